@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_BASE_JSON_H_
+#define RWKVD_CORE_BASE_JSON_H_
+
+#include <cstddef>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "nlohmann/json.hpp"
+
+namespace rwkvd {
+
+using Json = nlohmann::json;
+
+struct JsonLimits {
+  size_t max_bytes = 100 << 20;
+  int max_depth = 32;
+};
+
+// Parses one JSON document of untrusted origin. InvalidArgument, saying where,
+// if it is malformed, longer or nested deeper than `limits` allow, or names a
+// key twice in one object. `what` names the document in messages.
+absl::StatusOr<Json> ParseJson(absl::string_view text, absl::string_view what,
+                               const JsonLimits& limits = {});
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_BASE_JSON_H_

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "absl/cleanup/cleanup.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+
+namespace rwkvd {
+namespace {
+
+absl::Status SystemError(absl::string_view doing, const std::string& path) {
+  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", doing, " ", path));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(
+    const std::string& path) {
+  // O_NONBLOCK: opening a pipe must fail below, not wait for a writer.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return SystemError("open", path);
+  // The mapping outlives the descriptor.
+  const absl::Cleanup close_fd = [fd] { close(fd); };
+
+  struct stat info;
+  if (fstat(fd, &info) != 0) return SystemError("examine", path);
+  if (!S_ISREG(info.st_mode)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": expected a regular file"));
+  }
+  const size_t size = static_cast<size_t>(info.st_size);
+  if (size == 0) {  // which mmap refuses
+    return std::shared_ptr<const MappedFile>(new MappedFile(path, {}));
+  }
+  void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  if (address == MAP_FAILED) return SystemError("map", path);
+  return std::shared_ptr<const MappedFile>(new MappedFile(
+      path, absl::MakeConstSpan(static_cast<const std::byte*>(address), size)));
+}
+
+MappedFile::~MappedFile() {
+  if (bytes_.empty()) return;
+  munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+}  // namespace rwkvd
