@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/shard_index.h"
+
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/json.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+// Nothing that could lead out of the index's own folder.
+bool IsPlainFileName(absl::string_view name) {
+  return !name.empty() && name != "." && name != ".." &&
+         name.find('/') == absl::string_view::npos &&
+         name.find('\0') == absl::string_view::npos;
+}
+
+}  // namespace
+
+absl::StatusOr<ShardIndex> ParseShardIndex(const MappedFile& file) {
+  const auto complain = [&file](const auto&... args) {
+    return absl::InvalidArgumentError(absl::StrCat(file.path(), ": ", args...));
+  };
+  const absl::string_view text(
+      reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
+  RWKVD_ASSIGN_OR_RETURN(const Json json, ParseJson(text, file.path()));
+  if (!json.is_object()) return complain("expected a JSON object");
+  const auto weight_map = json.find("weight_map");
+  if (weight_map == json.end() || !weight_map->is_object() ||
+      weight_map->empty()) {
+    return complain("expected an object \"weight_map\" with tensors in it");
+  }
+  ShardIndex index;
+  for (const auto& [tensor, shard] : weight_map->items()) {
+    const auto* name = shard.get_ptr<const std::string*>();
+    if (name == nullptr || !IsPlainFileName(*name)) {
+      return complain("weight_map[\"",
+                      absl::Utf8SafeCEscape(tensor.substr(0, 200)),
+                      "\"]: expected the name of a file beside the index, got ",
+                      shard.dump(-1, ' ', true, Json::error_handler_t::replace)
+                          .substr(0, 200));
+    }
+    index.emplace(tensor, *name);
+  }
+  return index;
+}
+
+}  // namespace rwkvd
