@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_KERNELS_KERNELS_H_
+#define RWKVD_CORE_KERNELS_KERNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "core/base/dtype.h"
+
+namespace rwkvd {
+
+// Weights [rows, cols] of `dtype`, row major, at any alignment, times the
+// rows of x: y[i][r] = sum over c of w[r][c] * x[i][c].
+struct MatMulArgs {
+  DType dtype = DType::kF32;
+  const void* w = nullptr;
+  int64_t cols = 0;
+  int64_t num_x = 0;         // rows of x and y
+  const float* x = nullptr;  // [num_x, cols], rows x_stride apart
+  int64_t x_stride = 0;      // in elements
+  float* y = nullptr;        // [num_x, rows], rows y_stride apart
+  int64_t y_stride = 0;
+};
+
+// The recurrence of RWKV-4 over n channels; see KernelTable::wkv4.
+struct Wkv4Args {
+  const float* k;
+  const float* v;
+  const float* r;      // receptance, before the sigmoid
+  const float* decay;  // w = -exp(time_decay)
+  const float* bonus;  // u = time_first
+  float* aa;           // numerator, scaled by exp(-pp); updated
+  float* bb;           // denominator, scaled by exp(-pp); updated
+  float* pp;           // the exponent that keeps both in range; updated
+  float* out;
+};
+
+// The arithmetic of the models for one instruction set. Arrays are f32 unless
+// said otherwise, hold n elements, and need no alignment; outputs may be the
+// inputs themselves, not otherwise overlap them.
+//
+// Constant and thread-safe. Batch-invariant: what a function computes for one
+// row is the same, bit for bit, whatever rows are computed beside it and
+// however the work is cut.
+struct KernelTable {
+  // The instruction set: "AVX3" (AVX-512), "AVX2", "SSE4", "NEON", ...
+  const char* name;
+
+  // Rows [row_begin, row_end) of the product, for all rows of x.
+  void (*matmul)(const MatMulArgs& args, int64_t row_begin, int64_t row_end);
+
+  // dst = src of `dtype`, at any alignment.
+  void (*to_float)(DType dtype, const void* src, size_t n, float* dst);
+
+  // y = (x - mean) / sqrt(variance + eps) * weight + bias.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias,
+                     float eps, size_t n, float* y);
+
+  // y = x * mix + previous * (1 - mix): token shift.
+  void (*token_shift)(const float* x, const float* previous, const float* mix,
+                      size_t n, float* y);
+
+  // One token of time mixing (arXiv 2305.13048, appendix D, the form that
+  // cannot overflow):
+  //   q = max(pp, u + k)   wkv = (e^(pp-q) aa + e^(u+k-q) v) / (same of bb, 1)
+  //   q = max(pp + w, k)   aa = e^(pp+w-q) aa + e^(k-q) v, bb likewise, pp = q
+  //   out = sigmoid(r) * wkv
+  void (*wkv4)(const Wkv4Args& args, size_t n);
+
+  // x = max(x, 0)^2.
+  void (*squared_relu)(size_t n, float* x);
+
+  // x += y.
+  void (*add)(const float* y, size_t n, float* x);
+
+  // x += sigmoid(gate) * y.
+  void (*add_gated)(const float* gate, const float* y, size_t n, float* x);
+};
+
+// The table for the widest instruction set that this processor has.
+const KernelTable& BestKernels();
+
+// Every table that this processor can run, best first.
+const std::vector<const KernelTable*>& SupportedKernels();
+
+// The supported table of that name (case ignored), or nullptr.
+const KernelTable* FindKernels(absl::string_view name);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_KERNELS_KERNELS_H_
