@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/blocks.h"
+
+#include <algorithm>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+
+namespace rwkvd {
+namespace {
+
+// Elements that are worth handing to another thread.
+constexpr int64_t kMinElements = 4096;
+
+// Rows of x whose logits lie one behind the other in memory.
+struct LogitsGroup {
+  int64_t first_row;
+  int64_t num;
+  float* logits;
+};
+
+// Enough for every sequence of a usual batch without allocating.
+using LogitsGroups = absl::InlinedVector<LogitsGroup, 16>;
+
+// Normalises the rows that are wanted into the first rows of `y`.
+LogitsGroups GatherWanted(const KernelTable& kernels,
+                          absl::Span<const Chunk> chunks, const LayerNorm& norm,
+                          int64_t vocab_size, Rows x, Rows y) {
+  LogitsGroups groups;
+  int64_t gathered = 0;
+  ForEachChunk(chunks, [&](const Chunk& chunk, int64_t row) {
+    const int64_t wanted = chunk.LogitsRows();
+    if (wanted == 0) return;
+    RWKVD_CHECK(static_cast<int64_t>(chunk.logits.size()) ==
+                wanted * vocab_size);
+    const int64_t size = static_cast<int64_t>(chunk.tokens.size());
+    for (int64_t i = size - wanted; i < size; ++i) {
+      kernels.layer_norm(x[row + i], norm.weight.data(), norm.bias.data(),
+                         kLayerNormEpsilon, x.width,
+                         y[gathered + i - (size - wanted)]);
+    }
+    if (!groups.empty() &&
+        groups.back().logits + groups.back().num * vocab_size ==
+            chunk.logits.data()) {
+      groups.back().num += wanted;
+    } else {
+      groups.push_back({gathered, wanted, chunk.logits.data()});
+    }
+    gathered += wanted;
+  });
+  return groups;
+}
+
+}  // namespace
+
+LayerNorm TakeLayerNorm(WeightReader& reader, const std::string& name,
+                        int64_t size) {
+  return {reader.TakeVector(absl::StrCat(name, ".weight"), size),
+          reader.TakeVector(absl::StrCat(name, ".bias"), size)};
+}
+
+int64_t NumRows(absl::Span<const Chunk> chunks) {
+  int64_t rows = 0;
+  for (const Chunk& chunk : chunks) {
+    rows += static_cast<int64_t>(chunk.tokens.size());
+  }
+  return rows;
+}
+
+void ForEachChunk(absl::Span<const Chunk> chunks,
+                  absl::FunctionRef<void(const Chunk&, int64_t)> fn) {
+  int64_t row = 0;
+  for (const Chunk& chunk : chunks) {
+    fn(chunk, row);
+    row += static_cast<int64_t>(chunk.tokens.size());
+  }
+}
+
+void ForEachRow(ThreadPool& pool, int64_t num, int64_t width,
+                absl::FunctionRef<void(int64_t)> fn) {
+  const int64_t per_group = kMinElements / std::max<int64_t>(1, width) + 1;
+  const int64_t groups = (num + per_group - 1) / per_group;
+  pool.ParallelFor(groups, [&](int64_t group) {
+    const int64_t begin = group * per_group;
+    const int64_t end = std::min(num, begin + per_group);
+    for (int64_t row = begin; row < end; ++row) fn(row);
+  });
+}
+
+void Embed(const KernelTable& kernels, ThreadPool& pool,
+           absl::Span<const Chunk> chunks, const Matrix& embedding,
+           const LayerNorm& norm, Rows x) {
+  ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
+    RWKVD_CHECK(!chunk.tokens.empty());
+    ForEachRow(pool, chunk.tokens.size(), x.width, [&](int64_t i) {
+      const int32_t token = chunk.tokens[i];
+      RWKVD_CHECK(token >= 0 && token < embedding.rows);
+      float* row = x[first + i];
+      kernels.to_float(embedding.dtype, embedding.row(token), x.width, row);
+      kernels.layer_norm(row, norm.weight.data(), norm.bias.data(),
+                         kLayerNormEpsilon, x.width, row);
+    });
+  });
+}
+
+void Normalize(const KernelTable& kernels, ThreadPool& pool,
+               const LayerNorm& norm, Rows x, Rows y) {
+  ForEachRow(pool, x.num, x.width, [&](int64_t row) {
+    kernels.layer_norm(x[row], norm.weight.data(), norm.bias.data(),
+                       kLayerNormEpsilon, x.width, y[row]);
+  });
+}
+
+void TokenShift(const KernelTable& kernels, ThreadPool& pool,
+                absl::Span<const Chunk> chunks, int64_t offset, Rows x,
+                absl::Span<const Shift> shifts) {
+  ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
+    float* const remembered = chunk.state->values().data() + offset;
+    const int64_t size = static_cast<int64_t>(chunk.tokens.size());
+    ForEachRow(pool, size, x.width, [&](int64_t i) {
+      const float* previous = i == 0 ? remembered : x[first + i - 1];
+      for (const Shift& shift : shifts) {
+        kernels.token_shift(x[first + i], previous, shift.mix->data(), x.width,
+                            shift.y[first + i]);
+      }
+    });
+    std::copy_n(x[first + size - 1], x.width, remembered);
+  });
+}
+
+void Head(const KernelTable& kernels, ThreadPool& pool,
+          absl::Span<const Chunk> chunks, const LayerNorm& norm,
+          const Matrix& head, Rows x, Rows scratch) {
+  const LogitsGroups groups =
+      GatherWanted(kernels, chunks, norm, head.rows, x, scratch);
+  if (groups.empty()) return;
+  // Each block of the head's rows meets all groups before the next is read.
+  const int64_t rows = groups.back().first_row + groups.back().num;
+  ForEachBlock(pool, head, rows, [&](int64_t begin, int64_t end) {
+    for (const LogitsGroup& group : groups) {
+      kernels.matmul({.dtype = head.dtype,
+                      .w = head.data,
+                      .cols = head.cols,
+                      .num_x = group.num,
+                      .x = scratch[group.first_row],
+                      .x_stride = scratch.width,
+                      .y = group.logits,
+                      .y_stride = head.rows},
+                     begin, end);
+    }
+  });
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_MODEL_BLOCKS_H_
+#define RWKVD_CORE_MODEL_BLOCKS_H_
+
+// What the networks of all versions share: rows in, rows out. C is the width
+// of the residual stream, T the rows of a call (the tokens of all its chunks,
+// one behind the other). Everything runs on the workspace's pool and is
+// batch-invariant. Engine thread only.
+
+#include <cstdint>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/types/span.h"
+#include "core/kernels/kernels.h"
+#include "core/model/model.h"
+#include "core/model/weight_reader.h"
+#include "core/model/workspace.h"
+
+namespace rwkvd {
+
+inline constexpr float kLayerNormEpsilon = 1e-5f;
+
+// A layer normalisation's parameters, [C] each.
+struct LayerNorm {
+  Vector weight;
+  Vector bias;
+};
+
+LayerNorm TakeLayerNorm(WeightReader& reader, const std::string& name,
+                        int64_t size);
+
+// The rows that `chunks` make up together.
+int64_t NumRows(absl::Span<const Chunk> chunks);
+
+// Calls fn(chunk, row) for each chunk, `row` being that of its first token.
+void ForEachChunk(absl::Span<const Chunk> chunks,
+                  absl::FunctionRef<void(const Chunk&, int64_t)> fn);
+
+// Calls fn(row) for each of `num` rows of `width`, side by side.
+void ForEachRow(ThreadPool& pool, int64_t num, int64_t width,
+                absl::FunctionRef<void(int64_t)> fn);
+
+// x [T, C] = norm(embedding row of each token).
+void Embed(const KernelTable& kernels, ThreadPool& pool,
+           absl::Span<const Chunk> chunks, const Matrix& embedding,
+           const LayerNorm& norm, Rows x);
+
+// y [T, C] = norm(x).
+void Normalize(const KernelTable& kernels, ThreadPool& pool,
+               const LayerNorm& norm, Rows x, Rows y);
+
+// One mixture of a token with the one before it.
+struct Shift {
+  const Vector* mix;  // [C]
+  Rows y;             // [T, C]: x * mix + previous * (1 - mix)
+};
+
+// Computes `shifts` of x [T, C]. The token before a chunk's first is the C
+// values at `offset` of its state, which then become the chunk's last x.
+void TokenShift(const KernelTable& kernels, ThreadPool& pool,
+                absl::Span<const Chunk> chunks, int64_t offset, Rows x,
+                absl::Span<const Shift> shifts);
+
+// Fills the logits that chunks want: head * norm(x). Rows that nobody wants
+// are skipped. `scratch` [T, C] is overwritten.
+void Head(const KernelTable& kernels, ThreadPool& pool,
+          absl::Span<const Chunk> chunks, const LayerNorm& norm,
+          const Matrix& head, Rows x, Rows scratch);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_MODEL_BLOCKS_H_

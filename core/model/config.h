@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_MODEL_CONFIG_H_
+#define RWKVD_CORE_MODEL_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/checkpoint/tensor_file.h"
+
+namespace rwkvd {
+
+enum class Architecture { kRwkv4 };
+
+// "rwkv4"
+absl::string_view NameOf(Architecture architecture);
+
+// The sizes of a network, read from its tensors' names and shapes alone. A
+// value.
+struct ModelConfig {
+  Architecture architecture = Architecture::kRwkv4;
+  int64_t num_layers = 0;
+  int64_t embedding_size = 0;  // width of the residual stream
+  int64_t attention_size = 0;  // width of time mixing
+  int64_t ffn_size = 0;        // hidden units of channel mixing
+  int64_t vocab_size = 0;      // rows of the embedding and of the head
+  int64_t num_parameters = 0;
+  // Storage of the matrices: "F32", "F16", "BF16", or "mixed".
+  std::string weight_type;
+};
+
+// InvalidArgument if `file` is not the checkpoint of a supported network: it
+// says which version it looks like, or which part of it changes the network in
+// an unsupported way. Sizes that tensors disagree about are found when the
+// weights are taken, not here.
+absl::StatusOr<ModelConfig> DeduceConfig(const TensorFile& file);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_MODEL_CONFIG_H_

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_MODEL_LOAD_MODEL_H_
+#define RWKVD_CORE_MODEL_LOAD_MODEL_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "core/checkpoint/tensor_file.h"
+#include "core/kernels/kernels.h"
+#include "core/model/model.h"
+
+namespace rwkvd {
+
+// Loads the network in `file` and keeps `file` alive; matrices are used where
+// they are mapped. InvalidArgument names every missing or misshapen tensor at
+// once. The one place that knows all versions.
+absl::StatusOr<std::unique_ptr<const Model>> LoadModel(
+    std::shared_ptr<const TensorFile> file,
+    const KernelTable& kernels = BestKernels());
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_MODEL_LOAD_MODEL_H_

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/rwkv4.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/status_macros.h"
+#include "core/model/blocks.h"
+#include "core/model/weight_reader.h"
+
+namespace rwkvd {
+namespace {
+
+// Of the exponent pp, before any token: e^pp is zero.
+constexpr float kMinExponent = -1e30f;
+
+// Channels of one token that are worth handing to another thread.
+constexpr int64_t kChannelBlock = 256;
+
+// C: embedding size, A: attention size, F: hidden units, V: vocabulary.
+struct TimeMixing {
+  Vector mix_k, mix_v, mix_r;     // [C]
+  Vector decay;                   // [A] w = -exp(time_decay)
+  Vector bonus;                   // [A] u = time_first
+  Matrix key, value, receptance;  // [A, C]
+  Matrix output;                  // [C, A]
+};
+
+struct ChannelMixing {
+  Vector mix_k, mix_r;  // [C]
+  Matrix key;           // [F, C]
+  Matrix receptance;    // [C, C]
+  Matrix value;         // [C, F]
+};
+
+struct Layer {
+  LayerNorm ln1;
+  TimeMixing att;
+  LayerNorm ln2;
+  ChannelMixing ffn;
+};
+
+struct Weights {
+  Matrix embedding;  // [V, C]
+  LayerNorm ln0;
+  std::vector<Layer> layers;
+  LayerNorm ln_out;
+  Matrix head;  // [V, C]
+};
+
+// A call's scratch; T rows.
+struct Activations {
+  Rows x;           // [T, C] the residual stream
+  Rows normed;      // [T, C]
+  Rows xk, xv, xr;  // [T, C] shifted
+  Rows k, v, r;     // [T, A]
+  Rows wkv;         // [T, A]
+  Rows hidden;      // [T, F]
+  Rows gate, y;     // [T, C]
+};
+
+TimeMixing TakeTimeMixing(WeightReader& reader, const std::string& att,
+                          const ModelConfig& config) {
+  const int64_t c = config.embedding_size, a = config.attention_size;
+  TimeMixing w;
+  w.mix_k = reader.TakeVector(att + "time_mix_k", c);
+  w.mix_v = reader.TakeVector(att + "time_mix_v", c);
+  w.mix_r = reader.TakeVector(att + "time_mix_r", c);
+  w.decay = reader.TakeVector(att + "time_decay", a);
+  for (float& decay : w.decay) decay = -std::exp(decay);
+  w.bonus = reader.TakeVector(att + "time_first", a);
+  w.key = reader.TakeMatrix(att + "key.weight", a, c);
+  w.value = reader.TakeMatrix(att + "value.weight", a, c);
+  w.receptance = reader.TakeMatrix(att + "receptance.weight", a, c);
+  w.output = reader.TakeMatrix(att + "output.weight", c, a);
+  return w;
+}
+
+ChannelMixing TakeChannelMixing(WeightReader& reader, const std::string& ffn,
+                                const ModelConfig& config) {
+  const int64_t c = config.embedding_size, f = config.ffn_size;
+  ChannelMixing w;
+  w.mix_k = reader.TakeVector(ffn + "time_mix_k", c);
+  w.mix_r = reader.TakeVector(ffn + "time_mix_r", c);
+  w.key = reader.TakeMatrix(ffn + "key.weight", f, c);
+  w.receptance = reader.TakeMatrix(ffn + "receptance.weight", c, c);
+  w.value = reader.TakeMatrix(ffn + "value.weight", c, f);
+  return w;
+}
+
+Weights TakeWeights(WeightReader& reader, const ModelConfig& config) {
+  const int64_t c = config.embedding_size;
+  Weights w;
+  w.embedding = reader.TakeMatrix("emb.weight", config.vocab_size, c);
+  w.ln0 = TakeLayerNorm(reader, "blocks.0.ln0", c);
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    const std::string block = absl::StrCat("blocks.", i, ".");
+    w.layers.push_back(
+        {.ln1 = TakeLayerNorm(reader, block + "ln1", c),
+         .att = TakeTimeMixing(reader, block + "att.", config),
+         .ln2 = TakeLayerNorm(reader, block + "ln2", c),
+         .ffn = TakeChannelMixing(reader, block + "ffn.", config)});
+  }
+  w.ln_out = TakeLayerNorm(reader, "ln_out", c);
+  w.head = reader.TakeMatrix("head.weight", config.vocab_size, c);
+  return w;
+}
+
+class Rwkv4 final : public Model {
+ public:
+  Rwkv4(const ModelConfig& config, Weights weights,
+        std::shared_ptr<const TensorFile> file, const KernelTable& kernels)
+      : config_(config),
+        file_(std::move(file)),
+        weights_(std::move(weights)),
+        kernels_(kernels) {}
+
+  const ModelConfig& config() const override { return config_; }
+  State NewState() const override;
+  Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
+  void Forward(absl::Span<const Chunk> chunks,
+               Workspace& workspace) const override;
+
+ private:
+  using Chunks = absl::Span<const Chunk>;
+
+  // Where a layer's parts of the state begin.
+  int64_t LayerState(int64_t layer) const {
+    return layer * (2 * config_.embedding_size + 3 * config_.attention_size);
+  }
+  int64_t FfnState(int64_t layer) const { return LayerState(layer); }
+  int64_t AttState(int64_t layer) const {
+    return LayerState(layer) + config_.embedding_size;
+  }
+  int64_t WkvState(int64_t layer) const {
+    return LayerState(layer) + 2 * config_.embedding_size;
+  }
+
+  Activations TakeActivations(int64_t rows, Workspace& workspace) const;
+  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
+                     ThreadPool& pool) const;
+  void RunWkv(int64_t layer, Chunks chunks, const Activations& a,
+              ThreadPool& pool) const;
+  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
+                        ThreadPool& pool) const;
+
+  const ModelConfig config_;
+  const std::shared_ptr<const TensorFile> file_;  // what weights_ views
+  const Weights weights_;
+  const KernelTable& kernels_;
+};
+
+State Rwkv4::NewState() const {
+  std::vector<float> values(LayerState(config_.num_layers), 0.0f);
+  const int64_t a = config_.attention_size;
+  for (int64_t i = 0; i < config_.num_layers; ++i) {
+    std::fill_n(values.begin() + WkvState(i) + 2 * a, a, kMinExponent);
+  }
+  return State(std::move(values));
+}
+
+Workspace Rwkv4::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
+  const int64_t floats = 7 * Workspace::Size(max_rows, config_.embedding_size) +
+                         4 * Workspace::Size(max_rows, config_.attention_size) +
+                         Workspace::Size(max_rows, config_.ffn_size);
+  return Workspace(floats, max_rows, pool);
+}
+
+Activations Rwkv4::TakeActivations(int64_t rows, Workspace& workspace) const {
+  const auto take = [&](int64_t width) { return workspace.Take(rows, width); };
+  const int64_t c = config_.embedding_size, a = config_.attention_size;
+  return {.x = take(c),
+          .normed = take(c),
+          .xk = take(c),
+          .xv = take(c),
+          .xr = take(c),
+          .k = take(a),
+          .v = take(a),
+          .r = take(a),
+          .wkv = take(a),
+          .hidden = take(config_.ffn_size),
+          .gate = take(c),
+          .y = take(c)};
+}
+
+void Rwkv4::Forward(Chunks chunks, Workspace& workspace) const {
+  const int64_t rows = NumRows(chunks);
+  RWKVD_CHECK(rows <= workspace.max_rows());
+  workspace.Reset();
+  ThreadPool& pool = workspace.pool();
+  const Activations a = TakeActivations(rows, workspace);
+
+  Embed(kernels_, pool, chunks, weights_.embedding, weights_.ln0, a.x);
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    RunTimeMixing(layer, chunks, a, pool);
+    RunChannelMixing(layer, chunks, a, pool);
+  }
+  Head(kernels_, pool, chunks, weights_.ln_out, weights_.head, a.x, a.normed);
+}
+
+// x += O (sigmoid(R xr) * wkv(K xk, V xv)); the x_ are shifted ln1(x).
+void Rwkv4::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
+                          ThreadPool& pool) const {
+  const Layer& w = weights_.layers[layer];
+  Normalize(kernels_, pool, w.ln1, a.x, a.normed);
+  TokenShift(
+      kernels_, pool, chunks, AttState(layer), a.normed,
+      {{&w.att.mix_k, a.xk}, {&w.att.mix_v, a.xv}, {&w.att.mix_r, a.xr}});
+  MatMul(kernels_, pool,
+         {{&w.att.key, a.xk, a.k},
+          {&w.att.value, a.xv, a.v},
+          {&w.att.receptance, a.xr, a.r}});
+  RunWkv(layer, chunks, a, pool);
+  MatMul(kernels_, pool, {{&w.att.output, a.wkv, a.y}});
+  ForEachRow(pool, a.x.num, a.x.width,
+             [&](int64_t row) { kernels_.add(a.y[row], a.x.width, a.x[row]); });
+}
+
+// wkv = sigmoid(r) times the recurrence over each chunk's tokens; channels do
+// not meet, so blocks of them run side by side.
+void Rwkv4::RunWkv(int64_t layer, Chunks chunks, const Activations& a,
+                   ThreadPool& pool) const {
+  const TimeMixing& w = weights_.layers[layer].att;
+  const int64_t width = config_.attention_size;
+  const int64_t blocks = (width + kChannelBlock - 1) / kChannelBlock;
+  ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
+    float* const state = chunk.state->values().data() + WkvState(layer);
+    const int64_t end = first + static_cast<int64_t>(chunk.tokens.size());
+    const auto run_block = [&](int64_t block) {
+      const int64_t c = block * kChannelBlock;
+      const int64_t n = std::min(kChannelBlock, width - c);
+      for (int64_t row = first; row < end; ++row) {
+        kernels_.wkv4({.k = a.k[row] + c,
+                       .v = a.v[row] + c,
+                       .r = a.r[row] + c,
+                       .decay = w.decay.data() + c,
+                       .bonus = w.bonus.data() + c,
+                       .aa = state + c,
+                       .bb = state + width + c,
+                       .pp = state + 2 * width + c,
+                       .out = a.wkv[row] + c},
+                      n);
+      }
+    };
+    pool.ParallelFor(blocks, run_block);
+  });
+}
+
+// x += sigmoid(R xr) * V max(K xk, 0)^2; the x_ are shifted ln2(x).
+void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
+                             ThreadPool& pool) const {
+  const Layer& w = weights_.layers[layer];
+  Normalize(kernels_, pool, w.ln2, a.x, a.normed);
+  TokenShift(kernels_, pool, chunks, FfnState(layer), a.normed,
+             {{&w.ffn.mix_k, a.xk}, {&w.ffn.mix_r, a.xr}});
+  MatMul(kernels_, pool,
+         {{&w.ffn.key, a.xk, a.hidden}, {&w.ffn.receptance, a.xr, a.gate}});
+  ForEachRow(pool, a.hidden.num, a.hidden.width, [&](int64_t row) {
+    kernels_.squared_relu(a.hidden.width, a.hidden[row]);
+  });
+  MatMul(kernels_, pool, {{&w.ffn.value, a.hidden, a.y}});
+  ForEachRow(pool, a.x.num, a.x.width, [&](int64_t row) {
+    kernels_.add_gated(a.gate[row], a.y[row], a.x.width, a.x[row]);
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv4(
+    const ModelConfig& config, std::shared_ptr<const TensorFile> file,
+    const KernelTable& kernels) {
+  WeightReader reader(*file);
+  Weights weights = TakeWeights(reader, config);
+  RWKVD_RETURN_IF_ERROR(reader.status());
+  return std::make_unique<const Rwkv4>(config, std::move(weights),
+                                       std::move(file), kernels);
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_MODEL_RWKV4_H_
+#define RWKVD_CORE_MODEL_RWKV4_H_
+
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "core/checkpoint/tensor_file.h"
+#include "core/kernels/kernels.h"
+#include "core/model/config.h"
+#include "core/model/model.h"
+
+namespace rwkvd {
+
+// RWKV-4, "Dove" (Peng et al., arXiv 2305.13048), from a checkpoint with
+// BlinkDL's names. InvalidArgument as LoadModel.
+//
+// Its state, for each layer: the last input of channel mixing [C], that of
+// time mixing [C], and the recurrence's aa, bb, pp [A each] (see
+// KernelTable::wkv4). C is the embedding size, A the attention size.
+absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv4(
+    const ModelConfig& config, std::shared_ptr<const TensorFile> file,
+    const KernelTable& kernels);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_MODEL_RWKV4_H_

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_MODEL_STATE_H_
+#define RWKVD_CORE_MODEL_STATE_H_
+
+#include <cstddef>
+#include <utility>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace rwkvd {
+
+// Everything a sequence remembers between two steps: a fixed number of f32
+// values, laid out by the model that made it (Model::NewState). A copy is a
+// fork of the conversation. Thread-compatible; owned by its sequence or by the
+// state cache.
+class State {
+ public:
+  State() = default;
+  explicit State(std::vector<float> values) : values_(std::move(values)) {}
+
+  absl::Span<float> values() { return absl::MakeSpan(values_); }
+  absl::Span<const float> values() const { return values_; }
+  size_t bytes() const { return values_.size() * sizeof(float); }
+
+  friend bool operator==(const State& a, const State& b) {
+    return a.values_ == b.values_;
+  }
+
+ private:
+  std::vector<float> values_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_MODEL_STATE_H_
