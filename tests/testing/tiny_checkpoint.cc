@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/testing/tiny_checkpoint.h"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/float16.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/fixtures.h"
+
+namespace rwkvd::testing {
+namespace {
+
+float Round(float value, DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return value;
+    case DType::kBF16:
+      return BF16ToFloat(FloatToBF16(value));
+    case DType::kF16:
+      return F16ToFloat(FloatToF16(value));
+  }
+  RWKVD_CHECK(false);
+}
+
+std::string Bytes(const TestTensor& tensor) {
+  std::string bytes;
+  for (float value : tensor.values) {
+    if (tensor.dtype == DType::kF32) {
+      bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
+      continue;
+    }
+    const uint16_t bits =
+        tensor.dtype == DType::kBF16 ? FloatToBF16(value) : FloatToF16(value);
+    bytes.append(reinterpret_cast<const char*>(&bits), sizeof(bits));
+  }
+  return bytes;
+}
+
+std::string LittleEndian64(uint64_t value) {
+  std::string bytes;
+  for (int i = 0; i < 8; ++i) bytes += static_cast<char>(value >> (8 * i));
+  return bytes;
+}
+
+// Draws tensors one after the other from one random sequence.
+class Drawer {
+ public:
+  Drawer(uint64_t seed, absl::FunctionRef<DType(const std::string&)> dtype,
+         TestTensors* tensors)
+      : random_(seed), dtype_(dtype), tensors_(tensors) {}
+
+  void Normal(const std::string& name, std::vector<int64_t> shape, float mean,
+              float deviation) {
+    TestTensor tensor{.shape = std::move(shape), .dtype = dtype_(name)};
+    int64_t size = 1;
+    for (int64_t dimension : tensor.shape) size *= dimension;
+    std::normal_distribution<float> normal(mean, deviation);
+    for (int64_t i = 0; i < size; ++i) {
+      tensor.values.push_back(Round(normal(random_), tensor.dtype));
+    }
+    tensors_->emplace(name, std::move(tensor));
+  }
+
+  void LayerNorm(const std::string& name, int64_t size) {
+    Normal(name + ".weight", {size}, 1.0f, 0.2f);
+    Normal(name + ".bias", {size}, 0.0f, 0.1f);
+  }
+
+  void Matrix(const std::string& name, int64_t rows, int64_t cols) {
+    Normal(name, {rows, cols}, 0.0f, 1.5f / std::sqrt(float(cols)));
+  }
+
+ private:
+  std::mt19937_64 random_;
+  absl::FunctionRef<DType(const std::string&)> dtype_;
+  TestTensors* tensors_;
+};
+
+void DrawRwkv4Layer(const std::string& block, const Rwkv4Sizes& sizes,
+                    Drawer& draw) {
+  const int64_t c = sizes.embedding, a = sizes.attention, f = sizes.ffn;
+  draw.LayerNorm(block + "ln1", c);
+  draw.LayerNorm(block + "ln2", c);
+  for (const char* part : {"att.time_mix_k", "att.time_mix_v", "att.time_mix_r",
+                           "ffn.time_mix_k", "ffn.time_mix_r"}) {
+    draw.Normal(block + part, {1, 1, c}, 0.5f, 0.25f);
+  }
+  draw.Normal(block + "att.time_decay", {a}, -2.0f, 2.0f);
+  draw.Normal(block + "att.time_first", {a}, -1.0f, 1.0f);
+  draw.Matrix(block + "att.key.weight", a, c);
+  draw.Matrix(block + "att.value.weight", a, c);
+  draw.Matrix(block + "att.receptance.weight", a, c);
+  draw.Matrix(block + "att.output.weight", c, a);
+  draw.Matrix(block + "ffn.key.weight", f, c);
+  draw.Matrix(block + "ffn.receptance.weight", c, c);
+  draw.Matrix(block + "ffn.value.weight", c, f);
+}
+
+}  // namespace
+
+TestTensors RandomRwkv4(const Rwkv4Sizes& sizes, uint64_t seed,
+                        absl::FunctionRef<DType(const std::string&)> dtype) {
+  TestTensors tensors;
+  Drawer draw(seed, dtype, &tensors);
+  draw.Matrix("emb.weight", sizes.vocab, sizes.embedding);
+  draw.LayerNorm("blocks.0.ln0", sizes.embedding);
+  for (int64_t i = 0; i < sizes.layers; ++i) {
+    DrawRwkv4Layer(absl::StrCat("blocks.", i, "."), sizes, draw);
+  }
+  draw.LayerNorm("ln_out", sizes.embedding);
+  draw.Matrix("head.weight", sizes.vocab, sizes.embedding);
+  return tensors;
+}
+
+TestTensors RandomRwkv4(const Rwkv4Sizes& sizes, uint64_t seed, DType dtype) {
+  return RandomRwkv4(sizes, seed,
+                     [dtype](const std::string&) { return dtype; });
+}
+
+std::string SafetensorsBytes(const TestTensors& tensors, int header_padding) {
+  nlohmann::json header = nlohmann::json::object();
+  std::string data;
+  for (const auto& [name, tensor] : tensors) {
+    const size_t begin = data.size();
+    data += Bytes(tensor);
+    header[name] = {{"dtype", std::string(NameOf(tensor.dtype))},
+                    {"shape", tensor.shape},
+                    {"data_offsets", {begin, data.size()}}};
+  }
+  const std::string text = header.dump() + std::string(header_padding, ' ');
+  return absl::StrCat(LittleEndian64(text.size()), text, data);
+}
+
+std::string WriteCheckpoint(const std::string& directory,
+                            const TestTensors& tensors, int num_shards,
+                            int header_padding) {
+  if (num_shards == 0) {
+    const std::string path = directory + "/model.safetensors";
+    WriteFileOrDie(path, SafetensorsBytes(tensors, header_padding));
+    return path;
+  }
+  std::vector<TestTensors> shards(num_shards);
+  nlohmann::json map = nlohmann::json::object();
+  const auto shard_name = [&](int shard) {
+    return absl::StrCat("model-", shard + 1, "-of-", num_shards,
+                        ".safetensors");
+  };
+  int next = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const int shard = next++ % num_shards;
+    shards[shard].emplace(name, tensor);
+    map[name] = shard_name(shard);
+  }
+  for (int i = 0; i < num_shards; ++i) {
+    WriteFileOrDie(absl::StrCat(directory, "/", shard_name(i)),
+                   SafetensorsBytes(shards[i], header_padding));
+  }
+  const std::string path = directory + "/model.safetensors.index.json";
+  WriteFileOrDie(path, nlohmann::json{{"weight_map", map}}.dump());
+  return path;
+}
+
+std::shared_ptr<const TensorFile> MakeTensorFile(const TestTensors& tensors,
+                                                 int num_shards,
+                                                 int header_padding) {
+  auto file = TensorFile::Open(WriteCheckpoint(MakeTempDirectory(), tensors,
+                                               num_shards, header_padding));
+  if (!file.ok()) {
+    std::fprintf(stderr, "%s\n", file.status().ToString().c_str());
+  }
+  RWKVD_CHECK(file.ok());
+  return *std::move(file);
+}
+
+}  // namespace rwkvd::testing
