@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/mapped_file.h"
+
+#include <sys/stat.h>
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fixtures.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Text(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()),
+          file.bytes().size()};
+}
+
+TEST(MappedFileTest, HoldsTheFilesBytes) {
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, "some bytes");
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(Text(**file), "some bytes");
+  EXPECT_EQ((*file)->path(), path);
+}
+
+TEST(MappedFileTest, StaysReadableWhenTheFileIsRemoved) {
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, "still here");
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok());
+  ASSERT_EQ(remove(path.c_str()), 0);
+  EXPECT_EQ(Text(**file), "still here");
+}
+
+TEST(MappedFileTest, AnEmptyFileHasNoBytes) {
+  const std::string path = testing::MakeTempDirectory() + "/empty";
+  testing::WriteFileOrDie(path, "");
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_TRUE((*file)->bytes().empty());
+}
+
+TEST(MappedFileTest, AMissingFileIsNotFound) {
+  const auto file = MappedFile::Open("/nowhere/at/all");
+  EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(file.status().message()),
+              HasSubstr("/nowhere/at/all"));
+}
+
+TEST(MappedFileTest, FoldersAndPipesAreRefusedWithoutWaiting) {
+  const std::string directory = testing::MakeTempDirectory();
+  const std::string pipe = directory + "/pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::string& path : {directory, pipe}) {
+    const auto file = MappedFile::Open(path);
+    EXPECT_EQ(file.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(file.status().message()), HasSubstr(path));
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/load_model.h"
+
+#include <string>
+
+#include "core/base/thread_pool.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/tiny_checkpoint.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Rwkv4Sizes;
+using testing::TestTensors;
+
+constexpr Rwkv4Sizes kSizes = {
+    .layers = 2, .embedding = 16, .attention = 24, .ffn = 40, .vocab = 30};
+
+TestTensors SomeRwkv4() { return testing::RandomRwkv4(kSizes, 1); }
+
+absl::StatusOr<std::unique_ptr<const Model>> Load(const TestTensors& tensors) {
+  return LoadModel(testing::MakeTensorFile(tensors));
+}
+
+std::string Refusal(const TestTensors& tensors) {
+  const auto model = Load(tensors);
+  EXPECT_EQ(model.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(model.status().message());
+}
+
+TEST(LoadModelTest, SizesAreReadFromShapes) {
+  const auto model = Load(SomeRwkv4());
+  ASSERT_TRUE(model.ok()) << model.status();
+  const ModelConfig& config = (*model)->config();
+  EXPECT_EQ(NameOf(config.architecture), "rwkv4");
+  EXPECT_EQ(config.num_layers, 2);
+  EXPECT_EQ(config.embedding_size, 16);
+  EXPECT_EQ(config.attention_size, 24);
+  EXPECT_EQ(config.ffn_size, 40);
+  EXPECT_EQ(config.vocab_size, 30);
+  EXPECT_EQ(config.weight_type, "F32");
+  int64_t parameters = 0;
+  for (const auto& [name, tensor] : SomeRwkv4()) {
+    parameters += tensor.values.size();
+  }
+  EXPECT_EQ(config.num_parameters, parameters);
+  // Two vectors of the stream's width and three of the attention's, a layer.
+  EXPECT_EQ((*model)->NewState().bytes(), 2 * (2 * 16 + 3 * 24) * 4u);
+}
+
+TEST(LoadModelTest, WeightTypesAreTold) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const auto model = Load(testing::RandomRwkv4(kSizes, 1, dtype));
+    ASSERT_TRUE(model.ok()) << model.status();
+    EXPECT_EQ((*model)->config().weight_type, std::string(NameOf(dtype)));
+  }
+  TestTensors mixed = SomeRwkv4();
+  mixed["head.weight"].dtype = DType::kBF16;
+  EXPECT_EQ((*Load(mixed))->config().weight_type, "mixed");
+}
+
+TEST(LoadModelTest, MatricesAreUsedWhereTheyAreMapped) {
+  // What Forward reads after the file has been changed in place is the change.
+  const TestTensors tensors = SomeRwkv4();
+  const std::string path =
+      testing::WriteCheckpoint(::testing::TempDir(), tensors);
+  auto model = LoadModel(*TensorFile::Open(path));
+  ASSERT_TRUE(model.ok()) << model.status();
+  ThreadPool pool(1);
+  Workspace workspace = (*model)->NewWorkspace(1, &pool);
+  const auto logits = [&] {
+    State state = (*model)->NewState();
+    std::vector<float> values(kSizes.vocab);
+    (*model)->Forward({{.tokens = {5},
+                        .state = &state,
+                        .wanted = LogitsWanted::kLast,
+                        .logits = absl::MakeSpan(values)}},
+                      workspace);
+    return values;
+  };
+  const auto before = logits();
+  const std::string bytes = testing::SafetensorsBytes(tensors);
+  TestTensors other = tensors;
+  for (float& value : other["head.weight"].values) value *= 2;
+  const std::string changed = testing::SafetensorsBytes(other);
+  ASSERT_EQ(changed.size(), bytes.size());
+  FILE* file = fopen(path.c_str(), "r+b");
+  ASSERT_EQ(fwrite(changed.data(), 1, changed.size(), file), changed.size());
+  fclose(file);
+  const auto after = logits();
+  for (size_t i = 0; i < after.size(); ++i) {
+    EXPECT_FLOAT_EQ(after[i], 2 * before[i]);
+  }
+}
+
+TEST(LoadModelTest, EverythingMissingOrMisshapenIsNamedAtOnce) {
+  TestTensors tensors = SomeRwkv4();
+  tensors.erase("blocks.1.att.value.weight");
+  tensors.erase("ln_out.bias");
+  tensors["blocks.0.ffn.value.weight"].shape = {40, 16};  // transposed
+  tensors["blocks.1.ln2.weight"].shape = {4, 4};
+  const std::string message = Refusal(tensors);
+  EXPECT_THAT(message, HasSubstr("4 tensors are missing or misshapen"));
+  EXPECT_THAT(message, HasSubstr("\"blocks.1.att.value.weight\" is missing"));
+  EXPECT_THAT(message, HasSubstr("\"ln_out.bias\" is missing"));
+  EXPECT_THAT(message, HasSubstr("\"blocks.0.ffn.value.weight\" expected "
+                                 "[16, 40], got [40, 16]"));
+  EXPECT_THAT(message, HasSubstr("\"blocks.1.ln2.weight\" expected [16], "
+                                 "got [4, 4]"));
+}
+
+TEST(LoadModelTest, OtherVersionsAreRefusedByName) {
+  const std::pair<const char*, const char*> others[] = {
+      {"blocks.0.att.r_k", "RWKV-7"},
+      {"blocks.0.att.time_maa_x", "RWKV-6"},
+      {"blocks.0.att.ln_x.weight", "RWKV-5"},
+  };
+  for (const auto& [name, version] : others) {
+    TestTensors tensors = SomeRwkv4();
+    tensors[name] = {.shape = {1}, .values = {0}};
+    EXPECT_THAT(Refusal(tensors), HasSubstr(version));
+  }
+}
+
+TEST(LoadModelTest, VariantsThatComputeSomethingElseAreRefusedByName) {
+  for (const char* name :
+       {"blocks.0.ffnPre.key.weight", "head_q.weight", "head_k.weight",
+        "copy_mask", "blocks.1.tiny_ln.weight", "pos_emb_x",
+        "blocks.0.ffn.aa.weight", "blocks.0.att.time_state"}) {
+    TestTensors tensors = SomeRwkv4();
+    tensors[name] = {.shape = {1}, .values = {0}};
+    EXPECT_THAT(Refusal(tensors), HasSubstr(name));
+  }
+}
+
+TEST(LoadModelTest, AFileOfSomethingElseIsRefused) {
+  TestTensors tensors;
+  tensors["model.layers.0.self_attn.q_proj.weight"] = {.shape = {1},
+                                                       .values = {0}};
+  EXPECT_THAT(Refusal(tensors), HasSubstr("not an RWKV-4 checkpoint"));
+}
+
+TEST(LoadModelTest, HostileLayerNumbersAreRefused) {
+  for (const char* name : {"blocks.4096.x", "blocks.-1.x",
+                           "blocks.99999999999999999999.x", "blocks.one.x"}) {
+    TestTensors tensors = SomeRwkv4();
+    tensors[name] = {.shape = {1}, .values = {0}};
+    EXPECT_THAT(Refusal(tensors), HasSubstr(name));
+  }
+}
+
+TEST(LoadModelTest, AnEmbeddingThatIsNoMatrixIsRefused) {
+  TestTensors tensors = SomeRwkv4();
+  tensors["emb.weight"].shape = {480};
+  EXPECT_THAT(Refusal(tensors), HasSubstr("\"emb.weight\": expected a matrix"));
+  tensors.erase("emb.weight");
+  EXPECT_THAT(Refusal(tensors), HasSubstr("missing tensor \"emb.weight\""));
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// The laws of a recurrent engine, for every instruction set and weight type:
+// how a text is cut, who computes beside it, and on how many threads changes
+// not one bit; and what comes out is what the paper's equations say.
+
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/thread_pool.h"
+#include "core/kernels/kernels.h"
+#include "core/model/load_model.h"
+#include "gtest/gtest.h"
+#include "tests/testing/reference_rwkv4.h"
+#include "tests/testing/tiny_checkpoint.h"
+
+namespace rwkvd {
+namespace {
+
+using testing::Rwkv4Sizes;
+using testing::TestTensors;
+using Tokens = std::vector<int32_t>;
+
+// Sizes that fill whole vectors, and sizes that leave a rest in every one.
+const Rwkv4Sizes kSizes[] = {
+    {.layers = 2, .embedding = 64, .attention = 64, .ffn = 256, .vocab = 100},
+    {.layers = 3, .embedding = 37, .attention = 41, .ffn = 67, .vocab = 53},
+};
+
+enum class WeightTypes { kF32, kF16, kBF16, kMixed };
+
+TestTensors MakeTensors(const Rwkv4Sizes& sizes, WeightTypes types) {
+  int next = 0;
+  return testing::RandomRwkv4(sizes, 42, [&](const std::string&) {
+    switch (types) {
+      case WeightTypes::kF32:
+        return DType::kF32;
+      case WeightTypes::kF16:
+        return DType::kF16;
+      case WeightTypes::kBF16:
+        return DType::kBF16;
+      case WeightTypes::kMixed:
+        return static_cast<DType>(next++ % kNumDTypes);
+    }
+    return DType::kF32;
+  });
+}
+
+using Param = std::tuple<const KernelTable*, WeightTypes, Rwkv4Sizes>;
+
+class ModelLaws : public ::testing::TestWithParam<Param> {
+ protected:
+  void SetUp() override {
+    const auto& [kernels, types, sizes] = GetParam();
+    tensors_ = MakeTensors(sizes, types);
+    // An odd header makes every tensor misaligned.
+    auto model = LoadModel(testing::MakeTensorFile(tensors_, 2, 1), *kernels);
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+    workspace_ = std::make_unique<Workspace>(model_->NewWorkspace(512, &pool_));
+    vocab_ = model_->config().vocab_size;
+  }
+
+  Tokens RandomTokens(int64_t n) {
+    std::uniform_int_distribution<int32_t> any(0, vocab_ - 1);
+    Tokens tokens(n);
+    for (int32_t& token : tokens) token = any(random_);
+    return tokens;
+  }
+
+  // Advances `state` by `tokens` and returns the logits wanted.
+  std::vector<float> Forward(absl::Span<const int32_t> tokens, State* state,
+                             LogitsWanted wanted) {
+    Chunk chunk{.tokens = tokens, .state = state, .wanted = wanted};
+    std::vector<float> logits(chunk.LogitsRows() * vocab_);
+    chunk.logits = absl::MakeSpan(logits);
+    model_->Forward({chunk}, *workspace_);
+    return logits;
+  }
+
+  std::vector<float> LastRow(const std::vector<float>& logits) const {
+    return {logits.end() - vocab_, logits.end()};
+  }
+
+  std::mt19937_64 random_{7};
+  ThreadPool pool_{3};
+  TestTensors tensors_;
+  std::unique_ptr<const Model> model_;
+  std::unique_ptr<Workspace> workspace_;
+  int64_t vocab_ = 0;
+};
+
+// Law 1.
+TEST_P(ModelLaws, AnyCutOfATextGivesTheSameBits) {
+  const Tokens text = RandomTokens(60);
+  State whole = model_->NewState();
+  const auto expected = Forward(text, &whole, LogitsWanted::kAll);
+  for (int round = 0; round < 8; ++round) {
+    State state = model_->NewState();
+    std::vector<float> logits;
+    // The first round goes token by token.
+    std::uniform_int_distribution<size_t> length(1, round == 0 ? 1 : 25);
+    for (size_t at = 0; at < text.size();) {
+      const size_t n = std::min(length(random_), text.size() - at);
+      const auto part = Forward(absl::MakeConstSpan(text).subspan(at, n),
+                                &state, LogitsWanted::kAll);
+      logits.insert(logits.end(), part.begin(), part.end());
+      at += n;
+    }
+    EXPECT_EQ(logits, expected);
+    EXPECT_EQ(state, whole);
+  }
+}
+
+// Law 2.
+TEST_P(ModelLaws, BatchMatesChangeNoBit) {
+  for (int num : {2, 3, 5, 6, 7, 13, 20}) {
+    std::vector<Tokens> texts;
+    std::vector<State> states(num, model_->NewState());
+    std::vector<std::vector<float>> logits(num);
+    std::vector<Chunk> chunks;
+    for (int i = 0; i < num; ++i) {
+      texts.push_back(RandomTokens(i % 3 == 0 ? 9 : 1));
+      Forward(RandomTokens(3), &states[i], LogitsWanted::kNone);
+    }
+    std::vector<State> before = states;
+    for (int i = 0; i < num; ++i) {
+      Chunk chunk{.tokens = texts[i],
+                  .state = &states[i],
+                  .wanted = static_cast<LogitsWanted>(i % 3)};
+      logits[i].resize(chunk.LogitsRows() * vocab_);
+      chunk.logits = absl::MakeSpan(logits[i]);
+      chunks.push_back(chunk);
+    }
+    model_->Forward(chunks, *workspace_);
+    for (int i = 0; i < num; ++i) {
+      EXPECT_EQ(Forward(texts[i], &before[i], chunks[i].wanted), logits[i]);
+      EXPECT_EQ(before[i], states[i]) << "sequence " << i << " of " << num;
+    }
+  }
+}
+
+// Logits that lie one behind the other are computed together; the same bits.
+TEST_P(ModelLaws, WhereLogitsAreWrittenChangesNoBit) {
+  constexpr int kNum = 5;
+  const Tokens text = RandomTokens(kNum);
+  std::vector<State> apart(kNum, model_->NewState()), together = apart;
+  std::vector<float> joined(kNum * vocab_);
+  std::vector<Chunk> chunks;
+  for (int i = 0; i < kNum; ++i) {
+    chunks.push_back(
+        {.tokens = absl::MakeConstSpan(text).subspan(i, 1),
+         .state = &together[i],
+         .wanted = LogitsWanted::kLast,
+         .logits = absl::MakeSpan(joined).subspan(i * vocab_, vocab_)});
+  }
+  model_->Forward(chunks, *workspace_);
+  for (int i = 0; i < kNum; ++i) {
+    const auto logits =
+        Forward(chunks[i].tokens, &apart[i], LogitsWanted::kLast);
+    EXPECT_TRUE(
+        std::equal(logits.begin(), logits.end(), joined.begin() + i * vocab_));
+  }
+}
+
+TEST_P(ModelLaws, TheNumberOfThreadsChangesNoBit) {
+  const Tokens text = RandomTokens(40);
+  State state = model_->NewState();
+  const auto expected = Forward(text, &state, LogitsWanted::kAll);
+  for (int threads : {1, 2, 5}) {
+    ThreadPool pool(threads);
+    Workspace workspace = model_->NewWorkspace(40, &pool);
+    State other = model_->NewState();
+    std::vector<float> logits(text.size() * vocab_);
+    model_->Forward({{.tokens = text,
+                      .state = &other,
+                      .wanted = LogitsWanted::kAll,
+                      .logits = absl::MakeSpan(logits)}},
+                    workspace);
+    EXPECT_EQ(logits, expected);
+    EXPECT_EQ(other, state);
+  }
+}
+
+// Law 3.
+TEST_P(ModelLaws, AForkedStateContinuesLikeASeparateRun) {
+  const Tokens prefix = RandomTokens(11), left = RandomTokens(5),
+               right = RandomTokens(7);
+  State trunk = model_->NewState();
+  Forward(prefix, &trunk, LogitsWanted::kNone);
+  State fork = trunk;
+  const auto left_logits = Forward(left, &trunk, LogitsWanted::kAll);
+  const auto right_logits = Forward(right, &fork, LogitsWanted::kAll);
+
+  for (const auto& [end, logits, state] :
+       {std::tie(left, left_logits, trunk),
+        std::tie(right, right_logits, fork)}) {
+    State separate = model_->NewState();
+    Forward(prefix, &separate, LogitsWanted::kNone);
+    EXPECT_EQ(Forward(end, &separate, LogitsWanted::kAll), logits);
+    EXPECT_EQ(separate, state);
+  }
+}
+
+// Law 5.
+TEST_P(ModelLaws, SkippingLogitsChangesNothingElse) {
+  const Tokens text = RandomTokens(17);
+  State all = model_->NewState(), last = all, none = all;
+  const auto all_logits = Forward(text, &all, LogitsWanted::kAll);
+  const auto last_logits = Forward(text, &last, LogitsWanted::kLast);
+  Forward(text, &none, LogitsWanted::kNone);
+  EXPECT_EQ(LastRow(all_logits), last_logits);
+  EXPECT_EQ(all, last);
+  EXPECT_EQ(all, none);
+}
+
+// Law 6. The weights are the same numbers on both sides, so what differs is
+// single-precision rounding. Roundings of a sum of n terms add up like a random
+// walk, to about sqrt(n) * 2^-24 of its size; layer normalisation brings the
+// stream back to size 1 before each of the (4 * layers + 1) products in a row,
+// whose errors at worst add; and n is at most the FFN's width.
+TEST_P(ModelLaws, LogitsFollowThePapersEquations) {
+  const auto& [kernels, types, sizes] = GetParam();
+  const Tokens text = RandomTokens(50);
+  State state = model_->NewState();
+  const auto logits = Forward(text, &state, LogitsWanted::kAll);
+  const auto expected = testing::ReferenceRwkv4(tensors_, text);
+  const double products = sizes.layers * 4 + 1;
+  const double bound = products * std::sqrt(double(sizes.ffn)) * 0x1p-24;
+  double largest_error = 0, largest = 0;
+  for (size_t t = 0; t < text.size(); ++t) {
+    for (int64_t i = 0; i < vocab_; ++i) {
+      const double got = logits[t * vocab_ + i];
+      ASSERT_FALSE(std::isnan(got));
+      largest_error = std::max(largest_error, std::abs(got - expected[t][i]));
+      largest = std::max(largest, std::abs(expected[t][i]));
+    }
+  }
+  RecordProperty("error", absl::StrCat(largest_error));
+  EXPECT_LE(largest_error, bound * largest) << "of logits up to " << largest;
+}
+
+std::string Name(const ::testing::TestParamInfo<Param>& info) {
+  static constexpr const char* kTypes[] = {"F32", "F16", "BF16", "Mixed"};
+  const auto& [kernels, types, sizes] = info.param;
+  return absl::StrCat(kernels->name, kTypes[static_cast<int>(types)], "Width",
+                      sizes.embedding);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rwkv4, ModelLaws,
+    ::testing::Combine(::testing::ValuesIn(SupportedKernels()),
+                       ::testing::Values(WeightTypes::kF32, WeightTypes::kF16,
+                                         WeightTypes::kBF16,
+                                         WeightTypes::kMixed),
+                       ::testing::ValuesIn(kSizes)),
+    Name);
+
+}  // namespace
+}  // namespace rwkvd
