@@ -90,9 +90,29 @@ template <>
 struct Weight<DType::kF16> {
   static constexpr size_t kBytes = 2;
   static HWY_INLINE VF Load(const uint8_t* p) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || \
+    HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4
+    // No instruction for it, and Highway's substitute takes infinity for 2^16.
+    // The bits, moved to their places, are the number times 2^-112; where the
+    // exponent was all ones, it must be again.
+    const hn::RebindToUnsigned<DF> d32;
+    const auto bits = hn::PromoteTo(
+        d32, hn::LoadU(D16(), reinterpret_cast<const uint16_t*>(p)));
+    const auto sign = hn::And(bits, hn::Set(d32, 0x8000u));
+    const auto magnitude = hn::ShiftLeft<13>(hn::Xor(bits, sign));
+    const auto value = hn::BitCast(
+        d32, hn::Mul(hn::BitCast(kF, magnitude), hn::Set(kF, 0x1p112f)));
+    const auto is_special =
+        hn::Eq(hn::And(magnitude, hn::Set(d32, 0x0f800000u)),
+               hn::Set(d32, 0x0f800000u));
+    const auto special = hn::Or(magnitude, hn::Set(d32, 0x7f800000u));
+    return hn::BitCast(kF, hn::Or(hn::IfThenElse(is_special, special, value),
+                                  hn::ShiftLeft<16>(sign)));
+#else
     const hn::Rebind<hwy::float16_t, DF> d16;
     return hn::PromoteTo(
         kF, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(p)));
+#endif
   }
 };
 
