@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_TEXT_BPE_TOKENIZER_H_
+#define RWKVD_CORE_TEXT_BPE_TOKENIZER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/text/byte_trie.h"
+#include "core/text/tokenizer.h"
+#include "core/text/tokenizer_json.h"
+#include "core/text/word_splitter.h"
+
+namespace rwkvd {
+
+// Byte-level BPE with Unicode normalisation, the tokenizer of the Pile models.
+//
+// Encode cuts the bytes into stretches of valid UTF-8, which it encodes as the
+// tokenizers library would, and bytes in between, each its own token. The 20B
+// vocabulary lacks the 13 bytes that occur nowhere in UTF-8; they become
+// U+FFFD. Of the other bytes and with other vocabularies, Decode(Encode(x)) is
+// x with what lies between added tokens in form NFC and without any
+// "<|endoftext|>", which stands for no bytes.
+//
+// Owned as Tokenizer says. Thread-safe (immutable).
+class BpeTokenizer final : public Tokenizer {
+ public:
+  // Errors as of ParseTokenizerJson.
+  static absl::StatusOr<std::unique_ptr<const BpeTokenizer>> Parse(
+      absl::string_view tokenizer_json, absl::string_view name);
+
+  std::vector<TokenId> Encode(absl::string_view bytes) const override;
+  absl::string_view TokenBytes(TokenId id) const override;
+  int64_t size() const override {
+    return static_cast<int64_t>(vocabulary_.token_bytes.size());
+  }
+  // The added token "<|endoftext|>".
+  std::optional<TokenId> end_of_text() const override { return end_of_text_; }
+  absl::string_view kind() const override { return "bpe"; }
+
+ private:
+  class Encoder;  // one call of Encode
+
+  explicit BpeTokenizer(BpeVocabulary vocabulary);
+
+  const BpeVocabulary vocabulary_;
+  const std::optional<TokenId> end_of_text_;
+  const ByteTrie raw_added_;         // looked for before normalisation
+  const ByteTrie normalized_added_;  // looked for after it
+  const WordSplitter splitter_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_TEXT_BPE_TOKENIZER_H_

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_TEXT_BYTE_TOKENIZER_H_
+#define RWKVD_CORE_TEXT_BYTE_TOKENIZER_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "core/text/tokenizer.h"
+
+namespace rwkvd {
+
+// The tokenizer of models that read bytes: an id is a byte's value. There is
+// no end of text.
+//
+// Owned as Tokenizer says. Thread-safe (immutable).
+class ByteTokenizer final : public Tokenizer {
+ public:
+  std::vector<TokenId> Encode(absl::string_view bytes) const override;
+  absl::string_view TokenBytes(TokenId id) const override;
+  int64_t size() const override { return 256; }
+  std::optional<TokenId> end_of_text() const override { return std::nullopt; }
+  absl::string_view kind() const override { return "bytes"; }
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_TEXT_BYTE_TOKENIZER_H_

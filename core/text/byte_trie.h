@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_TEXT_BYTE_TRIE_H_
+#define RWKVD_CORE_TEXT_BYTE_TRIE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace rwkvd {
+
+// Finds which of a fixed set of byte strings a text begins with.
+//
+// Owned by a tokenizer. Thread-safe (immutable).
+//
+// Nodes are numbered in breadth-first order, so the children of a node are
+// neighbours, and those of the next node follow them: a node is the index of
+// its first child, its value, and the byte that leads to it.
+class ByteTrie {
+ public:
+  struct Entry {
+    absl::string_view key;  // nonempty; no other entry has the same
+    int32_t value;          // >= 0
+  };
+
+  struct Match {
+    int32_t value = -1;  // -1: no key is a prefix of the text
+    size_t length = 0;   // of the key, in bytes
+  };
+
+  // The total length of the keys is below 2^31. The keys are not kept.
+  explicit ByteTrie(std::vector<Entry> entries);
+
+  // The longest key that is a prefix of `text`.
+  Match LongestPrefix(absl::string_view text) const;
+
+ private:
+  // first_child_[n] to first_child_[n + 1] are the children of node n.
+  std::vector<uint32_t> first_child_;  // [nodes + 1]
+  std::vector<int32_t> value_;         // [nodes], -1: no key ends here
+  std::vector<char> label_;            // [nodes], ascending among siblings
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_TEXT_BYTE_TRIE_H_

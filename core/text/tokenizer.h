@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_TEXT_TOKENIZER_H_
+#define RWKVD_CORE_TEXT_TOKENIZER_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace rwkvd {
+
+// Index of a row of the embedding; never negative once checked.
+using TokenId = int32_t;
+
+// Turns bytes into the token ids a model was trained on, and back.
+//
+// Owned by the process's loaded model. Thread-safe (immutable).
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // Total on bytes: any string has an encoding, valid UTF-8 or not.
+  // Decode(Encode(x)) == x, except that a tokenizer with a Unicode
+  // normalisation gives back the normalised form, one that finds the end of
+  // text in a text leaves it out, and one that has no token for a byte which
+  // occurs nowhere in UTF-8 (C0, C1, F5 to FF) gives back U+FFFD for it.
+  virtual std::vector<TokenId> Encode(absl::string_view bytes) const = 0;
+
+  // What `id` stands for: any bytes, not necessarily UTF-8 on its own. Empty
+  // for the end of text and for ids that stand for nothing, such as those in
+  // [0, size()) that the vocabulary leaves out and any outside that range.
+  virtual absl::string_view TokenBytes(TokenId id) const = 0;
+
+  // One more than the largest id. A model's vocabulary may be larger (rows
+  // that were never trained); ids from here on are never sampled.
+  virtual int64_t size() const = 0;
+
+  // The token that ends a document, if there is one.
+  virtual std::optional<TokenId> end_of_text() const = 0;
+
+  // "world", "bpe" or "bytes".
+  virtual absl::string_view kind() const = 0;
+
+  std::string Decode(absl::Span<const TokenId> ids) const;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_TEXT_TOKENIZER_H_

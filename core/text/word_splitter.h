@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_TEXT_WORD_SPLITTER_H_
+#define RWKVD_CORE_TEXT_WORD_SPLITTER_H_
+
+#include <memory>
+
+#include "absl/functional/function_ref.h"
+#include "absl/strings/string_view.h"
+
+namespace rwkvd {
+
+// Cuts text into the words within which byte-level BPE merges, as GPT-2's
+// pattern says:
+//   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+//
+// Owned by a tokenizer. Thread-safe (immutable).
+class WordSplitter {
+ public:
+  WordSplitter();
+  ~WordSplitter();
+  WordSplitter(const WordSplitter&) = delete;
+  WordSplitter& operator=(const WordSplitter&) = delete;
+
+  // Calls on_word for each word of `text`, which is valid UTF-8, in order;
+  // together they are the text. No word is empty.
+  void Split(absl::string_view text,
+             absl::FunctionRef<void(absl::string_view)> on_word) const;
+
+ private:
+  struct Pattern;  // keeps PCRE2's macros out of this header
+  const std::unique_ptr<const Pattern> pattern_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_TEXT_WORD_SPLITTER_H_

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/text/world_tokenizer.h"
+
+#include <algorithm>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "core/base/check.h"
+#include "core/base/status_macros.h"
+#include "core/text/missing_bytes.h"
+#include "core/text/python_literal.h"
+
+namespace rwkvd {
+namespace {
+
+// A part of the file as messages quote it.
+std::string Shown(absl::string_view text) {
+  constexpr size_t kLongest = 80;
+  return absl::StrCat("`", absl::CHexEscape(text.substr(0, kLongest)),
+                      text.size() > kLongest ? "..." : "", "`");
+}
+
+// Plain decimal digits; SimpleAtoi alone would allow signs and spaces.
+bool ParseNumber(absl::string_view digits, int64_t* number) {
+  return !digits.empty() &&
+         std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) &&
+         absl::SimpleAtoi(digits, number);
+}
+
+// Collects the lines of one file.
+//
+// Lives for one Parse; thread-compatible.
+class Vocabulary {
+ public:
+  absl::Status AddLine(absl::string_view line) {
+    ++num_lines_;
+    absl::ConsumeSuffix(&line, "\r");
+    const size_t first_space = line.find(' ');
+    const size_t last_space = line.rfind(' ');
+    if (first_space == last_space) {  // none, or one only
+      return absl::InvalidArgumentError(
+          absl::StrCat("expected `ID LITERAL BYTES`, got ", Shown(line)));
+    }
+    RWKVD_ASSIGN_OR_RETURN(const TokenId id,
+                           ParseId(line.substr(0, first_space)));
+    RWKVD_ASSIGN_OR_RETURN(
+        std::string token,
+        ParseToken(line.substr(first_space + 1, last_space - first_space - 1),
+                   line.substr(last_space + 1)));
+    return Insert(id, std::move(token));
+  }
+
+  int64_t num_lines() const { return num_lines_; }
+  std::vector<std::string> TakeTokens() { return std::move(tokens_); }
+
+ private:
+  absl::StatusOr<TokenId> ParseId(absl::string_view field) {
+    int64_t id = 0;
+    if (!ParseNumber(field, &id) || id < 1 ||
+        id >= WorldTokenizer::kMaxTokens) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("expected an id from 1 to ",
+                       WorldTokenizer::kMaxTokens - 1, ", got ", Shown(field)));
+    }
+    return static_cast<TokenId>(id);
+  }
+
+  absl::StatusOr<std::string> ParseToken(absl::string_view literal,
+                                         absl::string_view length_field) {
+    absl::StatusOr<std::string> token = ParsePythonLiteral(literal);
+    if (!token.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "literal ", Shown(literal), ": ", token.status().message()));
+    }
+    if (token->empty() || token->size() > WorldTokenizer::kMaxTokenBytes) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "expected a token of 1 to ", WorldTokenizer::kMaxTokenBytes,
+          " bytes, got ", token->size()));
+    }
+    int64_t length = 0;
+    if (!ParseNumber(length_field, &length) ||
+        static_cast<size_t>(length) != token->size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("literal ", Shown(literal), ": expected the length ",
+                       token->size(), ", got ", Shown(length_field)));
+    }
+    return token;
+  }
+
+  absl::Status Insert(TokenId id, std::string token) {
+    if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(id + 1);
+    if (!tokens_[id].empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("expected each id once, got ", id, " again"));
+    }
+    const auto [at, is_new] = id_of_.emplace(token, id);
+    if (!is_new) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("expected each token once, got the bytes of token ",
+                       at->second, " again as token ", id));
+    }
+    tokens_[id] = std::move(token);
+    return absl::OkStatus();
+  }
+
+  int64_t num_lines_ = 0;
+  std::vector<std::string> tokens_;
+  absl::flat_hash_map<std::string, TokenId> id_of_;
+};
+
+absl::StatusOr<std::vector<std::string>> ParseLines(absl::string_view text,
+                                                    absl::string_view name) {
+  Vocabulary vocabulary;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const absl::Status status = vocabulary.AddLine(text.substr(0, end));
+    if (!status.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          name, ": line ", vocabulary.num_lines(), ": ", status.message()));
+    }
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return vocabulary.TakeTokens();
+}
+
+ByteTrie MakeTrie(const std::vector<std::string>& tokens) {
+  std::vector<ByteTrie::Entry> entries;
+  for (size_t id = 0; id < tokens.size(); ++id) {
+    if (tokens[id].empty()) continue;
+    entries.push_back({tokens[id], static_cast<TokenId>(id)});
+  }
+  return ByteTrie(std::move(entries));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const WorldTokenizer>> WorldTokenizer::Parse(
+    absl::string_view vocabulary, absl::string_view name) {
+  if (vocabulary.size() > kMaxFileBytes) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": expected a vocabulary of at most ", kMaxFileBytes,
+                     " bytes, got ", vocabulary.size()));
+  }
+  RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> tokens,
+                         ParseLines(vocabulary, name));
+  ByteTrie trie = MakeTrie(tokens);
+  RWKVD_RETURN_IF_ERROR(
+      CheckEveryByteIsAToken(name, [&trie](absl::string_view byte) {
+        return trie.LongestPrefix(byte).length == 1;
+      }));
+  return std::unique_ptr<const WorldTokenizer>(
+      new WorldTokenizer(std::move(tokens), std::move(trie)));
+}
+
+std::vector<TokenId> WorldTokenizer::Encode(absl::string_view bytes) const {
+  std::vector<TokenId> ids;
+  while (!bytes.empty()) {
+    const ByteTrie::Match match = trie_.LongestPrefix(bytes);
+    RWKVD_CHECK(match.length > 0);  // Parse saw all single bytes
+    ids.push_back(match.value);
+    bytes.remove_prefix(match.length);
+  }
+  return ids;
+}
+
+absl::string_view WorldTokenizer::TokenBytes(TokenId id) const {
+  if (id < 0 || id >= size()) return {};
+  return tokens_[id];
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/text/bpe_tokenizer.h"
+
+#include <algorithm>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/text/nfc.h"
+#include "core/text/utf8.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/core/text/small_files.h"
+#include "tests/core/text/vectors.h"
+
+namespace rwkvd {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::unique_ptr<const BpeTokenizer> Parse(const std::string& text) {
+  auto tokenizer = BpeTokenizer::Parse(text, "t.json");
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return std::move(tokenizer).value();
+}
+
+// Merges: 256 "ab", 257 " ab", 258 "\xc3\xa9" (e with acute), 259 "\xe9\xe9".
+json SmallModel() {
+  return SmallTokenizerJson(
+      {{"a", "b"}, {" ", "ab"}, {"\xc3", "\xa9"}, {"\xe9", "\xe9"}});
+}
+
+TEST(BpeTokenizer, MergesWithinWordsOnly) {
+  const auto tokenizer = Parse(SmallModel().dump());
+  EXPECT_THAT(tokenizer->Encode("abc ab"), ElementsAre(256, 'c', 257));
+  // "a1b" is three words; so nothing joins "a" and "b".
+  EXPECT_THAT(tokenizer->Encode("a1b"), ElementsAre('a', '1', 'b'));
+  EXPECT_THAT(tokenizer->Encode("  ab"), ElementsAre(' ', 257));
+  EXPECT_THAT(tokenizer->Encode(""), IsEmpty());
+}
+
+TEST(BpeTokenizer, NormalisesFirst) {
+  const auto tokenizer = Parse(SmallModel().dump());
+  EXPECT_THAT(tokenizer->Encode("e\u0301"), ElementsAre(258));
+  EXPECT_THAT(tokenizer->Encode("\u00e9"), ElementsAre(258));
+  EXPECT_EQ(tokenizer->Decode({258}), "\u00e9");
+}
+
+TEST(BpeTokenizer, InvalidBytesAreTokensOfTheirOwn) {
+  const auto tokenizer = Parse(SmallModel().dump());
+  EXPECT_THAT(tokenizer->Encode("\xff"), ElementsAre(255));
+  // Were the bytes E9 E9 a word, they would be token 259.
+  EXPECT_THAT(tokenizer->Encode("\xe9\xe9"), ElementsAre(0xe9, 0xe9));
+  // They cut words and keep marks from combining across them.
+  EXPECT_THAT(tokenizer->Encode("a\xff"
+                                "b ab"),
+              ElementsAre('a', 0xff, 'b', 257));
+  EXPECT_THAT(tokenizer->Encode("e\x80\u0301"),
+              ElementsAre('e', 0x80, 0xcc, 0x81));
+  EXPECT_THAT(tokenizer->Encode("ab\xe2\x82"
+                                "ab\xe2\x82"),
+              ElementsAre(256, 0xe2, 0x82, 256, 0xe2, 0x82));
+}
+
+TEST(BpeTokenizer, AByteWithoutATokenBecomesAReplacementCharacter) {
+  json document = SmallTokenizerJson({{"\xef", "\xbf"}});
+  document["model"]["vocab"].erase("\u00ff");
+  const auto tokenizer = Parse(document.dump());
+  EXPECT_THAT(tokenizer->Encode("a\xff\xff\xfe"),
+              ElementsAre('a', 256, 0xbd, 256, 0xbd, 0xfe));
+  EXPECT_EQ(tokenizer->Decode(tokenizer->Encode("a\xff!")), "a\ufffd!");
+}
+
+TEST(BpeTokenizer, AddedTokensAreFoundInTheTextLeftmostThenLongest) {
+  json document = SmallModel();
+  AddToken(&document, "<|x|>", 300, false);
+  AddToken(&document, "<|x|>>", 301, false);
+  AddToken(&document, "b<", 302, false);
+  const auto tokenizer = Parse(document.dump());
+  EXPECT_THAT(tokenizer->Encode("ab<|x|>ab"),
+              ElementsAre('a', 302, '|', 'x', '|', '>', 256));
+  EXPECT_THAT(tokenizer->Encode("a<|x|>b"), ElementsAre('a', 300, 'b'));
+  EXPECT_THAT(tokenizer->Encode("<|x|>><|x|>"), ElementsAre(301, 300));
+  EXPECT_THAT(tokenizer->Encode("<|x|"), ElementsAre('<', '|', 'x', '|'));
+  EXPECT_THAT(tokenizer->Encode("\xff<|x|>\xff"), ElementsAre(0xff, 300, 0xff));
+}
+
+TEST(BpeTokenizer, NormalizedAddedTokensAreFoundAfterNormalisation) {
+  json document = SmallModel();
+  AddToken(&document, "\u00e9!", 300, true);
+  AddToken(&document, "\u00e8!", 301, false);
+  AddToken(&document, "  ", 302, true);
+  AddToken(&document, "   ", 303, true);
+  const auto tokenizer = Parse(document.dump());
+  EXPECT_THAT(tokenizer->Encode("e\u0301!"), ElementsAre(300));
+  EXPECT_THAT(tokenizer->Encode("\u00e8!"), ElementsAre(301));
+  EXPECT_THAT(tokenizer->Encode("e\u0300!"),  // too late for that one
+              ElementsAre(0xc3, 0xa8, '!'));
+  // Before the words are cut: "    ab" would be "   " and " ab".
+  EXPECT_THAT(tokenizer->Encode("    ab"), ElementsAre(303, 257));
+  EXPECT_THAT(tokenizer->Encode("     ab"), ElementsAre(303, 302, 256));
+}
+
+TEST(BpeTokenizer, ANormalizedTokenWrittenInAnotherFormIsFoundToo) {
+  json document = SmallModel();
+  AddToken(&document, "e\u0301!", 300, true);
+  EXPECT_THAT(Parse(document.dump())->Encode("\u00e9!"), ElementsAre(300));
+}
+
+TEST(BpeTokenizer, DescribesItself) {
+  json document = SmallModel();
+  const auto plain = Parse(document.dump());
+  EXPECT_EQ(plain->kind(), "bpe");
+  EXPECT_EQ(plain->size(), 260);
+  EXPECT_EQ(plain->end_of_text(), std::nullopt);
+  AddToken(&document, "<|endoftext|>", 300, false);
+  AddToken(&document, "<|padding|>", 302, false);
+  const auto tokenizer = Parse(document.dump());
+  EXPECT_EQ(tokenizer->size(), 303);
+  EXPECT_EQ(tokenizer->end_of_text(), 300);
+  EXPECT_THAT(tokenizer->Encode("a<|endoftext|>b"), ElementsAre('a', 300, 'b'));
+  EXPECT_EQ(tokenizer->TokenBytes(302), "<|padding|>");
+  for (const TokenId id : {300, 301, 260, 303, -1, 1 << 30}) {
+    EXPECT_EQ(tokenizer->TokenBytes(id), "") << id;
+  }
+}
+
+TEST(BpeTokenizer, ErrorsNameTheFile) {
+  const auto tokenizer = BpeTokenizer::Parse("{", "dir/t.json");
+  EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(tokenizer.status().message()),
+              HasSubstr("dir/t.json"));
+}
+
+TEST(BpeTokenizer, RandomBytesSurviveTheRoundTripUpToNormalisation) {
+  const auto tokenizer = Parse(SmallModel().dump());
+  std::mt19937 random(10);
+  for (int i = 0; i < 500; ++i) {
+    // Random bytes hold few characters that normalisation changes, if any: up
+    // to 2-byte ones with a mark behind them.
+    const std::string bytes = RandomBytes(random, i);
+    std::string expected;
+    for (absl::string_view rest = bytes; !rest.empty();) {
+      const size_t valid = ValidUtf8Length(rest);
+      expected += Nfc(rest.substr(0, valid));
+      rest.remove_prefix(valid);
+      if (rest.empty()) break;
+      expected += rest.front();
+      rest.remove_prefix(1);
+    }
+    EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(bytes)), expected);
+  }
+}
+
+// Time in the square of the length would show as a test that never ends.
+TEST(BpeTokenizer, AWordOfAMillionLettersIsMergedToTheEnd) {
+  std::vector<std::pair<std::string, std::string>> merges;
+  for (int n = 1; n < 512; n *= 2) {
+    merges.emplace_back(std::string(n, 'a'), std::string(n, 'a'));
+  }
+  const auto tokenizer = Parse(SmallTokenizerJson(merges).dump());
+  const std::vector<TokenId> ids = tokenizer->Encode(std::string(1 << 20, 'a'));
+  ASSERT_EQ(ids.size(), (1u << 20) / 512);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 256 + 8), 2048);
+}
+
+class The20BTokenizer : public testing::Test {
+ protected:
+  void SetUp() override {
+    RWKVD_SKIP_WITHOUT_FIXTURES();
+    directory_ = TokenizerFixtures() + "/20b/";
+    tokenizer_ = Parse(ReadWholeFile(directory_ + "20B_tokenizer.json"));
+  }
+
+  std::string directory_;
+  std::unique_ptr<const BpeTokenizer> tokenizer_;
+};
+
+TEST_F(The20BTokenizer, AgreesWithTheVectors) {
+  const auto vectors = ReadVectors(directory_ + "vectors.jsonl");
+  EXPECT_EQ(vectors.size(), 260u);
+  for (const TokenizerVector& vector : vectors) {
+    EXPECT_EQ(tokenizer_->Encode(vector.bytes), vector.ids) << vector.bytes;
+  }
+}
+
+TEST_F(The20BTokenizer, VectorsDecodeToTheirNormalForm) {
+  for (const auto& vector : ReadVectors(directory_ + "vectors.jsonl")) {
+    if (vector.bytes.find("<|endoftext|>") != std::string::npos) continue;
+    EXPECT_EQ(tokenizer_->Decode(vector.ids), Nfc(vector.bytes));
+  }
+}
+
+TEST_F(The20BTokenizer, HasTheKnownShape) {
+  EXPECT_EQ(tokenizer_->size(), 50277);
+  EXPECT_EQ(tokenizer_->end_of_text(), 0);
+  EXPECT_EQ(tokenizer_->TokenBytes(0), "");
+  EXPECT_EQ(tokenizer_->TokenBytes(50254), std::string(24, ' '));
+  EXPECT_EQ(tokenizer_->TokenBytes(50276), "  ");
+  for (TokenId id = 1; id < 50277; ++id) {
+    ASSERT_NE(tokenizer_->TokenBytes(id), "") << id;
+  }
+}
+
+// All but the 13 that its vocabulary lacks.
+TEST_F(The20BTokenizer, EveryOtherByteSurvivesTheRoundTrip) {
+  for (int i = 0; i < 256; ++i) {
+    const std::string byte(1, static_cast<char>(i));
+    const bool lacking = i == 0xC0 || i == 0xC1 || i >= 0xF5;
+    EXPECT_EQ(tokenizer_->Decode(tokenizer_->Encode(byte)),
+              lacking ? "\ufffd" : byte);
+  }
+}
+
+TEST_F(The20BTokenizer, NormalisedTextSurvivesTheRoundTrip) {
+  std::mt19937 random(11);
+  for (int i = 0; i < 300; ++i) {
+    std::string text;
+    for (int n = 0; n < i; ++n) {
+      const uint32_t range = random() % 3;
+      AppendUtf8(range == 0   ? random() % 0x80
+                 : range == 1 ? random() % 0x800
+                              : 0x1100 + random() % 0xC000,
+                 &text);
+    }
+    const std::string normal = Nfc(text);
+    EXPECT_EQ(tokenizer_->Decode(tokenizer_->Encode(normal)), normal);
+    EXPECT_EQ(tokenizer_->Encode(text), tokenizer_->Encode(normal));
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd

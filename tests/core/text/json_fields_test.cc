@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/text/json_fields.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string Message(const absl::Status& status) {
+  return std::string(status.message());
+}
+
+TEST(JsonFields, UnexpectedSaysWhereExpectedAndGot) {
+  EXPECT_EQ(Message(Unexpected("a.b", "null", Json(3))),
+            "a.b: expected null, got `3`");
+  EXPECT_EQ(Message(Unexpected("a", "null", Json("x\n"))),
+            "a: expected null, got `x\\n`");
+  EXPECT_EQ(Message(Unexpected("a", "null", Json::object())),
+            "a: expected null, got an object");
+  EXPECT_EQ(Unexpected("a", "b", Json()).code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST(JsonFields, ExpectHoldsOrComplains) {
+  EXPECT_TRUE(Expect(true, "a", "b", Json()).ok());
+  EXPECT_FALSE(Expect(false, "a", "b", Json()).ok());
+}
+
+TEST(JsonFields, LongTextIsCut) {
+  EXPECT_LT(ShownText(std::string(1000000, 'x')).size(), 100u);
+  EXPECT_EQ(ShownText("abc"), "`abc`");
+}
+
+TEST(JsonFields, AnAbsentFieldIsNullAndSoIsOneOfWhatIsNoObject) {
+  EXPECT_EQ(Field(Json{{"a", 1}}, "a"), 1);
+  EXPECT_TRUE(Field(Json{{"a", 1}}, "b").is_null());
+  EXPECT_TRUE(Field(Json(5), "a").is_null());
+  EXPECT_TRUE(Field(Json(), "a").is_null());
+}
+
+TEST(JsonFields, ExpectObjectRefusesOtherTypesAndUnknownFields) {
+  EXPECT_TRUE(ExpectObject(Json{{"a", 1}}, "x", {"a", "b"}).ok());
+  EXPECT_TRUE(ExpectObject(Json::object(), "x", {}).ok());
+  EXPECT_THAT(Message(ExpectObject(Json{{"c", 1}}, "x", {"a", "b"})),
+              HasSubstr("x: the field `c` is not supported"));
+  for (const Json& other : {Json(), Json(1), Json("s"), Json::array()}) {
+    EXPECT_THAT(Message(ExpectObject(other, "x", {})),
+                HasSubstr("x: expected an object"));
+  }
+}
+
+TEST(JsonFields, ExpectFalseAllowsAbsentNullAndFalseOnly) {
+  EXPECT_TRUE(
+      ExpectFalse(Json{{"a", false}, {"b", nullptr}}, "x", {"a", "b", "c"})
+          .ok());
+  for (const Json& other : {Json(true), Json(0), Json(""), Json::array()}) {
+    EXPECT_THAT(Message(ExpectFalse(Json{{"a", other}}, "x", {"a"})),
+                HasSubstr("x.a: expected false"));
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/text/tokenizer_pipeline.h"
+
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/core/text/small_files.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A change to a good document: the value at a JSON pointer is replaced.
+struct Change {
+  const char* pointer;
+  const char* value;
+  const char* complaint;  // "": still good
+};
+
+void ExpectOutcome(const Change& change) {
+  Json document = SmallTokenizerJson();
+  document[Json::json_pointer(change.pointer)] = Json::parse(change.value);
+  const absl::Status status = CheckTokenizerPipeline(document);
+  SCOPED_TRACE(std::string(change.pointer) + " = " + change.value);
+  if (*change.complaint == '\0') {
+    EXPECT_TRUE(status.ok()) << status;
+    return;
+  }
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr(change.complaint));
+}
+
+TEST(TokenizerPipeline, TheSmallDocumentIsGood) {
+  EXPECT_TRUE(CheckTokenizerPipeline(SmallTokenizerJson()).ok());
+}
+
+TEST(TokenizerPipeline, WhatChangesNothingIsAccepted) {
+  const Change changes[] = {{"/post_processor", "null", ""},
+                            {"/pre_tokenizer/trim_offsets", "false", ""},
+                            {"/pre_tokenizer/use_regex", "true", ""},
+                            {"/decoder/add_prefix_space", "true", ""},
+                            {"/decoder/use_regex", "true", ""},
+                            {"/model/fuse_unk", "true", ""},
+                            {"/model/byte_fallback", "false", ""},
+                            {"/model/ignore_merges", "false", ""},
+                            {"/model/continuing_subword_prefix", "\"\"", ""},
+                            {"/model/end_of_word_suffix", "\"\"", ""}};
+  for (const Change& change : changes) ExpectOutcome(change);
+}
+
+TEST(TokenizerPipeline, WhatWouldChangeTheResultIsRefusedByName) {
+  const Change changes[] = {
+      {"/version", "\"2.0\"", "version: expected `1.0`, got `2.0`"},
+      {"/truncation", "{\"max_length\": 512}", "truncation: expected null"},
+      {"/padding", "{\"strategy\": \"BatchLongest\"}", "padding"},
+      {"/normalizer", "null", "normalizer: expected an object"},
+      {"/normalizer", "{\"type\": \"NFKC\"}",
+       "normalizer.type: expected `NFC`, got `NFKC`"},
+      {"/normalizer", "{\"type\": \"Sequence\", \"normalizers\": []}",
+       "normalizer: the field `normalizers` is not supported"},
+      {"/pre_tokenizer", "null", "pre_tokenizer: expected an object"},
+      {"/pre_tokenizer/type", "\"Whitespace\"", "pre_tokenizer.type"},
+      {"/pre_tokenizer/add_prefix_space", "true",
+       "pre_tokenizer.add_prefix_space: expected false, got `true`"},
+      {"/pre_tokenizer/add_prefix_space", "null", "add_prefix_space"},
+      {"/pre_tokenizer/use_regex", "false", "pre_tokenizer.use_regex"},
+      {"/pre_tokenizer/pattern", "{}", "`pattern` is not supported"},
+      {"/post_processor", "{\"type\": \"TemplateProcessing\", \"single\": []}",
+       "post_processor: the field `single`"},
+      {"/post_processor", "{\"type\": \"RobertaProcessing\"}",
+       "post_processor.type"},
+      {"/decoder", "null", "decoder: expected an object"},
+      {"/decoder/type", "\"WordPiece\"", "decoder.type"},
+      {"/model", "null", "model: expected an object"},
+      {"/model/type", "\"WordPiece\"",
+       "model.type: expected `BPE`, got `WordPiece`"},
+      {"/model/type", "\"Unigram\"", "model.type"},
+      {"/model/type", "null", "model.type"},
+      {"/model/dropout", "0.1", "model.dropout: expected null, got `0.1`"},
+      {"/model/unk_token", "\"<unk>\"", "model.unk_token"},
+      {"/model/continuing_subword_prefix", "\"##\"",
+       "model.continuing_subword_prefix"},
+      {"/model/end_of_word_suffix", "\"</w>\"", "model.end_of_word_suffix"},
+      {"/model/byte_fallback", "true", "model.byte_fallback: expected false"},
+      {"/model/ignore_merges", "true", "model.ignore_merges: expected false"},
+      {"/model/cache_capacity", "5", "`cache_capacity` is not supported"},
+      {"/extra", "null", "the document: the field `extra` is not supported"}};
+  for (const Change& change : changes) ExpectOutcome(change);
+}
+
+TEST(TokenizerPipeline, EveryFieldOfEveryWrongTypeIsRefused) {
+  const struct {
+    const char* pointer;
+    bool may_be_null;
+    bool may_be_boolean;
+    bool may_be_empty_string;
+  } fields[] = {{"/version", false, false, false},
+                {"/truncation", true, false, false},
+                {"/padding", true, false, false},
+                {"/normalizer", false, false, false},
+                {"/normalizer/type", false, false, false},
+                {"/pre_tokenizer", false, false, false},
+                {"/pre_tokenizer/type", false, false, false},
+                {"/pre_tokenizer/trim_offsets", true, true, false},
+                {"/post_processor", true, false, false},
+                {"/post_processor/trim_offsets", true, true, false},
+                {"/decoder", false, false, false},
+                {"/decoder/use_regex", true, true, false},
+                {"/model", false, false, false},
+                {"/model/type", false, false, false},
+                {"/model/dropout", true, false, false},
+                {"/model/unk_token", true, false, false},
+                {"/model/continuing_subword_prefix", true, false, true},
+                {"/model/end_of_word_suffix", true, false, true},
+                {"/model/fuse_unk", true, true, false}};
+  for (const auto& field : fields) {
+    for (const char* value : {"null", "true", "false", "0", "-1", "1.5", "\"\"",
+                              "[]", "{}", "[[1]]", "{\"type\": 1}"}) {
+      const Json json = Json::parse(value);
+      if (json.is_null() && field.may_be_null) continue;
+      if (json.is_boolean() && field.may_be_boolean) continue;
+      if (json == "" && field.may_be_empty_string) continue;
+      ExpectOutcome({field.pointer, value, "expected"});
+    }
+  }
+}
+
+TEST(TokenizerPipeline, ADocumentThatIsNoObjectIsRefused) {
+  for (const char* text : {"null", "[]", "\"x\"", "7", "{}"}) {
+    EXPECT_FALSE(CheckTokenizerPipeline(Json::parse(text)).ok()) << text;
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/text/world_tokenizer.h"
+
+#include <random>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/core/text/small_files.h"
+#include "tests/core/text/vectors.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::unique_ptr<const WorldTokenizer> Parse(const std::string& vocabulary) {
+  auto tokenizer = WorldTokenizer::Parse(vocabulary, "vocab.txt");
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return std::move(tokenizer).value();
+}
+
+TEST(WorldTokenizer, TakesTheLongestTokenAgainAndAgain) {
+  const auto tokenizer =
+      Parse(SmallWorldVocabulary({"ab", "abc", "bcd", "cd", " a"}));
+  const int ab = 257, abc = 258, bcd = 259, cd = 260, space_a = 261;
+  const auto id = [](char c) { return static_cast<uint8_t>(c) + 1; };
+  EXPECT_THAT(tokenizer->Encode("abcd"), ElementsAre(abc, id('d')));
+  EXPECT_THAT(tokenizer->Encode("bcdcd"), ElementsAre(bcd, cd));
+  EXPECT_THAT(tokenizer->Encode("ab ab"), ElementsAre(ab, space_a, id('b')));
+  EXPECT_THAT(tokenizer->Encode(std::string("\0\xff", 2)), ElementsAre(1, 256));
+  EXPECT_THAT(tokenizer->Encode(""), IsEmpty());
+}
+
+TEST(WorldTokenizer, AgreesWithTryingAllTokensOnRandomVocabularies) {
+  std::mt19937 random(3);
+  for (int round = 0; round < 20; ++round) {
+    const auto random_text = [&](size_t length) {
+      std::string text(length, 'x');
+      for (char& c : text) c = "ab\xe4"[random() % 3];
+      return text;
+    };
+    std::set<std::string> tokens;
+    for (int i = 0; i < 20; ++i) tokens.insert(random_text(2 + random() % 5));
+    const std::vector<std::string> more(tokens.begin(), tokens.end());
+    const auto tokenizer = Parse(SmallWorldVocabulary(more));
+    const std::string text = random_text(200);
+    std::vector<TokenId> expected;
+    for (size_t at = 0; at < text.size();) {
+      size_t length = 1;
+      TokenId id = static_cast<uint8_t>(text[at]) + 1;
+      for (size_t i = 0; i < more.size(); ++i) {
+        if (more[i].size() > length &&
+            text.compare(at, more[i].size(), more[i]) == 0) {
+          length = more[i].size();
+          id = static_cast<TokenId>(257 + i);
+        }
+      }
+      expected.push_back(id);
+      at += length;
+    }
+    EXPECT_EQ(tokenizer->Encode(text), expected);
+  }
+}
+
+TEST(WorldTokenizer, DescribesItself) {
+  const auto tokenizer = Parse(SmallWorldVocabulary() + WorldLine(300, "xyz"));
+  EXPECT_EQ(tokenizer->size(), 301);
+  EXPECT_EQ(tokenizer->kind(), "world");
+  EXPECT_EQ(tokenizer->end_of_text(), 0);
+  EXPECT_EQ(tokenizer->TokenBytes(300), "xyz");
+  EXPECT_EQ(tokenizer->TokenBytes(98), "a");
+  for (const TokenId id : {0, 299, 257, 301, -1, 1 << 30}) {
+    EXPECT_EQ(tokenizer->TokenBytes(id), "") << id;
+  }
+}
+
+TEST(WorldTokenizer, LineEndsMayBeDosOnesAndTheLastMayBeMissing) {
+  const std::string vocabulary = SmallWorldVocabulary({"ab"});
+  const std::string dos = absl::StrReplaceAll(vocabulary, {{"\n", "\r\n"}});
+  for (const std::string& text :
+       {vocabulary, dos, vocabulary.substr(0, vocabulary.size() - 1),
+        dos.substr(0, dos.size() - 1), dos.substr(0, dos.size() - 2)}) {
+    const auto tokenizer = Parse(text);
+    EXPECT_EQ(tokenizer->size(), 258);
+    EXPECT_THAT(tokenizer->Encode("ab\r"), ElementsAre(257, 14));
+  }
+}
+
+TEST(WorldTokenizer, LiteralsMayHoldSpacesAndIdsComeInAnyOrder) {
+  const auto tokenizer = Parse(
+      absl::StrCat("258 ' a  b ' 6\n257 '  ' 2\n", SmallWorldVocabulary()));
+  EXPECT_EQ(tokenizer->TokenBytes(258), " a  b ");
+  EXPECT_EQ(tokenizer->TokenBytes(257), "  ");
+}
+
+TEST(WorldTokenizer, MalformedLinesAreRefusedNamingFileAndLine) {
+  const struct {
+    std::string line;
+    const char* complaint;
+  } cases[] = {{"", "ID LITERAL BYTES"},
+               {"257", "ID LITERAL BYTES"},
+               {"257 'a'", "ID LITERAL BYTES"},
+               {"257'ab' 2", "ID LITERAL BYTES"},
+               {"x 'ab' 2", "expected an id from 1 to 1048575, got `x`"},
+               {" 257 'ab' 2", "expected an id"},
+               {"+257 'ab' 2", "expected an id"},
+               {"-1 'ab' 2", "expected an id"},
+               {"0 'ab' 2", "expected an id"},
+               {"1048576 'ab' 2", "expected an id"},
+               {"99999999999999999999 'ab' 2", "expected an id"},
+               {"2.5 'ab' 2", "expected an id"},
+               {"257 'ab' 3", "expected the length 2, got `3`"},
+               {"257 'ab' -2", "expected the length 2"},
+               {"257 'ab' ", "expected the length 2"},
+               {"257 'ab' 2 ", "expected '...'"},
+               {"257 'ab' two", "expected the length 2"},
+               {"257 '\\x80' 1", "expected the length 2, got `1`"},
+               {"257 '' 0", "expected a token of 1 to 1024 bytes, got 0"},
+               {absl::StrCat("257 '", std::string(1025, 'a'), "' 1025"),
+                "expected a token of 1 to 1024 bytes, got 1025"},
+               {"257 ab 2", "expected '...'"},
+               {"257 'ab\" 2", "expected '...'"},
+               {"257 '\\q' 2", "unknown escape"},
+               {"257  'ab' 2", "expected '...'"},
+               {"1 'ab' 2", "expected each id once, got 1 again"},
+               {"257 'a' 1", "the bytes of token 98 again as token 257"},
+               {std::string("257 '\0\xff' 2", 11), "UTF-8"}};
+  for (const auto& c : cases) {
+    const auto tokenizer = WorldTokenizer::Parse(
+        absl::StrCat(SmallWorldVocabulary(), c.line, "\n"), "dir/vocab.txt");
+    EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kInvalidArgument)
+        << c.line;
+    EXPECT_THAT(
+        std::string(tokenizer.status().message()),
+        AllOf(HasSubstr("dir/vocab.txt: line 257: "), HasSubstr(c.complaint)))
+        << c.line;
+  }
+}
+
+TEST(WorldTokenizer, MissingSingleBytesAreNamed) {
+  std::string vocabulary = SmallWorldVocabulary();
+  for (const int byte : {0x0A, 0xFF}) {
+    const std::string line =
+        WorldLine(byte + 1, std::string(1, static_cast<char>(byte)));
+    vocabulary = absl::StrReplaceAll(vocabulary, {{line, ""}});
+  }
+  EXPECT_THAT(
+      std::string(
+          WorldTokenizer::Parse(vocabulary, "v.txt").status().message()),
+      AllOf(HasSubstr("v.txt"), HasSubstr("missing 2: 0x0a 0xff")));
+}
+
+TEST(WorldTokenizer, AnEmptyOrRandomFileIsRefused) {
+  std::mt19937 random(4);
+  for (const std::string& text :
+       {std::string(), std::string("\n"), std::string(100000, '\n'),
+        std::string(100000, ' '), RandomBytes(random, 10000)}) {
+    EXPECT_EQ(WorldTokenizer::Parse(text, "v.txt").status().code(),
+              absl::StatusCode::kInvalidArgument);
+  }
+}
+
+TEST(WorldTokenizer, AnOversizedFileIsRefusedUnread) {
+  const std::string text(WorldTokenizer::kMaxFileBytes + 1, 'x');
+  EXPECT_THAT(
+      std::string(WorldTokenizer::Parse(text, "v.txt").status().message()),
+      HasSubstr("expected a vocabulary of at most 16777216 bytes"));
+}
+
+TEST(WorldTokenizer, EveryTruncationOfAVocabularyIsRefused) {
+  std::string vocabulary = SmallWorldVocabulary();
+  vocabulary.pop_back();  // a last line without its end is whole
+  for (size_t length = 0; length < vocabulary.size(); ++length) {
+    ASSERT_FALSE(
+        WorldTokenizer::Parse(vocabulary.substr(0, length), "v.txt").ok())
+        << length;
+  }
+}
+
+TEST(WorldTokenizer, RandomBytesSurviveTheRoundTrip) {
+  std::mt19937 random(5);
+  const auto tokenizer = Parse(SmallWorldVocabulary(
+      {"\xff\xfe", "aa", "\xe4\xb8", std::string(3, '\0')}));
+  for (int i = 0; i < 500; ++i) {
+    const std::string bytes = RandomBytes(random, i);
+    EXPECT_EQ(tokenizer->Decode(tokenizer->Encode(bytes)), bytes);
+  }
+}
+
+class OfficialVocabulary : public testing::Test {
+ protected:
+  void SetUp() override {
+    RWKVD_SKIP_WITHOUT_FIXTURES();
+    directory_ = TokenizerFixtures() + "/world/";
+    vocabulary_ = ReadWholeFile(directory_ + "rwkv_vocab_v20230424.txt");
+    tokenizer_ = Parse(vocabulary_);
+  }
+
+  std::string directory_;
+  std::string vocabulary_;
+  std::unique_ptr<const WorldTokenizer> tokenizer_;
+};
+
+TEST_F(OfficialVocabulary, AgreesWithTheVectors) {
+  const struct {
+    const char* file;
+    size_t count;
+  } files[] = {{"vectors.jsonl", 260}, {"byte-vectors.jsonl", 95}};
+  for (const auto& file : files) {
+    const auto vectors = ReadVectors(directory_ + file.file);
+    EXPECT_EQ(vectors.size(), file.count);
+    for (const TokenizerVector& vector : vectors) {
+      EXPECT_EQ(tokenizer_->Encode(vector.bytes), vector.ids) << vector.bytes;
+      EXPECT_EQ(tokenizer_->Decode(vector.ids), vector.bytes);
+    }
+  }
+}
+
+TEST_F(OfficialVocabulary, HasTheKnownShape) {
+  EXPECT_EQ(tokenizer_->size(), 65530);
+  size_t longest = 0;
+  for (TokenId id = 1; id < 65530; ++id) {
+    const absl::string_view token = tokenizer_->TokenBytes(id);
+    ASSERT_FALSE(token.empty()) << id;
+    ASSERT_THAT(tokenizer_->Encode(token), ElementsAre(id));
+    longest = std::max(longest, token.size());
+  }
+  EXPECT_EQ(longest, 128u);
+  EXPECT_EQ(tokenizer_->TokenBytes(0), "");
+}
+
+TEST_F(OfficialVocabulary, RandomBytesSurviveTheRoundTrip) {
+  std::mt19937 random(6);
+  for (int i = 0; i < 200; ++i) {
+    const std::string bytes = RandomBytes(random, 10 * i);
+    EXPECT_EQ(tokenizer_->Decode(tokenizer_->Encode(bytes)), bytes);
+  }
+}
+
+TEST_F(OfficialVocabulary, DosLineEndsGiveTheSameTable) {
+  const auto dos = Parse(absl::StrReplaceAll(vocabulary_, {{"\n", "\r\n"}}));
+  ASSERT_EQ(dos->size(), tokenizer_->size());
+  for (TokenId id = 0; id < dos->size(); ++id) {
+    ASSERT_EQ(dos->TokenBytes(id), tokenizer_->TokenBytes(id));
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd
