@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_format.h"
 #include "core/base/status_macros.h"
 #include "core/text/nfc.h"
 #include "core/text/utf8.h"
@@ -48,6 +50,12 @@ void SplitAtAdded(const ByteTrie& added, absl::string_view text,
   if (start < text.size()) on_text(text.substr(start));
 }
 
+absl::Status NoTokenFor(char byte, size_t offset) {
+  return absl::InvalidArgumentError(absl::StrFormat(
+      "byte 0x%02X at offset %d has no token in this vocabulary",
+      static_cast<uint8_t>(byte), offset));
+}
+
 }  // namespace
 
 // Lives for one call of Encode; thread-compatible. Each step hands its pieces
@@ -56,16 +64,21 @@ class BpeTokenizer::Encoder {
  public:
   explicit Encoder(const BpeTokenizer& tokenizer) : tokenizer_(tokenizer) {}
 
-  void EncodeBytes(absl::string_view bytes) {
+  absl::Status EncodeBytes(const absl::string_view all) {
+    absl::string_view bytes = all;
     while (!bytes.empty()) {
       const size_t valid = ValidUtf8Length(bytes);
       EncodeText(bytes.substr(0, valid));
       bytes.remove_prefix(valid);
       if (bytes.empty()) break;
       const size_t invalid = FirstUtf8Part(bytes).length;
-      for (const char c : bytes.substr(0, invalid)) EncodeInvalidByte(c);
+      for (const char c : bytes.substr(0, invalid)) {
+        if (ByteId(c) < 0) return NoTokenFor(c, all.size() - bytes.size());
+        ids_.push_back(ByteId(c));
+      }
       bytes.remove_prefix(invalid);
     }
+    return absl::OkStatus();
   }
 
   std::vector<TokenId> TakeIds() { return std::move(ids_); }
@@ -73,14 +86,6 @@ class BpeTokenizer::Encoder {
  private:
   TokenId ByteId(char c) const {
     return tokenizer_.vocabulary_.byte_ids[static_cast<uint8_t>(c)];
-  }
-
-  void EncodeInvalidByte(char c) {
-    if (ByteId(c) >= 0) {
-      ids_.push_back(ByteId(c));
-    } else {
-      EncodeWord("\xEF\xBF\xBD");  // U+FFFD
-    }
   }
 
   void EncodeText(absl::string_view text) {
@@ -126,9 +131,10 @@ absl::StatusOr<std::unique_ptr<const BpeTokenizer>> BpeTokenizer::Parse(
       new BpeTokenizer(std::move(vocabulary)));
 }
 
-std::vector<TokenId> BpeTokenizer::Encode(absl::string_view bytes) const {
+absl::StatusOr<std::vector<TokenId>> BpeTokenizer::Encode(
+    absl::string_view bytes) const {
   Encoder encoder(*this);
-  encoder.EncodeBytes(bytes);
+  RWKVD_RETURN_IF_ERROR(encoder.EncodeBytes(bytes));
   return encoder.TakeIds();
 }
 

@@ -20,9 +20,9 @@ namespace rwkvd {
 //
 // Encode cuts the bytes into stretches of valid UTF-8, which it encodes as the
 // tokenizers library would, and bytes in between, each its own token. The 20B
-// vocabulary lacks the 13 bytes that occur nowhere in UTF-8; they become
-// U+FFFD. Of the other bytes and with other vocabularies, Decode(Encode(x)) is
-// x with what lies between added tokens in form NFC and without any
+// vocabulary lacks the 13 bytes that occur nowhere in UTF-8; Encode refuses
+// them. Decode(Encode(x)) is x with what lies between added tokens in form NFC
+// and without any
 // "<|endoftext|>", which stands for no bytes.
 //
 // Owned as Tokenizer says. Thread-safe (immutable).
@@ -32,7 +32,8 @@ class BpeTokenizer final : public Tokenizer {
   static absl::StatusOr<std::unique_ptr<const BpeTokenizer>> Parse(
       absl::string_view tokenizer_json, absl::string_view name);
 
-  std::vector<TokenId> Encode(absl::string_view bytes) const override;
+  absl::StatusOr<std::vector<TokenId>> Encode(
+      absl::string_view bytes) const override;
   absl::string_view TokenBytes(TokenId id) const override;
   int64_t size() const override {
     return static_cast<int64_t>(vocabulary_.token_bytes.size());

@@ -16,7 +16,8 @@ constexpr std::array<char, 256> kAllBytes = AllBytes();
 
 }  // namespace
 
-std::vector<TokenId> ByteTokenizer::Encode(absl::string_view bytes) const {
+absl::StatusOr<std::vector<TokenId>> ByteTokenizer::Encode(
+    absl::string_view bytes) const {
   std::vector<TokenId> ids;
   ids.reserve(bytes.size());
   for (const char c : bytes) ids.push_back(static_cast<uint8_t>(c));

@@ -17,7 +17,8 @@ namespace rwkvd {
 // Owned as Tokenizer says. Thread-safe (immutable).
 class ByteTokenizer final : public Tokenizer {
  public:
-  std::vector<TokenId> Encode(absl::string_view bytes) const override;
+  absl::StatusOr<std::vector<TokenId>> Encode(
+      absl::string_view bytes) const override;
   absl::string_view TokenBytes(TokenId id) const override;
   int64_t size() const override { return 256; }
   std::optional<TokenId> end_of_text() const override { return std::nullopt; }

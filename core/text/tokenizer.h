@@ -24,12 +24,13 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Total on bytes: any string has an encoding, valid UTF-8 or not.
-  // Decode(Encode(x)) == x, except that a tokenizer with a Unicode
-  // normalisation gives back the normalised form, one that finds the end of
-  // text in a text leaves it out, and one that has no token for a byte which
-  // occurs nowhere in UTF-8 (C0, C1, F5 to FF) gives back U+FFFD for it.
-  virtual std::vector<TokenId> Encode(absl::string_view bytes) const = 0;
+  // Any bytes, valid UTF-8 or not. Decode(Encode(x)) == x, except that a
+  // tokenizer with a Unicode normalisation gives back the normalised form, and
+  // one that finds the end of text in a text leaves it out. InvalidArgument,
+  // saying which and where, for a byte that has no token: some vocabularies
+  // lack those that occur nowhere in UTF-8 (C0, C1, F5 to FF).
+  virtual absl::StatusOr<std::vector<TokenId>> Encode(
+      absl::string_view bytes) const = 0;
 
   // What `id` stands for: any bytes, not necessarily UTF-8 on its own. Empty
   // for the end of text and for ids that stand for nothing, such as those in

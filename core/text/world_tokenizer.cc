@@ -157,7 +157,8 @@ absl::StatusOr<std::unique_ptr<const WorldTokenizer>> WorldTokenizer::Parse(
       new WorldTokenizer(std::move(tokens), std::move(trie)));
 }
 
-std::vector<TokenId> WorldTokenizer::Encode(absl::string_view bytes) const {
+absl::StatusOr<std::vector<TokenId>> WorldTokenizer::Encode(
+    absl::string_view bytes) const {
   std::vector<TokenId> ids;
   while (!bytes.empty()) {
     const ByteTrie::Match match = trie_.LongestPrefix(bytes);

@@ -36,7 +36,8 @@ class WorldTokenizer final : public Tokenizer {
   static absl::StatusOr<std::unique_ptr<const WorldTokenizer>> Parse(
       absl::string_view vocabulary, absl::string_view name);
 
-  std::vector<TokenId> Encode(absl::string_view bytes) const override;
+  absl::StatusOr<std::vector<TokenId>> Encode(
+      absl::string_view bytes) const override;
   absl::string_view TokenBytes(TokenId id) const override;
   int64_t size() const override { return static_cast<int64_t>(tokens_.size()); }
   std::optional<TokenId> end_of_text() const override { return 0; }

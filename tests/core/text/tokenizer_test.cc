@@ -9,7 +9,10 @@ namespace {
 // Knows token 1 = "ab" and token 2 = "\0\xff"; 0 ends a text.
 class TwoTokens final : public Tokenizer {
  public:
-  std::vector<TokenId> Encode(absl::string_view) const override { return {}; }
+  absl::StatusOr<std::vector<TokenId>> Encode(
+      absl::string_view) const override {
+    return std::vector<TokenId>();
+  }
   absl::string_view TokenBytes(TokenId id) const override {
     if (id == 1) return "ab";
     return id == 2 ? absl::string_view("\0\xff", 2) : absl::string_view();
