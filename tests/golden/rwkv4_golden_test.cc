@@ -5,18 +5,22 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/kernels/kernels.h"
+#include "core/model/config.h"
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -27,25 +31,74 @@ namespace {
 
 using nlohmann::json;
 
+namespace fs = std::filesystem;
+
 struct Golden {
-  const char* checkpoint;  // below models/
-  const char* reference;   // below refs/, without .json
+  std::string checkpoint;  // below models/
+  std::string reference;   // below refs/, without .json
 };
 
-const Golden kGolden[] = {
-    {"tiny-4v0-660k/model.safetensors", "tiny-4v0-660k/p1-short"},
-    {"tiny-4v0-660k/model.safetensors", "tiny-4v0-660k/p2-300"},
-    {"tiny-4v0-660k/sharded", "tiny-4v0-660k/p1-short"},
-    {"tiny-4v0-660k/sharded", "tiny-4v0-660k/p2-300"},
-    {"hybrid-4v0/model-f32.safetensors", "hybrid-4v0/p1-short"},
-    {"hybrid-4v0/model-f32.safetensors", "hybrid-4v0/p2-300"},
-    {"hybrid-4v0/model-bf16.safetensors", "hybrid-4v0/p1-short.bf16-weights"},
-    {"hybrid-4v0/model-f16.safetensors", "hybrid-4v0/p1-short.f16-weights"},
-    {"synth-4v0-pile/model-bf16.safetensors", "synth-4v0-pile/p1-short"},
-    {"synth-4v0-pile/model-bf16.safetensors", "synth-4v0-pile/p2-300"},
-    {"synth-4v0-world/model-bf16.safetensors", "synth-4v0-world/p1-short"},
-    {"synth-4v0-world/model-bf16.safetensors", "synth-4v0-world/p2-300"},
-};
+std::ostream& operator<<(std::ostream& out, const Golden& golden) {
+  return out << golden.checkpoint << " against " << golden.reference;
+}
+
+// What can be opened in a model's folder: files, and a folder of shards.
+std::vector<std::string> CheckpointsIn(const fs::path& folder) {
+  std::vector<std::string> found;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".safetensors" ||
+        entry.path().filename() == "sharded") {
+      found.push_back(entry.path().string());
+    }
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+// A checkpoint of rounded weights has references of its own, unless it is the
+// original.
+std::string ReferenceFor(const fs::path& refs, const std::string& prompt,
+                         const std::string& weight_type) {
+  const std::string rounded =
+      absl::StrCat(prompt, ".", absl::AsciiStrToLower(weight_type), "-weights");
+  return fs::exists(refs / (rounded + ".json")) ? rounded : prompt;
+}
+
+// Every RWKV-4 checkpoint with BlinkDL's names that the fixtures hold, with
+// every reference that was made from the same weights.
+std::vector<Golden> FindGolden() {
+  std::vector<Golden> golden;
+  const fs::path root = testing::FixturesDirectory();
+  if (root.empty()) return golden;
+  for (const auto& model : fs::directory_iterator(root / "models")) {
+    const std::string name = model.path().filename().string();
+    for (const std::string& checkpoint : CheckpointsIn(model.path())) {
+      const auto file = TensorFile::Open(checkpoint);
+      const auto config = file.ok()
+                              ? DeduceConfig(**file)
+                              : absl::StatusOr<ModelConfig>(file.status());
+      if (!config.ok()) continue;  // another version
+      const bool is_original =
+          !fs::exists(model.path() / "model-f32.safetensors") ||
+          config->weight_type == "F32";
+      for (const char* prompt : {"p1-short", "p2-300"}) {
+        const fs::path refs = root / "refs" / name;
+        const std::string reference =
+            ReferenceFor(refs, prompt, config->weight_type);
+        if (!fs::exists(refs / (reference + ".json"))) continue;
+        // Unrounded references say nothing about rounded weights.
+        if (!is_original && reference == prompt) continue;
+        golden.push_back({fs::relative(checkpoint, root / "models").string(),
+                          absl::StrCat(name, "/", reference)});
+      }
+    }
+  }
+  std::sort(golden.begin(), golden.end(), [](const auto& a, const auto& b) {
+    return std::tie(a.checkpoint, a.reference) <
+           std::tie(b.checkpoint, b.reference);
+  });
+  return golden;
+}
 
 // One sequence through one model.
 class Sequence {
@@ -184,7 +237,7 @@ TEST_P(Rwkv4GoldenTest, AllLogitsAgree) {
 
 std::vector<std::tuple<Golden, const KernelTable*>> Cases() {
   std::vector<std::tuple<Golden, const KernelTable*>> cases;
-  for (const Golden& golden : kGolden) {
+  for (const Golden& golden : FindGolden()) {
     for (const KernelTable* kernels : SupportedKernels()) {
       cases.emplace_back(golden, kernels);
     }
@@ -206,6 +259,19 @@ std::string Name(
 
 INSTANTIATE_TEST_SUITE_P(Fixtures, Rwkv4GoldenTest,
                          ::testing::ValuesIn(Cases()), Name);
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Rwkv4GoldenTest);
+
+TEST(Rwkv4GoldenFixturesTest, ThereAreCheckpointsOfEveryWeightType) {
+  RWKVD_NEED_FIXTURES();
+  bool f32 = false, f16 = false, bf16 = false;
+  for (const Golden& golden : FindGolden()) {
+    bf16 = bf16 || absl::StrContains(golden.checkpoint, "bf16");
+    f16 = f16 || absl::StrContains(golden.checkpoint, "-f16");
+    f32 = f32 || absl::StrContains(golden.checkpoint, "f32");
+  }
+  EXPECT_TRUE(f32 && f16 && bf16);
+}
 
 // rwkv.cpp's own expected logits for its own test model.
 TEST(Rwkv4GoldenRwkvCppTest, LogitsAgree) {
