@@ -125,6 +125,10 @@ HWY_INLINE VF LoadWeightPart(const uint8_t* p, size_t count) {
 
 // ---- Matrix product.
 
+constexpr size_t kPageBytes = 4096;
+constexpr size_t kLineBytes = 64;
+constexpr size_t kTilesAhead = 4;
+
 // A tile of weight rows times x rows, in registers. Every sum runs over the
 // columns in one order, a vector at a time and then across its lanes, however
 // large the tile: this makes the product batch-invariant.
@@ -141,8 +145,22 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) sums[r][i] = hn::Zero(kF);
   }
+  // The processor foresees one stream of reads a page. Rows so short that a
+  // tile has several in one are fetched ahead, in the order in which they lie
+  // in memory, into the second-level cache.
+  const bool fetch_ahead = row_bytes < kPageBytes;
+  constexpr size_t kStepBytes = kRows * kLanes * Weight<kType>::kBytes;
+  const uint8_t* ahead = w + kTilesAhead * kRows * row_bytes;
+
   size_t c = 0;
   for (; c + kLanes <= cols; c += kLanes) {
+    if (fetch_ahead) {
+      HWY_UNROLL(8)
+      for (size_t at = 0; at < kStepBytes; at += kLineBytes) {
+        __builtin_prefetch(ahead + at, /*rw=*/0, /*locality=*/2);
+      }
+      ahead += kStepBytes;
+    }
     VF weights[kRows];
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
