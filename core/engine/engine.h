@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_ENGINE_H_
+#define RWKVD_CORE_ENGINE_ENGINE_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/engine_counters.h"
+#include "core/engine/engine_options.h"
+#include "core/engine/engine_stats.h"
+#include "core/engine/request.h"
+#include "core/engine/runner.h"
+#include "core/engine/sequence.h"
+#include "core/model/model.h"
+#include "core/text/tokenizer.h"
+
+namespace rwkvd {
+
+// Runs requests against one model: a single thread owns every sequence's
+// state, and all running sequences advance together, one forward pass a step.
+//
+// The public methods put requests into an inbox, and take none out: that is
+// done by the engine's own thread, between steps. While nothing runs and
+// nothing waits, the thread sleeps.
+//
+// Owned by the server; `model`, `tokenizer` and `pool` outlive it. Thread-safe.
+class Engine {
+ public:
+  using RequestId = uint64_t;
+
+  // `options` are valid.
+  Engine(const EngineOptions& options, const Model* model,
+         const Tokenizer* tokenizer, ThreadPool* pool);
+  // Ends what still runs as Drain(InfinitePast) does, and joins the thread.
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Takes the request in, or returns without having kept anything:
+  // InvalidArgument naming the field; Unavailable while draining;
+  // ResourceExhausted if max_running + max_queued requests are there already.
+  // On success `sink` is called from then on, possibly before Submit returns,
+  // and must live until its OnFinish.
+  absl::StatusOr<RequestId> Submit(GenerateRequest request, TokenSink* sink);
+  absl::StatusOr<RequestId> Submit(ScoreRequest request, TokenSink* sink);
+
+  // Ends the request at the next step with kCancelled and a Cancelled status.
+  // Does nothing if it has ended already, or is unknown.
+  void Cancel(RequestId id);
+
+  // Takes no more requests, lets the accepted ones run until `deadline`, then
+  // ends the rest with kCancelled and an Unavailable status. Returns when all
+  // have ended. May be called again with an earlier deadline.
+  void Drain(absl::Time deadline);
+
+  // Counters, gauges and histograms since the start.
+  EngineStats Stats() const;
+
+  const EngineOptions& options() const { return options_; }
+
+ private:
+  // Takes a place for a request, or says why not.
+  absl::StatusOr<RequestId> Reserve() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Enqueue(std::unique_ptr<Sequence> sequence) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The engine's thread.
+  void Run();
+  // Returns when there is something to do; false if that is to stop.
+  bool WaitForWork() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes out, waiting or running, what was cancelled or has outlived Drain.
+  std::vector<Ended> TakeCancelled(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Lets those who wait longest join the running ones, as far as places go.
+  void Admit(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Frees the places of `ended`, then tells their sinks.
+  void Retire(std::vector<Ended> ended) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  bool AllHaveEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+
+  const EngineOptions options_;
+  const Model* const model_;
+  const Tokenizer* const tokenizer_;
+  EngineCounters counters_;
+  Runner runner_;  // engine's thread only
+
+  // Never held while a sink is called or a step runs.
+  mutable absl::Mutex mutex_;
+  RequestId last_id_ ABSL_GUARDED_BY(mutex_) = 0;
+  // Accepted and not ended: on their way into queue_, in it, or running.
+  absl::flat_hash_set<RequestId> live_ ABSL_GUARDED_BY(mutex_);
+  std::deque<std::unique_ptr<Sequence>> queue_ ABSL_GUARDED_BY(mutex_);
+  // Live ones to be ended at the next step.
+  absl::flat_hash_set<RequestId> cancelled_ ABSL_GUARDED_BY(mutex_);
+  // Ended, but their OnFinish has not returned.
+  size_t num_finishing_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool draining_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Time drain_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_ENGINE_H_

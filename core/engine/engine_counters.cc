@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/engine_counters.h"
+
+#include <algorithm>
+
+namespace rwkvd {
+namespace {
+
+// The buckets that OpenTelemetry's conventions for generative models give for
+// the time to the first token, for each further token, and for a request.
+constexpr double kFirstTokenSeconds[] = {
+    .001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10};
+constexpr double kTokenSeconds[] = {.01, .025, .05, .075, .1, .15, .2,
+                                    .3,  .4,   .5,  .75,  1,  2.5};
+constexpr double kRequestSeconds[] = {.01,   .02,   .04,   .08,  .16,
+                                      .32,   .64,   1.28,  2.56, 5.12,
+                                      10.24, 20.48, 40.96, 81.92};
+constexpr double kPowersOfTwo[] = {1,   2,   4,   8,    16,   32,  64,
+                                   128, 256, 512, 1024, 2048, 4096};
+
+}  // namespace
+
+EngineCounters::EngineCounters()
+    : queue_seconds(kFirstTokenSeconds),
+      prefill_seconds(kFirstTokenSeconds),
+      decode_seconds(kRequestSeconds),
+      inter_token_seconds(kTokenSeconds),
+      step_seconds(kFirstTokenSeconds),
+      batch_size(kPowersOfTwo),
+      batch_tokens(kPowersOfTwo) {}
+
+EngineStats EngineCounters::Read() const {
+  EngineStats stats;
+  stats.running = running.value();
+  stats.state_cache_bytes = state_cache_bytes.value();
+  stats.state_cache_entries = state_cache_entries.value();
+  stats.prompt_tokens = prompt_tokens.value();
+  stats.cached_tokens = cached_tokens.value();
+  stats.generated_tokens = generated_tokens.value();
+  stats.scored_tokens = scored_tokens.value();
+  stats.steps = steps.value();
+  stats.state_cache_queries = state_cache_queries.value();
+  stats.state_cache_hits = state_cache_hits.value();
+  stats.state_cache_evictions = state_cache_evictions.value();
+  stats.rejected_queue_full = rejected_queue_full.value();
+  stats.rejected_draining = rejected_draining.value();
+  for (int i = 0; i < kNumFinishReasons; ++i) {
+    stats.finished[i] = finished[i].value();
+  }
+  stats.queue_seconds = queue_seconds.Read();
+  stats.prefill_seconds = prefill_seconds.Read();
+  stats.decode_seconds = decode_seconds.Read();
+  stats.inter_token_seconds = inter_token_seconds.Read();
+  stats.step_seconds = step_seconds.Read();
+  stats.batch_size = batch_size.Read();
+  stats.batch_tokens = batch_tokens.Read();
+  return stats;
+}
+
+double PositiveSeconds(absl::Duration duration) {
+  return std::max(absl::ToDoubleSeconds(duration), 0.0);
+}
+
+}  // namespace rwkvd

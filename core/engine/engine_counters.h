@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_ENGINE_COUNTERS_H_
+#define RWKVD_CORE_ENGINE_ENGINE_COUNTERS_H_
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "core/base/histogram.h"
+#include "core/engine/engine_stats.h"
+#include "core/engine/request.h"
+
+namespace rwkvd {
+
+// A number that threads may change and read at any time. Thread-safe.
+class Counter {
+ public:
+  void Add(int64_t n) { value_.fetch_add(n, std::memory_order_relaxed); }
+  void Set(int64_t n) { value_.store(n, std::memory_order_relaxed); }
+  int64_t value() const { return value_.load(std::memory_order_relaxed); }
+
+ private:
+  std::atomic<int64_t> value_{0};
+};
+
+// The live numbers behind EngineStats; see there for what each counts.
+//
+// Owned by the engine. Thread-safe: the engine's thread counts, taking no lock,
+// and anybody reads.
+struct EngineCounters {
+  EngineCounters();
+
+  // All but `queued`, which the engine's inbox knows.
+  EngineStats Read() const;
+
+  Counter running;
+  Counter state_cache_bytes;
+  Counter state_cache_entries;
+
+  Counter prompt_tokens;
+  Counter cached_tokens;
+  Counter generated_tokens;
+  Counter scored_tokens;
+  Counter steps;
+  Counter state_cache_queries;
+  Counter state_cache_hits;
+  Counter state_cache_evictions;
+  Counter rejected_queue_full;
+  Counter rejected_draining;
+  std::array<Counter, kNumFinishReasons> finished;
+
+  Histogram queue_seconds;
+  Histogram prefill_seconds;
+  Histogram decode_seconds;
+  Histogram inter_token_seconds;
+  Histogram step_seconds;
+  Histogram batch_size;
+  Histogram batch_tokens;
+};
+
+// In seconds, and never negative: a clock may be set back.
+double PositiveSeconds(absl::Duration duration);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_ENGINE_COUNTERS_H_

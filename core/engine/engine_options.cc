@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/engine_options.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+absl::Status CheckAtLeast(absl::string_view name, int64_t value,
+                          int64_t lowest) {
+  if (value >= lowest) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": ", value, " is less than ", lowest));
+}
+
+}  // namespace
+
+absl::Status Validate(const EngineOptions& options) {
+  RWKVD_RETURN_IF_ERROR(CheckAtLeast("max_running", options.max_running, 1));
+  RWKVD_RETURN_IF_ERROR(CheckAtLeast("max_queued", options.max_queued, 0));
+  // So that each running sequence can read a token in every step.
+  RWKVD_RETURN_IF_ERROR(CheckAtLeast("max_step_tokens", options.max_step_tokens,
+                                     int64_t{options.max_running} + 1));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_prompt_tokens", options.max_prompt_tokens, 1));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_generated_tokens", options.max_generated_tokens, 1));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_score_tokens", options.max_score_tokens, 1));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_top_logprobs", options.max_top_logprobs, 0));
+  return CheckAtLeast("state_cache_bytes", options.state_cache_bytes, 0);
+}
+
+}  // namespace rwkvd

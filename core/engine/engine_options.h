@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_ENGINE_OPTIONS_H_
+#define RWKVD_CORE_ENGINE_ENGINE_OPTIONS_H_
+
+#include <cstdint>
+#include <functional>
+
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace rwkvd {
+
+// The bounds within which an engine works. A value.
+struct EngineOptions {
+  int32_t max_running = 64;       // sequences that share a step; >= 1
+  int32_t max_queued = 256;       // requests that wait to join them; >= 0
+  int32_t max_step_tokens = 256;  // rows of one forward pass; > max_running
+  // Of a prompt, or of a score's context and its longest continuation.
+  int64_t max_prompt_tokens = 1 << 20;
+  int64_t max_generated_tokens = 1 << 20;  // cap on GenerateRequest.max_tokens
+  // Of a score's context and all its continuations together.
+  int64_t max_score_tokens = 1 << 22;
+  int32_t max_top_logprobs = 32;
+  int64_t state_cache_bytes = 256 << 20;  // 0: no cache
+  // Tells the time of everything that is measured, and when a deadline is
+  // over. Called by the engine's thread alone.
+  std::function<absl::Time()> clock = absl::Now;
+};
+
+// InvalidArgument naming the member, its value and its range.
+absl::Status Validate(const EngineOptions& options);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_ENGINE_OPTIONS_H_

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_ENGINE_STATS_H_
+#define RWKVD_CORE_ENGINE_ENGINE_STATS_H_
+
+#include <array>
+#include <cstdint>
+
+#include "core/base/histogram.h"
+#include "core/engine/request.h"
+
+namespace rwkvd {
+
+// What an engine has done since it started, and does now. A value; times in
+// seconds. Counters of different fields may be a step apart.
+struct EngineStats {
+  // Now.
+  int64_t queued = 0;
+  int64_t running = 0;
+  int64_t state_cache_bytes = 0;
+  int64_t state_cache_entries = 0;
+
+  // Since the start.
+  uint64_t prompt_tokens = 0;  // read, without those from the cache
+  uint64_t cached_tokens = 0;
+  uint64_t generated_tokens = 0;
+  uint64_t scored_tokens = 0;
+  uint64_t steps = 0;
+  uint64_t state_cache_queries = 0;
+  uint64_t state_cache_hits = 0;
+  uint64_t state_cache_evictions = 0;
+  uint64_t rejected_queue_full = 0;
+  uint64_t rejected_draining = 0;
+  std::array<uint64_t, kNumFinishReasons> finished = {};  // by FinishReason
+
+  Histogram::Snapshot queue_seconds;        // a request
+  Histogram::Snapshot prefill_seconds;      // a request
+  Histogram::Snapshot decode_seconds;       // a request
+  Histogram::Snapshot inter_token_seconds;  // a token after the first
+  Histogram::Snapshot step_seconds;         // a step
+  Histogram::Snapshot batch_size;           // sequences in a step
+  Histogram::Snapshot batch_tokens;         // rows in a step
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_ENGINE_STATS_H_

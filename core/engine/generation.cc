@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/generation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/sampling/logits.h"
+
+namespace rwkvd {
+
+Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
+                       const Tokenizer* tokenizer, TokenSink* sink,
+                       EngineCounters* counters)
+    : Sequence(id, std::move(request.prompt), request.use_state_cache,
+               request.received, sink, counters),
+      tokenizer_(tokenizer),
+      max_tokens_(request.max_tokens),
+      stop_tokens_(std::move(request.stop_tokens)),
+      want_logprobs_(request.want_logprobs || request.top_logprobs > 0),
+      top_logprobs_(request.top_logprobs),
+      sampler_(request.sampling, std::min(tokenizer->size(), vocab_size)),
+      stop_matcher_(std::move(request.stop_strings)) {}
+
+void Generation::Digest(int64_t) {
+  drawn_ = sampler_.Sample(logits());
+  if (want_logprobs_) ComputeLogprobs();
+}
+
+void Generation::ComputeLogprobs() {
+  const LogSoftmax log_softmax = ComputeLogSoftmax(logits());
+  logprob_ = LogProbability(logits(), log_softmax, drawn_);
+  LikeliestIds(logits(), top_logprobs_, &top_ids_);
+  top_.clear();
+  for (const int32_t id : top_ids_) {
+    top_.push_back({id, LogProbability(logits(), log_softmax, id)});
+  }
+}
+
+std::optional<FinishReason> Generation::Deliver(absl::Time now) {
+  if (NumDigests() == 0) return std::nullopt;  // still reading
+  NoteToken(now);
+  TokenEvent event;
+  event.id = drawn_;
+  event.logprob = logprob_;
+  event.top = top_;
+  std::optional<FinishReason> reason = EndingToken();
+  if (!reason.has_value() && Release(&event))
+    reason = FinishReason::kStopString;
+  if (!reason.has_value() && usage().generated_tokens == max_tokens_) {
+    reason = FinishReason::kLength;
+  }
+  sink().OnToken(event);
+  if (!reason.has_value()) Append(drawn_);
+  return reason;
+}
+
+void Generation::NoteToken(absl::Time now) {
+  ++usage().generated_tokens;
+  counters().generated_tokens.Add(1);
+  if (last_token_at_.has_value()) {
+    counters().inter_token_seconds.Observe(
+        PositiveSeconds(now - *last_token_at_));
+  } else {
+    NoteFirstToken(now);
+  }
+  last_token_at_ = now;
+}
+
+std::optional<FinishReason> Generation::EndingToken() const {
+  // The client's own list first: what it asked for is what it is told.
+  if (std::find(stop_tokens_.begin(), stop_tokens_.end(), drawn_) !=
+      stop_tokens_.end()) {
+    return FinishReason::kStopToken;
+  }
+  if (drawn_ == tokenizer_->end_of_text()) return FinishReason::kEndOfText;
+  return std::nullopt;
+}
+
+bool Generation::Release(TokenEvent* event) {
+  StopMatcher::Result match =
+      stop_matcher_.Append(tokenizer_->TokenBytes(drawn_));
+  stop_string_ = match.hit;
+  bytes_ = std::move(match.released);
+  text_ = utf8_stream_.Append(bytes_);
+  // Nothing follows that could complete a character.
+  if (stop_string_.has_value()) text_ += utf8_stream_.Finish();
+  event->bytes = bytes_;
+  event->text = text_;
+  return stop_string_.has_value();
+}
+
+void Generation::Complete(FinishEvent* event) {
+  bytes_ = stop_matcher_.Flush();
+  text_ = utf8_stream_.Append(bytes_) + utf8_stream_.Finish();
+  event->bytes = bytes_;
+  event->text = text_;
+  if (event->reason == FinishReason::kStopString) {
+    event->stop_string = stop_matcher_.stops()[*stop_string_];
+  }
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_GENERATION_H_
+#define RWKVD_CORE_ENGINE_GENERATION_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/engine/request.h"
+#include "core/engine/sequence.h"
+#include "core/engine/stop_matcher.h"
+#include "core/sampling/sampler.h"
+#include "core/text/tokenizer.h"
+#include "core/text/utf8_stream.h"
+
+namespace rwkvd {
+
+// A request to continue a prompt: draws a token from each prediction, tells it,
+// and reads it in turn. Threads: see Sequence.
+class Generation : public Sequence {
+ public:
+  // `request` is valid. `tokenizer`, `sink` and `counters` outlive it.
+  Generation(Id id, GenerateRequest request, int64_t vocab_size,
+             const Tokenizer* tokenizer, TokenSink* sink,
+             EngineCounters* counters);
+
+  void Digest(int64_t piece) override;
+  std::optional<FinishReason> Deliver(absl::Time now) override;
+
+ protected:
+  void Complete(FinishEvent* event) override;
+
+ private:
+  void ComputeLogprobs();
+  void NoteToken(absl::Time now);
+  // Whether the token drawn ends the answer, whatever the text.
+  std::optional<FinishReason> EndingToken() const;
+  // Adds what the token drawn releases; true if it completes a stop string.
+  bool Release(TokenEvent* event);
+
+  const Tokenizer* const tokenizer_;
+  const int64_t max_tokens_;
+  const std::vector<int32_t> stop_tokens_;
+  const bool want_logprobs_;
+  const int64_t top_logprobs_;
+
+  Sampler sampler_;
+  StopMatcher stop_matcher_;
+  Utf8Stream utf8_stream_;
+  std::optional<int64_t> stop_string_;  // the one that hit
+  std::optional<absl::Time> last_token_at_;
+
+  // Of the token drawn last.
+  int32_t drawn_ = 0;
+  double logprob_ = 0;
+  std::vector<TokenLogprob> top_;
+  std::vector<int32_t> top_ids_;  // scratch
+  // What the views in events point to.
+  std::string bytes_;
+  std::string text_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_GENERATION_H_

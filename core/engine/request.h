@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_REQUEST_H_
+#define RWKVD_CORE_ENGINE_REQUEST_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "core/sampling/sampling_params.h"
+
+namespace rwkvd {
+
+// Limits on a request that do not depend on the server.
+inline constexpr int64_t kMaxStopStrings = 16;
+inline constexpr int64_t kMaxStopStringBytes = 1024;
+inline constexpr int64_t kMaxStopTokens = 256;
+inline constexpr int64_t kMaxContinuations = 1024;
+
+// A request to continue a prompt. A value; checked by Engine::Submit.
+struct GenerateRequest {
+  // May be empty: the sequence then starts from the zero state and reads the
+  // single token 0, since a recurrent network predicts only after reading.
+  std::vector<int32_t> prompt;
+  int64_t max_tokens = 0;  // >= 1
+  SamplingParams sampling;
+  std::vector<std::string> stop_strings;  // bytes, none empty
+  std::vector<int32_t> stop_tokens;
+  bool want_logprobs = false;   // of the tokens drawn
+  int32_t top_logprobs = 0;     // alternatives listed per token
+  bool use_state_cache = true;  // look prefixes up, and store them
+  absl::Time received;          // start of every time that is reported
+};
+
+// A request for the log-probabilities of texts. A value.
+struct ScoreRequest {
+  std::vector<int32_t> context;  // may be empty, as a prompt may
+  std::vector<std::vector<int32_t>> continuations;  // at least one, none empty
+  bool use_state_cache = true;
+  absl::Time received;
+};
+
+struct TokenLogprob {
+  int32_t id = 0;
+  double logprob = 0;  // natural logarithm; of the model, before any sampler
+};
+
+// One token drawn, and the bytes that may now be shown.
+struct TokenEvent {
+  int32_t id = 0;
+  // Bytes of the answer released by this token: none while they may still be
+  // the beginning of a stop string. Their concatenation is the answer.
+  absl::string_view bytes;
+  // The same as always-valid UTF-8; a split character waits until it is whole.
+  absl::string_view text;
+  double logprob = 0;                  // if want_logprobs
+  absl::Span<const TokenLogprob> top;  // likeliest first; top_logprobs
+};
+
+// One continuation scored.
+struct ScoreEvent {
+  int64_t continuation = 0;               // index in the request
+  absl::Span<const TokenLogprob> tokens;  // in order
+  absl::Span<const bool> is_greedy;       // is the likeliest at its place
+  double logprob_sum = 0;
+};
+
+enum class FinishReason {
+  kStopString,
+  kStopToken,
+  kEndOfText,
+  kLength,
+  kCancelled,  // by the client, its deadline, or the server's draining
+  kScored,     // a score request ran to its end
+};
+
+inline constexpr int kNumFinishReasons = 6;
+
+// "stop_string", ...: the values of metric labels.
+absl::string_view NameOf(FinishReason reason);
+
+struct Usage {
+  int64_t prompt_tokens = 0;
+  int64_t cached_tokens = 0;     // of these, taken from the state cache
+  int64_t generated_tokens = 0;  // drawn; for a score, tokens scored
+};
+
+struct Times {
+  absl::Duration queue;    // received -> joined the running sequences
+  absl::Duration prefill;  // joined -> prompt read
+  absl::Duration decode;   // prompt read -> end
+  absl::Duration first_token = absl::InfiniteDuration();  // received -> drawn
+};
+
+struct FinishEvent {
+  FinishReason reason = FinishReason::kCancelled;
+  // OK, or why the sequence was ended: Cancelled, or Unavailable on draining.
+  absl::Status status;
+  // Bytes and text held back until now. Empty text and bytes after a stop
+  // string: what was held back was the stop string itself.
+  absl::string_view bytes;
+  absl::string_view text;
+  absl::string_view stop_string;  // the one that hit, with kStopString
+  Usage usage;
+  Times times;
+};
+
+// Where the results of one request go: the only door out of the engine.
+//
+// Called by the engine thread only, so it must not block, and must not call
+// back into the engine. Views in events die with the call. OnFinish comes
+// exactly once and last; after it the engine has forgotten the sink.
+class TokenSink {
+ public:
+  virtual ~TokenSink() = default;
+  virtual void OnToken(const TokenEvent& event) = 0;
+  virtual void OnScore(const ScoreEvent& event) = 0;
+  virtual void OnFinish(const FinishEvent& event) = 0;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_REQUEST_H_

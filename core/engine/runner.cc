@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/runner.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "core/base/check.h"
+
+namespace rwkvd {
+namespace {
+
+// Rows of logits of a step, at least: as many tokens as a score can read in
+// one. More would gain little, since each weight is already used that often.
+constexpr int64_t kMinLogitsRows = 64;
+
+// Logits of a step from which on it pays to wake other threads up for them;
+// fewer are done before those have come.
+constexpr int64_t kParallelLogits = 16384;
+
+int64_t LogitsRowsFor(const EngineOptions& options) {
+  return std::max<int64_t>(options.max_running, kMinLogitsRows);
+}
+
+}  // namespace
+
+Runner::Runner(const EngineOptions& options, const Model* model,
+               ThreadPool* pool, EngineCounters* counters)
+    : options_(options),
+      model_(model),
+      pool_(pool),
+      counters_(counters),
+      workspace_(model->NewWorkspace(options.max_step_tokens, pool)),
+      logits_(LogitsRowsFor(options), model->config().vocab_size),
+      scheduler_(options.max_step_tokens, LogitsRowsFor(options)),
+      state_cache_(options.state_cache_bytes) {
+  RWKVD_CHECK(Validate(options).ok());
+}
+
+void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
+  RWKVD_CHECK(num_running() < options_.max_running);
+  std::shared_ptr<const KnownPrefix> known;
+  if (sequence->use_state_cache() && options_.state_cache_bytes > 0) {
+    known = state_cache_.Lookup(sequence->prompt());
+    counters_->state_cache_queries.Add(1);
+    counters_->state_cache_hits.Add(known == nullptr ? 0 : 1);
+  }
+  if (known == nullptr) {
+    sequence->Join(model_->NewState(), now);
+  } else {
+    sequence->Join(std::move(known), now);
+  }
+  running_.push_back(std::move(sequence));
+  counters_->running.Set(num_running());
+}
+
+std::vector<Ended> Runner::Step() {
+  const absl::Time begin = options_.clock();
+  const int64_t num_tokens = Plan();
+  const int64_t num_sequences = num_running();
+  if (!chunks_.empty()) model_->Forward(chunks_, workspace_);
+  Digest();
+  const absl::Time now = options_.clock();
+  // Where every prediction was known, there was no step to speak of.
+  if (num_tokens > 0) {
+    counters_->steps.Add(1);
+    counters_->step_seconds.Observe(PositiveSeconds(now - begin));
+    counters_->batch_size.Observe(static_cast<double>(num_sequences));
+    counters_->batch_tokens.Observe(static_cast<double>(num_tokens));
+  }
+  return Deliver(now);
+}
+
+int64_t Runner::Plan() {
+  demands_.clear();
+  for (const auto& sequence : running_) demands_.push_back(sequence->Next());
+  const absl::Span<const int64_t> shares = scheduler_.Share(demands_);
+  logits_.Clear();
+  chunks_.clear();
+  int64_t num_tokens = 0;
+  for (size_t i = 0; i < running_.size(); ++i) {
+    running_[i]->Plan(shares[i], &logits_, &chunks_);
+    num_tokens += shares[i];
+  }
+  return num_tokens;
+}
+
+void Runner::Digest() {
+  pieces_.clear();
+  for (const auto& sequence : running_) {
+    const int64_t num_pieces = sequence->NumDigests();
+    for (int64_t i = 0; i < num_pieces; ++i) {
+      pieces_.push_back({sequence.get(), i});
+    }
+  }
+  const int64_t num_pieces = static_cast<int64_t>(pieces_.size());
+  const auto digest = [this](int64_t i) {
+    pieces_[i].sequence->Digest(pieces_[i].index);
+  };
+  if (num_pieces * logits_.vocab_size() >= kParallelLogits) {
+    pool_->ParallelFor(num_pieces, digest);
+  } else {
+    for (int64_t i = 0; i < num_pieces; ++i) digest(i);
+  }
+}
+
+std::vector<Ended> Runner::Deliver(absl::Time now) {
+  std::vector<Ended> ended;
+  for (auto& sequence : running_) {
+    if (sequence->NotePromptRead(now)) Store(*sequence);
+    const std::optional<FinishReason> reason = sequence->Deliver(now);
+    if (!reason.has_value()) continue;
+    Store(*sequence);
+    ended.push_back({std::move(sequence), *reason, absl::OkStatus()});
+  }
+  std::erase(running_, nullptr);
+  counters_->running.Set(num_running());
+  return ended;
+}
+
+void Runner::Store(const Sequence& sequence) {
+  if (!sequence.use_state_cache() || sequence.logits().empty()) return;
+  state_cache_.Store(sequence.tokens_read(), sequence.state(),
+                     sequence.logits());
+  counters_->state_cache_bytes.Set(state_cache_.bytes());
+  counters_->state_cache_entries.Set(state_cache_.entries());
+  counters_->state_cache_evictions.Set(state_cache_.evictions());
+}
+
+std::vector<std::unique_ptr<Sequence>> Runner::Remove(
+    absl::FunctionRef<bool(const Sequence&)> is_out) {
+  std::vector<std::unique_ptr<Sequence>> removed;
+  for (auto& sequence : running_) {
+    if (is_out(*sequence)) removed.push_back(std::move(sequence));
+  }
+  std::erase(running_, nullptr);
+  counters_->running.Set(num_running());
+  return removed;
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_RUNNER_H_
+#define RWKVD_CORE_ENGINE_RUNNER_H_
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/engine_counters.h"
+#include "core/engine/engine_options.h"
+#include "core/engine/logits_buffer.h"
+#include "core/engine/request.h"
+#include "core/engine/scheduler.h"
+#include "core/engine/sequence.h"
+#include "core/engine/state_cache.h"
+#include "core/model/model.h"
+
+namespace rwkvd {
+
+// A sequence that takes part no more, and what its sink is to be told.
+struct Ended {
+  std::unique_ptr<Sequence> sequence;
+  FinishReason reason = FinishReason::kCancelled;
+  absl::Status status;
+};
+
+// The sequences that share each step, and the step itself: one forward pass of
+// the model for all of them.
+//
+// Owned by the engine; engine thread only. Whatever takes place in a step is
+// bounded by EngineOptions, and its buffers are allocated once.
+class Runner {
+ public:
+  // `options` are valid. `model`, `pool` and `counters` outlive it.
+  Runner(const EngineOptions& options, const Model* model, ThreadPool* pool,
+         EngineCounters* counters);
+
+  int64_t num_running() const { return static_cast<int64_t>(running_.size()); }
+
+  // Lets `sequence` take part from the next step on, with what the state cache
+  // knows of its prompt. There must be a free place.
+  void Join(std::unique_ptr<Sequence> sequence, absl::Time now);
+
+  // Runs one step and tells the sinks what has come of it. Returns the
+  // sequences that are complete, whose sinks have not been told the end.
+  std::vector<Ended> Step();
+
+  // Takes out the sequences that `is_out` picks.
+  std::vector<std::unique_ptr<Sequence>> Remove(
+      absl::FunctionRef<bool(const Sequence&)> is_out);
+
+ private:
+  // A piece of Sequence::Digest.
+  struct Piece {
+    Sequence* sequence;
+    int64_t index;
+  };
+
+  // Shares the step out; returns the number of tokens in it.
+  int64_t Plan();
+  // Runs what the sequences make of their logits, side by side.
+  void Digest();
+  std::vector<Ended> Deliver(absl::Time now);
+  void Store(const Sequence& sequence);
+
+  const EngineOptions options_;
+  const Model* const model_;
+  ThreadPool* const pool_;
+  EngineCounters* const counters_;
+
+  Workspace workspace_;
+  LogitsBuffer logits_;
+  Scheduler scheduler_;
+  StateCache state_cache_;
+  std::vector<std::unique_ptr<Sequence>> running_;  // in order of joining
+
+  // Of the current step.
+  std::vector<Demand> demands_;
+  std::vector<Chunk> chunks_;
+  std::vector<Piece> pieces_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_RUNNER_H_

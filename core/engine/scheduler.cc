@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/scheduler.h"
+
+#include <algorithm>
+
+#include "core/base/check.h"
+
+namespace rwkvd {
+
+Scheduler::Scheduler(int64_t max_tokens, int64_t max_logits_rows)
+    : max_tokens_(max_tokens), max_logits_rows_(max_logits_rows) {
+  RWKVD_CHECK(max_tokens >= 1 && max_logits_rows >= 1);
+}
+
+absl::Span<const int64_t> Scheduler::Share(absl::Span<const Demand> demands) {
+  const int64_t num_demands = demands.size();
+  RWKVD_CHECK(num_demands < max_tokens_ && num_demands <= max_logits_rows_);
+  shares_.assign(demands.size(), 0);
+  wanted_.clear();
+  for (const Demand& demand : demands) wanted_.push_back(demand.tokens);
+
+  // A row of logits is kept for everybody; those that need more than one share
+  // the rest, which bounds the tokens they can use.
+  readers_.clear();
+  for (size_t i = 0; i < demands.size(); ++i) {
+    if (demands[i].all_logits) readers_.push_back(i);
+  }
+  Fill(max_logits_rows_ - (num_demands - readers_.size()));
+  for (const int64_t i : readers_) wanted_[i] = shares_[i];
+
+  readers_.clear();
+  int64_t budget = max_tokens_;
+  for (size_t i = 0; i < demands.size(); ++i) {
+    if (demands[i].decoding) {
+      shares_[i] = wanted_[i];
+      budget -= shares_[i];
+    } else {
+      readers_.push_back(i);
+    }
+  }
+  Fill(budget);
+  return shares_;
+}
+
+void Scheduler::Fill(int64_t budget) {
+  // Those who want least first: what they leave of an even share is shared
+  // among the rest.
+  std::stable_sort(
+      readers_.begin(), readers_.end(),
+      [this](int64_t a, int64_t b) { return wanted_[a] < wanted_[b]; });
+  for (size_t served = 0; served < readers_.size(); ++served) {
+    const int64_t i = readers_[served];
+    const int64_t even =
+        budget / static_cast<int64_t>(readers_.size() - served);
+    shares_[i] = std::min(wanted_[i], even);
+    budget -= shares_[i];
+  }
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/sequence.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/check.h"
+
+namespace rwkvd {
+namespace {
+
+// What an empty prompt reads: a recurrent network predicts only after reading.
+constexpr int32_t kStartToken = 0;
+
+std::vector<int32_t> OrStartToken(std::vector<int32_t> prompt) {
+  if (prompt.empty()) prompt.push_back(kStartToken);
+  return prompt;
+}
+
+// Never negative, though a clock may be set back.
+absl::Duration Between(absl::Time begin, absl::Time end) {
+  return std::max(end - begin, absl::ZeroDuration());
+}
+
+}  // namespace
+
+Sequence::Sequence(Id id, std::vector<int32_t> prompt, bool use_state_cache,
+                   absl::Time received, TokenSink* sink,
+                   EngineCounters* counters)
+    : id_(id),
+      tokens_(OrStartToken(prompt)),
+      prompt_size_(tokens_.size()),
+      use_state_cache_(use_state_cache),
+      received_(received),
+      sink_(sink),
+      counters_(counters) {
+  usage_.prompt_tokens = static_cast<int64_t>(prompt.size());
+}
+
+void Sequence::Join(State start, absl::Time now) {
+  state_ = std::move(start);
+  joined_at_ = now;
+  counters_->queue_seconds.Observe(PositiveSeconds(now - received_));
+}
+
+void Sequence::Join(std::shared_ptr<const KnownPrefix> known, absl::Time now) {
+  Join(known->state, now);
+  read_ = known->tokens.size();
+  RWKVD_CHECK(read_ <= prompt_size_);
+  // An empty prompt has nothing that could be known.
+  usage_.cached_tokens =
+      std::min(static_cast<int64_t>(read_), usage_.prompt_tokens);
+  counters_->cached_tokens.Add(usage_.cached_tokens);
+  if (prompt_is_read()) logits_ = known->logits;
+  known_ = std::move(known);
+}
+
+Demand Sequence::Next() const {
+  return {.tokens = static_cast<int64_t>(tokens_.size() - read_),
+          .decoding = prompt_is_read()};
+}
+
+void Sequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
+                    std::vector<Chunk>* chunks) {
+  if (num_tokens == 0) return;
+  if (!prompt_is_read()) counters_->prompt_tokens.Add(num_tokens);
+  Chunk chunk;
+  chunk.tokens = absl::MakeConstSpan(tokens_).subspan(read_, num_tokens);
+  chunk.state = &state_;
+  read_ += num_tokens;
+  if (read_ == tokens_.size()) {
+    chunk.wanted = LogitsWanted::kLast;
+    chunk.logits = buffer->Take(1);
+  }
+  DropLogits();
+  logits_ = chunk.logits;
+  chunks->push_back(chunk);
+}
+
+void Sequence::DropLogits() {
+  logits_ = {};
+  known_ = nullptr;
+}
+
+int64_t Sequence::NumDigests() const { return logits_.empty() ? 0 : 1; }
+
+bool Sequence::NotePromptRead(absl::Time now) {
+  if (!prompt_is_read() || prompt_read_at_.has_value()) return false;
+  prompt_read_at_ = now;
+  counters_->prefill_seconds.Observe(PositiveSeconds(now - *joined_at_));
+  return true;
+}
+
+void Sequence::Finish(FinishReason reason, const absl::Status& status,
+                      absl::Time now) {
+  FinishEvent event;
+  event.reason = reason;
+  event.status = status;
+  event.usage = usage_;
+  event.times = TimesAt(now);
+  Complete(&event);
+  if (prompt_read_at_.has_value()) {
+    counters_->decode_seconds.Observe(
+        absl::ToDoubleSeconds(event.times.decode));
+  }
+  counters_->finished[static_cast<int>(reason)].Add(1);
+  sink_->OnFinish(event);
+}
+
+Times Sequence::TimesAt(absl::Time now) const {
+  Times times;
+  times.queue = Between(received_, joined_at_.value_or(now));
+  if (joined_at_.has_value()) {
+    times.prefill = Between(*joined_at_, prompt_read_at_.value_or(now));
+  }
+  if (prompt_read_at_.has_value()) {
+    times.decode = Between(*prompt_read_at_, now);
+  }
+  if (first_token_at_.has_value()) {
+    times.first_token = Between(received_, *first_token_at_);
+  }
+  return times;
+}
+
+}  // namespace rwkvd

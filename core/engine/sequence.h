@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_SEQUENCE_H_
+#define RWKVD_CORE_ENGINE_SEQUENCE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "core/engine/engine_counters.h"
+#include "core/engine/logits_buffer.h"
+#include "core/engine/request.h"
+#include "core/engine/scheduler.h"
+#include "core/engine/state_cache.h"
+#include "core/model/model.h"
+
+namespace rwkvd {
+
+// One request on its way through the engine: first it waits, then it joins the
+// running ones and takes part in steps, and at any time it may be finished.
+// This part reads tokens; what is done with the predictions is left to the
+// kinds of request, Generation and Scoring.
+//
+// A step calls, in this order: Next, Plan, Digest (once the forward pass is
+// done), NotePromptRead, Deliver.
+//
+// Made by the thread that submits it; from then on owned by the engine and used
+// by its thread alone, but for Digest.
+class Sequence {
+ public:
+  using Id = uint64_t;
+
+  // `prompt` may be empty: then the token 0 is read. `sink` and `counters`
+  // outlive it.
+  Sequence(Id id, std::vector<int32_t> prompt, bool use_state_cache,
+           absl::Time received, TokenSink* sink, EngineCounters* counters);
+  virtual ~Sequence() = default;
+  Sequence(const Sequence&) = delete;
+  Sequence& operator=(const Sequence&) = delete;
+
+  Id id() const { return id_; }
+  bool use_state_cache() const { return use_state_cache_; }
+  // What is read before anything is predicted: at least one token.
+  absl::Span<const int32_t> prompt() const {
+    return absl::MakeConstSpan(tokens_).first(prompt_size_);
+  }
+
+  // Joins the running ones: from the start, or with a prefix of prompt() known.
+  void Join(State start, absl::Time now);
+  void Join(std::shared_ptr<const KnownPrefix> known, absl::Time now);
+
+  // What it could use of the next step.
+  virtual Demand Next() const;
+
+  // Takes its part in the step, of `num_tokens` as Next demanded: appends its
+  // chunks, whose logits are taken from `buffer`.
+  virtual void Plan(int64_t num_tokens, LogitsBuffer* buffer,
+                    std::vector<Chunk>* chunks);
+
+  // What is computed from the logits of this step comes in NumDigests pieces.
+  // Digest computes one; different ones at the same time on any thread.
+  virtual int64_t NumDigests() const;
+  virtual void Digest(int64_t piece) = 0;
+
+  // True once: in the step that completed the prompt.
+  bool NotePromptRead(absl::Time now);
+
+  // Tells the sink what has come of the step. The reason to finish, if it is
+  // complete.
+  virtual std::optional<FinishReason> Deliver(absl::Time now) = 0;
+
+  // Tells the sink the end. The last call.
+  void Finish(FinishReason reason, const absl::Status& status, absl::Time now);
+
+  // What is known now: all tokens read, the state after them, and the logits
+  // that follow them (empty in the midst of a prompt). Until the next Plan.
+  absl::Span<const int32_t> tokens_read() const {
+    return absl::MakeConstSpan(tokens_).first(read_);
+  }
+  const State& state() const { return state_; }
+  absl::Span<const float> logits() const { return logits_; }
+
+ protected:
+  // Adds what a kind of request has held back.
+  virtual void Complete(FinishEvent* event) { (void)event; }
+
+  // What was predicted is of no more use.
+  void DropLogits();
+  // A token to be read next.
+  void Append(int32_t token) { tokens_.push_back(token); }
+  bool prompt_is_read() const { return read_ >= prompt_size_; }
+  void NoteFirstToken(absl::Time now) { first_token_at_ = now; }
+  absl::Time received() const { return received_; }
+  Usage& usage() { return usage_; }
+  TokenSink& sink() { return *sink_; }
+  EngineCounters& counters() { return *counters_; }
+
+ private:
+  Times TimesAt(absl::Time now) const;
+
+  const Id id_;
+  std::vector<int32_t> tokens_;  // the prompt, then what is appended
+  const size_t prompt_size_;
+  const bool use_state_cache_;
+  const absl::Time received_;
+  TokenSink* const sink_;
+  EngineCounters* const counters_;
+
+  size_t read_ = 0;  // of tokens_; the state is the one after them
+  State state_;
+  absl::Span<const float> logits_;
+  std::shared_ptr<const KnownPrefix> known_;  // keeps logits_ alive, if from it
+  Usage usage_;
+  std::optional<absl::Time> joined_at_;
+  std::optional<absl::Time> prompt_read_at_;
+  std::optional<absl::Time> first_token_at_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_SEQUENCE_H_

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/validate.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+absl::Status CheckRange(absl::string_view field, int64_t value, int64_t lowest,
+                        int64_t highest) {
+  if (value >= lowest && value <= highest) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      field, ": ", value, " is not in [", lowest, ", ", highest, "]"));
+}
+
+// `size` is the number of `what` in `field`.
+absl::Status CheckSize(absl::string_view field, absl::string_view what,
+                       int64_t size, int64_t lowest, int64_t highest) {
+  if (size >= lowest && size <= highest) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(field, ": has ", size, " ",
+                                                 what, ", must have ", lowest,
+                                                 " to ", highest));
+}
+
+absl::Status CheckIds(absl::string_view field, absl::Span<const int32_t> ids,
+                      int64_t vocab_size) {
+  for (size_t i = 0; i < ids.size(); ++i) {
+    if (ids[i] < 0 || ids[i] >= vocab_size) {
+      return absl::InvalidArgumentError(absl::StrCat(field, "[", i, "]: token ",
+                                                     ids[i], " is not in [0, ",
+                                                     vocab_size, ")"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckStops(const GenerateRequest& request, int64_t vocab_size) {
+  RWKVD_RETURN_IF_ERROR(CheckSize("stop_strings", "strings",
+                                  request.stop_strings.size(), 0,
+                                  kMaxStopStrings));
+  for (size_t i = 0; i < request.stop_strings.size(); ++i) {
+    RWKVD_RETURN_IF_ERROR(CheckSize(absl::StrCat("stop_strings[", i, "]"),
+                                    "bytes", request.stop_strings[i].size(), 1,
+                                    kMaxStopStringBytes));
+  }
+  RWKVD_RETURN_IF_ERROR(CheckSize(
+      "stop_tokens", "tokens", request.stop_tokens.size(), 0, kMaxStopTokens));
+  return CheckIds("stop_tokens", request.stop_tokens, vocab_size);
+}
+
+absl::Status CheckContinuations(const ScoreRequest& request,
+                                const EngineOptions& options,
+                                int64_t vocab_size) {
+  const int64_t context = request.context.size();
+  int64_t all = context;
+  for (size_t i = 0; i < request.continuations.size(); ++i) {
+    const std::vector<int32_t>& tokens = request.continuations[i];
+    const std::string field = absl::StrCat("continuations[", i, "].tokens");
+    RWKVD_RETURN_IF_ERROR(CheckSize(field, "tokens", tokens.size(), 1,
+                                    options.max_prompt_tokens - context));
+    RWKVD_RETURN_IF_ERROR(CheckIds(field, tokens, vocab_size));
+    all += tokens.size();
+  }
+  return CheckSize("context and continuations", "tokens", all, 1,
+                   options.max_score_tokens);
+}
+
+}  // namespace
+
+absl::Status Validate(const GenerateRequest& request,
+                      const EngineOptions& options, int64_t vocab_size) {
+  RWKVD_RETURN_IF_ERROR(CheckSize("prompt", "tokens", request.prompt.size(), 0,
+                                  options.max_prompt_tokens));
+  RWKVD_RETURN_IF_ERROR(CheckIds("prompt.tokens", request.prompt, vocab_size));
+  RWKVD_RETURN_IF_ERROR(CheckRange("max_tokens", request.max_tokens, 1,
+                                   options.max_generated_tokens));
+  RWKVD_RETURN_IF_ERROR(Validate(request.sampling));
+  RWKVD_RETURN_IF_ERROR(CheckStops(request, vocab_size));
+  return CheckRange("top_logprobs", request.top_logprobs, 0,
+                    options.max_top_logprobs);
+}
+
+absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
+                      int64_t vocab_size) {
+  // With room for a token to score.
+  RWKVD_RETURN_IF_ERROR(CheckSize("context", "tokens", request.context.size(),
+                                  0, options.max_prompt_tokens - 1));
+  RWKVD_RETURN_IF_ERROR(
+      CheckIds("context.tokens", request.context, vocab_size));
+  RWKVD_RETURN_IF_ERROR(CheckSize("continuations", "entries",
+                                  request.continuations.size(), 1,
+                                  kMaxContinuations));
+  return CheckContinuations(request, options, vocab_size);
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_VALIDATE_H_
+#define RWKVD_CORE_ENGINE_VALIDATE_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "core/engine/engine_options.h"
+#include "core/engine/request.h"
+
+namespace rwkvd {
+
+// OK if the engine can run `request` on a model of `vocab_size`; otherwise
+// InvalidArgument, naming the field as the wire contract does
+// ("prompt.tokens[3]"), its value and its range.
+absl::Status Validate(const GenerateRequest& request,
+                      const EngineOptions& options, int64_t vocab_size);
+absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
+                      int64_t vocab_size);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_VALIDATE_H_

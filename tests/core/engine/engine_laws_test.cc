@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// The engine's share of the laws of docs/architecture.md, on random mixes of
+// requests: what a request is answered depends on nothing but the request.
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <variant>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/engine.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/recording_sink.h"
+
+namespace rwkvd {
+namespace {
+
+using Tokens = std::vector<int32_t>;
+using Request = std::variant<GenerateRequest, ScoreRequest>;
+
+constexpr int64_t kVocabSize = 24;
+
+Tokens RandomTokens(std::mt19937& random, int64_t size) {
+  Tokens tokens(size);
+  for (int32_t& token : tokens) token = random() % kVocabSize;
+  return tokens;
+}
+
+// A prompt that often begins as others do.
+Tokens RandomPrompt(std::mt19937& random) {
+  Tokens prompt(random() % 3 * 10, 5);
+  for (const int32_t token : RandomTokens(random, random() % 4)) {
+    prompt.push_back(token);
+  }
+  return prompt;
+}
+
+SamplingParams RandomSampling(std::mt19937& random) {
+  SamplingParams params;
+  params.temperature = random() % 3 * 0.5f;
+  params.top_k = random() % 2 * (1 + random() % 8);
+  params.top_p = random() % 2 == 0 ? 1 : 0.5f;
+  params.presence_penalty = random() % 2 * 0.5f;
+  params.frequency_penalty = random() % 2 * 0.5f;
+  params.penalty_decay = 0.9f;
+  params.seed = random();
+  return params;
+}
+
+GenerateRequest RandomGenerate(std::mt19937& random) {
+  GenerateRequest request;
+  request.prompt = RandomPrompt(random);
+  request.max_tokens = 1 + random() % 20;
+  request.sampling = RandomSampling(random);
+  if (random() % 3 == 0) request.stop_strings = {"><1", "<7><", "2>"};
+  if (random() % 4 == 0) request.stop_tokens = {3, 9};
+  request.want_logprobs = true;
+  request.top_logprobs = random() % 3;
+  request.use_state_cache = random() % 4 != 0;
+  return request;
+}
+
+ScoreRequest RandomScore(std::mt19937& random) {
+  ScoreRequest request;
+  request.context = RandomPrompt(random);
+  const int64_t n = 1 + random() % 20;
+  for (int64_t i = 0; i < n; ++i) {
+    request.continuations.push_back(RandomTokens(random, 1 + random() % 9));
+  }
+  request.use_state_cache = random() % 4 != 0;
+  return request;
+}
+
+std::vector<Request> RandomRequests(std::mt19937& random, int n) {
+  std::vector<Request> requests;
+  for (int i = 0; i < n; ++i) {
+    if (random() % 3 == 0) {
+      requests.push_back(RandomScore(random));
+    } else {
+      requests.push_back(RandomGenerate(random));
+    }
+  }
+  return requests;
+}
+
+class EngineLawsTest : public testing::Test {
+ protected:
+  EngineLawsTest()
+      : model_(kVocabSize),
+        tokenizer_(FakeTokenizer::Numbers(kVocabSize), /*end_of_text=*/0) {}
+
+  // Gives an engine all `requests` at once; returns what each was answered.
+  std::vector<Recording> Run(const EngineOptions& options, int num_threads,
+                             const std::vector<Request>& requests,
+                             EngineStats* stats = nullptr) {
+    ThreadPool pool(num_threads);
+    Engine engine(options, &model_, &tokenizer_, &pool);
+    std::vector<RecordingSink> sinks(requests.size());
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const auto id = std::visit(
+          [&](const auto& request) {
+            return engine.Submit(request, &sinks[i]);
+          },
+          requests[i]);
+      EXPECT_TRUE(id.ok()) << id.status();
+    }
+    std::vector<Recording> recordings;
+    for (RecordingSink& sink : sinks) recordings.push_back(sink.Wait());
+    if (stats != nullptr) *stats = engine.Stats();
+    return recordings;
+  }
+
+  // What each request is answered by an engine of its own, without a cache.
+  std::vector<Recording> RunAlone(const std::vector<Request>& requests) {
+    EngineOptions options;
+    options.state_cache_bytes = 0;
+    std::vector<Recording> recordings;
+    for (const Request& request : requests) {
+      recordings.push_back(Run(options, 1, {request})[0]);
+    }
+    return recordings;
+  }
+
+  static void ExpectSameAnswers(const std::vector<Recording>& a,
+                                const std::vector<Recording>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (size_t i = 0; i < a.size(); ++i) {
+      EXPECT_TRUE(a[i].HasSameAnswer(b[i])) << "request " << i;
+    }
+  }
+
+  FakeModel model_;
+  FakeTokenizer tokenizer_;
+};
+
+TEST_F(EngineLawsTest, AloneEqualsAmongOthers) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 12; ++round) {
+    const std::vector<Request> requests = RandomRequests(random, 30);
+    const std::vector<Recording> alone = RunAlone(requests);
+    EngineOptions options;
+    options.max_running = 1 + random() % 12;
+    options.max_step_tokens = options.max_running + 1 + random() % 40;
+    options.state_cache_bytes = 0;
+    ExpectSameAnswers(Run(options, 1 + random() % 3, requests), alone);
+  }
+}
+
+TEST_F(EngineLawsTest, ACacheOfAnySizeChangesNoAnswer) {
+  std::mt19937 random(12);
+  uint64_t hits = 0;
+  uint64_t evictions = 0;
+  for (const int64_t cache_bytes : {300, 1000, 3000, 30000, 1 << 20}) {
+    const std::vector<Request> requests = RandomRequests(random, 60);
+    const std::vector<Recording> alone = RunAlone(requests);
+    EngineOptions options;
+    options.max_running = 4;
+    options.max_step_tokens = 16;
+    options.state_cache_bytes = cache_bytes;
+    EngineStats stats;
+    ExpectSameAnswers(Run(options, 2, requests, &stats), alone);
+    EXPECT_LE(stats.state_cache_bytes, cache_bytes);
+    hits += stats.state_cache_hits;
+    evictions += stats.state_cache_evictions;
+  }
+  // It was put to use.
+  EXPECT_GT(hits, 50);
+  EXPECT_GT(evictions, 50);
+}
+
+TEST_F(EngineLawsTest, AForkedConversationEqualsTwo) {
+  std::mt19937 random(13);
+  const Tokens shared = RandomTokens(random, 30);
+  std::vector<Request> requests;
+  for (int32_t i = 0; i < 10; ++i) {
+    GenerateRequest request;
+    request.prompt = shared;
+    if (i > 0) request.prompt.push_back(i);
+    request.max_tokens = 15;
+    request.sampling.seed = i;
+    requests.push_back(request);
+  }
+  EngineOptions options;
+  options.max_running = 1;  // so that the first has stored its prompt
+  EngineStats stats;
+  const std::vector<Recording> forked = Run(options, 1, requests, &stats);
+  EXPECT_EQ(stats.state_cache_hits, 9);
+  EXPECT_EQ(stats.prompt_tokens, 30 + 9);
+  ExpectSameAnswers(forked, RunAlone(requests));
+}
+
+TEST_F(EngineLawsTest, AskingForLogprobsChangesNoToken) {
+  std::mt19937 random(14);
+  std::vector<Request> with, without;
+  for (int i = 0; i < 50; ++i) {
+    GenerateRequest request = RandomGenerate(random);
+    with.push_back(request);
+    request.want_logprobs = false;
+    request.top_logprobs = 0;
+    without.push_back(request);
+  }
+  const std::vector<Recording> a = Run({}, 2, with);
+  const std::vector<Recording> b = Run({}, 2, without);
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].Ids(), b[i].Ids());
+}
+
+TEST_F(EngineLawsTest, ScoresEqualTheLogprobsToldWhileGenerating) {
+  std::mt19937 random(15);
+  std::vector<Request> generates;
+  for (int i = 0; i < 40; ++i) generates.push_back(RandomGenerate(random));
+  const std::vector<Recording> generated = Run({}, 2, generates);
+
+  std::vector<Request> scores;
+  for (size_t i = 0; i < generated.size(); ++i) {
+    ScoreRequest request;
+    request.context = std::get<GenerateRequest>(generates[i]).prompt;
+    request.continuations = {generated[i].Ids()};
+    scores.push_back(request);
+  }
+  const std::vector<Recording> scored = Run({}, 2, scores);
+  for (size_t i = 0; i < generated.size(); ++i) {
+    const Recording::Score& score = scored[i].scores[0];
+    for (size_t j = 0; j < generated[i].tokens.size(); ++j) {
+      EXPECT_EQ(score.tokens[j].second, generated[i].tokens[j].logprob);
+    }
+    EXPECT_EQ(score.logprob_sum, generated[i].LogprobSum());
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/engine_options.h"
+
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+TEST(EngineOptionsTest, DefaultsAreValid) {
+  EXPECT_TRUE(Validate(EngineOptions()).ok());
+}
+
+TEST(EngineOptionsTest, AStepHasRoomForEachRunningSequenceAndAReader) {
+  EngineOptions options;
+  options.max_running = 8;
+  options.max_step_tokens = 9;
+  EXPECT_TRUE(Validate(options).ok());
+  options.max_step_tokens = 8;
+  EXPECT_EQ(Validate(options).message(), "max_step_tokens: 8 is less than 9");
+}
+
+TEST(EngineOptionsTest, NamesTheMemberThatIsTooSmall) {
+  EngineOptions options;
+  options.max_running = 0;
+  EXPECT_EQ(Validate(options).message(), "max_running: 0 is less than 1");
+  options = {};
+  options.max_queued = -1;
+  EXPECT_EQ(Validate(options).message(), "max_queued: -1 is less than 0");
+  options = {};
+  options.max_prompt_tokens = 0;
+  EXPECT_EQ(Validate(options).message(), "max_prompt_tokens: 0 is less than 1");
+  options = {};
+  options.max_generated_tokens = -3;
+  EXPECT_EQ(Validate(options).message(),
+            "max_generated_tokens: -3 is less than 1");
+  options = {};
+  options.max_score_tokens = 0;
+  EXPECT_EQ(Validate(options).message(), "max_score_tokens: 0 is less than 1");
+  options = {};
+  options.max_top_logprobs = -1;
+  EXPECT_EQ(Validate(options).message(), "max_top_logprobs: -1 is less than 0");
+  options = {};
+  options.state_cache_bytes = -1;
+  EXPECT_EQ(Validate(options).message(),
+            "state_cache_bytes: -1 is less than 0");
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/engine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "core/base/thread_pool.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/recording_sink.h"
+#include "tests/testing/step_gate.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::IsEmpty;
+
+using Tokens = std::vector<int32_t>;
+
+constexpr int64_t kVocabSize = 40;
+constexpr int64_t kForever = 1 << 20;  // tokens; more than a test lets pass
+
+// An engine on a fake model whose steps wait at `gate_` if it is closed, and
+// whose clock gains one second with each step.
+class EngineTest : public testing::Test {
+ protected:
+  EngineTest()
+      : model_(kVocabSize,
+               [this](absl::Span<const Chunk>) {
+                 gate_.Pass();
+                 seconds_.fetch_add(1);
+               }),
+        tokenizer_(FakeTokenizer::Numbers(kVocabSize)),
+        pool_(2) {
+    options_.max_running = 2;
+    options_.max_queued = 2;
+    options_.max_step_tokens = 10;
+    options_.clock = [this] { return Now(); };
+  }
+
+  // A test that ends early leaves nobody waiting.
+  ~EngineTest() override { gate_.Open(); }
+
+  absl::Time Now() const {
+    return absl::UnixEpoch() + absl::Seconds(seconds_.load());
+  }
+
+  Engine& engine() {
+    if (engine_ == nullptr) {
+      engine_ =
+          std::make_unique<Engine>(options_, &model_, &tokenizer_, &pool_);
+    }
+    return *engine_;
+  }
+
+  GenerateRequest Request(const Tokens& prompt, int64_t max_tokens) const {
+    GenerateRequest request;
+    request.prompt = prompt;
+    request.max_tokens = max_tokens;
+    request.sampling.temperature = 0;
+    request.received = Now();
+    return request;
+  }
+
+  RecordingSink* NewSink() {
+    sinks_.push_back(std::make_unique<RecordingSink>());
+    return sinks_.back().get();
+  }
+
+  // Submits a request that must be accepted.
+  std::pair<Engine::RequestId, RecordingSink*> Submit(const Tokens& prompt,
+                                                      int64_t max_tokens) {
+    RecordingSink* sink = NewSink();
+    const auto id = engine().Submit(Request(prompt, max_tokens), sink);
+    EXPECT_TRUE(id.ok()) << id.status();
+    return {id.value_or(0), sink};
+  }
+
+  absl::Status StatusOfSubmit() {
+    return engine().Submit(Request({1}, 1), NewSink()).status();
+  }
+
+  // Drains in a thread of its own. Returns once the engine knows; for that its
+  // queue must be full.
+  std::thread DrainBeside(absl::Time deadline) {
+    std::thread drain([this, deadline] { engine().Drain(deadline); });
+    while (!absl::IsUnavailable(StatusOfSubmit())) std::this_thread::yield();
+    return drain;
+  }
+
+  StepGate gate_;
+  std::atomic<int64_t> seconds_{0};
+  EngineOptions options_;
+  FakeModel model_;
+  FakeTokenizer tokenizer_;
+  ThreadPool pool_;
+  std::vector<std::unique_ptr<RecordingSink>> sinks_;
+  std::unique_ptr<Engine> engine_;  // last: ends before what it uses
+};
+
+TEST_F(EngineTest, GeneratesAndFinishes) {
+  gate_.Open();
+  const Recording result = Submit({1, 2, 3}, 4).second->Wait();
+  EXPECT_EQ(result.tokens.size(), 4);
+  EXPECT_EQ(result.reason, FinishReason::kLength);
+  EXPECT_TRUE(result.status.ok());
+  EXPECT_EQ(result.usage.prompt_tokens, 3);
+  EXPECT_EQ(result.usage.generated_tokens, 4);
+  std::string bytes;
+  for (const int32_t id : result.Ids()) {
+    absl::StrAppend(&bytes, tokenizer_.TokenBytes(id));
+  }
+  EXPECT_EQ(result.bytes, bytes);
+  EXPECT_EQ(result.text, bytes);
+}
+
+TEST_F(EngineTest, ScoresAndFinishes) {
+  gate_.Open();
+  ScoreRequest request;
+  request.context = {1, 2};
+  request.continuations = {{3, 4}, {5}};
+  RecordingSink sink;
+  ASSERT_TRUE(engine().Submit(request, &sink).ok());
+  const Recording result = sink.Wait();
+  EXPECT_EQ(result.scores.size(), 2);
+  EXPECT_EQ(result.reason, FinishReason::kScored);
+  EXPECT_EQ(engine().Stats().scored_tokens, 3);
+}
+
+TEST_F(EngineTest, WakesUpForEachRequestAfterHavingBeenIdle) {
+  gate_.Open();
+  for (int32_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(Submit({i}, 2).second->Wait().tokens.size(), 2);
+  }
+}
+
+TEST_F(EngineTest, RefusesAnInvalidRequestWithoutKeepingIt) {
+  RecordingSink sink;
+  EXPECT_EQ(engine().Submit(Request({40}, 1), &sink).status(),
+            absl::InvalidArgumentError(
+                "prompt.tokens[0]: token 40 is not in [0, 40)"));
+  ScoreRequest score;
+  EXPECT_EQ(engine().Submit(score, &sink).status().code(),
+            absl::StatusCode::kInvalidArgument);
+  engine().Drain(absl::InfinitePast());
+  EXPECT_EQ(sink.Peek().num_finishes, 0);
+}
+
+TEST_F(EngineTest, RefusesAtOnceWhatExceedsTheQueue) {
+  for (int i = 0; i < 4; ++i) Submit({1, 2}, kForever);  // 2 run, 2 wait
+  EXPECT_EQ(StatusOfSubmit(),
+            absl::ResourceExhaustedError(
+                "the queue is full: 2 requests run and 2 wait"));
+  gate_.WaitForArrivals(1);
+  EXPECT_EQ(StatusOfSubmit().code(), absl::StatusCode::kResourceExhausted);
+  const EngineStats stats = engine().Stats();
+  EXPECT_EQ(stats.rejected_queue_full, 2);
+  EXPECT_EQ(stats.running + stats.queued, 4);
+}
+
+TEST_F(EngineTest, WhoHearsOfAnEndFindsThePlaceFree) {
+  gate_.Open();
+  options_.max_running = 1;
+  options_.max_queued = 0;
+  for (int32_t i = 0; i < 100; ++i) Submit({i % 7}, 1).second->Wait();
+  EXPECT_EQ(engine().Stats().rejected_queue_full, 0);
+}
+
+TEST_F(EngineTest, ThoseWhoWaitJoinInOrder) {
+  options_.max_running = 1;
+  const auto first = Submit({1}, 1);
+  const auto second = Submit({2}, 1);
+  const auto third = Submit({3}, 1);
+  gate_.Permit(1);
+  first.second->Wait();
+  gate_.Permit(1);
+  second.second->Wait();
+  EXPECT_EQ(third.second->Peek().num_finishes, 0);
+  gate_.Permit(1);
+  third.second->Wait();
+}
+
+TEST_F(EngineTest, CancellingARunningRequestFreesItsPlaceAtTheNextStep) {
+  const auto first = Submit({1}, kForever);
+  const auto second = Submit({2}, kForever);
+  const auto waiting = Submit({3}, 1);
+  gate_.WaitForArrivals(1);
+  gate_.Permit(2);
+  second.second->WaitForTokens(1);
+  gate_.WaitForArrivals(3);
+  engine().Cancel(first.first);
+  gate_.Permit(1);  // the step that runs
+  const Recording result = first.second->Wait();
+  EXPECT_EQ(result.reason, FinishReason::kCancelled);
+  EXPECT_EQ(result.status.code(), absl::StatusCode::kCancelled);
+  EXPECT_LE(result.tokens.size(), 3);
+  gate_.Permit(1);  // the next one
+  EXPECT_EQ(waiting.second->Wait().reason, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, CancellingAWaitingRequestEndsItThoughNoPlaceIsFree) {
+  Submit({1}, kForever);
+  Submit({2}, kForever);
+  const auto waiting = Submit({3}, 1);
+  gate_.WaitForArrivals(1);
+  engine().Cancel(waiting.first);
+  gate_.Permit(1);
+  const Recording result = waiting.second->Wait();
+  EXPECT_EQ(result.status.code(), absl::StatusCode::kCancelled);
+  EXPECT_THAT(result.tokens, IsEmpty());
+  EXPECT_EQ(result.times.queue, absl::Seconds(1));
+  EXPECT_EQ(result.times.prefill, absl::ZeroDuration());
+  gate_.WaitForArrivals(2);  // the others go on
+  EXPECT_EQ(engine().Stats().running, 2);
+}
+
+TEST_F(EngineTest, CancellingWhatIsNotThereDoesNothing) {
+  gate_.Open();
+  engine().Cancel(12345);
+  const auto first = Submit({1}, 2);
+  EXPECT_EQ(first.second->Wait().reason, FinishReason::kLength);
+  engine().Cancel(first.first);
+  engine().Cancel(first.first);
+  EXPECT_EQ(Submit({1}, 2).second->Wait().reason, FinishReason::kLength);
+}
+
+TEST_F(EngineTest, DrainingLetsTheAcceptedOnesFinish) {
+  const auto running = Submit({1}, 3);
+  const auto other = Submit({2}, 3);
+  const auto waiting = Submit({3}, 3);
+  const auto last = Submit({4}, 3);
+  gate_.WaitForArrivals(1);
+  std::thread drain = DrainBeside(absl::InfiniteFuture());
+  gate_.Open();
+  drain.join();
+  for (const auto& submitted : {running, other, waiting, last}) {
+    EXPECT_EQ(submitted.second->Peek().num_finishes, 1);
+    EXPECT_EQ(submitted.second->Peek().reason, FinishReason::kLength);
+  }
+}
+
+TEST_F(EngineTest, DrainingEndsTheRestAtItsDeadline) {
+  const auto soon = Submit({1}, 3);
+  const auto never = Submit({2}, kForever);
+  const auto later = Submit({3}, kForever);
+  const auto waiting = Submit({4}, kForever);
+  gate_.WaitForArrivals(1);
+  std::thread drain = DrainBeside(absl::UnixEpoch() + absl::Seconds(5));
+  gate_.Open();
+  drain.join();
+  EXPECT_EQ(soon.second->Peek().reason, FinishReason::kLength);
+  for (const auto& submitted : {never, later, waiting}) {
+    const Recording result = submitted.second->Peek();
+    EXPECT_EQ(result.num_finishes, 1);
+    EXPECT_EQ(result.reason, FinishReason::kCancelled);
+    EXPECT_EQ(result.status.code(), absl::StatusCode::kUnavailable);
+  }
+  // They ran until then, and no step longer.
+  EXPECT_EQ(Now(), absl::UnixEpoch() + absl::Seconds(5));
+}
+
+TEST_F(EngineTest, DrainingMayBeCutShort) {
+  options_.max_running = 1;
+  options_.max_queued = 0;
+  const auto never = Submit({1}, kForever);
+  std::thread patient = DrainBeside(absl::InfiniteFuture());
+  gate_.Open();
+  engine().Drain(absl::InfinitePast());
+  patient.join();
+  EXPECT_EQ(never.second->Peek().status.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(EngineTest, DrainingIsNeverDrawnOut) {
+  options_.max_running = 1;
+  options_.max_queued = 0;
+  const auto never = Submit({1}, kForever);
+  std::thread short_drain = DrainBeside(absl::InfinitePast());
+  std::thread opener([this] { gate_.Open(); });
+  engine().Drain(absl::InfiniteFuture());
+  short_drain.join();
+  opener.join();
+  EXPECT_EQ(never.second->Peek().status.code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(EngineTest, RefusesEverythingOnceItDrains) {
+  engine().Drain(absl::InfiniteFuture());  // nothing to wait for
+  EXPECT_EQ(StatusOfSubmit(),
+            absl::UnavailableError("the server is shutting down"));
+  EXPECT_EQ(engine().Stats().rejected_draining, 1);
+}
+
+TEST_F(EngineTest, ItsEndIsTheEndOfAllRequests) {
+  const auto running = Submit({1}, kForever);
+  const auto other = Submit({2}, kForever);
+  const auto waiting = Submit({3}, kForever);
+  gate_.WaitForArrivals(1);
+  gate_.Open();
+  engine_.reset();
+  for (const auto& submitted : {running, other, waiting}) {
+    EXPECT_EQ(submitted.second->Peek().status.code(),
+              absl::StatusCode::kUnavailable);
+  }
+}
+
+TEST_F(EngineTest, TellsWhereTheTimeWent) {
+  options_.max_running = 1;
+  const auto first = Submit({1}, 3);
+  gate_.WaitForArrivals(1);
+  const auto second = Submit(Tokens(25, 2), 4);  // read in steps of 10
+  gate_.Open();
+  const Times first_times = first.second->Wait().times;
+  EXPECT_EQ(first_times.queue, absl::ZeroDuration());
+  EXPECT_EQ(first_times.prefill, absl::Seconds(1));
+  EXPECT_EQ(first_times.first_token, absl::Seconds(1));
+  EXPECT_EQ(first_times.decode, absl::Seconds(2));
+  const Times second_times = second.second->Wait().times;
+  EXPECT_EQ(second_times.queue, absl::Seconds(3));
+  EXPECT_EQ(second_times.prefill, absl::Seconds(3));
+  EXPECT_EQ(second_times.first_token, absl::Seconds(6));
+  EXPECT_EQ(second_times.decode, absl::Seconds(3));
+
+  const EngineStats stats = engine().Stats();
+  EXPECT_EQ(stats.queue_seconds.sum, 3);
+  EXPECT_EQ(stats.prefill_seconds.sum, 4);
+  EXPECT_EQ(stats.decode_seconds.sum, 5);
+  EXPECT_EQ(stats.inter_token_seconds.sum, 5);
+  EXPECT_EQ(stats.step_seconds.sum, 9);
+  EXPECT_EQ(stats.finished[static_cast<int>(FinishReason::kLength)], 2);
+}
+
+TEST_F(EngineTest, WithoutATokenThereIsNoTimeToTheFirst) {
+  const auto request = Submit(Tokens(25, 2), 4);
+  gate_.WaitForArrivals(1);
+  engine().Cancel(request.first);
+  gate_.Permit(1);
+  const Times times = request.second->Wait().times;
+  EXPECT_EQ(times.first_token, absl::InfiniteDuration());
+  EXPECT_EQ(times.prefill, absl::Seconds(1));  // as far as it came
+  EXPECT_EQ(times.decode, absl::ZeroDuration());
+}
+
+}  // namespace
+}  // namespace rwkvd

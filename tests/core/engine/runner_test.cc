@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/runner.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/generation.h"
+#include "core/engine/scoring.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/recording_sink.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+using Tokens = std::vector<int32_t>;
+
+constexpr int64_t kVocabSize = 40;
+
+EngineOptions SmallOptions() {
+  EngineOptions options;
+  options.max_running = 4;
+  options.max_step_tokens = 10;
+  return options;
+}
+
+// A runner of a fake model, and the chunks' sizes in its last step.
+class RunnerTest : public testing::Test {
+ protected:
+  RunnerTest()
+      : model_(kVocabSize,
+               [this](absl::Span<const Chunk> chunks) {
+                 chunk_sizes_.clear();
+                 for (const Chunk& chunk : chunks) {
+                   chunk_sizes_.push_back(chunk.tokens.size());
+                 }
+               }),
+        tokenizer_(FakeTokenizer::Numbers(kVocabSize)),
+        pool_(2) {
+    options_ = SmallOptions();
+  }
+
+  Runner& runner() {
+    if (runner_ == nullptr) {
+      runner_ = std::make_unique<Runner>(options_, &model_, &pool_, &counters_);
+    }
+    return *runner_;
+  }
+
+  RecordingSink* Join(const Tokens& prompt, int64_t max_tokens,
+                      bool use_state_cache = true) {
+    GenerateRequest request;
+    request.prompt = prompt;
+    request.max_tokens = max_tokens;
+    request.sampling.temperature = 0;
+    request.use_state_cache = use_state_cache;
+    sinks_.push_back(std::make_unique<RecordingSink>());
+    runner().Join(std::make_unique<Generation>(sinks_.size(), request,
+                                               kVocabSize, &tokenizer_,
+                                               sinks_.back().get(), &counters_),
+                  absl::UnixEpoch());
+    return sinks_.back().get();
+  }
+
+  // Returns how many ended.
+  size_t Step() {
+    chunk_sizes_.clear();
+    const std::vector<Ended> ended = runner().Step();
+    for (const Ended& one : ended) {
+      one.sequence->Finish(one.reason, one.status, absl::UnixEpoch());
+    }
+    return ended.size();
+  }
+
+  void StepUntilNothingRuns() {
+    while (runner().num_running() > 0) Step();
+  }
+
+  Tokens GreedyAfter(Tokens history, int64_t n) const {
+    if (history.empty()) history = {0};
+    Tokens drawn;
+    for (int64_t i = 0; i < n; ++i) {
+      const std::vector<float> logits = model_.LogitsAfter(history);
+      drawn.push_back(std::max_element(logits.begin(), logits.end()) -
+                      logits.begin());
+      history.push_back(drawn.back());
+    }
+    return drawn;
+  }
+
+  EngineOptions options_;
+  std::vector<int64_t> chunk_sizes_;
+  FakeModel model_;
+  FakeTokenizer tokenizer_;
+  ThreadPool pool_;
+  EngineCounters counters_;
+  std::unique_ptr<Runner> runner_;
+  std::vector<std::unique_ptr<RecordingSink>> sinks_;
+};
+
+TEST_F(RunnerTest, DrawsWhatTheModelPredicts) {
+  RecordingSink* sink = Join({1, 2, 3}, 5);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3}, 5));
+}
+
+TEST_F(RunnerTest, ReadsAPromptInPiecesAndDrawsInTheStepThatEndsIt) {
+  RecordingSink* sink = Join(Tokens(25, 7), 2);
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(10));
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(10));
+  EXPECT_THAT(sink->Peek().tokens, IsEmpty());
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(5));
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(Tokens(25, 7), 1));
+  EXPECT_EQ(Step(), 1);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(Tokens(25, 7), 2));
+}
+
+TEST_F(RunnerTest, NewSequencesJoinBetweenSteps) {
+  RecordingSink* first = Join({1}, 4);
+  Step();
+  RecordingSink* second = Join(Tokens(30, 2), 1);
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(1, 9));  // decodes are not held up
+  EXPECT_EQ(first->Peek().tokens.size(), 2);
+  StepUntilNothingRuns();
+  EXPECT_EQ(first->Peek().Ids(), GreedyAfter({1}, 4));
+  EXPECT_EQ(second->Peek().Ids(), GreedyAfter(Tokens(30, 2), 1));
+}
+
+TEST_F(RunnerTest, EveryRunningSequenceAdvancesInEveryStep) {
+  options_.max_step_tokens = 5;
+  Join(Tokens(1000, 1), 1);
+  Join(Tokens(1000, 2), 1);
+  Join(Tokens(1000, 3), 1);
+  RecordingSink* sink = Join({4}, 100);
+  for (int i = 1; i <= 20; ++i) {
+    Step();
+    ASSERT_EQ(sink->Peek().tokens.size(), i);
+    ASSERT_EQ(chunk_sizes_.size(), 4);
+  }
+}
+
+TEST_F(RunnerTest, APromptThatIsKnownNeedsNoStep) {
+  RecordingSink* first = Join({1, 2, 3}, 1);
+  StepUntilNothingRuns();
+  const int64_t steps = counters_.steps.value();
+  RecordingSink* second = Join({1, 2, 3}, 1);
+  EXPECT_EQ(Step(), 1);
+  EXPECT_THAT(chunk_sizes_, IsEmpty());
+  EXPECT_EQ(counters_.steps.value(), steps);
+  EXPECT_TRUE(second->Peek().HasSameAnswer(first->Peek()));
+  EXPECT_EQ(first->Peek().usage.cached_tokens, 0);
+  EXPECT_EQ(second->Peek().usage.cached_tokens, 3);
+  EXPECT_EQ(counters_.state_cache_queries.value(), 2);
+  EXPECT_EQ(counters_.state_cache_hits.value(), 1);
+}
+
+TEST_F(RunnerTest, AConversationGoesOnFromTheEndOfItsLastAnswer) {
+  Join({1, 2, 3}, 4);
+  StepUntilNothingRuns();
+  // The last token drawn was not read.
+  Tokens longer = {1, 2, 3};
+  for (const int32_t id : GreedyAfter({1, 2, 3}, 4)) longer.push_back(id);
+  longer.push_back(9);
+  RecordingSink* sink = Join(longer, 2);
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(2));
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 6);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(longer, 2));
+}
+
+TEST_F(RunnerTest, WhoDoesNotWantTheCacheNeitherUsesNorFillsIt) {
+  Join({1, 2, 3}, 1, /*use_state_cache=*/false);
+  StepUntilNothingRuns();
+  EXPECT_EQ(counters_.state_cache_entries.value(), 0);
+  Join({1, 2, 3}, 1);
+  StepUntilNothingRuns();
+  RecordingSink* sink = Join({1, 2, 3}, 1, /*use_state_cache=*/false);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 0);
+  EXPECT_EQ(counters_.state_cache_queries.value(), 1);
+}
+
+TEST_F(RunnerTest, AnEmptyPromptIsNeverCountedAsCached) {
+  Join({}, 1);
+  StepUntilNothingRuns();
+  RecordingSink* sink = Join({}, 1);
+  Step();
+  EXPECT_THAT(chunk_sizes_, IsEmpty());  // though it was
+  EXPECT_EQ(sink->Peek().usage.prompt_tokens, 0);
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 0);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({}, 1));
+}
+
+TEST_F(RunnerTest, TheContextOfAScoreIsKnownToAPrompt) {
+  ScoreRequest request;
+  request.context = {5, 6};
+  request.continuations = {{1, 2}, {3, 4, 5}};
+  RecordingSink score;
+  runner().Join(std::make_unique<Scoring>(1, request, &score, &counters_),
+                absl::UnixEpoch());
+  StepUntilNothingRuns();
+  EXPECT_EQ(counters_.state_cache_entries.value(), 1);
+  RecordingSink* sink = Join({5, 6}, 3);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 2);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({5, 6}, 3));
+
+  RecordingSink again;
+  runner().Join(std::make_unique<Scoring>(2, request, &again, &counters_),
+                absl::UnixEpoch());
+  StepUntilNothingRuns();
+  EXPECT_TRUE(again.Peek().HasSameAnswer(score.Peek()));
+  EXPECT_EQ(again.Peek().usage.cached_tokens, 2);
+}
+
+TEST_F(RunnerTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
+  options_.state_cache_bytes = 600;  // one entry
+  ScoreRequest request;
+  request.context = {5, 6};
+  request.continuations = {Tokens(30, 1)};
+  RecordingSink score;
+  runner().Join(std::make_unique<Scoring>(1, request, &score, &counters_),
+                absl::UnixEpoch());
+  Step();
+  Join({9}, 1);  // takes the place of the context
+  StepUntilNothingRuns();
+  EXPECT_EQ(counters_.state_cache_evictions.value(), 1);
+  RecordingSink* sink = Join({5, 6}, 3);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({5, 6}, 3));
+}
+
+TEST_F(RunnerTest, TakesOutWhomItIsTold) {
+  RecordingSink* first = Join({1}, 3);
+  Join({2}, 3);
+  Step();
+  const auto removed = runner().Remove(
+      [](const Sequence& sequence) { return sequence.id() == 2; });
+  ASSERT_EQ(removed.size(), 1);
+  EXPECT_EQ(runner().num_running(), 1);
+  StepUntilNothingRuns();
+  EXPECT_EQ(first->Peek().Ids(), GreedyAfter({1}, 3));
+}
+
+TEST_F(RunnerTest, CountsWhatItDoes) {
+  Join({1, 2, 3}, 3);
+  Join(Tokens(10, 4), 1);
+  StepUntilNothingRuns();
+  const EngineStats stats = counters_.Read();
+  EXPECT_EQ(stats.prompt_tokens, 13);
+  EXPECT_EQ(stats.generated_tokens, 4);
+  // 3 + 7, 1 + 3, 1.
+  EXPECT_EQ(stats.steps, 3);
+  EXPECT_EQ(stats.batch_tokens.sum, 15);
+  EXPECT_EQ(stats.batch_size.sum, 5);
+  EXPECT_EQ(stats.finished[static_cast<int>(FinishReason::kLength)], 2);
+  EXPECT_EQ(stats.inter_token_seconds.cumulative.back(), 2);
+  EXPECT_EQ(stats.queue_seconds.cumulative.back(), 2);
+  EXPECT_EQ(stats.prefill_seconds.cumulative.back(), 2);
+  EXPECT_EQ(stats.decode_seconds.cumulative.back(), 2);
+  EXPECT_EQ(stats.running, 0);
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/scheduler.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+constexpr Demand kDecode = {.tokens = 1, .decoding = true};
+
+Demand Read(int64_t tokens) { return {.tokens = tokens}; }
+Demand Score(int64_t tokens) { return {.tokens = tokens, .all_logits = true}; }
+
+std::vector<int64_t> Share(Scheduler scheduler,
+                           const std::vector<Demand>& demands) {
+  const absl::Span<const int64_t> shares = scheduler.Share(demands);
+  return {shares.begin(), shares.end()};
+}
+
+TEST(SchedulerTest, NobodyThereGetsNothing) {
+  EXPECT_THAT(Share(Scheduler(16, 8), {}), IsEmpty());
+}
+
+TEST(SchedulerTest, AReaderAloneGetsTheWholeBudget) {
+  EXPECT_THAT(Share(Scheduler(16, 8), {Read(100)}), ElementsAre(16));
+  EXPECT_THAT(Share(Scheduler(16, 8), {Read(5)}), ElementsAre(5));
+}
+
+TEST(SchedulerTest, DecodesComeFirstWhateverTheirPlace) {
+  EXPECT_THAT(Share(Scheduler(16, 8), {Read(100), kDecode, Read(100), kDecode}),
+              ElementsAre(7, 1, 7, 1));
+}
+
+TEST(SchedulerTest, ShortPromptsAreReadAtOnceAndLeaveTheRestToLongOnes) {
+  EXPECT_THAT(Share(Scheduler(32, 8), {Read(1000), Read(3), Read(2)}),
+              ElementsAre(27, 3, 2));
+  EXPECT_THAT(Share(Scheduler(32, 8), {Read(1000), Read(30), Read(2)}),
+              ElementsAre(15, 15, 2));
+}
+
+TEST(SchedulerTest, EveryBitOfTheBudgetIsUsed) {
+  EXPECT_THAT(Share(Scheduler(11, 8), {Read(50), Read(50), Read(50)}),
+              ElementsAre(3, 4, 4));
+}
+
+TEST(SchedulerTest, WaitingForNoStepTakesNothing) {
+  EXPECT_THAT(Share(Scheduler(16, 8),
+                    {Demand{.tokens = 0, .decoding = true}, Read(0), Read(20)}),
+              ElementsAre(0, 0, 16));
+}
+
+TEST(SchedulerTest, ScoresShareTheRowsOfLogitsThatOthersCannotNeed) {
+  EXPECT_THAT(Share(Scheduler(100, 8), {Score(50)}), ElementsAre(8));
+  EXPECT_THAT(Share(Scheduler(100, 8), {kDecode, Score(50), Read(40)}),
+              ElementsAre(1, 6, 40));
+  EXPECT_THAT(Share(Scheduler(100, 8), {Score(50), Score(2), kDecode}),
+              ElementsAre(5, 2, 1));
+}
+
+TEST(SchedulerTest, ScoresCompeteForTokensToo) {
+  EXPECT_THAT(Share(Scheduler(10, 64), {Score(50), Read(50)}),
+              ElementsAre(5, 5));
+}
+
+TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
+  std::mt19937 random(6);
+  for (int round = 0; round < 20000; ++round) {
+    const int64_t num_demands = random() % 12;
+    const int64_t max_rows = std::max<int64_t>(num_demands, 1) + random() % 12;
+    const int64_t max_tokens = num_demands + 1 + random() % 40;
+    std::vector<Demand> demands;
+    for (int i = 0; i < num_demands; ++i) {
+      const int64_t tokens = random() % 60;
+      const Demand kinds[] = {kDecode, Read(tokens), Score(tokens)};
+      demands.push_back(kinds[random() % 3]);
+    }
+    const std::vector<int64_t> shares =
+        Share(Scheduler(max_tokens, max_rows), demands);
+
+    ASSERT_EQ(shares.size(), demands.size());
+    int64_t rows = 0;
+    bool rows_bind = false;
+    bool all_served = true;
+    for (size_t i = 0; i < shares.size(); ++i) {
+      const Demand& demand = demands[i];
+      ASSERT_LE(shares[i], demand.tokens);
+      if (demand.tokens > 0) {
+        ASSERT_GE(shares[i], 1);
+      }
+      if (demand.decoding) {
+        ASSERT_EQ(shares[i], demand.tokens);
+      }
+      rows += demand.all_logits ? shares[i] : 1;
+      rows_bind |= demand.all_logits && shares[i] < demand.tokens;
+      all_served &= shares[i] == demand.tokens;
+    }
+    const int64_t tokens = std::accumulate(shares.begin(), shares.end(), 0);
+    ASSERT_LE(tokens, max_tokens);
+    ASSERT_LE(rows, std::max<int64_t>(max_rows, 1));
+    // Nothing is left unused that somebody could use.
+    if (!all_served && !rows_bind) {
+      ASSERT_EQ(tokens, max_tokens);
+    }
+  }
+}
+
+TEST(SchedulerTest, NoReaderGetsLessThanOneThatCouldUseMore) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 5000; ++round) {
+    std::vector<Demand> demands(1 + random() % 10);
+    for (Demand& demand : demands) demand = Read(1 + random() % 100);
+    const std::vector<int64_t> shares =
+        Share(Scheduler(demands.size() + 1 + random() % 100, 16), demands);
+    for (size_t i = 0; i < shares.size(); ++i) {
+      for (size_t j = 0; j < shares.size(); ++j) {
+        // Who is cut short has as much as anybody, but for rounding.
+        if (shares[i] < demands[i].tokens) {
+          ASSERT_GE(shares[i] + 1, shares[j]);
+        }
+      }
+    }
+  }
+}
+
+// What the promises come to: beside a prompt without end and others that come
+// and go, a prompt of n tokens is read in ceil(n / even share) steps.
+TEST(SchedulerTest, APromptIsReadWithinAKnownNumberOfSteps) {
+  Scheduler scheduler(64, 16);
+  for (const int64_t prompt : {1, 7, 8, 50, 1000}) {
+    int64_t left = prompt;
+    int64_t steps = 0;
+    for (; left > 0; ++steps) {
+      std::vector<Demand> demands(7, Read(1 << 20));
+      demands.push_back(Read(left));
+      left -= scheduler.Share(demands).back();
+    }
+    EXPECT_LE(steps, (prompt + 7) / 8);
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd

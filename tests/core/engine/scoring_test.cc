@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/scoring.h"
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/engine_counters.h"
+#include "core/engine/engine_options.h"
+#include "core/engine/runner.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/recording_sink.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+
+using Tokens = std::vector<int32_t>;
+
+// What is scored, and how many tokens each step had to read for it.
+struct Result {
+  Recording recording;
+  std::vector<int64_t> step_tokens;
+};
+
+Result Score(const Tokens& context, const std::vector<Tokens>& continuations,
+             int32_t max_step_tokens = 256) {
+  Result result;
+  const FakeModel model(50, [&](absl::Span<const Chunk> chunks) {
+    int64_t tokens = 0;
+    for (const Chunk& chunk : chunks) tokens += chunk.tokens.size();
+    result.step_tokens.push_back(tokens);
+  });
+  ThreadPool pool(2);
+  EngineCounters counters;
+  EngineOptions options;
+  options.max_running = 1;
+  options.max_step_tokens = max_step_tokens;
+  Runner runner(options, &model, &pool, &counters);
+  ScoreRequest request;
+  request.context = context;
+  request.continuations = continuations;
+  RecordingSink sink;
+  runner.Join(std::make_unique<Scoring>(1, request, &sink, &counters),
+              absl::UnixEpoch());
+  std::vector<Ended> ended;
+  while (ended.empty()) ended = runner.Step();
+  EXPECT_EQ(ended[0].reason, FinishReason::kScored);
+  ended[0].sequence->Finish(ended[0].reason, ended[0].status,
+                            absl::UnixEpoch());
+  result.recording = sink.Peek();
+  EXPECT_EQ(counters.scored_tokens.value(),
+            result.recording.usage.generated_tokens);
+  return result;
+}
+
+// One token's log-probability, from the definition.
+double LogProbabilityByDefinition(const std::vector<float>& logits,
+                                  int32_t id) {
+  long double sum = 0;
+  for (const float logit : logits) sum += std::exp((long double)logit);
+  return logits[id] - std::log(sum);
+}
+
+void ExpectScores(const Recording& recording, Tokens context,
+                  const std::vector<Tokens>& continuations) {
+  const FakeModel model(50);
+  if (context.empty()) context = {0};
+  ASSERT_EQ(recording.scores.size(), continuations.size());
+  for (size_t i = 0; i < continuations.size(); ++i) {
+    const Recording::Score& score = recording.scores[i];
+    ASSERT_EQ(score.continuation, i);
+    ASSERT_EQ(score.tokens.size(), continuations[i].size());
+    Tokens history = context;
+    double sum = 0;
+    for (size_t j = 0; j < continuations[i].size(); ++j) {
+      const int32_t id = continuations[i][j];
+      const std::vector<float> logits = model.LogitsAfter(history);
+      EXPECT_EQ(score.tokens[j].first, id);
+      EXPECT_NEAR(score.tokens[j].second,
+                  LogProbabilityByDefinition(logits, id), 1e-12);
+      EXPECT_EQ(score.is_greedy[j],
+                logits[id] == *std::max_element(logits.begin(), logits.end()));
+      sum += score.tokens[j].second;
+      history.push_back(id);
+    }
+    EXPECT_EQ(score.logprob_sum, sum);
+  }
+}
+
+// The `n` tokens that a greedy continuation of `context` would have.
+Tokens GreedyAfter(Tokens context, int n) {
+  const FakeModel model(50);
+  Tokens tokens;
+  for (int i = 0; i < n; ++i) {
+    const std::vector<float> logits = model.LogitsAfter(context);
+    tokens.push_back(std::max_element(logits.begin(), logits.end()) -
+                     logits.begin());
+    context.push_back(tokens.back());
+  }
+  return tokens;
+}
+
+TEST(ScoringTest, ScoresEachContinuationAfterTheContext) {
+  const Tokens context = {3, 1, 4, 1, 5};
+  const std::vector<Tokens> continuations = {
+      {9, 2, 6}, {5}, {3, 5, 8, 9, 7, 9}, {3}, {2, 3}};
+  const Result result = Score(context, continuations);
+  ExpectScores(result.recording, context, continuations);
+  EXPECT_EQ(result.recording.usage.prompt_tokens, 5);
+  EXPECT_EQ(result.recording.usage.generated_tokens, 13);
+}
+
+TEST(ScoringTest, KnowsTheGreedyChoice) {
+  const Tokens greedy = GreedyAfter({7}, 6);
+  Tokens strays = greedy;
+  strays[3] = (strays[3] + 1) % 50;
+  const Result result = Score({7}, {greedy, strays});
+  ExpectScores(result.recording, {7}, {greedy, strays});
+  EXPECT_THAT(result.recording.scores[0].is_greedy,
+              ElementsAre(true, true, true, true, true, true));
+  EXPECT_FALSE(result.recording.scores[1].is_greedy[3]);
+}
+
+TEST(ScoringTest, AnEmptyContextReadsTokenZero) {
+  const Result result = Score({}, {{1, 2}});
+  ExpectScores(result.recording, {}, {{1, 2}});
+  EXPECT_EQ(result.recording.usage.prompt_tokens, 0);
+}
+
+TEST(ScoringTest, ReadsTheContextOnceAndShortContinuationsTogether) {
+  EXPECT_THAT(Score({1, 2, 3}, {{4, 5}, {6, 7, 8}, {9}}).step_tokens,
+              ElementsAre(3, 3));
+}
+
+TEST(ScoringTest, SingleTokensNeedNothingButTheContext) {
+  const std::vector<Tokens> continuations(1000, {4});
+  EXPECT_THAT(Score({1, 2, 3}, continuations).step_tokens, ElementsAre(3));
+}
+
+TEST(ScoringTest, ReadsAsManyTokensInAStepAsThereAreRowsOfLogits) {
+  const Tokens long_one(150, 5);
+  const Result result = Score({1}, {long_one, {6, 7}});
+  ExpectScores(result.recording, {1}, {long_one, {6, 7}});
+  EXPECT_THAT(result.step_tokens, ElementsAre(1, 64, 64, 22));
+}
+
+TEST(ScoringTest, BoundsTheStatesItKeepsAtATime) {
+  const std::vector<Tokens> continuations(40, {4, 5});
+  const Result result = Score({1}, continuations);
+  ExpectScores(result.recording, {1}, continuations);
+  EXPECT_THAT(result.step_tokens, ElementsAre(1, 16, 16, 8));
+}
+
+TEST(ScoringTest, AnyBudgetGivesTheSameScores) {
+  std::vector<Tokens> continuations;
+  for (int i = 0; i < 30; ++i) {
+    continuations.push_back(Tokens(1 + i * 7 % 11, i));
+  }
+  const Tokens context(23, 8);
+  const Recording whole = Score(context, continuations).recording;
+  ExpectScores(whole, context, continuations);
+  for (const int32_t max_step_tokens : {2, 3, 5, 8, 13}) {
+    EXPECT_TRUE(Score(context, continuations, max_step_tokens)
+                    .recording.HasSameAnswer(whole));
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd

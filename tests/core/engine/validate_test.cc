@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/validate.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+constexpr int64_t kVocabSize = 100;
+
+EngineOptions SmallOptions() {
+  EngineOptions options;
+  options.max_prompt_tokens = 10;
+  options.max_generated_tokens = 20;
+  options.max_score_tokens = 15;
+  options.max_top_logprobs = 5;
+  return options;
+}
+
+GenerateRequest ValidGenerate() {
+  GenerateRequest request;
+  request.prompt = {0, 99};
+  request.max_tokens = 1;
+  return request;
+}
+
+ScoreRequest ValidScore() {
+  ScoreRequest request;
+  request.context = {1, 2, 3};
+  request.continuations = {{4}, {5, 6}};
+  return request;
+}
+
+std::string MessageOf(const GenerateRequest& request) {
+  const absl::Status status = Validate(request, SmallOptions(), kVocabSize);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  return std::string(status.message());
+}
+
+std::string MessageOf(const ScoreRequest& request) {
+  const absl::Status status = Validate(request, SmallOptions(), kVocabSize);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  return std::string(status.message());
+}
+
+TEST(ValidateTest, TakesRequestsAtTheirLimits) {
+  GenerateRequest generate = ValidGenerate();
+  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSize).ok());
+  generate.prompt.assign(10, 1);
+  generate.max_tokens = 20;
+  generate.stop_strings.assign(16, std::string(1024, 'x'));
+  generate.stop_tokens.assign(256, 99);
+  generate.top_logprobs = 5;
+  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSize).ok());
+  generate.prompt.clear();
+  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSize).ok());
+
+  ScoreRequest score = ValidScore();
+  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
+  score.continuations = {std::vector<int32_t>(7, 1),
+                         std::vector<int32_t>(5, 1)};
+  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
+  score.context.clear();
+  score.continuations.assign(15, {1});
+  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
+}
+
+TEST(ValidateTest, NamesTheTokenThatIsNotInTheVocabulary) {
+  GenerateRequest generate = ValidGenerate();
+  generate.prompt = {1, 2, 3, 100};
+  EXPECT_EQ(MessageOf(generate),
+            "prompt.tokens[3]: token 100 is not in [0, 100)");
+  generate.prompt = {-1};
+  EXPECT_EQ(MessageOf(generate),
+            "prompt.tokens[0]: token -1 is not in [0, 100)");
+  generate = ValidGenerate();
+  generate.stop_tokens = {5, 1000};
+  EXPECT_EQ(MessageOf(generate),
+            "stop_tokens[1]: token 1000 is not in [0, 100)");
+
+  ScoreRequest score = ValidScore();
+  score.context[1] = -7;
+  EXPECT_EQ(MessageOf(score), "context.tokens[1]: token -7 is not in [0, 100)");
+  score = ValidScore();
+  score.continuations[1][0] = 100;
+  EXPECT_EQ(MessageOf(score),
+            "continuations[1].tokens[0]: token 100 is not in [0, 100)");
+}
+
+TEST(ValidateTest, NamesTheFieldOfAGenerateBeyondItsLimit) {
+  GenerateRequest request = ValidGenerate();
+  request.prompt.assign(11, 1);
+  EXPECT_EQ(MessageOf(request), "prompt: has 11 tokens, must have 0 to 10");
+  for (const int64_t max_tokens : {-1, 0, 21}) {
+    request = ValidGenerate();
+    request.max_tokens = max_tokens;
+    EXPECT_EQ(MessageOf(request), "max_tokens: " + std::to_string(max_tokens) +
+                                      " is not in [1, 20]");
+  }
+  for (const int32_t top_logprobs : {-1, 6}) {
+    request = ValidGenerate();
+    request.top_logprobs = top_logprobs;
+    EXPECT_EQ(
+        MessageOf(request),
+        "top_logprobs: " + std::to_string(top_logprobs) + " is not in [0, 5]");
+  }
+  request = ValidGenerate();
+  request.sampling.top_p = std::nanf("");
+  EXPECT_EQ(MessageOf(request), "sampling.top_p: nan is not in (0, 1]");
+}
+
+TEST(ValidateTest, NamesTheStopThatIsBeyondItsLimit) {
+  GenerateRequest request = ValidGenerate();
+  request.stop_strings = {"a", ""};
+  EXPECT_EQ(MessageOf(request),
+            "stop_strings[1]: has 0 bytes, must have 1 to 1024");
+  request.stop_strings = {std::string(1025, 'x')};
+  EXPECT_EQ(MessageOf(request),
+            "stop_strings[0]: has 1025 bytes, must have 1 to 1024");
+  request.stop_strings.assign(17, "x");
+  EXPECT_EQ(MessageOf(request),
+            "stop_strings: has 17 strings, must have 0 to 16");
+  request = ValidGenerate();
+  request.stop_tokens.assign(257, 1);
+  EXPECT_EQ(MessageOf(request),
+            "stop_tokens: has 257 tokens, must have 0 to 256");
+}
+
+TEST(ValidateTest, NamesTheFieldOfAScoreBeyondItsLimit) {
+  ScoreRequest request = ValidScore();
+  request.context.assign(10, 1);
+  EXPECT_EQ(MessageOf(request), "context: has 10 tokens, must have 0 to 9");
+  request = ValidScore();
+  request.continuations.clear();
+  EXPECT_EQ(MessageOf(request),
+            "continuations: has 0 entries, must have 1 to 1024");
+  request.continuations.assign(1025, {1});
+  EXPECT_EQ(MessageOf(request),
+            "continuations: has 1025 entries, must have 1 to 1024");
+  request.continuations = {{1}, {}};
+  EXPECT_EQ(MessageOf(request),
+            "continuations[1].tokens: has 0 tokens, must have 1 to 7");
+  request.continuations = {{1}, std::vector<int32_t>(8, 1)};
+  EXPECT_EQ(MessageOf(request),
+            "continuations[1].tokens: has 8 tokens, must have 1 to 7");
+  request.continuations.assign(13, {1});
+  EXPECT_EQ(MessageOf(request),
+            "context and continuations: has 16 tokens, must have 1 to 15");
+}
+
+}  // namespace
+}  // namespace rwkvd

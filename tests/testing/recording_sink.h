@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TESTS_TESTING_RECORDING_SINK_H_
+#define RWKVD_TESTS_TESTING_RECORDING_SINK_H_
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "core/engine/request.h"
+
+namespace rwkvd {
+
+// All that a sink was told.
+struct Recording {
+  struct Token {
+    int32_t id = 0;
+    double logprob = 0;
+    std::vector<std::pair<int32_t, double>> top;
+    std::string bytes;
+    std::string text;
+    friend bool operator==(const Token&, const Token&) = default;
+  };
+  struct Score {
+    int64_t continuation = 0;
+    std::vector<std::pair<int32_t, double>> tokens;
+    std::vector<bool> is_greedy;
+    double logprob_sum = 0;
+    friend bool operator==(const Score&, const Score&) = default;
+  };
+
+  std::vector<Token> tokens;
+  std::vector<Score> scores;
+  // Of the last event, then of all together.
+  std::string last_bytes, last_text;
+  std::string bytes, text;
+  FinishReason reason = FinishReason::kCancelled;
+  absl::Status status;
+  std::string stop_string;
+  Usage usage;
+  Times times;
+  int num_finishes = 0;
+
+  std::vector<int32_t> Ids() const;
+  // Sum of the tokens' log-probabilities, in order.
+  double LogprobSum() const;
+  // What the answer is, and all that is said of it, but for where the time
+  // went and what came from the cache.
+  bool HasSameAnswer(const Recording& other) const;
+};
+
+// Records what it is told. An event after OnFinish ends the test program.
+// Thread-safe.
+class RecordingSink : public TokenSink {
+ public:
+  void OnToken(const TokenEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnScore(const ScoreEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);
+  void OnFinish(const FinishEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);
+
+  void WaitForTokens(int64_t n) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits for OnFinish.
+  Recording Wait() ABSL_LOCKS_EXCLUDED(mutex_);
+  // What has been recorded up to now.
+  Recording Peek() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  mutable absl::Mutex mutex_;
+  Recording recording_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TESTS_TESTING_RECORDING_SINK_H_

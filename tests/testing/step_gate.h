@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TESTS_TESTING_STEP_GATE_H_
+#define RWKVD_TESTS_TESTING_STEP_GATE_H_
+
+#include <cstdint>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+
+namespace rwkvd {
+
+// Holds a thread back at a place until the test lets it pass. Thread-safe.
+class StepGate {
+ public:
+  // The thread comes to the gate, and waits for a permit.
+  void Pass() ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    ++num_arrivals_;
+    const auto may_pass = [this] { return is_open_ || num_permits_ > 0; };
+    mutex_.Await(absl::Condition(&may_pass));
+    --num_permits_;
+  }
+
+  // Lets `n` more pass.
+  void Permit(int64_t n) ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    num_permits_ += n;
+  }
+
+  // Lets everybody pass from now on.
+  void Open() ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    is_open_ = true;
+  }
+
+  // Waits until the gate has been come to `n` times since the start.
+  void WaitForArrivals(int64_t n) ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    const auto has_arrivals = [&] { return num_arrivals_ >= n; };
+    mutex_.Await(absl::Condition(&has_arrivals));
+  }
+
+ private:
+  absl::Mutex mutex_;
+  int64_t num_arrivals_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t num_permits_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool is_open_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TESTS_TESTING_STEP_GATE_H_
