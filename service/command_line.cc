@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/command_line.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+#include "absl/flags/commandlineflag.h"
+#include "absl/flags/reflection.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+using Files = absl::Span<const absl::string_view>;
+
+absl::CommandLineFlag* FindFlag(absl::string_view name, Files files) {
+  absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+  if (flag == nullptr) return nullptr;
+  const bool ours =
+      std::any_of(files.begin(), files.end(), [flag](absl::string_view file) {
+        return absl::EndsWith(flag->Filename(), file);
+      });
+  return ours ? flag : nullptr;
+}
+
+// "--name=value", taken apart.
+struct Word {
+  std::string name;
+  std::optional<std::string> value;
+};
+
+Word Split(absl::string_view arg) {
+  absl::ConsumePrefix(&arg, "-");
+  absl::ConsumePrefix(&arg, "-");
+  const size_t equals = arg.find('=');
+  if (equals == absl::string_view::npos) return {std::string(arg), {}};
+  return {std::string(arg.substr(0, equals)),
+          std::string(arg.substr(equals + 1))};
+}
+
+absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
+  std::string error;
+  if (flag.ParseFrom(value, &error)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag.Name(), ": cannot read \"", value, "\"",
+                   error.empty() ? "" : ": ", error));
+}
+
+// Sets the flag that args[*i] names; moves *i to the last argument used.
+absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
+                      size_t* i) {
+  Word word = Split(args[*i]);
+  absl::CommandLineFlag* flag = FindFlag(word.name, files);
+  absl::string_view negated = word.name;
+  if (flag == nullptr && absl::ConsumePrefix(&negated, "no")) {
+    flag = FindFlag(negated, files);
+    if (flag != nullptr && flag->IsOfType<bool>() && !word.value) {
+      return Set(*flag, "false");
+    }
+    flag = nullptr;
+  }
+  if (flag == nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("unknown flag ", args[*i], " (--help lists them)"));
+  }
+  if (!word.value && flag->IsOfType<bool>()) word.value = "true";
+  if (!word.value) {
+    if (*i + 1 == args.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", word.name, ": the value is missing"));
+    }
+    word.value = args[++*i];
+  }
+  return Set(*flag, *word.value);
+}
+
+}  // namespace
+
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
+                                             Files files) {
+  CommandLine line;
+  bool flags_ended = false;
+  for (size_t i = 0; i < args.size(); ++i) {
+    const std::string& arg = args[i];
+    if (flags_ended || arg.size() < 2 || arg[0] != '-') {
+      line.arguments.push_back(arg);
+    } else if (arg == "--") {
+      flags_ended = true;
+    } else if (arg == "--help" || arg == "-h") {
+      line.help = true;
+    } else if (arg == "--version") {
+      line.version = true;
+    } else {
+      RWKVD_RETURN_IF_ERROR(TakeFlag(args, files, &i));
+    }
+  }
+  return line;
+}
+
+std::string DescribeFlags(Files files) {
+  std::vector<std::pair<std::string, absl::CommandLineFlag*>> flags;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (FindFlag(name, files) == nullptr) continue;
+    flags.emplace_back(absl::StrCat(flag->Filename(), ":", name), flag);
+  }
+  std::sort(flags.begin(), flags.end());
+  std::string text;
+  for (const auto& [key, flag] : flags) {
+    const std::string value = flag->DefaultValue();
+    absl::StrAppend(&text, "  --", flag->Name(), "\n      ", flag->Help());
+    if (!value.empty()) absl::StrAppend(&text, " Default: ", value, ".");
+    absl::StrAppend(&text, "\n");
+  }
+  return text;
+}
+
+}  // namespace rwkvd

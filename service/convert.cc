@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/convert.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "core/base/status_macros.h"
+#include "core/engine/validate.h"
+#include "core/model/config.h"
+#include "service/version.h"
+
+namespace rwkvd {
+namespace {
+
+// Of the contract; less if the server allows less.
+constexpr int64_t kDefaultMaxTokens = 256;
+
+// `field` names the input in errors.
+absl::StatusOr<std::vector<int32_t>> ReadInput(const v1::Input& input,
+                                               const Tokenizer& tokenizer,
+                                               absl::string_view field) {
+  const auto encode = [&](absl::string_view bytes, absl::string_view form) {
+    auto ids = tokenizer.Encode(bytes);
+    if (ids.ok()) return ids;
+    return absl::StatusOr<std::vector<int32_t>>(absl::Status(
+        ids.status().code(),
+        absl::StrCat(field, ".", form, ": ", ids.status().message())));
+  };
+  switch (input.input_case()) {
+    case v1::Input::kText:
+      return encode(input.text(), "text");
+    case v1::Input::kBytes:
+      return encode(input.bytes(), "bytes");
+    case v1::Input::kTokens:
+      return std::vector<int32_t>(input.tokens().ids().begin(),
+                                  input.tokens().ids().end());
+    case v1::Input::INPUT_NOT_SET:
+      break;
+  }
+  return std::vector<int32_t>();
+}
+
+SamplingParams ReadSampling(const v1::Sampling& proto) {
+  SamplingParams params;
+  if (proto.has_temperature()) params.temperature = proto.temperature();
+  if (proto.has_top_k()) params.top_k = proto.top_k();
+  if (proto.has_top_p()) params.top_p = proto.top_p();
+  if (proto.has_presence_penalty()) {
+    params.presence_penalty = proto.presence_penalty();
+  }
+  if (proto.has_frequency_penalty()) {
+    params.frequency_penalty = proto.frequency_penalty();
+  }
+  if (proto.has_penalty_decay()) params.penalty_decay = proto.penalty_decay();
+  if (proto.has_seed()) {
+    params.seed = proto.seed();
+  } else {
+    std::random_device device;
+    params.seed = (uint64_t{device()} << 32) | device();
+  }
+  return params;
+}
+
+void ToProto(const TokenLogprob& from, v1::TokenLogprob* to) {
+  to->set_id(from.id);
+  to->set_logprob(from.logprob);
+}
+
+v1::FinishReason ToProto(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStopString:
+      return v1::FINISH_REASON_STOP_STRING;
+    case FinishReason::kStopToken:
+      return v1::FINISH_REASON_STOP_TOKEN;
+    case FinishReason::kEndOfText:
+      return v1::FINISH_REASON_END_OF_TEXT;
+    case FinishReason::kLength:
+      return v1::FINISH_REASON_LENGTH;
+    case FinishReason::kCancelled:
+      return v1::FINISH_REASON_CANCELLED;
+    case FinishReason::kScored:
+      break;  // a score has no finish message
+  }
+  return v1::FINISH_REASON_UNSPECIFIED;
+}
+
+}  // namespace
+
+RequestLimits LimitsOf(const ServedModel& model) {
+  return {*model.tokenizer, model.model->config().vocab_size,
+          model.engine->options()};
+}
+
+absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
+                                          const RequestLimits& limits) {
+  GenerateRequest request;
+  RWKVD_ASSIGN_OR_RETURN(request.prompt,
+                         ReadInput(proto.prompt(), limits.tokenizer, "prompt"));
+  request.max_tokens =
+      proto.has_max_tokens()
+          ? proto.max_tokens()
+          : std::min(kDefaultMaxTokens, limits.engine.max_generated_tokens);
+  request.sampling = ReadSampling(proto.sampling());
+  request.stop_strings.assign(proto.stop_strings().begin(),
+                              proto.stop_strings().end());
+  request.stop_tokens.assign(proto.stop_tokens().begin(),
+                             proto.stop_tokens().end());
+  request.top_logprobs = proto.top_logprobs();
+  request.want_logprobs = proto.logprobs() || request.top_logprobs > 0;
+  RWKVD_RETURN_IF_ERROR(Validate(request, limits.engine, limits.vocab_size));
+  return request;
+}
+
+absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
+                                       const RequestLimits& limits) {
+  ScoreRequest request;
+  RWKVD_ASSIGN_OR_RETURN(
+      request.context, ReadInput(proto.context(), limits.tokenizer, "context"));
+  for (const v1::Input& continuation : proto.continuations()) {
+    RWKVD_ASSIGN_OR_RETURN(
+        std::vector<int32_t> tokens,
+        ReadInput(
+            continuation, limits.tokenizer,
+            absl::StrCat("continuations[", request.continuations.size(), "]")));
+    request.continuations.push_back(std::move(tokens));
+  }
+  RWKVD_RETURN_IF_ERROR(Validate(request, limits.engine, limits.vocab_size));
+  return request;
+}
+
+void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta) {
+  v1::Token* token = delta->add_tokens();
+  token->set_id(event.id);
+  if (with_logprob) token->set_logprob(event.logprob);
+  for (const TokenLogprob& top : event.top) {
+    ToProto(top, token->add_top_logprobs());
+  }
+  delta->mutable_bytes()->append(event.bytes.data(), event.bytes.size());
+  delta->mutable_text()->append(event.text.data(), event.text.size());
+}
+
+void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish) {
+  finish->set_reason(ToProto(event.reason));
+  finish->set_stop_string(std::string(event.stop_string));
+  finish->set_bytes(std::string(event.bytes));
+  finish->set_text(std::string(event.text));
+  ToProto(event.usage, finish->mutable_usage());
+  ToProto(event.times, finish->mutable_times());
+  finish->set_seed(seed);
+}
+
+void ToProto(const ScoreEvent& event, v1::ContinuationScore* score) {
+  bool all_greedy = true;
+  score->mutable_tokens()->Reserve(event.tokens.size());
+  for (size_t i = 0; i < event.tokens.size(); ++i) {
+    v1::TokenScore* token = score->add_tokens();
+    token->set_id(event.tokens[i].id);
+    token->set_logprob(event.tokens[i].logprob);
+    token->set_is_greedy(event.is_greedy[i]);
+    all_greedy = all_greedy && event.is_greedy[i];
+  }
+  score->set_logprob_sum(event.logprob_sum);
+  score->set_token_count(event.tokens.size());
+  score->set_is_greedy(all_greedy);
+}
+
+void ToProto(const Usage& usage, v1::Usage* proto) {
+  proto->set_prompt_tokens(usage.prompt_tokens);
+  proto->set_cached_tokens(usage.cached_tokens);
+  proto->set_generated_tokens(usage.generated_tokens);
+}
+
+void ToProto(const Times& times, v1::Times* proto) {
+  proto->set_queue_seconds(absl::ToDoubleSeconds(times.queue));
+  proto->set_prefill_seconds(absl::ToDoubleSeconds(times.prefill));
+  proto->set_decode_seconds(absl::ToDoubleSeconds(times.decode));
+  if (times.first_token != absl::InfiniteDuration()) {
+    proto->set_time_to_first_token_seconds(
+        absl::ToDoubleSeconds(times.first_token));
+  }
+}
+
+void ToProto(const ServedModel& model, v1::GetModelResponse* response) {
+  const ModelConfig& config = model.model->config();
+  response->set_name(model.name);
+  response->set_architecture(std::string(NameOf(config.architecture)));
+  response->set_num_layers(config.num_layers);
+  response->set_embedding_size(config.embedding_size);
+  response->set_attention_size(config.attention_size);
+  response->set_ffn_size(config.ffn_size);
+  response->set_vocab_size(config.vocab_size);
+  response->set_num_parameters(config.num_parameters);
+  response->set_weight_type(config.weight_type);
+  const Tokenizer& tokenizer = *model.tokenizer;
+  response->set_tokenizer(std::string(tokenizer.kind()));
+  response->set_tokenizer_size(tokenizer.size());
+  if (tokenizer.end_of_text().has_value()) {
+    response->set_end_of_text_token(*tokenizer.end_of_text());
+  }
+  response->set_state_bytes(model.model->NewState().bytes());
+  const EngineOptions& limits = model.engine->options();
+  response->set_max_prompt_tokens(limits.max_prompt_tokens);
+  response->set_max_generated_tokens(limits.max_generated_tokens);
+  response->set_fingerprint(model.fingerprint);
+  response->set_build(kVersion);
+  response->set_isa(model.isa);
+  response->set_num_threads(model.pool->num_threads());
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_CONVERT_H_
+#define RWKVD_SERVICE_CONVERT_H_
+
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "core/engine/engine.h"
+#include "core/engine/request.h"
+#include "core/text/tokenizer.h"
+#include "rwkv/v1/rwkv.pb.h"
+#include "service/served_model.h"
+
+namespace rwkvd {
+
+namespace v1 = ::rwkv::v1;
+
+// What a request is checked against. Refers to a ServedModel's parts.
+struct RequestLimits {
+  const Tokenizer& tokenizer;
+  int64_t vocab_size = 0;
+  const EngineOptions& engine;
+};
+
+RequestLimits LimitsOf(const ServedModel& model);
+
+// The only conversions between the wire and core. From the wire: text is
+// tokenized and every range checked; InvalidArgument names the field as the
+// contract does. `received` is left for the caller to set.
+absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
+                                          const RequestLimits& limits);
+absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
+                                       const RequestLimits& limits);
+
+// Adds a token, and what it releases, to a delta.
+void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta);
+void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish);
+void ToProto(const ScoreEvent& event, v1::ContinuationScore* score);
+void ToProto(const Usage& usage, v1::Usage* proto);
+void ToProto(const Times& times, v1::Times* proto);
+void ToProto(const ServedModel& model, v1::GetModelResponse* response);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_CONVERT_H_

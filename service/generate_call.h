@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_GENERATE_CALL_H_
+#define RWKVD_SERVICE_GENERATE_CALL_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "core/engine/engine.h"
+#include "core/engine/request.h"
+#include "rwkv/v1/rwkv.pb.h"
+#include "service/delta_buffer.h"
+#include "service/metrics.h"
+#include "service/served_model.h"
+
+namespace rwkvd {
+
+// One Generate call: the engine's sink on one side, a gRPC stream on the
+// other. Tokens wait in a buffer while a write is under way, so a slow client
+// gets larger messages and the engine never waits.
+//
+// Owns itself: it is deleted when both the engine (OnFinish) and gRPC (OnDone)
+// are through with it. Thread-safe. The model and the metrics outlive it.
+class GenerateCall final
+    : public grpc::ServerWriteReactor<::rwkv::v1::GenerateResponse>,
+      private TokenSink {
+ public:
+  // Answers the call; `model` is null while it is being loaded.
+  static GenerateCall* Start(const ServedModel* model, Metrics* metrics,
+                             grpc::CallbackServerContext* context,
+                             const ::rwkv::v1::GenerateRequest& request);
+
+ private:
+  GenerateCall(const ServedModel* model, Metrics* metrics,
+               grpc::CallbackServerContext* context);
+  ~GenerateCall() override = default;
+
+  absl::Status Submit(const ::rwkv::v1::GenerateRequest& request);
+
+  // The engine's side.
+  void OnToken(const TokenEvent& event) override;
+  void OnScore(const ScoreEvent& event) override;
+  void OnFinish(const FinishEvent& event) override;
+
+  // gRPC's side.
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+  // Begins the next write, or ends the call, if its turn has come.
+  void Advance() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Unref();
+
+  const ServedModel* const model_;
+  Metrics* const metrics_;
+  grpc::CallbackServerContext* const context_;
+  CallRecord record_;
+  std::atomic<int> refs_{1};
+
+  // Set before gRPC or the engine know this call.
+  bool with_logprob_ = false;
+  uint64_t seed_ = 0;
+  // Set before gRPC may call OnCancel, which it does not before Start returns.
+  std::optional<Engine::RequestId> id_;
+
+  // Of the write under way; gRPC reads it until OnWriteDone.
+  ::rwkv::v1::GenerateResponse writing_;
+  bool first_token_written_ = false;  // by OnWriteDone only
+
+  absl::Mutex mutex_;
+  DeltaBuffer pending_ ABSL_GUARDED_BY(mutex_);
+  bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;  // nobody reads any more
+  bool too_slow_ ABSL_GUARDED_BY(mutex_) = false;
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // the engine is through
+  bool finish_called_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Status status_;  // set before finish_called_, read after
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_GENERATE_CALL_H_

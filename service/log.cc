@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/log.h"
+
+#include <grpc/support/log.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "spdlog/sinks/stdout_sinks.h"
+#include "spdlog/spdlog.h"
+
+namespace rwkvd {
+namespace {
+
+void Log(spdlog::level::level_enum level, absl::string_view line) {
+  spdlog::default_logger_raw()->log(
+      level, spdlog::string_view_t(line.data(), line.size()));
+}
+
+void LogFromGrpc(gpr_log_func_args* args) {
+  const bool error = args->severity == GPR_LOG_SEVERITY_ERROR;
+  Log(error ? spdlog::level::warn : spdlog::level::debug,
+      absl::StrCat("grpc: ", args->message));
+}
+
+}  // namespace
+
+void InitLog(absl::string_view level) {
+  auto logger = std::make_shared<spdlog::logger>(
+      "rwkvd", std::make_shared<spdlog::sinks::stdout_sink_mt>());
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v",
+                      spdlog::pattern_time_type::utc);
+  logger->set_level(spdlog::level::from_str(std::string(level)));
+  logger->flush_on(spdlog::level::debug);
+  spdlog::set_default_logger(std::move(logger));
+  gpr_set_log_function(&LogFromGrpc);
+}
+
+bool DebugLogEnabled() {
+  return spdlog::default_logger_raw()->should_log(spdlog::level::debug);
+}
+
+void LogDebug(absl::string_view line) { Log(spdlog::level::debug, line); }
+void LogInfo(absl::string_view line) { Log(spdlog::level::info, line); }
+void LogWarning(absl::string_view line) { Log(spdlog::level::warn, line); }
+void LogError(absl::string_view line) { Log(spdlog::level::err, line); }
+
+}  // namespace rwkvd

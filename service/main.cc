@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// rwkvd: serves an RWKV language model over gRPC.
+
+#include <signal.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/debugging/failure_signal_handler.h"
+#include "absl/debugging/symbolize.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "service/log.h"
+#include "service/options.h"
+#include "service/served_model.h"
+#include "service/server.h"
+#include "service/signal_watcher.h"
+#include "service/version.h"
+
+namespace rwkvd {
+namespace {
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "rwkvd: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+int Serve(const Options& options) {
+  SignalWatcher signals;  // before any thread
+  absl::StatusOr<std::unique_ptr<Server>> server =
+      Server::Start(options, [&options] { return LoadServedModel(options); });
+  if (!server.ok()) return Fail(server.status());
+  signals.Start([&server](int) { (*server)->Drain(); });
+  const absl::Status status = (*server)->Wait();
+  signals.Stop();  // it calls the server, which goes first
+  if (!status.ok()) return Fail(status);
+  // Asked to end while loading, which cannot be interrupted: nobody is served,
+  // so nothing is lost by not waiting for it.
+  if ((*server)->loading()) std::_Exit(0);
+  return 0;
+}
+
+int Main(const std::vector<std::string>& args) {
+  const absl::StatusOr<Options> options = ParseOptions(args);
+  if (!options.ok()) return Fail(options.status());
+  if (options->help) {
+    std::fputs(OptionsHelp().c_str(), stdout);
+    return 0;
+  }
+  if (options->version) {
+    std::printf("rwkvd %s\n", kVersion);
+    return 0;
+  }
+  InitLog(options->log_level);
+  return Serve(*options);
+}
+
+}  // namespace
+}  // namespace rwkvd
+
+int main(int argc, char** argv) {
+  absl::InitializeSymbolizer(argv[0]);
+  absl::InstallFailureSignalHandler({});
+  signal(SIGPIPE, SIG_IGN);  // a client that is gone is no reason to end
+  return rwkvd::Main({argv + 1, argv + argc});
+}

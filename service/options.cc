@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/options.h"
+
+#include <cstddef>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "core/base/status_macros.h"
+#include "core/kernels/kernels.h"
+#include "service/command_line.h"
+
+ABSL_FLAG(std::string, model, "",
+          "Required. The model: a .safetensors file, a "
+          "model.safetensors.index.json, or the folder that holds either.");
+ABSL_FLAG(std::string, tokenizer, "",
+          "The tokenizer: a World vocabulary (.txt), a tokenizer.json, or the "
+          "word \"bytes\". If empty, it is looked for beside the model.");
+ABSL_FLAG(std::string, model_name, "",
+          "The name told to clients and in metrics. If empty, the name of the "
+          "model's file or folder.");
+ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
+          "Where gRPC listens: host:port (port 0: any free one) or unix:path.");
+ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:9464",
+          "Where Prometheus finds /metrics: host:port; empty for nowhere.");
+ABSL_FLAG(int32_t, threads, 0,
+          "Threads that compute; 0 takes what the processors and the control "
+          "group's quota allow.");
+ABSL_FLAG(std::string, isa, "auto",
+          "Instruction set of the kernels; auto takes the widest there is.");
+ABSL_FLAG(int32_t, max_running, rwkvd::EngineOptions().max_running,
+          "Most requests that are computed together.");
+ABSL_FLAG(int32_t, max_queued, rwkvd::EngineOptions().max_queued,
+          "Most requests that wait; more are refused with "
+          "RESOURCE_EXHAUSTED.");
+ABSL_FLAG(int32_t, max_step_tokens, rwkvd::EngineOptions().max_step_tokens,
+          "Most tokens of one forward pass, prompts and answers together; more "
+          "than --max_running.");
+ABSL_FLAG(int64_t, max_prompt_tokens, rwkvd::EngineOptions().max_prompt_tokens,
+          "Most tokens of a prompt, or of a context and its longest "
+          "continuation.");
+ABSL_FLAG(int64_t, max_generated_tokens,
+          rwkvd::EngineOptions().max_generated_tokens,
+          "Most tokens a request may ask for.");
+ABSL_FLAG(int64_t, state_cache_mib,
+          rwkvd::EngineOptions().state_cache_bytes >> 20,
+          "Memory for the states of prompts that were read before, in MiB; 0 "
+          "for none.");
+ABSL_FLAG(int32_t, max_message_mib, 16,
+          "Largest request message, in MiB; a larger one is refused with "
+          "RESOURCE_EXHAUSTED.");
+ABSL_FLAG(absl::Duration, drain_grace, absl::Seconds(20),
+          "After SIGTERM or SIGINT, how long running requests may take to "
+          "finish. A second signal cuts it short.");
+ABSL_FLAG(absl::Duration, lame_duck, absl::ZeroDuration(),
+          "After SIGTERM or SIGINT, how long requests are still accepted while "
+          "health already says NOT_SERVING.");
+ABSL_FLAG(std::string, port_file, "",
+          "Once listening, write the addresses to this file: grpc=host:port, "
+          "metrics=host:port, a line each.");
+ABSL_FLAG(std::string, log_level, "info", "debug, info, warn or error.");
+
+namespace rwkvd {
+namespace {
+
+constexpr absl::string_view kFlagFiles[] = {"service/options.cc"};
+
+template <typename T>
+absl::Status CheckRange(absl::string_view flag, T value, T low, T high) {
+  if (value >= low && value <= high) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--", flag, ": ", value, " is not in [", low, ", ", high, "]"));
+}
+
+absl::Status CheckDuration(absl::string_view flag, absl::Duration value) {
+  if (value >= absl::ZeroDuration() && value <= absl::Hours(24)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--", flag, ": ", absl::FormatDuration(value), " is not in [0, 24h]"));
+}
+
+absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
+  const size_t colon = address.rfind(':');
+  int port = -1;
+  if (colon != absl::string_view::npos && colon > 0 &&
+      absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 0 &&
+      port <= 65535) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, ": \"", address,
+                   "\" is not host:port with a port in [0, 65535]"));
+}
+
+absl::Status CheckIsa(const std::string& isa) {
+  if (isa == "auto" || FindKernels(isa) != nullptr) return absl::OkStatus();
+  const std::string names = absl::StrJoin(
+      SupportedKernels(), ", ", [](std::string* out, const KernelTable* table) {
+        out->append(table->name);
+      });
+  return absl::InvalidArgumentError(
+      absl::StrCat("--isa: \"", isa,
+                   "\" is not one of those of this processor: auto, ", names));
+}
+
+absl::Status CheckLogLevel(absl::string_view level) {
+  for (const char* known : {"debug", "info", "warn", "error"}) {
+    if (level == known) return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--log_level: \"", level, "\" is not debug, info, warn or error"));
+}
+
+Options FromFlags() {
+  Options options;
+  options.model = absl::GetFlag(FLAGS_model);
+  options.tokenizer = absl::GetFlag(FLAGS_tokenizer);
+  options.model_name = absl::GetFlag(FLAGS_model_name);
+  options.listen = absl::GetFlag(FLAGS_listen);
+  options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
+  options.port_file = absl::GetFlag(FLAGS_port_file);
+  options.threads = absl::GetFlag(FLAGS_threads);
+  options.isa = absl::GetFlag(FLAGS_isa);
+  options.engine.max_running = absl::GetFlag(FLAGS_max_running);
+  options.engine.max_queued = absl::GetFlag(FLAGS_max_queued);
+  options.engine.max_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
+  options.engine.max_prompt_tokens = absl::GetFlag(FLAGS_max_prompt_tokens);
+  options.engine.max_generated_tokens =
+      absl::GetFlag(FLAGS_max_generated_tokens);
+  options.drain_grace = absl::GetFlag(FLAGS_drain_grace);
+  options.lame_duck = absl::GetFlag(FLAGS_lame_duck);
+  options.log_level = absl::GetFlag(FLAGS_log_level);
+  return options;
+}
+
+absl::Status CheckEngine(const EngineOptions& engine) {
+  RWKVD_RETURN_IF_ERROR(CheckRange("max_running", engine.max_running, 1, 4096));
+  RWKVD_RETURN_IF_ERROR(
+      CheckRange("max_queued", engine.max_queued, 1, 1 << 20));
+  RWKVD_RETURN_IF_ERROR(CheckRange("max_step_tokens", engine.max_step_tokens,
+                                   engine.max_running + 1, 1 << 16));
+  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>(
+      "max_prompt_tokens", engine.max_prompt_tokens, 1, int64_t{1} << 30));
+  return CheckRange<int64_t>("max_generated_tokens",
+                             engine.max_generated_tokens, 1, int64_t{1} << 30);
+}
+
+absl::Status CheckAddresses(const Options& options) {
+  if (!absl::StartsWith(options.listen, "unix:")) {
+    RWKVD_RETURN_IF_ERROR(CheckAddress("listen", options.listen));
+  }
+  if (options.metrics_listen.empty()) return absl::OkStatus();
+  return CheckAddress("metrics_listen", options.metrics_listen);
+}
+
+}  // namespace
+
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
+  RWKVD_ASSIGN_OR_RETURN(const CommandLine line,
+                         ParseCommandLine(args, kFlagFiles));
+  Options options = FromFlags();
+  options.help = line.help;
+  options.version = line.version;
+  if (line.help || line.version) return options;
+  if (!line.arguments.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "unexpected argument \"", line.arguments[0], "\" (--help)"));
+  }
+  if (options.model.empty()) {
+    return absl::InvalidArgumentError(
+        "--model: required, the model's file or folder (--help)");
+  }
+  RWKVD_RETURN_IF_ERROR(CheckAddresses(options));
+  RWKVD_RETURN_IF_ERROR(CheckRange("threads", options.threads, 0, 1024));
+  RWKVD_RETURN_IF_ERROR(CheckIsa(options.isa));
+  RWKVD_RETURN_IF_ERROR(CheckEngine(options.engine));
+  const int64_t cache_mib = absl::GetFlag(FLAGS_state_cache_mib);
+  RWKVD_RETURN_IF_ERROR(
+      CheckRange<int64_t>("state_cache_mib", cache_mib, 0, 1 << 20));
+  options.engine.state_cache_bytes = cache_mib << 20;
+  const int32_t message_mib = absl::GetFlag(FLAGS_max_message_mib);
+  RWKVD_RETURN_IF_ERROR(CheckRange("max_message_mib", message_mib, 1, 1024));
+  options.max_message_bytes = message_mib << 20;
+  RWKVD_RETURN_IF_ERROR(CheckDuration("drain_grace", options.drain_grace));
+  RWKVD_RETURN_IF_ERROR(CheckDuration("lame_duck", options.lame_duck));
+  RWKVD_RETURN_IF_ERROR(CheckLogLevel(options.log_level));
+  return options;
+}
+
+std::string OptionsHelp() {
+  return absl::StrCat(
+      "rwkvd serves an RWKV language model over gRPC (rwkv.v1.RwkvService).\n\n"
+      "    rwkvd --model=FILE_OR_FOLDER [flags]\n\n"
+      "SIGTERM or SIGINT ends it gracefully. Log lines go to the standard "
+      "output; the\none line that says why it could not start, to the standard "
+      "error.\n\n",
+      DescribeFlags(kFlagFiles),
+      "  --version\n      Print the version.\n"
+      "  --help\n      Print this.\n");
+}
+
+}  // namespace rwkvd

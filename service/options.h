@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_OPTIONS_H_
+#define RWKVD_SERVICE_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/engine/engine_options.h"
+
+namespace rwkvd {
+
+// How rwkvd was asked to run. A value, valid once ParseOptions has given it.
+// Each field is the flag of the same name; --help says what it means.
+struct Options {
+  bool help = false;     // print OptionsHelp() and end
+  bool version = false;  // print the version and end
+
+  std::string model;
+  std::string tokenizer;   // empty: found beside the model
+  std::string model_name;  // empty: the name of the model's file or folder
+
+  std::string listen = "127.0.0.1:0";
+  std::string metrics_listen;  // empty: no metrics
+  std::string port_file;       // empty: none
+
+  int32_t threads = 0;  // 0: as many as the process may use
+  std::string isa = "auto";
+  EngineOptions engine;
+  int32_t max_message_bytes = 16 << 20;
+
+  absl::Duration drain_grace = absl::Seconds(20);
+  absl::Duration lame_duck = absl::ZeroDuration();
+  std::string log_level = "info";
+};
+
+// Reads the command line (without the program's name). InvalidArgument names
+// the flag, its value and what it may be.
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args);
+
+// What --help prints.
+std::string OptionsHelp();
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_OPTIONS_H_

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/rwkv_service.h"
+
+#include "absl/status/status.h"
+#include "service/convert.h"
+#include "service/detokenize.h"
+#include "service/generate_call.h"
+#include "service/grpc_status.h"
+#include "service/score_call.h"
+#include "service/tokenize.h"
+
+namespace rwkvd {
+
+template <typename Answer>
+grpc::ServerUnaryReactor* RwkvService::AnswerAtOnce(
+    Rpc rpc, grpc::CallbackServerContext* context, Answer answer) {
+  CallRecord record(metrics_, rpc);
+  const ServedModel* const model = this->model();
+  const grpc::Status status = ToGrpcStatus(
+      model != nullptr ? answer(*model)
+                       : absl::UnavailableError("the model is being loaded"));
+  record.End(status);
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(status);
+  return reactor;
+}
+
+grpc::ServerWriteReactor<v1::GenerateResponse>* RwkvService::Generate(
+    grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
+  return GenerateCall::Start(model(), metrics_, context, *request);
+}
+
+grpc::ServerUnaryReactor* RwkvService::Tokenize(
+    grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
+    v1::TokenizeResponse* response) {
+  return AnswerAtOnce(Rpc::kTokenize, context, [&](const ServedModel& model) {
+    return ::rwkvd::Tokenize(model, *request, response);
+  });
+}
+
+grpc::ServerUnaryReactor* RwkvService::Detokenize(
+    grpc::CallbackServerContext* context, const v1::DetokenizeRequest* request,
+    v1::DetokenizeResponse* response) {
+  return AnswerAtOnce(Rpc::kDetokenize, context, [&](const ServedModel& model) {
+    return ::rwkvd::Detokenize(model, *request, response);
+  });
+}
+
+grpc::ServerUnaryReactor* RwkvService::Score(
+    grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
+    v1::ScoreResponse* response) {
+  return ScoreCall::Start(model(), metrics_, context, *request, response);
+}
+
+grpc::ServerUnaryReactor* RwkvService::GetModel(
+    grpc::CallbackServerContext* context, const v1::GetModelRequest*,
+    v1::GetModelResponse* response) {
+  return AnswerAtOnce(Rpc::kGetModel, context, [&](const ServedModel& model) {
+    ToProto(model, response);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace rwkvd

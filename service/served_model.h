@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_SERVED_MODEL_H_
+#define RWKVD_SERVICE_SERVED_MODEL_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/engine.h"
+#include "core/model/model.h"
+#include "core/text/tokenizer.h"
+#include "service/options.h"
+
+namespace rwkvd {
+
+// A loaded model and the engine that runs it.
+//
+// Owned by the server. Thread-safe: nothing but the engine changes, and that is
+// thread-safe. The engine comes last, since it uses all the others.
+struct ServedModel {
+  std::string name;
+  std::string fingerprint;  // of the weights; see TensorFile
+  std::string isa;
+  std::unique_ptr<const Model> model;
+  std::unique_ptr<const Tokenizer> tokenizer;
+  std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<Engine> engine;
+};
+
+// Opens what the options name and starts the engine. NotFound, InvalidArgument
+// and others as the files give reason; the message says which file and what.
+absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
+    const Options& options);
+
+// InvalidArgument if the tokenizer has ids that the model has no row for.
+absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config);
+
+// The last part of a model's path: its folder's name, or its file's without
+// the ending.
+std::string NameOfPath(const std::string& path);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_SERVED_MODEL_H_

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/command_line.h"
+
+#include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+ABSL_FLAG(bool, toggle, false, "Is it on?");
+ABSL_FLAG(std::string, word, "w", "A word.");
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr absl::string_view kHere[] = {"tests/service/command_line_test.cc"};
+
+class CommandLineTest : public ::testing::Test {
+  absl::FlagSaver saver_;
+};
+
+TEST_F(CommandLineTest, ATruthValueNeedsNoValue) {
+  ASSERT_TRUE(ParseCommandLine({"--toggle"}, kHere).ok());
+  EXPECT_TRUE(absl::GetFlag(FLAGS_toggle));
+  ASSERT_TRUE(ParseCommandLine({"--notoggle"}, kHere).ok());
+  EXPECT_FALSE(absl::GetFlag(FLAGS_toggle));
+  ASSERT_TRUE(ParseCommandLine({"--toggle=true"}, kHere).ok());
+  EXPECT_TRUE(absl::GetFlag(FLAGS_toggle));
+}
+
+TEST_F(CommandLineTest, OtherFlagsTakeTheNextArgument) {
+  const auto line = ParseCommandLine({"a", "--word", "-", "b"}, kHere);
+  ASSERT_TRUE(line.ok());
+  EXPECT_EQ(absl::GetFlag(FLAGS_word), "-");
+  EXPECT_THAT(line->arguments, ElementsAre("a", "b"));
+}
+
+TEST_F(CommandLineTest, TwoDashesEndTheFlags) {
+  const auto line = ParseCommandLine({"--", "--toggle", "-"}, kHere);
+  ASSERT_TRUE(line.ok());
+  EXPECT_THAT(line->arguments, ElementsAre("--toggle", "-"));
+  EXPECT_FALSE(absl::GetFlag(FLAGS_toggle));
+}
+
+TEST_F(CommandLineTest, FlagsOfOtherFilesAreUnknown) {
+  constexpr absl::string_view elsewhere[] = {"tests/service/elsewhere.cc"};
+  EXPECT_THAT(
+      std::string(ParseCommandLine({"--toggle"}, elsewhere).status().message()),
+      HasSubstr("unknown flag --toggle"));
+  EXPECT_FALSE(ParseCommandLine({"--noword"}, kHere).ok());
+}
+
+TEST_F(CommandLineTest, DescriptionsTellHelpAndDefault) {
+  const std::string text = DescribeFlags(kHere);
+  EXPECT_THAT(text, HasSubstr("--word\n      A word. Default: w."));
+  EXPECT_THAT(text, HasSubstr("--toggle\n      Is it on? Default: false."));
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/generate_call.h"
+
+#include <algorithm>
+#include <chrono>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/service/test_server.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+// One Generate call and what came of it.
+struct Answer {
+  std::vector<int32_t> ids;
+  std::vector<v1::Token> tokens;
+  std::string bytes;
+  std::string text;
+  int largest_delta = 0;  // in tokens
+  bool has_finish = false;
+  v1::Finish finish;
+  grpc::Status status;
+};
+
+// A call under way.
+class Client {
+ public:
+  Client(const TestServer& server, const v1::GenerateRequest& request,
+         absl::Duration timeout = absl::InfiniteDuration())
+      : stub_(server.NewStub()) {
+    if (timeout != absl::InfiniteDuration()) {
+      context_.set_deadline(std::chrono::system_clock::now() +
+                            absl::ToChronoNanoseconds(timeout));
+    }
+    reader_ = stub_->Generate(&context_, request);
+  }
+
+  void Cancel() { context_.TryCancel(); }
+
+  v1::Delta ReadDelta() {
+    v1::GenerateResponse response;
+    EXPECT_TRUE(reader_->Read(&response));
+    return response.delta();
+  }
+
+  // Reads to the end.
+  Answer Finish() {
+    Answer answer;
+    v1::GenerateResponse response;
+    while (reader_->Read(&response)) {
+      EXPECT_FALSE(answer.has_finish) << "something came after the finish";
+      if (response.has_finish()) {
+        answer.has_finish = true;
+        answer.finish = response.finish();
+        answer.bytes += response.finish().bytes();
+        answer.text += response.finish().text();
+        continue;
+      }
+      answer.largest_delta =
+          std::max(answer.largest_delta, response.delta().tokens_size());
+      for (const v1::Token& token : response.delta().tokens()) {
+        answer.tokens.push_back(token);
+        answer.ids.push_back(token.id());
+      }
+      answer.bytes += response.delta().bytes();
+      answer.text += response.delta().text();
+    }
+    answer.status = reader_->Finish();
+    return answer;
+  }
+
+ private:
+  grpc::ClientContext context_;
+  std::unique_ptr<v1::RwkvService::Stub> stub_;
+  std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader_;
+};
+
+Answer Generate(const TestServer& server, const v1::GenerateRequest& request) {
+  return Client(server, request).Finish();
+}
+
+Options OneAtATime(int max_queued) {
+  Options options;
+  options.engine.max_running = 1;
+  options.engine.max_queued = max_queued;
+  return options;
+}
+
+TEST(GenerateCallTest, StreamsTokensThenOneFinish) {
+  TestServer server;
+  server.gate().Open();
+  const Answer answer = Generate(server, SimpleRequest(20));
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  ASSERT_TRUE(answer.has_finish);
+  EXPECT_EQ(answer.ids.size(), 20u);
+  EXPECT_EQ(answer.finish.reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_EQ(answer.finish.usage().prompt_tokens(), 1);
+  EXPECT_EQ(answer.finish.usage().generated_tokens(), 20);
+  EXPECT_EQ(answer.finish.seed(), 1u);
+  EXPECT_TRUE(answer.finish.times().has_time_to_first_token_seconds());
+  // Token ids are the bytes.
+  EXPECT_EQ(answer.bytes, std::string(answer.ids.begin(), answer.ids.end()));
+}
+
+TEST(GenerateCallTest, SendsEachTokenWithoutWaitingForTheNext) {
+  TestServer server;
+  Client client(server, SimpleRequest(3));
+  server.gate().Permit(1);
+  // The second step is held back, and still the first token is there.
+  EXPECT_EQ(client.ReadDelta().tokens_size(), 1);
+  server.gate().Open();
+  EXPECT_EQ(client.Finish().ids.size(), 2u);
+}
+
+TEST(GenerateCallTest, TheSeedOfTheFinishRepeatsTheAnswer) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(30);
+  request.mutable_sampling()->clear_seed();
+  const Answer first = Generate(server, request);
+  const Answer other = Generate(server, request);
+  EXPECT_NE(first.finish.seed(), other.finish.seed());
+  EXPECT_NE(first.ids, other.ids);
+  request.mutable_sampling()->set_seed(first.finish.seed());
+  EXPECT_EQ(Generate(server, request).ids, first.ids);
+}
+
+TEST(GenerateCallTest, LogprobsComeOnlyIfAskedFor) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(2);
+  EXPECT_FALSE(Generate(server, request).tokens[0].has_logprob());
+  request.set_top_logprobs(4);
+  const Answer answer = Generate(server, request);
+  ASSERT_EQ(answer.tokens.size(), 2u);
+  EXPECT_TRUE(answer.tokens[0].has_logprob());
+  ASSERT_EQ(answer.tokens[0].top_logprobs_size(), 4);
+  EXPECT_GE(answer.tokens[0].top_logprobs(0).logprob(),
+            answer.tokens[0].top_logprobs(1).logprob());
+}
+
+TEST(GenerateCallTest, BadFieldsAreNamed) {
+  TestServer server;
+  v1::GenerateRequest request = SimpleRequest(1);
+  request.mutable_sampling()->set_temperature(
+      std::numeric_limits<float>::quiet_NaN());
+  const Answer answer = Generate(server, request);
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(answer.status.error_message(), HasSubstr("sampling.temperature"));
+  EXPECT_FALSE(answer.has_finish);
+}
+
+TEST(GenerateCallTest, ASlowReaderGetsLargerMessagesAndHoldsUpNobody) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest big = SimpleRequest(8000);
+  big.set_top_logprobs(32);  // some 4 MiB in all, more than fits on the way
+  Client slow(server, big);
+  // Reads nothing; the engine finishes it all the same, and others meanwhile.
+  EXPECT_TRUE(Generate(server, SimpleRequest(10)).status.ok());
+  EXPECT_TRUE(Eventually(
+      [&] { return server.NumFinished(FinishReason::kLength) == 2; }));
+  const Answer answer = slow.Finish();
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  EXPECT_EQ(answer.ids.size(), 8000u);
+  EXPECT_EQ(answer.bytes, std::string(answer.ids.begin(), answer.ids.end()));
+  EXPECT_TRUE(answer.has_finish);
+  // What fitted on the way came token by token, the rest in large pieces.
+  EXPECT_GT(answer.largest_delta, 100);
+}
+
+TEST(GenerateCallTest, AReaderThatLeavesTooMuchUnreadIsGivenUp) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest huge = SimpleRequest(1 << 20);
+  huge.set_top_logprobs(32);
+  Client slow(server, huge);
+  EXPECT_TRUE(Eventually(
+      [&] { return server.NumFinished(FinishReason::kCancelled) == 1; }));
+  EXPECT_EQ(slow.Finish().status.error_code(), grpc::StatusCode::CANCELLED);
+}
+
+// Lets the model go step by step until a request was cancelled: the server
+// hears of a cancellation soon, but there is no event to tell when.
+bool StepUntilCancelled(TestServer& server) {
+  return Eventually([&] {
+    server.gate().Permit(1);
+    return server.NumFinished(FinishReason::kCancelled) == 1;
+  });
+}
+
+TEST(GenerateCallTest, CancellingFreesThePlace) {
+  TestServer server(OneAtATime(8));
+  Client first(server, SimpleRequest(1 << 20));
+  server.gate().WaitForArrivals(1);  // it runs
+  Client second(server, SimpleRequest(2));
+  first.Cancel();
+  EXPECT_EQ(first.Finish().status.error_code(), grpc::StatusCode::CANCELLED);
+  ASSERT_TRUE(StepUntilCancelled(server));
+  server.gate().Open();
+  EXPECT_EQ(second.Finish().ids.size(), 2u);
+}
+
+TEST(GenerateCallTest, CancellingTakesTheRequestOutOfTheQueue) {
+  TestServer server(OneAtATime(8));
+  Client running(server, SimpleRequest(1 << 20));
+  server.gate().WaitForArrivals(1);
+  Client queued(server, SimpleRequest(2));
+  ASSERT_TRUE(Eventually([&] { return server.engine().Stats().queued == 1; }));
+  queued.Cancel();
+  EXPECT_EQ(queued.Finish().status.error_code(), grpc::StatusCode::CANCELLED);
+  ASSERT_TRUE(StepUntilCancelled(server));
+  EXPECT_EQ(server.engine().Stats().queued, 0);
+  EXPECT_EQ(server.engine().Stats().running, 1);
+  running.Cancel();
+  running.Finish();
+}
+
+TEST(GenerateCallTest, TheDeadlineEndsTheRequest) {
+  TestServer server(OneAtATime(8));
+  Client late(server, SimpleRequest(1 << 20), absl::Milliseconds(100));
+  EXPECT_EQ(late.Finish().status.error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
+  ASSERT_TRUE(StepUntilCancelled(server));
+  server.gate().Open();
+  EXPECT_EQ(Generate(server, SimpleRequest(1)).ids.size(), 1u);
+}
+
+TEST(GenerateCallTest, AFullQueueIsToldAtOnce) {
+  TestServer server(OneAtATime(1));
+  Client running(server, SimpleRequest(2));
+  server.gate().WaitForArrivals(1);
+  Client queued(server, SimpleRequest(2));
+  ASSERT_TRUE(Eventually([&] { return server.engine().Stats().queued == 1; }));
+  // The gate is closed: nothing moves, and still there is an answer.
+  const Answer refused = Generate(server, SimpleRequest(2));
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  server.gate().Open();
+  EXPECT_TRUE(running.Finish().status.ok());
+  EXPECT_TRUE(queued.Finish().status.ok());
+}
+
+TEST(GenerateCallTest, DrainingLetsARunningRequestFinishInItsGrace) {
+  Options options;
+  options.drain_grace = absl::Minutes(10);
+  TestServer server(options);
+  Client running(server, SimpleRequest(3));
+  server.gate().WaitForArrivals(1);
+  server.server().Drain();
+  // Refused, once the engine drains too.
+  EXPECT_TRUE(Eventually([&] {
+    return Client(server, SimpleRequest(1), absl::Milliseconds(200))
+               .Finish()
+               .status.error_code() == grpc::StatusCode::UNAVAILABLE;
+  }));
+  server.gate().Open();
+  const Answer answer = running.Finish();
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  EXPECT_EQ(answer.finish.reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_TRUE(server.WaitForEnd().ok());
+}
+
+TEST(GenerateCallTest, DrainingEndsTheRestWithUnavailable) {
+  Options options;
+  options.drain_grace = absl::ZeroDuration();
+  TestServer server(options);
+  Client running(server, SimpleRequest(1 << 20));
+  server.gate().WaitForArrivals(1);
+  server.server().Drain();
+  server.gate().Open();
+  const Answer answer = running.Finish();
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  ASSERT_TRUE(answer.has_finish);
+  EXPECT_EQ(answer.finish.reason(), v1::FINISH_REASON_CANCELLED);
+  EXPECT_TRUE(server.WaitForEnd().ok());
+}
+
+TEST(GenerateCallTest, ASecondDrainCutsTheGraceShort) {
+  Options options;
+  options.drain_grace = absl::Hours(1);
+  TestServer server(options);
+  Client running(server, SimpleRequest(1 << 20));
+  server.gate().WaitForArrivals(1);
+  server.gate().Open();
+  server.server().Drain();
+  server.server().Drain();
+  EXPECT_EQ(running.Finish().status.error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+  EXPECT_TRUE(server.WaitForEnd().ok());
+}
+
+}  // namespace
+}  // namespace rwkvd

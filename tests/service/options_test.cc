@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/options.h"
+
+#include <string>
+#include <vector>
+
+#include "absl/flags/reflection.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+// Each test begins with the flags' defaults.
+class OptionsTest : public ::testing::Test {
+ protected:
+  static std::string ErrorOf(const std::vector<std::string>& args) {
+    absl::FlagSaver saver;
+    const auto options = ParseOptions(args);
+    return options.ok() ? "" : std::string(options.status().message());
+  }
+
+ private:
+  absl::FlagSaver saver_;
+};
+
+TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
+  const auto options = ParseOptions({"--model=m"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->model, "m");
+  EXPECT_EQ(options->listen, "127.0.0.1:50051");
+  EXPECT_EQ(options->metrics_listen, "127.0.0.1:9464");
+  EXPECT_EQ(options->drain_grace, absl::Seconds(20));
+  EXPECT_EQ(options->max_message_bytes, 16 << 20);
+}
+
+TEST_F(OptionsTest, FlagsReachTheirFields) {
+  const auto options = ParseOptions(
+      {"--model", "m", "--tokenizer=t", "--model_name=n", "--listen=unix:/s",
+       "--metrics_listen=", "--threads=3", "--max_running=5", "--max_queued=6",
+       "--max_step_tokens=7", "--max_prompt_tokens=8",
+       "--max_generated_tokens=9", "--state_cache_mib=10", "--drain_grace=11s",
+       "--lame_duck=12ms", "--max_message_mib=13", "--port_file=p",
+       "--log_level=debug"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->model, "m");
+  EXPECT_EQ(options->tokenizer, "t");
+  EXPECT_EQ(options->model_name, "n");
+  EXPECT_EQ(options->listen, "unix:/s");
+  EXPECT_EQ(options->metrics_listen, "");
+  EXPECT_EQ(options->threads, 3);
+  EXPECT_EQ(options->engine.max_running, 5);
+  EXPECT_EQ(options->engine.max_queued, 6);
+  EXPECT_EQ(options->engine.max_step_tokens, 7);
+  EXPECT_EQ(options->engine.max_prompt_tokens, 8);
+  EXPECT_EQ(options->engine.max_generated_tokens, 9);
+  EXPECT_EQ(options->engine.state_cache_bytes, 10 << 20);
+  EXPECT_EQ(options->drain_grace, absl::Seconds(11));
+  EXPECT_EQ(options->lame_duck, absl::Milliseconds(12));
+  EXPECT_EQ(options->max_message_bytes, 13 << 20);
+  EXPECT_EQ(options->port_file, "p");
+  EXPECT_EQ(options->log_level, "debug");
+}
+
+TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
+  const std::pair<std::vector<std::string>, std::string> cases[] = {
+      {{}, "--model"},
+      {{"--modle=m"}, "unknown flag --modle"},
+      {{"--model=m", "--threads=x"}, "--threads"},
+      {{"--model=m", "--threads=-1"}, "--threads: -1"},
+      {{"--model=m", "--threads"}, "--threads: the value is missing"},
+      {{"--model=m", "stray"}, "stray"},
+      {{"--model=m", "--isa=abacus"}, "--isa"},
+      {{"--model=m", "--listen=50051"}, "--listen"},
+      {{"--model=m", "--listen=:50051"}, "--listen"},
+      {{"--model=m", "--listen=h:70000"}, "--listen"},
+      {{"--model=m", "--metrics_listen=h"}, "--metrics_listen"},
+      {{"--model=m", "--max_running=0"}, "--max_running"},
+      {{"--model=m", "--max_queued=0"}, "--max_queued"},
+      {{"--model=m", "--max_running=9", "--max_step_tokens=9"},
+       "--max_step_tokens"},
+      {{"--model=m", "--max_prompt_tokens=0"}, "--max_prompt_tokens"},
+      {{"--model=m", "--max_generated_tokens=0"}, "--max_generated_tokens"},
+      {{"--model=m", "--state_cache_mib=-1"}, "--state_cache_mib"},
+      {{"--model=m", "--max_message_mib=0"}, "--max_message_mib"},
+      {{"--model=m", "--drain_grace=-1s"}, "--drain_grace"},
+      {{"--model=m", "--drain_grace=inf"}, "--drain_grace"},
+      {{"--model=m", "--lame_duck=soon"}, "--lame_duck"},
+      {{"--model=m", "--log_level=loud"}, "--log_level"},
+      // Abseil's own flags are not ours.
+      {{"--model=m", "--flagfile=f"}, "unknown flag --flagfile"},
+  };
+  for (const auto& [args, expected] : cases) {
+    const std::string error = ErrorOf(args);
+    EXPECT_THAT(error, HasSubstr(expected));
+    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+  }
+}
+
+TEST_F(OptionsTest, HelpAndVersionNeedNoModel) {
+  EXPECT_TRUE(ParseOptions({"--help"})->help);
+  EXPECT_TRUE(ParseOptions({"-h"})->help);
+  EXPECT_TRUE(ParseOptions({"--version"})->version);
+}
+
+TEST_F(OptionsTest, HelpNamesEveryFlagAndNothingOfTheLibraries) {
+  const std::string help = OptionsHelp();
+  for (const char* flag : {"--model\n", "--listen\n", "--drain_grace\n"}) {
+    EXPECT_THAT(help, HasSubstr(flag));
+  }
+  EXPECT_EQ(help.find("flagfile"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/server.h"
+
+#include <string>
+
+#include "absl/synchronization/notification.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/service/test_server.h"
+
+namespace rwkvd {
+namespace {
+
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+using ::testing::HasSubstr;
+
+constexpr char kService[] = "rwkv.v1.RwkvService";
+
+grpc::Status GetModel(const TestServer& server,
+                      v1::GetModelResponse* response) {
+  grpc::ClientContext context;
+  return server.NewStub()->GetModel(&context, {}, response);
+}
+
+TEST(ServerTest, IsHealthyOnlyBetweenLoadingAndDraining) {
+  absl::Notification may_load;
+  TestServer server({}, [&] {
+    may_load.WaitForNotification();
+    return absl::OkStatus();
+  });
+  EXPECT_EQ(server.Health(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(server.Health(kService), HealthCheckResponse::NOT_SERVING);
+
+  grpc::ClientContext context;
+  HealthCheckRequest request;
+  request.set_service(kService);
+  const auto stub = server.NewHealthStub();
+  const auto watch = stub->Watch(&context, request);
+  HealthCheckResponse response;
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+  may_load.Notify();
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::SERVING);
+  EXPECT_EQ(server.Health(), HealthCheckResponse::SERVING);
+  server.server().Drain();
+  ASSERT_TRUE(watch->Read(&response));
+  EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
+}
+
+TEST(ServerTest, CallsDuringLoadingAreUnavailable) {
+  absl::Notification may_load;
+  TestServer server({}, [&] {
+    may_load.WaitForNotification();
+    return absl::OkStatus();
+  });
+  v1::GetModelResponse response;
+  grpc::Status status = GetModel(server, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_THAT(status.error_message(), HasSubstr("being loaded"));
+
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  const auto reader = stub->Generate(&context, SimpleRequest(1));
+  v1::GenerateResponse event;
+  EXPECT_FALSE(reader->Read(&event));
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+
+  grpc::ClientContext score_context;
+  v1::ScoreResponse score;
+  EXPECT_EQ(server.NewStub()->Score(&score_context, {}, &score).error_code(),
+            grpc::StatusCode::UNAVAILABLE);
+
+  may_load.Notify();
+  server.WaitUntilServing();
+  EXPECT_TRUE(GetModel(server, &response).ok());
+}
+
+TEST(ServerTest, AFailedLoadEndsIt) {
+  TestServer server({}, [] { return absl::NotFoundError("no such model"); });
+  const absl::Status end = server.WaitForEnd();
+  EXPECT_EQ(end.code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(end.message(), "no such model");
+}
+
+TEST(ServerTest, DrainingDuringLoadingDoesNotWaitForTheLoader) {
+  absl::Notification may_load;
+  TestServer server({}, [&] {
+    may_load.WaitForNotification();
+    return absl::OkStatus();
+  });
+  server.server().Drain();
+  EXPECT_TRUE(server.WaitForEnd().ok());
+  EXPECT_TRUE(server.server().loading());
+  may_load.Notify();
+}
+
+TEST(ServerTest, TheLameDuckStillTakesRequests) {
+  Options options;
+  options.lame_duck = absl::Hours(1);
+  TestServer server(options);
+  server.gate().Open();
+  server.server().Drain();
+  EXPECT_EQ(server.Health(), HealthCheckResponse::NOT_SERVING);
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  const auto reader = stub->Generate(&context, SimpleRequest(1));
+  v1::GenerateResponse event;
+  while (reader->Read(&event)) {
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  server.server().Drain();  // cuts it short
+  EXPECT_TRUE(server.WaitForEnd().ok());
+}
+
+TEST(ServerTest, TellsWhatItServes) {
+  TestServer server;
+  v1::GetModelResponse model;
+  ASSERT_TRUE(GetModel(server, &model).ok());
+  EXPECT_EQ(model.name(), "fake");
+  EXPECT_EQ(model.vocab_size(), 256);
+  EXPECT_EQ(model.tokenizer(), "bytes");
+  EXPECT_EQ(model.tokenizer_size(), 256);
+  EXPECT_FALSE(model.has_end_of_text_token());
+  EXPECT_EQ(model.fingerprint(), "0123");
+  EXPECT_EQ(model.max_prompt_tokens(), 1 << 20);
+  EXPECT_EQ(model.num_threads(), 1);
+}
+
+TEST(ServerTest, TokenizesAndDetokenizesAnyBytes) {
+  TestServer server;
+  const std::string bytes("a\0\xff\xc3\xa9\xf0\x9f", 7);
+  grpc::ClientContext context;
+  v1::TokenizeRequest tokenize;
+  tokenize.set_bytes(bytes);
+  v1::TokenizeResponse ids;
+  ASSERT_TRUE(server.NewStub()->Tokenize(&context, tokenize, &ids).ok());
+  EXPECT_EQ(ids.ids_size(), 7);
+  EXPECT_EQ(ids.ids(2), 255);
+
+  grpc::ClientContext back;
+  v1::DetokenizeRequest detokenize;
+  *detokenize.mutable_ids() = ids.ids();
+  v1::DetokenizeResponse text;
+  ASSERT_TRUE(server.NewStub()->Detokenize(&back, detokenize, &text).ok());
+  EXPECT_EQ(text.bytes(), bytes);
+  EXPECT_EQ(text.text(),
+            std::string("a\0\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd", 10));
+}
+
+TEST(ServerTest, DetokenizeNamesTheIdOutOfRange) {
+  TestServer server;
+  for (const int32_t bad : {-1, 256}) {
+    grpc::ClientContext context;
+    v1::DetokenizeRequest request;
+    request.add_ids(1);
+    request.add_ids(bad);
+    v1::DetokenizeResponse response;
+    const grpc::Status status =
+        server.NewStub()->Detokenize(&context, request, &response);
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(status.error_message(), HasSubstr("ids[1]"));
+  }
+}
+
+TEST(ServerTest, AMessageTooLargeIsRefused) {
+  Options options;
+  options.max_message_bytes = 1 << 20;
+  TestServer server(options);
+  grpc::ClientContext context;
+  v1::TokenizeRequest request;
+  request.set_bytes(std::string(2 << 20, 'x'));
+  v1::TokenizeResponse response;
+  EXPECT_EQ(
+      server.NewStub()->Tokenize(&context, request, &response).error_code(),
+      grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST(ServerTest, APortInUseIsAnErrorThatNamesTheFlag) {
+  TestServer first;
+  Options options;
+  options.listen = first.server().address();
+  const auto second = Server::Start(
+      options, [] { return absl::InternalError("must not load"); });
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr("--listen"));
+}
+
+TEST(ServerTest, AMetricsPortInUseIsAnErrorThatNamesTheFlag) {
+  Options options;
+  options.metrics_listen = "127.0.0.1:0";
+  TestServer first(options);
+  options.listen = "127.0.0.1:0";
+  options.metrics_listen = first.server().metrics_address();
+  const auto second = Server::Start(
+      options, [] { return absl::InternalError("must not load"); });
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(second.status().message()),
+              HasSubstr("--metrics_listen"));
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TESTS_SERVICE_TEST_SERVER_H_
+#define RWKVD_TESTS_SERVICE_TEST_SERVER_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "rwkv/v1/rwkv.grpc.pb.h"
+#include "service/options.h"
+#include "service/server.h"
+#include "tests/testing/step_gate.h"
+
+namespace rwkvd {
+
+namespace v1 = ::rwkv::v1;
+
+// A real server at a free port of loopback, over a model without weights whose
+// 256 tokens are the bytes, and whose every step passes `gate` (closed at
+// first; the destructor opens it). Not thread-safe.
+class TestServer {
+ public:
+  // Serves at once; or, given `before_loading`, loads after that returned OK.
+  explicit TestServer(Options options = {},
+                      std::function<absl::Status()> before_loading = nullptr);
+  ~TestServer();
+
+  Server& server() { return *server_; }
+  StepGate& gate() { return gate_; }
+  // Only once it serves.
+  Engine& engine() { return *model_->engine; }
+  uint64_t NumFinished(FinishReason reason) {
+    return engine().Stats().finished[static_cast<int>(reason)];
+  }
+  // What Server::Wait has returned; waits for it.
+  absl::Status WaitForEnd();
+
+  // A channel of its own, so that one test client does not hold up another.
+  std::unique_ptr<v1::RwkvService::Stub> NewStub() const;
+  std::unique_ptr<grpc::health::v1::Health::Stub> NewHealthStub() const;
+  // The health of `service` now.
+  grpc::health::v1::HealthCheckResponse::ServingStatus Health(
+      const std::string& service = "") const;
+  void WaitUntilServing() const;
+
+ private:
+  absl::StatusOr<std::unique_ptr<ServedModel>> Load(
+      const Options& options,
+      const std::function<absl::Status()>& before_loading);
+  std::shared_ptr<grpc::Channel> NewChannel() const;
+
+  StepGate gate_;
+  ServedModel* model_ = nullptr;  // the server's
+  std::unique_ptr<Server> server_;
+  absl::Status end_;
+  std::thread waiter_;
+};
+
+// Waits until `condition` holds; false if it did not within half a minute. For
+// what has no event to wait for.
+bool Eventually(const std::function<bool()>& condition);
+
+// A prompt of one token.
+v1::GenerateRequest SimpleRequest(int max_tokens);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TESTS_SERVICE_TEST_SERVER_H_
