@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkvctl/connection.h"
+
+#include <grpcpp/create_channel.h>
+
+#include <cstdio>
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "absl/time/clock.h"
+#include "google/protobuf/util/json_util.h"
+#include "service/grpc_status.h"
+
+ABSL_FLAG(std::string, server, "127.0.0.1:50051",
+          "Where rwkvd listens: host:port or unix:path.");
+ABSL_FLAG(absl::Duration, timeout, absl::ZeroDuration(),
+          "How long the call may take; 0 for as long as it likes.");
+ABSL_FLAG(bool, json, false,
+          "Print what the server sends as JSON, a message a line.");
+
+namespace rwkvd {
+namespace {
+
+// A server that is just starting is found soon after it listens.
+constexpr int kFirstReconnectMs = 100;
+constexpr int kMaxReconnectMs = 1000;
+
+}  // namespace
+
+std::shared_ptr<grpc::Channel> Connect() {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
+  arguments.SetMaxReceiveMessageSize(-1);  // long scores make long messages
+  return grpc::CreateCustomChannel(absl::GetFlag(FLAGS_server),
+                                   grpc::InsecureChannelCredentials(),
+                                   arguments);
+}
+
+Call::Call(absl::Duration timeout) {
+  if (timeout == absl::ZeroDuration()) timeout = absl::GetFlag(FLAGS_timeout);
+  if (timeout > absl::ZeroDuration()) {
+    context_.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
+  }
+  signals_.Start([this](int) {
+    interrupted_ = true;
+    context_.TryCancel();
+  });
+}
+
+Call::~Call() { signals_.Stop(); }
+
+int Call::ExitCode(const grpc::Status& status) const {
+  if (interrupted_) return kExitInterrupted;
+  if (status.ok()) return kExitOk;
+  std::fprintf(stderr, "rwkvctl: %s: %s\n", NameOf(status.error_code()),
+               status.error_message().c_str());
+  return kExitFailed;
+}
+
+bool WantJson() { return absl::GetFlag(FLAGS_json); }
+
+void PrintJson(const google::protobuf::Message& message) {
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  std::string json;
+  google::protobuf::util::MessageToJsonString(message, &json, options);
+  std::printf("%s\n", json.c_str());
+  std::fflush(stdout);
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TOOLS_RWKVCTL_CONNECTION_H_
+#define RWKVD_TOOLS_RWKVCTL_CONNECTION_H_
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/status.h>
+
+#include <atomic>
+#include <memory>
+
+#include "absl/time/time.h"
+#include "google/protobuf/message.h"
+#include "rwkv/v1/rwkv.grpc.pb.h"
+#include "service/signal_watcher.h"
+
+namespace rwkvd {
+
+// What every command ends with.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitFailed = 1;         // the call, or what it told
+inline constexpr int kExitUsage = 2;          // the command line
+inline constexpr int kExitInterrupted = 130;  // Ctrl-C, as shells count it
+
+// A channel to the server that --server names. It connects by itself, when
+// first used.
+std::shared_ptr<grpc::Channel> Connect();
+
+// One call to the server: its context, with the deadline of --timeout, ended by
+// Ctrl-C. Owned by a command; thread-compatible.
+class Call {
+ public:
+  // A `timeout` other than the flag's, if given.
+  explicit Call(absl::Duration timeout = absl::ZeroDuration());
+  ~Call();
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  grpc::ClientContext* context() { return &context_; }
+
+  // The exit code for the call's status; tells a failure on the standard error.
+  int ExitCode(const grpc::Status& status) const;
+
+ private:
+  grpc::ClientContext context_;
+  std::atomic<bool> interrupted_{false};
+  SignalWatcher signals_;  // its thread uses the others
+};
+
+// Whether --json was given.
+bool WantJson();
+
+// Prints a message as one line of JSON, with the contract's field names.
+void PrintJson(const google::protobuf::Message& message);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TOOLS_RWKVCTL_CONNECTION_H_

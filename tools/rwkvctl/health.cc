@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "tools/rwkvctl/command.h"
+#include "tools/rwkvctl/connection.h"
+
+ABSL_FLAG(absl::Duration, wait, absl::ZeroDuration(),
+          "How long to wait until the server is there and says SERVING.");
+ABSL_FLAG(std::string, service, "",
+          "The service asked about; empty for the server as a whole.");
+
+namespace rwkvd {
+namespace {
+
+using grpc::health::v1::Health;
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+
+int Tell(const HealthCheckResponse& response) {
+  if (WantJson()) {
+    PrintJson(response);
+  } else {
+    std::printf(
+        "%s\n",
+        HealthCheckResponse::ServingStatus_Name(response.status()).c_str());
+  }
+  return response.status() == HealthCheckResponse::SERVING ? kExitOk
+                                                           : kExitFailed;
+}
+
+// Watches until the answer is SERVING.
+int Wait(const HealthCheckRequest& request, absl::Duration timeout) {
+  Call call(timeout);
+  call.context()->set_wait_for_ready(true);
+  const auto reader =
+      Health::NewStub(Connect())->Watch(call.context(), request);
+  HealthCheckResponse response;
+  while (reader->Read(&response)) {
+    if (response.status() == HealthCheckResponse::SERVING) {
+      call.context()->TryCancel();
+      reader->Finish();
+      return Tell(response);
+    }
+  }
+  return call.ExitCode(reader->Finish());
+}
+
+absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+  if (!arguments.empty()) {
+    return absl::InvalidArgumentError("no argument is needed");
+  }
+  HealthCheckRequest request;
+  request.set_service(absl::GetFlag(FLAGS_service));
+  const absl::Duration wait = absl::GetFlag(FLAGS_wait);
+  if (wait > absl::ZeroDuration()) return Wait(request, wait);
+  Call call;
+  HealthCheckResponse response;
+  const grpc::Status status =
+      Health::NewStub(Connect())->Check(call.context(), request, &response);
+  if (!status.ok()) return call.ExitCode(status);
+  return Tell(response);
+}
+
+}  // namespace
+
+const Command kHealth = {
+    "health", "",
+    "Prints the server's health; succeeds only if that is SERVING.",
+    "tools/rwkvctl/health.cc", &Run};
+
+}  // namespace rwkvd

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstddef>
+#include <cstdio>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "tools/rwkvctl/command.h"
+#include "tools/rwkvctl/connection.h"
+#include "tools/rwkvctl/input.h"
+
+namespace rwkvd {
+namespace {
+
+namespace v1 = ::rwkv::v1;
+
+void Print(const v1::ContinuationScore& score, const std::string& text) {
+  std::printf("%.6f\t%lld\t%s\t%s\n", score.logprob_sum(),
+              static_cast<long long>(score.token_count()),
+              score.is_greedy() ? "greedy" : "-", text.c_str());
+}
+
+absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+  if (arguments.size() < 2) {
+    return absl::InvalidArgumentError(
+        "a context (may be \"\") and at least one continuation are needed");
+  }
+  v1::ScoreRequest request;
+  request.mutable_context()->set_bytes(ReadArgument(arguments[0]));
+  for (size_t i = 1; i < arguments.size(); ++i) {
+    request.add_continuations()->set_bytes(arguments[i]);
+  }
+  Call call;
+  v1::ScoreResponse response;
+  const grpc::Status status = v1::RwkvService::NewStub(Connect())->Score(
+      call.context(), request, &response);
+  if (status.ok() && WantJson()) {
+    PrintJson(response);
+  } else if (status.ok()) {
+    for (int i = 0; i < response.scores_size(); ++i) {
+      Print(response.scores(i), arguments[i + 1]);
+    }
+  }
+  return call.ExitCode(status);
+}
+
+}  // namespace
+
+const Command kScore = {
+    "score", "CONTEXT CONTINUATION...",
+    "Prints for each continuation the sum of its tokens' log-probabilities "
+    "after the\ncontext, its number of tokens, and whether greedy decoding "
+    "would write it.",
+    "tools/rwkvctl/score.cc", &Run};
+
+}  // namespace rwkvd
