@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a real rwkvd says to requests that are wrong."""
+
+import math
+import unittest
+
+import grpc
+from answers import generate, request
+from rwkv.v1 import rwkv_pb2 as pb
+from rwkvd_process import PATIENCE, rwkvd
+
+NAN, INFINITY = math.nan, math.inf
+
+
+def sampling(**fields):
+    return pb.GenerateRequest(sampling=pb.Sampling(**fields))
+
+
+def prompt(*ids):
+    return pb.Input(tokens=pb.TokenIds(ids=ids))
+
+
+VOCABULARY = 2048  # the bundled model's
+
+BAD_GENERATE = {
+    "sampling.temperature": [sampling(temperature=value)
+                             for value in (NAN, -1, INFINITY, 101)],
+    "sampling.top_k": [sampling(top_k=-1)],
+    "sampling.top_p": [sampling(top_p=value) for value in (NAN, -1, 0, 1.5)],
+    "sampling.presence_penalty": [sampling(presence_penalty=value)
+                                  for value in (NAN, 101, -INFINITY)],
+    "sampling.frequency_penalty": [sampling(frequency_penalty=value)
+                                   for value in (NAN, -101)],
+    "sampling.penalty_decay": [sampling(penalty_decay=value)
+                               for value in (NAN, -0.5, 2)],
+    "max_tokens": [pb.GenerateRequest(max_tokens=value)
+                   for value in (0, -1, 10001)],
+    "prompt.tokens[1]": [pb.GenerateRequest(prompt=prompt(5, value))
+                         for value in (-1, VOCABULARY, 2**31 - 1)],
+    "prompt": [pb.GenerateRequest(prompt=pb.Input(text="x y " * 2000)),
+               pb.GenerateRequest(prompt=prompt(*[7] * 1001))],
+    "stop_strings": [pb.GenerateRequest(stop_strings=[b"x"] * 17)],
+    "stop_strings[1]": [pb.GenerateRequest(stop_strings=[b"x", b""]),
+                        pb.GenerateRequest(stop_strings=[b"x", b"y" * 1025])],
+    "stop_tokens": [pb.GenerateRequest(stop_tokens=[1] * 257)],
+    "stop_tokens[0]": [pb.GenerateRequest(stop_tokens=[value])
+                       for value in (-1, VOCABULARY)],
+    "top_logprobs": [pb.GenerateRequest(top_logprobs=value)
+                     for value in (-1, 33)],
+}
+
+BAD_SCORE = {
+    "continuations": [pb.ScoreRequest(),
+                      pb.ScoreRequest(continuations=[prompt(1)] * 1025)],
+    "continuations[1]": [
+        pb.ScoreRequest(continuations=[prompt(1), pb.Input()]),
+        pb.ScoreRequest(continuations=[prompt(1), pb.Input(text="")])],
+    "continuations[0]": [
+        pb.ScoreRequest(context=prompt(*[7] * 999),
+                        continuations=[prompt(1, 2, 3)])],
+    "context": [pb.ScoreRequest(context=prompt(*[7] * 1001),
+                                continuations=[prompt(1)])],
+    "context.tokens[0]": [pb.ScoreRequest(context=prompt(-1),
+                                          continuations=[prompt(1)])],
+}
+
+
+class BadRequestTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        manager = rwkvd("--max_prompt_tokens=1000", "--max_message_mib=1",
+                        "--max_generated_tokens=10000")
+        cls.server = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
+        cls.stub = cls.server.stub
+
+    def tearDown(self):
+        # Whatever was wrong, the next request is served.
+        self.assertEqual(len(generate(self.stub, request(max_tokens=2)).ids),
+                         2)
+
+    def error_of(self, call):
+        with self.assertRaises(grpc.RpcError) as caught:
+            call()
+        return caught.exception
+
+    def assert_names(self, field, call, message):
+        error = self.error_of(call)
+        self.assertEqual(error.code(), grpc.StatusCode.INVALID_ARGUMENT,
+                         f"{field}: {message}"[:300])
+        self.assertTrue(error.details().startswith(field),
+                        f"{error.details()} does not name {field}")
+
+    def test_generate_names_the_field_at_fault(self):
+        for field, messages in BAD_GENERATE.items():
+            for message in messages:
+                self.assert_names(
+                    field, lambda: list(self.stub.Generate(
+                        message, timeout=PATIENCE)), message)
+
+    def test_score_names_the_field_at_fault(self):
+        for field, messages in BAD_SCORE.items():
+            for message in messages:
+                self.assert_names(
+                    field, lambda: self.stub.Score(message, timeout=PATIENCE),
+                    message)
+
+    def test_detokenize_names_the_field_at_fault(self):
+        for bad in (-1, VOCABULARY):
+            message = pb.DetokenizeRequest(ids=[1, 2, bad])
+            self.assert_names(
+                "ids[2]", lambda: self.stub.Detokenize(
+                    message, timeout=PATIENCE), message)
+
+    def test_a_message_too_large_is_refused(self):
+        message = pb.TokenizeRequest(bytes=b"x" * (2 << 20))
+        error = self.error_of(
+            lambda: self.stub.Tokenize(message, timeout=PATIENCE))
+        self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+
+    def test_bytes_that_are_no_message_are_refused(self):
+        call = self.server.channel.unary_unary(
+            "/rwkv.v1.RwkvService/Tokenize")
+        # Nonsense; and text that is not UTF-8. It is gRPC's callback API that
+        # refuses them, and in version 1.51 it calls that UNIMPLEMENTED.
+        for data in (b"\xff\xff\xff\xff", b"\x0a\x02\xff\xfe"):
+            error = self.error_of(lambda: call(data, timeout=PATIENCE))
+            self.assertIn(error.code(), (grpc.StatusCode.INTERNAL,
+                                         grpc.StatusCode.INVALID_ARGUMENT,
+                                         grpc.StatusCode.UNIMPLEMENTED))
+
+    def test_a_method_that_is_not_there_is_unimplemented(self):
+        call = self.server.channel.unary_unary("/rwkv.v1.RwkvService/Sing")
+        error = self.error_of(lambda: call(b"", timeout=PATIENCE))
+        self.assertEqual(error.code(), grpc.StatusCode.UNIMPLEMENTED)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a real rwkvd says when it cannot start: one line on the standard
+error, and a non-zero exit code."""
+
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import tempfile
+import unittest
+
+from checkpoints import (endless_rwkv4, file_bytes, read_model,
+                         write_endless_model)
+from rwkvd_process import MODEL, PATIENCE, RWKVD, rwkvd
+
+
+class BadStartupTest(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def assert_refuses(self, arguments, *words):
+        result = subprocess.run(
+            [RWKVD, "--listen=127.0.0.1:0", "--metrics_listen=", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        lines = result.stderr.splitlines()
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertTrue(lines[0].startswith("rwkvd: "), lines[0])
+        for word in words:
+            self.assertIn(word, lines[0])
+
+    def refuse_file(self, data, *words, name="model.safetensors"):
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        self.assert_refuses([f"--model={path}"], name, *words)
+
+    def refuse_header(self, change, *words):
+        self.refuse_file(file_bytes(endless_rwkv4(1, 32), change), *words)
+
+    def copy_of_the_model(self):
+        path = os.path.join(self.folder, "copy")
+        shutil.copytree(MODEL, path, ignore=shutil.ignore_patterns("*.md"))
+        return path
+
+    # Files.
+
+    def test_a_missing_model(self):
+        self.assert_refuses(["--model=/no/such/model"], "/no/such/model")
+
+    def test_an_empty_folder(self):
+        self.assert_refuses([f"--model={self.folder}"], self.folder)
+
+    def test_an_empty_file(self):
+        self.refuse_file(b"")
+
+    def test_a_file_of_random_bytes(self):
+        for seed in range(5):
+            self.refuse_file(random.Random(seed).randbytes(10000))
+
+    def test_a_truncated_file(self):
+        whole = file_bytes(endless_rwkv4(1, 32))
+        for size in (4, 8, 100, len(whole) // 2, len(whole) - 1):
+            self.refuse_file(whole[:size])
+
+    def test_a_truncated_shard(self):
+        copy = self.copy_of_the_model()
+        shard = sorted(name for name in os.listdir(copy)
+                       if name.endswith(".safetensors"))[1]
+        path = os.path.join(copy, shard)
+        os.truncate(path, os.path.getsize(path) - 1000)
+        self.assert_refuses([f"--model={copy}"], shard)
+
+    def test_a_header_longer_than_the_file(self):
+        self.refuse_file(struct.pack("<Q", 1 << 40) + b"{}")
+
+    def test_offsets_that_overlap(self):
+        def overlap(header):
+            header["ln_out.bias"]["data_offsets"] = \
+                header["ln_out.weight"]["data_offsets"]
+        self.refuse_header(overlap, "ln_out")
+
+    def test_offsets_out_of_range(self):
+        def exceed(header):
+            begin, end = header["ln_out.bias"]["data_offsets"]
+            header["ln_out.bias"]["data_offsets"] = [begin + (1 << 40),
+                                                     end + (1 << 40)]
+        self.refuse_header(exceed, "ln_out.bias")
+
+    def test_a_shape_that_disagrees_with_the_bytes(self):
+        def widen(header):
+            header["ln_out.bias"]["shape"] = [33]
+        self.refuse_header(widen, "ln_out.bias")
+
+    def test_an_unknown_type(self):
+        def change(header):
+            header["ln_out.bias"]["dtype"] = "F7"
+        self.refuse_header(change, "ln_out.bias", "F7")
+
+    def test_missing_and_misshapen_tensors_all_named_at_once(self):
+        tensors = endless_rwkv4(2, 32)
+        del tensors["blocks.1.att.key.weight"]
+        del tensors["ln_out.bias"]
+        tensors["blocks.0.ffn.value.weight"] = ("F32", [32, 16], bytes(2048))
+        self.refuse_file(file_bytes(tensors), "blocks.1.att.key.weight",
+                         "ln_out.bias", "blocks.0.ffn.value.weight")
+
+    def test_an_index_that_is_no_json(self):
+        copy = self.copy_of_the_model()
+        index = os.path.join(copy, "model.safetensors.index.json")
+        with open(index, "w") as file:
+            file.write('{"weight_map": {')
+        self.assert_refuses([f"--model={copy}"], "index.json")
+
+    def test_an_index_that_names_an_absent_shard(self):
+        copy = self.copy_of_the_model()
+        shard = sorted(name for name in os.listdir(copy)
+                       if name.endswith(".safetensors"))[0]
+        os.remove(os.path.join(copy, shard))
+        self.assert_refuses([f"--model={copy}"], shard)
+
+    def test_an_index_that_points_out_of_its_folder(self):
+        copy = self.copy_of_the_model()
+        index = os.path.join(copy, "model.safetensors.index.json")
+        with open(index) as file:
+            content = json.load(file)
+        for name in content["weight_map"]:
+            content["weight_map"][name] = "../secret.safetensors"
+        with open(index, "w") as file:
+            json.dump(content, file)
+        self.assert_refuses([f"--model={copy}"], "secret")
+
+    def test_a_network_that_is_not_rwkv4(self):
+        self.refuse_file(file_bytes({
+            "transformer.wte.weight": ("F32", [4, 4], bytes(64))}))
+
+    # Tokenizers.
+
+    def test_no_tokenizer_beside_the_model(self):
+        path = os.path.join(self.folder, "model.safetensors")
+        with open(path, "wb") as file:
+            file.write(file_bytes(read_model(MODEL)))
+        self.assert_refuses([f"--model={path}"], "tokenizer")
+
+    def test_a_tokenizer_that_is_not_there(self):
+        self.assert_refuses(
+            [f"--model={MODEL}", "--tokenizer=/no/such/vocab.txt"],
+            "/no/such/vocab.txt")
+
+    def test_a_vocabulary_that_does_not_fit_the_model(self):
+        path = os.path.join(self.folder, "vocab.txt")
+        vocabulary = next(name for name in os.listdir(MODEL)
+                          if name.startswith("rwkv_vocab"))
+        shutil.copy(os.path.join(MODEL, vocabulary), path)
+        with open(path, "a") as file:
+            file.write("5000 ' surplus' 8\n")
+        self.assert_refuses([f"--model={MODEL}", f"--tokenizer={path}"],
+                            "5000", "2048")
+
+    def test_a_vocabulary_that_is_none(self):
+        path = os.path.join(self.folder, "vocab.txt")
+        with open(path, "w") as file:
+            file.write("this is not a vocabulary\n")
+        self.assert_refuses([f"--model={MODEL}", f"--tokenizer={path}"],
+                            "vocab.txt")
+
+    # The command line.
+
+    def test_unknown_flags(self):
+        self.assert_refuses([f"--model={MODEL}", "--speed=9"], "--speed")
+        self.assert_refuses([f"--model={MODEL}", "extra"], "extra")
+        self.assert_refuses([f"--model={MODEL}", "--threads=many"],
+                            "--threads")
+        self.assert_refuses([f"--model={MODEL}", "--max_running=0"],
+                            "--max_running")
+
+    def test_no_model_given(self):
+        self.assert_refuses([], "--model")
+
+    def test_addresses_in_use(self):
+        model = write_endless_model(self.folder)
+        with rwkvd(model=model) as server:
+            self.assert_refuses(
+                [f"--model={model}", f"--listen={server.address}"],
+                "--listen", server.address)
+            self.assert_refuses(
+                [f"--model={model}",
+                 f"--metrics_listen={server.metrics_address}"],
+                "--metrics_listen", server.metrics_address)
+
+    def test_help_and_version_are_no_errors(self):
+        for flag, word in (("--help", "--drain_grace"), ("--version", "rwkvd")):
+            result = subprocess.run([RWKVD, flag], stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True,
+                                    timeout=PATIENCE, check=False)
+            self.assertEqual((result.returncode, result.stderr), (0, ""))
+            self.assertIn(word, result.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()

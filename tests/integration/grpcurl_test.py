@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real grpcurl against a real rwkvd: what the README tells to type, and a
+little more."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import unittest
+
+from rwkvd_process import PATIENCE, SERVICE, rwkvd
+
+README = os.environ.get("RWKVD_README", "README.md")
+
+
+def find_grpcurl():
+    """RWKVD_GRPCURL, or the one on the path, or where Go puts it."""
+    named = os.environ.get("RWKVD_GRPCURL", "grpcurl")
+    go_path = os.path.expanduser("~/go/bin")
+    return shutil.which(named) or shutil.which("grpcurl", path=go_path)
+
+
+def readme_commands():
+    """The README's lines that begin with grpcurl, joined where they go on."""
+    with open(README, encoding="utf-8") as file:
+        text = re.sub(r"\\\n\s*", "", file.read())
+    commands = [line.strip() for line in text.splitlines()
+                if line.startswith("    grpcurl ")]
+    return [shlex.split(command) for command in commands]
+
+
+class GrpcurlTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        cls.grpcurl = find_grpcurl()
+        if cls.grpcurl is None:
+            raise AssertionError("grpcurl is not installed "
+                                 "(tools/install_dependencies.sh does that)")
+        manager = rwkvd()
+        cls.server = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
+
+    def run_words(self, words):
+        result = subprocess.run(
+            [self.grpcurl, *words], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, 0, f"{words}: {result.stderr}")
+        return result.stdout
+
+    def call(self, *words):
+        return self.run_words(["-plaintext", *words])
+
+    def messages(self, text):
+        decoder, found = json.JSONDecoder(), []
+        text = text.strip()
+        while text:
+            message, end = decoder.raw_decode(text)
+            found.append(message)
+            text = text[end:].lstrip()
+        return found
+
+    def test_every_command_of_the_readme_works_as_typed(self):
+        commands = readme_commands()
+        self.assertGreaterEqual(len(commands), 4)
+        for command in commands:
+            words = [self.server.address
+                     if re.fullmatch(r"(127\.0\.0\.1|localhost):50051", word)
+                     else word for word in command[1:]]
+            self.assertIn(self.server.address, words)
+            self.assertNotEqual(self.run_words(words), "")
+
+    def test_lists_and_describes(self):
+        services = self.call(self.server.address, "list").split()
+        self.assertIn(SERVICE, services)
+        self.assertIn("grpc.health.v1.Health", services)
+        text = self.call(self.server.address, "describe", SERVICE)
+        for method in ("Generate", "Tokenize", "Detokenize", "Score",
+                       "GetModel"):
+            self.assertIn(f"rpc {method} (", text)
+        text = self.call(self.server.address, "describe",
+                         "rwkv.v1.GenerateRequest")
+        self.assertIn("max_tokens", text)
+
+    def test_generates(self):
+        request = {"prompt": {"text": "In the beginning"}, "max_tokens": 20,
+                   "sampling": {"temperature": 0}}
+        events = self.messages(self.call(
+            "-d", json.dumps(request), self.server.address,
+            f"{SERVICE}/Generate"))
+        finish = events[-1]["finish"]
+        self.assertEqual(finish["reason"], "FINISH_REASON_LENGTH")
+        deltas = [event["delta"] for event in events[:-1]]
+        self.assertEqual(sum(len(delta["tokens"]) for delta in deltas), 20)
+        self.assertTrue("".join(delta.get("text", "") for delta in deltas))
+
+    def test_says_health_of_both_names(self):
+        for service in ("", SERVICE):
+            (answer,) = self.messages(self.call(
+                "-d", json.dumps({"service": service}), self.server.address,
+                "grpc.health.v1.Health/Check"))
+            self.assertEqual(answer, {"status": "SERVING"})
+
+
+if __name__ == "__main__":
+    unittest.main()

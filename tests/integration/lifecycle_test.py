@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cancellation, deadlines, the queue, and the end of a real rwkvd. The model
+of these tests never ends a text of its own accord."""
+
+import signal
+import tempfile
+import unittest
+import urllib.request
+
+import grpc
+import health_pb2
+from answers import Answer, generate, request, start_call
+from checkpoints import write_endless_model
+from rwkv.v1 import rwkv_pb2 as pb
+from rwkvd_process import PATIENCE, SERVICE, rwkvd, wait_until
+
+ENDLESS = request(max_tokens=1 << 20, temperature=1)
+ONE_AT_A_TIME = ("--max_running=1", "--max_step_tokens=16")
+
+
+def gauge(server, name):
+    url = f"http://{server.metrics_address}/metrics"
+    with urllib.request.urlopen(url, timeout=PATIENCE) as page:
+        for line in page.read().decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+    raise AssertionError(f"no {name}")
+
+
+class LifecycleTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.model = write_endless_model(folder.name)
+
+    def start(self, *flags):
+        manager = rwkvd(*flags, model=self.model)
+        server = manager.__enter__()
+        self.addCleanup(manager.__exit__, None, None, None)
+        return server
+
+    def assert_fails(self, code, stream):
+        with self.assertRaises(grpc.RpcError) as caught:
+            for _ in stream:
+                pass
+        self.assertEqual(caught.exception.code(), code)
+        return caught.exception
+
+    def rest_of(self, stream):
+        """The last event and the code of a stream that fails."""
+        last = None
+        try:
+            for last in stream:
+                pass
+        except grpc.RpcError as error:
+            return last, error.code()
+        return last, grpc.StatusCode.OK
+
+    def test_cancelling_frees_the_place(self):
+        server = self.start(*ONE_AT_A_TIME)
+        start_call(server.stub, ENDLESS).cancel()
+        # There is one place only: otherwise this one would wait for long.
+        self.assertEqual(
+            len(generate(server.stub, request(max_tokens=3)).ids), 3)
+
+    def test_a_client_that_vanishes_frees_the_place(self):
+        server = self.start(*ONE_AT_A_TIME)
+        channel = grpc.insecure_channel(
+            server.address, options=[("grpc.use_local_subchannel_pool", 1)])
+        stub = type(server.stub)(channel)
+        start_call(stub, ENDLESS)
+        channel.close()
+        self.assertEqual(
+            len(generate(server.stub, request(max_tokens=3)).ids), 3)
+
+    def test_a_deadline_frees_the_place(self):
+        server = self.start(*ONE_AT_A_TIME)
+        self.assert_fails(grpc.StatusCode.DEADLINE_EXCEEDED,
+                          server.stub.Generate(ENDLESS, timeout=0.3))
+        self.assertEqual(
+            len(generate(server.stub, request(max_tokens=3)).ids), 3)
+        wait_until(
+            lambda: gauge(server, "rwkv_requests_cancelled_total") == 1,
+            "the cancelled request to be counted")
+
+    def test_a_full_queue_is_told_at_once(self):
+        server = self.start(*ONE_AT_A_TIME, "--max_queued=1")
+        running = start_call(server.stub, ENDLESS)
+        queued = server.stub.Generate(request(max_tokens=3), timeout=PATIENCE)
+        wait_until(lambda: gauge(server, "rwkv_queue_depth") == 1,
+                   "the queue to fill")
+        self.assert_fails(
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            server.stub.Generate(request(max_tokens=3), timeout=PATIENCE))
+        running.cancel()
+        self.assertEqual(len(Answer(queued).ids), 3)
+
+    def test_sigterm_ends_an_idle_server_well(self):
+        server = self.start()
+        watch = server.health.watch(SERVICE)
+        states = [next(watch).status]
+        server.signal(signal.SIGTERM)
+        states += [response.status for response in self.until_end(watch)]
+        self.assertEqual(states, [health_pb2.HealthCheckResponse.SERVING,
+                                  health_pb2.HealthCheckResponse.NOT_SERVING])
+        self.assertEqual(server.wait(), 0)
+        self.assertIn("stopped", server.log())
+
+    def until_end(self, stream):
+        try:
+            yield from stream
+        except grpc.RpcError:
+            pass
+
+    def test_sigterm_lets_a_running_request_finish_in_its_grace(self):
+        server = self.start("--drain_grace=10m")
+        stream = start_call(server.stub, request(max_tokens=1500))
+        server.signal(signal.SIGTERM)
+        wait_until(
+            lambda: "running requests may take" in server.log(), "the drain")
+        # Others are turned away meanwhile.
+        wait_until(
+            lambda: self.rest_of(server.stub.Generate(
+                request(max_tokens=1), timeout=PATIENCE))[1] ==
+            grpc.StatusCode.UNAVAILABLE, "new requests to be refused")
+        last, code = self.rest_of(stream)
+        self.assertEqual(code, grpc.StatusCode.OK)
+        self.assertEqual(last.finish.reason, pb.FINISH_REASON_LENGTH)
+        self.assertEqual(last.finish.usage.generated_tokens, 1500)
+        self.assertEqual(server.wait(), 0)
+
+    def test_after_the_grace_requests_end_with_unavailable(self):
+        server = self.start("--drain_grace=100ms")
+        running = [start_call(server.stub, ENDLESS) for _ in range(3)]
+        server.signal(signal.SIGTERM)
+        for stream in running:
+            last, code = self.rest_of(stream)
+            self.assertEqual(code, grpc.StatusCode.UNAVAILABLE)
+            self.assertEqual(last.finish.reason, pb.FINISH_REASON_CANCELLED)
+        self.assertEqual(server.wait(), 0)
+
+    def test_a_second_signal_cuts_the_grace_short(self):
+        server = self.start("--drain_grace=10m")
+        stream = start_call(server.stub, ENDLESS)
+        server.signal(signal.SIGINT)
+        wait_until(
+            lambda: "running requests may take" in server.log(), "the drain")
+        server.signal(signal.SIGINT)
+        self.assertEqual(self.rest_of(stream)[1],
+                         grpc.StatusCode.UNAVAILABLE)
+        self.assertEqual(server.wait(), 0)
+
+    def test_the_lame_duck_answers_while_health_says_no(self):
+        server = self.start("--lame_duck=10m")
+        server.signal(signal.SIGTERM)
+        wait_until(lambda: server.health.check() ==
+                   health_pb2.HealthCheckResponse.NOT_SERVING, "NOT_SERVING")
+        self.assertEqual(
+            len(generate(server.stub, request(max_tokens=3)).ids), 3)
+        server.signal(signal.SIGTERM)
+        self.assertEqual(server.wait(), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

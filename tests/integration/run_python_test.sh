@@ -1,0 +1,11 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs a Python test with Debian's Python, which has Debian's grpcio, and with
+# the stubs that this build has generated.
+set -euo pipefail
+
+root=$PWD # the runfiles of this repository
+export PYTHONPATH=$root/proto:$root/third_party/grpc_health:$root/tests/integration
+export PYTHONDONTWRITEBYTECODE=1
+exec /usr/bin/python3 -m unittest -v "$(basename "$1" .py)"

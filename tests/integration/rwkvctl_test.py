@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real rwkvctl against a real rwkvd."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from checkpoints import write_endless_model
+from rwkvd_process import PATIENCE, RWKVCTL, rwkvd
+
+
+class RwkvctlTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        manager = rwkvd()
+        cls.server = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
+
+    def run_ctl(self, command, *words, standard_input=b"", code=0,
+                address=None):
+        result = subprocess.run(
+            [RWKVCTL, command, f"--server={address or self.server.address}",
+             *words], input=standard_input, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result.stdout, result.stderr.decode()
+
+    def test_generates_text(self):
+        words = ("--max_tokens=20", "--temperature=0", "--stats")
+        text, stats = self.run_ctl("generate", *words, "In the beginning")
+        self.assertGreater(len(text), 20)
+        self.assertIn("generated 20", stats)
+        again, _ = self.run_ctl("generate", *words, "-",
+                                standard_input=b"In the beginning")
+        self.assertEqual(again, text)
+        echoed, _ = self.run_ctl("generate", *words, "--echo",
+                                 "In the beginning")
+        self.assertEqual(echoed, b"In the beginning" + text)
+
+    def test_every_field_of_the_request_has_its_flag(self):
+        text, _ = self.run_ctl(
+            "generate", "--max_tokens=50", "--temperature=0.9", "--top_k=40",
+            "--top_p=0.8", "--presence_penalty=0.1", "--frequency_penalty=0.2",
+            "--penalty_decay=0.99", "--seed=42", r"--stop=\x2c,xyzzy\n",
+            "--stop_tokens=3,4", "--top_logprobs=2", "--logprobs",
+            "--prompt_is_tokens", "--json", "10,20,30")
+        events = [json.loads(line) for line in text.splitlines()]
+        self.assertEqual(events[-1]["finish"]["seed"], "42")
+        self.assertEqual(events[-1]["finish"]["usage"]["prompt_tokens"], "3")
+        token = events[0]["delta"]["tokens"][0]
+        self.assertEqual(len(token["top_logprobs"]), 2)
+
+    def test_the_servers_complaint_is_one_line(self):
+        _, error = self.run_ctl("generate", "--temperature=nan", "x", code=1)
+        self.assertTrue(error.startswith(
+            "rwkvctl: INVALID_ARGUMENT: sampling.temperature"), error)
+        self.assertEqual(error.count("\n"), 1)
+
+    def test_tokenizes_and_detokenizes(self):
+        data = bytes(range(256))
+        ids, _ = self.run_ctl("tokenize", "-", standard_input=data)
+        back, _ = self.run_ctl("detokenize", "-", standard_input=ids)
+        self.assertEqual(back, data)
+
+    def test_scores(self):
+        text, _ = self.run_ctl("score", "In the", " beginning", " xq")
+        rows = [line.split("\t") for line in text.decode().splitlines()]
+        self.assertEqual([row[3] for row in rows], [" beginning", " xq"])
+        self.assertGreater(float(rows[0][0]), float(rows[1][0]))
+
+    def test_tells_the_model(self):
+        text, _ = self.run_ctl("model", "--json")
+        self.assertEqual(json.loads(text)["name"], "demo")
+
+    def test_tells_health(self):
+        self.assertEqual(self.run_ctl("health")[0], b"SERVING\n")
+        self.assertEqual(self.run_ctl("health", "--wait=30s",
+                                      "--service=rwkv.v1.RwkvService")[0],
+                         b"SERVING\n")
+
+    def test_waiting_for_a_server_that_never_comes_ends(self):
+        with tempfile.TemporaryDirectory() as folder:
+            _, error = self.run_ctl("health", "--wait=200ms", code=1,
+                                    address=f"unix:{folder}/absent")
+        self.assertIn("DEADLINE_EXCEEDED", error)
+
+    def test_waits_for_a_server_that_comes(self):
+        with tempfile.TemporaryDirectory() as folder:
+            socket = f"unix:{folder}/socket"
+            waiting = subprocess.Popen(
+                [RWKVCTL, "health", f"--server={socket}", "--wait=60s"],
+                stdout=subprocess.PIPE)
+            with rwkvd(f"--listen={socket}"):
+                output, _ = waiting.communicate(timeout=PATIENCE)
+        self.assertEqual((waiting.returncode, output), (0, b"SERVING\n"))
+
+    def test_ctrl_c_ends_the_request(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                rwkvd(model=write_endless_model(folder)) as server:
+            process = subprocess.Popen(
+                [RWKVCTL, "generate", f"--server={server.address}",
+                 "--max_tokens=1000000", "x"], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE)
+            os.read(process.stdout.fileno(), 1)  # the first of the answer
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=PATIENCE)
+            self.assertEqual((process.returncode, error), (130, b""))
+
+    def test_mistakes_are_one_line_and_code_2(self):
+        for words in (["generate", "--max_token=3"], ["sing"],
+                      ["tokenize"], ["score", "only context"],
+                      ["detokenize", "1,x"], ["model", "extra"],
+                      ["generate", "two", "prompts"], ["model", "--seed=1"]):
+            result = subprocess.run([RWKVCTL, *words], stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True,
+                                    timeout=PATIENCE, check=False)
+            self.assertEqual(result.returncode, 2, words)
+            self.assertTrue(result.stderr.startswith("rwkvctl: "))
+            self.assertEqual(result.stderr.count("\n"), 1)
+
+    def test_help_tells_commands_and_flags(self):
+        def help_of(*words):
+            return subprocess.run([RWKVCTL, *words, "--help"], check=True,
+                                  stdout=subprocess.PIPE, text=True,
+                                  timeout=PATIENCE).stdout
+        self.assertIn("rwkvctl detokenize", help_of())
+        self.assertIn("--top_p", help_of("generate"))
+        self.assertIn("--server", help_of("generate"))
+        self.assertNotIn("--top_p", help_of("health"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts real rwkvd processes for the tests, and ends them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+
+import grpc
+import health_pb2
+from rwkv.v1 import rwkv_pb2_grpc
+
+RWKVD = os.environ.get("RWKVD_BINARY", "service/rwkvd")
+RWKVCTL = os.environ.get("RWKVD_CTL", "tools/rwkvctl/rwkvctl")
+MODEL = os.environ.get("RWKVD_MODEL", "models/demo")
+SERVICE = "rwkv.v1.RwkvService"
+
+# How long anything may take on a busy machine; nothing waits for it to pass.
+PATIENCE = 60
+
+
+def wait_until(condition, what):
+    """Polls, for what has no event to wait for."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"still waiting for {what}")
+        time.sleep(0.02)
+
+
+class Health:
+    """The standard health service, whose stubs Debian does not package."""
+
+    def __init__(self, channel):
+        kinds = dict(
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString)
+        self._check = channel.unary_unary("/grpc.health.v1.Health/Check",
+                                          **kinds)
+        self._watch = channel.unary_stream("/grpc.health.v1.Health/Watch",
+                                           **kinds)
+
+    def check(self, service=""):
+        request = health_pb2.HealthCheckRequest(service=service)
+        return self._check(request, timeout=PATIENCE).status
+
+    def watch(self, service=""):
+        request = health_pb2.HealthCheckRequest(service=service)
+        return self._watch(request, timeout=PATIENCE, wait_for_ready=True)
+
+
+class Rwkvd:
+    """A server process that has said where it listens and is SERVING."""
+
+    def __init__(self, *flags, model=MODEL):
+        self._folder = tempfile.TemporaryDirectory()
+        ports = os.path.join(self._folder.name, "ports")
+        self._log = open(os.path.join(self._folder.name, "log"), "w+")
+        self.process = subprocess.Popen(
+            [RWKVD, f"--model={model}", "--listen=127.0.0.1:0",
+             "--metrics_listen=127.0.0.1:0", f"--port_file={ports}",
+             "--log_level=debug", *flags],
+            stdout=self._log, stderr=subprocess.STDOUT)
+        try:
+            wait_until(lambda: os.path.exists(ports) or self._has_ended(),
+                       "the port file")
+            if not os.path.exists(ports):
+                raise AssertionError(f"rwkvd has ended:\n{self.log()}")
+            with open(ports) as file:
+                addresses = dict(line.strip().split("=", 1) for line in file)
+            self.address = addresses["grpc"]
+            self.metrics_address = addresses.get("metrics")
+            self.channel = grpc.insecure_channel(self.address)
+            self.stub = rwkv_pb2_grpc.RwkvServiceStub(self.channel)
+            self.health = Health(self.channel)
+            self._wait_until_serving()
+        except BaseException:
+            self.close()
+            raise
+
+    def _has_ended(self):
+        return self.process.poll() is not None
+
+    def _wait_until_serving(self):
+        watch = self.health.watch()
+        for response in watch:
+            if response.status == health_pb2.HealthCheckResponse.SERVING:
+                watch.cancel()
+                return
+        raise AssertionError("never SERVING")
+
+    def log(self):
+        self._log.flush()
+        self._log.seek(0)
+        return self._log.read()
+
+    def signal(self, number=signal.SIGTERM):
+        self.process.send_signal(number)
+
+    def wait(self):
+        """The exit code."""
+        return self.process.wait(timeout=PATIENCE)
+
+    def close(self):
+        """Ends it, however it stands."""
+        if hasattr(self, "channel"):
+            self.channel.close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self._log.close()
+        self._folder.cleanup()
+
+
+@contextlib.contextmanager
+def rwkvd(*flags, model=MODEL):
+    server = Rwkvd(*flags, model=model)
+    try:
+        yield server
+    finally:
+        server.close()
