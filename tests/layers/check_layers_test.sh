@@ -1,0 +1,65 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# tools/check_layers.sh on small made-up trees: content with arrows that point
+# down, red on every kind that does not.
+set -uo pipefail
+check=$PWD/tools/check_layers.sh
+failures=0
+
+# Makes a tree in which file $1 holds line $2, and sets $tree.
+make_tree() {
+  tree=$(mktemp -d "$TEST_TMPDIR/tree.XXXXXX")
+  mkdir -p "$tree/core/base" "$tree/core/engine" "$tree/$(dirname "$1")"
+  echo '#include "core/base/check.h"' >"$tree/core/engine/engine.cc"
+  echo "$2" >"$tree/$1"
+}
+
+accepts() {
+  make_tree "$1" "$2"
+  "$check" --includes-only "$tree" && return
+  echo "FAILED: $1 may hold: $2"
+  failures=$((failures + 1))
+}
+
+rejects() {
+  make_tree "$1" "$2"
+  "$check" --includes-only "$tree" 2>"$tree/errors"
+  if [[ $? == 1 ]] && grep -qF "$1:1:" "$tree/errors"; then return; fi
+  echo "FAILED: $1 may not hold: $2"
+  cat "$tree/errors"
+  failures=$((failures + 1))
+}
+
+accepts core/engine/a.cc '#include "core/model/model.h"'
+accepts core/sampling/a.cc '#include "core/kernels/kernels.h"'
+accepts core/checkpoint/a.cc '#include "core/base/json.h"'
+accepts core/kernels/a.cc '#include "hwy/highway.h"'
+accepts core/base/a.cc '// The environment (getenv is not for core) is read by main.'
+accepts service/a.cc '#include "core/engine/engine.h"'
+accepts tools/a.cc '#include "service/command_line.h"'
+accepts service/a.cc '#include <grpcpp/grpcpp.h>'
+
+rejects core/base/a.h '#include "core/checkpoint/tensor.h"'
+rejects core/kernels/a.cc '#include "core/model/model.h"'
+rejects core/text/a.cc '#include "core/sampling/sampler.h"'
+rejects core/model/a.cc '#include "core/text/tokenizer.h"'
+rejects core/sampling/a.cc '#include "core/engine/request.h"'
+rejects core/engine/a.cc '#include "service/server.h"'
+rejects core/engine/a.cc '#include "proto/rwkv/v1/rwkv.pb.h"'
+rejects core/engine/a.cc '#include <grpcpp/grpcpp.h>'
+rejects core/engine/a.cc '#include "google/protobuf/message.h"'
+rejects core/engine/a.cc '#include <prometheus/registry.h>'
+rejects core/engine/a.cc '#include "absl/flags/flag.h"'
+rejects core/base/a.cc '#include "spdlog/spdlog.h"'
+rejects core/base/a.cc 'const char* home = std::getenv("HOME");'
+rejects service/a.cc '#include "tools/rwkvctl/client.h"'
+rejects tools/a.cc '#include "service/server.h"'
+
+make_tree core/novelty/a.cc ''
+if "$check" --includes-only "$tree" 2>/dev/null; then
+  echo 'FAILED: a folder of core without a layer went unnoticed'
+  failures=$((failures + 1))
+fi
+
+exit $((failures > 0))

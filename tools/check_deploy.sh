@@ -1,0 +1,36 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Fails if a file under deploy/ is not what its reader expects: YAML and JSON
+# that parse, Prometheus configuration and alert rules that promtool accepts,
+# alert rules that fire as their tests say, a playbook page for every alert.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../deploy"
+
+/usr/bin/python3 - <<'EOF'
+import glob, json, yaml
+for path in glob.glob("**/*.yaml", recursive=True):
+    documents = [d for d in yaml.safe_load_all(open(path)) if d is not None]
+    assert documents, f"{path}: empty"
+    for document in documents:
+        if path.startswith("kubernetes/"):
+            assert {"apiVersion", "kind"} <= document.keys(), path
+for path in glob.glob("**/*.json", recursive=True):
+    json.load(open(path))
+EOF
+# From a folder of its own, since promtool must be able to read what the
+# configuration names.
+(
+  cd prometheus
+  promtool check config prometheus.yaml
+  promtool check rules alerts.yaml
+  promtool test rules alerts_test.yaml
+)
+missing=0
+while read -r alert; do
+  if [[ ! -e playbook/$alert.md ]]; then
+    echo "deploy/playbook/$alert.md: missing" >&2
+    missing=1
+  fi
+done < <(sed -n 's/^ *- alert: //p' prometheus/alerts.yaml)
+exit "$missing"
