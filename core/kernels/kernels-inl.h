@@ -132,7 +132,7 @@ constexpr size_t kTilesAhead = 4;
 // A tile of weight rows times x rows, in registers. Every sum runs over the
 // columns in one order, a vector at a time and then across its lanes, however
 // large the tile: this makes the product batch-invariant.
-template <DType kType, int kRows, int kX>
+template <DType kType, bool kFetchAhead, int kRows, int kX>
 HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
   const size_t cols = static_cast<size_t>(args.cols);
   const size_t row_bytes = cols * Weight<kType>::kBytes;
@@ -145,16 +145,15 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) sums[r][i] = hn::Zero(kF);
   }
-  // The processor foresees one stream of reads a page. Rows so short that a
-  // tile has several in one are fetched ahead, in the order in which they lie
-  // in memory, into the second-level cache.
-  const bool fetch_ahead = row_bytes < kPageBytes;
+  // With kFetchAhead, a step also fetches as many bytes as it uses of the tiles
+  // to come, in the order in which they lie in memory, into the second-level
+  // cache.
   constexpr size_t kStepBytes = kRows * kLanes * Weight<kType>::kBytes;
   const uint8_t* ahead = w + kTilesAhead * kRows * row_bytes;
 
   size_t c = 0;
   for (; c + kLanes <= cols; c += kLanes) {
-    if (fetch_ahead) {
+    if constexpr (kFetchAhead) {
       HWY_UNROLL(8)
       for (size_t at = 0; at < kStepBytes; at += kLineBytes) {
         __builtin_prefetch(ahead + at, /*rw=*/0, /*locality=*/2);
@@ -200,25 +199,26 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
 
 // All weight rows of the range for kX rows of x, which stay in the nearest
 // cache meanwhile.
-template <DType kType, int kX>
+template <DType kType, bool kFetchAhead, int kX>
 HWY_INLINE void MatMulRows(const MatMulArgs& args, int64_t row_begin,
                            int64_t row_end, int64_t x_row) {
   int64_t row = row_begin;
   for (; row + 4 <= row_end; row += 4) {
-    MatMulTile<kType, 4, kX>(args, row, x_row);
+    MatMulTile<kType, kFetchAhead, 4, kX>(args, row, x_row);
   }
-  for (; row < row_end; ++row) MatMulTile<kType, 1, kX>(args, row, x_row);
+  for (; row < row_end; ++row)
+    MatMulTile<kType, kFetchAhead, 1, kX>(args, row, x_row);
 }
 
 // As many rows of x at a time as fit, then the rest with smaller tiles.
-template <DType kType, int kX>
+template <DType kType, bool kFetchAhead, int kX>
 HWY_INLINE void MatMulFrom(const MatMulArgs& args, int64_t row_begin,
                            int64_t row_end, int64_t x_row) {
   for (; x_row + kX <= args.num_x; x_row += kX) {
-    MatMulRows<kType, kX>(args, row_begin, row_end, x_row);
+    MatMulRows<kType, kFetchAhead, kX>(args, row_begin, row_end, x_row);
   }
   if constexpr (kX > 1) {
-    MatMulFrom<kType, kX - 1>(args, row_begin, row_end, x_row);
+    MatMulFrom<kType, kFetchAhead, kX - 1>(args, row_begin, row_end, x_row);
   }
 }
 
@@ -228,7 +228,13 @@ constexpr int kMaxX = HWY_MAX_BYTES == 64 ? 6 : 2;
 
 template <DType kType>
 void MatMulOf(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
-  MatMulFrom<kType, kMaxX>(args, row_begin, row_end, 0);
+  // The processor foresees one stream of reads a page, so rows so short that a
+  // tile has several in one are fetched ahead.
+  if (args.cols * Weight<kType>::kBytes < kPageBytes) {
+    MatMulFrom<kType, true, kMaxX>(args, row_begin, row_end, 0);
+  } else {
+    MatMulFrom<kType, false, kMaxX>(args, row_begin, row_end, 0);
+  }
 }
 
 void MatMul(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
