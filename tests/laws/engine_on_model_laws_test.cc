@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// The laws of the engine where it runs a real network, for every instruction
+// set and weight type: answers, down to the last bit of their
+// log-probabilities, do not depend on batch-mates, cache or threads, and a
+// score says of a text what was said while generating it.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/engine.h"
+#include "core/kernels/kernels.h"
+#include "core/model/load_model.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/recording_sink.h"
+#include "tests/testing/tiny_checkpoint.h"
+
+namespace rwkvd {
+namespace {
+
+using Tokens = std::vector<int32_t>;
+using Param = std::tuple<const KernelTable*, DType>;
+
+constexpr testing::Rwkv4Sizes kSizes = {
+    .layers = 2, .embedding = 37, .attention = 41, .ffn = 67, .vocab = 53};
+
+// Prompts of many lengths; most begin with the same tokens.
+GenerateRequest RequestOf(int number) {
+  GenerateRequest request;
+  for (int i = 0; i < 3 + 7 * number; ++i) {
+    request.prompt.push_back(i < 12 ? i + 1 : (i * number) % kSizes.vocab);
+  }
+  request.max_tokens = 12;
+  request.sampling.seed = number;
+  request.sampling.temperature = number % 3 * 0.5f;
+  request.top_logprobs = 3;
+  return request;
+}
+
+class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
+ protected:
+  void SetUp() override {
+    const auto& [kernels, dtype] = GetParam();
+    auto model = LoadModel(
+        testing::MakeTensorFile(testing::RandomRwkv4(kSizes, 5, dtype)),
+        *kernels);
+    ASSERT_TRUE(model.ok()) << model.status();
+    model_ = *std::move(model);
+  }
+
+  // An engine whose steps are small, so that prompts are read in pieces.
+  std::unique_ptr<Engine> MakeEngine(ThreadPool* pool, int64_t cache_bytes) {
+    EngineOptions options;
+    options.max_running = 8;
+    options.max_step_tokens = 23;
+    options.state_cache_bytes = cache_bytes;
+    return std::make_unique<Engine>(options, model_.get(), &tokenizer_, pool);
+  }
+
+  template <typename Request>
+  static Recording Ask(Engine& engine, const Request& request) {
+    RecordingSink sink;
+    const auto id = engine.Submit(request, &sink);
+    EXPECT_TRUE(id.ok()) << id.status();
+    return sink.Wait();
+  }
+
+  ThreadPool one_thread_{1};
+  ThreadPool three_threads_{3};
+  std::unique_ptr<const Model> model_;
+  const FakeTokenizer tokenizer_{FakeTokenizer::Numbers(kSizes.vocab)};
+};
+
+// Law 2.
+TEST_P(EngineOnModelLaws, AnswersAreTheSameAloneAndAmongOthers) {
+  constexpr int kNum = 11;
+  auto crowd = MakeEngine(&three_threads_, 0);
+  std::vector<RecordingSink> sinks(kNum);
+  for (int i = 0; i < kNum; ++i) {
+    ASSERT_TRUE(crowd->Submit(RequestOf(i), &sinks[i]).ok());
+  }
+  auto alone = MakeEngine(&one_thread_, 0);
+  for (int i = 0; i < kNum; ++i) {
+    EXPECT_TRUE(sinks[i].Wait().HasSameAnswer(Ask(*alone, RequestOf(i)))) << i;
+  }
+}
+
+// Law 4.
+TEST_P(EngineOnModelLaws, AHitInTheCacheIsTheSameAsRecomputation) {
+  auto cached = MakeEngine(&three_threads_, 1 << 20);
+  auto uncached = MakeEngine(&one_thread_, 0);
+  int64_t cached_tokens = 0;
+  // Short prompts first: they are prefixes of the later ones; then all again.
+  for (int i : {0, 1, 2, 3, 4, 0, 1, 2, 3, 4}) {
+    const Recording hit = Ask(*cached, RequestOf(i));
+    EXPECT_TRUE(hit.HasSameAnswer(Ask(*uncached, RequestOf(i)))) << i;
+    cached_tokens += hit.usage.cached_tokens;
+  }
+  EXPECT_GT(cached_tokens, 0) << "nothing was tested";
+}
+
+// Law 4: a cache that is too small for two states forgets, and stays right.
+TEST_P(EngineOnModelLaws, EvictionChangesNoAnswer) {
+  const int64_t state_bytes = static_cast<int64_t>(model_->NewState().bytes());
+  auto tight = MakeEngine(&three_threads_, 2 * state_bytes);
+  auto uncached = MakeEngine(&one_thread_, 0);
+  for (int i : {0, 3, 1, 0, 4, 3, 2, 0}) {
+    EXPECT_TRUE(
+        Ask(*tight, RequestOf(i)).HasSameAnswer(Ask(*uncached, RequestOf(i))));
+  }
+  EXPECT_GT(tight->Stats().state_cache_evictions, 0u);
+}
+
+// Law 8.
+TEST_P(EngineOnModelLaws, AScoreIsWhatGeneratingSaid) {
+  auto engine = MakeEngine(&three_threads_, 1 << 20);
+  for (int i = 0; i < 5; ++i) {
+    const Recording generated = Ask(*engine, RequestOf(i));
+    ScoreRequest score;
+    score.context = RequestOf(i).prompt;
+    score.continuations = {{1, 2}, generated.Ids(), {3}};
+    const Recording scored = Ask(*engine, score);
+    ASSERT_EQ(scored.scores.size(), 3u);
+    EXPECT_EQ(scored.scores[1].logprob_sum, generated.LogprobSum());
+    for (size_t t = 0; t < generated.tokens.size(); ++t) {
+      EXPECT_EQ(scored.scores[1].tokens[t].second, generated.tokens[t].logprob);
+      EXPECT_EQ(scored.scores[1].is_greedy[t],
+                generated.tokens[t].id == generated.tokens[t].top[0].first);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Rwkv4, EngineOnModelLaws,
+    ::testing::Combine(::testing::ValuesIn(SupportedKernels()),
+                       ::testing::Values(DType::kF32, DType::kF16,
+                                         DType::kBF16)),
+    [](const ::testing::TestParamInfo<Param>& info) {
+      return absl::StrCat(std::get<0>(info.param)->name,
+                          std::string(NameOf(std::get<1>(info.param))));
+    });
+
+}  // namespace
+}  // namespace rwkvd
