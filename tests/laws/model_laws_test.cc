@@ -242,6 +242,7 @@ TEST_P(ModelLaws, LogitsFollowThePapersEquations) {
     }
   }
   RecordProperty("error", absl::StrCat(largest_error));
+  RecordProperty("bound", absl::StrCat(bound * largest));
   EXPECT_LE(largest_error, bound * largest) << "of logits up to " << largest;
 }
 
