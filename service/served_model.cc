@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
                          TensorFile::Open(options.model));
   const KernelTable& kernels = ChooseKernels(options.isa);
   auto served = std::make_unique<ServedModel>();
-  RWKVD_ASSIGN_OR_RETURN(served->model, LoadModel(file, kernels));
+  RWKVD_ASSIGN_OR_RETURN(served->model, LoadModel(file, {.kernels = &kernels}));
   const ModelConfig& config = served->model->config();
   RWKVD_ASSIGN_OR_RETURN(served->tokenizer,
                          OpenTokenizer(options, *file, config.vocab_size));

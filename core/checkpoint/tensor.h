@@ -12,23 +12,53 @@
 
 namespace rwkvd {
 
-// A named array inside a mapped file, row major. A view: valid as long as the
-// TensorFile it came from.
+// A named array inside a mapped file. A view: valid as long as the TensorFile
+// it came from.
+//
+// Element [i, j, ...] lies strides[0] * i + strides[1] * j + ... elements after
+// the first. Without strides the array is row major, one element behind the
+// other, as nearly all are; PyTorch also saves transposed arrays and parts of
+// larger ones.
 struct Tensor {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
-  // Not necessarily aligned to the element.
+  // From the first element to the last. Not necessarily aligned to the element.
   absl::Span<const std::byte> data;
+  // In elements, not negative; as many as dimensions, or none: row major.
+  std::vector<int64_t> strides;
 
   int64_t num_elements() const;
+  int64_t num_bytes() const;  // of its elements, however they lie
+  bool is_row_major() const;
+  // strides, or what they are in a row-major array.
+  std::vector<int64_t> Strides() const;
 };
 
 // "[2, 3]"
 std::string ShapeString(absl::Span<const int64_t> shape);
 
-// The elements of `tensor` as f32, exactly.
+// The strides, in elements, of a row-major array.
+std::vector<int64_t> RowMajorStrides(absl::Span<const int64_t> shape);
+
+// The elements of `tensor` as f32, exactly, in row-major order.
 std::vector<float> ToFloat(const Tensor& tensor);
+
+// Copies the elements that have, in row-major order, the numbers `first` and
+// following, until `dst` is full. dst.size() is a multiple of the element's
+// size and asks for no more than there is.
+void CopyElements(const Tensor& tensor, int64_t first,
+                  absl::Span<std::byte> dst);
+
+// Views of the same elements.
+//
+// With dimensions a and b exchanged.
+Tensor Transposed(const Tensor& tensor, size_t a, size_t b);
+// [begin, end) of dimension `dimension`.
+Tensor Sliced(const Tensor& tensor, size_t dimension, int64_t begin,
+              int64_t end);
+// Without the dimensions of size 1.
+Tensor Squeezed(const Tensor& tensor);
 
 }  // namespace rwkvd
 

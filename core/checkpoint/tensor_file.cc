@@ -137,7 +137,7 @@ const Tensor* TensorFile::Find(absl::string_view name) const {
 
 int64_t TensorFile::tensor_bytes() const {
   int64_t bytes = 0;
-  for (const auto& [name, tensor] : tensors_) bytes += tensor.data.size();
+  for (const auto& [name, tensor] : tensors_) bytes += tensor.num_bytes();
   return bytes;
 }
 

@@ -110,6 +110,16 @@ absl::string_view NameOf(Architecture architecture) {
   switch (architecture) {
     case Architecture::kRwkv4:
       return "rwkv4";
+    case Architecture::kRwkv50:
+      return "rwkv5.0";
+    case Architecture::kRwkv51:
+      return "rwkv5.1";
+    case Architecture::kRwkv52:
+      return "rwkv5.2";
+    case Architecture::kRwkv6:
+      return "rwkv6";
+    case Architecture::kRwkv7:
+      return "rwkv7";
   }
   return "?";
 }

@@ -11,9 +11,15 @@
 
 namespace rwkvd {
 
-enum class Architecture { kRwkv4 };
+// The official value of the epsilon in the normalisation of each head's output
+// (versions 5 to 7): 1e-5 for an input divided by 8.
+inline constexpr float kGroupNormEpsilon = 64e-5f;
 
-// "rwkv4"
+// RWKV-5 came in three steps: 5.0 without a gate; 5.1 with one; 5.2 with a
+// decay for each channel in place of one for each head.
+enum class Architecture { kRwkv4, kRwkv50, kRwkv51, kRwkv52, kRwkv6, kRwkv7 };
+
+// "rwkv4", "rwkv5.0", "rwkv5.1", "rwkv5.2", "rwkv6", "rwkv7"
 absl::string_view NameOf(Architecture architecture);
 
 // The sizes of a network, read from its tensors' names and shapes alone. A
@@ -23,6 +29,8 @@ struct ModelConfig {
   int64_t num_layers = 0;
   int64_t embedding_size = 0;  // width of the residual stream
   int64_t attention_size = 0;  // width of time mixing
+  int64_t num_heads = 0;       // of time mixing; 0 for version 4
+  int64_t head_size = 0;       // attention_size / num_heads; 0 for version 4
   int64_t ffn_size = 0;        // hidden units of channel mixing
   int64_t vocab_size = 0;      // rows of the embedding and of the head
   int64_t num_parameters = 0;

@@ -11,11 +11,13 @@
 namespace rwkvd {
 
 absl::StatusOr<std::unique_ptr<const Model>> LoadModel(
-    std::shared_ptr<const TensorFile> file, const KernelTable& kernels) {
+    std::shared_ptr<const TensorFile> file, const ModelOptions& options) {
   RWKVD_ASSIGN_OR_RETURN(const ModelConfig config, DeduceConfig(*file));
   switch (config.architecture) {
     case Architecture::kRwkv4:
-      return LoadRwkv4(config, std::move(file), kernels);
+      return LoadRwkv4(config, std::move(file), *options.kernels);
+    default:
+      break;
   }
   RWKVD_CHECK(false);
 }

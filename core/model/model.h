@@ -4,7 +4,9 @@
 
 #include <cstdint>
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "core/checkpoint/tensor_file.h"
 #include "core/model/config.h"
 #include "core/model/state.h"
 #include "core/model/workspace.h"
@@ -38,8 +40,14 @@ class Model {
 
   virtual const ModelConfig& config() const = 0;
 
-  // The state before the first token.
+  // The state before the first token: zero, or what the checkpoint was tuned
+  // to begin with (its tensors blocks.N.att.time_state).
   virtual State NewState() const = 0;
+
+  // The state before the first token that `file` holds as such tensors, in
+  // place of the checkpoint's own. InvalidArgument if any is missing,
+  // misshapen, or this version of the network has none.
+  virtual absl::StatusOr<State> NewTunedState(const TensorFile& file) const = 0;
 
   // A workspace for at most `max_rows` tokens in a call, over all chunks. It
   // computes on `pool`, which must outlive it.

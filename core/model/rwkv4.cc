@@ -122,6 +122,7 @@ class Rwkv4 final : public Model {
 
   const ModelConfig& config() const override { return config_; }
   State NewState() const override;
+  absl::StatusOr<State> NewTunedState(const TensorFile& file) const override;
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
   void Forward(absl::Span<const Chunk> chunks,
                Workspace& workspace) const override;
@@ -162,6 +163,11 @@ State Rwkv4::NewState() const {
     std::fill_n(values.begin() + WkvState(i) + 2 * a, a, kMinExponent);
   }
   return State(std::move(values));
+}
+
+absl::StatusOr<State> Rwkv4::NewTunedState(const TensorFile& file) const {
+  return absl::InvalidArgumentError(absl::StrCat(
+      file.path(), ": an RWKV-4 network has no state that could be tuned"));
 }
 
 Workspace Rwkv4::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {

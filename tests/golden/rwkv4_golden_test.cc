@@ -107,7 +107,7 @@ class Sequence {
     auto file = TensorFile::Open(
         absl::StrCat(testing::FixturesDirectory(), "/models/", checkpoint));
     EXPECT_TRUE(file.ok()) << file.status();
-    auto model = LoadModel(*file, kernels);
+    auto model = LoadModel(*file, {.kernels = &kernels});
     EXPECT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
     workspace_.emplace(model_->NewWorkspace(512, &pool_));

@@ -48,7 +48,7 @@ class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
     const auto& [kernels, dtype] = GetParam();
     auto model = LoadModel(
         testing::MakeTensorFile(testing::RandomRwkv4(kSizes, 5, dtype)),
-        *kernels);
+        {.kernels = kernels});
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
   }

@@ -59,7 +59,8 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
     const auto& [kernels, types, sizes] = GetParam();
     tensors_ = MakeTensors(sizes, types);
     // An odd header makes every tensor misaligned.
-    auto model = LoadModel(testing::MakeTensorFile(tensors_, 2, 1), *kernels);
+    auto model = LoadModel(testing::MakeTensorFile(tensors_, 2, 1),
+                           {.kernels = kernels});
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
     workspace_ = std::make_unique<Workspace>(model_->NewWorkspace(512, &pool_));

@@ -47,6 +47,10 @@ FakeModel::FakeModel(int64_t vocab_size, OnForward on_forward)
 
 State FakeModel::NewState() const { return StateOf(kHashOfNothing); }
 
+absl::StatusOr<State> FakeModel::NewTunedState(const TensorFile& file) const {
+  return StateOf(std::hash<std::string>()(file.path()));
+}
+
 Workspace FakeModel::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
   return Workspace(0, max_rows, pool);
 }

@@ -25,6 +25,8 @@ class FakeModel : public Model {
 
   const ModelConfig& config() const override { return config_; }
   State NewState() const override;
+  // As if the file's path had been read before the first token.
+  absl::StatusOr<State> NewTunedState(const TensorFile& file) const override;
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
   void Forward(absl::Span<const Chunk> chunks,
                Workspace& workspace) const override;

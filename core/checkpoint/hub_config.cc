@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/hub_config.h"
+
+#include <filesystem>
+#include <memory>
+#include <system_error>
+#include <type_traits>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/json.h"
+#include "core/base/mapped_file.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+constexpr JsonLimits kLimits = {.max_bytes = 1 << 20, .max_depth = 16};
+
+// Sets `*value` to the field `name`, if it is there and not null.
+template <typename T>
+absl::Status Read(const Json& config, absl::string_view path, const char* name,
+                  T* value) {
+  const auto field = config.find(name);
+  if (field == config.end() || field->is_null()) return absl::OkStatus();
+  const auto complain = [&](absl::string_view expected) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": \"", name, "\": expected ", expected, ", got ",
+                     field->type_name()));
+  };
+  if constexpr (std::is_same_v<T, std::string>) {
+    if (!field->is_string()) return complain("a string");
+  } else if constexpr (std::is_same_v<T, bool>) {
+    if (!field->is_boolean()) return complain("true or false");
+  } else {
+    static_assert(std::is_same_v<T, int64_t>);
+    if (!field->is_number_unsigned() || field->get<uint64_t>() > INT32_MAX) {
+      return complain("a whole number from 0 to 2^31-1");
+    }
+  }
+  *value = field->get<T>();
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<HubConfig> ParseHubConfig(absl::string_view text,
+                                         absl::string_view path) {
+  RWKVD_ASSIGN_OR_RETURN(const Json json, ParseJson(text, path, kLimits));
+  if (!json.is_object()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": expected a JSON object, got ", json.type_name()));
+  }
+  HubConfig config;
+  RWKVD_RETURN_IF_ERROR(Read(json, path, "model_type", &config.model_type));
+  RWKVD_RETURN_IF_ERROR(Read(json, path, "hidden_size", &config.hidden_size));
+  RWKVD_RETURN_IF_ERROR(
+      Read(json, path, "num_hidden_layers", &config.num_hidden_layers));
+  RWKVD_RETURN_IF_ERROR(Read(json, path, "vocab_size", &config.vocab_size));
+  RWKVD_RETURN_IF_ERROR(
+      Read(json, path, "tie_word_embeddings", &config.tie_word_embeddings));
+  RWKVD_RETURN_IF_ERROR(Read(json, path, "norm_first", &config.norm_first));
+  return config;
+}
+
+absl::StatusOr<HubConfig> FindHubConfig(const std::string& directory) {
+  namespace fs = std::filesystem;
+  const std::string path = (fs::path(directory) / "config.json").string();
+  std::error_code ignored;  // what cannot be examined fails when it is opened
+  if (fs::symlink_status(path, ignored).type() == fs::file_type::not_found) {
+    return HubConfig();
+  }
+  RWKVD_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(path));
+  const absl::Span<const std::byte> bytes = file->bytes();
+  return ParseHubConfig(
+      absl::string_view(reinterpret_cast<const char*>(bytes.data()),
+                        bytes.size()),
+      path);
+}
+
+}  // namespace rwkvd
