@@ -123,6 +123,12 @@ HWY_INLINE VF LoadWeightPart(const uint8_t* p, size_t count) {
   return Weight<kType>::Load(lanes);
 }
 
+// The sum of a vector's lanes: the upper half is added to the lower until one
+// is left.
+HWY_INLINE float Total(VF lanes) {
+  return hn::GetLane(hn::SumOfLanes(kF, lanes));
+}
+
 // ---- Matrix product.
 
 constexpr size_t kPageBytes = 4096;
@@ -135,7 +141,7 @@ constexpr size_t kTilesAhead = 4;
 template <DType kType, bool kFetchAhead, int kRows, int kX>
 HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
   const size_t cols = static_cast<size_t>(args.cols);
-  const size_t row_bytes = cols * Weight<kType>::kBytes;
+  const size_t row_bytes = args.w_stride * Weight<kType>::kBytes;
   const uint8_t* w = static_cast<const uint8_t*>(args.w) + row * row_bytes;
   const float* x = args.x + x_row * args.x_stride;
 
@@ -191,8 +197,7 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
   for (int i = 0; i < kX; ++i) {
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
-      args.y[(x_row + i) * args.y_stride + row + r] =
-          hn::GetLane(hn::SumOfLanes(kF, sums[r][i]));
+      args.y[(x_row + i) * args.y_stride + row + r] = Total(sums[r][i]);
     }
   }
 }
@@ -226,8 +231,69 @@ HWY_INLINE void MatMulFrom(const MatMulArgs& args, int64_t row_begin,
 // others hold 4 x 2.
 constexpr int kMaxX = HWY_MAX_BYTES == 64 ? 6 : 2;
 
+// `kLanes` rows of the product, or as many as `io` takes, for one row of x,
+// from weights that are stored as columns. Keeps the sums that MatMulTile has
+// in the lanes of one vector in a vector each, and adds them up as Total does.
+template <DType kType, class Load>
+HWY_INLINE VF MatMulColumns(const MatMulArgs& args, const uint8_t* w,
+                            const float* x, Load load) {
+  const size_t cols = static_cast<size_t>(args.cols);
+  const size_t stride = args.w_stride * Weight<kType>::kBytes;
+  VF sums[kLanes];
+  HWY_UNROLL(16)
+  for (size_t l = 0; l < kLanes; ++l) sums[l] = hn::Zero(kF);
+  size_t c = 0;
+  for (; c + kLanes <= cols; c += kLanes) {
+    HWY_UNROLL(16)
+    for (size_t l = 0; l < kLanes; ++l) {
+      const VF weights = load(w + (c + l) * stride);
+      sums[l] = hn::MulAdd(weights, hn::Set(kF, x[c + l]), sums[l]);
+    }
+  }
+  for (size_t l = 0; c + l < cols; ++l) {
+    const VF weights = load(w + (c + l) * stride);
+    sums[l] = hn::MulAdd(weights, hn::Set(kF, x[c + l]), sums[l]);
+  }
+  HWY_UNROLL(4)
+  for (size_t half = kLanes / 2; half > 0; half /= 2) {
+    HWY_UNROLL(8)
+    for (size_t l = 0; l < half; ++l) {
+      sums[l] = hn::Add(sums[l], sums[l + half]);
+    }
+  }
+  return sums[0];
+}
+
+template <DType kType>
+void MatMulTransposedOf(const MatMulArgs& args, int64_t row_begin,
+                        int64_t row_end) {
+  const int64_t lanes = kLanes;
+  for (int64_t row = row_begin; row < row_end; row += lanes) {
+    const uint8_t* w =
+        static_cast<const uint8_t*>(args.w) + row * Weight<kType>::kBytes;
+    const int64_t count = row_end - row;
+    for (int64_t i = 0; i < args.num_x; ++i) {
+      const float* x = args.x + i * args.x_stride;
+      float* y = args.y + i * args.y_stride + row;
+      if (count >= lanes) {
+        const auto load = [](const uint8_t* p)
+                              HWY_ATTR { return Weight<kType>::Load(p); };
+        hn::StoreU(MatMulColumns<kType>(args, w, x, load), kF, y);
+      } else {
+        const auto load = [count](const uint8_t* p) HWY_ATTR {
+          return LoadWeightPart<kType>(p, count);
+        };
+        StorePart(MatMulColumns<kType>(args, w, x, load), y, count);
+      }
+    }
+  }
+}
+
 template <DType kType>
 void MatMulOf(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+  if (args.transposed) {
+    return MatMulTransposedOf<kType>(args, row_begin, row_end);
+  }
   // The processor foresees one stream of reads a page, so rows so short that a
   // tile has several in one are fetched ahead.
   if (args.cols * Weight<kType>::kBytes < kPageBytes) {
@@ -273,10 +339,6 @@ void ToFloat(DType dtype, const void* src, size_t n, float* dst) {
     case DType::kBF16:
       return ToFloatOf<DType::kBF16>(bytes, n, dst);
   }
-}
-
-HWY_INLINE float Total(VF lanes) {
-  return hn::GetLane(hn::SumOfLanes(kF, lanes));
 }
 
 void LayerNorm(const float* x, const float* weight, const float* bias,
@@ -344,6 +406,142 @@ void Wkv4(const Wkv4Args& a, size_t n) {
   });
 }
 
+// ---- Recurrences over matrices.
+
+// A stretch is so many neighbouring vectors of value channels, enough to keep
+// the multipliers busy. However channels are grouped, the sum of each runs over
+// the keys in order.
+constexpr int kStretch = 4;
+
+template <int kVectors, class Io>
+HWY_INLINE void Wkv6Stretch(const Wkv6Args& a, size_t n, size_t j, float bonus,
+                            Io io) {
+  VF v[kVectors], sums[kVectors];
+  HWY_UNROLL(4)
+  for (int m = 0; m < kVectors; ++m) {
+    v[m] = io(a.v + j + m * kLanes);
+    sums[m] = hn::Mul(v[m], hn::Set(kF, bonus));
+  }
+  for (size_t i = 0; i < n; ++i) {
+    float* row = a.state + i * n + j;
+    const VF r = hn::Set(kF, a.r[i]), k = hn::Set(kF, a.k[i]),
+             w = hn::Set(kF, a.decay[i]);
+    HWY_UNROLL(4)
+    for (int m = 0; m < kVectors; ++m) {
+      const VF s = io(row + m * kLanes);
+      sums[m] = hn::MulAdd(r, s, sums[m]);
+      io(hn::MulAdd(w, s, hn::Mul(k, v[m])), row + m * kLanes);
+    }
+  }
+  HWY_UNROLL(4)
+  for (int m = 0; m < kVectors; ++m) io(sums[m], a.out + j + m * kLanes);
+}
+
+void Wkv6(const Wkv6Args& a, size_t n) {
+  // u acts on the diagonal: sum over i of r_i u_i k_i, times v_j.
+  VF products = hn::Zero(kF);
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    products = hn::MulAdd(hn::Mul(io(a.r + i), io(a.bonus + i)), io(a.k + i),
+                          products);
+  });
+  const float bonus = Total(products);
+  size_t j = 0;
+  for (; j + kStretch * kLanes <= n; j += kStretch * kLanes) {
+    Wkv6Stretch<kStretch>(a, n, j, bonus, WholeVector());
+  }
+  for (; j + kLanes <= n; j += kLanes) {
+    Wkv6Stretch<1>(a, n, j, bonus, WholeVector());
+  }
+  if (j < n) Wkv6Stretch<1>(a, n, j, bonus, PartOfVector{n - j});
+}
+
+template <int kVectors, class Io>
+HWY_INLINE void Wkv7Stretch(const Wkv7Args& a, size_t n, size_t j, Io io) {
+  VF v[kVectors], removed[kVectors], sums[kVectors];
+  HWY_UNROLL(4)
+  for (int m = 0; m < kVectors; ++m) {
+    v[m] = io(a.v + j + m * kLanes);
+    removed[m] = hn::Zero(kF);
+    sums[m] = hn::Zero(kF);
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const float* row = a.state + i * n + j;
+    const VF kk = hn::Set(kF, a.kk[i]);
+    HWY_UNROLL(4)
+    for (int m = 0; m < kVectors; ++m) {
+      removed[m] = hn::MulAdd(kk, io(row + m * kLanes), removed[m]);
+    }
+  }
+  for (size_t i = 0; i < n; ++i) {
+    float* row = a.state + i * n + j;
+    const VF r = hn::Set(kF, a.r[i]), k = hn::Set(kF, a.k[i]),
+             w = hn::Set(kF, a.decay[i]), b = hn::Set(kF, a.kk[i] * a.a[i]);
+    HWY_UNROLL(4)
+    for (int m = 0; m < kVectors; ++m) {
+      const VF kept =
+          hn::NegMulAdd(b, removed[m], hn::Mul(w, io(row + m * kLanes)));
+      const VF s = hn::MulAdd(k, v[m], kept);
+      sums[m] = hn::MulAdd(r, s, sums[m]);
+      io(s, row + m * kLanes);
+    }
+  }
+  HWY_UNROLL(4)
+  for (int m = 0; m < kVectors; ++m) io(sums[m], a.out + j + m * kLanes);
+}
+
+void Wkv7(const Wkv7Args& a, size_t n) {
+  size_t j = 0;
+  for (; j + kStretch * kLanes <= n; j += kStretch * kLanes) {
+    Wkv7Stretch<kStretch>(a, n, j, WholeVector());
+  }
+  for (; j + kLanes <= n; j += kLanes) Wkv7Stretch<1>(a, n, j, WholeVector());
+  if (j < n) Wkv7Stretch<1>(a, n, j, PartOfVector{n - j});
+}
+
+// ---- More, element by element.
+
+void AddTo(const float* y, size_t n, float* x) {
+  ForEachVector(n, [&](size_t i, auto io)
+                       HWY_ATTR { io(hn::Add(io(x + i), io(y + i)), x + i); });
+}
+
+void MulTo(const float* y, size_t n, float* x) {
+  ForEachVector(n, [&](size_t i, auto io)
+                       HWY_ATTR { io(hn::Mul(io(x + i), io(y + i)), x + i); });
+}
+
+void Sub(const float* a, const float* b, size_t n, float* y) {
+  ForEachVector(n, [&](size_t i, auto io)
+                       HWY_ATTR { io(hn::Sub(io(a + i), io(b + i)), y + i); });
+}
+
+void MulAdd(const float* a, const float* b, const float* c, size_t n,
+            float* y) {
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    io(hn::MulAdd(io(b + i), io(c + i), io(a + i)), y + i);
+  });
+}
+
+void Lerp(const float* target, const float* amount, size_t n, float* x) {
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    const VF from = io(x + i);
+    io(hn::MulAdd(hn::Sub(io(target + i), from), io(amount + i), from), x + i);
+  });
+}
+
+void AddGated(const float* gate, const float* y, size_t n, float* x) {
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    io(hn::MulAdd(Sigmoid(io(gate + i)), io(y + i), io(x + i)), x + i);
+  });
+}
+
+void MulSilu(const float* gate, size_t n, float* x) {
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    const VF g = io(gate + i);
+    io(hn::Mul(io(x + i), hn::Mul(g, Sigmoid(g))), x + i);
+  });
+}
+
 void SquaredRelu(size_t n, float* x) {
   ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
     const VF positive = hn::Max(io(x + i), hn::Zero(kF));
@@ -351,14 +549,62 @@ void SquaredRelu(size_t n, float* x) {
   });
 }
 
-void AddTo(const float* y, size_t n, float* x) {
-  ForEachVector(n, [&](size_t i, auto io)
-                       HWY_ATTR { io(hn::Add(io(x + i), io(y + i)), x + i); });
+void SigmoidOf(size_t n, float* x) {
+  ForEachVector(
+      n, [&](size_t i, auto io) HWY_ATTR { io(Sigmoid(io(x + i)), x + i); });
 }
 
-void AddGated(const float* gate, const float* y, size_t n, float* x) {
+void TanhOf(size_t n, float* x) {
+  ForEachVector(n, [&](size_t i, auto io)
+                       HWY_ATTR { io(hn::Tanh(kF, io(x + i)), x + i); });
+}
+
+void Decay6(size_t n, float* x) {
+  // Where exp(80) is large enough to be infinite for the outer exponential.
+  const VF most = hn::Set(kF, 80.0f);
   ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
-    io(hn::MulAdd(Sigmoid(io(gate + i)), io(y + i), io(x + i)), x + i);
+    const VF rate = hn::Exp(kF, hn::Min(io(x + i), most));
+    io(hn::Exp(kF, hn::Neg(rate)), x + i);
+  });
+}
+
+void Decay7(size_t n, float* x) {
+  const VF scale = hn::Set(kF, -0.60653065971263342f);  // -1 / sqrt(e)
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    io(hn::Exp(kF, hn::Mul(scale, Sigmoid(io(x + i)))), x + i);
+  });
+}
+
+void Normalize(size_t n, float* x) {
+  VF squares = hn::Zero(kF);
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    const VF value = io(x + i);
+    squares = hn::MulAdd(value, value, squares);
+  });
+  const VF length =
+      hn::Max(hn::Sqrt(hn::Set(kF, Total(squares))), hn::Set(kF, 1e-12f));
+  ForEachVector(n, [&](size_t i, auto io)
+                       HWY_ATTR { io(hn::Div(io(x + i), length), x + i); });
+}
+
+void ScaleKey(const float* a, const float* mix, size_t n, float* k) {
+  const VF one = hn::Set(kF, 1.0f);
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    const VF factor = hn::MulAdd(hn::Sub(io(a + i), one), io(mix + i), one);
+    io(hn::Mul(io(k + i), factor), k + i);
+  });
+}
+
+void AddBonus(const float* r, const float* k, const float* weight,
+              const float* v, size_t n, float* x) {
+  VF products = hn::Zero(kF);
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    products =
+        hn::MulAdd(hn::Mul(io(r + i), io(k + i)), io(weight + i), products);
+  });
+  const VF bonus = hn::Set(kF, Total(products));
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    io(hn::MulAdd(bonus, io(v + i), io(x + i)), x + i);
   });
 }
 
@@ -372,9 +618,23 @@ const KernelTable* Table() {
       .layer_norm = &LayerNorm,
       .token_shift = &TokenShift,
       .wkv4 = &Wkv4,
-      .squared_relu = &SquaredRelu,
+      .wkv6 = &Wkv6,
+      .wkv7 = &Wkv7,
       .add = &AddTo,
+      .mul = &MulTo,
+      .sub = &Sub,
+      .mul_add = &MulAdd,
+      .lerp = &Lerp,
       .add_gated = &AddGated,
+      .mul_silu = &MulSilu,
+      .squared_relu = &SquaredRelu,
+      .sigmoid = &SigmoidOf,
+      .tanh = &TanhOf,
+      .decay6 = &Decay6,
+      .decay7 = &Decay7,
+      .normalize = &Normalize,
+      .scale_key = &ScaleKey,
+      .add_bonus = &AddBonus,
   };
   static const KernelTable named = [] {
     KernelTable table = kTable;

@@ -11,11 +11,15 @@
 
 namespace rwkvd {
 
-// Weights [rows, cols] of `dtype`, row major, at any alignment, times the
-// rows of x: y[i][r] = sum over c of w[r][c] * x[i][c].
+// Weights [rows, cols] of `dtype`, at any alignment, times the rows of x:
+// y[i][r] = sum over c of w[r][c] * x[i][c]. They are stored as rows, w_stride
+// apart, or, if `transposed`, as columns: the same sums in the same order
+// either way, so that the result is the same, bit for bit.
 struct MatMulArgs {
   DType dtype = DType::kF32;
+  bool transposed = false;
   const void* w = nullptr;
+  int64_t w_stride = 0;  // in elements, from a stored row (column) to the next
   int64_t cols = 0;
   int64_t num_x = 0;         // rows of x and y
   const float* x = nullptr;  // [num_x, cols], rows x_stride apart
@@ -34,6 +38,30 @@ struct Wkv4Args {
   float* aa;           // numerator, scaled by exp(-pp); updated
   float* bb;           // denominator, scaled by exp(-pp); updated
   float* pp;           // the exponent that keeps both in range; updated
+  float* out;
+};
+
+// The recurrence of RWKV-5 and 6 over a head of n channels; see
+// KernelTable::wkv6.
+struct Wkv6Args {
+  const float* r;  // receptance
+  const float* k;
+  const float* v;
+  const float* decay;  // w, in (0, 1)
+  const float* bonus;  // u
+  float* state;        // [n key][n value]; updated
+  float* out;
+};
+
+// The recurrence of RWKV-7 over a head of n channels; see KernelTable::wkv7.
+struct Wkv7Args {
+  const float* r;  // receptance
+  const float* k;  // what is written
+  const float* v;
+  const float* decay;  // w, in (0, 1)
+  const float* kk;     // what is removed: a key of length 1
+  const float* a;      // in-context learning rate, in (0, 1)
+  float* state;        // [n key][n value]; updated
   float* out;
 };
 
@@ -69,14 +97,62 @@ struct KernelTable {
   //   out = sigmoid(r) * wkv
   void (*wkv4)(const Wkv4Args& args, size_t n);
 
-  // x = max(x, 0)^2.
-  void (*squared_relu)(size_t n, float* x);
+  // One token of one head (arXiv 2404.05892, section 4.1.2 and 4.2.2), with S
+  // the state and i, j the channels of key and value:
+  //   out_j = sum over i of r_i (u_i k_i v_j + S_ij)
+  //   S_ij  = w_i S_ij + k_i v_j
+  void (*wkv6)(const Wkv6Args& args, size_t n);
+
+  // One token of one head (arXiv 2503.14456, section 4: the generalised delta
+  // rule), with S the state and i, j the channels of key and value:
+  //   S_ij  = w_i S_ij - kk_i a_i (sum over l of kk_l S_lj) + k_i v_j
+  //   out_j = sum over i of r_i S_ij, with the new S
+  void (*wkv7)(const Wkv7Args& args, size_t n);
 
   // x += y.
   void (*add)(const float* y, size_t n, float* x);
 
+  // x *= y.
+  void (*mul)(const float* y, size_t n, float* x);
+
+  // y = a - b.
+  void (*sub)(const float* a, const float* b, size_t n, float* y);
+
+  // y = a + b * c.
+  void (*mul_add)(const float* a, const float* b, const float* c, size_t n,
+                  float* y);
+
+  // x += (target - x) * amount.
+  void (*lerp)(const float* target, const float* amount, size_t n, float* x);
+
   // x += sigmoid(gate) * y.
   void (*add_gated)(const float* gate, const float* y, size_t n, float* x);
+
+  // x *= gate * sigmoid(gate).
+  void (*mul_silu)(const float* gate, size_t n, float* x);
+
+  // x = max(x, 0)^2.
+  void (*squared_relu)(size_t n, float* x);
+
+  void (*sigmoid)(size_t n, float* x);
+  void (*tanh)(size_t n, float* x);
+
+  // x = exp(-exp(x)): the decay of RWKV-6.
+  void (*decay6)(size_t n, float* x);
+
+  // x = exp(-sigmoid(x) / sqrt(e)): the decay of RWKV-7.
+  void (*decay7)(size_t n, float* x);
+
+  // x /= max(|x|, 1e-12).
+  void (*normalize)(size_t n, float* x);
+
+  // k *= 1 + (a - 1) * mix: the replacement key of RWKV-7.
+  void (*scale_key)(const float* a, const float* mix, size_t n, float* k);
+
+  // x += v * sum of r * k * weight: what a head of RWKV-7 adds for the token
+  // itself.
+  void (*add_bonus)(const float* r, const float* k, const float* weight,
+                    const float* v, size_t n, float* x);
 };
 
 // The table for the widest instruction set that this processor has.

@@ -52,12 +52,30 @@ LogitsGroups GatherWanted(const KernelTable& kernels,
   return groups;
 }
 
+// y [w.cols] = a row of `w`.
+void CopyRow(const KernelTable& kernels, const Matrix& w, int64_t index,
+             float* y) {
+  const int64_t size = SizeOf(w.dtype);
+  if (!w.transposed) {
+    kernels.to_float(w.dtype, w.data + index * w.stride * size, w.cols, y);
+    return;
+  }
+  for (int64_t i = 0; i < w.cols; ++i) {
+    kernels.to_float(w.dtype, w.data + (i * w.stride + index) * size, 1, y + i);
+  }
+}
+
 }  // namespace
 
 LayerNorm TakeLayerNorm(WeightReader& reader, const std::string& name,
                         int64_t size) {
   return {reader.TakeVector(absl::StrCat(name, ".weight"), size),
           reader.TakeVector(absl::StrCat(name, ".bias"), size)};
+}
+
+LayerNorm TakeEmbeddingNorm(WeightReader& reader, const ModelConfig& config) {
+  if (!config.has_embedding_norm) return {};
+  return TakeLayerNorm(reader, "blocks.0.ln0", config.embedding_size);
 }
 
 int64_t NumRows(absl::Span<const Chunk> chunks) {
@@ -97,7 +115,8 @@ void Embed(const KernelTable& kernels, ThreadPool& pool,
       const int32_t token = chunk.tokens[i];
       RWKVD_CHECK(token >= 0 && token < embedding.rows);
       float* row = x[first + i];
-      kernels.to_float(embedding.dtype, embedding.row(token), x.width, row);
+      CopyRow(kernels, embedding, token, row);
+      if (norm.weight.empty()) return;
       kernels.layer_norm(row, norm.weight.data(), norm.bias.data(),
                          kLayerNormEpsilon, x.width, row);
     });
@@ -109,6 +128,38 @@ void Normalize(const KernelTable& kernels, ThreadPool& pool,
   ForEachRow(pool, x.num, x.width, [&](int64_t row) {
     kernels.layer_norm(x[row], norm.weight.data(), norm.bias.data(),
                        kLayerNormEpsilon, x.width, y[row]);
+  });
+}
+
+void ShiftDifference(const KernelTable& kernels, ThreadPool& pool,
+                     absl::Span<const Chunk> chunks, int64_t offset, Rows x,
+                     Rows dx) {
+  ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
+    float* const remembered = chunk.state->values().data() + offset;
+    const int64_t size = static_cast<int64_t>(chunk.tokens.size());
+    ForEachRow(pool, size, x.width, [&](int64_t i) {
+      const float* previous = i == 0 ? remembered : x[first + i - 1];
+      kernels.sub(previous, x[first + i], x.width, dx[first + i]);
+    });
+    std::copy_n(x[first + size - 1], x.width, remembered);
+  });
+}
+
+void Add(const KernelTable& kernels, ThreadPool& pool, Rows y, Rows x) {
+  ForEachRow(pool, x.num, x.width,
+             [&](int64_t row) { kernels.add(y[row], x.width, x[row]); });
+}
+
+void ForEachHead(ThreadPool& pool, absl::Span<const Chunk> chunks,
+                 int64_t num_heads,
+                 absl::FunctionRef<void(const Chunk&, int64_t, int64_t)> fn) {
+  absl::InlinedVector<int64_t, 64> first_rows;
+  ForEachChunk(chunks,
+               [&](const Chunk&, int64_t row) { first_rows.push_back(row); });
+  const int64_t num_chunks = static_cast<int64_t>(chunks.size());
+  pool.ParallelFor(num_chunks * num_heads, [&](int64_t index) {
+    const int64_t chunk = index / num_heads;
+    fn(chunks[chunk], first_rows[chunk], index % num_heads);
   });
 }
 
@@ -138,16 +189,14 @@ void Head(const KernelTable& kernels, ThreadPool& pool,
   // Each block of the head's rows meets all groups before the next is read.
   const int64_t rows = groups.back().first_row + groups.back().num;
   ForEachBlock(pool, head, rows, [&](int64_t begin, int64_t end) {
+    MatMulArgs args = ArgsFor(head);
     for (const LogitsGroup& group : groups) {
-      kernels.matmul({.dtype = head.dtype,
-                      .w = head.data,
-                      .cols = head.cols,
-                      .num_x = group.num,
-                      .x = scratch[group.first_row],
-                      .x_stride = scratch.width,
-                      .y = group.logits,
-                      .y_stride = head.rows},
-                     begin, end);
+      args.num_x = group.num;
+      args.x = scratch[group.first_row];
+      args.x_stride = scratch.width;
+      args.y = group.logits;
+      args.y_stride = head.rows;
+      kernels.matmul(args, begin, end);
     }
   });
 }

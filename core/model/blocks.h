@@ -27,6 +27,9 @@ struct LayerNorm {
   Vector bias;
 };
 
+// Of the embedding; empty in a network that has none.
+LayerNorm TakeEmbeddingNorm(WeightReader& reader, const ModelConfig& config);
+
 LayerNorm TakeLayerNorm(WeightReader& reader, const std::string& name,
                         int64_t size);
 
@@ -41,7 +44,8 @@ void ForEachChunk(absl::Span<const Chunk> chunks,
 void ForEachRow(ThreadPool& pool, int64_t num, int64_t width,
                 absl::FunctionRef<void(int64_t)> fn);
 
-// x [T, C] = norm(embedding row of each token).
+// x [T, C] = norm(embedding row of each token), or, of a network whose `norm`
+// is empty, the row itself.
 void Embed(const KernelTable& kernels, ThreadPool& pool,
            absl::Span<const Chunk> chunks, const Matrix& embedding,
            const LayerNorm& norm, Rows x);
@@ -61,6 +65,22 @@ struct Shift {
 void TokenShift(const KernelTable& kernels, ThreadPool& pool,
                 absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                 absl::Span<const Shift> shifts);
+
+// dx [T, C] = previous token's x - x. What came before a chunk's first token is
+// remembered as for TokenShift.
+void ShiftDifference(const KernelTable& kernels, ThreadPool& pool,
+                     absl::Span<const Chunk> chunks, int64_t offset, Rows x,
+                     Rows dx);
+
+// x += y, both [T, any width].
+void Add(const KernelTable& kernels, ThreadPool& pool, Rows y, Rows x);
+
+// Calls fn(chunk, row, head) for each head of each chunk, `row` being that of
+// the chunk's first token, side by side: a head's tokens follow one another,
+// heads do not meet.
+void ForEachHead(ThreadPool& pool, absl::Span<const Chunk> chunks,
+                 int64_t num_heads,
+                 absl::FunctionRef<void(const Chunk&, int64_t, int64_t)> fn);
 
 // Fills the logits that chunks want: head * norm(x). Rows that nobody wants
 // are skipped. `scratch` [T, C] is overwritten.

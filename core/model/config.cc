@@ -2,8 +2,10 @@
 #include "core/model/config.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -20,44 +22,69 @@ absl::Status Refuse(const TensorFile& file, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(file.path(), ": ", why));
 }
 
-// Tensors of experimental RWKV-4 networks that compute something else.
-bool ChangesTheNetwork(absl::string_view name) {
-  for (absl::string_view part :
-       {"ffnPre.", "head_q.", "head_k.", "copy_mask", "tiny_ln.", "tiny_q.",
-        "tiny_k.", "tiny_v.", "tiny_mask", "pos_emb_x", "pos_emb_y", "ffn.aa.",
-        "ffn.bb.", "att.time_state"}) {
-    if (absl::StrContains(name, part)) return true;
-  }
-  return false;
+std::string Quoted(absl::string_view name) {
+  return absl::StrCat("\"", absl::Utf8SafeCEscape(name.substr(0, 200)), "\"");
 }
 
-// What a checkpoint that is not RWKV-4 seems to be, or "".
-absl::string_view OtherVersion(const TensorFile& file) {
-  if (file.Find("blocks.0.att.r_k") != nullptr) return "RWKV-7";
-  if (file.Find("blocks.0.att.time_maa_x") != nullptr) return "RWKV-6";
-  if (file.Find("blocks.0.att.ln_x.weight") != nullptr) return "RWKV-5";
-  return "";
-}
+// Parts of tensor names, and the variant of RWKV they belong to, which computes
+// something else.
+constexpr std::pair<absl::string_view, absl::string_view> kVariants[] = {
+    {"ffnPre.", "RWKV-4 with pre_ffn"},
+    {"head_q.", "RWKV-4 with head_qk"},
+    {"head_k.", "RWKV-4 with head_qk"},
+    {"copy_mask", "RWKV-4 with head_qk"},
+    {"tiny_ln.", "RWKV-4 with tiny attention"},
+    {"tiny_q.", "RWKV-4 with tiny attention"},
+    {"tiny_k.", "RWKV-4 with tiny attention"},
+    {"tiny_v.", "RWKV-4 with tiny attention"},
+    {"tiny_mask", "RWKV-4 with tiny attention"},
+    {"pos_emb_x", "RWKV-4 with position embeddings"},
+    {"pos_emb_y", "RWKV-4 with position embeddings"},
+    {"ffn.aa.", "RWKV-4a or 4b"},
+    {"ffn.bb.", "RWKV-4a or 4b"},
+    {".qkv.", "RWKV-7b"},
+    {"ffn.s_emb", "RWKV-7a or 7b with DeepEmbed"},
+    {"ffn.s0", "RWKV-7a or 7b with DeepEmbed"},
+    {"ffn.s1", "RWKV-7a or 7b with DeepEmbed"},
+    {"ffn.s2", "RWKV-7a or 7b with DeepEmbed"},
+    {"rosa", "RWKV-8 with ROSA"},
+    {"_strategy", "an already converted file of the rwkv Python package"},
+};
 
-absl::Status CheckVersion(const TensorFile& file) {
-  const absl::string_view other = OtherVersion(file);
-  if (!other.empty()) {
-    return Refuse(file, absl::StrCat("this is an ", other,
-                                     " checkpoint; only RWKV-4 is supported"));
-  }
-  if (file.Find("blocks.0.att.time_decay") == nullptr) {
-    return Refuse(file,
-                  "not an RWKV-4 checkpoint: there is no tensor "
-                  "\"blocks.0.att.time_decay\"");
-  }
+absl::Status CheckVariant(const TensorFile& file) {
   for (const auto& [name, tensor] : file.tensors()) {
-    if (ChangesTheNetwork(name)) {
-      return Refuse(file, absl::StrCat("tensor \"", name,
-                                       "\" belongs to a variant of RWKV-4 "
-                                       "that is not supported"));
+    for (const auto& [part, variant] : kVariants) {
+      if (!absl::StrContains(name, part)) continue;
+      return Refuse(file, absl::StrCat("tensor ", Quoted(name), " belongs to ",
+                                       variant, ", which is not supported"));
     }
   }
   return absl::OkStatus();
+}
+
+// The tensor of block 0's time mixing, or nullptr.
+const Tensor* Att(const TensorFile& file, absl::string_view name) {
+  return file.Find(absl::StrCat("blocks.0.att.", name));
+}
+
+// Told by which tensors there are, and between 5.1 and 5.2 by a shape.
+absl::StatusOr<Architecture> DeduceArchitecture(const TensorFile& file) {
+  if (Att(file, "r_k") != nullptr || Att(file, "k_k") != nullptr) {
+    return Architecture::kRwkv7;
+  }
+  if (Att(file, "time_maa_x") != nullptr) return Architecture::kRwkv6;
+  const Tensor* decay = Att(file, "time_decay");
+  if (decay == nullptr) {
+    return Refuse(file,
+                  absl::StrCat("not an RWKV checkpoint: expected a tensor "
+                               "\"blocks.0.att.time_decay\" (versions 4 to 6) "
+                               "or \"blocks.0.att.r_k\" (version 7) among its ",
+                               file.tensors().size(), " tensors"));
+  }
+  if (Att(file, "ln_x.weight") == nullptr) return Architecture::kRwkv4;
+  if (Att(file, "gate.weight") == nullptr) return Architecture::kRwkv50;
+  const bool per_channel = decay->shape.size() > 1 && decay->shape[1] > 1;
+  return per_channel ? Architecture::kRwkv52 : Architecture::kRwkv51;
 }
 
 // One more than the largest N of the names "blocks.N.".
@@ -69,9 +96,9 @@ absl::StatusOr<int64_t> CountLayers(const TensorFile& file) {
     if (!absl::ConsumePrefix(&rest, "blocks.")) continue;
     if (!absl::SimpleAtoi(rest.substr(0, rest.find('.')), &layer) ||
         layer < 0 || layer >= kMaxLayers) {
-      return Refuse(
-          file, absl::StrCat("tensor \"", name, "\": expected a layer below ",
-                             kMaxLayers, " after \"blocks.\""));
+      return Refuse(file, absl::StrCat("tensor ", Quoted(name),
+                                       ": expected a layer below ", kMaxLayers,
+                                       " after \"blocks.\""));
     }
     layers = std::max(layers, layer + 1);
   }
@@ -83,14 +110,60 @@ absl::StatusOr<int64_t> MatrixSize(const TensorFile& file,
                                    absl::string_view name, size_t index) {
   const Tensor* tensor = file.Find(name);
   if (tensor == nullptr) {
-    return Refuse(file, absl::StrCat("missing tensor \"", name, "\""));
+    return Refuse(file, absl::StrCat("missing tensor ", Quoted(name)));
   }
   if (tensor->shape.size() != 2 || tensor->shape[index] < 1) {
-    return Refuse(file, absl::StrCat("tensor \"", name,
-                                     "\": expected a matrix, got shape ",
+    return Refuse(file, absl::StrCat("tensor ", Quoted(name),
+                                     ": expected a matrix, got shape ",
                                      ShapeString(tensor->shape)));
   }
   return tensor->shape[index];
+}
+
+// The first tensor of these names that tells the number of heads.
+const Tensor* HeadTensor(const TensorFile& file, Architecture architecture) {
+  switch (architecture) {
+    case Architecture::kRwkv4:
+      return nullptr;
+    case Architecture::kRwkv50:
+    case Architecture::kRwkv51:
+    case Architecture::kRwkv52:
+      return Att(file, "time_decay");
+    case Architecture::kRwkv6:
+      return Att(file, "time_faaaa");
+    case Architecture::kRwkv7:
+      return Att(file, "r_k");
+  }
+  return nullptr;
+}
+
+// Fills num_heads and head_size. Dimensions of 1 count here: with one head,
+// only they tell [1, size] from [heads].
+absl::Status DeduceHeads(const TensorFile& file, ModelConfig* config) {
+  const Architecture architecture = config->architecture;
+  if (architecture == Architecture::kRwkv4) return absl::OkStatus();
+  const Tensor* tensor = HeadTensor(file, architecture);
+  if (tensor == nullptr) {
+    return Refuse(file, absl::StrCat("no tensor tells the number of heads of ",
+                                     NameOf(architecture)));
+  }
+  const bool is_flat = tensor->shape.size() < 2;
+  int64_t heads = tensor->shape.empty() ? 1 : tensor->shape[0];
+  if (is_flat && architecture != Architecture::kRwkv50 &&
+      architecture != Architecture::kRwkv51) {
+    heads = 1;  // [1, size] after somebody dropped the 1
+  }
+  const int64_t size = heads > 0 ? config->attention_size / heads : 0;
+  if (heads < 1 || heads * size != config->attention_size ||
+      (!is_flat && tensor->shape[1] != size && tensor->shape[1] != 1)) {
+    return Refuse(file, absl::StrCat("tensor ", Quoted(tensor->name),
+                                     ": expected the heads of an attention of ",
+                                     config->attention_size, ", got shape ",
+                                     ShapeString(tensor->shape)));
+  }
+  config->num_heads = heads;
+  config->head_size = size;
+  return absl::OkStatus();
 }
 
 std::string WeightType(const TensorFile& file) {
@@ -125,8 +198,9 @@ absl::string_view NameOf(Architecture architecture) {
 }
 
 absl::StatusOr<ModelConfig> DeduceConfig(const TensorFile& file) {
-  RWKVD_RETURN_IF_ERROR(CheckVersion(file));
+  RWKVD_RETURN_IF_ERROR(CheckVariant(file));
   ModelConfig config;
+  RWKVD_ASSIGN_OR_RETURN(config.architecture, DeduceArchitecture(file));
   RWKVD_ASSIGN_OR_RETURN(config.num_layers, CountLayers(file));
   RWKVD_ASSIGN_OR_RETURN(config.vocab_size, MatrixSize(file, "emb.weight", 0));
   RWKVD_ASSIGN_OR_RETURN(config.embedding_size,
@@ -135,6 +209,7 @@ absl::StatusOr<ModelConfig> DeduceConfig(const TensorFile& file) {
                          MatrixSize(file, "blocks.0.att.key.weight", 0));
   RWKVD_ASSIGN_OR_RETURN(config.ffn_size,
                          MatrixSize(file, "blocks.0.ffn.key.weight", 0));
+  RWKVD_RETURN_IF_ERROR(DeduceHeads(file, &config));
   for (const auto& [name, tensor] : file.tensors()) {
     config.num_parameters += tensor.num_elements();
   }

@@ -11,10 +11,6 @@
 
 namespace rwkvd {
 
-// The official value of the epsilon in the normalisation of each head's output
-// (versions 5 to 7): 1e-5 for an input divided by 8.
-inline constexpr float kGroupNormEpsilon = 64e-5f;
-
 // RWKV-5 came in three steps: 5.0 without a gate; 5.1 with one; 5.2 with a
 // decay for each channel in place of one for each head.
 enum class Architecture { kRwkv4, kRwkv50, kRwkv51, kRwkv52, kRwkv6, kRwkv7 };
@@ -33,6 +29,9 @@ struct ModelConfig {
   int64_t head_size = 0;       // attention_size / num_heads; 0 for version 4
   int64_t ffn_size = 0;        // hidden units of channel mixing
   int64_t vocab_size = 0;      // rows of the embedding and of the head
+  // Whether the embedding is normalised (blocks.0.ln0), as in every released
+  // network.
+  bool has_embedding_norm = true;
   int64_t num_parameters = 0;
   // Storage of the matrices: "F32", "F16", "BF16", or "mixed".
   std::string weight_type;

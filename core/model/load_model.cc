@@ -7,6 +7,9 @@
 #include "core/base/status_macros.h"
 #include "core/model/config.h"
 #include "core/model/rwkv4.h"
+#include "core/model/rwkv5.h"
+#include "core/model/rwkv6.h"
+#include "core/model/rwkv7.h"
 
 namespace rwkvd {
 
@@ -15,9 +18,15 @@ absl::StatusOr<std::unique_ptr<const Model>> LoadModel(
   RWKVD_ASSIGN_OR_RETURN(const ModelConfig config, DeduceConfig(*file));
   switch (config.architecture) {
     case Architecture::kRwkv4:
-      return LoadRwkv4(config, std::move(file), *options.kernels);
-    default:
-      break;
+      return LoadRwkv4(config, options, std::move(file));
+    case Architecture::kRwkv50:
+    case Architecture::kRwkv51:
+    case Architecture::kRwkv52:
+      return LoadRwkv5(config, options, std::move(file));
+    case Architecture::kRwkv6:
+      return LoadRwkv6(config, options, std::move(file));
+    case Architecture::kRwkv7:
+      return LoadRwkv7(config, options, std::move(file));
   }
   RWKVD_CHECK(false);
 }

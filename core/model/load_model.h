@@ -6,23 +6,16 @@
 
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/kernels/kernels.h"
 #include "core/model/model.h"
+#include "core/model/model_options.h"
 
 namespace rwkvd {
-
-struct ModelOptions {
-  const KernelTable* kernels = &BestKernels();
-  // Of the normalisation of each head's output, in versions 5 to 7.
-  float group_norm_epsilon = kGroupNormEpsilon;
-};
 
 // Loads the network in `file` and keeps `file` alive; matrices are used where
 // they are mapped. InvalidArgument names every missing or misshapen tensor at
 // once. The one place that knows all versions.
 absl::StatusOr<std::unique_ptr<const Model>> LoadModel(
-    std::shared_ptr<const TensorFile> file,
-    const ModelOptions& options = {});
+    std::shared_ptr<const TensorFile> file, const ModelOptions& options = {});
 
 }  // namespace rwkvd
 

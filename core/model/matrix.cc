@@ -14,7 +14,10 @@ namespace {
 // of x pass by.
 constexpr int64_t kMinBlockWork = 1 << 16;   // multiplications
 constexpr int64_t kMaxBlockBytes = 1 << 18;  // of weights
-constexpr int64_t kRowMultiple = 4;          // a tile of the kernels
+// Of the kernels' tiles: four rows, or, of weights stored as columns, a cache
+// line of them.
+constexpr int64_t kRowMultiple = 4;
+constexpr int64_t kTransposedRowMultiple = 32;
 
 int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
@@ -26,7 +29,8 @@ int64_t BlockRows(const Matrix& w, int64_t num_x) {
       std::max<int64_t>(1, w.cols * static_cast<int64_t>(SizeOf(w.dtype)));
   const int64_t wanted = kMinBlockWork / row_work + 1;
   const int64_t cached = std::max<int64_t>(1, kMaxBlockBytes / row_bytes);
-  return RoundUp(std::min(wanted, cached), kRowMultiple);
+  return RoundUp(std::min(wanted, cached),
+                 w.transposed ? kTransposedRowMultiple : kRowMultiple);
 }
 
 int64_t NumBlocks(const Matrix& w, int64_t num_x) {
@@ -38,18 +42,24 @@ void RunBlock(const KernelTable& kernels, const Product& product,
               int64_t block) {
   const Matrix& w = *product.w;
   const int64_t rows = BlockRows(w, product.x.num);
-  kernels.matmul({.dtype = w.dtype,
-                  .w = w.data,
-                  .cols = w.cols,
-                  .num_x = product.x.num,
-                  .x = product.x.data,
-                  .x_stride = product.x.width,
-                  .y = product.y.data,
-                  .y_stride = product.y.width},
-                 block * rows, std::min((block + 1) * rows, w.rows));
+  MatMulArgs args = ArgsFor(w);
+  args.num_x = product.x.num;
+  args.x = product.x.data;
+  args.x_stride = product.x.width;
+  args.y = product.y.data;
+  args.y_stride = product.y.width;
+  kernels.matmul(args, block * rows, std::min((block + 1) * rows, w.rows));
 }
 
 }  // namespace
+
+MatMulArgs ArgsFor(const Matrix& w) {
+  return {.dtype = w.dtype,
+          .transposed = w.transposed,
+          .w = w.data,
+          .w_stride = w.stride,
+          .cols = w.cols};
+}
 
 void ForEachBlock(ThreadPool& pool, const Matrix& w, int64_t num_x,
                   absl::FunctionRef<void(int64_t, int64_t)> fn) {

@@ -15,15 +15,17 @@ namespace rwkvd {
 
 // Weights [rows, cols] where they are mapped. A view: valid as long as the
 // checkpoint it came from. Thread-safe (immutable).
+//
+// Stored as rows, `stride` elements apart, or as columns: PyTorch saves some
+// matrices transposed, and RWKV-6 and 7 define some that way. The products are
+// the same, bit for bit.
 struct Matrix {
   DType dtype = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
   const std::byte* data = nullptr;  // at any alignment
-
-  const std::byte* row(int64_t index) const {
-    return data + index * cols * SizeOf(dtype);
-  }
+  int64_t stride = 0;               // from a stored row (column) to the next
+  bool transposed = false;          // stored as columns
 };
 
 // Rows of f32 in a workspace or a caller's buffer, one behind the other.
@@ -41,6 +43,9 @@ struct Product {
   Rows x;
   Rows y;
 };
+
+// What the kernels are to be told of `w`; x and y are left to the caller.
+MatMulArgs ArgsFor(const Matrix& w);
 
 // Calls fn(begin, end) for ranges that together are the rows of `w`, side by
 // side; sized for a product with `num_x` rows.

@@ -97,7 +97,7 @@ Weights TakeWeights(WeightReader& reader, const ModelConfig& config) {
   const int64_t c = config.embedding_size;
   Weights w;
   w.embedding = reader.TakeMatrix("emb.weight", config.vocab_size, c);
-  w.ln0 = TakeLayerNorm(reader, "blocks.0.ln0", c);
+  w.ln0 = TakeEmbeddingNorm(reader, config);
   for (int64_t i = 0; i < config.num_layers; ++i) {
     const std::string block = absl::StrCat("blocks.", i, ".");
     w.layers.push_back(
@@ -278,13 +278,13 @@ void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv4(
-    const ModelConfig& config, std::shared_ptr<const TensorFile> file,
-    const KernelTable& kernels) {
+    const ModelConfig& config, const ModelOptions& options,
+    std::shared_ptr<const TensorFile> file) {
   WeightReader reader(*file);
   Weights weights = TakeWeights(reader, config);
   RWKVD_RETURN_IF_ERROR(reader.status());
   return std::make_unique<const Rwkv4>(config, std::move(weights),
-                                       std::move(file), kernels);
+                                       std::move(file), *options.kernels);
 }
 
 }  // namespace rwkvd

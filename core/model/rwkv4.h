@@ -6,9 +6,9 @@
 
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/kernels/kernels.h"
 #include "core/model/config.h"
 #include "core/model/model.h"
+#include "core/model/model_options.h"
 
 namespace rwkvd {
 
@@ -19,8 +19,8 @@ namespace rwkvd {
 // time mixing [C], and the recurrence's aa, bb, pp [A each] (see
 // KernelTable::wkv4). C is the embedding size, A the attention size.
 absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv4(
-    const ModelConfig& config, std::shared_ptr<const TensorFile> file,
-    const KernelTable& kernels);
+    const ModelConfig& config, const ModelOptions& options,
+    std::shared_ptr<const TensorFile> file);
 
 }  // namespace rwkvd
 

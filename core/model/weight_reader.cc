@@ -3,15 +3,28 @@
 
 #include <algorithm>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/check.h"
 
 namespace rwkvd {
 namespace {
 
+// Of the problems of one checkpoint, how many are told.
+constexpr size_t kMaxTold = 12;
+
+std::string Quoted(absl::string_view name) {
+  return absl::StrCat("\"", absl::Utf8SafeCEscape(name.substr(0, 200)), "\"");
+}
+
 std::string Misshapen(const Tensor& tensor, absl::string_view expected) {
-  return absl::StrCat("\"", tensor.name, "\" expected ", expected, ", got ",
+  return absl::StrCat(Quoted(tensor.name), " expected ", expected, ", got ",
                       ShapeString(tensor.shape));
+}
+
+bool HasShape(const Tensor& tensor, absl::Span<const int64_t> shape) {
+  return absl::MakeConstSpan(tensor.shape) == shape;
 }
 
 bool IsVector(const Tensor& tensor, int64_t size) {
@@ -20,26 +33,103 @@ bool IsVector(const Tensor& tensor, int64_t size) {
                        [](int64_t dimension) { return dimension != 1; }) <= 1;
 }
 
+// The matrix of number `index` in a tensor of three dimensions.
+Tensor Layer(const Tensor& tensor, int64_t index) {
+  Tensor view = Sliced(tensor, 0, index, index + 1);
+  view.shape.erase(view.shape.begin());
+  view.strides.erase(view.strides.begin());
+  return view;
+}
+
 }  // namespace
 
 const Tensor* WeightReader::Find(absl::string_view name) {
   const Tensor* tensor = file_.Find(name);
   if (tensor == nullptr) {
-    problems_.push_back(absl::StrCat("\"", name, "\" is missing"));
+    problems_.push_back(absl::StrCat(Quoted(name), " is missing"));
+    return nullptr;
   }
+  taken_.emplace(name);
   return tensor;
+}
+
+bool WeightReader::Has(absl::string_view name) const {
+  return file_.Find(name) != nullptr;
+}
+
+Matrix WeightReader::View(const Tensor& tensor) {
+  const std::vector<int64_t> strides = tensor.Strides();
+  const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
+  Matrix matrix{tensor.dtype, rows, cols, tensor.data.data()};
+  // A dimension of size 1 has no step of its own.
+  if (strides[1] == 1 || cols == 1) {
+    matrix.stride = rows == 1 ? cols : strides[0];
+  } else {
+    RWKVD_CHECK(strides[0] == 1 || rows == 1);  // TensorFile sees to it
+    matrix.stride = strides[1];
+    matrix.transposed = true;
+  }
+  return matrix;
 }
 
 Matrix WeightReader::TakeMatrix(absl::string_view name, int64_t rows,
                                 int64_t cols) {
   const Tensor* tensor = Find(name);
   if (tensor == nullptr) return {};
-  if (tensor->shape != std::vector<int64_t>{rows, cols}) {
+  if (!HasShape(*tensor, {rows, cols})) {
     problems_.push_back(
         Misshapen(*tensor, absl::StrCat("[", rows, ", ", cols, "]")));
     return {};
   }
-  return {tensor->dtype, rows, cols, tensor->data.data()};
+  return View(*tensor);
+}
+
+Matrix WeightReader::TakeTransposed(absl::string_view name, int64_t rows,
+                                    int64_t cols) {
+  const Tensor* tensor = Find(name);
+  if (tensor == nullptr) return {};
+  if (!HasShape(*tensor, {cols, rows})) {
+    problems_.push_back(
+        Misshapen(*tensor, absl::StrCat("[", cols, ", ", rows, "]")));
+    return {};
+  }
+  return View(Transposed(*tensor, 0, 1));
+}
+
+std::vector<Matrix> WeightReader::TakeTransposedStack(absl::string_view name,
+                                                      int64_t num, int64_t rows,
+                                                      int64_t cols) {
+  std::vector<Matrix> matrices(num);
+  const Tensor* tensor = Find(name);
+  if (tensor == nullptr) return matrices;
+  if (!HasShape(*tensor, {num, cols, rows})) {
+    problems_.push_back(Misshapen(
+        *tensor, absl::StrCat("[", num, ", ", cols, ", ", rows, "]")));
+    return matrices;
+  }
+  for (int64_t i = 0; i < num; ++i) {
+    matrices[i] = View(Transposed(Layer(*tensor, i), 0, 1));
+  }
+  return matrices;
+}
+
+std::vector<Matrix> WeightReader::TakeTransposedSlices(absl::string_view name,
+                                                       int64_t num,
+                                                       int64_t rows,
+                                                       int64_t cols) {
+  std::vector<Matrix> matrices(num);
+  const Tensor* tensor = Find(name);
+  if (tensor == nullptr) return matrices;
+  if (!HasShape(*tensor, {cols, num * rows})) {
+    problems_.push_back(
+        Misshapen(*tensor, absl::StrCat("[", cols, ", ", num * rows, "]")));
+    return matrices;
+  }
+  for (int64_t i = 0; i < num; ++i) {
+    matrices[i] =
+        View(Transposed(Sliced(*tensor, 1, i * rows, (i + 1) * rows), 0, 1));
+  }
+  return matrices;
 }
 
 Vector WeightReader::TakeVector(absl::string_view name, int64_t size) {
@@ -52,11 +142,50 @@ Vector WeightReader::TakeVector(absl::string_view name, int64_t size) {
   return ToFloat(*tensor);
 }
 
+Vector WeightReader::TakePerHead(absl::string_view name, int64_t num,
+                                 int64_t size) {
+  const Tensor* tensor = Find(name);
+  if (tensor == nullptr) return {};
+  const std::vector<int64_t> shape = Squeezed(*tensor).shape;
+  const Tensor expected{.shape = {num, size}};
+  if (shape == Squeezed(expected).shape) return ToFloat(*tensor);
+  if (!IsVector(*tensor, num)) {
+    problems_.push_back(Misshapen(
+        *tensor, absl::StrCat("[", num, ", ", size, "] or [", num, "]")));
+    return {};
+  }
+  Vector values;
+  for (float value : ToFloat(*tensor)) values.insert(values.end(), size, value);
+  return values;
+}
+
+int64_t WeightReader::MatrixSize(absl::string_view name, size_t index) {
+  const Tensor* tensor = Find(name);
+  if (tensor == nullptr) return 0;
+  if (tensor->shape.size() == 2 && tensor->shape[index] > 0) {
+    return tensor->shape[index];
+  }
+  problems_.push_back(Misshapen(*tensor, "a matrix"));
+  return 0;
+}
+
 absl::Status WeightReader::status() const {
-  if (problems_.empty()) return absl::OkStatus();
+  std::vector<std::string> problems = problems_;
+  if (problems.empty()) {
+    for (const auto& [name, tensor] : file_.tensors()) {
+      if (taken_.contains(name)) continue;
+      problems.push_back(absl::StrCat(
+          Quoted(name),
+          " has no place in this network; variants of it are not supported"));
+    }
+  }
+  if (problems.empty()) return absl::OkStatus();
+  const size_t told = std::min(problems.size(), kMaxTold);
   return absl::InvalidArgumentError(absl::StrCat(
-      file_.path(), ": ", problems_.size(),
-      " tensors are missing or misshapen: ", absl::StrJoin(problems_, "; ")));
+      file_.path(), ": ", problems.size(),
+      " tensors are missing, misshapen or unknown: ",
+      absl::StrJoin(problems.begin(), problems.begin() + told, "; "),
+      told < problems.size() ? "; ..." : ""));
 }
 
 }  // namespace rwkvd

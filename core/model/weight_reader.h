@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "core/checkpoint/tensor_file.h"
@@ -28,17 +29,45 @@ class WeightReader {
   // A view of the [rows, cols] matrix.
   Matrix TakeMatrix(absl::string_view name, int64_t rows, int64_t cols);
 
+  // A view of the matrix that is stored as its transpose, [cols, rows]: such
+  // weights stand to the right of x in the papers, y = x W.
+  Matrix TakeTransposed(absl::string_view name, int64_t rows, int64_t cols);
+
+  // Views of the `num` transposed matrices that a tensor [num, cols, rows]
+  // holds, or side by side a tensor [cols, num * rows].
+  std::vector<Matrix> TakeTransposedStack(absl::string_view name, int64_t num,
+                                          int64_t rows, int64_t cols);
+  std::vector<Matrix> TakeTransposedSlices(absl::string_view name, int64_t num,
+                                           int64_t rows, int64_t cols);
+
   // A copy of the vector of `size`, which may be stored with dimensions of 1
   // around it, as [1, 1, size].
   Vector TakeVector(absl::string_view name, int64_t size);
 
-  // InvalidArgument naming every tensor that was missing or misshapen.
+  // A copy of the values of a tensor [num, size], as one vector. One of [num]
+  // has each value repeated `size` times. Either may have dimensions of 1.
+  Vector TakePerHead(absl::string_view name, int64_t num, int64_t size);
+
+  bool Has(absl::string_view name) const;
+
+  // Counts as taken, if it is there: somebody else reads it.
+  void LeaveAside(absl::string_view name) { taken_.emplace(name); }
+
+  // The size of dimension `index` of a matrix, so that the rest can be expected
+  // to fit; 0 if there is no such matrix, which is then a problem.
+  int64_t MatrixSize(absl::string_view name, size_t index);
+
+  // InvalidArgument naming every tensor that was missing or misshapen, or was
+  // not taken at all: what changes the network is not left out in silence.
   absl::Status status() const;
 
  private:
   const Tensor* Find(absl::string_view name);
+  // `tensor`, of a shape that has been checked, as a matrix.
+  Matrix View(const Tensor& tensor);
 
   const TensorFile& file_;
+  absl::flat_hash_set<std::string> taken_;
   std::vector<std::string> problems_;
 };
 

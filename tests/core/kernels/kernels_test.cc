@@ -81,6 +81,7 @@ TEST_P(KernelsTest, MatMulIsWithinTheBoundOfItsSums) {
           Floats y(num_x * rows, NAN);
           kernels().matmul({.dtype = dtype,
                             .w = w.data(),
+                            .w_stride = static_cast<int64_t>(cols),
                             .cols = static_cast<int64_t>(cols),
                             .num_x = num_x,
                             .x = x.data(),
@@ -118,6 +119,7 @@ TEST_P(KernelsTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
                               int64_t end, Floats* y) {
       kernels().matmul({.dtype = dtype,
                         .w = w.data(),
+                        .w_stride = kCols,
                         .cols = kCols,
                         .num_x = num_x,
                         .x = x.data() + first_x * kCols,

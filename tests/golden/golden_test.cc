@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// RWKV-4 checkpoints against the logits of BlinkDL's own code. Tolerances are
-// those the fixtures state: per logit, the larger of 2e-5 and ten times what
-// that code itself moves between single and double precision.
+// Checkpoints of every version and format against the logits of BlinkDL's own
+// code. Tolerances are those the fixtures state: per logit, the larger of 2e-5
+// and ten times what that code itself moves between single and double
+// precision.
 
 #include <algorithm>
 #include <cmath>
@@ -22,6 +23,7 @@
 #include "core/kernels/kernels.h"
 #include "core/model/config.h"
 #include "core/model/load_model.h"
+#include "core/model/model_options.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/fixtures.h"
@@ -42,12 +44,18 @@ std::ostream& operator<<(std::ostream& out, const Golden& golden) {
   return out << golden.checkpoint << " against " << golden.reference;
 }
 
-// What can be opened in a model's folder: files, and a folder of shards.
+bool IsWeights(const fs::path& path) {
+  const std::string extension = path.extension().string();
+  return extension == ".safetensors" || extension == ".st" ||
+         extension == ".pth";
+}
+
+// What can be opened in a model's folder: its files of weights, and the folders
+// below it, as they come from a hub.
 std::vector<std::string> CheckpointsIn(const fs::path& folder) {
   std::vector<std::string> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
-    if (entry.path().extension() == ".safetensors" ||
-        entry.path().filename() == "sharded") {
+    if (entry.is_directory() || IsWeights(entry.path())) {
       found.push_back(entry.path().string());
     }
   }
@@ -55,41 +63,59 @@ std::vector<std::string> CheckpointsIn(const fs::path& folder) {
   return found;
 }
 
-// A checkpoint of rounded weights has references of its own, unless it is the
-// original.
-std::string ReferenceFor(const fs::path& refs, const std::string& prompt,
-                         const std::string& weight_type) {
+// The reference to a prompt that was made from the same weights, if there is
+// one. Where weights were rounded, "PROMPT.TYPE-weights" says so, and the plain
+// name is that of the unrounded ones; elsewhere no type needed rounding.
+std::optional<std::string> ReferenceFor(const fs::path& refs,
+                                        const std::string& prompt,
+                                        const std::string& weight_type) {
+  bool some_were_rounded = false;
+  for (const auto& entry : fs::directory_iterator(refs)) {
+    some_were_rounded =
+        some_were_rounded ||
+        absl::StrContains(entry.path().filename().string(), "-weights.json");
+  }
+  if (weight_type == "F32" || !some_were_rounded) return prompt;
   const std::string rounded =
       absl::StrCat(prompt, ".", absl::AsciiStrToLower(weight_type), "-weights");
-  return fs::exists(refs / (rounded + ".json")) ? rounded : prompt;
+  if (!fs::exists(refs / (rounded + ".json"))) return std::nullopt;
+  return rounded;
 }
 
-// Every RWKV-4 checkpoint with BlinkDL's names that the fixtures hold, with
-// every reference that was made from the same weights.
+// The prompts of a model that have full references, "p1-short", ...
+std::vector<std::string> PromptsIn(const fs::path& refs) {
+  std::vector<std::string> prompts;
+  for (const auto& entry : fs::directory_iterator(refs)) {
+    const std::string name = entry.path().stem().string();
+    if (entry.path().extension() == ".json" && !absl::StrContains(name, ".") &&
+        name != "p0-rwkvcpp") {
+      prompts.push_back(name);
+    }
+  }
+  return prompts;
+}
+
+// Every checkpoint that the fixtures hold, with every reference that was made
+// from the same weights. One that cannot be read fails in its test, not here.
 std::vector<Golden> FindGolden() {
   std::vector<Golden> golden;
   const fs::path root = testing::FixturesDirectory();
   if (root.empty()) return golden;
   for (const auto& model : fs::directory_iterator(root / "models")) {
     const std::string name = model.path().filename().string();
+    const fs::path refs = root / "refs" / name;
+    if (!fs::exists(refs)) continue;  // nothing to run
     for (const std::string& checkpoint : CheckpointsIn(model.path())) {
       const auto file = TensorFile::Open(checkpoint);
       const auto config = file.ok()
                               ? DeduceConfig(**file)
                               : absl::StatusOr<ModelConfig>(file.status());
-      if (!config.ok()) continue;  // another version
-      const bool is_original =
-          !fs::exists(model.path() / "model-f32.safetensors") ||
-          config->weight_type == "F32";
-      for (const char* prompt : {"p1-short", "p2-300"}) {
-        const fs::path refs = root / "refs" / name;
-        const std::string reference =
-            ReferenceFor(refs, prompt, config->weight_type);
-        if (!fs::exists(refs / (reference + ".json"))) continue;
-        // Unrounded references say nothing about rounded weights.
-        if (!is_original && reference == prompt) continue;
+      const std::string type = config.ok() ? config->weight_type : "F32";
+      for (const std::string& prompt : PromptsIn(refs)) {
+        const auto reference = ReferenceFor(refs, prompt, type);
+        if (!reference.has_value()) continue;
         golden.push_back({fs::relative(checkpoint, root / "models").string(),
-                          absl::StrCat(name, "/", reference)});
+                          absl::StrCat(name, "/", *reference)});
       }
     }
   }
@@ -103,17 +129,21 @@ std::vector<Golden> FindGolden() {
 // One sequence through one model.
 class Sequence {
  public:
-  Sequence(const std::string& checkpoint, const KernelTable& kernels) {
+  explicit Sequence(const std::string& checkpoint,
+                    const ModelOptions& options = {}) {
     auto file = TensorFile::Open(
         absl::StrCat(testing::FixturesDirectory(), "/models/", checkpoint));
     EXPECT_TRUE(file.ok()) << file.status();
-    auto model = LoadModel(*file, {.kernels = &kernels});
+    if (!file.ok()) return;
+    auto model = LoadModel(*file, options);
     EXPECT_TRUE(model.ok()) << model.status();
+    if (!model.ok()) return;
     model_ = *std::move(model);
     workspace_.emplace(model_->NewWorkspace(512, &pool_));
     state_ = model_->NewState();
   }
 
+  bool ok() const { return model_ != nullptr; }
   int64_t vocab() const { return model_->config().vocab_size; }
   const State& state() const { return state_; }
 
@@ -158,7 +188,7 @@ double LogProbability(absl::Span<const float> logits, int32_t id) {
   return logits[id] - largest - std::log(sum);
 }
 
-class Rwkv4GoldenTest
+class GoldenTest
     : public ::testing::TestWithParam<std::tuple<Golden, const KernelTable*>> {
  protected:
   void SetUp() override {
@@ -169,7 +199,9 @@ class Rwkv4GoldenTest
     ids_ = reference_["ids"].get<std::vector<int32_t>>();
     tolerance_ = std::max(
         2e-5, 10 * reference_["max_abs_logit_diff_fp32_vs_fp64"].get<double>());
-    sequence_.emplace(golden().checkpoint, *std::get<1>(GetParam()));
+    sequence_.emplace(golden().checkpoint,
+                      ModelOptions{.kernels = std::get<1>(GetParam())});
+    ASSERT_TRUE(sequence_->ok());
   }
 
   const Golden& golden() const { return std::get<0>(GetParam()); }
@@ -182,14 +214,14 @@ class Rwkv4GoldenTest
   std::optional<Sequence> sequence_;
 };
 
-TEST_P(Rwkv4GoldenTest, LastLogitsAgree) {
+TEST_P(GoldenTest, LastLogitsAgree) {
   const auto expected = testing::ReadFloatsOrDie(refs_ + ".last-logits.f32");
   const auto logits = sequence_->Read(ids_, LogitsWanted::kLast);
   EXPECT_LE(MaxDifference(logits, expected), tolerance_);
   EXPECT_EQ(Greedy(logits), Greedy(expected));
 }
 
-TEST_P(Rwkv4GoldenTest, LogProbabilitiesOfThePromptAgree) {
+TEST_P(GoldenTest, LogProbabilitiesOfThePromptAgree) {
   const auto logits = sequence_->Read(ids_, LogitsWanted::kAll);
   const auto& expected = reference_["logprob_next_fp64"];
   double sum = 0;
@@ -205,7 +237,7 @@ TEST_P(Rwkv4GoldenTest, LogProbabilitiesOfThePromptAgree) {
               5e-5 * ids_.size());
 }
 
-TEST_P(Rwkv4GoldenTest, TopFiveAgreeAtEveryPosition) {
+TEST_P(GoldenTest, TopFiveAgreeAtEveryPosition) {
   const auto logits = sequence_->Read(ids_, LogitsWanted::kAll);
   for (size_t i = 0; i < ids_.size(); ++i) {
     for (const auto& top : reference_["top5_fp32"][i]) {
@@ -216,7 +248,7 @@ TEST_P(Rwkv4GoldenTest, TopFiveAgreeAtEveryPosition) {
   }
 }
 
-TEST_P(Rwkv4GoldenTest, GreedyContinuationAgrees) {
+TEST_P(GoldenTest, GreedyContinuationAgrees) {
   auto logits = sequence_->Read(ids_, LogitsWanted::kLast);
   const auto expected = reference_["greedy64_fp64"].get<std::vector<int32_t>>();
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -228,7 +260,7 @@ TEST_P(Rwkv4GoldenTest, GreedyContinuationAgrees) {
   }
 }
 
-TEST_P(Rwkv4GoldenTest, AllLogitsAgree) {
+TEST_P(GoldenTest, AllLogitsAgree) {
   if (!HasFile("all_logits_file")) return;  // this reference has none
   const auto expected = testing::ReadFloatsOrDie(refs_ + ".all-logits.f32");
   EXPECT_LE(MaxDifference(sequence_->Read(ids_, LogitsWanted::kAll), expected),
@@ -257,39 +289,52 @@ std::string Name(
   return name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Rwkv4GoldenTest,
-                         ::testing::ValuesIn(Cases()), Name);
+INSTANTIATE_TEST_SUITE_P(Fixtures, GoldenTest, ::testing::ValuesIn(Cases()),
+                         Name);
 
-GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Rwkv4GoldenTest);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenTest);
 
-TEST(Rwkv4GoldenFixturesTest, ThereAreCheckpointsOfEveryWeightType) {
+TEST(GoldenFixturesTest, ThereAreCheckpointsOfEveryKind) {
   RWKVD_NEED_FIXTURES();
-  bool f32 = false, f16 = false, bf16 = false;
+  std::string all;
   for (const Golden& golden : FindGolden()) {
-    bf16 = bf16 || absl::StrContains(golden.checkpoint, "bf16");
-    f16 = f16 || absl::StrContains(golden.checkpoint, "-f16");
-    f32 = f32 || absl::StrContains(golden.checkpoint, "f32");
+    absl::StrAppend(&all, golden.checkpoint, "\n");
   }
-  EXPECT_TRUE(f32 && f16 && bf16);
+  for (const char* kind :
+       {"4v0", "5v1", "6v0", "7v0", "f32.safetensors", "bf16.safetensors",
+        "f16.safetensors", "sharded", "/hf", "/fla", "/webrwkv", "f32.pth",
+        "legacy.pth", "tricky.pth", "mixed"}) {
+    EXPECT_TRUE(absl::StrContains(all, kind)) << kind;
+  }
 }
 
-// rwkv.cpp's own expected logits for its own test model.
-TEST(Rwkv4GoldenRwkvCppTest, LogitsAgree) {
+// rwkv.cpp's own expected logits for its own test models. It normalises the
+// heads of version 5 with another epsilon.
+TEST(GoldenRwkvCppTest, LogitsAgree) {
   RWKVD_NEED_FIXTURES();
-  Sequence sequence("tiny-4v0-660k/model.safetensors", BestKernels());
-  const auto expected = testing::ReadFloatsOrDie(
-      testing::FixturesDirectory() +
-      "/refs/tiny-4v0-660k/p0-rwkvcpp.expected-logits.f32");
-  const auto logits = sequence.Read({'"', 'i', 'n'}, LogitsWanted::kLast);
-  EXPECT_LE(MaxDifference(logits, expected), 2e-5);
+  const std::tuple<const char*, const char*, float> models[] = {
+      {"tiny-4v0-660k", "model.safetensors", kGroupNormEpsilon},
+      {"tiny-5v1-730k", "model-f32.safetensors", 1e-5f},
+      {"tiny-6v0-1m", "model-bf16.safetensors", kGroupNormEpsilon},
+      {"tiny-7v0-834k", "model-bf16.safetensors", kGroupNormEpsilon}};
+  for (const auto& [name, file, epsilon] : models) {
+    Sequence sequence(absl::StrCat(name, "/", file),
+                      {.group_norm_epsilon = epsilon});
+    ASSERT_TRUE(sequence.ok());
+    const auto expected = testing::ReadFloatsOrDie(
+        absl::StrCat(testing::FixturesDirectory(), "/refs/", name,
+                     "/p0-rwkvcpp.expected-logits.f32"));
+    const auto logits = sequence.Read({'"', 'i', 'n'}, LogitsWanted::kLast);
+    EXPECT_LE(MaxDifference(logits, expected), 2e-5) << name;
+  }
 }
 
 // The state after a prompt, value by value, in the order of BlinkDL's
 // RWKV_in_150_lines.py, which is ours.
-TEST(Rwkv4GoldenStateTest, StateAgrees) {
+TEST(GoldenStateTest, StateAgrees) {
   RWKVD_NEED_FIXTURES();
   for (const char* model : {"tiny-4v0-660k/model", "hybrid-4v0/model-f32"}) {
-    Sequence sequence(absl::StrCat(model, ".safetensors"), BestKernels());
+    Sequence sequence(absl::StrCat(model, ".safetensors"));
     const std::string refs =
         absl::StrCat(testing::FixturesDirectory(), "/refs/",
                      std::string(model).substr(0, std::string(model).find('/')),

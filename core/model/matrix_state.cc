@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/matrix_state.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "core/model/weight_reader.h"
+
+namespace rwkvd {
+
+State MatrixState::Zero() const {
+  return State(std::vector<float>(AttShift(config_.num_layers), 0.0f));
+}
+
+absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {
+  const std::vector<int64_t> expected = {config_.num_heads, config_.head_size,
+                                         config_.head_size};
+  State state = Zero();
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    const std::string name = absl::StrCat("blocks.", layer, ".att.time_state");
+    const Tensor* tensor = file.Find(name);
+    if (tensor == nullptr || tensor->shape != expected) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          file.path(), ": tensor \"", name, "\": expected ",
+          ShapeString(expected), ", the heads of this model, got ",
+          tensor == nullptr ? "none" : ShapeString(tensor->shape)));
+    }
+    const std::vector<float> values = ToFloat(
+        stored_ == Stored::kKeyByValue ? *tensor : Transposed(*tensor, 1, 2));
+    std::copy(values.begin(), values.end(),
+              state.values().begin() + Head(layer, 0));
+  }
+  return state;
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/matrix_state_model.h"
+
+namespace rwkvd {
+
+MatrixStateModel::MatrixStateModel(const ModelConfig& config,
+                                   const ModelOptions& options,
+                                   std::shared_ptr<const TensorFile> file,
+                                   MatrixState::Stored stored)
+    : config_(config),
+      file_(std::move(file)),
+      kernels_(*options.kernels),
+      group_norm_epsilon_(options.group_norm_epsilon),
+      layout_(config, stored),
+      initial_(layout_.Zero()) {}
+
+absl::Status MatrixStateModel::LoadInitialState() {
+  if (file_->Find("blocks.0.att.time_state") == nullptr) {
+    return absl::OkStatus();
+  }
+  RWKVD_ASSIGN_OR_RETURN(initial_, layout_.Tuned(*file_));
+  return absl::OkStatus();
+}
+
+void MatrixStateModel::NormalizeHead(const LayerNorm& norm, int64_t head,
+                                     float* y) const {
+  const int64_t size = config_.head_size, first = head * size;
+  kernels_.layer_norm(y, norm.weight.data() + first, norm.bias.data() + first,
+                      group_norm_epsilon_, size, y);
+}
+
+}  // namespace rwkvd

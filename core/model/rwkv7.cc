@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/rwkv7.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/inlined_vector.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/model/blocks.h"
+#include "core/model/matrix_state_model.h"
+#include "core/model/weight_reader.h"
+
+namespace rwkvd {
+namespace {
+
+// A low-rank matrix with what is added to its result: x -> down x, then maybe a
+// nonlinearity, -> up (...) + base. D is the rank, of each matrix its own.
+struct LowRank {
+  Matrix down;  // [D, C]
+  Matrix up;    // [A, D]
+  Vector base;  // [A], or empty
+};
+
+// C: embedding size, A: attention size, F: hidden units, V: vocabulary.
+struct TimeMixing {
+  Vector x_r, x_w, x_k, x_v, x_a, x_g;  // [C]
+  LowRank decay, rate, gate;            // w, a, g of the paper
+  LowRank value_mix;                    // v; not in layer 0
+  Vector k_k, k_a;                      // [A]
+  Vector r_k;                           // [A]
+  Matrix receptance, key, value;        // [A, C]
+  LayerNorm norm;                       // [A], each head apart
+  Matrix output;                        // [C, A]
+};
+
+struct ChannelMixing {
+  Vector x_k;    // [C]
+  Matrix key;    // [F, C]
+  Matrix value;  // [C, F]
+};
+
+struct Layer {
+  LayerNorm ln1;
+  TimeMixing att;
+  LayerNorm ln2;
+  ChannelMixing ffn;
+};
+
+struct Weights {
+  Matrix embedding;  // [V, C]
+  LayerNorm ln0;
+  std::vector<Layer> layers;
+  LayerNorm ln_out;
+  Matrix head;  // [V, C]
+};
+
+// The ranks of the low-rank matrices.
+struct Ranks {
+  int64_t decay = 0, rate = 0, gate = 0, value_mix = 0;
+};
+
+// A call's scratch; T rows.
+struct Activations {
+  Rows x;                           // [T, C] the residual stream
+  Rows normed, dx;                  // [T, C]
+  Rows xr, xw, xk, xv, xa, xg;      // [T, C] shifted
+  Rows w_low, a_low, g_low, v_low;  // [T, D]
+  Rows r, w, k, v, a, g, v_mix;     // [T, A]
+  Rows kk;                          // [T, A] removal keys
+  Rows v_first;                     // [T, A] layer 0's v
+  Rows y;                           // [T, A]
+  Rows hidden;                      // [T, F]
+  Rows out;                         // [T, C]
+};
+
+template <class Take>
+Activations MakeActivations(const ModelConfig& config, const Ranks& ranks,
+                            Take take) {
+  const int64_t c = config.embedding_size, a = config.attention_size;
+  return {.x = take(c),
+          .normed = take(c),
+          .dx = take(c),
+          .xr = take(c),
+          .xw = take(c),
+          .xk = take(c),
+          .xv = take(c),
+          .xa = take(c),
+          .xg = take(c),
+          .w_low = take(ranks.decay),
+          .a_low = take(ranks.rate),
+          .g_low = take(ranks.gate),
+          .v_low = take(ranks.value_mix),
+          .r = take(a),
+          .w = take(a),
+          .k = take(a),
+          .v = take(a),
+          .a = take(a),
+          .g = take(a),
+          .v_mix = take(a),
+          .kk = take(a),
+          .v_first = take(a),
+          .y = take(a),
+          .hidden = take(config.ffn_size),
+          .out = take(c)};
+}
+
+// `letter` names the three tensors; `rank` is what their shapes are held to.
+LowRank TakeLowRank(WeightReader& reader, const std::string& att, char letter,
+                    int64_t rank, const ModelConfig& config) {
+  const std::string name = att + letter;
+  LowRank w;
+  w.down = reader.TakeTransposed(name + "1", rank, config.embedding_size);
+  w.up = reader.TakeTransposed(name + "2", config.attention_size, rank);
+  if (letter != 'g') {
+    w.base = reader.TakeVector(name + "0", config.attention_size);
+  }
+  return w;
+}
+
+TimeMixing TakeTimeMixing(WeightReader& reader, int64_t layer,
+                          const ModelConfig& config, const Ranks& ranks) {
+  const std::string att = absl::StrCat("blocks.", layer, ".att.");
+  const int64_t c = config.embedding_size, a = config.attention_size;
+  TimeMixing w;
+  w.x_r = reader.TakeVector(att + "x_r", c);
+  w.x_w = reader.TakeVector(att + "x_w", c);
+  w.x_k = reader.TakeVector(att + "x_k", c);
+  w.x_v = reader.TakeVector(att + "x_v", c);
+  w.x_a = reader.TakeVector(att + "x_a", c);
+  w.x_g = reader.TakeVector(att + "x_g", c);
+  w.decay = TakeLowRank(reader, att, 'w', ranks.decay, config);
+  w.rate = TakeLowRank(reader, att, 'a', ranks.rate, config);
+  w.gate = TakeLowRank(reader, att, 'g', ranks.gate, config);
+  if (layer > 0) {
+    w.value_mix = TakeLowRank(reader, att, 'v', ranks.value_mix, config);
+  }
+  w.k_k = reader.TakeVector(att + "k_k", a);
+  w.k_a = reader.TakeVector(att + "k_a", a);
+  w.r_k = reader.TakePerHead(att + "r_k", config.num_heads, config.head_size);
+  w.receptance = reader.TakeMatrix(att + "receptance.weight", a, c);
+  w.key = reader.TakeMatrix(att + "key.weight", a, c);
+  w.value = reader.TakeMatrix(att + "value.weight", a, c);
+  w.output = reader.TakeMatrix(att + "output.weight", c, a);
+  w.norm = TakeLayerNorm(reader, att + "ln_x", a);
+  return w;
+}
+
+ChannelMixing TakeChannelMixing(WeightReader& reader, const std::string& ffn,
+                                const ModelConfig& config) {
+  const int64_t c = config.embedding_size, f = config.ffn_size;
+  ChannelMixing w;
+  w.x_k = reader.TakeVector(ffn + "x_k", c);
+  w.key = reader.TakeMatrix(ffn + "key.weight", f, c);
+  w.value = reader.TakeMatrix(ffn + "value.weight", c, f);
+  return w;
+}
+
+// Ranks are the same in all layers.
+Ranks TakeRanks(WeightReader& reader, const ModelConfig& config) {
+  Ranks ranks = {.decay = reader.MatrixSize("blocks.0.att.w1", 1),
+                 .rate = reader.MatrixSize("blocks.0.att.a1", 1),
+                 .gate = reader.MatrixSize("blocks.0.att.g1", 1)};
+  if (config.num_layers > 1) {
+    ranks.value_mix = reader.MatrixSize("blocks.1.att.v1", 1);
+  }
+  return ranks;
+}
+
+Weights TakeWeights(WeightReader& reader, const ModelConfig& config) {
+  const int64_t c = config.embedding_size;
+  const Ranks ranks = TakeRanks(reader, config);
+  Weights w;
+  w.embedding = reader.TakeMatrix("emb.weight", config.vocab_size, c);
+  w.ln0 = TakeEmbeddingNorm(reader, config);
+  for (int64_t i = 0; i < config.num_layers; ++i) {
+    const std::string block = absl::StrCat("blocks.", i, ".");
+    w.layers.push_back(
+        {.ln1 = TakeLayerNorm(reader, block + "ln1", c),
+         .att = TakeTimeMixing(reader, i, config, ranks),
+         .ln2 = TakeLayerNorm(reader, block + "ln2", c),
+         .ffn = TakeChannelMixing(reader, block + "ffn.", config)});
+  }
+  w.ln_out = TakeLayerNorm(reader, "ln_out", c);
+  w.head = reader.TakeMatrix("head.weight", config.vocab_size, c);
+  return w;
+}
+
+Ranks RanksOf(const Weights& w) {
+  const TimeMixing& att = w.layers.back().att;
+  return {.decay = att.decay.down.rows,
+          .rate = att.rate.down.rows,
+          .gate = att.gate.down.rows,
+          .value_mix = att.value_mix.down.rows};
+}
+
+class Rwkv7 final : public MatrixStateModel {
+ public:
+  Rwkv7(const ModelConfig& config, const ModelOptions& options,
+        std::shared_ptr<const TensorFile> file, Weights weights)
+      : MatrixStateModel(config, options, std::move(file),
+                         MatrixState::Stored::kKeyByValue),
+        weights_(std::move(weights)),
+        ranks_(RanksOf(weights_)) {}
+
+  Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
+  void Forward(Chunks chunks, Workspace& workspace) const override;
+
+ private:
+  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
+                     ThreadPool& pool) const;
+  void Project(int64_t layer, const Activations& a, ThreadPool& pool) const;
+  void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
+               const Activations& a) const;
+  void RunToken(int64_t layer, int64_t head, int64_t row, float* state,
+                const Activations& a) const;
+  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
+                        ThreadPool& pool) const;
+
+  const Weights weights_;
+  const Ranks ranks_;
+};
+
+Workspace Rwkv7::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
+  int64_t floats = 0;
+  MakeActivations(config(), ranks_, [&](int64_t width) {
+    floats += Workspace::Size(max_rows, width);
+    return Rows();
+  });
+  return Workspace(floats, max_rows, pool);
+}
+
+void Rwkv7::Forward(Chunks chunks, Workspace& workspace) const {
+  const int64_t rows = NumRows(chunks);
+  RWKVD_CHECK(rows <= workspace.max_rows());
+  workspace.Reset();
+  ThreadPool& pool = workspace.pool();
+  const Activations a = MakeActivations(config(), ranks_, [&](int64_t width) {
+    return workspace.Take(rows, width);
+  });
+
+  Embed(kernels(), pool, chunks, weights_.embedding, weights_.ln0, a.x);
+  for (int64_t layer = 0; layer < config().num_layers; ++layer) {
+    RunTimeMixing(layer, chunks, a, pool);
+    RunChannelMixing(layer, chunks, a, pool);
+  }
+  Head(kernels(), pool, chunks, weights_.ln_out, weights_.head, a.x, a.normed);
+}
+
+// x += O (heads(...) * g); x_i = ln1(x) + dx * (the weights x_i).
+void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
+                          ThreadPool& pool) const {
+  const Layer& w = weights_.layers[layer];
+  const int64_t c = a.x.width;
+  Normalize(kernels(), pool, w.ln1, a.x, a.normed);
+  ShiftDifference(kernels(), pool, chunks, layout().AttShift(layer), a.normed,
+                  a.dx);
+  const std::pair<const Vector&, const Rows&> shifts[] = {
+      {w.att.x_r, a.xr}, {w.att.x_w, a.xw}, {w.att.x_k, a.xk},
+      {w.att.x_v, a.xv}, {w.att.x_a, a.xa}, {w.att.x_g, a.xg}};
+  ForEachRow(pool, a.x.num, std::size(shifts) * c, [&](int64_t row) {
+    for (const auto& [mix, y] : shifts) {
+      kernels().mul_add(a.normed[row], a.dx[row], mix.data(), c, y[row]);
+    }
+  });
+  Project(layer, a, pool);
+  ForEachHead(pool, chunks, config().num_heads,
+              [&](const Chunk& chunk, int64_t first, int64_t head) {
+                RunHead(layer, head, chunk, first, a);
+              });
+  MatMul(kernels(), pool, {{&w.att.output, a.y, a.out}});
+  Add(kernels(), pool, a.out, a.x);
+}
+
+// r = R xr, k = K xk, v = V xv; and before their bases are added
+// w = tanh(xw W1) W2, a = (xa A1) A2, g = sigmoid(xg G1) G2,
+// v_mix = (xv V1) V2.
+void Rwkv7::Project(int64_t layer, const Activations& a,
+                    ThreadPool& pool) const {
+  const TimeMixing& w = weights_.layers[layer].att;
+  absl::InlinedVector<Product, 7> down = {
+      {&w.receptance, a.xr, a.r},    {&w.key, a.xk, a.k},
+      {&w.value, a.xv, a.v},         {&w.decay.down, a.xw, a.w_low},
+      {&w.rate.down, a.xa, a.a_low}, {&w.gate.down, a.xg, a.g_low}};
+  absl::InlinedVector<Product, 4> up = {{&w.decay.up, a.w_low, a.w},
+                                        {&w.rate.up, a.a_low, a.a},
+                                        {&w.gate.up, a.g_low, a.g}};
+  if (layer > 0) {
+    down.push_back({&w.value_mix.down, a.xv, a.v_low});
+    up.push_back({&w.value_mix.up, a.v_low, a.v_mix});
+  }
+  MatMul(kernels(), pool, down);
+  ForEachRow(pool, a.x.num, ranks_.decay + ranks_.gate, [&](int64_t row) {
+    kernels().tanh(a.w_low.width, a.w_low[row]);
+    kernels().sigmoid(a.g_low.width, a.g_low[row]);
+  });
+  MatMul(kernels(), pool, up);
+}
+
+// The tokens of `chunk`, in order, through one head.
+void Rwkv7::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
+                    int64_t first, const Activations& a) const {
+  float* const state =
+      chunk.state->values().data() + layout().Head(layer, head);
+  const int64_t end = first + static_cast<int64_t>(chunk.tokens.size());
+  for (int64_t row = first; row < end; ++row) {
+    RunToken(layer, head, row, state, a);
+  }
+}
+
+void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* state,
+                     const Activations& a) const {
+  const TimeMixing& weights = weights_.layers[layer].att;
+  const KernelTable& on = kernels();
+  const int64_t size = config().head_size, c = head * size;
+  float *const r = a.r[row] + c, *const w = a.w[row] + c,
+               *const k = a.k[row] + c, *const v = a.v[row] + c,
+               *const rate = a.a[row] + c, *const kk = a.kk[row] + c,
+               *const y = a.y[row] + c, *const v_first = a.v_first[row] + c;
+
+  // w = exp(-sigmoid(w0 + w) / sqrt(e)), a = sigmoid(a0 + a).
+  on.add(weights.decay.base.data() + c, size, w);
+  on.decay7(size, w);
+  on.add(weights.rate.base.data() + c, size, rate);
+  on.sigmoid(size, rate);
+
+  // v += (v_first - v) * sigmoid(v0 + v_mix).
+  if (layer == 0) {
+    std::copy_n(v, size, v_first);
+  } else {
+    float* const mix = a.v_mix[row] + c;
+    on.add(weights.value_mix.base.data() + c, size, mix);
+    on.sigmoid(size, mix);
+    on.lerp(v_first, mix, size, v);
+  }
+
+  // kk = k * k_k / |k * k_k|, k *= 1 + (a - 1) * k_a.
+  std::copy_n(k, size, kk);
+  on.mul(weights.k_k.data() + c, size, kk);
+  on.normalize(size, kk);
+  on.scale_key(rate, weights.k_a.data() + c, size, k);
+
+  on.wkv7({.r = r,
+           .k = k,
+           .v = v,
+           .decay = w,
+           .kk = kk,
+           .a = rate,
+           .state = state,
+           .out = y},
+          size);
+
+  // y = (norm(y) + v * sum of r * k * r_k) * g.
+  NormalizeHead(weights.norm, head, y);
+  on.add_bonus(r, k, weights.r_k.data() + c, v, size, y);
+  on.mul(a.g[row] + c, size, y);
+}
+
+// x += V max(K xk, 0)^2; xk = ln2(x) + dx * x_k.
+void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
+                             ThreadPool& pool) const {
+  const Layer& w = weights_.layers[layer];
+  Normalize(kernels(), pool, w.ln2, a.x, a.normed);
+  ShiftDifference(kernels(), pool, chunks, layout().FfnShift(layer), a.normed,
+                  a.dx);
+  ForEachRow(pool, a.x.num, a.x.width, [&](int64_t row) {
+    kernels().mul_add(a.normed[row], a.dx[row], w.ffn.x_k.data(), a.x.width,
+                      a.xk[row]);
+  });
+  MatMul(kernels(), pool, {{&w.ffn.key, a.xk, a.hidden}});
+  ForEachRow(pool, a.hidden.num, a.hidden.width, [&](int64_t row) {
+    kernels().squared_relu(a.hidden.width, a.hidden[row]);
+  });
+  MatMul(kernels(), pool, {{&w.ffn.value, a.hidden, a.out}});
+  Add(kernels(), pool, a.out, a.x);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv7(
+    const ModelConfig& config, const ModelOptions& options,
+    std::shared_ptr<const TensorFile> file) {
+  return LoadMatrixStateModel<Rwkv7>(config, options, std::move(file),
+                                     &TakeWeights);
+}
+
+}  // namespace rwkvd
