@@ -380,7 +380,9 @@ void TokenShift(const float* x, const float* previous, const float* mix,
 
 HWY_INLINE VF Sigmoid(VF x) {
   const VF one = hn::Set(kF, 1.0f);
-  return hn::Div(one, hn::Add(one, hn::Exp(kF, hn::Neg(x))));
+  // Beyond this, Highway's exponential knows no bounds; the result is 0.
+  const VF most = hn::Set(kF, 88.0f);
+  return hn::Div(one, hn::Add(one, hn::Exp(kF, hn::Min(hn::Neg(x), most))));
 }
 
 void Wkv4(const Wkv4Args& a, size_t n) {

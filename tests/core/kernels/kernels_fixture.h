@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TESTS_CORE_KERNELS_KERNELS_FIXTURE_H_
+#define RWKVD_TESTS_CORE_KERNELS_KERNELS_FIXTURE_H_
+
+// For tests of every kernel of every instruction set that this processor has,
+// against the same formula in double precision, for sizes around the vector
+// widths.
+
+#include <cmath>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "core/base/dtype.h"
+#include "core/base/float16.h"
+#include "core/kernels/kernels.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+
+using Floats = std::vector<float>;
+
+// Half a unit in the last place of 1: the relative error of one rounding.
+inline constexpr double kRounding = 0x1p-24;
+
+inline constexpr size_t kSizes[] = {1,  2,  3,  7,  8,   15, 16,
+                                    17, 31, 33, 64, 100, 257};
+
+class KernelsTest : public ::testing::TestWithParam<const KernelTable*> {
+ protected:
+  const KernelTable& kernels() const { return *GetParam(); }
+
+  Floats Normal(size_t n, float mean = 0, float deviation = 1) {
+    std::normal_distribution<float> normal(mean, deviation);
+    Floats values(n);
+    for (float& value : values) value = normal(random_);
+    return values;
+  }
+
+  std::mt19937_64 random_{3};
+};
+
+inline double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+#define RWKVD_TEST_ALL_KERNELS(Suite)                             \
+  INSTANTIATE_TEST_SUITE_P(                                       \
+      AllTargets, Suite, ::testing::ValuesIn(SupportedKernels()), \
+      [](const auto& info) { return std::string(info.param->name); })
+
+// Weights as they are stored, one byte away from any alignment, and as the
+// numbers they stand for.
+struct Weights {
+  std::vector<char> bytes;
+  Floats values;
+  const void* data() const { return bytes.data() + 1; }
+};
+
+inline Weights Store(const Floats& values, DType dtype) {
+  Weights weights;
+  weights.bytes.push_back(0);
+  const auto append = [&](const auto& bits) {
+    const char* begin = reinterpret_cast<const char*>(&bits);
+    weights.bytes.insert(weights.bytes.end(), begin, begin + sizeof(bits));
+  };
+  for (float value : values) {
+    switch (dtype) {
+      case DType::kF32:
+        append(value);
+        weights.values.push_back(value);
+        break;
+      case DType::kF16:
+        append(FloatToF16(value));
+        weights.values.push_back(F16ToFloat(FloatToF16(value)));
+        break;
+      case DType::kBF16:
+        append(FloatToBF16(value));
+        weights.values.push_back(BF16ToFloat(FloatToBF16(value)));
+        break;
+    }
+  }
+  return weights;
+}
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TESTS_CORE_KERNELS_KERNELS_FIXTURE_H_

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "tests/core/kernels/kernels_fixture.h"
+
+namespace rwkvd {
+namespace {
+
+class MatMulTest : public KernelsTest {};
+
+TEST_P(MatMulTest, MatMulIsWithinTheBoundOfItsSums) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (size_t cols : kSizes) {
+      for (int64_t rows : {1, 4, 9}) {
+        for (int64_t num_x : {1, 2, 3, 5, 6, 11}) {
+          const Weights w = Store(Normal(rows * cols), dtype);
+          const Floats x = Normal(num_x * cols);
+          Floats y(num_x * rows, NAN);
+          kernels().matmul({.dtype = dtype,
+                            .w = w.data(),
+                            .w_stride = static_cast<int64_t>(cols),
+                            .cols = static_cast<int64_t>(cols),
+                            .num_x = num_x,
+                            .x = x.data(),
+                            .x_stride = static_cast<int64_t>(cols),
+                            .y = y.data(),
+                            .y_stride = rows},
+                           0, rows);
+          for (int64_t i = 0; i < num_x; ++i) {
+            for (int64_t r = 0; r < rows; ++r) {
+              double sum = 0, magnitude = 0;
+              for (size_t c = 0; c < cols; ++c) {
+                const double term =
+                    double{w.values[r * cols + c]} * x[i * cols + c];
+                sum += term;
+                magnitude += std::abs(term);
+              }
+              // Each of the n terms passes through at most n roundings.
+              ASSERT_NEAR(y[i * rows + r], sum, cols * kRounding * magnitude)
+                  << NameOf(dtype) << " " << rows << "x" << cols << " row "
+                  << i;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
+  constexpr int64_t kRows = 23, kCols = 77, kX = 17;
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const Weights w = Store(Normal(kRows * kCols), dtype);
+    const Floats x = Normal(kX * kCols);
+    const auto multiply = [&](int64_t first_x, int64_t num_x, int64_t begin,
+                              int64_t end, Floats* y) {
+      kernels().matmul({.dtype = dtype,
+                        .w = w.data(),
+                        .w_stride = kCols,
+                        .cols = kCols,
+                        .num_x = num_x,
+                        .x = x.data() + first_x * kCols,
+                        .x_stride = kCols,
+                        .y = y->data() + first_x * kRows,
+                        .y_stride = kRows},
+                       begin, end);
+    };
+    Floats whole(kX * kRows), parts(kX * kRows);
+    multiply(0, kX, 0, kRows, &whole);
+    for (int64_t x_step : {1, 2, 4, 7}) {
+      for (int64_t row_step : {1, 3, 4, 6}) {
+        for (int64_t i = 0; i < kX; i += x_step) {
+          for (int64_t r = 0; r < kRows; r += row_step) {
+            multiply(i, std::min(x_step, kX - i), r,
+                     std::min(r + row_step, kRows), &parts);
+          }
+        }
+        EXPECT_EQ(parts, whole) << x_step << " " << row_step;
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, ToFloatIsExactForEvery16BitPattern) {
+  for (DType dtype : {DType::kF16, DType::kBF16}) {
+    std::vector<uint16_t> bits(1 << 16);
+    for (size_t i = 0; i < bits.size(); ++i) bits[i] = static_cast<uint16_t>(i);
+    Floats got(bits.size());
+    kernels().to_float(dtype, bits.data(), bits.size(), got.data());
+    for (size_t i = 0; i < bits.size(); ++i) {
+      const float expected =
+          dtype == DType::kF16 ? F16ToFloat(bits[i]) : BF16ToFloat(bits[i]);
+      if (std::isnan(expected)) {
+        ASSERT_TRUE(std::isnan(got[i])) << i;
+      } else {
+        ASSERT_EQ(got[i], expected) << NameOf(dtype) << " " << i;
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, ToFloatWritesNothingBehindTheEnd) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (size_t n : kSizes) {
+      const Weights w = Store(Normal(n), dtype);
+      Floats got(n + 1, 99);
+      kernels().to_float(dtype, w.data(), n, got.data());
+      EXPECT_EQ(got.back(), 99);
+      got.pop_back();
+      EXPECT_EQ(got, w.values);
+    }
+  }
+}
+
+// What a file's arrangement must not change.
+TEST_P(MatMulTest, WeightsStoredAsColumnsGiveTheSameBits) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    for (size_t cols : kSizes) {
+      for (int64_t rows : {1, 5, 8, 16, 24, 33}) {
+        for (int64_t num_x : {1, 3, 7}) {
+          const int64_t num_cols = static_cast<int64_t>(cols);
+          const Floats values = Normal(rows * cols);
+          Floats turned(values.size());
+          for (int64_t r = 0; r < rows; ++r) {
+            for (int64_t c = 0; c < num_cols; ++c) {
+              turned[c * rows + r] = values[r * num_cols + c];
+            }
+          }
+          const Weights as_rows = Store(values, dtype);
+          const Weights as_columns = Store(turned, dtype);
+          const Floats x = Normal(num_x * cols);
+          Floats expected(num_x * rows, NAN), got(num_x * rows, NAN);
+          MatMulArgs args = {.dtype = dtype,
+                             .w = as_rows.data(),
+                             .w_stride = num_cols,
+                             .cols = num_cols,
+                             .num_x = num_x,
+                             .x = x.data(),
+                             .x_stride = num_cols,
+                             .y = expected.data(),
+                             .y_stride = rows};
+          kernels().matmul(args, 0, rows);
+          args.transposed = true;
+          args.w = as_columns.data();
+          args.w_stride = rows;
+          args.y = got.data();
+          // In two pieces, of which the second begins anywhere.
+          kernels().matmul(args, 0, rows / 3);
+          kernels().matmul(args, rows / 3, rows);
+          ASSERT_EQ(got, expected)
+              << NameOf(dtype) << " " << rows << "x" << cols;
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatMulTest, RowsMayLieApart) {
+  constexpr int64_t kRows = 9, kCols = 21, kStride = 30;
+  const Floats padded = Normal(kRows * kStride), x = Normal(2 * kCols);
+  Floats dense;
+  for (int64_t r = 0; r < kRows; ++r) {
+    dense.insert(dense.end(), padded.begin() + r * kStride,
+                 padded.begin() + r * kStride + kCols);
+  }
+  Floats expected(2 * kRows), got(2 * kRows);
+  MatMulArgs args = {.w = dense.data(),
+                     .w_stride = kCols,
+                     .cols = kCols,
+                     .num_x = 2,
+                     .x = x.data(),
+                     .x_stride = kCols,
+                     .y = expected.data(),
+                     .y_stride = kRows};
+  kernels().matmul(args, 0, kRows);
+  args.w = padded.data();
+  args.w_stride = kStride;
+  args.y = got.data();
+  kernels().matmul(args, 0, kRows);
+  EXPECT_EQ(got, expected);
+}
+
+RWKVD_TEST_ALL_KERNELS(MatMulTest);
+
+}  // namespace
+}  // namespace rwkvd
