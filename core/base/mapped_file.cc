@@ -45,6 +45,22 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(
       path, absl::MakeConstSpan(static_cast<const std::byte*>(address), size)));
 }
 
+void MappedFile::Preload(size_t begin, size_t size) const {
+  if (size == 0) return;
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t first = begin / page * page;
+  const std::byte* const address = bytes_.data() + first;
+  const size_t length = begin + size - first;
+  if (madvise(const_cast<std::byte*>(address), length, MADV_POPULATE_READ) ==
+      0) {
+    return;
+  }
+  // Linux before 5.14: a byte of each page.
+  for (size_t i = 0; i < length; i += page) {
+    static_cast<void>(*static_cast<const volatile std::byte*>(address + i));
+  }
+}
+
 MappedFile::~MappedFile() {
   if (bytes_.empty()) return;
   munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());

@@ -32,6 +32,10 @@ class MappedFile {
   absl::Span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
+  // Reads the pages of [begin, begin + size) now, so that touching them later
+  // need not wait for the disk. The range lies within bytes().
+  void Preload(size_t begin, size_t size) const;
+
  private:
   MappedFile(std::string path, absl::Span<const std::byte> bytes)
       : path_(std::move(path)), bytes_(bytes) {}
