@@ -3,18 +3,20 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <system_error>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/safetensors.h"
+#include "core/checkpoint/checkpoint_path.h"
+#include "core/checkpoint/file_format.h"
+#include "core/checkpoint/hub_config.h"
+#include "core/checkpoint/layout.h"
 #include "core/checkpoint/shard_index.h"
 
 namespace rwkvd {
@@ -22,48 +24,48 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr absl::string_view kIndexSuffix = ".index.json";
-constexpr absl::string_view kFileSuffix = ".safetensors";
-constexpr size_t kFingerprintSample = 4096;  // bytes from either end
+constexpr int64_t kFingerprintSample = 4096;  // bytes from either end
+constexpr size_t kPreloadPiece = 64 << 20;    // bytes between reports
 
-// Paths of the directory's files that end in `suffix`, sorted.
-absl::StatusOr<std::vector<std::string>> FilesEndingIn(
-    const std::string& directory, absl::string_view suffix) {
-  std::error_code error;
-  std::vector<std::string> found;
-  for (fs::directory_iterator it(directory, error), end; !error && it != end;
-       it.increment(error)) {
-    if (absl::EndsWith(it->path().filename().string(), suffix)) {
-      found.push_back(it->path().string());
-    }
-  }
-  if (error) {
-    return absl::ErrnoToStatus(error.value(),
-                               absl::StrCat("cannot list ", directory));
-  }
-  std::sort(found.begin(), found.end());
-  return found;
-}
-
-// The one file in `directory` that is to be opened.
-absl::StatusOr<std::string> ChooseFile(const std::string& directory) {
-  for (absl::string_view suffix : {kIndexSuffix, kFileSuffix}) {
-    RWKVD_ASSIGN_OR_RETURN(const std::vector<std::string> found,
-                           FilesEndingIn(directory, suffix));
-    if (found.size() == 1) return found[0];
-    if (found.size() > 1) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          directory, ": expected one checkpoint, found ", found.size(),
-          "; name one of them: ", absl::StrJoin(found, ", ")));
-    }
-  }
-  return absl::NotFoundError(absl::StrCat(
-      directory, ": no *.safetensors and no *.safetensors.index.json in it"));
-}
+// What frameworks put before every name when they train a wrapped network.
+constexpr absl::string_view kFrameworkPrefixes[] = {
+    "module.", "_forward_module.", "_orig_mod."};
 
 std::string DirectoryOf(const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
+}
+
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat("\"", absl::Utf8SafeCEscape(text.substr(0, 200)), "\"");
+}
+
+// The bytes of frameworks' prefixes that all names have in common.
+size_t CommonPrefixBytes(absl::Span<const Tensor> tensors) {
+  if (tensors.empty()) return 0;
+  size_t size = 0;
+  for (bool found = true; found;) {
+    found = false;
+    for (absl::string_view prefix : kFrameworkPrefixes) {
+      found = std::all_of(
+          tensors.begin(), tensors.end(), [&](const Tensor& tensor) {
+            const auto rest = absl::string_view(tensor.name).substr(size);
+            return absl::StartsWith(rest, prefix);
+          });
+      if (found) {
+        size += prefix.size();
+        break;
+      }
+    }
+  }
+  return size;
+}
+
+void AddSample(const Tensor& tensor, int64_t first, int64_t num_bytes,
+               Sha256& digest) {
+  std::vector<std::byte> sample(num_bytes);
+  CopyElements(tensor, first, absl::MakeSpan(sample));
+  digest.Update(sample);
 }
 
 }  // namespace
@@ -73,61 +75,72 @@ TensorFile::TensorFile(std::string path)
 
 absl::StatusOr<std::shared_ptr<const TensorFile>> TensorFile::Open(
     const std::string& path) {
-  std::string file = path;
-  std::error_code ignored;  // what cannot be examined fails when it is opened
-  if (fs::is_directory(path, ignored)) {
-    RWKVD_ASSIGN_OR_RETURN(file, ChooseFile(path));
-  }
-  auto opened = absl::WrapUnique(new TensorFile(std::move(file)));
-  RWKVD_RETURN_IF_ERROR(absl::EndsWith(opened->path_, kIndexSuffix)
-                            ? opened->AddShards()
-                            : opened->AddFile());
+  RWKVD_ASSIGN_OR_RETURN(std::string chosen, ChooseCheckpoint(path));
+  auto opened = absl::WrapUnique(new TensorFile(std::move(chosen)));
+  RWKVD_RETURN_IF_ERROR(opened->Read());
   return std::shared_ptr<const TensorFile>(std::move(opened));
 }
 
-absl::Status TensorFile::AddFile() {
+absl::Status TensorFile::Read() {
   RWKVD_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path_));
-  RWKVD_ASSIGN_OR_RETURN(std::vector<Tensor> tensors, ParseSafetensors(*file));
-  files_.push_back(std::move(file));
-  for (Tensor& tensor : tensors) {
+  std::vector<Tensor> stored;
+  if (IsShardIndex(*file)) {
+    RWKVD_ASSIGN_OR_RETURN(stored, ReadShards(*file));
+  } else {
+    RWKVD_ASSIGN_OR_RETURN(stored, ParseTensors(*file));
+    files_.push_back(std::move(file));
+  }
+  const size_t prefix = CommonPrefixBytes(stored);
+  for (Tensor& tensor : stored) tensor.name.erase(0, prefix);
+  RWKVD_ASSIGN_OR_RETURN(const HubConfig config, FindHubConfig(directory_));
+  RWKVD_ASSIGN_OR_RETURN(native_,
+                         ToNativeLayout(std::move(stored), path_, config));
+  for (Tensor& tensor : native_.tensors) {
     std::string name = tensor.name;
     tensors_.emplace(std::move(name), std::move(tensor));
   }
+  native_.tensors.clear();
   return absl::OkStatus();
 }
 
-absl::Status TensorFile::AddShards() {
-  RWKVD_ASSIGN_OR_RETURN(const auto index_file, MappedFile::Open(path_));
-  RWKVD_ASSIGN_OR_RETURN(const ShardIndex index, ParseShardIndex(*index_file));
+absl::StatusOr<std::vector<Tensor>> TensorFile::ReadShard(
+    const std::string& name, absl::string_view tensor) {
+  auto file = MappedFile::Open((fs::path(directory_) / name).string());
+  if (!file.ok()) {
+    return absl::Status(
+        file.status().code(),
+        absl::StrCat(path_, ": shard of tensor ", Quoted(tensor), ": ",
+                     file.status().message()));
+  }
+  files_.push_back(*file);
+  return ParseTensors(**file);
+}
+
+absl::StatusOr<std::vector<Tensor>> TensorFile::ReadShards(
+    const MappedFile& index_file) {
+  RWKVD_ASSIGN_OR_RETURN(const ShardIndex index, ParseShardIndex(index_file));
   absl::flat_hash_map<std::string, absl::flat_hash_map<std::string, Tensor>>
       shards;
+  std::vector<Tensor> stored;
   for (const auto& [name, shard_name] : index) {
     auto [shard, is_new] = shards.try_emplace(shard_name);
     if (is_new) {
-      const std::string shard_path =
-          (fs::path(directory_) / shard_name).string();
-      auto file = MappedFile::Open(shard_path);
-      if (!file.ok()) {
-        return absl::Status(file.status().code(),
-                            absl::StrCat(path_, ": shard of tensor \"", name,
-                                         "\": ", file.status().message()));
-      }
       RWKVD_ASSIGN_OR_RETURN(std::vector<Tensor> tensors,
-                             ParseSafetensors(**file));
-      files_.push_back(*std::move(file));
+                             ReadShard(shard_name, name));
       for (Tensor& tensor : tensors) {
-        shard->second.emplace(tensor.name, std::move(tensor));
+        std::string key = tensor.name;
+        shard->second.emplace(std::move(key), std::move(tensor));
       }
     }
     const auto tensor = shard->second.find(name);
     if (tensor == shard->second.end()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(path_, ": tensor \"", name, "\" is not in ", shard_name,
-                       ", where the index says it is"));
+          absl::StrCat(path_, ": tensor ", Quoted(name), " is not in ",
+                       shard_name, ", where the index says it is"));
     }
-    tensors_.emplace(name, tensor->second);
+    stored.push_back(std::move(tensor->second));
   }
-  return absl::OkStatus();
+  return stored;
 }
 
 const Tensor* TensorFile::Find(absl::string_view name) const {
@@ -146,12 +159,29 @@ std::string TensorFile::Fingerprint() const {
   for (const auto& [name, tensor] : tensors_) {
     digest.UpdateWithLength(name);
     digest.UpdateWithLength(NameOf(tensor.dtype));
-    digest.UpdateWithLength(ShapeString(tensor.shape));
-    const size_t sample = std::min(tensor.data.size(), kFingerprintSample);
-    digest.Update(tensor.data.first(sample));
-    digest.Update(tensor.data.last(sample));
+    digest.UpdateWithLength(ShapeString(Squeezed(tensor).shape));
+    const int64_t sample = std::min(tensor.num_bytes(), kFingerprintSample);
+    const int64_t elements =
+        sample / static_cast<int64_t>(SizeOf(tensor.dtype));
+    AddSample(tensor, 0, sample, digest);
+    AddSample(tensor, tensor.num_elements() - elements, sample, digest);
   }
   return digest.Hex();
+}
+
+void TensorFile::Preload(
+    absl::FunctionRef<void(int64_t, int64_t)> progress) const {
+  int64_t all = 0, done = 0;
+  for (const auto& file : files_) all += file->bytes().size();
+  for (const auto& file : files_) {
+    const size_t size = file->bytes().size();
+    for (size_t begin = 0; begin < size; begin += kPreloadPiece) {
+      const size_t piece = std::min(kPreloadPiece, size - begin);
+      file->Preload(begin, piece);
+      done += piece;
+      progress(done, all);
+    }
+  }
 }
 
 }  // namespace rwkvd

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/checkpoint_path.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "core/base/mapped_file.h"
+#include "core/base/status_macros.h"
+#include "core/checkpoint/pth.h"
+
+namespace rwkvd {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr absl::string_view kWellKnownNames[] = {
+    "model.safetensors.index.json",
+    "model.safetensors",
+    "pytorch_model.bin.index.json",
+    "pytorch_model.bin",
+};
+
+// Files of one kind, by the ends of their names. In order of preference.
+struct Kind {
+  std::vector<absl::string_view> suffixes;
+  bool check_content;  // others call quite different files so, too
+};
+
+const std::vector<Kind>& Kinds() {
+  static const auto* const kinds = new std::vector<Kind>{
+      {{".index.json"}, false},
+      {{".safetensors", ".st"}, false},
+      {{".pth"}, false},
+      {{".bin", ".pt"}, true},
+  };
+  return *kinds;
+}
+
+absl::StatusOr<std::vector<std::string>> FileNames(
+    const std::string& directory) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    names.push_back(it->path().filename().string());
+  }
+  if (error) {
+    return absl::ErrnoToStatus(error.value(),
+                               absl::StrCat("cannot list ", directory));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool IsWrittenByTorch(const std::string& path) {
+  const auto file = MappedFile::Open(path);
+  return file.ok() && IsPth((*file)->bytes());
+}
+
+// The paths of those of the directory's files that are of one kind.
+std::vector<std::string> FilesOfKind(const std::string& directory,
+                                     const std::vector<std::string>& names,
+                                     const Kind& kind) {
+  std::vector<std::string> found;
+  for (const std::string& name : names) {
+    const bool fits = std::any_of(
+        kind.suffixes.begin(), kind.suffixes.end(),
+        [&](absl::string_view end) { return absl::EndsWith(name, end); });
+    std::string path = (fs::path(directory) / name).string();
+    if (fits && (!kind.check_content || IsWrittenByTorch(path))) {
+      found.push_back(std::move(path));
+    }
+  }
+  return found;
+}
+
+absl::StatusOr<std::string> ChooseIn(const std::string& directory) {
+  RWKVD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                         FileNames(directory));
+  for (absl::string_view name : kWellKnownNames) {
+    if (std::binary_search(names.begin(), names.end(), name)) {
+      return (fs::path(directory) / std::string(name)).string();
+    }
+  }
+  for (const Kind& kind : Kinds()) {
+    const auto found = FilesOfKind(directory, names, kind);
+    if (found.size() == 1) return found[0];
+    if (found.size() > 1) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          directory, ": expected one checkpoint, found ", found.size(),
+          "; name one of them: ", absl::StrJoin(found, ", ")));
+    }
+  }
+  return absl::NotFoundError(absl::StrCat(
+      directory,
+      ": no checkpoint in it: no *.safetensors, *.st or *.index.json, no "
+      "*.pth, and no *.bin or *.pt of torch.save"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> ChooseCheckpoint(const std::string& path) {
+  std::error_code ignored;  // what cannot be examined fails when it is opened
+  if (!fs::is_directory(path, ignored)) return path;
+  return ChooseIn(path);
+}
+
+}  // namespace rwkvd

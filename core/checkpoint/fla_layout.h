@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_CHECKPOINT_FLA_LAYOUT_H_
+#define RWKVD_CORE_CHECKPOINT_FLA_LAYOUT_H_
+
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/types/span.h"
+#include "core/checkpoint/native_collector.h"
+#include "core/checkpoint/tensor.h"
+
+namespace rwkvd {
+
+// The names of RWKV7ForCausalLM and RWKV6ForCausalLM in
+// flash-linear-attention. Both store LoRA matrices transposed; version 6 also
+// joins those of the token shift, in another order than the native one, so
+// that they must be copied.
+
+bool IsFlashLinearAttention(absl::Span<const Tensor> stored);
+
+// InvalidArgument also for a tensor that is no part of these networks.
+absl::Status CollectFlashLinearAttention(std::vector<Tensor> stored,
+                                         NativeCollector& collector);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_CHECKPOINT_FLA_LAYOUT_H_

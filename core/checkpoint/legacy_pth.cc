@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/legacy_pth.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "core/checkpoint/byte_reader.h"
+#include "core/checkpoint/state_dict.h"
+#include "core/checkpoint/unpickler.h"
+
+namespace rwkvd {
+namespace {
+
+using Kind = PickleObject::Kind;
+
+// The number 0x1950a86a20f9469cfc6c.
+constexpr absl::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
+constexpr int64_t kProtocol = 1001;
+// Within which the magic number comes, whatever the protocol of its pickle.
+constexpr size_t kMagicPickleBytes = 32;
+
+absl::string_view Text(absl::Span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string Quoted(absl::string_view text) {
+  return absl::StrCat("\"", absl::Utf8SafeCEscape(text.substr(0, 200)), "\"");
+}
+
+// Takes the next pickle off the front of `rest`.
+absl::StatusOr<Pickle> TakePickle(absl::Span<const std::byte>& rest,
+                                  absl::string_view where,
+                                  absl::string_view what) {
+  auto pickle = ReadPickle(rest, absl::StrCat(where, ": ", what));
+  if (pickle.ok()) rest.remove_prefix(pickle->num_bytes());
+  return pickle;
+}
+
+// The value of a string key; nullptr if there is none.
+const PickleObject* Find(const PickleObject& dict, absl::string_view key) {
+  for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
+    if (dict.items[i]->kind == Kind::kString && dict.items[i]->text == key) {
+      return dict.items[i + 1];
+    }
+  }
+  return nullptr;
+}
+
+// Takes magic number, protocol and the writing machine's properties.
+absl::Status TakePreamble(absl::Span<const std::byte>& rest,
+                          absl::string_view where) {
+  const auto complain = [&where](const auto&... args) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": ", args...));
+  };
+  RWKVD_ASSIGN_OR_RETURN(const Pickle magic,
+                         TakePickle(rest, where, "magic number"));
+  if (magic.root().kind != Kind::kBigInt || magic.root().text != kMagic) {
+    return complain("expected the magic number of torch.save");
+  }
+  RWKVD_ASSIGN_OR_RETURN(const Pickle protocol,
+                         TakePickle(rest, where, "protocol version"));
+  if (protocol.root().kind != Kind::kInt ||
+      protocol.root().integer != kProtocol) {
+    return complain("expected protocol version ", kProtocol, ", got ",
+                    protocol.root().integer);
+  }
+  RWKVD_ASSIGN_OR_RETURN(const Pickle system,
+                         TakePickle(rest, where, "system information"));
+  const PickleObject* const little = system.root().kind == Kind::kDict
+                                         ? Find(system.root(), "little_endian")
+                                         : nullptr;
+  if (little == nullptr || little->kind != Kind::kBool) {
+    return complain("system information: expected a bool \"little_endian\"");
+  }
+  if (little->integer == 0) {
+    return complain(
+        "was written on a big-endian machine, which is not "
+        "supported");
+  }
+  return absl::OkStatus();
+}
+
+// Bytes of an element of each storage, by key.
+absl::StatusOr<absl::flat_hash_map<absl::string_view, size_t>> ElementSizes(
+    const Pickle& object, absl::string_view where) {
+  absl::flat_hash_map<absl::string_view, size_t> sizes;
+  for (const PickleObject& storage : object.objects()) {
+    if (storage.kind != Kind::kStorage) continue;
+    RWKVD_ASSIGN_OR_RETURN(const StorageId id, ReadStorageId(storage, where));
+    sizes.emplace(id.key, id.element_bytes);
+  }
+  return sizes;
+}
+
+// Takes the storages that `keys` list, which fill the file to its end.
+absl::StatusOr<StorageMap> TakeStorages(absl::Span<const std::byte> rest,
+                                        const Pickle& object,
+                                        const PickleObject& keys,
+                                        absl::string_view where) {
+  const auto complain = [&where](const auto&... args) {
+    return absl::InvalidArgumentError(absl::StrCat(where, ": ", args...));
+  };
+  if (keys.kind != Kind::kList) return complain("expected a list of storages");
+  RWKVD_ASSIGN_OR_RETURN(const auto sizes, ElementSizes(object, where));
+  StorageMap storages;
+  ByteReader reader(rest);
+  for (const PickleObject* key : keys.items) {
+    const auto size =
+        key->kind == Kind::kString ? sizes.find(key->text) : sizes.end();
+    if (size == sizes.end()) {
+      return complain("storage ", Quoted(key->text),
+                      " belongs to nothing in the file");
+    }
+    uint64_t elements, num_bytes;
+    absl::Span<const std::byte> bytes;
+    if (!reader.Read(&elements) ||
+        __builtin_mul_overflow(elements, size->second, &num_bytes) ||
+        !reader.ReadBytes(num_bytes, &bytes)) {
+      return complain("storage ", Quoted(key->text), " of elements of ",
+                      size->second,
+                      " bytes reaches past the end of the file; "
+                      "is it cut off?");
+    }
+    if (!storages.emplace(key->text, bytes).second) {
+      return complain("storage ", Quoted(key->text), " is listed twice");
+    }
+  }
+  if (reader.remaining() != 0) {
+    return complain(reader.remaining(), " bytes behind the last storage");
+  }
+  return storages;
+}
+
+}  // namespace
+
+bool IsLegacyPth(absl::Span<const std::byte> bytes) {
+  if (bytes.empty() || bytes[0] != std::byte{0x80}) return false;
+  return Text(bytes.first(std::min(bytes.size(), kMagicPickleBytes)))
+             .find(kMagic) != absl::string_view::npos;
+}
+
+absl::StatusOr<std::vector<Tensor>> ParseLegacyPth(
+    absl::Span<const std::byte> bytes, absl::string_view where) {
+  absl::Span<const std::byte> rest = bytes;
+  RWKVD_RETURN_IF_ERROR(TakePreamble(rest, where));
+  RWKVD_ASSIGN_OR_RETURN(const Pickle object,
+                         TakePickle(rest, where, "object"));
+  RWKVD_ASSIGN_OR_RETURN(const Pickle keys,
+                         TakePickle(rest, where, "storage keys"));
+  RWKVD_ASSIGN_OR_RETURN(const StorageMap storages,
+                         TakeStorages(rest, object, keys.root(), where));
+  return ReadStateDict(object.root(), storages, where);
+}
+
+}  // namespace rwkvd

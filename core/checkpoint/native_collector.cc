@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/native_collector.h"
+
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+std::string Quoted(absl::string_view name) {
+  return absl::StrCat("\"", absl::Utf8SafeCEscape(name.substr(0, 200)), "\"");
+}
+
+// Bytes that the tensors lie in, those they share counted once.
+int64_t DistinctBytes(absl::Span<const Tensor> tensors) {
+  std::vector<absl::Span<const std::byte>> ranges;
+  for (const Tensor& tensor : tensors) ranges.push_back(tensor.data);
+  constexpr std::less<const std::byte*> before;
+  std::sort(ranges.begin(), ranges.end(), [&](const auto& a, const auto& b) {
+    return before(a.data(), b.data());
+  });
+  int64_t bytes = 0;
+  const std::byte* reached = nullptr;
+  for (const auto& range : ranges) {
+    const std::byte* const end = range.data() + range.size();
+    if (range.empty() || !before(reached, end)) continue;
+    bytes += end - (before(reached, range.data()) ? range.data() : reached);
+    reached = end;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+NativeCollector::NativeCollector(absl::string_view path,
+                                 absl::Span<const Tensor> stored)
+    : path_(path), max_copied_bytes_(DistinctBytes(stored)) {}
+
+absl::Status NativeCollector::Add(std::string native_name, Tensor view) {
+  const auto [place, is_new] = places_.try_emplace(
+      native_name, Place{collected_.tensors.size(), view.name});
+  if (!is_new) {
+    return Refuse(
+        view, absl::StrCat("means the same (", Quoted(native_name),
+                           ") as tensor ", Quoted(place->second.stored_name)));
+  }
+  view.name = std::move(native_name);
+  collected_.tensors.push_back(std::move(view));
+  return absl::OkStatus();
+}
+
+absl::Status NativeCollector::AddTransposed(std::string native_name,
+                                            const Tensor& stored) {
+  const size_t rank = stored.shape.size();
+  if (rank < 2 || !HasRank(stored, rank)) {
+    return Refuse(stored,
+                  absl::StrCat("expected a matrix, stored transposed, got "
+                               "shape ",
+                               ShapeString(stored.shape)));
+  }
+  return Add(std::move(native_name), Transposed(stored, rank - 2, rank - 1));
+}
+
+absl::Status NativeCollector::AddRows(
+    absl::Span<const std::string> native_names, const Tensor& stored) {
+  const int64_t rows = static_cast<int64_t>(native_names.size());
+  if (!HasRank(stored, 2) || stored.shape[0] != rows) {
+    return Refuse(stored, absl::StrCat("expected shape [", rows, ", C], got ",
+                                       ShapeString(stored.shape)));
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    RWKVD_RETURN_IF_ERROR(Add(native_names[i], Sliced(stored, 0, i, i + 1)));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<absl::Span<std::byte>> NativeCollector::NewCopy(
+    const Tensor& stored) {
+  const int64_t bytes = stored.num_bytes();
+  if (bytes > max_copied_bytes_ - collected_.copied_bytes) {
+    return Refuse(stored, absl::StrCat("takes ", bytes,
+                                       " bytes to rearrange, which with those "
+                                       "before it are more than the ",
+                                       max_copied_bytes_, " stored"));
+  }
+  collected_.copied_bytes += bytes;
+  collected_.copies.push_back(std::make_unique<std::byte[]>(bytes));
+  return absl::MakeSpan(collected_.copies.back().get(), bytes);
+}
+
+absl::Status NativeCollector::Refuse(const Tensor& stored,
+                                     absl::string_view why) const {
+  return absl::InvalidArgumentError(
+      absl::StrCat(path_, ": tensor ", Quoted(stored.name), ": ", why));
+}
+
+const Tensor* NativeCollector::Find(absl::string_view native_name) const {
+  const auto place = places_.find(native_name);
+  return place == places_.end() ? nullptr
+                                : &collected_.tensors[place->second.index];
+}
+
+NativeTensors NativeCollector::Take(Layout layout) && {
+  collected_.layout = layout;
+  return std::move(collected_);
+}
+
+bool HasRank(const Tensor& tensor, size_t rank) {
+  return tensor.shape.size() == rank &&
+         std::find(tensor.shape.begin(), tensor.shape.end(), 0) ==
+             tensor.shape.end();
+}
+
+}  // namespace rwkvd

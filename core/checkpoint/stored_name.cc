@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/stored_name.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "absl/types/span.h"
+
+namespace rwkvd {
+namespace {
+
+struct Spelling {
+  absl::string_view stored;
+  absl::string_view native;
+};
+
+constexpr Spelling kModelParts[] = {
+    {"embeddings.", "emb."},
+    {"lm_head.", "head."},
+    {"norm.", "ln_out."},
+};
+
+constexpr Spelling kLayerParts[] = {
+    {"pre_ln.", "ln0."},    {"pre_norm.", "ln0."},     {"attn_norm.", "ln1."},
+    {"ffn_norm.", "ln2."},  {"attention.", "att."},    {"attn.", "att."},
+    {"self_attn.", "att."}, {"feed_forward.", "ffn."},
+};
+
+// `name` with the spelling it begins with replaced.
+std::string Respelled(absl::string_view name,
+                      absl::Span<const Spelling> spellings) {
+  for (const Spelling& spelling : spellings) {
+    if (absl::ConsumePrefix(&name, spelling.stored)) {
+      return absl::StrCat(spelling.native, name);
+    }
+  }
+  return std::string(name);
+}
+
+}  // namespace
+
+std::optional<LayerName> SplitLayerName(absl::string_view name) {
+  LayerName split;
+  for (absl::string_view layers : {"blocks", "layers"}) {
+    if (absl::StartsWith(name, layers)) split.layers = layers;
+  }
+  if (split.layers.empty()) return std::nullopt;
+  name.remove_prefix(split.layers.size());
+  if (!absl::ConsumePrefix(&name, ".")) return std::nullopt;
+  size_t digits = 0;
+  while (digits < name.size() && absl::ascii_isdigit(name[digits])) ++digits;
+  split.number = name.substr(0, digits);
+  split.part = name.substr(digits);
+  if (digits == 0 || !absl::ConsumePrefix(&split.part, ".")) {
+    return std::nullopt;
+  }
+  return split;
+}
+
+std::string NativeName(absl::string_view layer, absl::string_view part) {
+  return absl::StrCat("blocks.", layer, ".", part);
+}
+
+std::string WithNativeParts(absl::string_view name) {
+  if (!absl::ConsumePrefix(&name, "rwkv.")) {
+    absl::ConsumePrefix(&name, "model.");
+  }
+  const std::optional<LayerName> split = SplitLayerName(name);
+  if (!split.has_value()) return Respelled(name, kModelParts);
+  const std::string part = Respelled(split->part, kLayerParts);
+  absl::string_view leaf = part;
+  // Some put one more level between.
+  if (absl::ConsumePrefix(&leaf, "att.time_mixing.") ||
+      absl::ConsumePrefix(&leaf, "att.time_mixer.")) {
+    return NativeName(split->number, absl::StrCat("att.", leaf));
+  }
+  return NativeName(split->number, part);
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/hub_config.h"
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fixtures.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string MessageOf(const std::string& text) {
+  const auto config = ParseHubConfig(text, "dir/config.json");
+  EXPECT_FALSE(config.ok()) << text;
+  EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(config.status().message()),
+              HasSubstr("dir/config.json"));
+  return std::string(config.status().message());
+}
+
+void ExpectDefaults(const HubConfig& config) {
+  EXPECT_EQ(config.model_type, "");
+  EXPECT_EQ(config.hidden_size, 0);
+  EXPECT_EQ(config.num_hidden_layers, 0);
+  EXPECT_EQ(config.vocab_size, 0);
+  EXPECT_FALSE(config.tie_word_embeddings);
+  EXPECT_TRUE(config.norm_first);
+}
+
+TEST(HubConfigTest, ReadsWhatIsStated) {
+  const auto config = ParseHubConfig(
+      R"({"model_type": "rwkv7", "hidden_size": 128, "num_hidden_layers": 3,
+          "vocab_size": 256, "tie_word_embeddings": true, "norm_first": false,
+          "value_dim": [1, [2]], "auto_map": {"AutoConfig": "x"}})",
+      "config.json");
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->model_type, "rwkv7");
+  EXPECT_EQ(config->hidden_size, 128);
+  EXPECT_EQ(config->num_hidden_layers, 3);
+  EXPECT_EQ(config->vocab_size, 256);
+  EXPECT_TRUE(config->tie_word_embeddings);
+  EXPECT_FALSE(config->norm_first);
+}
+
+TEST(HubConfigTest, WhatIsNotStatedIsTheDefault) {
+  for (const char* text : {"{}", R"({"hidden_size": null, "x": 1})"}) {
+    const auto config = ParseHubConfig(text, "config.json");
+    ASSERT_TRUE(config.ok()) << config.status();
+    ExpectDefaults(*config);
+  }
+}
+
+TEST(HubConfigTest, WrongTypesAreRefusedByField) {
+  EXPECT_THAT(MessageOf(R"({"model_type": 7})"),
+              HasSubstr("\"model_type\": expected a string, got number"));
+  EXPECT_THAT(
+      MessageOf(R"({"tie_word_embeddings": "yes"})"),
+      HasSubstr("\"tie_word_embeddings\": expected true or false, got string"));
+  EXPECT_THAT(MessageOf(R"({"norm_first": 1})"),
+              HasSubstr("\"norm_first\": expected true or false, got number"));
+  for (const char* size :
+       {"-1", "1.5", "\"64\"", "[64]", "2147483648", "18446744073709551615"}) {
+    for (const char* field :
+         {"hidden_size", "num_hidden_layers", "vocab_size"}) {
+      EXPECT_THAT(
+          MessageOf(absl::StrCat("{\"", field, "\": ", size, "}")),
+          HasSubstr(absl::StrCat("\"", field, "\": expected a whole number")));
+    }
+  }
+}
+
+TEST(HubConfigTest, DamagedOrHugeTextIsRefused) {
+  MessageOf("");
+  MessageOf("{");
+  MessageOf(R"({"a": 1, "a": 2})");
+  MessageOf(std::string(100000, '['));
+  MessageOf("{}" + std::string(2 << 20, ' '));
+  EXPECT_THAT(MessageOf("[]"), HasSubstr("expected a JSON object, got array"));
+}
+
+TEST(HubConfigTest, AbsentFileMeansDefaults) {
+  const auto config = FindHubConfig(testing::MakeTempDirectory());
+  ASSERT_TRUE(config.ok()) << config.status();
+  ExpectDefaults(*config);
+}
+
+TEST(HubConfigTest, FileIsFoundInItsDirectory) {
+  const std::string directory = testing::MakeTempDirectory();
+  testing::WriteFileOrDie(directory + "/config.json",
+                          R"({"model_type": "rwkv"})");
+  const auto config = FindHubConfig(directory);
+  ASSERT_TRUE(config.ok()) << config.status();
+  EXPECT_EQ(config->model_type, "rwkv");
+  testing::WriteFileOrDie(directory + "/config.json", "oops");
+  EXPECT_THAT(std::string(FindHubConfig(directory).status().message()),
+              HasSubstr(directory + "/config.json"));
+}
+
+}  // namespace
+}  // namespace rwkvd

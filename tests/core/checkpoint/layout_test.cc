@@ -1,0 +1,563 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/layout.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
+#include "core/base/check.h"
+#include "core/base/float16.h"
+#include "core/base/mapped_file.h"
+#include "core/checkpoint/safetensors.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/core/checkpoint/layout_samples.h"
+#include "tests/testing/fixtures.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::NativeSample;
+using testing::TestTensor;
+using testing::TestTensors;
+
+std::vector<Tensor> ReadTensors(const std::string& path) {
+  auto file = MappedFile::Open(path);
+  RWKVD_CHECK(file.ok());
+  static auto* const kept = new std::vector<std::shared_ptr<const MappedFile>>;
+  kept->push_back(*file);  // the tensors view it
+  auto tensors = ParseSafetensors(**file);
+  RWKVD_CHECK(tensors.ok());
+  return *std::move(tensors);
+}
+
+std::vector<Tensor> Stored(const TestTensors& tensors) {
+  return ReadTensors(
+      testing::WriteCheckpoint(testing::MakeTempDirectory(), tensors));
+}
+
+absl::StatusOr<NativeTensors> Convert(const TestTensors& tensors,
+                                      const HubConfig& config = {}) {
+  return ToNativeLayout(Stored(tensors), "m.bin", config);
+}
+
+std::string MessageOf(const TestTensors& tensors,
+                      const HubConfig& config = {}) {
+  const auto native = Convert(tensors, config);
+  EXPECT_FALSE(native.ok());
+  EXPECT_EQ(native.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(native.status().message());
+}
+
+std::vector<int64_t> WithoutOnes(std::vector<int64_t> shape) {
+  shape.erase(std::remove(shape.begin(), shape.end(), 1), shape.end());
+  return shape;
+}
+
+// The same names, the same shapes but for dimensions of 1, the same elements.
+void ExpectTensors(absl::Span<const Tensor> got, const TestTensors& expected) {
+  std::vector<std::string> names, expected_names;
+  for (const Tensor& tensor : got) names.push_back(tensor.name);
+  for (const auto& [name, tensor] : expected) expected_names.push_back(name);
+  ASSERT_THAT(names, ::testing::UnorderedElementsAreArray(expected_names));
+  for (const Tensor& tensor : got) {
+    const TestTensor& same = expected.at(tensor.name);
+    EXPECT_EQ(WithoutOnes(tensor.shape), WithoutOnes(same.shape))
+        << tensor.name;
+    EXPECT_EQ(tensor.dtype, same.dtype) << tensor.name;
+    EXPECT_EQ(ToFloat(tensor), same.values) << tensor.name;
+  }
+}
+
+TestTensors WithoutPrefix(const TestTensors& tensors,
+                          absl::string_view prefix) {
+  TestTensors result;
+  for (const auto& [name, tensor] : tensors) {
+    result[std::string(absl::StripPrefix(name, prefix))] = tensor;
+  }
+  return result;
+}
+
+TestTensors AsBareHuggingFace(const TestTensors& native) {
+  return WithoutPrefix(testing::AsHuggingFace(native), "rwkv.");
+}
+
+TestTensors AsBareFla7(const TestTensors& native) {
+  return WithoutPrefix(testing::AsFla7(native), "model.");
+}
+
+TestTensors AsItIs(const TestTensors& native) { return native; }
+
+TestTensors Renamed(
+    const TestTensors& native,
+    std::vector<std::pair<absl::string_view, absl::string_view>> names) {
+  TestTensors stored;
+  for (const auto& [name, tensor] : native) {
+    stored["model." + absl::StrReplaceAll(name, names)] = tensor;
+  }
+  return stored;
+}
+
+// Between the two: some converters changed the outer names only.
+TestTensors AsAttention7(const TestTensors& native) {
+  return Renamed(native,
+                 {{".att.", ".attention."}, {".ffn.", ".feed_forward."}});
+}
+
+TestTensors AsTimeMixer7(const TestTensors& native) {
+  return Renamed(native,
+                 {{".att.", ".self_attn.time_mixer."}, {"blocks.", "layers."}});
+}
+
+// The program's converter gives each channel its head's decay and bonus.
+TestTensors AsWebRwkv51(const TestTensors& native) {
+  TestTensors stored = testing::AsWebRwkv(native);
+  for (int64_t i = 0; i < testing::kLayers; ++i) {
+    for (const char* part : {"decay", "first"}) {
+      TestTensor& tensor =
+          stored.at(absl::StrCat("blocks.", i, ".att.time_", part));
+      std::vector<float> values;
+      for (float value : tensor.values) {
+        values.insert(values.end(), testing::kHeadSize, value);
+      }
+      tensor.values = values;
+      tensor.shape = {testing::kHeads, testing::kHeadSize};
+    }
+  }
+  return stored;
+}
+
+struct Case {
+  const char* name;
+  const char* version;
+  TestTensors (*store)(const TestTensors&);
+  Layout layout;
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << c.name;
+}
+
+constexpr Layout kFla = Layout::kFlashLinearAttention;
+
+const Case kCases[] = {
+    {"Native4", "4", AsItIs, Layout::kNative},
+    {"Native50", "5.0", AsItIs, Layout::kNative},
+    {"Native51", "5.1", AsItIs, Layout::kNative},
+    {"Native52", "5.2", AsItIs, Layout::kNative},
+    {"Native6", "6", AsItIs, Layout::kNative},
+    {"Native7", "7", AsItIs, Layout::kNative},
+    {"HuggingFace4", "4", testing::AsHuggingFace, Layout::kHuggingFace},
+    {"HuggingFace52", "5.2", testing::AsHuggingFace, Layout::kHuggingFace},
+    {"HuggingFace6", "6", testing::AsHuggingFace, Layout::kHuggingFace},
+    {"BareHuggingFace4", "4", AsBareHuggingFace, Layout::kHuggingFace},
+    {"BareHuggingFace6", "6", AsBareHuggingFace, Layout::kHuggingFace},
+    {"Fla6", "6", testing::AsFla6, kFla},
+    {"Fla7", "7", testing::AsFla7, kFla},
+    {"OldFla7", "7", testing::AsOldFla7, kFla},
+    {"BareFla7", "7", AsBareFla7, kFla},
+    {"Attention7", "7", AsAttention7, kFla},
+    {"TimeMixer7", "7", AsTimeMixer7, kFla},
+    // Of these two there is nothing to recognise, nor to translate.
+    {"WebRwkv4", "4", testing::AsWebRwkv, Layout::kNative},
+    {"WebRwkv50", "5.0", testing::AsWebRwkv, Layout::kNative},
+    {"WebRwkv52", "5.2", testing::AsWebRwkv, Layout::kWebRwkv},
+    {"WebRwkv6", "6", testing::AsWebRwkv, Layout::kWebRwkv},
+    {"WebRwkv7", "7", testing::AsWebRwkv, Layout::kWebRwkv},
+};
+
+class LayoutTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(LayoutTest, ComesOutNative) {
+  const TestTensors expected = NativeSample(GetParam().version);
+  const auto native = Convert(GetParam().store(expected));
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_EQ(native->layout, GetParam().layout);
+  EXPECT_TRUE(native->has_embedding_norm);
+  ExpectTensors(native->tensors, expected);
+}
+
+// However long the training or the conversion, what is stored once in the
+// file is not stored again in memory, except for the one reordering that no
+// view can express.
+TEST_P(LayoutTest, CopiesOnlyWhatItMust) {
+  const TestTensors expected = NativeSample(GetParam().version);
+  const auto native = Convert(GetParam().store(expected));
+  ASSERT_TRUE(native.ok()) << native.status();
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : expected) {
+    if (absl::StrContains(name, "time_maa_w") && tensor.shape[0] != 1) {
+      bytes += 4 * tensor.values.size();
+    }
+  }
+  EXPECT_EQ(native->copied_bytes,
+            absl::string_view(GetParam().name) == "Fla6" ? bytes : 0);
+  EXPECT_EQ(native->copies.empty(), native->copied_bytes == 0);
+}
+
+// No tensor whose number of dimensions, or whose size, is a surprise brings
+// the translation down.
+TEST_P(LayoutTest, EveryMisshapenTensorEndsWell) {
+  const TestTensors stored = GetParam().store(NativeSample(GetParam().version));
+  std::vector<Tensor> tensors = Stored(stored);
+  for (Tensor& tensor : tensors) {
+    const Tensor whole = tensor;
+    const int64_t size = whole.num_elements();
+    for (const std::vector<int64_t>& shape :
+         std::vector<std::vector<int64_t>>{{},
+                                           {0},
+                                           {1},
+                                           {size},
+                                           {size, 1},
+                                           {1, size},
+                                           {0, int64_t{1} << 62},
+                                           {0, int64_t{1} << 62, 1 << 30},
+                                           {5, 0},
+                                           {1, 1, 1, size},
+                                           {2, 2, 1}}) {
+      tensor.shape = shape;
+      tensor.data = whole.data.first(
+          shape.empty()
+              ? 4
+              : std::min<int64_t>(size * 4,
+                                  shape[0] == 0 ? 0 : tensor.num_bytes()));
+      const auto native = ToNativeLayout(tensors, "m.bin", {});
+      if (!native.ok()) continue;
+      for (const Tensor& view : native->tensors) {
+        if (view.shape != shape) ToFloat(view);
+      }
+    }
+    tensor = whole;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, LayoutTest, ::testing::ValuesIn(kCases),
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
+
+TEST(LayoutTest, LayoutsHaveNames) {
+  EXPECT_EQ(NameOf(Layout::kNative), "native");
+  EXPECT_EQ(NameOf(Layout::kHuggingFace), "Hugging Face");
+  EXPECT_EQ(NameOf(Layout::kFlashLinearAttention), "flash-linear-attention");
+  EXPECT_EQ(NameOf(Layout::kWebRwkv), "web-rwkv");
+}
+
+TEST(LayoutTest, ExpandedHeadsOfWebRwkv51AreVersion52) {
+  const auto native = Convert(AsWebRwkv51(NativeSample("5.1")));
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_EQ(native->layout, Layout::kWebRwkv);
+  TestTensors expected = AsWebRwkv51(NativeSample("5.1"));
+  for (int64_t i = 0; i < testing::kLayers; ++i) {
+    const std::string time = absl::StrCat("blocks.", i, ".att.time_");
+    auto bonus = expected.extract(time + "first");
+    bonus.key() = time + "faaaa";
+    expected.insert(std::move(bonus));
+  }
+  ExpectTensors(native->tensors, expected);
+}
+
+TEST(LayoutTest, OneHeadIsRecognisedByTheGate) {
+  TestTensors stored = NativeSample("5.2");
+  const std::vector<float> values(testing::kChannels, 1.0f);
+  for (int64_t i = 0; i < testing::kLayers; ++i) {
+    const std::string time = absl::StrCat("blocks.", i, ".att.time_");
+    stored.erase(time + "faaaa");
+    stored[time + "first"] = {.shape = {1, testing::kChannels},
+                              .values = values};
+  }
+  EXPECT_EQ(Convert(stored)->layout, Layout::kWebRwkv);
+
+  TestTensors without_gate = NativeSample("5.0");
+  without_gate["blocks.0.att.time_first"].shape = {1, testing::kHeads};
+  EXPECT_EQ(Convert(without_gate)->layout, Layout::kNative);
+  TestTensors version_4 = NativeSample("4");
+  version_4["blocks.0.att.time_first"].shape = {1, testing::kChannels};
+  EXPECT_EQ(Convert(version_4)->layout, Layout::kNative);
+}
+
+TEST(LayoutTest, FirstLayersUnusedValueWeightsAreDropped) {
+  const TestTensors expected = NativeSample("7");
+  TestTensors with_unused = expected;
+  for (const char* part : {"att.v0", "att.v1", "att.v2"}) {
+    with_unused[absl::StrCat("blocks.0.", part)] =
+        expected.at(absl::StrCat("blocks.1.", part));
+  }
+  for (const auto store : {AsItIs, testing::AsFla7, testing::AsWebRwkv}) {
+    const auto native = Convert(store(with_unused));
+    ASSERT_TRUE(native.ok()) << native.status();
+    ExpectTensors(native->tensors, expected);
+  }
+  // Not even their shapes count.
+  with_unused["blocks.0.att.v1"] =
+      testing::TransposedTensor(with_unused.at("blocks.0.att.v1"));
+  EXPECT_EQ(Convert(with_unused)->layout, Layout::kNative);
+}
+
+TEST(LayoutTest, InitialStatesAreSwappedWhereTheyWereStoredSwapped) {
+  const auto with_state = [](const std::string& version) {
+    TestTensors native = NativeSample(version);
+    TestTensor state{.shape = {testing::kHeads, 4, 4}};
+    for (int64_t i = 0; i < testing::kHeads * 16; ++i) {
+      state.values.push_back(static_cast<float>(i));
+    }
+    native["blocks.0.att.time_state"] = state;
+    return native;
+  };
+  for (const char* version : {"5.2", "6", "7"}) {
+    const TestTensors expected = with_state(version);
+    for (const auto store : {AsItIs, testing::AsWebRwkv}) {
+      const auto native = Convert(store(expected));
+      ASSERT_TRUE(native.ok()) << native.status();
+      ExpectTensors(native->tensors, expected);
+    }
+  }
+}
+
+TEST(LayoutTest, FileOfInitialStatesAloneIsNative) {
+  TestTensors states;
+  for (int i = 0; i < 3; ++i) {
+    states[absl::StrCat("blocks.", i, ".att.time_state")] = {
+        .shape = {1, 2, 2}, .values = {1, 2, 3, 4}};
+  }
+  const auto native = Convert(states);
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_EQ(native->layout, Layout::kNative);
+  ExpectTensors(native->tensors, states);
+}
+
+// Of a LoRA matrix with as many ranks as channels, the shape does not tell.
+TestTensors WithSquareLora(const TestTensors& native) {
+  TestTensors result = native;
+  TestTensor& square = result.at("blocks.0.att.g1");
+  square.shape = {testing::kChannels, testing::kChannels};
+  square.values.resize(testing::kChannels * testing::kChannels, 0.5f);
+  return result;
+}
+
+TEST(LayoutTest, SquareLoraLiesAsTheOthersDo) {
+  const TestTensors expected = WithSquareLora(NativeSample("7"));
+  for (const auto store : {AsItIs, testing::AsWebRwkv}) {
+    const auto native = Convert(store(expected));
+    ASSERT_TRUE(native.ok()) << native.status();
+    ExpectTensors(native->tensors, expected);
+  }
+}
+
+TEST(LayoutTest, SquareLoraAmongOthersThatDisagreeIsRefused) {
+  TestTensors stored = testing::AsWebRwkv(WithSquareLora(NativeSample("7")));
+  TestTensor& other = stored.at("blocks.1.att.w1");
+  other = testing::TransposedTensor(other);
+  EXPECT_THAT(MessageOf(stored),
+              HasSubstr("m.bin: tensor \"blocks.0.att.g1\": shape [12, 12] "
+                        "does not tell whether it is transposed"));
+}
+
+TEST(LayoutTest, LoraOfEitherDirectionIsTakenByItsOwnShape) {
+  const TestTensors expected = NativeSample("7");
+  TestTensors stored = testing::AsWebRwkv(expected);
+  TestTensor& other = stored.at("blocks.1.att.w1");
+  other = testing::TransposedTensor(other);
+  const auto native = Convert(stored);
+  ASSERT_TRUE(native.ok()) << native.status();
+  ExpectTensors(native->tensors, expected);
+}
+
+TEST(LayoutTest, AllSquareLorasAreNativeInVersion7AndTransposedInVersion6) {
+  TestTensors stored;
+  const TestTensor square{.shape = {2, 2}, .values = {1, 2, 3, 4}};
+  stored["emb.weight"] = stored["blocks.0.att.w1"] = square;
+  EXPECT_EQ(Convert(stored)->layout, Layout::kNative);
+  stored["blocks.0.att.time_mix_w1"] = square;
+  const auto native = Convert(stored);
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_EQ(native->layout, Layout::kWebRwkv);
+  for (const Tensor& tensor : native->tensors) {
+    if (tensor.name == "blocks.0.att.time_maa_w1") {
+      EXPECT_EQ(ToFloat(tensor), std::vector<float>({1, 3, 2, 4}));
+    }
+  }
+}
+
+TEST(LayoutTest, TiedHeadIsAViewOfTheEmbedding) {
+  HubConfig tied;
+  tied.tie_word_embeddings = true;
+  for (const auto store : {testing::AsHuggingFace, AsBareHuggingFace, AsItIs}) {
+    TestTensors expected = NativeSample("4");
+    TestTensors stored = store(expected);
+    stored.erase("head.weight");
+    expected["head.weight"] = expected.at("emb.weight");
+    const auto native = Convert(stored, tied);
+    ASSERT_TRUE(native.ok()) << native.status();
+    ExpectTensors(native->tensors, expected);
+    EXPECT_EQ(native->copied_bytes, 0);
+    EXPECT_EQ(Convert(stored)->tensors.size(), expected.size() - 1);
+  }
+}
+
+TEST(LayoutTest, StoredHeadIsKeptEvenIfTied) {
+  HubConfig tied;
+  tied.tie_word_embeddings = true;
+  const TestTensors expected = NativeSample("4");
+  const auto native = Convert(testing::AsHuggingFace(expected), tied);
+  ASSERT_TRUE(native.ok()) << native.status();
+  ExpectTensors(native->tensors, expected);
+}
+
+TEST(LayoutTest, NetworkMayBeConfiguredWithoutEmbeddingNorm) {
+  HubConfig without;
+  without.norm_first = false;
+  TestTensors stored = testing::AsFla7(NativeSample("7"));
+  EXPECT_THAT(MessageOf(stored, without), HasSubstr("norm_first"));
+  stored.erase("model.layers.0.pre_norm.weight");
+  stored.erase("model.layers.0.pre_norm.bias");
+  const auto native = Convert(stored, without);
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_FALSE(native->has_embedding_norm);
+  EXPECT_TRUE(Convert(stored)->has_embedding_norm);  // and so is incomplete
+  EXPECT_TRUE(Convert(NativeSample("7"), without)->has_embedding_norm);
+}
+
+TEST(LayoutTest, TwoNamesOfOneTensorAreRefused) {
+  TestTensors stored = testing::AsHuggingFace(NativeSample("4"));
+  stored["blocks.1.ln1.bias"] = stored.at("rwkv.blocks.1.ln1.bias");
+  EXPECT_THAT(MessageOf(stored),
+              HasSubstr("tensor \"rwkv.blocks.1.ln1.bias\": means the same "
+                        "(\"blocks.1.ln1.bias\") as tensor "
+                        "\"blocks.1.ln1.bias\""));
+  TestTensors both = NativeSample("6");
+  both["blocks.0.att.time_mix_w1"] = both.at("blocks.0.att.time_maa_w1");
+  EXPECT_THAT(MessageOf(both), HasSubstr("means the same"));
+}
+
+TEST(LayoutTest, AdaptersAreRefused) {
+  TestTensors stored = testing::AsWebRwkv(NativeSample("6"));
+  stored["blocks.0.att.key.lora.0"] = stored.at("blocks.0.att.key.weight");
+  EXPECT_THAT(MessageOf(stored),
+              HasSubstr("m.bin: tensor \"blocks.0.att.key.lora.0\": is a LoRA "
+                        "adapter"));
+  stored = NativeSample("4");
+  stored["blocks.0.att.key.lora_A"] = stored.at("blocks.0.att.key.weight");
+  EXPECT_THAT(MessageOf(stored), HasSubstr("key.lora_A\": is a LoRA adapter"));
+}
+
+TEST(LayoutTest, UnknownPartOfFlashLinearAttentionIsRefused) {
+  for (const char* name :
+       {"model.layers.0.attn.g_lora.lora.2.bias", "model.layers.0.mlp.weight",
+        "model.layers.0.attn.q_proj.weight", "model.other.weight",
+        "model.layers.x.attn.x_r", "model.layers.99"}) {
+    TestTensors stored = testing::AsFla7(NativeSample("7"));
+    stored[name] = {.shape = {1}, .values = {1}};
+    EXPECT_THAT(MessageOf(stored),
+                HasSubstr(absl::StrCat("tensor \"", name, "\": is not part")));
+  }
+}
+
+TEST(LayoutTest, MisshapenTensorsOfFlashLinearAttentionAreRefused) {
+  const TestTensor tensor{.shape = {4, 3}, .values = std::vector<float>(12)};
+  const TestTensor vector{.shape = {12}, .values = std::vector<float>(12)};
+  const auto message = [](const char* name, const TestTensor& value) {
+    TestTensors stored;
+    stored[absl::StrCat("model.layers.0.attn.", name)] = value;
+    return MessageOf(stored);
+  };
+  EXPECT_THAT(message("x_x", tensor),
+              HasSubstr("expected shape [6, C], got [4, 3]"));
+  EXPECT_THAT(message("x_bias", vector),
+              HasSubstr("expected shape [5, C], got [12]"));
+  EXPECT_THAT(
+      message("w_lora.lora.0.weight", vector),
+      HasSubstr("expected a matrix, stored transposed, got shape [12]"));
+  EXPECT_THAT(message("x_proj.0.linear.weight", tensor),
+              HasSubstr("expected shape [5r, C], got [4, 3]"));
+  EXPECT_THAT(message("x_proj.2.weight", tensor),
+              HasSubstr("expected shape [C, 5r], got [4, 3]"));
+}
+
+// Tensors may share their bytes, as those of a .pth file do; copies do not.
+TEST(LayoutTest, CopiesTakeNoMoreMemoryThanTheFile) {
+  const std::vector<std::byte> bytes(5 * 4 * sizeof(float));
+  std::vector<Tensor> stored;
+  for (int i = 0; i < 2; ++i) {
+    stored.push_back(
+        {.name = absl::StrCat("model.layers.", i, ".attn.x_proj.2.weight"),
+         .shape = {4, 5},
+         .data = bytes});
+  }
+  const auto native = ToNativeLayout(stored, "m.bin", {});
+  ASSERT_FALSE(native.ok());
+  EXPECT_THAT(std::string(native.status().message()),
+              HasSubstr("layers.1.attn.x_proj.2.weight\": takes 80 bytes to "
+                        "rearrange, which with those before it are more than "
+                        "the 80 stored"));
+}
+
+// Fixtures
+
+TestTensors NativeFixture(const std::string& path) {
+  TestTensors tensors;
+  for (const Tensor& tensor :
+       ReadTensors(testing::FixturesDirectory() + "/models/" + path)) {
+    tensors[tensor.name] = {tensor.shape, tensor.dtype, ToFloat(tensor)};
+  }
+  for (const char* unused : {"v0", "v1", "v2"}) {
+    tensors.erase(absl::StrCat("blocks.0.att.", unused));
+  }
+  return tensors;
+}
+
+void ExpectFixture(const std::string& path, Layout layout,
+                   const TestTensors& expected) {
+  const auto native = ToNativeLayout(
+      ReadTensors(testing::FixturesDirectory() + "/models/" + path), path, {});
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_EQ(native->layout, layout);
+  ExpectTensors(native->tensors, expected);
+}
+
+TEST(LayoutFixturesTest, HuggingFaceEqualsNative) {
+  RWKVD_NEED_FIXTURES();
+  ExpectFixture("hybrid-4v0/hf/model.safetensors", Layout::kHuggingFace,
+                NativeFixture("hybrid-4v0/model-bf16.safetensors"));
+  ExpectFixture("tiny-6v0-1m/hf/model.safetensors", Layout::kHuggingFace,
+                NativeFixture("tiny-6v0-1m/model-bf16.safetensors"));
+}
+
+TEST(LayoutFixturesTest, FlashLinearAttentionEqualsNative) {
+  RWKVD_NEED_FIXTURES();
+  ExpectFixture("synth-7v0/fla/model.safetensors",
+                Layout::kFlashLinearAttention,
+                NativeFixture("synth-7v0/model-bf16.safetensors"));
+}
+
+TEST(LayoutFixturesTest, WebRwkvEqualsRoundedNative) {
+  RWKVD_NEED_FIXTURES();
+  TestTensors rounded = NativeFixture("synth-7v0/model-f32.safetensors");
+  for (auto& [name, tensor] : rounded) {
+    tensor.dtype = DType::kF16;
+    for (float& value : tensor.values) {
+      value = F16ToFloat(FloatToF16(value));
+    }
+  }
+  ExpectFixture("synth-7v0/webrwkv/model-f16.st", Layout::kWebRwkv, rounded);
+}
+
+TEST(LayoutFixturesTest, NativeFilesStayAsTheyAre) {
+  RWKVD_NEED_FIXTURES();
+  for (const char* path : {"hybrid-4v0/model-f16.safetensors",
+                           "tiny-5v1-730k/model-f32.safetensors",
+                           "tiny-6v0-1m/model-bf16.safetensors",
+                           "tiny-7v0-834k/model-bf16.safetensors",
+                           "synth-7v0/model-f32.safetensors"}) {
+    ExpectFixture(path, Layout::kNative, NativeFixture(path));
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd

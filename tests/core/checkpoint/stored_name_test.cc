@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/stored_name.h"
+
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+TEST(StoredNameTest, LayersNamesComeApart) {
+  const auto split = SplitLayerName("blocks.12.att.key.weight");
+  ASSERT_TRUE(split.has_value());
+  EXPECT_EQ(split->layers, "blocks");
+  EXPECT_EQ(split->number, "12");
+  EXPECT_EQ(split->part, "att.key.weight");
+  EXPECT_EQ(SplitLayerName("layers.0.x")->layers, "layers");
+}
+
+TEST(StoredNameTest, OtherNamesAreNotLayers) {
+  for (const char* name :
+       {"", "blocks", "blocks.", "blocks.1", "blocks..x", "blocks.-1.x",
+        "blocks.1x.y", "blocksx.1.y", "emb.weight", "model.layers.0.x"}) {
+    EXPECT_FALSE(SplitLayerName(name).has_value()) << name;
+  }
+}
+
+TEST(StoredNameTest, OuterPartsBecomeNative) {
+  const char* const kNames[][2] = {
+      {"model.layers.3.attn.k_proj.weight", "blocks.3.att.k_proj.weight"},
+      {"model.layers.3.self_attn.x_r", "blocks.3.att.x_r"},
+      {"layers.3.attention.time_mixer.w0", "blocks.3.att.w0"},
+      {"layers.3.attention.time_mixing.w0", "blocks.3.att.w0"},
+      {"rwkv.blocks.0.pre_ln.bias", "blocks.0.ln0.bias"},
+      {"model.layers.0.pre_norm.bias", "blocks.0.ln0.bias"},
+      {"model.layers.0.attn_norm.bias", "blocks.0.ln1.bias"},
+      {"model.layers.0.ffn_norm.bias", "blocks.0.ln2.bias"},
+      {"rwkv.blocks.1.feed_forward.key.weight", "blocks.1.ffn.key.weight"},
+      {"rwkv.embeddings.weight", "emb.weight"},
+      {"model.norm.weight", "ln_out.weight"},
+      {"lm_head.weight", "head.weight"},
+      {"blocks.0.att.key.weight", "blocks.0.att.key.weight"},
+      {"something.else", "something.else"},
+  };
+  for (const auto& [stored, native] : kNames) {
+    EXPECT_EQ(WithNativeParts(stored), native);
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd
