@@ -22,6 +22,12 @@ uint64_t HashAfter(uint64_t hash, int32_t token) {
   return Mix(hash ^ Mix(static_cast<uint64_t>(token)));
 }
 
+uint64_t HashOfAll(absl::Span<const int32_t> tokens) {
+  uint64_t hash = kHashOfNothing;
+  for (const int32_t token : tokens) hash = HashAfter(hash, token);
+  return hash;
+}
+
 // A hash as four floats of 16 bits, which hold them exactly.
 State StateOf(uint64_t hash) {
   std::vector<float> values;
@@ -91,10 +97,13 @@ void FakeModel::ForwardChunk(const Chunk& chunk) const {
   *chunk.state = StateOf(hash);
 }
 
+State FakeModel::StateAfter(absl::Span<const int32_t> tokens) const {
+  return StateOf(HashOfAll(tokens));
+}
+
 std::vector<float> FakeModel::LogitsAfter(
     absl::Span<const int32_t> tokens) const {
-  uint64_t hash = kHashOfNothing;
-  for (const int32_t token : tokens) hash = HashAfter(hash, token);
+  const uint64_t hash = HashOfAll(tokens);
   std::vector<float> logits(config_.vocab_size);
   FillLogits(hash, absl::MakeSpan(logits));
   return logits;

@@ -31,6 +31,9 @@ class FakeModel : public Model {
   void Forward(absl::Span<const Chunk> chunks,
                Workspace& workspace) const override;
 
+  // The state after `tokens`.
+  State StateAfter(absl::Span<const int32_t> tokens) const;
+
   // [vocab_size], in [-4, 4): what the model predicts after `tokens`, computed
   // without a state.
   std::vector<float> LogitsAfter(absl::Span<const int32_t> tokens) const;

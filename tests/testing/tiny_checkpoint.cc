@@ -1,85 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/testing/tiny_checkpoint.h"
 
-#include <cmath>
-#include <cstring>
-#include <random>
-
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
-#include "core/base/float16.h"
+#include "core/base/mapped_file.h"
+#include "core/checkpoint/safetensors.h"
 #include "nlohmann/json.hpp"
+#include "tests/testing/drawer.h"
 #include "tests/testing/fixtures.h"
 
 namespace rwkvd::testing {
 namespace {
-
-float Round(float value, DType dtype) {
-  switch (dtype) {
-    case DType::kF32:
-      return value;
-    case DType::kBF16:
-      return BF16ToFloat(FloatToBF16(value));
-    case DType::kF16:
-      return F16ToFloat(FloatToF16(value));
-  }
-  RWKVD_CHECK(false);
-}
-
-std::string Bytes(const TestTensor& tensor) {
-  std::string bytes;
-  for (float value : tensor.values) {
-    if (tensor.dtype == DType::kF32) {
-      bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
-      continue;
-    }
-    const uint16_t bits =
-        tensor.dtype == DType::kBF16 ? FloatToBF16(value) : FloatToF16(value);
-    bytes.append(reinterpret_cast<const char*>(&bits), sizeof(bits));
-  }
-  return bytes;
-}
 
 std::string LittleEndian64(uint64_t value) {
   std::string bytes;
   for (int i = 0; i < 8; ++i) bytes += static_cast<char>(value >> (8 * i));
   return bytes;
 }
-
-// Draws tensors one after the other from one random sequence.
-class Drawer {
- public:
-  Drawer(uint64_t seed, absl::FunctionRef<DType(const std::string&)> dtype,
-         TestTensors* tensors)
-      : random_(seed), dtype_(dtype), tensors_(tensors) {}
-
-  void Normal(const std::string& name, std::vector<int64_t> shape, float mean,
-              float deviation) {
-    TestTensor tensor{.shape = std::move(shape), .dtype = dtype_(name)};
-    int64_t size = 1;
-    for (int64_t dimension : tensor.shape) size *= dimension;
-    std::normal_distribution<float> normal(mean, deviation);
-    for (int64_t i = 0; i < size; ++i) {
-      tensor.values.push_back(Round(normal(random_), tensor.dtype));
-    }
-    tensors_->emplace(name, std::move(tensor));
-  }
-
-  void LayerNorm(const std::string& name, int64_t size) {
-    Normal(name + ".weight", {size}, 1.0f, 0.2f);
-    Normal(name + ".bias", {size}, 0.0f, 0.1f);
-  }
-
-  void Matrix(const std::string& name, int64_t rows, int64_t cols) {
-    Normal(name, {rows, cols}, 0.0f, 1.5f / std::sqrt(float(cols)));
-  }
-
- private:
-  std::mt19937_64 random_;
-  absl::FunctionRef<DType(const std::string&)> dtype_;
-  TestTensors* tensors_;
-};
 
 void DrawRwkv4Layer(const std::string& block, const Rwkv4Sizes& sizes,
                     Drawer& draw) {
@@ -127,7 +64,7 @@ std::string SafetensorsBytes(const TestTensors& tensors, int header_padding) {
   std::string data;
   for (const auto& [name, tensor] : tensors) {
     const size_t begin = data.size();
-    data += Bytes(tensor);
+    data += BytesOf(tensor);
     header[name] = {{"dtype", std::string(NameOf(tensor.dtype))},
                     {"shape", tensor.shape},
                     {"data_offsets", {begin, data.size()}}};
@@ -163,6 +100,18 @@ std::string WriteCheckpoint(const std::string& directory,
   const std::string path = directory + "/model.safetensors.index.json";
   WriteFileOrDie(path, nlohmann::json{{"weight_map", map}}.dump());
   return path;
+}
+
+TestTensors ReadSafetensorsOrDie(const std::string& path) {
+  const auto file = MappedFile::Open(path);
+  RWKVD_CHECK(file.ok());
+  const auto stored = ParseSafetensors(**file);
+  RWKVD_CHECK(stored.ok());
+  TestTensors tensors;
+  for (const Tensor& tensor : *stored) {
+    tensors.emplace(tensor.name, CopyOf(tensor));
+  }
+  return tensors;
 }
 
 std::shared_ptr<const TensorFile> MakeTensorFile(const TestTensors& tensors,

@@ -5,25 +5,15 @@
 // Small random checkpoints, written by the tests themselves.
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "core/base/dtype.h"
 #include "core/checkpoint/tensor_file.h"
+#include "tests/testing/test_tensor.h"
 
 namespace rwkvd::testing {
-
-// A tensor to write, and for an oracle to compute with.
-struct TestTensor {
-  std::vector<int64_t> shape;
-  DType dtype = DType::kF32;
-  std::vector<float> values;  // exactly representable in `dtype`
-};
-
-using TestTensors = std::map<std::string, TestTensor>;
 
 struct Rwkv4Sizes {
   int64_t layers = 2;
@@ -50,6 +40,9 @@ std::string SafetensorsBytes(const TestTensors& tensors,
 std::string WriteCheckpoint(const std::string& directory,
                             const TestTensors& tensors, int num_shards = 0,
                             int header_padding = 0);
+
+// Every tensor of a safetensors file, under the names that it has there.
+TestTensors ReadSafetensorsOrDie(const std::string& path);
 
 // Writes and opens.
 std::shared_ptr<const TensorFile> MakeTensorFile(const TestTensors& tensors,

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TESTS_TESTING_TEST_TENSOR_H_
+#define RWKVD_TESTS_TESTING_TEST_TENSOR_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "core/base/dtype.h"
+#include "core/checkpoint/tensor.h"
+
+namespace rwkvd::testing {
+
+// A tensor to write, and for an oracle to compute with. Row major.
+struct TestTensor {
+  std::vector<int64_t> shape;
+  DType dtype = DType::kF32;
+  std::vector<float> values;  // exactly representable in `dtype`
+};
+
+using TestTensors = std::map<std::string, TestTensor>;
+
+bool operator==(const TestTensor& a, const TestTensor& b);
+
+// The nearest number of that type.
+float Rounded(float value, DType dtype);
+
+// The same values, rounded to another type.
+TestTensor Rounded(const TestTensor& tensor, DType dtype);
+TestTensors Rounded(const TestTensors& tensors, DType dtype);
+
+// As they lie in a file, little endian.
+std::string BytesOf(const TestTensor& tensor);
+
+TestTensor CopyOf(const Tensor& tensor);
+
+// The same values under another shape of as many elements.
+TestTensor Reshaped(const TestTensor& tensor, std::vector<int64_t> shape);
+
+// With the last two dimensions exchanged.
+TestTensor TransposedCopy(const TestTensor& tensor);
+
+}  // namespace rwkvd::testing
+
+#endif  // RWKVD_TESTS_TESTING_TEST_TENSOR_H_
