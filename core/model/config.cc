@@ -213,6 +213,7 @@ absl::StatusOr<ModelConfig> DeduceConfig(const TensorFile& file) {
   for (const auto& [name, tensor] : file.tensors()) {
     config.num_parameters += tensor.num_elements();
   }
+  config.has_embedding_norm = file.has_embedding_norm();
   config.weight_type = WeightType(file);
   return config;
 }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/matrix_state_model.h"
 
+#include <algorithm>
+
+#include "absl/strings/match.h"
+
 namespace rwkvd {
 
 MatrixStateModel::MatrixStateModel(const ModelConfig& config,
@@ -15,9 +19,11 @@ MatrixStateModel::MatrixStateModel(const ModelConfig& config,
       initial_(layout_.Zero()) {}
 
 absl::Status MatrixStateModel::LoadInitialState() {
-  if (file_->Find("blocks.0.att.time_state") == nullptr) {
-    return absl::OkStatus();
-  }
+  const bool is_tuned = std::any_of(
+      file_->tensors().begin(), file_->tensors().end(), [](const auto& tensor) {
+        return absl::EndsWith(tensor.first, ".att.time_state");
+      });
+  if (!is_tuned) return absl::OkStatus();
   RWKVD_ASSIGN_OR_RETURN(initial_, layout_.Tuned(*file_));
   return absl::OkStatus();
 }

@@ -133,8 +133,7 @@ TEST(LoadModelTest, ATensorWithoutAPlaceIsRefusedByName) {
 
 TEST(LoadModelTest, AFileOfSomethingElseIsRefused) {
   TestTensors tensors;
-  tensors["model.layers.0.self_attn.q_proj.weight"] = {.shape = {1},
-                                                       .values = {0}};
+  tensors["encoder.0.q_proj.weight"] = {.shape = {1}, .values = {0}};
   EXPECT_THAT(Refusal(tensors), HasSubstr("not an RWKV checkpoint"));
 }
 

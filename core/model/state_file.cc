@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/state_file.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/mapped_file.h"
+#include "core/base/replace_file.h"
+#include "core/base/sha256.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+using Bytes = absl::Span<const std::byte>;
+
+static_assert(std::endian::native == std::endian::little,
+              "values are copied as they lie in memory");
+
+constexpr absl::string_view kMagic("\x89RWKVST\n", 8);
+constexpr uint32_t kVersion = 1;
+
+// Where the parts begin.
+constexpr size_t kVersionOffset = 8;
+constexpr size_t kArchitectureOffset = 12;
+constexpr size_t kFingerprintOffset = 32;
+constexpr size_t kNumValuesOffset = 64;
+constexpr size_t kValuesOffset = 72;
+
+constexpr size_t kArchitectureBytes = kFingerprintOffset - kArchitectureOffset;
+constexpr size_t kFingerprintBytes = kNumValuesOffset - kFingerprintOffset;
+constexpr size_t kChecksumBytes = 32;
+
+absl::string_view AsText(Bytes bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Bytes AsBytes(absl::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
+template <typename Integer>
+void Append(Integer value, std::string* out) {
+  for (size_t i = 0; i < sizeof(value); ++i) {
+    out->push_back(static_cast<char>(value >> (8 * i)));
+  }
+}
+
+template <typename Integer>
+Integer ReadAt(Bytes bytes, size_t offset) {
+  Integer value = 0;
+  for (size_t i = 0; i < sizeof(value); ++i) {
+    value |= static_cast<Integer>(bytes[offset + i]) << (8 * i);
+  }
+  return value;
+}
+
+std::string Checksum(Bytes bytes) {
+  Sha256 digest;
+  digest.Update(bytes);
+  return absl::HexStringToBytes(digest.Hex());
+}
+
+absl::Status Refuse(absl::string_view path, absl::string_view why) {
+  return absl::InvalidArgumentError(absl::StrCat(path, ": ", why));
+}
+
+absl::Status CheckFormat(Bytes bytes, absl::string_view path) {
+  if (!IsStateFile(bytes)) {
+    return Refuse(path, "not a state file: it does not begin as one");
+  }
+  // First the version: a later one may be shorter.
+  const bool has_version = bytes.size() >= kArchitectureOffset;
+  const uint32_t version =
+      has_version ? ReadAt<uint32_t>(bytes, kVersionOffset) : kVersion;
+  if (version != kVersion) {
+    return Refuse(path,
+                  absl::StrCat("a state file of format version ", version,
+                               ", this program reads version ", kVersion,
+                               version > kVersion ? " (it is too old)" : ""));
+  }
+  if (bytes.size() >= kValuesOffset + kChecksumBytes) return absl::OkStatus();
+  return Refuse(path, absl::StrCat("truncated: ", bytes.size(),
+                                   " bytes, a state file has at least ",
+                                   kValuesOffset + kChecksumBytes));
+}
+
+// Whether there are as many bytes as the values that are announced take.
+absl::Status CheckSize(Bytes bytes, absl::string_view path) {
+  const uint64_t announced = ReadAt<uint64_t>(bytes, kNumValuesOffset);
+  const uint64_t room = bytes.size() - kValuesOffset - kChecksumBytes;
+  if (announced > room / sizeof(float)) {
+    return Refuse(path, absl::StrCat("truncated: byte ", kNumValuesOffset,
+                                     " announces ", announced, " values, ",
+                                     room, " bytes are there for them"));
+  }
+  const uint64_t trailing = room - announced * sizeof(float);
+  if (trailing == 0) return absl::OkStatus();
+  return Refuse(
+      path, absl::StrCat(trailing, " bytes too many after the ", announced,
+                         " values that byte ", kNumValuesOffset, " announces"));
+}
+
+absl::Status CheckChecksum(Bytes bytes, absl::string_view path) {
+  const size_t end = bytes.size() - kChecksumBytes;
+  if (Checksum(bytes.first(end)) == AsText(bytes.subspan(end))) {
+    return absl::OkStatus();
+  }
+  return Refuse(path, absl::StrCat("damaged: the SHA-256 of its first ", end,
+                                   " bytes is not the one that follows them"));
+}
+
+// An architecture's name as it is stored.
+std::string Padded(std::string architecture) {
+  architecture.resize(kArchitectureBytes, '\0');
+  return architecture;
+}
+
+absl::Status CheckOwner(Bytes bytes, absl::string_view path,
+                        const StateOwner& owner) {
+  const absl::string_view architecture =
+      AsText(bytes.subspan(kArchitectureOffset, kArchitectureBytes));
+  const std::string fingerprint = absl::BytesToHexString(
+      AsText(bytes.subspan(kFingerprintOffset, kFingerprintBytes)));
+  if (architecture != Padded(owner.architecture) ||
+      fingerprint != owner.fingerprint) {
+    const absl::string_view name =
+        architecture.substr(0, architecture.find_last_not_of('\0') + 1);
+    return Refuse(
+        path, absl::StrCat(
+                  "a state of another model: ", absl::Utf8SafeCEscape(name),
+                  " ", fingerprint, ", not of this one: ", owner.architecture,
+                  " ", owner.fingerprint));
+  }
+  const uint64_t found = ReadAt<uint64_t>(bytes, kNumValuesOffset);
+  if (found == static_cast<uint64_t>(owner.num_values)) return absl::OkStatus();
+  return Refuse(path, absl::StrCat(found, " values, a state of this model has ",
+                                   owner.num_values));
+}
+
+absl::Status CheckFinite(absl::Span<const float> values) {
+  const auto bad = std::find_if_not(values.begin(), values.end(),
+                                    [](float v) { return std::isfinite(v); });
+  if (bad == values.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("value ", bad - values.begin(), " of the state is ", *bad,
+                   ": nothing can be computed from it"));
+}
+
+}  // namespace
+
+bool IsStateFile(Bytes bytes) {
+  return bytes.size() >= kMagic.size() &&
+         AsText(bytes.first(kMagic.size())) == kMagic;
+}
+
+absl::StatusOr<std::string> SerializeState(const State& state,
+                                           const StateOwner& owner) {
+  RWKVD_CHECK(owner.architecture.size() <= kArchitectureBytes);
+  RWKVD_CHECK(owner.fingerprint.size() == 2 * kFingerprintBytes);
+  RWKVD_CHECK(static_cast<int64_t>(state.values().size()) == owner.num_values);
+  RWKVD_RETURN_IF_ERROR(CheckFinite(state.values()));
+  std::string out(kMagic);
+  out.reserve(kValuesOffset + state.bytes() + kChecksumBytes);
+  Append(kVersion, &out);
+  out += Padded(owner.architecture);
+  out += absl::HexStringToBytes(owner.fingerprint);
+  Append(uint64_t{state.values().size()}, &out);
+  out.append(reinterpret_cast<const char*>(state.values().data()),
+             state.bytes());
+  out += Checksum(AsBytes(out));
+  return out;
+}
+
+absl::StatusOr<State> ParseState(Bytes bytes, absl::string_view path,
+                                 const StateOwner& owner) {
+  RWKVD_RETURN_IF_ERROR(CheckFormat(bytes, path));
+  RWKVD_RETURN_IF_ERROR(CheckSize(bytes, path));
+  RWKVD_RETURN_IF_ERROR(CheckChecksum(bytes, path));
+  RWKVD_RETURN_IF_ERROR(CheckOwner(bytes, path, owner));
+  std::vector<float> values(owner.num_values);
+  if (!values.empty()) {
+    std::memcpy(values.data(), bytes.data() + kValuesOffset,
+                values.size() * sizeof(float));
+  }
+  const absl::Status finite = CheckFinite(values);
+  if (!finite.ok()) return Refuse(path, finite.message());
+  return State(std::move(values));
+}
+
+absl::Status WriteStateFile(const std::string& path, const State& state,
+                            const StateOwner& owner) {
+  RWKVD_ASSIGN_OR_RETURN(const std::string bytes, SerializeState(state, owner));
+  return ReplaceFile(path, bytes);
+}
+
+absl::StatusOr<State> ReadStateFile(const std::string& path,
+                                    const StateOwner& owner) {
+  RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
+                         MappedFile::Open(path));
+  return ParseState(file->bytes(), path, owner);
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_MODEL_STATE_FILE_H_
+#define RWKVD_CORE_MODEL_STATE_FILE_H_
+
+// States outside the process; docs/state-file.md says what each byte means.
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/model/state.h"
+
+namespace rwkvd {
+
+// The network whose states are meant: to another they would be noise. A value.
+struct StateOwner {
+  std::string architecture;  // NameOf(ModelConfig::architecture)
+  std::string fingerprint;   // TensorFile::Fingerprint(), 64 digits
+  int64_t num_values = 0;    // of each of its states
+};
+
+// Whether `bytes` begin as a state file does.
+bool IsStateFile(absl::Span<const std::byte> bytes);
+
+// The bytes of a state file. InvalidArgument if a value is not finite: the
+// sequence has left the range of numbers, and all that followed would be lost.
+absl::StatusOr<std::string> SerializeState(const State& state,
+                                           const StateOwner& owner);
+
+// The state in `bytes`, bit for bit as it was. InvalidArgument, saying what and
+// where, if they are not a state file, of a later format, damaged, or of
+// another network than `owner`. `path` names them in messages.
+absl::StatusOr<State> ParseState(absl::Span<const std::byte> bytes,
+                                 absl::string_view path,
+                                 const StateOwner& owner);
+
+// Writes a state file, which takes its place at `path` at once and as a whole,
+// or not at all. Survives a loss of power once it has returned OK. Otherwise
+// InvalidArgument as above, or what the operating system reports.
+absl::Status WriteStateFile(const std::string& path, const State& state,
+                            const StateOwner& owner);
+
+// Reads one. Errors as of MappedFile::Open and ParseState.
+absl::StatusOr<State> ReadStateFile(const std::string& path,
+                                    const StateOwner& owner);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_MODEL_STATE_FILE_H_

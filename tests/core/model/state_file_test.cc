@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/state_file.h"
+
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/sha256.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fixtures.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+StateOwner OwnerOf(int64_t num_values) {
+  return {"rwkv7", std::string(63, 'a') + "b", num_values};
+}
+
+absl::Span<const std::byte> AsBytes(absl::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
+std::string Serialize(const std::vector<float>& values) {
+  return *SerializeState(State(values), OwnerOf(values.size()));
+}
+
+// Why they are refused; "" if they are not.
+std::string ErrorOf(absl::string_view bytes, const StateOwner& owner) {
+  const auto state = ParseState(AsBytes(bytes), "some/path", owner);
+  if (state.ok()) return "";
+  EXPECT_EQ(state.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(state.status().message()), HasSubstr("some/path: "));
+  return std::string(state.status().message());
+}
+
+// With the checksum that belongs to what was changed.
+std::string Repaired(std::string bytes) {
+  bytes.resize(bytes.size() - 32);
+  Sha256 digest;
+  digest.Update(AsBytes(bytes));
+  return bytes + absl::HexStringToBytes(digest.Hex());
+}
+
+// Any bits that make a finite number, signed zeros and subnormals among them.
+float RandomFinite(std::mt19937& random) {
+  const uint32_t special[] = {0, 0x80000000, 1, 0x807fffff, 0x7f7fffff};
+  uint32_t bits = random();
+  if (random() % 4 == 0) bits = special[random() % 5];
+  if ((bits & 0x7f800000) == 0x7f800000) bits &= 0xbfffffff;
+  float value;
+  std::memcpy(&value, &bits, sizeof(value));
+  return value;
+}
+
+TEST(StateFileTest, ARoundTripIsIdentityBitForBit) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 300; ++round) {
+    std::vector<float> values(random() % 200);
+    for (float& value : values) value = RandomFinite(random);
+    const StateOwner owner = OwnerOf(values.size());
+    const std::string bytes = Serialize(values);
+    EXPECT_EQ(bytes.size(), 72 + 4 * values.size() + 32);
+    const auto state = ParseState(AsBytes(bytes), "p", owner);
+    ASSERT_TRUE(state.ok()) << state.status();
+    ASSERT_EQ(state->values().size(), values.size());
+    EXPECT_EQ(
+        std::memcmp(state->values().data(), values.data(), 4 * values.size()),
+        0);
+    EXPECT_EQ(*SerializeState(*state, owner), bytes);
+  }
+}
+
+// The page docs/state-file.md, as bytes.
+TEST(StateFileTest, EveryByteIsWhereTheFormatSaysItIs) {
+  std::string expected = "\x89RWKVST\n";
+  expected += std::string("\1\0\0\0", 4);
+  expected += "rwkv7" + std::string(15, '\0');
+  expected += std::string(31, '\xaa') + '\xab';
+  expected += std::string("\2\0\0\0\0\0\0\0", 8);
+  expected += std::string("\0\0\x80\x3f", 4);  // 1
+  expected += std::string("\0\0\0\xc0", 4);    // -2
+  expected += std::string(32, 'c');
+  EXPECT_EQ(Serialize({1, -2}), Repaired(expected));
+}
+
+TEST(StateFileTest, EveryFlippedBitIsRefused) {
+  const std::string bytes = Serialize({1, 2, 3});
+  for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+    std::string flipped = bytes;
+    flipped[bit / 8] ^= static_cast<char>(1 << (bit % 8));
+    EXPECT_NE(ErrorOf(flipped, OwnerOf(3)), "") << "bit " << bit;
+  }
+}
+
+TEST(StateFileTest, EveryTruncationAndEveryExtensionIsRefused) {
+  const std::string bytes = Serialize({1, 2, 3});
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_NE(ErrorOf(bytes.substr(0, size), OwnerOf(3)), "") << size;
+  }
+  for (size_t size = 0; size + 32 < bytes.size(); ++size) {
+    const std::string shorter = bytes.substr(0, size) + std::string(32, '\0');
+    EXPECT_NE(ErrorOf(Repaired(shorter), OwnerOf(3)), "") << size;
+  }
+  for (const size_t more : {1, 4, 32, 1000}) {
+    const std::string longer = bytes + std::string(more, '\0');
+    EXPECT_THAT(ErrorOf(longer, OwnerOf(3)),
+                HasSubstr(absl::StrCat(more, " bytes too many")));
+    EXPECT_THAT(ErrorOf(Repaired(longer), OwnerOf(3)),
+                HasSubstr(absl::StrCat(more, " bytes too many")));
+  }
+}
+
+TEST(StateFileTest, WhatIsNoStateFileIsToldSo) {
+  for (const char* text :
+       {"", "\x89RWKV", "PK\3\4 a zip file, or so it says"}) {
+    EXPECT_THAT(ErrorOf(text, OwnerOf(3)), HasSubstr("not a state file"));
+  }
+  EXPECT_TRUE(IsStateFile(AsBytes(Serialize({1}))));
+  EXPECT_FALSE(IsStateFile(AsBytes("\x89RWKVST")));
+}
+
+TEST(StateFileTest, ALaterVersionIsToldEvenIfItsFilesAreShort) {
+  std::string bytes = Serialize({1});
+  bytes[8] = 2;
+  EXPECT_THAT(ErrorOf(Repaired(bytes), OwnerOf(1)),
+              HasSubstr("format version 2"));
+  EXPECT_THAT(ErrorOf(bytes.substr(0, 12), OwnerOf(1)),
+              HasSubstr("format version 2"));
+  EXPECT_THAT(ErrorOf(bytes.substr(0, 11), OwnerOf(1)), HasSubstr("truncated"));
+}
+
+TEST(StateFileTest, AnotherModelIsRefusedAndBothAreNamed) {
+  const std::string bytes = Serialize({1, 2});
+  StateOwner owner = OwnerOf(2);
+  owner.fingerprint = std::string(64, '7');
+  std::string error = ErrorOf(bytes, owner);
+  EXPECT_THAT(error, HasSubstr(owner.fingerprint));
+  EXPECT_THAT(error, HasSubstr(OwnerOf(2).fingerprint));
+  owner = OwnerOf(2);
+  owner.architecture = "rwkv6";
+  error = ErrorOf(bytes, owner);
+  EXPECT_THAT(error, HasSubstr("another model: rwkv7"));
+  EXPECT_THAT(error, HasSubstr("not of this one: rwkv6"));
+  // A name that only begins as ours does.
+  std::string longer = Serialize({1, 2});
+  longer[20] = 'x';
+  EXPECT_THAT(ErrorOf(Repaired(longer), OwnerOf(2)),
+              HasSubstr("another model: rwkv7"));
+}
+
+TEST(StateFileTest, AnotherNumberOfValuesIsRefused) {
+  const std::string error = ErrorOf(Serialize({1, 2}), OwnerOf(3));
+  EXPECT_THAT(error, HasSubstr("2 values"));
+  EXPECT_THAT(error, HasSubstr("has 3"));
+}
+
+TEST(StateFileTest, ANumberOfValuesNoFileCouldHoldIsRefused) {
+  for (const uint64_t announced :
+       {uint64_t{4}, uint64_t{1} << 62, uint64_t{1} << 63, ~uint64_t{0}}) {
+    std::string bytes = Serialize({1, 2, 3});
+    std::memcpy(bytes.data() + 64, &announced, sizeof(announced));
+    EXPECT_THAT(ErrorOf(Repaired(bytes), OwnerOf(3)), HasSubstr("truncated"));
+  }
+}
+
+TEST(StateFileTest, DamageIsToldAsSuch) {
+  std::string bytes = Serialize({1, 2, 3});
+  bytes[75] ^= 1;
+  EXPECT_THAT(ErrorOf(bytes, OwnerOf(3)), HasSubstr("SHA-256"));
+}
+
+TEST(StateFileTest, ValuesThatAreNotFiniteAreNeitherWrittenNorRead) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const float bad : {inf, -inf, std::numeric_limits<float>::quiet_NaN()}) {
+    const auto written = SerializeState(State({1, bad}), OwnerOf(2));
+    EXPECT_EQ(written.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(written.status().message()), HasSubstr("value 1"));
+    std::string bytes = Serialize({1, 2});
+    std::memcpy(bytes.data() + 72 + 4, &bad, sizeof(bad));
+    EXPECT_THAT(ErrorOf(Repaired(bytes), OwnerOf(2)), HasSubstr("value 1"));
+  }
+}
+
+TEST(StateFileTest, FilesAreWrittenAndReadBack) {
+  const std::string path = testing::MakeTempDirectory() + "/chat.state";
+  const State state({1, 2, 3});
+  ASSERT_TRUE(WriteStateFile(path, state, OwnerOf(3)).ok());
+  const auto read = ReadStateFile(path, OwnerOf(3));
+  ASSERT_TRUE(read.ok()) << read.status();
+  EXPECT_EQ(*read, state);
+  const auto refused = ReadStateFile(path, OwnerOf(4));
+  EXPECT_THAT(std::string(refused.status().message()), HasSubstr(path));
+  EXPECT_EQ(ReadStateFile(path + "x", OwnerOf(3)).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+}  // namespace
+}  // namespace rwkvd
