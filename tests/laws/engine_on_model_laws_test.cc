@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The laws of the engine where it runs a real network, for every instruction
-// set and weight type: answers, down to the last bit of their
+// The laws of the engine where it runs a real network, for every version,
+// instruction set and weight type: answers, down to the last bit of their
 // log-probabilities, do not depend on batch-mates, cache or threads, and a
 // score says of a text what was said while generating it.
 
@@ -16,6 +16,7 @@
 #include "core/kernels/kernels.h"
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
+#include "tests/laws/networks.h"
 #include "tests/testing/fake_tokenizer.h"
 #include "tests/testing/recording_sink.h"
 #include "tests/testing/tiny_checkpoint.h"
@@ -24,16 +25,13 @@ namespace rwkvd {
 namespace {
 
 using Tokens = std::vector<int32_t>;
-using Param = std::tuple<const KernelTable*, DType>;
-
-constexpr testing::Rwkv4Sizes kSizes = {
-    .layers = 2, .embedding = 37, .attention = 41, .ffn = 67, .vocab = 53};
+using Param = std::tuple<const KernelTable*, DType, Network>;
 
 // Prompts of many lengths; most begin with the same tokens.
 GenerateRequest RequestOf(int number) {
   GenerateRequest request;
   for (int i = 0; i < 3 + 7 * number; ++i) {
-    request.prompt.push_back(i < 12 ? i + 1 : (i * number) % kSizes.vocab);
+    request.prompt.push_back(i < 12 ? i + 1 : (i * number) % kOddVocab);
   }
   request.max_tokens = 12;
   request.sampling.seed = number;
@@ -45,10 +43,9 @@ GenerateRequest RequestOf(int number) {
 class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
  protected:
   void SetUp() override {
-    const auto& [kernels, dtype] = GetParam();
-    auto model = LoadModel(
-        testing::MakeTensorFile(testing::RandomRwkv4(kSizes, 5, dtype)),
-        {.kernels = kernels});
+    const auto& [kernels, dtype, network] = GetParam();
+    auto model = LoadModel(testing::MakeTensorFile(MakeTensors(network, dtype)),
+                           {.kernels = kernels});
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
   }
@@ -73,7 +70,7 @@ class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
   ThreadPool one_thread_{1};
   ThreadPool three_threads_{3};
   std::unique_ptr<const Model> model_;
-  const FakeTokenizer tokenizer_{FakeTokenizer::Numbers(kSizes.vocab)};
+  const FakeTokenizer tokenizer_{FakeTokenizer::Numbers(kOddVocab)};
 };
 
 // Law 2.
@@ -135,15 +132,19 @@ TEST_P(EngineOnModelLaws, AScoreIsWhatGeneratingSaid) {
   }
 }
 
+std::string Name(const ::testing::TestParamInfo<Param>& info) {
+  const auto& [kernels, dtype, network] = info.param;
+  return absl::StrCat(NameOf(network), std::string(NameOf(dtype)),
+                      kernels->name);
+}
+
 INSTANTIATE_TEST_SUITE_P(
-    Rwkv4, EngineOnModelLaws,
+    AllVersions, EngineOnModelLaws,
     ::testing::Combine(::testing::ValuesIn(SupportedKernels()),
                        ::testing::Values(DType::kF32, DType::kF16,
-                                         DType::kBF16)),
-    [](const ::testing::TestParamInfo<Param>& info) {
-      return absl::StrCat(std::get<0>(info.param)->name,
-                          std::string(NameOf(std::get<1>(info.param))));
-    });
+                                         DType::kBF16),
+                       ::testing::ValuesIn(OddNetworks())),
+    Name);
 
 }  // namespace
 }  // namespace rwkvd

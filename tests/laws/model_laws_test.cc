@@ -16,27 +16,22 @@
 #include "core/kernels/kernels.h"
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
-#include "tests/testing/reference_rwkv4.h"
+#include "tests/laws/networks.h"
+#include "tests/testing/random_checkpoint.h"
+#include "tests/testing/reference.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd {
 namespace {
 
-using testing::Rwkv4Sizes;
 using testing::TestTensors;
 using Tokens = std::vector<int32_t>;
 
-// Sizes that fill whole vectors, and sizes that leave a rest in every one.
-const Rwkv4Sizes kSizes[] = {
-    {.layers = 2, .embedding = 64, .attention = 64, .ffn = 256, .vocab = 100},
-    {.layers = 3, .embedding = 37, .attention = 41, .ffn = 67, .vocab = 53},
-};
-
 enum class WeightTypes { kF32, kF16, kBF16, kMixed };
 
-TestTensors MakeTensors(const Rwkv4Sizes& sizes, WeightTypes types) {
+TestTensors MakeTensors(const Network& network, WeightTypes types) {
   int next = 0;
-  return testing::RandomRwkv4(sizes, 42, [&](const std::string&) {
+  return MakeTensors(network, [&](const std::string&) {
     switch (types) {
       case WeightTypes::kF32:
         return DType::kF32;
@@ -51,17 +46,18 @@ TestTensors MakeTensors(const Rwkv4Sizes& sizes, WeightTypes types) {
   });
 }
 
-using Param = std::tuple<const KernelTable*, WeightTypes, Rwkv4Sizes>;
+using Param = std::tuple<const KernelTable*, WeightTypes, Network>;
 
 class ModelLaws : public ::testing::TestWithParam<Param> {
  protected:
   void SetUp() override {
-    const auto& [kernels, types, sizes] = GetParam();
-    tensors_ = MakeTensors(sizes, types);
+    const auto& [kernels, types, network] = GetParam();
+    tensors_ = MakeTensors(network, types);
     // An odd header makes every tensor misaligned.
     auto model = LoadModel(testing::MakeTensorFile(tensors_, 2, 1),
                            {.kernels = kernels});
     ASSERT_TRUE(model.ok()) << model.status();
+    ASSERT_EQ((*model)->config().architecture, network.architecture);
     model_ = *std::move(model);
     workspace_ = std::make_unique<Workspace>(model_->NewWorkspace(512, &pool_));
     vocab_ = model_->config().vocab_size;
@@ -86,6 +82,27 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
 
   std::vector<float> LastRow(const std::vector<float>& logits) const {
     return {logits.end() - vocab_, logits.end()};
+  }
+
+  // Within the bound of law 6.
+  void ExpectNear(const std::vector<float>& logits,
+                  const std::vector<std::vector<double>>& expected) {
+    const ModelConfig& config = model_->config();
+    const double products = config.num_layers * 4 + 1;
+    const double bound =
+        products * std::sqrt(double(config.ffn_size)) * 0x1p-24;
+    double largest_error = 0, largest = 0;
+    for (size_t t = 0; t < expected.size(); ++t) {
+      for (int64_t i = 0; i < vocab_; ++i) {
+        const double got = logits[t * vocab_ + i];
+        ASSERT_FALSE(std::isnan(got));
+        largest_error = std::max(largest_error, std::abs(got - expected[t][i]));
+        largest = std::max(largest, std::abs(expected[t][i]));
+      }
+    }
+    RecordProperty("error", absl::StrCat(largest_error));
+    RecordProperty("bound", absl::StrCat(bound * largest));
+    EXPECT_LE(largest_error, bound * largest) << "of logits up to " << largest;
   }
 
   std::mt19937_64 random_{7};
@@ -223,44 +240,56 @@ TEST_P(ModelLaws, SkippingLogitsChangesNothingElse) {
 // Law 6. The weights are the same numbers on both sides, so what differs is
 // single-precision rounding. Roundings of a sum of n terms add up like a random
 // walk, to about sqrt(n) * 2^-24 of its size; layer normalisation brings the
-// stream back to size 1 before each of the (4 * layers + 1) products in a row,
-// whose errors at worst add; and n is at most the FFN's width.
+// stream back to size 1 before each product in a row, whose errors at worst
+// add; and n is at most the FFN's width. A layer has four products in a row:
+// the keys, values or decays (a LoRA's two factors run beside them), the output
+// of the heads, and the two of channel mixing. A head's sum over the past is
+// one more, which shrinks, and is brought to size 1 by its normalisation.
 TEST_P(ModelLaws, LogitsFollowThePapersEquations) {
-  const auto& [kernels, types, sizes] = GetParam();
   const Tokens text = RandomTokens(50);
   State state = model_->NewState();
-  const auto logits = Forward(text, &state, LogitsWanted::kAll);
-  const auto expected = testing::ReferenceRwkv4(tensors_, text);
-  const double products = sizes.layers * 4 + 1;
-  const double bound = products * std::sqrt(double(sizes.ffn)) * 0x1p-24;
-  double largest_error = 0, largest = 0;
-  for (size_t t = 0; t < text.size(); ++t) {
-    for (int64_t i = 0; i < vocab_; ++i) {
-      const double got = logits[t * vocab_ + i];
-      ASSERT_FALSE(std::isnan(got));
-      largest_error = std::max(largest_error, std::abs(got - expected[t][i]));
-      largest = std::max(largest, std::abs(expected[t][i]));
-    }
-  }
-  RecordProperty("error", absl::StrCat(largest_error));
-  RecordProperty("bound", absl::StrCat(bound * largest));
-  EXPECT_LE(largest_error, bound * largest) << "of logits up to " << largest;
+  ExpectNear(Forward(text, &state, LogitsWanted::kAll),
+             testing::Reference(model_->config().architecture, tensors_, text));
+}
+
+// The same from a state that the checkpoint, or another file, was tuned to.
+TEST_P(ModelLaws, ATunedStateFollowsThePapersEquations) {
+  const Architecture architecture = model_->config().architecture;
+  if (architecture == Architecture::kRwkv4) return;  // has no such states
+  const Tokens text = RandomTokens(20);
+  const TestTensors tuned = testing::RandomTimeState(tensors_, 3, DType::kBF16);
+  TestTensors all = tensors_;
+  all.insert(tuned.begin(), tuned.end());
+  const auto expected = testing::Reference(architecture, all, text);
+
+  auto from_file = model_->NewTunedState(*testing::MakeTensorFile(tuned));
+  ASSERT_TRUE(from_file.ok()) << from_file.status();
+  const auto logits = Forward(text, &*from_file, LogitsWanted::kAll);
+  ExpectNear(logits, expected);
+
+  auto model = LoadModel(testing::MakeTensorFile(all),
+                         {.kernels = std::get<0>(GetParam())});
+  ASSERT_TRUE(model.ok()) << model.status();
+  model_ = *std::move(model);
+  State own = model_->NewState();
+  EXPECT_EQ(Forward(text, &own, LogitsWanted::kAll), logits);
+  EXPECT_EQ(own, *from_file);
 }
 
 std::string Name(const ::testing::TestParamInfo<Param>& info) {
   static constexpr const char* kTypes[] = {"F32", "F16", "BF16", "Mixed"};
-  const auto& [kernels, types, sizes] = info.param;
-  return absl::StrCat(kernels->name, kTypes[static_cast<int>(types)], "Width",
-                      sizes.embedding);
+  const auto& [kernels, types, network] = info.param;
+  return absl::StrCat(NameOf(network), kTypes[static_cast<int>(types)],
+                      kernels->name);
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Rwkv4, ModelLaws,
+    AllVersions, ModelLaws,
     ::testing::Combine(::testing::ValuesIn(SupportedKernels()),
                        ::testing::Values(WeightTypes::kF32, WeightTypes::kF16,
                                          WeightTypes::kBF16,
                                          WeightTypes::kMixed),
-                       ::testing::ValuesIn(kSizes)),
+                       ::testing::ValuesIn(AllNetworks())),
     Name);
 
 }  // namespace

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Law 7: what a checkpoint is written as, and where a state has been, changes
+// not one bit of what is computed.
+
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/thread_pool.h"
+#include "core/model/load_model.h"
+#include "core/model/state_file.h"
+#include "gtest/gtest.h"
+#include "tests/laws/networks.h"
+#include "tests/testing/checkpoint_formats.h"
+#include "tests/testing/fixtures.h"
+#include "tests/testing/tiny_checkpoint.h"
+
+namespace rwkvd {
+namespace {
+
+using testing::FileFormat;
+using testing::TestTensors;
+using Tokens = std::vector<int32_t>;
+
+const Tokens kText = {1, 52, 7, 7, 31, 0, 12, 40, 3, 19, 25, 2, 48};
+
+// A network as it was read from one file.
+class Loaded {
+ public:
+  explicit Loaded(const std::string& path) {
+    auto file = TensorFile::Open(path);
+    EXPECT_TRUE(file.ok()) << file.status();
+    if (!file.ok()) return;
+    file_ = *std::move(file);
+    auto model = LoadModel(file_);
+    EXPECT_TRUE(model.ok()) << model.status();
+    if (model.ok()) model_ = *std::move(model);
+  }
+
+  bool ok() const { return model_ != nullptr; }
+  const Model& model() const { return *model_; }
+  const TensorFile& file() const { return *file_; }
+  StateOwner AsOwner() const {
+    return {std::string(NameOf(model_->config().architecture)),
+            file_->Fingerprint(),
+            static_cast<int64_t>(model_->NewState().values().size())};
+  }
+
+  std::vector<float> Forward(absl::Span<const int32_t> tokens, State* state) {
+    std::vector<float> logits(tokens.size() * kOddVocab);
+    Workspace workspace = model_->NewWorkspace(tokens.size(), &pool_);
+    model_->Forward({{.tokens = tokens,
+                      .state = state,
+                      .wanted = LogitsWanted::kAll,
+                      .logits = absl::MakeSpan(logits)}},
+                    workspace);
+    return logits;
+  }
+
+ private:
+  ThreadPool pool_{2};
+  std::shared_ptr<const TensorFile> file_;
+  std::unique_ptr<const Model> model_;
+};
+
+// Whether the format keeps a network of that version and type as it is. Files
+// of web-rwkv hold F16 and nothing else, and no version 5.1.
+bool Keeps(FileFormat format, Architecture architecture, DType dtype) {
+  if (!HasFormat(architecture, format)) return false;
+  if (format != FileFormat::kWebRwkv && format != FileFormat::kWebRwkvRust) {
+    return true;
+  }
+  return dtype == DType::kF16 && architecture != Architecture::kRwkv51;
+}
+
+using Param = std::tuple<DType, Network>;
+
+class FormatLaws : public ::testing::TestWithParam<Param> {
+ protected:
+  DType dtype() const { return std::get<0>(GetParam()); }
+  const Network& network() const { return std::get<1>(GetParam()); }
+
+  // The same weights in every format that can hold them.
+  std::vector<std::string> WriteAll() const {
+    const TestTensors tensors = MakeTensors(network(), dtype());
+    std::vector<std::string> paths;
+    for (FileFormat format : testing::AllFileFormats()) {
+      if (!Keeps(format, network().architecture, dtype())) continue;
+      paths.push_back(WriteCheckpointAs(testing::MakeTempDirectory(), tensors,
+                                        network().architecture, format));
+    }
+    return paths;
+  }
+};
+
+TEST_P(FormatLaws, EveryFormatGivesTheSameBits) {
+  const std::vector<std::string> paths = WriteAll();
+  ASSERT_GE(paths.size(), 6u);
+  Loaded first(paths[0]);
+  ASSERT_TRUE(first.ok());
+  State expected_state = first.model().NewState();
+  const auto expected = first.Forward(kText, &expected_state);
+  for (const std::string& path : paths) {
+    SCOPED_TRACE(path);
+    Loaded other(path);
+    ASSERT_TRUE(other.ok());
+    ASSERT_EQ(other.model().config().architecture, network().architecture);
+    State state = other.model().NewState();
+    EXPECT_EQ(other.Forward(kText, &state), expected);
+    EXPECT_EQ(state, expected_state);
+    EXPECT_EQ(other.file().Fingerprint(), first.file().Fingerprint());
+  }
+}
+
+// A conversation goes on in a process that has the same weights in another
+// format.
+TEST_P(FormatLaws, AStateSavedBesideOneFormatContinuesWithAnother) {
+  const std::vector<std::string> paths = WriteAll();
+  Loaded first(paths.front()), last(paths.back());
+  ASSERT_TRUE(first.ok() && last.ok());
+  State state = first.model().NewState();
+  first.Forward(kText, &state);
+  const std::string saved = testing::MakeTempDirectory() + "/state";
+  ASSERT_TRUE(WriteStateFile(saved, state, first.AsOwner()).ok());
+  absl::StatusOr<State> restored = ReadStateFile(saved, last.AsOwner());
+  ASSERT_TRUE(restored.ok()) << restored.status();
+  EXPECT_EQ(*restored, state);
+  EXPECT_EQ(last.Forward(kText, &*restored), first.Forward(kText, &state));
+  EXPECT_EQ(*restored, state);
+}
+
+TEST_P(FormatLaws, ASavedStateIsRefusedByAnotherNetwork) {
+  Loaded own(WriteAll().front());
+  TestTensors other_tensors = MakeTensors(network(), dtype());
+  float& weight = other_tensors.begin()->second.values[0];
+  weight = weight == 1 ? 2 : 1;
+  Loaded other(
+      testing::WriteCheckpoint(testing::MakeTempDirectory(), other_tensors));
+  ASSERT_TRUE(own.ok() && other.ok());
+  const std::string saved = testing::MakeTempDirectory() + "/state";
+  ASSERT_TRUE(
+      WriteStateFile(saved, own.model().NewState(), own.AsOwner()).ok());
+  EXPECT_EQ(ReadStateFile(saved, other.AsOwner()).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+// web-rwkv writes the decays of 5.1, one for each head, as those of 5.2, one
+// for each channel: another version, which computes the same.
+TEST(FormatLawsTest, Version51OfWebRwkvGivesTheSameBits) {
+  const auto architecture = Architecture::kRwkv51;
+  const TestTensors tensors = MakeTensors({architecture, true}, DType::kF16);
+  Loaded native(
+      testing::WriteCheckpoint(testing::MakeTempDirectory(), tensors));
+  Loaded web(WriteCheckpointAs(testing::MakeTempDirectory(), tensors,
+                               architecture, FileFormat::kWebRwkv));
+  ASSERT_TRUE(native.ok() && web.ok());
+  EXPECT_EQ(web.model().config().architecture, Architecture::kRwkv52);
+  State state = native.model().NewState(), web_state = state;
+  EXPECT_EQ(web.Forward(kText, &web_state), native.Forward(kText, &state));
+  EXPECT_EQ(web_state, state);
+}
+
+std::string Name(const ::testing::TestParamInfo<Param>& info) {
+  const auto& [dtype, network] = info.param;
+  return absl::StrCat(NameOf(network), std::string(NameOf(dtype)));
+}
+
+INSTANTIATE_TEST_SUITE_P(AllVersions, FormatLaws,
+                         ::testing::Combine(::testing::Values(DType::kF32,
+                                                              DType::kF16,
+                                                              DType::kBF16),
+                                            ::testing::ValuesIn(OddNetworks())),
+                         Name);
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/laws/networks.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "core/base/check.h"
+#include "tests/testing/tiny_checkpoint.h"
+
+namespace rwkvd {
+namespace {
+
+using testing::DTypeOf;
+using testing::TestTensors;
+
+constexpr uint64_t kSeed = 42;
+
+constexpr Architecture kArchitectures[] = {
+    Architecture::kRwkv4,  Architecture::kRwkv50, Architecture::kRwkv51,
+    Architecture::kRwkv52, Architecture::kRwkv6,  Architecture::kRwkv7};
+
+TestTensors MakeRwkv4(bool odd, DTypeOf dtype) {
+  testing::Rwkv4Sizes sizes{
+      .layers = 2, .embedding = 64, .attention = 64, .ffn = 256, .vocab = 100};
+  if (odd) sizes = {3, 37, 41, 67, kOddVocab};
+  return testing::RandomRwkv4(sizes, kSeed, dtype);
+}
+
+TestTensors MakeRwkv5(int minor, bool odd, DTypeOf dtype) {
+  testing::Rwkv5Sizes sizes{.minor = minor, .heads = 2, .head_size = 32};
+  if (odd) sizes = {minor, 3, 3, 11, 67, kOddVocab};
+  return testing::RandomRwkv5(sizes, kSeed, dtype);
+}
+
+TestTensors MakeRwkv6(bool odd, DTypeOf dtype) {
+  testing::Rwkv6Sizes sizes{.heads = 2, .head_size = 32};
+  if (odd) sizes = {3, 3, 11, 67, kOddVocab, 5, 7};
+  return testing::RandomRwkv6(sizes, kSeed, dtype);
+}
+
+TestTensors MakeRwkv7(bool odd, DTypeOf dtype) {
+  testing::Rwkv7Sizes sizes{.heads = 2, .head_size = 32};
+  if (odd) sizes = {3, 3, 11, 67, kOddVocab, 5, 7, 3, 9, false};
+  return testing::RandomRwkv7(sizes, kSeed, dtype);
+}
+
+}  // namespace
+
+std::vector<Network> AllNetworks() {
+  std::vector<Network> networks;
+  for (Architecture architecture : kArchitectures) {
+    networks.push_back({architecture, false});
+    networks.push_back({architecture, true});
+  }
+  return networks;
+}
+
+std::vector<Network> OddNetworks() {
+  std::vector<Network> networks;
+  for (Architecture architecture : kArchitectures) {
+    networks.push_back({architecture, true});
+  }
+  return networks;
+}
+
+TestTensors MakeTensors(const Network& network, DTypeOf dtype) {
+  switch (network.architecture) {
+    case Architecture::kRwkv4:
+      return MakeRwkv4(network.odd_sizes, dtype);
+    case Architecture::kRwkv50:
+      return MakeRwkv5(0, network.odd_sizes, dtype);
+    case Architecture::kRwkv51:
+      return MakeRwkv5(1, network.odd_sizes, dtype);
+    case Architecture::kRwkv52:
+      return MakeRwkv5(2, network.odd_sizes, dtype);
+    case Architecture::kRwkv6:
+      return MakeRwkv6(network.odd_sizes, dtype);
+    case Architecture::kRwkv7:
+      return MakeRwkv7(network.odd_sizes, dtype);
+  }
+  RWKVD_CHECK(false);
+}
+
+TestTensors MakeTensors(const Network& network, DType dtype) {
+  return MakeTensors(network, [dtype](const std::string&) { return dtype; });
+}
+
+std::string NameOf(const Network& network) {
+  return absl::StrCat(
+      absl::StrReplaceAll(NameOf(network.architecture), {{".", ""}}),
+      network.odd_sizes ? "Odd" : "Even");
+}
+
+}  // namespace rwkvd
