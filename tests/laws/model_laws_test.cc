@@ -87,10 +87,7 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
   // Within the bound of law 6.
   void ExpectNear(const std::vector<float>& logits,
                   const std::vector<std::vector<double>>& expected) {
-    const ModelConfig& config = model_->config();
-    const double products = config.num_layers * 4 + 1;
-    const double bound =
-        products * std::sqrt(double(config.ffn_size)) * 0x1p-24;
+    const double bound = RelativeErrorBound(model_->config());
     double largest_error = 0, largest = 0;
     for (size_t t = 0; t < expected.size(); ++t) {
       for (int64_t i = 0; i < vocab_; ++i) {
@@ -237,14 +234,7 @@ TEST_P(ModelLaws, SkippingLogitsChangesNothingElse) {
   EXPECT_EQ(all, none);
 }
 
-// Law 6. The weights are the same numbers on both sides, so what differs is
-// single-precision rounding. Roundings of a sum of n terms add up like a random
-// walk, to about sqrt(n) * 2^-24 of its size; layer normalisation brings the
-// stream back to size 1 before each product in a row, whose errors at worst
-// add; and n is at most the FFN's width. A layer has four products in a row:
-// the keys, values or decays (a LoRA's two factors run beside them), the output
-// of the heads, and the two of channel mixing. A head's sum over the past is
-// one more, which shrinks, and is brought to size 1 by its normalisation.
+// Law 6.
 TEST_P(ModelLaws, LogitsFollowThePapersEquations) {
   const Tokens text = RandomTokens(50);
   State state = model_->NewState();

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/laws/networks.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/check.h"
@@ -82,6 +85,13 @@ TestTensors MakeTensors(const Network& network, DTypeOf dtype) {
 
 TestTensors MakeTensors(const Network& network, DType dtype) {
   return MakeTensors(network, [dtype](const std::string&) { return dtype; });
+}
+
+double RelativeErrorBound(const ModelConfig& config) {
+  const double products = 4.0 * config.num_layers + 1;
+  const double terms = static_cast<double>(
+      std::max({config.ffn_size, config.embedding_size, config.head_size}));
+  return products * std::sqrt(terms) * 0x1p-24;
 }
 
 std::string NameOf(const Network& network) {

@@ -31,6 +31,19 @@ testing::TestTensors MakeTensors(const Network& network,
                                  testing::DTypeOf dtype);
 testing::TestTensors MakeTensors(const Network& network, DType dtype);
 
+// How far single precision may lead logits away from the paper's equations, as
+// a part of the largest logit (law 6).
+//
+// The weights are the same numbers on both sides, so what differs is rounding.
+// Roundings of a sum of n terms add up like a random walk, to about sqrt(n) *
+// 2^-24 of its size; layer normalisation brings the stream back to size 1
+// before each product in a row, whose errors at worst add; and n is at most the
+// FFN's width, or a head's. A layer has four products in a row: the keys,
+// values and decays (a LoRA's two factors run beside them), the output of the
+// heads, and the two of channel mixing. A head's sum over the past is no more
+// than one of them, for it decays and is brought to size 1 again.
+double RelativeErrorBound(const ModelConfig& config);
+
 // "rwkv50Odd"
 std::string NameOf(const Network& network);
 
