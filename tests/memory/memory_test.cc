@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a model takes of memory beside its mapped file: activations, states, the
+// small vectors, and what its format is known to cost; nothing that grows with
+// the weights.
+
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
+#include "tests/testing/checkpoint_formats.h"
+#include "tests/testing/fixtures.h"
+#include "tests/testing/random_checkpoint.h"
+#include "tests/testing/tiny_checkpoint.h"
+
+namespace rwkvd {
+namespace {
+
+using testing::FileFormat;
+using testing::TestTensors;
+
+// Names, shapes, tables of the allocator, stacks of threads.
+constexpr int64_t kBookkeeping = 1 << 20;
+
+// Weights of some 20 MB, far more than all that may be added to them.
+TestTensors Network(Architecture architecture, DType dtype) {
+  const auto rwkv5 = [&](int minor) {
+    return testing::RandomRwkv5({.minor = minor,
+                                 .heads = 8,
+                                 .head_size = 64,
+                                 .ffn = 1800,
+                                 .vocab = 900},
+                                1, dtype);
+  };
+  switch (architecture) {
+    case Architecture::kRwkv4:
+      return testing::RandomRwkv4({.layers = 3,
+                                   .embedding = 512,
+                                   .attention = 512,
+                                   .ffn = 2048,
+                                   .vocab = 900},
+                                  1, dtype);
+    case Architecture::kRwkv50:
+      return rwkv5(0);
+    case Architecture::kRwkv51:
+      return rwkv5(1);
+    case Architecture::kRwkv52:
+      return rwkv5(2);
+    case Architecture::kRwkv6:
+      return testing::RandomRwkv6({.heads = 8,
+                                   .head_size = 64,
+                                   .ffn = 1800,
+                                   .vocab = 900,
+                                   .mix_rank = 32,
+                                   .decay_rank = 64},
+                                  1, dtype);
+    case Architecture::kRwkv7:
+      return testing::RandomRwkv7({.heads = 8,
+                                   .head_size = 64,
+                                   .ffn = 2048,
+                                   .vocab = 900,
+                                   .w_rank = 64,
+                                   .a_rank = 64,
+                                   .v_rank = 32,
+                                   .g_rank = 128},
+                                  1, dtype);
+  }
+  return {};
+}
+
+nlohmann::json Measure(const std::string& checkpoint) {
+  FILE* const probe = popen(
+      absl::StrCat("tests/memory/memory_probe ", checkpoint).c_str(), "r");
+  std::string output;
+  for (int c; (c = std::fgetc(probe)) != EOF;) output.push_back(c);
+  EXPECT_EQ(pclose(probe), 0) << checkpoint;
+  return nlohmann::json::parse(output, nullptr, /*allow_exceptions=*/false);
+}
+
+bool CopiesNothing(FileFormat format) {
+  return format != FileFormat::kFla && format != FileFormat::kFlaOld;
+}
+
+class MemoryTest : public ::testing::TestWithParam<Architecture> {};
+
+void ExpectNothingButCopies(const std::string& checkpoint, FileFormat format) {
+  const auto bytes = Measure(checkpoint);
+  ASSERT_TRUE(bytes.is_object());
+  const int64_t file = bytes["file"], copied = bytes["copied"];
+  ASSERT_GT(file, 10 << 20);
+  EXPECT_LE(bytes["loading"].get<int64_t>(),
+            copied + bytes["vectors"].get<int64_t>() + kBookkeeping);
+  EXPECT_LE(bytes["serving"].get<int64_t>(), kBookkeeping);
+  if (CopiesNothing(format)) {
+    EXPECT_EQ(copied, 0);
+  } else {
+    EXPECT_LE(copied, file / 10);
+  }
+}
+
+TEST_P(MemoryTest, WeightsOfEveryFormatStayWhereTheyAreMapped) {
+  const TestTensors tensors = Network(GetParam(), DType::kF16);
+  for (FileFormat format : testing::AllFileFormats()) {
+    if (!HasFormat(GetParam(), format)) continue;
+    SCOPED_TRACE(std::string(NameOf(format)));
+    ExpectNothingButCopies(WriteCheckpointAs(testing::MakeTempDirectory(),
+                                             tensors, GetParam(), format),
+                           format);
+  }
+}
+
+TEST_P(MemoryTest, WeightsOfEveryTypeStayWhereTheyAreMapped) {
+  for (DType dtype : {DType::kF32, DType::kBF16}) {
+    SCOPED_TRACE(std::string(NameOf(dtype)));
+    ExpectNothingButCopies(
+        testing::WriteCheckpoint(testing::MakeTempDirectory(),
+                                 Network(GetParam(), dtype)),
+        FileFormat::kSafetensors);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    AllVersions, MemoryTest,
+    ::testing::Values(Architecture::kRwkv4, Architecture::kRwkv50,
+                      Architecture::kRwkv51, Architecture::kRwkv52,
+                      Architecture::kRwkv6, Architecture::kRwkv7),
+    [](const ::testing::TestParamInfo<Architecture>& info) {
+      return absl::StrReplaceAll(NameOf(info.param), {{".", ""}});
+    });
+
+}  // namespace
+}  // namespace rwkvd
