@@ -11,14 +11,18 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/base/mapped_file.h"
 #include "core/base/status_macros.h"
+#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/pth.h"
 
 namespace rwkvd {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr size_t kMaxNamed = 10;  // in a message
 
 constexpr absl::string_view kWellKnownNames[] = {
     "model.safetensors.index.json",
@@ -49,6 +53,8 @@ absl::StatusOr<std::vector<std::string>> FileNames(
   std::vector<std::string> names;
   for (fs::directory_iterator it(directory, error), end; !error && it != end;
        it.increment(error)) {
+    std::error_code ignored;  // what cannot be examined fails when opened
+    if (it->is_directory(ignored)) continue;
     names.push_back(it->path().filename().string());
   }
   if (error) {
@@ -81,6 +87,15 @@ std::vector<std::string> FilesOfKind(const std::string& directory,
   return found;
 }
 
+absl::Status Ambiguous(const std::string& directory,
+                       absl::Span<const std::string> found) {
+  const auto named = found.first(std::min(found.size(), kMaxNamed));
+  return Complaint(directory)(
+      "expected one checkpoint, found ", found.size(),
+      "; name one of them: ", absl::StrJoin(named, ", "),
+      named.size() < found.size() ? ", ..." : "");
+}
+
 absl::StatusOr<std::string> ChooseIn(const std::string& directory) {
   RWKVD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                          FileNames(directory));
@@ -92,11 +107,7 @@ absl::StatusOr<std::string> ChooseIn(const std::string& directory) {
   for (const Kind& kind : Kinds()) {
     const auto found = FilesOfKind(directory, names, kind);
     if (found.size() == 1) return found[0];
-    if (found.size() > 1) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          directory, ": expected one checkpoint, found ", found.size(),
-          "; name one of them: ", absl::StrJoin(found, ", ")));
-    }
+    if (found.size() > 1) return Ambiguous(directory, found);
   }
   return absl::NotFoundError(absl::StrCat(
       directory,

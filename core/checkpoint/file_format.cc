@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/file_format.h"
 
-#include "absl/status/status.h"
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/pth.h"
 #include "core/checkpoint/safetensors.h"
 
@@ -23,8 +24,11 @@ struct Foreign {
 
 constexpr Foreign kForeign[] = {
     {"\x1f\x8b", "a gzip file; unpack it first"},
+    {"BZh", "a bzip2 file; unpack it first"},
     {"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"},
     {"\xfd\x37zXZ", "an xz file; unpack it first"},
+    {"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first"},
+    {"Rar!\x1a\x07", "a RAR archive; unpack it first"},
     {"GGUF", "a GGUF file of llama.cpp; use the checkpoint it was made from"},
     {"fmgg", "a file of rwkv.cpp (ggmf); use the checkpoint it was made from"},
     {"lmgg", "a ggml file; use the checkpoint it was made from"},
@@ -36,20 +40,35 @@ constexpr Foreign kForeign[] = {
     {"PK\x05\x06", "an empty zip archive"},
 };
 
+constexpr size_t kLengthBytes = 8;
+constexpr absl::string_view kTopOfLength("\0\0\0\0", 4);
+
 absl::string_view Head(const MappedFile& file) {
   return absl::string_view(reinterpret_cast<const char*>(file.bytes().data()),
                            file.bytes().size())
       .substr(0, kHeadBytes);
 }
 
-// The first eight bytes of a safetensors file are a length below 2^32, so none
-// begins with eight letters.
+// A length below 2^32, little endian, and a JSON object. The length could be
+// anybody's magic number.
+bool BeginsLikeSafetensors(absl::string_view head) {
+  return head.size() > kLengthBytes && head[kLengthBytes] == '{' &&
+         absl::EndsWith(head.substr(0, kLengthBytes), kTopOfLength);
+}
+
+// What begins with eight letters is no safetensors file.
 bool IsText(absl::string_view head) {
-  if (head.size() < 8) return false;
-  for (char c : head.substr(0, 8)) {
-    if (!absl::ascii_isprint(c) && !absl::ascii_isspace(c)) return false;
-  }
-  return true;
+  const absl::string_view first = head.substr(0, kLengthBytes);
+  return first.size() == kLengthBytes &&
+         std::all_of(first.begin(), first.end(), [](unsigned char c) {
+           return absl::ascii_isprint(c) || absl::ascii_isspace(c);
+         });
+}
+
+// A protocol, and an opcode that is a letter or of the later protocols.
+bool IsPickle(absl::string_view head) {
+  return head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 &&
+         (!absl::ascii_isascii(head[2]) || absl::ascii_isprint(head[2]));
 }
 
 // What the file is, if it is certainly nothing that holds tensors; else "".
@@ -66,10 +85,7 @@ absl::string_view DescribeForeign(absl::string_view head) {
     return "a web page; was the download refused?";
   }
   if (IsText(head)) return "a text";
-  if (head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 &&
-      (head[2] < 0 || absl::ascii_isprint(head[2]))) {
-    return "a Python pickle, but none of torch.save";
-  }
+  if (IsPickle(head)) return "a Python pickle, but none of torch.save";
   return "";
 }
 
@@ -83,14 +99,13 @@ bool IsShardIndex(const MappedFile& file) {
 }
 
 absl::StatusOr<std::vector<Tensor>> ParseTensors(const MappedFile& file) {
+  const absl::string_view head = Head(file);
+  if (BeginsLikeSafetensors(head)) return ParseSafetensors(file);
   if (IsPth(file.bytes())) return ParsePth(file);
-  const absl::string_view foreign = DescribeForeign(Head(file));
+  const absl::string_view foreign = DescribeForeign(head);
   if (!foreign.empty()) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(file.path(),
-                     ": expected a safetensors or PyTorch "
-                     "checkpoint, but this is ",
-                     foreign));
+    return Complaint(file.path())(
+        "expected a safetensors or PyTorch checkpoint, but this is ", foreign);
   }
   return ParseSafetensors(file);
 }

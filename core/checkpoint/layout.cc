@@ -109,6 +109,7 @@ absl::StatusOr<NativeTensors> ToNativeLayout(std::vector<Tensor> stored,
   NativeCollector collector(path, stored);
   RWKVD_RETURN_IF_ERROR(Collect(layout, std::move(stored), collector));
   RWKVD_RETURN_IF_ERROR(TieHead(config, collector));
+  RWKVD_RETURN_IF_ERROR(collector.CopyScattered());
   RWKVD_ASSIGN_OR_RETURN(const bool has_embedding_norm,
                          HasEmbeddingNorm(layout, config, collector));
   NativeTensors native = std::move(collector).Take(layout);

@@ -6,10 +6,10 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/byte_reader.h"
+#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/state_dict.h"
 #include "core/checkpoint/unpickler.h"
 
@@ -18,7 +18,7 @@ namespace {
 
 using Kind = PickleObject::Kind;
 
-// The number 0x1950a86a20f9469cfc6c.
+// The number 0x1950a86a20f9469cfc6c, as a pickle holds it.
 constexpr absl::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 constexpr int64_t kProtocol = 1001;
 // Within which the magic number comes, whatever the protocol of its pickle.
@@ -26,10 +26,6 @@ constexpr size_t kMagicPickleBytes = 32;
 
 absl::string_view Text(absl::Span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-std::string Quoted(absl::string_view text) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(text.substr(0, 200)), "\"");
 }
 
 // Takes the next pickle off the front of `rest`.
@@ -41,46 +37,43 @@ absl::StatusOr<Pickle> TakePickle(absl::Span<const std::byte>& rest,
   return pickle;
 }
 
-// The value of a string key; nullptr if there is none.
-const PickleObject* Find(const PickleObject& dict, absl::string_view key) {
-  for (size_t i = 0; i + 1 < dict.items.size(); i += 2) {
-    if (dict.items[i]->kind == Kind::kString && dict.items[i]->text == key) {
-      return dict.items[i + 1];
-    }
-  }
-  return nullptr;
-}
-
-// Takes magic number, protocol and the writing machine's properties.
-absl::Status TakePreamble(absl::Span<const std::byte>& rest,
-                          absl::string_view where) {
-  const auto complain = [&where](const auto&... args) {
-    return absl::InvalidArgumentError(absl::StrCat(where, ": ", args...));
-  };
+absl::Status TakeMagic(absl::Span<const std::byte>& rest,
+                       const Complaint& complain) {
   RWKVD_ASSIGN_OR_RETURN(const Pickle magic,
-                         TakePickle(rest, where, "magic number"));
+                         TakePickle(rest, complain.where(), "magic number"));
   if (magic.root().kind != Kind::kBigInt || magic.root().text != kMagic) {
     return complain("expected the magic number of torch.save");
   }
-  RWKVD_ASSIGN_OR_RETURN(const Pickle protocol,
-                         TakePickle(rest, where, "protocol version"));
-  if (protocol.root().kind != Kind::kInt ||
-      protocol.root().integer != kProtocol) {
+  return absl::OkStatus();
+}
+
+absl::Status TakeProtocol(absl::Span<const std::byte>& rest,
+                          const Complaint& complain) {
+  RWKVD_ASSIGN_OR_RETURN(
+      const Pickle protocol,
+      TakePickle(rest, complain.where(), "protocol version"));
+  if (protocol.root().kind != Kind::kInt) {
+    return complain("expected a number as protocol version");
+  }
+  if (protocol.root().integer != kProtocol) {
     return complain("expected protocol version ", kProtocol, ", got ",
                     protocol.root().integer);
   }
-  RWKVD_ASSIGN_OR_RETURN(const Pickle system,
-                         TakePickle(rest, where, "system information"));
-  const PickleObject* const little = system.root().kind == Kind::kDict
-                                         ? Find(system.root(), "little_endian")
-                                         : nullptr;
+  return absl::OkStatus();
+}
+
+// Properties of the machine that wrote the file.
+absl::Status TakeSystem(absl::Span<const std::byte>& rest,
+                        const Complaint& complain) {
+  RWKVD_ASSIGN_OR_RETURN(const Pickle system, TakePickle(rest, complain.where(),
+                                                         "system information"));
+  const PickleObject* const little = system.root().Find("little_endian");
   if (little == nullptr || little->kind != Kind::kBool) {
     return complain("system information: expected a bool \"little_endian\"");
   }
   if (little->integer == 0) {
     return complain(
-        "was written on a big-endian machine, which is not "
-        "supported");
+        "was written on a big-endian machine, which is not supported");
   }
   return absl::OkStatus();
 }
@@ -101,33 +94,32 @@ absl::StatusOr<absl::flat_hash_map<absl::string_view, size_t>> ElementSizes(
 absl::StatusOr<StorageMap> TakeStorages(absl::Span<const std::byte> rest,
                                         const Pickle& object,
                                         const PickleObject& keys,
-                                        absl::string_view where) {
-  const auto complain = [&where](const auto&... args) {
-    return absl::InvalidArgumentError(absl::StrCat(where, ": ", args...));
-  };
+                                        const Complaint& complain) {
   if (keys.kind != Kind::kList) return complain("expected a list of storages");
-  RWKVD_ASSIGN_OR_RETURN(const auto sizes, ElementSizes(object, where));
+  RWKVD_ASSIGN_OR_RETURN(const auto sizes,
+                         ElementSizes(object, complain.where()));
   StorageMap storages;
   ByteReader reader(rest);
   for (const PickleObject* key : keys.items) {
+    const Complaint complain_of = complain.About("storage", key->text);
     const auto size =
         key->kind == Kind::kString ? sizes.find(key->text) : sizes.end();
     if (size == sizes.end()) {
-      return complain("storage ", Quoted(key->text),
-                      " belongs to nothing in the file");
+      return complain_of("belongs to nothing in the file");
     }
     uint64_t elements, num_bytes;
     absl::Span<const std::byte> bytes;
-    if (!reader.Read(&elements) ||
-        __builtin_mul_overflow(elements, size->second, &num_bytes) ||
+    if (!reader.Read(&elements)) {
+      return complain_of("is not in the file; is it cut off?");
+    }
+    if (__builtin_mul_overflow(elements, size->second, &num_bytes) ||
         !reader.ReadBytes(num_bytes, &bytes)) {
-      return complain("storage ", Quoted(key->text), " of elements of ",
-                      size->second,
-                      " bytes reaches past the end of the file; "
-                      "is it cut off?");
+      return complain_of(elements, " elements of ", size->second,
+                         " bytes reach past the end of the file, of which ",
+                         reader.remaining(), " bytes are left; is it cut off?");
     }
     if (!storages.emplace(key->text, bytes).second) {
-      return complain("storage ", Quoted(key->text), " is listed twice");
+      return complain_of("is listed twice");
     }
   }
   if (reader.remaining() != 0) {
@@ -146,14 +138,17 @@ bool IsLegacyPth(absl::Span<const std::byte> bytes) {
 
 absl::StatusOr<std::vector<Tensor>> ParseLegacyPth(
     absl::Span<const std::byte> bytes, absl::string_view where) {
+  const Complaint complain(where);
   absl::Span<const std::byte> rest = bytes;
-  RWKVD_RETURN_IF_ERROR(TakePreamble(rest, where));
+  RWKVD_RETURN_IF_ERROR(TakeMagic(rest, complain));
+  RWKVD_RETURN_IF_ERROR(TakeProtocol(rest, complain));
+  RWKVD_RETURN_IF_ERROR(TakeSystem(rest, complain));
   RWKVD_ASSIGN_OR_RETURN(const Pickle object,
                          TakePickle(rest, where, "object"));
   RWKVD_ASSIGN_OR_RETURN(const Pickle keys,
                          TakePickle(rest, where, "storage keys"));
   RWKVD_ASSIGN_OR_RETURN(const StorageMap storages,
-                         TakeStorages(rest, object, keys.root(), where));
+                         TakeStorages(rest, object, keys.root(), complain));
   return ReadStateDict(object.root(), storages, where);
 }
 

@@ -37,6 +37,16 @@ int64_t DistinctBytes(absl::Span<const Tensor> tensors) {
   return bytes;
 }
 
+// Whether neither of the last two dimensions has its elements side by side.
+// Dimensions of 1 have no step.
+bool IsScattered(const Tensor& tensor) {
+  const Tensor squeezed = Squeezed(tensor);
+  const size_t rank = squeezed.shape.size();
+  if (rank < 2) return false;
+  const std::vector<int64_t> strides = squeezed.Strides();
+  return strides[rank - 1] != 1 && strides[rank - 2] != 1;
+}
+
 }  // namespace
 
 NativeCollector::NativeCollector(absl::string_view path,
@@ -93,6 +103,17 @@ absl::StatusOr<absl::Span<std::byte>> NativeCollector::NewCopy(
   collected_.copied_bytes += bytes;
   collected_.copies.push_back(std::make_unique<std::byte[]>(bytes));
   return absl::MakeSpan(collected_.copies.back().get(), bytes);
+}
+
+absl::Status NativeCollector::CopyScattered() {
+  for (Tensor& tensor : collected_.tensors) {
+    if (!IsScattered(tensor)) continue;
+    RWKVD_ASSIGN_OR_RETURN(const absl::Span<std::byte> copy, NewCopy(tensor));
+    CopyElements(tensor, 0, copy);
+    tensor.strides.clear();
+    tensor.data = copy;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status NativeCollector::Refuse(const Tensor& stored,

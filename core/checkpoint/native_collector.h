@@ -39,6 +39,11 @@ class NativeCollector {
   // Memory for a copy of all elements of `stored`, kept with the result.
   absl::StatusOr<absl::Span<std::byte>> NewCopy(const Tensor& stored);
 
+  // Copies, row by row, every collected matrix whose elements are neighbours
+  // neither along its rows nor along its columns: such cannot be computed with
+  // in place. Called when all are collected.
+  absl::Status CopyScattered();
+
   // InvalidArgument: path, stored name, `why`.
   absl::Status Refuse(const Tensor& stored, absl::string_view why) const;
 

@@ -2,6 +2,7 @@
 #ifndef RWKVD_CORE_CHECKPOINT_PICKLE_OBJECT_H_
 #define RWKVD_CORE_CHECKPOINT_PICKLE_OBJECT_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -33,6 +34,19 @@ struct PickleObject {
   absl::string_view text;  // into the pickle, or static
   std::vector<const PickleObject*> items;
   const PickleObject* arguments = nullptr;  // a kTuple
+
+  // What a dict holds under a text; nullptr if it is no dict, or nothing is
+  // there. Of several values the last counts, as in Python.
+  const PickleObject* Find(absl::string_view key) const {
+    if (kind != Kind::kDict) return nullptr;
+    const PickleObject* found = nullptr;
+    for (size_t i = 0; i < items.size(); i += 2) {
+      if (items[i]->kind == Kind::kString && items[i]->text == key) {
+        found = items[i + 1];
+      }
+    }
+    return found;
+  }
 };
 
 }  // namespace rwkvd

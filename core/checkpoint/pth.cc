@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/pth.h"
 
-#include <string>
-
-#include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/status_macros.h"
+#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/legacy_pth.h"
 #include "core/checkpoint/state_dict.h"
 #include "core/checkpoint/unpickler.h"
@@ -24,37 +21,32 @@ absl::string_view Text(absl::Span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::string Quoted(absl::string_view text) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(text.substr(0, 200)), "\"");
-}
-
 // The one entry ROOT/data.pkl.
 absl::StatusOr<ZipEntry> FindPickle(absl::Span<const ZipEntry> entries,
-                                    absl::string_view where) {
+                                    const Complaint& complain) {
   const ZipEntry* found = nullptr;
   for (const ZipEntry& entry : entries) {
     if (!absl::EndsWith(entry.name, kPickleName)) continue;
     if (found != nullptr) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(where, ": expected one entry data.pkl, found ",
-                       Quoted(found->name), " and ", Quoted(entry.name)));
+      return complain("expected one entry ROOT/data.pkl, found ",
+                      Quoted(found->name), " and ", Quoted(entry.name));
     }
     found = &entry;
   }
   if (found == nullptr) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        where,
-        ": a zip archive without an entry ROOT/data.pkl: not written "
-        "by torch.save"));
+    return complain(
+        "a zip archive without an entry ROOT/data.pkl: not written by "
+        "torch.save");
   }
   return *found;
 }
 
 absl::StatusOr<std::vector<Tensor>> ParseZipPth(
     absl::Span<const std::byte> bytes, absl::string_view where) {
+  const Complaint complain(where);
   RWKVD_ASSIGN_OR_RETURN(const std::vector<ZipEntry> entries,
                          ReadZip(bytes, where));
-  RWKVD_ASSIGN_OR_RETURN(const ZipEntry pickled, FindPickle(entries, where));
+  RWKVD_ASSIGN_OR_RETURN(const ZipEntry pickled, FindPickle(entries, complain));
   const absl::string_view root = absl::StripSuffix(pickled.name, kPickleName);
   StorageMap storages;
   for (const ZipEntry& entry : entries) {
@@ -63,9 +55,8 @@ absl::StatusOr<std::vector<Tensor>> ParseZipPth(
     if (absl::ConsumePrefix(&name, "/data/")) {
       storages.emplace(name, entry.data);
     } else if (name == "/byteorder" && Text(entry.data) != "little") {
-      return absl::InvalidArgumentError(
-          absl::StrCat(where, ": expected byteorder \"little\", got ",
-                       Quoted(Text(entry.data))));
+      return complain("expected byteorder \"little\", got ",
+                      Quoted(Text(entry.data)));
     }
   }
   RWKVD_ASSIGN_OR_RETURN(

@@ -133,17 +133,21 @@ absl::StatusOr<Range> ReadOffsets(const Json& entry, uint64_t data_bytes,
   return range;
 }
 
-// Bytes of an array, or nothing if they pass 2^64.
+// Bytes of an array, or nothing if they pass 2^62, counting an empty dimension
+// as one so that no order of multiplication can overflow.
 std::optional<uint64_t> ArrayBytes(absl::Span<const int64_t> shape,
                                    DType dtype) {
   uint64_t bytes = SizeOf(dtype);
+  bool empty = false;
   for (int64_t dimension : shape) {
-    if (__builtin_mul_overflow(bytes, static_cast<uint64_t>(dimension),
-                               &bytes)) {
+    empty = empty || dimension == 0;
+    const uint64_t size = dimension == 0 ? 1 : dimension;
+    if (__builtin_mul_overflow(bytes, size, &bytes) || bytes > uint64_t{1}
+                                                                   << 62) {
       return std::nullopt;
     }
   }
-  return bytes;
+  return empty ? 0 : bytes;
 }
 
 absl::StatusOr<Tensor> ReadTensor(const std::string& name, const Json& entry,
@@ -160,7 +164,7 @@ absl::StatusOr<Tensor> ReadTensor(const std::string& name, const Json& entry,
   if (bytes != range.end - range.begin) {
     return complain("shape ", ShapeString(tensor.shape), " of ",
                     NameOf(tensor.dtype), " takes ",
-                    bytes.has_value() ? absl::StrCat(*bytes) : "over 2^64",
+                    bytes.has_value() ? absl::StrCat(*bytes) : "over 2^62",
                     " bytes, but data_offsets [", range.begin, ", ", range.end,
                     ") span ", range.end - range.begin);
   }

@@ -8,12 +8,12 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/checkpoint_path.h"
+#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/file_format.h"
 #include "core/checkpoint/hub_config.h"
 #include "core/checkpoint/layout.h"
@@ -34,10 +34,6 @@ constexpr absl::string_view kFrameworkPrefixes[] = {
 std::string DirectoryOf(const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
-}
-
-std::string Quoted(absl::string_view text) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(text.substr(0, 200)), "\"");
 }
 
 // The bytes of frameworks' prefixes that all names have in common.
@@ -134,9 +130,9 @@ absl::StatusOr<std::vector<Tensor>> TensorFile::ReadShards(
     }
     const auto tensor = shard->second.find(name);
     if (tensor == shard->second.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(path_, ": tensor ", Quoted(name), " is not in ",
-                       shard_name, ", where the index says it is"));
+      return Complaint(path_)("tensor ", Quoted(name), " is not in ",
+                              Quoted(shard_name),
+                              ", where the index says it is");
     }
     stored.push_back(std::move(tensor->second));
   }

@@ -41,7 +41,7 @@ class Pickle {
 //
 // InvalidArgument if the pickle is cut off, malformed, refused or over a limit;
 // the message begins with `where` and says at which byte. Time and memory are
-// linear in the length, with at most two million opcodes.
+// linear in the length, with at most one million opcodes.
 absl::StatusOr<Pickle> ReadPickle(absl::Span<const std::byte> bytes,
                                   absl::string_view where);
 

@@ -25,7 +25,8 @@ struct ZipEntry {
 // Checksums are not compared: that would read the whole file.
 //
 // InvalidArgument if `bytes` break any of this; the message begins with
-// `where` and names the entry. Time and memory are bounded by the directory.
+// `where` and names the entry. Time and memory are linear in the directory,
+// with at most 100,000 entries; of the rest only the entries' headers are read.
 absl::StatusOr<std::vector<ZipEntry>> ReadZip(absl::Span<const std::byte> bytes,
                                               absl::string_view where);
 

@@ -3,11 +3,13 @@
 
 #include <sys/stat.h>
 
+#include <cstdint>
 #include <string>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fixtures.h"
+#include "tests/testing/process_memory.h"
 
 namespace rwkvd {
 namespace {
@@ -43,6 +45,23 @@ TEST(MappedFileTest, AnEmptyFileHasNoBytes) {
   const auto file = MappedFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_TRUE((*file)->bytes().empty());
+}
+
+TEST(MappedFileTest, PreloadingBringsThePagesInThatWereAskedFor) {
+  constexpr int64_t kBytes = 16 << 20;
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, std::string(kBytes + 1, 'x'));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const int64_t before = testing::ResidentFileBytes();
+  (*file)->Preload(0, 0);
+  (*file)->Preload(kBytes + 1, 0);
+  EXPECT_LT(testing::ResidentFileBytes() - before, 2 << 20);
+  (*file)->Preload(kBytes / 2 + 1, kBytes / 2);  // from and to an odd byte
+  EXPECT_GT(testing::ResidentFileBytes() - before, 6 << 20);
+  EXPECT_LT(testing::ResidentFileBytes() - before, 10 << 20);
+  (*file)->Preload(0, kBytes + 1);
+  EXPECT_GT(testing::ResidentFileBytes() - before, 14 << 20);
 }
 
 TEST(MappedFileTest, AMissingFileIsNotFound) {

@@ -481,6 +481,43 @@ TEST(LayoutTest, MisshapenTensorsOfFlashLinearAttentionAreRefused) {
 }
 
 // Tensors may share their bytes, as those of a .pth file do; copies do not.
+// A matrix [rows, cols] over 64 numbers, with these steps between elements.
+Tensor Strided(const std::vector<float>& numbers, int64_t rows, int64_t cols,
+               std::vector<int64_t> strides) {
+  const size_t span = (rows - 1) * strides[0] + (cols - 1) * strides[1] + 1;
+  return {.name = "head.weight",
+          .dtype = DType::kF32,
+          .shape = {rows, cols},
+          .data = absl::MakeConstSpan(
+              reinterpret_cast<const std::byte*>(numbers.data()), 4 * span),
+          .strides = std::move(strides)};
+}
+
+TEST(LayoutTest, MatricesAreCopiedOnlyIfNeitherRowsNorColumnsAreWhole) {
+  std::vector<float> numbers(64);
+  for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = i;
+  for (const auto& [strides, bytes] :
+       std::vector<std::pair<std::vector<int64_t>, int64_t>>{
+           {{8, 1}, 0}, {{1, 8}, 0}, {{8, 2}, 48}, {{2, 8}, 48}}) {
+    Tensor stored = Strided(numbers, 3, 4, strides);
+    const std::vector<float> values = ToFloat(stored);
+    const auto native = ToNativeLayout({stored}, "m.pth", {});
+    ASSERT_TRUE(native.ok()) << native.status();
+    EXPECT_EQ(native->copied_bytes, bytes);
+    EXPECT_EQ(ToFloat(native->tensors[0]), values);
+    const std::vector<int64_t> steps = native->tensors[0].Strides();
+    EXPECT_TRUE(steps[0] == 1 || steps[1] == 1);
+  }
+}
+
+TEST(LayoutTest, ScatteredVectorsAreNotCopied) {
+  const std::vector<float> numbers(64);
+  Tensor stored = Strided(numbers, 20, 1, {3, 7});
+  const auto native = ToNativeLayout({stored}, "m.pth", {});
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_EQ(native->copied_bytes, 0);
+}
+
 TEST(LayoutTest, CopiesTakeNoMoreMemoryThanTheFile) {
   const std::vector<std::byte> bytes(5 * 4 * sizeof(float));
   std::vector<Tensor> stored;

@@ -126,12 +126,17 @@ std::vector<BadFile> BadFiles() {
        Entry(R"({"dtype":"F32","shape":[4294967296,4294967296],)"
              R"("data_offsets":[0,4]})",
              4),
-       "takes over 2^64 bytes"},
+       "takes over 2^62 bytes"},
       {"ShapeWrapsToZero",
        Entry(R"({"dtype":"F32","shape":[4611686018427387904],)"
              R"("data_offsets":[0,0]})",
              0),
-       "takes over 2^64 bytes"},
+       "takes over 2^62 bytes"},
+      {"ShapeOverflowsBehindAnEmptyDimension",
+       Entry(R"({"dtype":"F32","shape":[0,4294967296,4294967296],)"
+             R"("data_offsets":[0,0]})",
+             0),
+       "takes over 2^62 bytes"},
       {"TooManyDimensions",
        Entry(R"({"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],)"
              R"("data_offsets":[0,4]})",

@@ -3,11 +3,17 @@
 
 #include <filesystem>
 #include <string>
+#include <tuple>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/checkpoint_formats.h"
 #include "tests/testing/fixtures.h"
+#include "tests/testing/process_memory.h"
+#include "tests/testing/random_checkpoint.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd {
@@ -87,6 +93,146 @@ TEST_F(TensorFileTest, TheFingerprintIsOfTheWeightsNotOfTheFiles) {
   EXPECT_NE(fingerprint(reshaped, 0), fingerprint(tensors_, 0));
 }
 
+TEST_F(TensorFileTest, PreloadingReportsEveryByteOfEveryFile) {
+  const std::string path = testing::WriteCheckpoint(directory_, tensors_, 3);
+  int64_t bytes = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
+    if (entry.path().extension() == ".safetensors") bytes += entry.file_size();
+  }
+  std::vector<int64_t> done;
+  (*TensorFile::Open(path))->Preload([&](int64_t now, int64_t all) {
+    EXPECT_EQ(all, bytes);
+    done.push_back(now);
+  });
+  ASSERT_EQ(done.size(), 3u);
+  EXPECT_THAT(done, ::testing::WhenSorted(::testing::ElementsAreArray(done)));
+  EXPECT_GT(done[0], 0);
+  EXPECT_EQ(done[2], bytes);
+}
+
+TEST_F(TensorFileTest, PreloadingBringsAllPagesInByAndBy) {
+  constexpr int64_t kBytes = 80 << 20;
+  const std::string path = directory_ + "/large.safetensors";
+  std::string bytes =
+      testing::SafetensorsBytes({{"w", {.shape = {1}, .values = {1}}}});
+  absl::StrReplaceAll({{"[1]", absl::StrCat("[", kBytes / 4, "]")},
+                       {"4]", absl::StrCat(kBytes, "]")}},
+                      &bytes);
+  const size_t header = bytes.size() - 4 - 8;
+  for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(header >> (8 * i));
+  testing::WriteFileOrDie(path, bytes);
+  std::filesystem::resize_file(path, 8 + header + kBytes);
+
+  const int64_t before = testing::ResidentFileBytes();
+  const auto file = TensorFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_LT(testing::ResidentFileBytes() - before, 2 << 20);
+  int reports = 0;
+  (*file)->Preload([&](int64_t, int64_t) { ++reports; });
+  EXPECT_GT(testing::ResidentFileBytes() - before, kBytes - (2 << 20));
+  EXPECT_GT(reports, 1);
+}
+
+testing::TestTensors WithPrefix(const testing::TestTensors& tensors,
+                                const std::string& prefix) {
+  testing::TestTensors renamed;
+  for (const auto& [name, tensor] : tensors) renamed[prefix + name] = tensor;
+  return renamed;
+}
+
+TEST_F(TensorFileTest, PrefixesOfTrainingFrameworksAreTakenOff) {
+  for (const std::string prefix :
+       {"module.", "_forward_module.", "_orig_mod.", "module.module.",
+        "_forward_module._orig_mod."}) {
+    ExpectHolds(*testing::MakeTensorFile(WithPrefix(tensors_, prefix)),
+                tensors_);
+  }
+}
+
+TEST_F(TensorFileTest, APrefixThatNotAllHaveIsPartOfTheName) {
+  testing::TestTensors tensors = WithPrefix(tensors_, "module.");
+  tensors["other"] = tensors_.at("t0");
+  ExpectHolds(*testing::MakeTensorFile(tensors), tensors);
+  const auto renamed = WithPrefix(tensors_, "modules.");
+  ExpectHolds(*testing::MakeTensorFile(renamed), renamed);
+}
+
+TEST_F(TensorFileTest, ATiedHeadIsTheEmbedding) {
+  testing::TestTensors tensors;
+  tensors["rwkv.embeddings.weight"] = {.shape = {2, 2}, .values = {1, 2, 3, 4}};
+  tensors["rwkv.blocks.0.pre_ln.weight"] = {.shape = {2}, .values = {5, 6}};
+  testing::WriteCheckpoint(directory_, tensors);
+  const std::string config = directory_ + "/config.json";
+  testing::WriteFileOrDie(config, "{\"tie_word_embeddings\": true}");
+  const auto tied = TensorFile::Open(directory_);
+  ASSERT_TRUE(tied.ok()) << tied.status();
+  EXPECT_EQ((*tied)->layout(), Layout::kHuggingFace);
+  ASSERT_NE((*tied)->Find("head.weight"), nullptr);
+  EXPECT_EQ((*tied)->Find("head.weight")->data.data(),
+            (*tied)->Find("emb.weight")->data.data());
+
+  testing::WriteFileOrDie(config, "{\"tie_word_embeddings\": false}");
+  const auto loose = TensorFile::Open(directory_);
+  ASSERT_TRUE(loose.ok()) << loose.status();
+  EXPECT_EQ((*loose)->Find("head.weight"), nullptr);
+
+  // The same weights as a file that holds the head, too.
+  tensors["head.weight"] = tensors["rwkv.embeddings.weight"];
+  EXPECT_EQ((*tied)->Fingerprint(),
+            testing::MakeTensorFile(tensors)->Fingerprint());
+}
+
+TEST_F(TensorFileTest, ADamagedConfigIsNamed) {
+  testing::WriteCheckpoint(directory_, tensors_);
+  testing::WriteFileOrDie(directory_ + "/config.json", "{");
+  EXPECT_THAT(Message(directory_), HasSubstr("/config.json"));
+}
+
+using Format = std::tuple<Architecture, testing::FileFormat>;
+
+std::vector<Format> Formats() {
+  std::vector<Format> formats;
+  for (const Architecture architecture :
+       {Architecture::kRwkv4, Architecture::kRwkv50, Architecture::kRwkv51,
+        Architecture::kRwkv52, Architecture::kRwkv6, Architecture::kRwkv7}) {
+    for (const testing::FileFormat format : testing::AllFileFormats()) {
+      // web-rwkv writes the numbers of 5.1 more than once, so they are others.
+      const bool is_other = architecture == Architecture::kRwkv51 &&
+                            format == testing::FileFormat::kWebRwkv;
+      if (testing::HasFormat(architecture, format) && !is_other) {
+        formats.emplace_back(architecture, format);
+      }
+    }
+  }
+  return formats;
+}
+
+std::string NameOfFormat(const ::testing::TestParamInfo<Format>& info) {
+  return absl::StrReplaceAll(
+      absl::StrCat(NameOf(std::get<0>(info.param)), "_",
+                   testing::NameOf(std::get<1>(info.param))),
+      {{".", "_"}});
+}
+
+class TensorFileFormatTest : public ::testing::TestWithParam<Format> {};
+
+TEST_P(TensorFileFormatTest, HasTheFingerprintOfItsWeights) {
+  const auto [architecture, format] = GetParam();
+  // F16, which every format can hold.
+  const auto tensors = testing::RandomCheckpoint(architecture, 3, DType::kF16);
+  const auto file = TensorFile::Open(testing::WriteCheckpointAs(
+      testing::MakeTempDirectory(), tensors, architecture, format));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ((*file)->Fingerprint(),
+            testing::MakeTensorFile(tensors)->Fingerprint());
+  const bool is_fla_6 = architecture == Architecture::kRwkv6 &&
+                        format == testing::FileFormat::kFla;
+  EXPECT_EQ((*file)->copied_bytes() > 0, is_fla_6);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, TensorFileFormatTest,
+                         ::testing::ValuesIn(Formats()), NameOfFormat);
+
 TEST_F(TensorFileTest, AMissingFileIsNotFound) {
   const auto file = TensorFile::Open(directory_ + "/absent.safetensors");
   EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
@@ -119,7 +265,8 @@ TEST_F(TensorFileTest, ATensorThatItsShardDoesNotHoldIsNamed) {
                           testing::SafetensorsBytes(tensors_));
   testing::WriteFileOrDie(path,
                           R"({"weight_map":{"stranger":"s.safetensors"}})");
-  EXPECT_THAT(Message(path), HasSubstr("\"stranger\" is not in s.safetensors"));
+  EXPECT_THAT(Message(path),
+              HasSubstr("\"stranger\" is not in \"s.safetensors\""));
 }
 
 TEST_F(TensorFileTest, ADamagedShardIsNamed) {

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/zip_directory.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "core/base/status_macros.h"
+#include "core/checkpoint/byte_reader.h"
+
+namespace rwkvd {
+namespace {
+
+constexpr uint32_t kEndSignature = 0x06054b50;
+constexpr uint32_t kEnd64Signature = 0x06064b50;
+constexpr uint32_t kLocator64Signature = 0x07064b50;
+
+constexpr size_t kEndBytes = 22;
+constexpr size_t kLocator64Bytes = 20;
+constexpr size_t kMaxCommentBytes = 0xffff;
+constexpr size_t kEntryBytes = 46;  // of the directory, without its name
+// More than the tensors of any model, and few enough for an error in time.
+constexpr uint64_t kMaxEntries = 100'000;
+
+// What a field holds when the ZIP64 record holds its value.
+constexpr uint32_t kIn64 = 0xffffffff;
+constexpr uint16_t kIn64Short = 0xffff;
+
+// The record that ends an archive.
+struct End {
+  uint64_t at;  // its first byte
+  uint16_t disk, directory_disk, entries_here, entries;
+  uint32_t size, offset;  // of the directory
+};
+
+// The last that is followed by exactly the comment that it announces.
+std::optional<End> FindEnd(absl::Span<const std::byte> bytes) {
+  if (bytes.size() < kEndBytes) return std::nullopt;
+  const size_t last = bytes.size() - kEndBytes;
+  const size_t first = last - std::min(last, kMaxCommentBytes);
+  for (size_t at = last + 1; at-- > first;) {
+    ByteReader reader(bytes.subspan(at));
+    End end = {.at = at};
+    uint32_t signature;
+    uint16_t comment;
+    if (reader.Read(&signature, &end.disk, &end.directory_disk,
+                    &end.entries_here, &end.entries, &end.size, &end.offset,
+                    &comment) &&
+        signature == kEndSignature && comment == last - at) {
+      return end;
+    }
+  }
+  return std::nullopt;
+}
+
+absl::Status SeveralVolumes(const Complaint& complain) {
+  return complain("zip archive of several volumes, expected one");
+}
+
+// The byte at which the locator before `end` says that the ZIP64 end record
+// begins; nothing if there is no locator.
+absl::StatusOr<std::optional<uint64_t>> FindEnd64(
+    absl::Span<const std::byte> bytes, const End& end,
+    const Complaint& complain) {
+  if (end.at < kLocator64Bytes) return std::nullopt;
+  const uint64_t locator_at = end.at - kLocator64Bytes;
+  uint32_t signature, disk, num_disks;
+  uint64_t at;
+  ByteReader locator(bytes.subspan(locator_at, kLocator64Bytes));
+  if (!locator.Read(&signature, &disk, &at, &num_disks) ||
+      signature != kLocator64Signature) {
+    return std::nullopt;
+  }
+  if (disk != 0 || num_disks > 1) return SeveralVolumes(complain);
+  if (at > locator_at) {
+    return complain("ZIP64 end record at byte ", at,
+                    ", behind its locator at byte ", locator_at);
+  }
+  return at;
+}
+
+bool Agree(uint64_t field, uint64_t in64, uint64_t value) {
+  return field == in64 || field == value;
+}
+
+// Reads the ZIP64 end record at byte `at`, which says the same as `end` where
+// that can say it.
+absl::StatusOr<ZipDirectory> ReadEnd64(absl::Span<const std::byte> bytes,
+                                       uint64_t at, const End& end,
+                                       const Complaint& complain) {
+  uint64_t record_size, entries_here;
+  uint16_t made_by, needs;
+  uint32_t signature, disk, directory_disk;
+  ZipDirectory directory;
+  ByteReader record(bytes.subspan(at, end.at - at));
+  if (!record.Read(&signature, &record_size, &made_by, &needs, &disk,
+                   &directory_disk, &entries_here, &directory.num_entries,
+                   &directory.size, &directory.offset) ||
+      signature != kEnd64Signature) {
+    return complain("no ZIP64 end record at byte ", at,
+                    ", where its locator says it is");
+  }
+  if (disk != 0 || directory_disk != 0 ||
+      entries_here != directory.num_entries) {
+    return SeveralVolumes(complain);
+  }
+  if (!Agree(end.entries, kIn64Short, directory.num_entries) ||
+      !Agree(end.size, kIn64, directory.size) ||
+      !Agree(end.offset, kIn64, directory.offset)) {
+    return complain("the two end records of the zip archive disagree");
+  }
+  return directory;
+}
+
+// `limit` is the first byte behind what may be directory.
+absl::Status CheckFits(const ZipDirectory& directory, uint64_t limit,
+                       const Complaint& complain) {
+  if (directory.offset > limit || directory.size > limit - directory.offset) {
+    return complain("zip directory of ", directory.size, " bytes at byte ",
+                    directory.offset, " reaches past its end at byte ", limit);
+  }
+  if (directory.num_entries > directory.size / kEntryBytes) {
+    return complain("zip directory announces ", directory.num_entries,
+                    " entries, which do not fit its ", directory.size,
+                    " bytes");
+  }
+  if (directory.num_entries > kMaxEntries) {
+    return complain("zip directory of ", directory.num_entries,
+                    " entries is over the limit of ", kMaxEntries);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ZipDirectory> FindZipDirectory(absl::Span<const std::byte> bytes,
+                                              const Complaint& complain) {
+  const std::optional<End> end = FindEnd(bytes);
+  if (!end.has_value()) {
+    return complain("no end of a zip archive found; is the file cut off?");
+  }
+  ZipDirectory directory = {
+      .offset = end->offset, .size = end->size, .num_entries = end->entries};
+  RWKVD_ASSIGN_OR_RETURN(const std::optional<uint64_t> end64,
+                         FindEnd64(bytes, *end, complain));
+  if (end64.has_value()) {
+    RWKVD_ASSIGN_OR_RETURN(directory, ReadEnd64(bytes, *end64, *end, complain));
+  } else if (end->disk != 0 || end->directory_disk != 0 ||
+             end->entries_here != end->entries) {
+    return SeveralVolumes(complain);
+  }
+  RWKVD_RETURN_IF_ERROR(
+      CheckFits(directory, end64.value_or(end->at), complain));
+  return directory;
+}
+
+}  // namespace rwkvd

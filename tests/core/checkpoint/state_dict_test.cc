@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/state_dict.h"
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/checkpoint/unpickler.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/pickle_writer.h"
+#include "tests/testing/zip_writer.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using testing::PickleWriter;
+
+constexpr int64_t kElements = 24;  // of storage "0"
+constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
+
+// A call that makes a tensor, right or wrong.
+struct Call {
+  std::string name = "w";
+  std::string type = "FloatStorage";
+  std::string key = "0";
+  int64_t elements = kElements;  // that the storage is said to have
+  std::vector<int64_t> view;     // of the storage: first and count
+  int64_t offset = 0;
+  std::vector<int64_t> shape = {2, 3};
+  std::vector<int64_t> strides = {3, 1};
+};
+
+void WriteNumber(int64_t value, PickleWriter& pickle) {
+  if (value >= 0 && value < (int64_t{1} << 31)) return pickle.Int(value);
+  pickle.Long(testing::LittleEndian(value, 8));
+}
+
+void WriteNumbers(const std::vector<int64_t>& values, PickleWriter& pickle) {
+  pickle.Tuple(values.size(), [&] {
+    for (int64_t value : values) WriteNumber(value, pickle);
+  });
+}
+
+void WriteStorage(const Call& call, PickleWriter& pickle) {
+  pickle.Tuple(6, [&] {
+    pickle.String("storage");
+    pickle.Global("torch", call.type);
+    pickle.String(call.key);
+    pickle.String("cpu");
+    WriteNumber(call.elements, pickle);
+    if (call.view.empty()) return pickle.None();
+    pickle.Tuple(3, [&] {
+      pickle.String("view");
+      for (int64_t number : call.view) WriteNumber(number, pickle);
+    });
+  });
+  pickle.PersistentId();
+}
+
+void WriteTensor(const Call& call, PickleWriter& pickle) {
+  pickle.Global("torch._utils", "_rebuild_tensor_v2");
+  pickle.Tuple(4, [&] {
+    WriteStorage(call, pickle);
+    WriteNumber(call.offset, pickle);
+    WriteNumbers(call.shape, pickle);
+    WriteNumbers(call.strides, pickle);
+  });
+  pickle.Reduce();
+}
+
+void WriteDict(const std::vector<Call>& calls, PickleWriter& pickle) {
+  pickle.EmptyOrderedDict();
+  pickle.SetItems(calls.size(), [&](int64_t i) {
+    pickle.String(calls[i].name);
+    WriteTensor(calls[i], pickle);
+  });
+}
+
+// The tensors of what `write` pickles. Storage "0" holds kElements floats: 0,
+// 1, 2, ...
+absl::StatusOr<std::vector<Tensor>> Read(
+    const std::function<void(PickleWriter&)>& write) {
+  static const auto* const floats = [] {
+    auto* const values = new std::vector<float>(kElements);
+    for (int64_t i = 0; i < kElements; ++i) (*values)[i] = i;
+    return values;
+  }();
+  PickleWriter writer;
+  write(writer);
+  const std::string bytes = writer.Finish();
+  const auto pickle = ReadPickle(
+      {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()},
+      "m.pth");
+  RWKVD_CHECK(pickle.ok());
+  const StorageMap storages = {
+      {"0",
+       {reinterpret_cast<const std::byte*>(floats->data()), 4 * kElements}}};
+  return ReadStateDict(pickle->root(), storages, "m.pth");
+}
+
+absl::StatusOr<std::vector<Tensor>> Read(const std::vector<Call>& calls) {
+  return Read([&](PickleWriter& pickle) { WriteDict(calls, pickle); });
+}
+
+std::vector<float> ValuesOf(const Call& call) {
+  const auto tensors = Read(std::vector<Call>{call});
+  EXPECT_TRUE(tensors.ok()) << tensors.status();
+  if (!tensors.ok()) return {};
+  return ToFloat(tensors->at(0));
+}
+
+std::string MessageOf(const absl::StatusOr<std::vector<Tensor>>& tensors) {
+  EXPECT_EQ(tensors.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(tensors.status().message()),
+              ::testing::StartsWith("m.pth: "));
+  return std::string(tensors.status().message());
+}
+
+TEST(StateDictTest, TensorsComeInOrderAsViews) {
+  const auto tensors = Read({{.name = "second"}, {.name = "first"}});
+  ASSERT_TRUE(tensors.ok()) << tensors.status();
+  ASSERT_EQ(tensors->size(), 2u);
+  EXPECT_EQ(tensors->at(0).name, "second");
+  EXPECT_EQ(tensors->at(1).name, "first");
+  EXPECT_THAT(tensors->at(0).shape, ElementsAre(2, 3));
+  EXPECT_TRUE(tensors->at(0).strides.empty());
+  EXPECT_EQ(tensors->at(0).data.size(), 24u);
+  EXPECT_EQ(tensors->at(0).data.data(), tensors->at(1).data.data());
+}
+
+TEST(StateDictTest, OffsetAndStridesAreHonoured) {
+  EXPECT_THAT(ValuesOf({.offset = 4}), ElementsAre(4, 5, 6, 7, 8, 9));
+  EXPECT_THAT(ValuesOf({.strides = {1, 2}}), ElementsAre(0, 2, 4, 1, 3, 5));
+  EXPECT_THAT(ValuesOf({.offset = 1, .strides = {8, 2}}),
+              ElementsAre(1, 3, 5, 9, 11, 13));
+  EXPECT_THAT(ValuesOf({.offset = 23, .shape = {}, .strides = {}}),
+              ElementsAre(23));
+  EXPECT_THAT(ValuesOf({.shape = {1, 2}, .strides = {kHuge, 1}}),
+              ElementsAre(0, 1));
+  EXPECT_THAT(ValuesOf({.shape = {1, 2}, .strides = {0, 1}}),
+              ElementsAre(0, 1));
+  EXPECT_THAT(ValuesOf({.shape = {24}, .strides = {1}}), ::testing::SizeIs(24));
+}
+
+TEST(StateDictTest, EmptyTensorsLieNowhere) {
+  EXPECT_THAT(ValuesOf({.offset = 24, .shape = {0}, .strides = {1}}),
+              ElementsAre());
+  EXPECT_THAT(ValuesOf({.offset = kHuge, .shape = {3, 0}, .strides = {1, 1}}),
+              ElementsAre());
+}
+
+TEST(StateDictTest, AViewOfAStorageNarrowsIt) {
+  EXPECT_THAT(ValuesOf({.view = {6, 6}}), ElementsAre(6, 7, 8, 9, 10, 11));
+  EXPECT_THAT(MessageOf(Read({{.view = {6, 5}}})),
+              HasSubstr("outside its storage of 5 elements"));
+  EXPECT_THAT(
+      MessageOf(Read({{.view = {20, 5}}})),
+      HasSubstr("a view of 5 elements from element 20, outside its 24"));
+  EXPECT_THAT(MessageOf(Read({{.view = {2, kHuge}}})),
+              HasSubstr("outside its 24"));
+}
+
+TEST(StateDictTest, HalvesAreTwoBytesWide) {
+  for (const auto& [type, dtype] :
+       {std::pair("HalfStorage", DType::kF16),
+        std::pair("BFloat16Storage", DType::kBF16)}) {
+    const auto tensors =
+        Read({{.type = type, .elements = 2 * kElements, .offset = 4}});
+    ASSERT_TRUE(tensors.ok()) << tensors.status();
+    EXPECT_EQ(tensors->at(0).dtype, dtype);
+    EXPECT_EQ(tensors->at(0).data.size(), 12u);
+  }
+}
+
+// {"epoch": 3, wrapper: {"x": a tensor}}
+void WriteWrapped(const std::string& wrapper, PickleWriter& pickle) {
+  const std::vector<Call> calls = {{.name = "x"}};
+  pickle.EmptyDict();
+  pickle.SetItems(2, [&](int64_t i) {
+    pickle.String(i == 0 ? "epoch" : wrapper);
+    if (i == 0) return pickle.Int(3);
+    WriteDict(calls, pickle);
+  });
+}
+
+TEST(StateDictTest, AWrappedDictIsFound) {
+  for (const char* wrapper : {"state_dict", "model"}) {
+    const auto tensors =
+        Read([&](PickleWriter& pickle) { WriteWrapped(wrapper, pickle); });
+    ASSERT_TRUE(tensors.ok()) << tensors.status();
+    ASSERT_EQ(tensors->size(), 1u);
+    EXPECT_EQ(tensors->at(0).name, "x");
+  }
+  EXPECT_FALSE(
+      Read([](PickleWriter& pickle) { WriteWrapped("other", pickle); }).ok());
+}
+
+TEST(StateDictTest, ATensorCalledModelIsATensor) {
+  const auto tensors = Read({{.name = "model"}, {.name = "state_dict"}});
+  ASSERT_TRUE(tensors.ok()) << tensors.status();
+  EXPECT_EQ(tensors->size(), 2u);
+}
+
+TEST(StateDictTest, WhatIsNoTensorIsPassedOver) {
+  const auto tensors = Read([](PickleWriter& pickle) {
+    pickle.EmptyDict();
+    pickle.SetItems(2, [&](int64_t i) {
+      if (i == 0) {
+        pickle.Int(7);
+        pickle.String("seven");
+      } else {
+        pickle.String("w");
+        WriteTensor({}, pickle);
+      }
+    });
+  });
+  ASSERT_TRUE(tensors.ok()) << tensors.status();
+  EXPECT_EQ(tensors->size(), 1u);
+}
+
+TEST(StateDictTest, WithoutTensorsThereIsNoStateDict) {
+  EXPECT_THAT(MessageOf(Read([](PickleWriter& pickle) { pickle.Int(1); })),
+              HasSubstr("expected a dict of tensors"));
+  EXPECT_THAT(
+      MessageOf(Read([](PickleWriter& pickle) { WriteTensor({}, pickle); })),
+      HasSubstr("expected a dict of tensors"));
+  EXPECT_THAT(MessageOf(Read(std::vector<Call>{})),
+              HasSubstr("expected a dict of tensors"));
+}
+
+TEST(StateDictTest, FilesOfThePipPackageAreRefusedByName) {
+  for (const std::string name : {"_strategy", "_version", "_rescale_layer"}) {
+    const auto message = MessageOf(Read([&](PickleWriter& pickle) {
+      WriteDict({{}}, pickle);
+      pickle.SetItems(1, [&](int64_t) {
+        pickle.String(name);
+        pickle.String("cpu fp32");
+      });
+    }));
+    EXPECT_THAT(message, HasSubstr("rewritten by the rwkv pip package"));
+    EXPECT_THAT(message, HasSubstr(absl::StrCat("\"", name, "\"")));
+  }
+  for (const std::string suffix : {"_mx", "_rx", "_my", "_ry"}) {
+    EXPECT_THAT(MessageOf(Read({{.name = "w" + suffix}, {.name = "w"}})),
+                HasSubstr(absl::StrCat("it holds \"w", suffix, "\"")));
+    EXPECT_TRUE(Read({{.name = "other" + suffix}, {.name = "w"}}).ok());
+  }
+}
+
+struct BadCall {
+  const char* name;
+  Call call;
+  const char* message;
+};
+
+std::ostream& operator<<(std::ostream& out, const BadCall& bad) {
+  return out << bad.name;
+}
+
+std::vector<BadCall> BadCalls() {
+  const int64_t two62 = int64_t{1} << 62, two32 = int64_t{1} << 32;
+  return {
+      {"Double",
+       {.type = "DoubleStorage", .elements = 12},
+       "expected numbers of F32, F16 or BF16, got torch.DoubleStorage"},
+      {"Byte",
+       {.type = "ByteStorage", .elements = 96},
+       "got torch.ByteStorage"},
+      {"NoStorageType",
+       {.type = "Size"},
+       "expected a type of storage, got torch.Size"},
+      {"NoSuchStorage", {.key = "1"}, "its storage \"1\" is not in the file"},
+      {"StorageOfAnotherSize",
+       {.elements = 25},
+       "its storage \"0\" should take 100 bytes, but the file holds 96"},
+      {"HugeStorage", {.elements = kHuge}, "is larger than any file"},
+      {"NegativeStorage", {.elements = -1}, "without type, key or size"},
+      {"LongKey",
+       {.key = std::string(257, 'k')},
+       "a storage's key of 257 bytes is over the limit of 256"},
+      {"NegativeOffset", {.offset = -1}, "a storage, an offset, a shape"},
+      {"OffsetBehindTheStorage",
+       {.offset = 19},
+       "at element 19 reaches outside its storage of 24 elements"},
+      {"HugeOffset", {.offset = kHuge}, "reaches outside its storage"},
+      {"ShapeBeyondTheStorage",
+       {.shape = {5, 5}, .strides = {5, 1}},
+       "shape [5, 5] with strides [5, 1] at element 0 reaches outside"},
+      {"StridesBeyondTheStorage",
+       {.strides = {22, 1}},
+       "reaches outside its storage"},
+      {"StridesOverflow",
+       {.shape = {5, 5}, .strides = {two62, 1}},
+       "reaches outside its storage"},
+      {"StridesWrapAround",
+       {.shape = {3, 3}, .strides = {kHuge, 1}},
+       "reaches outside its storage"},
+      {"StridesAddUpToNothing",
+       {.shape = {3, 3, 3}, .strides = {two62, two62, 1}},
+       "reaches outside its storage"},
+      {"Shape2To63",
+       {.shape = {kHuge}, .strides = {1}},
+       "has more elements than any file"},
+      {"ShapeWrapsToZero",
+       {.shape = {two32, two32}, .strides = {1, 1}},
+       "has more elements than any file"},
+      {"EmptyAndHuge",
+       {.shape = {0, two62, two62}, .strides = {1, 1, 1}},
+       "has more elements than any file"},
+      {"MoreElementsThanStored",
+       {.shape = {5, 5}, .strides = {1, 1}},
+       "reaches outside its storage"},
+      {"Repeated",
+       {.strides = {0, 1}},
+       "repeats its elements (strides [0, 1] of shape [2, 3])"},
+      {"NegativeShape",
+       {.shape = {-1, 3}},
+       "expected whole numbers from 0 to 2^63-1 as its shape"},
+      {"NegativeStride",
+       {.strides = {-1, 3}},
+       "expected whole numbers from 0 to 2^63-1 as its strides"},
+      {"StridesOfAnotherRank",
+       {.strides = {1}},
+       "shape [2, 3] and strides [1] differ in length"},
+      {"NineDimensions",
+       {.shape = std::vector<int64_t>(9, 1)},
+       "expected at most 8 dimensions, got 9"},
+  };
+}
+
+class BadCallTest : public ::testing::TestWithParam<BadCall> {};
+
+TEST_P(BadCallTest, IsRefusedWithTensorAndReason) {
+  const std::string message =
+      MessageOf(Read({{.name = "good"}, GetParam().call}));
+  EXPECT_THAT(message, ::testing::StartsWith("m.pth: tensor \"w\": "));
+  EXPECT_THAT(message, HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BadCallTest, ::testing::ValuesIn(BadCalls()),
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
+
+TEST(StateDictTest, NamesAreTextsAndComeOnce) {
+  EXPECT_THAT(MessageOf(Read({{.name = "w"}, {.name = "w"}})),
+              HasSubstr("tensor \"w\": comes twice"));
+  EXPECT_THAT(MessageOf(Read([](PickleWriter& pickle) {
+                pickle.EmptyDict();
+                pickle.SetItems(1, [&](int64_t) {
+                  pickle.Int(1);
+                  WriteTensor({}, pickle);
+                });
+              })),
+              HasSubstr("a tensor without a name"));
+  EXPECT_THAT(MessageOf(Read({{.name = std::string(300, '\n'), .key = "1"}})),
+              ::testing::SizeIs(::testing::Lt(600u)));
+}
+
+// What reads or copies all tensors must not take forever on a small file.
+TEST(StateDictTest, AllTensorsTakeNotMuchMoreThanTheFile) {
+  std::vector<Call> calls;
+  for (int i = 0; i < 16; ++i) {
+    calls.push_back(
+        {.name = absl::StrCat(i), .shape = {kElements}, .strides = {1}});
+  }
+  EXPECT_TRUE(Read(calls).ok());
+  calls.push_back({.name = "one", .shape = {kElements}, .strides = {1}});
+  EXPECT_THAT(MessageOf(Read(calls)),
+              HasSubstr("tensor \"one\": with it the tensors take over 16"));
+}
+
+TEST(StateDictTest, ACallOfSomethingElseIsRefused) {
+  const auto message = MessageOf(Read([](PickleWriter& pickle) {
+    pickle.EmptyDict();
+    pickle.SetItems(1, [&](int64_t) {
+      pickle.String("w");
+      pickle.Global("torch._utils", "_rebuild_tensor_v2");
+      pickle.Ints({1, 2, 3, 4});
+      pickle.Reduce();
+    });
+  }));
+  EXPECT_THAT(message, HasSubstr("tensor \"w\": expected it to be made of"));
+}
+
+}  // namespace
+}  // namespace rwkvd

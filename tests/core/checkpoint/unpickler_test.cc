@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/unpickler.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/zip_writer.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+using Kind = PickleObject::Kind;
+
+// The bytes of a literal, those of value 0 too.
+template <size_t size>
+std::string Raw(const char (&literal)[size]) {
+  return std::string(literal, size - 1);
+}
+
+absl::StatusOr<Pickle> ReadBytes(absl::string_view bytes) {
+  return ReadPickle(
+      {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()},
+      "m.pth: data.pkl");
+}
+
+// What a pickle of these opcodes builds. The objects view the bytes, which are
+// kept.
+absl::StatusOr<Pickle> Read(absl::string_view opcodes, int protocol = 2) {
+  static auto* const kept = new std::vector<std::unique_ptr<std::string>>;
+  kept->push_back(std::make_unique<std::string>(
+      absl::StrCat("\x80", testing::LittleEndian(protocol, 1), opcodes, ".")));
+  return ReadBytes(*kept->back());
+}
+
+const PickleObject& Root(const absl::StatusOr<Pickle>& pickle) {
+  static const PickleObject* const none = new PickleObject;
+  EXPECT_TRUE(pickle.ok()) << pickle.status();
+  return pickle.ok() ? pickle->root() : *none;
+}
+
+std::string Message(absl::string_view opcodes) {
+  const auto pickle = Read(opcodes);
+  EXPECT_EQ(pickle.status().code(), absl::StatusCode::kInvalidArgument);
+  return std::string(pickle.status().message());
+}
+
+// A container's items, which are numbers, texts, or other containers.
+std::string Describe(const PickleObject& object) {
+  switch (object.kind) {
+    case Kind::kInt:
+      return absl::StrCat(object.integer);
+    case Kind::kString:
+    case Kind::kGlobal:
+      return std::string(object.text);
+    case Kind::kTuple:
+    case Kind::kList:
+    case Kind::kDict: {
+      std::string items;
+      for (const PickleObject* item : object.items) {
+        absl::StrAppend(&items, items.empty() ? "" : " ", Describe(*item));
+      }
+      if (object.kind == Kind::kTuple) return absl::StrCat("(", items, ")");
+      if (object.kind == Kind::kList) return absl::StrCat("[", items, "]");
+      return absl::StrCat("{", items, "}");
+    }
+    default:
+      return absl::StrCat("#", static_cast<int>(object.kind));
+  }
+}
+
+std::string Built(absl::string_view opcodes, int protocol = 2) {
+  const auto pickle = Read(opcodes, protocol);
+  return Describe(Root(pickle));
+}
+
+TEST(UnpicklerTest, WholeNumbersOfAllSizes) {
+  const std::pair<std::string, int64_t> numbers[] = {
+      {Raw("K\xff"), 255},
+      {Raw("M\xff\xff"), 65535},
+      {Raw("J\xff\xff\xff\xff"), -1},
+      {Raw("J\x00\x00\x00\x80"), INT32_MIN},
+      {Raw("\x8a\x00"), 0},
+      {Raw("\x8a\x01\xff"), -1},
+      {Raw("\x8a\x02\xff\x00"), 255},
+      {Raw("\x8a\x08\xff\xff\xff\xff\xff\xff\xff\x7f"), INT64_MAX},
+      {Raw("\x8a\x08\x00\x00\x00\x00\x00\x00\x00\x80"), INT64_MIN},
+      {Raw("\x8b\x02\x00\x00\x00\x00\x80"), -32768},
+  };
+  for (const auto& [opcodes, value] : numbers) {
+    const auto pickle = Read(opcodes);
+    EXPECT_EQ(Root(pickle).kind, Kind::kInt) << value;
+    EXPECT_EQ(Root(pickle).integer, value);
+  }
+  const auto pickle = Read(Raw("\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x80\x00"));
+  EXPECT_EQ(Root(pickle).kind, Kind::kBigInt);
+  EXPECT_EQ(Root(pickle).text.size(), 9u);
+}
+
+TEST(UnpicklerTest, TextsOfAllKinds) {
+  for (const std::string& opcodes :
+       {Raw("X\x03\x00\x00\x00") + "abc", Raw("\x8c\x03") + "abc",
+        Raw("\x8d\x03\x00\x00\x00\x00\x00\x00\x00") + "abc",
+        Raw("T\x03\x00\x00\x00") + "abc", Raw("U\x03") + "abc"}) {
+    const auto pickle = Read(opcodes);
+    EXPECT_EQ(Root(pickle).kind, Kind::kString);
+    EXPECT_EQ(Root(pickle).text, "abc");
+  }
+  for (const std::string& opcodes :
+       {Raw("B\x03\x00\x00\x00") + "abc", Raw("C\x03") + "abc",
+        Raw("\x8e\x03\x00\x00\x00\x00\x00\x00\x00") + "abc"}) {
+    const auto pickle = Read(opcodes);
+    EXPECT_EQ(Root(pickle).kind, Kind::kBytes);
+    EXPECT_EQ(Root(pickle).text, "abc");
+  }
+}
+
+TEST(UnpicklerTest, OtherLiterals) {
+  EXPECT_EQ(Root(Read("N")).kind, Kind::kNone);
+  EXPECT_EQ(Root(Read(Raw("G\x3f\xf0\x00\x00\x00\x00\x00\x00"))).kind,
+            Kind::kFloat);
+  const auto yes = Read("\x88"), no = Read("\x89");
+  EXPECT_EQ(Root(yes).kind, Kind::kBool);
+  EXPECT_EQ(Root(yes).integer, 1);
+  EXPECT_EQ(Root(no).kind, Kind::kBool);
+  EXPECT_EQ(Root(no).integer, 0);
+}
+
+TEST(UnpicklerTest, Containers) {
+  EXPECT_EQ(Built(")"), "()");
+  EXPECT_EQ(Built("K\1\x85"), "(1)");
+  EXPECT_EQ(Built("K\1K\2\x86"), "(1 2)");
+  EXPECT_EQ(Built("K\1K\2K\3\x87"), "(1 2 3)");
+  EXPECT_EQ(Built("(K\1K\2K\3K\4t"), "(1 2 3 4)");
+  EXPECT_EQ(Built("(t"), "()");
+  EXPECT_EQ(Built("]"), "[]");
+  EXPECT_EQ(Built("]K\1a"), "[1]");
+  EXPECT_EQ(Built("](K\1K\2e(K\3e"), "[1 2 3]");
+  EXPECT_EQ(Built("(K\1K\2l"), "[1 2]");
+  EXPECT_EQ(Built("}"), "{}");
+  EXPECT_EQ(Built("}K\1K\2s"), "{1 2}");
+  EXPECT_EQ(Built("}(K\1K\2K\3K\4u"), "{1 2 3 4}");
+  EXPECT_EQ(Built("(K\1K\2d"), "{1 2}");
+  EXPECT_EQ(Built("((K\1tK\2t"), "((1) 2)");
+}
+
+TEST(UnpicklerTest, ObjectsComeBackFromTheMemo) {
+  EXPECT_EQ(Built("]q\7K\1ah\7\x86"), "([1] [1])");
+  EXPECT_EQ(Built(Raw("]r\x07\x01\x00\x00K\1aj\x07\x01\x00\x00\x86")),
+            "([1] [1])");
+  // Numbered by themselves, from 0.
+  EXPECT_EQ(Built("(K\5\x94K\6\x94" + Raw("h\x01h\x00") + "t"), "(5 6 6 5)");
+}
+
+TEST(UnpicklerTest, WhatIsPoppedIsGone) {
+  EXPECT_EQ(Built("K\1K\2"
+                  "0"),
+            "1");
+  EXPECT_EQ(Built("K\1(K\2K\3"
+                  "1"),
+            "1");
+}
+
+TEST(UnpicklerTest, FramesOfLaterProtocolsArePassedOver) {
+  for (int protocol : {4, 5}) {
+    EXPECT_EQ(Built(Raw("\x95\x02\x00\x00\x00\x00\x00\x00\x00K\1"), protocol),
+              "1");
+  }
+  EXPECT_THAT(Message(Raw("\x95\xff\x00\x00\x00\x00\x00\x00\x00K\1")),
+              HasSubstr("cut off"));
+}
+
+TEST(UnpicklerTest, GlobalsOfBothForms) {
+  EXPECT_EQ(Built("ctorch\nFloatStorage\n"), "torch.FloatStorage");
+  EXPECT_EQ(Built("U\5torchU\013HalfStorage\x93"), "torch.HalfStorage");
+}
+
+TEST(UnpicklerTest, AnOrderedDictIsADict) {
+  const std::string name = "ccollections\nOrderedDict\n";
+  EXPECT_EQ(Built(name + ")R"), "{}");
+  EXPECT_EQ(Built(name + ")RK\1K\2s"), "{1 2}");
+  // As Python 2 made it.
+  EXPECT_EQ(Built(name + "](K\1K\2\x86(K\3K\4le\x85R"), "{1 2 3 4}");
+  // With an attribute.
+  EXPECT_EQ(Built(name + ")R}X\1" + Raw("\x00\x00\x00") + "aK\1sb"), "{}");
+}
+
+TEST(UnpicklerTest, ASizeIsATuple) {
+  EXPECT_EQ(Built("ctorch\nSize\nK\1K\2\x86\x85R"), "(1 2)");
+}
+
+TEST(UnpicklerTest, TensorsAndParametersKeepTheCallsArguments) {
+  for (const char* name : {"ctorch._utils\n_rebuild_tensor\n",
+                           "ctorch._utils\n_rebuild_tensor_v2\n"}) {
+    const auto pickle = Read(absl::StrCat(name, "K\1K\2\x86R"));
+    ASSERT_EQ(Root(pickle).kind, Kind::kTensor);
+    EXPECT_EQ(Describe(*Root(pickle).arguments), "(1 2)");
+  }
+  for (const char* name : {"ctorch._utils\n_rebuild_parameter\n",
+                           "ctorch._utils\n_rebuild_parameter_with_state\n"}) {
+    const auto pickle = Read(absl::StrCat(
+        name, "ctorch._utils\n_rebuild_tensor_v2\nK\1K\2\x86R\x88)\x87R"));
+    ASSERT_EQ(Root(pickle).kind, Kind::kTensor);
+    EXPECT_EQ(Describe(*Root(pickle).arguments), "(1 2)");
+  }
+}
+
+TEST(UnpicklerTest, APersistentIdIsAStorage) {
+  const auto pickle = Read("U\7storageK\1\x86Q");
+  ASSERT_EQ(Root(pickle).kind, Kind::kStorage);
+  EXPECT_EQ(Describe(*Root(pickle).arguments), "(storage 1)");
+}
+
+TEST(UnpicklerTest, ItEndsAtItsLastOpcode) {
+  const auto pickle = ReadBytes(Raw("\x80\x02K\1.and more"));
+  ASSERT_TRUE(pickle.ok()) << pickle.status();
+  EXPECT_EQ(pickle->num_bytes(), 5u);
+  EXPECT_EQ(pickle->objects().size(), 1u);
+}
+
+TEST(UnpicklerTest, AKeyThatComesTwiceHasItsLastValue) {
+  const auto pickle = Read("}(U\1aK\1U\1aK\2K\3K\4u");
+  const PickleObject* const value = Root(pickle).Find("a");
+  ASSERT_NE(value, nullptr);
+  EXPECT_EQ(value->integer, 2);
+  EXPECT_EQ(Root(pickle).Find("b"), nullptr);
+  EXPECT_EQ(value->Find("a"), nullptr);
+}
+
+struct BadPickle {
+  const char* name;
+  std::string bytes;
+  const char* message;
+};
+
+std::ostream& operator<<(std::ostream& out, const BadPickle& bad) {
+  return out << bad.name;
+}
+
+BadPickle Bad(const char* name, absl::string_view opcodes,
+              const char* message) {
+  return {name, absl::StrCat("\x80\x02", opcodes, "."), message};
+}
+
+std::vector<BadPickle> BadPickles() {
+  return {
+      {"Empty", "", "byte 0: cut off"},
+      {"NoProtocol", "N.", "expected a pickle of protocol 2 to 5"},
+      {"Protocol1", "\x80\1N.", "expected protocol 2 to 5, got 1"},
+      {"Protocol6", "\x80\6N.", "expected protocol 2 to 5, got 6"},
+      {"NoStop", "\x80\2N", "byte 3: cut off"},
+      Bad("Nothing", "", "expected one object at the end, got 0"),
+      Bad("TwoObjects", "NN", "expected one object at the end, got 2"),
+      Bad("AMarkIsLeft", "(N", "got 1 and 1 marks"),
+      Bad("System", "cos\nsystem\nU\2ls\x85R",
+          "byte 2: refused global \"os.system\""),
+      Bad("StackedSystem", "U\2osU\6system\x93",
+          "byte 14: refused global \"os.system\""),
+      Bad("LongGlobal", absl::StrCat("c", std::string(300, 'm'), "\nn\n"),
+          "does not end within 256 bytes"),
+      Bad("GlobalOfNumbers", "K\1K\2\x93", "a global whose name is no string"),
+      Bad("TypeWithAnotherPrefix", "ctorchFloat\nStorage\n", "refused global"),
+      Bad("NewObject", "ctorch\nSize\n)\x81", "refused opcode 0x81"),
+      Bad("Instance", "(cos\nsystem\no", "refused global"),
+      Bad("PersistentText", "Pid\n", "refused opcode 0x50"),
+      Bad("Extension", "\x82\1", "refused opcode 0x82"),
+      Bad("CallOfATuple", "))R", "a call of something that cannot be called"),
+      Bad("CallWithoutATuple", "ctorch\nSize\nNR",
+          "a call of something that cannot be called"),
+      Bad("CallOfAStorage", "ctorch\nFloatStorage\n)R",
+          "refused call of torch.FloatStorage"),
+      Bad("SizeOfNothing", "ctorch\nSize\n)R", "refused call of torch.Size"),
+      Bad("ParameterOfNothing", "ctorch._utils\n_rebuild_parameter\n)R",
+          "refused call of torch._utils._rebuild_parameter"),
+      Bad("ParameterOfANumber", "ctorch._utils\n_rebuild_parameter\nK\1\x85R",
+          "refused call of torch._utils._rebuild_parameter"),
+      Bad("OrderedDictOfATuple", "ccollections\nOrderedDict\n)\x85R",
+          "refused call of collections.OrderedDict"),
+      Bad("OrderedDictOfTriples",
+          "ccollections\nOrderedDict\n]((K\1K\2K\3te\x85R", "refused call of"),
+      Bad("IdOfANumber", "K\1Q", "does not name a storage"),
+      Bad("IdOfAnEmptyTuple", ")Q", "does not name a storage"),
+      Bad("IdOfAModule", "U\6moduleK\1\x86Q", "does not name a storage"),
+      Bad("StateOfATuple", ")Nb", "expected a dict to set attributes of"),
+      Bad("StateOfNothing", "Nb", "nothing on the stack"),
+      Bad("NothingToPop", "0", "byte 2: nothing on the stack"),
+      Bad("NothingAboveTheMark", "K\1(0", "nothing on the stack"),
+      Bad("PairOfOne", "K\1\x86", "nothing on the stack"),
+      Bad("PairAcrossAMark", "K\1(K\2\x86", "nothing on the stack"),
+      Bad("NoMark", "K\1t", "no mark on the stack"),
+      Bad("AppendToNothing", "K\1a", "nothing on the stack"),
+      Bad("AppendToATuple", ")K\1a", "expected a list to add items to"),
+      Bad("SetInAList", "]K\1K\2s", "expected a dict to add items to"),
+      Bad("KeyWithoutValue", "}(K\1u", "a key without a value"),
+      Bad("DictOfThree", "(K\1K\2K\3d", "a key without a value"),
+      Bad("NeverStored", "h\1", "refers to object 1, which was never stored"),
+      Bad("NothingToStore", "q\1", "nothing on the stack"),
+      Bad("TextCutOff", Raw("X\xff\x00\x00\x00 text"), "cut off"),
+      Bad("NegativeText", Raw("T\xff\xff\xff\xff"), "cut off"),
+      Bad("EndlessText", Raw("\x8d\xff\xff\xff\xff\xff\xff\xff\xff"),
+          "cut off"),
+  };
+}
+
+class BadPickleTest : public ::testing::TestWithParam<BadPickle> {};
+
+TEST_P(BadPickleTest, IsRefusedWithTheByteAndTheReason) {
+  const auto pickle = ReadBytes(GetParam().bytes);
+  EXPECT_EQ(pickle.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(pickle.status().message()),
+              ::testing::StartsWith("m.pth: data.pkl: pickle: byte "));
+  EXPECT_THAT(std::string(pickle.status().message()),
+              HasSubstr(GetParam().message));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, BadPickleTest, ::testing::ValuesIn(BadPickles()),
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
+
+}  // namespace
+}  // namespace rwkvd
