@@ -12,13 +12,24 @@
 #include "core/engine/validate.h"
 
 namespace rwkvd {
+namespace {
+
+std::vector<NamedState> OrOwnState(std::vector<NamedState> states,
+                                   const Model& model) {
+  if (states.empty()) states.push_back({kOwnStateName, model.NewState()});
+  return states;
+}
+
+}  // namespace
 
 Engine::Engine(const EngineOptions& options, const Model* model,
-               const Tokenizer* tokenizer, ThreadPool* pool)
+               const Tokenizer* tokenizer, ThreadPool* pool,
+               std::vector<NamedState> initial_states)
     : options_(options),
       model_(model),
       tokenizer_(tokenizer),
-      runner_(options, model, pool, &counters_),
+      initial_states_(OrOwnState(std::move(initial_states), *model)),
+      runner_(options, model, initial_states_, pool, &counters_),
       thread_([this] { Run(); }) {}
 
 Engine::~Engine() {
@@ -34,6 +45,7 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request,
                                                  TokenSink* sink) {
   const int64_t vocab_size = model_->config().vocab_size;
   RWKVD_RETURN_IF_ERROR(Validate(request, options_, vocab_size));
+  RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
   RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve());
   Enqueue(std::make_unique<Generation>(id, std::move(request), vocab_size,
                                        tokenizer_, sink, &counters_));
@@ -44,9 +56,17 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
                                                  TokenSink* sink) {
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
+  RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
   RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve());
   Enqueue(std::make_unique<Scoring>(id, std::move(request), sink, &counters_));
   return id;
+}
+
+absl::Status Engine::CheckInitialState(int32_t index) const {
+  const auto size = static_cast<int32_t>(initial_states_.size());
+  if (index >= 0 && index < size) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("initial_state: ", index, " is not in [0, ", size, ")"));
 }
 
 absl::StatusOr<Engine::RequestId> Engine::Reserve() {

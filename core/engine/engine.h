@@ -13,10 +13,12 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/engine_stats.h"
+#include "core/engine/named_state.h"
 #include "core/engine/request.h"
 #include "core/engine/runner.h"
 #include "core/engine/sequence.h"
@@ -37,9 +39,11 @@ class Engine {
  public:
   using RequestId = uint64_t;
 
-  // `options` are valid.
+  // `options` are valid. `initial_states` are what requests may start from, the
+  // default first; if there are none, that is the model's own state.
   Engine(const EngineOptions& options, const Model* model,
-         const Tokenizer* tokenizer, ThreadPool* pool);
+         const Tokenizer* tokenizer, ThreadPool* pool,
+         std::vector<NamedState> initial_states = {});
   // Ends what still runs as Drain(InfinitePast) does, and joins the thread.
   ~Engine();
   Engine(const Engine&) = delete;
@@ -66,8 +70,13 @@ class Engine {
   EngineStats Stats() const;
 
   const EngineOptions& options() const { return options_; }
+  // At least one.
+  absl::Span<const NamedState> initial_states() const {
+    return initial_states_;
+  }
 
  private:
+  absl::Status CheckInitialState(int32_t index) const;
   // Takes a place for a request, or says why not.
   absl::StatusOr<RequestId> Reserve() ABSL_LOCKS_EXCLUDED(mutex_);
   void Enqueue(std::unique_ptr<Sequence> sequence) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -89,6 +98,7 @@ class Engine {
   const EngineOptions options_;
   const Model* const model_;
   const Tokenizer* const tokenizer_;
+  const std::vector<NamedState> initial_states_;
   EngineCounters counters_;
   Runner runner_;  // engine's thread only
 

@@ -11,8 +11,8 @@ namespace rwkvd {
 Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
                        const Tokenizer* tokenizer, TokenSink* sink,
                        EngineCounters* counters)
-    : Sequence(id, std::move(request.prompt), request.use_state_cache,
-               request.received, sink, counters),
+    : Sequence(id, std::move(request.prompt), request.initial_state,
+               request.use_state_cache, request.received, sink, counters),
       tokenizer_(tokenizer),
       max_tokens_(request.max_tokens),
       stop_tokens_(std::move(request.stop_tokens)),

@@ -22,9 +22,11 @@ inline constexpr int64_t kMaxContinuations = 1024;
 
 // A request to continue a prompt. A value; checked by Engine::Submit.
 struct GenerateRequest {
-  // May be empty: the sequence then starts from the zero state and reads the
-  // single token 0, since a recurrent network predicts only after reading.
+  // May be empty: the sequence then reads the single token 0, since a recurrent
+  // network predicts only after reading.
   std::vector<int32_t> prompt;
+  // What is remembered before the prompt: an index in Engine::initial_states.
+  int32_t initial_state = 0;
   int64_t max_tokens = 0;  // >= 1
   SamplingParams sampling;
   std::vector<std::string> stop_strings;  // bytes, none empty
@@ -38,6 +40,7 @@ struct GenerateRequest {
 // A request for the log-probabilities of texts. A value.
 struct ScoreRequest {
   std::vector<int32_t> context;  // may be empty, as a prompt may
+  int32_t initial_state = 0;     // as of a GenerateRequest
   std::vector<std::vector<int32_t>> continuations;  // at least one, none empty
   bool use_state_cache = true;
   absl::Time received;

@@ -25,9 +25,11 @@ int64_t LogitsRowsFor(const EngineOptions& options) {
 }  // namespace
 
 Runner::Runner(const EngineOptions& options, const Model* model,
-               ThreadPool* pool, EngineCounters* counters)
+               absl::Span<const NamedState> initial_states, ThreadPool* pool,
+               EngineCounters* counters)
     : options_(options),
       model_(model),
+      initial_states_(initial_states),
       pool_(pool),
       counters_(counters),
       workspace_(model->NewWorkspace(options.max_step_tokens, pool)),
@@ -41,12 +43,12 @@ void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
   RWKVD_CHECK(num_running() < options_.max_running);
   std::shared_ptr<const KnownPrefix> known;
   if (sequence->use_state_cache() && options_.state_cache_bytes > 0) {
-    known = state_cache_.Lookup(sequence->prompt());
+    known = state_cache_.Lookup(sequence->initial_state(), sequence->prompt());
     counters_->state_cache_queries.Add(1);
     counters_->state_cache_hits.Add(known == nullptr ? 0 : 1);
   }
   if (known == nullptr) {
-    sequence->Join(model_->NewState(), now);
+    sequence->Join(initial_states_[sequence->initial_state()].state, now);
   } else {
     sequence->Join(std::move(known), now);
   }
@@ -120,8 +122,8 @@ std::vector<Ended> Runner::Deliver(absl::Time now) {
 
 void Runner::Store(const Sequence& sequence) {
   if (!sequence.use_state_cache() || sequence.logits().empty()) return;
-  state_cache_.Store(sequence.tokens_read(), sequence.state(),
-                     sequence.logits());
+  state_cache_.Store(sequence.initial_state(), sequence.tokens_read(),
+                     sequence.state(), sequence.logits());
   counters_->state_cache_bytes.Set(state_cache_.bytes());
   counters_->state_cache_entries.Set(state_cache_.entries());
   counters_->state_cache_evictions.Set(state_cache_.evictions());

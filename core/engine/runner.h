@@ -9,10 +9,12 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/logits_buffer.h"
+#include "core/engine/named_state.h"
 #include "core/engine/request.h"
 #include "core/engine/scheduler.h"
 #include "core/engine/sequence.h"
@@ -35,8 +37,10 @@ struct Ended {
 // bounded by EngineOptions, and its buffers are allocated once.
 class Runner {
  public:
-  // `options` are valid. `model`, `pool` and `counters` outlive it.
-  Runner(const EngineOptions& options, const Model* model, ThreadPool* pool,
+  // `options` are valid. `model`, `initial_states`, which sequences choose by
+  // index, `pool` and `counters` outlive it.
+  Runner(const EngineOptions& options, const Model* model,
+         absl::Span<const NamedState> initial_states, ThreadPool* pool,
          EngineCounters* counters);
 
   int64_t num_running() const { return static_cast<int64_t>(running_.size()); }
@@ -69,6 +73,7 @@ class Runner {
 
   const EngineOptions options_;
   const Model* const model_;
+  const absl::Span<const NamedState> initial_states_;
   ThreadPool* const pool_;
   EngineCounters* const counters_;
 

@@ -17,8 +17,8 @@ constexpr size_t kMaxLanes = 16;
 
 Scoring::Scoring(Id id, ScoreRequest request, TokenSink* sink,
                  EngineCounters* counters)
-    : Sequence(id, std::move(request.context), request.use_state_cache,
-               request.received, sink, counters),
+    : Sequence(id, std::move(request.context), request.initial_state,
+               request.use_state_cache, request.received, sink, counters),
       continuations_(std::move(request.continuations)) {}
 
 size_t Scoring::TokensToRead(size_t continuation) const {

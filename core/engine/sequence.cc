@@ -24,12 +24,13 @@ absl::Duration Between(absl::Time begin, absl::Time end) {
 
 }  // namespace
 
-Sequence::Sequence(Id id, std::vector<int32_t> prompt, bool use_state_cache,
-                   absl::Time received, TokenSink* sink,
+Sequence::Sequence(Id id, std::vector<int32_t> prompt, int32_t initial_state,
+                   bool use_state_cache, absl::Time received, TokenSink* sink,
                    EngineCounters* counters)
     : id_(id),
       tokens_(OrStartToken(prompt)),
       prompt_size_(tokens_.size()),
+      initial_state_(initial_state),
       use_state_cache_(use_state_cache),
       received_(received),
       sink_(sink),

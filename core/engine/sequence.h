@@ -35,20 +35,24 @@ class Sequence {
 
   // `prompt` may be empty: then the token 0 is read. `sink` and `counters`
   // outlive it.
-  Sequence(Id id, std::vector<int32_t> prompt, bool use_state_cache,
-           absl::Time received, TokenSink* sink, EngineCounters* counters);
+  Sequence(Id id, std::vector<int32_t> prompt, int32_t initial_state,
+           bool use_state_cache, absl::Time received, TokenSink* sink,
+           EngineCounters* counters);
   virtual ~Sequence() = default;
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 
   Id id() const { return id_; }
+  // What it starts from, as an index.
+  int32_t initial_state() const { return initial_state_; }
   bool use_state_cache() const { return use_state_cache_; }
   // What is read before anything is predicted: at least one token.
   absl::Span<const int32_t> prompt() const {
     return absl::MakeConstSpan(tokens_).first(prompt_size_);
   }
 
-  // Joins the running ones: from the start, or with a prefix of prompt() known.
+  // Joins the running ones: from the start, that is with its initial state, or
+  // with a prefix of prompt() known.
   void Join(State start, absl::Time now);
   void Join(std::shared_ptr<const KnownPrefix> known, absl::Time now);
 
@@ -104,6 +108,7 @@ class Sequence {
   const Id id_;
   std::vector<int32_t> tokens_;  // the prompt, then what is appended
   const size_t prompt_size_;
+  const int32_t initial_state_;
   const bool use_state_cache_;
   const absl::Time received_;
   TokenSink* const sink_;

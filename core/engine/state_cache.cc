@@ -29,9 +29,9 @@ StateCache::StateCache(int64_t max_bytes, uint64_t hash_mask)
     : max_bytes_(max_bytes), hash_mask_(hash_mask) {}
 
 std::shared_ptr<const KnownPrefix> StateCache::Lookup(
-    absl::Span<const int32_t> tokens) {
+    int32_t initial_state, absl::Span<const int32_t> tokens) {
   absl::InlinedVector<EntryList::iterator, 16> found;  // shortest first
-  uint64_t hash = kHashOfNothing;
+  uint64_t hash = HashAfter(kHashOfNothing, initial_state);
   size_t hashed = 0;
   for (const auto& [length, count] : lengths_) {
     if (length > tokens.size()) break;
@@ -43,27 +43,32 @@ std::shared_ptr<const KnownPrefix> StateCache::Lookup(
   }
   for (; !found.empty(); found.pop_back()) {
     const EntryList::iterator entry = found.back();
-    const std::vector<int32_t>& stored = entry->prefix->tokens;
-    if (tokens.first(stored.size()) != stored) continue;  // the hash collides
+    // The hash may collide.
+    const KnownPrefix& stored = *entry->prefix;
+    if (stored.initial_state != initial_state ||
+        tokens.first(stored.tokens.size()) != stored.tokens) {
+      continue;
+    }
     entries_.splice(entries_.begin(), entries_, entry);
     return entry->prefix;
   }
   return nullptr;
 }
 
-void StateCache::Store(absl::Span<const int32_t> tokens, const State& state,
-                       absl::Span<const float> logits) {
+void StateCache::Store(int32_t initial_state, absl::Span<const int32_t> tokens,
+                       const State& state, absl::Span<const float> logits) {
   const int64_t bytes = BytesOf(tokens, state, logits);
   if (bytes > max_bytes_) return;
-  uint64_t hash = kHashOfNothing;
+  uint64_t hash = HashAfter(kHashOfNothing, initial_state);
   for (const int32_t token : tokens) hash = HashAfter(hash, token);
   const auto it = by_hash_.find(hash);
   if (it != by_hash_.end()) {
-    if (it->second->prefix->tokens == tokens) {
+    const KnownPrefix& stored = *it->second->prefix;
+    if (stored.initial_state == initial_state && stored.tokens == tokens) {
       entries_.splice(entries_.begin(), entries_, it->second);
       return;
     }
-    // Other tokens of the same hash make way.
+    // Another prefix of the same hash makes way.
     ++evictions_;
     Remove(it->second);
   }
@@ -71,7 +76,8 @@ void StateCache::Store(absl::Span<const int32_t> tokens, const State& state,
     Remove(std::prev(entries_.end()));
   }
   entries_.push_front({hash, std::make_shared<KnownPrefix>(
-                                 KnownPrefix{{tokens.begin(), tokens.end()},
+                                 KnownPrefix{initial_state,
+                                             {tokens.begin(), tokens.end()},
                                              state,
                                              {logits.begin(), logits.end()}})});
   by_hash_[hash] = entries_.begin();

@@ -18,6 +18,7 @@ namespace rwkvd {
 // sequence needs to go on from there, without a step of its own even for its
 // first prediction.
 struct KnownPrefix {
+  int32_t initial_state = 0;    // what the sequence started from
   std::vector<int32_t> tokens;  // at least one
   State state;                  // after the last of them
   std::vector<float> logits;    // [vocab_size], of the token that follows
@@ -30,21 +31,25 @@ struct KnownPrefix {
 // first.
 //
 // Engine thread only. What it returns equals recomputation bit for bit, since
-// only what was computed is stored, under all the tokens it depends on.
+// only what was computed is stored, under all it depends on: the initial state
+// and the tokens.
 class StateCache {
  public:
   // Stores nothing if `max_bytes` is 0. Tests narrow `hash_mask` so that
   // different prefixes collide.
   explicit StateCache(int64_t max_bytes, uint64_t hash_mask = ~uint64_t{0});
 
-  // The longest stored prefix of `tokens`, perhaps all of them; nullptr if
-  // there is none. O(tokens.size()).
-  std::shared_ptr<const KnownPrefix> Lookup(absl::Span<const int32_t> tokens);
+  // The longest stored prefix of `tokens`, perhaps all of them, of a sequence
+  // that started from `initial_state`; nullptr if there is none.
+  // O(tokens.size()).
+  std::shared_ptr<const KnownPrefix> Lookup(int32_t initial_state,
+                                            absl::Span<const int32_t> tokens);
 
-  // Stores what is known after `tokens`, or, if it is stored already, marks it
-  // as used. Left out if it does not fit the limit even alone.
-  void Store(absl::Span<const int32_t> tokens, const State& state,
-             absl::Span<const float> logits);
+  // Stores what is known after `initial_state` and `tokens`, or, if it is
+  // stored already, marks it as used. Left out if it does not fit the limit
+  // even alone.
+  void Store(int32_t initial_state, absl::Span<const int32_t> tokens,
+             const State& state, absl::Span<const float> logits);
 
   int64_t bytes() const { return bytes_; }
   int64_t entries() const { return static_cast<int64_t>(by_hash_.size()); }
@@ -53,7 +58,7 @@ class StateCache {
 
  private:
   struct Entry {
-    uint64_t hash;  // of its tokens
+    uint64_t hash;  // of its initial state and tokens
     std::shared_ptr<const KnownPrefix> prefix;
   };
   using EntryList = std::list<Entry>;  // last used first

@@ -2,6 +2,7 @@
 #include "core/model/matrix_state.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -31,8 +32,24 @@ absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {
     }
     const std::vector<float> values = ToFloat(
         stored_ == Stored::kKeyByValue ? *tensor : Transposed(*tensor, 1, 2));
+    const auto bad = std::find_if_not(values.begin(), values.end(),
+                                      [](float v) { return std::isfinite(v); });
+    if (bad != values.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(file.path(), ": tensor \"", name, "\": element ",
+                       bad - values.begin(), " is ", *bad,
+                       ": nothing can be computed from it"));
+    }
     std::copy(values.begin(), values.end(),
               state.values().begin() + Head(layer, 0));
+  }
+  // That of a deeper network with the same heads.
+  const std::string beyond =
+      absl::StrCat("blocks.", config_.num_layers, ".att.time_state");
+  if (file.Find(beyond) != nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        file.path(), ": tensor \"", beyond, "\": expected ", config_.num_layers,
+        " layers, as this model has, got more"));
   }
   return state;
 }

@@ -25,6 +25,9 @@ using Request = std::variant<GenerateRequest, ScoreRequest>;
 
 constexpr int64_t kVocabSize = 24;
 
+// What initial states have read. A prompt may begin as one of them ends.
+const std::vector<Tokens> kInitialTokens = {{}, {7, 3}, {5}, {5, 5, 5}};
+
 Tokens RandomTokens(std::mt19937& random, int64_t size) {
   Tokens tokens(size);
   for (int32_t& token : tokens) token = random() % kVocabSize;
@@ -62,6 +65,7 @@ GenerateRequest RandomGenerate(std::mt19937& random) {
   request.want_logprobs = true;
   request.top_logprobs = random() % 3;
   request.use_state_cache = random() % 4 != 0;
+  request.initial_state = random() % kInitialTokens.size();
   return request;
 }
 
@@ -73,6 +77,7 @@ ScoreRequest RandomScore(std::mt19937& random) {
     request.continuations.push_back(RandomTokens(random, 1 + random() % 9));
   }
   request.use_state_cache = random() % 4 != 0;
+  request.initial_state = random() % kInitialTokens.size();
   return request;
 }
 
@@ -99,7 +104,11 @@ class EngineLawsTest : public testing::Test {
                              const std::vector<Request>& requests,
                              EngineStats* stats = nullptr) {
     ThreadPool pool(num_threads);
-    Engine engine(options, &model_, &tokenizer_, &pool);
+    std::vector<NamedState> initial_states;
+    for (const Tokens& tokens : kInitialTokens) {
+      initial_states.push_back({"", model_.StateAfter(tokens)});
+    }
+    Engine engine(options, &model_, &tokenizer_, &pool, initial_states);
     std::vector<RecordingSink> sinks(requests.size());
     for (size_t i = 0; i < requests.size(); ++i) {
       const auto id = std::visit(
@@ -156,7 +165,7 @@ TEST_F(EngineLawsTest, ACacheOfAnySizeChangesNoAnswer) {
   uint64_t hits = 0;
   uint64_t evictions = 0;
   for (const int64_t cache_bytes : {300, 1000, 3000, 30000, 1 << 20}) {
-    const std::vector<Request> requests = RandomRequests(random, 60);
+    const std::vector<Request> requests = RandomRequests(random, 100);
     const std::vector<Recording> alone = RunAlone(requests);
     EngineOptions options;
     options.max_running = 4;
@@ -171,6 +180,40 @@ TEST_F(EngineLawsTest, ACacheOfAnySizeChangesNoAnswer) {
   // It was put to use.
   EXPECT_GT(hits, 50);
   EXPECT_GT(evictions, 50);
+}
+
+// What a request would be if its initial state were part of its prompt.
+template <typename Request>
+Request Spelled(Request request, Tokens Request::*prompt) {
+  Tokens tokens = kInitialTokens[request.initial_state];
+  if ((request.*prompt).empty()) request.*prompt = {0};
+  tokens.insert(tokens.end(), (request.*prompt).begin(),
+                (request.*prompt).end());
+  request.*prompt = tokens;
+  request.initial_state = 0;
+  return request;
+}
+
+TEST_F(EngineLawsTest, AnInitialStateEqualsReadingWhatItHasRead) {
+  std::mt19937 random(16);
+  for (int round = 0; round < 5; ++round) {
+    std::vector<Request> chosen, spelled;
+    for (int i = 0; i < 60; ++i) {
+      const GenerateRequest generate = RandomGenerate(random);
+      const ScoreRequest score = RandomScore(random);
+      chosen.insert(chosen.end(), {generate, score});
+      spelled.push_back(Spelled(generate, &GenerateRequest::prompt));
+      spelled.push_back(Spelled(score, &ScoreRequest::context));
+    }
+    EngineOptions options;
+    options.max_running = 4;
+    const std::vector<Recording> a = Run(options, 2, chosen);
+    const std::vector<Recording> b = RunAlone(spelled);
+    for (size_t i = 0; i < a.size(); ++i) {
+      EXPECT_EQ(a[i].tokens, b[i].tokens) << "request " << i;
+      EXPECT_EQ(a[i].scores, b[i].scores) << "request " << i;
+    }
+  }
 }
 
 TEST_F(EngineLawsTest, AForkedConversationEqualsTwo) {
@@ -218,7 +261,9 @@ TEST_F(EngineLawsTest, ScoresEqualTheLogprobsToldWhileGenerating) {
   std::vector<Request> scores;
   for (size_t i = 0; i < generated.size(); ++i) {
     ScoreRequest request;
-    request.context = std::get<GenerateRequest>(generates[i]).prompt;
+    const auto& generate = std::get<GenerateRequest>(generates[i]);
+    request.context = generate.prompt;
+    request.initial_state = generate.initial_state;
     request.continuations = {generated[i].Ids()};
     scores.push_back(request);
   }

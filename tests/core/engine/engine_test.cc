@@ -22,6 +22,7 @@
 namespace rwkvd {
 namespace {
 
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
 using Tokens = std::vector<int32_t>;
@@ -56,8 +57,8 @@ class EngineTest : public testing::Test {
 
   Engine& engine() {
     if (engine_ == nullptr) {
-      engine_ =
-          std::make_unique<Engine>(options_, &model_, &tokenizer_, &pool_);
+      engine_ = std::make_unique<Engine>(options_, &model_, &tokenizer_, &pool_,
+                                         initial_states_);
     }
     return *engine_;
   }
@@ -100,6 +101,7 @@ class EngineTest : public testing::Test {
   StepGate gate_;
   std::atomic<int64_t> seconds_{0};
   EngineOptions options_;
+  std::vector<NamedState> initial_states_;  // none: the model's own
   FakeModel model_;
   FakeTokenizer tokenizer_;
   ThreadPool pool_;
@@ -121,6 +123,55 @@ TEST_F(EngineTest, GeneratesAndFinishes) {
   }
   EXPECT_EQ(result.bytes, bytes);
   EXPECT_EQ(result.text, bytes);
+}
+
+TEST_F(EngineTest, StartsFromTheStateThatIsChosen) {
+  gate_.Open();
+  initial_states_ = {{"default", model_.StateAfter({4, 2})},
+                     {"other", model_.StateAfter({9})}};
+  GenerateRequest request = Request({5}, 6);
+  std::vector<Recording> recordings;
+  for (const int32_t initial_state : {0, 1, 0}) {
+    request.initial_state = initial_state;
+    RecordingSink* sink = NewSink();
+    ASSERT_TRUE(engine().Submit(request, sink).ok());
+    recordings.push_back(sink->Wait());
+  }
+  EXPECT_EQ(engine().initial_states()[1].name, "other");
+  engine_.reset();
+  initial_states_.clear();
+  EXPECT_EQ(engine().initial_states()[0].name, kOwnStateName);
+  EXPECT_EQ(recordings[0].Ids(), Submit({4, 2, 5}, 6).second->Wait().Ids());
+  EXPECT_EQ(recordings[1].Ids(), Submit({9, 5}, 6).second->Wait().Ids());
+  EXPECT_EQ(recordings[2].Ids(), recordings[0].Ids());
+  // Only the third had the prompt read before it after the same state.
+  EXPECT_EQ(recordings[1].usage.cached_tokens, 0);
+  EXPECT_EQ(recordings[2].usage.cached_tokens, 1);
+}
+
+TEST_F(EngineTest, AnEmptyPromptReadsToken0AfterTheStateThatIsChosen) {
+  gate_.Open();
+  initial_states_ = {{"", model_.NewState()}, {"x", model_.StateAfter({4})}};
+  GenerateRequest request = Request({}, 6);
+  request.initial_state = 1;
+  RecordingSink* sink = NewSink();
+  ASSERT_TRUE(engine().Submit(request, sink).ok());
+  EXPECT_EQ(sink->Wait().Ids(), Submit({4, 0}, 6).second->Wait().Ids());
+}
+
+TEST_F(EngineTest, AnInitialStateThatIsNoneIsRefused) {
+  GenerateRequest generate = Request({1}, 1);
+  ScoreRequest score;
+  score.continuations = {{1}};
+  for (const int32_t bad : {-1, 1}) {
+    generate.initial_state = score.initial_state = bad;
+    for (const absl::Status& status :
+         {engine().Submit(generate, NewSink()).status(),
+          engine().Submit(score, NewSink()).status()}) {
+      EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+      EXPECT_THAT(std::string(status.message()), HasSubstr("initial_state"));
+    }
+  }
 }
 
 TEST_F(EngineTest, ScoresAndFinishes) {

@@ -51,7 +51,8 @@ class RunnerTest : public testing::Test {
 
   Runner& runner() {
     if (runner_ == nullptr) {
-      runner_ = std::make_unique<Runner>(options_, &model_, &pool_, &counters_);
+      runner_ = std::make_unique<Runner>(options_, &model_, initial_states_,
+                                         &pool_, &counters_);
     }
     return *runner_;
   }
@@ -100,6 +101,7 @@ class RunnerTest : public testing::Test {
   EngineOptions options_;
   std::vector<int64_t> chunk_sizes_;
   FakeModel model_;
+  const std::vector<NamedState> initial_states_ = {{"", model_.NewState()}};
   FakeTokenizer tokenizer_;
   ThreadPool pool_;
   EngineCounters counters_;

@@ -43,7 +43,8 @@ Result Score(const Tokens& context, const std::vector<Tokens>& continuations,
   EngineOptions options;
   options.max_running = 1;
   options.max_step_tokens = max_step_tokens;
-  Runner runner(options, &model, &pool, &counters);
+  const std::vector<NamedState> start = {{"", model.NewState()}};
+  Runner runner(options, &model, start, &pool, &counters);
   ScoreRequest request;
   request.context = context;
   request.continuations = continuations;

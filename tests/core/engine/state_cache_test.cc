@@ -27,14 +27,16 @@ std::vector<float> LogitsOf(const Tokens& tokens) {
   return {tokens.back() * 2.0f, tokens.front() + 1.0f};
 }
 
-void Store(StateCache* cache, const Tokens& tokens) {
-  cache->Store(tokens, StateOf(tokens), LogitsOf(tokens));
+void Store(StateCache* cache, const Tokens& tokens, int32_t initial_state = 0) {
+  cache->Store(initial_state, tokens, StateOf(tokens), LogitsOf(tokens));
 }
 
 // The length of the prefix found; 0 if none. Checks that it is what was stored.
-size_t LengthFound(StateCache* cache, const Tokens& tokens) {
-  const auto known = cache->Lookup(tokens);
+size_t LengthFound(StateCache* cache, const Tokens& tokens,
+                   int32_t initial_state = 0) {
+  const auto known = cache->Lookup(initial_state, tokens);
   if (known == nullptr) return 0;
+  EXPECT_EQ(known->initial_state, initial_state);
   const Tokens prefix(tokens.begin(), tokens.begin() + known->tokens.size());
   EXPECT_EQ(known->tokens, prefix);
   EXPECT_EQ(known->state, StateOf(prefix));
@@ -106,7 +108,7 @@ TEST(StateCacheTest, LeavesOutWhatNeverFits) {
 TEST(StateCacheTest, WhatWasLookedUpOutlivesItsEntry) {
   StateCache cache(BytesOf({0}));
   Store(&cache, {1});
-  const auto known = cache.Lookup({1});
+  const auto known = cache.Lookup(0, {1});
   Store(&cache, {2});
   EXPECT_EQ(LengthFound(&cache, {1}), 0);
   EXPECT_EQ(known->state, StateOf({1}));
@@ -124,7 +126,30 @@ TEST(StateCacheTest, TokensOfTheSameHashAreNeverTakenForEachOther) {
   EXPECT_EQ(cache.bytes(), BytesOf({3, 4}));
 }
 
-// A list searched from end to end.
+TEST(StateCacheTest, PrefixesOfDifferentInitialStatesAreKeptApart) {
+  // As they are, and where all collide.
+  for (const uint64_t hash_mask : {~uint64_t{0}, uint64_t{0}}) {
+    StateCache cache(1 << 20, hash_mask);
+    Store(&cache, {1, 2}, 0);
+    EXPECT_EQ(LengthFound(&cache, {1, 2, 3}, 1), 0);
+    EXPECT_EQ(LengthFound(&cache, {1, 2, 3}, 0), 2);
+    Store(&cache, {1, 2}, 1);
+    Store(&cache, {1}, 2);
+    EXPECT_EQ(LengthFound(&cache, {1, 2}, 2), 1);
+  }
+  StateCache cache(1 << 20);
+  Store(&cache, {1, 2}, 0);
+  Store(&cache, {1, 2}, 1);
+  EXPECT_EQ(cache.entries(), 2);
+  EXPECT_EQ(LengthFound(&cache, {1, 2}, 0), 2);
+  EXPECT_EQ(LengthFound(&cache, {1, 2}, 1), 2);
+  // An initial state is no token.
+  Store(&cache, {2, 7}, 3);
+  EXPECT_EQ(LengthFound(&cache, {3, 2, 7}, 0), 0);
+}
+
+// A list searched from end to end. The first of the tokens stands for the
+// initial state.
 class SlowCache {
  public:
   explicit SlowCache(int64_t max_bytes) : max_bytes_(max_bytes) {}
@@ -140,7 +165,7 @@ class SlowCache {
     }
     if (best == entries_.end()) return 0;
     entries_.splice(entries_.begin(), entries_, best);
-    return best->size();
+    return best->size() - 1;
   }
 
   void Store(const Tokens& tokens) {
@@ -151,7 +176,9 @@ class SlowCache {
 
   int64_t bytes() const {
     int64_t bytes = 0;
-    for (const Tokens& tokens : entries_) bytes += BytesOf(tokens);
+    for (const Tokens& tokens : entries_) {
+      bytes += BytesOf({tokens.begin() + 1, tokens.end()});
+    }
     return bytes;
   }
 
@@ -167,11 +194,14 @@ TEST(StateCacheTest, EqualsASlowCacheOnRandomUse) {
   for (int i = 0; i < 5000; ++i) {
     Tokens tokens(1 + random() % 6);
     for (int32_t& token : tokens) token = random() % 3;
+    const int32_t initial_state = random() % 3;
+    Tokens all = tokens;
+    all.insert(all.begin(), initial_state);
     if (random() % 2 == 0) {
-      ASSERT_EQ(LengthFound(&cache, tokens), slow.Lookup(tokens));
+      ASSERT_EQ(LengthFound(&cache, tokens, initial_state), slow.Lookup(all));
     } else {
-      Store(&cache, tokens);
-      slow.Store(tokens);
+      Store(&cache, tokens, initial_state);
+      slow.Store(all);
     }
     ASSERT_EQ(cache.bytes(), slow.bytes());
   }
