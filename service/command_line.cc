@@ -46,6 +46,11 @@ Word Split(absl::string_view arg) {
 
 absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
   std::string error;
+  if (flag.IsOfType<RepeatedFlag>()) {
+    RepeatedFlag one{{std::string(value)}};
+    flag.ParseFrom(flag.CurrentValue() + AbslUnparseFlag(one), &error);
+    return absl::OkStatus();
+  }
   if (flag.ParseFrom(value, &error)) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--", flag.Name(), ": cannot read \"", value, "\"",
@@ -81,6 +86,24 @@ absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
 }
 
 }  // namespace
+
+bool AbslParseFlag(absl::string_view text, RepeatedFlag* flag, std::string*) {
+  flag->values.clear();
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\0', begin), text.size());
+    flag->values.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return true;
+}
+
+std::string AbslUnparseFlag(const RepeatedFlag& flag) {
+  std::string text;
+  for (const std::string& value : flag.values) {
+    text.append(value).push_back('\0');
+  }
+  return text;
+}
 
 absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
                                              Files files) {

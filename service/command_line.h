@@ -18,6 +18,18 @@ struct CommandLine {
   bool version = false;                // --version
 };
 
+// The value of a flag that may be given several times: each of its values, in
+// order. Every time it is given adds one.
+struct RepeatedFlag {
+  std::vector<std::string> values;
+};
+
+// How Abseil stores and reads it: each value is followed by a zero byte, which
+// no argument can hold.
+bool AbslParseFlag(absl::string_view text, RepeatedFlag* flag,
+                   std::string* error);
+std::string AbslUnparseFlag(const RepeatedFlag& flag);
+
 // Reads `args` (without the program's name) into the Abseil flags defined in
 // `files` (paths from the repository's root). Abseil's own parser is not used:
 // it ends the process itself and accepts the flags of every library linked in.

@@ -13,6 +13,7 @@
 #include "core/base/status_macros.h"
 #include "core/engine/validate.h"
 #include "core/model/config.h"
+#include "service/initial_states.h"
 #include "service/version.h"
 
 namespace rwkvd {
@@ -94,7 +95,7 @@ v1::FinishReason ToProto(FinishReason reason) {
 
 RequestLimits LimitsOf(const ServedModel& model) {
   return {*model.tokenizer, model.model->config().vocab_size,
-          model.engine->options()};
+          model.engine->options(), model.engine->initial_states()};
 }
 
 absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
@@ -102,6 +103,9 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
   GenerateRequest request;
   RWKVD_ASSIGN_OR_RETURN(request.prompt,
                          ReadInput(proto.prompt(), limits.tokenizer, "prompt"));
+  RWKVD_ASSIGN_OR_RETURN(
+      request.initial_state,
+      FindInitialState(limits.initial_states, proto.initial_state()));
   request.max_tokens =
       proto.has_max_tokens()
           ? proto.max_tokens()
@@ -122,6 +126,9 @@ absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
   ScoreRequest request;
   RWKVD_ASSIGN_OR_RETURN(
       request.context, ReadInput(proto.context(), limits.tokenizer, "context"));
+  RWKVD_ASSIGN_OR_RETURN(
+      request.initial_state,
+      FindInitialState(limits.initial_states, proto.initial_state()));
   for (const v1::Input& continuation : proto.continuations()) {
     RWKVD_ASSIGN_OR_RETURN(
         std::vector<int32_t> tokens,
@@ -193,17 +200,25 @@ void ToProto(const ServedModel& model, v1::GetModelResponse* response) {
   response->set_num_layers(config.num_layers);
   response->set_embedding_size(config.embedding_size);
   response->set_attention_size(config.attention_size);
+  response->set_num_heads(config.num_heads);
+  response->set_head_size(config.head_size);
   response->set_ffn_size(config.ffn_size);
   response->set_vocab_size(config.vocab_size);
   response->set_num_parameters(config.num_parameters);
   response->set_weight_type(config.weight_type);
+  response->set_layout(model.layout);
   const Tokenizer& tokenizer = *model.tokenizer;
   response->set_tokenizer(std::string(tokenizer.kind()));
   response->set_tokenizer_size(tokenizer.size());
   if (tokenizer.end_of_text().has_value()) {
     response->set_end_of_text_token(*tokenizer.end_of_text());
   }
-  response->set_state_bytes(model.model->NewState().bytes());
+  const absl::Span<const NamedState> states = model.engine->initial_states();
+  response->set_state_bytes(static_cast<int64_t>(states[0].state.bytes()));
+  response->set_default_initial_state(states[0].name);
+  for (const NamedState& state : states) {
+    response->add_initial_states(state.name);
+  }
   const EngineOptions& limits = model.engine->options();
   response->set_max_prompt_tokens(limits.max_prompt_tokens);
   response->set_max_generated_tokens(limits.max_generated_tokens);

@@ -5,7 +5,9 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "core/engine/engine.h"
+#include "core/engine/named_state.h"
 #include "core/engine/request.h"
 #include "core/text/tokenizer.h"
 #include "rwkv/v1/rwkv.pb.h"
@@ -20,6 +22,7 @@ struct RequestLimits {
   const Tokenizer& tokenizer;
   int64_t vocab_size = 0;
   const EngineOptions& engine;
+  absl::Span<const NamedState> initial_states;
 };
 
 RequestLimits LimitsOf(const ServedModel& model);

@@ -194,9 +194,11 @@ std::vector<MetricFamily> EngineCollector::Collect() const {
     families.push_back(Gauge("rwkv_threads", "Threads that compute.",
                              model->pool->num_threads()));
   }
-  families.push_back(Gauge("rwkv_model_load_progress",
-                           "0 while the model is being loaded, then 1.",
-                           model != nullptr ? 1 : 0));
+  families.push_back(
+      Gauge("rwkv_load_progress_ratio",
+            "How much of the model has been read before it is served, 0 to 1; "
+            "1 once it is served.",
+            model != nullptr ? 1 : load_progress_.ratio()));
   return families;
 }
 

@@ -8,6 +8,7 @@
 #include "core/engine/engine_stats.h"
 #include "prometheus/collectable.h"
 #include "prometheus/metric_family.h"
+#include "service/load_progress.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
@@ -27,9 +28,13 @@ class EngineCollector : public prometheus::Collectable {
     model_.store(model, std::memory_order_release);
   }
 
+  // What is told before.
+  LoadProgress& load_progress() { return load_progress_; }
+
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
+  LoadProgress load_progress_;
   std::atomic<const ServedModel*> model_{nullptr};
 };
 

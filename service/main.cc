@@ -31,7 +31,9 @@ int Fail(const absl::Status& status) {
 int Serve(const Options& options) {
   SignalWatcher signals;  // before any thread
   absl::StatusOr<std::unique_ptr<Server>> server =
-      Server::Start(options, [&options] { return LoadServedModel(options); });
+      Server::Start(options, [&options](LoadProgress& progress) {
+        return LoadServedModel(options, progress);
+      });
   if (!server.ok()) return Fail(server.status());
   signals.Start([&server](int) { (*server)->Drain(); });
   const absl::Status status = (*server)->Wait();

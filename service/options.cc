@@ -1,28 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/options.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
 #include "core/kernels/kernels.h"
 #include "service/command_line.h"
 
 ABSL_FLAG(std::string, model, "",
-          "Required. The model: a .safetensors file, a "
-          "model.safetensors.index.json, or the folder that holds either.");
+          "Required. The model: a .safetensors, .st or .pth file, a "
+          "model.safetensors.index.json or pytorch_model.bin.index.json, or "
+          "the folder that holds one of these.");
 ABSL_FLAG(std::string, tokenizer, "",
           "The tokenizer: a World vocabulary (.txt), a tokenizer.json, or the "
           "word \"bytes\". If empty, it is looked for beside the model.");
 ABSL_FLAG(std::string, model_name, "",
           "The name told to clients and in metrics. If empty, the name of the "
           "model's file or folder.");
+ABSL_FLAG(rwkvd::RepeatedFlag, initial_state, {},
+          "NAME=PATH: a state that requests may start from, under this name "
+          "(letters, digits, \".\", \"_\" and \"-\", at most 64). The file "
+          "is a state-tuned .pth or .safetensors, or a state that was saved "
+          "from this model. May be given several times.");
+ABSL_FLAG(std::string, default_initial_state, rwkvd::kOwnStateName,
+          "What requests start from if they do not say: the name of an "
+          "--initial_state, or \"model\", the model's own: zero, or what its "
+          "checkpoint was tuned to begin with.");
+ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
+          "Added to the variance where the output of each head is normalised, "
+          "in versions 5 to 7. The default is that of the official programs; "
+          "models made for another need it told, such as rwkv.cpp's small test "
+          "models of version 5, which need 1e-5.");
+ABSL_FLAG(bool, preload, false,
+          "Read the model's files once before saying SERVING, so that the "
+          "first requests need not wait for the disk.");
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "Where gRPC listens: host:port (port 0: any free one) or unix:path.");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:9464",
@@ -69,11 +92,19 @@ namespace {
 
 constexpr absl::string_view kFlagFiles[] = {"service/options.cc"};
 
+constexpr size_t kMaxStateNameBytes = 64;
+
 template <typename T>
 absl::Status CheckRange(absl::string_view flag, T value, T low, T high) {
   if (value >= low && value <= high) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "--", flag, ": ", value, " is not in [", low, ", ", high, "]"));
+}
+
+absl::Status CheckEpsilon(float value) {
+  if (value > 0 && value <= 1) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--group_norm_epsilon: ", value, " is not in (0, 1]"));
 }
 
 absl::Status CheckDuration(absl::string_view flag, absl::Duration value) {
@@ -116,11 +147,68 @@ absl::Status CheckLogLevel(absl::string_view level) {
       "--log_level: \"", level, "\" is not debug, info, warn or error"));
 }
 
+bool IsStateName(absl::string_view name) {
+  return !name.empty() && name.size() <= kMaxStateNameBytes &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+         });
+}
+
+// "NAME=PATH", taken apart. A path may hold further signs of equality.
+absl::StatusOr<NamedPath> ParseNamedPath(absl::string_view text) {
+  const std::pair<absl::string_view, absl::string_view> parts =
+      absl::StrSplit(text, absl::MaxSplits('=', 1));
+  if (parts.second.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat("--initial_state: \"",
+                                                   absl::Utf8SafeCEscape(text),
+                                                   "\" is not NAME=PATH"));
+  }
+  if (!IsStateName(parts.first)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--initial_state: the name \"", absl::Utf8SafeCEscape(parts.first),
+        "\" is not 1 to ", kMaxStateNameBytes,
+        " letters, digits, \".\", \"_\" and \"-\""));
+  }
+  return NamedPath{std::string(parts.first), std::string(parts.second)};
+}
+
+bool HasState(const Options& options, absl::string_view name) {
+  return name == kOwnStateName ||
+         std::any_of(
+             options.initial_states.begin(), options.initial_states.end(),
+             [name](const NamedPath& state) { return state.name == name; });
+}
+
+absl::Status TakeInitialStates(Options* options) {
+  for (const std::string& text : absl::GetFlag(FLAGS_initial_state).values) {
+    RWKVD_ASSIGN_OR_RETURN(NamedPath state, ParseNamedPath(text));
+    if (state.name == kOwnStateName) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--initial_state: \"", kOwnStateName, "\" is the model's own"));
+    }
+    if (HasState(*options, state.name)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--initial_state: two are named \"", state.name, "\""));
+    }
+    options->initial_states.push_back(std::move(state));
+  }
+  options->default_initial_state = absl::GetFlag(FLAGS_default_initial_state);
+  if (HasState(*options, options->default_initial_state)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--default_initial_state: \"",
+                   absl::Utf8SafeCEscape(options->default_initial_state),
+                   "\" is not the name of an --initial_state"));
+}
+
 Options FromFlags() {
   Options options;
   options.model = absl::GetFlag(FLAGS_model);
   options.tokenizer = absl::GetFlag(FLAGS_tokenizer);
   options.model_name = absl::GetFlag(FLAGS_model_name);
+  options.group_norm_epsilon = absl::GetFlag(FLAGS_group_norm_epsilon);
+  options.preload = absl::GetFlag(FLAGS_preload);
   options.listen = absl::GetFlag(FLAGS_listen);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.port_file = absl::GetFlag(FLAGS_port_file);
@@ -175,6 +263,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
     return absl::InvalidArgumentError(
         "--model: required, the model's file or folder (--help)");
   }
+  RWKVD_RETURN_IF_ERROR(TakeInitialStates(&options));
+  RWKVD_RETURN_IF_ERROR(CheckEpsilon(options.group_norm_epsilon));
   RWKVD_RETURN_IF_ERROR(CheckAddresses(options));
   RWKVD_RETURN_IF_ERROR(CheckRange("threads", options.threads, 0, 1024));
   RWKVD_RETURN_IF_ERROR(CheckIsa(options.isa));

@@ -9,8 +9,16 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/engine/engine_options.h"
+#include "core/engine/named_state.h"
+#include "core/model/model_options.h"
 
 namespace rwkvd {
+
+// A state for requests to start from: the flag --initial_state=NAME=PATH.
+struct NamedPath {
+  std::string name;
+  std::string path;
+};
 
 // How rwkvd was asked to run. A value, valid once ParseOptions has given it.
 // Each field is the flag of the same name; --help says what it means.
@@ -21,6 +29,10 @@ struct Options {
   std::string model;
   std::string tokenizer;   // empty: found beside the model
   std::string model_name;  // empty: the name of the model's file or folder
+  float group_norm_epsilon = kGroupNormEpsilon;
+  std::vector<NamedPath> initial_states;  // no name comes twice
+  std::string default_initial_state = kOwnStateName;
+  bool preload = false;
 
   std::string listen = "127.0.0.1:0";
   std::string metrics_listen;  // empty: no metrics

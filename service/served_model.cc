@@ -3,8 +3,12 @@
 
 #include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
 #include "core/base/status_macros.h"
@@ -12,6 +16,8 @@
 #include "core/kernels/kernels.h"
 #include "core/model/load_model.h"
 #include "core/text/load_tokenizer.h"
+#include "service/initial_states.h"
+#include "service/log.h"
 
 namespace rwkvd {
 namespace {
@@ -29,28 +35,72 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
   return FindTokenizer(file.directory(), vocab_size);
 }
 
+void Preload(const TensorFile& file, LoadProgress& progress) {
+  progress.Begin();
+  file.Preload([&progress](int64_t bytes_done, int64_t bytes_all) {
+    progress.Update(bytes_done, bytes_all);
+  });
+}
+
+void LogOpened(const TensorFile& file, const ModelConfig& config) {
+  LogInfo(absl::StrCat(
+      "opened ", file.path(), ": ", NameOf(config.architecture), ", ",
+      config.num_layers, " layers, embedding ", config.embedding_size,
+      ", attention ", config.attention_size, " (", config.num_heads,
+      " heads of ", config.head_size, "), ffn ", config.ffn_size,
+      ", vocabulary ", config.vocab_size, ", ", config.num_parameters,
+      " parameters"));
+}
+
+void LogLoaded(const ServedModel& served, const TensorFile& file,
+               absl::Duration time) {
+  const ModelConfig& config = served.model->config();
+  LogInfo(absl::StrFormat(
+      "loaded %s in %.2f s: %s, %s layout, %s, %d tensors in %d files, %d "
+      "bytes, %d of them copied",
+      served.name, absl::ToDoubleSeconds(time), NameOf(config.architecture),
+      served.layout, config.weight_type, file.tensors().size(),
+      file.num_files(), file.tensor_bytes(), file.copied_bytes()));
+  if (file.copied_bytes() == 0) return;
+  LogWarning(absl::StrCat(
+      file.copied_bytes(), " bytes of ", file.path(),
+      " had to be rearranged in memory; files written by \"rwkv-convert ",
+      file.path(), " OUTPUT_DIRECTORY\" are used where they lie"));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
-    const Options& options) {
+    const Options& options, LoadProgress& progress) {
+  const absl::Time begin = absl::Now();
   RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const TensorFile> file,
                          TensorFile::Open(options.model));
   const KernelTable& kernels = ChooseKernels(options.isa);
   auto served = std::make_unique<ServedModel>();
-  RWKVD_ASSIGN_OR_RETURN(served->model, LoadModel(file, {.kernels = &kernels}));
+  RWKVD_ASSIGN_OR_RETURN(
+      served->model,
+      LoadModel(file, {.kernels = &kernels,
+                       .group_norm_epsilon = options.group_norm_epsilon}));
   const ModelConfig& config = served->model->config();
+  LogOpened(*file, config);
   RWKVD_ASSIGN_OR_RETURN(served->tokenizer,
                          OpenTokenizer(options, *file, config.vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckFit(*served->tokenizer, config));
   served->name = options.model_name.empty() ? NameOfPath(options.model)
                                             : options.model_name;
   served->fingerprint = file->Fingerprint();
+  served->layout = std::string(NameOf(file->layout()));
   served->isa = kernels.name;
   served->pool = std::make_unique<ThreadPool>(
       options.threads > 0 ? options.threads : UsableCpus());
-  served->engine =
-      std::make_unique<Engine>(options.engine, served->model.get(),
-                               served->tokenizer.get(), served->pool.get());
+  RWKVD_ASSIGN_OR_RETURN(
+      std::vector<NamedState> initial_states,
+      LoadInitialStates(options, *served->model, served->fingerprint));
+  if (options.preload) Preload(*file, progress);
+  served->engine = std::make_unique<Engine>(
+      options.engine, served->model.get(), served->tokenizer.get(),
+      served->pool.get(), std::move(initial_states));
+  LogLoaded(*served, *file, absl::Now() - begin);
   return served;
 }
 
@@ -64,8 +114,10 @@ absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config) {
 std::string NameOfPath(const std::string& path) {
   std::filesystem::path name = std::filesystem::path(path).lexically_normal();
   if (!name.has_filename()) name = name.parent_path();
-  if (name.extension() == ".safetensors") return name.stem().string();
   if (name.extension() == ".json") name = name.parent_path();
+  for (const char* ending : {".safetensors", ".st", ".pth", ".pt", ".bin"}) {
+    if (name.extension() == ending) return name.stem().string();
+  }
   return name.filename().empty() ? "model" : name.filename().string();
 }
 

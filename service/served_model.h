@@ -11,6 +11,7 @@
 #include "core/engine/engine.h"
 #include "core/model/model.h"
 #include "core/text/tokenizer.h"
+#include "service/load_progress.h"
 #include "service/options.h"
 
 namespace rwkvd {
@@ -22,6 +23,7 @@ namespace rwkvd {
 struct ServedModel {
   std::string name;
   std::string fingerprint;  // of the weights; see TensorFile
+  std::string layout;       // of the names in its files; see TensorFile
   std::string isa;
   std::unique_ptr<const Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;
@@ -29,10 +31,11 @@ struct ServedModel {
   std::unique_ptr<Engine> engine;
 };
 
-// Opens what the options name and starts the engine. NotFound, InvalidArgument
-// and others as the files give reason; the message says which file and what.
+// Opens what the options name and starts the engine; tells the log what it has
+// found and, where that takes time, `progress`. NotFound, InvalidArgument and
+// others as the files give reason; the message says which file and what.
 absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
-    const Options& options);
+    const Options& options, LoadProgress& progress);
 
 // InvalidArgument if the tokenizer has ids that the model has no row for.
 absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config);

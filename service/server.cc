@@ -108,8 +108,8 @@ void Server::SetHealth(bool serving) {
 }
 
 void Server::Load(const Loader& loader) {
-  const absl::Time begin = absl::Now();
-  absl::StatusOr<std::unique_ptr<ServedModel>> model = loader();
+  absl::StatusOr<std::unique_ptr<ServedModel>> model =
+      loader(collector_->load_progress());
   absl::MutexLock lock(&mutex_);
   loaded_ = true;
   load_status_ = model.status();
@@ -118,8 +118,6 @@ void Server::Load(const Loader& loader) {
   metrics_.SetModelName(model_->name);
   collector_->Serve(model_.get());
   service_.Serve(model_.get());
-  LogInfo(absl::StrCat("loaded ", model_->name, " in ",
-                       absl::FormatDuration(absl::Now() - begin)));
   if (drains_ > 0) return;
   SetHealth(true);
   LogInfo("serving");
@@ -157,8 +155,9 @@ void Server::ShutDown() {
   Engine* engine = nullptr;
   {
     absl::MutexLock lock(&mutex_);
+    // Before SERVING nobody was sent here, who would have to be told.
     const auto cut_short = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return drains_ > 1;
+      return drains_ > 1 || model_ == nullptr;
     };
     mutex_.AwaitWithTimeout(absl::Condition(&cut_short), options_.lame_duck);
     if (model_ != nullptr) engine = model_->engine.get();

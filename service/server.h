@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "service/engine_collector.h"
+#include "service/load_progress.h"
 #include "service/metrics.h"
 #include "service/metrics_endpoint.h"
 #include "service/options.h"
@@ -30,7 +31,8 @@ namespace rwkvd {
 // Owned by main (or a test). Thread-safe.
 class Server {
  public:
-  using Loader = std::function<absl::StatusOr<std::unique_ptr<ServedModel>>()>;
+  using Loader = std::function<absl::StatusOr<std::unique_ptr<ServedModel>>(
+      LoadProgress& progress)>;
 
   // Listens, and begins to load on a thread of its own. Unavailable if an
   // address cannot be listened at; the message names the flag.

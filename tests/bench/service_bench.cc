@@ -143,8 +143,9 @@ int Main() {
   options.model = file->path();
   options.tokenizer = "bytes";
   options.engine.state_cache_bytes = 0;
-  auto server =
-      Server::Start(options, [&options] { return LoadServedModel(options); });
+  auto server = Server::Start(options, [&options](LoadProgress& progress) {
+    return LoadServedModel(options, progress);
+  });
   RWKVD_CHECK(server.ok());
   WaitUntilServing((*server)->address());
   const auto stub = v1::RwkvService::NewStub(Connect((*server)->address()));

@@ -148,7 +148,7 @@ class PrometheusTest(unittest.TestCase):
             "rwkv_prefill_seconds_count": 4,
             "rwkv_inter_token_latency_seconds_count": 57,
             'rwkv_model_info{model="demo",architecture="rwkv4"}': 1,
-            "rwkv_model_load_progress": 1,
+            "rwkv_load_progress_ratio": 1,
         }
         for expression, value in expected.items():
             wait_until(lambda: prometheus.value(expression) is not None,

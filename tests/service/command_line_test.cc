@@ -8,6 +8,7 @@
 
 ABSL_FLAG(bool, toggle, false, "Is it on?");
 ABSL_FLAG(std::string, word, "w", "A word.");
+ABSL_FLAG(rwkvd::RepeatedFlag, items, {}, "An item.");
 
 namespace rwkvd {
 namespace {
@@ -37,6 +38,23 @@ TEST_F(CommandLineTest, OtherFlagsTakeTheNextArgument) {
   EXPECT_THAT(line->arguments, ElementsAre("a", "b"));
 }
 
+TEST_F(CommandLineTest, ARepeatedFlagKeepsEveryValueAsItWasGiven) {
+  ASSERT_TRUE(ParseCommandLine({"--items=a,b=c", "--word=x", "--items", "",
+                                "--items=line\nbreak", "--items=a,b=c"},
+                               kHere)
+                  .ok());
+  EXPECT_THAT(absl::GetFlag(FLAGS_items).values,
+              ElementsAre("a,b=c", "", "line\nbreak", "a,b=c"));
+}
+
+TEST_F(CommandLineTest, ARepeatedFlagThatIsNotGivenHasNoValue) {
+  ASSERT_TRUE(ParseCommandLine({"--word=x"}, kHere).ok());
+  EXPECT_THAT(absl::GetFlag(FLAGS_items).values, ElementsAre());
+  EXPECT_THAT(
+      std::string(ParseCommandLine({"--items"}, kHere).status().message()),
+      HasSubstr("the value is missing"));
+}
+
 TEST_F(CommandLineTest, TwoDashesEndTheFlags) {
   const auto line = ParseCommandLine({"--", "--toggle", "-"}, kHere);
   ASSERT_TRUE(line.ok());
@@ -56,6 +74,7 @@ TEST_F(CommandLineTest, DescriptionsTellHelpAndDefault) {
   const std::string text = DescribeFlags(kHere);
   EXPECT_THAT(text, HasSubstr("--word\n      A word. Default: w."));
   EXPECT_THAT(text, HasSubstr("--toggle\n      Is it on? Default: false."));
+  EXPECT_THAT(text, HasSubstr("--items\n      An item.\n"));
 }
 
 }  // namespace

@@ -24,7 +24,9 @@ class ConvertTest : public ::testing::Test {
     engine_.max_generated_tokens = 100;
   }
 
-  RequestLimits limits() const { return {*bytes_, 256, engine_}; }
+  RequestLimits limits() const {
+    return {*bytes_, 256, engine_, initial_states_};
+  }
 
   std::string ErrorOf(const v1::GenerateRequest& request) const {
     const auto result = FromProto(request, limits());
@@ -41,6 +43,8 @@ class ConvertTest : public ::testing::Test {
 
   const std::unique_ptr<const Tokenizer> bytes_;
   EngineOptions engine_;
+  const std::vector<NamedState> initial_states_ = {
+      {kOwnStateName, State()}, {"chat", State()}, {"code", State()}};
 };
 
 TEST_F(ConvertTest, AnEmptyRequestTakesTheDefaults) {
@@ -54,6 +58,7 @@ TEST_F(ConvertTest, AnEmptyRequestTakesTheDefaults) {
   EXPECT_EQ(request->sampling.presence_penalty, 0);
   EXPECT_EQ(request->sampling.frequency_penalty, 0);
   EXPECT_EQ(request->sampling.penalty_decay, 1);
+  EXPECT_EQ(request->initial_state, 0);
   EXPECT_FALSE(request->want_logprobs);
   engine_.max_generated_tokens = 1000;
   EXPECT_EQ(FromProto(v1::GenerateRequest(), limits())->max_tokens, 256);
@@ -74,6 +79,7 @@ TEST_F(ConvertTest, EveryFieldArrives) {
   proto.add_stop_strings(std::string("\0\xff", 2));
   proto.add_stop_tokens(9);
   proto.set_top_logprobs(5);
+  proto.set_initial_state("code");
   const auto request = FromProto(proto, limits());
   ASSERT_TRUE(request.ok()) << request.status();
   EXPECT_THAT(request->prompt, ElementsAre('h', 'i'));
@@ -88,6 +94,7 @@ TEST_F(ConvertTest, EveryFieldArrives) {
   EXPECT_THAT(request->stop_strings, ElementsAre(std::string("\0\xff", 2)));
   EXPECT_THAT(request->stop_tokens, ElementsAre(9));
   EXPECT_EQ(request->top_logprobs, 5);
+  EXPECT_EQ(request->initial_state, 2);
   EXPECT_TRUE(request->want_logprobs);
 }
 
@@ -143,6 +150,7 @@ TEST_F(ConvertTest, GenerateErrorsNameTheField) {
          for (int i = 0; i < 257; ++i) r.add_stop_tokens(1);
        },
        "stop_tokens"},
+      {[](Request& r) { r.set_initial_state("none"); }, "initial_state"},
       {[](Request& r) { r.set_top_logprobs(-1); }, "top_logprobs"},
       {[](Request& r) { r.set_top_logprobs(33); }, "top_logprobs"},
   };
@@ -158,6 +166,10 @@ TEST_F(ConvertTest, ScoreErrorsNameTheField) {
   EXPECT_THAT(ErrorOf(request), HasSubstr("continuations"));
   request.add_continuations()->set_text("abc");
   EXPECT_EQ(ErrorOf(request), "");
+  request.set_initial_state("none");
+  EXPECT_THAT(ErrorOf(request), HasSubstr("initial_state: there is no"));
+  request.set_initial_state("chat");
+  EXPECT_EQ(FromProto(request, limits())->initial_state, 1);
   request.mutable_context()->set_text("123456789");
   EXPECT_THAT(ErrorOf(request), HasSubstr("context"));
   request.mutable_context()->set_text("123456");  // and 3 exceed 8

@@ -75,7 +75,10 @@ TEST(EngineCollectorTest, HistogramsAreCumulativeAndEndAtInfinity) {
 TEST(EngineCollectorTest, WhileLoadingThereIsOnlyTheProgress) {
   EngineCollector collector;
   EXPECT_THAT(prometheus::TextSerializer().Serialize(collector.Collect()),
-              HasSubstr("\nrwkv_model_load_progress 0\n"));
+              HasSubstr("\nrwkv_load_progress_ratio 0\n"));
+  collector.load_progress().Update(1, 4);
+  EXPECT_THAT(prometheus::TextSerializer().Serialize(collector.Collect()),
+              HasSubstr("\nrwkv_load_progress_ratio 0.25\n"));
   EXPECT_EQ(collector.Collect().size(), 1u);
 }
 

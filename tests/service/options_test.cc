@@ -30,6 +30,10 @@ TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
   const auto options = ParseOptions({"--model=m"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, "m");
+  EXPECT_EQ(options->group_norm_epsilon, 64e-5f);
+  EXPECT_TRUE(options->initial_states.empty());
+  EXPECT_EQ(options->default_initial_state, "model");
+  EXPECT_FALSE(options->preload);
   EXPECT_EQ(options->listen, "127.0.0.1:50051");
   EXPECT_EQ(options->metrics_listen, "127.0.0.1:9464");
   EXPECT_EQ(options->drain_grace, absl::Seconds(20));
@@ -37,13 +41,26 @@ TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
 }
 
 TEST_F(OptionsTest, FlagsReachTheirFields) {
-  const auto options = ParseOptions(
-      {"--model", "m", "--tokenizer=t", "--model_name=n", "--listen=unix:/s",
-       "--metrics_listen=", "--threads=3", "--max_running=5", "--max_queued=6",
-       "--max_step_tokens=7", "--max_prompt_tokens=8",
-       "--max_generated_tokens=9", "--state_cache_mib=10", "--drain_grace=11s",
-       "--lame_duck=12ms", "--max_message_mib=13", "--port_file=p",
-       "--log_level=debug"});
+  const auto options = ParseOptions({"--model",
+                                     "m",
+                                     "--tokenizer=t",
+                                     "--model_name=n",
+                                     "--listen=unix:/s",
+                                     "--metrics_listen=",
+                                     "--threads=3",
+                                     "--max_running=5",
+                                     "--max_queued=6",
+                                     "--max_step_tokens=7",
+                                     "--max_prompt_tokens=8",
+                                     "--max_generated_tokens=9",
+                                     "--state_cache_mib=10",
+                                     "--drain_grace=11s",
+                                     "--lame_duck=12ms",
+                                     "--max_message_mib=13",
+                                     "--port_file=p",
+                                     "--log_level=debug",
+                                     "--group_norm_epsilon=1e-5",
+                                     "--preload"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, "m");
   EXPECT_EQ(options->tokenizer, "t");
@@ -62,6 +79,28 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->max_message_bytes, 13 << 20);
   EXPECT_EQ(options->port_file, "p");
   EXPECT_EQ(options->log_level, "debug");
+  EXPECT_EQ(options->group_norm_epsilon, 1e-5f);
+  EXPECT_TRUE(options->preload);
+}
+
+TEST_F(OptionsTest, InitialStatesAreNamedAndKeepTheirOrder) {
+  const auto options = ParseOptions(
+      {"--model=m", "--initial_state=b-1=dir/x=y,z.pth",
+       "--default_initial_state=a.B_2", "--initial_state", "a.B_2=s"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  ASSERT_EQ(options->initial_states.size(), 2);
+  EXPECT_EQ(options->initial_states[0].name, "b-1");
+  EXPECT_EQ(options->initial_states[0].path, "dir/x=y,z.pth");
+  EXPECT_EQ(options->initial_states[1].name, "a.B_2");
+  EXPECT_EQ(options->initial_states[1].path, "s");
+  EXPECT_EQ(options->default_initial_state, "a.B_2");
+}
+
+TEST_F(OptionsTest, TheLongestNameOfAStateHas64Bytes) {
+  const std::string longest(64, 'x');
+  EXPECT_EQ(ErrorOf({"--model=m", "--initial_state=" + longest + "=p"}), "");
+  EXPECT_THAT(ErrorOf({"--model=m", "--initial_state=x" + longest + "=p"}),
+              HasSubstr("--initial_state"));
 }
 
 TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
@@ -78,6 +117,25 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
       {{"--model=m", "--listen=h:70000"}, "--listen"},
       {{"--model=m", "--metrics_listen=h"}, "--metrics_listen"},
       {{"--model=m", "--max_running=0"}, "--max_running"},
+      {{"--model=m", "--initial_state=x"}, "--initial_state: \"x\" is not"},
+      {{"--model=m", "--initial_state=x="}, "--initial_state: \"x=\" is not"},
+      {{"--model=m", "--initial_state="}, "--initial_state"},
+      {{"--model=m", "--initial_state==p"}, "--initial_state: the name \"\""},
+      {{"--model=m", "--initial_state=a b=p"}, "the name \"a b\""},
+      {{"--model=m", "--initial_state=\xc3\xa9=p"}, "--initial_state"},
+      {{"--model=m", "--initial_state=x=p", "--initial_state=x=q"},
+       "two are named \"x\""},
+      {{"--model=m", "--initial_state=x=p", "--default_initial_state=y"},
+       "--default_initial_state: \"y\""},
+      {{"--model=m", "--default_initial_state="},
+       "--default_initial_state: \"\""},
+      {{"--model=m", "--initial_state=model=p"},
+       "--initial_state: \"model\" is the model's own"},
+      {{"--model=m", "--group_norm_epsilon=0"}, "--group_norm_epsilon: 0"},
+      {{"--model=m", "--group_norm_epsilon=-1"}, "--group_norm_epsilon"},
+      {{"--model=m", "--group_norm_epsilon=1.5"}, "--group_norm_epsilon"},
+      {{"--model=m", "--group_norm_epsilon=nan"}, "--group_norm_epsilon"},
+      {{"--model=m", "--preload=maybe"}, "--preload"},
       {{"--model=m", "--max_queued=0"}, "--max_queued"},
       {{"--model=m", "--max_running=9", "--max_step_tokens=9"},
        "--max_step_tokens"},

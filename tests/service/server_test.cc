@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/server.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <string>
 
 #include "absl/synchronization/notification.h"
@@ -13,6 +17,7 @@ namespace {
 
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr char kService[] = "rwkv.v1.RwkvService";
@@ -86,7 +91,9 @@ TEST(ServerTest, AFailedLoadEndsIt) {
 
 TEST(ServerTest, DrainingDuringLoadingDoesNotWaitForTheLoader) {
   absl::Notification may_load;
-  TestServer server({}, [&] {
+  Options options;
+  options.lame_duck = absl::Hours(1);  // which is for those who serve
+  TestServer server(options, [&] {
     may_load.WaitForNotification();
     return absl::OkStatus();
   });
@@ -126,6 +133,101 @@ TEST(ServerTest, TellsWhatItServes) {
   EXPECT_EQ(model.fingerprint(), "0123");
   EXPECT_EQ(model.max_prompt_tokens(), 1 << 20);
   EXPECT_EQ(model.num_threads(), 1);
+  EXPECT_EQ(model.layout(), "native");
+  EXPECT_EQ(model.state_bytes(), 16);
+  EXPECT_THAT(model.initial_states(), ElementsAre("model", "after-x"));
+  EXPECT_EQ(model.default_initial_state(), "model");
+}
+
+std::string Generate(const TestServer& server, const std::string& prompt,
+                     const std::string& initial_state) {
+  v1::GenerateRequest request = SimpleRequest(20);
+  request.mutable_prompt()->set_text(prompt);
+  request.set_initial_state(initial_state);
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  const auto reader = stub->Generate(&context, request);
+  std::string answer;
+  v1::GenerateResponse event;
+  while (reader->Read(&event)) {
+    answer += event.delta().bytes() + event.finish().bytes();
+  }
+  const grpc::Status status = reader->Finish();
+  return status.ok() ? answer : status.error_message();
+}
+
+TEST(ServerTest, GeneratesFromTheInitialStateThatIsAskedFor) {
+  TestServer server;
+  server.gate().Open();
+  const std::string answer = Generate(server, "ab", "after-x");
+  EXPECT_EQ(answer, Generate(server, "xab", ""));
+  EXPECT_NE(answer, Generate(server, "ab", ""));
+  EXPECT_THAT(Generate(server, "ab", "after-y"),
+              HasSubstr("no \"after-y\"; this server has model, after-x"));
+}
+
+TEST(ServerTest, ScoresFromTheInitialStateThatIsAskedFor) {
+  TestServer server;
+  server.gate().Open();
+  const auto score = [&](const char* text, const char* initial_state) {
+    v1::ScoreRequest request;
+    request.mutable_context()->set_text(text);
+    request.set_initial_state(initial_state);
+    request.add_continuations()->set_text("cd");
+    grpc::ClientContext context;
+    v1::ScoreResponse response;
+    EXPECT_TRUE(server.NewStub()->Score(&context, request, &response).ok());
+    return response.scores(0).logprob_sum();
+  };
+  EXPECT_EQ(score("ab", "after-x"), score("xab", ""));
+  EXPECT_NE(score("ab", "after-x"), score("ab", ""));
+}
+
+// The answer to GET /metrics at `address`.
+std::string Scrape(const std::string& address) {
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  to.sin_port = htons(std::stoi(address.substr(address.rfind(':') + 1)));
+  EXPECT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof(to)), 0);
+  const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
+  EXPECT_EQ(write(fd, request.data(), request.size()), request.size());
+  std::string answer;
+  char buffer[4096];
+  for (ssize_t n; (n = read(fd, buffer, sizeof(buffer))) > 0;) {
+    answer.append(buffer, n);
+  }
+  close(fd);
+  return answer;
+}
+
+TEST(ServerTest, TellsPrometheusHowFarLoadingHasCome) {
+  absl::Notification half_read, may_fail;
+  Options options;
+  options.listen = "127.0.0.1:0";
+  options.metrics_listen = "127.0.0.1:0";
+  const auto load = [&](LoadProgress& progress) {
+    progress.Update(1, 2);
+    half_read.Notify();
+    may_fail.WaitForNotification();
+    return absl::NotFoundError("enough");
+  };
+  const auto server = Server::Start(options, load);
+  ASSERT_TRUE(server.ok()) << server.status();
+  half_read.WaitForNotification();
+  EXPECT_THAT(Scrape((*server)->metrics_address()),
+              HasSubstr("\nrwkv_load_progress_ratio 0.5\n"));
+  may_fail.Notify();
+  EXPECT_EQ((*server)->Wait().message(), "enough");
+}
+
+TEST(ServerTest, OnceItServesTheModelHasBeenLoaded) {
+  Options options;
+  options.metrics_listen = "127.0.0.1:0";
+  TestServer server(options);
+  EXPECT_THAT(Scrape(server.server().metrics_address()),
+              HasSubstr("\nrwkv_load_progress_ratio 1\n"));
 }
 
 TEST(ServerTest, TokenizesAndDetokenizesAnyBytes) {
@@ -181,8 +283,9 @@ TEST(ServerTest, APortInUseIsAnErrorThatNamesTheFlag) {
   TestServer first;
   Options options;
   options.listen = first.server().address();
-  const auto second = Server::Start(
-      options, [] { return absl::InternalError("must not load"); });
+  const auto second = Server::Start(options, [](LoadProgress&) {
+    return absl::InternalError("must not load");
+  });
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("--listen"));
 }
@@ -193,8 +296,9 @@ TEST(ServerTest, AMetricsPortInUseIsAnErrorThatNamesTheFlag) {
   TestServer first(options);
   options.listen = "127.0.0.1:0";
   options.metrics_listen = first.server().metrics_address();
-  const auto second = Server::Start(
-      options, [] { return absl::InternalError("must not load"); });
+  const auto second = Server::Start(options, [](LoadProgress&) {
+    return absl::InternalError("must not load");
+  });
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()),
               HasSubstr("--metrics_listen"));

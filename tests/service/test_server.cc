@@ -24,9 +24,8 @@ TestServer::TestServer(Options options,
   options.listen = "127.0.0.1:0";
   const bool serve_at_once = before_loading == nullptr;
   auto server = Server::Start(
-      options, [this, options, before_loading = std::move(before_loading)] {
-        return Load(options, before_loading);
-      });
+      options, [this, options, before_loading = std::move(before_loading)](
+                   LoadProgress&) { return Load(options, before_loading); });
   RWKVD_CHECK(server.ok());
   server_ = *std::move(server);
   waiter_ = std::thread([this] { end_ = server_->Wait(); });
@@ -48,14 +47,18 @@ absl::StatusOr<std::unique_ptr<ServedModel>> TestServer::Load(
   auto model = std::make_unique<ServedModel>();
   model->name = "fake";
   model->fingerprint = "0123";
+  model->layout = "native";
   model->isa = "none";
-  model->model = std::make_unique<FakeModel>(
+  auto fake = std::make_unique<FakeModel>(
       256, [this](absl::Span<const Chunk>) { gate_.Pass(); });
+  const std::vector<NamedState> initial_states = {
+      {kOwnStateName, fake->NewState()}, {"after-x", fake->StateAfter({'x'})}};
+  model->model = std::move(fake);
   RWKVD_ASSIGN_OR_RETURN(model->tokenizer, LoadTokenizer("bytes"));
   model->pool = std::make_unique<ThreadPool>(1);
-  model->engine =
-      std::make_unique<Engine>(options.engine, model->model.get(),
-                               model->tokenizer.get(), model->pool.get());
+  model->engine = std::make_unique<Engine>(options.engine, model->model.get(),
+                                           model->tokenizer.get(),
+                                           model->pool.get(), initial_states);
   model_ = model.get();
   return model;
 }

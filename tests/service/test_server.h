@@ -24,7 +24,8 @@ namespace v1 = ::rwkv::v1;
 
 // A real server at a free port of loopback, over a model without weights whose
 // 256 tokens are the bytes, and whose every step passes `gate` (closed at
-// first; the destructor opens it). Not thread-safe.
+// first; the destructor opens it). Requests may start from the initial state
+// "after-x", as if "x" had been read. Not thread-safe.
 class TestServer {
  public:
   // Serves at once; or, given `before_loading`, loads after that returned OK.

@@ -7,15 +7,16 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace rwkvd {
 
 // One of rwkvctl's commands. A constant.
 struct Command {
   absl::string_view name;
-  absl::string_view arguments;  // "TEXT", for the usage line
-  absl::string_view help;       // what it does, one or more lines
-  absl::string_view file;       // where its flags are defined
+  absl::string_view arguments;                // "TEXT", for the usage line
+  absl::string_view help;                     // what it does, one or more lines
+  absl::Span<const absl::string_view> files;  // where its flags are defined
   // Runs with the arguments that are no flags; gives the exit code, or
   // InvalidArgument if they are wrong.
   absl::StatusOr<int> (*run)(const std::vector<std::string>& arguments);

@@ -32,12 +32,14 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(status);
 }
 
+constexpr absl::string_view kFiles[] = {"tools/rwkvctl/detokenize.cc"};
+
 }  // namespace
 
 const Command kDetokenize = {
     "detokenize", "IDS | -",
     "Prints exactly the bytes that token ids stand for, and nothing else. The "
     "ids are\nseparated by commas or blanks.",
-    "tools/rwkvctl/detokenize.cc", &Run};
+    kFiles, &Run};
 
 }  // namespace rwkvd

@@ -9,6 +9,7 @@
 #include "core/base/status_macros.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
+#include "tools/rwkvctl/initial_state.h"
 #include "tools/rwkvctl/input.h"
 
 ABSL_FLAG(std::optional<int32_t>, max_tokens, std::nullopt,
@@ -91,6 +92,7 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
   RWKVD_RETURN_IF_ERROR(SetStops(&request));
   request.set_logprobs(absl::GetFlag(FLAGS_logprobs));
   request.set_top_logprobs(absl::GetFlag(FLAGS_top_logprobs));
+  request.set_initial_state(InitialState());
   return request;
 }
 
@@ -146,12 +148,15 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(reader->Finish());
 }
 
+constexpr absl::string_view kFiles[] = {"tools/rwkvctl/generate.cc",
+                                        kInitialStateFile};
+
 }  // namespace
 
 const Command kGenerate = {
     "generate", "[PROMPT | -]",
     "Continues a prompt and shows the answer while it is written. \"-\" reads "
     "the\nprompt from the standard input. Ctrl-C ends the request.",
-    "tools/rwkvctl/generate.cc", &Run};
+    kFiles, &Run};
 
 }  // namespace rwkvd

@@ -67,11 +67,13 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return Tell(response);
 }
 
+constexpr absl::string_view kFiles[] = {"tools/rwkvctl/health.cc"};
+
 }  // namespace
 
 const Command kHealth = {
     "health", "",
-    "Prints the server's health; succeeds only if that is SERVING.",
-    "tools/rwkvctl/health.cc", &Run};
+    "Prints the server's health; succeeds only if that is SERVING.", kFiles,
+    &Run};
 
 }  // namespace rwkvd

@@ -33,9 +33,8 @@ std::string Overview() {
 }
 
 std::string Describe(const Command& command) {
-  const absl::string_view files[] = {command.file};
   const absl::string_view common[] = {kCommonFile};
-  const std::string own = DescribeFlags(files);
+  const std::string own = DescribeFlags(command.files);
   return absl::StrCat("rwkvctl ", command.name, " ", command.arguments, "\n\n",
                       command.help, "\n\n", own, own.empty() ? "" : "\n",
                       DescribeFlags(common));
@@ -47,7 +46,9 @@ int UsageError(absl::string_view what) {
 }
 
 int RunCommand(const Command& command, const std::vector<std::string>& args) {
-  const absl::string_view files[] = {command.file, kCommonFile};
+  std::vector<absl::string_view> files(command.files.begin(),
+                                       command.files.end());
+  files.push_back(kCommonFile);
   const absl::StatusOr<CommandLine> line = ParseCommandLine(args, files);
   if (!line.ok()) return UsageError(line.status().message());
   if (line->help) {

@@ -28,9 +28,11 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(status);
 }
 
+constexpr absl::string_view kFiles[] = {"tools/rwkvctl/model.cc"};
+
 }  // namespace
 
-const Command kModel = {"model", "", "Prints what is being served.",
-                        "tools/rwkvctl/model.cc", &Run};
+const Command kModel = {"model", "", "Prints what is being served.", kFiles,
+                        &Run};
 
 }  // namespace rwkvd

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
+#include "tools/rwkvctl/initial_state.h"
 #include "tools/rwkvctl/input.h"
 
 namespace rwkvd {
@@ -29,6 +30,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   for (size_t i = 1; i < arguments.size(); ++i) {
     request.add_continuations()->set_bytes(arguments[i]);
   }
+  request.set_initial_state(InitialState());
   Call call;
   v1::ScoreResponse response;
   const grpc::Status status = v1::RwkvService::NewStub(Connect())->Score(
@@ -43,6 +45,9 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(status);
 }
 
+constexpr absl::string_view kFiles[] = {"tools/rwkvctl/score.cc",
+                                        kInitialStateFile};
+
 }  // namespace
 
 const Command kScore = {
@@ -50,6 +55,6 @@ const Command kScore = {
     "Prints for each continuation the sum of its tokens' log-probabilities "
     "after the\ncontext, its number of tokens, and whether greedy decoding "
     "would write it.",
-    "tools/rwkvctl/score.cc", &Run};
+    kFiles, &Run};
 
 }  // namespace rwkvd

@@ -31,11 +31,12 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(status);
 }
 
+constexpr absl::string_view kFiles[] = {"tools/rwkvctl/tokenize.cc"};
+
 }  // namespace
 
 const Command kTokenize = {
     "tokenize", "TEXT | -",
-    "Prints the token ids of a text, separated by commas.",
-    "tools/rwkvctl/tokenize.cc", &Run};
+    "Prints the token ids of a text, separated by commas.", kFiles, &Run};
 
 }  // namespace rwkvd

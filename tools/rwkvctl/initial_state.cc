@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkvctl/initial_state.h"
+
+#include "absl/flags/flag.h"
+
+ABSL_FLAG(std::string, initial_state, "",
+          "What the model remembers to begin with: the name of one of the "
+          "server's initial states, which \"rwkvctl model\" lists. If empty, "
+          "the server's default.");
+
+namespace rwkvd {
+
+std::string InitialState() { return absl::GetFlag(FLAGS_initial_state); }
+
+}  // namespace rwkvd
