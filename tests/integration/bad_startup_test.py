@@ -14,6 +14,7 @@ import unittest
 from checkpoints import (endless_rwkv4, file_bytes, read_model,
                          write_endless_model)
 from rwkvd_process import MODEL, PATIENCE, RWKVD, rwkvd
+from startup import assert_refuses
 
 
 class BadStartupTest(unittest.TestCase):
@@ -24,16 +25,7 @@ class BadStartupTest(unittest.TestCase):
         self.folder = folder.name
 
     def assert_refuses(self, arguments, *words):
-        result = subprocess.run(
-            [RWKVD, "--listen=127.0.0.1:0", "--metrics_listen=", *arguments],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            timeout=PATIENCE, check=False)
-        self.assertEqual(result.returncode, 1, result.stderr)
-        lines = result.stderr.splitlines()
-        self.assertEqual(len(lines), 1, result.stderr)
-        self.assertTrue(lines[0].startswith("rwkvd: "), lines[0])
-        for word in words:
-            self.assertIn(word, lines[0])
+        assert_refuses(self, arguments, *words)
 
     def refuse_file(self, data, *words, name="model.safetensors"):
         path = os.path.join(self.folder, name)

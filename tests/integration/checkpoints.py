@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads and writes safetensors files, also bad ones."""
+"""Reads and writes safetensors files, also bad ones; has others written."""
 
 import json
 import os
 import struct
+import subprocess
+import tempfile
+
+WRITER = os.environ.get("RWKVD_CHECKPOINT_WRITER",
+                        "tests/integration/write_checkpoints")
 
 
 def read_model(folder):
@@ -72,3 +77,16 @@ def write_endless_model(folder):
     with open(path, "wb") as file:
         file.write(file_bytes(endless_rwkv4()))
     return path
+
+
+def written_checkpoints():
+    """{version: [(format, path)]} of small random networks, and the temporary
+    folder they are in. See write_checkpoints.cc."""
+    folder = tempfile.TemporaryDirectory()
+    lines = subprocess.run([WRITER, folder.name], check=True, text=True,
+                           stdout=subprocess.PIPE).stdout.splitlines()
+    checkpoints = {}
+    for line in lines:
+        version, name, path = line.split(" ", 2)
+        checkpoints.setdefault(version, []).append((name, path))
+    return checkpoints, folder

@@ -5,26 +5,17 @@ of these tests never ends a text of its own accord."""
 import signal
 import tempfile
 import unittest
-import urllib.request
 
 import grpc
 import health_pb2
 from answers import Answer, generate, request, start_call
 from checkpoints import write_endless_model
+from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE, SERVICE, rwkvd, wait_until
 
 ENDLESS = request(max_tokens=1 << 20, temperature=1)
 ONE_AT_A_TIME = ("--max_running=1", "--max_step_tokens=16")
-
-
-def gauge(server, name):
-    url = f"http://{server.metrics_address}/metrics"
-    with urllib.request.urlopen(url, timeout=PATIENCE) as page:
-        for line in page.read().decode().splitlines():
-            if line.startswith(name + " "):
-                return float(line.split()[1])
-    raise AssertionError(f"no {name}")
 
 
 class LifecycleTest(unittest.TestCase):

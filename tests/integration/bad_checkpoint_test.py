@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that look like checkpoints, or are those of other programs, and what a
+real rwkvd says of them."""
+
+import os
+import pickle
+import struct
+import tempfile
+import unittest
+
+from checkpoints import endless_rwkv4, file_bytes
+from pth_files import network, pth_bytes
+from rwkvd_process import rwkvd
+from startup import assert_refuses
+
+
+class Command:
+    """What unpickling it would run."""
+
+    def __init__(self, command):
+        self.command = command
+
+    def __reduce__(self):
+        return os.system, (self.command,)
+
+
+class BadCheckpointTest(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def write(self, data, name="model.pth"):
+        path = os.path.join(self.folder, name)
+        with open(path, "wb") as file:
+            file.write(data)
+        return path
+
+    def refuse(self, data, *words, name="model.pth"):
+        path = self.write(data, name)
+        assert_refuses(self, [f"--model={path}"], path, *words)
+
+    def test_a_good_one_is_served(self):
+        path = self.write(pth_bytes(network(endless_rwkv4(1, 32))))
+        with rwkvd("--threads=1", model=path):
+            pass
+
+    def test_a_truncated_pth(self):
+        whole = pth_bytes(network(endless_rwkv4(1, 32)))
+        for size in (5, 100, len(whole) // 2, len(whole) - 1):
+            with self.subTest(size=size):
+                self.refuse(whole[:size])
+
+    def test_a_pth_that_would_run_a_command(self):
+        sign = os.path.join(self.folder, "sign")
+        content = network(endless_rwkv4(1, 32))
+        content["extra"] = Command(f"touch {sign}")
+        self.refuse(pth_bytes(content), "system")
+        self.refuse(pickle.dumps(Command(f"touch {sign}"), protocol=2),
+                    "pickle")
+        self.assertFalse(os.path.exists(sign))
+
+    def test_a_file_that_the_pip_package_has_rewritten(self):
+        content = network(endless_rwkv4(1, 32))
+        content["_strategy"], content["_version"] = "cpu fp32", 0.7
+        self.refuse(pth_bytes(content), "pip package")
+
+    def test_a_network_that_is_changed_in_an_unsupported_way(self):
+        tensors = endless_rwkv4(1, 32)
+        tensors["head_q.weight"] = tensors["head.weight"]
+        self.refuse(pth_bytes(network(tensors)), "head_q.weight")
+
+    def test_no_network_at_all(self):
+        self.refuse(pth_bytes({}))
+        self.refuse(pth_bytes([1, 2, 3]))
+        self.refuse(pth_bytes({"step": 5, "loss": 0.5}))
+
+    def test_files_of_other_programs(self):
+        for data, word in (
+                (b"GGUF" + struct.pack("<IQQ", 3, 5, 5) + bytes(100), "GGUF"),
+                (b"fmgg" + bytes(100), "rwkv.cpp"),
+                (b"version https://git-lfs.github.com/spec/v1\n"
+                 b"oid sha256:" + b"0" * 64 + b"\nsize 1\n", "git-lfs"),
+                (b"<!DOCTYPE html>\n<html>404</html>\n", "web page"),
+                (b"\x1f\x8b\x08" + bytes(100), "gzip")):
+            for name in ("model.pth", "model.safetensors"):
+                with self.subTest(word=word, name=name):
+                    self.refuse(data, word, name=name)
+
+    def test_a_folder_with_several_checkpoints(self):
+        data = file_bytes(endless_rwkv4(1, 32))
+        names = ["a.safetensors", "b.safetensors"]
+        for name in names:
+            self.write(data, name)
+        assert_refuses(self, [f"--model={self.folder}"], self.folder, *names)
+
+
+if __name__ == "__main__":
+    unittest.main()
