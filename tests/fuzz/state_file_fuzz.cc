@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads a state file: the input as it is and, since no change would survive
+// the checksum, the input followed by the checksum that it ought to have.
+#include <string>
+
+#include "absl/strings/escaping.h"
+#include "core/base/check.h"
+#include "core/base/sha256.h"
+#include "core/model/state_file.h"
+#include "tests/fuzz/fuzz_input.h"
+
+namespace rwkvd {
+namespace {
+
+void Read(absl::string_view bytes) {
+  const StateOwner owner = {"rwkv7", std::string(64, 'a'), 8};
+  const auto state = ParseState(testing::AsBytes(bytes), "input", owner);
+  if (!state.ok()) {
+    RWKVD_CHECK(state.status().code() == absl::StatusCode::kInvalidArgument);
+    return;
+  }
+  // There is but one way to write it.
+  RWKVD_CHECK(SerializeState(*state, owner).value() == bytes);
+}
+
+std::string WithChecksum(absl::string_view bytes) {
+  Sha256 digest;
+  digest.Update(testing::AsBytes(bytes));
+  return std::string(bytes) + absl::HexStringToBytes(digest.Hex());
+}
+
+}  // namespace
+}  // namespace rwkvd
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const absl::string_view input = rwkvd::testing::AsText(data, size);
+  rwkvd::Read(input);
+  rwkvd::Read(rwkvd::WithChecksum(input));
+  return 0;
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Reads a tokenizer.json and encodes with it: the input as it is and, so that
+// an input can be short, with the single bytes put into its vocabulary as the
+// tokens 0 to 255.
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/text/bpe_tokenizer.h"
+#include "core/text/byte_alphabet.h"
+#include "tests/fuzz/fuzz_input.h"
+
+namespace rwkvd {
+namespace {
+
+// "\"!\":33,..."
+std::string SingleBytes() {
+  std::string entries;
+  for (int i = 0; i < 256; ++i) {
+    const std::string text = AlphabetCharacter(static_cast<uint8_t>(i));
+    const bool escape = text == "\"" || text == "\\";
+    absl::StrAppend(&entries, "\"", escape ? "\\" : "", text, "\":", i, ",");
+  }
+  return entries;
+}
+
+// What encoding gives back is the text in normalised form, so encoding that
+// once more changes nothing. (Where the end of text was left out, what stood
+// before and behind it has met.)
+void CheckEncoding(const BpeTokenizer& tokenizer, absl::string_view text) {
+  const auto ids = tokenizer.Encode(text);
+  if (!ids.ok()) return;  // a byte without a token
+  for (const TokenId id : *ids) {
+    RWKVD_CHECK(id >= 0 && id < tokenizer.size());
+    if (id == tokenizer.end_of_text()) return;
+    RWKVD_CHECK(!tokenizer.TokenBytes(id).empty());
+  }
+  const std::string once = tokenizer.Decode(*ids);
+  const auto again = tokenizer.Encode(once);
+  RWKVD_CHECK(again.ok());
+  RWKVD_CHECK(tokenizer.Decode(*again) == once);
+}
+
+// Says whether single bytes are missing, and up to there nothing else.
+bool Read(absl::string_view json) {
+  const auto tokenizer = BpeTokenizer::Parse(json, "tokenizer.json");
+  if (!tokenizer.ok()) {
+    const absl::Status& status = tokenizer.status();
+    RWKVD_CHECK(status.code() == absl::StatusCode::kInvalidArgument);
+    return absl::StartsWith(
+        status.message(),
+        "tokenizer.json: model.vocab: expected the single bytes");
+  }
+  // The input's own end: its merges, and what the fuzzer put behind them.
+  constexpr size_t kMostText = 512;
+  const size_t length = std::min(json.size(), kMostText);
+  CheckEncoding(**tokenizer, json.substr(json.size() - length));
+  CheckEncoding(**tokenizer, "It's 12 e\u0301 \xC3( <|endoftext|>\n\n x\xFF");
+  return false;
+}
+
+void ReadBothWays(absl::string_view json) {
+  // Most inputs have something that is refused either way.
+  if (!Read(json)) return;
+  constexpr absl::string_view kVocab = "\"vocab\":{";
+  const size_t at = json.find(kVocab);
+  if (at == json.npos) return;
+  const size_t begin = at + kVocab.size();
+  static const auto* const bytes = new std::string(SingleBytes());
+  Read(absl::StrCat(json.substr(0, begin), *bytes, json.substr(begin)));
+}
+
+}  // namespace
+}  // namespace rwkvd
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  rwkvd::ReadBothWays(rwkvd::testing::AsText(data, size));
+  return 0;
+}
