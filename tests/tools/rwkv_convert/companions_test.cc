@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkv_convert/companions.h"
+
+#include <filesystem>
+#include <string>
+
+#include "core/text/load_tokenizer.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fixtures.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// Ids that no vocabulary of bytes has, so that a tokenizer is needed.
+constexpr int64_t kVocabSize = 65536;
+
+class CompanionsTest : public ::testing::Test {
+ protected:
+  std::vector<std::string> Copy() {
+    const auto names = CopyCompanions(from_, to_);
+    EXPECT_TRUE(names.ok()) << names.status();
+    return names.value_or(std::vector<std::string>());
+  }
+
+  const std::string from_ = testing::MakeTempDirectory();
+  const std::string to_ = testing::MakeTempDirectory();
+};
+
+TEST_F(CompanionsTest, TokenizersAreCopiedAndNothingElse) {
+  testing::WriteFileOrDie(from_ + "/rwkv_vocab_v1.txt", "1 'a' 1\r\n");
+  testing::WriteFileOrDie(from_ + "/20B_tokenizer.json", "{}");
+  testing::WriteFileOrDie(from_ + "/tokenizer.json", "");
+  for (const char* other :
+       {"config.json", "tokenizer_config.json", "model.pth", "README.md",
+        "vocab.txt", ".tokenizer.json", "rwkv_vocab.py"}) {
+    testing::WriteFileOrDie(from_ + "/" + other, "x");
+  }
+  std::filesystem::create_directory(from_ + "/my_tokenizer.json");
+  std::filesystem::create_symlink("/no/such/file", from_ + "/a_tokenizer.json");
+  EXPECT_THAT(Copy(), ElementsAre("20B_tokenizer.json", "rwkv_vocab_v1.txt",
+                                  "tokenizer.json"));
+  EXPECT_EQ(testing::ReadFileOrDie(to_ + "/rwkv_vocab_v1.txt"), "1 'a' 1\r\n");
+  EXPECT_EQ(testing::ReadFileOrDie(to_ + "/20B_tokenizer.json"), "{}");
+  EXPECT_EQ(testing::ReadFileOrDie(to_ + "/tokenizer.json"), "");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(to_), {}), 3);
+}
+
+// Whatever a server takes for the tokenizer of a model is copied with it.
+TEST_F(CompanionsTest, WhatAServerFindsIsCopied) {
+  for (const char* name :
+       {"rwkv_vocab.txt", "rwkv_vocab_v20230424.txt", "tokenizer.json",
+        "20B_tokenizer.json", "vocab.txt", ".rwkv_vocab.txt", "Tokenizer.json",
+        "tokenizer.JSON", "tokenizer_config.json"}) {
+    const std::string path = from_ + "/" + name;
+    testing::WriteFileOrDie(path, "damaged");
+    // Found and damaged, or not found.
+    const auto found = FindTokenizer(from_, kVocabSize);
+    ASSERT_FALSE(found.ok());
+    EXPECT_EQ(Copy().size(), absl::IsNotFound(found.status()) ? 0u : 1u)
+        << name;
+    std::filesystem::remove(path);
+  }
+}
+
+TEST_F(CompanionsTest, ThereMayBeNone) { EXPECT_THAT(Copy(), IsEmpty()); }
+
+}  // namespace
+}  // namespace rwkvd

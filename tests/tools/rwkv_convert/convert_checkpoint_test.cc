@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkv_convert/convert_checkpoint.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <tuple>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/mapped_file.h"
+#include "core/checkpoint/safetensors.h"
+#include "core/checkpoint/tensor_file.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/checkpoint_formats.h"
+#include "tests/testing/fixtures.h"
+#include "tests/testing/layout_writer.h"
+#include "tests/testing/pth_writer.h"
+#include "tests/testing/random_checkpoint.h"
+#include "tests/testing/tiny_checkpoint.h"
+#include "tools/rwkv_convert/shard_plan.h"
+
+namespace rwkvd {
+namespace {
+
+namespace fs = std::filesystem;
+
+using testing::FileFormat;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
+  return ConvertCheckpoint(options, [](absl::string_view, int64_t, int64_t) {
+    return absl::OkStatus();
+  });
+}
+
+std::string Complaint(const ConvertOptions& options) {
+  const auto result = RunOn(options);
+  EXPECT_FALSE(result.ok());
+  return std::string(result.status().message());
+}
+
+std::shared_ptr<const TensorFile> Open(const std::string& path) {
+  auto file = TensorFile::Open(path);
+  EXPECT_TRUE(file.ok()) << file.status();
+  return file.ok() ? *std::move(file) : nullptr;
+}
+
+std::vector<std::string> FilesIn(const std::string& directory) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(directory)) {
+    names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+using Case = std::tuple<Architecture, FileFormat>;
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const Architecture architecture :
+       {Architecture::kRwkv4, Architecture::kRwkv50, Architecture::kRwkv51,
+        Architecture::kRwkv52, Architecture::kRwkv6, Architecture::kRwkv7}) {
+    for (const FileFormat format : testing::AllFileFormats()) {
+      if (HasFormat(architecture, format)) {
+        cases.emplace_back(architecture, format);
+      }
+    }
+  }
+  return cases;
+}
+
+std::string Name(const ::testing::TestParamInfo<Case>& info) {
+  std::string name = absl::StrCat(NameOf(std::get<0>(info.param)), "_",
+                                  NameOf(std::get<1>(info.param)));
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
+}
+
+class EveryFormatTest : public ::testing::TestWithParam<Case> {
+ protected:
+  std::string WriteSource(DType dtype) {
+    const auto [architecture, format] = GetParam();
+    return WriteCheckpointAs(testing::MakeTempDirectory(),
+                             testing::RandomCheckpoint(architecture, 1, dtype),
+                             architecture, format);
+  }
+
+  // Every tensor of the result, as bits, after rounding by other code.
+  void ExpectHolds(const TensorFile& written, const TensorFile& source,
+                   TargetDType target) {
+    ASSERT_EQ(written.tensors().size(), source.tensors().size());
+    for (const auto& [name, tensor] : source.tensors()) {
+      const Tensor* found = written.Find(name);
+      ASSERT_NE(found, nullptr) << name;
+      EXPECT_TRUE(found->is_row_major());
+      EXPECT_EQ(testing::BytesOf(testing::CopyOf(*found)),
+                testing::BytesOf(testing::Rounded(testing::CopyOf(tensor),
+                                                  DTypeAfter(tensor, target))))
+          << name;
+      EXPECT_EQ(found->shape, tensor.shape) << name;
+    }
+  }
+
+  const std::string directory_ = testing::MakeTempDirectory() + "/out";
+};
+
+TEST_P(EveryFormatTest, KeepsEveryBitInOneFile) {
+  const std::string input = WriteSource(DType::kF32);
+  const auto result =
+      RunOn({.input = input, .directory = directory_, .verify = true});
+  ASSERT_TRUE(result.ok()) << result.status();
+  const auto source = Open(input), written = Open(directory_);
+  EXPECT_EQ(written->layout(), Layout::kNative);
+  EXPECT_EQ(written->copied_bytes(), 0);
+  EXPECT_EQ(written->Fingerprint(), source->Fingerprint());
+  ExpectHolds(*written, *source, {});
+  EXPECT_EQ(FilesIn(directory_), std::vector<std::string>{kSingleFile});
+  EXPECT_EQ(result->num_files, 1);
+  EXPECT_EQ(result->num_bytes, source->tensor_bytes());
+  EXPECT_EQ(result->num_tensors,
+            static_cast<int64_t>(written->tensors().size()));
+  EXPECT_TRUE(result->verified);
+}
+
+TEST_P(EveryFormatTest, KeepsEveryBitInManyFiles) {
+  const std::string input = WriteSource(DType::kBF16);
+  constexpr int64_t kShardBytes = 40'000;
+  const auto result = RunOn({.input = input,
+                             .directory = directory_,
+                             .shard_bytes = kShardBytes,
+                             .verify = true});
+  ASSERT_TRUE(result.ok()) << result.status();
+  const auto source = Open(input), written = Open(directory_);
+  EXPECT_EQ(written->Fingerprint(), source->Fingerprint());
+  ExpectHolds(*written, *source, {});
+  EXPECT_GT(result->num_files, 1);
+  EXPECT_EQ(written->num_files(), result->num_files);
+  EXPECT_EQ(static_cast<int64_t>(FilesIn(directory_).size()),
+            result->num_files + 1);
+  for (const std::string& name : FilesIn(directory_)) {
+    if (name == kIndexFile) continue;
+    const auto tensors =
+        testing::ReadSafetensorsOrDie(absl::StrCat(directory_, "/", name));
+    int64_t bytes = 0;
+    for (const auto& [tensor_name, tensor] : tensors) {
+      bytes += static_cast<int64_t>(BytesOf(tensor).size());
+    }
+    EXPECT_TRUE(bytes <= kShardBytes || tensors.size() == 1) << name;
+  }
+}
+
+TEST_P(EveryFormatTest, RoundsToOtherTypes) {
+  const std::string input = WriteSource(DType::kF32);
+  const auto source = Open(input);
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    const std::string directory = absl::StrCat(directory_, NameOf(dtype));
+    const auto result = RunOn({.input = input,
+                               .directory = directory,
+                               .dtype = {dtype},
+                               .verify = true});
+    ASSERT_TRUE(result.ok()) << result.status();
+    ExpectHolds(*Open(directory), *source, {dtype});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatTest, ::testing::ValuesIn(Cases()),
+                         Name);
+
+class ConvertCheckpointTest : public ::testing::Test {
+ protected:
+  // Writes an RWKV-4 as one .pth.
+  std::string WritePth(const testing::TestTensors& tensors) {
+    testing::WriteFileOrDie(folder_ + "/model.pth", testing::PthBytes(tensors));
+    return folder_ + "/model.pth";
+  }
+
+  const std::string folder_ = testing::MakeTempDirectory();
+  const std::string parent_ = testing::MakeTempDirectory();
+  const std::string directory_ = parent_ + "/new/out";
+  testing::TestTensors tensors_ = testing::RandomRwkv4({}, 1);
+};
+
+TEST_F(ConvertCheckpointTest, TensorsAreAlignedWhereTheyAreMapped) {
+  tensors_ = testing::RandomRwkv4(
+      {.embedding = 33, .attention = 33, .ffn = 65, .vocab = 7}, 1,
+      [](const std::string& name) {
+        return absl::StrContains(name, "time") ? DType::kF32 : DType::kBF16;
+      });
+  tensors_["blocks.0.att.wide"] = {.shape = {64, 2},
+                                   .dtype = DType::kBF16,
+                                   .values = std::vector<float>(128, 1)};
+  ASSERT_TRUE(
+      RunOn({.input = WritePth(tensors_), .directory = directory_}).ok());
+  const auto file = MappedFile::Open(directory_ + "/model.safetensors");
+  ASSERT_TRUE(file.ok());
+  const auto tensors = ParseSafetensors(**file);
+  ASSERT_TRUE(tensors.ok());
+  for (const Tensor& tensor : *tensors) {
+    const size_t at = tensor.data.data() - (*file)->bytes().data();
+    EXPECT_EQ(at % SizeOf(tensor.dtype), 0u) << tensor.name;
+    const bool is_matrix = tensor.num_bytes() % 64 == 0;
+    EXPECT_EQ(is_matrix ? at % 64 : 0, 0u) << tensor.name;
+  }
+}
+
+TEST_F(ConvertCheckpointTest, TheTokenizerComesWithIt) {
+  testing::WriteFileOrDie(folder_ + "/rwkv_vocab_v1.txt", "1 'a' 1\n");
+  testing::WriteFileOrDie(folder_ + "/config.json", "{}");
+  const auto result =
+      RunOn({.input = WritePth(tensors_), .directory = directory_});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(result->lacks_tokenizer);
+  EXPECT_THAT(FilesIn(directory_),
+              ::testing::ElementsAre(kSingleFile, "rwkv_vocab_v1.txt"));
+}
+
+TEST_F(ConvertCheckpointTest, AMissingTokenizerIsToldUnlessItIsTheBytes) {
+  const auto lacks = [&](int64_t vocab) {
+    tensors_ = testing::RandomRwkv4({.vocab = vocab}, 1);
+    const auto result = RunOn(
+        {.input = WritePth(tensors_), .directory = directory_, .force = true});
+    EXPECT_TRUE(result.ok());
+    return result.ok() && result->lacks_tokenizer;
+  };
+  EXPECT_TRUE(lacks(64));
+  EXPECT_FALSE(lacks(256));
+}
+
+TEST_F(ConvertCheckpointTest, ATiedHeadIsWrittenOut) {
+  testing::TestTensors tied =
+      testing::ToHuggingFace(tensors_, Architecture::kRwkv4);
+  tied.erase("head.weight");
+  testing::WriteCheckpoint(folder_, tied);
+  testing::WriteFileOrDie(folder_ + "/config.json",
+                          R"({"tie_word_embeddings": true})");
+  const auto result =
+      RunOn({.input = folder_, .directory = directory_, .verify = true});
+  ASSERT_TRUE(result.ok()) << result.status();
+  const auto written = Open(directory_);
+  ASSERT_NE(written->Find("head.weight"), nullptr);
+  EXPECT_EQ(ToFloat(*written->Find("head.weight")),
+            tensors_["emb.weight"].values);
+}
+
+TEST_F(ConvertCheckpointTest, ANetworkThatNativeNamesCannotExpressIsRefused) {
+  testing::TestTensors fla = testing::ToFla(
+      testing::RandomCheckpoint(Architecture::kRwkv7, 1), Architecture::kRwkv7);
+  ASSERT_EQ(fla.erase("model.layers.0.pre_norm.weight"), 1u);
+  fla.erase("model.layers.0.pre_norm.bias");
+  testing::WriteCheckpoint(folder_, fla);
+  testing::WriteFileOrDie(folder_ + "/config.json", R"({"norm_first": false})");
+  EXPECT_THAT(Complaint({.input = folder_, .directory = directory_}),
+              HasSubstr("\"norm_first\": false"));
+  EXPECT_THAT(FilesIn(parent_), IsEmpty());
+}
+
+TEST_F(ConvertCheckpointTest, AWeightTooLargeForItsTypeIsNamed) {
+  tensors_["blocks.1.ffn.key.weight"].values[1000] = -7e4f;
+  const std::string input = WritePth(tensors_);
+  const std::string message = Complaint(
+      {.input = input, .directory = directory_, .dtype = {DType::kF16}});
+  EXPECT_EQ(message, absl::StrCat(input,
+                                  ": tensor \"blocks.1.ffn.key.weight\": "
+                                  "element 1000 is beyond 65504, the largest "
+                                  "F16; use another --dtype"));
+  EXPECT_FALSE(fs::exists(directory_));
+  EXPECT_TRUE(RunOn({.input = input,
+                     .directory = directory_,
+                     .dtype = {DType::kBF16},
+                     .verify = true})
+                  .ok());
+}
+
+TEST_F(ConvertCheckpointTest, AnInputWithoutTensorsIsRefused) {
+  testing::WriteCheckpoint(folder_, {});
+  EXPECT_THAT(Complaint({.input = folder_, .directory = directory_}),
+              HasSubstr("holds no tensors"));
+}
+
+TEST_F(ConvertCheckpointTest, StatesAloneAreConverted) {
+  testing::TestTensors states = testing::RandomTimeState(2, 4, 16, 1);
+  const auto result = RunOn({.input = WritePth(states),
+                             .directory = directory_,
+                             .dtype = {DType::kF16},
+                             .verify = true});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_FALSE(result->lacks_tokenizer);
+  EXPECT_EQ(Open(directory_)->Find("blocks.0.att.time_state")->dtype,
+            DType::kF32);
+}
+
+TEST_F(ConvertCheckpointTest, TheInputIsNeverWrittenOver) {
+  const std::string one = testing::WriteCheckpoint(folder_, tensors_);
+  for (const std::string& input : {one, folder_}) {
+    EXPECT_THAT(
+        Complaint({.input = input, .directory = folder_, .force = true}),
+        HasSubstr("would write over the input, model.safetensors"));
+  }
+  fs::create_directory_symlink(folder_, parent_ + "/link");
+  EXPECT_THAT(
+      Complaint({.input = one, .directory = parent_ + "/link", .force = true}),
+      HasSubstr("would write over the input"));
+
+  // Shards that would be taken for those of an older result.
+  ASSERT_TRUE(
+      RunOn({.input = one, .directory = directory_, .shard_bytes = 9999}).ok());
+  const std::string index = directory_ + "/old.index.json";
+  fs::rename(directory_ + "/" + kIndexFile, index);
+  const auto files = FilesIn(directory_);
+  EXPECT_THAT(Complaint({.input = index,
+                         .directory = directory_ + "/../out/",
+                         .force = true}),
+              HasSubstr("would write over the input, model-000"));
+  EXPECT_EQ(FilesIn(directory_), files);
+}
+
+TEST_F(ConvertCheckpointTest, AFolderMayHoldBothInputAndResult) {
+  const std::string input = WritePth(tensors_);
+  EXPECT_THAT(Complaint({.input = input, .directory = folder_}),
+              HasSubstr("holds a checkpoint already"));
+  ASSERT_TRUE(
+      RunOn({.input = input, .directory = folder_, .force = true}).ok());
+  EXPECT_THAT(FilesIn(folder_),
+              ::testing::ElementsAre("model.pth", kSingleFile));
+  EXPECT_EQ(Open(folder_)->Fingerprint(), Open(input)->Fingerprint());
+}
+
+TEST_F(ConvertCheckpointTest, AnOldResultIsReplacedByOneOfAnyOtherSharding) {
+  for (int64_t shard_bytes : {10'000, 1'000'000, 10'000, 10'000, 1'000'000,
+                              1'000'000, 50'000, 10'000}) {
+    tensors_["ln_out.bias"].values[0] += 1;
+    const std::string input = WritePth(tensors_);
+    const auto result = RunOn({.input = input,
+                               .directory = directory_,
+                               .shard_bytes = shard_bytes,
+                               .force = true});
+    ASSERT_TRUE(result.ok()) << result.status();
+    EXPECT_EQ(Open(directory_)->Fingerprint(), Open(input)->Fingerprint());
+    EXPECT_EQ(static_cast<int64_t>(FilesIn(directory_).size()),
+              result->num_files + (result->num_files > 1 ? 1 : 0));
+  }
+}
+
+TEST_F(ConvertCheckpointTest, NothingAppearsBeforeTheEnd) {
+  const std::string input = WritePth(tensors_);
+  bool verifying = false;
+  const auto result = ConvertCheckpoint(
+      {.input = input, .directory = directory_, .verify = true},
+      [&](absl::string_view doing, int64_t, int64_t) {
+        verifying |= doing == "verifying";
+        EXPECT_EQ(FilesIn(directory_),
+                  std::vector<std::string>{"rwkv-convert.tmp"});
+        return absl::OkStatus();
+      });
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(verifying);
+}
+
+TEST_F(ConvertCheckpointTest, NothingIsLeftOfWhatIsInterrupted) {
+  const std::string input = WritePth(tensors_);
+  for (absl::string_view when : {"writing", "verifying"}) {
+    const auto result = ConvertCheckpoint(
+        {.input = input, .directory = directory_, .verify = true},
+        [&](absl::string_view doing, int64_t done, int64_t all) {
+          return doing == when && done > all / 2
+                     ? absl::CancelledError("interrupted")
+                     : absl::OkStatus();
+        });
+    EXPECT_TRUE(absl::IsCancelled(result.status()));
+    EXPECT_FALSE(fs::exists(directory_));
+  }
+}
+
+TEST_F(ConvertCheckpointTest, ADraftThatIsSpoiledIsFoundAndNotPublished) {
+  const std::string input = WritePth(tensors_);
+  bool spoiled = false;
+  const auto result = ConvertCheckpoint(
+      {.input = input, .directory = directory_, .verify = true},
+      [&](absl::string_view doing, int64_t done, int64_t all) {
+        if (doing == "writing" && done == all && !spoiled) {
+          // The data begins at a multiple of 64, with the embedding.
+          const std::string draft =
+              directory_ + "/rwkv-convert.tmp/model.safetensors";
+          std::string bytes = testing::ReadFileOrDie(draft);
+          bytes[bytes.size() - all + 4 * 5] ^= 1;
+          testing::WriteFileOrDie(draft, bytes);
+          spoiled = true;
+        }
+        return absl::OkStatus();
+      });
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(result.status().message()),
+              HasSubstr("tensor \"emb.weight\", element 5: expected"));
+  EXPECT_FALSE(fs::exists(directory_));
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkv_convert/verify.h"
+
+#include <limits>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/tiny_checkpoint.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::TestTensors;
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+absl::Status Check(const TestTensors& source, const TestTensors& written,
+                   TargetDType target = {}) {
+  return Verify(
+      *testing::MakeTensorFile(source), *testing::MakeTensorFile(written),
+      target,
+      [](absl::string_view, int64_t, int64_t) { return absl::OkStatus(); });
+}
+
+std::string Complaint(const TestTensors& source, const TestTensors& written,
+                      TargetDType target = {}) {
+  const absl::Status status = Check(source, written, target);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  return std::string(status.message());
+}
+
+TestTensors One(std::vector<float> values, DType dtype = DType::kF32) {
+  const int64_t size = static_cast<int64_t>(values.size());
+  return {{"w", {.shape = {size}, .dtype = dtype, .values = values}}};
+}
+
+TEST(VerifyTest, TheSameIsTheSame) {
+  const TestTensors tensors = testing::RandomRwkv4({}, 1);
+  EXPECT_TRUE(Check(tensors, tensors).ok());
+  EXPECT_TRUE(Check(One({}), One({})).ok());
+}
+
+TEST(VerifyTest, ADifferenceIsNamedByTensorElementAndValues) {
+  TestTensors written = testing::RandomRwkv4({}, 1);
+  TestTensors source = written;
+  source["blocks.1.ffn.value.weight"].values[77] = .5f;
+  written["blocks.1.ffn.value.weight"].values[77] = .25f;
+  EXPECT_THAT(Complaint(source, written),
+              HasSubstr("verification failed: tensor "
+                        "\"blocks.1.ffn.value.weight\", element 77: expected "
+                        "0.5 (3f000000), got 0.25 (3e800000)"));
+}
+
+TEST(VerifyTest, TheLastElementIsCompared) {
+  std::vector<float> values(5'000'000, 1);
+  const TestTensors source = One(values);
+  values.back() = 2;
+  EXPECT_THAT(Complaint(source, One(values)), HasSubstr("element 4999999:"));
+}
+
+TEST(VerifyTest, ASignOfZeroIsADifference) {
+  EXPECT_THAT(Complaint(One({0}), One({-0.f})),
+              HasSubstr("expected 0 (00000000), got -0 (80000000)"));
+}
+
+TEST(VerifyTest, WhatIsMissingOrTooMuchIsNamed) {
+  const TestTensors tensors = testing::RandomRwkv4({}, 1);
+  TestTensors fewer = tensors;
+  fewer.erase("ln_out.bias");
+  EXPECT_THAT(Complaint(tensors, fewer),
+              HasSubstr("tensor \"ln_out.bias\" is missing"));
+  EXPECT_THAT(Complaint(fewer, tensors),
+              HasSubstr("tensor \"ln_out.bias\" is not in "));
+}
+
+TEST(VerifyTest, ShapesAndTypesAreCompared) {
+  TestTensors matrix = One({1, 2, 3, 4});
+  matrix["w"].shape = {2, 2};
+  EXPECT_THAT(Complaint(One({1, 2, 3, 4}), matrix),
+              HasSubstr("tensor \"w\": expected F32 [4], got F32 [2, 2]"));
+  EXPECT_THAT(Complaint(One({1}), One({1}), {DType::kBF16}),
+              HasSubstr("tensor \"w\": expected BF16 [1], got F32 [1]"));
+  EXPECT_THAT(Complaint(One({1}), One({1}, DType::kBF16)),
+              HasSubstr("tensor \"w\": expected F32 [1], got BF16 [1]"));
+}
+
+struct Rounding {
+  DType to;
+  float source;
+  float right;
+  float wrong;
+  const char* message;
+};
+
+TEST(VerifyTest, OnlyTheNearestNumberWillDo) {
+  const Rounding roundings[] = {
+      // The steps over 1 are 2^-7 and 2^-10.
+      {DType::kBF16, 0x1.018p0f, 0x1.02p0f, 1, "expected 1.0078125 (3f81)"},
+      {DType::kBF16, 0x1.01p0f, 1, 0x1.02p0f, "expected 1 (3f80)"},
+      {DType::kBF16, 0x1.03p0f, 0x1.04p0f, 0x1.02p0f, "(3f82)"},
+      {DType::kBF16, 0x1p-133f, 0x1p-133f, 0, "(0001)"},
+      {DType::kBF16, -0x1p-149f, -0.f, 0.f, "expected -0 (8000)"},
+      {DType::kBF16, kInfinity, kInfinity, 3e38f, "(7f80)"},
+      {DType::kF16, 0x1.002p0f, 1, 0x1.004p0f, "expected 1 (3c00)"},
+      {DType::kF16, 0x1.006p0f, 0x1.008p0f, 0x1.004p0f, "(3c02)"},
+      {DType::kF16, 65500, 65504, 65472, "expected 65504 (7bff)"},
+      {DType::kF16, 65500, 65504, kInfinity, "got inf (7c00)"},
+      {DType::kF16, 1, 1, 0, "expected 1 (3c00), got 0 (0000)"},
+      {DType::kF16, 1, 1, 65504, "expected 1 (3c00), got 65504"},
+      {DType::kF16, 0x1.8p-24f, 0x1p-23f, 0x1p-24f, "(0002)"},
+      {DType::kF16, 3, 3, -3, "got -3 (c200)"},
+  };
+  for (const Rounding& it : roundings) {
+    EXPECT_TRUE(Check(One({it.source}), One({it.right}, it.to), {it.to}).ok())
+        << it.source;
+    EXPECT_THAT(Complaint(One({it.source}), One({it.wrong}, it.to), {it.to}),
+                HasSubstr(it.message))
+        << it.source;
+  }
+}
+
+TEST(VerifyTest, NothingStandsForANumberTooLarge) {
+  for (float got : {65504.f, kInfinity}) {
+    EXPECT_THAT(Complaint(One({1e6f}), One({got}, DType::kF16), {DType::kF16}),
+                HasSubstr("expected a number too large for it, got "));
+  }
+}
+
+TEST(VerifyTest, WhatIsWidenedIsExact) {
+  const TestTensors source = One({1.5f}, DType::kF16);
+  EXPECT_TRUE(Check(source, One({1.5f}), {DType::kF32}).ok());
+  EXPECT_THAT(Complaint(source, One({1.500001f}), {DType::kF32}),
+              HasSubstr("expected 1.5 (3fc00000), got 1.50000095"));
+}
+
+TEST(VerifyTest, NaNStaysNaN) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_TRUE(Check(One({nan}), One({nan})).ok());
+  EXPECT_TRUE(Check(One({nan}), One({nan}, DType::kF16), {DType::kF16}).ok());
+  EXPECT_THAT(Complaint(One({nan}), One({1}, DType::kF16), {DType::kF16}),
+              HasSubstr("expected nan"));
+}
+
+TEST(VerifyTest, ProgressEndsAtAllBytesAndCanStop) {
+  const auto file = testing::MakeTensorFile(testing::RandomRwkv4({}, 1));
+  int64_t last = 0;
+  ASSERT_TRUE(Verify(*file, *file, {},
+                     [&](absl::string_view doing, int64_t done, int64_t all) {
+                       EXPECT_EQ(doing, "verifying");
+                       EXPECT_EQ(all, file->tensor_bytes());
+                       EXPECT_GE(done, last);
+                       last = done;
+                       return absl::OkStatus();
+                     })
+                  .ok());
+  EXPECT_EQ(last, file->tensor_bytes());
+  EXPECT_TRUE(absl::IsCancelled(
+      Verify(*file, *file, {}, [](absl::string_view, int64_t, int64_t) {
+        return absl::CancelledError("enough");
+      })));
+}
+
+}  // namespace
+}  // namespace rwkvd

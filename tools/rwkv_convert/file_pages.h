@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TOOLS_RWKV_CONVERT_FILE_PAGES_H_
+#define RWKVD_TOOLS_RWKV_CONVERT_FILE_PAGES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/types/span.h"
+
+namespace rwkvd {
+
+// The files that this process had mapped, read-only, when this was made. Lets
+// go of their pages once they have been used, so that reading a large file does
+// not fill the memory. A value.
+class FilePages {
+ public:
+  FilePages();
+
+  // Gives the pages of `bytes` back; what is touched again is mapped again.
+  // Does nothing if they are not of such a file.
+  void Release(absl::Span<const std::byte> bytes) const;
+  void ReleaseAll() const;
+
+ private:
+  struct Range {
+    uintptr_t begin;
+    uintptr_t end;
+  };
+
+  std::vector<Range> files_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TOOLS_RWKV_CONVERT_FILE_PAGES_H_

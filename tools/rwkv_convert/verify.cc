@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkv_convert/verify.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/base/status_macros.h"
+#include "core/checkpoint/complaint.h"
+#include "tools/rwkv_convert/file_pages.h"
+#include "tools/rwkv_convert/tensor_reader.h"
+
+namespace rwkvd {
+namespace {
+
+// A binary floating-point type: sign, exponent, fraction, from the highest bit
+// down.
+struct Format {
+  int exponent_bits;
+  int fraction_bits;
+
+  int bias() const { return (1 << (exponent_bits - 1)) - 1; }
+};
+
+Format FormatOf(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return {8, 23};
+    case DType::kF16:
+      return {5, 10};
+    case DType::kBF16:
+      return {8, 7};
+  }
+  return {};
+}
+
+// Of the element with that number.
+uint32_t BitsOf(absl::Span<const std::byte> elements, int64_t index,
+                DType dtype) {
+  if (dtype == DType::kF32) {
+    uint32_t bits;
+    std::memcpy(&bits, elements.data() + index * sizeof(bits), sizeof(bits));
+    return bits;
+  }
+  uint16_t bits;
+  std::memcpy(&bits, elements.data() + index * sizeof(bits), sizeof(bits));
+  return bits;
+}
+
+double ValueOf(uint32_t bits, const Format& format) {
+  const uint32_t fraction = bits & ((1u << format.fraction_bits) - 1);
+  const int exponent = static_cast<int>(bits >> format.fraction_bits) &
+                       ((1 << format.exponent_bits) - 1);
+  const bool negative =
+      bits >> (format.fraction_bits + format.exponent_bits) != 0;
+  double value;
+  if (exponent == (1 << format.exponent_bits) - 1) {
+    value = fraction == 0 ? std::numeric_limits<double>::infinity()
+                          : std::numeric_limits<double>::quiet_NaN();
+  } else {
+    const bool normal = exponent != 0;
+    value = std::ldexp(
+        fraction + (normal ? std::ldexp(1.0, format.fraction_bits) : 0),
+        (normal ? exponent : 1) - format.bias() - format.fraction_bits);
+  }
+  return negative ? -value : value;
+}
+
+// The numbers that all elements of a type of 16 bits stand for, by their bits.
+std::vector<double> MakeTable(DType dtype) {
+  std::vector<double> values;
+  for (uint32_t bits = 0; bits < 1 << 16; ++bits) {
+    values.push_back(ValueOf(bits, FormatOf(dtype)));
+  }
+  return values;
+}
+
+// ValueOf, fast.
+class Values {
+ public:
+  explicit Values(DType dtype) {
+    static const auto* const kF16 = new auto(MakeTable(DType::kF16));
+    static const auto* const kBF16 = new auto(MakeTable(DType::kBF16));
+    if (dtype == DType::kF16) table_ = kF16->data();
+    if (dtype == DType::kBF16) table_ = kBF16->data();
+  }
+
+  double operator()(uint32_t bits) const {
+    if (table_ != nullptr) return table_[bits];
+    float value;
+    std::memcpy(&value, &bits, sizeof(value));
+    return value;
+  }
+
+ private:
+  const double* table_ = nullptr;  // f32 has none
+};
+
+// Whether the number of `bits` is the one that `value` is to be rounded to: the
+// nearest, of two equally near ones that whose lowest bit is 0. Neighbours in
+// order of bits are those in order of magnitude; half way between them is
+// exact in double precision. Nothing is rounded to infinity.
+bool IsNearest(double value, uint32_t bits, const Values& values) {
+  const double got = values(bits);
+  if (std::isnan(value) || std::isnan(got)) {
+    return std::isnan(value) && std::isnan(got);
+  }
+  if (std::signbit(value) != std::signbit(got)) return false;
+  if (value == got) return true;
+  if (std::isinf(value) || std::isinf(got)) return false;
+  const bool below = std::abs(value) < std::abs(got);
+  const double neighbour = values(below ? bits - 1 : bits + 1);
+  if (std::isinf(neighbour)) return false;
+  const double half_way = std::abs(got + neighbour) / 2;
+  if (std::abs(value) == half_way) return bits % 2 == 0;
+  return (std::abs(value) > half_way) == below;
+}
+
+template <typename... Args>
+absl::Status Differs(const TensorFile& written, const Args&... args) {
+  return absl::DataLossError(
+      absl::StrCat(written.path(), ": verification failed: ", args...));
+}
+
+// Compares elements of one type with what was made of them.
+class Comparison {
+ public:
+  Comparison(DType from, DType to)
+      : from_(from), to_(to), from_values_(from), to_values_(to) {}
+
+  // The first of the elements that is not as it should be.
+  std::optional<int64_t> FindDifference(absl::Span<const std::byte> from,
+                                        absl::Span<const std::byte> to) const {
+    if (from_ == to_ && from == to) return std::nullopt;
+    const int64_t num = static_cast<int64_t>(to.size() / SizeOf(to_));
+    for (int64_t i = 0; i < num; ++i) {
+      if (!IsRight(BitsOf(from, i, from_), BitsOf(to, i, to_))) return i;
+    }
+    return std::nullopt;
+  }
+
+  // "expected 1 (3f80), got 2 (4000)"
+  std::string Describe(absl::Span<const std::byte> from,
+                       absl::Span<const std::byte> to, int64_t index) const {
+    const auto right = RightBits(BitsOf(from, index, from_));
+    return absl::StrCat("expected ",
+                        right ? Describe(*right) : "a number too large for it",
+                        ", got ", Describe(BitsOf(to, index, to_)));
+  }
+
+ private:
+  bool IsRight(uint32_t from, uint32_t to) const {
+    return from_ == to_ ? from == to
+                        : IsNearest(from_values_(from), to, to_values_);
+  }
+
+  // What `from` should have become; nothing if that does not exist.
+  std::optional<uint32_t> RightBits(uint32_t from) const {
+    if (from_ == to_) return from;
+    if (to_ == DType::kF32) {
+      const float value = static_cast<float>(from_values_(from));
+      uint32_t bits;
+      std::memcpy(&bits, &value, sizeof(bits));
+      return bits;
+    }
+    for (uint32_t bits = 0; bits < 1 << 16; ++bits) {
+      if (IsRight(from, bits)) return bits;
+    }
+    return std::nullopt;
+  }
+
+  std::string Describe(uint32_t bits) const {
+    return absl::StrFormat("%.9g (%0*x)", to_values_(bits),
+                           static_cast<int>(2 * SizeOf(to_)), bits);
+  }
+
+  const DType from_, to_;
+  const Values from_values_, to_values_;
+};
+
+absl::Status CheckForm(const Tensor& from, const Tensor& to, DType dtype,
+                       const TensorFile& written) {
+  if (to.dtype != dtype || to.shape != from.shape) {
+    return Differs(written, "tensor ", Quoted(from.name), ": expected ",
+                   NameOf(dtype), " ", ShapeString(from.shape), ", got ",
+                   NameOf(to.dtype), " ", ShapeString(to.shape));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckNames(const TensorFile& source, const TensorFile& written) {
+  for (const auto& [name, tensor] : source.tensors()) {
+    if (written.Find(name) == nullptr) {
+      return Differs(written, "tensor ", Quoted(name), " is missing");
+    }
+  }
+  for (const auto& [name, tensor] : written.tensors()) {
+    if (source.Find(name) == nullptr) {
+      return Differs(written, "tensor ", Quoted(name), " is not in ",
+                     source.path());
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status Verify(
+    const TensorFile& source, const TensorFile& written, TargetDType target,
+    absl::FunctionRef<absl::Status(absl::string_view, int64_t, int64_t)>
+        progress) {
+  RWKVD_RETURN_IF_ERROR(CheckNames(source, written));
+  const FilePages pages;
+  const int64_t all = written.tensor_bytes();
+  int64_t done = 0;
+  std::vector<std::byte> read, got;
+  for (const auto& [name, from] : source.tensors()) {
+    const Tensor& to = *written.Find(name);
+    RWKVD_RETURN_IF_ERROR(
+        CheckForm(from, to, DTypeAfter(from, target), written));
+    const Comparison compare(from.dtype, to.dtype);
+    const int64_t num = from.num_elements(), step = ElementsPerPiece(from);
+    for (int64_t first = 0; first < num; first += step) {
+      const int64_t piece = std::min(step, num - first);
+      read.resize(piece * SizeOf(from.dtype));
+      got.resize(piece * SizeOf(to.dtype));
+      ReadElements(from, pages, first, absl::MakeSpan(read));
+      ReadElements(to, pages, first, absl::MakeSpan(got));
+      const auto at = compare.FindDifference(read, got);
+      if (at.has_value()) {
+        return Differs(written, "tensor ", Quoted(name), ", element ",
+                       first + *at, ": ", compare.Describe(read, got, *at));
+      }
+      done += static_cast<int64_t>(got.size());
+      RWKVD_RETURN_IF_ERROR(progress("verifying", done, all));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace rwkvd
