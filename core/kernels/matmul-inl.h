@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix products.
+
+#if defined(RWKVD_CORE_KERNELS_MATMUL_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_MATMUL_INL_H_
+#undef RWKVD_CORE_KERNELS_MATMUL_INL_H_
+#else
+#define RWKVD_CORE_KERNELS_MATMUL_INL_H_
+#endif
+
+#include "core/kernels/kernels.h"
+#include "core/kernels/vectors-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rwkvd {
+namespace HWY_NAMESPACE {
+namespace {
+
+constexpr size_t kPageBytes = 4096;
+constexpr size_t kLineBytes = 64;
+constexpr size_t kTilesAhead = 4;
+
+// A tile of weight rows times x rows, in registers. Every sum runs over the
+// columns in one order, a vector at a time and then across its lanes, however
+// large the tile: this makes the product batch-invariant.
+template <DType kType, bool kFetchAhead, int kRows, int kX>
+HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
+  const size_t cols = static_cast<size_t>(args.cols);
+  const size_t row_bytes = args.w_stride * Weight<kType>::kBytes;
+  const uint8_t* w = static_cast<const uint8_t*>(args.w) + row * row_bytes;
+  const float* x = args.x + x_row * args.x_stride;
+
+  VF sums[kRows][kX];
+  HWY_UNROLL(8)
+  for (int r = 0; r < kRows; ++r) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) sums[r][i] = hn::Zero(kF);
+  }
+  // With kFetchAhead, a step also fetches as many bytes as it uses of the tiles
+  // to come, in the order in which they lie in memory, into the second-level
+  // cache.
+  constexpr size_t kStepBytes = kRows * kLanes * Weight<kType>::kBytes;
+  const uint8_t* ahead = w + kTilesAhead * kRows * row_bytes;
+
+  size_t c = 0;
+  for (; c + kLanes <= cols; c += kLanes) {
+    if constexpr (kFetchAhead) {
+      HWY_UNROLL(8)
+      for (size_t at = 0; at < kStepBytes; at += kLineBytes) {
+        __builtin_prefetch(ahead + at, /*rw=*/0, /*locality=*/2);
+      }
+      ahead += kStepBytes;
+    }
+    VF weights[kRows];
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      weights[r] =
+          Weight<kType>::Load(w + r * row_bytes + c * Weight<kType>::kBytes);
+    }
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      const VF xs = hn::LoadU(kF, x + i * args.x_stride + c);
+      HWY_UNROLL(8)
+      for (int r = 0; r < kRows; ++r) {
+        sums[r][i] = hn::MulAdd(weights[r], xs, sums[r][i]);
+      }
+    }
+  }
+  if (c < cols) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      const VF xs = LoadPart(x + i * args.x_stride + c, cols - c);
+      HWY_UNROLL(8)
+      for (int r = 0; r < kRows; ++r) {
+        const VF weights = LoadWeightPart<kType>(
+            w + r * row_bytes + c * Weight<kType>::kBytes, cols - c);
+        sums[r][i] = hn::MulAdd(weights, xs, sums[r][i]);
+      }
+    }
+  }
+  HWY_UNROLL(8)
+  for (int i = 0; i < kX; ++i) {
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      args.y[(x_row + i) * args.y_stride + row + r] = Total(sums[r][i]);
+    }
+  }
+}
+
+// All weight rows of the range for kX rows of x, which stay in the nearest
+// cache meanwhile.
+template <DType kType, bool kFetchAhead, int kX>
+HWY_INLINE void MatMulRows(const MatMulArgs& args, int64_t row_begin,
+                           int64_t row_end, int64_t x_row) {
+  int64_t row = row_begin;
+  for (; row + 4 <= row_end; row += 4) {
+    MatMulTile<kType, kFetchAhead, 4, kX>(args, row, x_row);
+  }
+  for (; row < row_end; ++row)
+    MatMulTile<kType, kFetchAhead, 1, kX>(args, row, x_row);
+}
+
+// As many rows of x at a time as fit, then the rest with smaller tiles.
+template <DType kType, bool kFetchAhead, int kX>
+HWY_INLINE void MatMulFrom(const MatMulArgs& args, int64_t row_begin,
+                           int64_t row_end, int64_t x_row) {
+  for (; x_row + kX <= args.num_x; x_row += kX) {
+    MatMulRows<kType, kFetchAhead, kX>(args, row_begin, row_end, x_row);
+  }
+  if constexpr (kX > 1) {
+    MatMulFrom<kType, kFetchAhead, kX - 1>(args, row_begin, row_end, x_row);
+  }
+}
+
+// 4 x 6 sums, 4 weights and an x fit the 32 registers of AVX-512; the 16 of
+// others hold 4 x 2.
+constexpr int kMaxX = HWY_MAX_BYTES == 64 ? 6 : 2;
+
+// `kLanes` rows of the product, or as many as `io` takes, for one row of x,
+// from weights that are stored as columns. Keeps the sums that MatMulTile has
+// in the lanes of one vector in a vector each, and adds them up as Total does.
+template <DType kType, class Load>
+HWY_INLINE VF MatMulColumns(const MatMulArgs& args, const uint8_t* w,
+                            const float* x, Load load) {
+  const size_t cols = static_cast<size_t>(args.cols);
+  const size_t stride = args.w_stride * Weight<kType>::kBytes;
+  VF sums[kLanes];
+  HWY_UNROLL(16)
+  for (size_t l = 0; l < kLanes; ++l) sums[l] = hn::Zero(kF);
+  size_t c = 0;
+  for (; c + kLanes <= cols; c += kLanes) {
+    HWY_UNROLL(16)
+    for (size_t l = 0; l < kLanes; ++l) {
+      const VF weights = load(w + (c + l) * stride);
+      sums[l] = hn::MulAdd(weights, hn::Set(kF, x[c + l]), sums[l]);
+    }
+  }
+  for (size_t l = 0; c + l < cols; ++l) {
+    const VF weights = load(w + (c + l) * stride);
+    sums[l] = hn::MulAdd(weights, hn::Set(kF, x[c + l]), sums[l]);
+  }
+  HWY_UNROLL(4)
+  for (size_t half = kLanes / 2; half > 0; half /= 2) {
+    HWY_UNROLL(8)
+    for (size_t l = 0; l < half; ++l) {
+      sums[l] = hn::Add(sums[l], sums[l + half]);
+    }
+  }
+  return sums[0];
+}
+
+template <DType kType>
+void MatMulTransposedOf(const MatMulArgs& args, int64_t row_begin,
+                        int64_t row_end) {
+  const int64_t lanes = kLanes;
+  for (int64_t row = row_begin; row < row_end; row += lanes) {
+    const uint8_t* w =
+        static_cast<const uint8_t*>(args.w) + row * Weight<kType>::kBytes;
+    const int64_t count = row_end - row;
+    for (int64_t i = 0; i < args.num_x; ++i) {
+      const float* x = args.x + i * args.x_stride;
+      float* y = args.y + i * args.y_stride + row;
+      if (count >= lanes) {
+        const auto load = [](const uint8_t* p)
+                              HWY_ATTR { return Weight<kType>::Load(p); };
+        hn::StoreU(MatMulColumns<kType>(args, w, x, load), kF, y);
+      } else {
+        const auto load = [count](const uint8_t* p) HWY_ATTR {
+          return LoadWeightPart<kType>(p, count);
+        };
+        StorePart(MatMulColumns<kType>(args, w, x, load), y, count);
+      }
+    }
+  }
+}
+
+template <DType kType>
+void MatMulOf(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+  if (args.transposed) {
+    return MatMulTransposedOf<kType>(args, row_begin, row_end);
+  }
+  // The processor foresees one stream of reads a page, so rows so short that a
+  // tile has several in one are fetched ahead.
+  if (args.cols * Weight<kType>::kBytes < kPageBytes) {
+    MatMulFrom<kType, true, kMaxX>(args, row_begin, row_end, 0);
+  } else {
+    MatMulFrom<kType, false, kMaxX>(args, row_begin, row_end, 0);
+  }
+}
+
+void MatMul(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+  switch (args.dtype) {
+    case DType::kF32:
+      return MatMulOf<DType::kF32>(args, row_begin, row_end);
+    case DType::kF16:
+      return MatMulOf<DType::kF16>(args, row_begin, row_end);
+    case DType::kBF16:
+      return MatMulOf<DType::kBF16>(args, row_begin, row_end);
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace rwkvd
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the kernels are made of: vectors of f32, the part at the end of an
+// array, weights of any type as f32.
+
+#if defined(RWKVD_CORE_KERNELS_VECTORS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_VECTORS_INL_H_
+#undef RWKVD_CORE_KERNELS_VECTORS_INL_H_
+#else
+#define RWKVD_CORE_KERNELS_VECTORS_INL_H_
+#endif
+
+#include <string.h>
+
+#include "core/kernels/kernels.h"
+#include "hwy/contrib/math/math-inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rwkvd {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Arrays of vectors need a size known when compiling: the widest fixed one.
+using DF = hn::CappedTag<float, 16>;
+using VF = hn::Vec<DF>;
+using D16 = hn::Rebind<uint16_t, DF>;
+constexpr DF kF;
+constexpr size_t kLanes = hn::MaxLanes(DF());
+
+// ---- Elements at the end of an array that do not fill a vector.
+
+HWY_INLINE VF LoadPart(const float* p, size_t count) {
+  HWY_ALIGN float lanes[kLanes] = {};
+  memcpy(lanes, p, count * sizeof(float));
+  return hn::Load(kF, lanes);
+}
+
+HWY_INLINE void StorePart(VF v, float* p, size_t count) {
+  HWY_ALIGN float lanes[kLanes];
+  hn::Store(v, kF, lanes);
+  memcpy(p, lanes, count * sizeof(float));
+}
+
+// Reads and writes whole vectors, or the part at the end. The same arithmetic
+// serves both, so that an element's value does not depend on where it stands.
+struct WholeVector {
+  HWY_INLINE VF operator()(const float* p) const { return hn::LoadU(kF, p); }
+  HWY_INLINE void operator()(VF v, float* p) const { hn::StoreU(v, kF, p); }
+};
+struct PartOfVector {
+  size_t count;
+  HWY_INLINE VF operator()(const float* p) const { return LoadPart(p, count); }
+  HWY_INLINE void operator()(VF v, float* p) const { StorePart(v, p, count); }
+};
+
+// Calls fn(i, io) for each vector of an array of n, `io` reading and writing
+// at offset i.
+template <class Fn>
+HWY_INLINE void ForEachVector(size_t n, Fn fn) {
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) fn(i, WholeVector());
+  if (i < n) fn(i, PartOfVector{n - i});
+}
+
+// ---- Weights as f32.
+
+template <DType kType>
+struct Weight;
+
+template <>
+struct Weight<DType::kF32> {
+  static constexpr size_t kBytes = 4;
+  static HWY_INLINE VF Load(const uint8_t* p) {
+    return hn::LoadU(kF, reinterpret_cast<const float*>(p));
+  }
+};
+
+template <>
+struct Weight<DType::kBF16> {
+  static constexpr size_t kBytes = 2;
+  static HWY_INLINE VF Load(const uint8_t* p) {
+    const hn::RebindToUnsigned<DF> d32;
+    const auto bits = hn::LoadU(D16(), reinterpret_cast<const uint16_t*>(p));
+    return hn::BitCast(kF, hn::ShiftLeft<16>(hn::PromoteTo(d32, bits)));
+  }
+};
+
+template <>
+struct Weight<DType::kF16> {
+  static constexpr size_t kBytes = 2;
+  static HWY_INLINE VF Load(const uint8_t* p) {
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || \
+    HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4
+    // No instruction for it, and Highway's substitute takes infinity for 2^16.
+    // The bits, moved to their places, are the number times 2^-112; where the
+    // exponent was all ones, it must be again.
+    const hn::RebindToUnsigned<DF> d32;
+    const auto bits = hn::PromoteTo(
+        d32, hn::LoadU(D16(), reinterpret_cast<const uint16_t*>(p)));
+    const auto sign = hn::And(bits, hn::Set(d32, 0x8000u));
+    const auto magnitude = hn::ShiftLeft<13>(hn::Xor(bits, sign));
+    const auto value = hn::BitCast(
+        d32, hn::Mul(hn::BitCast(kF, magnitude), hn::Set(kF, 0x1p112f)));
+    const auto is_special =
+        hn::Eq(hn::And(magnitude, hn::Set(d32, 0x0f800000u)),
+               hn::Set(d32, 0x0f800000u));
+    const auto special = hn::Or(magnitude, hn::Set(d32, 0x7f800000u));
+    return hn::BitCast(kF, hn::Or(hn::IfThenElse(is_special, special, value),
+                                  hn::ShiftLeft<16>(sign)));
+#else
+    const hn::Rebind<hwy::float16_t, DF> d16;
+    return hn::PromoteTo(
+        kF, hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(p)));
+#endif
+  }
+};
+
+template <DType kType>
+HWY_INLINE VF LoadWeightPart(const uint8_t* p, size_t count) {
+  HWY_ALIGN uint8_t lanes[kLanes * sizeof(float)] = {};
+  memcpy(lanes, p, count * Weight<kType>::kBytes);
+  return Weight<kType>::Load(lanes);
+}
+
+// The sum of a vector's lanes: the upper half is added to the lower until one
+// is left.
+HWY_INLINE float Total(VF lanes) {
+  return hn::GetLane(hn::SumOfLanes(kF, lanes));
+}
+
+// ---- Functions.
+
+HWY_INLINE VF Sigmoid(VF x) {
+  const VF one = hn::Set(kF, 1.0f);
+  // Beyond this, Highway's exponential knows no bounds; the result is 0.
+  const VF most = hn::Set(kF, 88.0f);
+  return hn::Div(one, hn::Add(one, hn::Exp(kF, hn::Min(hn::Neg(x), most))));
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace rwkvd
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard
