@@ -398,5 +398,34 @@ TEST_F(ConvertCheckpointTest, ADraftThatIsSpoiledIsFoundAndNotPublished) {
   EXPECT_FALSE(fs::exists(directory_));
 }
 
+TEST_F(ConvertCheckpointTest, TheIndexComesLast) {
+  const std::string old = WritePth(tensors_);
+  ASSERT_TRUE(
+      RunOn({.input = old, .directory = directory_, .shard_bytes = 40'000})
+          .ok());
+  const std::string fingerprint = Open(directory_)->Fingerprint();
+  tensors_["ln_out.bias"].values[0] += 1;
+  const auto result = ConvertCheckpoint(
+      {.input = WritePth(tensors_),
+       .directory = directory_,
+       .shard_bytes = 40'000,
+       .verify = true,
+       .force = true},
+      [&](absl::string_view doing, int64_t done, int64_t all) {
+        // One of the shards cannot be given its name.
+        if (doing == "verifying" && done == all) {
+          for (const std::string& name :
+               FilesIn(directory_ + "/rwkv-convert.tmp")) {
+            if (absl::StrContains(name, "-00002-of-")) {
+              fs::remove(directory_ + "/rwkv-convert.tmp/" + name);
+            }
+          }
+        }
+        return absl::OkStatus();
+      });
+  EXPECT_EQ(result.status().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(Open(directory_)->Fingerprint(), fingerprint);
+}
+
 }  // namespace
 }  // namespace rwkvd
