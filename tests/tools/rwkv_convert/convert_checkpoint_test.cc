@@ -424,7 +424,9 @@ TEST_F(ConvertCheckpointTest, TheIndexComesLast) {
         return absl::OkStatus();
       });
   EXPECT_EQ(result.status().code(), absl::StatusCode::kNotFound);
-  EXPECT_EQ(Open(directory_)->Fingerprint(), fingerprint);
+  const auto left = Open(directory_);
+  ASSERT_NE(left, nullptr);
+  EXPECT_EQ(left->Fingerprint(), fingerprint);
 }
 
 }  // namespace
