@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TOOLS_RWKVCTL_SAMPLING_FLAGS_H_
+#define RWKVD_TOOLS_RWKVCTL_SAMPLING_FLAGS_H_
+
+#include "absl/strings/string_view.h"
+#include "rwkv/v1/rwkv.pb.h"
+
+namespace rwkvd {
+
+// Where the flags that say how tokens are drawn are defined, which several
+// commands have: one for each field of the contract's Sampling.
+inline constexpr absl::string_view kSamplingFlagsFile =
+    "tools/rwkvctl/sampling_flags.cc";
+
+// Sets the fields whose flags were given.
+void SetSampling(::rwkv::v1::Sampling* sampling);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TOOLS_RWKVCTL_SAMPLING_FLAGS_H_
