@@ -9,7 +9,8 @@ import tempfile
 import unittest
 
 from checkpoints import write_endless_model
-from rwkvd_process import PATIENCE, RWKVCTL, rwkvd
+from metrics import gauge
+from rwkvd_process import PATIENCE, RWKVCTL, rwkvd, wait_until
 
 
 class RwkvctlTest(unittest.TestCase):
@@ -110,11 +111,50 @@ class RwkvctlTest(unittest.TestCase):
             _, error = process.communicate(timeout=PATIENCE)
             self.assertEqual((process.returncode, error), (130, b""))
 
+    def test_bench_reports_as_text_and_json(self):
+        words = ("--requests=12", "--concurrency=3", "--prompt_tokens=5:9",
+                 "--output_tokens=4", "--temperature=0")
+        text, _ = self.run_ctl("bench", *words)
+        self.assertIn("12 succeeded, 0 failed", text.decode())
+        self.assertIn("time to first token", text.decode())
+        text, _ = self.run_ctl("bench", *words, "--rate=500", "--json",
+                               "--workload_seed=2")
+        report = json.loads(text)
+        self.assertEqual(report["requests"], {
+            "total": 12, "succeeded": 12, "failed": 0, "cut_short": 0})
+        self.assertLessEqual(report["tokens"]["generated"], 48)
+        ttft = report["latency_seconds"]["time_to_first_token"]
+        self.assertEqual(ttft["count"], 12)
+        self.assertLessEqual(ttft["p50"], ttft["p99"])
+
+    def test_bench_with_failures_fails_after_its_report(self):
+        text, _ = self.run_ctl("bench", "--requests=2", "--json",
+                               "--temperature=nan", code=1)
+        report = json.loads(text)
+        self.assertEqual(report["failures"]["INVALID_ARGUMENT"]["count"], 2)
+
+    def test_ctrl_c_ends_a_bench_with_its_report(self):
+        before = gauge(self.server, "rwkv_generation_tokens_total")
+        process = subprocess.Popen(
+            [RWKVCTL, "bench", f"--server={self.server.address}",
+             "--duration=1h", "--json"], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        wait_until(lambda: gauge(self.server, "rwkv_generation_tokens_total") >
+                   before, "the bench to be under way")
+        process.send_signal(signal.SIGINT)
+        text, error = process.communicate(timeout=PATIENCE)
+        self.assertEqual((process.returncode, error), (130, b""))
+        report = json.loads(text)
+        self.assertGreater(report["requests"]["total"], 0)
+        self.assertEqual(report["requests"]["failed"], 0)
+
     def test_mistakes_are_one_line_and_code_2(self):
         for words in (["generate", "--max_token=3"], ["sing"],
                       ["tokenize"], ["score", "only context"],
                       ["detokenize", "1,x"], ["model", "extra"],
-                      ["generate", "two", "prompts"], ["model", "--seed=1"]):
+                      ["generate", "two", "prompts"], ["model", "--seed=1"],
+                      ["bench", "--prompt_tokens=9:3"],
+                      ["bench", "--concurrency=0"]):
             result = subprocess.run([RWKVCTL, *words], stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE, text=True,
                                     timeout=PATIENCE, check=False)

@@ -28,6 +28,7 @@ extern const Command kDetokenize;
 extern const Command kScore;
 extern const Command kModel;
 extern const Command kHealth;
+extern const Command kBench;
 
 }  // namespace rwkvd
 

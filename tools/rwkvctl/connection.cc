@@ -29,19 +29,29 @@ constexpr int kMaxReconnectMs = 1000;
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> Connect() {
+std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
   arguments.SetMaxReceiveMessageSize(-1);  // long scores make long messages
+  if (own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(absl::GetFlag(FLAGS_server),
                                    grpc::InsecureChannelCredentials(),
                                    arguments);
 }
 
+int ExitCode(const grpc::Status& status) {
+  if (status.ok()) return kExitOk;
+  std::fprintf(stderr, "rwkvctl: %s: %s\n", NameOf(status.error_code()),
+               status.error_message().c_str());
+  return kExitFailed;
+}
+
+absl::Duration CallTimeout() { return absl::GetFlag(FLAGS_timeout); }
+
 Call::Call(absl::Duration timeout) {
-  if (timeout == absl::ZeroDuration()) timeout = absl::GetFlag(FLAGS_timeout);
+  if (timeout == absl::ZeroDuration()) timeout = CallTimeout();
   if (timeout > absl::ZeroDuration()) {
     context_.set_deadline(absl::ToChronoTime(absl::Now() + timeout));
   }
@@ -54,11 +64,7 @@ Call::Call(absl::Duration timeout) {
 Call::~Call() { signals_.Stop(); }
 
 int Call::ExitCode(const grpc::Status& status) const {
-  if (interrupted_) return kExitInterrupted;
-  if (status.ok()) return kExitOk;
-  std::fprintf(stderr, "rwkvctl: %s: %s\n", NameOf(status.error_code()),
-               status.error_message().c_str());
-  return kExitFailed;
+  return interrupted_ ? kExitInterrupted : rwkvd::ExitCode(status);
 }
 
 bool WantJson() { return absl::GetFlag(FLAGS_json); }

@@ -23,8 +23,15 @@ inline constexpr int kExitUsage = 2;          // the command line
 inline constexpr int kExitInterrupted = 130;  // Ctrl-C, as shells count it
 
 // A channel to the server that --server names. It connects by itself, when
-// first used.
-std::shared_ptr<grpc::Channel> Connect();
+// first used; a connection of its own, if `own_connection`.
+std::shared_ptr<grpc::Channel> Connect(bool own_connection = false);
+
+// The exit code for the status of a call; tells a failure on the standard
+// error.
+int ExitCode(const grpc::Status& status);
+
+// The value of --timeout: 0, if there is none.
+absl::Duration CallTimeout();
 
 // One call to the server: its context, with the deadline of --timeout, ended by
 // Ctrl-C. Owned by a command; thread-compatible.
@@ -38,7 +45,7 @@ class Call {
 
   grpc::ClientContext* context() { return &context_; }
 
-  // The exit code for the call's status; tells a failure on the standard error.
+  // The same, unless Ctrl-C ended the call.
   int ExitCode(const grpc::Status& status) const;
 
  private:

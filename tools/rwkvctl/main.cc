@@ -16,8 +16,8 @@ namespace {
 
 constexpr absl::string_view kCommonFile = "tools/rwkvctl/connection.cc";
 
-const Command* const kCommands[] = {&kGenerate, &kTokenize, &kDetokenize,
-                                    &kScore,    &kModel,    &kHealth};
+const Command* const kCommands[] = {
+    &kGenerate, &kTokenize, &kDetokenize, &kScore, &kModel, &kHealth, &kBench};
 
 std::string Overview() {
   std::string text =
