@@ -4,6 +4,10 @@
 // Highway compiles kernels-inl.h once for each instruction set, under function
 // attributes instead of compiler flags, so that no copy of a shared inline
 // function needs instructions the processor may lack.
+//
+// Not for SVE: the length of its vectors is known at run time only, and the
+// kernels keep vectors in arrays. Its processors have NEON, too.
+#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/kernels-inl.h"
 // The order matters.

@@ -127,7 +127,13 @@ HWY_INLINE VF LoadWeightPart(const uint8_t* p, size_t count) {
 // The sum of a vector's lanes: the upper half is added to the lower until one
 // is left.
 HWY_INLINE float Total(VF lanes) {
+#if HWY_TARGET == HWY_NEON
+  // Highway would add neighbours first.
+  const VF halves = hn::Add(lanes, hn::Shuffle1032(lanes));
+  return hn::GetLane(hn::Add(halves, hn::Shuffle2301(halves)));
+#else
   return hn::GetLane(hn::SumOfLanes(kF, lanes));
+#endif
 }
 
 // ---- Functions.

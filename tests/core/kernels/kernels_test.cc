@@ -25,7 +25,9 @@ TEST(KernelTablesTest, TablesAreOfDifferentInstructionSets) {
   }
   std::sort(names.begin(), names.end());
   EXPECT_EQ(std::unique(names.begin(), names.end()), names.end());
+#if defined(__x86_64__)  // NEON is part of every ARM64 and has no portable twin
   EXPECT_GE(names.size(), 2u) << "portable code and at least one better";
+#endif
 }
 
 }  // namespace
