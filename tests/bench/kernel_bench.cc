@@ -14,7 +14,7 @@
 #include "benchmark/benchmark.h"
 #include "core/base/dtype.h"
 #include "core/kernels/kernels.h"
-#include "tests/bench/limits.h"
+#include "tests/bench/machine_limits.h"
 
 namespace rwkvd::bench {
 namespace {
@@ -54,9 +54,9 @@ void MatMul(benchmark::State& state, const KernelTable* kernels, DType dtype,
   state.counters["flops"] = Counter(2.0 * times * rows * kCols * num_x,
                                     Counter::kIsRate, Counter::kIs1000);
   state.counters["of_read"] = Counter(
-      times * weight_bytes / limits.read_bytes_per_second, Counter::kIsRate);
+      times * weight_bytes / limits.Best(Resource::kRead), Counter::kIsRate);
   state.counters["of_flops"] =
-      Counter(2.0 * times * rows * kCols * num_x / limits.flops_per_second,
+      Counter(2.0 * times * rows * kCols * num_x / limits.Best(Resource::kF32),
               Counter::kIsRate);
 }
 

@@ -1,156 +1,173 @@
 // SPDX-License-Identifier: Apache-2.0
-// One RWKV-4 network with random weights of the 430M shape (24 layers, 1024,
-// vocabulary 50277), as f32 and bf16:
+// Forward passes of one network, by default RWKV-7 of the 0.4B shape with
+// random weights:
 //   decode/T/N: N sequences advance by one token each, with logits.
 //   prefill/T/N: one sequence advances by N tokens, with the last logits.
-// Beside the tokens per second: the share of this machine's read bandwidth
-// that reading the weights once a step takes ("of_read"), and of its f32
-// multiply-adds ("of_flops"), both measured in the same process.
-// Run with: bazel run -c opt //tests/bench:model_bench -- [--threads=N]
-// Weights are written once to the folder for temporary files (2.5 GB).
+// T is the type of the weights, or the name of the file given. Beside the
+// tokens per second ("tokens"), as shares of what this process measures as the
+// machine's limits: "of_read", the time that reading the same weights once
+// takes a plain loop over the time of the step; "of_f32", "of_bf16" and
+// "of_int8", the operations of the weights' products over the peak of that
+// arithmetic.
+// Run with: bazel run -c opt //tests/bench:model_bench -- [--weights=f32,bf16]
+//   [--shape=rwkv7-0.4B] [--zeros=0.88] [--model=PATH] [--threads=N]
+//   [--benchmark_filter=REGEX] [--benchmark_format=json]
+// Random weights are written once to the folder for temporary files.
 
+#include <algorithm>
 #include <cstdio>
-#include <map>
+#include <filesystem>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "benchmark/benchmark.h"
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
-#include "core/base/thread_pool.h"
-#include "core/model/load_model.h"
-#include "tests/bench/limits.h"
+#include "tests/bench/bench_model.h"
+#include "tests/bench/machine_limits.h"
 #include "tests/bench/random_model.h"
+
+ABSL_FLAG(std::string, model, "",
+          "Checkpoint to measure, instead of random weights.");
+ABSL_FLAG(std::string, shape, "rwkv7-0.4B", "Of the random weights.");
+ABSL_FLAG(std::vector<std::string>, weights,
+          (std::vector<std::string>{"f32", "bf16"}),
+          "Types of the random weights: f32, bf16, f16.");
+ABSL_FLAG(double, zeros, 0.5,
+          "Share of hidden units of channel mixing that are zero (RWKV-7).");
+ABSL_FLAG(int, threads, 0, "Threads that compute; 0: all usable processors.");
+ABSL_FLAG(absl::Duration, budget, absl::Seconds(110),
+          "Rows that would begin later than this are skipped.");
 
 namespace rwkvd::bench {
 namespace {
 
-struct Loaded {
-  std::shared_ptr<const TensorFile> file;
-  std::unique_ptr<const Model> model;
-  // Read and multiplied for each token; the embedding is only looked up.
-  int64_t bytes_per_step = 0;
-  int64_t weights_per_token = 0;
+int Threads() {
+  const int threads = absl::GetFlag(FLAGS_threads);
+  return threads > 0 ? threads : UsableCpus();
+}
+
+// What to measure, loaded when its first row runs.
+struct Subject {
+  std::string name;
+  std::string path;  // empty: random weights of `dtype`
+  DType dtype = DType::kF32;
+  std::unique_ptr<const BenchModel> loaded;
+  double read_bytes_per_second = 0;  // of its own weights, where they lie
 };
 
-const Loaded& Load(DType dtype) {
-  static auto* const loaded = new std::map<DType, Loaded>;
-  auto [it, is_new] = loaded->try_emplace(dtype);
-  Loaded& entry = it->second;
-  if (!is_new) return entry;
-  entry.file = OpenRandomModel(k430M, dtype);
-  entry.model = *LoadModel(entry.file);
-  const Tensor* embedding = entry.file->Find("emb.weight");
-  entry.bytes_per_step =
-      entry.file->tensor_bytes() - int64_t(embedding->data.size());
-  entry.weights_per_token =
-      entry.model->config().num_parameters - embedding->num_elements();
-  return entry;
+const BenchModel& Load(Subject& subject) {
+  if (subject.loaded != nullptr) return *subject.loaded;
+  std::string path = subject.path;
+  if (path.empty()) {
+    path = RandomModelPath(*FindShape(absl::GetFlag(FLAGS_shape)),
+                           absl::GetFlag(FLAGS_zeros), subject.dtype);
+  }
+  subject.loaded =
+      std::make_unique<BenchModel>(LoadBenchModel(subject.name, path));
+  ThreadPool pool(Threads());
+  for (const Rate& rate :
+       MeasureReads(pool, subject.loaded->regions, subject.name)) {
+    subject.read_bytes_per_second =
+        std::max(subject.read_bytes_per_second, rate.per_second);
+  }
+  return *subject.loaded;
 }
 
-void Report(benchmark::State& state, const Loaded& loaded, int threads,
-            int64_t tokens) {
-  const Limits& limits = MeasureLimits(threads);
-  const double steps = static_cast<double>(state.iterations());
+void Run(benchmark::State& state, Subject* subject, int64_t sequences,
+         int64_t tokens) {
+  static const absl::Time begin = absl::Now();
+  if (absl::Now() - begin > absl::GetFlag(FLAGS_budget)) {
+    state.SkipWithError("the time of --budget is over");
+    return;
+  }
+  const BenchModel& model = Load(*subject);
+  ThreadPool pool(Threads());
+  Steps steps(*model.model, sequences, tokens, &pool);
+  for (auto _ : state) steps.Run();
+  RWKVD_CHECK(steps.IsSane());
+
   using benchmark::Counter;
-  state.counters["tokens"] = Counter(steps * tokens, Counter::kIsRate);
+  const double times = double(state.iterations());
+  state.counters["tokens"] = Counter(times * steps.tokens(), Counter::kIsRate);
   state.counters["of_read"] =
-      Counter(steps * loaded.bytes_per_step / limits.read_bytes_per_second,
+      Counter(times * model.bytes_per_step / subject->read_bytes_per_second,
               Counter::kIsRate);
-  state.counters["of_flops"] = Counter(
-      2.0 * steps * tokens * loaded.weights_per_token / limits.flops_per_second,
-      Counter::kIsRate);
-}
-
-void Decode(benchmark::State& state, DType dtype, int threads) {
-  const Loaded& loaded = Load(dtype);
-  const int64_t num = state.range(0);
-  const int64_t vocab = loaded.model->config().vocab_size;
-  ThreadPool pool(threads);
-  Workspace workspace = loaded.model->NewWorkspace(num, &pool);
-  std::vector<State> states(num, loaded.model->NewState());
-  std::vector<float> logits(num * vocab);
-  std::vector<int32_t> tokens(num);
-  std::vector<Chunk> chunks;
-  for (int64_t i = 0; i < num; ++i) {
-    tokens[i] = static_cast<int32_t>(i * 997 % vocab);
-    chunks.push_back({.tokens = absl::MakeConstSpan(&tokens[i], 1),
-                      .state = &states[i],
-                      .wanted = LogitsWanted::kLast,
-                      .logits = absl::MakeSpan(&logits[i * vocab], vocab)});
-  }
-  for (auto _ : state) loaded.model->Forward(chunks, workspace);
-  Report(state, loaded, threads, num);
-}
-
-void Prefill(benchmark::State& state, DType dtype, int threads) {
-  const Loaded& loaded = Load(dtype);
-  const int64_t num = state.range(0);
-  ThreadPool pool(threads);
-  Workspace workspace = loaded.model->NewWorkspace(num, &pool);
-  State sequence = loaded.model->NewState();
-  std::vector<int32_t> tokens(num);
-  for (int64_t i = 0; i < num; ++i) tokens[i] = static_cast<int32_t>(i);
-  std::vector<float> logits(loaded.model->config().vocab_size);
-  for (auto _ : state) {
-    loaded.model->Forward({{.tokens = tokens,
-                            .state = &sequence,
-                            .wanted = LogitsWanted::kLast,
-                            .logits = absl::MakeSpan(logits)}},
-                          workspace);
-  }
-  Report(state, loaded, threads, num);
-}
-
-void RegisterAll(int threads) {
-  for (DType dtype : {DType::kF32, DType::kBF16}) {
-    const std::string type(NameOf(dtype));
-    auto* decode = benchmark::RegisterBenchmark(
-        absl::StrCat("decode/", type).c_str(), Decode, dtype, threads);
-    for (int num : {1, 2, 4, 8, 16, 32, 64}) decode->Arg(num);
-    auto* prefill = benchmark::RegisterBenchmark(
-        absl::StrCat("prefill/", type).c_str(), Prefill, dtype, threads);
-    for (int num : {16, 64, 256, 512}) prefill->Arg(num);
-    for (auto* bench : {decode, prefill}) {
-      bench->Unit(benchmark::kMillisecond)->UseRealTime();
-    }
+  for (Resource resource : PeaksOf(model)) {
+    const double peak = MeasureLimits(Threads()).Best(resource);
+    if (peak == 0) continue;
+    state.counters[absl::StrCat("of_", std::string(NameOf(resource)))] =
+        Counter(times * steps.tokens() * model.operations_per_token / peak,
+                Counter::kIsRate);
   }
 }
 
-// Takes --threads=N out of the arguments; otherwise all usable processors.
-int TakeThreads(int* argc, char** argv) {
-  int threads = UsableCpus();
-  int kept = 1;
-  for (int i = 1; i < *argc; ++i) {
-    absl::string_view arg = argv[i];
-    if (absl::ConsumePrefix(&arg, "--threads=")) {
-      RWKVD_CHECK(absl::SimpleAtoi(arg, &threads) && threads >= 1);
-    } else {
-      argv[kept++] = argv[i];
-    }
+void Register(Subject* subject) {
+  const auto add = [&](const char* kind, int64_t number, int64_t sequences,
+                       int64_t tokens) {
+    benchmark::RegisterBenchmark(
+        absl::StrCat(kind, "/", subject->name, "/", number).c_str(), Run,
+        subject, sequences, tokens)
+        ->Unit(benchmark::kMillisecond)
+        ->UseRealTime();
+  };
+  for (int64_t num : {1, 4, 16, 32}) add("decode", num, num, 1);
+  add("prefill", 512, 1, 512);
+}
+
+std::vector<std::unique_ptr<Subject>> Subjects() {
+  std::vector<std::unique_ptr<Subject>> subjects;
+  const std::string path = absl::GetFlag(FLAGS_model);
+  if (!path.empty()) {
+    subjects.push_back(std::make_unique<Subject>());
+    subjects.back()->name = std::filesystem::path(path).filename();
+    subjects.back()->path = path;
+    return subjects;
   }
-  *argc = kept;
-  return threads;
+  for (const std::string& type : absl::GetFlag(FLAGS_weights)) {
+    const std::optional<DType> dtype =
+        DTypeFromName(absl::AsciiStrToUpper(type));
+    if (!dtype.has_value()) return {};
+    subjects.push_back(std::make_unique<Subject>());
+    subjects.back()->name = absl::AsciiStrToLower(type);
+    subjects.back()->dtype = *dtype;
+  }
+  return subjects;
+}
+
+int Main() {
+  if (FindShape(absl::GetFlag(FLAGS_shape)) == nullptr) {
+    std::fprintf(stderr, "--shape: one of");
+    for (const Shape& shape : kShapes) std::fprintf(stderr, " %s", shape.name);
+    std::fprintf(stderr, "\n");
+    return 1;
+  }
+  const auto subjects = Subjects();
+  if (subjects.empty()) {
+    std::fprintf(stderr, "--weights: f32, bf16, f16, separated by commas\n");
+    return 1;
+  }
+  const Limits& limits = MeasureLimits(Threads());
+  benchmark::AddCustomContext("limits", ToString(limits));
+  benchmark::AddCustomContext("kernels", BestKernels().name);
+  for (const auto& subject : subjects) Register(subject.get());
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
 }
 
 }  // namespace
 }  // namespace rwkvd::bench
 
 int main(int argc, char** argv) {
-  const int threads = rwkvd::bench::TakeThreads(&argc, argv);
   benchmark::Initialize(&argc, argv);
-  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
-  std::printf(
-      "limits: %s; kernels: %s\n",
-      rwkvd::bench::ToString(rwkvd::bench::MeasureLimits(threads)).c_str(),
-      rwkvd::BestKernels().name);
-  rwkvd::bench::RegisterAll(threads);
-  benchmark::RunSpecifiedBenchmarks();
-  return 0;
+  absl::ParseCommandLine(argc, argv);
+  return rwkvd::bench::Main();
 }

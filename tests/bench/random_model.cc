@@ -2,15 +2,15 @@
 #include "tests/bench/random_model.h"
 
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <system_error>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "core/base/check.h"
 #include "core/base/float16.h"
 #include "nlohmann/json.hpp"
@@ -18,64 +18,17 @@
 namespace rwkvd::bench {
 namespace {
 
-struct Planned {
-  std::string name;
-  std::vector<int64_t> shape;
-  float mean;
-  float spread;  // values lie evenly within mean +- spread
-};
+// Part of the file's name, so that files that were drawn otherwise are not
+// taken: to be raised with every change of what is drawn.
+constexpr int kRevision = 2;
 
-std::vector<Planned> Plan(const Shape& shape) {
-  std::vector<Planned> plan;
-  const int64_t c = shape.width, f = 4 * c;
-  const auto matrix = [&](const std::string& name, int64_t rows, int64_t cols) {
-    plan.push_back({name, {rows, cols}, 0, 2 / std::sqrt(float(cols))});
-  };
-  const auto vector = [&](const std::string& name, float mean, float spread) {
-    plan.push_back({name, {c}, mean, spread});
-  };
-  const auto norm = [&](const std::string& name) {
-    vector(name + ".weight", 1, 0.2f);
-    vector(name + ".bias", 0, 0.1f);
-  };
-  matrix("emb.weight", shape.vocab, c);
-  norm("blocks.0.ln0");
-  for (int64_t i = 0; i < shape.layers; ++i) {
-    const std::string block = absl::StrCat("blocks.", i, ".");
-    norm(block + "ln1");
-    norm(block + "ln2");
-    for (const char* mix :
-         {"att.time_mix_k", "att.time_mix_v", "att.time_mix_r",
-          "ffn.time_mix_k", "ffn.time_mix_r"}) {
-      vector(block + mix, 0.5f, 0.4f);
-    }
-    vector(block + "att.time_decay", -2, 2);
-    vector(block + "att.time_first", -1, 1);
-    for (const char* name : {"key", "value", "receptance", "output"}) {
-      matrix(absl::StrCat(block, "att.", name, ".weight"), c, c);
-    }
-    matrix(block + "ffn.key.weight", f, c);
-    matrix(block + "ffn.receptance.weight", c, c);
-    matrix(block + "ffn.value.weight", c, f);
-  }
-  norm("ln_out");
-  matrix("head.weight", shape.vocab, c);
-  return plan;
-}
-
-int64_t NumElements(const Planned& tensor) {
-  int64_t n = 1;
-  for (int64_t dimension : tensor.shape) n *= dimension;
-  return n;
-}
-
-std::string Header(const std::vector<Planned>& plan, DType dtype,
+std::string Header(absl::Span<const PlannedTensor> plan, DType dtype,
                    int64_t* data_bytes) {
   nlohmann::json header;
   int64_t begin = 0;
-  for (const Planned& tensor : plan) {
+  for (const PlannedTensor& tensor : plan) {
     const int64_t end =
-        begin + NumElements(tensor) * static_cast<int64_t>(SizeOf(dtype));
+        begin + tensor.num_elements() * static_cast<int64_t>(SizeOf(dtype));
     header[tensor.name] = {{"dtype", std::string(NameOf(dtype))},
                            {"shape", tensor.shape},
                            {"data_offsets", {begin, end}}};
@@ -90,20 +43,62 @@ std::string Header(const std::vector<Planned>& plan, DType dtype,
 // Quick and reproducible; nothing depends on how random it is.
 class Uniform {
  public:
-  float operator()() {
-    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
-    return static_cast<float>(state_ >> 40) * 0x1p-23f - 1;
-  }
+  // In [-1, 1).
+  float operator()() { return static_cast<float>(Bits()) * 0x1p-23f - 1; }
+  // In [0, n).
+  int64_t Below(int64_t n) { return static_cast<int64_t>(Bits()) * n >> 24; }
 
  private:
+  uint64_t Bits() {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return state_ >> 40;
+  }
+
   uint64_t state_ = 1;
 };
 
+// 1 for each row, or -1 for those that are to be negated.
+std::vector<float> DrawSigns(const PlannedTensor& tensor, Uniform& uniform) {
+  const int64_t rows = tensor.shape[0];
+  std::vector<float> signs(rows, 1);
+  const int64_t negated = std::llround(tensor.negated_rows * double(rows));
+  if (negated == 0) return signs;
+  std::fill_n(signs.begin(), negated, -1.0f);
+  for (int64_t i = rows - 1; i > 0; --i) {
+    std::swap(signs[i], signs[uniform.Below(i + 1)]);
+  }
+  return signs;
+}
+
+void Store(float value, DType dtype, char* dst) {
+  if (dtype == DType::kF32) {
+    std::memcpy(dst, &value, 4);
+    return;
+  }
+  const uint16_t bits =
+      dtype == DType::kBF16 ? FloatToBF16(value) : FloatToF16(value);
+  std::memcpy(dst, &bits, 2);
+}
+
+std::vector<char> Draw(const PlannedTensor& tensor, DType dtype,
+                       Uniform& uniform) {
+  const int64_t n = tensor.num_elements();
+  const int64_t size = static_cast<int64_t>(SizeOf(dtype));
+  const std::vector<float> signs = DrawSigns(tensor, uniform);
+  const int64_t row_size = n / tensor.shape[0];
+  std::vector<char> bytes(n * size);
+  for (int64_t i = 0; i < n; ++i) {
+    const float value = tensor.mean + tensor.spread * uniform();
+    Store(signs[i / row_size] * value, dtype, &bytes[i * size]);
+  }
+  return bytes;
+}
+
 }  // namespace
 
-void WriteRandomModel(const Shape& shape, DType dtype,
+void WriteRandomModel(const Shape& shape, double zeros, DType dtype,
                       const std::string& path) {
-  const std::vector<Planned> plan = Plan(shape);
+  const std::vector<PlannedTensor> plan = PlanTensors(shape, zeros);
   int64_t data_bytes;
   const std::string header = Header(plan, dtype, &data_bytes);
   std::error_code ignored;
@@ -116,32 +111,26 @@ void WriteRandomModel(const Shape& shape, DType dtype,
   file.write(reinterpret_cast<const char*>(&length), 8);
   file << header;
   Uniform uniform;
-  std::vector<char> bytes;
-  for (const Planned& tensor : plan) {
-    bytes.resize(NumElements(tensor) * SizeOf(dtype));
-    for (int64_t i = 0; i < NumElements(tensor); ++i) {
-      const float value = tensor.mean + tensor.spread * uniform();
-      if (dtype == DType::kF32) {
-        std::memcpy(&bytes[4 * i], &value, 4);
-      } else {
-        const uint16_t bits =
-            dtype == DType::kBF16 ? FloatToBF16(value) : FloatToF16(value);
-        std::memcpy(&bytes[2 * i], &bits, 2);
-      }
-    }
-    file.write(bytes.data(), bytes.size());
+  for (const PlannedTensor& tensor : plan) {
+    const std::vector<char> bytes = Draw(tensor, dtype, uniform);
+    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
   file.close();
   RWKVD_CHECK(file);
 }
 
-std::shared_ptr<const TensorFile> OpenRandomModel(const Shape& shape,
-                                                  DType dtype) {
+std::string RandomModelPath(const Shape& shape, double zeros, DType dtype) {
   const std::string path = absl::StrCat(
       std::filesystem::temp_directory_path().string(), "/rwkvd-random-",
-      shape.name, "-", std::string(NameOf(dtype)), ".safetensors");
-  WriteRandomModel(shape, dtype, path);
-  auto file = TensorFile::Open(path);
+      shape.name, "-zeros", std::lround(100 * zeros), "-",
+      std::string(NameOf(dtype)), "-", kRevision, ".safetensors");
+  WriteRandomModel(shape, zeros, dtype, path);
+  return path;
+}
+
+std::shared_ptr<const TensorFile> OpenRandomModel(const Shape& shape,
+                                                  double zeros, DType dtype) {
+  auto file = TensorFile::Open(RandomModelPath(shape, zeros, dtype));
   RWKVD_CHECK(file.ok());
   return *std::move(file);
 }

@@ -27,7 +27,7 @@
 #include "service/options.h"
 #include "service/served_model.h"
 #include "service/server.h"
-#include "tests/bench/limits.h"
+#include "tests/bench/machine_limits.h"
 #include "tests/bench/random_model.h"
 
 namespace rwkvd::bench {
@@ -131,12 +131,12 @@ void Measure(const std::string& address, int num_clients, int* next_client,
       num_clients, tokens_per_second, tokens_per_second / num_clients,
       Percentile(first, 0.5) * 1e3, Percentile(between, 0.5) * 1e3,
       Percentile(between, 0.99) * 1e3,
-      100 * read / limits.read_bytes_per_second,
-      100 * flops / limits.flops_per_second);
+      100 * read / limits.Best(Resource::kRead),
+      100 * flops / limits.Best(Resource::kF32));
 }
 
 int Main() {
-  const auto file = OpenRandomModel(k430M, DType::kBF16);
+  const auto file = OpenRandomModel(*FindShape("rwkv4-430M"), 0, DType::kBF16);
   const int64_t weights =
       file->tensor_bytes() / 2 - file->Find("emb.weight")->num_elements();
   Options options;

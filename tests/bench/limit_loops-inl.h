@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loops whose speed is a limit, compiled by limits.cc for every target.
+// The loops whose speed is a limit, compiled by limit_loops.cc for every
+// target.
 
-#if defined(RWKVD_TESTS_BENCH_LIMITS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_TESTS_BENCH_LIMITS_INL_H_
-#undef RWKVD_TESTS_BENCH_LIMITS_INL_H_
+#if defined(RWKVD_TESTS_BENCH_LIMIT_LOOPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_TESTS_BENCH_LIMIT_LOOPS_INL_H_
+#undef RWKVD_TESTS_BENCH_LIMIT_LOOPS_INL_H_
 #else
-#define RWKVD_TESTS_BENCH_LIMITS_INL_H_
+#define RWKVD_TESTS_BENCH_LIMIT_LOOPS_INL_H_
 #endif
+
+#include <cstring>
 
 #include "hwy/highway.h"
 
@@ -16,22 +19,36 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Reads `n` floats, a multiple of 1024, as four streams side by side, or as
-// one where `streams` is 1; returns their sum. Which is faster differs between
-// processors.
-HWY_ATTR float ReadLoop(const float* p, size_t n, int streams) {
-  const hn::ScalableTag<float> d;
-  const size_t lanes = hn::Lanes(d);
-  const size_t apart = streams == 1 ? lanes : n / 4;
-  const size_t step = streams == 1 ? 4 * lanes : lanes;
+// Returns the sum of the words of `n` bytes, a multiple of 4. Asks for what
+// lies `ahead` bytes further on, unless that is 0: which is faster differs
+// between processors.
+HWY_ATTR uint32_t ReadLoop(const uint8_t* p, size_t n, size_t ahead) {
+  const hn::ScalableTag<uint32_t> d;
+  const size_t size = hn::Lanes(d) * sizeof(uint32_t);
+  const auto load = [&](size_t at) HWY_ATTR {
+    return hn::LoadU(d, reinterpret_cast<const uint32_t*>(p + at));
+  };
   auto a = hn::Zero(d), b = hn::Zero(d), e = hn::Zero(d), f = hn::Zero(d);
-  for (size_t i = 0; i < n / (4 * lanes); ++i, p += step) {
-    a = hn::Add(a, hn::Load(d, p));
-    b = hn::Add(b, hn::Load(d, p + apart));
-    e = hn::Add(e, hn::Load(d, p + 2 * apart));
-    f = hn::Add(f, hn::Load(d, p + 3 * apart));
+  size_t i = 0;
+  for (; i + 4 * size <= n; i += 4 * size) {
+    if (ahead > 0) {
+      for (size_t line = 0; line < 4 * size; line += 64) {
+        __builtin_prefetch(p + i + ahead + line);
+      }
+    }
+    a = hn::Add(a, load(i));
+    b = hn::Add(b, load(i + size));
+    e = hn::Add(e, load(i + 2 * size));
+    f = hn::Add(f, load(i + 3 * size));
   }
-  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(a, b), hn::Add(e, f))));
+  uint32_t sum =
+      hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(a, b), hn::Add(e, f))));
+  for (; i + 4 <= n; i += 4) {
+    uint32_t word;
+    std::memcpy(&word, p + i, 4);
+    sum += word;
+  }
+  return sum;
 }
 
 // Does `rounds` * 12 vector multiply-adds; `*flops` counts two for each lane.
