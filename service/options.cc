@@ -63,6 +63,14 @@ ABSL_FLAG(int32_t, max_queued, rwkvd::EngineOptions().max_queued,
 ABSL_FLAG(int32_t, max_step_tokens, rwkvd::EngineOptions().max_step_tokens,
           "Most tokens of one forward pass, prompts and answers together; more "
           "than --max_running.");
+ABSL_FLAG(double, max_step_stretch, rwkvd::EngineOptions().max_step_stretch,
+          "While answers are being drawn, prompts are read in pieces so small "
+          "that a step takes at most this many times what it would take "
+          "without them: less for a more even stream of tokens, more for a "
+          "sooner first one. In (1, 1000].");
+ABSL_FLAG(int32_t, min_step_prompt_tokens,
+          rwkvd::EngineOptions().min_step_prompt_tokens,
+          "Tokens of prompts that such a step reads even if they take longer.");
 ABSL_FLAG(int64_t, max_prompt_tokens, rwkvd::EngineOptions().max_prompt_tokens,
           "Most tokens of a prompt, or of a context and its longest "
           "continuation.");
@@ -105,6 +113,12 @@ absl::Status CheckEpsilon(float value) {
   if (value > 0 && value <= 1) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--group_norm_epsilon: ", value, " is not in (0, 1]"));
+}
+
+absl::Status CheckStretch(double value) {
+  if (value > 1 && value <= 1000) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--max_step_stretch: ", value, " is not in (1, 1000]"));
 }
 
 absl::Status CheckDuration(absl::string_view flag, absl::Duration value) {
@@ -217,6 +231,9 @@ Options FromFlags() {
   options.engine.max_running = absl::GetFlag(FLAGS_max_running);
   options.engine.max_queued = absl::GetFlag(FLAGS_max_queued);
   options.engine.max_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
+  options.engine.max_step_stretch = absl::GetFlag(FLAGS_max_step_stretch);
+  options.engine.min_step_prompt_tokens =
+      absl::GetFlag(FLAGS_min_step_prompt_tokens);
   options.engine.max_prompt_tokens = absl::GetFlag(FLAGS_max_prompt_tokens);
   options.engine.max_generated_tokens =
       absl::GetFlag(FLAGS_max_generated_tokens);
@@ -232,6 +249,9 @@ absl::Status CheckEngine(const EngineOptions& engine) {
       CheckRange("max_queued", engine.max_queued, 1, 1 << 20));
   RWKVD_RETURN_IF_ERROR(CheckRange("max_step_tokens", engine.max_step_tokens,
                                    engine.max_running + 1, 1 << 16));
+  RWKVD_RETURN_IF_ERROR(CheckStretch(engine.max_step_stretch));
+  RWKVD_RETURN_IF_ERROR(CheckRange("min_step_prompt_tokens",
+                                   engine.min_step_prompt_tokens, 1, 1 << 16));
   RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>(
       "max_prompt_tokens", engine.max_prompt_tokens, 1, int64_t{1} << 30));
   return CheckRange<int64_t>("max_generated_tokens",

@@ -16,6 +16,10 @@ struct EngineOptions {
   int32_t max_running = 64;       // sequences that share a step; >= 1
   int32_t max_queued = 256;       // requests that wait to join them; >= 0
   int32_t max_step_tokens = 256;  // rows of one forward pass; > max_running
+  // While sequences decode, prompts may make a step take this many times what
+  // it would take without them; > 1. Some of their tokens are read even so.
+  double max_step_stretch = 1.4;
+  int32_t min_step_prompt_tokens = 16;  // >= 1
   // Of a prompt, or of a score's context and its longest continuation.
   int64_t max_prompt_tokens = 1 << 20;
   int64_t max_generated_tokens = 1 << 20;  // cap on GenerateRequest.max_tokens

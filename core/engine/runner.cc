@@ -35,6 +35,8 @@ Runner::Runner(const EngineOptions& options, const Model* model,
       workspace_(model->NewWorkspace(options.max_step_tokens, pool)),
       logits_(LogitsRowsFor(options), model->config().vocab_size),
       scheduler_(options.max_step_tokens, LogitsRowsFor(options)),
+      prompt_budget_(options.max_step_stretch, options.min_step_prompt_tokens,
+                     options.max_step_tokens),
       state_cache_(options.state_cache_bytes) {
   RWKVD_CHECK(Validate(options).ok());
 }
@@ -58,11 +60,16 @@ void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
 
 std::vector<Ended> Runner::Step() {
   const absl::Time begin = options_.clock();
-  const int64_t num_tokens = Plan();
+  const StepSize size = Plan();
+  const int64_t num_tokens = size.decoded + size.read;
   const int64_t num_sequences = num_running();
   if (!chunks_.empty()) model_->Forward(chunks_, workspace_);
   Digest();
   const absl::Time now = options_.clock();
+  if (size.decoded > 0) {
+    prompt_budget_.Observe(size.decoded, size.read,
+                           PositiveSeconds(now - begin));
+  }
   // Where every prediction was known, there was no step to speak of.
   if (num_tokens > 0) {
     counters_->steps.Add(1);
@@ -73,18 +80,23 @@ std::vector<Ended> Runner::Step() {
   return Deliver(now);
 }
 
-int64_t Runner::Plan() {
+Runner::StepSize Runner::Plan() {
+  StepSize size;
   demands_.clear();
-  for (const auto& sequence : running_) demands_.push_back(sequence->Next());
-  const absl::Span<const int64_t> shares = scheduler_.Share(demands_);
+  for (const auto& sequence : running_) {
+    demands_.push_back(sequence->Next());
+    if (demands_.back().decoding) size.decoded += demands_.back().tokens;
+  }
+  const int64_t max_read =
+      size.decoded > 0 ? prompt_budget_.Next() : options_.max_step_tokens;
+  const absl::Span<const int64_t> shares = scheduler_.Share(demands_, max_read);
   logits_.Clear();
   chunks_.clear();
-  int64_t num_tokens = 0;
   for (size_t i = 0; i < running_.size(); ++i) {
     running_[i]->Plan(shares[i], &logits_, &chunks_);
-    num_tokens += shares[i];
+    if (!demands_[i].decoding) size.read += shares[i];
   }
-  return num_tokens;
+  return size;
 }
 
 void Runner::Digest() {

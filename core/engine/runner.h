@@ -15,6 +15,7 @@
 #include "core/engine/engine_options.h"
 #include "core/engine/logits_buffer.h"
 #include "core/engine/named_state.h"
+#include "core/engine/prompt_budget.h"
 #include "core/engine/request.h"
 #include "core/engine/scheduler.h"
 #include "core/engine/sequence.h"
@@ -64,8 +65,14 @@ class Runner {
     int64_t index;
   };
 
-  // Shares the step out; returns the number of tokens in it.
-  int64_t Plan();
+  // What a step consists of, in tokens.
+  struct StepSize {
+    int64_t decoded = 0;
+    int64_t read = 0;
+  };
+
+  // Shares the step out.
+  StepSize Plan();
   // Runs what the sequences make of their logits, side by side.
   void Digest();
   std::vector<Ended> Deliver(absl::Time now);
@@ -80,6 +87,7 @@ class Runner {
   Workspace workspace_;
   LogitsBuffer logits_;
   Scheduler scheduler_;
+  PromptBudget prompt_budget_;
   StateCache state_cache_;
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of joining
 

@@ -12,7 +12,8 @@ Scheduler::Scheduler(int64_t max_tokens, int64_t max_logits_rows)
   RWKVD_CHECK(max_tokens >= 1 && max_logits_rows >= 1);
 }
 
-absl::Span<const int64_t> Scheduler::Share(absl::Span<const Demand> demands) {
+absl::Span<const int64_t> Scheduler::Share(absl::Span<const Demand> demands,
+                                           int64_t max_read) {
   const int64_t num_demands = demands.size();
   RWKVD_CHECK(num_demands < max_tokens_ && num_demands <= max_logits_rows_);
   shares_.assign(demands.size(), 0);
@@ -38,7 +39,8 @@ absl::Span<const int64_t> Scheduler::Share(absl::Span<const Demand> demands) {
       readers_.push_back(i);
     }
   }
-  Fill(budget);
+  const int64_t num_readers = readers_.size();
+  Fill(max_read == 0 ? 0 : std::min(budget, std::max(max_read, num_readers)));
   return shares_;
 }
 

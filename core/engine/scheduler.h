@@ -25,19 +25,21 @@ struct Demand {
 // engine's thread.
 //
 // Nobody starves: as long as there are fewer sequences than max_tokens and not
-// more than max_logits_rows, every demand gets at least one token each step,
-// decoding sequences all they can use, and what is left is filled evenly into
-// those that read: a short prompt is read at once beside a long one, and a long
-// prompt gets all that the short ones leave.
+// more than max_logits_rows, every demand gets at least one token each step
+// (unless reading rests, see Share), decoding sequences all they can use, and
+// what is left is filled evenly into those that read: a short prompt is read at
+// once beside a long one, and a long prompt gets all that the short ones leave.
 class Scheduler {
  public:
   // Rows that one step may have in the network, and in the logits.
   Scheduler(int64_t max_tokens, int64_t max_logits_rows);
 
   // How many tokens of each demand are served, in its order; at most
-  // max_tokens together, of which need logits at most max_logits_rows. Valid
-  // until the next call.
-  absl::Span<const int64_t> Share(absl::Span<const Demand> demands);
+  // max_tokens together, of which need logits at most max_logits_rows. Those
+  // that do not decode get at most `max_read` together, or one each if that is
+  // more; with 0 nothing. Valid until the next call.
+  absl::Span<const int64_t> Share(absl::Span<const Demand> demands,
+                                  int64_t max_read);
 
  private:
   // Fills `budget` evenly into `shares_` of `readers_`, up to wanted_.

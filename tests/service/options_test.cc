@@ -51,6 +51,8 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
                                      "--max_running=5",
                                      "--max_queued=6",
                                      "--max_step_tokens=7",
+                                     "--max_step_stretch=1.25",
+                                     "--min_step_prompt_tokens=14",
                                      "--max_prompt_tokens=8",
                                      "--max_generated_tokens=9",
                                      "--state_cache_mib=10",
@@ -71,6 +73,8 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->engine.max_running, 5);
   EXPECT_EQ(options->engine.max_queued, 6);
   EXPECT_EQ(options->engine.max_step_tokens, 7);
+  EXPECT_EQ(options->engine.max_step_stretch, 1.25);
+  EXPECT_EQ(options->engine.min_step_prompt_tokens, 14);
   EXPECT_EQ(options->engine.max_prompt_tokens, 8);
   EXPECT_EQ(options->engine.max_generated_tokens, 9);
   EXPECT_EQ(options->engine.state_cache_bytes, 10 << 20);
@@ -139,6 +143,9 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
       {{"--model=m", "--max_queued=0"}, "--max_queued"},
       {{"--model=m", "--max_running=9", "--max_step_tokens=9"},
        "--max_step_tokens"},
+      {{"--model=m", "--max_step_stretch=1"}, "--max_step_stretch: 1"},
+      {{"--model=m", "--max_step_stretch=nan"}, "--max_step_stretch"},
+      {{"--model=m", "--min_step_prompt_tokens=0"}, "--min_step_prompt_tokens"},
       {{"--model=m", "--max_prompt_tokens=0"}, "--max_prompt_tokens"},
       {{"--model=m", "--max_generated_tokens=0"}, "--max_generated_tokens"},
       {{"--model=m", "--state_cache_mib=-1"}, "--state_cache_mib"},

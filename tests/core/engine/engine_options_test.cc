@@ -27,6 +27,13 @@ TEST(EngineOptionsTest, NamesTheMemberThatIsTooSmall) {
   options.max_queued = -1;
   EXPECT_EQ(Validate(options).message(), "max_queued: -1 is less than 0");
   options = {};
+  options.max_step_stretch = 1;
+  EXPECT_EQ(Validate(options).message(), "max_step_stretch: 1 is not above 1");
+  options = {};
+  options.min_step_prompt_tokens = 0;
+  EXPECT_EQ(Validate(options).message(),
+            "min_step_prompt_tokens: 0 is less than 1");
+  options = {};
   options.max_prompt_tokens = 0;
   EXPECT_EQ(Validate(options).message(), "max_prompt_tokens: 0 is less than 1");
   options = {};

@@ -21,9 +21,13 @@ constexpr Demand kDecode = {.tokens = 1, .decoding = true};
 Demand Read(int64_t tokens) { return {.tokens = tokens}; }
 Demand Score(int64_t tokens) { return {.tokens = tokens, .all_logits = true}; }
 
+// More than any step may read.
+constexpr int64_t kNoLimit = 1 << 20;
+
 std::vector<int64_t> Share(Scheduler scheduler,
-                           const std::vector<Demand>& demands) {
-  const absl::Span<const int64_t> shares = scheduler.Share(demands);
+                           const std::vector<Demand>& demands,
+                           int64_t max_read = kNoLimit) {
+  const absl::Span<const int64_t> shares = scheduler.Share(demands, max_read);
   return {shares.begin(), shares.end()};
 }
 
@@ -57,6 +61,22 @@ TEST(SchedulerTest, WaitingForNoStepTakesNothing) {
   EXPECT_THAT(Share(Scheduler(16, 8),
                     {Demand{.tokens = 0, .decoding = true}, Read(0), Read(20)}),
               ElementsAre(0, 0, 16));
+}
+
+TEST(SchedulerTest, ReadersShareWhatMayBeReadAndDecodesDoNotMind) {
+  const std::vector<Demand> demands = {Read(100), kDecode, Score(9), Read(2)};
+  EXPECT_THAT(Share(Scheduler(32, 16), demands, 8), ElementsAre(3, 1, 3, 2));
+  EXPECT_THAT(Share(Scheduler(32, 16), demands, 100), ElementsAre(20, 1, 9, 2));
+}
+
+TEST(SchedulerTest, EveryReaderGetsATokenHoweverLittleMayBeRead) {
+  EXPECT_THAT(Share(Scheduler(32, 8), {Read(9), Read(9), kDecode, Read(9)}, 1),
+              ElementsAre(1, 1, 1, 1));
+}
+
+TEST(SchedulerTest, ReadingMayRest) {
+  EXPECT_THAT(Share(Scheduler(32, 8), {Read(9), kDecode, Score(9)}, 0),
+              ElementsAre(0, 1, 0));
 }
 
 TEST(SchedulerTest, ScoresShareTheRowsOfLogitsThatOthersCannotNeed) {
@@ -142,7 +162,7 @@ TEST(SchedulerTest, APromptIsReadWithinAKnownNumberOfSteps) {
     for (; left > 0; ++steps) {
       std::vector<Demand> demands(7, Read(1 << 20));
       demands.push_back(Read(left));
-      left -= scheduler.Share(demands).back();
+      left -= scheduler.Share(demands, kNoLimit).back();
     }
     EXPECT_LE(steps, (prompt + 7) / 8);
   }

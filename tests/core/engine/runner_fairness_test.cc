@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Nobody starves: bounds on waiting under mixed load, in steps.
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/generation.h"
+#include "core/engine/prompt_budget.h"
+#include "core/engine/runner.h"
+#include "core/engine/scoring.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/recording_sink.h"
+
+namespace rwkvd {
+namespace {
+
+constexpr int64_t kVocabSize = 40;
+constexpr int64_t kForever = 1 << 20;
+
+// A runner on a machine on which prompts are so dear that beside decodes only
+// the least is read.
+class RunnerFairnessTest : public testing::Test {
+ protected:
+  struct Running {
+    RecordingSink* sink = nullptr;
+    int64_t joined = 0;  // the step before which it joined
+  };
+
+  RunnerFairnessTest()
+      : model_(kVocabSize,
+               [this](absl::Span<const Chunk> chunks) {
+                 step_tokens_ = 0;
+                 for (const Chunk& chunk : chunks) {
+                   step_tokens_ += chunk.tokens.size();
+                 }
+                 now_ += absl::Seconds(step_tokens_);
+               }),
+        tokenizer_(FakeTokenizer::Numbers(kVocabSize)),
+        pool_(1) {
+    options_.max_running = 24;
+    options_.max_step_tokens = 64;
+    options_.max_step_stretch = 1.1;
+    options_.min_step_prompt_tokens = 16;
+    options_.state_cache_bytes = 0;
+    options_.clock = [this] { return now_; };
+    runner_ =
+        std::make_unique<Runner>(options_, &model_, start_, &pool_, &counters_);
+  }
+
+  Running Join(int64_t prompt, int64_t max_tokens) {
+    GenerateRequest request;
+    request.prompt.assign(prompt, 3);
+    request.max_tokens = max_tokens;
+    sinks_.push_back(std::make_unique<RecordingSink>());
+    const Running running{sinks_.back().get(), steps_};
+    runner_->Join(
+        std::make_unique<Generation>(++last_id_, request, kVocabSize,
+                                     &tokenizer_, running.sink, &counters_),
+        now_);
+    return running;
+  }
+
+  Running JoinScore(int64_t context, int64_t continuation) {
+    ScoreRequest request;
+    request.context.assign(context, 3);
+    request.continuations = {std::vector<int32_t>(continuation, 4)};
+    sinks_.push_back(std::make_unique<RecordingSink>());
+    const Running running{sinks_.back().get(), steps_};
+    runner_->Join(std::make_unique<Scoring>(++last_id_, request, running.sink,
+                                            &counters_),
+                  now_);
+    return running;
+  }
+
+  void Step() {
+    for (const Ended& one : runner_->Step()) {
+      one.sequence->Finish(one.reason, one.status, now_);
+    }
+    ++steps_;
+  }
+
+  int64_t Waited(const Running& running) const {
+    return steps_ - running.joined;
+  }
+
+  absl::Time now_ = absl::UnixEpoch();
+  int64_t step_tokens_ = 0;
+  FakeModel model_;
+  FakeTokenizer tokenizer_;
+  ThreadPool pool_;
+  EngineCounters counters_;
+  EngineOptions options_;
+  const std::vector<NamedState> start_ = {{"", model_.NewState()}};
+  std::unique_ptr<Runner> runner_;
+  std::vector<std::unique_ptr<RecordingSink>> sinks_;
+  uint64_t last_id_ = 0;
+  int64_t steps_ = 0;
+};
+
+// Steps for `tokens` at no less than `share` a step, with those in which
+// reading rests.
+int64_t StepsFor(int64_t tokens, int64_t share) {
+  const int64_t steps = (tokens + share - 1) / share;
+  return steps + steps / PromptBudget::kStepsBetweenMeasurements + 1;
+}
+
+TEST_F(RunnerFairnessTest, MixedLoadHoldsUpNobody) {
+  std::vector<Running> decoders;
+  for (int i = 0; i < 8; ++i) decoders.push_back(Join(1, kForever));
+  Step();
+  // Two long prompts, a score and short prompts at all times: four readers, of
+  // which each has a quarter of 16 tokens at least.
+  std::vector<Running> longs;
+  for (int i = 0; i < 2; ++i) longs.push_back(Join(1000, 1));
+  Running score = JoinScore(300, 200);
+  Running brief = Join(10, 1);
+  int64_t num_longs = 0, num_scores = 0, num_briefs = 0;
+  for (int i = 0; i < 2000; ++i) {
+    Step();
+    for (const Running& one : decoders) {
+      ASSERT_EQ(one.sink->Peek().tokens.size(), Waited(one));
+    }
+    for (Running& one : longs) {
+      ASSERT_LE(Waited(one), StepsFor(1000, 4));
+      if (one.sink->Peek().num_finishes == 0) continue;
+      one = Join(1000, 1);
+      ++num_longs;
+    }
+    ASSERT_LE(Waited(score), StepsFor(300, 4) + StepsFor(200, 4));
+    if (score.sink->Peek().num_finishes > 0) {
+      score = JoinScore(300, 200);
+      ++num_scores;
+    }
+    ASSERT_LE(Waited(brief), StepsFor(10, 4));
+    if (brief.sink->Peek().num_finishes > 0) {
+      brief = Join(10, 1);
+      ++num_briefs;
+    }
+  }
+  EXPECT_GE(num_longs, 10);
+  EXPECT_GE(num_scores, 10);
+  EXPECT_GE(num_briefs, 500);
+}
+
+TEST_F(RunnerFairnessTest, MoreReadersThanTokensToReadStillAdvanceEachStep) {
+  const Running decoder = Join(1, kForever);
+  Step();
+  std::vector<Running> readers;
+  for (int i = 0; i < 20; ++i) readers.push_back(Join(50 + i, 1));
+  Step();
+  EXPECT_EQ(step_tokens_, 1 + 20);
+  while (runner_->num_running() > 1) {
+    Step();
+    for (const Running& one : readers) {
+      ASSERT_LE(Waited(one), StepsFor(70, 1));
+    }
+  }
+  EXPECT_EQ(decoder.sink->Peek().tokens.size(), steps_);
+}
+
+TEST_F(RunnerFairnessTest, WhereNobodyDecodesStepsAreFull) {
+  Join(1000, 1);
+  Join(1000, 1);
+  for (int i = 0; i < 31; ++i) {
+    Step();
+    ASSERT_EQ(step_tokens_, 64);
+  }
+}
+
+TEST_F(RunnerFairnessTest, BesideDecodesStepsAreOfOneSize) {
+  for (int i = 0; i < 8; ++i) Join(1, kForever);
+  for (int i = 0; i < 5; ++i) Step();
+  Join(3000, 1);
+  int64_t rests = 0;
+  for (int i = 0; i < 99; ++i) {
+    Step();
+    if (step_tokens_ == 8) {
+      ++rests;
+    } else {
+      ASSERT_EQ(step_tokens_, 8 + 16);
+    }
+  }
+  EXPECT_EQ(rests, 3);
+}
+
+}  // namespace
+}  // namespace rwkvd
