@@ -6,8 +6,9 @@
 #
 #   tools/install_dependencies.sh [--build-only]
 #
-# Libraries and tools are Debian 12's own packages. Two test tools that Debian
-# lacks, buf and grpcurl, are put into .cache/bin of this checkout.
+# Libraries and tools are Debian 12's own packages. For the tests on ARM64,
+# arm64 becomes a foreign architecture of this system. Two test tools that
+# Debian lacks, buf and grpcurl, are put into .cache/bin of this checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,6 +24,13 @@ readonly TEST_PACKAGES=(
   clang-format-14 shellcheck curl ca-certificates
   python3-venv
 )
+# For --config=aarch64; not where the processor is one.
+readonly AARCH64_PACKAGES=(
+  g++-aarch64-linux-gnu qemu-user libabsl-dev:arm64 libhwy-dev:arm64
+  libssl-dev:arm64 libgtest-dev:arm64 libgmock-dev:arm64
+)
+NATIVE=$(dpkg --print-architecture 2>/dev/null) || true # none: not Debian
+readonly NATIVE
 readonly BUF_VERSION=1.75.0
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
@@ -31,11 +39,13 @@ die() {
   exit 1
 }
 
-# Prints those of the named Debian packages that are not installed.
+# Prints those of the named Debian packages that are not installed. One of
+# another architecture is named package:architecture.
 missing_packages() {
   local installed
-  installed=$(dpkg-query -W -f='${db:Status-Abbrev}${Package}\n' "$@" \
-    2>/dev/null | sed -n 's/^ii //p' | sort) || true
+  installed=$(dpkg-query -W \
+    -f='${db:Status-Abbrev}${Package}:${Architecture}\n' "$@" 2>/dev/null |
+    sed -nE "s/:($NATIVE|all)\$//; s/^ii //p" | sort) || true
   comm -23 <(printf '%s\n' "$@" | sort) <(echo "$installed")
 }
 
@@ -45,6 +55,12 @@ as_root() {
   else
     sudo -- "$@"
   fi
+}
+
+# Updates apt's lists, from now on also those of the architecture $1 if given.
+update_lists() {
+  if [[ -n $1 ]]; then as_root dpkg --add-architecture "$1" || return; fi
+  as_root apt-get update -qq </dev/null
 }
 
 # Debian starts a daemon as soon as its package is in. The tests want
@@ -61,9 +77,10 @@ install_quietly() (
 )
 
 install_packages() {
-  local missing log
+  local missing log foreign=
   mapfile -t missing < <(missing_packages "$@")
   if [[ ${#missing[@]} == 0 ]]; then return; fi
+  if [[ ${missing[*]} == *:arm64* ]]; then foreign=arm64; fi
   if ! grep -qs '^VERSION_ID="12"' /etc/os-release ||
     ! command -v apt-get >/dev/null; then
     die "rwkvd builds on Debian 12 (or in its container); this is not." \
@@ -71,12 +88,13 @@ install_packages() {
   fi
   if [[ $(id -u) != 0 ]] && ! command -v sudo >/dev/null; then
     die "neither root nor sudo; ask an administrator to run:" \
+      "${foreign:+dpkg --add-architecture $foreign; apt-get update;}" \
       "apt-get install --no-install-recommends ${missing[*]}"
   fi
   echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
   log=$(mktemp)
-  if ! { as_root apt-get update -qq </dev/null &&
-    install_quietly "${missing[@]}"; } >"$log" 2>&1; then
+  if ! { update_lists "$foreign" && install_quietly "${missing[@]}"; } \
+    >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     rm -f "$log"
     die "apt-get failed (see above). Is the network there?"
@@ -133,7 +151,9 @@ case "${1-}" in
     install_packages "${BUILD_PACKAGES[@]}"
     ;;
   "")
-    install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
+    packages=("${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}")
+    if [[ $NATIVE == amd64 ]]; then packages+=("${AARCH64_PACKAGES[@]}"); fi
+    install_packages "${packages[@]}"
     mkdir -p .cache/bin
     install_buf
     install_grpcurl
