@@ -22,6 +22,9 @@ namespace {
 // Of the contract; less if the server allows less.
 constexpr int64_t kDefaultMaxTokens = 256;
 
+// A year.
+constexpr int64_t kMaxTimeToLiveSeconds = 365 * 24 * 3600;
+
 // `field` names the input in errors.
 absl::StatusOr<std::vector<int32_t>> ReadInput(const v1::Input& input,
                                                const Tokenizer& tokenizer,
@@ -66,6 +69,26 @@ SamplingParams ReadSampling(const v1::Sampling& proto) {
     params.seed = (uint64_t{device()} << 32) | device();
   }
   return params;
+}
+
+absl::StatusOr<absl::Duration> ReadTimeToLive(absl::string_view field,
+                                              double seconds) {
+  if (seconds > 0 && seconds <= kMaxTimeToLiveSeconds) {
+    return absl::Seconds(seconds);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      field, ": ", seconds, " is not in (0, ", kMaxTimeToLiveSeconds, "]"));
+}
+
+absl::StatusOr<PinRequest> ReadPin(const v1::Pin& proto) {
+  PinRequest pin;
+  pin.name = proto.name();
+  if (proto.has_ttl_seconds()) {
+    RWKVD_ASSIGN_OR_RETURN(
+        pin.time_to_live,
+        ReadTimeToLive("pin.ttl_seconds", proto.ttl_seconds()));
+  }
+  return pin;
 }
 
 void ToProto(const TokenLogprob& from, v1::TokenLogprob* to) {
@@ -117,6 +140,9 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
                              proto.stop_tokens().end());
   request.top_logprobs = proto.top_logprobs();
   request.want_logprobs = proto.logprobs() || request.top_logprobs > 0;
+  if (proto.has_pin()) {
+    RWKVD_ASSIGN_OR_RETURN(request.pin, ReadPin(proto.pin()));
+  }
   RWKVD_RETURN_IF_ERROR(Validate(request, limits.engine, limits.vocab_size));
   return request;
 }
@@ -190,6 +216,19 @@ void ToProto(const Times& times, v1::Times* proto) {
   if (times.first_token != absl::InfiniteDuration()) {
     proto->set_time_to_first_token_seconds(
         absl::ToDoubleSeconds(times.first_token));
+  }
+}
+
+void ToProto(absl::Span<const PinnedPrefix> pinned, absl::Time now,
+             v1::ListPinnedPrefixesResponse* response) {
+  for (const PinnedPrefix& prefix : pinned) {
+    v1::PinnedPrefix* out = response->add_prefixes();
+    out->set_name(prefix.name);
+    out->set_token_count(prefix.num_tokens);
+    out->set_bytes(prefix.bytes);
+    if (prefix.expires != absl::InfiniteFuture()) {
+      out->set_expires_in_seconds(absl::ToDoubleSeconds(prefix.expires - now));
+    }
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/engine/engine.h"
 #include "core/engine/named_state.h"
@@ -41,6 +42,8 @@ void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish);
 void ToProto(const ScoreEvent& event, v1::ContinuationScore* score);
 void ToProto(const Usage& usage, v1::Usage* proto);
 void ToProto(const Times& times, v1::Times* proto);
+void ToProto(absl::Span<const PinnedPrefix> pinned, absl::Time now,
+             v1::ListPinnedPrefixesResponse* response);
 void ToProto(const ServedModel& model, v1::GetModelResponse* response);
 
 }  // namespace rwkvd

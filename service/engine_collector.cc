@@ -124,6 +124,9 @@ void AppendStateCache(const EngineStats& stats,
                            static_cast<double>(stats.state_cache_bytes)));
   families.push_back(Gauge("rwkv_state_cache_entries", "States kept.",
                            static_cast<double>(stats.state_cache_entries)));
+  families.push_back(Gauge("rwkv_state_cache_pinned",
+                           "Names of pinned prompts.",
+                           static_cast<double>(stats.state_cache_pinned)));
 }
 
 void AppendHistograms(const EngineStats& stats,

@@ -80,6 +80,10 @@ absl::string_view NameOf(Rpc rpc) {
       return "rwkv.v1.RwkvService/Detokenize";
     case Rpc::kScore:
       return "rwkv.v1.RwkvService/Score";
+    case Rpc::kUnpinPrefix:
+      return "rwkv.v1.RwkvService/UnpinPrefix";
+    case Rpc::kListPinnedPrefixes:
+      return "rwkv.v1.RwkvService/ListPinnedPrefixes";
     case Rpc::kGetModel:
       return "rwkv.v1.RwkvService/GetModel";
   }

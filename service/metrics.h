@@ -21,9 +21,17 @@
 namespace rwkvd {
 
 // The calls of RwkvService.
-enum class Rpc { kGenerate, kTokenize, kDetokenize, kScore, kGetModel };
+enum class Rpc {
+  kGenerate,
+  kTokenize,
+  kDetokenize,
+  kScore,
+  kGetModel,
+  kUnpinPrefix,
+  kListPinnedPrefixes,
+};
 
-inline constexpr int kNumRpcs = 5;
+inline constexpr int kNumRpcs = 7;
 
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);

@@ -81,6 +81,17 @@ ABSL_FLAG(int64_t, state_cache_mib,
           rwkvd::EngineOptions().state_cache_bytes >> 20,
           "Memory for the states of prompts that were read before, in MiB; 0 "
           "for none.");
+ABSL_FLAG(int64_t, state_cache_interval,
+          rwkvd::EngineOptions().state_cache_interval,
+          "Tokens of a prompt between two states that are kept on its way, so "
+          "that prompts which begin alike share them; doubled until there are "
+          "8 at most. 0 for none but the last.");
+ABSL_FLAG(int64_t, pinned_states_mib,
+          rwkvd::EngineOptions().max_pinned_bytes >> 20,
+          "Memory for the states of pinned prompts, in MiB, beside "
+          "--state_cache_mib.");
+ABSL_FLAG(int32_t, max_pinned_states, rwkvd::EngineOptions().max_pinned,
+          "Most names of pinned prompts.");
 ABSL_FLAG(int32_t, max_message_mib, 16,
           "Largest request message, in MiB; a larger one is refused with "
           "RESOURCE_EXHAUSTED.");
@@ -258,6 +269,19 @@ absl::Status CheckEngine(const EngineOptions& engine) {
                              engine.max_generated_tokens, 1, int64_t{1} << 30);
 }
 
+absl::Status TakePins(EngineOptions* engine) {
+  engine->state_cache_interval = absl::GetFlag(FLAGS_state_cache_interval);
+  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>("state_cache_interval",
+                                            engine->state_cache_interval, 0,
+                                            int64_t{1} << 30));
+  const int64_t pinned_mib = absl::GetFlag(FLAGS_pinned_states_mib);
+  RWKVD_RETURN_IF_ERROR(
+      CheckRange<int64_t>("pinned_states_mib", pinned_mib, 0, 1 << 20));
+  engine->max_pinned_bytes = pinned_mib << 20;
+  engine->max_pinned = absl::GetFlag(FLAGS_max_pinned_states);
+  return CheckRange("max_pinned_states", engine->max_pinned, 0, 1 << 16);
+}
+
 absl::Status CheckAddresses(const Options& options) {
   if (!absl::StartsWith(options.listen, "unix:")) {
     RWKVD_RETURN_IF_ERROR(CheckAddress("listen", options.listen));
@@ -293,6 +317,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   RWKVD_RETURN_IF_ERROR(
       CheckRange<int64_t>("state_cache_mib", cache_mib, 0, 1 << 20));
   options.engine.state_cache_bytes = cache_mib << 20;
+  RWKVD_RETURN_IF_ERROR(TakePins(&options.engine));
   const int32_t message_mib = absl::GetFlag(FLAGS_max_message_mib);
   RWKVD_RETURN_IF_ERROR(CheckRange("max_message_mib", message_mib, 1, 1024));
   options.max_message_bytes = message_mib << 20;

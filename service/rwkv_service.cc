@@ -2,6 +2,8 @@
 #include "service/rwkv_service.h"
 
 #include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "service/convert.h"
 #include "service/detokenize.h"
 #include "service/generate_call.h"
@@ -50,6 +52,28 @@ grpc::ServerUnaryReactor* RwkvService::Score(
     grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
     v1::ScoreResponse* response) {
   return ScoreCall::Start(model(), metrics_, context, *request, response);
+}
+
+grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
+    grpc::CallbackServerContext* context, const v1::UnpinPrefixRequest* request,
+    v1::UnpinPrefixResponse*) {
+  return AnswerAtOnce(
+      Rpc::kUnpinPrefix, context, [&](const ServedModel& model) {
+        return model.engine->Unpin(request->name())
+                   ? absl::OkStatus()
+                   : absl::NotFoundError("name: no prefix is pinned as that");
+      });
+}
+
+grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
+    grpc::CallbackServerContext* context, const v1::ListPinnedPrefixesRequest*,
+    v1::ListPinnedPrefixesResponse* response) {
+  return AnswerAtOnce(Rpc::kListPinnedPrefixes, context,
+                      [&](const ServedModel& model) {
+                        const absl::Time now = absl::Now();
+                        ToProto(model.engine->Pinned(now), now, response);
+                        return absl::OkStatus();
+                      });
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetModel(

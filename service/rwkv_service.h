@@ -40,6 +40,14 @@ class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
   grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context,
                                   const ::rwkv::v1::ScoreRequest* request,
                                   ::rwkv::v1::ScoreResponse* response) override;
+  grpc::ServerUnaryReactor* UnpinPrefix(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::UnpinPrefixRequest* request,
+      ::rwkv::v1::UnpinPrefixResponse* response) override;
+  grpc::ServerUnaryReactor* ListPinnedPrefixes(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::ListPinnedPrefixesRequest* request,
+      ::rwkv::v1::ListPinnedPrefixesResponse* response) override;
   grpc::ServerUnaryReactor* GetModel(
       grpc::CallbackServerContext* context,
       const ::rwkv::v1::GetModelRequest* request,

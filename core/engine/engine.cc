@@ -29,7 +29,9 @@ Engine::Engine(const EngineOptions& options, const Model* model,
       model_(model),
       tokenizer_(tokenizer),
       initial_states_(OrOwnState(std::move(initial_states), *model)),
-      runner_(options, model, initial_states_, pool, &counters_),
+      state_cache_({options.state_cache_bytes, options.max_pinned_bytes,
+                    options.max_pinned}),
+      runner_(options, model, initial_states_, &state_cache_, pool, &counters_),
       thread_([this] { Run(); }) {}
 
 Engine::~Engine() {
@@ -103,8 +105,18 @@ void Engine::Drain(absl::Time deadline) {
   mutex_.Await(absl::Condition(this, &Engine::AllHaveEnded));
 }
 
+std::vector<PinnedPrefix> Engine::Pinned(absl::Time now) {
+  state_cache_.Expire(now);
+  return state_cache_.Pinned();
+}
+
 EngineStats Engine::Stats() const {
   EngineStats stats = counters_.Read();
+  const StateCache::Figures states = state_cache_.figures();
+  stats.state_cache_bytes = states.bytes;
+  stats.state_cache_entries = states.entries;
+  stats.state_cache_evictions = static_cast<uint64_t>(states.evictions);
+  stats.state_cache_pinned = states.pinned;
   absl::MutexLock lock(&mutex_);
   stats.queued = static_cast<int64_t>(queue_.size());
   return stats;

@@ -22,6 +22,7 @@
 #include "core/engine/request.h"
 #include "core/engine/runner.h"
 #include "core/engine/sequence.h"
+#include "core/engine/state_cache.h"
 #include "core/model/model.h"
 #include "core/text/tokenizer.h"
 
@@ -66,6 +67,12 @@ class Engine {
   // have ended. May be called again with an earlier deadline.
   void Drain(absl::Time deadline);
 
+  // Takes away the name of a pinned prefix; false if there is none of this
+  // name.
+  bool Unpin(absl::string_view name) { return state_cache_.Unpin(name); }
+  // By name, without those whose time is over.
+  std::vector<PinnedPrefix> Pinned(absl::Time now);
+
   // Counters, gauges and histograms since the start.
   EngineStats Stats() const;
 
@@ -100,6 +107,7 @@ class Engine {
   const Tokenizer* const tokenizer_;
   const std::vector<NamedState> initial_states_;
   EngineCounters counters_;
+  StateCache state_cache_;
   Runner runner_;  // engine's thread only
 
   // Never held while a sink is called or a step runs.

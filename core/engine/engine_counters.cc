@@ -32,8 +32,6 @@ EngineCounters::EngineCounters()
 EngineStats EngineCounters::Read() const {
   EngineStats stats;
   stats.running = running.value();
-  stats.state_cache_bytes = state_cache_bytes.value();
-  stats.state_cache_entries = state_cache_entries.value();
   stats.prompt_tokens = prompt_tokens.value();
   stats.cached_tokens = cached_tokens.value();
   stats.generated_tokens = generated_tokens.value();
@@ -41,7 +39,6 @@ EngineStats EngineCounters::Read() const {
   stats.steps = steps.value();
   stats.state_cache_queries = state_cache_queries.value();
   stats.state_cache_hits = state_cache_hits.value();
-  stats.state_cache_evictions = state_cache_evictions.value();
   stats.rejected_queue_full = rejected_queue_full.value();
   stats.rejected_draining = rejected_draining.value();
   for (int i = 0; i < kNumFinishReasons; ++i) {

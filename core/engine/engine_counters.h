@@ -31,12 +31,11 @@ class Counter {
 struct EngineCounters {
   EngineCounters();
 
-  // All but `queued`, which the engine's inbox knows.
+  // All but what the engine's inbox and its state cache know: `queued`, and
+  // what the cache holds and has dropped.
   EngineStats Read() const;
 
   Counter running;
-  Counter state_cache_bytes;
-  Counter state_cache_entries;
 
   Counter prompt_tokens;
   Counter cached_tokens;
@@ -45,7 +44,6 @@ struct EngineCounters {
   Counter steps;
   Counter state_cache_queries;
   Counter state_cache_hits;
-  Counter state_cache_evictions;
   Counter rejected_queue_full;
   Counter rejected_draining;
   std::array<Counter, kNumFinishReasons> finished;

@@ -37,7 +37,13 @@ absl::Status Validate(const EngineOptions& options) {
       CheckAtLeast("max_score_tokens", options.max_score_tokens, 1));
   RWKVD_RETURN_IF_ERROR(
       CheckAtLeast("max_top_logprobs", options.max_top_logprobs, 0));
-  return CheckAtLeast("state_cache_bytes", options.state_cache_bytes, 0);
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("state_cache_bytes", options.state_cache_bytes, 0));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("state_cache_interval", options.state_cache_interval, 0));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_pinned_bytes", options.max_pinned_bytes, 0));
+  return CheckAtLeast("max_pinned", options.max_pinned, 0);
 }
 
 }  // namespace rwkvd

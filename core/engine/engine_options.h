@@ -27,6 +27,12 @@ struct EngineOptions {
   int64_t max_score_tokens = 1 << 22;
   int32_t max_top_logprobs = 32;
   int64_t state_cache_bytes = 256 << 20;  // 0: no cache
+  // Tokens of a prompt between two of its states that are stored; 0: only the
+  // last one is. More where a prompt is long: see PlanCheckpoints.
+  int64_t state_cache_interval = 512;
+  // Of prefixes that are pinned, beside the others; and how many names.
+  int64_t max_pinned_bytes = 64 << 20;
+  int32_t max_pinned = 64;
   // Tells the time of everything that is measured, and when a deadline is
   // over. Called by the engine's thread alone.
   std::function<absl::Time()> clock = absl::Now;

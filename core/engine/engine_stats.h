@@ -18,6 +18,7 @@ struct EngineStats {
   int64_t running = 0;
   int64_t state_cache_bytes = 0;
   int64_t state_cache_entries = 0;
+  int64_t state_cache_pinned = 0;  // names
 
   // Since the start.
   uint64_t prompt_tokens = 0;  // read, without those from the cache

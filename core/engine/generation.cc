@@ -19,7 +19,13 @@ Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
       want_logprobs_(request.want_logprobs || request.top_logprobs > 0),
       top_logprobs_(request.top_logprobs),
       sampler_(request.sampling, std::min(tokenizer->size(), vocab_size)),
-      stop_matcher_(std::move(request.stop_strings)) {}
+      stop_matcher_(std::move(request.stop_strings)) {
+  PinAs(std::move(request.pin));
+}
+
+int64_t Generation::NumDigests() const {
+  return max_tokens_ == 0 ? 0 : Sequence::NumDigests();
+}
 
 void Generation::Digest(int64_t) {
   drawn_ = sampler_.Sample(logits());
@@ -37,6 +43,7 @@ void Generation::ComputeLogprobs() {
 }
 
 std::optional<FinishReason> Generation::Deliver(absl::Time now) {
+  if (max_tokens_ == 0 && prompt_is_read()) return FinishReason::kLength;
   if (NumDigests() == 0) return std::nullopt;  // still reading
   NoteToken(now);
   TokenEvent event;

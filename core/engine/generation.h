@@ -26,6 +26,7 @@ class Generation : public Sequence {
              const Tokenizer* tokenizer, TokenSink* sink,
              EngineCounters* counters);
 
+  int64_t NumDigests() const override;
   void Digest(int64_t piece) override;
   std::optional<FinishReason> Deliver(absl::Time now) override;
 

@@ -2,7 +2,9 @@
 #ifndef RWKVD_CORE_ENGINE_REQUEST_H_
 #define RWKVD_CORE_ENGINE_REQUEST_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,13 @@ inline constexpr int64_t kMaxStopStrings = 16;
 inline constexpr int64_t kMaxStopStringBytes = 1024;
 inline constexpr int64_t kMaxStopTokens = 256;
 inline constexpr int64_t kMaxContinuations = 1024;
+inline constexpr size_t kMaxPinNameBytes = 64;
+
+// Keeps the state after a prompt in the state cache, under a name. A value.
+struct PinRequest {
+  std::string name;  // 1 to kMaxPinNameBytes letters, digits, ".", "_" and "-"
+  absl::Duration time_to_live = absl::InfiniteDuration();  // > 0
+};
 
 // A request to continue a prompt. A value; checked by Engine::Submit.
 struct GenerateRequest {
@@ -27,14 +36,15 @@ struct GenerateRequest {
   std::vector<int32_t> prompt;
   // What is remembered before the prompt: an index in Engine::initial_states.
   int32_t initial_state = 0;
-  int64_t max_tokens = 0;  // >= 1
+  int64_t max_tokens = 0;  // 0 only reads the prompt
   SamplingParams sampling;
   std::vector<std::string> stop_strings;  // bytes, none empty
   std::vector<int32_t> stop_tokens;
   bool want_logprobs = false;   // of the tokens drawn
   int32_t top_logprobs = 0;     // alternatives listed per token
   bool use_state_cache = true;  // look prefixes up, and store them
-  absl::Time received;          // start of every time that is reported
+  std::optional<PinRequest> pin;
+  absl::Time received;  // start of every time that is reported
 };
 
 // A request for the log-probabilities of texts. A value.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/engine/checkpoints.h"
 
 namespace rwkvd {
 namespace {
@@ -25,19 +26,20 @@ int64_t LogitsRowsFor(const EngineOptions& options) {
 }  // namespace
 
 Runner::Runner(const EngineOptions& options, const Model* model,
-               absl::Span<const NamedState> initial_states, ThreadPool* pool,
+               absl::Span<const NamedState> initial_states,
+               StateCache* state_cache, ThreadPool* pool,
                EngineCounters* counters)
     : options_(options),
       model_(model),
       initial_states_(initial_states),
+      state_cache_(state_cache),
       pool_(pool),
       counters_(counters),
       workspace_(model->NewWorkspace(options.max_step_tokens, pool)),
       logits_(LogitsRowsFor(options), model->config().vocab_size),
       scheduler_(options.max_step_tokens, LogitsRowsFor(options)),
       prompt_budget_(options.max_step_stretch, options.min_step_prompt_tokens,
-                     options.max_step_tokens),
-      state_cache_(options.state_cache_bytes) {
+                     options.max_step_tokens) {
   RWKVD_CHECK(Validate(options).ok());
 }
 
@@ -45,9 +47,7 @@ void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
   RWKVD_CHECK(num_running() < options_.max_running);
   std::shared_ptr<const KnownPrefix> known;
   if (sequence->use_state_cache() && options_.state_cache_bytes > 0) {
-    known = state_cache_.Lookup(sequence->initial_state(), sequence->prompt());
-    counters_->state_cache_queries.Add(1);
-    counters_->state_cache_hits.Add(known == nullptr ? 0 : 1);
+    known = LookUp(*sequence, now);
   }
   if (known == nullptr) {
     sequence->Join(initial_states_[sequence->initial_state()].state, now);
@@ -56,6 +56,20 @@ void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
   }
   running_.push_back(std::move(sequence));
   counters_->running.Set(num_running());
+}
+
+std::shared_ptr<const KnownPrefix> Runner::LookUp(Sequence& sequence,
+                                                  absl::Time now) {
+  state_cache_->Expire(now);
+  StateCache::Found found =
+      state_cache_->Lookup(sequence.initial_state(), sequence.prompt());
+  counters_->state_cache_queries.Add(1);
+  counters_->state_cache_hits.Add(found.known == nullptr ? 0 : 1);
+  sequence.SetCheckpoints(
+      PlanCheckpoints(static_cast<int64_t>(sequence.prompt().size()),
+                      found.known == nullptr ? 0 : found.known->num_tokens,
+                      found.num_shared, options_.state_cache_interval));
+  return std::move(found.known);
 }
 
 std::vector<Ended> Runner::Step() {
@@ -121,7 +135,16 @@ void Runner::Digest() {
 std::vector<Ended> Runner::Deliver(absl::Time now) {
   std::vector<Ended> ended;
   for (auto& sequence : running_) {
-    if (sequence->NotePromptRead(now)) Store(*sequence);
+    if (sequence->AtCheckpoint()) Store(*sequence);
+    absl::Status status;
+    if (sequence->NotePromptRead(now)) {
+      Store(*sequence);
+      status = Pin(*sequence, now);
+    }
+    if (!status.ok()) {
+      ended.push_back({std::move(sequence), FinishReason::kCancelled, status});
+      continue;
+    }
     const std::optional<FinishReason> reason = sequence->Deliver(now);
     if (!reason.has_value()) continue;
     Store(*sequence);
@@ -133,12 +156,19 @@ std::vector<Ended> Runner::Deliver(absl::Time now) {
 }
 
 void Runner::Store(const Sequence& sequence) {
-  if (!sequence.use_state_cache() || sequence.logits().empty()) return;
-  state_cache_.Store(sequence.initial_state(), sequence.tokens_read(),
-                     sequence.state(), sequence.logits());
-  counters_->state_cache_bytes.Set(state_cache_.bytes());
-  counters_->state_cache_entries.Set(state_cache_.entries());
-  counters_->state_cache_evictions.Set(state_cache_.evictions());
+  if (!sequence.use_state_cache()) return;
+  // A score's logits are gone when it ends, and its state was stored before.
+  if (sequence.logits().empty() && !sequence.AtCheckpoint()) return;
+  state_cache_->Store(sequence.initial_state(), sequence.tokens_read(),
+                      sequence.state(), sequence.logits());
+}
+
+absl::Status Runner::Pin(const Sequence& sequence, absl::Time now) {
+  const std::optional<PinRequest>& pin = sequence.pin();
+  if (!pin.has_value()) return absl::OkStatus();
+  return state_cache_->Pin(pin->name, now + pin->time_to_live,
+                           sequence.initial_state(), sequence.tokens_read(),
+                           sequence.state(), sequence.logits());
 }
 
 std::vector<std::unique_ptr<Sequence>> Runner::Remove(

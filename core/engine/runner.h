@@ -39,10 +39,10 @@ struct Ended {
 class Runner {
  public:
   // `options` are valid. `model`, `initial_states`, which sequences choose by
-  // index, `pool` and `counters` outlive it.
+  // index, `state_cache`, `pool` and `counters` outlive it.
   Runner(const EngineOptions& options, const Model* model,
-         absl::Span<const NamedState> initial_states, ThreadPool* pool,
-         EngineCounters* counters);
+         absl::Span<const NamedState> initial_states, StateCache* state_cache,
+         ThreadPool* pool, EngineCounters* counters);
 
   int64_t num_running() const { return static_cast<int64_t>(running_.size()); }
 
@@ -65,6 +65,8 @@ class Runner {
     int64_t index;
   };
 
+  // The longest known prefix of its prompt, if any; plans its checkpoints.
+  std::shared_ptr<const KnownPrefix> LookUp(Sequence& sequence, absl::Time now);
   // What a step consists of, in tokens.
   struct StepSize {
     int64_t decoded = 0;
@@ -77,10 +79,13 @@ class Runner {
   void Digest();
   std::vector<Ended> Deliver(absl::Time now);
   void Store(const Sequence& sequence);
+  // Pins the prompt that was just read, if that was asked for.
+  absl::Status Pin(const Sequence& sequence, absl::Time now);
 
   const EngineOptions options_;
   const Model* const model_;
   const absl::Span<const NamedState> initial_states_;
+  StateCache* const state_cache_;
   ThreadPool* const pool_;
   EngineCounters* const counters_;
 
@@ -88,7 +93,6 @@ class Runner {
   LogitsBuffer logits_;
   Scheduler scheduler_;
   PromptBudget prompt_budget_;
-  StateCache state_cache_;
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of joining
 
   // Of the current step.

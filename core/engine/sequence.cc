@@ -46,7 +46,7 @@ void Sequence::Join(State start, absl::Time now) {
 
 void Sequence::Join(std::shared_ptr<const KnownPrefix> known, absl::Time now) {
   Join(known->state, now);
-  read_ = known->tokens.size();
+  read_ = static_cast<size_t>(known->num_tokens);
   RWKVD_CHECK(read_ <= prompt_size_);
   // An empty prompt has nothing that could be known.
   usage_.cached_tokens =
@@ -57,8 +57,17 @@ void Sequence::Join(std::shared_ptr<const KnownPrefix> known, absl::Time now) {
 }
 
 Demand Sequence::Next() const {
-  return {.tokens = static_cast<int64_t>(tokens_.size() - read_),
-          .decoding = prompt_is_read()};
+  const auto read = static_cast<int64_t>(read_);
+  auto end = static_cast<int64_t>(tokens_.size());
+  const auto checkpoint =
+      std::upper_bound(checkpoints_.begin(), checkpoints_.end(), read);
+  if (checkpoint != checkpoints_.end()) end = *checkpoint;
+  return {.tokens = end - read, .decoding = prompt_is_read()};
+}
+
+bool Sequence::AtCheckpoint() const {
+  return std::binary_search(checkpoints_.begin(), checkpoints_.end(),
+                            static_cast<int64_t>(read_));
 }
 
 void Sequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,

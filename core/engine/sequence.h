@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -46,6 +47,8 @@ class Sequence {
   // What it starts from, as an index.
   int32_t initial_state() const { return initial_state_; }
   bool use_state_cache() const { return use_state_cache_; }
+  // Under which name its prompt is to be kept, if any.
+  const std::optional<PinRequest>& pin() const { return pin_; }
   // What is read before anything is predicted: at least one token.
   absl::Span<const int32_t> prompt() const {
     return absl::MakeConstSpan(tokens_).first(prompt_size_);
@@ -55,6 +58,14 @@ class Sequence {
   // with a prefix of prompt() known.
   void Join(State start, absl::Time now);
   void Join(std::shared_ptr<const KnownPrefix> known, absl::Time now);
+
+  // Numbers of tokens of prompt(), ascending, after which the state is to be
+  // kept: no step goes past one.
+  void SetCheckpoints(std::vector<int64_t> places) {
+    checkpoints_ = std::move(places);
+  }
+  // Whether the last step came to one.
+  bool AtCheckpoint() const;
 
   // What it could use of the next step.
   virtual Demand Next() const;
@@ -96,6 +107,7 @@ class Sequence {
   // A token to be read next.
   void Append(int32_t token) { tokens_.push_back(token); }
   bool prompt_is_read() const { return read_ >= prompt_size_; }
+  void PinAs(std::optional<PinRequest> pin) { pin_ = std::move(pin); }
   void NoteFirstToken(absl::Time now) { first_token_at_ = now; }
   absl::Time received() const { return received_; }
   Usage& usage() { return usage_; }
@@ -110,11 +122,13 @@ class Sequence {
   const size_t prompt_size_;
   const int32_t initial_state_;
   const bool use_state_cache_;
+  std::optional<PinRequest> pin_;
   const absl::Time received_;
   TokenSink* const sink_;
   EngineCounters* const counters_;
 
   size_t read_ = 0;  // of tokens_; the state is the one after them
+  std::vector<int64_t> checkpoints_;
   State state_;
   absl::Span<const float> logits_;
   std::shared_ptr<const KnownPrefix> known_;  // keeps logits_ alive, if from it

@@ -5,76 +5,149 @@
 #include <cstdint>
 #include <list>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/engine/prefix_tree.h"
 #include "core/model/state.h"
 
 namespace rwkvd {
 
 // What is known after reading some tokens from the start of a sequence: all a
-// sequence needs to go on from there, without a step of its own even for its
-// first prediction.
+// sequence needs to go on from there; with logits, without a step of its own
+// even for its first prediction. Immutable.
 struct KnownPrefix {
-  int32_t initial_state = 0;    // what the sequence started from
-  std::vector<int32_t> tokens;  // at least one
-  State state;                  // after the last of them
-  std::vector<float> logits;    // [vocab_size], of the token that follows
+  int64_t num_tokens = 0;  // read, at least one
+  State state;             // after the last of them
+  // [vocab_size], of the token that follows; empty if they were not computed.
+  std::vector<float> logits;
+};
 
-  // Memory that it takes up.
-  int64_t bytes() const;
+// A prefix that stays known, under a name. A value.
+struct PinnedPrefix {
+  std::string name;
+  int64_t num_tokens = 0;
+  int64_t bytes = 0;   // of memory
+  absl::Time expires;  // InfiniteFuture: not by itself
 };
 
 // Remembers prefixes, within a limit on their bytes; those used longest ago go
-// first.
+// first. Pinned ones stay, within a limit of their own, until their pin is
+// taken away, its time is over or its name is given to another prefix; then
+// they are as all others.
 //
-// Engine thread only. What it returns equals recomputation bit for bit, since
-// only what was computed is stored, under all it depends on: the initial state
-// and the tokens.
+// Owned by the engine. Thread-safe; only the engine's thread stores. What it
+// returns equals recomputation bit for bit, since only what was computed is
+// stored, under all it depends on: the initial state and the tokens.
 class StateCache {
  public:
-  // Stores nothing if `max_bytes` is 0. Tests narrow `hash_mask` so that
-  // different prefixes collide.
-  explicit StateCache(int64_t max_bytes, uint64_t hash_mask = ~uint64_t{0});
+  struct Limits {
+    int64_t max_bytes = 0;  // of what is not pinned; 0: nothing is stored
+    int64_t max_pinned_bytes = 0;
+    int64_t max_pinned = 0;  // names
+  };
 
-  // The longest stored prefix of `tokens`, perhaps all of them, of a sequence
-  // that started from `initial_state`; nullptr if there is none.
-  // O(tokens.size()).
-  std::shared_ptr<const KnownPrefix> Lookup(int32_t initial_state,
-                                            absl::Span<const int32_t> tokens);
+  struct Found {
+    std::shared_ptr<const KnownPrefix> known;  // null if there is none
+    // How many of the tokens begin a stored sequence, known or not.
+    int64_t num_shared = 0;
+  };
+
+  struct Figures {
+    int64_t bytes = 0;  // of all that is stored, pinned or not
+    int64_t entries = 0;
+    int64_t evictions = 0;  // for want of room, since the start
+    int64_t pinned = 0;     // names
+  };
+
+  explicit StateCache(const Limits& limits) : limits_(limits) {}
+
+  // The longest stored prefix of `tokens`, of a sequence that started from
+  // `initial_state`, from which it can go on: perhaps all of them, if what
+  // they predict is known too. O(tokens.size()).
+  Found Lookup(int32_t initial_state, absl::Span<const int32_t> tokens)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Stores what is known after `initial_state` and `tokens`, or, if it is
-  // stored already, marks it as used. Left out if it does not fit the limit
-  // even alone.
+  // stored already, marks it as used. `logits` may be empty. Left out if it
+  // does not fit the limit even alone. O(tokens.size()).
   void Store(int32_t initial_state, absl::Span<const int32_t> tokens,
-             const State& state, absl::Span<const float> logits);
+             const State& state, absl::Span<const float> logits)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
-  int64_t bytes() const { return bytes_; }
-  int64_t entries() const { return static_cast<int64_t>(by_hash_.size()); }
-  // Entries dropped for want of room since the start.
-  int64_t evictions() const { return evictions_; }
+  // Stores it, and keeps it under `name` until `expires`; what had the name
+  // before has it no longer. ResourceExhausted, with nothing changed, if a
+  // limit on pins would be passed. `logits` are known.
+  absl::Status Pin(absl::string_view name, absl::Time expires,
+                   int32_t initial_state, absl::Span<const int32_t> tokens,
+                   const State& state, absl::Span<const float> logits)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether there was a pin of this name.
+  bool Unpin(absl::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes away the pins whose time is over.
+  void Expire(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // By name.
+  std::vector<PinnedPrefix> Pinned() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  Figures figures() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  struct Entry;
+  using Tree = PrefixTree<Entry>;
+  using Node = Tree::Node;
+  using NodeList = std::list<Node*>;
+
   struct Entry {
-    uint64_t hash;  // of its initial state and tokens
-    std::shared_ptr<const KnownPrefix> prefix;
+    int32_t initial_state = 0;
+    std::shared_ptr<const KnownPrefix> known;
+    int64_t bytes = 0;  // without the tokens
+    int64_t num_pins = 0;
+    NodeList::iterator place;  // in unpinned_, if there is no pin
   };
-  using EntryList = std::list<Entry>;  // last used first
 
-  uint64_t HashAfter(uint64_t hash, int32_t token) const;
-  void Remove(EntryList::iterator entry);
+  struct Holder {
+    Node* node;
+    absl::Time expires;
+  };
 
-  const int64_t max_bytes_;
-  const uint64_t hash_mask_;
-  EntryList entries_;
-  absl::flat_hash_map<uint64_t, EntryList::iterator> by_hash_;
-  // How many entries there are of each length: prefixes of other lengths need
-  // not be looked up.
-  absl::btree_map<size_t, int64_t> lengths_;
-  int64_t bytes_ = 0;
-  int64_t evictions_ = 0;
+  // The entry of exactly `tokens`, or null.
+  Node* Find(int32_t initial_state, absl::Span<const int32_t> tokens)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A new one, which is in no list yet.
+  Node* Insert(int32_t initial_state, absl::Span<const int32_t> tokens)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Set(Entry* entry, int64_t num_tokens, const State& state,
+           absl::Span<const float> logits)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Use(Node* node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Drops entries until `bytes` more fit, or none is left that may go.
+  void MakeRoom(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckPin(absl::string_view name, Node* node, int64_t bytes)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // One pin less.
+  void Release(Node* node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  static int64_t BytesWithTokens(const Entry& entry);
+  int64_t BytesUsed() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+
+  const Limits limits_;
+
+  mutable absl::Mutex mutex_;
+  absl::flat_hash_map<int32_t, Tree> trees_ ABSL_GUARDED_BY(mutex_);
+  NodeList unpinned_ ABSL_GUARDED_BY(mutex_);  // last used first
+  absl::btree_map<std::string, Holder> pinned_ ABSL_GUARDED_BY(mutex_);
+  int64_t entries_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t entry_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // without the tokens
+  // Of pinned entries, with their tokens as if they shared none.
+  int64_t pinned_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t evictions_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace rwkvd

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/engine/validate.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -68,17 +72,44 @@ absl::Status CheckContinuations(const ScoreRequest& request,
                    options.max_score_tokens);
 }
 
+absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
+  if (!IsPinName(pin.name)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "pin.name: \"",
+        absl::Utf8SafeCEscape(pin.name.substr(0, kMaxPinNameBytes)),
+        "\" is not 1 to ", kMaxPinNameBytes,
+        " letters, digits, \".\", \"_\" and \"-\""));
+  }
+  if (pin.time_to_live <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "pin: to be kept for ", absl::FormatDuration(pin.time_to_live),
+        ", must be more than 0"));
+  }
+  if (options.state_cache_bytes > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError("pin: this server has no state cache");
+}
+
 }  // namespace
+
+bool IsPinName(absl::string_view name) {
+  return !name.empty() && name.size() <= kMaxPinNameBytes &&
+         std::all_of(name.begin(), name.end(), [](char c) {
+           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
+         });
+}
 
 absl::Status Validate(const GenerateRequest& request,
                       const EngineOptions& options, int64_t vocab_size) {
   RWKVD_RETURN_IF_ERROR(CheckSize("prompt", "tokens", request.prompt.size(), 0,
                                   options.max_prompt_tokens));
   RWKVD_RETURN_IF_ERROR(CheckIds("prompt.tokens", request.prompt, vocab_size));
-  RWKVD_RETURN_IF_ERROR(CheckRange("max_tokens", request.max_tokens, 1,
+  RWKVD_RETURN_IF_ERROR(CheckRange("max_tokens", request.max_tokens, 0,
                                    options.max_generated_tokens));
   RWKVD_RETURN_IF_ERROR(Validate(request.sampling));
   RWKVD_RETURN_IF_ERROR(CheckStops(request, vocab_size));
+  if (request.pin.has_value()) {
+    RWKVD_RETURN_IF_ERROR(CheckPin(*request.pin, options));
+  }
   return CheckRange("top_logprobs", request.top_logprobs, 0,
                     options.max_top_logprobs);
 }

@@ -5,10 +5,14 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/request.h"
 
 namespace rwkvd {
+
+// Whether a prefix may be pinned under `name`.
+bool IsPinName(absl::string_view name);
 
 // OK if the engine can run `request` on a model of `vocab_size`; otherwise
 // InvalidArgument, naming the field as the wire contract does

@@ -34,7 +34,7 @@ BAD_GENERATE = {
     "sampling.penalty_decay": [sampling(penalty_decay=value)
                                for value in (NAN, -0.5, 2)],
     "max_tokens": [pb.GenerateRequest(max_tokens=value)
-                   for value in (0, -1, 10001)],
+                   for value in (-1, 10001)],
     "prompt.tokens[1]": [pb.GenerateRequest(prompt=prompt(5, value))
                          for value in (-1, VOCABULARY, 2**31 - 1)],
     "prompt": [pb.GenerateRequest(prompt=pb.Input(text="x y " * 2000)),

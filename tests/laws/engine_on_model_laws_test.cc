@@ -51,11 +51,13 @@ class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
   }
 
   // An engine whose steps are small, so that prompts are read in pieces.
-  std::unique_ptr<Engine> MakeEngine(ThreadPool* pool, int64_t cache_bytes) {
+  std::unique_ptr<Engine> MakeEngine(ThreadPool* pool, int64_t cache_bytes,
+                                     int64_t interval = 7) {
     EngineOptions options;
     options.max_running = 8;
     options.max_step_tokens = 23;
     options.state_cache_bytes = cache_bytes;
+    options.state_cache_interval = interval;
     return std::make_unique<Engine>(options, model_.get(), &tokenizer_, pool);
   }
 
@@ -99,6 +101,40 @@ TEST_P(EngineOnModelLaws, AHitInTheCacheIsTheSameAsRecomputation) {
     cached_tokens += hit.usage.cached_tokens;
   }
   EXPECT_GT(cached_tokens, 0) << "nothing was tested";
+}
+
+// Law 4: states from the midst of a prompt, at intervals and where another
+// prompt parted from it.
+TEST_P(EngineOnModelLaws, WhatPromptsShareIsReadOnce) {
+  auto cached = MakeEngine(&three_threads_, 1 << 20);
+  auto uncached = MakeEngine(&one_thread_, 0);
+  std::vector<int64_t> cached_tokens;
+  for (const int32_t last : {1, 2, 3}) {
+    GenerateRequest request = RequestOf(last);
+    request.prompt.resize(61, 5);
+    request.prompt.push_back(last);
+    request.prompt.resize(90, 6);
+    // The first 61 tokens are the same.
+    for (int i = 0; i < 61; ++i) request.prompt[i] = (i * i) % kOddVocab;
+    const Recording hit = Ask(*cached, request);
+    EXPECT_TRUE(hit.HasSameAnswer(Ask(*uncached, request))) << last;
+    cached_tokens.push_back(hit.usage.cached_tokens);
+  }
+  // 90 tokens have their states at multiples of 14.
+  EXPECT_EQ(cached_tokens, (std::vector<int64_t>{0, 56, 56}));
+
+  // 42 tokens, of which the next prompt shares 40, and a third one too.
+  cached_tokens.clear();
+  auto sparse = MakeEngine(&three_threads_, 1 << 20, /*interval=*/0);
+  for (const int32_t last : {1, 2, 3}) {
+    GenerateRequest request = RequestOf(last);
+    request.prompt.assign(40, 9);
+    request.prompt.insert(request.prompt.end(), {last, last});
+    const Recording hit = Ask(*sparse, request);
+    EXPECT_TRUE(hit.HasSameAnswer(Ask(*uncached, request))) << last;
+    cached_tokens.push_back(hit.usage.cached_tokens);
+  }
+  EXPECT_EQ(cached_tokens, (std::vector<int64_t>{0, 0, 40}));
 }
 
 // Law 4: a cache that is too small for two states forgets, and stays right.

@@ -119,7 +119,17 @@ TEST_F(ConvertTest, GenerateErrorsNameTheField) {
        "prompt.tokens[1]"},
       {[](Request& r) { r.mutable_prompt()->mutable_tokens()->add_ids(-1); },
        "prompt.tokens[0]"},
-      {[](Request& r) { r.set_max_tokens(0); }, "max_tokens"},
+      {[](Request& r) { r.mutable_pin(); }, "pin.name"},
+      {[](Request& r) {
+         r.mutable_pin()->set_name("a");
+         r.mutable_pin()->set_ttl_seconds(0);
+       },
+       "pin.ttl_seconds"},
+      {[](Request& r) {
+         r.mutable_pin()->set_name("a");
+         r.mutable_pin()->set_ttl_seconds(kNan);
+       },
+       "pin.ttl_seconds"},
       {[](Request& r) { r.set_max_tokens(-5); }, "max_tokens"},
       {[](Request& r) { r.set_max_tokens(101); }, "max_tokens"},
       {[](Request& r) { r.mutable_sampling()->set_temperature(-0.1); },

@@ -33,6 +33,7 @@ TEST(EngineCollectorTest, FiguresGoByTheirNames) {
   stats.state_cache_evictions = 12;
   stats.rejected_queue_full = 13;
   stats.rejected_draining = 14;
+  stats.state_cache_pinned = 15;
   const std::string text = Exposition(stats);
   for (const char* line :
        {"rwkv_queue_depth 1", "rwkv_requests_running 2",
@@ -41,6 +42,7 @@ TEST(EngineCollectorTest, FiguresGoByTheirNames) {
         "rwkv_generation_tokens_total 7", "rwkv_scored_tokens_total 8",
         "rwkv_steps_total 9", "rwkv_state_cache_queries_total 10",
         "rwkv_state_cache_hits_total 11", "rwkv_state_cache_evictions_total 12",
+        "rwkv_state_cache_pinned 15",
         "rwkv_requests_rejected_total{reason=\"queue_full\"} 13",
         "rwkv_requests_rejected_total{reason=\"draining\"} 14"}) {
     EXPECT_THAT(text, HasSubstr(std::string("\n") + line + "\n"));

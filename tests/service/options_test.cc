@@ -62,7 +62,10 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
                                      "--port_file=p",
                                      "--log_level=debug",
                                      "--group_norm_epsilon=1e-5",
-                                     "--preload"});
+                                     "--preload",
+                                     "--state_cache_interval=14",
+                                     "--pinned_states_mib=15",
+                                     "--max_pinned_states=16"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, "m");
   EXPECT_EQ(options->tokenizer, "t");
@@ -85,6 +88,9 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->log_level, "debug");
   EXPECT_EQ(options->group_norm_epsilon, 1e-5f);
   EXPECT_TRUE(options->preload);
+  EXPECT_EQ(options->engine.state_cache_interval, 14);
+  EXPECT_EQ(options->engine.max_pinned_bytes, 15 << 20);
+  EXPECT_EQ(options->engine.max_pinned, 16);
 }
 
 TEST_F(OptionsTest, InitialStatesAreNamedAndKeepTheirOrder) {
@@ -149,6 +155,9 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
       {{"--model=m", "--max_prompt_tokens=0"}, "--max_prompt_tokens"},
       {{"--model=m", "--max_generated_tokens=0"}, "--max_generated_tokens"},
       {{"--model=m", "--state_cache_mib=-1"}, "--state_cache_mib"},
+      {{"--model=m", "--state_cache_interval=-1"}, "--state_cache_interval"},
+      {{"--model=m", "--pinned_states_mib=-1"}, "--pinned_states_mib"},
+      {{"--model=m", "--max_pinned_states=-1"}, "--max_pinned_states"},
       {{"--model=m", "--max_message_mib=0"}, "--max_message_mib"},
       {{"--model=m", "--drain_grace=-1s"}, "--drain_grace"},
       {{"--model=m", "--drain_grace=inf"}, "--drain_grace"},

@@ -10,8 +10,6 @@ TEST(EngineCountersTest, EachNumberIsReadWhereItWasCounted) {
   EngineCounters counters;
   Counter* const all[] = {
       &counters.running,
-      &counters.state_cache_bytes,
-      &counters.state_cache_entries,
       &counters.prompt_tokens,
       &counters.cached_tokens,
       &counters.generated_tokens,
@@ -19,7 +17,6 @@ TEST(EngineCountersTest, EachNumberIsReadWhereItWasCounted) {
       &counters.steps,
       &counters.state_cache_queries,
       &counters.state_cache_hits,
-      &counters.state_cache_evictions,
       &counters.rejected_queue_full,
       &counters.rejected_draining,
   };
@@ -36,26 +33,23 @@ TEST(EngineCountersTest, EachNumberIsReadWhereItWasCounted) {
 
   const EngineStats stats = counters.Read();
   EXPECT_EQ(stats.running, 1);
-  EXPECT_EQ(stats.state_cache_bytes, 2);
-  EXPECT_EQ(stats.state_cache_entries, 3);
-  EXPECT_EQ(stats.prompt_tokens, 4);
-  EXPECT_EQ(stats.cached_tokens, 5);
-  EXPECT_EQ(stats.generated_tokens, 6);
-  EXPECT_EQ(stats.scored_tokens, 7);
-  EXPECT_EQ(stats.steps, 8);
-  EXPECT_EQ(stats.state_cache_queries, 9);
-  EXPECT_EQ(stats.state_cache_hits, 10);
-  EXPECT_EQ(stats.state_cache_evictions, 11);
-  EXPECT_EQ(stats.rejected_queue_full, 12);
-  EXPECT_EQ(stats.rejected_draining, 13);
-  EXPECT_EQ(stats.finished[2], 14);
-  EXPECT_EQ(stats.queue_seconds.sum, 15);
-  EXPECT_EQ(stats.prefill_seconds.sum, 16);
-  EXPECT_EQ(stats.decode_seconds.sum, 17);
-  EXPECT_EQ(stats.inter_token_seconds.sum, 18);
-  EXPECT_EQ(stats.step_seconds.sum, 19);
-  EXPECT_EQ(stats.batch_size.sum, 20);
-  EXPECT_EQ(stats.batch_tokens.sum, 21);
+  EXPECT_EQ(stats.prompt_tokens, 2);
+  EXPECT_EQ(stats.cached_tokens, 3);
+  EXPECT_EQ(stats.generated_tokens, 4);
+  EXPECT_EQ(stats.scored_tokens, 5);
+  EXPECT_EQ(stats.steps, 6);
+  EXPECT_EQ(stats.state_cache_queries, 7);
+  EXPECT_EQ(stats.state_cache_hits, 8);
+  EXPECT_EQ(stats.rejected_queue_full, 9);
+  EXPECT_EQ(stats.rejected_draining, 10);
+  EXPECT_EQ(stats.finished[2], 11);
+  EXPECT_EQ(stats.queue_seconds.sum, 12);
+  EXPECT_EQ(stats.prefill_seconds.sum, 13);
+  EXPECT_EQ(stats.decode_seconds.sum, 14);
+  EXPECT_EQ(stats.inter_token_seconds.sum, 15);
+  EXPECT_EQ(stats.step_seconds.sum, 16);
+  EXPECT_EQ(stats.batch_size.sum, 17);
+  EXPECT_EQ(stats.batch_tokens.sum, 18);
 }
 
 TEST(EngineCountersTest, AClockThatIsSetBackGivesZero) {

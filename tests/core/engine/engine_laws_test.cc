@@ -171,6 +171,7 @@ TEST_F(EngineLawsTest, ACacheOfAnySizeChangesNoAnswer) {
     options.max_running = 4;
     options.max_step_tokens = 16;
     options.state_cache_bytes = cache_bytes;
+    options.state_cache_interval = random() % 9;
     EngineStats stats;
     ExpectSameAnswers(Run(options, 2, requests, &stats), alone);
     EXPECT_LE(stats.state_cache_bytes, cache_bytes);

@@ -50,6 +50,16 @@ TEST(EngineOptionsTest, NamesTheMemberThatIsTooSmall) {
   options.state_cache_bytes = -1;
   EXPECT_EQ(Validate(options).message(),
             "state_cache_bytes: -1 is less than 0");
+  options = {};
+  options.state_cache_interval = -1;
+  EXPECT_EQ(Validate(options).message(),
+            "state_cache_interval: -1 is less than 0");
+  options = {};
+  options.max_pinned_bytes = -1;
+  EXPECT_EQ(Validate(options).message(), "max_pinned_bytes: -1 is less than 0");
+  options = {};
+  options.max_pinned = -1;
+  EXPECT_EQ(Validate(options).message(), "max_pinned: -1 is less than 0");
 }
 
 }  // namespace

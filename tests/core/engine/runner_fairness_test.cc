@@ -49,8 +49,8 @@ class RunnerFairnessTest : public testing::Test {
     options_.min_step_prompt_tokens = 16;
     options_.state_cache_bytes = 0;
     options_.clock = [this] { return now_; };
-    runner_ =
-        std::make_unique<Runner>(options_, &model_, start_, &pool_, &counters_);
+    runner_ = std::make_unique<Runner>(options_, &model_, start_, &state_cache_,
+                                       &pool_, &counters_);
   }
 
   Running Join(int64_t prompt, int64_t max_tokens) {
@@ -94,6 +94,7 @@ class RunnerFairnessTest : public testing::Test {
   FakeModel model_;
   FakeTokenizer tokenizer_;
   ThreadPool pool_;
+  StateCache state_cache_{{}};
   EngineCounters counters_;
   EngineOptions options_;
   const std::vector<NamedState> start_ = {{"", model_.NewState()}};

@@ -51,8 +51,12 @@ class RunnerTest : public testing::Test {
 
   Runner& runner() {
     if (runner_ == nullptr) {
-      runner_ = std::make_unique<Runner>(options_, &model_, initial_states_,
-                                         &pool_, &counters_);
+      state_cache_ = std::make_unique<StateCache>(
+          StateCache::Limits{options_.state_cache_bytes,
+                             options_.max_pinned_bytes, options_.max_pinned});
+      runner_ =
+          std::make_unique<Runner>(options_, &model_, initial_states_,
+                                   state_cache_.get(), &pool_, &counters_);
     }
     return *runner_;
   }
@@ -64,6 +68,10 @@ class RunnerTest : public testing::Test {
     request.max_tokens = max_tokens;
     request.sampling.temperature = 0;
     request.use_state_cache = use_state_cache;
+    return Join(std::move(request));
+  }
+
+  RecordingSink* Join(GenerateRequest request) {
     sinks_.push_back(std::make_unique<RecordingSink>());
     runner().Join(std::make_unique<Generation>(sinks_.size(), request,
                                                kVocabSize, &tokenizer_,
@@ -105,6 +113,7 @@ class RunnerTest : public testing::Test {
   FakeTokenizer tokenizer_;
   ThreadPool pool_;
   EngineCounters counters_;
+  std::unique_ptr<StateCache> state_cache_;
   std::unique_ptr<Runner> runner_;
   std::vector<std::unique_ptr<RecordingSink>> sinks_;
 };
@@ -187,7 +196,7 @@ TEST_F(RunnerTest, AConversationGoesOnFromTheEndOfItsLastAnswer) {
 TEST_F(RunnerTest, WhoDoesNotWantTheCacheNeitherUsesNorFillsIt) {
   Join({1, 2, 3}, 1, /*use_state_cache=*/false);
   StepUntilNothingRuns();
-  EXPECT_EQ(counters_.state_cache_entries.value(), 0);
+  EXPECT_EQ(state_cache_->figures().entries, 0);
   Join({1, 2, 3}, 1);
   StepUntilNothingRuns();
   RecordingSink* sink = Join({1, 2, 3}, 1, /*use_state_cache=*/false);
@@ -215,7 +224,7 @@ TEST_F(RunnerTest, TheContextOfAScoreIsKnownToAPrompt) {
   runner().Join(std::make_unique<Scoring>(1, request, &score, &counters_),
                 absl::UnixEpoch());
   StepUntilNothingRuns();
-  EXPECT_EQ(counters_.state_cache_entries.value(), 1);
+  EXPECT_EQ(state_cache_->figures().entries, 1);
   RecordingSink* sink = Join({5, 6}, 3);
   StepUntilNothingRuns();
   EXPECT_EQ(sink->Peek().usage.cached_tokens, 2);
@@ -230,7 +239,7 @@ TEST_F(RunnerTest, TheContextOfAScoreIsKnownToAPrompt) {
 }
 
 TEST_F(RunnerTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
-  options_.state_cache_bytes = 600;  // one entry
+  options_.state_cache_bytes = 900;  // one entry
   ScoreRequest request;
   request.context = {5, 6};
   request.continuations = {Tokens(30, 1)};
@@ -240,10 +249,114 @@ TEST_F(RunnerTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
   Step();
   Join({9}, 1);  // takes the place of the context
   StepUntilNothingRuns();
-  EXPECT_EQ(counters_.state_cache_evictions.value(), 1);
+  EXPECT_EQ(state_cache_->figures().evictions, 1);
   RecordingSink* sink = Join({5, 6}, 3);
   StepUntilNothingRuns();
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({5, 6}, 3));
+}
+
+TEST_F(RunnerTest, ALongPromptLeavesStatesOnItsWay) {
+  options_.state_cache_interval = 8;
+  Tokens prompt(20, 7);
+  Join(prompt, 1);
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(8));
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(8));
+  StepUntilNothingRuns();
+  EXPECT_EQ(state_cache_->figures().entries, 3);
+  // What parts from it pays for what comes after the last one before.
+  prompt.resize(18);
+  prompt.push_back(9);
+  RecordingSink* sink = Join(prompt, 3);
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(3));
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 16);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(prompt, 3));
+}
+
+TEST_F(RunnerTest, APromptThatEndsAtACheckpointOfAnotherReadsToItsEnd) {
+  options_.state_cache_interval = 8;
+  Join(Tokens(20, 7), 1);
+  StepUntilNothingRuns();
+  // What follows the 16 tokens was not computed, and is now.
+  RecordingSink* sink = Join(Tokens(16, 7), 2);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 8);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(Tokens(16, 7), 2));
+  sink = Join(Tokens(16, 7), 2);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 16);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(Tokens(16, 7), 2));
+}
+
+TEST_F(RunnerTest, TheThirdWhoSharesABeginningFindsIt) {
+  Tokens shared(40, 3);
+  const auto prompt_of = [&](int32_t last) {
+    Tokens prompt = shared;
+    prompt.push_back(last);
+    return prompt;
+  };
+  std::vector<int64_t> cached;
+  for (const int32_t last : {1, 2, 3}) {
+    RecordingSink* sink = Join(prompt_of(last), 2);
+    StepUntilNothingRuns();
+    cached.push_back(sink->Peek().usage.cached_tokens);
+    EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(prompt_of(last), 2));
+  }
+  EXPECT_THAT(cached, ElementsAre(0, 0, 40));
+}
+
+TEST_F(RunnerTest, NoTokensAskedForOnlyReadsThePrompt) {
+  RecordingSink* sink = Join({1, 2, 3}, 0);
+  EXPECT_EQ(Step(), 1);
+  EXPECT_THAT(sink->Peek().tokens, IsEmpty());
+  EXPECT_EQ(sink->Peek().reason, FinishReason::kLength);
+  EXPECT_TRUE(sink->Peek().status.ok());
+  sink = Join({1, 2, 3}, 2);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 3);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3}, 2));
+}
+
+TEST_F(RunnerTest, APinnedPromptOutlivesAllOthers) {
+  options_.state_cache_bytes = 900;  // one entry
+  GenerateRequest pin;
+  pin.prompt = {1, 2, 3};
+  pin.pin = PinRequest{"system"};
+  Join(pin);
+  StepUntilNothingRuns();
+  for (int32_t i = 4; i < 9; ++i) Join({i}, 1), StepUntilNothingRuns();
+  RecordingSink* sink = Join({1, 2, 3, 4}, 2);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 3);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3, 4}, 2));
+}
+
+TEST_F(RunnerTest, APinGoesWhenItsTimeIsOver) {
+  absl::Time now = absl::UnixEpoch();
+  options_.clock = [&now] { return now; };
+  GenerateRequest pin;
+  pin.prompt = {1, 2, 3};
+  pin.pin = PinRequest{"system", absl::Seconds(10)};
+  Join(pin);
+  now += absl::Seconds(1);
+  StepUntilNothingRuns();
+  ASSERT_EQ(state_cache_->Pinned().size(), 1);
+  EXPECT_EQ(state_cache_->Pinned()[0].expires, now + absl::Seconds(10));
+}
+
+TEST_F(RunnerTest, APinForWhichThereIsNoRoomEndsItsRequest) {
+  options_.max_pinned = 0;
+  GenerateRequest pin;
+  pin.prompt = {1, 2, 3};
+  pin.pin = PinRequest{"system"};
+  pin.max_tokens = 5;
+  RecordingSink* sink = Join(pin);
+  EXPECT_EQ(Step(), 1);
+  EXPECT_EQ(sink->Peek().status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_EQ(sink->Peek().reason, FinishReason::kCancelled);
 }
 
 TEST_F(RunnerTest, TakesOutWhomItIsTold) {

@@ -44,7 +44,8 @@ Result Score(const Tokens& context, const std::vector<Tokens>& continuations,
   options.max_running = 1;
   options.max_step_tokens = max_step_tokens;
   const std::vector<NamedState> start = {{"", model.NewState()}};
-  Runner runner(options, &model, start, &pool, &counters);
+  StateCache cache({options.state_cache_bytes});
+  Runner runner(options, &model, start, &cache, &pool, &counters);
   ScoreRequest request;
   request.context = context;
   request.continuations = continuations;

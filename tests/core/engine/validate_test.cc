@@ -95,12 +95,21 @@ TEST(ValidateTest, NamesTheFieldOfAGenerateBeyondItsLimit) {
   GenerateRequest request = ValidGenerate();
   request.prompt.assign(11, 1);
   EXPECT_EQ(MessageOf(request), "prompt: has 11 tokens, must have 0 to 10");
-  for (const int64_t max_tokens : {-1, 0, 21}) {
+  for (const int64_t max_tokens : {-1, 21}) {
     request = ValidGenerate();
     request.max_tokens = max_tokens;
     EXPECT_EQ(MessageOf(request), "max_tokens: " + std::to_string(max_tokens) +
-                                      " is not in [1, 20]");
+                                      " is not in [0, 20]");
   }
+  for (const char* name : {"", "a b", "caf\xc3\xa9", "a/b"}) {
+    request = ValidGenerate();
+    request.pin = PinRequest{name};
+    EXPECT_EQ(MessageOf(request).find("pin.name: \""), 0) << name;
+  }
+  request.pin = PinRequest{std::string(kMaxPinNameBytes + 1, 'a')};
+  EXPECT_EQ(MessageOf(request).find("pin.name: \""), 0);
+  request.pin = PinRequest{"a", absl::ZeroDuration()};
+  EXPECT_EQ(MessageOf(request), "pin: to be kept for 0, must be more than 0");
   for (const int32_t top_logprobs : {-1, 6}) {
     request = ValidGenerate();
     request.top_logprobs = top_logprobs;
