@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "core/base/status_macros.h"
 
@@ -85,6 +86,23 @@ absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
   return Set(*flag, *word.value);
 }
 
+// Appends `text` in lines of at most kWidth characters, each indented by six
+// blanks.
+void AppendWrapped(absl::string_view text, std::string* out) {
+  constexpr size_t kWidth = 80;
+  constexpr absl::string_view kIndent = "      ";
+  std::string line;
+  for (absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (!line.empty() &&
+        kIndent.size() + line.size() + 1 + word.size() > kWidth) {
+      absl::StrAppend(out, kIndent, line, "\n");
+      line.clear();
+    }
+    absl::StrAppend(&line, line.empty() ? "" : " ", word);
+  }
+  absl::StrAppend(out, kIndent, line, "\n");
+}
+
 }  // namespace
 
 bool AbslParseFlag(absl::string_view text, RepeatedFlag* flag, std::string*) {
@@ -136,9 +154,11 @@ std::string DescribeFlags(Files files) {
   std::string text;
   for (const auto& [key, flag] : flags) {
     const std::string value = flag->DefaultValue();
-    absl::StrAppend(&text, "  --", flag->Name(), "\n      ", flag->Help());
-    if (!value.empty()) absl::StrAppend(&text, " Default: ", value, ".");
-    absl::StrAppend(&text, "\n");
+    absl::StrAppend(&text, "  --", flag->Name(), "\n");
+    AppendWrapped(value.empty()
+                      ? flag->Help()
+                      : absl::StrCat(flag->Help(), " Default: ", value, "."),
+                  &text);
   }
   return text;
 }

@@ -61,6 +61,14 @@ class RwkvctlTest(unittest.TestCase):
             "rwkvctl: INVALID_ARGUMENT: sampling.temperature"), error)
         self.assertEqual(error.count("\n"), 1)
 
+    def test_a_wrong_address_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for command in (["model"], ["generate", "x"], ["bench"]):
+                _, error = self.run_ctl(*command, code=1,
+                                        address=f"unix:{folder}/absent")
+                self.assertIn(f"no server at unix:{folder}/absent", error)
+                self.assertEqual(error.count("\n"), 1)
+
     def test_tokenizes_and_detokenizes(self):
         data = bytes(range(256))
         ids, _ = self.run_ctl("tokenize", "-", standard_input=data)
@@ -168,6 +176,13 @@ class RwkvctlTest(unittest.TestCase):
                                   stdout=subprocess.PIPE, text=True,
                                   timeout=PATIENCE).stdout
         self.assertIn("rwkvctl detokenize", help_of())
+        for command in ("generate", "chat", "tokenize", "detokenize", "score",
+                        "model", "health", "bench"):
+            self.assertIn(f"rwkvctl {command}", help_of())
+            text = help_of(command)
+            for part in ("Examples:\n  ", f"rwkvctl {command}", "Exit codes:",
+                         "--json"):
+                self.assertIn(part, text)
         self.assertIn("--top_p", help_of("generate"))
         self.assertIn("--server", help_of("generate"))
         self.assertNotIn("--top_p", help_of("health"))

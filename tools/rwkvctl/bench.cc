@@ -113,11 +113,18 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/bench.cc",
 }  // namespace
 
 const Command kBench = {
-    "bench", "",
+    "bench",
+    "",
+    "measure speed",
     "Sends requests with random prompts for a while, and tells how many tokens "
     "came a\nsecond, how long the first token took, and how far apart the next "
     "ones came.\nCtrl-C ends it early; the report then covers what there was. "
     "Fails if any request\nfailed.",
-    kFiles, &Run};
+    "rwkvctl bench --concurrency=16 --duration=30s\n"
+    "rwkvctl bench --rate=5 --concurrency=200 --prompt_tokens=16:512 "
+    "--output_tokens=1:128\n"
+    "rwkvctl bench --requests=100 --json | jq .throughput",
+    kFiles,
+    &Run};
 
 }  // namespace rwkvd

@@ -15,7 +15,9 @@ namespace rwkvd {
 struct Command {
   absl::string_view name;
   absl::string_view arguments;                // "TEXT", for the usage line
-  absl::string_view help;                     // what it does, one or more lines
+  absl::string_view summary;                  // what it does, in some words
+  absl::string_view help;                     // what it does, some lines
+  absl::string_view examples;                 // of its use, a line each
   absl::Span<const absl::string_view> files;  // where its flags are defined
   // Runs with the arguments that are no flags; gives the exit code, or
   // InvalidArgument if they are wrong.
@@ -23,6 +25,7 @@ struct Command {
 };
 
 extern const Command kGenerate;
+extern const Command kChat;
 extern const Command kTokenize;
 extern const Command kDetokenize;
 extern const Command kScore;

@@ -7,9 +7,11 @@
 #include <string>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "google/protobuf/util/json_util.h"
-#include "service/grpc_status.h"
+#include "tools/rwkvctl/report.h"
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051",
           "Where rwkvd listens: host:port or unix:path.");
@@ -43,8 +45,15 @@ std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
 
 int ExitCode(const grpc::Status& status) {
   if (status.ok()) return kExitOk;
-  std::fprintf(stderr, "rwkvctl: %s: %s\n", NameOf(status.error_code()),
-               status.error_message().c_str());
+  std::string message = status.error_message();
+  // What gRPC says if there is no server, in version 1.51.
+  if (absl::StartsWith(message, "failed to connect") ||
+      absl::StartsWith(message, "DNS resolution failed")) {
+    message = absl::StrCat("no server at ", absl::GetFlag(FLAGS_server),
+                           " (--server names another): ", message);
+  }
+  TellFailure(absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                           message));
   return kExitFailed;
 }
 

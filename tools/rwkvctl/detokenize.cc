@@ -37,9 +37,14 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/detokenize.cc"};
 }  // namespace
 
 const Command kDetokenize = {
-    "detokenize", "IDS | -",
+    "detokenize",
+    "IDS | -",
+    "turn token ids into bytes",
     "Prints exactly the bytes that token ids stand for, and nothing else. The "
     "ids are\nseparated by commas or blanks.",
-    kFiles, &Run};
+    "rwkvctl detokenize 97,98 99\n"
+    "rwkvctl tokenize abc | rwkvctl detokenize -",
+    kFiles,
+    &Run};
 
 }  // namespace rwkvd

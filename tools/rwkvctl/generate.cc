@@ -5,16 +5,15 @@
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
-#include "absl/strings/str_format.h"
 #include "core/base/status_macros.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
 #include "tools/rwkvctl/initial_state.h"
 #include "tools/rwkvctl/input.h"
+#include "tools/rwkvctl/max_tokens.h"
+#include "tools/rwkvctl/report.h"
 #include "tools/rwkvctl/sampling_flags.h"
 
-ABSL_FLAG(std::optional<int32_t>, max_tokens, std::nullopt,
-          "Most tokens to draw. The server's default is 256.");
 ABSL_FLAG(std::string, stop, "",
           "The answer ends before any of these strings: separated by commas, "
           "with C's escapes (\\n, \\x2c for a comma).");
@@ -56,7 +55,7 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
     // As bytes: a terminal may give anything.
     request.mutable_prompt()->set_bytes(prompt);
   }
-  if (auto v = absl::GetFlag(FLAGS_max_tokens)) request.set_max_tokens(*v);
+  SetMaxTokens(&request);
   SetSampling(request.mutable_sampling());
   RWKVD_RETURN_IF_ERROR(SetStops(&request));
   request.set_logprobs(absl::GetFlag(FLAGS_logprobs));
@@ -68,25 +67,6 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
 void Show(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
-}
-
-void ShowStats(const v1::Finish& finish) {
-  const v1::Usage& usage = finish.usage();
-  const v1::Times& times = finish.times();
-  const double speed = times.decode_seconds() > 0
-                           ? static_cast<double>(usage.generated_tokens()) /
-                                 times.decode_seconds()
-                           : 0;
-  absl::FPrintF(
-      stderr,
-      "%s; prompt %d tokens (%d cached), generated %d; queue %.1f ms, prefill "
-      "%.1f ms, decode %.1f ms (%.1f tokens/s), first token after %.1f ms; "
-      "seed %d\n",
-      v1::FinishReason_Name(finish.reason()), usage.prompt_tokens(),
-      usage.cached_tokens(), usage.generated_tokens(),
-      1e3 * times.queue_seconds(), 1e3 * times.prefill_seconds(),
-      1e3 * times.decode_seconds(), speed,
-      1e3 * times.time_to_first_token_seconds(), finish.seed());
 }
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
@@ -113,19 +93,28 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
     }
   }
   if (!WantJson()) Show("\n");
-  if (finish && absl::GetFlag(FLAGS_stats)) ShowStats(*finish);
+  if (finish && absl::GetFlag(FLAGS_stats)) TellStats(*finish);
   return call.ExitCode(reader->Finish());
 }
 
 constexpr absl::string_view kFiles[] = {"tools/rwkvctl/generate.cc",
-                                        kSamplingFlagsFile, kInitialStateFile};
+                                        kMaxTokensFile, kSamplingFlagsFile,
+                                        kInitialStateFile};
 
 }  // namespace
 
 const Command kGenerate = {
-    "generate", "[PROMPT | -]",
+    "generate",
+    "[PROMPT | -]",
+    "continue a prompt",
     "Continues a prompt and shows the answer while it is written. \"-\" reads "
     "the\nprompt from the standard input. Ctrl-C ends the request.",
-    kFiles, &Run};
+    "rwkvctl generate --echo \"The President of the United States\"\n"
+    "rwkvctl generate --max_tokens=50 --temperature=0.8 --top_p=0.5 --seed=1 "
+    "Once\n"
+    "rwkvctl generate --stop='\\n\\n' --stats - < prompt.txt\n"
+    "rwkvctl generate --json --top_logprobs=5 \"Two and two is\"",
+    kFiles,
+    &Run};
 
 }  // namespace rwkvd

@@ -72,8 +72,13 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/health.cc"};
 }  // namespace
 
 const Command kHealth = {
-    "health", "",
-    "Prints the server's health; succeeds only if that is SERVING.", kFiles,
+    "health",
+    "",
+    "tell whether it serves",
+    "Prints the server's health; succeeds only if that is SERVING.",
+    "rwkvctl health\n"
+    "rwkvctl health --wait=30s && rwkvctl generate Hello",
+    kFiles,
     &Run};
 
 }  // namespace rwkvd

@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
 #include "service/command_line.h"
 #include "service/version.h"
 #include "tools/rwkvctl/command.h"
@@ -16,28 +18,44 @@ namespace {
 
 constexpr absl::string_view kCommonFile = "tools/rwkvctl/connection.cc";
 
-const Command* const kCommands[] = {
-    &kGenerate, &kTokenize, &kDetokenize, &kScore, &kModel, &kHealth, &kBench};
+const Command* const kCommands[] = {&kGenerate,   &kChat,  &kTokenize,
+                                    &kDetokenize, &kScore, &kModel,
+                                    &kHealth,     &kBench};
+
+constexpr absl::string_view kExitCodes =
+    "Exit codes: 0 well, 1 failed, 2 wrong command line, 130 interrupted.\n";
 
 std::string Overview() {
   std::string text =
       "rwkvctl talks to rwkvd, which serves an RWKV language model.\n\n";
   for (const Command* command : kCommands) {
-    absl::StrAppend(&text, "    rwkvctl ", command->name, " ",
-                    command->arguments, "\n");
+    absl::StrAppendFormat(&text, "  rwkvctl %-10s %s\n", command->name,
+                          command->summary);
   }
   return absl::StrCat(text,
-                      "\nrwkvctl COMMAND --help tells more. Exit codes: "
-                      "0 well, 1 failed, 2 wrong\ncommand line, 130 "
-                      "interrupted.\n");
+                      "\nAll take --server=HOST:PORT (127.0.0.1:50051 if "
+                      "absent) and --json.\nrwkvctl COMMAND --help tells "
+                      "more, with examples.\n\n",
+                      kExitCodes);
+}
+
+// `examples`, indented.
+std::string Indented(absl::string_view examples) {
+  std::string text;
+  for (absl::string_view line : absl::StrSplit(examples, '\n')) {
+    absl::StrAppend(&text, "  ", line, "\n");
+  }
+  return text;
 }
 
 std::string Describe(const Command& command) {
   const absl::string_view common[] = {kCommonFile};
   const std::string own = DescribeFlags(command.files);
-  return absl::StrCat("rwkvctl ", command.name, " ", command.arguments, "\n\n",
-                      command.help, "\n\n", own, own.empty() ? "" : "\n",
-                      DescribeFlags(common));
+  return absl::StrCat("rwkvctl ", command.name, " [FLAGS] ", command.arguments,
+                      "\n\n", command.help, "\n\nExamples:\n",
+                      Indented(command.examples), "\nFlags:\n", own,
+                      "\nFlags of every command:\n", DescribeFlags(common),
+                      "\n", kExitCodes);
 }
 
 int UsageError(absl::string_view what) {
@@ -74,7 +92,8 @@ int Main(const std::vector<std::string>& args) {
       return RunCommand(*command, {args.begin() + 1, args.end()});
     }
   }
-  return UsageError(absl::StrCat("unknown command ", name, " (--help)"));
+  return UsageError(
+      absl::StrCat("unknown command ", name, " (rwkvctl --help lists them)"));
 }
 
 }  // namespace

@@ -32,7 +32,14 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/model.cc"};
 
 }  // namespace
 
-const Command kModel = {"model", "", "Prints what is being served.", kFiles,
+const Command kModel = {"model",
+                        "",
+                        "tell what is served",
+                        "Prints what is being served: the model, its sizes, "
+                        "limits and states.",
+                        "rwkvctl model\n"
+                        "rwkvctl model --json | jq -r .architecture",
+                        kFiles,
                         &Run};
 
 }  // namespace rwkvd

@@ -51,10 +51,15 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/score.cc",
 }  // namespace
 
 const Command kScore = {
-    "score", "CONTEXT CONTINUATION...",
+    "score",
+    "CONTEXT CONTINUATION...",
+    "compare continuations of a text",
     "Prints for each continuation the sum of its tokens' log-probabilities "
     "after the\ncontext, its number of tokens, and whether greedy decoding "
     "would write it.",
-    kFiles, &Run};
+    "rwkvctl score \"In the beginning\" \" God created\" \" the whale\"\n"
+    "rwkvctl score - \" yes\" \" no\" < question.txt",
+    kFiles,
+    &Run};
 
 }  // namespace rwkvd

@@ -36,7 +36,13 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/tokenize.cc"};
 }  // namespace
 
 const Command kTokenize = {
-    "tokenize", "TEXT | -",
-    "Prints the token ids of a text, separated by commas.", kFiles, &Run};
+    "tokenize",
+    "TEXT | -",
+    "turn text into token ids",
+    "Prints the token ids of a text, separated by commas.",
+    "rwkvctl tokenize \"In the beginning\"\n"
+    "rwkvctl tokenize - < book.txt | tr , '\\n' | wc -l",
+    kFiles,
+    &Run};
 
 }  // namespace rwkvd

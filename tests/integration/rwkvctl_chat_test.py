@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Conversations of the real rwkvctl with a real rwkvd, through pipes and
+through a terminal."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import tempfile
+import termios
+import time
+import unittest
+
+from checkpoints import write_endless_model
+from rwkvd_process import PATIENCE, RWKVCTL, rwkvd
+
+CTRL_C, CTRL_D = b"\x03", b"\x04"
+
+
+class Terminal:
+    """rwkvctl chat as somebody at a terminal sees it."""
+
+    def __init__(self, address, *flags):
+        self.master, slave = pty.openpty()
+        self.seen = ""
+        self.process = subprocess.Popen(
+            [RWKVCTL, "chat", f"--server={address}", *flags], stdin=slave,
+            stdout=slave, stderr=slave, start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
+        os.close(slave)
+
+    def type(self, data):
+        os.write(self.master, data)
+
+    def wait_for(self, pattern):
+        """Reads until the pattern was seen; what came up to its end."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            match = re.search(pattern, self.seen)
+            if match:
+                text = self.seen[:match.end()]
+                self.seen = self.seen[match.end():]
+                return text
+            left = deadline - time.monotonic()
+            if not select.select([self.master], [], [], max(0, left))[0]:
+                raise AssertionError(f"no {pattern!r} in {self.seen!r}")
+            self.seen += os.read(self.master, 65536).decode(errors="replace")
+
+    def end(self):
+        """The exit code."""
+        code = self.process.wait(timeout=PATIENCE)
+        os.close(self.master)
+        return code
+
+
+class ChatTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        manager = rwkvd()
+        cls.server = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+
+    def chat(self, lines, *flags, code=0):
+        result = subprocess.run(
+            [RWKVCTL, "chat", f"--server={self.server.address}",
+             "--max_tokens=12", "--seed=1", *flags],
+            input="\n".join(lines) + "\n", stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, code, result.stderr)
+        return result.stdout, result.stderr
+
+    def saved(self, path):
+        with open(path) as file:
+            return json.load(file)
+
+    def test_a_conversation_through_pipes(self):
+        path = os.path.join(self.folder, "talk.json")
+        out, err = self.chat(["Hello.", "And \\", "then?", "", f"/save {path}"],
+                             "--system=Be brief.")
+        self.assertEqual(err, "")
+        talk = self.saved(path)
+        self.assertEqual(talk["template"], "world")
+        self.assertEqual(talk["system"], "Be brief.")
+        self.assertEqual([turn["user"] for turn in talk["turns"]],
+                         ["Hello.", "And \nthen?"])
+        self.assertEqual(out, "".join(
+            turn["assistant"].strip() + "\n" for turn in talk["turns"]))
+
+    def test_only_what_is_new_is_read(self):
+        _, err = self.chat(["Un.", "Deux.", "Trois."], "--verbose")
+        counts = [tuple(map(int, found)) for found in re.findall(
+            r"prompt (\d+) tokens \((\d+) cached\), generated (\d+)", err)]
+        self.assertEqual(len(counts), 3)
+        for (prompt, _, generated), (_, cached, _) in zip(counts, counts[1:]):
+            # All that was said so far but the token drawn last.
+            self.assertEqual(cached, prompt + generated - 1)
+
+    def test_a_conversation_goes_on_from_its_file(self):
+        path = os.path.join(self.folder, "talk.json")
+        whole, _ = self.chat(["One.", "Two.", f"/save {path}", "Three."])
+        rest, _ = self.chat(["Three."], f"--load={path}")
+        self.assertTrue(whole.endswith("\n" + rest), whole)
+        again, _ = self.chat([f"/load {path}", "Three."])
+        self.assertEqual(again, rest)
+
+    def test_orders_change_what_was_said(self):
+        first = os.path.join(self.folder, "1.json")
+        last = os.path.join(self.folder, "2.json")
+        self.chat(["One.", "Two.", "/undo", f"/save {first}", "/retry",
+                   "/reset", "/system Sing.", "//slash", f"/save {last}"])
+        self.assertEqual(
+            [turn["user"] for turn in self.saved(first)["turns"]], ["One."])
+        talk = self.saved(last)
+        self.assertEqual(talk["system"], "Sing.")
+        self.assertEqual([turn["user"] for turn in talk["turns"]], ["/slash"])
+
+    def test_history_shows_the_conversation(self):
+        out, _ = self.chat(["One.", "/history"], "--template=raven")
+        answer = out.splitlines()[0]
+        self.assertIn(f"Bob: One.\n\nAlice: {answer}", out)
+
+    def test_the_thinking_that_was_begun_is_shown(self):
+        out, _ = self.chat(["One."], "--template=no-think")
+        self.assertTrue(out.startswith("<think>\n</think"), out)
+
+    def test_json_shows_what_the_server_sends(self):
+        out, _ = self.chat(["One.", "Two."], "--json")
+        events = [json.loads(line) for line in out.splitlines()]
+        self.assertEqual(sum("finish" in event for event in events), 2)
+
+    def test_mistakes_end_it_where_nobody_types(self):
+        for line, word in (("/sing", "there is no /sing"),
+                           ("/save", "/save wants FILE"),
+                           ("/undo", "nothing was said yet"),
+                           ("/load /nowhere/talk.json", "/nowhere/talk.json")):
+            _, err = self.chat([line, "not said"], code=1)
+            self.assertIn(word, err)
+            self.assertEqual(err.count("\n"), 1)
+
+    def test_a_terminal_prompts_answers_and_ends(self):
+        terminal = Terminal(self.server.address, "--max_tokens=12", "--seed=1")
+        terminal.wait_for(r"demo \(rwkv4\).*/help[^\n]*\r\n> ")
+        terminal.type(b"Hello.\r")
+        said = terminal.wait_for(r"Hello\.\r\n(.|\n)+\r\n> ")
+        alone, _ = self.chat(["Hello."])
+        self.assertIn(alone.strip(), said.replace("\r\n", "\n"))
+        terminal.type(b"/sing\r")
+        terminal.wait_for(r"there is no /sing; see /help\r\n> ")
+        terminal.type(b'"""\r')
+        terminal.wait_for(r"\.\.\. ")
+        terminal.type(b'one\rtwo\r"""\r')
+        terminal.wait_for(r"\r\n> ")
+        terminal.type(b"/help\r")
+        terminal.wait_for(r"/exit [^>]*> ")
+        terminal.type(CTRL_D)
+        self.assertEqual(terminal.end(), 0)
+
+    def test_ctrl_c_ends_the_answer_then_the_conversation(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                rwkvd(model=write_endless_model(folder)) as server:
+            terminal = Terminal(server.address, "--max_tokens=1000000")
+            terminal.wait_for("> ")
+            terminal.type(b"Go on.\r")
+            terminal.wait_for(r"Go on\.\r\n.{10}")
+            terminal.type(CTRL_C)
+            terminal.wait_for(r"\n> $")
+            # The server is free again, and the conversation goes on.
+            terminal.type(b"More.\r")
+            terminal.wait_for(r"More\.\r\n.{10}")
+            terminal.type(CTRL_C)
+            terminal.wait_for(r"\n> $")
+            terminal.type(CTRL_C)
+            self.assertEqual(terminal.end(), 130)
+
+    def test_a_server_that_is_away_is_told_before_anybody_types(self):
+        result = subprocess.run(
+            [RWKVCTL, "chat", f"--server=unix:{self.folder}/absent"],
+            input="Hello.\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("no server at unix:", result.stderr)
+        self.assertEqual(result.stderr.count("\n"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkvctl/chat/conversation.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/strings/match.h"
+#include "gtest/gtest.h"
+#include "tests/service/test_server.h"
+
+namespace rwkvd {
+namespace {
+
+// Conversations with a real server over a model without weights, whose tokens
+// are the bytes.
+class ConversationTest : public ::testing::Test {
+ protected:
+  ConversationTest() { server_.gate().Open(); }
+
+  // Answers of exactly `tokens` letters, so that nothing else ends them.
+  Conversation::Manner Letters(int tokens) {
+    Conversation::Manner manner;
+    manner.style = FindTemplate("world").value();
+    manner.request.set_max_tokens(tokens);
+    manner.request.mutable_sampling()->set_seed(1);
+    return manner;
+  }
+
+  // Says it, and returns the end of the answer.
+  std::optional<v1::Finish> Say(Conversation& conversation,
+                                const std::string& user) {
+    std::optional<v1::Finish> finish;
+    status_ = conversation.Say(user, [&](const v1::GenerateResponse& response) {
+      if (response.has_finish()) finish = response.finish();
+    });
+    return finish;
+  }
+
+  Interrupt interrupt_;  // before other threads
+  TestServer server_;
+  std::unique_ptr<v1::RwkvService::Stub> stub_ = server_.NewStub();
+  absl::Status status_;
+};
+
+TEST_F(ConversationTest, OnlyWhatIsNewIsRead) {
+  Conversation conversation(Letters(20), stub_.get(), &interrupt_);
+  const auto first = Say(conversation, "one");
+  ASSERT_TRUE(first.has_value()) << status_;
+  EXPECT_EQ(
+      first->usage().prompt_tokens(),
+      static_cast<int64_t>(std::string("User: one\n\nAssistant:").size()));
+  const std::string written = conversation.transcript().turns[0].assistant;
+  // Bytes that are whitespace would not come back; these do not end so.
+  ASSERT_EQ(written.size(), 20u);
+  const auto second = Say(conversation, "two");
+  ASSERT_TRUE(second.has_value()) << status_;
+  const std::string new_text = "\n\nUser: two\n\nAssistant:";
+  EXPECT_EQ(second->usage().prompt_tokens(),
+            first->usage().prompt_tokens() + 20 +
+                static_cast<int64_t>(new_text.size()));
+  // All but the last token drawn, which nobody had read yet.
+  EXPECT_EQ(second->usage().cached_tokens(),
+            first->usage().prompt_tokens() + 19);
+}
+
+TEST_F(ConversationTest, ItIsOneTextForTheModel) {
+  Conversation conversation(Letters(8), stub_.get(), &interrupt_);
+  Say(conversation, "one");
+  const std::string first = conversation.transcript().turns[0].assistant;
+  Say(conversation, "two");
+  // Asked as one prompt, the model says the same.
+  v1::GenerateRequest request = Letters(8).request;
+  request.mutable_prompt()->set_bytes("User: one\n\nAssistant:" + first +
+                                      "\n\nUser: two\n\nAssistant:");
+  grpc::ClientContext context;
+  const auto reader = server_.NewStub()->Generate(&context, request);
+  std::string answer;
+  v1::GenerateResponse response;
+  while (reader->Read(&response)) {
+    answer += response.delta().bytes() + response.finish().bytes();
+  }
+  EXPECT_TRUE(
+      absl::StartsWith(answer, conversation.transcript().turns[1].assistant));
+}
+
+TEST_F(ConversationTest, AFailureChangesNothing) {
+  Conversation::Manner manner = Letters(-1);  // refused
+  Conversation conversation(manner, stub_.get(), &interrupt_);
+  EXPECT_FALSE(Say(conversation, "one").has_value());
+  EXPECT_EQ(status_.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(conversation.transcript().turns.empty());
+}
+
+TEST_F(ConversationTest, CtrlCEndsTheAnswerAlone) {
+  Conversation conversation(Letters(1 << 20), stub_.get(), &interrupt_);
+  bool sent = false;
+  const absl::Status status =
+      conversation.Say("one", [&sent](const v1::GenerateResponse&) {
+        if (!sent) kill(getpid(), SIGINT);
+        sent = true;
+      });
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_FALSE(interrupt_.ended());
+  EXPECT_EQ(conversation.transcript().turns.size(), 1u);
+}
+
+TEST_F(ConversationTest, CtrlCWithoutAnAnswerEndsTheSession) {
+  kill(getpid(), SIGINT);
+  EXPECT_TRUE(Eventually([this] { return interrupt_.ended(); }));
+}
+
+TEST_F(ConversationTest, ADeadlineIsAFailure) {
+  Conversation::Manner manner = Letters(1 << 20);
+  manner.timeout = absl::Milliseconds(50);
+  Conversation conversation(manner, stub_.get(), &interrupt_);
+  Say(conversation, "one");
+  EXPECT_EQ(status_.code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST_F(ConversationTest, ATranscriptOfAnUnknownTemplateIsRefused) {
+  Conversation conversation(Letters(5), stub_.get(), &interrupt_);
+  EXPECT_FALSE(conversation.Replace({"sonnet", "", {}}).ok());
+  EXPECT_EQ(conversation.style().name, "world");
+  EXPECT_TRUE(conversation.Replace({"raven", "", {}}).ok());
+  EXPECT_EQ(conversation.style().user, "Bob");
+}
+
+}  // namespace
+}  // namespace rwkvd

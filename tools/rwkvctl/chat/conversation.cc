@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkvctl/chat/conversation.h"
+
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+namespace v1 = ::rwkv::v1;
+
+absl::Status ToAbsl(const grpc::Status& status) {
+  return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                      status.error_message());
+}
+
+}  // namespace
+
+Conversation::Conversation(Manner manner, v1::RwkvService::StubInterface* stub,
+                           Interrupt* interrupt)
+    : manner_(std::move(manner)), stub_(stub), interrupt_(interrupt) {
+  transcript_.template_name = std::string(manner_.style->name);
+}
+
+absl::Status Conversation::Replace(Transcript transcript) {
+  RWKVD_ASSIGN_OR_RETURN(manner_.style, FindTemplate(transcript.template_name));
+  transcript_ = std::move(transcript);
+  return absl::OkStatus();
+}
+
+absl::Status Conversation::Say(const std::string& user,
+                               const OnResponse& on_response) {
+  std::string text = RenderPrompt(style(), transcript_, user);
+  absl::string_view rest;
+  std::vector<int32_t> ids = known_.Prefix(text, &rest);
+  if (!rest.empty()) {
+    RWKVD_ASSIGN_OR_RETURN(const std::vector<int32_t> more, Tokenize(rest));
+    ids.insert(ids.end(), more.begin(), more.end());
+  }
+  RWKVD_ASSIGN_OR_RETURN(Answer answer, Ask(ids, on_response));
+  if (answer.interrupted && answer.ids.empty()) return absl::OkStatus();
+  const absl::string_view written =
+      absl::StripTrailingAsciiWhitespace(answer.bytes);
+  transcript_.turns.push_back({user, absl::StrCat(style().opening, written)});
+  Know(std::move(ids), std::move(text), std::move(answer));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Conversation::Answer> Conversation::Ask(
+    const std::vector<int32_t>& prompt, const OnResponse& on_response) {
+  v1::GenerateRequest request = manner_.request;
+  request.mutable_prompt()->mutable_tokens()->mutable_ids()->Assign(
+      prompt.begin(), prompt.end());
+  for (const std::string& stop : StopStrings(style())) {
+    request.add_stop_strings(stop);
+  }
+  grpc::ClientContext context;
+  Limit(&context);
+  const Interrupt::Guard guard(interrupt_, &context);
+  const auto reader = stub_->Generate(&context, request);
+  Answer answer;
+  v1::GenerateResponse response;
+  while (reader->Read(&response)) {
+    for (const v1::Token& token : response.delta().tokens()) {
+      answer.ids.push_back(token.id());
+    }
+    answer.bytes += response.has_delta() ? response.delta().bytes()
+                                         : response.finish().bytes();
+    if (response.finish().reason() == v1::FINISH_REASON_END_OF_TEXT &&
+        !answer.ids.empty()) {
+      answer.ids.pop_back();  // the conversation goes on
+    }
+    on_response(response);
+  }
+  const grpc::Status status = reader->Finish();
+  answer.interrupted = guard.interrupted();
+  if (!status.ok() && !answer.interrupted) return ToAbsl(status);
+  return answer;
+}
+
+void Conversation::Know(std::vector<int32_t> prompt, std::string text,
+                        Answer answer) {
+  // Whoever was interrupted does not wait for another call.
+  if (!answer.interrupted && !answer.ids.empty()) {
+    const absl::StatusOr<std::string> written = Detokenize(answer.ids);
+    if (written.ok()) {
+      prompt.insert(prompt.end(), answer.ids.begin(), answer.ids.end());
+      text += *written;
+    }
+  }
+  known_.Set(std::move(prompt), std::move(text));
+}
+
+absl::StatusOr<std::vector<int32_t>> Conversation::Tokenize(
+    absl::string_view text) {
+  grpc::ClientContext context;
+  Limit(&context);
+  const Interrupt::Guard guard(interrupt_, &context);
+  v1::TokenizeRequest request;
+  request.set_bytes(std::string(text));
+  v1::TokenizeResponse response;
+  RWKVD_RETURN_IF_ERROR(ToAbsl(stub_->Tokenize(&context, request, &response)));
+  return std::vector<int32_t>(response.ids().begin(), response.ids().end());
+}
+
+absl::StatusOr<std::string> Conversation::Detokenize(
+    const std::vector<int32_t>& ids) {
+  grpc::ClientContext context;
+  Limit(&context);
+  const Interrupt::Guard guard(interrupt_, &context);
+  v1::DetokenizeRequest request;
+  request.mutable_ids()->Assign(ids.begin(), ids.end());
+  v1::DetokenizeResponse response;
+  RWKVD_RETURN_IF_ERROR(
+      ToAbsl(stub_->Detokenize(&context, request, &response)));
+  return response.bytes();
+}
+
+void Conversation::Limit(grpc::ClientContext* context) const {
+  if (manner_.timeout > absl::ZeroDuration()) {
+    context->set_deadline(absl::ToChronoTime(absl::Now() + manner_.timeout));
+  }
+}
+
+}  // namespace rwkvd

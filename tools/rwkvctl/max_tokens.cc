@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkvctl/max_tokens.h"
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/flags/flag.h"
+
+ABSL_FLAG(std::optional<int32_t>, max_tokens, std::nullopt,
+          "Most tokens to draw. If absent, the server decides: 256.");
+
+namespace rwkvd {
+
+void SetMaxTokens(::rwkv::v1::GenerateRequest* request) {
+  if (auto v = absl::GetFlag(FLAGS_max_tokens)) request->set_max_tokens(*v);
+}
+
+}  // namespace rwkvd
