@@ -109,7 +109,8 @@ v1::FinishReason ToProto(FinishReason reason) {
     case FinishReason::kCancelled:
       return v1::FINISH_REASON_CANCELLED;
     case FinishReason::kScored:
-      break;  // a score has no finish message
+    case FinishReason::kRefused:
+      break;  // these have no finish message
   }
   return v1::FINISH_REASON_UNSPECIFIED;
 }

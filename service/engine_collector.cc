@@ -67,18 +67,23 @@ MetricFamily FinishedByReason(const EngineStats& stats) {
              MetricType::Counter);
   for (int i = 0; i < kNumFinishReasons; ++i) {
     const auto reason = static_cast<FinishReason>(i);
-    if (reason == FinishReason::kCancelled) continue;  // counted apart
+    // Counted apart.
+    if (reason == FinishReason::kCancelled) continue;
+    if (reason == FinishReason::kRefused) continue;
     AddLabelled(family, "finish_reason", NameOf(reason), stats.finished[i]);
   }
   return family;
 }
 
 MetricFamily RejectedByReason(const EngineStats& stats) {
-  MetricFamily family =
-      Family("rwkv_requests_rejected_total",
-             "Valid requests that were not taken in.", MetricType::Counter);
+  MetricFamily family = Family("rwkv_requests_rejected_total",
+                               "Valid requests that were not run, by reason.",
+                               MetricType::Counter);
   AddLabelled(family, "reason", "queue_full", stats.rejected_queue_full);
   AddLabelled(family, "reason", "draining", stats.rejected_draining);
+  AddLabelled(family, "reason", "total_tokens", stats.rejected_total_tokens);
+  AddLabelled(family, "reason", "queue_time", stats.rejected_queue_time);
+  AddLabelled(family, "reason", "deadline", stats.rejected_deadline);
   return family;
 }
 

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
+#include "service/admission.h"
 #include "service/convert.h"
 #include "service/grpc_status.h"
 
@@ -18,6 +19,7 @@ GenerateCall* GenerateCall::Start(const ServedModel* model, Metrics* metrics,
   auto* call = new GenerateCall(model, metrics, context);
   const absl::Status status = call->Submit(request);
   if (!status.ok()) {
+    AddRetryPushback(status, context);
     call->status_ = ToGrpcStatus(status);
     call->Finish(call->status_);
   }
@@ -39,6 +41,7 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
   RWKVD_ASSIGN_OR_RETURN(GenerateRequest native,
                          FromProto(request, LimitsOf(*model_)));
   native.received = record_.received();
+  native.deadline = DeadlineOf(*context_);
   with_logprob_ = native.want_logprobs;
   seed_ = native.sampling.seed;
   refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
@@ -75,13 +78,16 @@ void GenerateCall::OnScore(const ScoreEvent&) {
 }
 
 void GenerateCall::OnFinish(const FinishEvent& event) {
+  AddRetryPushback(event.status, context_);
   {
     absl::MutexLock lock(&mutex_);
     ended_ = true;
     status_ = too_slow_ ? grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
                                        "the client reads too slowly")
                         : EndStatus(event.status, *context_);
-    if (!gone_) pending_.AddFinish(event, seed_);
+    // A client that is to try again must not have got anything before.
+    const bool refused = event.reason == FinishReason::kRefused;
+    if (!gone_ && !refused) pending_.AddFinish(event, seed_);
   }
   if (event.status.ok()) metrics_->Generated(event.usage, event.times);
   Advance();

@@ -77,6 +77,13 @@ ABSL_FLAG(int64_t, max_prompt_tokens, rwkvd::EngineOptions().max_prompt_tokens,
 ABSL_FLAG(int64_t, max_generated_tokens,
           rwkvd::EngineOptions().max_generated_tokens,
           "Most tokens a request may ask for.");
+ABSL_FLAG(absl::Duration, max_queue_time, rwkvd::EngineOptions().max_queue_time,
+          "Requests that have waited for longer than this are refused with "
+          "RESOURCE_EXHAUSTED; inf for never.");
+ABSL_FLAG(int64_t, max_total_tokens, rwkvd::EngineOptions().max_total_tokens,
+          "Most tokens, prompts and max_tokens together, of all requests that "
+          "run or wait; more are refused with RESOURCE_EXHAUSTED. At least "
+          "--max_prompt_tokens and --max_generated_tokens together.");
 ABSL_FLAG(int64_t, state_cache_mib,
           rwkvd::EngineOptions().state_cache_bytes >> 20,
           "Memory for the states of prompts that were read before, in MiB; 0 "
@@ -130,6 +137,12 @@ absl::Status CheckStretch(double value) {
   if (value > 1 && value <= 1000) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--max_step_stretch: ", value, " is not in (1, 1000]"));
+}
+
+absl::Status CheckQueueTime(absl::Duration value) {
+  if (value > absl::ZeroDuration()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--max_queue_time: ", absl::FormatDuration(value), " is not above 0"));
 }
 
 absl::Status CheckDuration(absl::string_view flag, absl::Duration value) {
@@ -248,6 +261,8 @@ Options FromFlags() {
   options.engine.max_prompt_tokens = absl::GetFlag(FLAGS_max_prompt_tokens);
   options.engine.max_generated_tokens =
       absl::GetFlag(FLAGS_max_generated_tokens);
+  options.engine.max_queue_time = absl::GetFlag(FLAGS_max_queue_time);
+  options.engine.max_total_tokens = absl::GetFlag(FLAGS_max_total_tokens);
   options.drain_grace = absl::GetFlag(FLAGS_drain_grace);
   options.lame_duck = absl::GetFlag(FLAGS_lame_duck);
   options.log_level = absl::GetFlag(FLAGS_log_level);
@@ -265,8 +280,13 @@ absl::Status CheckEngine(const EngineOptions& engine) {
                                    engine.min_step_prompt_tokens, 1, 1 << 16));
   RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>(
       "max_prompt_tokens", engine.max_prompt_tokens, 1, int64_t{1} << 30));
-  return CheckRange<int64_t>("max_generated_tokens",
-                             engine.max_generated_tokens, 1, int64_t{1} << 30);
+  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>("max_generated_tokens",
+                                            engine.max_generated_tokens, 1,
+                                            int64_t{1} << 30));
+  RWKVD_RETURN_IF_ERROR(CheckQueueTime(engine.max_queue_time));
+  return CheckRange<int64_t>(
+      "max_total_tokens", engine.max_total_tokens,
+      engine.max_prompt_tokens + engine.max_generated_tokens, int64_t{1} << 40);
 }
 
 absl::Status TakePins(EngineOptions* engine) {

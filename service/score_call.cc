@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
+#include "service/admission.h"
 #include "service/convert.h"
 #include "service/grpc_status.h"
 
@@ -18,6 +19,7 @@ ScoreCall* ScoreCall::Start(const ServedModel* model, Metrics* metrics,
   auto* call = new ScoreCall(model, metrics, context, response);
   const absl::Status status = call->Submit(request);
   if (!status.ok()) {
+    AddRetryPushback(status, context);
     call->status_ = ToGrpcStatus(status);
     call->Finish(call->status_);
   }
@@ -40,6 +42,7 @@ absl::Status ScoreCall::Submit(const v1::ScoreRequest& request) {
   RWKVD_ASSIGN_OR_RETURN(ScoreRequest native,
                          FromProto(request, LimitsOf(*model_)));
   native.received = record_.received();
+  native.deadline = DeadlineOf(*context_);
   // Before the engine has the request: from then on it fills them.
   for (size_t i = 0; i < native.continuations.size(); ++i) {
     response_->add_scores();
@@ -66,6 +69,7 @@ void ScoreCall::OnScore(const ScoreEvent& event) {
 void ScoreCall::OnFinish(const FinishEvent& event) {
   ToProto(event.usage, response_->mutable_usage());
   ToProto(event.times, response_->mutable_times());
+  AddRetryPushback(event.status, context_);
   status_ = EndStatus(event.status, *context_);
   Finish(status_);
   Unref();

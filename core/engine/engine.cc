@@ -8,11 +8,17 @@
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/engine/generation.h"
+#include "core/engine/retry_after.h"
 #include "core/engine/scoring.h"
 #include "core/engine/validate.h"
 
 namespace rwkvd {
 namespace {
+
+// When to try again if nothing is known of the pace, and at least and at most.
+constexpr absl::Duration kDefaultRetryAfter = absl::Seconds(1);
+constexpr absl::Duration kMinRetryAfter = absl::Milliseconds(100);
+constexpr absl::Duration kMaxRetryAfter = absl::Minutes(1);
 
 std::vector<NamedState> OrOwnState(std::vector<NamedState> states,
                                    const Model& model) {
@@ -48,7 +54,7 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request,
   const int64_t vocab_size = model_->config().vocab_size;
   RWKVD_RETURN_IF_ERROR(Validate(request, options_, vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve());
+  RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve(TokensOf(request)));
   Enqueue(std::make_unique<Generation>(id, std::move(request), vocab_size,
                                        tokenizer_, sink, &counters_));
   return id;
@@ -59,7 +65,7 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve());
+  RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve(TokensOf(request)));
   Enqueue(std::make_unique<Scoring>(id, std::move(request), sink, &counters_));
   return id;
 }
@@ -71,7 +77,7 @@ absl::Status Engine::CheckInitialState(int32_t index) const {
       absl::StrCat("initial_state: ", index, " is not in [0, ", size, ")"));
 }
 
-absl::StatusOr<Engine::RequestId> Engine::Reserve() {
+absl::StatusOr<Engine::RequestId> Engine::Reserve(int64_t tokens) {
   absl::MutexLock lock(&mutex_);
   if (draining_) {
     counters_.rejected_draining.Add(1);
@@ -80,17 +86,33 @@ absl::StatusOr<Engine::RequestId> Engine::Reserve() {
   const size_t places = size_t{0} + options_.max_running + options_.max_queued;
   if (live_.size() >= places) {
     counters_.rejected_queue_full.Add(1);
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the queue is full: ", options_.max_running,
-                     " requests run and ", options_.max_queued, " wait"));
+    return Exhausted(absl::StrCat("the queue is full: ", options_.max_running,
+                                  " requests run and ", options_.max_queued,
+                                  " wait"));
   }
-  live_.insert(++last_id_);
+  if (tokens > options_.max_total_tokens - live_tokens_) {
+    counters_.rejected_total_tokens.Add(1);
+    return Exhausted(absl::StrCat(
+        "too many tokens: those that run and wait count for ", live_tokens_,
+        " of at most ", options_.max_total_tokens, ", this one for ", tokens));
+  }
+  live_.emplace(++last_id_, tokens);
+  live_tokens_ += tokens;
   return last_id_;
+}
+
+absl::Status Engine::Exhausted(absl::string_view why) const {
+  // By then half of a full queue is gone, if nobody comes.
+  const absl::Duration pause = place_rate_.TimeFor(1 + options_.max_queued / 2)
+                                   .value_or(kDefaultRetryAfter);
+  return WithRetryAfter(absl::ResourceExhaustedError(why),
+                        std::clamp(pause, kMinRetryAfter, kMaxRetryAfter));
 }
 
 void Engine::Enqueue(std::unique_ptr<Sequence> sequence) {
   absl::MutexLock lock(&mutex_);
   queue_.push_back(std::move(sequence));
+  ++num_new_;
 }
 
 void Engine::Cancel(RequestId id) {
@@ -134,7 +156,8 @@ void Engine::Run() {
   while (WaitForWork()) {
     const absl::Time now = options_.clock();
     Retire(TakeCancelled(now));
-    Admit(now);
+    Retire(TakeRefused(now));
+    Retire(Admit(now));
     if (runner_.num_running() > 0) Retire(runner_.Step());
   }
 }
@@ -173,28 +196,85 @@ std::vector<Ended> Engine::TakeCancelled(absl::Time now) {
   return ended;
 }
 
-void Engine::Admit(absl::Time now) {
+std::vector<Ended> Engine::TakeRefused(absl::Time now) {
+  std::vector<Ended> ended;
+  absl::MutexLock lock(&mutex_);
+  const int64_t num_free = options_.max_running - runner_.num_running();
+  const size_t num_seen = queue_.size() - std::min(num_new_, queue_.size());
+  num_new_ = 0;
+  int64_t num_before = 0;  // that will take a place before
+  for (size_t i = 0; i < queue_.size(); ++i) {
+    std::unique_ptr<Sequence>& sequence = queue_[i];
+    if (now - sequence->received() > options_.max_queue_time) {
+      counters_.rejected_queue_time.Add(1);
+      ended.push_back({std::move(sequence), FinishReason::kRefused,
+                       Exhausted("waited for too long in the queue")});
+      continue;
+    }
+    const absl::Duration wait =
+        num_before < num_free ? absl::ZeroDuration()
+                              : place_rate_.TimeFor(num_before - num_free + 1)
+                                    .value_or(absl::ZeroDuration());
+    if (i >= num_seen && IsTooLate(*sequence, now + wait / 2)) {
+      ended.push_back(RefuseAsTooLate(std::move(sequence)));
+    } else {
+      ++num_before;
+    }
+  }
+  std::erase(queue_, nullptr);
+  return ended;
+}
+
+bool Engine::IsTooLate(const Sequence& sequence, absl::Time joins) {
+  if (sequence.deadline() == absl::InfiniteFuture()) return false;
+  return joins + runner_.LeastTimeFor(sequence) > sequence.deadline();
+}
+
+Ended Engine::RefuseAsTooLate(std::unique_ptr<Sequence> sequence) {
+  counters_.rejected_deadline.Add(1);
+  return {std::move(sequence), FinishReason::kRefused,
+          absl::DeadlineExceededError(
+              "the deadline cannot be met: it would pass before the prompt "
+              "could be read")};
+}
+
+std::vector<Ended> Engine::Admit(absl::Time now) {
+  std::vector<Ended> ended;
   while (runner_.num_running() < options_.max_running) {
     std::unique_ptr<Sequence> sequence;
     {
       absl::MutexLock lock(&mutex_);
-      if (queue_.empty()) return;
+      if (queue_.empty()) break;
       sequence = std::move(queue_.front());
       queue_.pop_front();
     }
-    runner_.Join(std::move(sequence), now);
+    if (IsTooLate(*sequence, now)) {
+      ended.push_back(RefuseAsTooLate(std::move(sequence)));
+    } else {
+      runner_.Join(std::move(sequence), now);
+    }
   }
+  absl::MutexLock lock(&mutex_);
+  place_rate_.SetFull(runner_.num_running() == options_.max_running, now);
+  return ended;
 }
 
 void Engine::Retire(std::vector<Ended> ended) {
   if (ended.empty()) return;
+  const absl::Time now = options_.clock();
   {
     // Before the sinks are told: who hears of an end finds the place free.
     absl::MutexLock lock(&mutex_);
-    for (const Ended& one : ended) live_.erase(one.sequence->id());
+    int64_t num_freed = 0;
+    for (const Ended& one : ended) {
+      const auto live = live_.find(one.sequence->id());
+      live_tokens_ -= live->second;
+      live_.erase(live);
+      if (one.sequence->has_joined()) ++num_freed;
+    }
+    if (num_freed > 0) place_rate_.NoteFreed(num_freed, now);
     num_finishing_ = ended.size();
   }
-  const absl::Time now = options_.clock();
   for (const Ended& one : ended) {
     one.sequence->Finish(one.reason, one.status, now);
   }

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
@@ -19,6 +21,7 @@
 #include "core/engine/engine_options.h"
 #include "core/engine/engine_stats.h"
 #include "core/engine/named_state.h"
+#include "core/engine/place_rate.h"
 #include "core/engine/request.h"
 #include "core/engine/runner.h"
 #include "core/engine/sequence.h"
@@ -52,9 +55,14 @@ class Engine {
 
   // Takes the request in, or returns without having kept anything:
   // InvalidArgument naming the field; Unavailable while draining;
-  // ResourceExhausted if max_running + max_queued requests are there already.
+  // ResourceExhausted if max_running + max_queued requests are there already,
+  // or max_total_tokens would be exceeded; it carries a RetryAfter.
   // On success `sink` is called from then on, possibly before Submit returns,
-  // and must live until its OnFinish.
+  // and must live until its OnFinish. That tells kRefused, before the request
+  // has run, if it waits for longer than max_queue_time, or as soon as it
+  // cannot meet its deadline any more: an estimate on the safe side, from half
+  // the time that those before it would take at the pace of late, and from
+  // reading its prompt alone at the best speed of late.
   absl::StatusOr<RequestId> Submit(GenerateRequest request, TokenSink* sink);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, TokenSink* sink);
 
@@ -84,8 +92,10 @@ class Engine {
 
  private:
   absl::Status CheckInitialState(int32_t index) const;
-  // Takes a place for a request, or says why not.
-  absl::StatusOr<RequestId> Reserve() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes a place for a request of `tokens`, or says why not.
+  absl::StatusOr<RequestId> Reserve(int64_t tokens) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Exhausted(absl::string_view why) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(std::unique_ptr<Sequence> sequence) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The engine's thread.
@@ -94,8 +104,15 @@ class Engine {
   bool WaitForWork() ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes out, waiting or running, what was cancelled or has outlived Drain.
   std::vector<Ended> TakeCancelled(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Lets those who wait longest join the running ones, as far as places go.
-  void Admit(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes out of the queue who has waited for too long, and whoever is new and
+  // cannot meet its deadline behind the others.
+  std::vector<Ended> TakeRefused(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Lets those who wait longest join the running ones, as far as places go;
+  // returns who would do so too late.
+  std::vector<Ended> Admit(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether `sequence` cannot meet its deadline if it joins at `joins`.
+  bool IsTooLate(const Sequence& sequence, absl::Time joins);
+  Ended RefuseAsTooLate(std::unique_ptr<Sequence> sequence);
   // Frees the places of `ended`, then tells their sinks.
   void Retire(std::vector<Ended> ended) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -114,8 +131,13 @@ class Engine {
   mutable absl::Mutex mutex_;
   RequestId last_id_ ABSL_GUARDED_BY(mutex_) = 0;
   // Accepted and not ended: on their way into queue_, in it, or running.
-  absl::flat_hash_set<RequestId> live_ ABSL_GUARDED_BY(mutex_);
+  // With what each counts for in max_total_tokens, and the sum of that.
+  absl::flat_hash_map<RequestId, int64_t> live_ ABSL_GUARDED_BY(mutex_);
+  int64_t live_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
+  // In order of arrival; the last num_new_ have not met TakeRefused yet.
   std::deque<std::unique_ptr<Sequence>> queue_ ABSL_GUARDED_BY(mutex_);
+  size_t num_new_ ABSL_GUARDED_BY(mutex_) = 0;
+  PlaceRate place_rate_ ABSL_GUARDED_BY(mutex_);
   // Live ones to be ended at the next step.
   absl::flat_hash_set<RequestId> cancelled_ ABSL_GUARDED_BY(mutex_);
   // Ended, but their OnFinish has not returned.

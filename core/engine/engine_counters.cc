@@ -41,6 +41,9 @@ EngineStats EngineCounters::Read() const {
   stats.state_cache_hits = state_cache_hits.value();
   stats.rejected_queue_full = rejected_queue_full.value();
   stats.rejected_draining = rejected_draining.value();
+  stats.rejected_total_tokens = rejected_total_tokens.value();
+  stats.rejected_queue_time = rejected_queue_time.value();
+  stats.rejected_deadline = rejected_deadline.value();
   for (int i = 0; i < kNumFinishReasons; ++i) {
     stats.finished[i] = finished[i].value();
   }

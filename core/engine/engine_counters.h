@@ -46,6 +46,9 @@ struct EngineCounters {
   Counter state_cache_hits;
   Counter rejected_queue_full;
   Counter rejected_draining;
+  Counter rejected_total_tokens;
+  Counter rejected_queue_time;
+  Counter rejected_deadline;
   std::array<Counter, kNumFinishReasons> finished;
 
   Histogram queue_seconds;

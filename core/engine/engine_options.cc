@@ -33,6 +33,14 @@ absl::Status Validate(const EngineOptions& options) {
       CheckAtLeast("max_prompt_tokens", options.max_prompt_tokens, 1));
   RWKVD_RETURN_IF_ERROR(
       CheckAtLeast("max_generated_tokens", options.max_generated_tokens, 1));
+  if (!(options.max_queue_time > absl::ZeroDuration())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "max_queue_time: ", absl::FormatDuration(options.max_queue_time),
+        " is not above 0"));
+  }
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_total_tokens", options.max_total_tokens,
+                   options.max_prompt_tokens + options.max_generated_tokens));
   RWKVD_RETURN_IF_ERROR(
       CheckAtLeast("max_score_tokens", options.max_score_tokens, 1));
   RWKVD_RETURN_IF_ERROR(

@@ -23,6 +23,11 @@ struct EngineOptions {
   // Of a prompt, or of a score's context and its longest continuation.
   int64_t max_prompt_tokens = 1 << 20;
   int64_t max_generated_tokens = 1 << 20;  // cap on GenerateRequest.max_tokens
+  // Requests that have waited for longer than this are refused; > 0.
+  absl::Duration max_queue_time = absl::InfiniteDuration();
+  // Of all requests that run or wait, prompts and max_tokens together. At least
+  // max_prompt_tokens + max_generated_tokens, so that each may come alone.
+  int64_t max_total_tokens = 1 << 26;
   // Of a score's context and all its continuations together.
   int64_t max_score_tokens = 1 << 22;
   int32_t max_top_logprobs = 32;

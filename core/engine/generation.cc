@@ -21,6 +21,7 @@ Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
       sampler_(request.sampling, std::min(tokenizer->size(), vocab_size)),
       stop_matcher_(std::move(request.stop_strings)) {
   PinAs(std::move(request.pin));
+  EndBy(request.deadline);
 }
 
 int64_t Generation::NumDigests() const {

@@ -19,6 +19,8 @@ absl::string_view NameOf(FinishReason reason) {
       return "cancelled";
     case FinishReason::kScored:
       return "scored";
+    case FinishReason::kRefused:
+      return "refused";
   }
   RWKVD_CHECK(false);
 }

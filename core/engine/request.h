@@ -45,6 +45,8 @@ struct GenerateRequest {
   bool use_state_cache = true;  // look prefixes up, and store them
   std::optional<PinRequest> pin;
   absl::Time received;  // start of every time that is reported
+  // Refused if it cannot have its first token by then.
+  absl::Time deadline = absl::InfiniteFuture();
 };
 
 // A request for the log-probabilities of texts. A value.
@@ -54,6 +56,7 @@ struct ScoreRequest {
   std::vector<std::vector<int32_t>> continuations;  // at least one, none empty
   bool use_state_cache = true;
   absl::Time received;
+  absl::Time deadline = absl::InfiniteFuture();  // refused if it cannot end so
 };
 
 struct TokenLogprob {
@@ -88,9 +91,10 @@ enum class FinishReason {
   kLength,
   kCancelled,  // by the client, its deadline, or the server's draining
   kScored,     // a score request ran to its end
+  kRefused,    // it never ran: the status says why
 };
 
-inline constexpr int kNumFinishReasons = 6;
+inline constexpr int kNumFinishReasons = 7;
 
 // "stop_string", ...: the values of metric labels.
 absl::string_view NameOf(FinishReason reason);
@@ -110,7 +114,9 @@ struct Times {
 
 struct FinishEvent {
   FinishReason reason = FinishReason::kCancelled;
-  // OK, or why the sequence was ended: Cancelled, or Unavailable on draining.
+  // OK, or why the sequence was ended: Cancelled, Unavailable on draining; if
+  // it was refused, ResourceExhausted after max_queue_time, or DeadlineExceeded
+  // where it cannot meet its deadline.
   absl::Status status;
   // Bytes and text held back until now. Empty text and bytes after a stop
   // string: what was held back was the stop string itself.

@@ -19,6 +19,9 @@ constexpr int64_t kMinLogitsRows = 64;
 // fewer are done before those have come.
 constexpr int64_t kParallelLogits = 16384;
 
+// Of the steps that nothing but prompts filled.
+constexpr size_t kMaxFullSteps = 64;
+
 int64_t LogitsRowsFor(const EngineOptions& options) {
   return std::max<int64_t>(options.max_running, kMinLogitsRows);
 }
@@ -80,10 +83,7 @@ std::vector<Ended> Runner::Step() {
   if (!chunks_.empty()) model_->Forward(chunks_, workspace_);
   Digest();
   const absl::Time now = options_.clock();
-  if (size.decoded > 0) {
-    prompt_budget_.Observe(size.decoded, size.read,
-                           PositiveSeconds(now - begin));
-  }
+  NoteStep(size, PositiveSeconds(now - begin));
   // Where every prediction was known, there was no step to speak of.
   if (num_tokens > 0) {
     counters_->steps.Add(1);
@@ -92,6 +92,29 @@ std::vector<Ended> Runner::Step() {
     counters_->batch_tokens.Observe(static_cast<double>(num_tokens));
   }
   return Deliver(now);
+}
+
+void Runner::NoteStep(const StepSize& size, double seconds) {
+  if (size.decoded > 0) {
+    prompt_budget_.Observe(size.decoded, size.read, seconds);
+  } else if (size.read == options_.max_step_tokens) {
+    full_steps_.push_front(seconds);
+    if (full_steps_.size() > kMaxFullSteps) full_steps_.pop_back();
+  }
+}
+
+absl::Duration Runner::LeastTimeFor(const Sequence& sequence) {
+  if (full_steps_.empty()) return absl::ZeroDuration();
+  const double seconds =
+      *std::min_element(full_steps_.begin(), full_steps_.end());
+  int64_t num_unknown = sequence.TokensNeeded();
+  if (sequence.use_state_cache()) {
+    const auto known =
+        state_cache_->Lookup(sequence.initial_state(), sequence.prompt()).known;
+    if (known != nullptr) num_unknown -= known->num_tokens;
+  }
+  return absl::Seconds(seconds * static_cast<double>(num_unknown) /
+                       options_.max_step_tokens);
 }
 
 Runner::StepSize Runner::Plan() {

@@ -3,6 +3,7 @@
 #define RWKVD_CORE_ENGINE_RUNNER_H_
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -46,6 +47,12 @@ class Runner {
 
   int64_t num_running() const { return static_cast<int64_t>(running_.size()); }
 
+  // The time in which `sequence`, if it joined now, could at best have read
+  // what it needs, less what the state cache knows of its prompt: at the speed
+  // of the fastest full step of late in which nobody decoded. Zero as long as
+  // there was none.
+  absl::Duration LeastTimeFor(const Sequence& sequence);
+
   // Lets `sequence` take part from the next step on, with what the state cache
   // knows of its prompt. There must be a free place.
   void Join(std::unique_ptr<Sequence> sequence, absl::Time now);
@@ -81,6 +88,7 @@ class Runner {
   void Store(const Sequence& sequence);
   // Pins the prompt that was just read, if that was asked for.
   absl::Status Pin(const Sequence& sequence, absl::Time now);
+  void NoteStep(const StepSize& size, double seconds);
 
   const EngineOptions options_;
   const Model* const model_;
@@ -94,6 +102,8 @@ class Runner {
   Scheduler scheduler_;
   PromptBudget prompt_budget_;
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of joining
+
+  std::deque<double> full_steps_;  // seconds of the last few, newest first
 
   // Of the current step.
   std::vector<Demand> demands_;

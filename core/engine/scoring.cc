@@ -19,7 +19,15 @@ Scoring::Scoring(Id id, ScoreRequest request, TokenSink* sink,
                  EngineCounters* counters)
     : Sequence(id, std::move(request.context), request.initial_state,
                request.use_state_cache, request.received, sink, counters),
-      continuations_(std::move(request.continuations)) {}
+      continuations_(std::move(request.continuations)) {
+  EndBy(request.deadline);
+}
+
+int64_t Scoring::TokensNeeded() const {
+  size_t tokens = prompt().size();
+  for (size_t i = 0; i < continuations_.size(); ++i) tokens += TokensToRead(i);
+  return static_cast<int64_t>(tokens);
+}
 
 size_t Scoring::TokensToRead(size_t continuation) const {
   return continuations_[continuation].size() - 1;

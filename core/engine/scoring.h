@@ -23,6 +23,7 @@ class Scoring : public Sequence {
   Scoring(Id id, ScoreRequest request, TokenSink* sink,
           EngineCounters* counters);
 
+  int64_t TokensNeeded() const override;
   Demand Next() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;

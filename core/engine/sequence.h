@@ -49,6 +49,12 @@ class Sequence {
   bool use_state_cache() const { return use_state_cache_; }
   // Under which name its prompt is to be kept, if any.
   const std::optional<PinRequest>& pin() const { return pin_; }
+  absl::Time received() const { return received_; }
+  // By when TokensNeeded() must have been read.
+  absl::Time deadline() const { return deadline_; }
+  virtual int64_t TokensNeeded() const {
+    return static_cast<int64_t>(prompt_size_);
+  }
   // What is read before anything is predicted: at least one token.
   absl::Span<const int32_t> prompt() const {
     return absl::MakeConstSpan(tokens_).first(prompt_size_);
@@ -58,6 +64,7 @@ class Sequence {
   // with a prefix of prompt() known.
   void Join(State start, absl::Time now);
   void Join(std::shared_ptr<const KnownPrefix> known, absl::Time now);
+  bool has_joined() const { return joined_at_.has_value(); }
 
   // Numbers of tokens of prompt(), ascending, after which the state is to be
   // kept: no step goes past one.
@@ -109,7 +116,7 @@ class Sequence {
   bool prompt_is_read() const { return read_ >= prompt_size_; }
   void PinAs(std::optional<PinRequest> pin) { pin_ = std::move(pin); }
   void NoteFirstToken(absl::Time now) { first_token_at_ = now; }
-  absl::Time received() const { return received_; }
+  void EndBy(absl::Time deadline) { deadline_ = deadline; }
   Usage& usage() { return usage_; }
   TokenSink& sink() { return *sink_; }
   EngineCounters& counters() { return *counters_; }
@@ -124,6 +131,7 @@ class Sequence {
   const bool use_state_cache_;
   std::optional<PinRequest> pin_;
   const absl::Time received_;
+  absl::Time deadline_ = absl::InfiniteFuture();
   TokenSink* const sink_;
   EngineCounters* const counters_;
 

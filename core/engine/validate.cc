@@ -68,8 +68,9 @@ absl::Status CheckContinuations(const ScoreRequest& request,
     RWKVD_RETURN_IF_ERROR(CheckIds(field, tokens, vocab_size));
     all += tokens.size();
   }
-  return CheckSize("context and continuations", "tokens", all, 1,
-                   options.max_score_tokens);
+  return CheckSize(
+      "context and continuations", "tokens", all, 1,
+      std::min(options.max_score_tokens, options.max_total_tokens));
 }
 
 absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
@@ -125,6 +126,18 @@ absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
                                   request.continuations.size(), 1,
                                   kMaxContinuations));
   return CheckContinuations(request, options, vocab_size);
+}
+
+int64_t TokensOf(const GenerateRequest& request) {
+  return static_cast<int64_t>(request.prompt.size()) + request.max_tokens;
+}
+
+int64_t TokensOf(const ScoreRequest& request) {
+  size_t tokens = request.context.size();
+  for (const auto& continuation : request.continuations) {
+    tokens += continuation.size();
+  }
+  return static_cast<int64_t>(tokens);
 }
 
 }  // namespace rwkvd

@@ -22,6 +22,11 @@ absl::Status Validate(const GenerateRequest& request,
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
                       int64_t vocab_size);
 
+// What a request counts for in EngineOptions::max_total_tokens: all that it may
+// read and draw.
+int64_t TokensOf(const GenerateRequest& request);
+int64_t TokensOf(const ScoreRequest& request);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_ENGINE_VALIDATE_H_

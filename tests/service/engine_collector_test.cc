@@ -34,6 +34,9 @@ TEST(EngineCollectorTest, FiguresGoByTheirNames) {
   stats.rejected_queue_full = 13;
   stats.rejected_draining = 14;
   stats.state_cache_pinned = 15;
+  stats.rejected_total_tokens = 18;
+  stats.rejected_queue_time = 16;
+  stats.rejected_deadline = 17;
   const std::string text = Exposition(stats);
   for (const char* line :
        {"rwkv_queue_depth 1", "rwkv_requests_running 2",
@@ -44,7 +47,10 @@ TEST(EngineCollectorTest, FiguresGoByTheirNames) {
         "rwkv_state_cache_hits_total 11", "rwkv_state_cache_evictions_total 12",
         "rwkv_state_cache_pinned 15",
         "rwkv_requests_rejected_total{reason=\"queue_full\"} 13",
-        "rwkv_requests_rejected_total{reason=\"draining\"} 14"}) {
+        "rwkv_requests_rejected_total{reason=\"draining\"} 14",
+        "rwkv_requests_rejected_total{reason=\"total_tokens\"} 18",
+        "rwkv_requests_rejected_total{reason=\"queue_time\"} 16",
+        "rwkv_requests_rejected_total{reason=\"deadline\"} 17"}) {
     EXPECT_THAT(text, HasSubstr(std::string("\n") + line + "\n"));
   }
 }
@@ -57,6 +63,7 @@ TEST(EngineCollectorTest, CancelledRequestsAreCountedApart) {
       std::to_string(20 + static_cast<int>(FinishReason::kCancelled));
   EXPECT_THAT(text, HasSubstr("rwkv_requests_cancelled_total " + cancelled));
   EXPECT_THAT(text, Not(HasSubstr("finish_reason=\"cancelled\"")));
+  EXPECT_THAT(text, Not(HasSubstr("finish_reason=\"refused\"")));
   EXPECT_THAT(text, HasSubstr("finish_reason=\"length\"} 23"));
 }
 

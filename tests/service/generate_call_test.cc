@@ -7,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/admission.h"
 #include "tests/service/test_server.h"
 
 namespace rwkvd {
@@ -26,6 +28,7 @@ struct Answer {
   bool has_finish = false;
   v1::Finish finish;
   grpc::Status status;
+  std::string pushback;  // when to try again, in milliseconds
 };
 
 // A call under way.
@@ -72,6 +75,11 @@ class Client {
       answer.text += response.delta().text();
     }
     answer.status = reader_->Finish();
+    const auto& trailers = context_.GetServerTrailingMetadata();
+    const auto pushback = trailers.find(kRetryPushback);
+    if (pushback != trailers.end()) {
+      answer.pushback.assign(pushback->second.data(), pushback->second.size());
+    }
     return answer;
   }
 
@@ -241,9 +249,43 @@ TEST(GenerateCallTest, AFullQueueIsToldAtOnce) {
   // The gate is closed: nothing moves, and still there is an answer.
   const Answer refused = Generate(server, SimpleRequest(2));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(refused.pushback, "1000");
   server.gate().Open();
   EXPECT_TRUE(running.Finish().status.ok());
   EXPECT_TRUE(queued.Finish().status.ok());
+}
+
+// gRPC's own retries take up only what has not been answered in part.
+TEST(GenerateCallTest, WhoHasWaitedForTooLongGetsNothingButTheStatus) {
+  Options options;
+  options.engine.max_queue_time = absl::Nanoseconds(1);
+  TestServer server(options);
+  const Answer refused = Generate(server, SimpleRequest(2));
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_FALSE(refused.has_finish);
+  EXPECT_EQ(refused.pushback, "1000");
+  EXPECT_EQ(server.engine().Stats().rejected_queue_time, 1u);
+}
+
+TEST(GenerateCallTest, ADeadlineThatCannotBeMetIsRefused) {
+  Options options;
+  // The engine sees each step take ten seconds.
+  options.engine.clock = [late = absl::ZeroDuration()]() mutable {
+    late += absl::Seconds(10);
+    return absl::Now() + late;
+  };
+  TestServer server(options);
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(1);
+  request.mutable_prompt()->set_text(std::string(256, 'a'));
+  EXPECT_TRUE(Generate(server, request).status.ok());  // a full step
+  request.mutable_prompt()->set_text(std::string(1 << 18, 'b'));
+  const Answer refused = Client(server, request, absl::Hours(1)).Finish();
+  EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_THAT(refused.status.error_message(), HasSubstr("cannot be met"));
+  EXPECT_FALSE(refused.has_finish);
+  request.mutable_prompt()->set_text("c");
+  EXPECT_TRUE(Client(server, request, absl::Hours(1)).Finish().status.ok());
 }
 
 TEST(GenerateCallTest, DrainingLetsARunningRequestFinishInItsGrace) {

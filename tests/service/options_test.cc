@@ -51,6 +51,8 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
                                      "--max_running=5",
                                      "--max_queued=6",
                                      "--max_step_tokens=7",
+                                     "--max_queue_time=15s",
+                                     "--max_total_tokens=170",
                                      "--max_step_stretch=1.25",
                                      "--min_step_prompt_tokens=14",
                                      "--max_prompt_tokens=8",
@@ -76,6 +78,8 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->engine.max_running, 5);
   EXPECT_EQ(options->engine.max_queued, 6);
   EXPECT_EQ(options->engine.max_step_tokens, 7);
+  EXPECT_EQ(options->engine.max_queue_time, absl::Seconds(15));
+  EXPECT_EQ(options->engine.max_total_tokens, 170);
   EXPECT_EQ(options->engine.max_step_stretch, 1.25);
   EXPECT_EQ(options->engine.min_step_prompt_tokens, 14);
   EXPECT_EQ(options->engine.max_prompt_tokens, 8);
@@ -154,6 +158,10 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
       {{"--model=m", "--min_step_prompt_tokens=0"}, "--min_step_prompt_tokens"},
       {{"--model=m", "--max_prompt_tokens=0"}, "--max_prompt_tokens"},
       {{"--model=m", "--max_generated_tokens=0"}, "--max_generated_tokens"},
+      {{"--model=m", "--max_queue_time=0"}, "--max_queue_time: 0"},
+      {{"--model=m", "--max_prompt_tokens=9", "--max_generated_tokens=9",
+        "--max_total_tokens=17"},
+       "--max_total_tokens: 17 is not in [18, "},
       {{"--model=m", "--state_cache_mib=-1"}, "--state_cache_mib"},
       {{"--model=m", "--state_cache_interval=-1"}, "--state_cache_interval"},
       {{"--model=m", "--pinned_states_mib=-1"}, "--pinned_states_mib"},

@@ -22,6 +22,9 @@ TEST(EngineCountersTest, EachNumberIsReadWhereItWasCounted) {
   };
   int64_t n = 0;
   for (Counter* counter : all) counter->Add(++n);
+  counters.rejected_total_tokens.Add(31);
+  counters.rejected_queue_time.Add(32);
+  counters.rejected_deadline.Add(33);
   counters.finished[2].Add(++n);
   Histogram* const histograms[] = {
       &counters.queue_seconds,  &counters.prefill_seconds,
@@ -42,6 +45,9 @@ TEST(EngineCountersTest, EachNumberIsReadWhereItWasCounted) {
   EXPECT_EQ(stats.state_cache_hits, 8);
   EXPECT_EQ(stats.rejected_queue_full, 9);
   EXPECT_EQ(stats.rejected_draining, 10);
+  EXPECT_EQ(stats.rejected_total_tokens, 31);
+  EXPECT_EQ(stats.rejected_queue_time, 32);
+  EXPECT_EQ(stats.rejected_deadline, 33);
   EXPECT_EQ(stats.finished[2], 11);
   EXPECT_EQ(stats.queue_seconds.sum, 12);
   EXPECT_EQ(stats.prefill_seconds.sum, 13);

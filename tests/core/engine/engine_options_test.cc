@@ -41,6 +41,15 @@ TEST(EngineOptionsTest, NamesTheMemberThatIsTooSmall) {
   EXPECT_EQ(Validate(options).message(),
             "max_generated_tokens: -3 is less than 1");
   options = {};
+  options.max_queue_time = absl::ZeroDuration();
+  EXPECT_EQ(Validate(options).message(), "max_queue_time: 0 is not above 0");
+  options = {};
+  options.max_prompt_tokens = 5;
+  options.max_generated_tokens = 6;
+  options.max_total_tokens = 10;
+  EXPECT_EQ(Validate(options).message(),
+            "max_total_tokens: 10 is less than 11");
+  options = {};
   options.max_score_tokens = 0;
   EXPECT_EQ(Validate(options).message(), "max_score_tokens: 0 is less than 1");
   options = {};

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/retry_after.h"
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace rwkvd {
+namespace {
+
+constexpr char kTypeUrl[] = "rwkvd/retry_after_ms";
+
+}  // namespace
+
+absl::Status WithRetryAfter(absl::Status status, absl::Duration duration) {
+  status.SetPayload(kTypeUrl, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(
+                                  duration + absl::Microseconds(500)))));
+  return status;
+}
+
+std::optional<absl::Duration> RetryAfter(const absl::Status& status) {
+  const auto payload = status.GetPayload(kTypeUrl);
+  int64_t milliseconds = 0;
+  if (!payload.has_value() ||
+      !absl::SimpleAtoi(std::string(*payload), &milliseconds)) {
+    return std::nullopt;
+  }
+  return absl::Milliseconds(milliseconds);
+}
+
+}  // namespace rwkvd

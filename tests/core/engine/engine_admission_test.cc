@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who is let in, who is refused and when.
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "core/base/thread_pool.h"
+#include "core/engine/engine.h"
+#include "core/engine/retry_after.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_model.h"
+#include "tests/testing/fake_tokenizer.h"
+#include "tests/testing/recording_sink.h"
+#include "tests/testing/step_gate.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Tokens = std::vector<int32_t>;
+
+constexpr int64_t kVocabSize = 40;
+constexpr int64_t kForever = 1 << 20;
+
+// An engine of one place on a fake model, whose steps read 10 tokens at most,
+// wait at `gate_`, and take a second each.
+class EngineAdmissionTest : public testing::Test {
+ protected:
+  EngineAdmissionTest()
+      : model_(kVocabSize,
+               [this](absl::Span<const Chunk>) {
+                 gate_.Pass();
+                 seconds_.fetch_add(1);
+               }),
+        tokenizer_(FakeTokenizer::Numbers(kVocabSize)),
+        pool_(1) {
+    options_.max_running = 1;
+    options_.max_queued = 6;
+    options_.max_step_tokens = 10;
+    options_.clock = [this] { return Now(); };
+  }
+
+  ~EngineAdmissionTest() override { gate_.Open(); }
+
+  absl::Time Now() const {
+    return absl::UnixEpoch() + absl::Seconds(seconds_.load());
+  }
+
+  Engine& engine() {
+    if (engine_ == nullptr) {
+      engine_ =
+          std::make_unique<Engine>(options_, &model_, &tokenizer_, &pool_);
+    }
+    return *engine_;
+  }
+
+  GenerateRequest Request(const Tokens& prompt, int64_t max_tokens) const {
+    GenerateRequest request;
+    request.prompt = prompt;
+    request.max_tokens = max_tokens;
+    request.sampling.temperature = 0;
+    request.received = Now();
+    return request;
+  }
+
+  absl::StatusOr<Engine::RequestId> Try(const GenerateRequest& request) {
+    sinks_.push_back(std::make_unique<RecordingSink>());
+    return engine().Submit(request, sinks_.back().get());
+  }
+
+  // Submits what must be taken in.
+  RecordingSink* Submit(const GenerateRequest& request) {
+    const auto id = Try(request);
+    EXPECT_TRUE(id.ok()) << id.status();
+    return sinks_.back().get();
+  }
+
+  // Submits a request that is to be over `seconds` from now.
+  RecordingSink* SubmitWithin(int64_t seconds, const Tokens& prompt,
+                              int64_t max_tokens = 1) {
+    GenerateRequest request = Request(prompt, max_tokens);
+    request.deadline = Now() + absl::Seconds(seconds);
+    return Submit(request);
+  }
+
+  static void ExpectRefused(const Recording& result, absl::StatusCode code) {
+    EXPECT_EQ(result.reason, FinishReason::kRefused);
+    EXPECT_EQ(result.status.code(), code);
+    EXPECT_THAT(result.tokens, IsEmpty());
+    EXPECT_EQ(result.times.prefill, absl::ZeroDuration());
+  }
+
+  StepGate gate_;
+  std::atomic<int64_t> seconds_{0};
+  EngineOptions options_;
+  FakeModel model_;
+  FakeTokenizer tokenizer_;
+  ThreadPool pool_;
+  std::vector<std::unique_ptr<RecordingSink>> sinks_;
+  std::unique_ptr<Engine> engine_;  // last: ends before what it uses
+};
+
+TEST_F(EngineAdmissionTest, BoundsTheTokensOfAllThatRunAndWait) {
+  options_.max_prompt_tokens = 10;
+  options_.max_generated_tokens = 10;
+  options_.max_total_tokens = 30;
+  RecordingSink* first = Submit(Request({1, 2}, 10));
+  Submit(Request({1}, 10));
+  const absl::Status refused = Try(Request({1}, 7)).status();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("23 of at most 30"));
+  EXPECT_TRUE(RetryAfter(refused).has_value());
+  EXPECT_EQ(engine().Stats().rejected_total_tokens, 1);
+  Submit(Request({1}, 6));
+  ScoreRequest score;
+  score.context = {1};
+  score.continuations = {{2}, {3}};
+  EXPECT_EQ(engine().Submit(score, first).status().code(),
+            absl::StatusCode::kResourceExhausted);
+  gate_.Open();
+  // What has ended leaves its share to others.
+  first->Wait();
+  RecordingSink sink;
+  EXPECT_TRUE(engine().Submit(score, &sink).ok());
+  sink.Wait();
+}
+
+TEST_F(EngineAdmissionTest, RefusesWhoHasWaitedForTooLong) {
+  options_.max_queue_time = absl::Seconds(3);
+  Submit(Request({1}, 6));
+  gate_.WaitForArrivals(1);
+  RecordingSink* waits = Submit(Request({2}, 1));
+  gate_.Permit(3);
+  gate_.WaitForArrivals(4);
+  EXPECT_EQ(waits->Peek().num_finishes, 0);
+  RecordingSink* patient = Submit(Request({3}, 1));
+  gate_.Permit(1);
+  const Recording refused = waits->Wait();
+  ExpectRefused(refused, absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(RetryAfter(refused.status).has_value());
+  EXPECT_EQ(refused.times.queue, absl::Seconds(4));
+  gate_.Open();
+  EXPECT_EQ(patient->Wait().reason, FinishReason::kLength);
+  const EngineStats stats = engine().Stats();
+  EXPECT_EQ(stats.rejected_queue_time, 1);
+  EXPECT_EQ(stats.finished[static_cast<int>(FinishReason::kCancelled)], 0);
+}
+
+TEST_F(EngineAdmissionTest, RefusesAPromptThatCannotBeReadBeforeItsDeadline) {
+  gate_.Open();
+  // Nothing is known of the machine yet, so nothing is refused.
+  EXPECT_EQ(SubmitWithin(1, Tokens(10, 5))->Wait().reason,
+            FinishReason::kLength);
+  // Now it is known to read ten tokens in a second.
+  ExpectRefused(SubmitWithin(2, Tokens(30, 7))->Wait(),
+                absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(engine().Stats().rejected_deadline, 1);
+  const Tokens prompt(30, 8);
+  EXPECT_EQ(SubmitWithin(3, prompt)->Wait().reason, FinishReason::kLength);
+  // What the cache knows need not be read.
+  EXPECT_EQ(SubmitWithin(1, prompt)->Wait().reason, FinishReason::kLength);
+}
+
+TEST_F(EngineAdmissionTest, ForAScoreAllThatIsScoredCounts) {
+  gate_.Open();
+  Submit(Request(Tokens(10, 5), 1))->Wait();
+  ScoreRequest request;
+  request.context = {1};
+  request.continuations = {Tokens(11, 2), Tokens(11, 3)};  // 1 + 10 + 10
+  request.received = Now();
+  request.deadline = Now() + absl::Seconds(2);
+  RecordingSink late, in_time;
+  ASSERT_TRUE(engine().Submit(request, &late).ok());
+  ExpectRefused(late.Wait(), absl::StatusCode::kDeadlineExceeded);
+  request.received = Now();
+  request.deadline = Now() + absl::Seconds(3);
+  ASSERT_TRUE(engine().Submit(request, &in_time).ok());
+  EXPECT_EQ(in_time.Wait().reason, FinishReason::kScored);
+}
+
+TEST_F(EngineAdmissionTest, RefusesAtOnceWhoWouldWaitPastTheDeadline) {
+  // Two that take four steps each tell the pace of the place.
+  RecordingSink* first = Submit(Request({1}, 4));
+  gate_.WaitForArrivals(1);
+  RecordingSink* second = Submit(Request({2}, 4));
+  gate_.Permit(8);
+  first->Wait();
+  second->Wait();
+  // Full again, and another waits: a place is free after some eight seconds.
+  RecordingSink* runs = Submit(Request({3}, kForever));
+  gate_.WaitForArrivals(9);
+  Submit(Request({4}, 1));
+  RecordingSink* late = SubmitWithin(3, {5});
+  RecordingSink* maybe = SubmitWithin(5, {6});  // if twice as fast as of late
+  gate_.Permit(1);
+  ExpectRefused(late->Wait(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(runs->Peek().num_finishes, 0);
+  EXPECT_EQ(maybe->Peek().num_finishes, 0);
+  EXPECT_EQ(engine().Stats().queued, 2);
+}
+
+TEST_F(EngineAdmissionTest, WhoIsNextAndCameTooLateDoesNotTakeThePlace) {
+  gate_.Permit(1);
+  Submit(Request(Tokens(10, 5), 1))->Wait();
+  Submit(Request({1}, 4));
+  gate_.WaitForArrivals(2);
+  RecordingSink* late = SubmitWithin(4, Tokens(10, 6));
+  RecordingSink* other = Submit(Request({7}, 1));
+  gate_.Open();
+  ExpectRefused(late->Wait(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_EQ(other->Wait().times.queue, absl::Seconds(4));
+}
+
+TEST_F(EngineAdmissionTest, AFullQueueTellsWhenItIsWorthTryingAgain) {
+  RecordingSink* first = Submit(Request({1}, 5));
+  gate_.WaitForArrivals(1);
+  for (int i = 0; i < 6; ++i) Submit(Request({2}, kForever));
+  const auto retry_after = [this] {
+    const absl::Status status = Try(Request({3}, 1)).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    return RetryAfter(status);
+  };
+  EXPECT_EQ(retry_after(), absl::Seconds(1));  // nothing is known
+  gate_.Permit(5);
+  first->Wait();
+  Submit(Request({4}, 1));
+  // Half of the queue and one more, at five seconds each.
+  EXPECT_EQ(retry_after(), absl::Seconds(20));
+}
+
+}  // namespace
+}  // namespace rwkvd
