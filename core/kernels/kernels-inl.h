@@ -23,6 +23,8 @@ const KernelTable* Table() {
   static constexpr KernelTable kTable = {
       .name = nullptr,
       .matmul = &MatMul,
+      .quantize_row = nullptr,  // see quantized.cc
+      .quantized_matmul = nullptr,
       .to_float = &ToFloat,
       .layer_norm = &LayerNorm,
       .token_shift = &TokenShift,

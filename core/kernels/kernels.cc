@@ -19,6 +19,7 @@
 #if HWY_ONCE
 
 #include "absl/strings/match.h"
+#include "core/kernels/tables.h"
 
 namespace rwkvd {
 namespace {
@@ -30,8 +31,17 @@ std::vector<const KernelTable*> MakeSupportedKernels() {
   // Highway numbers better targets lower, one bit each.
   for (int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0;
        left &= left - 1) {
-    hwy::GetChosenTarget().Update(left & -left);
-    tables.push_back(HWY_DYNAMIC_DISPATCH(Table)());
+    const int64_t target = left & -left;
+    hwy::GetChosenTarget().Update(target);
+    auto* const table = new KernelTable(*HWY_DYNAMIC_DISPATCH(Table)());
+    SetQuantizedKernelsOfChosenTarget(table);
+    auto* const extended = new KernelTable(*table);
+    if (AddDotProducts(target, extended)) {
+      tables.push_back(extended);
+    } else {
+      delete extended;
+    }
+    tables.push_back(table);
   }
   hwy::GetChosenTarget().DeInit();
   return tables;

@@ -8,6 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "core/base/dtype.h"
+#include "core/kernels/quantized.h"
 
 namespace rwkvd {
 
@@ -73,11 +74,22 @@ struct Wkv7Args {
 // row is the same, bit for bit, whatever rows are computed beside it and
 // however the work is cut.
 struct KernelTable {
-  // The instruction set: "AVX3" (AVX-512), "AVX2", "SSE4", "NEON", ...
+  // The instruction set: "AVX3" (AVX-512), "AVX2", "SSE4", "NEON", ...; with an
+  // extension, as "AVX3_VNNI", where the processor has dot products of bytes.
   const char* name;
 
   // Rows [row_begin, row_end) of the product, for all rows of x.
   void (*matmul)(const MatMulArgs& args, int64_t row_begin, int64_t row_end);
+
+  // Row `row` of `to`, which says in how many digits, from x [to.cols]: each
+  // group's scale makes its largest magnitude the largest number, and x / scale
+  // is rounded to nearest, ties to even.
+  void (*quantize_row)(const float* x, const QuantizedRows& to, int64_t row);
+
+  // Panels or blocks [begin, end) of the product of quantized weights, for all
+  // rows of x.
+  void (*quantized_matmul)(const QuantizedMatMulArgs& args, int64_t begin,
+                           int64_t end);
 
   // dst = src of `dtype`, at any alignment.
   void (*to_float)(DType dtype, const void* src, size_t n, float* dst);

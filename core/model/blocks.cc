@@ -95,23 +95,23 @@ void ForEachChunk(absl::Span<const Chunk> chunks,
   }
 }
 
-void ForEachRow(ThreadPool& pool, int64_t num, int64_t width,
+void ForEachRow(Workspace& workspace, int64_t num, int64_t width,
                 absl::FunctionRef<void(int64_t)> fn) {
   const int64_t per_group = kMinElements / std::max<int64_t>(1, width) + 1;
   const int64_t groups = (num + per_group - 1) / per_group;
-  pool.ParallelFor(groups, [&](int64_t group) {
+  workspace.pool().ParallelFor(groups, [&](int64_t group) {
     const int64_t begin = group * per_group;
     const int64_t end = std::min(num, begin + per_group);
     for (int64_t row = begin; row < end; ++row) fn(row);
   });
 }
 
-void Embed(const KernelTable& kernels, ThreadPool& pool,
+void Embed(const KernelTable& kernels, Workspace& workspace,
            absl::Span<const Chunk> chunks, const Matrix& embedding,
            const LayerNorm& norm, Rows x) {
   ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
     RWKVD_CHECK(!chunk.tokens.empty());
-    ForEachRow(pool, chunk.tokens.size(), x.width, [&](int64_t i) {
+    ForEachRow(workspace, chunk.tokens.size(), x.width, [&](int64_t i) {
       const int32_t token = chunk.tokens[i];
       RWKVD_CHECK(token >= 0 && token < embedding.rows);
       float* row = x[first + i];
@@ -123,21 +123,21 @@ void Embed(const KernelTable& kernels, ThreadPool& pool,
   });
 }
 
-void Normalize(const KernelTable& kernels, ThreadPool& pool,
+void Normalize(const KernelTable& kernels, Workspace& workspace,
                const LayerNorm& norm, Rows x, Rows y) {
-  ForEachRow(pool, x.num, x.width, [&](int64_t row) {
+  ForEachRow(workspace, x.num, x.width, [&](int64_t row) {
     kernels.layer_norm(x[row], norm.weight.data(), norm.bias.data(),
                        kLayerNormEpsilon, x.width, y[row]);
   });
 }
 
-void ShiftDifference(const KernelTable& kernels, ThreadPool& pool,
+void ShiftDifference(const KernelTable& kernels, Workspace& workspace,
                      absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                      Rows dx) {
   ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
     float* const remembered = chunk.state->values().data() + offset;
     const int64_t size = static_cast<int64_t>(chunk.tokens.size());
-    ForEachRow(pool, size, x.width, [&](int64_t i) {
+    ForEachRow(workspace, size, x.width, [&](int64_t i) {
       const float* previous = i == 0 ? remembered : x[first + i - 1];
       kernels.sub(previous, x[first + i], x.width, dx[first + i]);
     });
@@ -145,31 +145,31 @@ void ShiftDifference(const KernelTable& kernels, ThreadPool& pool,
   });
 }
 
-void Add(const KernelTable& kernels, ThreadPool& pool, Rows y, Rows x) {
-  ForEachRow(pool, x.num, x.width,
+void Add(const KernelTable& kernels, Workspace& workspace, Rows y, Rows x) {
+  ForEachRow(workspace, x.num, x.width,
              [&](int64_t row) { kernels.add(y[row], x.width, x[row]); });
 }
 
-void ForEachHead(ThreadPool& pool, absl::Span<const Chunk> chunks,
+void ForEachHead(Workspace& workspace, absl::Span<const Chunk> chunks,
                  int64_t num_heads,
                  absl::FunctionRef<void(const Chunk&, int64_t, int64_t)> fn) {
   absl::InlinedVector<int64_t, 64> first_rows;
   ForEachChunk(chunks,
                [&](const Chunk&, int64_t row) { first_rows.push_back(row); });
   const int64_t num_chunks = static_cast<int64_t>(chunks.size());
-  pool.ParallelFor(num_chunks * num_heads, [&](int64_t index) {
+  workspace.pool().ParallelFor(num_chunks * num_heads, [&](int64_t index) {
     const int64_t chunk = index / num_heads;
     fn(chunks[chunk], first_rows[chunk], index % num_heads);
   });
 }
 
-void TokenShift(const KernelTable& kernels, ThreadPool& pool,
+void TokenShift(const KernelTable& kernels, Workspace& workspace,
                 absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                 absl::Span<const Shift> shifts) {
   ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
     float* const remembered = chunk.state->values().data() + offset;
     const int64_t size = static_cast<int64_t>(chunk.tokens.size());
-    ForEachRow(pool, size, x.width, [&](int64_t i) {
+    ForEachRow(workspace, size, x.width, [&](int64_t i) {
       const float* previous = i == 0 ? remembered : x[first + i - 1];
       for (const Shift& shift : shifts) {
         kernels.token_shift(x[first + i], previous, shift.mix->data(), x.width,
@@ -180,25 +180,18 @@ void TokenShift(const KernelTable& kernels, ThreadPool& pool,
   });
 }
 
-void Head(const KernelTable& kernels, ThreadPool& pool,
+void Head(const KernelTable& kernels, Workspace& workspace,
           absl::Span<const Chunk> chunks, const LayerNorm& norm,
           const Matrix& head, Rows x, Rows scratch) {
   const LogitsGroups groups =
       GatherWanted(kernels, chunks, norm, head.rows, x, scratch);
-  if (groups.empty()) return;
-  // Each block of the head's rows meets all groups before the next is read.
-  const int64_t rows = groups.back().first_row + groups.back().num;
-  ForEachBlock(pool, head, rows, [&](int64_t begin, int64_t end) {
-    MatMulArgs args = ArgsFor(head);
-    for (const LogitsGroup& group : groups) {
-      args.num_x = group.num;
-      args.x = scratch[group.first_row];
-      args.x_stride = scratch.width;
-      args.y = group.logits;
-      args.y_stride = head.rows;
-      kernels.matmul(args, begin, end);
-    }
-  });
+  absl::InlinedVector<Product, 16> products;
+  for (const LogitsGroup& group : groups) {
+    products.push_back({&head,
+                        {scratch[group.first_row], group.num, scratch.width},
+                        {group.logits, group.num, head.rows}});
+  }
+  MatMulEach(kernels, workspace, products);
 }
 
 }  // namespace rwkvd

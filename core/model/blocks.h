@@ -41,17 +41,17 @@ void ForEachChunk(absl::Span<const Chunk> chunks,
                   absl::FunctionRef<void(const Chunk&, int64_t)> fn);
 
 // Calls fn(row) for each of `num` rows of `width`, side by side.
-void ForEachRow(ThreadPool& pool, int64_t num, int64_t width,
+void ForEachRow(Workspace& workspace, int64_t num, int64_t width,
                 absl::FunctionRef<void(int64_t)> fn);
 
 // x [T, C] = norm(embedding row of each token), or, of a network whose `norm`
 // is empty, the row itself.
-void Embed(const KernelTable& kernels, ThreadPool& pool,
+void Embed(const KernelTable& kernels, Workspace& workspace,
            absl::Span<const Chunk> chunks, const Matrix& embedding,
            const LayerNorm& norm, Rows x);
 
 // y [T, C] = norm(x).
-void Normalize(const KernelTable& kernels, ThreadPool& pool,
+void Normalize(const KernelTable& kernels, Workspace& workspace,
                const LayerNorm& norm, Rows x, Rows y);
 
 // One mixture of a token with the one before it.
@@ -62,29 +62,29 @@ struct Shift {
 
 // Computes `shifts` of x [T, C]. The token before a chunk's first is the C
 // values at `offset` of its state, which then become the chunk's last x.
-void TokenShift(const KernelTable& kernels, ThreadPool& pool,
+void TokenShift(const KernelTable& kernels, Workspace& workspace,
                 absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                 absl::Span<const Shift> shifts);
 
 // dx [T, C] = previous token's x - x. What came before a chunk's first token is
 // remembered as for TokenShift.
-void ShiftDifference(const KernelTable& kernels, ThreadPool& pool,
+void ShiftDifference(const KernelTable& kernels, Workspace& workspace,
                      absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                      Rows dx);
 
 // x += y, both [T, any width].
-void Add(const KernelTable& kernels, ThreadPool& pool, Rows y, Rows x);
+void Add(const KernelTable& kernels, Workspace& workspace, Rows y, Rows x);
 
 // Calls fn(chunk, row, head) for each head of each chunk, `row` being that of
 // the chunk's first token, side by side: a head's tokens follow one another,
 // heads do not meet.
-void ForEachHead(ThreadPool& pool, absl::Span<const Chunk> chunks,
+void ForEachHead(Workspace& workspace, absl::Span<const Chunk> chunks,
                  int64_t num_heads,
                  absl::FunctionRef<void(const Chunk&, int64_t, int64_t)> fn);
 
 // Fills the logits that chunks want: head * norm(x). Rows that nobody wants
 // are skipped. `scratch` [T, C] is overwritten.
-void Head(const KernelTable& kernels, ThreadPool& pool,
+void Head(const KernelTable& kernels, Workspace& workspace,
           absl::Span<const Chunk> chunks, const LayerNorm& norm,
           const Matrix& head, Rows x, Rows scratch);
 

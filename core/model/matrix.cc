@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "absl/container/inlined_vector.h"
 #include "core/base/check.h"
 
 namespace rwkvd {
@@ -11,78 +12,189 @@ namespace {
 // A block is the rows of weights that one thread takes at a time. Large enough
 // to outweigh the handing over (some tens of nanoseconds of arithmetic each),
 // small enough that its weights stay in the second-level cache while all rows
-// of x pass by.
-constexpr int64_t kMinBlockWork = 1 << 16;   // multiplications
-constexpr int64_t kMaxBlockBytes = 1 << 18;  // of weights
+// of x pass by, and that threads do not wait long for the last one.
+constexpr int64_t kMinBlockWork = 1 << 16;         // multiplications
+constexpr int64_t kMaxBlockBytes = 1 << 18;        // of weights
+constexpr int64_t kQuantizedBlockBytes = 1 << 16;  // they are done faster
 // Of the kernels' tiles: four rows, or, of weights stored as columns, a cache
-// line of them.
+// line of them; two panels of quantized weights.
 constexpr int64_t kRowMultiple = 4;
 constexpr int64_t kTransposedRowMultiple = 32;
+constexpr int64_t kPanelMultiple = 2;
+
+// Elements of x that are worth another thread's help to quantize.
+constexpr int64_t kMinElements = 16384;
 
 int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-int64_t BlockRows(const Matrix& w, int64_t num_x) {
+// The blocks of a matrix, in rows, or in panels or blocks of quantized weights.
+struct Blocks {
+  int64_t size;
+  int64_t end;
+  int64_t num() const { return (end + size - 1) / size; }
+};
+
+Blocks BlocksOf(const QuantizedWeights& w) {
+  const int64_t stripes = NumStripes(w.type, w.order, w.rows);
+  if (w.order == QuantOrder::kColumns) return {1, stripes};
+  const int64_t bytes = StripeBytes(w.type, w.order, w.cols);
+  return {RoundUp(std::max<int64_t>(1, kQuantizedBlockBytes / bytes),
+                  kPanelMultiple),
+          stripes};
+}
+
+// For a product with `num_x` rows.
+Blocks BlocksOf(const Matrix& w, int64_t num_x) {
+  if (w.quantized.has_value()) return BlocksOf(*w.quantized);
   const int64_t row_work = std::max<int64_t>(1, w.cols * num_x);
   const int64_t row_bytes =
       std::max<int64_t>(1, w.cols * static_cast<int64_t>(SizeOf(w.dtype)));
   const int64_t wanted = kMinBlockWork / row_work + 1;
   const int64_t cached = std::max<int64_t>(1, kMaxBlockBytes / row_bytes);
-  return RoundUp(std::min(wanted, cached),
-                 w.transposed ? kTransposedRowMultiple : kRowMultiple);
+  return {RoundUp(std::min(wanted, cached),
+                  w.transposed ? kTransposedRowMultiple : kRowMultiple),
+          w.rows};
 }
 
-int64_t NumBlocks(const Matrix& w, int64_t num_x) {
-  const int64_t rows = BlockRows(w, num_x);
-  return (w.rows + rows - 1) / rows;
-}
-
+// `x` is the quantized form of the product's, if its weights are.
 void RunBlock(const KernelTable& kernels, const Product& product,
-              int64_t block) {
+              const QuantizedRows& x, const Blocks& blocks, int64_t block) {
   const Matrix& w = *product.w;
-  const int64_t rows = BlockRows(w, product.x.num);
-  MatMulArgs args = ArgsFor(w);
-  args.num_x = product.x.num;
-  args.x = product.x.data;
-  args.x_stride = product.x.width;
-  args.y = product.y.data;
-  args.y_stride = product.y.width;
-  kernels.matmul(args, block * rows, std::min((block + 1) * rows, w.rows));
+  const int64_t begin = block * blocks.size;
+  const int64_t end = std::min(begin + blocks.size, blocks.end);
+  if (w.quantized.has_value()) {
+    kernels.quantized_matmul({*w.quantized, x, product.y.data, product.y.width},
+                             begin, end);
+    return;
+  }
+  kernels.matmul({.dtype = w.dtype,
+                  .transposed = w.transposed,
+                  .w = w.data,
+                  .w_stride = w.stride,
+                  .cols = w.cols,
+                  .num_x = product.x.num,
+                  .x = product.x.data,
+                  .x_stride = product.x.width,
+                  .y = product.y.data,
+                  .y_stride = product.y.width},
+                 begin, end);
+}
+
+void CheckSizes(const Product& product) {
+  RWKVD_CHECK(product.x.width == product.w->cols);
+  RWKVD_CHECK(product.y.width == product.w->rows);
+  RWKVD_CHECK(product.x.num == product.y.num);
+}
+
+// ---- x for quantized weights.
+
+using QuantizedInputs = absl::InlinedVector<QuantizedRows, 8>;
+
+// Lays out what `product` needs from `at` on; returns the end of it.
+int64_t LayOut(const Product& product, std::byte* scratch, int64_t at,
+               QuantizedRows* rows) {
+  const auto take = [&](int64_t size) {
+    std::byte* const taken = scratch == nullptr ? nullptr : scratch + at;
+    at += RoundUp(size, 64);
+    return taken;
+  };
+  const int64_t num = product.x.num, cols = product.x.width;
+  rows->num = num;
+  rows->cols = cols;
+  rows->q = reinterpret_cast<int8_t*>(take(num * cols));
+  if (product.w->quantized->two_digits) {
+    rows->low = reinterpret_cast<int8_t*>(take(num * cols));
+  }
+  const int64_t scales = num * rows->groups();
+  rows->scales = reinterpret_cast<float*>(take(scales * sizeof(float)));
+  rows->offsets = reinterpret_cast<int32_t*>(take(scales * sizeof(int32_t)));
+  return at;
+}
+
+// Of all `products` that need it, x quantized; empty for the others.
+QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
+                         absl::Span<const Product> products) {
+  QuantizedInputs inputs(products.size());
+  std::byte* scratch = nullptr;
+  for (const bool measure : {true, false}) {
+    int64_t size = 0;
+    for (size_t i = 0; i < products.size(); ++i) {
+      if (!products[i].w->quantized.has_value()) continue;
+      size = LayOut(products[i], scratch, size, &inputs[i]);
+    }
+    if (measure) scratch = workspace.Scratch(size);
+  }
+  int64_t elements = 0, most_rows = 0;
+  for (const QuantizedRows& input : inputs) {
+    elements += input.num * input.cols;
+    most_rows = std::max(most_rows, input.num);
+  }
+  const auto quantize = [&](int64_t row) {
+    for (size_t i = 0; i < products.size(); ++i) {
+      if (row >= inputs[i].num) continue;
+      kernels.quantize_row(products[i].x[row], inputs[i], row);
+    }
+  };
+  if (elements >= kMinElements) {
+    workspace.pool().ParallelFor(most_rows, quantize);
+  } else {
+    for (int64_t row = 0; row < most_rows; ++row) quantize(row);
+  }
+  return inputs;
+}
+
+// Rows [first, first + num) of x.
+QuantizedRows Part(QuantizedRows x, int64_t first, int64_t num) {
+  x.num = num;
+  x.q += first * x.cols;
+  if (x.low != nullptr) x.low += first * x.cols;
+  x.scales += first * x.groups();
+  x.offsets += first * x.groups();
+  return x;
 }
 
 }  // namespace
 
-MatMulArgs ArgsFor(const Matrix& w) {
-  return {.dtype = w.dtype,
-          .transposed = w.transposed,
-          .w = w.data,
-          .w_stride = w.stride,
-          .cols = w.cols};
-}
-
-void ForEachBlock(ThreadPool& pool, const Matrix& w, int64_t num_x,
-                  absl::FunctionRef<void(int64_t, int64_t)> fn) {
-  const int64_t rows = BlockRows(w, num_x);
-  pool.ParallelFor(NumBlocks(w, num_x), [&](int64_t block) {
-    fn(block * rows, std::min((block + 1) * rows, w.rows));
+void MatMul(const KernelTable& kernels, Workspace& workspace,
+            absl::Span<const Product> products) {
+  absl::InlinedVector<Blocks, 8> blocks;
+  int64_t num_blocks = 0;
+  for (const Product& product : products) {
+    CheckSizes(product);
+    blocks.push_back(BlocksOf(*product.w, product.x.num));
+    num_blocks += blocks.back().num();
+  }
+  const QuantizedInputs inputs = Quantize(kernels, workspace, products);
+  workspace.pool().ParallelFor(num_blocks, [&](int64_t block) {
+    for (size_t i = 0; i < products.size(); ++i) {
+      if (block < blocks[i].num()) {
+        return RunBlock(kernels, products[i], inputs[i], blocks[i], block);
+      }
+      block -= blocks[i].num();
+    }
   });
 }
 
-void MatMul(const KernelTable& kernels, ThreadPool& pool,
-            absl::Span<const Product> products) {
-  int64_t num_blocks = 0;
+void MatMulEach(const KernelTable& kernels, Workspace& workspace,
+                absl::Span<const Product> products) {
+  if (products.empty()) return;
+  Product all = products[0];
   for (const Product& product : products) {
-    RWKVD_CHECK(product.x.width == product.w->cols);
-    RWKVD_CHECK(product.y.width == product.w->rows);
-    RWKVD_CHECK(product.x.num == product.y.num);
-    num_blocks += NumBlocks(*product.w, product.x.num);
+    CheckSizes(product);
+    RWKVD_CHECK(product.w == all.w);
+    all.x.num = (product.x[product.x.num] - all.x.data) / all.x.width;
   }
-  pool.ParallelFor(num_blocks, [&](int64_t block) {
+  const QuantizedInputs inputs = Quantize(kernels, workspace, {&all, 1});
+  const Blocks blocks = BlocksOf(*all.w, all.x.num);
+  workspace.pool().ParallelFor(blocks.num(), [&](int64_t block) {
     for (const Product& product : products) {
-      const int64_t blocks = NumBlocks(*product.w, product.x.num);
-      if (block < blocks) return RunBlock(kernels, product, block);
-      block -= blocks;
+      const int64_t first = (product.x.data - all.x.data) / all.x.width;
+      const QuantizedRows x = all.w->quantized.has_value()
+                                  ? Part(inputs[0], first, product.x.num)
+                                  : QuantizedRows();
+      RunBlock(kernels, product, x, blocks, block);
     }
   });
 }

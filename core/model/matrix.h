@@ -4,12 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
-#include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
 #include "core/base/dtype.h"
-#include "core/base/thread_pool.h"
 #include "core/kernels/kernels.h"
+#include "core/model/rows.h"
+#include "core/model/workspace.h"
 
 namespace rwkvd {
 
@@ -18,7 +19,7 @@ namespace rwkvd {
 //
 // Stored as rows, `stride` elements apart, or as columns: PyTorch saves some
 // matrices transposed, and RWKV-6 and 7 define some that way. The products are
-// the same, bit for bit.
+// the same, bit for bit. Or quantized, which has its own ways to store them.
 struct Matrix {
   DType dtype = DType::kF32;
   int64_t rows = 0;
@@ -26,15 +27,8 @@ struct Matrix {
   const std::byte* data = nullptr;  // at any alignment
   int64_t stride = 0;               // from a stored row (column) to the next
   bool transposed = false;          // stored as columns
-};
-
-// Rows of f32 in a workspace or a caller's buffer, one behind the other.
-struct Rows {
-  float* data = nullptr;
-  int64_t num = 0;
-  int64_t width = 0;
-
-  float* operator[](int64_t index) const { return data + index * width; }
+  // In place of all this but rows and cols.
+  std::optional<QuantizedWeights> quantized;
 };
 
 // y [n, w->rows] = x [n, w->cols] times w transposed.
@@ -44,18 +38,17 @@ struct Product {
   Rows y;
 };
 
-// What the kernels are to be told of `w`; x and y are left to the caller.
-MatMulArgs ArgsFor(const Matrix& w);
-
-// Calls fn(begin, end) for ranges that together are the rows of `w`, side by
-// side; sized for a product with `num_x` rows.
-void ForEachBlock(ThreadPool& pool, const Matrix& w, int64_t num_x,
-                  absl::FunctionRef<void(int64_t, int64_t)> fn);
-
 // Computes all `products`, whose outputs are apart from their inputs, as one
-// parallel loop: the threads meet once, at the end. Batch-invariant.
-void MatMul(const KernelTable& kernels, ThreadPool& pool,
+// parallel loop: the threads meet once, at the end (and where x is to be
+// quantized and large, at the beginning). Batch-invariant.
+void MatMul(const KernelTable& kernels, Workspace& workspace,
             absl::Span<const Product> products);
+
+// The same for products of one matrix with rows that lie behind one another in
+// x, but not in y: each part of the matrix meets all of them before the next
+// is read.
+void MatMulEach(const KernelTable& kernels, Workspace& workspace,
+                absl::Span<const Product> products);
 
 }  // namespace rwkvd
 

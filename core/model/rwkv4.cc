@@ -144,11 +144,11 @@ class Rwkv4 final : public Model {
 
   Activations TakeActivations(int64_t rows, Workspace& workspace) const;
   void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                     ThreadPool& pool) const;
+                     Workspace& workspace) const;
   void RunWkv(int64_t layer, Chunks chunks, const Activations& a,
-              ThreadPool& pool) const;
+              Workspace& workspace) const;
   void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                        ThreadPool& pool) const;
+                        Workspace& workspace) const;
 
   const ModelConfig config_;
   const std::shared_ptr<const TensorFile> file_;  // what weights_ views
@@ -198,39 +198,39 @@ void Rwkv4::Forward(Chunks chunks, Workspace& workspace) const {
   const int64_t rows = NumRows(chunks);
   RWKVD_CHECK(rows <= workspace.max_rows());
   workspace.Reset();
-  ThreadPool& pool = workspace.pool();
   const Activations a = TakeActivations(rows, workspace);
 
-  Embed(kernels_, pool, chunks, weights_.embedding, weights_.ln0, a.x);
+  Embed(kernels_, workspace, chunks, weights_.embedding, weights_.ln0, a.x);
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-    RunTimeMixing(layer, chunks, a, pool);
-    RunChannelMixing(layer, chunks, a, pool);
+    RunTimeMixing(layer, chunks, a, workspace);
+    RunChannelMixing(layer, chunks, a, workspace);
   }
-  Head(kernels_, pool, chunks, weights_.ln_out, weights_.head, a.x, a.normed);
+  Head(kernels_, workspace, chunks, weights_.ln_out, weights_.head, a.x,
+       a.normed);
 }
 
 // x += O (sigmoid(R xr) * wkv(K xk, V xv)); the x_ are shifted ln1(x).
 void Rwkv4::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                          ThreadPool& pool) const {
+                          Workspace& workspace) const {
   const Layer& w = weights_.layers[layer];
-  Normalize(kernels_, pool, w.ln1, a.x, a.normed);
+  Normalize(kernels_, workspace, w.ln1, a.x, a.normed);
   TokenShift(
-      kernels_, pool, chunks, AttState(layer), a.normed,
+      kernels_, workspace, chunks, AttState(layer), a.normed,
       {{&w.att.mix_k, a.xk}, {&w.att.mix_v, a.xv}, {&w.att.mix_r, a.xr}});
-  MatMul(kernels_, pool,
+  MatMul(kernels_, workspace,
          {{&w.att.key, a.xk, a.k},
           {&w.att.value, a.xv, a.v},
           {&w.att.receptance, a.xr, a.r}});
-  RunWkv(layer, chunks, a, pool);
-  MatMul(kernels_, pool, {{&w.att.output, a.wkv, a.y}});
-  ForEachRow(pool, a.x.num, a.x.width,
+  RunWkv(layer, chunks, a, workspace);
+  MatMul(kernels_, workspace, {{&w.att.output, a.wkv, a.y}});
+  ForEachRow(workspace, a.x.num, a.x.width,
              [&](int64_t row) { kernels_.add(a.y[row], a.x.width, a.x[row]); });
 }
 
 // wkv = sigmoid(r) times the recurrence over each chunk's tokens; channels do
 // not meet, so blocks of them run side by side.
 void Rwkv4::RunWkv(int64_t layer, Chunks chunks, const Activations& a,
-                   ThreadPool& pool) const {
+                   Workspace& workspace) const {
   const TimeMixing& w = weights_.layers[layer].att;
   const int64_t width = config_.attention_size;
   const int64_t blocks = (width + kChannelBlock - 1) / kChannelBlock;
@@ -253,24 +253,24 @@ void Rwkv4::RunWkv(int64_t layer, Chunks chunks, const Activations& a,
                       n);
       }
     };
-    pool.ParallelFor(blocks, run_block);
+    workspace.pool().ParallelFor(blocks, run_block);
   });
 }
 
 // x += sigmoid(R xr) * V max(K xk, 0)^2; the x_ are shifted ln2(x).
 void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                             ThreadPool& pool) const {
+                             Workspace& workspace) const {
   const Layer& w = weights_.layers[layer];
-  Normalize(kernels_, pool, w.ln2, a.x, a.normed);
-  TokenShift(kernels_, pool, chunks, FfnState(layer), a.normed,
+  Normalize(kernels_, workspace, w.ln2, a.x, a.normed);
+  TokenShift(kernels_, workspace, chunks, FfnState(layer), a.normed,
              {{&w.ffn.mix_k, a.xk}, {&w.ffn.mix_r, a.xr}});
-  MatMul(kernels_, pool,
+  MatMul(kernels_, workspace,
          {{&w.ffn.key, a.xk, a.hidden}, {&w.ffn.receptance, a.xr, a.gate}});
-  ForEachRow(pool, a.hidden.num, a.hidden.width, [&](int64_t row) {
+  ForEachRow(workspace, a.hidden.num, a.hidden.width, [&](int64_t row) {
     kernels_.squared_relu(a.hidden.width, a.hidden[row]);
   });
-  MatMul(kernels_, pool, {{&w.ffn.value, a.hidden, a.y}});
-  ForEachRow(pool, a.x.num, a.x.width, [&](int64_t row) {
+  MatMul(kernels_, workspace, {{&w.ffn.value, a.hidden, a.y}});
+  ForEachRow(workspace, a.x.num, a.x.width, [&](int64_t row) {
     kernels_.add_gated(a.gate[row], a.y[row], a.x.width, a.x[row]);
   });
 }

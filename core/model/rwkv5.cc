@@ -153,11 +153,11 @@ class Rwkv5 final : public MatrixStateModel {
 
  private:
   void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                     ThreadPool& pool) const;
+                     Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
   void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                        ThreadPool& pool) const;
+                        Workspace& workspace) const;
 
   const Weights weights_;
 };
@@ -175,23 +175,23 @@ void Rwkv5::Forward(Chunks chunks, Workspace& workspace) const {
   const int64_t rows = NumRows(chunks);
   RWKVD_CHECK(rows <= workspace.max_rows());
   workspace.Reset();
-  ThreadPool& pool = workspace.pool();
   const Activations a = MakeActivations(
       config(), [&](int64_t width) { return workspace.Take(rows, width); });
 
-  Embed(kernels(), pool, chunks, weights_.embedding, weights_.ln0, a.x);
+  Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
   for (int64_t layer = 0; layer < config().num_layers; ++layer) {
-    RunTimeMixing(layer, chunks, a, pool);
-    RunChannelMixing(layer, chunks, a, pool);
+    RunTimeMixing(layer, chunks, a, workspace);
+    RunChannelMixing(layer, chunks, a, workspace);
   }
-  Head(kernels(), pool, chunks, weights_.ln_out, weights_.head, a.x, a.normed);
+  Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
+       a.normed);
 }
 
 // x += O (norm(wkv(R xr, K xk, V xv)) * silu(G xg)); the x_ are shifted ln1(x).
 void Rwkv5::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                          ThreadPool& pool) const {
+                          Workspace& workspace) const {
   const Layer& w = weights_.layers[layer];
-  Normalize(kernels(), pool, w.ln1, a.x, a.normed);
+  Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
   absl::InlinedVector<Shift, 4> shifts = {
       {&w.att.mix_k, a.xk}, {&w.att.mix_v, a.xv}, {&w.att.mix_r, a.xr}};
   absl::InlinedVector<Product, 4> products = {{&w.att.key, a.xk, a.k},
@@ -201,15 +201,15 @@ void Rwkv5::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
     shifts.push_back({&w.att.mix_g, a.xg});
     products.push_back({&w.att.gate, a.xg, a.g});
   }
-  TokenShift(kernels(), pool, chunks, layout().AttShift(layer), a.normed,
+  TokenShift(kernels(), workspace, chunks, layout().AttShift(layer), a.normed,
              shifts);
-  MatMul(kernels(), pool, products);
-  ForEachHead(pool, chunks, config().num_heads,
+  MatMul(kernels(), workspace, products);
+  ForEachHead(workspace, chunks, config().num_heads,
               [&](const Chunk& chunk, int64_t first, int64_t head) {
                 RunHead(layer, head, chunk, first, a);
               });
-  MatMul(kernels(), pool, {{&w.att.output, a.wkv, a.y}});
-  Add(kernels(), pool, a.y, a.x);
+  MatMul(kernels(), workspace, {{&w.att.output, a.wkv, a.y}});
+  Add(kernels(), workspace, a.y, a.x);
 }
 
 // The tokens of `chunk`, in order, through one head.
@@ -237,19 +237,19 @@ void Rwkv5::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
 
 // x += sigmoid(R xr) * V max(K xk, 0)^2; the x_ are shifted ln2(x).
 void Rwkv5::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                             ThreadPool& pool) const {
+                             Workspace& workspace) const {
   const Layer& w = weights_.layers[layer];
-  Normalize(kernels(), pool, w.ln2, a.x, a.normed);
-  TokenShift(kernels(), pool, chunks, layout().FfnShift(layer), a.normed,
+  Normalize(kernels(), workspace, w.ln2, a.x, a.normed);
+  TokenShift(kernels(), workspace, chunks, layout().FfnShift(layer), a.normed,
              {{&w.ffn.mix_k, a.xk}, {&w.ffn.mix_r, a.xr}});
   MatMul(
-      kernels(), pool,
+      kernels(), workspace,
       {{&w.ffn.key, a.xk, a.hidden}, {&w.ffn.receptance, a.xr, a.receptance}});
-  ForEachRow(pool, a.hidden.num, a.hidden.width, [&](int64_t row) {
+  ForEachRow(workspace, a.hidden.num, a.hidden.width, [&](int64_t row) {
     kernels().squared_relu(a.hidden.width, a.hidden[row]);
   });
-  MatMul(kernels(), pool, {{&w.ffn.value, a.hidden, a.y}});
-  ForEachRow(pool, a.x.num, a.x.width, [&](int64_t row) {
+  MatMul(kernels(), workspace, {{&w.ffn.value, a.hidden, a.y}});
+  ForEachRow(workspace, a.x.num, a.x.width, [&](int64_t row) {
     kernels().add_gated(a.receptance[row], a.y[row], a.x.width, a.x[row]);
   });
 }

@@ -184,13 +184,13 @@ class Rwkv6 final : public MatrixStateModel {
 
  private:
   void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                     ThreadPool& pool) const;
+                     Workspace& workspace) const;
   void MixParts(const TimeMixing& w, const Activations& a,
-                ThreadPool& pool) const;
+                Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
   void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                        ThreadPool& pool) const;
+                        Workspace& workspace) const;
 
   const Weights weights_;
   const Ranks ranks_;
@@ -209,51 +209,51 @@ void Rwkv6::Forward(Chunks chunks, Workspace& workspace) const {
   const int64_t rows = NumRows(chunks);
   RWKVD_CHECK(rows <= workspace.max_rows());
   workspace.Reset();
-  ThreadPool& pool = workspace.pool();
   const Activations a = MakeActivations(config(), ranks_, [&](int64_t width) {
     return workspace.Take(rows, width);
   });
 
-  Embed(kernels(), pool, chunks, weights_.embedding, weights_.ln0, a.x);
+  Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
   for (int64_t layer = 0; layer < config().num_layers; ++layer) {
-    RunTimeMixing(layer, chunks, a, pool);
-    RunChannelMixing(layer, chunks, a, pool);
+    RunTimeMixing(layer, chunks, a, workspace);
+    RunChannelMixing(layer, chunks, a, workspace);
   }
-  Head(kernels(), pool, chunks, weights_.ln_out, weights_.head, a.x, a.normed);
+  Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
+       a.normed);
 }
 
 // x += O (norm(wkv(R xr, K xk, V xv, w)) * silu(G xg)), where the decay is
 // w = exp(-exp(decay + tanh(xw W1) W2)).
 void Rwkv6::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                          ThreadPool& pool) const {
+                          Workspace& workspace) const {
   const Layer& w = weights_.layers[layer];
-  Normalize(kernels(), pool, w.ln1, a.x, a.normed);
-  ShiftDifference(kernels(), pool, chunks, layout().AttShift(layer), a.normed,
-                  a.dx);
-  MixParts(w.att, a, pool);
-  MatMul(kernels(), pool,
+  Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
+  ShiftDifference(kernels(), workspace, chunks, layout().AttShift(layer),
+                  a.normed, a.dx);
+  MixParts(w.att, a, workspace);
+  MatMul(kernels(), workspace,
          {{&w.att.key, a.part[kK], a.k},
           {&w.att.value, a.part[kV], a.v},
           {&w.att.receptance, a.part[kR], a.r},
           {&w.att.gate, a.part[kG], a.g},
           {&w.att.decay_w1, a.part[kW], a.decay_low}});
-  ForEachRow(pool, a.x.num, a.decay_low.width, [&](int64_t row) {
+  ForEachRow(workspace, a.x.num, a.decay_low.width, [&](int64_t row) {
     kernels().tanh(a.decay_low.width, a.decay_low[row]);
   });
-  MatMul(kernels(), pool, {{&w.att.decay_w2, a.decay_low, a.w}});
-  ForEachHead(pool, chunks, config().num_heads,
+  MatMul(kernels(), workspace, {{&w.att.decay_w2, a.decay_low, a.w}});
+  ForEachHead(workspace, chunks, config().num_heads,
               [&](const Chunk& chunk, int64_t first, int64_t head) {
                 RunHead(layer, head, chunk, first, a);
               });
-  MatMul(kernels(), pool, {{&w.att.output, a.wkv, a.y}});
-  Add(kernels(), pool, a.y, a.x);
+  MatMul(kernels(), workspace, {{&w.att.output, a.wkv, a.y}});
+  Add(kernels(), workspace, a.y, a.x);
 }
 
 // part_i = x + dx * (maa_i + tanh((x + dx * maa_x) W1_i) W2_i).
 void Rwkv6::MixParts(const TimeMixing& w, const Activations& a,
-                     ThreadPool& pool) const {
+                     Workspace& workspace) const {
   const int64_t c = a.x.width;
-  ForEachRow(pool, a.x.num, c, [&](int64_t row) {
+  ForEachRow(workspace, a.x.num, c, [&](int64_t row) {
     kernels().mul_add(a.normed[row], a.dx[row], w.maa_x.data(), c,
                       a.shifted[row]);
   });
@@ -261,15 +261,15 @@ void Rwkv6::MixParts(const TimeMixing& w, const Activations& a,
   for (int i = 0; i < kNumParts; ++i) {
     products[i] = {&w.maa_w1[i], a.shifted, a.low[i]};
   }
-  MatMul(kernels(), pool, products);
-  ForEachRow(pool, a.x.num, kNumParts * ranks_.maa, [&](int64_t row) {
+  MatMul(kernels(), workspace, products);
+  ForEachRow(workspace, a.x.num, kNumParts * ranks_.maa, [&](int64_t row) {
     for (const Rows& low : a.low) kernels().tanh(low.width, low[row]);
   });
   for (int i = 0; i < kNumParts; ++i) {
     products[i] = {&w.maa_w2[i], a.low[i], a.part[i]};
   }
-  MatMul(kernels(), pool, products);
-  ForEachRow(pool, a.x.num, kNumParts * c, [&](int64_t row) {
+  MatMul(kernels(), workspace, products);
+  ForEachRow(workspace, a.x.num, kNumParts * c, [&](int64_t row) {
     for (int i = 0; i < kNumParts; ++i) {
       float* const part = a.part[i][row];
       kernels().add(w.maa[i].data(), c, part);
@@ -306,25 +306,25 @@ void Rwkv6::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
 
 // x += sigmoid(R xr) * V max(K xk, 0)^2; x_i = ln2(x) + dx * maa_i.
 void Rwkv6::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                             ThreadPool& pool) const {
+                             Workspace& workspace) const {
   const Layer& w = weights_.layers[layer];
   const Rows xk = a.part[kK], xr = a.part[kR];
-  Normalize(kernels(), pool, w.ln2, a.x, a.normed);
-  ShiftDifference(kernels(), pool, chunks, layout().FfnShift(layer), a.normed,
-                  a.dx);
-  ForEachRow(pool, a.x.num, 2 * a.x.width, [&](int64_t row) {
+  Normalize(kernels(), workspace, w.ln2, a.x, a.normed);
+  ShiftDifference(kernels(), workspace, chunks, layout().FfnShift(layer),
+                  a.normed, a.dx);
+  ForEachRow(workspace, a.x.num, 2 * a.x.width, [&](int64_t row) {
     kernels().mul_add(a.normed[row], a.dx[row], w.ffn.maa_k.data(), a.x.width,
                       xk[row]);
     kernels().mul_add(a.normed[row], a.dx[row], w.ffn.maa_r.data(), a.x.width,
                       xr[row]);
   });
-  MatMul(kernels(), pool,
+  MatMul(kernels(), workspace,
          {{&w.ffn.key, xk, a.hidden}, {&w.ffn.receptance, xr, a.receptance}});
-  ForEachRow(pool, a.hidden.num, a.hidden.width, [&](int64_t row) {
+  ForEachRow(workspace, a.hidden.num, a.hidden.width, [&](int64_t row) {
     kernels().squared_relu(a.hidden.width, a.hidden[row]);
   });
-  MatMul(kernels(), pool, {{&w.ffn.value, a.hidden, a.y}});
-  ForEachRow(pool, a.x.num, a.x.width, [&](int64_t row) {
+  MatMul(kernels(), workspace, {{&w.ffn.value, a.hidden, a.y}});
+  ForEachRow(workspace, a.x.num, a.x.width, [&](int64_t row) {
     kernels().add_gated(a.receptance[row], a.y[row], a.x.width, a.x[row]);
   });
 }

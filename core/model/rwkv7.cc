@@ -210,14 +210,14 @@ class Rwkv7 final : public MatrixStateModel {
 
  private:
   void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                     ThreadPool& pool) const;
-  void Project(int64_t layer, const Activations& a, ThreadPool& pool) const;
+                     Workspace& workspace) const;
+  void Project(int64_t layer, const Activations& a, Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
   void RunToken(int64_t layer, int64_t head, int64_t row, float* state,
                 const Activations& a) const;
   void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                        ThreadPool& pool) const;
+                        Workspace& workspace) const;
 
   const Weights weights_;
   const Ranks ranks_;
@@ -236,49 +236,49 @@ void Rwkv7::Forward(Chunks chunks, Workspace& workspace) const {
   const int64_t rows = NumRows(chunks);
   RWKVD_CHECK(rows <= workspace.max_rows());
   workspace.Reset();
-  ThreadPool& pool = workspace.pool();
   const Activations a = MakeActivations(config(), ranks_, [&](int64_t width) {
     return workspace.Take(rows, width);
   });
 
-  Embed(kernels(), pool, chunks, weights_.embedding, weights_.ln0, a.x);
+  Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
   for (int64_t layer = 0; layer < config().num_layers; ++layer) {
-    RunTimeMixing(layer, chunks, a, pool);
-    RunChannelMixing(layer, chunks, a, pool);
+    RunTimeMixing(layer, chunks, a, workspace);
+    RunChannelMixing(layer, chunks, a, workspace);
   }
-  Head(kernels(), pool, chunks, weights_.ln_out, weights_.head, a.x, a.normed);
+  Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
+       a.normed);
 }
 
 // x += O (heads(...) * g); x_i = ln1(x) + dx * (the weights x_i).
 void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                          ThreadPool& pool) const {
+                          Workspace& workspace) const {
   const Layer& w = weights_.layers[layer];
   const int64_t c = a.x.width;
-  Normalize(kernels(), pool, w.ln1, a.x, a.normed);
-  ShiftDifference(kernels(), pool, chunks, layout().AttShift(layer), a.normed,
-                  a.dx);
+  Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
+  ShiftDifference(kernels(), workspace, chunks, layout().AttShift(layer),
+                  a.normed, a.dx);
   const std::pair<const Vector&, const Rows&> shifts[] = {
       {w.att.x_r, a.xr}, {w.att.x_w, a.xw}, {w.att.x_k, a.xk},
       {w.att.x_v, a.xv}, {w.att.x_a, a.xa}, {w.att.x_g, a.xg}};
-  ForEachRow(pool, a.x.num, std::size(shifts) * c, [&](int64_t row) {
+  ForEachRow(workspace, a.x.num, std::size(shifts) * c, [&](int64_t row) {
     for (const auto& [mix, y] : shifts) {
       kernels().mul_add(a.normed[row], a.dx[row], mix.data(), c, y[row]);
     }
   });
-  Project(layer, a, pool);
-  ForEachHead(pool, chunks, config().num_heads,
+  Project(layer, a, workspace);
+  ForEachHead(workspace, chunks, config().num_heads,
               [&](const Chunk& chunk, int64_t first, int64_t head) {
                 RunHead(layer, head, chunk, first, a);
               });
-  MatMul(kernels(), pool, {{&w.att.output, a.y, a.out}});
-  Add(kernels(), pool, a.out, a.x);
+  MatMul(kernels(), workspace, {{&w.att.output, a.y, a.out}});
+  Add(kernels(), workspace, a.out, a.x);
 }
 
 // r = R xr, k = K xk, v = V xv; and before their bases are added
 // w = tanh(xw W1) W2, a = (xa A1) A2, g = sigmoid(xg G1) G2,
 // v_mix = (xv V1) V2.
 void Rwkv7::Project(int64_t layer, const Activations& a,
-                    ThreadPool& pool) const {
+                    Workspace& workspace) const {
   const TimeMixing& w = weights_.layers[layer].att;
   absl::InlinedVector<Product, 7> down = {
       {&w.receptance, a.xr, a.r},    {&w.key, a.xk, a.k},
@@ -291,12 +291,12 @@ void Rwkv7::Project(int64_t layer, const Activations& a,
     down.push_back({&w.value_mix.down, a.xv, a.v_low});
     up.push_back({&w.value_mix.up, a.v_low, a.v_mix});
   }
-  MatMul(kernels(), pool, down);
-  ForEachRow(pool, a.x.num, ranks_.decay + ranks_.gate, [&](int64_t row) {
+  MatMul(kernels(), workspace, down);
+  ForEachRow(workspace, a.x.num, ranks_.decay + ranks_.gate, [&](int64_t row) {
     kernels().tanh(a.w_low.width, a.w_low[row]);
     kernels().sigmoid(a.g_low.width, a.g_low[row]);
   });
-  MatMul(kernels(), pool, up);
+  MatMul(kernels(), workspace, up);
 }
 
 // The tokens of `chunk`, in order, through one head.
@@ -360,21 +360,21 @@ void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* state,
 
 // x += V max(K xk, 0)^2; xk = ln2(x) + dx * x_k.
 void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                             ThreadPool& pool) const {
+                             Workspace& workspace) const {
   const Layer& w = weights_.layers[layer];
-  Normalize(kernels(), pool, w.ln2, a.x, a.normed);
-  ShiftDifference(kernels(), pool, chunks, layout().FfnShift(layer), a.normed,
-                  a.dx);
-  ForEachRow(pool, a.x.num, a.x.width, [&](int64_t row) {
+  Normalize(kernels(), workspace, w.ln2, a.x, a.normed);
+  ShiftDifference(kernels(), workspace, chunks, layout().FfnShift(layer),
+                  a.normed, a.dx);
+  ForEachRow(workspace, a.x.num, a.x.width, [&](int64_t row) {
     kernels().mul_add(a.normed[row], a.dx[row], w.ffn.x_k.data(), a.x.width,
                       a.xk[row]);
   });
-  MatMul(kernels(), pool, {{&w.ffn.key, a.xk, a.hidden}});
-  ForEachRow(pool, a.hidden.num, a.hidden.width, [&](int64_t row) {
+  MatMul(kernels(), workspace, {{&w.ffn.key, a.xk, a.hidden}});
+  ForEachRow(workspace, a.hidden.num, a.hidden.width, [&](int64_t row) {
     kernels().squared_relu(a.hidden.width, a.hidden[row]);
   });
-  MatMul(kernels(), pool, {{&w.ffn.value, a.hidden, a.out}});
-  Add(kernels(), pool, a.out, a.x);
+  MatMul(kernels(), workspace, {{&w.ffn.value, a.hidden, a.out}});
+  Add(kernels(), workspace, a.out, a.x);
 }
 
 }  // namespace

@@ -2,12 +2,13 @@
 #ifndef RWKVD_CORE_MODEL_WORKSPACE_H_
 #define RWKVD_CORE_MODEL_WORKSPACE_H_
 
+#include <cstddef>
 #include <cstdint>
 
 #include "core/base/aligned_buffer.h"
 #include "core/base/check.h"
 #include "core/base/thread_pool.h"
-#include "core/model/matrix.h"
+#include "core/model/rows.h"
 
 namespace rwkvd {
 
@@ -28,6 +29,13 @@ class Workspace {
   // Hands everything back. What Take returned before must not be used.
   void Reset() { used_ = 0; }
 
+  // `size` bytes at the start of a cache line, until the next such call: for
+  // what a product makes of its x. Grows to the largest call.
+  std::byte* Scratch(int64_t size) {
+    if (static_cast<int64_t>(scratch_.size()) < size) scratch_.resize(size);
+    return scratch_.data();
+  }
+
   // The next [num, width] floats, uninitialised, at the start of a cache line.
   Rows Take(int64_t num, int64_t width) {
     Rows rows{floats_.data() + used_, num, width};
@@ -44,6 +52,7 @@ class Workspace {
 
  private:
   AlignedVector<float> floats_;
+  AlignedVector<std::byte> scratch_;
   int64_t used_ = 0;
   int64_t max_rows_;
   ThreadPool* pool_;

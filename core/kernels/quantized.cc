@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/kernels/kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "core/kernels/quantized-inl.h"
+// The order matters.
+// clang-format off
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "core/kernels/quantized-inl.h"
+// clang-format on
+
+#if HWY_ONCE
+
+#include "core/kernels/tables.h"
+
+namespace rwkvd {
+namespace {
+
+HWY_EXPORT(SetQuantizedKernels);
+
+}  // namespace
+
+void SetQuantizedKernelsOfChosenTarget(KernelTable* table) {
+  HWY_DYNAMIC_DISPATCH(SetQuantizedKernels)(table);
+}
+
+}  // namespace rwkvd
+
+#endif  // HWY_ONCE

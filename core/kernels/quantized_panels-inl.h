@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of quantized weights that are stored by rows.
+
+#if defined(RWKVD_CORE_KERNELS_QUANTIZED_PANELS_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_QUANTIZED_PANELS_INL_H_
+#undef RWKVD_CORE_KERNELS_QUANTIZED_PANELS_INL_H_
+#else
+#define RWKVD_CORE_KERNELS_QUANTIZED_PANELS_INL_H_
+#endif
+
+#include <string.h>
+
+#include "core/kernels/dot-inl.h"
+#include "core/kernels/quantized.h"
+#include "core/kernels/vectors-inl.h"
+#include "hwy/highway.h"
+
+RWKVD_BEFORE_NAMESPACE();
+namespace rwkvd {
+namespace HWY_NAMESPACE {
+namespace {
+
+#if HWY_TARGET != HWY_SCALAR
+
+constexpr int64_t kUnitCols = 4;
+constexpr int64_t kUnitBytes = kPanelRows * kUnitCols;
+constexpr int64_t kPanelGroupBytes = kPanelRows * kGroupCols;
+
+// ---- Weights.
+
+// Four bits in the lower (upper) half of each byte, as the upper half.
+HWY_INLINE VI LowerHalves(VI bytes) {
+  return hn::And(hn::ShiftLeft<4>(bytes),
+                 hn::Set(kI, static_cast<int32_t>(0xf0f0f0f0u)));
+}
+HWY_INLINE VI UpperHalves(VI bytes) {
+  return hn::And(bytes, hn::Set(kI, static_cast<int32_t>(0xf0f0f0f0u)));
+}
+
+HWY_INLINE VI LoadBytes(const uint8_t* p) {
+  return hn::LoadU(kI, reinterpret_cast<const int32_t*>(p));
+}
+HWY_INLINE void StoreBytes(VI bytes, uint8_t* p) {
+  hn::StoreU(bytes, kI, reinterpret_cast<int32_t*>(p));
+}
+
+HWY_INLINE VF LoadScales(const uint16_t* scales) {
+  return Weight<DType::kBF16>::Load(reinterpret_cast<const uint8_t*>(scales));
+}
+
+// Vectors that hold a panel's rows, and the bytes of its units in each.
+constexpr int kPanelVectors = kPanelRows / kLanes;
+constexpr int64_t kVectorBytes = kLanes * 4;
+
+// ---- Panels.
+
+// Neighbouring panels, of 8 or 4 bits, from some group on.
+struct Panels {
+  const uint8_t* quants;
+  int64_t quants_apart;  // bytes, from one panel to the next
+  const uint16_t* scales;
+  int64_t scales_apart;      // from one panel to the next
+  int64_t scale_group_step;  // from one group to the next
+};
+
+// Some groups of the rows of x.
+struct Columns {
+  const QuantizedRows* x;
+  int64_t first_row;
+  int64_t first_group;
+  int64_t num_groups;
+};
+
+// As many bytes ahead as memory needs to answer.
+constexpr int64_t kBytesAhead = 4096;
+
+// Adds, to the sums of kPanels * 16 rows with kX rows of x, the products of a
+// group's columns, whose weights are at `p` and whose x at `q`. With kFetch,
+// weights are fetched ahead.
+template <QuantType kType, int kPanels, int kX, bool kFetch>
+HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart,
+                         const int8_t* q, int64_t x_stride,
+                         VI (&sums)[kPanels * kPanelVectors][kX]) {
+  constexpr int kV = kPanels * kPanelVectors;
+  constexpr int64_t kPairBytes =
+      kType == QuantType::kInt8 ? 2 * kUnitBytes : kUnitBytes;
+  HWY_UNROLL(2)
+  for (int64_t c = 0; c < kGroupCols; c += 2 * kUnitCols, p += kPairBytes) {
+    typename Dot::W first[kV], second[kV];
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v) {
+      const uint8_t* bytes = p + v / kPanelVectors * quants_apart +
+                             v % kPanelVectors * kVectorBytes;
+      if constexpr (kFetch) {
+        for (int64_t at = 0; at < kPairBytes && v % kPanelVectors == 0;
+             at += 64) {
+          __builtin_prefetch(bytes + kBytesAhead + at, 0, 2);
+        }
+      }
+      const VI loaded = LoadBytes(bytes);
+      if constexpr (kType == QuantType::kInt8) {
+        first[v] = Dot::Weights(loaded);
+        second[v] = Dot::Weights(LoadBytes(bytes + kUnitBytes));
+      } else {
+        first[v] = Dot::Weights(LowerHalves(loaded));
+        second[v] = Dot::Weights(UpperHalves(loaded));
+      }
+    }
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      const auto columns = Dot::Columns(q + i * x_stride + c);
+      HWY_UNROLL(16)
+      for (int v = 0; v < kV; ++v) {
+        sums[v][i] = Dot::Add(sums[v][i], first[v], columns);
+      }
+    }
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      const auto columns = Dot::Columns(q + i * x_stride + c + kUnitCols);
+      HWY_UNROLL(16)
+      for (int v = 0; v < kV; ++v) {
+        sums[v][i] = Dot::Add(sums[v][i], second[v], columns);
+      }
+    }
+  }
+}
+
+// The sums of a group: of x in one digit, or in two, the upper first.
+template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
+HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
+                         const QuantizedRows& x, int64_t at,
+                         const int32_t* offsets,
+                         VI (&sums)[kPanels * kPanelVectors][kX]) {
+  constexpr int kV = kPanels * kPanelVectors;
+  HWY_UNROLL(8)
+  for (int i = 0; i < kX; ++i) {
+    const VI offset = Dot::First(offsets[i * x.groups()]);
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v)
+      sums[v][i] = kTwoDigits ? hn::Zero(kI) : offset;
+  }
+  AddGroup<kType, kPanels, kX, kFetch>(p, quants_apart, x.q + at, x.cols, sums);
+  if constexpr (kTwoDigits) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      const VI offset = Dot::First(offsets[i * x.groups()]);
+      HWY_UNROLL(16)
+      for (int v = 0; v < kV; ++v) {
+        sums[v][i] = hn::Add(hn::ShiftLeft<8>(sums[v][i]), offset);
+      }
+    }
+    AddGroup<kType, kPanels, kX, false>(p, quants_apart, x.low + at, x.cols,
+                                        sums);
+  }
+}
+
+// kPanels * 16 rows of the product for kX rows of x. Adds to what is in y,
+// unless `is_first`.
+template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
+HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
+                          float* y, int64_t y_stride) {
+  constexpr int kV = kPanels * kPanelVectors;
+  constexpr int64_t kGroupBytes =
+      kType == QuantType::kInt8 ? kPanelGroupBytes : kPanelGroupBytes / 2;
+  const QuantizedRows& x = *cols.x;
+  const int64_t groups = x.groups();
+
+  VF totals[kV][kX];
+  HWY_UNROLL(16)
+  for (int v = 0; v < kV; ++v) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      totals[v][i] = is_first ? hn::Zero(kF)
+                              : hn::LoadU(kF, y + i * y_stride + v * kLanes);
+    }
+  }
+  for (int64_t g = 0; g < cols.num_groups; ++g) {
+    const int64_t group = cols.first_group + g;
+    const int64_t at = cols.first_row * groups + group;
+    VI sums[kV][kX];
+    SumGroup<kType, kPanels, kX, kTwoDigits, kFetch>(
+        w.quants + g * kGroupBytes, w.quants_apart, x,
+        cols.first_row * x.cols + group * kGroupCols, x.offsets + at, sums);
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v) {
+      const VF scale = LoadScales(w.scales + g * w.scale_group_step +
+                                  v / kPanelVectors * w.scales_apart +
+                                  v % kPanelVectors * kLanes);
+      HWY_UNROLL(8)
+      for (int i = 0; i < kX; ++i) {
+        const VF both = hn::Mul(scale, hn::Set(kF, x.scales[at + i * groups]));
+        totals[v][i] =
+            hn::MulAdd(hn::ConvertTo(kF, sums[v][i]), both, totals[v][i]);
+      }
+    }
+  }
+  HWY_UNROLL(16)
+  for (int v = 0; v < kV; ++v) {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      hn::StoreU(totals[v][i], kF, y + i * y_stride + v * kLanes);
+    }
+  }
+}
+
+// The same where fewer rows than whole panels exist: through a buffer.
+template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
+HWY_INLINE void PanelTileOf(const Panels& w, const Columns& cols, bool is_first,
+                            int64_t rows, float* y, int64_t y_stride) {
+  constexpr int64_t kRows = kPanels * kPanelRows;
+  if (rows >= kRows) {
+    return PanelTile<kType, kPanels, kX, kTwoDigits, kFetch>(w, cols, is_first,
+                                                             y, y_stride);
+  }
+  HWY_ALIGN float buffer[kX * kRows] = {};
+  for (int i = 0; i < kX && !is_first; ++i) {
+    memcpy(buffer + i * kRows, y + i * y_stride, rows * sizeof(float));
+  }
+  PanelTile<kType, kPanels, kX, kTwoDigits, kFetch>(w, cols, is_first, buffer,
+                                                    kRows);
+  for (int i = 0; i < kX; ++i) {
+    memcpy(y + i * y_stride, buffer + i * kRows, rows * sizeof(float));
+  }
+}
+
+// The widest tile whose sums, totals, weights and columns fit the registers:
+// 32 of AVX-512 and NEON, 16 of the others.
+constexpr int kTilePanels = kLanes == 16 ? 2 : 1;
+constexpr int kTileX = kLanes == 16 ? 6 : HWY_ARCH_ARM_A64 ? 3 : 2;
+
+// As many rows of x at a time as fit, then the rest with smaller tiles.
+template <QuantType kType, int kPanels, int kX, bool kTwoDigits>
+HWY_INLINE void TilesFrom(const Panels& w, Columns cols, bool is_first,
+                          int64_t rows, float* y, int64_t y_stride) {
+  for (; cols.first_row + kX <= cols.x->num; cols.first_row += kX) {
+    float* out = y + cols.first_row * y_stride;
+    if (cols.first_row == 0) {
+      PanelTileOf<kType, kPanels, kX, kTwoDigits, true>(w, cols, is_first, rows,
+                                                        out, y_stride);
+    } else {
+      PanelTileOf<kType, kPanels, kX, kTwoDigits, false>(w, cols, is_first,
+                                                         rows, out, y_stride);
+    }
+  }
+  if constexpr (kX > 1) {
+    TilesFrom<kType, kPanels, kX - 1, kTwoDigits>(w, cols, is_first, rows, y,
+                                                  y_stride);
+  }
+}
+
+// All rows of x times `num` panels; y is at the first row of these, of which
+// `rows` exist.
+template <QuantType kType, bool kTwoDigits>
+HWY_NOINLINE void MultiplyPanels(Panels w, int64_t num, const Columns& cols,
+                                 bool is_first, int64_t rows, float* y,
+                                 int64_t y_stride) {
+  // One row of x is a matter of memory, which likes one stream.
+  const int64_t step = cols.x->num == 1 ? 1 : kTilePanels;
+  while (num > 0) {
+    if (num >= step && step == kTilePanels) {
+      TilesFrom<kType, kTilePanels, kTileX, kTwoDigits>(w, cols, is_first, rows,
+                                                        y, y_stride);
+    } else {
+      TilesFrom<kType, 1, kTileX, kTwoDigits>(w, cols, is_first, rows, y,
+                                              y_stride);
+    }
+    const int64_t done = num >= step ? step : 1;
+    num -= done;
+    w.quants += done * w.quants_apart;
+    w.scales += done * w.scales_apart;
+    y += done * kPanelRows;
+    rows -= done * kPanelRows;
+  }
+}
+
+// ---- Weights that need to be rearranged for many rows of x.
+
+// As panels of 8 bits, so many groups of so many panels at a time: what stays
+// in the nearest cache.
+constexpr int64_t kScratchGroups = 16;
+constexpr int64_t kScratchBytes = 2 * kScratchGroups * kPanelGroupBytes;
+
+// From this many rows of x on, that pays.
+constexpr int64_t kManyX = kTileX + 1;
+
+// `bytes` bytes of 4 bits of a panel as 8 bits.
+HWY_INLINE void WidenPanel(const uint8_t* from, int64_t bytes, uint8_t* to) {
+  for (int64_t unit = 0; unit < bytes; unit += kUnitBytes) {
+    __builtin_prefetch(from + unit + kBytesAhead, 0, 2);
+    for (int64_t at = 0; at < kUnitBytes; at += kVectorBytes) {
+      const VI both = LoadBytes(from + unit + at);
+      StoreBytes(LowerHalves(both), to + 2 * unit + at);
+      StoreBytes(UpperHalves(both), to + 2 * unit + kUnitBytes + at);
+    }
+  }
+}
+
+// 4 bits, in the order of rows, for many rows of x.
+void MultiplyWidened(const QuantizedMatMulArgs& args, int64_t begin,
+                     int64_t end) {
+  const QuantizedWeights& w = args.w;
+  const int64_t groups = args.x.groups();
+  const int64_t bytes = StripeBytes(w.type, w.order, w.cols);
+  alignas(64) uint8_t scratch[kScratchBytes];
+  for (int64_t panel = begin; panel < end; panel += 2) {
+    const int64_t num = end - panel < 2 ? 1 : 2;
+    for (int64_t g = 0; g < groups; g += kScratchGroups) {
+      const int64_t some =
+          groups - g < kScratchGroups ? groups - g : kScratchGroups;
+      for (int64_t i = 0; i < num; ++i) {
+        WidenPanel(w.quants + (panel + i) * bytes + g * kPanelGroupBytes / 2,
+                   some * kPanelGroupBytes / 2,
+                   scratch + i * some * kPanelGroupBytes);
+      }
+      MultiplyPanels<QuantType::kInt8, false>(
+          {.quants = scratch,
+           .quants_apart = some * kPanelGroupBytes,
+           .scales = w.scales + (panel * groups + g) * kPanelRows,
+           .scales_apart = groups * kPanelRows,
+           .scale_group_step = kPanelRows},
+          num, {&args.x, 0, g, some}, g == 0, w.rows - panel * kPanelRows,
+          args.y + panel * kPanelRows, args.y_stride);
+    }
+  }
+}
+
+template <QuantType kType, bool kTwoDigits>
+void MultiplyInPlace(const QuantizedMatMulArgs& args, int64_t begin,
+                     int64_t end) {
+  const QuantizedWeights& w = args.w;
+  const int64_t groups = args.x.groups();
+  const int64_t bytes = StripeBytes(w.type, w.order, w.cols);
+  MultiplyPanels<kType, kTwoDigits>(
+      {.quants = w.quants + begin * bytes,
+       .quants_apart = bytes,
+       .scales = w.scales + begin * groups * kPanelRows,
+       .scales_apart = groups * kPanelRows,
+       .scale_group_step = kPanelRows},
+      end - begin, {&args.x, 0, 0, groups}, true, w.rows - begin * kPanelRows,
+      args.y + begin * kPanelRows, args.y_stride);
+}
+
+void MultiplyRows(const QuantizedMatMulArgs& args, int64_t begin, int64_t end) {
+  if (args.w.type == QuantType::kInt4) {
+    if (args.x.num >= kManyX) return MultiplyWidened(args, begin, end);
+    return MultiplyInPlace<QuantType::kInt4, false>(args, begin, end);
+  }
+  if (args.x.low != nullptr) {
+    return MultiplyInPlace<QuantType::kInt8, true>(args, begin, end);
+  }
+  MultiplyInPlace<QuantType::kInt8, false>(args, begin, end);
+}
+
+#endif  // HWY_TARGET != HWY_SCALAR
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace rwkvd
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/kernels/quantized.h"
+
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/aligned_buffer.h"
+#include "gtest/gtest.h"
+#include "tests/core/kernels/kernels_fixture.h"
+
+namespace rwkvd {
+namespace {
+
+constexpr struct Form {
+  QuantType type;
+  QuantOrder order;
+  bool two_digits;
+} kForms[] = {{QuantType::kInt8, QuantOrder::kRows, false},
+              {QuantType::kInt8, QuantOrder::kRows, true},
+              {QuantType::kInt4, QuantOrder::kRows, false},
+              {QuantType::kInt8, QuantOrder::kColumns, false},
+              {QuantType::kInt4, QuantOrder::kColumns, false}};
+
+// Random weights in a form, and the numbers they stand for.
+struct RandomWeights {
+  QuantizedWeights view;
+  AlignedVector<uint8_t> quants;
+  std::vector<uint16_t> scales;
+  std::vector<double> values;  // [rows, cols]
+};
+
+// Random rows of x, quantized by the kernels under test.
+struct RandomRows {
+  QuantizedRows view;
+  Floats x;  // [num, cols]
+  std::vector<int8_t> q, low;
+  Floats scales;
+  std::vector<int32_t> offsets;
+
+  double Value(int64_t row, int64_t col) const {
+    const int64_t at = row * view.cols + col;
+    const int digits = view.low == nullptr ? q[at] : 256 * q[at] + low[at];
+    return digits * double{scales[row * view.groups() + col / kGroupCols]};
+  }
+};
+
+class QuantizedTest : public KernelsTest {
+ protected:
+  void Draw(const Form& form, int64_t rows, int64_t cols, RandomWeights* w) {
+    const int64_t size = StripeRows(form.type, form.order);
+    const int64_t stripes = NumStripes(form.type, form.order, rows);
+    const int64_t bytes = StripeBytes(form.type, form.order, cols);
+    w->quants.assign(stripes * bytes, 0);
+    w->scales.resize(stripes * size * cols / kGroupCols);
+    for (uint16_t& scale : w->scales) {
+      scale = FloatToBF16(Normal(1, 0, 0.01f)[0]);
+    }
+    w->values.resize(rows * cols);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cols; ++c) {
+        const auto place = PlaceInStripe(form.type, form.order, r % size, c);
+        uint8_t& byte = w->quants[r / size * bytes + place.byte];
+        const int64_t group = r / size * (cols / kGroupCols) + c / kGroupCols;
+        const double scale = BF16ToFloat(w->scales[group * size + r % size]);
+        if (form.type == QuantType::kInt8) {
+          byte = 1 + random_() % 255;
+          w->values[r * cols + c] = scale * (byte - 128);
+        } else {
+          const int q = random_() % 16;
+          byte |= place.upper ? q << 4 : q;
+          w->values[r * cols + c] = scale * (16 * q - 128);
+        }
+      }
+    }
+    w->view = {form.type, form.order,       form.two_digits, rows,
+               cols,      w->quants.data(), w->scales.data()};
+  }
+
+  // `zeros` of ten values are zero.
+  void Draw(bool two_digits, int64_t num, int64_t cols, int zeros,
+            RandomRows* x) {
+    x->x = Normal(num * cols);
+    for (float& value : x->x) {
+      if (static_cast<int>(random_() % 10) < zeros) value = 0;
+    }
+    x->q.resize(num * cols);
+    if (two_digits) x->low.resize(num * cols);
+    x->scales.resize(num * cols / kGroupCols);
+    x->offsets.resize(num * cols / kGroupCols);
+    x->view = {num,
+               cols,
+               x->q.data(),
+               two_digits ? x->low.data() : nullptr,
+               x->scales.data(),
+               x->offsets.data()};
+    for (int64_t i = 0; i < num; ++i) {
+      kernels().quantize_row(x->x.data() + i * cols, x->view, i);
+    }
+  }
+
+  Floats Multiply(const RandomWeights& w, const QuantizedRows& x) {
+    Floats y(x.num * w.view.rows, NAN);
+    kernels().quantized_matmul(
+        {w.view, x, y.data(), w.view.rows}, 0,
+        NumStripes(w.view.type, w.view.order, w.view.rows));
+    return y;
+  }
+
+  // Row `i` alone.
+  static QuantizedRows Row(const QuantizedRows& x, int64_t i) {
+    return {1,
+            x.cols,
+            x.q + i * x.cols,
+            x.low == nullptr ? nullptr : x.low + i * x.cols,
+            x.scales + i * x.groups(),
+            x.offsets + i * x.groups()};
+  }
+};
+
+TEST_P(QuantizedTest, RowsAreRoundedToTheirGroupsStep) {
+  for (const bool two_digits : {false, true}) {
+    RandomRows x;
+    Draw(two_digits, 3, 192, 0, &x);
+    const double most = two_digits ? 127 * 256 : 127;
+    for (int64_t i = 0; i < 3; ++i) {
+      for (int64_t g = 0; g < 3; ++g) {
+        const float* const values = &x.x[i * 192 + g * 64];
+        double largest = 0;
+        for (int c = 0; c < 64; ++c) {
+          largest = std::max<double>(largest, std::abs(values[c]));
+        }
+        int64_t sum = 0;
+        for (int c = 0; c < 64; ++c) {
+          const double value = x.Value(i, g * 64 + c);
+          // Half a step, and the rounding of what is rounded.
+          ASSERT_NEAR(value, values[c], largest * (0.5 / most + 2 * kRounding));
+          sum += std::llround(value / x.scales[i * 3 + g]);
+        }
+        ASSERT_EQ(x.offsets[i * 3 + g], -128 * sum);
+        ASSERT_NEAR(x.scales[i * 3 + g], largest / most, largest * 1e-8);
+      }
+    }
+  }
+}
+
+TEST_P(QuantizedTest, RowsOfOneDigitAreRoundedToEven) {
+  Floats x(64, 0.0f);
+  x[0] = -127, x[1] = 2.5f, x[2] = 3.5f, x[3] = 0.4f, x[63] = -1.6f;
+  std::vector<int8_t> q(64);
+  float scale;
+  int32_t offset;
+  kernels().quantize_row(x.data(), {1, 64, q.data(), nullptr, &scale, &offset},
+                         0);
+  EXPECT_EQ(scale, 1.0f);
+  EXPECT_EQ(q[0], -127);
+  EXPECT_EQ(q[1], 2);
+  EXPECT_EQ(q[2], 4);
+  EXPECT_EQ(q[3], 0);
+  EXPECT_EQ(q[63], -2);
+  EXPECT_EQ(offset, -128 * (-127 + 2 + 4 - 2));
+}
+
+TEST_P(QuantizedTest, RowsOfZerosStayZero) {
+  const Floats x(64, 0.0f);
+  std::vector<int8_t> q(64, 1);
+  float scale;
+  int32_t offset;
+  kernels().quantize_row(x.data(), {1, 64, q.data(), nullptr, &scale, &offset},
+                         0);
+  EXPECT_EQ(scale, 0.0f);
+  EXPECT_EQ(offset, 0);
+  EXPECT_EQ(q, std::vector<int8_t>(64, 0));
+}
+
+// The integers are exact, so only the sum over the groups is rounded.
+TEST_P(QuantizedTest, MatMulIsWithinTheBoundOfItsSums) {
+  for (const Form& form : kForms) {
+    for (const int64_t cols : {64, 128, 1088}) {
+      for (const int64_t rows : {1, 16, 37, 140, 300}) {
+        RandomWeights w;
+        Draw(form, rows, cols, &w);
+        for (const int64_t num_x : {1, 3, 13}) {
+          for (const int zeros : {0, 9}) {
+            RandomRows x;
+            Draw(form.two_digits, num_x, cols, zeros, &x);
+            const Floats y = Multiply(w, x.view);
+            for (int64_t i = 0; i < num_x * rows; ++i) {
+              double sum = 0, magnitude = 0;
+              for (int64_t c = 0; c < cols; ++c) {
+                const double term =
+                    w.values[i % rows * cols + c] * x.Value(i / rows, c);
+                sum += term;
+                magnitude += std::abs(term);
+              }
+              const double roundings = cols / kGroupCols + 3;
+              ASSERT_NEAR(y[i], sum, roundings * kRounding * magnitude)
+                  << "form " << (&form - kForms) << " " << rows << "x" << cols
+                  << " row " << i / rows << " of " << num_x;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(QuantizedTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
+  constexpr int64_t kRows = 300, kCols = 1152, kX = 40;
+  for (const Form& form : kForms) {
+    for (const int zeros : {0, 8}) {
+      RandomWeights w;
+      Draw(form, kRows, kCols, &w);
+      RandomRows x;
+      Draw(form.two_digits, kX, kCols, zeros, &x);
+      const Floats whole = Multiply(w, x.view);
+      for (int64_t i = 0; i < kX; ++i) {
+        const Floats alone = Multiply(w, Row(x.view, i));
+        ASSERT_EQ(0, std::memcmp(alone.data(), &whole[i * kRows],
+                                 kRows * sizeof(float)))
+            << "form " << (&form - kForms) << " row " << i;
+      }
+      Floats parts(kX * kRows, NAN);
+      const int64_t stripes = NumStripes(form.type, form.order, kRows);
+      for (int64_t s = 0; s < stripes; ++s) {
+        kernels().quantized_matmul({w.view, x.view, parts.data(), kRows}, s,
+                                   s + 1);
+      }
+      ASSERT_EQ(0, std::memcmp(parts.data(), whole.data(),
+                               parts.size() * sizeof(float)))
+          << "form " << (&form - kForms);
+    }
+  }
+}
+
+// A processor's plain way and its dot products.
+TEST_P(QuantizedTest, AnExtensionGivesTheBitsOfWhatItExtends) {
+  const std::string name = kernels().name;
+  const std::string base = name.substr(0, name.find('_'));
+  const KernelTable* const plain = FindKernels(base);
+  if (plain == nullptr || plain == &kernels()) return;
+  for (const Form& form : kForms) {
+    RandomWeights w;
+    Draw(form, 48, 192, &w);
+    RandomRows x;
+    Draw(form.two_digits, 20, 192, 5, &x);
+    const Floats here = Multiply(w, x.view);
+    Floats there(here.size());
+    plain->quantized_matmul({w.view, x.view, there.data(), 48}, 0,
+                            NumStripes(form.type, form.order, 48));
+    EXPECT_EQ(here, there) << "form " << (&form - kForms);
+  }
+}
+
+RWKVD_TEST_ALL_KERNELS(QuantizedTest);
+
+}  // namespace
+}  // namespace rwkvd
