@@ -2,8 +2,9 @@
 // The quantized products once more, for processors that can multiply and add
 // four bytes in one instruction.
 #define RWKVD_WITH_DOT_PRODUCTS
-// Those that no such extension builds on.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4)
+// Those that no such extension builds on, and SVE (see kernels.cc).
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #include "core/kernels/kernels.h"
 
 #undef HWY_TARGET_INCLUDE

@@ -105,7 +105,7 @@ void ToPanels(const uint8_t* columns, int64_t panels_apart, uint8_t* to) {
       if constexpr (kType == QuantType::kInt8) {
         StoreUnit(unit, row, panels_apart, to);
       } else {
-        Quads lower, upper;
+        Quads lower = {}, upper = {};
         HWY_UNROLL(4)
         for (int j = 0; j < 4; ++j) {
           lower.v[j] = LowerHalves(unit.v[j]);

@@ -87,7 +87,7 @@ HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart,
       kType == QuantType::kInt8 ? 2 * kUnitBytes : kUnitBytes;
   HWY_UNROLL(2)
   for (int64_t c = 0; c < kGroupCols; c += 2 * kUnitCols, p += kPairBytes) {
-    typename Dot::W first[kV], second[kV];
+    typename Dot::W first[kV] = {}, second[kV] = {};
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v) {
       const uint8_t* bytes = p + v / kPanelVectors * quants_apart +

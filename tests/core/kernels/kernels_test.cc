@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/kernels/kernels.h"
 
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -29,6 +33,15 @@ TEST(KernelTablesTest, TablesAreOfDifferentInstructionSets) {
   EXPECT_GE(names.size(), 2u) << "portable code and at least one better";
 #endif
 }
+
+#if defined(__aarch64__)
+TEST(KernelTablesTest, NeonIsEverywhereAndDotProductsWhereTheProcessorHasThem) {
+  const bool has_them = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+  EXPECT_NE(FindKernels("NEON"), nullptr);
+  EXPECT_EQ(FindKernels("NEON_DOT") != nullptr, has_them);
+  EXPECT_STREQ(BestKernels().name, has_them ? "NEON_DOT" : "NEON");
+}
+#endif
 
 }  // namespace
 }  // namespace rwkvd
