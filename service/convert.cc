@@ -148,6 +148,19 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
   return request;
 }
 
+absl::StatusOr<SampleCounts> SamplesFromProto(const v1::GenerateRequest& proto,
+                                              const RequestLimits& limits) {
+  SampleCounts samples;
+  if (proto.has_n()) samples.returned = proto.n();
+  RWKVD_RETURN_IF_ERROR(ValidateSamples("n", samples.returned, limits.engine));
+  samples.drawn = proto.has_best_of() ? proto.best_of() : samples.returned;
+  RWKVD_RETURN_IF_ERROR(
+      ValidateSamples("best_of", samples.drawn, limits.engine));
+  if (samples.drawn >= samples.returned) return samples;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "best_of: ", samples.drawn, " is less than n, ", samples.returned));
+}
+
 absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
                                        const RequestLimits& limits) {
   ScoreRequest request;

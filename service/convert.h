@@ -36,6 +36,14 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
 absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
                                        const RequestLimits& limits);
 
+// How many samples of a request are drawn, and how many of them returned.
+struct SampleCounts {
+  int32_t drawn = 1;
+  int32_t returned = 1;
+};
+absl::StatusOr<SampleCounts> SamplesFromProto(const v1::GenerateRequest& proto,
+                                              const RequestLimits& limits);
+
 // Adds a token, and what it releases, to a delta.
 void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta);
 void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish);

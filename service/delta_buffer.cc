@@ -21,33 +21,59 @@ size_t WireBytes(const TokenEvent& event) {
 
 }  // namespace
 
-void DeltaBuffer::AddToken(const TokenEvent& event, bool with_logprob) {
-  if (messages_.empty() || messages_.back().bytes >= kMaxDeltaBytes) {
-    messages_.emplace_back();
+DeltaBuffer::Message& DeltaBuffer::Append(int32_t sample) {
+  Message& message = messages_.emplace_back();
+  message.sample = sample;
+  return message;
+}
+
+DeltaBuffer::Message& DeltaBuffer::Open(int32_t sample) {
+  const int64_t open = open_[sample] - num_popped_;
+  if (open >= 0 && messages_[open].bytes < kMaxDeltaBytes) {
+    return messages_[open];
   }
-  Message& last = messages_.back();
-  AppendToken(event, with_logprob, last.response.mutable_delta());
+  open_[sample] = num_popped_ + static_cast<int64_t>(messages_.size());
+  Message& message = Append(sample);
+  message.response.mutable_delta()->set_sample(sample);
+  return message;
+}
+
+void DeltaBuffer::AddToken(int32_t sample, const TokenEvent& event,
+                           bool with_logprob) {
+  Message& message = Open(sample);
+  AppendToken(event, with_logprob, message.response.mutable_delta());
   const size_t bytes = WireBytes(event);
-  last.bytes += bytes;
+  message.bytes += bytes;
   bytes_ += bytes;
 }
 
-void DeltaBuffer::AddFinish(const FinishEvent& event, uint64_t seed) {
-  Message& last = messages_.emplace_back();
-  ToProto(event, seed, last.response.mutable_finish());
+void DeltaBuffer::AddFinish(int32_t sample, v1::Finish finish) {
+  finish.set_sample(sample);
+  *Append(sample).response.mutable_finish() = std::move(finish);
 }
 
 v1::GenerateResponse DeltaBuffer::Pop() {
   RWKVD_CHECK(!messages_.empty());
   Message first = std::move(messages_.front());
   messages_.pop_front();
+  ++num_popped_;
   bytes_ -= first.bytes;
   return std::move(first.response);
 }
 
-void DeltaBuffer::Clear() {
-  messages_.clear();
+void DeltaBuffer::Clear() { Keep({}); }
+
+void DeltaBuffer::Keep(const std::vector<int32_t>& kept) {
+  std::deque<Message> all = std::exchange(messages_, {});
+  num_popped_ += static_cast<int64_t>(all.size());  // none is open
   bytes_ = 0;
+  for (const int32_t sample : kept) {
+    for (Message& message : all) {
+      if (message.sample != sample) continue;
+      bytes_ += message.bytes;
+      messages_.push_back(std::move(message));
+    }
+  }
 }
 
 }  // namespace rwkvd

@@ -5,15 +5,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <vector>
 
 #include "core/engine/request.h"
 #include "rwkv/v1/rwkv.pb.h"
 
 namespace rwkvd {
 
-// What a client has not taken yet: tokens join the last message until it has
-// kMaxDeltaBytes, then begin another, so that no message outgrows what clients
-// accept by default (4 MiB).
+// What a client has not taken yet: tokens join the last message of their sample
+// until it has kMaxDeltaBytes, then begin another, so that no message outgrows
+// what clients accept by default (4 MiB).
 //
 // Owned by one Generate call; thread-compatible.
 class DeltaBuffer {
@@ -24,25 +25,39 @@ class DeltaBuffer {
   static constexpr size_t kMaxDeltaBytes = size_t{1} << 20;
   static constexpr size_t kMaxPendingBytes = size_t{64} << 20;
 
-  void AddToken(const TokenEvent& event, bool with_logprob);
-  void AddFinish(const FinishEvent& event, uint64_t seed);
+  explicit DeltaBuffer(int32_t num_samples = 1) : open_(num_samples, kNone) {}
+
+  void AddToken(int32_t sample, const TokenEvent& event, bool with_logprob);
+  // No token of the sample follows.
+  void AddFinish(int32_t sample, ::rwkv::v1::Finish finish);
 
   // The oldest message; there is one.
   ::rwkv::v1::GenerateResponse Pop();
   void Clear();
+  // Drops all but the samples in `kept`, whose messages then come in its order.
+  void Keep(const std::vector<int32_t>& kept);
 
   bool empty() const { return messages_.empty(); }
   // Whether more waits than a client may leave unread.
   bool overflown() const { return bytes_ > kMaxPendingBytes; }
 
  private:
+  static constexpr int64_t kNone = -1;
+
   struct Message {
     ::rwkv::v1::GenerateResponse response;
+    int32_t sample = 0;
     size_t bytes = 0;  // about what it takes on the wire
   };
 
+  Message& Append(int32_t sample);
+  // The message that a token of the sample may join.
+  Message& Open(int32_t sample);
+
   std::deque<Message> messages_;
-  size_t bytes_ = 0;  // of all messages
+  int64_t num_popped_ = 0;
+  std::vector<int64_t> open_;  // by sample: counted from the first ever
+  size_t bytes_ = 0;           // of all messages
 };
 
 }  // namespace rwkvd

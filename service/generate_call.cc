@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/generate_call.h"
 
+#include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -12,6 +14,15 @@
 #include "service/grpc_status.h"
 
 namespace rwkvd {
+namespace {
+
+grpc::Status TooMuchUnread(bool keeps_best) {
+  return {grpc::StatusCode::RESOURCE_EXHAUSTED,
+          keeps_best ? "best_of: the samples are too long to choose from"
+                     : "the client reads too slowly"};
+}
+
+}  // namespace
 
 GenerateCall* GenerateCall::Start(const ServedModel* model, Metrics* metrics,
                                   grpc::CallbackServerContext* context,
@@ -40,27 +51,53 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
   }
   RWKVD_ASSIGN_OR_RETURN(GenerateRequest native,
                          FromProto(request, LimitsOf(*model_)));
+  RWKVD_ASSIGN_OR_RETURN(samples_,
+                         SamplesFromProto(request, LimitsOf(*model_)));
   native.received = record_.received();
   native.deadline = DeadlineOf(*context_);
   with_logprob_ = native.want_logprobs;
   seed_ = native.sampling.seed;
-  refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
-  absl::StatusOr<Engine::RequestId> id =
-      model_->engine->Submit(std::move(native), this);
-  if (!id.ok()) {
-    refs_.fetch_sub(1, std::memory_order_relaxed);
-    return id.status();
+  if (keeps_best()) native.want_logprobs = true;
+  std::vector<TokenSink*> sinks;
+  for (int32_t i = 0; i < samples_.drawn; ++i) {
+    sinks_.push_back(std::make_unique<Sample>(this, i));
+    sinks.push_back(sinks_.back().get());
   }
-  id_ = *id;
+  {
+    absl::MutexLock lock(&mutex_);
+    pending_ = DeltaBuffer(samples_.drawn);
+    logprob_sums_.resize(samples_.drawn);
+  }
+  refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
+  absl::StatusOr<std::vector<Engine::RequestId>> ids =
+      model_->engine->Submit(native, sinks);
+  if (!ids.ok()) {
+    refs_.fetch_sub(1, std::memory_order_relaxed);
+    return ids.status();
+  }
+  ids_ = *std::move(ids);
   return absl::OkStatus();
 }
 
-void GenerateCall::OnToken(const TokenEvent& event) {
+void GenerateCall::Sample::OnToken(const TokenEvent& event) {
+  call_->OnToken(index_, event);
+}
+
+void GenerateCall::Sample::OnScore(const ScoreEvent&) {
+  RWKVD_CHECK(false);  // asked for tokens
+}
+
+void GenerateCall::Sample::OnFinish(const FinishEvent& event) {
+  call_->OnFinish(index_, event);
+}
+
+void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
   bool give_up = false;
   {
     absl::MutexLock lock(&mutex_);
+    logprob_sums_[sample] += event.logprob;
     if (gone_) return;
-    pending_.AddToken(event, with_logprob_);
+    pending_.AddToken(sample, event, with_logprob_);
     if (pending_.overflown()) {
       give_up = gone_ = too_slow_ = true;
       pending_.Clear();
@@ -73,25 +110,39 @@ void GenerateCall::OnToken(const TokenEvent& event) {
   }
 }
 
-void GenerateCall::OnScore(const ScoreEvent&) {
-  RWKVD_CHECK(false);  // asked for tokens
-}
-
-void GenerateCall::OnFinish(const FinishEvent& event) {
+void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
+  v1::Finish finish;
+  ToProto(event, seed_ + sample, &finish);
   AddRetryPushback(event.status, context_);
+  bool is_last = false;
   {
     absl::MutexLock lock(&mutex_);
-    ended_ = true;
-    status_ = too_slow_ ? grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED,
-                                       "the client reads too slowly")
-                        : EndStatus(event.status, *context_);
+    if (with_logprob_ || keeps_best()) {
+      finish.set_logprob_sum(logprob_sums_[sample]);
+    }
     // A client that is to try again must not have got anything before.
     const bool refused = event.reason == FinishReason::kRefused;
-    if (!gone_ && !refused) pending_.AddFinish(event, seed_);
+    if (!gone_ && !refused) pending_.AddFinish(sample, std::move(finish));
+    if (status_.ok()) status_ = EndStatus(event.status, *context_);
+    if (too_slow_) status_ = TooMuchUnread(keeps_best());
+    is_last = ended_ = ++num_ended_ == samples_.drawn;
+    if (is_last && keeps_best()) KeepBest();
   }
   if (event.status.ok()) metrics_->Generated(event.usage, event.times);
   Advance();
-  Unref();
+  if (is_last) Unref();
+}
+
+void GenerateCall::KeepBest() {
+  std::vector<int32_t> order(samples_.drawn);
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [this](int32_t a, int32_t b) {
+    mutex_.AssertHeld();
+    return logprob_sums_[a] > logprob_sums_[b];
+  });
+  // Of samples that were ended early none is the best.
+  order.resize(status_.ok() ? samples_.returned : 0);
+  pending_.Keep(order);
 }
 
 void GenerateCall::OnWriteDone(bool ok) {
@@ -111,7 +162,7 @@ void GenerateCall::OnWriteDone(bool ok) {
 }
 
 void GenerateCall::OnCancel() {
-  if (id_.has_value()) model_->engine->Cancel(*id_);
+  for (const Engine::RequestId id : ids_) model_->engine->Cancel(id);
 }
 
 void GenerateCall::OnDone() {
@@ -124,6 +175,7 @@ void GenerateCall::Advance() {
   {
     absl::MutexLock lock(&mutex_);
     if (write_under_way_ || finish_called_) return;
+    if (keeps_best() && !ended_) return;
     if (!pending_.empty()) {
       write = write_under_way_ = true;
       writing_ = pending_.Pop();

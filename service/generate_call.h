@@ -7,28 +7,30 @@
 
 #include <atomic>
 #include <cstdint>
-#include <optional>
+#include <memory>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
 #include "core/engine/request.h"
 #include "rwkv/v1/rwkv.pb.h"
+#include "service/convert.h"
 #include "service/delta_buffer.h"
 #include "service/metrics.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
-// One Generate call: the engine's sink on one side, a gRPC stream on the
-// other. Tokens wait in a buffer while a write is under way, so a slow client
-// gets larger messages and the engine never waits.
+// One Generate call: a sink of the engine for each sample on one side, a gRPC
+// stream on the other. Tokens wait in a buffer while a write is under way, so a
+// slow client gets larger messages and the engine never waits. Where only the
+// best samples are asked for, all wait until all have ended.
 //
 // Owns itself: it is deleted when both the engine (OnFinish) and gRPC (OnDone)
 // are through with it. Thread-safe. The model and the metrics outlive it.
 class GenerateCall final
-    : public grpc::ServerWriteReactor<::rwkv::v1::GenerateResponse>,
-      private TokenSink {
+    : public grpc::ServerWriteReactor<::rwkv::v1::GenerateResponse> {
  public:
   // Answers the call; `model` is null while it is being loaded.
   static GenerateCall* Start(const ServedModel* model, Metrics* metrics,
@@ -36,6 +38,19 @@ class GenerateCall final
                              const ::rwkv::v1::GenerateRequest& request);
 
  private:
+  // Tells the call which sample it is that the engine speaks of.
+  class Sample final : public TokenSink {
+   public:
+    Sample(GenerateCall* call, int32_t index) : call_(call), index_(index) {}
+    void OnToken(const TokenEvent& event) override;
+    void OnScore(const ScoreEvent& event) override;
+    void OnFinish(const FinishEvent& event) override;
+
+   private:
+    GenerateCall* const call_;
+    const int32_t index_;
+  };
+
   GenerateCall(const ServedModel* model, Metrics* metrics,
                grpc::CallbackServerContext* context);
   ~GenerateCall() override = default;
@@ -43,9 +58,8 @@ class GenerateCall final
   absl::Status Submit(const ::rwkv::v1::GenerateRequest& request);
 
   // The engine's side.
-  void OnToken(const TokenEvent& event) override;
-  void OnScore(const ScoreEvent& event) override;
-  void OnFinish(const FinishEvent& event) override;
+  void OnToken(int32_t sample, const TokenEvent& event);
+  void OnFinish(int32_t sample, const FinishEvent& event);
 
   // gRPC's side.
   void OnWriteDone(bool ok) override;
@@ -54,6 +68,9 @@ class GenerateCall final
 
   // Begins the next write, or ends the call, if its turn has come.
   void Advance() ABSL_LOCKS_EXCLUDED(mutex_);
+  // What is sent of the samples that have ended, if only the best are wanted.
+  void KeepBest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool keeps_best() const { return samples_.returned < samples_.drawn; }
   void Unref();
 
   const ServedModel* const model_;
@@ -65,8 +82,10 @@ class GenerateCall final
   // Set before gRPC or the engine know this call.
   bool with_logprob_ = false;
   uint64_t seed_ = 0;
+  SampleCounts samples_;
+  std::vector<std::unique_ptr<Sample>> sinks_;
   // Set before gRPC may call OnCancel, which it does not before Start returns.
-  std::optional<Engine::RequestId> id_;
+  std::vector<Engine::RequestId> ids_;
 
   // Of the write under way; gRPC reads it until OnWriteDone.
   ::rwkv::v1::GenerateResponse writing_;
@@ -77,6 +96,8 @@ class GenerateCall final
   bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;  // nobody reads any more
   bool too_slow_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<double> logprob_sums_ ABSL_GUARDED_BY(mutex_);  // by sample
+  int32_t num_ended_ ABSL_GUARDED_BY(mutex_) = 0;             // samples
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // the engine is through
   bool finish_called_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::Status status_;  // set before finish_called_, read after

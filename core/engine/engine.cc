@@ -51,13 +51,32 @@ Engine::~Engine() {
 
 absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request,
                                                  TokenSink* sink) {
+  RWKVD_ASSIGN_OR_RETURN(const std::vector<RequestId> ids,
+                         Submit(request, absl::MakeConstSpan(&sink, 1)));
+  return ids[0];
+}
+
+absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
+    const GenerateRequest& request, absl::Span<TokenSink* const> sinks) {
   const int64_t vocab_size = model_->config().vocab_size;
   RWKVD_RETURN_IF_ERROR(Validate(request, options_, vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve(TokensOf(request)));
-  Enqueue(std::make_unique<Generation>(id, std::move(request), vocab_size,
-                                       tokenizer_, sink, &counters_));
-  return id;
+  RWKVD_RETURN_IF_ERROR(
+      ValidateSamples("n", static_cast<int64_t>(sinks.size()), options_));
+  RWKVD_ASSIGN_OR_RETURN(const RequestId first,
+                         Reserve(sinks.size(), TokensOf(request)));
+  std::shared_ptr<SharedPrompt> shared;
+  if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
+  std::vector<RequestId> ids;
+  for (TokenSink* const sink : sinks) {
+    GenerateRequest sample = request;
+    sample.sampling.seed += ids.size();
+    ids.push_back(first + ids.size());
+    Enqueue(std::make_unique<Generation>(ids.back(), std::move(sample),
+                                         vocab_size, tokenizer_, sink,
+                                         &counters_, shared));
+  }
+  return ids;
 }
 
 absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
@@ -65,7 +84,7 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve(TokensOf(request)));
+  RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve(1, TokensOf(request)));
   Enqueue(std::make_unique<Scoring>(id, std::move(request), sink, &counters_));
   return id;
 }
@@ -77,28 +96,30 @@ absl::Status Engine::CheckInitialState(int32_t index) const {
       absl::StrCat("initial_state: ", index, " is not in [0, ", size, ")"));
 }
 
-absl::StatusOr<Engine::RequestId> Engine::Reserve(int64_t tokens) {
+absl::StatusOr<Engine::RequestId> Engine::Reserve(size_t n, int64_t tokens) {
   absl::MutexLock lock(&mutex_);
   if (draining_) {
     counters_.rejected_draining.Add(1);
     return absl::UnavailableError("the server is shutting down");
   }
   const size_t places = size_t{0} + options_.max_running + options_.max_queued;
-  if (live_.size() >= places) {
+  if (live_.size() + n > places) {
     counters_.rejected_queue_full.Add(1);
     return Exhausted(absl::StrCat("the queue is full: ", options_.max_running,
                                   " requests run and ", options_.max_queued,
                                   " wait"));
   }
-  if (tokens > options_.max_total_tokens - live_tokens_) {
+  const int64_t all = static_cast<int64_t>(n) * tokens;
+  if (all > options_.max_total_tokens - live_tokens_) {
     counters_.rejected_total_tokens.Add(1);
     return Exhausted(absl::StrCat(
         "too many tokens: those that run and wait count for ", live_tokens_,
-        " of at most ", options_.max_total_tokens, ", this one for ", tokens));
+        " of at most ", options_.max_total_tokens, ", this one for ", all));
   }
-  live_.emplace(++last_id_, tokens);
-  live_tokens_ += tokens;
-  return last_id_;
+  const RequestId first = last_id_ + 1;
+  for (size_t i = 0; i < n; ++i) live_.emplace(++last_id_, tokens);
+  live_tokens_ += all;
+  return first;
 }
 
 absl::Status Engine::Exhausted(absl::string_view why) const {

@@ -64,6 +64,12 @@ class Engine {
   // the time that those before it would take at the pace of late, and from
   // reading its prompt alone at the best speed of late.
   absl::StatusOr<RequestId> Submit(GenerateRequest request, TokenSink* sink);
+  // As many samples of one request as there are sinks, each told to its own:
+  // sample i is what the request alone is answered with seed + i. The prompt is
+  // read once. Each takes a place of its own, so all together must fit.
+  // InvalidArgument if they are none, or more than kMaxSamples or max_running.
+  absl::StatusOr<std::vector<RequestId>> Submit(
+      const GenerateRequest& request, absl::Span<TokenSink* const> sinks);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, TokenSink* sink);
 
   // Ends the request at the next step with kCancelled and a Cancelled status.
@@ -92,8 +98,10 @@ class Engine {
 
  private:
   absl::Status CheckInitialState(int32_t index) const;
-  // Takes a place for a request of `tokens`, or says why not.
-  absl::StatusOr<RequestId> Reserve(int64_t tokens) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes `n` places for requests of `tokens` each, or says why not. Gives the
+  // first of their ids, which follow one another.
+  absl::StatusOr<RequestId> Reserve(size_t n, int64_t tokens)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Exhausted(absl::string_view why) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(std::unique_ptr<Sequence> sequence) ABSL_LOCKS_EXCLUDED(mutex_);

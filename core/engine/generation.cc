@@ -10,7 +10,8 @@ namespace rwkvd {
 
 Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
                        const Tokenizer* tokenizer, TokenSink* sink,
-                       EngineCounters* counters)
+                       EngineCounters* counters,
+                       std::shared_ptr<SharedPrompt> shared_prompt)
     : Sequence(id, std::move(request.prompt), request.initial_state,
                request.use_state_cache, request.received, sink, counters),
       tokenizer_(tokenizer),
@@ -22,6 +23,7 @@ Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
       stop_matcher_(std::move(request.stop_strings)) {
   PinAs(std::move(request.pin));
   EndBy(request.deadline);
+  Share(std::move(shared_prompt));
 }
 
 int64_t Generation::NumDigests() const {

@@ -3,6 +3,7 @@
 #define RWKVD_CORE_ENGINE_GENERATION_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,9 +23,12 @@ namespace rwkvd {
 class Generation : public Sequence {
  public:
   // `request` is valid. `tokenizer`, `sink` and `counters` outlive it.
+  // `shared_prompt` is what it shares with other samples of the request, if
+  // there are any.
   Generation(Id id, GenerateRequest request, int64_t vocab_size,
              const Tokenizer* tokenizer, TokenSink* sink,
-             EngineCounters* counters);
+             EngineCounters* counters,
+             std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
 
   int64_t NumDigests() const override;
   void Digest(int64_t piece) override;

@@ -22,6 +22,7 @@ inline constexpr int64_t kMaxStopStringBytes = 1024;
 inline constexpr int64_t kMaxStopTokens = 256;
 inline constexpr int64_t kMaxContinuations = 1024;
 inline constexpr size_t kMaxPinNameBytes = 64;
+inline constexpr int64_t kMaxSamples = 128;  // of one request
 
 // Keeps the state after a prompt in the state cache, under a name. A value.
 struct PinRequest {

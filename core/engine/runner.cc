@@ -48,8 +48,16 @@ Runner::Runner(const EngineOptions& options, const Model* model,
 
 void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
   RWKVD_CHECK(num_running() < options_.max_running);
+  SharedPrompt* const shared = sequence->shared_prompt().get();
+  const bool is_reader = shared == nullptr || shared->reader == nullptr;
+  if (is_reader && shared != nullptr) shared->reader = sequence.get();
   std::shared_ptr<const KnownPrefix> known;
-  if (sequence->use_state_cache() && options_.state_cache_bytes > 0) {
+  if (shared != nullptr && shared->known != nullptr) {
+    known = shared->known;
+    sequence->LeaveSharedPrompt();
+  }
+  if (is_reader && known == nullptr && sequence->use_state_cache() &&
+      options_.state_cache_bytes > 0) {
     known = LookUp(*sequence, now);
   }
   if (known == nullptr) {
@@ -157,11 +165,13 @@ void Runner::Digest() {
 
 std::vector<Ended> Runner::Deliver(absl::Time now) {
   std::vector<Ended> ended;
+  prompts_read_.clear();
   for (auto& sequence : running_) {
     if (sequence->AtCheckpoint()) Store(*sequence);
     absl::Status status;
     if (sequence->NotePromptRead(now)) {
       Store(*sequence);
+      ShareOut(*sequence);
       status = Pin(*sequence, now);
     }
     if (!status.ok()) {
@@ -175,7 +185,38 @@ std::vector<Ended> Runner::Deliver(absl::Time now) {
   }
   std::erase(running_, nullptr);
   counters_->running.Set(num_running());
+  // Not before: what they know now is for the next step.
+  for (const std::shared_ptr<SharedPrompt>& shared : prompts_read_) {
+    for (const auto& sequence : running_) {
+      if (sequence->shared_prompt() != shared) continue;
+      sequence->Adopt(shared->known);
+      sequence->LeaveSharedPrompt();
+    }
+  }
   return ended;
+}
+
+void Runner::ShareOut(Sequence& reader) {
+  const std::shared_ptr<SharedPrompt> shared = reader.shared_prompt();
+  if (shared == nullptr) return;
+  reader.LeaveSharedPrompt();
+  shared->known = std::make_shared<KnownPrefix>(
+      KnownPrefix{static_cast<int64_t>(reader.tokens_read().size()),
+                  reader.state(),
+                  {reader.logits().begin(), reader.logits().end()}});
+  prompts_read_.push_back(shared);
+}
+
+void Runner::Replace(const Sequence& reader) {
+  const std::shared_ptr<SharedPrompt>& shared = reader.shared_prompt();
+  if (shared == nullptr || shared->reader != &reader) return;
+  shared->reader = nullptr;
+  for (const auto& sequence : running_) {
+    if (sequence->shared_prompt() != shared) continue;
+    sequence->TakeOver(reader);
+    shared->reader = sequence.get();
+    return;
+  }
 }
 
 void Runner::Store(const Sequence& sequence) {
@@ -201,6 +242,7 @@ std::vector<std::unique_ptr<Sequence>> Runner::Remove(
     if (is_out(*sequence)) removed.push_back(std::move(sequence));
   }
   std::erase(running_, nullptr);
+  for (const auto& sequence : removed) Replace(*sequence);
   counters_->running.Set(num_running());
   return removed;
 }

@@ -80,6 +80,10 @@ class Runner {
     int64_t read = 0;
   };
 
+  // Lets the other samples of its request go on from the prompt it has read.
+  void ShareOut(Sequence& reader);
+  // Lets another sample read on in its place.
+  void Replace(const Sequence& reader);
   // Shares the step out.
   StepSize Plan();
   // Runs what the sequences make of their logits, side by side.
@@ -109,6 +113,7 @@ class Runner {
   std::vector<Demand> demands_;
   std::vector<Chunk> chunks_;
   std::vector<Piece> pieces_;
+  std::vector<std::shared_ptr<SharedPrompt>> prompts_read_;
 };
 
 }  // namespace rwkvd

@@ -45,7 +45,12 @@ void Sequence::Join(State start, absl::Time now) {
 }
 
 void Sequence::Join(std::shared_ptr<const KnownPrefix> known, absl::Time now) {
-  Join(known->state, now);
+  Join(State(), now);
+  Adopt(std::move(known));
+}
+
+void Sequence::Adopt(std::shared_ptr<const KnownPrefix> known) {
+  state_ = known->state;
   read_ = static_cast<size_t>(known->num_tokens);
   RWKVD_CHECK(read_ <= prompt_size_);
   // An empty prompt has nothing that could be known.
@@ -56,7 +61,20 @@ void Sequence::Join(std::shared_ptr<const KnownPrefix> known, absl::Time now) {
   known_ = std::move(known);
 }
 
+void Sequence::TakeOver(const Sequence& reader) {
+  state_ = reader.state_;
+  read_ = reader.read_;
+  checkpoints_ = reader.checkpoints_;
+  usage_.cached_tokens = reader.usage_.cached_tokens;
+}
+
+bool Sequence::Waits() const {
+  return shared_prompt_ != nullptr && shared_prompt_->known == nullptr &&
+         shared_prompt_->reader != this;
+}
+
 Demand Sequence::Next() const {
+  if (Waits()) return {};
   const auto read = static_cast<int64_t>(read_);
   auto end = static_cast<int64_t>(tokens_.size());
   const auto checkpoint =

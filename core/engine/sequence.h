@@ -20,6 +20,15 @@
 
 namespace rwkvd {
 
+class Sequence;
+
+// What the samples of one request share: their prompt is read once, by the
+// first of them that joins the running ones. Engine thread only.
+struct SharedPrompt {
+  const Sequence* reader = nullptr;  // of the prompt; null before one joins
+  std::shared_ptr<const KnownPrefix> known;  // all of it, once it was read
+};
+
 // One request on its way through the engine: first it waits, then it joins the
 // running ones and takes part in steps, and at any time it may be finished.
 // This part reads tokens; what is done with the predictions is left to the
@@ -65,6 +74,17 @@ class Sequence {
   void Join(State start, absl::Time now);
   void Join(std::shared_ptr<const KnownPrefix> known, absl::Time now);
   bool has_joined() const { return joined_at_.has_value(); }
+
+  // Of samples of one request, what they share; else null.
+  const std::shared_ptr<SharedPrompt>& shared_prompt() const {
+    return shared_prompt_;
+  }
+  // Goes on from a prefix of prompt() that has become known.
+  void Adopt(std::shared_ptr<const KnownPrefix> known);
+  // Has no part in it any more.
+  void LeaveSharedPrompt() { shared_prompt_ = nullptr; }
+  // Goes on with reading their prompt where `reader` has come to.
+  void TakeOver(const Sequence& reader);
 
   // Numbers of tokens of prompt(), ascending, after which the state is to be
   // kept: no step goes past one.
@@ -115,6 +135,9 @@ class Sequence {
   void Append(int32_t token) { tokens_.push_back(token); }
   bool prompt_is_read() const { return read_ >= prompt_size_; }
   void PinAs(std::optional<PinRequest> pin) { pin_ = std::move(pin); }
+  void Share(std::shared_ptr<SharedPrompt> prompt) {
+    shared_prompt_ = std::move(prompt);
+  }
   void NoteFirstToken(absl::Time now) { first_token_at_ = now; }
   void EndBy(absl::Time deadline) { deadline_ = deadline; }
   Usage& usage() { return usage_; }
@@ -122,6 +145,8 @@ class Sequence {
   EngineCounters& counters() { return *counters_; }
 
  private:
+  // Whether another sample reads the prompt.
+  bool Waits() const;
   Times TimesAt(absl::Time now) const;
 
   const Id id_;
@@ -130,6 +155,7 @@ class Sequence {
   const int32_t initial_state_;
   const bool use_state_cache_;
   std::optional<PinRequest> pin_;
+  std::shared_ptr<SharedPrompt> shared_prompt_;
   const absl::Time received_;
   absl::Time deadline_ = absl::InfiniteFuture();
   TokenSink* const sink_;

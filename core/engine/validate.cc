@@ -99,6 +99,12 @@ bool IsPinName(absl::string_view name) {
          });
 }
 
+absl::Status ValidateSamples(absl::string_view field, int64_t n,
+                             const EngineOptions& options) {
+  return CheckRange(field, n, 1,
+                    std::min<int64_t>(kMaxSamples, options.max_running));
+}
+
 absl::Status Validate(const GenerateRequest& request,
                       const EngineOptions& options, int64_t vocab_size) {
   RWKVD_RETURN_IF_ERROR(CheckSize("prompt", "tokens", request.prompt.size(), 0,

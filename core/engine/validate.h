@@ -14,6 +14,11 @@ namespace rwkvd {
 // Whether a prefix may be pinned under `name`.
 bool IsPinName(absl::string_view name);
 
+// OK if a request may have `n` samples; otherwise InvalidArgument naming
+// `field`.
+absl::Status ValidateSamples(absl::string_view field, int64_t n,
+                             const EngineOptions& options);
+
 // OK if the engine can run `request` on a model of `vocab_size`; otherwise
 // InvalidArgument, naming the field as the wire contract does
 // ("prompt.tokens[3]"), its value and its range.

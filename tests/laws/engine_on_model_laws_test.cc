@@ -89,6 +89,23 @@ TEST_P(EngineOnModelLaws, AnswersAreTheSameAloneAndAmongOthers) {
   }
 }
 
+// Law 3.
+TEST_P(EngineOnModelLaws, SamplesAreTheSameAsRequestsOfTheirOwn) {
+  auto forked = MakeEngine(&three_threads_, 0);
+  auto alone = MakeEngine(&one_thread_, 0);
+  GenerateRequest request = RequestOf(4);
+  request.sampling.temperature = 1;
+  std::vector<RecordingSink> sinks(5);
+  std::vector<TokenSink*> those;
+  for (RecordingSink& sink : sinks) those.push_back(&sink);
+  ASSERT_TRUE(forked->Submit(request, those).ok());
+  for (RecordingSink& sink : sinks) {
+    EXPECT_TRUE(sink.Wait().HasSameAnswer(Ask(*alone, request)));
+    ++request.sampling.seed;
+  }
+  EXPECT_EQ(forked->Stats().prompt_tokens, request.prompt.size());
+}
+
 // Law 4.
 TEST_P(EngineOnModelLaws, AHitInTheCacheIsTheSameAsRecomputation) {
   auto cached = MakeEngine(&three_threads_, 1 << 20);

@@ -108,6 +108,32 @@ TEST_F(ConvertTest, ThePromptComesInThreeForms) {
   EXPECT_THAT(FromProto(proto, limits())->prompt, ElementsAre());
 }
 
+TEST_F(ConvertTest, SamplesAreOneUnlessMoreAreAskedFor) {
+  v1::GenerateRequest proto;
+  EXPECT_EQ(SamplesFromProto(proto, limits())->drawn, 1);
+  EXPECT_EQ(SamplesFromProto(proto, limits())->returned, 1);
+  proto.set_best_of(4);
+  EXPECT_EQ(SamplesFromProto(proto, limits())->drawn, 4);
+  EXPECT_EQ(SamplesFromProto(proto, limits())->returned, 1);
+  proto.set_n(5);
+  EXPECT_EQ(SamplesFromProto(proto, limits()).status().message(),
+            "best_of: 4 is less than n, 5");
+  proto.clear_best_of();
+  EXPECT_EQ(SamplesFromProto(proto, limits())->drawn, 5);
+  for (const int n : {-1, 0, 129}) {
+    proto.set_n(n);
+    EXPECT_THAT(
+        std::string(SamplesFromProto(proto, limits()).status().message()),
+        HasSubstr("n: "));
+    proto.set_n(1);
+    proto.set_best_of(n);
+    EXPECT_THAT(
+        std::string(SamplesFromProto(proto, limits()).status().message()),
+        HasSubstr("best_of: "));
+    proto.clear_best_of();
+  }
+}
+
 TEST_F(ConvertTest, GenerateErrorsNameTheField) {
   using Request = v1::GenerateRequest;
   const std::pair<void (*)(Request&), std::string> cases[] = {

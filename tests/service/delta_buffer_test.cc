@@ -22,9 +22,9 @@ TokenEvent Token(int32_t id, absl::string_view bytes) {
 TEST(DeltaBufferTest, TokensThatWaitJoinOneMessage) {
   DeltaBuffer buffer;
   EXPECT_TRUE(buffer.empty());
-  buffer.AddToken(Token(1, "a"), false);
-  buffer.AddToken(Token(2, ""), false);
-  buffer.AddToken(Token(3, "bc"), false);
+  buffer.AddToken(0, Token(1, "a"), false);
+  buffer.AddToken(0, Token(2, ""), false);
+  buffer.AddToken(0, Token(3, "bc"), false);
   const v1::GenerateResponse message = buffer.Pop();
   EXPECT_TRUE(buffer.empty());
   ASSERT_EQ(message.delta().tokens_size(), 3);
@@ -36,10 +36,10 @@ TEST(DeltaBufferTest, TokensThatWaitJoinOneMessage) {
 
 TEST(DeltaBufferTest, TheFinishIsAMessageOfItsOwn) {
   DeltaBuffer buffer;
-  buffer.AddToken(Token(1, "a"), true);
-  FinishEvent finish;
-  finish.reason = FinishReason::kLength;
-  buffer.AddFinish(finish, 5);
+  buffer.AddToken(0, Token(1, "a"), true);
+  v1::Finish finish;
+  finish.set_seed(5);
+  buffer.AddFinish(0, finish);
   EXPECT_TRUE(buffer.Pop().delta().tokens(0).has_logprob());
   EXPECT_EQ(buffer.Pop().finish().seed(), 5u);
   EXPECT_TRUE(buffer.empty());
@@ -53,7 +53,7 @@ TEST(DeltaBufferTest, NoMessageOutgrowsWhatClientsAccept) {
   event.bytes = event.text = bytes;
   event.top = top;
   int added = 0;
-  for (; !buffer.overflown(); ++added) buffer.AddToken(event, true);
+  for (; !buffer.overflown(); ++added) buffer.AddToken(0, event, true);
   size_t total = 0;
   int taken = 0;
   while (!buffer.empty()) {
@@ -69,9 +69,43 @@ TEST(DeltaBufferTest, NoMessageOutgrowsWhatClientsAccept) {
   EXPECT_FALSE(buffer.overflown());
 }
 
+TEST(DeltaBufferTest, TokensOfSamplesJoinTheirOwn) {
+  DeltaBuffer buffer(2);
+  buffer.AddToken(1, Token(1, "a"), false);
+  buffer.AddToken(0, Token(2, "b"), false);
+  buffer.AddToken(1, Token(3, "c"), false);
+  v1::Finish finish;
+  buffer.AddFinish(1, finish);
+  buffer.AddToken(0, Token(4, "d"), false);
+  EXPECT_EQ(buffer.Pop().delta().bytes(), "ac");
+  const v1::GenerateResponse other = buffer.Pop();
+  EXPECT_EQ(other.delta().bytes(), "bd");
+  EXPECT_EQ(other.delta().sample(), 0);
+  buffer.AddToken(0, Token(5, "e"), false);  // not into what was taken
+  EXPECT_EQ(buffer.Pop().finish().sample(), 1);
+  EXPECT_EQ(buffer.Pop().delta().bytes(), "e");
+}
+
+TEST(DeltaBufferTest, KeepsSomeSamplesInAnOrder) {
+  DeltaBuffer buffer(3);
+  for (const int32_t sample : {0, 1, 2, 0}) {
+    buffer.AddToken(sample, Token(1, std::string(1, '0' + sample)), false);
+    buffer.AddFinish(sample, {});
+  }
+  buffer.Keep({2, 0});
+  EXPECT_EQ(buffer.Pop().delta().bytes(), "2");
+  EXPECT_EQ(buffer.Pop().finish().sample(), 2);
+  EXPECT_EQ(buffer.Pop().delta().bytes(), "00");
+  buffer.AddToken(0, Token(1, "x"), false);
+  EXPECT_TRUE(buffer.Pop().has_finish());
+  EXPECT_TRUE(buffer.Pop().has_finish());
+  EXPECT_EQ(buffer.Pop().delta().bytes(), "x");
+  EXPECT_TRUE(buffer.empty());
+}
+
 TEST(DeltaBufferTest, ClearForgetsAll) {
   DeltaBuffer buffer;
-  buffer.AddToken(Token(1, "a"), false);
+  buffer.AddToken(0, Token(1, "a"), false);
   buffer.Clear();
   EXPECT_TRUE(buffer.empty());
 }

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstdint>
 #include <cstdio>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
@@ -24,6 +28,11 @@ ABSL_FLAG(bool, logprobs, false,
 ABSL_FLAG(int32_t, top_logprobs, 0,
           "How many of the likeliest tokens to list at each place (shown with "
           "--json).");
+ABSL_FLAG(int32_t, n, 1,
+          "How many answers to draw; more than one are shown as they end, each "
+          "under its number.");
+ABSL_FLAG(int32_t, best_of, 0,
+          "Draw so many answers and show the --n likeliest; 0 for as many.");
 ABSL_FLAG(bool, prompt_is_tokens, false,
           "The prompt is token ids separated by commas, not text.");
 ABSL_FLAG(bool, echo, false, "Print the prompt before the answer.");
@@ -61,6 +70,10 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
   request.set_logprobs(absl::GetFlag(FLAGS_logprobs));
   request.set_top_logprobs(absl::GetFlag(FLAGS_top_logprobs));
   request.set_initial_state(InitialState());
+  request.set_n(absl::GetFlag(FLAGS_n));
+  if (const int32_t best_of = absl::GetFlag(FLAGS_best_of); best_of != 0) {
+    request.set_best_of(best_of);
+  }
   return request;
 }
 
@@ -68,6 +81,30 @@ void Show(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }
+
+// Shows a stream's messages: one answer as it comes, several as they end.
+class Answers {
+ public:
+  explicit Answers(bool several) : several_(several) {}
+
+  void Take(const v1::GenerateResponse& response) {
+    const bool ends = response.has_finish();
+    const std::string& text =
+        ends ? response.finish().text() : response.delta().text();
+    if (!several_) return Show(ends ? text + "\n" : text);
+    if (!ends) {
+      texts_[response.delta().sample()] += text;
+      return;
+    }
+    const int32_t sample = response.finish().sample();
+    Show(absl::StrCat("--- ", sample, " ---\n", texts_[sample], text, "\n"));
+    texts_.erase(sample);
+  }
+
+ private:
+  const bool several_;
+  std::map<int32_t, std::string> texts_;  // by sample
+};
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (arguments.size() > 1) {
@@ -82,18 +119,20 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   const auto reader = stub->Generate(call.context(), request);
   if (absl::GetFlag(FLAGS_echo) && !WantJson()) Show(prompt);
   v1::GenerateResponse response;
-  std::optional<v1::Finish> finish;
+  Answers answers(request.n() > 1);
+  bool ended = false;
   while (reader->Read(&response)) {
-    if (response.has_finish()) finish = response.finish();
     if (WantJson()) {
       PrintJson(response);
     } else {
-      Show(response.has_delta() ? response.delta().text()
-                                : response.finish().text());
+      answers.Take(response);
+    }
+    ended = response.has_finish();
+    if (response.has_finish() && absl::GetFlag(FLAGS_stats)) {
+      TellStats(response.finish());
     }
   }
-  if (!WantJson()) Show("\n");
-  if (finish && absl::GetFlag(FLAGS_stats)) TellStats(*finish);
+  if (!ended && !WantJson()) Show("\n");
   return call.ExitCode(reader->Finish());
 }
 

@@ -238,6 +238,38 @@ TEST_F(EngineLawsTest, AForkedConversationEqualsTwo) {
   ExpectSameAnswers(forked, RunAlone(requests));
 }
 
+// Law 3: sample i is the request alone with the seed raised by i.
+TEST_F(EngineLawsTest, SamplesEqualRequestsWithSeedsOfTheirOwn) {
+  std::mt19937 random(17);
+  std::vector<Request> alone;
+  std::vector<RecordingSink> sinks(200);
+  ThreadPool pool(2);
+  std::vector<NamedState> initial_states;
+  for (const Tokens& tokens : kInitialTokens) {
+    initial_states.push_back({"", model_.StateAfter(tokens)});
+  }
+  EngineOptions options;
+  options.max_running = 6;
+  options.max_queued = 1000;
+  options.max_step_tokens = 16;
+  Engine engine(options, &model_, &tokenizer_, &pool, initial_states);
+  while (alone.size() < sinks.size()) {
+    GenerateRequest request = RandomGenerate(random);
+    std::vector<TokenSink*> those;
+    const size_t n = 1 + random() % options.max_running;
+    while (those.size() < n && alone.size() < sinks.size()) {
+      those.push_back(&sinks[alone.size()]);
+      GenerateRequest sample = request;
+      sample.sampling.seed += those.size() - 1;
+      alone.push_back(sample);
+    }
+    ASSERT_TRUE(engine.Submit(request, those).ok());
+  }
+  std::vector<Recording> samples;
+  for (RecordingSink& sink : sinks) samples.push_back(sink.Wait());
+  ExpectSameAnswers(samples, RunAlone(alone));
+}
+
 TEST_F(EngineLawsTest, AskingForLogprobsChangesNoToken) {
   std::mt19937 random(14);
   std::vector<Request> with, without;

@@ -71,11 +71,12 @@ class RunnerTest : public testing::Test {
     return Join(std::move(request));
   }
 
-  RecordingSink* Join(GenerateRequest request) {
+  RecordingSink* Join(GenerateRequest request,
+                      std::shared_ptr<SharedPrompt> shared = nullptr) {
     sinks_.push_back(std::make_unique<RecordingSink>());
-    runner().Join(std::make_unique<Generation>(sinks_.size(), request,
-                                               kVocabSize, &tokenizer_,
-                                               sinks_.back().get(), &counters_),
+    runner().Join(std::make_unique<Generation>(
+                      sinks_.size(), request, kVocabSize, &tokenizer_,
+                      sinks_.back().get(), &counters_, std::move(shared)),
                   absl::UnixEpoch());
     return sinks_.back().get();
   }
@@ -306,6 +307,69 @@ TEST_F(RunnerTest, TheThirdWhoSharesABeginningFindsIt) {
     EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(prompt_of(last), 2));
   }
   EXPECT_THAT(cached, ElementsAre(0, 0, 40));
+}
+
+// Samples of one request, that differ in their number of tokens.
+TEST_F(RunnerTest, SamplesReadTheirPromptOnce) {
+  options_.state_cache_bytes = 0;
+  const auto shared = std::make_shared<SharedPrompt>();
+  GenerateRequest request;
+  request.prompt = Tokens(25, 7);
+  request.sampling.temperature = 0;
+  std::vector<RecordingSink*> sinks;
+  for (request.max_tokens = 1; request.max_tokens <= 3; ++request.max_tokens) {
+    sinks.push_back(Join(request, shared));
+  }
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(10));
+  Step();
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(5));
+  // One that joins later needs none of it either.
+  sinks.push_back(Join(request, shared));
+  Step();
+  EXPECT_THAT(chunk_sizes_, IsEmpty());
+  EXPECT_EQ(sinks[3]->Peek().tokens.size(), 1);
+  StepUntilNothingRuns();
+  for (size_t i = 0; i < sinks.size(); ++i) {
+    EXPECT_EQ(sinks[i]->Peek().Ids(), GreedyAfter(Tokens(25, 7), i + 1));
+    EXPECT_EQ(sinks[i]->Peek().usage.cached_tokens, i == 0 ? 0 : 25);
+  }
+  EXPECT_EQ(counters_.prompt_tokens.value(), 25);
+  EXPECT_EQ(shared.use_count(), 1);
+}
+
+TEST_F(RunnerTest, AnotherSampleReadsOnForOneThatIsTakenOut) {
+  options_.state_cache_bytes = 0;
+  const auto shared = std::make_shared<SharedPrompt>();
+  GenerateRequest request;
+  request.prompt = Tokens(25, 7);
+  request.max_tokens = 3;
+  request.sampling.temperature = 0;
+  std::vector<RecordingSink*> sinks;
+  for (int i = 0; i < 3; ++i) sinks.push_back(Join(request, shared));
+  const auto remove = [this](Sequence::Id id) {
+    runner().Remove(
+        [id](const Sequence& sequence) { return sequence.id() == id; });
+  };
+  Step();
+  remove(1);
+  Step();
+  remove(2);
+  Step();
+  EXPECT_THAT(chunk_sizes_, ElementsAre(5));
+  StepUntilNothingRuns();
+  EXPECT_EQ(sinks[2]->Peek().Ids(), GreedyAfter(Tokens(25, 7), 3));
+  EXPECT_EQ(counters_.prompt_tokens.value(), 25);
+
+  // And if nobody is left, who joins next.
+  const auto other = std::make_shared<SharedPrompt>();
+  Join(request, other);
+  Step();
+  remove(4);
+  RecordingSink* last = Join(request, other);
+  StepUntilNothingRuns();
+  EXPECT_EQ(last->Peek().Ids(), GreedyAfter(Tokens(25, 7), 3));
 }
 
 TEST_F(RunnerTest, NoTokensAskedForOnlyReadsThePrompt) {
