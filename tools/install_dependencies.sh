@@ -7,8 +7,8 @@
 #   tools/install_dependencies.sh [--build-only]
 #
 # Libraries and tools are Debian 12's own packages. For the tests on ARM64,
-# arm64 becomes a foreign architecture of this system. Two test tools that
-# Debian lacks, buf and grpcurl, are put into .cache/bin of this checkout.
+# arm64 becomes a foreign architecture of this system. Test tools that Debian
+# lacks, buf, grpcurl and modules for Node, are put into .cache of this checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -146,6 +146,31 @@ install_grpcurl() {
   ln -sfn "../grpcurl-$GRPCURL_VERSION/grpcurl" .cache/bin/grpcurl
 }
 
+# What the Node example needs, as its lock file says. A Node that is there
+# already is used.
+install_node_modules() {
+  local example=docs/examples/node lock dir packages=()
+  lock=$(sha256sum "$example/package-lock.json")
+  dir=.cache/node-${lock:0:12}
+  if ! command -v node >/dev/null; then packages+=(nodejs); fi
+  if [[ ! -d $dir ]] && ! command -v npm >/dev/null; then packages+=(npm); fi
+  if [[ ${#packages[@]} != 0 ]]; then install_packages "${packages[@]}"; fi
+  if [[ ! -d $dir ]]; then
+    echo "Installing the Node example's modules into .cache/"
+    rm -rf "$dir.new"
+    mkdir -p "$dir.new"
+    cp "$example"/package{,-lock}.json "$dir.new/"
+    if ! npm ci --prefix "$dir.new" --ignore-scripts --no-audit --no-fund \
+      --loglevel=error >"$dir.new/log" 2>&1; then
+      tail -n 20 "$dir.new/log" >&2
+      rm -rf "$dir.new"
+      die "the Node example's modules could not be installed from npm"
+    fi
+    mv "$dir.new" "$dir"
+  fi
+  ln -sfn "${dir#.cache/}/node_modules" .cache/node_modules
+}
+
 case "${1-}" in
   --build-only)
     install_packages "${BUILD_PACKAGES[@]}"
@@ -157,6 +182,7 @@ case "${1-}" in
     mkdir -p .cache/bin
     install_buf
     install_grpcurl
+    install_node_modules
     ;;
   *)
     die "usage: tools/install_dependencies.sh [--build-only]"
