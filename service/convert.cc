@@ -115,6 +115,50 @@ v1::FinishReason ToProto(FinishReason reason) {
   return v1::FINISH_REASON_UNSPECIFIED;
 }
 
+// `prefix` comes before the names of the item's fields.
+absl::StatusOr<ScoreItem> ReadItem(
+    const v1::Input& context,
+    const google::protobuf::RepeatedPtrField<v1::Input>& continuations,
+    const Tokenizer& tokenizer, absl::string_view prefix) {
+  ScoreItem item;
+  RWKVD_ASSIGN_OR_RETURN(
+      item.context,
+      ReadInput(context, tokenizer, absl::StrCat(prefix, "context")));
+  for (const v1::Input& continuation : continuations) {
+    const size_t index = item.continuations.size();
+    RWKVD_ASSIGN_OR_RETURN(
+        std::vector<int32_t> tokens,
+        ReadInput(continuation, tokenizer,
+                  absl::StrCat(prefix, "continuations[", index, "]")));
+    item.continuations.push_back(std::move(tokens));
+  }
+  return item;
+}
+
+absl::StatusOr<std::vector<ScoreItem>> ReadItems(const v1::ScoreRequest& proto,
+                                                 const Tokenizer& tokenizer) {
+  std::vector<ScoreItem> items;
+  if (proto.items().empty()) {
+    RWKVD_ASSIGN_OR_RETURN(
+        ScoreItem item,
+        ReadItem(proto.context(), proto.continuations(), tokenizer, ""));
+    items.push_back(std::move(item));
+    return items;
+  }
+  if (proto.has_context() || !proto.continuations().empty()) {
+    return absl::InvalidArgumentError(
+        "items: not beside context and continuations");
+  }
+  for (const v1::ScoreItem& item : proto.items()) {
+    const std::string prefix = absl::StrCat("items[", items.size(), "].");
+    RWKVD_ASSIGN_OR_RETURN(
+        ScoreItem native,
+        ReadItem(item.context(), item.continuations(), tokenizer, prefix));
+    items.push_back(std::move(native));
+  }
+  return items;
+}
+
 }  // namespace
 
 RequestLimits LimitsOf(const ServedModel& model) {
@@ -165,20 +209,20 @@ absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
                                        const RequestLimits& limits) {
   ScoreRequest request;
   RWKVD_ASSIGN_OR_RETURN(
-      request.context, ReadInput(proto.context(), limits.tokenizer, "context"));
-  RWKVD_ASSIGN_OR_RETURN(
       request.initial_state,
       FindInitialState(limits.initial_states, proto.initial_state()));
-  for (const v1::Input& continuation : proto.continuations()) {
-    RWKVD_ASSIGN_OR_RETURN(
-        std::vector<int32_t> tokens,
-        ReadInput(
-            continuation, limits.tokenizer,
-            absl::StrCat("continuations[", request.continuations.size(), "]")));
-    request.continuations.push_back(std::move(tokens));
-  }
+  RWKVD_ASSIGN_OR_RETURN(request.items, ReadItems(proto, limits.tokenizer));
+  request.is_list = !proto.items().empty();
   RWKVD_RETURN_IF_ERROR(Validate(request, limits.engine, limits.vocab_size));
   return request;
+}
+
+absl::StatusOr<std::vector<int32_t>> FromProto(const v1::Input& part,
+                                               const RequestLimits& limits) {
+  RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
+                         ReadInput(part, limits.tokenizer, "part"));
+  RWKVD_RETURN_IF_ERROR(ValidatePart(tokens, limits.engine, limits.vocab_size));
+  return tokens;
 }
 
 void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta) {
@@ -202,19 +246,25 @@ void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish) {
   finish->set_seed(seed);
 }
 
-void ToProto(const ScoreEvent& event, v1::ContinuationScore* score) {
-  bool all_greedy = true;
-  score->mutable_tokens()->Reserve(event.tokens.size());
-  for (size_t i = 0; i < event.tokens.size(); ++i) {
-    v1::TokenScore* token = score->add_tokens();
-    token->set_id(event.tokens[i].id);
-    token->set_logprob(event.tokens[i].logprob);
-    token->set_is_greedy(event.is_greedy[i]);
-    all_greedy = all_greedy && event.is_greedy[i];
+void ToProto(const ScoreEvent& event, size_t index, v1::TokenScore* token) {
+  token->set_id(event.tokens[index].id);
+  token->set_logprob(event.tokens[index].logprob);
+  token->set_is_greedy(event.is_greedy[index]);
+}
+
+void ToProto(const ScoreEvent& event, bool with_tokens,
+             v1::ContinuationScore* score) {
+  if (with_tokens) {
+    score->mutable_tokens()->Reserve(static_cast<int>(event.tokens.size()));
+    for (size_t i = 0; i < event.tokens.size(); ++i) {
+      ToProto(event, i, score->add_tokens());
+    }
   }
   score->set_logprob_sum(event.logprob_sum);
-  score->set_token_count(event.tokens.size());
-  score->set_is_greedy(all_greedy);
+  score->set_token_count(static_cast<int64_t>(event.tokens.size()));
+  score->set_is_greedy(std::all_of(event.is_greedy.begin(),
+                                   event.is_greedy.end(),
+                                   [](bool is_greedy) { return is_greedy; }));
 }
 
 void ToProto(const Usage& usage, v1::Usage* proto) {

@@ -2,7 +2,9 @@
 #ifndef RWKVD_SERVICE_CONVERT_H_
 #define RWKVD_SERVICE_CONVERT_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -35,6 +37,9 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
                                           const RequestLimits& limits);
 absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
                                        const RequestLimits& limits);
+// The tokens of a document's part.
+absl::StatusOr<std::vector<int32_t>> FromProto(const v1::Input& part,
+                                               const RequestLimits& limits);
 
 // How many samples of a request are drawn, and how many of them returned.
 struct SampleCounts {
@@ -47,7 +52,10 @@ absl::StatusOr<SampleCounts> SamplesFromProto(const v1::GenerateRequest& proto,
 // Adds a token, and what it releases, to a delta.
 void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta);
 void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish);
-void ToProto(const ScoreEvent& event, v1::ContinuationScore* score);
+// Of the event's token at `index`.
+void ToProto(const ScoreEvent& event, size_t index, v1::TokenScore* token);
+void ToProto(const ScoreEvent& event, bool with_tokens,
+             v1::ContinuationScore* score);
 void ToProto(const Usage& usage, v1::Usage* proto);
 void ToProto(const Times& times, v1::Times* proto);
 void ToProto(absl::Span<const PinnedPrefix> pinned, absl::Time now,

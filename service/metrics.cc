@@ -80,6 +80,8 @@ absl::string_view NameOf(Rpc rpc) {
       return "rwkv.v1.RwkvService/Detokenize";
     case Rpc::kScore:
       return "rwkv.v1.RwkvService/Score";
+    case Rpc::kScoreDocument:
+      return "rwkv.v1.RwkvService/ScoreDocument";
     case Rpc::kUnpinPrefix:
       return "rwkv.v1.RwkvService/UnpinPrefix";
     case Rpc::kListPinnedPrefixes:

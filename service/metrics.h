@@ -26,12 +26,13 @@ enum class Rpc {
   kTokenize,
   kDetokenize,
   kScore,
+  kScoreDocument,
   kGetModel,
   kUnpinPrefix,
   kListPinnedPrefixes,
 };
 
-inline constexpr int kNumRpcs = 7;
+inline constexpr int kNumRpcs = 8;
 
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);

@@ -9,6 +9,7 @@
 #include "service/generate_call.h"
 #include "service/grpc_status.h"
 #include "service/score_call.h"
+#include "service/score_document_call.h"
 #include "service/tokenize.h"
 
 namespace rwkvd {
@@ -52,6 +53,11 @@ grpc::ServerUnaryReactor* RwkvService::Score(
     grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
     v1::ScoreResponse* response) {
   return ScoreCall::Start(model(), metrics_, context, *request, response);
+}
+
+grpc::ServerBidiReactor<v1::ScoreDocumentRequest, v1::ScoreDocumentResponse>*
+RwkvService::ScoreDocument(grpc::CallbackServerContext* context) {
+  return ScoreDocumentCall::Start(model(), metrics_, context, &num_documents_);
 }
 
 grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(

@@ -6,6 +6,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <cstdint>
 
 #include "rwkv/v1/rwkv.grpc.pb.h"
 #include "service/metrics.h"
@@ -40,6 +41,9 @@ class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
   grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context,
                                   const ::rwkv::v1::ScoreRequest* request,
                                   ::rwkv::v1::ScoreResponse* response) override;
+  grpc::ServerBidiReactor<::rwkv::v1::ScoreDocumentRequest,
+                          ::rwkv::v1::ScoreDocumentResponse>*
+  ScoreDocument(grpc::CallbackServerContext* context) override;
   grpc::ServerUnaryReactor* UnpinPrefix(
       grpc::CallbackServerContext* context,
       const ::rwkv::v1::UnpinPrefixRequest* request,
@@ -64,6 +68,7 @@ class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
                                          Answer answer);
 
   Metrics* const metrics_;
+  std::atomic<int32_t> num_documents_{0};  // calls of ScoreDocument now
   std::atomic<const ServedModel*> model_{nullptr};
 };
 

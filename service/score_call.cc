@@ -44,8 +44,12 @@ absl::Status ScoreCall::Submit(const v1::ScoreRequest& request) {
   native.received = record_.received();
   native.deadline = DeadlineOf(*context_);
   // Before the engine has the request: from then on it fills them.
-  for (size_t i = 0; i < native.continuations.size(); ++i) {
-    response_->add_scores();
+  is_list_ = native.is_list;
+  with_tokens_ = !request.totals_only();
+  for (const ScoreItem& item : native.items) {
+    auto* const scores = is_list_ ? response_->add_items()->mutable_scores()
+                                  : response_->mutable_scores();
+    for (size_t i = 0; i < item.continuations.size(); ++i) scores->Add();
   }
   refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
   absl::StatusOr<Engine::RequestId> id =
@@ -63,7 +67,11 @@ void ScoreCall::OnToken(const TokenEvent&) {
 }
 
 void ScoreCall::OnScore(const ScoreEvent& event) {
-  ToProto(event, response_->mutable_scores(event.continuation));
+  const auto continuation = static_cast<int>(event.continuation);
+  ToProto(event, with_tokens_,
+          is_list_ ? response_->mutable_items(static_cast<int>(event.item))
+                         ->mutable_scores(continuation)
+                   : response_->mutable_scores(continuation));
 }
 
 void ScoreCall::OnFinish(const FinishEvent& event) {

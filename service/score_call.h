@@ -52,6 +52,9 @@ class ScoreCall final : public grpc::ServerUnaryReactor, private TokenSink {
   ::rwkv::v1::ScoreResponse* const response_;  // gRPC's, until Finish
   CallRecord record_;
   std::atomic<int> refs_{1};
+  // Set before the engine has the request.
+  bool is_list_ = false;
+  bool with_tokens_ = true;
   // Set before gRPC may call OnCancel, which it does not before Start returns.
   std::optional<Engine::RequestId> id_;
   grpc::Status status_;  // set before Finish is called, read after

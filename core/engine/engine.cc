@@ -64,7 +64,8 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   RWKVD_RETURN_IF_ERROR(
       ValidateSamples("n", static_cast<int64_t>(sinks.size()), options_));
   RWKVD_ASSIGN_OR_RETURN(const RequestId first,
-                         Reserve(sinks.size(), TokensOf(request)));
+                         Reserve(sinks.size(), TokensOf(request),
+                                 /*continues=*/false));
   std::shared_ptr<SharedPrompt> shared;
   if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
   std::vector<RequestId> ids;
@@ -84,7 +85,8 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_ASSIGN_OR_RETURN(const RequestId id, Reserve(1, TokensOf(request)));
+  RWKVD_ASSIGN_OR_RETURN(const RequestId id,
+                         Reserve(1, TokensOf(request), request.continues));
   Enqueue(std::make_unique<Scoring>(id, std::move(request), sink, &counters_));
   return id;
 }
@@ -96,21 +98,22 @@ absl::Status Engine::CheckInitialState(int32_t index) const {
       absl::StrCat("initial_state: ", index, " is not in [0, ", size, ")"));
 }
 
-absl::StatusOr<Engine::RequestId> Engine::Reserve(size_t n, int64_t tokens) {
+absl::StatusOr<Engine::RequestId> Engine::Reserve(size_t n, int64_t tokens,
+                                                  bool continues) {
   absl::MutexLock lock(&mutex_);
   if (draining_) {
     counters_.rejected_draining.Add(1);
     return absl::UnavailableError("the server is shutting down");
   }
   const size_t places = size_t{0} + options_.max_running + options_.max_queued;
-  if (live_.size() + n > places) {
+  if (live_.size() + n > places && !continues) {
     counters_.rejected_queue_full.Add(1);
     return Exhausted(absl::StrCat("the queue is full: ", options_.max_running,
                                   " requests run and ", options_.max_queued,
                                   " wait"));
   }
   const int64_t all = static_cast<int64_t>(n) * tokens;
-  if (all > options_.max_total_tokens - live_tokens_) {
+  if (all > options_.max_total_tokens - live_tokens_ && !continues) {
     counters_.rejected_total_tokens.Add(1);
     return Exhausted(absl::StrCat(
         "too many tokens: those that run and wait count for ", live_tokens_,
@@ -226,7 +229,8 @@ std::vector<Ended> Engine::TakeRefused(absl::Time now) {
   int64_t num_before = 0;  // that will take a place before
   for (size_t i = 0; i < queue_.size(); ++i) {
     std::unique_ptr<Sequence>& sequence = queue_[i];
-    if (now - sequence->received() > options_.max_queue_time) {
+    if (now - sequence->received() > options_.max_queue_time &&
+        !sequence->continues()) {
       counters_.rejected_queue_time.Add(1);
       ended.push_back({std::move(sequence), FinishReason::kRefused,
                        Exhausted("waited for too long in the queue")});

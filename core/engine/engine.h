@@ -98,9 +98,10 @@ class Engine {
 
  private:
   absl::Status CheckInitialState(int32_t index) const;
-  // Takes `n` places for requests of `tokens` each, or says why not. Gives the
-  // first of their ids, which follow one another.
-  absl::StatusOr<RequestId> Reserve(size_t n, int64_t tokens)
+  // Takes `n` places for requests of `tokens` each, or says why not; what
+  // `continues` another request may be one too many. Gives the first of their
+  // ids, which follow one another.
+  absl::StatusOr<RequestId> Reserve(size_t n, int64_t tokens, bool continues)
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Exhausted(absl::string_view why) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

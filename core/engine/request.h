@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/model/state.h"
 #include "core/sampling/sampling_params.h"
 
 namespace rwkvd {
@@ -20,7 +22,9 @@ namespace rwkvd {
 inline constexpr int64_t kMaxStopStrings = 16;
 inline constexpr int64_t kMaxStopStringBytes = 1024;
 inline constexpr int64_t kMaxStopTokens = 256;
-inline constexpr int64_t kMaxContinuations = 1024;
+inline constexpr int64_t kMaxScoreItems = 1024;
+inline constexpr int64_t kMaxContinuations = 1024;  // of an item
+inline constexpr int64_t kMaxScoreTexts = 4096;     // continuations of all
 inline constexpr size_t kMaxPinNameBytes = 64;
 inline constexpr int64_t kMaxSamples = 128;  // of one request
 
@@ -50,11 +54,23 @@ struct GenerateRequest {
   absl::Time deadline = absl::InfiniteFuture();
 };
 
+// Texts to score after a context. A value.
+struct ScoreItem {
+  std::vector<int32_t> context;  // may be empty, as a prompt may
+  std::vector<std::vector<int32_t>> continuations;  // at least one, none empty
+};
+
 // A request for the log-probabilities of texts. A value.
 struct ScoreRequest {
-  std::vector<int32_t> context;  // may be empty, as a prompt may
-  int32_t initial_state = 0;     // as of a GenerateRequest
-  std::vector<std::vector<int32_t>> continuations;  // at least one, none empty
+  std::vector<ScoreItem> items = std::vector<ScoreItem>(1);  // at least one
+  // Whether fields are called items[0].context rather than context in errors.
+  bool is_list = false;
+  int32_t initial_state = 0;  // as of a GenerateRequest
+  // If set, what it starts from instead; the state cache is then not used.
+  std::shared_ptr<const State> start;
+  // Goes on with what was taken in before: is not refused for want of a place,
+  // of tokens or of time.
+  bool continues = false;
   bool use_state_cache = true;
   absl::Time received;
   absl::Time deadline = absl::InfiniteFuture();  // refused if it cannot end so
@@ -79,10 +95,13 @@ struct TokenEvent {
 
 // One continuation scored.
 struct ScoreEvent {
-  int64_t continuation = 0;               // index in the request
+  int64_t item = 0;                       // index in the request
+  int64_t continuation = 0;               // index in the item
   absl::Span<const TokenLogprob> tokens;  // in order
   absl::Span<const bool> is_greedy;       // is the likeliest at its place
-  double logprob_sum = 0;
+  double logprob_sum = 0;                 // added up in order
+  // After all its tokens but the last, if no other text goes on from there.
+  const State* state = nullptr;
 };
 
 enum class FinishReason {

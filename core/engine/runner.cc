@@ -60,10 +60,12 @@ void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
       options_.state_cache_bytes > 0) {
     known = LookUp(*sequence, now);
   }
-  if (known == nullptr) {
-    sequence->Join(initial_states_[sequence->initial_state()].state, now);
-  } else {
+  if (known != nullptr) {
     sequence->Join(std::move(known), now);
+  } else if (sequence->start() != nullptr) {
+    sequence->Join(*sequence->start(), now);
+  } else {
+    sequence->Join(initial_states_[sequence->initial_state()].state, now);
   }
   running_.push_back(std::move(sequence));
   counters_->running.Set(num_running());

@@ -24,10 +24,14 @@ absl::Span<const int64_t> Scheduler::Share(absl::Span<const Demand> demands,
   // the rest, which bounds the tokens they can use.
   readers_.clear();
   for (size_t i = 0; i < demands.size(); ++i) {
-    if (demands[i].all_logits) readers_.push_back(i);
+    if (demands[i].logits_rows <= 1) continue;
+    readers_.push_back(i);
+    wanted_[i] = demands[i].logits_rows;
   }
   Fill(max_logits_rows_ - (num_demands - readers_.size()));
-  for (const int64_t i : readers_) wanted_[i] = shares_[i];
+  for (const int64_t i : readers_) {
+    wanted_[i] = demands[i].tokens - (demands[i].logits_rows - shares_[i]);
+  }
 
   readers_.clear();
   int64_t budget = max_tokens_;
@@ -35,7 +39,7 @@ absl::Span<const int64_t> Scheduler::Share(absl::Span<const Demand> demands,
     if (demands[i].decoding) {
       shares_[i] = wanted_[i];
       budget -= shares_[i];
-    } else {
+    } else if (wanted_[i] > 0) {
       readers_.push_back(i);
     }
   }

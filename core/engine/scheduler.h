@@ -15,8 +15,9 @@ struct Demand {
   int64_t tokens = 0;
   // Reads the token it drew last, one a step.
   bool decoding = false;
-  // Every token needs a row of logits, not just the last one.
-  bool all_logits = false;
+  // Of these, how many need a row of logits: one at most, the last, or as many
+  // as are to be scored. The others are read first.
+  int64_t logits_rows = 1;
 };
 
 // Shares a step out among the running sequences.

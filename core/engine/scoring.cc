@@ -9,151 +9,298 @@
 namespace rwkvd {
 namespace {
 
-// Continuations read in one step. Each takes a state while it is read; a
-// hundred of the largest models' would be gigabytes.
+// Nodes read in one step. Each takes a state while it is read; a hundred of the
+// largest models' would be gigabytes.
 constexpr size_t kMaxLanes = 16;
+
+// Lanes and branches from which on there is one lane only, so that no further
+// branch opens beside that one. It may then open one for each halving of the
+// texts, since the child with the most of them comes last and takes the state.
+constexpr size_t kMaxStates = 32;
+
+// How many tokens `a` and `b` have in common at their beginning.
+size_t SharedSize(absl::Span<const int32_t> a, absl::Span<const int32_t> b) {
+  return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
+         a.begin();
+}
+
+int64_t TokensOfContexts(const std::vector<ScoreItem>& items) {
+  size_t tokens = 0;
+  for (const ScoreItem& item : items) tokens += item.context.size();
+  return static_cast<int64_t>(tokens);
+}
+
+std::vector<ScoreItem> WithStartTokens(std::vector<ScoreItem> items) {
+  for (ScoreItem& item : items) {
+    item.context = OrStartToken(std::move(item.context));
+  }
+  return items;
+}
+
+// What all contexts, with their start tokens, begin with.
+std::vector<int32_t> SharedContext(const std::vector<ScoreItem>& items) {
+  std::vector<int32_t> shared = OrStartToken(items[0].context);
+  for (const ScoreItem& item : items) {
+    const std::vector<int32_t> start = OrStartToken({});
+    shared.resize(
+        SharedSize(shared, item.context.empty() ? start : item.context));
+  }
+  return shared;
+}
 
 }  // namespace
 
 Scoring::Scoring(Id id, ScoreRequest request, TokenSink* sink,
                  EngineCounters* counters)
-    : Sequence(id, std::move(request.context), request.initial_state,
-               request.use_state_cache, request.received, sink, counters),
-      continuations_(std::move(request.continuations)) {
+    : Sequence(id, SharedContext(request.items), EmptyPrompt::kNothing,
+               request.initial_state,
+               request.use_state_cache && request.start == nullptr,
+               request.received, sink, counters),
+      context_tokens_(TokensOfContexts(request.items)),
+      items_(WithStartTokens(std::move(request.items))) {
   EndBy(request.deadline);
+  StartFrom(std::move(request.start));
+  SetContinues(request.continues);
+  usage().prompt_tokens = context_tokens_;
+  lanes_.reserve(kMaxLanes);
+  BuildTree();
+}
+
+void Scoring::BuildTree() {
+  const size_t shared = prompt().size();
+  for (size_t i = 0; i < items_.size(); ++i) {
+    const ScoreItem& item = items_[i];
+    const auto rest = absl::MakeConstSpan(item.context).subspan(shared);
+    const size_t before = tree_.num_tokens();
+    const ScoreTree::Place end = tree_.Insert({}, rest, /*wanted=*/false);
+    const size_t laid_down = tree_.num_tokens() - before;
+    shared_tokens_ += static_cast<int64_t>(rest.size() - laid_down);
+    for (size_t j = 0; j < item.continuations.size(); ++j) {
+      const std::vector<int32_t>& continuation = item.continuations[j];
+      tree_.AddEnd(tree_.Insert(end, continuation, true),
+                   static_cast<int64_t>(texts_.size()));
+      texts_.push_back({static_cast<int64_t>(i), static_cast<int64_t>(j),
+                        continuation.size()});
+    }
+  }
+  shared_tokens_ += static_cast<int64_t>(shared * (items_.size() - 1));
+  tree_.Finish();
+}
+
+void Scoring::Complete(FinishEvent* event) {
+  // Beside what the state cache knew; a start token is nobody's.
+  event->usage.cached_tokens =
+      std::min(event->usage.cached_tokens + shared_tokens_, context_tokens_);
 }
 
 int64_t Scoring::TokensNeeded() const {
   size_t tokens = prompt().size();
-  for (size_t i = 0; i < continuations_.size(); ++i) tokens += TokensToRead(i);
+  for (size_t i = 0; i < tree_.num_nodes(); ++i) {
+    tokens += tree_.TokensToRead(static_cast<int32_t>(i));
+  }
   return static_cast<int64_t>(tokens);
 }
 
-size_t Scoring::TokensToRead(size_t continuation) const {
-  return continuations_[continuation].size() - 1;
-}
-
 Demand Scoring::Next() const {
-  if (first_.empty()) return Sequence::Next();
+  if (!started_) return Sequence::Next();
   size_t tokens = 0;
+  size_t quiet = 0;
   for (const Lane& lane : lanes_) {
-    tokens += TokensToRead(lane.continuation) - lane.read;
+    tokens += lane.run_end - lane.read;
+    quiet += std::max(lane.quiet_end, lane.read) - lane.read;
   }
-  size_t num_lanes = lanes_.size();
-  for (size_t i = next_lane_;
-       i < continuations_.size() && num_lanes < kMaxLanes; ++i) {
-    tokens += TokensToRead(i);
-    if (TokensToRead(i) > 0) ++num_lanes;
-  }
-  return {.tokens = static_cast<int64_t>(tokens), .all_logits = true};
+  return {.tokens = static_cast<int64_t>(tokens),
+          .logits_rows = static_cast<int64_t>(tokens - quiet)};
 }
 
 void Scoring::Plan(int64_t num_tokens, LogitsBuffer* buffer,
                    std::vector<Chunk>* chunks) {
-  if (first_.empty()) return Sequence::Plan(num_tokens, buffer, chunks);
+  if (!started_) return Sequence::Plan(num_tokens, buffer, chunks);
   DropLogits();
+  // What needs no logits first: so it was demanded.
   size_t left = num_tokens;
-  for (size_t i = 0; left > 0; ++i) {
-    if (i == lanes_.size()) OpenLane();
-    Lane& lane = lanes_[i];
-    const size_t n =
-        std::min(left, TokensToRead(lane.continuation) - lane.read);
-    PlanLane(&lane, n, buffer, chunks);
-    left -= n;
+  std::vector<size_t> shares(lanes_.size());
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    const Lane& lane = lanes_[i];
+    shares[i] = std::min(left, std::max(lane.quiet_end, lane.read) - lane.read);
+    left -= shares[i];
   }
-}
-
-void Scoring::OpenLane() {
-  while (TokensToRead(next_lane_) == 0) ++next_lane_;
-  Lane& lane = lanes_.emplace_back();
-  lane.continuation = next_lane_++;
-  if (!spare_states_.empty()) {
-    lane.state = std::move(spare_states_.back());
-    spare_states_.pop_back();
+  for (size_t i = 0; i < lanes_.size() && left > 0; ++i) {
+    const size_t more =
+        std::min(left, lanes_[i].run_end - lanes_[i].read - shares[i]);
+    shares[i] += more;
+    left -= more;
   }
-  lane.state = state();
-  lane.tokens.resize(continuations_[lane.continuation].size());
-  lane.is_greedy.resize(lane.tokens.size());
-  lane.tokens[0] = first_[lane.continuation].token;
-  lane.is_greedy[0] = first_[lane.continuation].is_greedy;
+  for (size_t i = 0; i < lanes_.size(); ++i) {
+    if (shares[i] > 0) PlanLane(&lanes_[i], shares[i], buffer, chunks);
+  }
 }
 
 void Scoring::PlanLane(Lane* lane, size_t num_tokens, LogitsBuffer* buffer,
                        std::vector<Chunk>* chunks) {
   Chunk chunk;
-  chunk.tokens = absl::MakeConstSpan(continuations_[lane->continuation])
-                     .subspan(lane->read, num_tokens);
+  chunk.tokens = tree_.node(lane->node).tokens.subspan(lane->read, num_tokens);
   chunk.state = &lane->state;
-  chunk.wanted = LogitsWanted::kAll;
-  chunk.logits = buffer->Take(num_tokens);
+  const bool all_wanted = lane->read >= lane->quiet_end;
   for (size_t i = 0; i < num_tokens; ++i) {
+    if (!tree_.node(lane->node).scores[lane->read + i].wanted) {
+      counters().prompt_tokens.Add(1);
+    }
+  }
+  lane->read += num_tokens;
+  size_t num_rows = 0;
+  if (all_wanted) {
+    chunk.wanted = LogitsWanted::kAll;
+    num_rows = num_tokens;
+  } else if (lane->read > lane->quiet_end) {
+    chunk.wanted = LogitsWanted::kLast;
+    num_rows = 1;
+  }
+  if (num_rows > 0) chunk.logits = buffer->Take(num_rows);
+  for (size_t i = 0; i < num_rows; ++i) {
     rows_.push_back(
         {chunk.logits.subspan(i * buffer->vocab_size(), buffer->vocab_size()),
-         lane, ++lane->read});
+         lane->node, lane->read - num_rows + i});
   }
   chunks->push_back(chunk);
 }
 
+void Scoring::FindRun(Lane* lane) const {
+  const size_t end = tree_.TokensToRead(lane->node);
+  const auto is_wanted = [&](size_t offset) {
+    return tree_.IsPredictionWanted(lane->node, offset);
+  };
+  size_t at = lane->read;
+  while (at < end && !is_wanted(at)) ++at;
+  lane->quiet_end = at;
+  if (at > lane->read) {
+    at = std::min(at + 1, end);
+  } else {
+    while (at < end && is_wanted(at)) ++at;
+  }
+  lane->run_end = at;
+}
+
 int64_t Scoring::NumDigests() const {
-  return first_.empty() ? Sequence::NumDigests() : rows_.size();
+  return started_ ? static_cast<int64_t>(rows_.size()) : Sequence::NumDigests();
 }
 
 void Scoring::Digest(int64_t piece) {
-  if (first_.empty()) return ScoreFirstTokens();
-  const auto& [logits, lane, position] = rows_[piece];
-  const LogSoftmax log_softmax = ComputeLogSoftmax(logits);
-  const int32_t id = continuations_[lane->continuation][position];
-  lane->tokens[position] = {id, LogProbability(logits, log_softmax, id)};
-  lane->is_greedy[position] = id == log_softmax.greedy_id;
+  if (started_) {
+    ScoreAfter(rows_[piece]);
+  } else {
+    ScoreAfter({logits(), ScoreTree::kRoot, 0});
+  }
 }
 
-void Scoring::ScoreFirstTokens() {
-  const LogSoftmax log_softmax = ComputeLogSoftmax(logits());
-  for (const std::vector<int32_t>& continuation : continuations_) {
-    const int32_t id = continuation[0];
-    first_.push_back({{id, LogProbability(logits(), log_softmax, id)},
-                      id == log_softmax.greedy_id});
+void Scoring::ScoreAfter(const Row& row) {
+  const LogSoftmax log_softmax = ComputeLogSoftmax(row.logits);
+  const auto score = [&](int32_t node, size_t offset) {
+    const int32_t id = tree_.node(node).tokens[offset];
+    ScoreTree::Score& score = tree_.score(node, offset);
+    score.logprob = LogProbability(row.logits, log_softmax, id);
+    score.is_greedy = id == log_softmax.greedy_id;
+  };
+  const ScoreTree::Node& node = tree_.node(row.node);
+  if (row.offset + 1 < node.tokens.size()) {
+    score(row.node, row.offset + 1);
+  } else {
+    for (const int32_t child : node.children) score(child, 0);
   }
 }
 
 std::optional<FinishReason> Scoring::Deliver(absl::Time) {
   rows_.clear();
-  while (DeliverNext()) {
+  if (!started_) {
+    if (!prompt_is_read()) return std::nullopt;
+    started_ = true;
+    OpenBranch(ScoreTree::kRoot, state());
   }
-  if (next_told_ < continuations_.size()) return std::nullopt;
+  for (Lane& lane : lanes_) {
+    const size_t size = tree_.node(lane.node).tokens.size();
+    TellEnds(lane.node, std::min(lane.read + 1, size), &lane.told,
+             lane.read + 1 == size ? &lane.state : nullptr);
+    if (lane.read == tree_.TokensToRead(lane.node)) {
+      OpenBranch(lane.node, std::move(lane.state));
+      lane.done = true;
+    } else if (lane.read == lane.run_end) {
+      FindRun(&lane);
+    }
+  }
+  std::erase_if(lanes_, [](const Lane& lane) { return lane.done; });
+  OpenLanes();
+  if (!lanes_.empty()) return std::nullopt;
   return FinishReason::kScored;
 }
 
-bool Scoring::DeliverNext() {
-  if (first_.empty() || next_told_ == continuations_.size()) return false;
-  if (TokensToRead(next_told_) == 0) {
-    const Scored& scored = first_[next_told_];
-    Tell(next_told_, absl::MakeConstSpan(&scored.token, 1),
-         absl::MakeConstSpan(&scored.is_greedy, 1));
-    ++next_told_;
-    return true;
+void Scoring::OpenBranch(int32_t node, State state) {
+  Branch branch;
+  for (const int32_t child : tree_.node(node).children) {
+    if (tree_.TokensToRead(child) > 0) {
+      branch.children.push_back(child);
+    } else {
+      size_t told = 0;
+      TellEnds(child, 1, &told, &state);
+    }
   }
-  if (lanes_.empty() || lanes_.front().read < TokensToRead(next_told_)) {
-    return false;
+  if (branch.children.empty()) {
+    spare_states_.push_back(std::move(state));
+    return;
   }
-  // Lanes are in order, so the first is the next one's.
-  Lane& lane = lanes_.front();
-  Tell(next_told_, lane.tokens, lane.is_greedy);
-  spare_states_.push_back(std::move(lane.state));
-  lanes_.pop_front();
-  ++next_told_;
-  return true;
+  std::reverse(branch.children.begin(), branch.children.end());
+  branch.state = std::move(state);
+  branches_.push_back(std::move(branch));
 }
 
-void Scoring::Tell(size_t continuation, absl::Span<const TokenLogprob> tokens,
-                   absl::Span<const bool> is_greedy) {
+void Scoring::OpenLanes() {
+  while (!branches_.empty() && lanes_.size() < kMaxLanes) {
+    const bool is_crowded = lanes_.size() + branches_.size() >= kMaxStates;
+    if (is_crowded && !lanes_.empty()) return;
+    Branch& branch = branches_.back();
+    Lane& lane = lanes_.emplace_back();
+    lane.node = branch.children.back();
+    branch.children.pop_back();
+    FindRun(&lane);
+    if (branch.children.empty()) {
+      lane.state = std::move(branch.state);
+      branches_.pop_back();
+      continue;
+    }
+    if (!spare_states_.empty()) {
+      lane.state = std::move(spare_states_.back());
+      spare_states_.pop_back();
+    }
+    lane.state = branch.state;
+  }
+}
+
+void Scoring::TellEnds(int32_t node, size_t num_scored, size_t* told,
+                       const State* state) {
+  const std::vector<ScoreTree::End>& ends = tree_.node(node).ends;
+  for (; *told < ends.size() && ends[*told].offset <= num_scored; ++*told) {
+    const ScoreTree::End& end = ends[*told];
+    const bool is_last = end.offset == tree_.node(node).tokens.size();
+    Tell(texts_[end.text], {node, end.offset}, is_last ? state : nullptr);
+  }
+}
+
+void Scoring::Tell(const Text& text, ScoreTree::Place end, const State* state) {
+  told_tokens_.clear();
+  told_greedy_.clear();
   ScoreEvent event;
-  event.continuation = static_cast<int64_t>(continuation);
-  event.tokens = tokens;
-  event.is_greedy = is_greedy;
-  for (const TokenLogprob& token : tokens) event.logprob_sum += token.logprob;
-  usage().generated_tokens += static_cast<int64_t>(tokens.size());
-  counters().scored_tokens.Add(static_cast<int64_t>(tokens.size()));
+  tree_.VisitText(end, text.size,
+                  [&](int32_t id, const ScoreTree::Score& score) {
+                    told_tokens_.push_back({id, score.logprob});
+                    told_greedy_.push_back(score.is_greedy);
+                    event.logprob_sum += score.logprob;
+                  });
+  event.item = text.item;
+  event.continuation = text.continuation;
+  event.tokens = told_tokens_;
+  event.is_greedy = told_greedy_;
+  event.state = state;
+  usage().generated_tokens += static_cast<int64_t>(text.size);
+  counters().scored_tokens.Add(static_cast<int64_t>(text.size));
   sink().OnScore(event);
 }
 

@@ -3,20 +3,26 @@
 #define RWKVD_CORE_ENGINE_SCORING_H_
 
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/container/inlined_vector.h"
 #include "absl/time/time.h"
 #include "core/engine/request.h"
+#include "core/engine/score_tree.h"
 #include "core/engine/sequence.h"
 
 namespace rwkvd {
 
-// A request for log-probabilities: reads the context once, then every
-// continuation from a copy of the state after it, several in one step where
-// they are short. Continuations are told in order. Threads: see Sequence.
+// A request for log-probabilities. What all contexts begin with is its prompt;
+// from there its texts form a tree, whose nodes are read once each, every
+// branch from a copy of the state where they part, several in one step where
+// they are short. Continuations are told as they are complete, in any order.
+// Threads: see Sequence.
+//
+// Each row of logits serves whatever tokens follow it, so a score is the same,
+// bit for bit, whatever else the request asks for.
 class Scoring : public Sequence {
  public:
   // `request` is valid. `sink` and `counters` outlive it.
@@ -31,47 +37,69 @@ class Scoring : public Sequence {
   void Digest(int64_t piece) override;
   std::optional<FinishReason> Deliver(absl::Time now) override;
 
+ protected:
+  void Complete(FinishEvent* event) override;
+
  private:
-  struct Scored {
-    TokenLogprob token;
-    bool is_greedy = false;
+  struct Text {
+    int64_t item = 0;
+    int64_t continuation = 0;
+    size_t size = 0;  // tokens of the continuation
   };
 
-  // A continuation being read. All of its tokens but the last are read; each
-  // predicts the next one, and the context predicts the first.
+  // A node that is read, and a run in it: tokens whose predictions nobody wants
+  // and the one after them, or tokens of which each is wanted.
   struct Lane {
-    size_t continuation = 0;
+    int32_t node = 0;
     size_t read = 0;
+    size_t told = 0;       // of the node's ends
+    size_t quiet_end = 0;  // before it, no prediction is wanted
+    size_t run_end = 0;
+    bool done = false;
     State state;
-    absl::InlinedVector<TokenLogprob, 4> tokens;
-    absl::InlinedVector<bool, 4> is_greedy;
   };
 
-  // A prediction of this step, and the place of the token that it is to score.
+  // A node that was read, and children that wait for a lane.
+  struct Branch {
+    std::vector<int32_t> children;  // last first
+    State state;
+  };
+
+  // A prediction of this step: after that token.
   struct Row {
     absl::Span<const float> logits;
-    Lane* lane = nullptr;
-    size_t position = 0;
+    int32_t node = 0;
+    size_t offset = 0;
   };
 
-  // Forward passes that a continuation needs, in tokens.
-  size_t TokensToRead(size_t continuation) const;
-  void ScoreFirstTokens();
-  void OpenLane();
+  void BuildTree();
+  void FindRun(Lane* lane) const;
   void PlanLane(Lane* lane, size_t num_tokens, LogitsBuffer* buffer,
                 std::vector<Chunk>* chunks);
-  // Tells the next continuation; false if it is not complete yet.
-  bool DeliverNext();
-  void Tell(size_t continuation, absl::Span<const TokenLogprob> tokens,
-            absl::Span<const bool> is_greedy);
+  void ScoreAfter(const Row& row);
+  // Lets the children of `node`, which was read, go on from `state`.
+  void OpenBranch(int32_t node, State state);
+  void OpenLanes();
+  // Tells those that end in the first `num_scored` tokens of `node`, from the
+  // `told`th; the state is the one before the last of them, if it is known.
+  void TellEnds(int32_t node, size_t num_scored, size_t* told,
+                const State* state);
+  void Tell(const Text& text, ScoreTree::Place end, const State* state);
 
-  const std::vector<std::vector<int32_t>> continuations_;
-  std::vector<Scored> first_;  // of each continuation; empty before the context
-  std::deque<Lane> lanes_;     // in order; only the last may be partly read
+  const int64_t context_tokens_;  // of all items, as they were given
+  const std::vector<ScoreItem> items_;
+  std::vector<Text> texts_;
+  ScoreTree tree_;
+  int64_t shared_tokens_ = 0;  // of contexts, read for others already
+
+  bool started_ = false;          // the prompt is read, and the root scored
+  std::vector<Lane> lanes_;       // never reallocated
+  std::vector<Branch> branches_;  // innermost last
   std::vector<State> spare_states_;
   std::vector<Row> rows_;
-  size_t next_lane_ = 0;  // the first continuation that may need a lane yet
-  size_t next_told_ = 0;
+  // What an event points to.
+  std::vector<TokenLogprob> told_tokens_;
+  absl::InlinedVector<bool, 64> told_greedy_;
 };
 
 }  // namespace rwkvd

@@ -9,13 +9,7 @@
 namespace rwkvd {
 namespace {
 
-// What an empty prompt reads: a recurrent network predicts only after reading.
 constexpr int32_t kStartToken = 0;
-
-std::vector<int32_t> OrStartToken(std::vector<int32_t> prompt) {
-  if (prompt.empty()) prompt.push_back(kStartToken);
-  return prompt;
-}
 
 // Never negative, though a clock may be set back.
 absl::Duration Between(absl::Time begin, absl::Time end) {
@@ -24,11 +18,18 @@ absl::Duration Between(absl::Time begin, absl::Time end) {
 
 }  // namespace
 
-Sequence::Sequence(Id id, std::vector<int32_t> prompt, int32_t initial_state,
-                   bool use_state_cache, absl::Time received, TokenSink* sink,
+std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens) {
+  if (tokens.empty()) tokens.push_back(kStartToken);
+  return tokens;
+}
+
+Sequence::Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
+                   int32_t initial_state, bool use_state_cache,
+                   absl::Time received, TokenSink* sink,
                    EngineCounters* counters)
     : id_(id),
-      tokens_(OrStartToken(prompt)),
+      tokens_(empty_prompt == EmptyPrompt::kStartToken ? OrStartToken(prompt)
+                                                       : prompt),
       prompt_size_(tokens_.size()),
       initial_state_(initial_state),
       use_state_cache_(use_state_cache),

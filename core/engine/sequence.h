@@ -29,6 +29,10 @@ struct SharedPrompt {
   std::shared_ptr<const KnownPrefix> known;  // all of it, once it was read
 };
 
+// `tokens`, or if there are none, the token 0: a recurrent network predicts
+// only after reading.
+std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens);
+
 // One request on its way through the engine: first it waits, then it joins the
 // running ones and takes part in steps, and at any time it may be finished.
 // This part reads tokens; what is done with the predictions is left to the
@@ -43,11 +47,13 @@ class Sequence {
  public:
   using Id = uint64_t;
 
-  // `prompt` may be empty: then the token 0 is read. `sink` and `counters`
-  // outlive it.
-  Sequence(Id id, std::vector<int32_t> prompt, int32_t initial_state,
-           bool use_state_cache, absl::Time received, TokenSink* sink,
-           EngineCounters* counters);
+  // What comes of an empty prompt: the token 0 is read, or nothing.
+  enum class EmptyPrompt { kStartToken, kNothing };
+
+  // `sink` and `counters` outlive it.
+  Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
+           int32_t initial_state, bool use_state_cache, absl::Time received,
+           TokenSink* sink, EngineCounters* counters);
   virtual ~Sequence() = default;
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
@@ -64,7 +70,11 @@ class Sequence {
   virtual int64_t TokensNeeded() const {
     return static_cast<int64_t>(prompt_size_);
   }
-  // What is read before anything is predicted: at least one token.
+  // A state to start from that is not one of the initial states; or null.
+  const State* start() const { return start_.get(); }
+  // Whether it goes on with what was taken in before, and is not refused now.
+  bool continues() const { return continues_; }
+  // What is read before anything else.
   absl::Span<const int32_t> prompt() const {
     return absl::MakeConstSpan(tokens_).first(prompt_size_);
   }
@@ -140,6 +150,10 @@ class Sequence {
   }
   void NoteFirstToken(absl::Time now) { first_token_at_ = now; }
   void EndBy(absl::Time deadline) { deadline_ = deadline; }
+  void StartFrom(std::shared_ptr<const State> state) {
+    start_ = std::move(state);
+  }
+  void SetContinues(bool continues) { continues_ = continues; }
   Usage& usage() { return usage_; }
   TokenSink& sink() { return *sink_; }
   EngineCounters& counters() { return *counters_; }
@@ -158,6 +172,8 @@ class Sequence {
   std::shared_ptr<SharedPrompt> shared_prompt_;
   const absl::Time received_;
   absl::Time deadline_ = absl::InfiniteFuture();
+  std::shared_ptr<const State> start_;
+  bool continues_ = false;
   TokenSink* const sink_;
   EngineCounters* const counters_;
 

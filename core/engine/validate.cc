@@ -55,22 +55,27 @@ absl::Status CheckStops(const GenerateRequest& request, int64_t vocab_size) {
   return CheckIds("stop_tokens", request.stop_tokens, vocab_size);
 }
 
-absl::Status CheckContinuations(const ScoreRequest& request,
-                                const EngineOptions& options,
-                                int64_t vocab_size) {
-  const int64_t context = request.context.size();
-  int64_t all = context;
-  for (size_t i = 0; i < request.continuations.size(); ++i) {
-    const std::vector<int32_t>& tokens = request.continuations[i];
-    const std::string field = absl::StrCat("continuations[", i, "].tokens");
+// `prefix` comes before the names of the item's fields.
+absl::Status CheckItem(absl::string_view prefix, const ScoreItem& item,
+                       const EngineOptions& options, int64_t vocab_size) {
+  const int64_t context = item.context.size();
+  // With room for a token to score.
+  RWKVD_RETURN_IF_ERROR(CheckSize(absl::StrCat(prefix, "context"), "tokens",
+                                  context, 0, options.max_prompt_tokens - 1));
+  RWKVD_RETURN_IF_ERROR(CheckIds(absl::StrCat(prefix, "context.tokens"),
+                                 item.context, vocab_size));
+  RWKVD_RETURN_IF_ERROR(CheckSize(absl::StrCat(prefix, "continuations"),
+                                  "entries", item.continuations.size(), 1,
+                                  kMaxContinuations));
+  for (size_t i = 0; i < item.continuations.size(); ++i) {
+    const std::vector<int32_t>& tokens = item.continuations[i];
+    const std::string field =
+        absl::StrCat(prefix, "continuations[", i, "].tokens");
     RWKVD_RETURN_IF_ERROR(CheckSize(field, "tokens", tokens.size(), 1,
                                     options.max_prompt_tokens - context));
     RWKVD_RETURN_IF_ERROR(CheckIds(field, tokens, vocab_size));
-    all += tokens.size();
   }
-  return CheckSize(
-      "context and continuations", "tokens", all, 1,
-      std::min(options.max_score_tokens, options.max_total_tokens));
+  return absl::OkStatus();
 }
 
 absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
@@ -123,15 +128,29 @@ absl::Status Validate(const GenerateRequest& request,
 
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
                       int64_t vocab_size) {
-  // With room for a token to score.
-  RWKVD_RETURN_IF_ERROR(CheckSize("context", "tokens", request.context.size(),
-                                  0, options.max_prompt_tokens - 1));
   RWKVD_RETURN_IF_ERROR(
-      CheckIds("context.tokens", request.context, vocab_size));
-  RWKVD_RETURN_IF_ERROR(CheckSize("continuations", "entries",
-                                  request.continuations.size(), 1,
-                                  kMaxContinuations));
-  return CheckContinuations(request, options, vocab_size);
+      CheckSize("items", "entries", request.items.size(), 1, kMaxScoreItems));
+  int64_t num_texts = 0;
+  for (size_t i = 0; i < request.items.size(); ++i) {
+    const std::string prefix =
+        request.is_list ? absl::StrCat("items[", i, "].") : "";
+    RWKVD_RETURN_IF_ERROR(
+        CheckItem(prefix, request.items[i], options, vocab_size));
+    num_texts += request.items[i].continuations.size();
+  }
+  RWKVD_RETURN_IF_ERROR(
+      CheckSize("items", "continuations", num_texts, 1, kMaxScoreTexts));
+  return CheckSize(
+      "contexts and continuations", "tokens", TokensOf(request), 1,
+      std::min(options.max_score_tokens, options.max_total_tokens));
+}
+
+absl::Status ValidatePart(absl::Span<const int32_t> part,
+                          const EngineOptions& options, int64_t vocab_size) {
+  // Beside the token before it.
+  RWKVD_RETURN_IF_ERROR(CheckSize("part", "tokens", part.size(), 0,
+                                  options.max_prompt_tokens - 1));
+  return CheckIds("part.tokens", part, vocab_size);
 }
 
 int64_t TokensOf(const GenerateRequest& request) {
@@ -139,9 +158,12 @@ int64_t TokensOf(const GenerateRequest& request) {
 }
 
 int64_t TokensOf(const ScoreRequest& request) {
-  size_t tokens = request.context.size();
-  for (const auto& continuation : request.continuations) {
-    tokens += continuation.size();
+  size_t tokens = 0;
+  for (const ScoreItem& item : request.items) {
+    tokens += item.context.size();
+    for (const auto& continuation : item.continuations) {
+      tokens += continuation.size();
+    }
   }
   return static_cast<int64_t>(tokens);
 }

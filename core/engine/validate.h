@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/request.h"
 
@@ -26,6 +27,10 @@ absl::Status Validate(const GenerateRequest& request,
                       const EngineOptions& options, int64_t vocab_size);
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
                       int64_t vocab_size);
+
+// As the part of a document that is scored in parts: `part` may be empty.
+absl::Status ValidatePart(absl::Span<const int32_t> part,
+                          const EngineOptions& options, int64_t vocab_size);
 
 // What a request counts for in EngineOptions::max_total_tokens: all that it may
 // read and draw.

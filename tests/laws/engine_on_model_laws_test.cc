@@ -172,8 +172,8 @@ TEST_P(EngineOnModelLaws, AScoreIsWhatGeneratingSaid) {
   for (int i = 0; i < 5; ++i) {
     const Recording generated = Ask(*engine, RequestOf(i));
     ScoreRequest score;
-    score.context = RequestOf(i).prompt;
-    score.continuations = {{1, 2}, generated.Ids(), {3}};
+    score.items[0].context = RequestOf(i).prompt;
+    score.items[0].continuations = {{1, 2}, generated.Ids(), {3}};
     const Recording scored = Ask(*engine, score);
     ASSERT_EQ(scored.scores.size(), 3u);
     EXPECT_EQ(scored.scores[1].logprob_sum, generated.LogprobSum());

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -51,6 +52,67 @@ TEST(ScoreCallTest, AnswersInTheOrderOfTheRequest) {
   }
   EXPECT_EQ(response.usage().prompt_tokens(), 2);
   EXPECT_EQ(response.usage().generated_tokens(), 4);
+}
+
+TEST(ScoreCallTest, ScoresManyContextsAsEachAlone) {
+  TestServer server;
+  server.gate().Open();
+  v1::ScoreRequest many;
+  std::vector<v1::ScoreRequest> single;
+  for (const char* context : {"ab", "abc", "", "ab"}) {
+    v1::ScoreItem* item = many.add_items();
+    v1::ScoreRequest& one = single.emplace_back();
+    item->mutable_context()->set_text(context);
+    one.mutable_context()->set_text(context);
+    for (const char* continuation : {"cd", "c", "xyz"}) {
+      item->add_continuations()->set_text(continuation);
+      one.add_continuations()->set_text(continuation);
+    }
+  }
+  v1::ScoreResponse response;
+  ASSERT_TRUE(Score(server, many, &response).ok());
+  ASSERT_EQ(response.items_size(), 4);
+  EXPECT_EQ(response.scores_size(), 0);
+  EXPECT_EQ(response.usage().prompt_tokens(), 7);
+  EXPECT_EQ(response.usage().generated_tokens(), 24);
+  for (int i = 0; i < 4; ++i) {
+    v1::ScoreResponse alone;
+    ASSERT_TRUE(Score(server, single[i], &alone).ok());
+    ASSERT_EQ(response.items(i).scores_size(), 3);
+    for (int j = 0; j < 3; ++j) {
+      EXPECT_EQ(response.items(i).scores(j).SerializeAsString(),
+                alone.scores(j).SerializeAsString());
+    }
+  }
+}
+
+TEST(ScoreCallTest, LeavesTokensOutIfAskedTo) {
+  TestServer server;
+  server.gate().Open();
+  v1::ScoreRequest request = TwoContinuations();
+  v1::ScoreResponse full, totals;
+  ASSERT_TRUE(Score(server, request, &full).ok());
+  request.set_totals_only(true);
+  ASSERT_TRUE(Score(server, request, &totals).ok());
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(totals.scores(i).tokens_size(), 0);
+    full.mutable_scores(i)->clear_tokens();
+    EXPECT_EQ(totals.scores(i).SerializeAsString(),
+              full.scores(i).SerializeAsString());
+  }
+}
+
+TEST(ScoreCallTest, ItemsDoNotGoWithAContextBesideThem) {
+  TestServer server;
+  v1::ScoreRequest request = TwoContinuations();
+  request.add_items();
+  v1::ScoreResponse response;
+  const grpc::Status status = Score(server, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  request.clear_context();
+  request.clear_continuations();
+  EXPECT_THAT(Score(server, request, &response).error_message(),
+              HasSubstr("items[0].continuations: has 0 entries"));
 }
 
 TEST(ScoreCallTest, BadFieldsAreNamed) {

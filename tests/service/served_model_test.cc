@@ -86,8 +86,8 @@ std::unique_ptr<ServedModel> Load(const Options& options) {
 // Scores {'c', 'd'} after {'a', 'b'}.
 Recording Score(Engine& engine, int32_t initial_state) {
   ScoreRequest request;
-  request.context = {'a', 'b'};
-  request.continuations = {{'c', 'd'}};
+  request.items[0].context = {'a', 'b'};
+  request.items[0].continuations = {{'c', 'd'}};
   request.initial_state = initial_state;
   RecordingSink sink;
   EXPECT_TRUE(engine.Submit(request, &sink).ok());

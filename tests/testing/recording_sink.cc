@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/testing/recording_sink.h"
 
+#include <iterator>
 #include <tuple>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
@@ -54,7 +56,16 @@ void RecordingSink::OnToken(const TokenEvent& event) {
 void RecordingSink::OnScore(const ScoreEvent& event) {
   absl::MutexLock lock(&mutex_);
   RWKVD_CHECK(recording_.num_finishes == 0);
-  Recording::Score& score = recording_.scores.emplace_back();
+  auto place = recording_.scores.end();
+  const auto is_after = [&event](const Recording::Score& score) {
+    return std::pair(score.item, score.continuation) >
+           std::pair(event.item, event.continuation);
+  };
+  while (place != recording_.scores.begin() && is_after(*std::prev(place))) {
+    --place;
+  }
+  Recording::Score& score = *recording_.scores.emplace(place);
+  score.item = event.item;
   score.continuation = event.continuation;
   score.tokens = PairsOf(event.tokens);
   score.is_greedy.assign(event.is_greedy.begin(), event.is_greedy.end());

@@ -25,6 +25,7 @@ struct Recording {
     friend bool operator==(const Token&, const Token&) = default;
   };
   struct Score {
+    int64_t item = 0;
     int64_t continuation = 0;
     std::vector<std::pair<int32_t, double>> tokens;
     std::vector<bool> is_greedy;
@@ -33,7 +34,7 @@ struct Recording {
   };
 
   std::vector<Token> tokens;
-  std::vector<Score> scores;
+  std::vector<Score> scores;  // in the order of the request
   // Of the last event, then of all together.
   std::string last_bytes, last_text;
   std::string bytes, text;

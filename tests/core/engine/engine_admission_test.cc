@@ -121,8 +121,8 @@ TEST_F(EngineAdmissionTest, BoundsTheTokensOfAllThatRunAndWait) {
   EXPECT_EQ(engine().Stats().rejected_total_tokens, 1);
   Submit(Request({1}, 6));
   ScoreRequest score;
-  score.context = {1};
-  score.continuations = {{2}, {3}};
+  score.items[0].context = {1};
+  score.items[0].continuations = {{2}, {3}};
   EXPECT_EQ(engine().Submit(score, first).status().code(),
             absl::StatusCode::kResourceExhausted);
   gate_.Open();
@@ -173,8 +173,9 @@ TEST_F(EngineAdmissionTest, ForAScoreAllThatIsScoredCounts) {
   gate_.Open();
   Submit(Request(Tokens(10, 5), 1))->Wait();
   ScoreRequest request;
-  request.context = {1};
-  request.continuations = {Tokens(11, 2), Tokens(11, 3)};  // 1 + 10 + 10
+  request.items[0].context = {1};
+  request.items[0].continuations = {Tokens(11, 2),
+                                    Tokens(11, 3)};  // 1 + 10 + 10
   request.received = Now();
   request.deadline = Now() + absl::Seconds(2);
   RecordingSink late, in_time;

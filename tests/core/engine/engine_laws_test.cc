@@ -71,10 +71,13 @@ GenerateRequest RandomGenerate(std::mt19937& random) {
 
 ScoreRequest RandomScore(std::mt19937& random) {
   ScoreRequest request;
-  request.context = RandomPrompt(random);
-  const int64_t n = 1 + random() % 20;
-  for (int64_t i = 0; i < n; ++i) {
-    request.continuations.push_back(RandomTokens(random, 1 + random() % 9));
+  request.items.resize(1 + random() % 3);
+  for (ScoreItem& item : request.items) {
+    item.context = RandomPrompt(random);
+    const int64_t n = 1 + random() % 20;
+    for (int64_t i = 0; i < n; ++i) {
+      item.continuations.push_back(RandomTokens(random, 1 + random() % 9));
+    }
   }
   request.use_state_cache = random() % 4 != 0;
   request.initial_state = random() % kInitialTokens.size();
@@ -85,9 +88,9 @@ std::vector<Request> RandomRequests(std::mt19937& random, int n) {
   std::vector<Request> requests;
   for (int i = 0; i < n; ++i) {
     if (random() % 3 == 0) {
-      requests.push_back(RandomScore(random));
+      requests.emplace_back(RandomScore(random));
     } else {
-      requests.push_back(RandomGenerate(random));
+      requests.emplace_back(RandomGenerate(random));
     }
   }
   return requests;
@@ -183,14 +186,24 @@ TEST_F(EngineLawsTest, ACacheOfAnySizeChangesNoAnswer) {
   EXPECT_GT(evictions, 50);
 }
 
-// What a request would be if its initial state were part of its prompt.
-template <typename Request>
-Request Spelled(Request request, Tokens Request::*prompt) {
-  Tokens tokens = kInitialTokens[request.initial_state];
-  if ((request.*prompt).empty()) request.*prompt = {0};
-  tokens.insert(tokens.end(), (request.*prompt).begin(),
-                (request.*prompt).end());
-  request.*prompt = tokens;
+// What a prompt would be if the initial state were part of it.
+Tokens Spelled(int32_t initial_state, const Tokens& prompt) {
+  Tokens tokens = kInitialTokens[initial_state];
+  if (prompt.empty()) tokens.push_back(0);
+  tokens.insert(tokens.end(), prompt.begin(), prompt.end());
+  return tokens;
+}
+
+GenerateRequest Spelled(GenerateRequest request) {
+  request.prompt = Spelled(request.initial_state, request.prompt);
+  request.initial_state = 0;
+  return request;
+}
+
+ScoreRequest Spelled(ScoreRequest request) {
+  for (ScoreItem& item : request.items) {
+    item.context = Spelled(request.initial_state, item.context);
+  }
   request.initial_state = 0;
   return request;
 }
@@ -203,8 +216,8 @@ TEST_F(EngineLawsTest, AnInitialStateEqualsReadingWhatItHasRead) {
       const GenerateRequest generate = RandomGenerate(random);
       const ScoreRequest score = RandomScore(random);
       chosen.insert(chosen.end(), {generate, score});
-      spelled.push_back(Spelled(generate, &GenerateRequest::prompt));
-      spelled.push_back(Spelled(score, &ScoreRequest::context));
+      spelled.emplace_back(Spelled(generate));
+      spelled.emplace_back(Spelled(score));
     }
     EngineOptions options;
     options.max_running = 4;
@@ -288,17 +301,17 @@ TEST_F(EngineLawsTest, AskingForLogprobsChangesNoToken) {
 TEST_F(EngineLawsTest, ScoresEqualTheLogprobsToldWhileGenerating) {
   std::mt19937 random(15);
   std::vector<Request> generates;
-  for (int i = 0; i < 40; ++i) generates.push_back(RandomGenerate(random));
+  for (int i = 0; i < 40; ++i) generates.emplace_back(RandomGenerate(random));
   const std::vector<Recording> generated = Run({}, 2, generates);
 
   std::vector<Request> scores;
   for (size_t i = 0; i < generated.size(); ++i) {
     ScoreRequest request;
     const auto& generate = std::get<GenerateRequest>(generates[i]);
-    request.context = generate.prompt;
+    request.items[0].context = generate.prompt;
     request.initial_state = generate.initial_state;
-    request.continuations = {generated[i].Ids()};
-    scores.push_back(request);
+    request.items[0].continuations = {generated[i].Ids()};
+    scores.emplace_back(request);
   }
   const std::vector<Recording> scored = Run({}, 2, scores);
   for (size_t i = 0; i < generated.size(); ++i) {

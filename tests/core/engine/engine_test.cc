@@ -162,7 +162,7 @@ TEST_F(EngineTest, AnEmptyPromptReadsToken0AfterTheStateThatIsChosen) {
 TEST_F(EngineTest, AnInitialStateThatIsNoneIsRefused) {
   GenerateRequest generate = Request({1}, 1);
   ScoreRequest score;
-  score.continuations = {{1}};
+  score.items[0].continuations = {{1}};
   for (const int32_t bad : {-1, 1}) {
     generate.initial_state = score.initial_state = bad;
     for (const absl::Status& status :
@@ -177,8 +177,8 @@ TEST_F(EngineTest, AnInitialStateThatIsNoneIsRefused) {
 TEST_F(EngineTest, ScoresAndFinishes) {
   gate_.Open();
   ScoreRequest request;
-  request.context = {1, 2};
-  request.continuations = {{3, 4}, {5}};
+  request.items[0].context = {1, 2};
+  request.items[0].continuations = {{3, 4}, {5}};
   RecordingSink sink;
   ASSERT_TRUE(engine().Submit(request, &sink).ok());
   const Recording result = sink.Wait();

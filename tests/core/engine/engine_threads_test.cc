@@ -35,8 +35,8 @@ absl::StatusOr<Engine::RequestId> SubmitAny(std::mt19937& random,
                                             Engine* engine, TokenSink* sink) {
   if (random() % 3 == 0) {
     ScoreRequest request;
-    request.context.assign(random() % 20, 1);
-    request.continuations.assign(1 + random() % 6, {2, 3, 4});
+    request.items[0].context.assign(random() % 20, 1);
+    request.items[0].continuations.assign(1 + random() % 6, {2, 3, 4});
     return engine->Submit(request, sink);
   }
   GenerateRequest request;

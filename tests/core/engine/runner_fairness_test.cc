@@ -68,8 +68,8 @@ class RunnerFairnessTest : public testing::Test {
 
   Running JoinScore(int64_t context, int64_t continuation) {
     ScoreRequest request;
-    request.context.assign(context, 3);
-    request.continuations = {std::vector<int32_t>(continuation, 4)};
+    request.items[0].context.assign(context, 3);
+    request.items[0].continuations = {std::vector<int32_t>(continuation, 4)};
     sinks_.push_back(std::make_unique<RecordingSink>());
     const Running running{sinks_.back().get(), steps_};
     runner_->Join(std::make_unique<Scoring>(++last_id_, request, running.sink,

@@ -219,8 +219,8 @@ TEST_F(RunnerTest, AnEmptyPromptIsNeverCountedAsCached) {
 
 TEST_F(RunnerTest, TheContextOfAScoreIsKnownToAPrompt) {
   ScoreRequest request;
-  request.context = {5, 6};
-  request.continuations = {{1, 2}, {3, 4, 5}};
+  request.items[0].context = {5, 6};
+  request.items[0].continuations = {{1, 2}, {3, 4, 5}};
   RecordingSink score;
   runner().Join(std::make_unique<Scoring>(1, request, &score, &counters_),
                 absl::UnixEpoch());
@@ -242,8 +242,8 @@ TEST_F(RunnerTest, TheContextOfAScoreIsKnownToAPrompt) {
 TEST_F(RunnerTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
   options_.state_cache_bytes = 900;  // one entry
   ScoreRequest request;
-  request.context = {5, 6};
-  request.continuations = {Tokens(30, 1)};
+  request.items[0].context = {5, 6};
+  request.items[0].continuations = {Tokens(30, 1)};
   RecordingSink score;
   runner().Join(std::make_unique<Scoring>(1, request, &score, &counters_),
                 absl::UnixEpoch());

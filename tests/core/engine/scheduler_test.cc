@@ -19,7 +19,9 @@ using ::testing::IsEmpty;
 constexpr Demand kDecode = {.tokens = 1, .decoding = true};
 
 Demand Read(int64_t tokens) { return {.tokens = tokens}; }
-Demand Score(int64_t tokens) { return {.tokens = tokens, .all_logits = true}; }
+Demand Score(int64_t tokens) {
+  return {.tokens = tokens, .logits_rows = tokens};
+}
 
 // More than any step may read.
 constexpr int64_t kNoLimit = 1 << 20;
@@ -87,6 +89,12 @@ TEST(SchedulerTest, ScoresShareTheRowsOfLogitsThatOthersCannotNeed) {
               ElementsAre(5, 2, 1));
 }
 
+TEST(SchedulerTest, WhatNeedsNoLogitsIsNotBoundByTheirRows) {
+  const Demand mixed = {.tokens = 60, .logits_rows = 20};
+  EXPECT_THAT(Share(Scheduler(100, 8), {mixed}), ElementsAre(48));
+  EXPECT_THAT(Share(Scheduler(100, 8), {mixed, Score(9)}), ElementsAre(44, 4));
+}
+
 TEST(SchedulerTest, ScoresCompeteForTokensToo) {
   EXPECT_THAT(Share(Scheduler(10, 64), {Score(50), Read(50)}),
               ElementsAre(5, 5));
@@ -101,8 +109,11 @@ TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
     std::vector<Demand> demands;
     for (int i = 0; i < num_demands; ++i) {
       const int64_t tokens = random() % 60;
-      const Demand kinds[] = {kDecode, Read(tokens), Score(tokens)};
-      demands.push_back(kinds[random() % 3]);
+      const Demand mixed = {
+          .tokens = tokens,
+          .logits_rows = tokens == 0 ? 0 : int64_t(random() % tokens)};
+      const Demand kinds[] = {kDecode, Read(tokens), Score(tokens), mixed};
+      demands.push_back(kinds[random() % 4]);
     }
     const std::vector<int64_t> shares =
         Share(Scheduler(max_tokens, max_rows), demands);
@@ -120,8 +131,10 @@ TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
       if (demand.decoding) {
         ASSERT_EQ(shares[i], demand.tokens);
       }
-      rows += demand.all_logits ? shares[i] : 1;
-      rows_bind |= demand.all_logits && shares[i] < demand.tokens;
+      // What needs no logits is read first.
+      const int64_t quiet = demand.tokens - demand.logits_rows;
+      rows += std::max<int64_t>(shares[i] - quiet, 1);
+      rows_bind |= demand.logits_rows > 1 && shares[i] < demand.tokens;
       all_served &= shares[i] == demand.tokens;
     }
     const int64_t tokens = std::accumulate(shares.begin(), shares.end(), 0);

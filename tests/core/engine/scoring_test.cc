@@ -4,6 +4,10 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numeric>
+#include <optional>
+#include <random>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -28,10 +32,23 @@ using Tokens = std::vector<int32_t>;
 struct Result {
   Recording recording;
   std::vector<int64_t> step_tokens;
+  std::optional<State> state;  // that was told last
 };
 
-Result Score(const Tokens& context, const std::vector<Tokens>& continuations,
-             int32_t max_step_tokens = 256) {
+// Records, and keeps the state.
+class StateSink : public RecordingSink {
+ public:
+  void OnScore(const ScoreEvent& event) override {
+    RecordingSink::OnScore(event);
+    if (event.state != nullptr) state_ = *event.state;
+  }
+  const std::optional<State>& state() const { return state_; }
+
+ private:
+  std::optional<State> state_;
+};
+
+Result ScoreOf(const ScoreRequest& request, int32_t max_step_tokens = 256) {
   Result result;
   const FakeModel model(50, [&](absl::Span<const Chunk> chunks) {
     int64_t tokens = 0;
@@ -44,12 +61,9 @@ Result Score(const Tokens& context, const std::vector<Tokens>& continuations,
   options.max_running = 1;
   options.max_step_tokens = max_step_tokens;
   const std::vector<NamedState> start = {{"", model.NewState()}};
-  StateCache cache({options.state_cache_bytes});
+  StateCache cache({});
   Runner runner(options, &model, start, &cache, &pool, &counters);
-  ScoreRequest request;
-  request.context = context;
-  request.continuations = continuations;
-  RecordingSink sink;
+  StateSink sink;
   runner.Join(std::make_unique<Scoring>(1, request, &sink, &counters),
               absl::UnixEpoch());
   std::vector<Ended> ended;
@@ -58,9 +72,22 @@ Result Score(const Tokens& context, const std::vector<Tokens>& continuations,
   ended[0].sequence->Finish(ended[0].reason, ended[0].status,
                             absl::UnixEpoch());
   result.recording = sink.Peek();
+  result.state = sink.state();
   EXPECT_EQ(counters.scored_tokens.value(),
             result.recording.usage.generated_tokens);
   return result;
+}
+
+Result Score(const std::vector<ScoreItem>& items,
+             int32_t max_step_tokens = 256) {
+  ScoreRequest request;
+  request.items = items;
+  return ScoreOf(request, max_step_tokens);
+}
+
+Result Score(const Tokens& context, const std::vector<Tokens>& continuations,
+             int32_t max_step_tokens = 256) {
+  return Score({{context, continuations}}, max_step_tokens);
 }
 
 // One token's log-probability, from the definition.
@@ -155,7 +182,8 @@ TEST(ScoringTest, ReadsAsManyTokensInAStepAsThereAreRowsOfLogits) {
 }
 
 TEST(ScoringTest, BoundsTheStatesItKeepsAtATime) {
-  const std::vector<Tokens> continuations(40, {4, 5});
+  std::vector<Tokens> continuations;
+  for (int32_t i = 0; i < 40; ++i) continuations.push_back({i, 5});
   const Result result = Score({1}, continuations);
   ExpectScores(result.recording, {1}, continuations);
   EXPECT_THAT(result.step_tokens, ElementsAre(1, 16, 16, 8));
@@ -172,6 +200,108 @@ TEST(ScoringTest, AnyBudgetGivesTheSameScores) {
   for (const int32_t max_step_tokens : {2, 3, 5, 8, 13}) {
     EXPECT_TRUE(Score(context, continuations, max_step_tokens)
                     .recording.HasSameAnswer(whole));
+  }
+}
+
+TEST(ScoringTest, WhatContinuationsBeginWithIsReadOnce) {
+  const std::vector<Tokens> continuations = {{4, 5, 6}, {4, 5, 7, 8}, {4, 5}};
+  const Result result = Score({1}, continuations);
+  ExpectScores(result.recording, {1}, continuations);
+  EXPECT_THAT(result.step_tokens, ElementsAre(1, 2, 1));
+}
+
+TEST(ScoringTest, WhatContextsBeginWithIsReadOnce) {
+  const Result result = Score({{{1, 2, 3}, {{4, 5}, {6}}},
+                               {{1, 2, 3}, {{4, 7}}},
+                               {{1, 2, 8, 9}, {{4, 5}}}});
+  // 1 2 of all; 3 and 8 9; the 4 after each.
+  EXPECT_THAT(result.step_tokens, ElementsAre(2, 3, 2));
+  EXPECT_EQ(result.recording.usage.prompt_tokens, 10);
+  EXPECT_EQ(result.recording.usage.cached_tokens, 5);
+  EXPECT_EQ(result.recording.usage.generated_tokens, 7);
+}
+
+TEST(ScoringTest, ContextsThatShareNothingAreReadSideBySide) {
+  const Result result = Score({{{1, 2}, {{3, 4}}}, {{}, {{5}}}, {{6}, {{7}}}});
+  EXPECT_THAT(result.step_tokens, ElementsAre(4, 1));
+  EXPECT_EQ(result.recording.scores.size(), 3);
+}
+
+TEST(ScoringTest, LongContextsAreReadInFullSteps) {
+  // Though only 64 rows of logits are there.
+  const Result result = Score({{Tokens(300, 1), {{3}}}, {Tokens(9, 2), {{4}}}});
+  EXPECT_THAT(result.step_tokens, ElementsAre(256, 53));
+}
+
+std::vector<ScoreItem> RandomItems(std::mt19937& random) {
+  const int32_t vocab_size = 2 + random() % 3;  // so that much is shared
+  const auto tokens = [&](int64_t n) {
+    Tokens ids(n);
+    for (int32_t& id : ids) id = random() % vocab_size;
+    return ids;
+  };
+  std::vector<ScoreItem> items(1 + random() % 6);
+  for (ScoreItem& item : items) {
+    item.context = tokens(random() % 8);
+    for (int i = 1 + random() % 8; i > 0; --i) {
+      item.continuations.push_back(tokens(1 + random() % 8));
+    }
+  }
+  return items;
+}
+
+TEST(ScoringTest, GroupingChangesNothing) {
+  std::mt19937 random(9);
+  for (int round = 0; round < 200; ++round) {
+    const std::vector<ScoreItem> items = RandomItems(random);
+    const Result grouped = Score(items, 2 + random() % 30);
+    size_t next = 0;
+    std::set<Tokens> to_read;
+    for (size_t i = 0; i < items.size(); ++i) {
+      for (size_t j = 0; j < items[i].continuations.size(); ++j) {
+        ASSERT_LT(next, grouped.recording.scores.size());
+        Recording::Score score = grouped.recording.scores[next++];
+        ASSERT_EQ(score.item, i);
+        ASSERT_EQ(score.continuation, j);
+        const Tokens& continuation = items[i].continuations[j];
+        const Recording alone =
+            Score(items[i].context, {continuation}).recording;
+        score.item = score.continuation = 0;
+        ASSERT_EQ(score, alone.scores[0]);
+        Tokens text = items[i].context;
+        if (text.empty()) text.push_back(0);
+        text.insert(text.end(), continuation.begin(), continuation.end());
+        for (text.pop_back(); !text.empty(); text.pop_back()) {
+          to_read.insert(text);
+        }
+      }
+    }
+    ASSERT_EQ(next, grouped.recording.scores.size());
+    // Every prefix was read once.
+    ASSERT_EQ(std::accumulate(grouped.step_tokens.begin(),
+                              grouped.step_tokens.end(), int64_t{0}),
+              to_read.size());
+  }
+}
+
+TEST(ScoringTest, GoesOnFromTheStateThatWasTold) {
+  const Tokens document = {5, 3, 8, 8, 1, 0, 4, 2, 9, 7};
+  const Recording whole = Score({}, {document}).recording;
+  for (size_t first = 1; first < document.size(); ++first) {
+    const Tokens head(document.begin(), document.begin() + first);
+    const Tokens tail(document.begin() + first, document.end());
+    ScoreRequest request;
+    request.items = {{{}, {head}}};
+    const Result begun = ScoreOf(request);
+    ASSERT_TRUE(begun.state.has_value());
+    request.items = {{{head.back()}, {tail}}};
+    request.start = std::make_shared<State>(*begun.state);
+    const Result rest = ScoreOf(request);
+    std::vector<std::pair<int32_t, double>> tokens =
+        begun.recording.scores[0].tokens;
+    const auto& more = rest.recording.scores[0].tokens;
+    tokens.insert(tokens.end(), more.begin(), more.end());
+    EXPECT_EQ(tokens, whole.scores[0].tokens);
   }
 }
 

@@ -30,8 +30,8 @@ GenerateRequest ValidGenerate() {
 
 ScoreRequest ValidScore() {
   ScoreRequest request;
-  request.context = {1, 2, 3};
-  request.continuations = {{4}, {5, 6}};
+  request.items[0].context = {1, 2, 3};
+  request.items[0].continuations = {{4}, {5, 6}};
   return request;
 }
 
@@ -61,11 +61,11 @@ TEST(ValidateTest, TakesRequestsAtTheirLimits) {
 
   ScoreRequest score = ValidScore();
   EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
-  score.continuations = {std::vector<int32_t>(7, 1),
-                         std::vector<int32_t>(5, 1)};
+  score.items[0].continuations = {std::vector<int32_t>(7, 1),
+                                  std::vector<int32_t>(5, 1)};
   EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
-  score.context.clear();
-  score.continuations.assign(15, {1});
+  score.items[0].context.clear();
+  score.items[0].continuations.assign(15, {1});
   EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
 }
 
@@ -83,10 +83,10 @@ TEST(ValidateTest, NamesTheTokenThatIsNotInTheVocabulary) {
             "stop_tokens[1]: token 1000 is not in [0, 100)");
 
   ScoreRequest score = ValidScore();
-  score.context[1] = -7;
+  score.items[0].context[1] = -7;
   EXPECT_EQ(MessageOf(score), "context.tokens[1]: token -7 is not in [0, 100)");
   score = ValidScore();
-  score.continuations[1][0] = 100;
+  score.items[0].continuations[1][0] = 100;
   EXPECT_EQ(MessageOf(score),
             "continuations[1].tokens[0]: token 100 is not in [0, 100)");
 }
@@ -141,24 +141,36 @@ TEST(ValidateTest, NamesTheStopThatIsBeyondItsLimit) {
 
 TEST(ValidateTest, NamesTheFieldOfAScoreBeyondItsLimit) {
   ScoreRequest request = ValidScore();
-  request.context.assign(10, 1);
+  request.items[0].context.assign(10, 1);
   EXPECT_EQ(MessageOf(request), "context: has 10 tokens, must have 0 to 9");
   request = ValidScore();
-  request.continuations.clear();
+  request.items[0].continuations.clear();
   EXPECT_EQ(MessageOf(request),
             "continuations: has 0 entries, must have 1 to 1024");
-  request.continuations.assign(1025, {1});
+  request.items[0].continuations.assign(1025, {1});
   EXPECT_EQ(MessageOf(request),
             "continuations: has 1025 entries, must have 1 to 1024");
-  request.continuations = {{1}, {}};
+  request.items[0].continuations = {{1}, {}};
   EXPECT_EQ(MessageOf(request),
             "continuations[1].tokens: has 0 tokens, must have 1 to 7");
-  request.continuations = {{1}, std::vector<int32_t>(8, 1)};
+  request.items[0].continuations = {{1}, std::vector<int32_t>(8, 1)};
   EXPECT_EQ(MessageOf(request),
             "continuations[1].tokens: has 8 tokens, must have 1 to 7");
-  request.continuations.assign(13, {1});
+  request.items[0].continuations.assign(13, {1});
   EXPECT_EQ(MessageOf(request),
-            "context and continuations: has 16 tokens, must have 1 to 15");
+            "contexts and continuations: has 16 tokens, must have 1 to 15");
+  request = ValidScore();
+  request.is_list = true;
+  request.items.push_back(request.items[0]);
+  request.items[1].continuations[1][1] = 100;
+  EXPECT_EQ(MessageOf(request),
+            "items[1].continuations[1].tokens[1]: token 100 is not in [0, "
+            "100)");
+  request.items.assign(1025, {});
+  EXPECT_EQ(MessageOf(request), "items: has 1025 entries, must have 1 to 1024");
+  request.items.assign(5, {{}, std::vector(1024, std::vector<int32_t>{1})});
+  EXPECT_EQ(MessageOf(request),
+            "items: has 5120 continuations, must have 1 to 4096");
 }
 
 }  // namespace
