@@ -11,6 +11,7 @@
 #include "core/engine/engine_options.h"
 #include "core/engine/named_state.h"
 #include "core/model/model_options.h"
+#include "core/model/quantization.h"
 
 namespace rwkvd {
 
@@ -29,6 +30,7 @@ struct Options {
   std::string model;
   std::string tokenizer;   // empty: found beside the model
   std::string model_name;  // empty: the name of the model's file or folder
+  WeightKind weights = WeightKind::kAsStored;
   float group_norm_epsilon = kGroupNormEpsilon;
   std::vector<NamedPath> initial_states;  // no name comes twice
   std::string default_initial_state = kOwnStateName;

@@ -11,10 +11,12 @@
 #include "absl/time/time.h"
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
+#include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/kernels/kernels.h"
 #include "core/model/load_model.h"
+#include "core/model/quantization.h"
 #include "core/text/load_tokenizer.h"
 #include "service/initial_states.h"
 #include "service/log.h"
@@ -33,6 +35,16 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
     const Options& options, const TensorFile& file, int64_t vocab_size) {
   if (!options.tokenizer.empty()) return LoadTokenizer(options.tokenizer);
   return FindTokenizer(file.directory(), vocab_size);
+}
+
+// Of the weights that are computed with: quantized ones are others.
+std::string FingerprintOf(const TensorFile& file, WeightKind weights) {
+  std::string fingerprint = file.Fingerprint();
+  if (weights == WeightKind::kAsStored) return fingerprint;
+  Sha256 digest;
+  digest.UpdateWithLength(fingerprint);
+  digest.UpdateWithLength(NameOf(weights));
+  return digest.Hex();
 }
 
 void Preload(const TensorFile& file, LoadProgress& progress) {
@@ -77,10 +89,14 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
                          TensorFile::Open(options.model));
   const KernelTable& kernels = ChooseKernels(options.isa);
   auto served = std::make_unique<ServedModel>();
+  served->pool = std::make_unique<ThreadPool>(
+      options.threads > 0 ? options.threads : UsableCpus());
   RWKVD_ASSIGN_OR_RETURN(
       served->model,
       LoadModel(file, {.kernels = &kernels,
-                       .group_norm_epsilon = options.group_norm_epsilon}));
+                       .group_norm_epsilon = options.group_norm_epsilon,
+                       .weights = options.weights,
+                       .pool = served->pool.get()}));
   const ModelConfig& config = served->model->config();
   LogOpened(*file, config);
   RWKVD_ASSIGN_OR_RETURN(served->tokenizer,
@@ -88,11 +104,9 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_RETURN_IF_ERROR(CheckFit(*served->tokenizer, config));
   served->name = options.model_name.empty() ? NameOfPath(options.model)
                                             : options.model_name;
-  served->fingerprint = file->Fingerprint();
+  served->fingerprint = FingerprintOf(*file, options.weights);
   served->layout = std::string(NameOf(file->layout()));
   served->isa = kernels.name;
-  served->pool = std::make_unique<ThreadPool>(
-      options.threads > 0 ? options.threads : UsableCpus());
   RWKVD_ASSIGN_OR_RETURN(
       std::vector<NamedState> initial_states,
       LoadInitialStates(options, *served->model, served->fingerprint));

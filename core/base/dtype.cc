@@ -3,7 +3,18 @@
 
 namespace rwkvd {
 
-size_t SizeOf(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+size_t SizeOf(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return 4;
+    case DType::kF16:
+    case DType::kBF16:
+      return 2;
+    case DType::kU8:
+      return 1;
+  }
+  return 0;
+}
 
 absl::string_view NameOf(DType dtype) {
   switch (dtype) {
@@ -13,12 +24,14 @@ absl::string_view NameOf(DType dtype) {
       return "F16";
     case DType::kBF16:
       return "BF16";
+    case DType::kU8:
+      return "U8";
   }
   return "?";
 }
 
 std::optional<DType> DTypeFromName(absl::string_view name) {
-  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kU8}) {
     if (NameOf(dtype) == name) return dtype;
   }
   return std::nullopt;

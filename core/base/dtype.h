@@ -9,13 +9,14 @@
 
 namespace rwkvd {
 
-// Number types of weights that the models compute with where they lie.
-enum class DType { kF32, kF16, kBF16 };
-inline constexpr int kNumDTypes = 3;
+// Number types of weights that the models compute with where they lie; and
+// bytes, as which quantized weights are stored (see core/kernels/quantized.h).
+enum class DType { kF32, kF16, kBF16, kU8 };
+inline constexpr int kNumFloatTypes = 3;  // the first ones
 
 // Bytes of one element.
 size_t SizeOf(DType dtype);
-// "F32", "F16", "BF16": the spelling of safetensors.
+// "F32", "F16", "BF16", "U8": the spelling of safetensors.
 absl::string_view NameOf(DType dtype);
 std::optional<DType> DTypeFromName(absl::string_view name);
 

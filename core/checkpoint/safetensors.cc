@@ -80,7 +80,7 @@ absl::StatusOr<DType> ReadDType(const Json& entry, const Complaint& complain) {
   const auto& name = field->get_ref<const std::string&>();
   const std::optional<DType> dtype = DTypeFromName(name);
   if (!dtype.has_value()) {
-    return complain("expected dtype F32, F16 or BF16, got \"",
+    return complain("expected dtype F32, F16, BF16 or U8, got \"",
                     absl::Utf8SafeCEscape(name.substr(0, 40)), "\"");
   }
   return *dtype;

@@ -33,6 +33,15 @@ int64_t Offset(absl::Span<const int64_t> shape,
   return offset;
 }
 
+template <typename Bits, typename Convert>
+void Widen(absl::Span<const std::byte> elements, Convert convert, float* dst) {
+  for (size_t i = 0; i < elements.size() / sizeof(Bits); ++i) {
+    Bits bits;
+    std::memcpy(&bits, elements.data() + i * sizeof(bits), sizeof(bits));
+    dst[i] = convert(bits);
+  }
+}
+
 }  // namespace
 
 int64_t Tensor::num_elements() const {
@@ -72,23 +81,28 @@ std::vector<int64_t> RowMajorStrides(absl::Span<const int64_t> shape) {
   return strides;
 }
 
+void ToFloat(DType dtype, absl::Span<const std::byte> elements, float* dst) {
+  switch (dtype) {
+    case DType::kF32:
+      if (!elements.empty()) {
+        std::memcpy(dst, elements.data(), elements.size());
+      }
+      return;
+    case DType::kF16:
+      return Widen<uint16_t>(elements, F16ToFloat, dst);
+    case DType::kBF16:
+      return Widen<uint16_t>(elements, BF16ToFloat, dst);
+    case DType::kU8:
+      return Widen<uint8_t>(
+          elements, [](uint8_t byte) { return static_cast<float>(byte); }, dst);
+  }
+}
+
 std::vector<float> ToFloat(const Tensor& tensor) {
-  const size_t size = SizeOf(tensor.dtype);
   std::vector<float> values(tensor.num_elements());
-  std::vector<std::byte> elements(values.size() * size);
+  std::vector<std::byte> elements(tensor.num_bytes());
   CopyElements(tensor, 0, absl::MakeSpan(elements));
-  if (tensor.dtype == DType::kF32) {
-    if (!values.empty()) {
-      std::memcpy(values.data(), elements.data(), elements.size());
-    }
-    return values;
-  }
-  const auto convert = tensor.dtype == DType::kBF16 ? BF16ToFloat : F16ToFloat;
-  for (size_t i = 0; i < values.size(); ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, elements.data() + i * size, size);
-    values[i] = convert(bits);
-  }
+  ToFloat(tensor.dtype, elements, values.data());
   return values;
 }
 

@@ -41,6 +41,9 @@ std::string ShapeString(absl::Span<const int64_t> shape);
 // The strides, in elements, of a row-major array.
 std::vector<int64_t> RowMajorStrides(absl::Span<const int64_t> shape);
 
+// Elements of type `dtype`, at any alignment, as f32, exactly.
+void ToFloat(DType dtype, absl::Span<const std::byte> elements, float* dst);
+
 // The elements of `tensor` as f32, exactly, in row-major order.
 std::vector<float> ToFloat(const Tensor& tensor);
 

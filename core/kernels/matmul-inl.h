@@ -197,6 +197,8 @@ void MatMul(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
       return MatMulOf<DType::kF16>(args, row_begin, row_end);
     case DType::kBF16:
       return MatMulOf<DType::kBF16>(args, row_begin, row_end);
+    case DType::kU8:
+      return;  // is no matrix of numbers
   }
 }
 

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/status_macros.h"
+#include "core/model/quantization.h"
 
 namespace rwkvd {
 namespace {
@@ -67,6 +68,12 @@ const Tensor* Att(const TensorFile& file, absl::string_view name) {
   return file.Find(absl::StrCat("blocks.0.att.", name));
 }
 
+// Whether there is one, be it quantized.
+bool HasAtt(const TensorFile& file, absl::string_view name) {
+  return Att(file, name) != nullptr ||
+         FindQuants(file, absl::StrCat("blocks.0.att.", name)).has_value();
+}
+
 // Told by which tensors there are, and between 5.1 and 5.2 by a shape.
 absl::StatusOr<Architecture> DeduceArchitecture(const TensorFile& file) {
   if (Att(file, "r_k") != nullptr || Att(file, "k_k") != nullptr) {
@@ -82,7 +89,7 @@ absl::StatusOr<Architecture> DeduceArchitecture(const TensorFile& file) {
                                file.tensors().size(), " tensors"));
   }
   if (Att(file, "ln_x.weight") == nullptr) return Architecture::kRwkv4;
-  if (Att(file, "gate.weight") == nullptr) return Architecture::kRwkv50;
+  if (!HasAtt(file, "gate.weight")) return Architecture::kRwkv50;
   const bool per_channel = decay->shape.size() > 1 && decay->shape[1] > 1;
   return per_channel ? Architecture::kRwkv52 : Architecture::kRwkv51;
 }
@@ -105,6 +112,13 @@ absl::StatusOr<int64_t> CountLayers(const TensorFile& file) {
   return layers;
 }
 
+absl::Status RefuseShape(const TensorFile& file, const Tensor& tensor,
+                         absl::string_view expected) {
+  return Refuse(
+      file, absl::StrCat("tensor ", Quoted(tensor.name), ": expected ",
+                         expected, ", got shape ", ShapeString(tensor.shape)));
+}
+
 // Size of dimension `index` of a tensor that must be a matrix.
 absl::StatusOr<int64_t> MatrixSize(const TensorFile& file,
                                    absl::string_view name, size_t index) {
@@ -113,11 +127,21 @@ absl::StatusOr<int64_t> MatrixSize(const TensorFile& file,
     return Refuse(file, absl::StrCat("missing tensor ", Quoted(name)));
   }
   if (tensor->shape.size() != 2 || tensor->shape[index] < 1) {
-    return Refuse(file, absl::StrCat("tensor ", Quoted(name),
-                                     ": expected a matrix, got shape ",
-                                     ShapeString(tensor->shape)));
+    return RefuseShape(file, *tensor, "a matrix");
   }
   return tensor->shape[index];
+}
+
+// Rows of a matrix that may be quantized, then in whole panels.
+absl::StatusOr<int64_t> NumRows(const TensorFile& file,
+                                absl::string_view name) {
+  const std::optional<StoredQuants> quants = FindQuants(file, name);
+  if (!quants.has_value()) return MatrixSize(file, name, 0);
+  const std::vector<int64_t>& shape = quants->tensor->shape;
+  if (shape.size() != 2 || shape[0] < 1 || shape[1] < 1) {
+    return RefuseShape(file, *quants->tensor, "[stripes, bytes of a stripe]");
+  }
+  return shape[0] * StripeRows(quants->form.type, quants->form.order);
 }
 
 // The first tensor of these names that tells the number of heads.
@@ -166,8 +190,32 @@ absl::Status DeduceHeads(const TensorFile& file, ModelConfig* config) {
   return absl::OkStatus();
 }
 
+// Of quantized weights; "" if there are none.
+std::string QuantizedType(const TensorFile& file) {
+  bool has_int4 = false, has_int8 = false, has_int8_head = false;
+  for (const auto& [name, tensor] : file.tensors()) {
+    const std::optional<ParsedQuantsName> parsed = ParseQuantsName(name);
+    if (!parsed.has_value()) continue;
+    if (parsed->form.type == QuantType::kInt4) {
+      has_int4 = true;
+    } else if (parsed->matrix == "head.weight") {
+      has_int8_head = true;
+    } else {
+      has_int8 = true;
+    }
+  }
+  if (has_int4 && has_int8) return "mixed";
+  if (has_int4) {
+    return std::string(
+        NameOf(has_int8_head ? WeightKind::kInt4Mixed : WeightKind::kInt4));
+  }
+  return has_int8 || has_int8_head ? std::string(NameOf(WeightKind::kInt8))
+                                   : "";
+}
+
 std::string WeightType(const TensorFile& file) {
-  std::string type;
+  std::string type = QuantizedType(file);
+  if (!type.empty()) return type;
   for (const auto& [name, tensor] : file.tensors()) {
     if (tensor.shape.size() != 2) continue;
     const absl::string_view own = NameOf(tensor.dtype);
@@ -175,6 +223,37 @@ std::string WeightType(const TensorFile& file) {
     type = std::string(own);
   }
   return type;
+}
+
+// Of a tensor of quants: the weights it stands for, without those that only
+// fill up its last stripe.
+int64_t CountQuants(const Tensor& tensor, const ParsedQuantsName& parsed,
+                    const ModelConfig& config) {
+  const QuantForm form = parsed.form;
+  // Such will not be taken.
+  if (tensor.shape.size() != 2 || tensor.num_elements() == 0) return 0;
+  const int64_t stripe_rows = StripeRows(form.type, form.order);
+  const int64_t per_byte = form.type == QuantType::kInt8 ? 1 : 2;
+  int64_t rows = tensor.shape[0] * stripe_rows;
+  if (parsed.matrix == "head.weight") {
+    rows = std::min(rows, config.vocab_size);
+  } else if (form.order == QuantOrder::kColumns) {
+    rows = std::min(rows, config.embedding_size);
+  }
+  return rows * (tensor.shape[1] * per_byte / stripe_rows);
+}
+
+int64_t CountParameters(const TensorFile& file, const ModelConfig& config) {
+  int64_t num = 0;
+  for (const auto& [name, tensor] : file.tensors()) {
+    const std::optional<ParsedQuantsName> parsed = ParseQuantsName(name);
+    if (parsed.has_value()) {
+      num += CountQuants(tensor, *parsed, config);
+    } else if (!absl::EndsWith(name, ".scales")) {
+      num += tensor.num_elements();
+    }
+  }
+  return num;
 }
 
 }  // namespace
@@ -206,13 +285,11 @@ absl::StatusOr<ModelConfig> DeduceConfig(const TensorFile& file) {
   RWKVD_ASSIGN_OR_RETURN(config.embedding_size,
                          MatrixSize(file, "emb.weight", 1));
   RWKVD_ASSIGN_OR_RETURN(config.attention_size,
-                         MatrixSize(file, "blocks.0.att.key.weight", 0));
+                         NumRows(file, "blocks.0.att.key.weight"));
   RWKVD_ASSIGN_OR_RETURN(config.ffn_size,
-                         MatrixSize(file, "blocks.0.ffn.key.weight", 0));
+                         NumRows(file, "blocks.0.ffn.key.weight"));
   RWKVD_RETURN_IF_ERROR(DeduceHeads(file, &config));
-  for (const auto& [name, tensor] : file.tensors()) {
-    config.num_parameters += tensor.num_elements();
-  }
+  config.num_parameters = CountParameters(file, config);
   config.has_embedding_norm = file.has_embedding_norm();
   config.weight_type = WeightType(file);
   return config;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/load_model.h"
 
+#include <string>
 #include <utility>
 
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/model/config.h"
+#include "core/model/quantization.h"
 #include "core/model/rwkv4.h"
 #include "core/model/rwkv5.h"
 #include "core/model/rwkv6.h"
@@ -15,7 +17,11 @@ namespace rwkvd {
 
 absl::StatusOr<std::unique_ptr<const Model>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options) {
-  RWKVD_ASSIGN_OR_RETURN(const ModelConfig config, DeduceConfig(*file));
+  RWKVD_ASSIGN_OR_RETURN(ModelConfig config, DeduceConfig(*file));
+  RWKVD_RETURN_IF_ERROR(CheckQuantizable(*file, options.weights));
+  if (options.weights != WeightKind::kAsStored) {
+    config.weight_type = std::string(NameOf(options.weights));
+  }
   switch (config.architecture) {
     case Architecture::kRwkv4:
       return LoadRwkv4(config, options, std::move(file));

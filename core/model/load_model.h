@@ -12,8 +12,10 @@
 namespace rwkvd {
 
 // Loads the network in `file` and keeps `file` alive; matrices are used where
-// they are mapped. InvalidArgument names every missing or misshapen tensor at
-// once. The one place that knows all versions.
+// they are mapped, or quantized into memory of the model's own where `options`
+// say so: InvalidArgument if `file` is quantized already. InvalidArgument names
+// every missing or misshapen tensor at once. The one place that knows all
+// versions.
 absl::StatusOr<std::unique_ptr<const Model>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options = {});
 

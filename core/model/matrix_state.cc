@@ -24,11 +24,14 @@ absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
     const std::string name = absl::StrCat("blocks.", layer, ".att.time_state");
     const Tensor* tensor = file.Find(name);
-    if (tensor == nullptr || tensor->shape != expected) {
+    const bool is_bytes = tensor != nullptr && tensor->dtype == DType::kU8;
+    if (tensor == nullptr || tensor->shape != expected || is_bytes) {
       return absl::InvalidArgumentError(absl::StrCat(
           file.path(), ": tensor \"", name, "\": expected ",
           ShapeString(expected), ", the heads of this model, got ",
-          tensor == nullptr ? "none" : ShapeString(tensor->shape)));
+          tensor == nullptr ? "none"
+                            : absl::StrCat(is_bytes ? "U8 " : "",
+                                           ShapeString(tensor->shape))));
     }
     const std::vector<float> values = ToFloat(
         stored_ == Stored::kKeyByValue ? *tensor : Transposed(*tensor, 1, 2));

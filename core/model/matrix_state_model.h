@@ -67,14 +67,14 @@ absl::StatusOr<std::unique_ptr<const Model>> LoadMatrixStateModel(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file,
     Weights (*take_weights)(WeightReader&, const ModelConfig&)) {
-  WeightReader reader(*file);
+  WeightReader reader(*file, options);
   Weights weights = take_weights(reader, config);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     reader.LeaveAside(absl::StrCat("blocks.", layer, ".att.time_state"));
   }
   RWKVD_RETURN_IF_ERROR(reader.status());
-  auto model = std::make_unique<Network>(config, options, std::move(file),
-                                         std::move(weights));
+  auto model = std::make_unique<Network>(
+      config, options, reader.Owner(std::move(file)), std::move(weights));
   RWKVD_RETURN_IF_ERROR(model->LoadInitialState());
   return model;
 }

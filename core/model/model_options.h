@@ -2,7 +2,9 @@
 #ifndef RWKVD_CORE_MODEL_MODEL_OPTIONS_H_
 #define RWKVD_CORE_MODEL_MODEL_OPTIONS_H_
 
+#include "core/base/thread_pool.h"
 #include "core/kernels/kernels.h"
+#include "core/model/quantization.h"
 
 namespace rwkvd {
 
@@ -10,10 +12,14 @@ namespace rwkvd {
 // to 7): that of an input divided by 8, 1e-5, times 8^2.
 inline constexpr float kGroupNormEpsilon = 64e-5f;
 
-// What a checkpoint does not say of its network. A value.
+// What a checkpoint does not say of its network, and how to hold it. A value.
 struct ModelOptions {
   const KernelTable* kernels = &BestKernels();
   float group_norm_epsilon = kGroupNormEpsilon;
+  // Quantized while loading, unless kAsStored.
+  WeightKind weights = WeightKind::kAsStored;
+  // That does the quantizing; nullptr: the calling thread alone.
+  ThreadPool* pool = nullptr;
 };
 
 }  // namespace rwkvd

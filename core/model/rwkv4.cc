@@ -280,11 +280,12 @@ void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv4(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file) {
-  WeightReader reader(*file);
+  WeightReader reader(*file, options);
   Weights weights = TakeWeights(reader, config);
   RWKVD_RETURN_IF_ERROR(reader.status());
   return std::make_unique<const Rwkv4>(config, std::move(weights),
-                                       std::move(file), *options.kernels);
+                                       reader.Owner(std::move(file)),
+                                       *options.kernels);
 }
 
 }  // namespace rwkvd

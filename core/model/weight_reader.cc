@@ -2,6 +2,8 @@
 #include "core/model/weight_reader.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -10,6 +12,8 @@
 
 namespace rwkvd {
 namespace {
+
+constexpr size_t kQuantsAlignment = 64;  // a cache line
 
 // Of the problems of one checkpoint, how many are told.
 constexpr size_t kMaxTold = 12;
@@ -27,11 +31,30 @@ bool HasShape(const Tensor& tensor, absl::Span<const int64_t> shape) {
   return absl::MakeConstSpan(tensor.shape) == shape;
 }
 
+Matrix ViewOf(const uint8_t* quants, const uint16_t* scales, QuantForm form,
+              int64_t rows, int64_t cols) {
+  Matrix matrix{.rows = rows, .cols = cols};
+  matrix.quantized = QuantizedWeights{.type = form.type,
+                                      .order = form.order,
+                                      .two_digits = form.two_digits(),
+                                      .rows = rows,
+                                      .cols = cols,
+                                      .quants = quants,
+                                      .scales = scales};
+  return matrix;
+}
+
 bool IsVector(const Tensor& tensor, int64_t size) {
   return tensor.num_elements() == size &&
          std::count_if(tensor.shape.begin(), tensor.shape.end(),
                        [](int64_t dimension) { return dimension != 1; }) <= 1;
 }
+
+// What a network keeps alive for its weights.
+struct Kept {
+  std::shared_ptr<const TensorFile> file;
+  std::vector<QuantizedMatrix> quantized;
+};
 
 // The matrix of number `index` in a tensor of three dimensions.
 Tensor Layer(const Tensor& tensor, int64_t index) {
@@ -50,7 +73,10 @@ const Tensor* WeightReader::Find(absl::string_view name) {
     return nullptr;
   }
   taken_.emplace(name);
-  return tensor;
+  if (tensor->dtype != DType::kU8) return tensor;
+  problems_.push_back(absl::StrCat(
+      Quoted(name), " expected numbers, F32, F16 or BF16, got U8"));
+  return nullptr;
 }
 
 bool WeightReader::Has(absl::string_view name) const {
@@ -74,6 +100,9 @@ Matrix WeightReader::View(const Tensor& tensor) {
 
 Matrix WeightReader::TakeMatrix(absl::string_view name, int64_t rows,
                                 int64_t cols) {
+  if (const auto stored = FindQuants(file_, name); stored.has_value()) {
+    return TakeQuants(name, *stored, rows, cols);
+  }
   const Tensor* tensor = Find(name);
   if (tensor == nullptr) return {};
   if (!HasShape(*tensor, {rows, cols})) {
@@ -81,7 +110,80 @@ Matrix WeightReader::TakeMatrix(absl::string_view name, int64_t rows,
         Misshapen(*tensor, absl::StrCat("[", rows, ", ", cols, "]")));
     return {};
   }
-  return View(*tensor);
+  const auto form = FormOf(options_.weights, name, rows, cols);
+  return form.has_value() ? Quantize(*tensor, *form) : View(*tensor);
+}
+
+const Tensor* WeightReader::FindStripes(const std::string& name, DType dtype,
+                                        absl::Span<const int64_t> shape,
+                                        size_t alignment) {
+  const Tensor* tensor = file_.Find(name);
+  if (tensor == nullptr) {
+    problems_.push_back(absl::StrCat(Quoted(name), " is missing"));
+    return nullptr;
+  }
+  taken_.emplace(name);
+  const size_t past =
+      reinterpret_cast<uintptr_t>(tensor->data.data()) % alignment;
+  if (tensor->dtype != dtype || !HasShape(*tensor, shape)) {
+    problems_.push_back(absl::StrCat(
+        Quoted(name), " expected ", NameOf(dtype), " ", ShapeString(shape),
+        ", got ", NameOf(tensor->dtype), " ", ShapeString(tensor->shape)));
+  } else if (past != 0 || !tensor->is_row_major()) {
+    problems_.push_back(absl::StrCat(Quoted(name),
+                                     " expected at a multiple of ", alignment,
+                                     " bytes of its file, got ", past,
+                                     " past one: rwkv-convert puts it "
+                                     "there"));
+  } else {
+    return tensor;
+  }
+  return nullptr;
+}
+
+Matrix WeightReader::TakeQuants(absl::string_view name,
+                                const StoredQuants& stored, int64_t rows,
+                                int64_t cols) {
+  const QuantForm form = stored.form;
+  if (cols % kGroupCols != 0) {
+    problems_.push_back(absl::StrCat(Quoted(stored.tensor->name), " has ", cols,
+                                     " columns, not a multiple of ",
+                                     kGroupCols));
+    return {};
+  }
+  const Tensor* quants =
+      FindStripes(stored.tensor->name, DType::kU8,
+                  QuantsShape(form, rows, cols), kQuantsAlignment);
+  const Tensor* scales =
+      FindStripes(ScalesName(name), DType::kBF16, ScalesShape(form, rows, cols),
+                  alignof(uint16_t));
+  if (quants == nullptr || scales == nullptr) return {};
+  return ViewOf(reinterpret_cast<const uint8_t*>(quants->data.data()),
+                reinterpret_cast<const uint16_t*>(scales->data.data()), form,
+                rows, cols);
+}
+
+Matrix WeightReader::Quantize(const Tensor& tensor, QuantForm form) {
+  ThreadPool one_thread(1);
+  auto quantized = QuantizeMatrix(
+      tensor, form, options_.pool != nullptr ? *options_.pool : one_thread);
+  if (!quantized.ok()) {
+    problems_.push_back(std::string(quantized.status().message()));
+    return {};
+  }
+  quantized_.push_back(*std::move(quantized));
+  return ViewOf(quantized_.back().quants.data(),
+                quantized_.back().scales.data(), form, tensor.shape[0],
+                tensor.shape[1]);
+}
+
+std::shared_ptr<const TensorFile> WeightReader::Owner(
+    std::shared_ptr<const TensorFile> file) {
+  if (quantized_.empty()) return file;
+  auto kept = std::make_shared<const Kept>(
+      Kept{std::move(file), std::move(quantized_)});
+  const TensorFile* const view = kept->file.get();
+  return {std::move(kept), view};
 }
 
 Matrix WeightReader::TakeTransposed(absl::string_view name, int64_t rows,

@@ -3,6 +3,7 @@
 #define RWKVD_CORE_MODEL_WEIGHT_READER_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,9 @@
 #include "absl/strings/string_view.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/matrix.h"
+#include "core/model/model_options.h"
+#include "core/model/quantization.h"
+#include "core/model/quantize_matrix.h"
 
 namespace rwkvd {
 
@@ -21,12 +25,16 @@ using Vector = std::vector<float>;
 // and remembers everything that is wrong, so that a user hears of it all at
 // once. What cannot be taken comes back empty.
 //
-// Used while loading, by one thread; `file` outlives it and every Matrix.
+// Used while loading, by one thread; `file` outlives it and every Matrix. What
+// it quantizes lies in memory of its own, for which see Owner.
 class WeightReader {
  public:
-  explicit WeightReader(const TensorFile& file) : file_(file) {}
+  explicit WeightReader(const TensorFile& file,
+                        const ModelOptions& options = {})
+      : file_(file), options_(options) {}
 
-  // A view of the [rows, cols] matrix.
+  // A view of the [rows, cols] matrix: as it is stored, be it quantized, or as
+  // it was quantized here, if the options say so.
   Matrix TakeMatrix(absl::string_view name, int64_t rows, int64_t cols);
 
   // A view of the matrix that is stored as its transpose, [cols, rows]: such
@@ -61,12 +69,26 @@ class WeightReader {
   // not taken at all: what changes the network is not left out in silence.
   absl::Status status() const;
 
+  // `file`, which is that of this reader, together with the memory of all that
+  // was quantized: what a network keeps alive for its weights. The last call.
+  std::shared_ptr<const TensorFile> Owner(
+      std::shared_ptr<const TensorFile> file);
+
  private:
   const Tensor* Find(absl::string_view name);
+  // Views of tensors of quants and their scales.
+  Matrix TakeQuants(absl::string_view name, const StoredQuants& stored,
+                    int64_t rows, int64_t cols);
+  const Tensor* FindStripes(const std::string& name, DType dtype,
+                            absl::Span<const int64_t> shape, size_t alignment);
+  // A view of the quantized form of `tensor`, made here.
+  Matrix Quantize(const Tensor& tensor, QuantForm form);
   // `tensor`, of a shape that has been checked, as a matrix.
   Matrix View(const Tensor& tensor);
 
   const TensorFile& file_;
+  const ModelOptions options_;
+  std::vector<QuantizedMatrix> quantized_;
   absl::flat_hash_set<std::string> taken_;
   std::vector<std::string> problems_;
 };

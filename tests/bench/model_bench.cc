@@ -31,7 +31,6 @@
 #include "benchmark/benchmark.h"
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
-#include "core/kernels/kernels.h"
 #include "tests/bench/bench_model.h"
 #include "tests/bench/machine_limits.h"
 #include "tests/bench/random_model.h"

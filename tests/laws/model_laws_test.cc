@@ -40,7 +40,7 @@ TestTensors MakeTensors(const Network& network, WeightTypes types) {
       case WeightTypes::kBF16:
         return DType::kBF16;
       case WeightTypes::kMixed:
-        return static_cast<DType>(next++ % kNumDTypes);
+        return static_cast<DType>(next++ % kNumFloatTypes);
     }
     return DType::kF32;
   });

@@ -31,6 +31,7 @@ TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, "m");
   EXPECT_EQ(options->group_norm_epsilon, 64e-5f);
+  EXPECT_EQ(options->weights, WeightKind::kAsStored);
   EXPECT_TRUE(options->initial_states.empty());
   EXPECT_EQ(options->default_initial_state, "model");
   EXPECT_FALSE(options->preload);
@@ -64,6 +65,7 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
                                      "--port_file=p",
                                      "--log_level=debug",
                                      "--group_norm_epsilon=1e-5",
+                                     "--weights=int4,mixed",
                                      "--preload",
                                      "--state_cache_interval=14",
                                      "--pinned_states_mib=15",
@@ -91,6 +93,7 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->port_file, "p");
   EXPECT_EQ(options->log_level, "debug");
   EXPECT_EQ(options->group_norm_epsilon, 1e-5f);
+  EXPECT_EQ(options->weights, WeightKind::kInt4Mixed);
   EXPECT_TRUE(options->preload);
   EXPECT_EQ(options->engine.state_cache_interval, 14);
   EXPECT_EQ(options->engine.max_pinned_bytes, 15 << 20);
@@ -145,6 +148,7 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
        "--default_initial_state: \"\""},
       {{"--model=m", "--initial_state=model=p"},
        "--initial_state: \"model\" is the model's own"},
+      {{"--model=m", "--weights=int5"}, "--weights: \"int5\" is not"},
       {{"--model=m", "--group_norm_epsilon=0"}, "--group_norm_epsilon: 0"},
       {{"--model=m", "--group_norm_epsilon=-1"}, "--group_norm_epsilon"},
       {{"--model=m", "--group_norm_epsilon=1.5"}, "--group_norm_epsilon"},

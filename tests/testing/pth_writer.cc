@@ -51,6 +51,8 @@ std::string StorageType(DType dtype) {
       return "HalfStorage";
     case DType::kBF16:
       return "BFloat16Storage";
+    case DType::kU8:
+      return "ByteStorage";
   }
   RWKVD_CHECK(false);
 }

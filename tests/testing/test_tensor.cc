@@ -22,6 +22,8 @@ float Rounded(float value, DType dtype) {
       return BF16ToFloat(FloatToBF16(value));
     case DType::kF16:
       return F16ToFloat(FloatToF16(value));
+    case DType::kU8:
+      return value;
   }
   RWKVD_CHECK(false);
 }
@@ -47,6 +49,10 @@ std::string BytesOf(const TestTensor& tensor) {
   for (float value : tensor.values) {
     if (tensor.dtype == DType::kF32) {
       bytes.append(reinterpret_cast<const char*>(&value), sizeof(value));
+      continue;
+    }
+    if (tensor.dtype == DType::kU8) {
+      bytes += static_cast<char>(static_cast<uint8_t>(value));
       continue;
     }
     const uint16_t bits =

@@ -13,12 +13,14 @@
 namespace rwkvd {
 namespace {
 
-// Ends of the names of tensors that are not rounded: of the decay and bonus of
-// versions 4 to 6, the decay of version 7, and initial states.
+// Ends of the names of tensors that keep their type: of the decay and bonus of
+// versions 4 to 6, the decay of version 7, initial states; and the scales of
+// quantized weights.
 constexpr absl::string_view kNeverRounded[] = {
     ".att.time_decay", ".att.time_first", ".att.time_faaaa",
     ".att.w0",         ".att.time_state",
 };
+constexpr absl::string_view kScales = ".scales";
 
 float Decode(const std::byte* elements, int64_t index, DType dtype) {
   if (dtype == DType::kF32) {
@@ -47,7 +49,8 @@ bool AbslParseFlag(absl::string_view text, TargetDType* target,
                    std::string* error) {
   target->dtype = DTypeFromName(absl::AsciiStrToUpper(text));
   *error = "expected keep, f32, f16 or bf16";
-  return target->dtype.has_value() || text == "keep";
+  return text == "keep" ||
+         (target->dtype.has_value() && target->dtype != DType::kU8);
 }
 
 std::string AbslUnparseFlag(const TargetDType& target) {
@@ -55,7 +58,15 @@ std::string AbslUnparseFlag(const TargetDType& target) {
                                   : "keep";
 }
 
+std::optional<QuantForm> FormAfter(const Tensor& tensor, WeightKind weights) {
+  if (tensor.shape.size() != 2) return std::nullopt;
+  return FormOf(weights, tensor.name, tensor.shape[0], tensor.shape[1]);
+}
+
 DType DTypeAfter(const Tensor& tensor, TargetDType target) {
+  if (tensor.dtype == DType::kU8 || absl::EndsWith(tensor.name, kScales)) {
+    return tensor.dtype;
+  }
   const DType wanted = target.dtype.value_or(tensor.dtype);
   if (wanted == DType::kF32) return wanted;
   for (absl::string_view ending : kNeverRounded) {
@@ -88,6 +99,8 @@ float LargestOf(DType dtype) {
       return 65504;
     case DType::kBF16:
       return 0x1.FEp127f;
+    case DType::kU8:
+      return 255;
   }
   return 0;
 }

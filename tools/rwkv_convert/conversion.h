@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "core/base/dtype.h"
 #include "core/checkpoint/tensor.h"
+#include "core/model/quantization.h"
 
 namespace rwkvd {
 
@@ -25,10 +26,20 @@ bool AbslParseFlag(absl::string_view text, TargetDType* target,
                    std::string* error);
 std::string AbslUnparseFlag(const TargetDType& target);
 
-// What type `tensor` has after conversion. Not always the target: what decays
-// and bonuses are computed from, and initial states, are never rounded. Decay
-// is an exponential of an exponential: a rounding of its argument to 16 bits
-// moves how long the network remembers by several percent.
+// What weights are to become. A value.
+struct Target {
+  TargetDType dtype;  // of those that are not quantized
+  WeightKind weights = WeightKind::kAsStored;
+};
+
+// How `tensor` is quantized for the target; nothing: it is not.
+std::optional<QuantForm> FormAfter(const Tensor& tensor, WeightKind weights);
+
+// What type `tensor` has after conversion, if it is not quantized. Not always
+// the target: what decays and bonuses are computed from, and initial states,
+// are never rounded. Decay is an exponential of an exponential: a rounding of
+// its argument to 16 bits moves how long the network remembers by several
+// percent. Nor are quantized weights, which stay as they are.
 DType DTypeAfter(const Tensor& tensor, TargetDType target);
 
 // Converts `src`, elements of type `from`, to as many of type `to`: the nearest

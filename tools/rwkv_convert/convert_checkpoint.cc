@@ -3,24 +3,29 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/check.h"
 #include "core/base/mapped_file.h"
 #include "core/base/replace_file.h"
 #include "core/base/status_macros.h"
+#include "core/base/thread_pool.h"
 #include "core/checkpoint/complaint.h"
 #include "core/checkpoint/file_format.h"
 #include "core/checkpoint/safetensors_writer.h"
 #include "core/checkpoint/shard_index.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/model/quantization.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/companions.h"
 #include "tools/rwkv_convert/file_pages.h"
 #include "tools/rwkv_convert/output_directory.h"
+#include "tools/rwkv_convert/quantized_pieces.h"
 #include "tools/rwkv_convert/shard_plan.h"
 #include "tools/rwkv_convert/tensor_reader.h"
 #include "tools/rwkv_convert/verify.h"
@@ -79,6 +84,12 @@ absl::Status CheckCollision(const TensorFile& source,
   return absl::OkStatus();
 }
 
+int64_t NumTensors(const std::vector<Shard>& shards) {
+  int64_t num = 0;
+  for (const Shard& shard : shards) num += static_cast<int64_t>(shard.size());
+  return num;
+}
+
 absl::Status CheckSpace(const std::string& directory, int64_t bytes) {
   std::error_code error;
   const fs::space_info space = fs::space(directory, error);
@@ -91,21 +102,26 @@ absl::Status CheckSpace(const std::string& directory, int64_t bytes) {
       ShortBytes(static_cast<int64_t>(space.available)), " are free"));
 }
 
-// Counts the bytes written, and tells.
-class Meter {
- public:
-  Meter(OnProgress progress, int64_t all) : progress_(progress), all_(all) {}
+// What all tensors of a conversion are written with.
+struct Writing {
+  const TensorFile& source;
+  const FilePages& pages;
+  ThreadPool& pool;
+  OnProgress progress;
+  const int64_t all_bytes;
+  int64_t done_bytes = 0;
 
-  absl::Status Add(size_t bytes) {
-    done_ += static_cast<int64_t>(bytes);
-    return progress_("writing", done_, all_);
+  // Writes the next bytes, and tells.
+  absl::Status Append(absl::Span<const std::byte> bytes,
+                      SafetensorsWriter& writer) {
+    RWKVD_RETURN_IF_ERROR(writer.Append(bytes));
+    done_bytes += static_cast<int64_t>(bytes.size());
+    return progress("writing", done_bytes, all_bytes);
   }
-
- private:
-  const OnProgress progress_;
-  const int64_t all_;
-  int64_t done_ = 0;
 };
+
+// Bytes of scales that are still to be written, by name.
+using Scales = std::map<std::string, std::vector<std::byte>>;
 
 absl::Status TooLarge(const Tensor& tensor, const TensorFile& source, DType to,
                       int64_t index) {
@@ -116,9 +132,8 @@ absl::Status TooLarge(const Tensor& tensor, const TensorFile& source, DType to,
 }
 
 // Writes one tensor as elements of type `to`, piece by piece.
-absl::Status WriteTensor(const Tensor& tensor, const TensorFile& source,
-                         DType to, const FilePages& pages,
-                         SafetensorsWriter& writer, Meter& meter) {
+absl::Status WriteTensor(const Tensor& tensor, DType to, Writing& writing,
+                         SafetensorsWriter& writer) {
   const int64_t num = tensor.num_elements();
   const int64_t step = ElementsPerPiece(tensor);
   std::vector<std::byte> read, converted;
@@ -126,40 +141,60 @@ absl::Status WriteTensor(const Tensor& tensor, const TensorFile& source,
     const int64_t piece = std::min(step, num - first);
     read.resize(piece * SizeOf(tensor.dtype));
     converted.resize(piece * SizeOf(to));
-    ReadElements(tensor, pages, first, absl::MakeSpan(read));
+    ReadElements(tensor, writing.pages, first, absl::MakeSpan(read));
     const auto too_large =
         Convert(read, tensor.dtype, to, absl::MakeSpan(converted));
-    if (too_large) return TooLarge(tensor, source, to, first + *too_large);
-    RWKVD_RETURN_IF_ERROR(writer.Append(converted));
-    RWKVD_RETURN_IF_ERROR(meter.Add(converted.size()));
+    if (too_large) {
+      return TooLarge(tensor, writing.source, to, first + *too_large);
+    }
+    RWKVD_RETURN_IF_ERROR(writing.Append(converted, writer));
   }
   return absl::OkStatus();
 }
 
-absl::Status WriteShard(const TensorFile& source, const Shard& shard,
-                        const std::string& path, const FilePages& pages,
-                        Meter& meter) {
+// Writes the quants called `name`, and keeps the scales in `scales`.
+absl::Status WriteQuants(const std::string& name, Writing& writing,
+                         SafetensorsWriter& writer, Scales& scales) {
+  const auto parsed = ParseQuantsName(name);
+  RWKVD_CHECK(parsed.has_value());
+  const Tensor& matrix = *writing.source.Find(parsed->matrix);
+  RWKVD_ASSIGN_OR_RETURN(
+      scales[ScalesName(parsed->matrix)],
+      QuantizeInPieces(matrix, parsed->form, writing.pages, writing.pool,
+                       [&](absl::Span<const std::byte> quants) {
+                         return writing.Append(quants, writer);
+                       }));
+  return absl::OkStatus();
+}
+
+absl::Status WriteShard(const Shard& shard, const std::string& path,
+                        Writing& writing) {
   RWKVD_ASSIGN_OR_RETURN(const auto writer,
                          SafetensorsWriter::Create(path, shard));
+  Scales scales;
   for (const SafetensorsWriter::Entry& entry : shard) {
-    RWKVD_RETURN_IF_ERROR(WriteTensor(*source.Find(entry.name), source,
-                                      entry.dtype, pages, *writer, meter));
+    const Tensor* const tensor = writing.source.Find(entry.name);
+    if (tensor != nullptr) {
+      RWKVD_RETURN_IF_ERROR(
+          WriteTensor(*tensor, entry.dtype, writing, *writer));
+    } else if (entry.dtype == DType::kU8) {
+      RWKVD_RETURN_IF_ERROR(WriteQuants(entry.name, writing, *writer, scales));
+    } else {
+      RWKVD_RETURN_IF_ERROR(
+          writing.Append(scales.extract(entry.name).mapped(), *writer));
+    }
   }
   return writer->Finish();
 }
 
 // Writes all files of weights into the folder `drafts`; adds the index to
 // `names`, if there is to be one.
-absl::Status WriteWeights(const TensorFile& source,
-                          const std::vector<Shard>& shards,
-                          const std::string& drafts, OnProgress progress,
+absl::Status WriteWeights(const std::vector<Shard>& shards,
+                          const std::string& drafts, Writing& writing,
                           std::vector<std::string>& names) {
-  const FilePages pages;
-  pages.ReleaseAll();  // what opening has touched
-  Meter meter(progress, TotalBytes(shards));
   for (size_t i = 0; i < shards.size(); ++i) {
-    RWKVD_RETURN_IF_ERROR(WriteShard(
-        source, shards[i], absl::StrCat(drafts, "/", names[i]), pages, meter));
+    RWKVD_RETURN_IF_ERROR(
+        WriteShard(shards[i], absl::StrCat(drafts, "/", names[i]), writing));
   }
   if (shards.size() == 1) return absl::OkStatus();
   RWKVD_RETURN_IF_ERROR(ReplaceFile(absl::StrCat(drafts, "/", kIndexFile),
@@ -175,12 +210,12 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
   RWKVD_ASSIGN_OR_RETURN(const auto source, TensorFile::Open(options.input));
   RWKVD_RETURN_IF_ERROR(CheckSource(*source));
   RWKVD_RETURN_IF_ERROR(CheckCollision(*source, options.directory));
+  RWKVD_RETURN_IF_ERROR(CheckQuantizable(*source, options.target.weights));
   const std::vector<Shard> shards =
-      PlanShards(*source, options.dtype, options.shard_bytes);
-  Converted result = {
-      .num_files = static_cast<int64_t>(shards.size()),
-      .num_tensors = static_cast<int64_t>(source->tensors().size()),
-      .num_bytes = TotalBytes(shards)};
+      PlanShards(*source, options.target, options.shard_bytes);
+  Converted result = {.num_files = static_cast<int64_t>(shards.size()),
+                      .num_tensors = NumTensors(shards),
+                      .num_bytes = TotalBytes(shards)};
 
   RWKVD_ASSIGN_OR_RETURN(
       const auto output,
@@ -191,12 +226,17 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
   result.lacks_tokenizer = names.empty() && NeedsTokenizer(*source);
   RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> weights,
                          output->FreeShardNames(shards.size()));
+  const FilePages pages;
+  pages.ReleaseAll();  // what opening has touched
+  ThreadPool pool(options.threads);
+  Writing writing{*source, pages, pool, progress, result.num_bytes};
   RWKVD_RETURN_IF_ERROR(
-      WriteWeights(*source, shards, output->drafts(), progress, weights));
+      WriteWeights(shards, output->drafts(), writing, weights));
   if (options.verify) {
     RWKVD_ASSIGN_OR_RETURN(const auto written,
                            TensorFile::Open(output->drafts()));
-    RWKVD_RETURN_IF_ERROR(Verify(*source, *written, options.dtype, progress));
+    RWKVD_RETURN_IF_ERROR(
+        Verify(*source, *written, options.target, pool, progress));
     result.verified = true;
   }
   names.insert(names.end(), weights.begin(), weights.end());

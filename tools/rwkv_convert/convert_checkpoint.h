@@ -16,7 +16,8 @@ namespace rwkvd {
 struct ConvertOptions {
   std::string input;      // as TensorFile::Open takes it
   std::string directory;  // made if need be
-  TargetDType dtype;
+  Target target;
+  int threads = 1;  // that quantize
   int64_t shard_bytes = 4'000'000'000;
   bool verify = false;
   bool force = false;  // replace a checkpoint in `directory`
@@ -44,7 +45,8 @@ using OnProgress =
 //
 // Errors are those of TensorFile and OutputDirectory, and InvalidArgument if
 // the result could not be the same network: a number too large for its new
-// type, or a network that native names cannot express; DataLoss if what has
+// type, a weight that cannot be quantized or is so already, or a network that
+// native names cannot express; DataLoss if what has
 // been written differs from what was to be.
 absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                             OnProgress progress);

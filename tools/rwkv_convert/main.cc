@@ -14,6 +14,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "core/base/cpu_quota.h"
+#include "core/model/quantization.h"
 #include "service/command_line.h"
 #include "service/version.h"
 #include "tools/rwkv_convert/byte_size.h"
@@ -31,6 +33,14 @@ ABSL_FLAG(rwkvd::TargetDType, dtype, {},
           "sensitive to rounding as it is: att.time_decay,\n      "
           "att.time_first, att.time_faaaa, att.w0 and att.time_state. A weight "
           "too large for the\n      type (over 65504 for f16) is an error.");
+ABSL_FLAG(
+    std::string, weights, "as_stored",
+    "What the large matrices are quantized to: int8, int4, \"int4,mixed\" "
+    "(the head in 8\n      bits), or as_stored: not at all. --dtype is for "
+    "the rest.");
+ABSL_FLAG(int32_t, threads, 0,
+          "Threads that quantize; 0 takes what the processors and the control "
+          "group's quota allow.");
 ABSL_FLAG(bool, verify, false,
           "Read the result back and compare every element with the input, "
           "before it gets its\n      name.");
@@ -41,6 +51,8 @@ ABSL_FLAG(bool, force, false,
 
 namespace rwkvd {
 namespace {
+
+constexpr int kMaxThreads = 1024;
 
 constexpr int kExitOk = 0;
 constexpr int kExitFailed = 1;
@@ -53,7 +65,8 @@ constexpr char kHelp[] =
     R"(rwkv-convert [FLAGS] INPUT OUTPUT_DIRECTORY
 
 Turns an RWKV checkpoint of any kind that rwkvd reads into safetensors under
-the names of the training code, with its tokenizer beside it. INPUT is a .pth,
+the names of the training code, with its tokenizer beside it, and quantizes it
+if so wished. INPUT is a .pth,
 .safetensors or .st file, an index of such files, or a folder as downloaded
 from a hub.
 
@@ -146,9 +159,20 @@ int Main(const std::vector<std::string>& args) {
   if (line->arguments.size() != 2) {
     return UsageError("expected INPUT and OUTPUT_DIRECTORY (--help)");
   }
+  const auto weights = WeightKindFromName(absl::GetFlag(FLAGS_weights));
+  if (!weights.has_value()) {
+    return UsageError(
+        "--weights: expected as_stored, int8, int4 or int4,mixed");
+  }
+  const int threads = absl::GetFlag(FLAGS_threads);
+  if (threads < 0 || threads > kMaxThreads) {
+    return UsageError(absl::StrCat("--threads: ", threads, " is not in [0, ",
+                                   kMaxThreads, "]"));
+  }
   return Run({.input = line->arguments[0],
               .directory = line->arguments[1],
-              .dtype = absl::GetFlag(FLAGS_dtype),
+              .target = {absl::GetFlag(FLAGS_dtype), *weights},
+              .threads = threads > 0 ? threads : UsableCpus(),
               .shard_bytes = absl::GetFlag(FLAGS_shard_size).bytes,
               .verify = absl::GetFlag(FLAGS_verify),
               .force = absl::GetFlag(FLAGS_force)});

@@ -2,12 +2,14 @@
 #include "tools/rwkv_convert/shard_plan.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <tuple>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
@@ -32,12 +34,30 @@ int64_t Depth(absl::string_view name) {
 
 void SortForAlignment(Shard& shard) {
   const auto rank = [](const SafetensorsWriter::Entry& entry) {
-    return std::tuple(entry.num_bytes() % kAlignment != 0,
-                      -static_cast<int>(SizeOf(entry.dtype)));
+    const bool is_scales = absl::EndsWith(entry.name, ".scales");
+    // Quants are multiples of 64 bytes; scales stay with them.
+    const size_t element = is_scales ? SizeOf(DType::kU8) : SizeOf(entry.dtype);
+    const bool has_rest = entry.num_bytes() % kAlignment != 0;
+    return std::tuple(has_rest, -static_cast<int>(element));
   };
   std::stable_sort(
       shard.begin(), shard.end(),
       [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+}
+
+using Entries = std::vector<SafetensorsWriter::Entry>;
+
+// What `tensor` is stored as.
+Entries EntriesOf(const Tensor& tensor, const Target& target) {
+  const auto form = FormAfter(tensor, target.weights);
+  if (!form.has_value()) {
+    return {{tensor.name, DTypeAfter(tensor, target.dtype), tensor.shape}};
+  }
+  const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
+  return {
+      {QuantsName(tensor.name, *form), DType::kU8,
+       QuantsShape(*form, rows, cols)},
+      {ScalesName(tensor.name), DType::kBF16, ScalesShape(*form, rows, cols)}};
 }
 
 // Takes at least kMinDigits digits from the front.
@@ -52,7 +72,7 @@ bool ConsumeNumber(absl::string_view* text) {
 
 }  // namespace
 
-std::vector<Shard> PlanShards(const TensorFile& source, TargetDType target,
+std::vector<Shard> PlanShards(const TensorFile& source, const Target& target,
                               int64_t max_bytes) {
   std::vector<const Tensor*> order;
   for (const auto& [name, tensor] : source.tensors()) order.push_back(&tensor);
@@ -63,14 +83,15 @@ std::vector<Shard> PlanShards(const TensorFile& source, TargetDType target,
   std::vector<Shard> shards;
   int64_t room = 0;
   for (const Tensor* tensor : order) {
-    SafetensorsWriter::Entry entry{tensor->name, DTypeAfter(*tensor, target),
-                                   tensor->shape};
-    if (shards.empty() || entry.num_bytes() > room) {
+    Entries entries = EntriesOf(*tensor, target);
+    const int64_t bytes = TotalBytes({entries});
+    if (shards.empty() || bytes > room) {
       shards.emplace_back();
       room = max_bytes;
     }
-    room -= entry.num_bytes();
-    shards.back().push_back(std::move(entry));
+    room -= bytes;
+    std::move(entries.begin(), entries.end(),
+              std::back_inserter(shards.back()));
   }
   for (Shard& shard : shards) SortForAlignment(shard);
   return shards;

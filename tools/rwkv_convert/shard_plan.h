@@ -22,7 +22,10 @@ using Shard = std::vector<SafetensorsWriter::Entry>;
 // layer. In a file, those whose size is a multiple of 64 bytes come first, then
 // those of larger elements, so that every tensor is aligned to its elements and
 // matrices to cache lines.
-std::vector<Shard> PlanShards(const TensorFile& source, TargetDType target,
+//
+// A quantized matrix comes as its quants, and its scales in the same file;
+// directly behind them, unless their size is no multiple of 64 bytes.
+std::vector<Shard> PlanShards(const TensorFile& source, const Target& target,
                               int64_t max_bytes);
 
 // Of the tensors alone.

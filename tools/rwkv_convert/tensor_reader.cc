@@ -50,7 +50,9 @@ void CopyRows(const ColumnMajor& matrix, const FilePages& pages, int64_t size,
               int64_t first, int64_t rows, std::byte* dst) {
   for (int64_t begin = 0; begin < matrix.cols; begin += kBlock) {
     const int64_t end = std::min(matrix.cols, begin + kBlock);
-    const auto copy = size == 4 ? CopyBlocks<4> : CopyBlocks<2>;
+    const auto copy = size == 4   ? CopyBlocks<4>
+                      : size == 2 ? CopyBlocks<2>
+                                  : CopyBlocks<1>;
     copy(matrix, first, rows, begin, end, dst);
     const int64_t spanned = (end - 1 - begin) * matrix.stride + rows;
     pages.Release(absl::MakeConstSpan(

@@ -6,13 +6,17 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/complaint.h"
+#include "core/model/quantization.h"
 #include "tools/rwkv_convert/file_pages.h"
+#include "tools/rwkv_convert/quantized_pieces.h"
 #include "tools/rwkv_convert/tensor_reader.h"
 
 namespace rwkvd {
@@ -35,6 +39,8 @@ Format FormatOf(DType dtype) {
       return {5, 10};
     case DType::kBF16:
       return {8, 7};
+    case DType::kU8:
+      break;  // is none
   }
   return {};
 }
@@ -47,6 +53,7 @@ uint32_t BitsOf(absl::Span<const std::byte> elements, int64_t index,
     std::memcpy(&bits, elements.data() + index * sizeof(bits), sizeof(bits));
     return bits;
   }
+  if (dtype == DType::kU8) return std::to_integer<uint32_t>(elements[index]);
   uint16_t bits;
   std::memcpy(&bits, elements.data() + index * sizeof(bits), sizeof(bits));
   return bits;
@@ -183,64 +190,136 @@ class Comparison {
   const Values from_values_, to_values_;
 };
 
-absl::Status CheckForm(const Tensor& from, const Tensor& to, DType dtype,
-                       const TensorFile& written) {
-  if (to.dtype != dtype || to.shape != from.shape) {
-    return Differs(written, "tensor ", Quoted(from.name), ": expected ",
-                   NameOf(dtype), " ", ShapeString(from.shape), ", got ",
-                   NameOf(to.dtype), " ", ShapeString(to.shape));
-  }
-  return absl::OkStatus();
-}
+// Checks one tensor after the other, and tells.
+class Verification {
+ public:
+  Verification(const TensorFile& source, const TensorFile& written,
+               const Target& target, ThreadPool& pool, VerifyProgress progress)
+      : source_(source),
+        written_(written),
+        target_(target),
+        pool_(pool),
+        progress_(progress),
+        all_(written.tensor_bytes()) {}
 
-absl::Status CheckNames(const TensorFile& source, const TensorFile& written) {
-  for (const auto& [name, tensor] : source.tensors()) {
-    if (written.Find(name) == nullptr) {
-      return Differs(written, "tensor ", Quoted(name), " is missing");
+  absl::Status Run() {
+    for (const auto& [name, from] : source_.tensors()) {
+      const auto form = FormAfter(from, target_.weights);
+      RWKVD_RETURN_IF_ERROR(form.has_value() ? CheckQuantized(from, *form)
+                                             : CheckElements(from));
     }
+    return CheckNoOthers();
   }
-  for (const auto& [name, tensor] : written.tensors()) {
-    if (source.Find(name) == nullptr) {
-      return Differs(written, "tensor ", Quoted(name), " is not in ",
-                     source.path());
+
+ private:
+  // The tensor `name` of that form.
+  absl::StatusOr<const Tensor*> Find(const std::string& name, DType dtype,
+                                     absl::Span<const int64_t> shape) {
+    expected_.insert(name);
+    const Tensor* const to = written_.Find(name);
+    if (to == nullptr) {
+      return Differs(written_, "tensor ", Quoted(name), " is missing");
     }
+    if (to->dtype != dtype || absl::MakeConstSpan(to->shape) != shape) {
+      return Differs(written_, "tensor ", Quoted(name), ": expected ",
+                     NameOf(dtype), " ", ShapeString(shape), ", got ",
+                     NameOf(to->dtype), " ", ShapeString(to->shape));
+    }
+    return to;
   }
-  return absl::OkStatus();
-}
 
-}  // namespace
+  absl::Status Advance(size_t bytes) {
+    done_ += static_cast<int64_t>(bytes);
+    return progress_("verifying", done_, all_);
+  }
 
-absl::Status Verify(
-    const TensorFile& source, const TensorFile& written, TargetDType target,
-    absl::FunctionRef<absl::Status(absl::string_view, int64_t, int64_t)>
-        progress) {
-  RWKVD_RETURN_IF_ERROR(CheckNames(source, written));
-  const FilePages pages;
-  const int64_t all = written.tensor_bytes();
-  int64_t done = 0;
-  std::vector<std::byte> read, got;
-  for (const auto& [name, from] : source.tensors()) {
-    const Tensor& to = *written.Find(name);
-    RWKVD_RETURN_IF_ERROR(
-        CheckForm(from, to, DTypeAfter(from, target), written));
-    const Comparison compare(from.dtype, to.dtype);
+  absl::Status CheckElements(const Tensor& from) {
+    RWKVD_ASSIGN_OR_RETURN(
+        const Tensor* const to,
+        Find(from.name, DTypeAfter(from, target_.dtype), from.shape));
+    const Comparison compare(from.dtype, to->dtype);
     const int64_t num = from.num_elements(), step = ElementsPerPiece(from);
+    std::vector<std::byte> read, got;
     for (int64_t first = 0; first < num; first += step) {
       const int64_t piece = std::min(step, num - first);
       read.resize(piece * SizeOf(from.dtype));
-      got.resize(piece * SizeOf(to.dtype));
-      ReadElements(from, pages, first, absl::MakeSpan(read));
-      ReadElements(to, pages, first, absl::MakeSpan(got));
+      got.resize(piece * SizeOf(to->dtype));
+      ReadElements(from, pages_, first, absl::MakeSpan(read));
+      ReadElements(*to, pages_, first, absl::MakeSpan(got));
       const auto at = compare.FindDifference(read, got);
       if (at.has_value()) {
-        return Differs(written, "tensor ", Quoted(name), ", element ",
+        return Differs(written_, "tensor ", Quoted(from.name), ", element ",
                        first + *at, ": ", compare.Describe(read, got, *at));
       }
-      done += static_cast<int64_t>(got.size());
-      RWKVD_RETURN_IF_ERROR(progress("verifying", done, all));
+      RWKVD_RETURN_IF_ERROR(Advance(got.size()));
     }
+    return absl::OkStatus();
   }
-  return absl::OkStatus();
+
+  // That the bytes of `to` from number `first` on are `expected`.
+  absl::Status CheckBytes(const Tensor& to, int64_t first,
+                          absl::Span<const std::byte> expected) {
+    const absl::Span<const std::byte> got =
+        to.data.subspan(first, expected.size());
+    const auto at =
+        std::mismatch(expected.begin(), expected.end(), got.begin());
+    if (at.first != expected.end()) {
+      return Differs(written_, "tensor ", Quoted(to.name), ", byte ",
+                     first + (at.first - expected.begin()), ": expected ",
+                     std::to_integer<int>(*at.first), ", got ",
+                     std::to_integer<int>(*at.second));
+    }
+    pages_.Release(got);
+    return Advance(got.size());
+  }
+
+  // Quantizes once more: the result depends on the weights alone.
+  absl::Status CheckQuantized(const Tensor& from, QuantForm form) {
+    const int64_t rows = from.shape[0], cols = from.shape[1];
+    RWKVD_ASSIGN_OR_RETURN(const Tensor* const quants,
+                           Find(QuantsName(from.name, form), DType::kU8,
+                                QuantsShape(form, rows, cols)));
+    RWKVD_ASSIGN_OR_RETURN(const Tensor* const scales,
+                           Find(ScalesName(from.name), DType::kBF16,
+                                ScalesShape(form, rows, cols)));
+    int64_t first = 0;
+    RWKVD_ASSIGN_OR_RETURN(
+        const std::vector<std::byte> expected,
+        QuantizeInPieces(
+            from, form, pages_, pool_, [&](absl::Span<const std::byte> piece) {
+              const absl::Status status = CheckBytes(*quants, first, piece);
+              first += static_cast<int64_t>(piece.size());
+              return status;
+            }));
+    return CheckBytes(*scales, 0, expected);
+  }
+
+  absl::Status CheckNoOthers() const {
+    for (const auto& [name, tensor] : written_.tensors()) {
+      if (expected_.contains(name)) continue;
+      return Differs(written_, "tensor ", Quoted(name), " is not in ",
+                     source_.path());
+    }
+    return absl::OkStatus();
+  }
+
+  const TensorFile& source_;
+  const TensorFile& written_;
+  const Target target_;
+  ThreadPool& pool_;
+  const VerifyProgress progress_;
+  const FilePages pages_;
+  const int64_t all_;
+  int64_t done_ = 0;
+  absl::flat_hash_set<std::string> expected_;  // names, as they are found
+};
+
+}  // namespace
+
+absl::Status Verify(const TensorFile& source, const TensorFile& written,
+                    const Target& target, ThreadPool& pool,
+                    VerifyProgress progress) {
+  return Verification(source, written, target, pool, progress).Run();
 }
 
 }  // namespace rwkvd

@@ -113,7 +113,7 @@ std::vector<BadFile> BadFiles() {
        "expected a string \"dtype\""},
       {"UnknownDType",
        Entry(R"({"dtype":"F4","shape":[1],"data_offsets":[0,4]})", 4),
-       "expected dtype F32, F16 or BF16, got \"F4\""},
+       "expected dtype F32, F16, BF16 or U8, got \"F4\""},
       {"NoShape", Entry(R"({"dtype":"F32","data_offsets":[0,4]})", 4),
        "expected an array \"shape\""},
       {"NegativeShape",

@@ -76,6 +76,8 @@ inline Weights Store(const Floats& values, DType dtype) {
         append(FloatToBF16(value));
         weights.values.push_back(BF16ToFloat(FloatToBF16(value)));
         break;
+      case DType::kU8:
+        break;  // no numbers
     }
   }
   return weights;

@@ -141,6 +141,15 @@ TEST(ConversionTest, DecayBonusAndStatesAreNotRounded) {
   EXPECT_EQ(DTypeAfter(decay, {DType::kF32}), DType::kF32);
 }
 
+TEST(ConversionTest, QuantizedWeightsStayAsTheyAre) {
+  const Tensor quants = {.name = "head.weight.int8.rows", .dtype = DType::kU8};
+  const Tensor scales = {.name = "head.weight.scales", .dtype = DType::kBF16};
+  for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    EXPECT_EQ(DTypeAfter(quants, {dtype}), DType::kU8);
+    EXPECT_EQ(DTypeAfter(scales, {dtype}), DType::kBF16);
+  }
+}
+
 TEST(ConversionTest, TheFlagNamesATypeOrKeeps) {
   TargetDType target;
   std::string error;
@@ -148,7 +157,7 @@ TEST(ConversionTest, TheFlagNamesATypeOrKeeps) {
     ASSERT_TRUE(AbslParseFlag(name, &target, &error));
     EXPECT_EQ(AbslUnparseFlag(target), name);
   }
-  for (const char* name : {"", "int8", "float", "Keep"}) {
+  for (const char* name : {"", "int8", "float", "Keep", "u8"}) {
     EXPECT_FALSE(AbslParseFlag(name, &target, &error)) << name;
   }
   EXPECT_EQ(error, "expected keep, f32, f16 or bf16");

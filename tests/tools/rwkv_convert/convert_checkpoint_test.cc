@@ -160,7 +160,7 @@ TEST_P(EveryFormatTest, RoundsToOtherTypes) {
     const std::string directory = absl::StrCat(directory_, NameOf(dtype));
     const auto result = RunOn({.input = input,
                                .directory = directory,
-                               .dtype = {dtype},
+                               .target = {{dtype}},
                                .verify = true});
     ASSERT_TRUE(result.ok()) << result.status();
     ExpectHolds(*Open(directory), *source, {dtype});
@@ -262,7 +262,7 @@ TEST_F(ConvertCheckpointTest, AWeightTooLargeForItsTypeIsNamed) {
   tensors_["blocks.1.ffn.key.weight"].values[1000] = -7e4f;
   const std::string input = WritePth(tensors_);
   const std::string message = Complaint(
-      {.input = input, .directory = directory_, .dtype = {DType::kF16}});
+      {.input = input, .directory = directory_, .target = {{DType::kF16}}});
   EXPECT_EQ(message, absl::StrCat(input,
                                   ": tensor \"blocks.1.ffn.key.weight\": "
                                   "element 1000 is beyond 65504, the largest "
@@ -270,7 +270,7 @@ TEST_F(ConvertCheckpointTest, AWeightTooLargeForItsTypeIsNamed) {
   EXPECT_FALSE(fs::exists(directory_));
   EXPECT_TRUE(RunOn({.input = input,
                      .directory = directory_,
-                     .dtype = {DType::kBF16},
+                     .target = {{DType::kBF16}},
                      .verify = true})
                   .ok());
 }
@@ -285,7 +285,7 @@ TEST_F(ConvertCheckpointTest, StatesAloneAreConverted) {
   testing::TestTensors states = testing::RandomTimeState(2, 4, 16, 1);
   const auto result = RunOn({.input = WritePth(states),
                              .directory = directory_,
-                             .dtype = {DType::kF16},
+                             .target = {{DType::kF16}},
                              .verify = true});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_FALSE(result->lacks_tokenizer);

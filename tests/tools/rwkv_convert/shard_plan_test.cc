@@ -51,7 +51,7 @@ TEST(ShardPlanTest, TensorsFillFilesLayerByLayer) {
 TEST(ShardPlanTest, SizesAreThoseAfterConversion) {
   const auto source = testing::MakeTensorFile(
       {{"a", OfBytes(64)}, {"b", OfBytes(64)}, {"c.att.w0", OfBytes(64)}});
-  const auto shards = PlanShards(*source, {DType::kF16}, 128);
+  const auto shards = PlanShards(*source, {{DType::kF16}}, 128);
   EXPECT_EQ(shards.size(), 1u);
   EXPECT_EQ(TotalBytes(shards), 128);
   EXPECT_EQ(TotalBytes(PlanShards(*source, {}, 128)), 192);

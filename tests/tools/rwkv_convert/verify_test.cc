@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "core/base/thread_pool.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/tiny_checkpoint.h"
@@ -17,15 +18,16 @@ using testing::TestTensors;
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 absl::Status Check(const TestTensors& source, const TestTensors& written,
-                   TargetDType target = {}) {
+                   const Target& target = {}) {
+  ThreadPool pool(2);
   return Verify(
       *testing::MakeTensorFile(source), *testing::MakeTensorFile(written),
-      target,
+      target, pool,
       [](absl::string_view, int64_t, int64_t) { return absl::OkStatus(); });
 }
 
 std::string Complaint(const TestTensors& source, const TestTensors& written,
-                      TargetDType target = {}) {
+                      const Target& target = {}) {
   const absl::Status status = Check(source, written, target);
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   return std::string(status.message());
@@ -145,8 +147,9 @@ TEST(VerifyTest, NaNStaysNaN) {
 
 TEST(VerifyTest, ProgressEndsAtAllBytesAndCanStop) {
   const auto file = testing::MakeTensorFile(testing::RandomRwkv4({}, 1));
+  ThreadPool pool(2);
   int64_t last = 0;
-  ASSERT_TRUE(Verify(*file, *file, {},
+  ASSERT_TRUE(Verify(*file, *file, {}, pool,
                      [&](absl::string_view doing, int64_t done, int64_t all) {
                        EXPECT_EQ(doing, "verifying");
                        EXPECT_EQ(all, file->tensor_bytes());
@@ -157,7 +160,7 @@ TEST(VerifyTest, ProgressEndsAtAllBytesAndCanStop) {
                   .ok());
   EXPECT_EQ(last, file->tensor_bytes());
   EXPECT_TRUE(absl::IsCancelled(
-      Verify(*file, *file, {}, [](absl::string_view, int64_t, int64_t) {
+      Verify(*file, *file, {}, pool, [](absl::string_view, int64_t, int64_t) {
         return absl::CancelledError("enough");
       })));
 }

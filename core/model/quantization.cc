@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/quantization.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
+namespace rwkvd {
+namespace {
+
+constexpr WeightKind kKinds[] = {WeightKind::kAsStored, WeightKind::kInt8,
+                                 WeightKind::kInt4, WeightKind::kInt4Mixed};
+constexpr QuantType kTypes[] = {QuantType::kInt8, QuantType::kInt4};
+
+constexpr absl::string_view kHead = "head.weight";
+// Its input is zero for the most part, so its columns are skipped.
+constexpr absl::string_view kFfnValue = "ffn.value.weight";
+
+// Of a layer, the others that are quantized.
+constexpr absl::string_view kLayerMatrices[] = {
+    "att.receptance.weight", "att.key.weight",  "att.value.weight",
+    "att.output.weight",     "att.gate.weight", "ffn.key.weight",
+    "ffn.receptance.weight"};
+
+absl::string_view NameOf(QuantType type) {
+  return type == QuantType::kInt8 ? "int8" : "int4";
+}
+
+absl::string_view NameOf(QuantOrder order) {
+  return order == QuantOrder::kRows ? "rows" : "columns";
+}
+
+// The first tensor of quants in `file`, or nullptr.
+const Tensor* FirstQuants(const TensorFile& file) {
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (ParseQuantsName(name).has_value()) return &tensor;
+  }
+  return nullptr;
+}
+
+// The order in which the matrix `name` is stored; nothing if it is not to be
+// quantized.
+std::optional<QuantOrder> OrderOf(absl::string_view name) {
+  if (name == kHead) return QuantOrder::kRows;
+  if (!absl::ConsumePrefix(&name, "blocks.")) return std::nullopt;
+  while (!name.empty() && absl::ascii_isdigit(name[0])) name.remove_prefix(1);
+  if (!absl::ConsumePrefix(&name, ".")) return std::nullopt;
+  if (name == kFfnValue) return QuantOrder::kColumns;
+  for (absl::string_view matrix : kLayerMatrices) {
+    if (name == matrix) return QuantOrder::kRows;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+absl::string_view NameOf(WeightKind kind) {
+  switch (kind) {
+    case WeightKind::kAsStored:
+      return "as_stored";
+    case WeightKind::kInt8:
+      return "int8";
+    case WeightKind::kInt4:
+      return "int4";
+    case WeightKind::kInt4Mixed:
+      return "int4,mixed";
+  }
+  return "?";
+}
+
+std::optional<WeightKind> WeightKindFromName(absl::string_view name) {
+  for (WeightKind kind : kKinds) {
+    if (NameOf(kind) == name) return kind;
+  }
+  return std::nullopt;
+}
+
+std::optional<QuantForm> FormOf(WeightKind kind, absl::string_view name,
+                                int64_t rows, int64_t cols) {
+  const std::optional<QuantOrder> order = OrderOf(name);
+  const bool fits = cols > 0 && cols % kGroupCols == 0 &&
+                    (name == kHead || rows % kPanelRows == 0);
+  if (kind == WeightKind::kAsStored || !order.has_value() || !fits) {
+    return std::nullopt;
+  }
+  const bool is_int8 = kind == WeightKind::kInt8 ||
+                       (kind == WeightKind::kInt4Mixed && name == kHead);
+  return QuantForm{is_int8 ? QuantType::kInt8 : QuantType::kInt4, *order};
+}
+
+std::string QuantsName(absl::string_view name, QuantForm form) {
+  return absl::StrCat(name, ".", NameOf(form.type), ".", NameOf(form.order));
+}
+
+std::string ScalesName(absl::string_view name) {
+  return absl::StrCat(name, ".scales");
+}
+
+std::vector<int64_t> QuantsShape(QuantForm form, int64_t rows, int64_t cols) {
+  return {NumStripes(form.type, form.order, rows),
+          StripeBytes(form.type, form.order, cols)};
+}
+
+std::vector<int64_t> ScalesShape(QuantForm form, int64_t rows, int64_t cols) {
+  return {NumStripes(form.type, form.order, rows), cols / kGroupCols,
+          StripeRows(form.type, form.order)};
+}
+
+std::optional<ParsedQuantsName> ParseQuantsName(absl::string_view name) {
+  for (QuantType type : kTypes) {
+    for (QuantOrder order : {QuantOrder::kRows, QuantOrder::kColumns}) {
+      absl::string_view matrix = name;
+      const std::string ending = QuantsName("", {type, order});
+      if (absl::ConsumeSuffix(&matrix, ending) && OrderOf(matrix) == order) {
+        return ParsedQuantsName{matrix, {type, order}};
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<StoredQuants> FindQuants(const TensorFile& file,
+                                       absl::string_view name) {
+  const std::optional<QuantOrder> order = OrderOf(name);
+  if (!order.has_value()) return std::nullopt;
+  for (QuantType type : kTypes) {
+    const Tensor* tensor = file.Find(QuantsName(name, {type, *order}));
+    if (tensor != nullptr) return StoredQuants{tensor, {type, *order}};
+  }
+  return std::nullopt;
+}
+
+absl::Status CheckQuantizable(const TensorFile& file, WeightKind kind) {
+  if (kind == WeightKind::kAsStored) return absl::OkStatus();
+  const Tensor* const quants = FirstQuants(file);
+  if (quants != nullptr) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(file.path(), ": cannot be quantized to ", NameOf(kind),
+                     ": it is quantized already (tensor \"", quants->name,
+                     "\"); it can be used as stored"));
+  }
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (tensor.shape.size() == 2 &&
+        FormOf(kind, name, tensor.shape[0], tensor.shape[1]).has_value()) {
+      return absl::OkStatus();
+    }
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(file.path(), ": cannot be quantized to ", NameOf(kind),
+                   ": of none of its matrices are the rows a multiple of ",
+                   kPanelRows, " and the columns one of ", kGroupCols));
+}
+
+}  // namespace rwkvd

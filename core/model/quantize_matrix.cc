@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/quantize_matrix.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+
+#include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
+#include "core/base/status_macros.h"
+#include "core/kernels/quantize.h"
+
+namespace rwkvd {
+namespace {
+
+// Rows [first, first + num) as f32.
+std::vector<float> RowsOf(const Tensor& matrix, int64_t first, int64_t num) {
+  const int64_t cols = matrix.shape[1];
+  const Tensor rows = Sliced(matrix, 0, first, first + num);
+  std::vector<float> values(num * cols);
+  if (rows.is_row_major()) {
+    ToFloat(rows.dtype, rows.data, values.data());
+    return values;
+  }
+  return ToFloat(rows);
+}
+
+// Lowers `value` to `other`, if that is smaller.
+void LowerTo(int64_t other, std::atomic<int64_t>& value) {
+  int64_t seen = value.load();
+  while (other < seen && !value.compare_exchange_weak(seen, other)) {
+  }
+}
+
+}  // namespace
+
+absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
+                             int64_t first, int64_t num, ThreadPool& pool,
+                             uint8_t* quants, uint16_t* scales) {
+  const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
+  const int64_t stripe_rows = StripeRows(form.type, form.order);
+  const int64_t stripe_bytes = StripeBytes(form.type, form.order, cols);
+  const int64_t stripe_scales = cols / kGroupCols * stripe_rows;
+  std::atomic<int64_t> first_bad{rows};
+  pool.ParallelFor(num, [&](int64_t i) {
+    const int64_t begin = (first + i) * stripe_rows;
+    const int64_t own_rows = std::min(stripe_rows, rows - begin);
+    const std::vector<float> values = RowsOf(matrix, begin, own_rows);
+    if (!QuantizeStripe({.type = form.type,
+                         .order = form.order,
+                         .w = values.data(),
+                         .rows = own_rows,
+                         .cols = cols,
+                         .quants = quants + i * stripe_bytes,
+                         .scales = scales + i * stripe_scales})) {
+      LowerTo(begin, first_bad);
+    }
+  });
+  const int64_t bad = first_bad.load();
+  if (bad == rows) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "tensor \"", matrix.name, "\": cannot be quantized: among its rows ", bad,
+      " to ", std::min(bad + stripe_rows, rows) - 1,
+      " is a weight that is not finite"));
+}
+
+absl::StatusOr<QuantizedMatrix> QuantizeMatrix(const Tensor& matrix,
+                                               QuantForm form,
+                                               ThreadPool& pool) {
+  const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
+  const int64_t stripes = NumStripes(form.type, form.order, rows);
+  const int64_t stripe_rows = StripeRows(form.type, form.order);
+  QuantizedMatrix result;
+  result.quants.resize(stripes * StripeBytes(form.type, form.order, cols));
+  result.scales.resize(stripes * (cols / kGroupCols) * stripe_rows);
+  RWKVD_RETURN_IF_ERROR(QuantizeStripes(matrix, form, 0, stripes, pool,
+                                        result.quants.data(),
+                                        result.scales.data()));
+  return result;
+}
+
+}  // namespace rwkvd

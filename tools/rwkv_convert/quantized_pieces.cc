@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/rwkv_convert/quantized_pieces.h"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "core/base/status_macros.h"
+#include "core/model/quantize_matrix.h"
+
+namespace rwkvd {
+namespace {
+
+// Of quants, unless one stripe for each thread is more.
+constexpr int64_t kPieceBytes = 8 << 20;
+
+// Gives back what was read to quantize rows [begin, end).
+void ReleaseRows(const Tensor& matrix, int64_t begin, int64_t end,
+                 const FilePages& pages) {
+  end = std::min(end, matrix.shape[0]);
+  pages.Release(matrix.is_row_major() ? Sliced(matrix, 0, begin, end).data
+                                      : matrix.data);
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
+    const Tensor& matrix, QuantForm form, const FilePages& pages,
+    ThreadPool& pool,
+    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take) {
+  const int64_t cols = matrix.shape[1];
+  const int64_t stripes = NumStripes(form.type, form.order, matrix.shape[0]);
+  const int64_t stripe_rows = StripeRows(form.type, form.order);
+  const int64_t stripe_bytes = StripeBytes(form.type, form.order, cols);
+  const int64_t stripe_scales = cols / kGroupCols * stripe_rows;
+  const int64_t step =
+      std::max<int64_t>(pool.num_threads(), kPieceBytes / stripe_bytes);
+  std::vector<uint16_t> scales(stripes * stripe_scales);
+  std::vector<uint8_t> quants(std::min(step, stripes) * stripe_bytes);
+  for (int64_t first = 0; first < stripes; first += step) {
+    const int64_t num = std::min(step, stripes - first);
+    RWKVD_RETURN_IF_ERROR(
+        QuantizeStripes(matrix, form, first, num, pool, quants.data(),
+                        scales.data() + first * stripe_scales));
+    ReleaseRows(matrix, first * stripe_rows, (first + num) * stripe_rows,
+                pages);
+    RWKVD_RETURN_IF_ERROR(take(
+        absl::MakeConstSpan(reinterpret_cast<const std::byte*>(quants.data()),
+                            num * stripe_bytes)));
+  }
+  const auto* const bytes = reinterpret_cast<const std::byte*>(scales.data());
+  return std::vector<std::byte>(bytes, bytes + scales.size() * 2);
+}
+
+}  // namespace rwkvd

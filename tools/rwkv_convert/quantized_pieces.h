@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TOOLS_RWKV_CONVERT_QUANTIZED_PIECES_H_
+#define RWKVD_TOOLS_RWKV_CONVERT_QUANTIZED_PIECES_H_
+
+#include <cstddef>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "core/base/thread_pool.h"
+#include "core/checkpoint/tensor.h"
+#include "core/model/quantization.h"
+#include "tools/rwkv_convert/file_pages.h"
+
+namespace rwkvd {
+
+// Quantizes a matrix some stripes at a time, with little memory: calls `take`
+// with the quants of the next ones, as they are stored, and returns the bytes
+// of all scales. Fails as QuantizeStripes and as `take` does.
+absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
+    const Tensor& matrix, QuantForm form, const FilePages& pages,
+    ThreadPool& pool,
+    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TOOLS_RWKV_CONVERT_QUANTIZED_PIECES_H_
