@@ -63,6 +63,10 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
   RWKVD_RETURN_IF_ERROR(
       ValidateSamples("n", static_cast<int64_t>(sinks.size()), options_));
+  if (request.resume && sinks.size() > 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "n: ", sinks.size(), " samples of a request that is resumed"));
+  }
   RWKVD_ASSIGN_OR_RETURN(const RequestId first,
                          Reserve(sinks.size(), TokensOf(request),
                                  /*continues=*/false));
@@ -198,14 +202,19 @@ std::vector<Ended> Engine::TakeCancelled(absl::Time now) {
   std::vector<Ended> ended;
   absl::MutexLock lock(&mutex_);
   const bool end_all = draining_ && now >= drain_deadline_;
-  if (!end_all && cancelled_.empty()) return ended;
+  if (!draining_ && cancelled_.empty()) return ended;
   const auto is_out = [&](const Sequence& sequence) {
     mutex_.AssertHeld();
-    return end_all || cancelled_.contains(sequence.id());
+    return end_all || (draining_ && sequence.WantsHandBack()) ||
+           cancelled_.contains(sequence.id());
   };
   const auto add = [&](std::unique_ptr<Sequence> sequence) {
     mutex_.AssertHeld();
     const bool is_cancelled = cancelled_.contains(sequence->id());
+    if (!is_cancelled && sequence->WantsHandBack()) {
+      if (!sequence->has_joined()) runner_.Begin(*sequence, now);
+      sequence->HandBack();
+    }
     ended.push_back(
         {std::move(sequence), FinishReason::kCancelled,
          is_cancelled ? absl::CancelledError("cancelled")

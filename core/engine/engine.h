@@ -77,8 +77,9 @@ class Engine {
   void Cancel(RequestId id);
 
   // Takes no more requests, lets the accepted ones run until `deadline`, then
-  // ends the rest with kCancelled and an Unavailable status. Returns when all
-  // have ended. May be called again with an earlier deadline.
+  // ends the rest with kCancelled and an Unavailable status. Those that want
+  // to be handed back end so at once, with a snapshot. Returns when all have
+  // ended. May be called again with an earlier deadline.
   void Drain(absl::Time deadline);
 
   // Takes away the name of a pinned prefix; false if there is none of this

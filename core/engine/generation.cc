@@ -14,17 +14,34 @@ Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
                        std::shared_ptr<SharedPrompt> shared_prompt)
     : Sequence(id, std::move(request.prompt), EmptyPrompt::kStartToken,
                request.initial_state, request.use_state_cache, request.received,
-               sink, counters),
+               sink, counters, request.start),
       tokenizer_(tokenizer),
       max_tokens_(request.max_tokens),
       stop_tokens_(std::move(request.stop_tokens)),
       want_logprobs_(request.want_logprobs || request.top_logprobs > 0),
       top_logprobs_(request.top_logprobs),
+      snapshot_at_end_(request.snapshot_at_end),
+      snapshot_on_drain_(request.snapshot_on_drain),
+      seed_(request.sampling.seed),
       sampler_(request.sampling, std::min(tokenizer->size(), vocab_size)),
       stop_matcher_(std::move(request.stop_strings)) {
   PinAs(std::move(request.pin));
   EndBy(request.deadline);
   Share(std::move(shared_prompt));
+  if (request.resume) Resume(*request.start);
+}
+
+void Generation::Resume(const Snapshot& start) {
+  usage().prompt_tokens = start.prompt_tokens;
+  usage().generated_tokens = start.generated_tokens;
+  // What is yet to be read is prompt as long as nothing was drawn.
+  const int64_t unread = start.generated_tokens > 0 ? 0 : start.num_pending;
+  usage().cached_tokens = std::max<int64_t>(0, start.prompt_tokens - unread);
+  sampler_.GoOn(absl::MakeConstSpan(start.tokens)
+                    .last(static_cast<size_t>(start.generated_tokens)),
+                start.sampler);
+  utf8_stream_.Append(start.unfinished_text);
+  stop_matcher_.Append(start.held_back);
 }
 
 int64_t Generation::NumDigests() const {
@@ -101,6 +118,9 @@ bool Generation::Release(TokenEvent* event) {
 }
 
 void Generation::Complete(FinishEvent* event) {
+  const bool at_end = snapshot_at_end_ && event->status.ok();
+  if (handed_back() || at_end) event->snapshot = MakeSnapshot(*event);
+  if (handed_back()) return;  // who resumes it is told
   bytes_ = stop_matcher_.Flush();
   text_ = utf8_stream_.Append(bytes_) + utf8_stream_.Finish();
   event->bytes = bytes_;
@@ -108,6 +128,32 @@ void Generation::Complete(FinishEvent* event) {
   if (event->reason == FinishReason::kStopString) {
     event->stop_string = stop_matcher_.stops()[*stop_string_];
   }
+}
+
+std::shared_ptr<const Snapshot> Generation::MakeSnapshot(
+    const FinishEvent& event) {
+  auto snapshot = std::make_shared<Snapshot>(TakeSnapshot());
+  const bool ends_text = event.reason == FinishReason::kLength ||
+                         event.reason == FinishReason::kStopString;
+  if (ends_text && max_tokens_ > 0) {
+    // Part of the answer, and not read; other tokens that end one are not.
+    snapshot->tokens.push_back(drawn_);
+    snapshot->num_pending = 1;
+    snapshot->logits.clear();
+  }
+  snapshot->is_resumable =
+      handed_back() || event.reason == FinishReason::kLength;
+  if (!snapshot->is_resumable) {
+    snapshot->prompt_tokens = snapshot->generated_tokens = 0;
+    return snapshot;
+  }
+  snapshot->seed = seed_;
+  snapshot->sampler = sampler_.progress();
+  if (handed_back()) {
+    snapshot->held_back = stop_matcher_.held_back();
+    snapshot->unfinished_text = utf8_stream_.pending();
+  }
+  return snapshot;
 }
 
 }  // namespace rwkvd

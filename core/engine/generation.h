@@ -32,12 +32,17 @@ class Generation : public Sequence {
 
   int64_t NumDigests() const override;
   void Digest(int64_t piece) override;
+  bool WantsHandBack() const override { return snapshot_on_drain_; }
   std::optional<FinishReason> Deliver(absl::Time now) override;
 
  protected:
   void Complete(FinishEvent* event) override;
 
  private:
+  // Takes up the request that was cut short at `start`.
+  void Resume(const Snapshot& start);
+  // What the end has left, but for what Complete flushes.
+  std::shared_ptr<const Snapshot> MakeSnapshot(const FinishEvent& event);
   void ComputeLogprobs();
   void NoteToken(absl::Time now);
   // Whether the token drawn ends the answer, whatever the text.
@@ -50,6 +55,9 @@ class Generation : public Sequence {
   const std::vector<int32_t> stop_tokens_;
   const bool want_logprobs_;
   const int64_t top_logprobs_;
+  const bool snapshot_at_end_;
+  const bool snapshot_on_drain_;
+  const uint64_t seed_;
 
   Sampler sampler_;
   StopMatcher stop_matcher_;

@@ -18,6 +18,8 @@
 
 namespace rwkvd {
 
+struct Snapshot;  // core/engine/snapshot.h
+
 // Limits on a request that do not depend on the server.
 inline constexpr int64_t kMaxStopStrings = 16;
 inline constexpr int64_t kMaxStopStringBytes = 1024;
@@ -49,6 +51,16 @@ struct GenerateRequest {
   int32_t top_logprobs = 0;     // alternatives listed per token
   bool use_state_cache = true;  // look prefixes up, and store them
   std::optional<PinRequest> pin;
+  // What to go on from, in place of an initial state; null: from that. Such a
+  // request has no part in the state cache.
+  std::shared_ptr<const Snapshot> start;
+  // Takes up the request that was cut short at `start`: as if it had never
+  // been, though other fields may differ. Has no prompt of its own; its seed
+  // and its count of tokens drawn go on.
+  bool resume = false;
+  bool snapshot_at_end = false;  // of its own accord: in FinishEvent
+  // Ends when draining begins, with a snapshot from which it can be resumed.
+  bool snapshot_on_drain = false;
   absl::Time received;  // start of every time that is reported
   // Refused if it cannot have its first token by then.
   absl::Time deadline = absl::InfiniteFuture();
@@ -145,6 +157,9 @@ struct FinishEvent {
   absl::string_view stop_string;  // the one that hit, with kStopString
   Usage usage;
   Times times;
+  // What was asked for, to go on from; else null. Where a request was cut short
+  // for it, bytes and text stay held back: they are in it.
+  std::shared_ptr<const Snapshot> snapshot;
 };
 
 // Where the results of one request go: the only door out of the engine.

@@ -60,15 +60,23 @@ void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
       options_.state_cache_bytes > 0) {
     known = LookUp(*sequence, now);
   }
-  if (known != nullptr) {
-    sequence->Join(std::move(known), now);
-  } else if (sequence->start() != nullptr) {
-    sequence->Join(*sequence->start(), now);
+  if (known == nullptr) {
+    Begin(*sequence, now);
   } else {
-    sequence->Join(initial_states_[sequence->initial_state()].state, now);
+    sequence->Join(std::move(known), now);
   }
   running_.push_back(std::move(sequence));
   counters_->running.Set(num_running());
+}
+
+void Runner::Begin(Sequence& sequence, absl::Time now) const {
+  if (sequence.snapshot() != nullptr) {
+    sequence.JoinFromSnapshot(now);
+  } else if (sequence.start() != nullptr) {
+    sequence.Join(*sequence.start(), now);
+  } else {
+    sequence.Join(initial_states_[sequence.initial_state()].state, now);
+  }
 }
 
 std::shared_ptr<const KnownPrefix> Runner::LookUp(Sequence& sequence,

@@ -53,6 +53,9 @@ class Runner {
   // there was none.
   absl::Duration LeastTimeFor(const Sequence& sequence);
 
+  // Gives it what it starts from, though it takes no part.
+  void Begin(Sequence& sequence, absl::Time now) const;
+
   // Lets `sequence` take part from the next step on, with what the state cache
   // knows of its prompt. There must be a free place.
   void Join(std::unique_ptr<Sequence> sequence, absl::Time now);

@@ -11,6 +11,17 @@ namespace {
 
 constexpr int32_t kStartToken = 0;
 
+std::vector<int32_t> Appended(std::vector<int32_t> tokens,
+                              absl::Span<const int32_t> more) {
+  tokens.insert(tokens.end(), more.begin(), more.end());
+  return tokens;
+}
+
+size_t TokensRead(const Snapshot* snapshot) {
+  return snapshot == nullptr ? 0
+                             : snapshot->tokens.size() - snapshot->num_pending;
+}
+
 // Never negative, though a clock may be set back.
 absl::Duration Between(absl::Time begin, absl::Time end) {
   return std::max(end - begin, absl::ZeroDuration());
@@ -26,16 +37,20 @@ std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens) {
 Sequence::Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
                    int32_t initial_state, bool use_state_cache,
                    absl::Time received, TokenSink* sink,
-                   EngineCounters* counters)
+                   EngineCounters* counters,
+                   std::shared_ptr<const Snapshot> snapshot)
     : id_(id),
-      tokens_(empty_prompt == EmptyPrompt::kStartToken ? OrStartToken(prompt)
-                                                       : prompt),
+      tokens_(snapshot != nullptr ? Appended(snapshot->tokens, prompt)
+              : empty_prompt == EmptyPrompt::kStartToken ? OrStartToken(prompt)
+                                                         : prompt),
       prompt_size_(tokens_.size()),
       initial_state_(initial_state),
-      use_state_cache_(use_state_cache),
+      use_state_cache_(use_state_cache && snapshot == nullptr),
       received_(received),
       sink_(sink),
-      counters_(counters) {
+      counters_(counters),
+      snapshot_(std::move(snapshot)),
+      read_(TokensRead(snapshot_.get())) {
   usage_.prompt_tokens = static_cast<int64_t>(prompt.size());
 }
 
@@ -43,6 +58,11 @@ void Sequence::Join(State start, absl::Time now) {
   state_ = std::move(start);
   joined_at_ = now;
   counters_->queue_seconds.Observe(PositiveSeconds(now - received_));
+}
+
+void Sequence::JoinFromSnapshot(absl::Time now) {
+  Join(snapshot_->state, now);
+  if (prompt_is_read()) logits_ = snapshot_->logits;
 }
 
 void Sequence::Join(std::shared_ptr<const KnownPrefix> known, absl::Time now) {
@@ -104,6 +124,19 @@ void Sequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
   DropLogits();
   logits_ = chunk.logits;
   chunks->push_back(chunk);
+}
+
+Snapshot Sequence::TakeSnapshot() {
+  Snapshot snapshot;
+  snapshot.state = std::move(state_);
+  snapshot.num_pending = static_cast<int64_t>(tokens_.size() - read_);
+  snapshot.tokens = std::move(tokens_);
+  if (snapshot.num_pending == 0) {
+    snapshot.logits.assign(logits_.begin(), logits_.end());
+  }
+  snapshot.prompt_tokens = usage_.prompt_tokens;
+  snapshot.generated_tokens = usage_.generated_tokens;
+  return snapshot;
 }
 
 void Sequence::DropLogits() {

@@ -15,6 +15,7 @@
 #include "core/engine/logits_buffer.h"
 #include "core/engine/request.h"
 #include "core/engine/scheduler.h"
+#include "core/engine/snapshot.h"
 #include "core/engine/state_cache.h"
 #include "core/model/model.h"
 
@@ -50,10 +51,12 @@ class Sequence {
   // What comes of an empty prompt: the token 0 is read, or nothing.
   enum class EmptyPrompt { kStartToken, kNothing };
 
-  // `sink` and `counters` outlive it.
+  // A `snapshot`, if there is one, takes the place of the initial state, and
+  // may make do without a prompt. `sink` and `counters` outlive it.
   Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
            int32_t initial_state, bool use_state_cache, absl::Time received,
-           TokenSink* sink, EngineCounters* counters);
+           TokenSink* sink, EngineCounters* counters,
+           std::shared_ptr<const Snapshot> snapshot = nullptr);
   virtual ~Sequence() = default;
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
@@ -68,13 +71,15 @@ class Sequence {
   // By when TokensNeeded() must have been read.
   absl::Time deadline() const { return deadline_; }
   virtual int64_t TokensNeeded() const {
-    return static_cast<int64_t>(prompt_size_);
+    return static_cast<int64_t>(prompt_size_ - read_);
   }
   // A state to start from that is not one of the initial states; or null.
   const State* start() const { return start_.get(); }
   // Whether it goes on with what was taken in before, and is not refused now.
   bool continues() const { return continues_; }
-  // What is read before anything else.
+  // What it goes on from; null if that is a state.
+  const Snapshot* snapshot() const { return snapshot_.get(); }
+  // What is read before anything else, with what its snapshot has read.
   absl::Span<const int32_t> prompt() const {
     return absl::MakeConstSpan(tokens_).first(prompt_size_);
   }
@@ -82,6 +87,7 @@ class Sequence {
   // Joins the running ones: from the start, that is with its initial state, or
   // with a prefix of prompt() known.
   void Join(State start, absl::Time now);
+  void JoinFromSnapshot(absl::Time now);
   void Join(std::shared_ptr<const KnownPrefix> known, absl::Time now);
   bool has_joined() const { return joined_at_.has_value(); }
 
@@ -124,6 +130,11 @@ class Sequence {
   // complete.
   virtual std::optional<FinishReason> Deliver(absl::Time now) = 0;
 
+  // Whether it is to end when draining begins, with a snapshot.
+  virtual bool WantsHandBack() const { return false; }
+  // The end that follows is that. It has joined.
+  void HandBack() { handed_back_ = true; }
+
   // Tells the sink the end. The last call.
   void Finish(FinishReason reason, const absl::Status& status, absl::Time now);
 
@@ -139,6 +150,9 @@ class Sequence {
   // Adds what a kind of request has held back.
   virtual void Complete(FinishEvent* event) { (void)event; }
 
+  bool handed_back() const { return handed_back_; }
+  // All it has come to but what a kind of request adds. At the end only.
+  Snapshot TakeSnapshot();
   // What was predicted is of no more use.
   void DropLogits();
   // A token to be read next.
@@ -164,7 +178,8 @@ class Sequence {
   Times TimesAt(absl::Time now) const;
 
   const Id id_;
-  std::vector<int32_t> tokens_;  // the prompt, then what is appended
+  // What its start has read, the prompt, then what is appended.
+  std::vector<int32_t> tokens_;
   const size_t prompt_size_;
   const int32_t initial_state_;
   const bool use_state_cache_;
@@ -177,6 +192,8 @@ class Sequence {
   TokenSink* const sink_;
   EngineCounters* const counters_;
 
+  const std::shared_ptr<const Snapshot> snapshot_;
+  bool handed_back_ = false;
   size_t read_ = 0;  // of tokens_; the state is the one after them
   std::vector<int64_t> checkpoints_;
   State state_;

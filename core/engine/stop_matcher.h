@@ -36,6 +36,10 @@ class StopMatcher {
   // Ends the stream: the bytes held back. None after a hit.
   std::string Flush();
 
+  // What is held back now. A matcher to which just this was given goes on as
+  // this one does.
+  const std::string& held_back() const { return held_back_; }
+
   const std::vector<std::string>& stops() const { return stops_; }
 
  private:

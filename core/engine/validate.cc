@@ -9,6 +9,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/base/status_macros.h"
+#include "core/engine/snapshot.h"
+#include "core/engine/stop_matcher.h"
 
 namespace rwkvd {
 namespace {
@@ -95,7 +97,61 @@ absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
   return absl::InvalidArgumentError("pin: this server has no state cache");
 }
 
+absl::Status CheckResume(const GenerateRequest& request) {
+  const Snapshot& start = *request.start;
+  if (!request.prompt.empty()) {
+    return absl::InvalidArgumentError(
+        "prompt: must be empty where a request is resumed");
+  }
+  if (!start.is_resumable) {
+    return absl::InvalidArgumentError(
+        "resume: the request of this state has ended; without resume another "
+        "can go on from it");
+  }
+  if (start.generated_tokens >= request.max_tokens && request.max_tokens > 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_tokens: ", request.max_tokens, ", ",
+                     start.generated_tokens, " were drawn before"));
+  }
+  StopMatcher stops(request.stop_strings);
+  const StopMatcher::Result held_back = stops.Append(start.held_back);
+  if (held_back.released.empty() && !held_back.hit.has_value()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "stop_strings: not those of the request that is resumed");
+}
+
+absl::Status CheckStart(const GenerateRequest& request,
+                        const EngineOptions& options) {
+  if (request.start == nullptr) {
+    return request.resume ? absl::InvalidArgumentError(
+                                "resume: there is no state to go on from")
+                          : absl::OkStatus();
+  }
+  const Snapshot& start = *request.start;
+  RWKVD_RETURN_IF_ERROR(CheckStart(request, options));
+  if (request.pin.has_value()) {
+    return absl::InvalidArgumentError(
+        "pin: not of a prompt that goes on from a state");
+  }
+  RWKVD_RETURN_IF_ERROR(CheckSize(
+      "prompt and what its state has read", "tokens",
+      static_cast<int64_t>(request.prompt.size() + start.tokens.size()), 0,
+      MaxSnapshotTokens(options)));
+  if (request.resume) return CheckResume(request);
+  const bool can_go_on =
+      !request.prompt.empty() || start.num_pending > 0 || !start.logits.empty();
+  if (can_go_on) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      "prompt: must not be empty, for it is not known what follows the state");
+}
+
 }  // namespace
+
+int64_t MaxSnapshotTokens(const EngineOptions& options) {
+  return options.max_prompt_tokens + options.max_generated_tokens;
+}
 
 bool IsPinName(absl::string_view name) {
   return !name.empty() && name.size() <= kMaxPinNameBytes &&
@@ -154,7 +210,10 @@ absl::Status ValidatePart(absl::Span<const int32_t> part,
 }
 
 int64_t TokensOf(const GenerateRequest& request) {
-  return static_cast<int64_t>(request.prompt.size()) + request.max_tokens;
+  const size_t before =
+      request.start == nullptr ? 0 : request.start->tokens.size();
+  return static_cast<int64_t>(before + request.prompt.size()) +
+         request.max_tokens;
 }
 
 int64_t TokensOf(const ScoreRequest& request) {

@@ -15,6 +15,9 @@ namespace rwkvd {
 // Whether a prefix may be pinned under `name`.
 bool IsPinName(absl::string_view name);
 
+// Tokens that a snapshot may hold.
+int64_t MaxSnapshotTokens(const EngineOptions& options);
+
 // OK if a request may have `n` samples; otherwise InvalidArgument naming
 // `field`.
 absl::Status ValidateSamples(absl::string_view field, int64_t n,

@@ -25,7 +25,9 @@ static_assert(std::endian::native == std::endian::little,
               "values are copied as they lie in memory");
 
 constexpr absl::string_view kMagic("\x89RWKVST\n", 8);
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kStateAlone = 1;  // versions
+constexpr uint32_t kWithContinuation = 2;
+constexpr uint32_t kLatestVersion = kWithContinuation;
 
 // Where the parts begin.
 constexpr size_t kVersionOffset = 8;
@@ -36,6 +38,7 @@ constexpr size_t kValuesOffset = 72;
 
 constexpr size_t kArchitectureBytes = kFingerprintOffset - kArchitectureOffset;
 constexpr size_t kFingerprintBytes = kNumValuesOffset - kFingerprintOffset;
+constexpr size_t kContinuationSizeBytes = 8;
 constexpr size_t kChecksumBytes = 32;
 
 absl::string_view AsText(Bytes bytes) {
@@ -79,12 +82,12 @@ absl::Status CheckFormat(Bytes bytes, absl::string_view path) {
   // First the version: a later one may be shorter.
   const bool has_version = bytes.size() >= kArchitectureOffset;
   const uint32_t version =
-      has_version ? ReadAt<uint32_t>(bytes, kVersionOffset) : kVersion;
-  if (version != kVersion) {
-    return Refuse(path,
-                  absl::StrCat("a state file of format version ", version,
-                               ", this program reads version ", kVersion,
-                               version > kVersion ? " (it is too old)" : ""));
+      has_version ? ReadAt<uint32_t>(bytes, kVersionOffset) : kStateAlone;
+  if (version == 0 || version > kLatestVersion) {
+    return Refuse(path, absl::StrCat("a state file of format version ", version,
+                                     ", this program reads versions 1 to ",
+                                     kLatestVersion,
+                                     version > 0 ? " (it is too old)" : ""));
   }
   if (bytes.size() >= kValuesOffset + kChecksumBytes) return absl::OkStatus();
   return Refuse(path, absl::StrCat("truncated: ", bytes.size(),
@@ -92,7 +95,37 @@ absl::Status CheckFormat(Bytes bytes, absl::string_view path) {
                                    kValuesOffset + kChecksumBytes));
 }
 
-// Whether there are as many bytes as the values that are announced take.
+bool HasContinuation(Bytes bytes) {
+  return ReadAt<uint32_t>(bytes, kVersionOffset) == kWithContinuation;
+}
+
+// Where the values end.
+size_t ValuesEnd(Bytes bytes) {
+  return kValuesOffset +
+         ReadAt<uint64_t>(bytes, kNumValuesOffset) * sizeof(float);
+}
+
+// Whether the continuation is all that lies between the values and the
+// checksum, `room` bytes.
+absl::Status CheckContinuationSize(Bytes bytes, absl::string_view path,
+                                   uint64_t room) {
+  const size_t end = ValuesEnd(bytes);
+  if (room < kContinuationSizeBytes) {
+    return Refuse(path, absl::StrCat("truncated: ", room,
+                                     " bytes after the "
+                                     "values, where the size of the "
+                                     "continuation is to be"));
+  }
+  const uint64_t announced = ReadAt<uint64_t>(bytes, end);
+  room -= kContinuationSizeBytes;
+  if (announced == room && room > 0) return absl::OkStatus();
+  return Refuse(path,
+                absl::StrCat("byte ", end, " announces a continuation of ",
+                             announced, " bytes, there are ", room));
+}
+
+// Whether there are as many bytes as the values that are announced take, and
+// what follows them.
 absl::Status CheckSize(Bytes bytes, absl::string_view path) {
   const uint64_t announced = ReadAt<uint64_t>(bytes, kNumValuesOffset);
   const uint64_t room = bytes.size() - kValuesOffset - kChecksumBytes;
@@ -102,6 +135,9 @@ absl::Status CheckSize(Bytes bytes, absl::string_view path) {
                                      room, " bytes are there for them"));
   }
   const uint64_t trailing = room - announced * sizeof(float);
+  if (HasContinuation(bytes)) {
+    return CheckContinuationSize(bytes, path, trailing);
+  }
   if (trailing == 0) return absl::OkStatus();
   return Refuse(
       path, absl::StrCat(trailing, " bytes too many after the ", announced,
@@ -133,11 +169,10 @@ absl::Status CheckOwner(Bytes bytes, absl::string_view path,
       fingerprint != owner.fingerprint) {
     const absl::string_view name =
         architecture.substr(0, architecture.find_last_not_of('\0') + 1);
-    return Refuse(
-        path, absl::StrCat(
-                  "a state of another model: ", absl::Utf8SafeCEscape(name),
-                  " ", fingerprint, ", not of this one: ", owner.architecture,
-                  " ", owner.fingerprint));
+    return absl::FailedPreconditionError(absl::StrCat(
+        path, ": ", "a state of another model: ", absl::Utf8SafeCEscape(name),
+        " ", fingerprint, ", not of this one: ", owner.architecture, " ",
+        owner.fingerprint));
   }
   const uint64_t found = ReadAt<uint64_t>(bytes, kNumValuesOffset);
   if (found == static_cast<uint64_t>(owner.num_values)) return absl::OkStatus();
@@ -162,25 +197,32 @@ bool IsStateFile(Bytes bytes) {
 }
 
 absl::StatusOr<std::string> SerializeState(const State& state,
-                                           const StateOwner& owner) {
+                                           const StateOwner& owner,
+                                           absl::string_view continuation) {
   RWKVD_CHECK(owner.architecture.size() <= kArchitectureBytes);
   RWKVD_CHECK(owner.fingerprint.size() == 2 * kFingerprintBytes);
   RWKVD_CHECK(static_cast<int64_t>(state.values().size()) == owner.num_values);
   RWKVD_RETURN_IF_ERROR(CheckFinite(state.values()));
   std::string out(kMagic);
-  out.reserve(kValuesOffset + state.bytes() + kChecksumBytes);
-  Append(kVersion, &out);
+  out.reserve(kValuesOffset + state.bytes() + kContinuationSizeBytes +
+              continuation.size() + kChecksumBytes);
+  Append(continuation.empty() ? kStateAlone : kWithContinuation, &out);
   out += Padded(owner.architecture);
   out += absl::HexStringToBytes(owner.fingerprint);
   Append(uint64_t{state.values().size()}, &out);
   out.append(reinterpret_cast<const char*>(state.values().data()),
              state.bytes());
+  if (!continuation.empty()) {
+    Append(uint64_t{continuation.size()}, &out);
+    out.append(continuation.data(), continuation.size());
+  }
   out += Checksum(AsBytes(out));
   return out;
 }
 
-absl::StatusOr<State> ParseState(Bytes bytes, absl::string_view path,
-                                 const StateOwner& owner) {
+absl::StatusOr<StateContents> ParseStateFile(Bytes bytes,
+                                             absl::string_view path,
+                                             const StateOwner& owner) {
   RWKVD_RETURN_IF_ERROR(CheckFormat(bytes, path));
   RWKVD_RETURN_IF_ERROR(CheckSize(bytes, path));
   RWKVD_RETURN_IF_ERROR(CheckChecksum(bytes, path));
@@ -192,7 +234,22 @@ absl::StatusOr<State> ParseState(Bytes bytes, absl::string_view path,
   }
   const absl::Status finite = CheckFinite(values);
   if (!finite.ok()) return Refuse(path, finite.message());
-  return State(std::move(values));
+  StateContents file{State(std::move(values)), ""};
+  if (HasContinuation(bytes)) {
+    const size_t begin = ValuesEnd(bytes) + kContinuationSizeBytes;
+    file.continuation = std::string(
+        AsText(bytes.subspan(begin, bytes.size() - begin - kChecksumBytes)));
+  }
+  return file;
+}
+
+absl::StatusOr<State> ParseState(Bytes bytes, absl::string_view path,
+                                 const StateOwner& owner) {
+  RWKVD_ASSIGN_OR_RETURN(StateContents file,
+                         ParseStateFile(bytes, path, owner));
+  if (file.continuation.empty()) return std::move(file.state);
+  return Refuse(path,
+                "it holds a request that can be continued, not a state alone");
 }
 
 absl::Status WriteStateFile(const std::string& path, const State& state,

@@ -26,14 +26,31 @@ struct StateOwner {
 // Whether `bytes` begin as a state file does.
 bool IsStateFile(absl::Span<const std::byte> bytes);
 
-// The bytes of a state file. InvalidArgument if a value is not finite: the
-// sequence has left the range of numbers, and all that followed would be lost.
-absl::StatusOr<std::string> SerializeState(const State& state,
-                                           const StateOwner& owner);
+// What a state file holds. A value.
+struct StateContents {
+  State state;
+  // How its sequence goes on, in words that are not the model's: see
+  // docs/state-file.md. Empty if the state is all there is.
+  std::string continuation;
+};
 
-// The state in `bytes`, bit for bit as it was. InvalidArgument, saying what and
-// where, if they are not a state file, of a later format, damaged, or of
-// another network than `owner`. `path` names them in messages.
+// The bytes of a state file, of format version 1 if there is no `continuation`,
+// else 2. InvalidArgument if a value is not finite: the sequence has left the
+// range of numbers, and all that followed would be lost.
+absl::StatusOr<std::string> SerializeState(const State& state,
+                                           const StateOwner& owner,
+                                           absl::string_view continuation = "");
+
+// What is in `bytes`, bit for bit as it was. InvalidArgument, saying what and
+// where, if they are not a state file, of a later format, or damaged;
+// FailedPrecondition if of another network than `owner`. `path` names them in
+// messages.
+absl::StatusOr<StateContents> ParseStateFile(absl::Span<const std::byte> bytes,
+                                             absl::string_view path,
+                                             const StateOwner& owner);
+
+// The same of a state alone: InvalidArgument too if it has a continuation, for
+// then tokens may be missing from it.
 absl::StatusOr<State> ParseState(absl::Span<const std::byte> bytes,
                                  absl::string_view path,
                                  const StateOwner& owner);

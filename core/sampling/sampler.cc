@@ -45,6 +45,13 @@ int32_t Sampler::Sample(absl::Span<const float> logits) {
   return id;
 }
 
+void Sampler::GoOn(absl::Span<const int32_t> drawn,
+                   const SamplerProgress& progress) {
+  for (const int32_t id : drawn) Remember(id);
+  num_draws_ = progress.num_draws;
+  random_.discard(static_cast<uint64_t>(num_draws_));
+}
+
 bool Sampler::HasPenalties() const {
   return params_.presence_penalty != 0 || params_.frequency_penalty != 0;
 }
@@ -63,6 +70,7 @@ absl::Span<const float> Sampler::Penalize(
 
 int32_t Sampler::Draw(absl::Span<const float> logits) {
   const double uniform = Uniform(random_);
+  ++num_draws_;
   const absl::Span<Candidate> candidates =
       ThreadScratch().truncation.Apply(logits, params_.top_p, params_.top_k);
   double sum = 0;

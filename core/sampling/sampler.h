@@ -11,6 +11,12 @@
 
 namespace rwkvd {
 
+// How far a sampler has come, beside what it has drawn. A value.
+struct SamplerProgress {
+  int64_t num_draws = 0;      // random numbers used
+  double surprise_limit = 0;  // of a sampler that adapts one
+};
+
 // Draws the tokens of one sequence. Remembers what it drew (for penalties) and
 // its place in the random sequence.
 //
@@ -28,6 +34,11 @@ class Sampler {
   // not used.
   int32_t Sample(absl::Span<const float> logits);
 
+  SamplerProgress progress() const { return {.num_draws = num_draws_}; }
+  // Makes a new sampler go on where another one of the same parameters had come
+  // to when it had drawn `drawn`.
+  void GoOn(absl::Span<const int32_t> drawn, const SamplerProgress& progress);
+
  private:
   bool HasPenalties() const;
   // The logits that are left when the penalties are taken.
@@ -38,6 +49,7 @@ class Sampler {
   const SamplingParams params_;
   const int64_t num_ids_;
   std::mt19937_64 random_;
+  int64_t num_draws_ = 0;  // of random_
   // How often each token was drawn, decayed. Only kept for penalties.
   absl::flat_hash_map<int32_t, double> counts_;
 };

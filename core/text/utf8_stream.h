@@ -23,6 +23,10 @@ class Utf8Stream {
   // Ends the stream: an unfinished character becomes U+FFFD.
   std::string Finish();
 
+  // What is held back now. A stream to which just this was given goes on as
+  // this one does.
+  const std::string& pending() const { return pending_; }
+
  private:
   std::string pending_;  // at most 3 bytes: a proper prefix of a character
 };

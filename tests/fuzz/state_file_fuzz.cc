@@ -1,27 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a state file: the input as it is and, since no change would survive
-// the checksum, the input followed by the checksum that it ought to have.
+// Reads a state file, as a state alone and as a request's: the input as it is
+// and, since no change would survive the checksum, the input followed by the
+// checksum that it ought to have.
 #include <string>
 
 #include "absl/strings/escaping.h"
 #include "core/base/check.h"
 #include "core/base/sha256.h"
+#include "core/engine/snapshot.h"
 #include "core/model/state_file.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace rwkvd {
 namespace {
 
+constexpr int64_t kVocabSize = 4;
+
+bool IsRefusal(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kInvalidArgument ||
+         status.code() == absl::StatusCode::kFailedPrecondition;
+}
+
 void Read(absl::string_view bytes) {
   const StateOwner owner = {"rwkv7", std::string(64, 'a'), 8};
   const auto state = ParseState(testing::AsBytes(bytes), "input", owner);
   if (!state.ok()) {
-    RWKVD_CHECK(state.status().code() == absl::StatusCode::kInvalidArgument);
-    return;
+    RWKVD_CHECK(IsRefusal(state.status()));
+  } else {
+    // There is but one way to write it.
+    RWKVD_CHECK(SerializeState(*state, owner).value() == bytes);
   }
-  // There is but one way to write it.
-  RWKVD_CHECK(SerializeState(*state, owner).value() == bytes);
+  const auto snapshot =
+      ParseSnapshot(testing::AsBytes(bytes), "input", owner, kVocabSize);
+  if (!snapshot.ok()) {
+    RWKVD_CHECK(IsRefusal(snapshot.status()));
+  } else if (!state.ok()) {
+    RWKVD_CHECK(SerializeSnapshot(*snapshot, owner).value() == bytes);
+  }
 }
 
 std::string WithChecksum(absl::string_view bytes) {

@@ -190,10 +190,10 @@ class InitialStatesTest(unittest.TestCase):
 
     def test_a_saved_state_of_a_later_format(self):
         def raise_version(data):
-            data[8] = 2
+            data[8] = 3
         self.refuse("rwkv7",
                     self.changed(self.path("rwkv7", "read"), raise_version),
-                    "format version 2", "too old")
+                    "format version 3", "too old")
 
     def test_names(self):
         model = f"--model={self.path('rwkv6', 'pth')}"

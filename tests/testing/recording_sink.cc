@@ -80,6 +80,7 @@ void RecordingSink::OnFinish(const FinishEvent& event) {
   recording_.stop_string = std::string(event.stop_string);
   recording_.usage = event.usage;
   recording_.times = event.times;
+  recording_.snapshot = event.snapshot;
   recording_.last_bytes = std::string(event.bytes);
   recording_.last_text = std::string(event.text);
   absl::StrAppend(&recording_.bytes, event.bytes);

@@ -3,6 +3,7 @@
 #define RWKVD_TESTS_TESTING_RECORDING_SINK_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,6 +44,7 @@ struct Recording {
   std::string stop_string;
   Usage usage;
   Times times;
+  std::shared_ptr<const Snapshot> snapshot;
   int num_finishes = 0;
 
   std::vector<int32_t> Ids() const;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/sha256.h"
 #include "gmock/gmock.h"
@@ -37,9 +38,12 @@ std::string Serialize(const std::vector<float>& values) {
 std::string ErrorOf(absl::string_view bytes, const StateOwner& owner) {
   const auto state = ParseState(AsBytes(bytes), "some/path", owner);
   if (state.ok()) return "";
-  EXPECT_EQ(state.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(state.status().message()), HasSubstr("some/path: "));
-  return std::string(state.status().message());
+  const std::string message(state.status().message());
+  EXPECT_THAT(message, HasSubstr("some/path: "));
+  EXPECT_EQ(state.status().code(), absl::StrContains(message, "another model")
+                                       ? absl::StatusCode::kFailedPrecondition
+                                       : absl::StatusCode::kInvalidArgument);
+  return message;
 }
 
 // With the checksum that belongs to what was changed.
@@ -130,11 +134,11 @@ TEST(StateFileTest, WhatIsNoStateFileIsToldSo) {
 
 TEST(StateFileTest, ALaterVersionIsToldEvenIfItsFilesAreShort) {
   std::string bytes = Serialize({1});
-  bytes[8] = 2;
+  bytes[8] = 3;
   EXPECT_THAT(ErrorOf(Repaired(bytes), OwnerOf(1)),
-              HasSubstr("format version 2"));
+              HasSubstr("format version 3"));
   EXPECT_THAT(ErrorOf(bytes.substr(0, 12), OwnerOf(1)),
-              HasSubstr("format version 2"));
+              HasSubstr("format version 3"));
   EXPECT_THAT(ErrorOf(bytes.substr(0, 11), OwnerOf(1)), HasSubstr("truncated"));
 }
 
@@ -188,6 +192,53 @@ TEST(StateFileTest, ValuesThatAreNotFiniteAreNeitherWrittenNorRead) {
     std::memcpy(bytes.data() + 72 + 4, &bad, sizeof(bad));
     EXPECT_THAT(ErrorOf(Repaired(bytes), OwnerOf(2)), HasSubstr("value 1"));
   }
+}
+
+// As docs/state-file.md says.
+TEST(StateFileTest, TheBytesOfAContinuationAreThoseOfTheDocumentation) {
+  std::string expected = Serialize({1, -2});
+  expected.resize(expected.size() - 32);
+  expected[8] = 2;
+  expected += std::string("\5\0\0\0\0\0\0\0", 8) + "words";
+  expected += std::string(32, 'c');
+  const std::string bytes =
+      *SerializeState(State({1, -2}), OwnerOf(2), "words");
+  EXPECT_EQ(bytes, Repaired(expected));
+  const auto file = ParseStateFile(AsBytes(bytes), "p", OwnerOf(2));
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->state, State({1, -2}));
+  EXPECT_EQ(file->continuation, "words");
+  // It is no state alone; a state alone has none.
+  EXPECT_THAT(ErrorOf(bytes, OwnerOf(2)), HasSubstr("can be continued"));
+  EXPECT_EQ(
+      ParseStateFile(AsBytes(Serialize({1})), "p", OwnerOf(1))->continuation,
+      "");
+}
+
+TEST(StateFileTest, AContinuationIsCheckedAsAllElse) {
+  const std::string bytes = *SerializeState(State({1, 2}), OwnerOf(2), "words");
+  const auto error = [](const std::string& spoilt) {
+    const auto file = ParseStateFile(AsBytes(spoilt), "p", OwnerOf(2));
+    return file.ok() ? "" : std::string(file.status().message());
+  };
+  for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
+    std::string flipped = bytes;
+    flipped[bit / 8] ^= static_cast<char>(1 << (bit % 8));
+    EXPECT_NE(error(flipped), "") << "bit " << bit;
+  }
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_NE(error(bytes.substr(0, size)), "") << size;
+    if (size + 32 == bytes.size()) continue;  // with a checksum it is whole
+    EXPECT_NE(error(Repaired(bytes.substr(0, size) + std::string(32, '\0'))),
+              "")
+        << size;
+  }
+  EXPECT_THAT(error(Repaired(bytes + "x")),
+              HasSubstr("byte 80 announces a continuation of 5 bytes, there "
+                        "are 6"));
+  std::string huge = bytes;
+  huge[87] = '\x7f';
+  EXPECT_THAT(error(Repaired(huge)), HasSubstr("byte 80 announces"));
 }
 
 TEST(StateFileTest, FilesAreWrittenAndReadBack) {
