@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is left of a network's decoding while other processes keep processors
+// busy: rounds without and with them take turns, in one run. Fair is what the
+// threads would get if each runnable thread had the same share of the
+// processors: of two processors, two threads with one neighbour get 2/3 of
+// what they have alone.
+// Run with: bazel run -c opt //tests/bench:neighbour_bench --
+//   [--sequences=16] [--neighbours=1] [--rounds=3] [--seconds=2] [--threads=N]
+//   [--shape=rwkv7-0.4B] [--weights=bf16] [--model=PATH]
+// Random weights are written once to the folder for temporary files.
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/parse.h"
+#include "absl/strings/ascii.h"
+#include "core/base/check.h"
+#include "core/base/cpu_quota.h"
+#include "tests/bench/bench_model.h"
+#include "tests/bench/random_model.h"
+#include "tests/bench/timing.h"
+
+ABSL_FLAG(std::string, model, "",
+          "Checkpoint to measure, instead of random weights.");
+ABSL_FLAG(std::string, shape, "rwkv7-0.4B", "Of the random weights.");
+ABSL_FLAG(std::string, weights, "bf16", "Of the random weights.");
+ABSL_FLAG(int, sequences, 16, "Decoded together.");
+ABSL_FLAG(int, neighbours, 1, "Processes that do nothing but keep busy.");
+ABSL_FLAG(int, rounds, 3, "With neighbours, and as many without.");
+ABSL_FLAG(double, seconds, 2, "Of a round.");
+ABSL_FLAG(int, threads, 0, "Threads that compute; 0: all usable processors.");
+
+namespace rwkvd::bench {
+namespace {
+
+// Processes that loop between Begin and End and are stopped otherwise; they end
+// with this. To be made before there is memory to share: what is written first
+// after a fork is copied, which would slow the steps.
+class Neighbours {
+ public:
+  explicit Neighbours(int number) {
+    for (int i = 0; i < number; ++i) {
+      const pid_t pid = fork();
+      RWKVD_CHECK(pid >= 0);
+      if (pid == 0) KeepBusy();
+      pids_.push_back(pid);
+    }
+    Signal(SIGSTOP);
+  }
+  ~Neighbours() {
+    Signal(SIGKILL);
+    for (pid_t pid : pids_) waitpid(pid, nullptr, 0);
+  }
+  Neighbours(const Neighbours&) = delete;
+  Neighbours& operator=(const Neighbours&) = delete;
+
+  void Begin() const { Signal(SIGCONT); }
+  void End() const { Signal(SIGSTOP); }
+
+ private:
+  [[noreturn]] static void KeepBusy() {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) asm volatile("");
+  }
+
+  void Signal(int signal) const {
+    for (pid_t pid : pids_) kill(pid, signal);
+  }
+
+  std::vector<pid_t> pids_;
+};
+
+// Of this process, all threads, so far.
+double CpuSeconds() {
+  timespec now;
+  RWKVD_CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) == 0);
+  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
+}
+
+struct Observed {
+  std::vector<double> steps;  // seconds
+  double seconds = 0;
+  double cpu_seconds = 0;
+
+  double StepsPerSecond() const { return double(steps.size()) / seconds; }
+};
+
+void RunSteps(Steps& steps, double seconds, Observed* observed) {
+  const double cpu_before = CpuSeconds();
+  for (double left = seconds; left > 0;) {
+    const double taken = Seconds([&] { steps.Run(); });
+    observed->steps.push_back(taken);
+    observed->seconds += taken;
+    left -= taken;
+  }
+  observed->cpu_seconds += CpuSeconds() - cpu_before;
+}
+
+double Percentile(std::vector<double> values, double share) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(share * double(values.size() - 1))];
+}
+
+void Print(const char* what, const Observed& observed, int64_t tokens) {
+  std::printf(
+      "%-11s %7.1f tokens/s, steps p50 %6.1f ms, p99 %6.1f ms, on %.2f "
+      "processors\n",
+      what, double(tokens) * observed.StepsPerSecond(),
+      Percentile(observed.steps, 0.5) * 1e3,
+      Percentile(observed.steps, 0.99) * 1e3,
+      observed.cpu_seconds / observed.seconds);
+}
+
+BenchModel Load() {
+  const std::string path = absl::GetFlag(FLAGS_model);
+  if (!path.empty()) return LoadBenchModel(path, path);
+  const Shape* shape = FindShape(absl::GetFlag(FLAGS_shape));
+  const std::string weights = absl::GetFlag(FLAGS_weights);
+  const auto dtype = DTypeFromName(absl::AsciiStrToUpper(weights));
+  if (shape == nullptr || !dtype.has_value()) {
+    std::fprintf(stderr, "--shape or --weights: unknown\n");
+    std::exit(1);
+  }
+  return LoadBenchModel(weights, RandomModelPath(*shape, 0.5, *dtype));
+}
+
+int Main() {
+  const int usable = UsableCpus();
+  const int threads =
+      absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : usable;
+  const int neighbours = absl::GetFlag(FLAGS_neighbours);
+  const double seconds = absl::GetFlag(FLAGS_seconds);
+  const Neighbours busy(neighbours);
+  const BenchModel model = Load();
+  ThreadPool pool(threads);
+  Steps steps(*model.model, absl::GetFlag(FLAGS_sequences), 1, &pool);
+  steps.Run();  // reads the weights
+  Observed alone, beside;
+  for (int i = 0; i < absl::GetFlag(FLAGS_rounds); ++i) {
+    RunSteps(steps, seconds, &alone);
+    busy.Begin();
+    RunSteps(steps, seconds, &beside);
+    busy.End();
+  }
+  Print("alone", alone, steps.tokens());
+  Print("neighboured", beside, steps.tokens());
+  std::printf("remains     %7.1f %%; fair: %.1f %%\n",
+              100 * beside.StepsPerSecond() / alone.StepsPerSecond(),
+              100 * std::min(1.0, double(usable) / (threads + neighbours)));
+  return 0;
+}
+
+}  // namespace
+}  // namespace rwkvd::bench
+
+int main(int argc, char** argv) {
+  absl::ParseCommandLine(argc, argv);
+  return rwkvd::bench::Main();
+}
