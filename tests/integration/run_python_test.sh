@@ -6,6 +6,6 @@
 set -euo pipefail
 
 root=$PWD # the runfiles of this repository
-export PYTHONPATH=$root/proto:$root/third_party/grpc_health:$root/tests/integration
+export PYTHONPATH=$root/proto:$root/third_party/grpc_health:$root/tests/integration:$root/$(dirname "$1")
 export PYTHONDONTWRITEBYTECODE=1
 exec /usr/bin/python3 -m unittest -v "$(basename "$1" .py)"

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/load/load_answer.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+
+namespace rwkvd::testing {
+namespace {
+
+namespace v1 = ::rwkv::v1;
+using grpc::StatusCode;
+
+bool IsBeginning(const std::vector<std::string>& part,
+                 const std::vector<std::string>& whole) {
+  return part.size() <= whole.size() &&
+         std::equal(part.begin(), part.end(), whole.begin());
+}
+
+bool Explains(Behaviour::Kind behaviour, StatusCode code) {
+  switch (behaviour) {
+    case Behaviour::Kind::kCancel:
+      return code == StatusCode::CANCELLED;
+    case Behaviour::Kind::kDeadline:
+      return code == StatusCode::DEADLINE_EXCEEDED;
+    case Behaviour::Kind::kCut:
+      return code == StatusCode::UNAVAILABLE;
+    default:
+      return false;
+  }
+}
+
+// What both finishes must say alike: all but times and the cache's part.
+std::string DifferenceOf(const v1::Finish& alone, const v1::Finish& finish) {
+  if (finish.reason() != alone.reason()) return "another reason";
+  if (finish.stop_string() != alone.stop_string()) return "another stop string";
+  if (finish.seed() != alone.seed()) return "another seed";
+  if (finish.usage().prompt_tokens() != alone.usage().prompt_tokens() ||
+      finish.usage().generated_tokens() != alone.usage().generated_tokens()) {
+    return "other token counts";
+  }
+  return "";
+}
+
+std::string WhatIsWrongWithWhole(const LoadAnswer& alone,
+                                 const LoadAnswer& answer) {
+  if (answer.tokens != alone.tokens) return "other tokens than alone";
+  if (answer.bytes != alone.bytes) return "other bytes than alone";
+  if (answer.text != alone.text) return "other text than alone";
+  return DifferenceOf(*alone.finish, *answer.finish);
+}
+
+}  // namespace
+
+void LoadAnswer::Add(const v1::GenerateResponse& response) {
+  if (finish.has_value()) after_finish = true;
+  if (response.has_finish()) {
+    finish = response.finish();
+    bytes += finish->bytes();
+    text += finish->text();
+    return;
+  }
+  for (const v1::Token& token : response.delta().tokens()) {
+    tokens.push_back(token.SerializeAsString());
+  }
+  bytes += response.delta().bytes();
+  text += response.delta().text();
+}
+
+std::string WhatIsWrong(const LoadAnswer& alone, const LoadAnswer& answer,
+                        Behaviour::Kind behaviour) {
+  if (answer.after_finish) return "something came after the finish";
+  const bool is_whole = answer.finish.has_value() &&
+                        answer.finish->reason() != v1::FINISH_REASON_CANCELLED;
+  if (answer.status.ok() && !is_whole) return "OK, but no finish";
+  if (!answer.status.ok() && !Explains(behaviour, answer.status.error_code())) {
+    return absl::StrCat("status ", answer.status.error_code(), ": ",
+                        answer.status.error_message());
+  }
+  if (is_whole) return WhatIsWrongWithWhole(alone, answer);
+  if (!IsBeginning(answer.tokens, alone.tokens)) {
+    return "tokens that alone did not come";
+  }
+  // What is held back at the end of a part may be cut from a character.
+  if (!absl::StartsWith(alone.bytes, answer.bytes)) {
+    return "bytes that alone did not come";
+  }
+  return "";
+}
+
+}  // namespace rwkvd::testing

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/load/load_client.h"
+
+#include <grpcpp/client_context.h>
+#include <grpcpp/create_channel.h>
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "core/base/check.h"
+#include "tests/load/cutting_proxy.h"
+
+namespace rwkvd::testing {
+namespace {
+
+namespace v1 = ::rwkv::v1;
+
+// A slow reader pauses before each of so many messages, so long at most.
+constexpr int kPauses = 25;
+constexpr int kMaxPauseMs = 80;
+
+std::unique_ptr<v1::RwkvService::Stub> Connect(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);  // each call is one call
+  return v1::RwkvService::NewStub(grpc::CreateCustomChannel(
+      address, grpc::InsecureChannelCredentials(), arguments));
+}
+
+void Pause(std::mt19937_64& random) {
+  std::uniform_int_distribution<int> milliseconds(0, kMaxPauseMs);
+  absl::SleepFor(absl::Milliseconds(milliseconds(random)));
+}
+
+LoadAnswer Read(v1::RwkvService::Stub& stub, const v1::GenerateRequest& request,
+                const Behaviour& behaviour, std::mt19937_64& random) {
+  using Kind = Behaviour::Kind;
+  grpc::ClientContext context;
+  if (behaviour.kind == Kind::kDeadline) {
+    context.set_deadline(
+        absl::ToChronoTime(absl::Now() + absl::Milliseconds(behaviour.amount)));
+  }
+  const auto reader = stub.Generate(&context, request);
+  LoadAnswer answer;
+  v1::GenerateResponse response;
+  for (int64_t messages = 0;; ++messages) {
+    if (behaviour.kind == Kind::kCancel && messages == behaviour.amount) {
+      context.TryCancel();
+    }
+    if (behaviour.kind == Kind::kSlow && messages < kPauses) Pause(random);
+    if (!reader->Read(&response)) break;
+    answer.Add(response);
+  }
+  answer.status = reader->Finish();
+  return answer;
+}
+
+}  // namespace
+
+LoadClient::LoadClient(const std::string& server, int connections)
+    : server_(server) {
+  for (int i = 0; i < connections; ++i) stubs_.push_back(Connect(server));
+  grpc::ClientContext context;
+  RWKVD_CHECK(stubs_[0]->GetModel(&context, {}, &model_).ok());
+}
+
+LoadAnswer LoadClient::Ask(const v1::GenerateRequest& request,
+                           const Behaviour& behaviour,
+                           std::mt19937_64& random) const {
+  if (behaviour.kind != Behaviour::Kind::kCut) {
+    return Read(*stubs_[random() % stubs_.size()], request, behaviour, random);
+  }
+  const CuttingProxy proxy(
+      server_, behaviour.amount,
+      behaviour.reset ? CuttingProxy::Cut::kReset : CuttingProxy::Cut::kClose);
+  return Read(*Connect(proxy.address()), request, behaviour, random);
+}
+
+}  // namespace rwkvd::testing

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Many clients of every kind at once, and what is left of them afterwards. How
+long they go on is told by RWKVD_LOAD_SECONDS, 10 if it is not set."""
+
+import json
+import os
+import re
+import subprocess
+import unittest
+
+from metrics import gauge, page
+from rwkvd_process import PATIENCE, rwkvd, wait_until
+
+DRIVER = os.environ.get("RWKVD_LOAD_DRIVER", "tests/load/load_driver")
+CLIENTS = 200
+SECONDS = int(os.environ.get("RWKVD_LOAD_SECONDS", "10"))
+# By then the server has met every kind of client, and filled its caches.
+WARM_UP_SECONDS = max(8, SECONDS // 10)
+# A short warm-up on a busy machine may not be enough: then the first loads
+# warm up, too. A leak would show in each.
+LOADS = 3 if SECONDS < 60 else 1
+# A state cache that is full when the warm-up is over.
+FLAGS = ("--state_cache_mib=2",)
+MOST_GROWTH = 1.02
+
+ENDED = re.compile(r'rwkv_requests_total\{grpc_method="[^"]*/Generate",'
+                   r'grpc_status="(\w+)"\} (\d+)')
+STARTED = ('grpc_server_call_started_total'
+           '{grpc_method="rwkv.v1.RwkvService/Generate"}')
+
+
+def resident_kib(server):
+    with open(f"/proc/{server.process.pid}/status") as status:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1])
+
+
+def endings(server):
+    """How many Generate calls ended with which status."""
+    return {code: int(count) for code, count in ENDED.findall(page(server))}
+
+
+def is_idle(server):
+    return (gauge(server, "rwkv_requests_running") == 0 and
+            gauge(server, "rwkv_queue_depth") == 0 and
+            gauge(server, STARTED) == sum(endings(server).values()))
+
+
+class LoadTest(unittest.TestCase):
+
+    def load(self, server, seconds, seed):
+        result = subprocess.run(
+            [DRIVER, f"--server={server.address}", f"--clients={CLIENTS}",
+             f"--duration={seconds}s", f"--seed={seed}"],
+            stdout=subprocess.PIPE, text=True, check=False,
+            timeout=seconds + 2 * PATIENCE)
+        self.assertNotEqual(result.stdout, "", result.returncode)
+        report = json.loads(result.stdout)
+        print(json.dumps(report, indent=2, sort_keys=True))
+        self.assertEqual(report["complaints"], [])
+        self.assertEqual(result.returncode, 0)
+        # All ended, and left no place, no queue entry and no call behind.
+        wait_until(lambda: is_idle(server), "every call to have ended")
+        return report
+
+    def check_clients(self, report):
+        """They were what they were meant to be."""
+        self.assertEqual(set(report["endings"]),
+                         {"plain", "slow", "cancel", "deadline", "cut"})
+        for behaviour, code in (("cancel", "CANCELLED"),
+                                ("deadline", "DEADLINE_EXCEEDED"),
+                                ("cut", "UNAVAILABLE")):
+            self.assertIn(code, report["endings"][behaviour])
+
+    def test_nothing_is_lost_or_left(self):
+        with rwkvd("--log_level=info", *FLAGS) as server:
+            self.load(server, WARM_UP_SECONDS, seed=0)
+            sizes = [resident_kib(server)]
+            for seed in range(1, LOADS + 1):
+                self.check_clients(self.load(server, SECONDS, seed))
+                sizes.append(resident_kib(server))
+                if sizes[-1] <= MOST_GROWTH * sizes[-2]:
+                    break
+            ends = endings(server)
+            print(f"resident KiB: {sizes}; ends: {ends}")
+            self.assertLessEqual(
+                set(ends), {"OK", "CANCELLED", "DEADLINE_EXCEEDED"})
+            self.assertLessEqual(sizes[-1], MOST_GROWTH * sizes[-2])
+
+
+if __name__ == "__main__":
+    unittest.main()
