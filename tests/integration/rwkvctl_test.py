@@ -2,6 +2,7 @@
 """The real rwkvctl against a real rwkvd."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -80,6 +81,21 @@ class RwkvctlTest(unittest.TestCase):
         rows = [line.split("\t") for line in text.decode().splitlines()]
         self.assertEqual([row[3] for row in rows], [" beginning", " xq"])
         self.assertGreater(float(rows[0][0]), float(rows[1][0]))
+
+    def test_perplexity_is_that_of_the_scores(self):
+        text = b"In the beginning God created the heaven and the earth.\n" * 3
+        total, _ = self.run_ctl("perplexity", "-", "--json",
+                                standard_input=text)
+        total = json.loads(total)
+        self.assertEqual(total["byte_count"], str(len(text)))
+        scores, _ = self.run_ctl("score", "--json", "", text.decode())
+        score = json.loads(scores)["scores"][0]
+        self.assertEqual(total["token_count"], score["token_count"])
+        self.assertAlmostEqual(total["logprob_sum"], score["logprob_sum"])
+        told, _ = self.run_ctl("perplexity", "-", standard_input=text)
+        perplexity = math.exp(
+            -total["logprob_sum"] / int(total["token_count"]))
+        self.assertIn(f"perplexity {perplexity:.4f},", told.decode())
 
     def test_tells_the_model(self):
         text, _ = self.run_ctl("model", "--json")
@@ -160,6 +176,7 @@ class RwkvctlTest(unittest.TestCase):
         for words in (["generate", "--max_token=3"], ["sing"],
                       ["tokenize"], ["score", "only context"],
                       ["detokenize", "1,x"], ["model", "extra"],
+                      ["perplexity", "/nowhere/book.txt"],
                       ["generate", "two", "prompts"], ["model", "--seed=1"],
                       ["bench", "--prompt_tokens=9:3"],
                       ["bench", "--concurrency=0"]):
@@ -177,7 +194,7 @@ class RwkvctlTest(unittest.TestCase):
                                   timeout=PATIENCE).stdout
         self.assertIn("rwkvctl detokenize", help_of())
         for command in ("generate", "chat", "tokenize", "detokenize", "score",
-                        "model", "health", "bench"):
+                        "perplexity", "model", "health", "bench"):
             self.assertIn(f"rwkvctl {command}", help_of())
             text = help_of(command)
             for part in ("Examples:\n  ", f"rwkvctl {command}", "Exit codes:",

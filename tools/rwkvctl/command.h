@@ -29,6 +29,7 @@ extern const Command kChat;
 extern const Command kTokenize;
 extern const Command kDetokenize;
 extern const Command kScore;
+extern const Command kPerplexity;
 extern const Command kModel;
 extern const Command kHealth;
 extern const Command kBench;
