@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -28,6 +29,38 @@ absl::CommandLineFlag* FindFlag(absl::string_view name, Files files) {
         return absl::EndsWith(flag->Filename(), file);
       });
   return ours ? flag : nullptr;
+}
+
+// How many letters must be added, taken away or changed to make `a` of `b`.
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);  // distances of a's beginning to b's
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0]++;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({changed, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row.back();
+}
+
+// ", did you mean --NAME?", if a flag has nearly the name that is unknown.
+std::string Suggestion(absl::string_view unknown, Files files) {
+  constexpr size_t kMostDistance = 2;
+  std::string nearest;
+  size_t distance = kMostDistance + 1;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    // Any name is near one of a letter or two.
+    if (unknown.size() <= kMostDistance || !FindFlag(name, files)) continue;
+    const size_t other = EditDistance(unknown, name);
+    if (other > distance || (other == distance && name >= nearest)) continue;
+    distance = other;
+    nearest = std::string(name);
+  }
+  if (distance > kMostDistance) return "";
+  return absl::StrCat(", did you mean --", nearest, "?");
 }
 
 // "--name=value", taken apart.
@@ -72,8 +105,9 @@ absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
     flag = nullptr;
   }
   if (flag == nullptr) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("unknown flag ", args[*i], " (--help lists them)"));
+    return absl::InvalidArgumentError(absl::StrCat("unknown flag ", args[*i],
+                                                   Suggestion(word.name, files),
+                                                   " (--help lists them)"));
   }
   if (!word.value && flag->IsOfType<bool>()) word.value = "true";
   if (!word.value) {

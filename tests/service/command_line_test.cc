@@ -15,6 +15,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr absl::string_view kHere[] = {"tests/service/command_line_test.cc"};
 
@@ -53,6 +54,18 @@ TEST_F(CommandLineTest, ARepeatedFlagThatIsNotGivenHasNoValue) {
   EXPECT_THAT(
       std::string(ParseCommandLine({"--items"}, kHere).status().message()),
       HasSubstr("the value is missing"));
+}
+
+TEST_F(CommandLineTest, AnUnknownFlagNamesTheOneThatIsNearest) {
+  const auto complaint = [](const std::string& arg) {
+    return std::string(ParseCommandLine({arg}, kHere).status().message());
+  };
+  EXPECT_THAT(complaint("--togle"), HasSubstr("did you mean --toggle?"));
+  EXPECT_THAT(complaint("--tiems=1"), HasSubstr("did you mean --items?"));
+  EXPECT_THAT(complaint("--sword"), HasSubstr("did you mean --word?"));
+  for (const char* far : {"--w", "--we", "--weather", "--tgl"}) {
+    EXPECT_THAT(complaint(far), Not(HasSubstr("did you mean")));
+  }
 }
 
 TEST_F(CommandLineTest, TwoDashesEndTheFlags) {

@@ -127,9 +127,11 @@ const Command kChat = {
     "on "
     "with the\nnext, and so does all between two lines of \"\"\". Ctrl-C ends "
     "an answer, Ctrl-D the\nconversation. /help lists orders: /save, /load, "
-    "/retry and so on.\n\nUnless flags say otherwise, RWKV's settings for chat "
-    "are used: top_p 0.3, presence\nand frequency penalty 0.5, penalty decay "
-    "0.996; and at most 1000 tokens.",
+    "/retry and so on. For lines that can\nbe edited and called back: rlwrap "
+    "rwkvctl chat.\n\nUnless flags say otherwise, RWKV's settings for chat are "
+    "used: top_p 0.3, presence\nand frequency penalty 0.5, penalty decay "
+    "0.996; "
+    "and at most 1000 tokens.",
     "rwkvctl chat\n"
     "rwkvctl chat --template=no-think --system=\"Be brief.\" --verbose\n"
     "rwkvctl chat --load=yesterday.json\n"
