@@ -23,14 +23,14 @@
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "benchmark/benchmark.h"
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
+#include "core/kernels/kernels.h"
 #include "tests/bench/bench_model.h"
 #include "tests/bench/machine_limits.h"
 #include "tests/bench/random_model.h"
@@ -40,8 +40,8 @@ ABSL_FLAG(std::string, model, "",
 ABSL_FLAG(std::string, shape, "rwkv7-0.4B", "Of the random weights.");
 ABSL_FLAG(std::vector<std::string>, weights,
           (std::vector<std::string>{"f32", "bf16"}),
-          "Types of the random weights: f32, bf16, f16.");
-ABSL_FLAG(double, zeros, 0.5,
+          "Of the random weights: f32, bf16, f16, int8, int4, int4-mixed.");
+ABSL_FLAG(double, zeros, 0,
           "Share of hidden units of channel mixing that are zero (RWKV-7).");
 ABSL_FLAG(int, threads, 0, "Threads that compute; 0: all usable processors.");
 ABSL_FLAG(absl::Duration, budget, absl::Seconds(110),
@@ -58,19 +58,19 @@ int Threads() {
 // What to measure, loaded when its first row runs.
 struct Subject {
   std::string name;
-  std::string path;  // empty: random weights of `dtype`
-  DType dtype = DType::kF32;
+  std::string path;  // empty: random weights of that name
   std::unique_ptr<const BenchModel> loaded;
   double read_bytes_per_second = 0;  // of its own weights, where they lie
 };
 
 const BenchModel& Load(Subject& subject) {
   if (subject.loaded != nullptr) return *subject.loaded;
-  std::string path = subject.path;
-  if (path.empty()) {
-    path = RandomModelPath(*FindShape(absl::GetFlag(FLAGS_shape)),
-                           absl::GetFlag(FLAGS_zeros), subject.dtype);
-  }
+  const std::string path =
+      !subject.path.empty()
+          ? subject.path
+          : RandomModelPath(*FindShape(absl::GetFlag(FLAGS_shape)),
+                            absl::GetFlag(FLAGS_zeros),
+                            absl::string_view(subject.name));
   subject.loaded =
       std::make_unique<BenchModel>(LoadBenchModel(subject.name, path));
   ThreadPool pool(Threads());
@@ -125,20 +125,19 @@ void Register(Subject* subject) {
 
 std::vector<std::unique_ptr<Subject>> Subjects() {
   std::vector<std::unique_ptr<Subject>> subjects;
+  const auto add = [&](const std::string& name, const std::string& path) {
+    subjects.push_back(std::make_unique<Subject>());
+    subjects.back()->name = name;
+    subjects.back()->path = path;
+  };
   const std::string path = absl::GetFlag(FLAGS_model);
   if (!path.empty()) {
-    subjects.push_back(std::make_unique<Subject>());
-    subjects.back()->name = std::filesystem::path(path).filename();
-    subjects.back()->path = path;
+    add(std::filesystem::path(path).filename(), path);
     return subjects;
   }
-  for (const std::string& type : absl::GetFlag(FLAGS_weights)) {
-    const std::optional<DType> dtype =
-        DTypeFromName(absl::AsciiStrToUpper(type));
-    if (!dtype.has_value()) return {};
-    subjects.push_back(std::make_unique<Subject>());
-    subjects.back()->name = absl::AsciiStrToLower(type);
-    subjects.back()->dtype = *dtype;
+  for (const std::string& weights : absl::GetFlag(FLAGS_weights)) {
+    if (!IsWeightName(weights)) return {};
+    add(weights, "");
   }
   return subjects;
 }
@@ -152,7 +151,8 @@ int Main() {
   }
   const auto subjects = Subjects();
   if (subjects.empty()) {
-    std::fprintf(stderr, "--weights: f32, bf16, f16, separated by commas\n");
+    std::fprintf(stderr, "--weights: of %s, separated by commas\n",
+                 absl::StrJoin(kWeightNames, ", ").c_str());
     return 1;
   }
   const Limits& limits = MeasureLimits(Threads());

@@ -22,7 +22,6 @@
 
 #include "absl/flags/flag.h"
 #include "absl/flags/parse.h"
-#include "absl/strings/ascii.h"
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
 #include "tests/bench/bench_model.h"
@@ -125,12 +124,11 @@ BenchModel Load() {
   if (!path.empty()) return LoadBenchModel(path, path);
   const Shape* shape = FindShape(absl::GetFlag(FLAGS_shape));
   const std::string weights = absl::GetFlag(FLAGS_weights);
-  const auto dtype = DTypeFromName(absl::AsciiStrToUpper(weights));
-  if (shape == nullptr || !dtype.has_value()) {
+  if (shape == nullptr || !IsWeightName(weights)) {
     std::fprintf(stderr, "--shape or --weights: unknown\n");
     std::exit(1);
   }
-  return LoadBenchModel(weights, RandomModelPath(*shape, 0.5, *dtype));
+  return LoadBenchModel(weights, RandomModelPath(*shape, 0, weights));
 }
 
 int Main() {

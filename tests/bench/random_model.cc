@@ -9,11 +9,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/algorithm/container.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/types/span.h"
 #include "core/base/check.h"
+#include "core/base/cpu_quota.h"
 #include "core/base/float16.h"
 #include "nlohmann/json.hpp"
+#include "tools/rwkv_convert/convert_checkpoint.h"
 
 namespace rwkvd::bench {
 namespace {
@@ -94,6 +99,25 @@ std::vector<char> Draw(const PlannedTensor& tensor, DType dtype,
   return bytes;
 }
 
+std::string PathFor(const Shape& shape, double zeros,
+                    absl::string_view weights) {
+  return absl::StrCat(std::filesystem::temp_directory_path().string(),
+                      "/rwkvd-random-", shape.name, "-zeros",
+                      std::lround(100 * zeros), "-", weights, "-", kRevision);
+}
+
+void Quantize(const std::string& input, WeightKind kind,
+              const std::string& directory) {
+  const auto converted = ConvertCheckpoint(
+      {.input = input,
+       .directory = directory,
+       .target = {.dtype = {}, .weights = kind},
+       .threads = UsableCpus(),
+       .force = true},
+      [](absl::string_view, int64_t, int64_t) { return absl::OkStatus(); });
+  RWKVD_CHECK(converted.ok());
+}
+
 }  // namespace
 
 void WriteRandomModel(const Shape& shape, double zeros, DType dtype,
@@ -120,11 +144,28 @@ void WriteRandomModel(const Shape& shape, double zeros, DType dtype,
 }
 
 std::string RandomModelPath(const Shape& shape, double zeros, DType dtype) {
-  const std::string path = absl::StrCat(
-      std::filesystem::temp_directory_path().string(), "/rwkvd-random-",
-      shape.name, "-zeros", std::lround(100 * zeros), "-",
-      std::string(NameOf(dtype)), "-", kRevision, ".safetensors");
+  const std::string path =
+      PathFor(shape, zeros, std::string(NameOf(dtype))) + ".safetensors";
   WriteRandomModel(shape, zeros, dtype, path);
+  return path;
+}
+
+bool IsWeightName(absl::string_view name) {
+  return absl::c_linear_search(kWeightNames, name);
+}
+
+std::string RandomModelPath(const Shape& shape, double zeros,
+                            absl::string_view weights) {
+  RWKVD_CHECK(IsWeightName(weights));
+  const auto dtype = DTypeFromName(absl::AsciiStrToUpper(weights));
+  if (dtype.has_value()) return RandomModelPath(shape, zeros, *dtype);
+  const auto kind =
+      WeightKindFromName(absl::StrReplaceAll(weights, {{"-", ","}}));
+  RWKVD_CHECK(kind.has_value());
+  const std::string path = PathFor(shape, zeros, weights);
+  if (!TensorFile::Open(path).ok()) {
+    Quantize(RandomModelPath(shape, zeros, DType::kBF16), *kind, path);
+  }
   return path;
 }
 

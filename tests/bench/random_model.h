@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "core/base/dtype.h"
 #include "core/checkpoint/tensor_file.h"
 #include "tests/bench/random_shape.h"
@@ -19,7 +20,16 @@ void WriteRandomModel(const Shape& shape, double zeros, DType dtype,
 // The same in the folder for temporary files; returns its path.
 std::string RandomModelPath(const Shape& shape, double zeros, DType dtype);
 
-// The same, opened.
+inline constexpr absl::string_view kWeightNames[] = {
+    "f32", "bf16", "f16", "int8", "int4", "int4-mixed"};
+bool IsWeightName(absl::string_view name);
+
+// The same with weights of one of these names; those of 8 and 4 bits are
+// converted ahead of time from bf16.
+std::string RandomModelPath(const Shape& shape, double zeros,
+                            absl::string_view weights);
+
+// The model in weights of a number type, opened.
 std::shared_ptr<const TensorFile> OpenRandomModel(const Shape& shape,
                                                   double zeros, DType dtype);
 
