@@ -185,6 +185,8 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
                              proto.stop_tokens().end());
   request.top_logprobs = proto.top_logprobs();
   request.want_logprobs = proto.logprobs() || request.top_logprobs > 0;
+  request.echo_top_logprobs = proto.echo_top_logprobs();
+  request.echo = proto.echo() || request.echo_top_logprobs > 0;
   if (proto.has_pin()) {
     RWKVD_ASSIGN_OR_RETURN(request.pin, ReadPin(proto.pin()));
   }
@@ -234,6 +236,15 @@ void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta) {
   }
   delta->mutable_bytes()->append(event.bytes.data(), event.bytes.size());
   delta->mutable_text()->append(event.text.data(), event.text.size());
+}
+
+void AppendPromptToken(const PromptEvent::Token& token, v1::Delta* delta) {
+  v1::Token* const proto = delta->add_prompt_tokens();
+  proto->set_id(token.id);
+  if (token.logprob.has_value()) proto->set_logprob(*token.logprob);
+  for (const TokenLogprob& top : token.top) {
+    ToProto(top, proto->add_top_logprobs());
+  }
 }
 
 void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish) {

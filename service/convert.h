@@ -51,6 +51,7 @@ absl::StatusOr<SampleCounts> SamplesFromProto(const v1::GenerateRequest& proto,
 
 // Adds a token, and what it releases, to a delta.
 void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta);
+void AppendPromptToken(const PromptEvent::Token& token, v1::Delta* delta);
 void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish);
 // Of the event's token at `index`.
 void ToProto(const ScoreEvent& event, size_t index, v1::TokenScore* token);

@@ -38,6 +38,16 @@ DeltaBuffer::Message& DeltaBuffer::Open(int32_t sample) {
   return message;
 }
 
+void DeltaBuffer::AddPrompt(int32_t sample, const PromptEvent& event) {
+  for (const PromptEvent::Token& token : event.tokens) {
+    Message& message = Open(sample);
+    AppendPromptToken(token, message.response.mutable_delta());
+    const size_t bytes = kTokenBytes + token.top.size() * kAlternativeBytes;
+    message.bytes += bytes;
+    bytes_ += bytes;
+  }
+}
+
 void DeltaBuffer::AddToken(int32_t sample, const TokenEvent& event,
                            bool with_logprob) {
   Message& message = Open(sample);

@@ -27,6 +27,7 @@ class DeltaBuffer {
 
   explicit DeltaBuffer(int32_t num_samples = 1) : open_(num_samples, kNone) {}
 
+  void AddPrompt(int32_t sample, const PromptEvent& event);
   void AddToken(int32_t sample, const TokenEvent& event, bool with_logprob);
   // No token of the sample follows.
   void AddFinish(int32_t sample, ::rwkv::v1::Finish finish);

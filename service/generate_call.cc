@@ -58,6 +58,9 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
   with_logprob_ = native.want_logprobs;
   seed_ = native.sampling.seed;
   if (keeps_best()) native.want_logprobs = true;
+  if (keeps_best() && native.echo) {
+    return absl::InvalidArgumentError("echo: not together with best_of");
+  }
   std::vector<TokenSink*> sinks;
   for (int32_t i = 0; i < samples_.drawn; ++i) {
     sinks_.push_back(std::make_unique<Sample>(this, i));
@@ -79,6 +82,10 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
   return absl::OkStatus();
 }
 
+void GenerateCall::Sample::OnPrompt(const PromptEvent& event) {
+  call_->OnPrompt(index_, event);
+}
+
 void GenerateCall::Sample::OnToken(const TokenEvent& event) {
   call_->OnToken(index_, event);
 }
@@ -91,13 +98,29 @@ void GenerateCall::Sample::OnFinish(const FinishEvent& event) {
   call_->OnFinish(index_, event);
 }
 
+void GenerateCall::OnPrompt(int32_t sample, const PromptEvent& event) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (gone_) return;
+    pending_.AddPrompt(sample, event);
+  }
+  SendOrGiveUp();
+}
+
 void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
-  bool give_up = false;
   {
     absl::MutexLock lock(&mutex_);
     logprob_sums_[sample] += event.logprob;
     if (gone_) return;
     pending_.AddToken(sample, event, with_logprob_);
+  }
+  SendOrGiveUp();
+}
+
+void GenerateCall::SendOrGiveUp() {
+  bool give_up = false;
+  {
+    absl::MutexLock lock(&mutex_);
     if (pending_.overflown()) {
       give_up = gone_ = too_slow_ = true;
       pending_.Clear();
@@ -113,7 +136,6 @@ void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
 void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
   v1::Finish finish;
   ToProto(event, seed_ + sample, &finish);
-  AddRetryPushback(event.status, context_);
   bool is_last = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -123,7 +145,10 @@ void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
     // A client that is to try again must not have got anything before.
     const bool refused = event.reason == FinishReason::kRefused;
     if (!gone_ && !refused) pending_.AddFinish(sample, std::move(finish));
-    if (status_.ok()) status_ = EndStatus(event.status, *context_);
+    if (status_.ok()) {  // the first that was ended early tells why
+      AddRetryPushback(event.status, context_);
+      status_ = EndStatus(event.status, *context_);
+    }
     if (too_slow_) status_ = TooMuchUnread(keeps_best());
     is_last = ended_ = ++num_ended_ == samples_.drawn;
     if (is_last && keeps_best()) KeepBest();
@@ -146,7 +171,7 @@ void GenerateCall::KeepBest() {
 }
 
 void GenerateCall::OnWriteDone(bool ok) {
-  if (ok && !first_token_written_ && writing_.has_delta()) {
+  if (ok && !first_token_written_ && writing_.delta().tokens_size() > 0) {
     first_token_written_ = true;
     metrics_->FirstTokenWritten(absl::Now() - record_.received());
   }

@@ -42,6 +42,7 @@ class GenerateCall final
   class Sample final : public TokenSink {
    public:
     Sample(GenerateCall* call, int32_t index) : call_(call), index_(index) {}
+    void OnPrompt(const PromptEvent& event) override;
     void OnToken(const TokenEvent& event) override;
     void OnScore(const ScoreEvent& event) override;
     void OnFinish(const FinishEvent& event) override;
@@ -58,7 +59,10 @@ class GenerateCall final
   absl::Status Submit(const ::rwkv::v1::GenerateRequest& request);
 
   // The engine's side.
+  void OnPrompt(int32_t sample, const PromptEvent& event);
   void OnToken(int32_t sample, const TokenEvent& event);
+  // Sends what was added, or gives a client up that leaves too much unread.
+  void SendOrGiveUp() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnFinish(int32_t sample, const FinishEvent& event);
 
   // gRPC's side.

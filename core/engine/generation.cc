@@ -13,13 +13,14 @@ Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
                        EngineCounters* counters,
                        std::shared_ptr<SharedPrompt> shared_prompt)
     : Sequence(id, std::move(request.prompt), EmptyPrompt::kStartToken,
-               request.initial_state, request.use_state_cache, request.received,
-               sink, counters, request.start),
+               request.initial_state, request.use_state_cache && !request.echo,
+               request.received, sink, counters, request.start),
       tokenizer_(tokenizer),
       max_tokens_(request.max_tokens),
       stop_tokens_(std::move(request.stop_tokens)),
       want_logprobs_(request.want_logprobs || request.top_logprobs > 0),
       top_logprobs_(request.top_logprobs),
+      echo_top_logprobs_(request.echo_top_logprobs),
       snapshot_at_end_(request.snapshot_at_end),
       snapshot_on_drain_(request.snapshot_on_drain),
       seed_(request.sampling.seed),
@@ -29,6 +30,11 @@ Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
   EndBy(request.deadline);
   Share(std::move(shared_prompt));
   if (request.resume) Resume(*request.start);
+  // The token that an empty prompt reads is not the client's. Once something
+  // was drawn, all of the prompt was told.
+  echo_ = request.echo && usage().prompt_tokens > 0 &&
+          usage().generated_tokens == 0;
+  echo_begin_ = prompt().size() - (echo_ ? usage().prompt_tokens : 0);
 }
 
 void Generation::Resume(const Snapshot& start) {
@@ -44,13 +50,54 @@ void Generation::Resume(const Snapshot& start) {
   stop_matcher_.Append(start.held_back);
 }
 
-int64_t Generation::NumDigests() const {
-  return max_tokens_ == 0 ? 0 : Sequence::NumDigests();
+Demand Generation::Next() const {
+  Demand demand = Sequence::Next();
+  if (Echoes()) demand.logits_rows = demand.tokens;
+  return demand;
 }
 
-void Generation::Digest(int64_t) {
+void Generation::Plan(int64_t num_tokens, LogitsBuffer* buffer,
+                      std::vector<Chunk>* chunks) {
+  if (!Echoes() || num_tokens == 0) {
+    return Sequence::Plan(num_tokens, buffer, chunks);
+  }
+  const size_t begin = tokens_read().size();
+  const absl::Span<const float> logits =
+      Read(num_tokens, /*all_logits=*/true, buffer, chunks);
+  const size_t end = tokens_read().size();
+  // Each predicts the one after it; the first is told without.
+  const size_t first = std::max(begin, echo_begin_);
+  const size_t last = std::min(end, prompt().size() - 1);
+  if (first >= end) return;
+  if (first == echo_begin_) echoed_.push_back({prompt()[first]});
+  for (size_t i = first + 1; i <= last; ++i) echoed_.push_back({prompt()[i]});
+  num_scored_ = static_cast<int64_t>(last - std::min(first, last));
+  vocab_size_ = buffer->vocab_size();
+  echo_logits_ = logits.subspan((first - begin) * vocab_size_);
+}
+
+int64_t Generation::NumDigests() const {
+  return num_scored_ + (max_tokens_ == 0 ? 0 : Sequence::NumDigests());
+}
+
+void Generation::Digest(int64_t piece) {
+  if (piece < num_scored_) return ScorePromptToken(piece);
   drawn_ = sampler_.Sample(logits());
   if (want_logprobs_) ComputeLogprobs();
+}
+
+void Generation::ScorePromptToken(int64_t piece) {
+  const absl::Span<const float> logits =
+      echo_logits_.subspan(piece * vocab_size_, vocab_size_);
+  PromptEvent::Token& token =
+      echoed_[echoed_.size() - static_cast<size_t>(num_scored_ - piece)];
+  const LogSoftmax log_softmax = ComputeLogSoftmax(logits);
+  token.logprob = LogProbability(logits, log_softmax, token.id);
+  std::vector<int32_t> ids;  // of its own: pieces run side by side
+  LikeliestIds(logits, echo_top_logprobs_, &ids);
+  for (const int32_t id : ids) {
+    token.top.push_back({id, LogProbability(logits, log_softmax, id)});
+  }
 }
 
 void Generation::ComputeLogprobs() {
@@ -64,6 +111,13 @@ void Generation::ComputeLogprobs() {
 }
 
 std::optional<FinishReason> Generation::Deliver(absl::Time now) {
+  if (!echoed_.empty()) {
+    PromptEvent event;
+    event.tokens = echoed_;
+    sink().OnPrompt(event);
+    echoed_.clear();
+    num_scored_ = 0;
+  }
   if (max_tokens_ == 0 && prompt_is_read()) return FinishReason::kLength;
   if (NumDigests() == 0) return std::nullopt;  // still reading
   NoteToken(now);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "core/engine/request.h"
 #include "core/engine/sequence.h"
 #include "core/engine/stop_matcher.h"
@@ -19,7 +20,8 @@
 namespace rwkvd {
 
 // A request to continue a prompt: draws a token from each prediction, tells it,
-// and reads it in turn. Threads: see Sequence.
+// and reads it in turn. On request it first tells what the model predicted of
+// the prompt, as it is read. Threads: see Sequence.
 class Generation : public Sequence {
  public:
   // `request` is valid. `tokenizer`, `sink` and `counters` outlive it.
@@ -30,6 +32,9 @@ class Generation : public Sequence {
              EngineCounters* counters,
              std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
 
+  Demand Next() const override;
+  void Plan(int64_t num_tokens, LogitsBuffer* buffer,
+            std::vector<Chunk>* chunks) override;
   int64_t NumDigests() const override;
   void Digest(int64_t piece) override;
   bool WantsHandBack() const override { return snapshot_on_drain_; }
@@ -43,6 +48,9 @@ class Generation : public Sequence {
   void Resume(const Snapshot& start);
   // What the end has left, but for what Complete flushes.
   std::shared_ptr<const Snapshot> MakeSnapshot(const FinishEvent& event);
+  // Whether the next tokens read are of a prompt that is to be told.
+  bool Echoes() const { return echo_ && !prompt_is_read(); }
+  void ScorePromptToken(int64_t piece);
   void ComputeLogprobs();
   void NoteToken(absl::Time now);
   // Whether the token drawn ends the answer, whatever the text.
@@ -55,6 +63,9 @@ class Generation : public Sequence {
   const std::vector<int32_t> stop_tokens_;
   const bool want_logprobs_;
   const int64_t top_logprobs_;
+  bool echo_ = false;
+  size_t echo_begin_ = 0;  // in prompt(), after what came before the request
+  const int64_t echo_top_logprobs_;
   const bool snapshot_at_end_;
   const bool snapshot_on_drain_;
   const uint64_t seed_;
@@ -64,6 +75,13 @@ class Generation : public Sequence {
   Utf8Stream utf8_stream_;
   std::optional<int64_t> stop_string_;  // the one that hit
   std::optional<absl::Time> last_token_at_;
+
+  // Of the prompt's tokens read in this step: those that become known, and the
+  // logits that the last num_scored_ of these are scored by.
+  std::vector<PromptEvent::Token> echoed_;
+  int64_t num_scored_ = 0;
+  absl::Span<const float> echo_logits_;  // [at least num_scored_, vocab_size]
+  int64_t vocab_size_ = 0;               // of these
 
   // Of the token drawn last.
   int32_t drawn_ = 0;

@@ -47,8 +47,13 @@ struct GenerateRequest {
   SamplingParams sampling;
   std::vector<std::string> stop_strings;  // bytes, none empty
   std::vector<int32_t> stop_tokens;
-  bool want_logprobs = false;   // of the tokens drawn
-  int32_t top_logprobs = 0;     // alternatives listed per token
+  bool want_logprobs = false;  // of the tokens drawn
+  int32_t top_logprobs = 0;    // alternatives listed per token
+  // The prompt's tokens are told too, each but the first with its
+  // log-probability and that many alternatives. All are read then, and none
+  // from the state cache.
+  bool echo = false;
+  int32_t echo_top_logprobs = 0;
   bool use_state_cache = true;  // look prefixes up, and store them
   std::optional<PinRequest> pin;
   // What to go on from, in place of an initial state; null: from that. Such a
@@ -103,6 +108,17 @@ struct TokenEvent {
   absl::string_view text;
   double logprob = 0;                  // if want_logprobs
   absl::Span<const TokenLogprob> top;  // likeliest first; top_logprobs
+};
+
+// Consecutive tokens of the prompt, as they are read.
+struct PromptEvent {
+  struct Token {
+    int32_t id = 0;
+    // Nothing for the first token, which nothing has predicted.
+    std::optional<double> logprob;
+    std::vector<TokenLogprob> top;  // likeliest first
+  };
+  absl::Span<const Token> tokens;
 };
 
 // One continuation scored.
@@ -170,6 +186,8 @@ struct FinishEvent {
 class TokenSink {
  public:
   virtual ~TokenSink() = default;
+  // Before any OnToken; only if it was asked for.
+  virtual void OnPrompt(const PromptEvent& event) { (void)event; }
   virtual void OnToken(const TokenEvent& event) = 0;
   virtual void OnScore(const ScoreEvent& event) = 0;
   virtual void OnFinish(const FinishEvent& event) = 0;

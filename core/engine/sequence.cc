@@ -111,19 +111,32 @@ bool Sequence::AtCheckpoint() const {
 
 void Sequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
                     std::vector<Chunk>* chunks) {
-  if (num_tokens == 0) return;
+  Read(num_tokens, /*all_logits=*/false, buffer, chunks);
+}
+
+absl::Span<const float> Sequence::Read(int64_t num_tokens, bool all_logits,
+                                       LogitsBuffer* buffer,
+                                       std::vector<Chunk>* chunks) {
+  if (num_tokens == 0) return {};
   if (!prompt_is_read()) counters_->prompt_tokens.Add(num_tokens);
   Chunk chunk;
   chunk.tokens = absl::MakeConstSpan(tokens_).subspan(read_, num_tokens);
   chunk.state = &state_;
   read_ += num_tokens;
-  if (read_ == tokens_.size()) {
+  if (all_logits) {
+    chunk.wanted = LogitsWanted::kAll;
+    chunk.logits = buffer->Take(num_tokens);
+  } else if (read_ == tokens_.size()) {
     chunk.wanted = LogitsWanted::kLast;
     chunk.logits = buffer->Take(1);
   }
   DropLogits();
-  logits_ = chunk.logits;
+  const absl::Span<const float> logits = chunk.logits;
+  if (read_ == tokens_.size()) {
+    logits_ = logits.last(buffer->vocab_size());
+  }
   chunks->push_back(chunk);
+  return logits;
 }
 
 Snapshot Sequence::TakeSnapshot() {

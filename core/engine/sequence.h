@@ -153,6 +153,11 @@ class Sequence {
   bool handed_back() const { return handed_back_; }
   // All it has come to but what a kind of request adds. At the end only.
   Snapshot TakeSnapshot();
+  // As Plan, with the logits of all these tokens or of the last one only;
+  // returns those there are: [0, 1 or num_tokens, vocab_size].
+  absl::Span<const float> Read(int64_t num_tokens, bool all_logits,
+                               LogitsBuffer* buffer,
+                               std::vector<Chunk>* chunks);
   // What was predicted is of no more use.
   void DropLogits();
   // A token to be read next.

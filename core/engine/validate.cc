@@ -178,7 +178,9 @@ absl::Status Validate(const GenerateRequest& request,
   if (request.pin.has_value()) {
     RWKVD_RETURN_IF_ERROR(CheckPin(*request.pin, options));
   }
-  return CheckRange("top_logprobs", request.top_logprobs, 0,
+  RWKVD_RETURN_IF_ERROR(CheckRange("top_logprobs", request.top_logprobs, 0,
+                                   options.max_top_logprobs));
+  return CheckRange("echo_top_logprobs", request.echo_top_logprobs, 0,
                     options.max_top_logprobs);
 }
 

@@ -156,6 +156,52 @@ class ClientTest(unittest.TestCase):
         self.assertGreater(response.scores[0].logprob_sum /
                            response.scores[0].token_count, -10)
 
+    def test_scores_many_contexts_as_each_alone(self):
+        pairs = [("In the beginning", " God"), ("In the end", " x"),
+                 ("", "In the"), ("In the beginning", " God created")]
+        many = self.stub.Score(pb.ScoreRequest(items=[
+            pb.ScoreItem(context=pb.Input(text=context),
+                         continuations=[pb.Input(text=text)])
+            for context, text in pairs]), timeout=PATIENCE)
+        for (context, text), item in zip(pairs, many.items):
+            alone = self.stub.Score(pb.ScoreRequest(
+                context=pb.Input(text=context),
+                continuations=[pb.Input(text=text)]), timeout=PATIENCE)
+            self.assertEqual(list(alone.scores), list(item.scores))
+
+    def test_a_document_in_parts_scores_as_the_whole(self):
+        ids = self.tokenize(b"In the beginning God created the heaven. " * 50)
+        whole = self.stub.Score(pb.ScoreRequest(
+            continuations=[pb.Input(tokens=pb.TokenIds(ids=ids))]),
+            timeout=PATIENCE).scores[0]
+        for size in (1, 17, len(ids)):
+            parts = [pb.ScoreDocumentRequest(token_scores=True, part=pb.Input(
+                tokens=pb.TokenIds(ids=ids[i:i + size])))
+                for i in range(0, len(ids), size)]
+            *scores, last = self.stub.ScoreDocument(iter(parts),
+                                                    timeout=PATIENCE)
+            tokens = [token for message in scores
+                      for token in message.tokens.tokens]
+            self.assertEqual(tokens, list(whole.tokens))
+            self.assertEqual(last.total.logprob_sum, whole.logprob_sum)
+            self.assertEqual(last.total.token_count, len(ids))
+
+    def test_echo_tells_what_a_score_does(self):
+        ids = self.tokenize(b"In the beginning God created")
+        prompt = []
+        for response in self.stub.Generate(
+                request("In the beginning God created", max_tokens=2,
+                        echo=True), timeout=PATIENCE):
+            prompt += response.delta.prompt_tokens
+        self.assertEqual([token.id for token in prompt], ids)
+        self.assertFalse(prompt[0].HasField("logprob"))
+        score = self.stub.Score(pb.ScoreRequest(
+            context=pb.Input(tokens=pb.TokenIds(ids=ids[:1])),
+            continuations=[pb.Input(tokens=pb.TokenIds(ids=ids[1:]))]),
+            timeout=PATIENCE).scores[0]
+        self.assertEqual([token.logprob for token in prompt[1:]],
+                         [token.logprob for token in score.tokens])
+
     def test_tokenize_and_detokenize_round_trip_any_bytes(self):
         rng = random.Random(5)
         samples = [b"", bytes(range(256)), "naïve 東京 \U0001f600".encode(),

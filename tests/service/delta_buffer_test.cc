@@ -110,5 +110,23 @@ TEST(DeltaBufferTest, ClearForgetsAll) {
   EXPECT_TRUE(buffer.empty());
 }
 
+TEST(DeltaBufferTest, ALongPromptIsCutIntoMessages) {
+  DeltaBuffer buffer;
+  const PromptEvent::Token token = {
+      7, -1.5, std::vector<TokenLogprob>(32, TokenLogprob{1 << 30, -2.5})};
+  const std::vector<PromptEvent::Token> tokens(5000, token);
+  PromptEvent event;
+  event.tokens = tokens;
+  buffer.AddPrompt(0, event);
+  int num_tokens = 0;
+  while (!buffer.empty()) {
+    const v1::GenerateResponse message = buffer.Pop();
+    EXPECT_LE(message.ByteSizeLong(), DeltaBuffer::kMaxDeltaBytes + 1024);
+    num_tokens += message.delta().prompt_tokens_size();
+    EXPECT_EQ(message.delta().prompt_tokens(0).top_logprobs_size(), 32);
+  }
+  EXPECT_EQ(num_tokens, 5000);
+}
+
 }  // namespace
 }  // namespace rwkvd

@@ -24,6 +24,7 @@ using ::testing::HasSubstr;
 // One Generate call and what came of it.
 struct Answer {
   std::vector<int32_t> ids;
+  std::vector<v1::Token> prompt;
   std::vector<v1::Token> tokens;
   std::string bytes;
   std::string text;
@@ -70,6 +71,11 @@ class Client {
       }
       answer.largest_delta =
           std::max(answer.largest_delta, response.delta().tokens_size());
+      EXPECT_TRUE(response.delta().prompt_tokens().empty() ||
+                  answer.tokens.empty());
+      answer.prompt.insert(answer.prompt.end(),
+                           response.delta().prompt_tokens().begin(),
+                           response.delta().prompt_tokens().end());
       for (const v1::Token& token : response.delta().tokens()) {
         answer.tokens.push_back(token);
         answer.ids.push_back(token.id());
@@ -273,6 +279,62 @@ TEST(GenerateCallTest, CancellingEndsEverySample) {
     return server.NumFinished(FinishReason::kCancelled) == 3;
   }));
   client.Finish();
+}
+
+TEST(GenerateCallTest, EchoesThePromptWithItsLogprobsFirst) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(2);
+  request.mutable_prompt()->set_text("abcd");
+  EXPECT_TRUE(Generate(server, request).prompt.empty());
+  request.set_echo_top_logprobs(2);
+  // The second time the cache knows the prompt; it is read all the same.
+  for (int i = 0; i < 2; ++i) {
+    const Answer answer = Generate(server, request);
+    EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+    ASSERT_EQ(answer.prompt.size(), 4u);
+    EXPECT_EQ(answer.tokens.size(), 2u);
+    EXPECT_FALSE(answer.prompt[0].has_logprob());
+    for (int j = 0; j < 4; ++j) EXPECT_EQ(answer.prompt[j].id(), 'a' + j);
+    EXPECT_EQ(answer.prompt[0].top_logprobs_size(), 0);
+    for (int j = 1; j < 4; ++j) {
+      EXPECT_LE(answer.prompt[j].logprob(), 0);
+      EXPECT_EQ(answer.prompt[j].top_logprobs_size(), 2);
+    }
+    EXPECT_EQ(answer.finish.usage().cached_tokens(), 0);
+  }
+}
+
+TEST(GenerateCallTest, ALongEchoComesInBoundedMessages) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(1);
+  request.mutable_prompt()->set_text(std::string(20000, 'a'));
+  request.set_echo_top_logprobs(32);  // some 10 MiB
+  EXPECT_EQ(Generate(server, request).prompt.size(), 20000u);
+}
+
+TEST(GenerateCallTest, SamplesEchoTheirPromptOnce) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(3);
+  request.mutable_prompt()->set_text("abcd");
+  request.set_echo(true);
+  request.set_n(3);
+  v1::GenerateRequest best = request;
+  best.set_best_of(4);
+  EXPECT_EQ(Generate(server, best).status.error_message(),
+            "echo: not together with best_of");
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  const auto reader = stub->Generate(&context, request);
+  v1::GenerateResponse response;
+  int prompt_tokens = 0;
+  while (reader->Read(&response)) {
+    prompt_tokens += response.delta().prompt_tokens_size();
+  }
+  EXPECT_TRUE(reader->Finish().ok());
+  EXPECT_EQ(prompt_tokens, 4);
 }
 
 TEST(GenerateCallTest, BadFieldsAreNamed) {

@@ -36,11 +36,19 @@ double Recording::LogprobSum() const {
 
 bool Recording::HasSameAnswer(const Recording& other) const {
   const auto answer = [](const Recording& r) {
-    return std::tie(r.tokens, r.scores, r.last_bytes, r.last_text, r.reason,
-                    r.status, r.stop_string, r.usage.prompt_tokens,
+    return std::tie(r.prompt, r.tokens, r.scores, r.last_bytes, r.last_text,
+                    r.reason, r.status, r.stop_string, r.usage.prompt_tokens,
                     r.usage.generated_tokens, r.num_finishes);
   };
   return answer(*this) == answer(other);
+}
+
+void RecordingSink::OnPrompt(const PromptEvent& event) {
+  absl::MutexLock lock(&mutex_);
+  RWKVD_CHECK(recording_.num_finishes == 0 && recording_.tokens.empty());
+  for (const PromptEvent::Token& token : event.tokens) {
+    recording_.prompt.push_back({token.id, token.logprob, PairsOf(token.top)});
+  }
 }
 
 void RecordingSink::OnToken(const TokenEvent& event) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +35,14 @@ struct Recording {
     friend bool operator==(const Score&, const Score&) = default;
   };
 
+  struct PromptToken {
+    int32_t id = 0;
+    std::optional<double> logprob;
+    std::vector<std::pair<int32_t, double>> top;
+    friend bool operator==(const PromptToken&, const PromptToken&) = default;
+  };
+
+  std::vector<PromptToken> prompt;
   std::vector<Token> tokens;
   std::vector<Score> scores;  // in the order of the request
   // Of the last event, then of all together.
@@ -59,6 +68,7 @@ struct Recording {
 // Thread-safe.
 class RecordingSink : public TokenSink {
  public:
+  void OnPrompt(const PromptEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnToken(const TokenEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnScore(const ScoreEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnFinish(const FinishEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);

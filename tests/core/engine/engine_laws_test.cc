@@ -70,6 +70,8 @@ GenerateRequest RandomGenerate(std::mt19937& random) {
   if (random() % 4 == 0) request.stop_tokens = {3, 9};
   request.want_logprobs = true;
   request.top_logprobs = random() % 3;
+  request.echo = random() % 4 == 0;
+  request.echo_top_logprobs = random() % 3;
   request.use_state_cache = random() % 4 != 0;
   request.initial_state = random() % kInitialTokens.size();
   return request;
@@ -312,6 +314,7 @@ TEST_F(EngineLawsTest, SamplesEqualRequestsWithSeedsOfTheirOwn) {
   Engine engine(options, &model_, &tokenizer_, &pool, initial_states);
   while (alone.size() < sinks.size()) {
     GenerateRequest request = RandomGenerate(random);
+    request.echo = false;  // only one of them would tell the prompt
     std::vector<TokenSink*> those;
     const size_t n = 1 + random() % options.max_running;
     while (those.size() < n && alone.size() < sinks.size()) {
@@ -330,6 +333,9 @@ TEST_F(EngineLawsTest, SamplesEqualRequestsWithSeedsOfTheirOwn) {
 // What two parts of one answer say together.
 Recording Joined(const Recording& first, const Recording& second) {
   Recording joined = second;
+  joined.prompt = first.prompt;
+  joined.prompt.insert(joined.prompt.end(), second.prompt.begin(),
+                       second.prompt.end());
   joined.tokens = first.tokens;
   joined.tokens.insert(joined.tokens.end(), second.tokens.begin(),
                        second.tokens.end());
@@ -461,6 +467,43 @@ TEST_F(EngineLawsTest, AskingForLogprobsChangesNoToken) {
   const std::vector<Recording> a = Run({}, 2, with);
   const std::vector<Recording> b = Run({}, 2, without);
   for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].Ids(), b[i].Ids());
+}
+
+TEST_F(EngineLawsTest, AnEchoEqualsTheScoreOfThePrompt) {
+  std::mt19937 random(18);
+  std::vector<Request> generates, scores;
+  for (int i = 0; i < 60; ++i) {
+    GenerateRequest generate = RandomGenerate(random);
+    generate.prompt = RandomTokens(random, 2 + random() % 90);
+    generate.echo = true;
+    ScoreRequest score;
+    score.initial_state = generate.initial_state;
+    score.items[0].context = {generate.prompt[0]};
+    score.items[0].continuations = {
+        Tokens(generate.prompt.begin() + 1, generate.prompt.end())};
+    generates.emplace_back(generate);
+    scores.emplace_back(score);
+  }
+  EngineOptions options;
+  options.max_running = 5;
+  options.max_step_tokens = 30;
+  const std::vector<Recording> echoed = Run(options, 2, generates);
+  const std::vector<Recording> scored = Run({}, 2, scores);
+  for (size_t i = 0; i < generates.size(); ++i) {
+    const auto& generate = std::get<GenerateRequest>(generates[i]);
+    const Recording::Score& score = scored[i].scores[0];
+    ASSERT_EQ(echoed[i].prompt.size(), generate.prompt.size());
+    EXPECT_FALSE(echoed[i].prompt[0].logprob.has_value());
+    for (size_t j = 0; j < generate.prompt.size(); ++j) {
+      const Recording::PromptToken& token = echoed[i].prompt[j];
+      ASSERT_EQ(token.id, generate.prompt[j]);
+      if (j == 0) continue;
+      ASSERT_EQ(token.logprob, score.tokens[j - 1].second);
+      ASSERT_EQ(token.top.size(), generate.echo_top_logprobs);
+      if (token.top.empty()) continue;
+      ASSERT_EQ(token.top[0].first == token.id, score.is_greedy[j - 1]);
+    }
+  }
 }
 
 TEST_F(EngineLawsTest, ScoresEqualTheLogprobsToldWhileGenerating) {

@@ -81,6 +81,9 @@ TEST(ValidateTest, NamesTheTokenThatIsNotInTheVocabulary) {
   generate.stop_tokens = {5, 1000};
   EXPECT_EQ(MessageOf(generate),
             "stop_tokens[1]: token 1000 is not in [0, 100)");
+  generate = ValidGenerate();
+  generate.echo_top_logprobs = 6;
+  EXPECT_EQ(MessageOf(generate), "echo_top_logprobs: 6 is not in [0, 5]");
 
   ScoreRequest score = ValidScore();
   score.items[0].context[1] = -7;
