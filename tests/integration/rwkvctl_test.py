@@ -174,6 +174,7 @@ class RwkvctlTest(unittest.TestCase):
 
     def test_mistakes_are_one_line_and_code_2(self):
         for words in (["generate", "--max_token=3"], ["sing"],
+                      ["--json", "model"], [""],
                       ["tokenize"], ["score", "only context"],
                       ["detokenize", "1,x"], ["model", "extra"],
                       ["perplexity", "/nowhere/book.txt"],

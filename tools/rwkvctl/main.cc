@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -91,6 +92,10 @@ int Main(const std::vector<std::string>& args) {
     if (command->name == name) {
       return RunCommand(*command, {args.begin() + 1, args.end()});
     }
+  }
+  if (absl::StartsWith(name, "-")) {
+    return UsageError(absl::StrCat(name, " comes before the command; write ",
+                                   "rwkvctl COMMAND [FLAGS]"));
   }
   return UsageError(
       absl::StrCat("unknown command ", name, " (rwkvctl --help lists them)"));
