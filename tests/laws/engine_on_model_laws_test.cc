@@ -25,7 +25,12 @@ namespace rwkvd {
 namespace {
 
 using Tokens = std::vector<int32_t>;
-using Param = std::tuple<const KernelTable*, DType, Network>;
+// What weights are stored as, and what they are made while loading.
+struct Weights {
+  DType stored = DType::kF32;
+  WeightKind kind = WeightKind::kAsStored;
+};
+using Param = std::tuple<const KernelTable*, Weights, Network>;
 
 // Prompts of many lengths; most begin with the same tokens.
 GenerateRequest RequestOf(int number) {
@@ -43,9 +48,10 @@ GenerateRequest RequestOf(int number) {
 class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
  protected:
   void SetUp() override {
-    const auto& [kernels, dtype, network] = GetParam();
-    auto model = LoadModel(testing::MakeTensorFile(MakeTensors(network, dtype)),
-                           {.kernels = kernels});
+    const auto& [kernels, weights, network] = GetParam();
+    auto model = LoadModel(
+        testing::MakeTensorFile(MakeTensors(network, weights.stored)),
+        {.kernels = kernels, .weights = weights.kind, .pool = &three_threads_});
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
   }
@@ -186,17 +192,29 @@ TEST_P(EngineOnModelLaws, AScoreIsWhatGeneratingSaid) {
 }
 
 std::string Name(const ::testing::TestParamInfo<Param>& info) {
-  const auto& [kernels, dtype, network] = info.param;
-  return absl::StrCat(NameOf(network), std::string(NameOf(dtype)),
-                      kernels->name);
+  const auto& [kernels, weights, network] = info.param;
+  return absl::StrCat(
+      NameOf(network), NameOf(weights.stored),
+      weights.kind == WeightKind::kAsStored ? "" : NameOf(weights.kind),
+      kernels->name);
 }
 
 INSTANTIATE_TEST_SUITE_P(
     AllVersions, EngineOnModelLaws,
     ::testing::Combine(::testing::ValuesIn(SupportedKernels()),
-                       ::testing::Values(DType::kF32, DType::kF16,
-                                         DType::kBF16),
+                       ::testing::Values(Weights{DType::kF32},
+                                         Weights{DType::kF16},
+                                         Weights{DType::kBF16}),
                        ::testing::ValuesIn(OddNetworks())),
+    Name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Quantized, EngineOnModelLaws,
+    ::testing::Combine(
+        ::testing::ValuesIn(SupportedKernels()),
+        ::testing::Values(Weights{DType::kF32, WeightKind::kInt8},
+                          Weights{DType::kBF16, WeightKind::kInt4}),
+        ::testing::ValuesIn(EvenNetworks())),
     Name);
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
 #include "tests/laws/networks.h"
+#include "tests/testing/quantized_checkpoint.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/reference.h"
 #include "tests/testing/tiny_checkpoint.h"
@@ -27,17 +28,20 @@ namespace {
 using testing::TestTensors;
 using Tokens = std::vector<int32_t>;
 
-enum class WeightTypes { kF32, kF16, kBF16, kMixed };
+enum class WeightTypes { kF32, kF16, kBF16, kMixed, kInt8, kInt4, kInt4Mixed };
 
 TestTensors MakeTensors(const Network& network, WeightTypes types) {
   int next = 0;
   return MakeTensors(network, [&](const std::string&) {
     switch (types) {
       case WeightTypes::kF32:
+      case WeightTypes::kInt8:
+      case WeightTypes::kInt4Mixed:
         return DType::kF32;
       case WeightTypes::kF16:
         return DType::kF16;
       case WeightTypes::kBF16:
+      case WeightTypes::kInt4:
         return DType::kBF16;
       case WeightTypes::kMixed:
         return static_cast<DType>(next++ % kNumFloatTypes);
@@ -46,21 +50,46 @@ TestTensors MakeTensors(const Network& network, WeightTypes types) {
   });
 }
 
+WeightKind KindOf(WeightTypes types) {
+  switch (types) {
+    case WeightTypes::kInt8:
+      return WeightKind::kInt8;
+    case WeightTypes::kInt4:
+      return WeightKind::kInt4;
+    case WeightTypes::kInt4Mixed:
+      return WeightKind::kInt4Mixed;
+    default:
+      return WeightKind::kAsStored;
+  }
+}
+
 using Param = std::tuple<const KernelTable*, WeightTypes, Network>;
 
 class ModelLaws : public ::testing::TestWithParam<Param> {
  protected:
   void SetUp() override {
     const auto& [kernels, types, network] = GetParam();
-    tensors_ = MakeTensors(network, types);
-    // An odd header makes every tensor misaligned.
-    auto model = LoadModel(testing::MakeTensorFile(tensors_, 2, 1),
-                           {.kernels = kernels});
+    kind_ = KindOf(types);
+    tensors_ = stored_ = MakeTensors(network, types);
+    if (kind_ != WeightKind::kAsStored) {
+      stored_ = testing::Quantized(tensors_, kind_);
+      tensors_ = testing::Dequantized(stored_, tensors_);
+    }
+    auto model = Load(stored_);
     ASSERT_TRUE(model.ok()) << model.status();
     ASSERT_EQ((*model)->config().architecture, network.architecture);
     model_ = *std::move(model);
     workspace_ = std::make_unique<Workspace>(model_->NewWorkspace(512, &pool_));
     vocab_ = model_->config().vocab_size;
+  }
+
+  absl::StatusOr<std::unique_ptr<const Model>> Load(
+      const TestTensors& stored) const {
+    // An odd header makes every tensor misaligned, where that is allowed.
+    return LoadModel(kind_ == WeightKind::kAsStored
+                         ? testing::MakeTensorFile(stored, 2, 1)
+                         : testing::MakeQuantizedFile(stored),
+                     {.kernels = std::get<0>(GetParam())});
   }
 
   Tokens RandomTokens(int64_t n) {
@@ -87,7 +116,7 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
   // Within the bound of law 6.
   void ExpectNear(const std::vector<float>& logits,
                   const std::vector<std::vector<double>>& expected) {
-    const double bound = RelativeErrorBound(model_->config());
+    const double bound = RelativeErrorBound(model_->config(), kind_);
     double largest_error = 0, largest = 0;
     for (size_t t = 0; t < expected.size(); ++t) {
       for (int64_t i = 0; i < vocab_; ++i) {
@@ -104,7 +133,9 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
 
   std::mt19937_64 random_{7};
   ThreadPool pool_{3};
-  TestTensors tensors_;
+  WeightKind kind_ = WeightKind::kAsStored;
+  TestTensors stored_;   // as the file has them
+  TestTensors tensors_;  // as numbers
   std::unique_ptr<const Model> model_;
   std::unique_ptr<Workspace> workspace_;
   int64_t vocab_ = 0;
@@ -257,8 +288,9 @@ TEST_P(ModelLaws, ATunedStateFollowsThePapersEquations) {
   const auto logits = Forward(text, &*from_file, LogitsWanted::kAll);
   ExpectNear(logits, expected);
 
-  auto model = LoadModel(testing::MakeTensorFile(all),
-                         {.kernels = std::get<0>(GetParam())});
+  TestTensors stored = stored_;
+  stored.insert(tuned.begin(), tuned.end());
+  auto model = Load(stored);
   ASSERT_TRUE(model.ok()) << model.status();
   model_ = *std::move(model);
   State own = model_->NewState();
@@ -267,7 +299,8 @@ TEST_P(ModelLaws, ATunedStateFollowsThePapersEquations) {
 }
 
 std::string Name(const ::testing::TestParamInfo<Param>& info) {
-  static constexpr const char* kTypes[] = {"F32", "F16", "BF16", "Mixed"};
+  static constexpr const char* kTypes[] = {"F32",  "F16",  "BF16",     "Mixed",
+                                           "Int8", "Int4", "Int4Mixed"};
   const auto& [kernels, types, network] = info.param;
   return absl::StrCat(NameOf(network), kTypes[static_cast<int>(types)],
                       kernels->name);
@@ -280,6 +313,14 @@ INSTANTIATE_TEST_SUITE_P(
                                          WeightTypes::kBF16,
                                          WeightTypes::kMixed),
                        ::testing::ValuesIn(AllNetworks())),
+    Name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Quantized, ModelLaws,
+    ::testing::Combine(::testing::ValuesIn(SupportedKernels()),
+                       ::testing::Values(WeightTypes::kInt8, WeightTypes::kInt4,
+                                         WeightTypes::kInt4Mixed),
+                       ::testing::ValuesIn(EvenNetworks())),
     Name);
 
 }  // namespace

@@ -29,19 +29,22 @@ TestTensors MakeRwkv4(bool odd, DTypeOf dtype) {
 }
 
 TestTensors MakeRwkv5(int minor, bool odd, DTypeOf dtype) {
-  testing::Rwkv5Sizes sizes{.minor = minor, .heads = 2, .head_size = 32};
+  testing::Rwkv5Sizes sizes{
+      .minor = minor, .heads = 2, .head_size = 32, .ffn = 256, .vocab = 100};
   if (odd) sizes = {minor, 3, 3, 11, 67, kOddVocab};
   return testing::RandomRwkv5(sizes, kSeed, dtype);
 }
 
 TestTensors MakeRwkv6(bool odd, DTypeOf dtype) {
-  testing::Rwkv6Sizes sizes{.heads = 2, .head_size = 32};
+  testing::Rwkv6Sizes sizes{
+      .heads = 2, .head_size = 32, .ffn = 256, .vocab = 100};
   if (odd) sizes = {3, 3, 11, 67, kOddVocab, 5, 7};
   return testing::RandomRwkv6(sizes, kSeed, dtype);
 }
 
 TestTensors MakeRwkv7(bool odd, DTypeOf dtype) {
-  testing::Rwkv7Sizes sizes{.heads = 2, .head_size = 32};
+  testing::Rwkv7Sizes sizes{
+      .heads = 2, .head_size = 32, .ffn = 256, .vocab = 100};
   if (odd) sizes = {3, 3, 11, 67, kOddVocab, 5, 7, 3, 9, false};
   return testing::RandomRwkv7(sizes, kSeed, dtype);
 }
@@ -61,6 +64,14 @@ std::vector<Network> OddNetworks() {
   std::vector<Network> networks;
   for (Architecture architecture : kArchitectures) {
     networks.push_back({architecture, true});
+  }
+  return networks;
+}
+
+std::vector<Network> EvenNetworks() {
+  std::vector<Network> networks;
+  for (Architecture architecture : kArchitectures) {
+    networks.push_back({architecture, false});
   }
   return networks;
 }
@@ -92,6 +103,27 @@ double RelativeErrorBound(const ModelConfig& config) {
   const double terms = static_cast<double>(
       std::max({config.ffn_size, config.embedding_size, config.head_size}));
   return products * std::sqrt(terms) * 0x1p-24;
+}
+
+double RelativeErrorBound(const ModelConfig& config, WeightKind kind) {
+  const double group = std::sqrt(static_cast<double>(kGroupCols));
+  const double one_digit = group / (2 * 127), two_digits = group / (2 * 32512);
+  const double layers = static_cast<double>(config.num_layers);
+  double of_x = 0;
+  switch (kind) {
+    case WeightKind::kAsStored:
+      break;
+    case WeightKind::kInt8:
+      of_x = layers * (3 * two_digits + one_digit) + two_digits;
+      break;
+    case WeightKind::kInt4:
+      of_x = (4 * layers + 1) * one_digit;
+      break;
+    case WeightKind::kInt4Mixed:
+      of_x = 4 * layers * one_digit + two_digits;
+      break;
+  }
+  return RelativeErrorBound(config) + of_x;
 }
 
 std::string NameOf(const Network& network) {

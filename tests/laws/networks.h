@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/model/config.h"
+#include "core/model/quantization.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/test_tensor.h"
 
@@ -25,6 +26,10 @@ std::vector<Network> AllNetworks();
 std::vector<Network> OddNetworks();
 constexpr int32_t kOddVocab = 53;
 
+// Every version with even sizes: all of their large matrices can be quantized,
+// and their vocabularies are more than kOddVocab tokens, and no whole panels.
+std::vector<Network> EvenNetworks();
+
 // Random weights for it, always the same. `dtype` gives the type of each tensor
 // by name.
 testing::TestTensors MakeTensors(const Network& network,
@@ -43,6 +48,15 @@ testing::TestTensors MakeTensors(const Network& network, DType dtype);
 // heads, and the two of channel mixing. A head's sum over the past is no more
 // than one of them, for it decays and is brought to size 1 again.
 double RelativeErrorBound(const ModelConfig& config);
+
+// The same for quantized weights of the networks above. The oracle is given the
+// numbers that these stand for, so what is added comes from x, which is
+// quantized, too: each is off by at most half a step, max / 127 of its group,
+// or, in two digits, max / 32512. A group's largest x is at most the root of
+// its size times the mean square, so x is off by at most sqrt(64) half steps of
+// its own size, and so is its product. ffn.value and weights of 4 bits take x
+// in one digit.
+double RelativeErrorBound(const ModelConfig& config, WeightKind kind);
 
 // "rwkv50Odd"
 std::string NameOf(const Network& network);

@@ -5,13 +5,16 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <memory>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "core/base/thread_pool.h"
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
 #include "tests/laws/networks.h"
+#include "tests/testing/quantized_checkpoint.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/reference.h"
 #include "tests/testing/tiny_checkpoint.h"
@@ -23,6 +26,9 @@ using testing::TestTensors;
 using Tokens = std::vector<int32_t>;
 
 constexpr int kNumSizes = 25;
+// The bound is a part of the logits' size, which the largest of few does not
+// tell.
+constexpr int64_t kEnoughLogits = 17;
 
 class Drawer {
  public:
@@ -37,8 +43,14 @@ class Drawer {
   std::mt19937_64 random_{11};
 };
 
-void ExpectAsTheOracle(Architecture architecture, const TestTensors& tensors) {
-  const auto loaded = LoadModel(testing::MakeTensorFile(tensors));
+// That the network in `file` computes what the equations say of `tensors`.
+void ExpectAsTheOracle(Architecture architecture,
+                       std::shared_ptr<const TensorFile> file,
+                       const TestTensors& tensors,
+                       WeightKind kind = WeightKind::kAsStored) {
+  ThreadPool pool(2);
+  const auto loaded =
+      LoadModel(std::move(file), {.weights = kind, .pool = &pool});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   const Model& model = **loaded;
   const ModelConfig& config = model.config();
@@ -47,7 +59,6 @@ void ExpectAsTheOracle(Architecture architecture, const TestTensors& tensors) {
   for (size_t i = 0; i < text.size(); ++i) {
     text[i] = static_cast<int32_t>(7 * i * i % config.vocab_size);
   }
-  ThreadPool pool(2);
   Workspace workspace = model.NewWorkspace(text.size(), &pool);
   State state = model.NewState();
   std::vector<float> logits(text.size() * config.vocab_size);
@@ -64,7 +75,22 @@ void ExpectAsTheOracle(Architecture architecture, const TestTensors& tensors) {
     largest = std::max(largest, std::abs(value));
     if (!(error <= largest_error)) largest_error = error;  // keeps NaN
   }
-  EXPECT_LE(largest_error, RelativeErrorBound(config) * largest);
+  EXPECT_LE(largest_error, RelativeErrorBound(config, kind) * largest);
+}
+
+void ExpectAsTheOracle(Architecture architecture, const TestTensors& tensors) {
+  ExpectAsTheOracle(architecture, testing::MakeTensorFile(tensors), tensors);
+}
+
+// Quantized while loading, which gives what is quantized ahead of time.
+void ExpectQuantizedAsTheOracle(Architecture architecture,
+                                const TestTensors& tensors) {
+  for (const WeightKind kind :
+       {WeightKind::kInt8, WeightKind::kInt4, WeightKind::kInt4Mixed}) {
+    ExpectAsTheOracle(
+        architecture, testing::MakeTensorFile(tensors),
+        testing::Dequantized(testing::Quantized(tensors, kind), tensors), kind);
+  }
 }
 
 TEST(SizeLawsTest, Rwkv4OfAnySize) {
@@ -134,6 +160,38 @@ TEST(SizeLawsTest, Rwkv7OfAnySize) {
     };
     SCOPED_TRACE(i);
     ExpectAsTheOracle(Architecture::kRwkv7, testing::RandomRwkv7(sizes, i));
+  }
+}
+
+TEST(SizeLawsTest, QuantizedRwkv4OfAnySizeThatCanBe) {
+  Drawer drawer;
+  for (int i = 0; i < kNumSizes; ++i) {
+    const testing::Rwkv4Sizes sizes = {
+        .layers = drawer.Draw(1, 3),
+        .embedding = kGroupCols * drawer.Draw(1, 5),
+        .attention = kGroupCols * drawer.Draw(1, 3),
+        .ffn = kGroupCols * drawer.Draw(1, 6),
+        .vocab = drawer.Draw(kEnoughLogits, 150),
+    };
+    SCOPED_TRACE(i);
+    ExpectQuantizedAsTheOracle(Architecture::kRwkv4,
+                               testing::RandomRwkv4(sizes, i));
+  }
+}
+
+TEST(SizeLawsTest, QuantizedRwkv7OfAnySizeThatCanBe) {
+  Drawer drawer;
+  for (int i = 0; i < kNumSizes; ++i) {
+    const testing::Rwkv7Sizes sizes = {
+        .layers = drawer.Draw(1, 3),
+        .heads = 2 * drawer.Draw(1, 3),
+        .head_size = kGroupCols / 2,
+        .ffn = kPanelRows * drawer.Draw(1, 20),  // not all are whole groups
+        .vocab = drawer.Draw(kEnoughLogits, 150),
+    };
+    SCOPED_TRACE(i);
+    ExpectQuantizedAsTheOracle(Architecture::kRwkv7,
+                               testing::RandomRwkv7(sizes, i));
   }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/rwkv_convert/shard_plan.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,33 @@ TEST(ShardPlanTest, SizesAreThoseAfterConversion) {
   EXPECT_EQ(shards.size(), 1u);
   EXPECT_EQ(TotalBytes(shards), 128);
   EXPECT_EQ(TotalBytes(PlanShards(*source, {}, 128)), 192);
+}
+
+TEST(ShardPlanTest, ScalesStayWithTheirQuants) {
+  const testing::TestTensor matrix = {.shape = {32, 128},
+                                      .values = std::vector<float>(4096)};
+  const auto source =
+      testing::MakeTensorFile({{"blocks.0.att.key.weight", matrix},
+                               {"blocks.0.ffn.key.weight", matrix},
+                               {"blocks.0.att.w1", OfBytes(64)}});
+  const Target target = {{DType::kF16}, WeightKind::kInt4};
+  const std::vector<std::vector<std::string>> in_one = {
+      {"blocks.0.att.key.weight.int4.rows", "blocks.0.att.key.weight.scales",
+       "blocks.0.ffn.key.weight.int4.rows", "blocks.0.ffn.key.weight.scales",
+       "blocks.0.att.w1"}};
+  auto shards = PlanShards(*source, target, 1 << 20);
+  EXPECT_EQ(Names(shards), in_one);
+  EXPECT_EQ(TotalBytes(shards), 2 * (2048 + 128) + 32);
+  // No file has room for quants alone.
+  for (int64_t room = 1; room < 5000; room += 7) {
+    for (const auto& names : Names(PlanShards(*source, target, room))) {
+      for (const char* key : {"att", "ffn"}) {
+        const std::string name = absl::StrCat("blocks.0.", key, ".key.weight");
+        EXPECT_EQ(std::count(names.begin(), names.end(), name + ".scales"),
+                  std::count(names.begin(), names.end(), name + ".int4.rows"));
+      }
+    }
+  }
 }
 
 TEST(ShardPlanTest, ALargeTensorHasAFileOfItsOwn) {

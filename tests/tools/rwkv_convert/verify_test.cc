@@ -7,6 +7,7 @@
 #include "core/base/thread_pool.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/quantized_checkpoint.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd {
@@ -143,6 +144,36 @@ TEST(VerifyTest, NaNStaysNaN) {
   EXPECT_TRUE(Check(One({nan}), One({nan}, DType::kF16), {DType::kF16}).ok());
   EXPECT_THAT(Complaint(One({nan}), One({1}, DType::kF16), {DType::kF16}),
               HasSubstr("expected nan"));
+}
+
+TEST(VerifyTest, QuantizedMatricesAreQuantizedOnceMore) {
+  const TestTensors source =
+      testing::RandomRwkv4({.embedding = 64, .attention = 64, .ffn = 128}, 1);
+  const Target target = {.weights = WeightKind::kInt4Mixed};
+  const TestTensors good = testing::Quantized(source, target.weights);
+  EXPECT_TRUE(Check(source, good, target).ok());
+
+  const std::string key = "blocks.1.att.key.weight";
+  TestTensors written = good;
+  float& byte = written[key + ".int4.rows"].values[700];
+  byte = byte == 17 ? 18 : 17;
+  EXPECT_THAT(Complaint(source, written, target),
+              HasSubstr("\"blocks.1.att.key.weight.int4.rows\", byte 700: "
+                        "expected "));
+  written = good;
+  written[key + ".scales"].values[60] *= 2;
+  EXPECT_THAT(Complaint(source, written, target),
+              HasSubstr("\"blocks.1.att.key.weight.scales\", byte 12"));
+  written = good;
+  written.erase(key + ".scales");
+  EXPECT_THAT(Complaint(source, written, target),
+              HasSubstr("\"blocks.1.att.key.weight.scales\" is missing"));
+  written = good;
+  written[key] = source.at(key);
+  EXPECT_THAT(Complaint(source, written, target),
+              HasSubstr("\"blocks.1.att.key.weight\" is not in "));
+  EXPECT_THAT(Complaint(source, source, target),
+              HasSubstr("\"blocks.0.att.key.weight.int4.rows\" is missing"));
 }
 
 TEST(VerifyTest, ProgressEndsAtAllBytesAndCanStop) {

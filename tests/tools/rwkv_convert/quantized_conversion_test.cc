@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checkpoints quantized by rwkv-convert: whatever they came as, they compute
+// what the original does when it is quantized while loading.
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/thread_pool.h"
+#include "core/model/load_model.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/checkpoint_formats.h"
+#include "tests/testing/fixtures.h"
+#include "tests/testing/random_checkpoint.h"
+#include "tests/testing/tiny_checkpoint.h"
+#include "tools/rwkv_convert/convert_checkpoint.h"
+#include "tools/rwkv_convert/shard_plan.h"
+
+namespace rwkvd {
+namespace {
+
+namespace fs = std::filesystem;
+
+using testing::FileFormat;
+using ::testing::HasSubstr;
+using testing::TestTensors;
+
+constexpr WeightKind kKinds[] = {WeightKind::kInt8, WeightKind::kInt4,
+                                 WeightKind::kInt4Mixed};
+constexpr int64_t kVocab = 70;
+
+absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
+  return ConvertCheckpoint(options, [](absl::string_view, int64_t, int64_t) {
+    return absl::OkStatus();
+  });
+}
+
+TestTensors MakeTensors(Architecture architecture, DType dtype) {
+  const auto rwkv5 = [&](int minor) {
+    return testing::RandomRwkv5({.minor = minor,
+                                 .heads = 2,
+                                 .head_size = 32,
+                                 .ffn = 192,
+                                 .vocab = kVocab},
+                                1, dtype);
+  };
+  switch (architecture) {
+    case Architecture::kRwkv4:
+      return testing::RandomRwkv4({.layers = 2,
+                                   .embedding = 128,
+                                   .attention = 64,
+                                   .ffn = 320,
+                                   .vocab = kVocab},
+                                  1, dtype);
+    case Architecture::kRwkv50:
+      return rwkv5(0);
+    case Architecture::kRwkv51:
+      return rwkv5(1);
+    case Architecture::kRwkv52:
+      return rwkv5(2);
+    case Architecture::kRwkv6:
+      return testing::RandomRwkv6(
+          {.heads = 2, .head_size = 32, .ffn = 192, .vocab = kVocab}, 1, dtype);
+    case Architecture::kRwkv7:
+      return testing::RandomRwkv7(
+          {.heads = 2, .head_size = 32, .ffn = 192, .vocab = kVocab}, 1, dtype);
+  }
+  return {};
+}
+
+// The logits after each token of a text, of the model at `path`.
+std::vector<float> Logits(const std::string& path, WeightKind kind) {
+  const auto file = TensorFile::Open(path);
+  EXPECT_TRUE(file.ok()) << file.status();
+  if (!file.ok()) return {};
+  ThreadPool pool(2);
+  const auto model = LoadModel(*file, {.weights = kind, .pool = &pool});
+  EXPECT_TRUE(model.ok()) << model.status();
+  if (!model.ok()) return {};
+  const std::vector<int32_t> text = {1, 52, 7, 7, 31, 0, 12, 40, 3, 19, 69};
+  Workspace workspace = (*model)->NewWorkspace(text.size(), &pool);
+  State state = (*model)->NewState();
+  std::vector<float> logits(text.size() * kVocab);
+  (*model)->Forward({{.tokens = text,
+                      .state = &state,
+                      .wanted = LogitsWanted::kAll,
+                      .logits = absl::MakeSpan(logits)}},
+                    workspace);
+  return logits;
+}
+
+using Case = std::tuple<Architecture, FileFormat>;
+
+class QuantizedConversionTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(QuantizedConversionTest, ComputesWhatQuantizingWhileLoadingDoes) {
+  const auto [architecture, format] = GetParam();
+  const std::string input = WriteCheckpointAs(
+      testing::MakeTempDirectory(), MakeTensors(architecture, DType::kF16),
+      architecture, format);
+  for (const WeightKind kind : kKinds) {
+    const std::vector<float> expected = Logits(input, kind);
+    for (const int64_t shard_bytes : {int64_t{1} << 30, int64_t{20'000}}) {
+      const std::string output = testing::MakeTempDirectory() + "/out";
+      const auto result = RunOn({.input = input,
+                                 .directory = output,
+                                 .target = {.weights = kind},
+                                 .threads = 2,
+                                 .shard_bytes = shard_bytes,
+                                 .verify = true});
+      ASSERT_TRUE(result.ok()) << result.status();
+      EXPECT_TRUE(result->verified);
+      EXPECT_EQ(result->num_files > 1, shard_bytes == 20'000);
+      EXPECT_EQ(Logits(output, WeightKind::kAsStored), expected);
+    }
+  }
+}
+
+std::vector<Case> Cases() {
+  std::vector<Case> cases;
+  for (const Architecture architecture :
+       {Architecture::kRwkv4, Architecture::kRwkv50, Architecture::kRwkv51,
+        Architecture::kRwkv52, Architecture::kRwkv6, Architecture::kRwkv7}) {
+    for (const FileFormat format : testing::AllFileFormats()) {
+      if (HasFormat(architecture, format)) {
+        cases.emplace_back(architecture, format);
+      }
+    }
+  }
+  return cases;
+}
+
+std::string Name(const ::testing::TestParamInfo<Case>& info) {
+  std::string name = absl::StrCat(NameOf(std::get<0>(info.param)), "_",
+                                  NameOf(std::get<1>(info.param)));
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, QuantizedConversionTest,
+                         ::testing::ValuesIn(Cases()), Name);
+
+class QuantizedRwkv4Test : public ::testing::Test {
+ protected:
+  std::string Output() const { return testing::MakeTempDirectory() + "/out"; }
+  std::string Convert(ConvertOptions options) {
+    options.directory = Output();
+    const auto result = RunOn(options);
+    EXPECT_TRUE(result.ok()) << result.status();
+    return options.directory;
+  }
+  static std::string Bytes(const std::string& directory) {
+    return testing::ReadFileOrDie(directory + "/" + kSingleFile);
+  }
+
+  TestTensors tensors_ = MakeTensors(Architecture::kRwkv4, DType::kF32);
+  const std::string input_ =
+      testing::WriteCheckpoint(testing::MakeTempDirectory(), tensors_);
+};
+
+TEST_F(QuantizedRwkv4Test, TheFileDoesNotDependOnThreads) {
+  for (const WeightKind kind : kKinds) {
+    const auto with = [&](int threads) {
+      return Bytes(Convert(
+          {.input = input_, .target = {.weights = kind}, .threads = threads}));
+    };
+    EXPECT_EQ(with(1), with(3));
+  }
+}
+
+TEST_F(QuantizedRwkv4Test, TheRestMayHaveAnotherType) {
+  const std::string output =
+      Convert({.input = input_,
+               .target = {{DType::kBF16}, WeightKind::kInt8},
+               .verify = true});
+  const auto file = *TensorFile::Open(output);
+  EXPECT_EQ(file->Find("emb.weight")->dtype, DType::kBF16);
+  EXPECT_EQ(file->Find("blocks.0.att.time_decay")->dtype, DType::kF32);
+  EXPECT_EQ(file->Find("head.weight.int8.rows")->dtype, DType::kU8);
+}
+
+TEST_F(QuantizedRwkv4Test, AQuantizedFileIsCopiedButNotQuantizedAgain) {
+  const std::string first =
+      Convert({.input = input_, .target = {.weights = WeightKind::kInt4}});
+  const std::string second =
+      Convert({.input = first, .target = {{DType::kBF16}}, .verify = true});
+  const auto a = *TensorFile::Open(first), b = *TensorFile::Open(second);
+  const char name[] = "blocks.1.ffn.value.weight.int4.columns";
+  EXPECT_EQ(a->Find(name)->data, b->Find(name)->data);
+  const auto refused = RunOn({.input = first,
+                              .directory = Output(),
+                              .target = {.weights = WeightKind::kInt4}});
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("quantized already"));
+}
+
+TEST_F(QuantizedRwkv4Test, AWeightThatIsNotFiniteIsRefused) {
+  tensors_["blocks.1.ffn.key.weight"].values[77] = NAN;
+  const auto refused = RunOn({.input = testing::WriteCheckpoint(
+                                  testing::MakeTempDirectory(), tensors_),
+                              .directory = Output(),
+                              .target = {.weights = WeightKind::kInt8}});
+  EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("tensor \"blocks.1.ffn.key.weight\": cannot be "
+                        "quantized"));
+}
+
+// Moved where matrices begin within a cache line, which rwkvd refuses, a file
+// is put right by writing it again.
+TEST_F(QuantizedRwkv4Test, WritingAgainAlignsWhatAnotherProgramMoved) {
+  const std::string output =
+      Convert({.input = input_, .target = {.weights = WeightKind::kInt8}});
+  const std::string moved = testing::MakeTempDirectory();
+  testing::WriteCheckpoint(
+      moved,
+      testing::ReadSafetensorsOrDie(absl::StrCat(output, "/", kSingleFile)), 0,
+      1);
+  EXPECT_FALSE(LoadModel(*TensorFile::Open(moved)).ok());
+  const std::string again = Convert({.input = moved, .verify = true});
+  EXPECT_EQ(Logits(again, WeightKind::kAsStored),
+            Logits(output, WeightKind::kAsStored));
+}
+
+}  // namespace
+}  // namespace rwkvd
