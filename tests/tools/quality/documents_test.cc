@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/quality/documents.h"
+
+#include <string>
+
+#include "core/text/load_tokenizer.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+
+TEST(DocumentsTest, TextsAreCutAtSeparatorsAndAtTheirLongest) {
+  const auto bytes = *LoadTokenizer("bytes");
+  const std::string text("abc\0x\0\0defgh", 12);
+  const auto documents = EncodeDocuments(text, std::string(1, '\0'), 4, *bytes);
+  ASSERT_TRUE(documents.ok()) << documents.status();
+  ASSERT_EQ(documents->size(), 2u);  // a single token predicts nothing
+  EXPECT_THAT((*documents)[0].tokens, ElementsAre('a', 'b', 'c'));
+  EXPECT_EQ((*documents)[0].num_bytes, 2);
+  EXPECT_THAT((*documents)[1].tokens, ElementsAre('d', 'e', 'f', 'g'));
+  EXPECT_EQ((*documents)[1].num_bytes, 3);
+}
+
+TEST(DocumentsTest, Utf16IsCutAtPairsOfZeros) {
+  const auto bytes = *LoadTokenizer("bytes");
+  const std::string text("a\0b\0\0\0c\0", 8);
+  const auto documents =
+      EncodeDocuments(text, std::string(2, '\0'), 100, *bytes);
+  ASSERT_TRUE(documents.ok()) << documents.status();
+  ASSERT_EQ(documents->size(), 2u);
+  EXPECT_THAT((*documents)[0].tokens, ElementsAre('a', 0, 'b'));
+}
+
+// Every one of the text's tokens is predicted.
+TEST(DocumentsTest, TheEndOfTextStandsBeforeATextIfThereIsOne) {
+  const auto world = LoadTokenizer("models/demo/rwkv_vocab_demo.txt");
+  ASSERT_TRUE(world.ok()) << world.status();
+  const auto documents =
+      EncodeDocuments("whale", std::string(1, '\0'), 100, **world);
+  ASSERT_TRUE(documents.ok()) << documents.status();
+  ASSERT_EQ(documents->size(), 1u);
+  EXPECT_EQ((*documents)[0].tokens[0], 0);
+  EXPECT_EQ((*documents)[0].num_bytes, 5);
+}
+
+}  // namespace
+}  // namespace rwkvd

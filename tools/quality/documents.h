@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TOOLS_QUALITY_DOCUMENTS_H_
+#define RWKVD_TOOLS_QUALITY_DOCUMENTS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/text/tokenizer.h"
+#include "tools/quality/measurement.h"
+
+namespace rwkvd {
+
+// Cuts `text` at each `separator` and encodes the documents, of each at most
+// `max_tokens` (at least 2). Before each stands the end of text, as between the
+// documents of a training text, if the tokenizer has one. Those without a token
+// to predict are left out. InvalidArgument as Tokenizer::Encode.
+absl::StatusOr<std::vector<Document>> EncodeDocuments(
+    absl::string_view text, absl::string_view separator, int64_t max_tokens,
+    const Tokenizer& tokenizer);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TOOLS_QUALITY_DOCUMENTS_H_

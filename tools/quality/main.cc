@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// quality: how far a model with other weight types is from the original.
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/cpu_quota.h"
+#include "core/base/json.h"
+#include "core/base/mapped_file.h"
+#include "core/base/status_macros.h"
+#include "core/base/thread_pool.h"
+#include "core/checkpoint/tensor_file.h"
+#include "core/model/load_model.h"
+#include "core/text/load_tokenizer.h"
+#include "service/command_line.h"
+#include "tools/quality/documents.h"
+#include "tools/quality/measurement.h"
+
+ABSL_FLAG(std::string, reference, "", "The original model: a file or folder.");
+ABSL_FLAG(std::string, model, "", "The model to measure: a file or folder.");
+ABSL_FLAG(std::string, text, "",
+          "A file of documents, separated by bytes of zero.");
+ABSL_FLAG(int32_t, separator_bytes, 1,
+          "How many bytes of zero separate documents: 2 for UTF-16, which has "
+          "single ones.");
+ABSL_FLAG(std::string, tokenizer, "",
+          "If empty, the one beside --reference, or bytes.");
+ABSL_FLAG(int64_t, max_tokens, 1024, "Tokens to read of each document.");
+ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon, "As of rwkvd.");
+
+namespace rwkvd {
+namespace {
+
+constexpr absl::string_view kFiles[] = {"tools/quality/main.cc"};
+
+constexpr char kHelp[] =
+    "quality --reference=MODEL --model=MODEL --text=FILE [flags]\n\n"
+    "Measures how a model predicts texts, and how far it is from a reference "
+    "model with\nthe same vocabulary. Prints a line of JSON.\n\n";
+
+struct Loaded {
+  std::string directory;
+  std::unique_ptr<const Model> model;
+};
+
+absl::StatusOr<Loaded> Load(const std::string& path) {
+  RWKVD_ASSIGN_OR_RETURN(auto file, TensorFile::Open(path));
+  Loaded loaded{.directory = file->directory()};
+  RWKVD_ASSIGN_OR_RETURN(
+      loaded.model, LoadModel(std::move(file),
+                              {.group_norm_epsilon =
+                                   absl::GetFlag(FLAGS_group_norm_epsilon)}));
+  return loaded;
+}
+
+absl::StatusOr<std::vector<Document>> ReadDocuments(const Loaded& reference) {
+  const std::string name = absl::GetFlag(FLAGS_tokenizer);
+  RWKVD_ASSIGN_OR_RETURN(
+      const auto tokenizer,
+      name.empty() ? FindTokenizer(reference.directory,
+                                   reference.model->config().vocab_size)
+                   : LoadTokenizer(name));
+  RWKVD_ASSIGN_OR_RETURN(const auto text,
+                         MappedFile::Open(absl::GetFlag(FLAGS_text)));
+  return EncodeDocuments(
+      absl::string_view(reinterpret_cast<const char*>(text->bytes().data()),
+                        text->bytes().size()),
+      std::string(absl::GetFlag(FLAGS_separator_bytes), '\0'),
+      absl::GetFlag(FLAGS_max_tokens), *tokenizer);
+}
+
+absl::StatusOr<std::string> Measure() {
+  RWKVD_ASSIGN_OR_RETURN(const Loaded reference,
+                         Load(absl::GetFlag(FLAGS_reference)));
+  RWKVD_ASSIGN_OR_RETURN(const Loaded measured,
+                         Load(absl::GetFlag(FLAGS_model)));
+  RWKVD_ASSIGN_OR_RETURN(const auto documents, ReadDocuments(reference));
+  const ModelConfig& config = measured.model->config();
+  if (documents.empty() ||
+      config.vocab_size != reference.model->config().vocab_size) {
+    return absl::InvalidArgumentError(
+        "expected models of one vocabulary, and documents of several tokens");
+  }
+  ThreadPool pool(UsableCpus());
+  const Quality quality =
+      MeasureQuality(*reference.model, *measured.model, documents, {}, pool);
+  const Json json = {
+      {"weight_type", config.weight_type},
+      {"isa", BestKernels().name},
+      {"documents", documents.size()},
+      {"tokens", quality.num_tokens},
+      {"bytes", quality.num_bytes},
+      {"bits_per_byte", quality.bits_per_byte},
+      {"reference_bits_per_byte", quality.reference_bits_per_byte},
+      {"mean_kl", quality.mean_kl},
+      {"kl_99.9", quality.kl_999},
+      {"greedy_tokens", quality.num_greedy_tokens},
+      {"greedy_agreement", quality.greedy_agreement},
+      {"greedy_prefix", quality.greedy_prefix},
+  };
+  return json.dump();
+}
+
+int Main(const std::vector<std::string>& args) {
+  const absl::StatusOr<CommandLine> line = ParseCommandLine(args, kFiles);
+  if (line.ok() && line->help) {
+    std::fputs(absl::StrCat(kHelp, DescribeFlags(kFiles)).c_str(), stdout);
+    return 0;
+  }
+  if (!line.ok() || !line->arguments.empty() ||
+      absl::GetFlag(FLAGS_separator_bytes) < 1 ||
+      absl::GetFlag(FLAGS_max_tokens) < 2) {
+    std::fputs("quality: wrong command line (--help)\n", stderr);
+    return 2;
+  }
+  const absl::StatusOr<std::string> result = Measure();
+  if (!result.ok()) {
+    std::fprintf(stderr, "quality: %s\n",
+                 std::string(result.status().message()).c_str());
+    return 1;
+  }
+  std::puts(result->c_str());
+  return 0;
+}
+
+}  // namespace
+}  // namespace rwkvd
+
+int main(int argc, char** argv) { return rwkvd::Main({argv + 1, argv + argc}); }
