@@ -143,7 +143,7 @@ TEST_P(FormatLaws, ASavedStateIsRefusedByAnotherNetwork) {
   ASSERT_TRUE(
       WriteStateFile(saved, own.model().NewState(), own.AsOwner()).ok());
   EXPECT_EQ(ReadStateFile(saved, other.AsOwner()).status().code(),
-            absl::StatusCode::kInvalidArgument);
+            absl::StatusCode::kFailedPrecondition);
 }
 
 // web-rwkv writes the decays of 5.1, one for each head, as those of 5.2, one
