@@ -13,6 +13,7 @@
 #include "core/base/status_macros.h"
 #include "core/engine/validate.h"
 #include "core/model/config.h"
+#include "service/convert_states.h"
 #include "service/initial_states.h"
 #include "service/version.h"
 
@@ -21,9 +22,6 @@ namespace {
 
 // Of the contract; less if the server allows less.
 constexpr int64_t kDefaultMaxTokens = 256;
-
-// A year.
-constexpr int64_t kMaxTimeToLiveSeconds = 365 * 24 * 3600;
 
 // `field` names the input in errors.
 absl::StatusOr<std::vector<int32_t>> ReadInput(const v1::Input& input,
@@ -69,15 +67,6 @@ SamplingParams ReadSampling(const v1::Sampling& proto) {
     params.seed = (uint64_t{device()} << 32) | device();
   }
   return params;
-}
-
-absl::StatusOr<absl::Duration> ReadTimeToLive(absl::string_view field,
-                                              double seconds) {
-  if (seconds > 0 && seconds <= kMaxTimeToLiveSeconds) {
-    return absl::Seconds(seconds);
-  }
-  return absl::InvalidArgumentError(absl::StrCat(
-      field, ": ", seconds, " is not in (0, ", kMaxTimeToLiveSeconds, "]"));
 }
 
 absl::StatusOr<PinRequest> ReadPin(const v1::Pin& proto) {

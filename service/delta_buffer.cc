@@ -5,6 +5,7 @@
 
 #include "core/base/check.h"
 #include "service/convert.h"
+#include "service/convert_states.h"
 
 namespace rwkvd {
 namespace {
@@ -57,6 +58,15 @@ void DeltaBuffer::AddToken(int32_t sample, const TokenEvent& event,
   bytes_ += bytes;
 }
 
+void DeltaBuffer::AddState(int32_t sample,
+                           std::shared_ptr<const std::string> bytes) {
+  for (size_t begin = 0; begin < bytes->size(); begin += kStateChunkBytes) {
+    Message& message = Append(sample);
+    message.state = bytes;
+    message.state_begin = begin;
+  }
+}
+
 void DeltaBuffer::AddFinish(int32_t sample, v1::Finish finish) {
   finish.set_sample(sample);
   *Append(sample).response.mutable_finish() = std::move(finish);
@@ -68,6 +78,11 @@ v1::GenerateResponse DeltaBuffer::Pop() {
   messages_.pop_front();
   ++num_popped_;
   bytes_ -= first.bytes;
+  if (first.state != nullptr) {
+    v1::StateChunk* chunk = first.response.mutable_state_chunk();
+    chunk->set_sample(first.sample);
+    chunk->set_data(first.state->substr(first.state_begin, kStateChunkBytes));
+  }
   return std::move(first.response);
 }
 

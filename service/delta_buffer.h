@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "core/engine/request.h"
@@ -29,7 +31,10 @@ class DeltaBuffer {
 
   void AddPrompt(int32_t sample, const PromptEvent& event);
   void AddToken(int32_t sample, const TokenEvent& event, bool with_logprob);
-  // No token of the sample follows.
+  // The bytes of its state. No token of the sample follows. They are no
+  // client's slowness, so they do not count as unread.
+  void AddState(int32_t sample, std::shared_ptr<const std::string> bytes);
+  // Nothing of the sample follows.
   void AddFinish(int32_t sample, ::rwkv::v1::Finish finish);
 
   // The oldest message; there is one.
@@ -49,6 +54,9 @@ class DeltaBuffer {
     ::rwkv::v1::GenerateResponse response;
     int32_t sample = 0;
     size_t bytes = 0;  // about what it takes on the wire
+    // Filled in when its turn comes: these bytes, from state_begin on.
+    std::shared_ptr<const std::string> state;
+    size_t state_begin = 0;
   };
 
   Message& Append(int32_t sample);

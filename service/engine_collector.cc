@@ -199,6 +199,12 @@ std::vector<MetricFamily> EngineCollector::Collect() const {
   if (model != nullptr) {
     families = ToMetricFamilies(model->engine->Stats());
     families.push_back(ModelInfo(*model));
+    const StateStore::Figures states = model->states->store().figures();
+    families.push_back(Gauge("rwkv_state_store_handles",
+                             "States that clients have handles of.",
+                             static_cast<double>(states.handles)));
+    families.push_back(Gauge("rwkv_state_store_bytes", "Bytes of these states.",
+                             static_cast<double>(states.bytes)));
     families.push_back(Gauge("rwkv_threads", "Threads that compute.",
                              model->pool->num_threads()));
   }

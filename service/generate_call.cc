@@ -53,6 +53,8 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
                          FromProto(request, LimitsOf(*model_)));
   RWKVD_ASSIGN_OR_RETURN(samples_,
                          SamplesFromProto(request, LimitsOf(*model_)));
+  RWKVD_ASSIGN_OR_RETURN(delivery_,
+                         ReadStates(request, *model_->states, &native));
   native.received = record_.received();
   native.deadline = DeadlineOf(*context_);
   with_logprob_ = native.want_logprobs;
@@ -71,6 +73,9 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
     pending_ = DeltaBuffer(samples_.drawn);
     logprob_sums_.resize(samples_.drawn);
   }
+  is_resumed_ = native.resume;
+  delivers_ = native.snapshot_at_end || native.snapshot_on_drain;
+  if (delivers_) model_->states->BeginDelivery();
   refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
   absl::StatusOr<std::vector<Engine::RequestId>> ids =
       model_->engine->Submit(native, sinks);
@@ -136,6 +141,47 @@ void GenerateCall::SendOrGiveUp() {
 void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
   v1::Finish finish;
   ToProto(event, seed_ + sample, &finish);
+  // The tokens of a resumed request are not all of these times.
+  if (event.status.ok() && !is_resumed_) {
+    metrics_->Generated(event.usage, event.times);
+  }
+  if (event.snapshot == nullptr) {
+    return EndSample(sample, std::move(finish), event.reason, event.status);
+  }
+  // To put it into bytes takes its time, which the engine does not have.
+  model_->states->worker().Do([this, sample, finish = std::move(finish),
+                               snapshot = event.snapshot, reason = event.reason,
+                               status = event.status]() mutable {
+    const absl::Status delivered =
+        Deliver(sample, *snapshot, finish.mutable_state());
+    if (!delivered.ok()) finish.clear_state();
+    EndSample(sample, std::move(finish), reason,
+              delivered.ok() ? status : delivered);
+  });
+}
+
+absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
+                                   v1::StateInfo* info) {
+  RWKVD_ASSIGN_OR_RETURN(std::string bytes,
+                         model_->states->Serialize(snapshot));
+  if (delivery_.as_handle) {
+    RWKVD_ASSIGN_OR_RETURN(
+        const KeptState kept,
+        model_->states->Keep(std::move(bytes), delivery_.time_to_live));
+    ToProto(kept, absl::Now(), info);
+    return absl::OkStatus();
+  }
+  info->set_bytes(static_cast<int64_t>(bytes.size()));
+  absl::MutexLock lock(&mutex_);
+  if (!gone_) {
+    pending_.AddState(sample,
+                      std::make_shared<const std::string>(std::move(bytes)));
+  }
+  return absl::OkStatus();
+}
+
+void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
+                             FinishReason reason, const absl::Status& status) {
   bool is_last = false;
   {
     absl::MutexLock lock(&mutex_);
@@ -143,17 +189,16 @@ void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
       finish.set_logprob_sum(logprob_sums_[sample]);
     }
     // A client that is to try again must not have got anything before.
-    const bool refused = event.reason == FinishReason::kRefused;
+    const bool refused = reason == FinishReason::kRefused;
     if (!gone_ && !refused) pending_.AddFinish(sample, std::move(finish));
     if (status_.ok()) {  // the first that was ended early tells why
-      AddRetryPushback(event.status, context_);
-      status_ = EndStatus(event.status, *context_);
+      AddRetryPushback(status, context_);
+      status_ = EndStatus(status, *context_);
     }
     if (too_slow_) status_ = TooMuchUnread(keeps_best());
     is_last = ended_ = ++num_ended_ == samples_.drawn;
     if (is_last && keeps_best()) KeepBest();
   }
-  if (event.status.ok()) metrics_->Generated(event.usage, event.times);
   Advance();
   if (is_last) Unref();
 }
@@ -192,6 +237,7 @@ void GenerateCall::OnCancel() {
 
 void GenerateCall::OnDone() {
   record_.End(status_);
+  if (delivers_) model_->states->EndDelivery();
   Unref();
 }
 

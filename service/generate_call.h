@@ -16,6 +16,7 @@
 #include "core/engine/request.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/convert.h"
+#include "service/convert_states.h"
 #include "service/delta_buffer.h"
 #include "service/metrics.h"
 #include "service/served_model.h"
@@ -64,6 +65,12 @@ class GenerateCall final
   // Sends what was added, or gives a client up that leaves too much unread.
   void SendOrGiveUp() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnFinish(int32_t sample, const FinishEvent& event);
+  // Sends what is left to say of a sample; the last of them ends the call.
+  void EndSample(int32_t sample, ::rwkv::v1::Finish finish, FinishReason reason,
+                 const absl::Status& status);
+  // Makes of a snapshot what the client asked for; on the worker's thread.
+  absl::Status Deliver(int32_t sample, const Snapshot& snapshot,
+                       ::rwkv::v1::StateInfo* info);
 
   // gRPC's side.
   void OnWriteDone(bool ok) override;
@@ -87,6 +94,9 @@ class GenerateCall final
   bool with_logprob_ = false;
   uint64_t seed_ = 0;
   SampleCounts samples_;
+  StateDelivery delivery_;
+  bool delivers_ = false;  // states
+  bool is_resumed_ = false;
   std::vector<std::unique_ptr<Sample>> sinks_;
   // Set before gRPC may call OnCancel, which it does not before Start returns.
   std::vector<Engine::RequestId> ids_;

@@ -29,10 +29,7 @@ absl::StatusOr<State> OpenState(const std::string& path, const Model& model,
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
                          MappedFile::Open(path));
   if (IsStateFile(file->bytes())) {
-    const StateOwner owner = {
-        std::string(NameOf(model.config().architecture)), fingerprint,
-        static_cast<int64_t>(model.NewState().values().size())};
-    return ParseState(file->bytes(), path, owner);
+    return ParseState(file->bytes(), path, OwnerOf(model, fingerprint));
   }
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const TensorFile> tuned,
                          TensorFile::Open(path));
@@ -69,6 +66,11 @@ absl::StatusOr<std::vector<NamedState>> LoadInitialStates(
                   {named.name, *std::move(state)});
   }
   return states;
+}
+
+StateOwner OwnerOf(const Model& model, const std::string& fingerprint) {
+  return {std::string(NameOf(model.config().architecture)), fingerprint,
+          static_cast<int64_t>(model.NewState().values().size())};
 }
 
 absl::StatusOr<int32_t> FindInitialState(absl::Span<const NamedState> states,

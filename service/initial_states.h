@@ -11,6 +11,7 @@
 #include "absl/types/span.h"
 #include "core/engine/named_state.h"
 #include "core/model/model.h"
+#include "core/model/state_file.h"
 #include "service/options.h"
 
 namespace rwkvd {
@@ -28,6 +29,9 @@ absl::StatusOr<std::vector<NamedState>> LoadInitialStates(
 // InvalidArgument if none has that name; it lists those there are.
 absl::StatusOr<int32_t> FindInitialState(absl::Span<const NamedState> states,
                                          absl::string_view name);
+
+// Whose a state of `model` is.
+StateOwner OwnerOf(const Model& model, const std::string& fingerprint);
 
 }  // namespace rwkvd
 

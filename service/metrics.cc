@@ -86,6 +86,12 @@ absl::string_view NameOf(Rpc rpc) {
       return "rwkv.v1.RwkvService/UnpinPrefix";
     case Rpc::kListPinnedPrefixes:
       return "rwkv.v1.RwkvService/ListPinnedPrefixes";
+    case Rpc::kPutState:
+      return "rwkv.v1.RwkvService/PutState";
+    case Rpc::kGetState:
+      return "rwkv.v1.RwkvService/GetState";
+    case Rpc::kDeleteState:
+      return "rwkv.v1.RwkvService/DeleteState";
     case Rpc::kGetModel:
       return "rwkv.v1.RwkvService/GetModel";
   }

@@ -30,9 +30,12 @@ enum class Rpc {
   kGetModel,
   kUnpinPrefix,
   kListPinnedPrefixes,
+  kPutState,
+  kGetState,
+  kDeleteState,
 };
 
-inline constexpr int kNumRpcs = 8;
+inline constexpr int kNumRpcs = 11;
 
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);

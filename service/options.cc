@@ -105,6 +105,15 @@ ABSL_FLAG(int64_t, pinned_states_mib,
           "--state_cache_mib.");
 ABSL_FLAG(int32_t, max_pinned_states, rwkvd::EngineOptions().max_pinned,
           "Most names of pinned prompts.");
+ABSL_FLAG(std::string, state_dir, "",
+          "Where states that clients have handles of are kept: a directory, "
+          "which outlives the server and may be shared by several. If empty, "
+          "in memory.");
+ABSL_FLAG(int64_t, state_store_mib, 256,
+          "Most that such states may take, in MiB; none goes before its time, "
+          "so more are refused with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(absl::Duration, state_ttl, absl::Hours(1),
+          "How long they are kept if the client does not say.");
 ABSL_FLAG(int32_t, max_message_mib, 16,
           "Largest request message, in MiB; a larger one is refused with "
           "RESOURCE_EXHAUSTED.");
@@ -316,6 +325,22 @@ absl::Status TakePins(EngineOptions* engine) {
   return CheckRange("max_pinned_states", engine->max_pinned, 0, 1 << 16);
 }
 
+absl::Status TakeStateStore(Options* options) {
+  options->state_dir = absl::GetFlag(FLAGS_state_dir);
+  const int64_t mib = absl::GetFlag(FLAGS_state_store_mib);
+  RWKVD_RETURN_IF_ERROR(
+      CheckRange<int64_t>("state_store_mib", mib, 0, int64_t{1} << 30));
+  options->state_store_bytes = mib << 20;
+  options->state_ttl = absl::GetFlag(FLAGS_state_ttl);
+  if (options->state_ttl > absl::ZeroDuration() &&
+      options->state_ttl <= absl::Hours(24 * 365)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--state_ttl: ", absl::FormatDuration(options->state_ttl),
+                   " is not in (0, 8760h]"));
+}
+
 absl::Status CheckAddresses(const Options& options) {
   if (!absl::StartsWith(options.listen, "unix:")) {
     RWKVD_RETURN_IF_ERROR(CheckAddress("listen", options.listen));
@@ -354,6 +379,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
       CheckRange<int64_t>("state_cache_mib", cache_mib, 0, 1 << 20));
   options.engine.state_cache_bytes = cache_mib << 20;
   RWKVD_RETURN_IF_ERROR(TakePins(&options.engine));
+  RWKVD_RETURN_IF_ERROR(TakeStateStore(&options));
   const int32_t message_mib = absl::GetFlag(FLAGS_max_message_mib);
   RWKVD_RETURN_IF_ERROR(CheckRange("max_message_mib", message_mib, 1, 1024));
   options.max_message_bytes = message_mib << 20;

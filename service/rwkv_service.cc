@@ -7,7 +7,9 @@
 #include "service/convert.h"
 #include "service/detokenize.h"
 #include "service/generate_call.h"
+#include "service/get_state_call.h"
 #include "service/grpc_status.h"
+#include "service/put_state_call.h"
 #include "service/score_call.h"
 #include "service/score_document_call.h"
 #include "service/tokenize.h"
@@ -80,6 +82,25 @@ grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
                         ToProto(model.engine->Pinned(now), now, response);
                         return absl::OkStatus();
                       });
+}
+
+grpc::ServerReadReactor<v1::PutStateRequest>* RwkvService::PutState(
+    grpc::CallbackServerContext* context, v1::PutStateResponse* response) {
+  return PutStateCall::Start(model(), metrics_, context, response);
+}
+
+grpc::ServerWriteReactor<v1::GetStateResponse>* RwkvService::GetState(
+    grpc::CallbackServerContext*, const v1::GetStateRequest* request) {
+  return GetStateCall::Start(model(), metrics_, *request);
+}
+
+grpc::ServerUnaryReactor* RwkvService::DeleteState(
+    grpc::CallbackServerContext* context, const v1::DeleteStateRequest* request,
+    v1::DeleteStateResponse*) {
+  return AnswerAtOnce(
+      Rpc::kDeleteState, context, [&](const ServedModel& model) {
+        return model.states->store().Delete(request->handle(), absl::Now());
+      });
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetModel(

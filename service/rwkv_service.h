@@ -52,6 +52,16 @@ class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
       grpc::CallbackServerContext* context,
       const ::rwkv::v1::ListPinnedPrefixesRequest* request,
       ::rwkv::v1::ListPinnedPrefixesResponse* response) override;
+  grpc::ServerReadReactor<::rwkv::v1::PutStateRequest>* PutState(
+      grpc::CallbackServerContext* context,
+      ::rwkv::v1::PutStateResponse* response) override;
+  grpc::ServerWriteReactor<::rwkv::v1::GetStateResponse>* GetState(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::GetStateRequest* request) override;
+  grpc::ServerUnaryReactor* DeleteState(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::DeleteStateRequest* request,
+      ::rwkv::v1::DeleteStateResponse* response) override;
   grpc::ServerUnaryReactor* GetModel(
       grpc::CallbackServerContext* context,
       const ::rwkv::v1::GetModelRequest* request,

@@ -14,12 +14,15 @@
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/engine/validate.h"
 #include "core/kernels/kernels.h"
 #include "core/model/load_model.h"
 #include "core/model/quantization.h"
 #include "core/text/load_tokenizer.h"
+#include "service/directory_state_store.h"
 #include "service/initial_states.h"
 #include "service/log.h"
+#include "service/memory_state_store.h"
 
 namespace rwkvd {
 namespace {
@@ -110,12 +113,40 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_ASSIGN_OR_RETURN(
       std::vector<NamedState> initial_states,
       LoadInitialStates(options, *served->model, served->fingerprint));
+  RWKVD_ASSIGN_OR_RETURN(
+      served->states, OpenStates(options, *served->model, served->fingerprint));
   if (options.preload) Preload(*file, progress);
   served->engine = std::make_unique<Engine>(
       options.engine, served->model.get(), served->tokenizer.get(),
       served->pool.get(), std::move(initial_states));
   LogLoaded(*served, *file, absl::Now() - begin);
   return served;
+}
+
+absl::StatusOr<std::unique_ptr<States>> OpenStates(
+    const Options& options, const Model& model,
+    const std::string& fingerprint) {
+  std::unique_ptr<StateStore> store;
+  if (options.state_dir.empty()) {
+    store = std::make_unique<MemoryStateStore>(options.state_store_bytes);
+  } else {
+    auto directory = DirectoryStateStore::Open(
+        options.state_dir, options.state_store_bytes, absl::Now());
+    if (!directory.ok()) {
+      return absl::Status(
+          directory.status().code(),
+          absl::StrCat("--state_dir: ", directory.status().message()));
+    }
+    store = *std::move(directory);
+  }
+  return std::make_unique<States>(
+      States::Options{
+          .owner = OwnerOf(model, fingerprint),
+          .vocab_size = model.config().vocab_size,
+          .max_tokens = MaxSnapshotTokens(options.engine),
+          .time_to_live = options.state_ttl,
+      },
+      std::move(store));
 }
 
 absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config) {

@@ -13,6 +13,7 @@
 #include "core/text/tokenizer.h"
 #include "service/load_progress.h"
 #include "service/options.h"
+#include "service/states.h"
 
 namespace rwkvd {
 
@@ -28,6 +29,7 @@ struct ServedModel {
   std::unique_ptr<const Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<States> states;
   std::unique_ptr<Engine> engine;
 };
 
@@ -36,6 +38,11 @@ struct ServedModel {
 // others as the files give reason; the message says which file and what.
 absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
     const Options& options, LoadProgress& progress);
+
+// Where a model's states are kept, as the options say. What the operating
+// system reports of --state_dir.
+absl::StatusOr<std::unique_ptr<States>> OpenStates(
+    const Options& options, const Model& model, const std::string& fingerprint);
 
 // InvalidArgument if the tokenizer has ids that the model has no row for.
 absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config);

@@ -5,6 +5,7 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -162,12 +163,18 @@ void Server::ShutDown() {
     mutex_.AwaitWithTimeout(absl::Condition(&cut_short), options_.lame_duck);
     if (model_ != nullptr) engine = model_->engine.get();
   }
+  const absl::Time grace_end = absl::Now() + options_.drain_grace;
   if (engine != nullptr) {
     LogInfo(absl::StrCat("draining: running requests may take ",
                          absl::FormatDuration(options_.drain_grace)));
-    engine->Drain(absl::Now() + options_.drain_grace);
+    engine->Drain(grace_end);
   }
-  grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushGrace));
+  // States may be large, and whoever is sent one needs it whole.
+  absl::Time flush_end = absl::Now() + kFlushGrace;
+  if (engine != nullptr && model_->states->num_deliveries() > 0) {
+    flush_end = std::max(flush_end, grace_end);
+  }
+  grpc_->Shutdown(absl::ToChronoTime(flush_end));
   LogInfo("stopped");
 }
 

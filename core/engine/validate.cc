@@ -130,7 +130,6 @@ absl::Status CheckStart(const GenerateRequest& request,
                           : absl::OkStatus();
   }
   const Snapshot& start = *request.start;
-  RWKVD_RETURN_IF_ERROR(CheckStart(request, options));
   if (request.pin.has_value()) {
     return absl::InvalidArgumentError(
         "pin: not of a prompt that goes on from a state");
@@ -175,6 +174,7 @@ absl::Status Validate(const GenerateRequest& request,
                                    options.max_generated_tokens));
   RWKVD_RETURN_IF_ERROR(Validate(request.sampling));
   RWKVD_RETURN_IF_ERROR(CheckStops(request, vocab_size));
+  RWKVD_RETURN_IF_ERROR(CheckStart(request, options));
   if (request.pin.has_value()) {
     RWKVD_RETURN_IF_ERROR(CheckPin(*request.pin, options));
   }

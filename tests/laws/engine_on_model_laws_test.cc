@@ -4,6 +4,7 @@
 // log-probabilities, do not depend on batch-mates, cache or threads, and a
 // score says of a text what was said while generating it.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,8 +14,10 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/thread_pool.h"
 #include "core/engine/engine.h"
+#include "core/engine/snapshot.h"
 #include "core/kernels/kernels.h"
 #include "core/model/load_model.h"
+#include "core/model/state_file.h"
 #include "gtest/gtest.h"
 #include "tests/laws/networks.h"
 #include "tests/testing/fake_tokenizer.h"
@@ -124,6 +127,37 @@ TEST_P(EngineOnModelLaws, AHitInTheCacheIsTheSameAsRecomputation) {
     cached_tokens += hit.usage.cached_tokens;
   }
   EXPECT_GT(cached_tokens, 0) << "nothing was tested";
+}
+
+// Law 7: through bytes, at every border.
+TEST_P(EngineOnModelLaws, AnAnswerInTwoPartsIsTheSameAsInOne) {
+  auto engine = MakeEngine(&three_threads_, 1 << 20);
+  auto other = MakeEngine(&one_thread_, 0);
+  const StateOwner owner = {
+      "any", std::string(64, 'a'),
+      static_cast<int64_t>(model_->NewState().values().size())};
+  GenerateRequest request = RequestOf(4);
+  request.sampling.frequency_penalty = 0.5f;
+  const Recording whole = Ask(*engine, request);
+  for (int64_t border = 0; border < request.max_tokens; border += 5) {
+    GenerateRequest part = request;
+    part.max_tokens = border;
+    part.snapshot_at_end = true;
+    const Recording first = Ask(*engine, part);
+    const std::string bytes = *SerializeSnapshot(*first.snapshot, owner);
+    auto snapshot = ParseSnapshot(
+        {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}, "",
+        owner, kOddVocab);
+    ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+    GenerateRequest rest = request;
+    rest.prompt.clear();
+    rest.start = std::make_shared<Snapshot>(*std::move(snapshot));
+    rest.resume = true;
+    Recording second = Ask(*other, rest);
+    second.tokens.insert(second.tokens.begin(), first.tokens.begin(),
+                         first.tokens.end());
+    EXPECT_TRUE(second.HasSameAnswer(whole)) << border;
+  }
 }
 
 // Law 4: states from the midst of a prompt, at intervals and where another

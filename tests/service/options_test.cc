@@ -69,7 +69,10 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
                                      "--preload",
                                      "--state_cache_interval=14",
                                      "--pinned_states_mib=15",
-                                     "--max_pinned_states=16"});
+                                     "--max_pinned_states=16",
+                                     "--state_dir=d",
+                                     "--state_store_mib=17",
+                                     "--state_ttl=18s"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, "m");
   EXPECT_EQ(options->tokenizer, "t");
@@ -98,6 +101,9 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->engine.state_cache_interval, 14);
   EXPECT_EQ(options->engine.max_pinned_bytes, 15 << 20);
   EXPECT_EQ(options->engine.max_pinned, 16);
+  EXPECT_EQ(options->state_dir, "d");
+  EXPECT_EQ(options->state_store_bytes, 17 << 20);
+  EXPECT_EQ(options->state_ttl, absl::Seconds(18));
 }
 
 TEST_F(OptionsTest, InitialStatesAreNamedAndKeepTheirOrder) {
@@ -170,6 +176,8 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
       {{"--model=m", "--state_cache_interval=-1"}, "--state_cache_interval"},
       {{"--model=m", "--pinned_states_mib=-1"}, "--pinned_states_mib"},
       {{"--model=m", "--max_pinned_states=-1"}, "--max_pinned_states"},
+      {{"--model=m", "--state_store_mib=-1"}, "--state_store_mib"},
+      {{"--model=m", "--state_ttl=0s"}, "--state_ttl"},
       {{"--model=m", "--max_message_mib=0"}, "--max_message_mib"},
       {{"--model=m", "--drain_grace=-1s"}, "--drain_grace"},
       {{"--model=m", "--drain_grace=inf"}, "--drain_grace"},

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "service/grpc_status.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
 #include "tools/rwkvctl/initial_state.h"
@@ -17,6 +18,7 @@
 #include "tools/rwkvctl/max_tokens.h"
 #include "tools/rwkvctl/report.h"
 #include "tools/rwkvctl/sampling_flags.h"
+#include "tools/rwkvctl/saved_state.h"
 
 ABSL_FLAG(std::string, stop, "",
           "The answer ends before any of these strings: separated by commas, "
@@ -74,6 +76,7 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
   if (const int32_t best_of = absl::GetFlag(FLAGS_best_of); best_of != 0) {
     request.set_best_of(best_of);
   }
+  SetStates(&request);
   return request;
 }
 
@@ -91,6 +94,11 @@ class Answers {
     const bool ends = response.has_finish();
     const std::string& text =
         ends ? response.finish().text() : response.delta().text();
+    if (response.has_state_chunk()) {
+      state_ += response.state_chunk().data();
+      return;
+    }
+    if (WantJson()) return PrintJson(response);
     if (!several_) return Show(ends ? text + "\n" : text);
     if (!ends) {
       texts_[response.delta().sample()] += text;
@@ -101,8 +109,12 @@ class Answers {
     texts_.erase(sample);
   }
 
+  // Of one answer.
+  const std::string& state() const { return state_; }
+
  private:
   const bool several_;
+  std::string state_;
   std::map<int32_t, std::string> texts_;  // by sample
 };
 
@@ -112,33 +124,32 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   }
   const std::string prompt =
       arguments.empty() ? "" : ReadArgument(arguments[0]);
-  RWKVD_ASSIGN_OR_RETURN(const v1::GenerateRequest request,
-                         MakeRequest(prompt));
-  Call call;
+  RWKVD_ASSIGN_OR_RETURN(v1::GenerateRequest request, MakeRequest(prompt));
+  Call call;  // before gRPC has threads
   const auto stub = v1::RwkvService::NewStub(Connect());
+  const grpc::Status loaded = LoadState(stub.get(), &request);
+  if (!loaded.ok()) return call.ExitCode(loaded);
   const auto reader = stub->Generate(call.context(), request);
   if (absl::GetFlag(FLAGS_echo) && !WantJson()) Show(prompt);
   v1::GenerateResponse response;
   Answers answers(request.n() > 1);
   bool ended = false;
   while (reader->Read(&response)) {
-    if (WantJson()) {
-      PrintJson(response);
-    } else {
-      answers.Take(response);
-    }
+    answers.Take(response);
     ended = response.has_finish();
     if (response.has_finish() && absl::GetFlag(FLAGS_stats)) {
       TellStats(response.finish());
     }
   }
   if (!ended && !WantJson()) Show("\n");
+  const absl::Status saved = SaveState(answers.state());
+  if (!saved.ok()) return ExitCode(ToGrpcStatus(saved));
   return call.ExitCode(reader->Finish());
 }
 
 constexpr absl::string_view kFiles[] = {"tools/rwkvctl/generate.cc",
                                         kMaxTokensFile, kSamplingFlagsFile,
-                                        kInitialStateFile};
+                                        kSavedStateFile, kInitialStateFile};
 
 }  // namespace
 

@@ -2,9 +2,11 @@
 #include "core/engine/validate.h"
 
 #include <cmath>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "core/engine/snapshot.h"
 #include "gtest/gtest.h"
 
 namespace rwkvd {
@@ -123,6 +125,57 @@ TEST(ValidateTest, NamesTheFieldOfAGenerateBeyondItsLimit) {
   request = ValidGenerate();
   request.sampling.top_p = std::nanf("");
   EXPECT_EQ(MessageOf(request), "sampling.top_p: nan is not in (0, 1]");
+}
+
+TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
+  const auto from = [](const Snapshot& snapshot) {
+    GenerateRequest request = ValidGenerate();
+    request.start = std::make_shared<Snapshot>(snapshot);
+    return request;
+  };
+  const auto resumed = [&](const Snapshot& snapshot) {
+    GenerateRequest request = from(snapshot);
+    request.prompt.clear();
+    request.resume = true;
+    request.max_tokens = 5;
+    return request;
+  };
+  Snapshot snapshot;
+  snapshot.tokens = {1, 2};
+  snapshot.num_pending = 1;
+  snapshot.is_resumable = true;
+  snapshot.generated_tokens = 2;
+  snapshot.held_back = "us";
+  GenerateRequest request = resumed(snapshot);
+  request.stop_strings = {"user"};
+  EXPECT_TRUE(Validate(request, SmallOptions(), kVocabSize).ok());
+
+  request.stop_strings = {"else"};
+  EXPECT_EQ(MessageOf(request),
+            "stop_strings: not those of the request that is resumed");
+  request.stop_strings = {"us"};
+  EXPECT_EQ(MessageOf(request).find("stop_strings: "), 0);
+  snapshot.held_back.clear();
+  request = resumed(snapshot);
+  request.max_tokens = 2;
+  EXPECT_EQ(MessageOf(request), "max_tokens: 2, 2 were drawn before");
+  request = resumed(snapshot);
+  request.prompt = {1};
+  EXPECT_EQ(MessageOf(request).find("prompt: must be empty"), 0);
+  request = ValidGenerate();
+  request.resume = true;
+  EXPECT_EQ(MessageOf(request).find("resume: "), 0);
+  request = from(snapshot);
+  request.pin = PinRequest{"a"};
+  EXPECT_EQ(MessageOf(request).find("pin: "), 0);
+  snapshot.is_resumable = false;
+  EXPECT_EQ(MessageOf(resumed(snapshot)).find("resume: "), 0);
+  snapshot.num_pending = 0;
+  request = from(snapshot);
+  request.prompt.clear();
+  EXPECT_EQ(MessageOf(request).find("prompt: must not be empty"), 0);
+  snapshot.tokens.assign(40, 1);
+  EXPECT_EQ(MessageOf(from(snapshot)).find("prompt and what its state"), 0);
 }
 
 TEST(ValidateTest, NamesTheStopThatIsBeyondItsLimit) {
