@@ -97,6 +97,31 @@ class RwkvctlTest(unittest.TestCase):
             -total["logprob_sum"] / int(total["token_count"]))
         self.assertIn(f"perplexity {perplexity:.4f},", told.decode())
 
+    def test_pins_lists_and_unpins(self):
+        self.assertEqual(self.run_ctl("pins"), (b"", ""))
+        self.run_ctl("generate", "--max_tokens=0", "--pin=rules",
+                     "--pin_ttl=1h", "Be brief, and be kind.")
+        listed, _ = self.run_ctl("pins", "--json")
+        (prefix,) = json.loads(listed)["prefixes"]
+        self.assertEqual(prefix["name"], "rules")
+        self.assertLessEqual(prefix["expires_in_seconds"], 3600)
+        told, _ = self.run_ctl("pins")
+        self.assertTrue(told.startswith(b"rules\t"), told)
+        self.run_ctl("pins", "--unpin=rules")
+        self.assertEqual(self.run_ctl("pins")[0], b"")
+        _, error = self.run_ctl("pins", "--unpin=rules", code=1)
+        self.assertIn("NOT_FOUND", error)
+
+    def test_tells_the_probability_of_the_prompt(self):
+        text, _ = self.run_ctl("generate", "--json", "--max_tokens=1",
+                               "--prompt_logprobs", "--top_prompt_logprobs=2",
+                               "In the beginning")
+        tokens = [token for line in text.splitlines() for token in
+                  json.loads(line).get("delta", {}).get("prompt_tokens", [])]
+        self.assertGreater(len(tokens), 1)
+        self.assertLess(tokens[1]["logprob"], 0)
+        self.assertEqual(len(tokens[1]["top_logprobs"]), 2)
+
     def test_tells_the_model(self):
         text, _ = self.run_ctl("model", "--json")
         self.assertEqual(json.loads(text)["name"], "demo")
@@ -195,7 +220,7 @@ class RwkvctlTest(unittest.TestCase):
                                   timeout=PATIENCE).stdout
         self.assertIn("rwkvctl detokenize", help_of())
         for command in ("generate", "chat", "tokenize", "detokenize", "score",
-                        "perplexity", "model", "health", "bench"):
+                        "perplexity", "model", "pins", "health", "bench"):
             self.assertIn(f"rwkvctl {command}", help_of())
             text = help_of(command)
             for part in ("Examples:\n  ", f"rwkvctl {command}", "Exit codes:",

@@ -31,6 +31,7 @@ extern const Command kDetokenize;
 extern const Command kScore;
 extern const Command kPerplexity;
 extern const Command kModel;
+extern const Command kPins;
 extern const Command kHealth;
 extern const Command kBench;
 

@@ -9,6 +9,7 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "core/base/status_macros.h"
 #include "service/grpc_status.h"
 #include "tools/rwkvctl/command.h"
@@ -30,6 +31,17 @@ ABSL_FLAG(bool, logprobs, false,
 ABSL_FLAG(int32_t, top_logprobs, 0,
           "How many of the likeliest tokens to list at each place (shown with "
           "--json).");
+ABSL_FLAG(bool, prompt_logprobs, false,
+          "Ask for the log-probabilities of the prompt's tokens, too (shown "
+          "with --json).");
+ABSL_FLAG(int32_t, top_prompt_logprobs, 0,
+          "How many of the likeliest tokens to list at each place of the "
+          "prompt (shown with --json).");
+ABSL_FLAG(std::string, pin, "",
+          "Keep the state after the prompt under this name, so that prompts "
+          "which begin alike are quick to read; see rwkvctl pins.");
+ABSL_FLAG(absl::Duration, pin_ttl, absl::ZeroDuration(),
+          "How long --pin lasts; 0 for until it is unpinned.");
 ABSL_FLAG(int32_t, n, 1,
           "How many answers to draw; more than one are shown as they end, each "
           "under its number.");
@@ -56,6 +68,16 @@ absl::Status SetStops(v1::GenerateRequest* request) {
   return absl::OkStatus();
 }
 
+void SetPin(v1::GenerateRequest* request) {
+  const std::string name = absl::GetFlag(FLAGS_pin);
+  if (name.empty()) return;
+  request->mutable_pin()->set_name(name);
+  const absl::Duration ttl = absl::GetFlag(FLAGS_pin_ttl);
+  if (ttl != absl::ZeroDuration()) {
+    request->mutable_pin()->set_ttl_seconds(absl::ToDoubleSeconds(ttl));
+  }
+}
+
 absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
   v1::GenerateRequest request;
   if (absl::GetFlag(FLAGS_prompt_is_tokens)) {
@@ -71,6 +93,9 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
   RWKVD_RETURN_IF_ERROR(SetStops(&request));
   request.set_logprobs(absl::GetFlag(FLAGS_logprobs));
   request.set_top_logprobs(absl::GetFlag(FLAGS_top_logprobs));
+  request.set_echo(absl::GetFlag(FLAGS_prompt_logprobs));
+  request.set_echo_top_logprobs(absl::GetFlag(FLAGS_top_prompt_logprobs));
+  SetPin(&request);
   request.set_initial_state(InitialState());
   request.set_n(absl::GetFlag(FLAGS_n));
   if (const int32_t best_of = absl::GetFlag(FLAGS_best_of); best_of != 0) {
@@ -163,6 +188,7 @@ const Command kGenerate = {
     "rwkvctl generate --max_tokens=50 --temperature=0.8 --top_p=0.5 --seed=1 "
     "Once\n"
     "rwkvctl generate --stop='\\n\\n' --stats - < prompt.txt\n"
+    "rwkvctl generate --max_tokens=0 --pin=rules --pin_ttl=1h - < rules.txt\n"
     "rwkvctl generate --json --top_logprobs=5 \"Two and two is\"",
     kFiles,
     &Run};

@@ -19,9 +19,9 @@ namespace {
 
 constexpr absl::string_view kCommonFile = "tools/rwkvctl/connection.cc";
 
-const Command* const kCommands[] = {&kGenerate,   &kChat,   &kTokenize,
-                                    &kDetokenize, &kScore,  &kPerplexity,
-                                    &kModel,      &kHealth, &kBench};
+const Command* const kCommands[] = {
+    &kGenerate,   &kChat,  &kTokenize, &kDetokenize, &kScore,
+    &kPerplexity, &kModel, &kPins,     &kHealth,     &kBench};
 
 constexpr absl::string_view kExitCodes =
     "Exit codes: 0 well, 1 failed, 2 wrong command line, 130 interrupted.\n";
