@@ -35,11 +35,11 @@ std::vector<const KernelTable*> MakeSupportedKernels() {
     hwy::GetChosenTarget().Update(target);
     auto* const table = new KernelTable(*HWY_DYNAMIC_DISPATCH(Table)());
     SetQuantizedKernelsOfChosenTarget(table);
-    auto* const extended = new KernelTable(*table);
-    if (AddDotProducts(target, extended)) {
-      tables.push_back(extended);
-    } else {
-      delete extended;
+    for (const auto extend : {&AddAmx, &AddDotProducts}) {
+      KernelTable extended = *table;
+      if (extend(target, &extended)) {
+        tables.push_back(new KernelTable(extended));
+      }
     }
     tables.push_back(table);
   }

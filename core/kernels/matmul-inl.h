@@ -8,6 +8,7 @@
 #define RWKVD_CORE_KERNELS_MATMUL_INL_H_
 #endif
 
+#include "core/kernels/elementwise-inl.h"
 #include "core/kernels/kernels.h"
 #include "core/kernels/vectors-inl.h"
 #include "hwy/highway.h"
@@ -20,6 +21,30 @@ namespace {
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kLineBytes = 64;
 constexpr size_t kTilesAhead = 4;
+
+// The totals of four vectors, added up as Total does.
+HWY_INLINE void StoreTotals(VF a, VF b, VF c, VF d, float* totals) {
+#if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
+  const auto halves = [](VF v, VF w) HWY_ATTR {
+    return _mm512_add_ps(_mm512_shuffle_f32x4(v.raw, w.raw, 0x44),
+                         _mm512_shuffle_f32x4(v.raw, w.raw, 0xee));
+  };
+  const __m512 ab = halves(a, b), cd = halves(c, d);
+  const __m512 quarters = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88),
+                                        _mm512_shuffle_f32x4(ab, cd, 0xdd));
+  const __m512 pairs =
+      _mm512_add_ps(quarters, _mm512_permute_ps(quarters, 0x4e));
+  const __m512 whole = _mm512_add_ps(pairs, _mm512_permute_ps(pairs, 0xb1));
+  // The first lane of each 128 bits.
+  _mm_storeu_ps(
+      totals, _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, whole)));
+#else
+  totals[0] = Total(a);
+  totals[1] = Total(b);
+  totals[2] = Total(c);
+  totals[3] = Total(d);
+#endif
+}
 
 // A tile of weight rows times x rows, in registers. Every sum runs over the
 // columns in one order, a vector at a time and then across its lanes, however
@@ -81,9 +106,12 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
   }
   HWY_UNROLL(8)
   for (int i = 0; i < kX; ++i) {
-    HWY_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      args.y[(x_row + i) * args.y_stride + row + r] = Total(sums[r][i]);
+    float* const y = args.y + (x_row + i) * args.y_stride + row;
+    if constexpr (kRows == 4) {
+      StoreTotals(sums[0][i], sums[1][i], sums[2][i], sums[3][i], y);
+    } else {
+      HWY_UNROLL(8)
+      for (int r = 0; r < kRows; ++r) y[r] = Total(sums[r][i]);
     }
   }
 }
@@ -175,8 +203,83 @@ void MatMulTransposedOf(const MatMulArgs& args, int64_t row_begin,
   }
 }
 
+// ---- Many rows of x, for which it pays to rearrange weights first.
+
+constexpr int64_t kManyRows = 16;
+constexpr int64_t kScratchFloats = 1 << 16;  // of some rows of weights
+
+// `count` columns of kLanes rows each, which are `stride` bytes apart, as rows.
+template <DType kType>
+HWY_INLINE void ColumnsToRows(const uint8_t* columns, int64_t stride,
+                              int64_t count, int64_t row_floats, float* rows) {
+  HWY_ALIGN float block[kLanes * kLanes];
+  for (int64_t c = 0; c < count; c += kLanes) {
+    const int64_t some = HWY_MIN(count - c, static_cast<int64_t>(kLanes));
+    for (int64_t i = 0; i < some; ++i) {
+      hn::Store(Weight<kType>::Load(columns + (c + i) * stride), kF,
+                block + i * kLanes);
+    }
+    for (size_t r = 0; r < kLanes; ++r) {
+      for (int64_t i = 0; i < some; ++i) {
+        rows[r * row_floats + c + i] = block[i * kLanes + r];
+      }
+    }
+  }
+}
+
+// Rows [row, row + count) as f32.
+template <DType kType>
+void RowsToFloat(const MatMulArgs& args, int64_t row, int64_t count,
+                 float* rows) {
+  const uint8_t* const w = static_cast<const uint8_t*>(args.w);
+  const int64_t bytes = Weight<kType>::kBytes, stride = args.w_stride * bytes;
+  if (!args.transposed) {
+    for (int64_t r = 0; r < count; ++r) {
+      ToFloatOf<kType>(w + (row + r) * stride, args.cols, rows + r * args.cols);
+    }
+    return;
+  }
+  for (int64_t r = 0; r < count; r += kLanes) {
+    ColumnsToRows<kType>(w + (row + r) * bytes, stride, args.cols, args.cols,
+                         rows + r * args.cols);
+  }
+}
+
+// Through rows of f32; their sums are the same. False if there is no room for
+// them.
+template <DType kType>
+bool MatMulMany(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+  // A tile's rows, or, of columns, a vector of them.
+  const int64_t multiple = args.transposed ? kLanes : 4;
+  const int64_t most = kScratchFloats / args.cols / multiple * multiple;
+  if (most == 0) return false;
+  alignas(64) float scratch[kScratchFloats];
+  int64_t row = row_begin;
+  while (row < row_end) {
+    int64_t count = HWY_MIN(HWY_MIN(most, 16), row_end - row);
+    // A vector of rows must not reach beyond the columns.
+    if (args.transposed) count = count / multiple * multiple;
+    if (count == 0) break;
+    RowsToFloat<kType>(args, row, count, scratch);
+    MatMulArgs part = args;
+    part.dtype = DType::kF32;
+    part.transposed = false;
+    part.w = scratch;
+    part.w_stride = args.cols;
+    part.y += row;
+    MatMulFrom<DType::kF32, false, kMaxX>(part, 0, count, 0);
+    row += count;
+  }
+  if (row < row_end) MatMulTransposedOf<kType>(args, row, row_end);
+  return true;
+}
+
 template <DType kType>
 void MatMulOf(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+  if ((args.transposed || kType != DType::kF32) && args.num_x >= kManyRows &&
+      MatMulMany<kType>(args, row_begin, row_end)) {
+    return;
+  }
   if (args.transposed) {
     return MatMulTransposedOf<kType>(args, row_begin, row_end);
   }

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/kernels/dot-inl.h"
+#include "core/kernels/panels-inl.h"
 #include "core/kernels/quantized.h"
 #include "core/kernels/quantized_panels-inl.h"
 #include "hwy/highway.h"
@@ -119,18 +120,21 @@ void ToPanels(const uint8_t* columns, int64_t panels_apart, uint8_t* to) {
   }
 }
 
+// Of some groups of a block as panels: within the second-level cache.
+constexpr int64_t kBlockScratchBytes = 1 << 17;
+
 // A block for many rows of x.
 template <QuantType kType>
 void MultiplyBlock(const QuantizedMatMulArgs& args, int64_t block) {
   const QuantizedWeights& w = args.w;
   constexpr int64_t kRows = StripeRows(kType, QuantOrder::kColumns);
   constexpr int64_t kPanels = kRows / kPanelRows;
-  constexpr int64_t kGroups = kScratchBytes / (kPanels * kPanelGroupBytes);
+  constexpr int64_t kGroups = kBlockScratchBytes / (kPanels * kPanelGroupBytes);
   const int64_t groups = args.x.groups();
   const int64_t rows = w.rows - block * kRows;
   const int64_t panels =
       rows >= kRows ? kPanels : (rows + kPanelRows - 1) / kPanelRows;
-  alignas(64) uint8_t scratch[kScratchBytes];
+  alignas(64) uint8_t scratch[kBlockScratchBytes];
   for (int64_t g = 0; g < groups; g += kGroups) {
     const int64_t some = groups - g < kGroups ? groups - g : kGroups;
     const int64_t apart = some * kPanelGroupBytes;

@@ -11,7 +11,9 @@
 
 #include <string.h>
 
+#include "core/kernels/amx_panels-inl.h"
 #include "core/kernels/dot-inl.h"
+#include "core/kernels/panels-inl.h"
 #include "core/kernels/quantized.h"
 #include "core/kernels/vectors-inl.h"
 #include "hwy/highway.h"
@@ -22,58 +24,6 @@ namespace HWY_NAMESPACE {
 namespace {
 
 #if HWY_TARGET != HWY_SCALAR
-
-constexpr int64_t kUnitCols = 4;
-constexpr int64_t kUnitBytes = kPanelRows * kUnitCols;
-constexpr int64_t kPanelGroupBytes = kPanelRows * kGroupCols;
-
-// ---- Weights.
-
-// Four bits in the lower (upper) half of each byte, as the upper half.
-HWY_INLINE VI LowerHalves(VI bytes) {
-  return hn::And(hn::ShiftLeft<4>(bytes),
-                 hn::Set(kI, static_cast<int32_t>(0xf0f0f0f0u)));
-}
-HWY_INLINE VI UpperHalves(VI bytes) {
-  return hn::And(bytes, hn::Set(kI, static_cast<int32_t>(0xf0f0f0f0u)));
-}
-
-HWY_INLINE VI LoadBytes(const uint8_t* p) {
-  return hn::LoadU(kI, reinterpret_cast<const int32_t*>(p));
-}
-HWY_INLINE void StoreBytes(VI bytes, uint8_t* p) {
-  hn::StoreU(bytes, kI, reinterpret_cast<int32_t*>(p));
-}
-
-HWY_INLINE VF LoadScales(const uint16_t* scales) {
-  return Weight<DType::kBF16>::Load(reinterpret_cast<const uint8_t*>(scales));
-}
-
-// Vectors that hold a panel's rows, and the bytes of its units in each.
-constexpr int kPanelVectors = kPanelRows / kLanes;
-constexpr int64_t kVectorBytes = kLanes * 4;
-
-// ---- Panels.
-
-// Neighbouring panels, of 8 or 4 bits, from some group on.
-struct Panels {
-  const uint8_t* quants;
-  int64_t quants_apart;  // bytes, from one panel to the next
-  const uint16_t* scales;
-  int64_t scales_apart;      // from one panel to the next
-  int64_t scale_group_step;  // from one group to the next
-};
-
-// Some groups of the rows of x.
-struct Columns {
-  const QuantizedRows* x;
-  int64_t first_row;
-  int64_t first_group;
-  int64_t num_groups;
-};
-
-// As many bytes ahead as memory needs to answer.
-constexpr int64_t kBytesAhead = 4096;
 
 // Adds, to the sums of kPanels * 16 rows with kX rows of x, the products of a
 // group's columns, whose weights are at `p` and whose x at `q`. With kFetch,
@@ -249,6 +199,20 @@ HWY_INLINE void TilesFrom(const Panels& w, Columns cols, bool is_first,
   }
 }
 
+// All rows of x times kPanels panels.
+template <QuantType kType, int kPanels, bool kTwoDigits>
+HWY_INLINE void MultiplySome(const Panels& w, Columns cols, bool is_first,
+                             int64_t rows, float* y, int64_t y_stride) {
+#ifdef RWKVD_DOT_AMX
+  if constexpr (kType == QuantType::kInt8) {
+    cols.first_row = MultiplyWithAmx<kPanels, kTwoDigits>(w, cols, is_first,
+                                                          rows, y, y_stride);
+  }
+#endif
+  TilesFrom<kType, kPanels, kTileX, kTwoDigits>(w, cols, is_first, rows, y,
+                                                y_stride);
+}
+
 // All rows of x times `num` panels; y is at the first row of these, of which
 // `rows` exist.
 template <QuantType kType, bool kTwoDigits>
@@ -259,11 +223,10 @@ HWY_NOINLINE void MultiplyPanels(Panels w, int64_t num, const Columns& cols,
   const int64_t step = cols.x->num == 1 ? 1 : kTilePanels;
   while (num > 0) {
     if (num >= step && step == kTilePanels) {
-      TilesFrom<kType, kTilePanels, kTileX, kTwoDigits>(w, cols, is_first, rows,
-                                                        y, y_stride);
+      MultiplySome<kType, kTilePanels, kTwoDigits>(w, cols, is_first, rows, y,
+                                                   y_stride);
     } else {
-      TilesFrom<kType, 1, kTileX, kTwoDigits>(w, cols, is_first, rows, y,
-                                              y_stride);
+      MultiplySome<kType, 1, kTwoDigits>(w, cols, is_first, rows, y, y_stride);
     }
     const int64_t done = num >= step ? step : 1;
     num -= done;

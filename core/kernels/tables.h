@@ -18,6 +18,9 @@ void SetQuantizedKernelsOfChosenTarget(KernelTable* table);
 // products that use them into `table`, and its name; else returns false.
 bool AddDotProducts(int64_t target, KernelTable* table);
 
+// The same for Intel's matrix extension.
+bool AddAmx(int64_t target, KernelTable* table);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_KERNELS_TABLES_H_
