@@ -17,6 +17,8 @@
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
 #include "core/base/float16.h"
+#include "core/checkpoint/tensor_file.h"
+#include "core/model/quantization.h"
 #include "nlohmann/json.hpp"
 #include "tools/rwkv_convert/convert_checkpoint.h"
 
@@ -167,13 +169,6 @@ std::string RandomModelPath(const Shape& shape, double zeros,
     Quantize(RandomModelPath(shape, zeros, DType::kBF16), *kind, path);
   }
   return path;
-}
-
-std::shared_ptr<const TensorFile> OpenRandomModel(const Shape& shape,
-                                                  double zeros, DType dtype) {
-  auto file = TensorFile::Open(RandomModelPath(shape, zeros, dtype));
-  RWKVD_CHECK(file.ok());
-  return *std::move(file);
 }
 
 }  // namespace rwkvd::bench

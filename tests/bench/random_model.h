@@ -2,12 +2,10 @@
 #ifndef RWKVD_TESTS_BENCH_RANDOM_MODEL_H_
 #define RWKVD_TESTS_BENCH_RANDOM_MODEL_H_
 
-#include <memory>
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "core/base/dtype.h"
-#include "core/checkpoint/tensor_file.h"
 #include "tests/bench/random_shape.h"
 
 namespace rwkvd::bench {
@@ -28,10 +26,6 @@ bool IsWeightName(absl::string_view name);
 // converted ahead of time from bf16.
 std::string RandomModelPath(const Shape& shape, double zeros,
                             absl::string_view weights);
-
-// The model in weights of a number type, opened.
-std::shared_ptr<const TensorFile> OpenRandomModel(const Shape& shape,
-                                                  double zeros, DType dtype);
 
 }  // namespace rwkvd::bench
 
