@@ -112,6 +112,27 @@ class ChatTest(unittest.TestCase):
         again, _ = self.chat([f"/load {path}", "Three."])
         self.assertEqual(again, rest)
 
+    def test_a_conversation_goes_on_from_a_state_elsewhere(self):
+        path = os.path.join(self.folder, "talk.state")
+        whole, _ = self.chat(["One.", "Two.", f"/save-state {path}", "Three.",
+                              "Four."], "--temperature=0")
+        here = self.server
+        with rwkvd() as elsewhere:
+            self.server = elsewhere
+            self.addCleanup(setattr, self, "server", here)
+            rest, err = self.chat([f"/load-state {path}", "Three.", "Four."],
+                                  "--temperature=0", "--verbose")
+        self.assertTrue(whole.endswith("\n" + rest), (whole, rest))
+        # What was said before is not read again.
+        alone = int(re.search(r"prompt (\d+) tokens", err)[1])
+        self.assertLess(alone, 25)
+
+    def test_a_file_that_is_no_state_is_refused(self):
+        path = os.path.join(self.folder, "talk.json")
+        self.chat(["One.", f"/save {path}"])
+        _, err = self.chat([f"/load-state {path}"], code=1)
+        self.assertIn("INVALID_ARGUMENT", err)
+
     def test_orders_change_what_was_said(self):
         first = os.path.join(self.folder, "1.json")
         last = os.path.join(self.folder, "2.json")
@@ -141,6 +162,7 @@ class ChatTest(unittest.TestCase):
         for line, word in (("/sing", "there is no /sing"),
                            ("/save", "/save wants FILE"),
                            ("/undo", "nothing was said yet"),
+                           ("/save-state x", "nothing was said yet"),
                            ("/load /nowhere/talk.json", "/nowhere/talk.json")):
             _, err = self.chat([line, "not said"], code=1)
             self.assertIn(word, err)

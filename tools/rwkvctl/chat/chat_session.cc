@@ -26,6 +26,13 @@ namespace v1 = ::rwkv::v1;
 constexpr char kPrompt[] = "> ";
 constexpr char kContinuationPrompt[] = "... ";
 
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
+                         MappedFile::Open(path));
+  return std::string(reinterpret_cast<const char*>(file->bytes().data()),
+                     file->bytes().size());
+}
+
 }  // namespace
 
 const ChatSession::Word ChatSession::kWords[] = {
@@ -40,6 +47,11 @@ const ChatSession::Word ChatSession::kWords[] = {
     {"history", "", "all that was said", &ChatSession::History},
     {"save", "FILE", "write it to a file, as JSON", &ChatSession::Save},
     {"load", "FILE", "go on from such a file", &ChatSession::Load},
+    {"save-state", "FILE", "write what the model remembers of it to a file",
+     &ChatSession::SaveState},
+    {"load-state", "FILE",
+     "go on from such a file, with any server of the same model",
+     &ChatSession::LoadState},
     {"exit", "", "end; so does Ctrl-D", &ChatSession::Exit},
 };
 
@@ -148,9 +160,7 @@ absl::Status ChatSession::Help(const std::string&) {
 }
 
 absl::Status ChatSession::Reset(const std::string&) {
-  Transcript transcript = conversation_->transcript();
-  transcript.turns.clear();
-  return conversation_->Replace(std::move(transcript));
+  return conversation_->StartFrom("");
 }
 
 absl::Status ChatSession::Undo(const std::string&) {
@@ -192,13 +202,23 @@ absl::Status ChatSession::Save(const std::string& path) {
 }
 
 absl::Status ChatSession::Load(const std::string& path) {
-  RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
-                         MappedFile::Open(path));
-  const absl::string_view text(
-      reinterpret_cast<const char*>(file->bytes().data()),
-      file->bytes().size());
+  RWKVD_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   RWKVD_ASSIGN_OR_RETURN(Transcript transcript, TranscriptFromJson(text, path));
+  RWKVD_RETURN_IF_ERROR(conversation_->StartFrom(""));
   return conversation_->Replace(std::move(transcript));
+}
+
+absl::Status ChatSession::SaveState(const std::string& path) {
+  RWKVD_ASSIGN_OR_RETURN(const std::string state, conversation_->State());
+  return ReplaceFile(path, state);
+}
+
+absl::Status ChatSession::LoadState(const std::string& path) {
+  RWKVD_ASSIGN_OR_RETURN(std::string state, ReadFile(path));
+  if (state.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(path, ": empty"));
+  }
+  return conversation_->StartFrom(std::move(state));
 }
 
 absl::Status ChatSession::Exit(const std::string&) {

@@ -60,6 +60,8 @@ class ChatSession {
   absl::Status System(const std::string& argument);
   absl::Status History(const std::string& argument);
   absl::Status Save(const std::string& argument);
+  absl::Status SaveState(const std::string& argument);
+  absl::Status LoadState(const std::string& argument);
   absl::Status Exit(const std::string& argument);
 
   // What the user enters next; nothing at the end of the input.

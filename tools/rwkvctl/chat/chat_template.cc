@@ -10,6 +10,8 @@
 namespace rwkvd {
 namespace {
 
+constexpr char kBreak[] = "\n\n";  // ends what somebody says
+
 constexpr ChatTemplate kTemplates[] = {
     {"world", "User", "Assistant", "System: ", "",
      "User and Assistant: World and G1 models"},
@@ -53,18 +55,25 @@ std::string CleanText(absl::string_view text) {
   return clean;
 }
 
-std::string RenderPrompt(const ChatTemplate& style,
-                         const Transcript& transcript, absl::string_view user) {
-  std::string prompt;
+std::string RenderTurns(const ChatTemplate& style,
+                        const Transcript& transcript) {
+  std::vector<std::string> parts;
   if (!transcript.system.empty()) {
-    absl::StrAppend(&prompt, style.before_system, CleanText(transcript.system),
-                    "\n\n");
+    parts.push_back(
+        absl::StrCat(style.before_system, CleanText(transcript.system)));
   }
   for (const Turn& turn : transcript.turns) {
-    absl::StrAppend(&prompt, style.user, ": ", CleanText(turn.user), "\n\n",
-                    style.assistant, ":", turn.assistant, "\n\n");
+    parts.push_back(absl::StrCat(style.user, ": ", CleanText(turn.user)));
+    parts.push_back(absl::StrCat(style.assistant, ":", turn.assistant));
   }
-  absl::StrAppend(&prompt, style.user, ": ", CleanText(user), "\n\n",
+  return absl::StrJoin(parts, kBreak);
+}
+
+std::string RenderPrompt(const ChatTemplate& style,
+                         const Transcript& transcript, absl::string_view user) {
+  std::string prompt = RenderTurns(style, transcript);
+  if (!prompt.empty()) prompt += kBreak;
+  absl::StrAppend(&prompt, style.user, ": ", CleanText(user), kBreak,
                   style.assistant, ":", style.opening);
   return prompt;
 }

@@ -40,6 +40,10 @@ absl::StatusOr<const ChatTemplate*> FindTemplate(absl::string_view name);
 // lines, and blanks at the ends.
 std::string CleanText(absl::string_view text);
 
+// All that was said, up to the end of the last answer.
+std::string RenderTurns(const ChatTemplate& style,
+                        const Transcript& transcript);
+
 // The whole conversation, up to where the model is to go on after `user`.
 std::string RenderPrompt(const ChatTemplate& style,
                          const Transcript& transcript, absl::string_view user);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/rwkvctl/chat/conversation.h"
 
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -12,6 +13,9 @@ namespace rwkvd {
 namespace {
 
 namespace v1 = ::rwkv::v1;
+
+// Of a state, in one message.
+constexpr size_t kChunkBytes = size_t{1} << 20;
 
 absl::Status ToAbsl(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()),
@@ -34,14 +38,14 @@ absl::Status Conversation::Replace(Transcript transcript) {
 
 absl::Status Conversation::Say(const std::string& user,
                                const OnResponse& on_response) {
-  std::string text = RenderPrompt(style(), transcript_, user);
-  absl::string_view rest;
-  std::vector<int32_t> ids = known_.Prefix(text, &rest);
-  if (!rest.empty()) {
-    RWKVD_ASSIGN_OR_RETURN(const std::vector<int32_t> more, Tokenize(rest));
-    ids.insert(ids.end(), more.begin(), more.end());
+  std::string text = AfterStart(RenderPrompt(style(), transcript_, user));
+  RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> ids, TokensOf(text));
+  v1::GenerateRequest request = manner_.request;
+  for (const std::string& stop : StopStrings(style())) {
+    request.add_stop_strings(stop);
   }
-  RWKVD_ASSIGN_OR_RETURN(Answer answer, Ask(ids, on_response));
+  RWKVD_ASSIGN_OR_RETURN(Answer answer,
+                         Ask(std::move(request), ids, on_response));
   if (answer.interrupted && answer.ids.empty()) return absl::OkStatus();
   const absl::string_view written =
       absl::StripTrailingAsciiWhitespace(answer.bytes);
@@ -50,14 +54,88 @@ absl::Status Conversation::Say(const std::string& user,
   return absl::OkStatus();
 }
 
+absl::StatusOr<std::string> Conversation::State() {
+  if (transcript_.turns.empty()) {
+    return absl::FailedPreconditionError("nothing was said yet");
+  }
+  const std::string text = AfterStart(RenderTurns(style(), transcript_));
+  RWKVD_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, TokensOf(text));
+  v1::GenerateRequest request;
+  request.set_initial_state(manner_.request.initial_state());
+  request.set_max_tokens(0);
+  request.mutable_return_state()->set_at_end(true);
+  std::string state;
+  const absl::StatusOr<Answer> answer =
+      Ask(std::move(request), ids, [&](const v1::GenerateResponse& response) {
+        state += response.state_chunk().data();
+      });
+  RWKVD_RETURN_IF_ERROR(answer.status());
+  if (answer->interrupted) return absl::CancelledError("interrupted");
+  return state;
+}
+
+absl::Status Conversation::StartFrom(std::string state) {
+  start_ = std::move(state);
+  start_handle_.clear();
+  known_.Clear();
+  transcript_.turns.clear();
+  if (start_.empty()) return absl::OkStatus();
+  transcript_.system.clear();  // part of the state
+  const absl::Status status = PutStart();
+  if (!status.ok()) start_.clear();
+  return status;
+}
+
+std::string Conversation::AfterStart(std::string text) const {
+  // A state ends with an answer.
+  return start_.empty() ? text : absl::StrCat("\n\n", text);
+}
+
+absl::StatusOr<std::vector<int32_t>> Conversation::TokensOf(
+    absl::string_view text) {
+  absl::string_view rest;
+  std::vector<int32_t> ids = known_.Prefix(text, &rest);
+  if (rest.empty()) return ids;
+  RWKVD_ASSIGN_OR_RETURN(const std::vector<int32_t> more, Tokenize(rest));
+  ids.insert(ids.end(), more.begin(), more.end());
+  return ids;
+}
+
+absl::Status Conversation::PutStart() {
+  grpc::ClientContext context;
+  Limit(&context);
+  const Interrupt::Guard guard(interrupt_, &context);
+  v1::PutStateResponse response;
+  const auto writer = stub_->PutState(&context, &response);
+  for (size_t begin = 0; begin < start_.size(); begin += kChunkBytes) {
+    v1::PutStateRequest chunk;
+    chunk.set_data(start_.substr(begin, kChunkBytes));
+    if (!writer->Write(chunk)) break;  // Finish says why
+  }
+  writer->WritesDone();
+  RWKVD_RETURN_IF_ERROR(ToAbsl(writer->Finish()));
+  start_handle_ = response.state().handle();
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Conversation::Answer> Conversation::Ask(
-    const std::vector<int32_t>& prompt, const OnResponse& on_response) {
-  v1::GenerateRequest request = manner_.request;
+    v1::GenerateRequest request, const std::vector<int32_t>& prompt,
+    const OnResponse& on_response) {
   request.mutable_prompt()->mutable_tokens()->mutable_ids()->Assign(
       prompt.begin(), prompt.end());
-  for (const std::string& stop : StopStrings(style())) {
-    request.add_stop_strings(stop);
+  if (!start_.empty()) {
+    request.clear_initial_state();
+    request.set_state_handle(start_handle_);
   }
+  absl::StatusOr<Answer> answer = AskOnce(request, on_response);
+  if (start_.empty() || !absl::IsNotFound(answer.status())) return answer;
+  RWKVD_RETURN_IF_ERROR(PutStart());
+  request.set_state_handle(start_handle_);
+  return AskOnce(request, on_response);
+}
+
+absl::StatusOr<Conversation::Answer> Conversation::AskOnce(
+    const v1::GenerateRequest& request, const OnResponse& on_response) {
   grpc::ClientContext context;
   Limit(&context);
   const Interrupt::Guard guard(interrupt_, &context);

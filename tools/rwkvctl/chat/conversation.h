@@ -50,6 +50,13 @@ class Conversation {
   // unknown.
   absl::Status Replace(Transcript transcript);
 
+  // What the model remembers after all that was said, as the bytes of a state
+  // file. FailedPrecondition if nothing was said.
+  absl::StatusOr<std::string> State();
+  // Goes on from such a state, without knowing what was said before; from the
+  // beginning, if it is empty. The status of the server, if it cannot.
+  absl::Status StartFrom(std::string state);
+
  private:
   struct Answer {
     std::string bytes;
@@ -59,8 +66,18 @@ class Conversation {
 
   absl::StatusOr<std::vector<int32_t>> Tokenize(absl::string_view text);
   absl::StatusOr<std::string> Detokenize(const std::vector<int32_t>& ids);
-  absl::StatusOr<Answer> Ask(const std::vector<int32_t>& prompt,
+  // `text` as tokens, the known ones first.
+  absl::StatusOr<std::vector<int32_t>> TokensOf(absl::string_view text);
+  // What comes after the state that was started from, if there is one.
+  std::string AfterStart(std::string text) const;
+  // Gives the server the state that was started from.
+  absl::Status PutStart();
+  // Sends `request`; once more if its state was forgotten meanwhile.
+  absl::StatusOr<Answer> Ask(::rwkv::v1::GenerateRequest request,
+                             const std::vector<int32_t>& prompt,
                              const OnResponse& on_response);
+  absl::StatusOr<Answer> AskOnce(const ::rwkv::v1::GenerateRequest& request,
+                                 const OnResponse& on_response);
   // Makes known what was said after `prompt`, of the text `text`.
   void Know(std::vector<int32_t> prompt, std::string text, Answer answer);
   // Sets the deadline of a call.
@@ -71,6 +88,8 @@ class Conversation {
   Interrupt* const interrupt_;
   Transcript transcript_;
   KnownTokens known_;
+  std::string start_;         // a state file; empty: none
+  std::string start_handle_;  // under which the server keeps it
 };
 
 }  // namespace rwkvd
