@@ -17,6 +17,8 @@ GetStateCall* GetStateCall::Start(const ServedModel* model, Metrics* metrics,
   auto* call = new GetStateCall(model, metrics, request.handle());
   if (model == nullptr) {
     call->End(absl::UnavailableError("the model is being loaded"));
+  } else if (!(call->has_place_ = model->states->BeginTransfer())) {
+    call->End(absl::ResourceExhaustedError("too many states are on their way"));
   } else {
     model->states->worker().Do([call] { call->Open(); });
   }
@@ -59,6 +61,7 @@ void GetStateCall::End(const absl::Status& status) {
 }
 
 void GetStateCall::OnDone() {
+  if (has_place_) model_->states->EndTransfer();
   record_.End(status_);
   delete this;
 }

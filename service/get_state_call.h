@@ -41,6 +41,7 @@ class GetStateCall final
   const ServedModel* const model_;
   const std::string handle_;
   CallRecord record_;
+  bool has_place_ = false;
   std::shared_ptr<const std::string> bytes_;
   size_t sent_ = 0;  // of bytes_
   ::rwkv::v1::GetStateResponse response_;

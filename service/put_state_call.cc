@@ -39,9 +39,9 @@ absl::Status PutStateCall::Begin() {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  has_place_ = model_->states->BeginUpload();
+  has_place_ = model_->states->BeginTransfer();
   if (has_place_) return absl::OkStatus();
-  return absl::ResourceExhaustedError("too many states are being received");
+  return absl::ResourceExhaustedError("too many states are on their way");
 }
 
 void PutStateCall::OnReadDone(bool ok) {
@@ -83,7 +83,7 @@ void PutStateCall::End(const absl::Status& status) {
 }
 
 void PutStateCall::OnDone() {
-  if (has_place_) model_->states->EndUpload();
+  if (has_place_) model_->states->EndTransfer();
   record_.End(status_);
   delete this;
 }

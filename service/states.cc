@@ -53,9 +53,9 @@ int64_t States::max_bytes() const {
                           options_.max_tokens);
 }
 
-bool States::BeginUpload() {
-  if (++num_uploads_ <= kMaxUploads) return true;
-  --num_uploads_;
+bool States::BeginTransfer() {
+  if (++num_transfers_ <= kMaxTransfers) return true;
+  --num_transfers_;
   return false;
 }
 

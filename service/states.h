@@ -55,10 +55,10 @@ class States {
   // No state of this model has more.
   int64_t max_bytes() const;
 
-  // Takes one of kMaxUploads places for a state on its way in; false if all are
-  // taken.
-  bool BeginUpload();
-  void EndUpload() { --num_uploads_; }
+  // Takes one of kMaxTransfers places for a state that PutState or GetState
+  // carries; false if all are taken.
+  bool BeginTransfer();
+  void EndTransfer() { --num_transfers_; }
 
   // A call has a state to send, until it has ended.
   void BeginDelivery() { ++num_deliveries_; }
@@ -69,11 +69,11 @@ class States {
   Worker& worker() { return worker_; }
 
  private:
-  static constexpr int kMaxUploads = 16;
+  static constexpr int kMaxTransfers = 16;
 
   const Options options_;
   const std::unique_ptr<StateStore> store_;
-  std::atomic<int> num_uploads_{0};
+  std::atomic<int> num_transfers_{0};
   std::atomic<int> num_deliveries_{0};
   Worker worker_;  // its tasks use the others
 };
