@@ -147,7 +147,7 @@ TEST_P(EngineOnModelLaws, AnAnswerInTwoPartsIsTheSameAsInOne) {
     const std::string bytes = *SerializeSnapshot(*first.snapshot, owner);
     auto snapshot = ParseSnapshot(
         {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}, "",
-        owner, kOddVocab);
+        owner, model_->config().vocab_size);
     ASSERT_TRUE(snapshot.ok()) << snapshot.status();
     GenerateRequest rest = request;
     rest.prompt.clear();
