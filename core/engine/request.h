@@ -14,6 +14,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/model/state.h"
+#include "core/sampling/logits.h"
 #include "core/sampling/sampling_params.h"
 
 namespace rwkvd {
@@ -91,11 +92,6 @@ struct ScoreRequest {
   bool use_state_cache = true;
   absl::Time received;
   absl::Time deadline = absl::InfiniteFuture();  // refused if it cannot end so
-};
-
-struct TokenLogprob {
-  int32_t id = 0;
-  double logprob = 0;  // natural logarithm; of the model, before any sampler
 };
 
 // One token drawn, and the bytes that may now be shown.

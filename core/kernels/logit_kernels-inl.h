@@ -106,6 +106,26 @@ void BlockSumExp(const float* logits, size_t n, float largest, double scale,
   }
 }
 
+void ExpOfEach(const float* logits, size_t n, float largest, double scale,
+               double* weights) {
+  const VD v_largest = hn::Set(kD, largest);
+  const VD factor = hn::Set(kD, scale * kLog2OfE);
+  const auto weight = [&](const float* x) HWY_ATTR {
+    const VD logit = hn::PromoteTo(kD, hn::LoadU(kHalf, x));
+    return PowerOfTwo(hn::Mul(hn::Sub(logit, v_largest), factor));
+  };
+  const size_t lanes = hn::Lanes(kD);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    hn::StoreU(weight(logits + i), kD, weights + i);
+  }
+  HWY_ALIGN float rest[kSums] = {};
+  HWY_ALIGN double results[kSums];
+  for (size_t j = i; j < n; ++j) rest[j - i] = logits[j];
+  hn::Store(weight(rest), kD, results);
+  for (size_t j = i; j < n; ++j) weights[j] = results[j - i];
+}
+
 // Few are found, so that what is done with each matters little.
 HWY_INLINE size_t FindInBlock(const float* block, size_t begin, float lowest,
                               int32_t* ids) {
@@ -141,6 +161,7 @@ const LogitKernels* LogitTable() {
       .name = hwy::TargetName(HWY_TARGET),
       .block_max = &BlockMax,
       .block_sum_exp = &BlockSumExp,
+      .exp = &ExpOfEach,
       .find_at_least = &FindAtLeast,
   };
   return &table;

@@ -32,6 +32,11 @@ struct LogitKernels {
   void (*block_sum_exp)(const float* logits, size_t n, float largest,
                         double scale, double* sums);
 
+  // weights[i] = Exp(logits[i] - largest, scale) for logits that are finite and
+  // not above `largest`.
+  void (*exp)(const float* logits, size_t n, float largest, double scale,
+              double* weights);
+
   // Writes the places of the logits of at least `lowest` to ids [n], in order;
   // returns how many.
   size_t (*find_at_least)(const float* logits, size_t n, float lowest,

@@ -3,32 +3,53 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
+#include "core/kernels/logit_kernels.h"
+
 namespace rwkvd {
+namespace {
+
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+// Buffers of this thread; they hold nothing between calls.
+std::vector<float>& MaximaOf(absl::Span<const float> logits) {
+  thread_local std::vector<float> maxima;
+  maxima.resize(NumLogitBlocks(logits.size()));
+  BestLogitKernels().block_max(logits.data(), logits.size(), maxima.data());
+  return maxima;
+}
+
+double SumOfExponentials(absl::Span<const float> logits, float largest) {
+  thread_local std::vector<double> sums;
+  sums.resize(NumLogitBlocks(logits.size()));
+  BestLogitKernels().block_sum_exp(logits.data(), logits.size(), largest, 1,
+                                   sums.data());
+  double sum = 0;
+  for (const double of_block : sums) sum += of_block;
+  return sum;
+}
+
+}  // namespace
 
 int32_t GreedyId(absl::Span<const float> logits) {
-  int32_t best = 0;
-  float largest = -std::numeric_limits<float>::infinity();
-  for (size_t id = 0; id < logits.size(); ++id) {
-    // False for NaN, so the largest is never one.
-    if (logits[id] > largest && std::isfinite(logits[id])) {
-      largest = logits[id];
-      best = static_cast<int32_t>(id);
-    }
-  }
-  return best;
+  const std::vector<float>& maxima = MaximaOf(logits);
+  const auto block = std::max_element(maxima.begin(), maxima.end());
+  if (*block == kMinusInfinity) return 0;
+  const auto begin = logits.begin() + (block - maxima.begin()) * kLogitBlock;
+  return static_cast<int32_t>(std::find(begin, logits.end(), *block) -
+                              logits.begin());
 }
 
 LogSoftmax ComputeLogSoftmax(absl::Span<const float> logits) {
   LogSoftmax result;
   result.greedy_id = GreedyId(logits);
-  result.largest = logits[result.greedy_id];
-  double sum = 0;
-  for (const float logit : logits) {
-    if (std::isfinite(logit)) sum += std::exp(logit - result.largest);
-  }
-  result.log_sum = std::log(sum);
+  const float largest = logits[result.greedy_id];
+  result.largest = largest;
+  result.log_sum = std::isfinite(largest)
+                       ? std::log(SumOfExponentials(logits, largest))
+                       : -std::numeric_limits<double>::infinity();
   return result;
 }
 
@@ -40,23 +61,28 @@ double LogProbability(absl::Span<const float> logits,
   return (logits[id] - log_softmax.largest) - log_softmax.log_sum;
 }
 
+float LogitOfRank(int64_t n, absl::Span<float> maxima) {
+  if (n > static_cast<int64_t>(maxima.size())) return kMinusInfinity;
+  const auto nth = maxima.begin() + (n - 1);
+  std::nth_element(maxima.begin(), nth, maxima.end(), std::greater<float>());
+  return *nth;
+}
+
 void LikeliestIds(absl::Span<const float> logits, int64_t n,
                   std::vector<int32_t>* ids) {
   ids->clear();
   if (n <= 0) return;
-  const auto is_likelier = [logits](int32_t a, int32_t b) {
-    return logits[a] > logits[b];
-  };
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const int32_t id = static_cast<int32_t>(i);
-    if (!std::isfinite(logits[id])) continue;
-    const bool full = static_cast<int64_t>(ids->size()) == n;
-    if (full && !is_likelier(id, ids->back())) continue;
-    if (full) ids->pop_back();
-    // After those alike, whose ids are lower.
-    ids->insert(std::upper_bound(ids->begin(), ids->end(), id, is_likelier),
-                id);
-  }
+  const float lowest = LogitOfRank(n, absl::MakeSpan(MaximaOf(logits)));
+  ids->resize(logits.size());
+  ids->resize(BestLogitKernels().find_at_least(logits.data(), logits.size(),
+                                               lowest, ids->data()));
+  n = std::min(n, static_cast<int64_t>(ids->size()));
+  std::partial_sort(ids->begin(), ids->begin() + n, ids->end(),
+                    [logits](int32_t a, int32_t b) {
+                      return logits[a] != logits[b] ? logits[a] > logits[b]
+                                                    : a < b;
+                    });
+  ids->resize(n);
 }
 
 }  // namespace rwkvd

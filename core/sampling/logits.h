@@ -13,6 +13,11 @@ namespace rwkvd {
 // before any sampler. A logit that is NaN or infinite counts as probability
 // zero everywhere. Pure functions; a row is [vocab_size], at least one logit.
 
+struct TokenLogprob {
+  int32_t id = 0;
+  double logprob = 0;  // natural logarithm of its probability
+};
+
 // The likeliest token: the lowest id among the largest logits; 0 if none is
 // finite.
 int32_t GreedyId(absl::Span<const float> logits);
@@ -36,6 +41,11 @@ double LogProbability(absl::Span<const float> logits,
 // of two alike; fewer if fewer are finite. Meant for small n.
 void LikeliestIds(absl::Span<const float> logits, int64_t n,
                   std::vector<int32_t>* ids);
+
+// A logit that at least `n` of a row reach, and hardly more for small n: the
+// n-th largest of the `maxima` of its blocks, or -infinity if there are fewer
+// blocks. Reorders `maxima`.
+float LogitOfRank(int64_t n, absl::Span<float> maxima);
 
 }  // namespace rwkvd
 

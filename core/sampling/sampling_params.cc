@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/sampling/sampling_params.h"
 
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "core/base/status_macros.h"
 
 namespace rwkvd {
 namespace {
@@ -13,33 +20,165 @@ absl::Status OutOfRange(absl::string_view field, double value,
       absl::StrCat("sampling.", field, ": ", value, " is not in ", range));
 }
 
-// False for NaN.
-bool IsWithin(float value, float lowest, float highest) {
-  return value >= lowest && value <= highest;
+// False for NaN, as every comparison with one is.
+absl::Status CheckWithin(absl::string_view field, float value, float lowest,
+                         float highest) {
+  if (value >= lowest && value <= highest) return absl::OkStatus();
+  return OutOfRange(field, value,
+                    absl::StrCat("[", lowest, ", ", highest, "]"));
+}
+
+absl::Status CheckAbove(absl::string_view field, float value, float bound,
+                        float highest) {
+  if (value > bound && value <= highest) return absl::OkStatus();
+  return OutOfRange(field, value, absl::StrCat("(", bound, ", ", highest, "]"));
+}
+
+absl::Status CheckWhole(absl::string_view field, int64_t value, int64_t lowest,
+                        int64_t highest) {
+  if (value >= lowest && value <= highest) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("sampling.", field, ": ",
+                                                 value, " is not in [", lowest,
+                                                 ", ", highest, "]"));
+}
+
+absl::Status CheckChoices(const SamplingParams& params) {
+  if (params.top_k < 0) {
+    return OutOfRange("top_k", params.top_k, "[0, 2147483647]");
+  }
+  RWKVD_RETURN_IF_ERROR(CheckAbove("top_p", params.top_p, 0, 1));
+  RWKVD_RETURN_IF_ERROR(CheckAbove("tail_free_z", params.tail_free_z, 0, 1));
+  RWKVD_RETURN_IF_ERROR(CheckAbove("typical_p", params.typical_p, 0, 1));
+  return CheckWithin("min_p", params.min_p, 0, 1);
+}
+
+absl::Status CheckPenalties(const SamplingParams& params) {
+  RWKVD_RETURN_IF_ERROR(
+      CheckWithin("presence_penalty", params.presence_penalty, -100, 100));
+  RWKVD_RETURN_IF_ERROR(
+      CheckWithin("frequency_penalty", params.frequency_penalty, -100, 100));
+  RWKVD_RETURN_IF_ERROR(
+      CheckWithin("penalty_decay", params.penalty_decay, 0, 1));
+  RWKVD_RETURN_IF_ERROR(
+      CheckWithin("repetition_penalty", params.repetition_penalty, 0.01f, 100));
+  RWKVD_RETURN_IF_ERROR(CheckWhole(
+      "repetition_window", params.repetition_window, 0, kMaxPenaltyWindow));
+  return CheckWhole("penalty_window", params.penalty_window, 0,
+                    kMaxPenaltyWindow);
+}
+
+absl::Status CheckSequences(const SequenceRepetition& sequences) {
+  const auto name = [](absl::string_view field) {
+    return absl::StrCat("sequence_repetition.", field);
+  };
+  RWKVD_RETURN_IF_ERROR(
+      CheckWithin(name("flat_penalty"), sequences.flat_penalty, -100, 100));
+  RWKVD_RETURN_IF_ERROR(CheckWithin(name("stacking_penalty"),
+                                    sequences.stacking_penalty, -100, 100));
+  RWKVD_RETURN_IF_ERROR(CheckWhole(name("min_length"), sequences.min_length, 1,
+                                   kMaxSequenceWindow));
+  RWKVD_RETURN_IF_ERROR(
+      CheckWhole(name("window"), sequences.window, 2, kMaxSequenceWindow));
+  RWKVD_RETURN_IF_ERROR(CheckWhole(name("tolerance"), sequences.tolerance, 0,
+                                   kMaxSequenceTolerance));
+  return CheckWhole(name("max_merge"), sequences.max_merge, 1,
+                    kMaxSequenceMerge);
+}
+
+// What Mirostat replaces, or cannot work with.
+absl::Status CheckMirostat(const SamplingParams& params) {
+  const MirostatParams& mirostat = params.mirostat;
+  if (mirostat.version == 0) return absl::OkStatus();
+  RWKVD_RETURN_IF_ERROR(CheckWhole("mirostat.version", mirostat.version, 1, 2));
+  RWKVD_RETURN_IF_ERROR(CheckAbove("mirostat.tau", mirostat.tau, 0, 100));
+  RWKVD_RETURN_IF_ERROR(CheckAbove("mirostat.eta", mirostat.eta, 0, 10));
+  std::string others;
+  const auto add = [&](bool is_on, absl::string_view field) {
+    if (is_on) absl::StrAppend(&others, " sampling.", field);
+  };
+  add(params.top_k != 0, "top_k");
+  add(params.top_p != 1, "top_p");
+  add(params.tail_free_z != 1, "tail_free_z");
+  add(params.typical_p != 1, "typical_p");
+  add(params.min_p != 0, "min_p");
+  add(params.temperature == 0, "temperature=0");
+  if (others.empty()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("sampling.mirostat: chooses the candidates itself, so it "
+                   "does not go with:",
+                   others));
+}
+
+absl::Status CheckBiases(absl::Span<const LogitBias> biases) {
+  RWKVD_RETURN_IF_ERROR(
+      CheckWhole("logit_bias: size", biases.size(), 0, kMaxTokenChoices));
+  for (size_t i = 0; i < biases.size(); ++i) {
+    RWKVD_RETURN_IF_ERROR(CheckWithin(absl::StrCat("logit_bias[", i, "].bias"),
+                                      biases[i].bias, -100, 100));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckIds(absl::string_view field, absl::Span<const int32_t> ids,
+                      int64_t num_ids) {
+  RWKVD_RETURN_IF_ERROR(CheckWhole(absl::StrCat(field, ": size"), ids.size(), 0,
+                                   kMaxTokenChoices));
+  for (size_t i = 0; i < ids.size(); ++i) {
+    RWKVD_RETURN_IF_ERROR(
+        CheckWhole(absl::StrCat(field, "[", i, "]"), ids[i], 0, num_ids - 1));
+  }
+  return absl::OkStatus();
+}
+
+// By id.
+std::vector<bool> MayBeDrawn(const SamplingParams& params,
+                             const SamplingVocabulary& vocabulary) {
+  std::vector<bool> may(vocabulary.num_ids, params.allowed_tokens.empty());
+  for (const int32_t id : params.allowed_tokens) may[id] = true;
+  for (const int32_t id : params.banned_tokens) may[id] = false;
+  if (params.never_end && vocabulary.end_of_text.has_value() &&
+      *vocabulary.end_of_text < vocabulary.num_ids) {
+    may[*vocabulary.end_of_text] = false;
+  }
+  return may;
 }
 
 }  // namespace
 
 absl::Status Validate(const SamplingParams& params) {
-  if (!IsWithin(params.temperature, 0, 100)) {
-    return OutOfRange("temperature", params.temperature, "[0, 100]");
+  RWKVD_RETURN_IF_ERROR(CheckWithin("temperature", params.temperature, 0, 100));
+  RWKVD_RETURN_IF_ERROR(CheckChoices(params));
+  RWKVD_RETURN_IF_ERROR(CheckPenalties(params));
+  RWKVD_RETURN_IF_ERROR(CheckSequences(params.sequence_repetition));
+  RWKVD_RETURN_IF_ERROR(CheckBiases(params.logit_bias));
+  return CheckMirostat(params);
+}
+
+absl::Status ValidateTokens(const SamplingParams& params,
+                            const SamplingVocabulary& vocabulary) {
+  const int64_t num_ids = vocabulary.num_ids;
+  for (size_t i = 0; i < params.logit_bias.size(); ++i) {
+    RWKVD_RETURN_IF_ERROR(CheckWhole(absl::StrCat("logit_bias[", i, "].id"),
+                                     params.logit_bias[i].id, 0, num_ids - 1));
   }
-  if (params.top_k < 0) {
-    return OutOfRange("top_k", params.top_k, "[0, 2147483647]");
+  RWKVD_RETURN_IF_ERROR(
+      CheckIds("banned_tokens", params.banned_tokens, num_ids));
+  RWKVD_RETURN_IF_ERROR(
+      CheckIds("allowed_tokens", params.allowed_tokens, num_ids));
+  RWKVD_RETURN_IF_ERROR(
+      CheckIds("forced_tokens", params.forced_tokens, num_ids));
+  const std::vector<bool> may = MayBeDrawn(params, vocabulary);
+  if (std::find(may.begin(), may.end(), true) == may.end()) {
+    return absl::InvalidArgumentError(
+        "sampling.banned_tokens: with sampling.allowed_tokens and "
+        "sampling.never_end no token is left");
   }
-  if (!(params.top_p > 0 && params.top_p <= 1)) {
-    return OutOfRange("top_p", params.top_p, "(0, 1]");
-  }
-  if (!IsWithin(params.presence_penalty, -100, 100)) {
-    return OutOfRange("presence_penalty", params.presence_penalty,
-                      "[-100, 100]");
-  }
-  if (!IsWithin(params.frequency_penalty, -100, 100)) {
-    return OutOfRange("frequency_penalty", params.frequency_penalty,
-                      "[-100, 100]");
-  }
-  if (!IsWithin(params.penalty_decay, 0, 1)) {
-    return OutOfRange("penalty_decay", params.penalty_decay, "[0, 1]");
+  for (size_t i = 0; i < params.forced_tokens.size(); ++i) {
+    if (may[params.forced_tokens[i]]) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        "sampling.forced_tokens[", i, "]: token ", params.forced_tokens[i],
+        " may not be drawn, by sampling.banned_tokens, "
+        "sampling.allowed_tokens or sampling.never_end"));
   }
   return absl::OkStatus();
 }

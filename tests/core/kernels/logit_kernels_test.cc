@@ -109,6 +109,18 @@ TEST_P(LogitKernelsTest, SumsAreWhatExpAddsUpTo) {
   }
 }
 
+TEST_P(LogitKernelsTest, ExpOfEachIsExp) {
+  for (const size_t n : kSizes) {
+    std::vector<float> row(n);
+    for (float& logit : row) logit = -static_cast<float>(random_() % 9999) / 99;
+    std::vector<double> weights(n);
+    kernels().exp(row.data(), n, 0.5f, 0.7, weights.data());
+    for (size_t i = 0; i < n; ++i) {
+      EXPECT_EQ(weights[i], Exp(double{row[i]} - 0.5, 0.7));
+    }
+  }
+}
+
 TEST_P(LogitKernelsTest, FindsWhatIsLargeEnoughInOrder) {
   for (const size_t n : kSizes) {
     for (const float lowest : {-kInfinity, -3.0f, 0.0f, 2.5f, 100.0f}) {

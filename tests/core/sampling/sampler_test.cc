@@ -13,6 +13,8 @@
 namespace rwkvd {
 namespace {
 
+using ::testing::AnyOf;
+using ::testing::Each;
 using ::testing::ElementsAre;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
@@ -32,54 +34,10 @@ std::vector<int32_t> Draw(const SamplingParams& params,
   return ids;
 }
 
-// Draws 40000 times; fails where the counts are off from `probabilities` by
-// more than chance would have it once in a million seeds or so.
-void ExpectDistribution(const SamplingParams& params,
-                        const std::vector<float>& logits,
-                        const std::vector<double>& probabilities) {
-  constexpr int kDraws = 40000;
-  std::vector<int> counts(probabilities.size());
-  for (const int32_t id : Draw(params, logits, kDraws)) ++counts[id];
-  for (size_t id = 0; id < counts.size(); ++id) {
-    const double p = probabilities[id];
-    EXPECT_NEAR(counts[id], kDraws * p, 5 * std::sqrt(kDraws * p * (1 - p)))
-        << "token " << id;
-  }
-}
-
 SamplingParams Greedy() {
   SamplingParams params;
   params.temperature = 0;
   return params;
-}
-
-TEST(SamplerTest, DrawsInProportionToProbability) {
-  ExpectDistribution({}, LogitsOf({1, 4, 3, 2}), {0.1, 0.4, 0.3, 0.2});
-}
-
-TEST(SamplerTest, TemperatureRaisesProbabilities) {
-  SamplingParams params;
-  params.temperature = 0.5f;  // odds are squared
-  ExpectDistribution(params, LogitsOf({1, 4, 3, 2}),
-                     {1 / 30.0, 16 / 30.0, 9 / 30.0, 4 / 30.0});
-  params.temperature = 2;  // or their square roots taken
-  ExpectDistribution(params, LogitsOf({1, 4, 9}), {1 / 6.0, 2 / 6.0, 3 / 6.0});
-}
-
-TEST(SamplerTest, TopPActsOnProbabilitiesBeforeTemperature) {
-  SamplingParams params;
-  params.top_p = 0.6f;
-  params.temperature = 2;
-  // 0.4 and 0.3 reach 0.6. Had temperature come first, 0.2 would stay too.
-  const double a = std::sqrt(4.0), b = std::sqrt(3.0);
-  ExpectDistribution(params, LogitsOf({1, 4, 3, 2}),
-                     {0, a / (a + b), b / (a + b), 0});
-}
-
-TEST(SamplerTest, TopKKeepsTheLikeliest) {
-  SamplingParams params;
-  params.top_k = 2;
-  ExpectDistribution(params, LogitsOf({1, 4, 3, 2}), {0, 4 / 7.0, 3 / 7.0, 0});
 }
 
 TEST(SamplerTest, PenaltiesComeBeforeTheSoftmax) {
@@ -181,6 +139,171 @@ TEST(SamplerTest, NothingFiniteGivesZero) {
   const std::vector<float> logits = {kNan, kInfinity, -kInfinity};
   EXPECT_THAT(Draw(Greedy(), logits, 2), ElementsAre(0, 0));
   EXPECT_THAT(Draw({}, logits, 2), ElementsAre(0, 0));
+}
+
+TEST(SamplerTest, NothingFiniteGivesTheLowestIdThatMayBeDrawn) {
+  const std::vector<float> logits(4, kNan);
+  SamplingParams params;
+  params.banned_tokens = {1, 0};
+  EXPECT_THAT(Draw(params, logits, 1), ElementsAre(2));
+  params.allowed_tokens = {3, 1};
+  EXPECT_THAT(Draw(params, logits, 1), ElementsAre(3));
+  params.temperature = 0;
+  EXPECT_THAT(Draw(params, logits, 1), ElementsAre(3));
+}
+
+TEST(SamplerTest, BannedTokensAreNeverDrawn) {
+  for (const float temperature : {0.0f, 1.0f}) {
+    SamplingParams params;
+    params.temperature = temperature;
+    params.banned_tokens = {1, 1, 3};
+    const std::vector<int32_t> ids =
+        Draw(params, {1.0f, 90.0f, 1.0f, 90.0f}, 100);
+    EXPECT_THAT(ids, Each(AnyOf(0, 2)));
+  }
+}
+
+TEST(SamplerTest, OnlyAllowedTokensAreDrawn) {
+  for (const float temperature : {0.0f, 1.0f}) {
+    SamplingParams params;
+    params.temperature = temperature;
+    params.allowed_tokens = {2, 0};
+    const std::vector<int32_t> ids =
+        Draw(params, {1.0f, 90.0f, 1.0f, 90.0f}, 100);
+    EXPECT_THAT(ids, Each(AnyOf(0, 2)));
+  }
+}
+
+TEST(SamplerTest, AnAnswerThatNeverEndsHasNoEndOfText) {
+  SamplingParams params = Greedy();
+  const SamplingVocabulary vocabulary = {.num_ids = 3, .end_of_text = 1};
+  EXPECT_EQ(Sampler(params, vocabulary, {}).Sample({0.0f, 2.0f, 1.0f}), 1);
+  params.never_end = true;
+  EXPECT_EQ(Sampler(params, vocabulary, {}).Sample({0.0f, 2.0f, 1.0f}), 2);
+}
+
+TEST(SamplerTest, NoBiasBringsABannedTokenBack) {
+  SamplingParams params = Greedy();
+  params.banned_tokens = {0};
+  params.logit_bias = {{0, 100}};
+  EXPECT_THAT(Draw(params, {0.0f, -50.0f}, 2), ElementsAre(1, 1));
+}
+
+TEST(SamplerTest, ForcedTokensComeFirstAndTakeNoRandomNumber) {
+  SamplingParams params;
+  params.seed = 7;
+  const std::vector<float> logits(100, 0.0f);
+  const std::vector<int32_t> free = Draw(params, logits, 20);
+  params.forced_tokens = {5, 5, 93};
+  std::vector<int32_t> expected = {5, 5, 93};
+  expected.insert(expected.end(), free.begin(), free.end());
+  EXPECT_EQ(Draw(params, logits, 23), expected);
+}
+
+TEST(SamplerTest, ForcedTokensCountForPenalties) {
+  SamplingParams params = Greedy();
+  params.forced_tokens = {0};
+  params.presence_penalty = 2;
+  EXPECT_THAT(Draw(params, {3.0f, 2.0f}, 2), ElementsAre(0, 1));
+}
+
+TEST(SamplerTest, BiasComesBeforeTheRepetitionPenalty) {
+  SamplingParams params = Greedy();
+  params.forced_tokens = {0};
+  params.logit_bias = {{0, 3}};
+  params.repetition_penalty = 2;
+  // (1 + 3) / 2 = 2 is less than 2.5; 1 / 2 + 3 would be more.
+  EXPECT_THAT(Draw(params, {1.0f, 2.5f}, 2), ElementsAre(0, 1));
+}
+
+TEST(SamplerTest, TheRepetitionPenaltyComesBeforePresence) {
+  SamplingParams params = Greedy();
+  params.forced_tokens = {0};
+  params.repetition_penalty = 2;
+  params.presence_penalty = 2;
+  // 6 / 2 - 2 = 1 is less than 1.5; (6 - 2) / 2 would be more.
+  EXPECT_THAT(Draw(params, {6.0f, 1.5f}, 2), ElementsAre(0, 1));
+}
+
+TEST(SamplerTest, PenaltiesOfThePromptAreThoseOfHavingDrawnIt) {
+  SamplingParams params;
+  params.penalty_scope = PenaltyScope::kPromptAndOutput;
+  params.presence_penalty = 0.5f;
+  params.frequency_penalty = 0.25f;
+  params.penalty_decay = 0.9f;
+  params.repetition_penalty = 1.2f;
+  params.sequence_repetition = {.flat_penalty = 0.5f, .min_length = 2};
+  const std::vector<float> logits = LogitsOf({1, 2, 3, 4, 5, 6});
+  const std::vector<int32_t> prompt = {5, 4, 5, 4, 1};
+  Sampler read(params, {.num_ids = 6}, prompt);
+  params.forced_tokens = prompt;
+  params.penalty_scope = PenaltyScope::kOutput;
+  Sampler drawn(params, {.num_ids = 6}, {});
+  for (const int32_t id : prompt) EXPECT_EQ(drawn.Sample(logits), id);
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(read.Sample(logits), drawn.Sample(logits));
+  }
+}
+
+TEST(SamplerTest, TellsTheDistributionDrawnFrom) {
+  SamplingParams params = {.temperature = 0.5f, .top_k = 2};
+  Sampler sampler(params, 4);
+  DrawnLogprobs drawn;
+  const int32_t id = sampler.Sample(LogitsOf({1, 4, 3, 2}), &drawn, 3);
+  // 16 and 9 of 25.
+  EXPECT_NEAR(drawn.logprob, std::log(id == 1 ? 0.64 : 0.36), 1e-6);
+  ASSERT_EQ(drawn.top.size(), 2);
+  EXPECT_EQ(drawn.top[0].id, 1);
+  EXPECT_NEAR(drawn.top[0].logprob, std::log(0.64), 1e-6);
+  EXPECT_EQ(drawn.top[1].id, 2);
+  EXPECT_NEAR(drawn.top[1].logprob, std::log(0.36), 1e-6);
+}
+
+TEST(SamplerTest, TellsTheWholeDistributionWithItsPenalties) {
+  SamplingParams params;
+  params.logit_bias = {{0, static_cast<float>(std::log(6.0))}};
+  Sampler sampler(params, 3);
+  DrawnLogprobs drawn;
+  const int32_t id = sampler.Sample(LogitsOf({1, 3, 1}), &drawn, 1);
+  EXPECT_NEAR(drawn.logprob,
+              std::log(id == 0   ? 0.6
+                       : id == 1 ? 0.3
+                                 : 0.1),
+              1e-6);
+  ASSERT_EQ(drawn.top.size(), 1);
+  EXPECT_EQ(drawn.top[0].id, 0);
+  EXPECT_NEAR(drawn.top[0].logprob, std::log(0.6), 1e-6);
+}
+
+TEST(SamplerTest, WhatHasNoAlternativeIsCertain) {
+  SamplingParams forced;
+  forced.forced_tokens = {1};
+  for (const SamplingParams& params : {Greedy(), forced}) {
+    Sampler sampler(params, 3);
+    DrawnLogprobs drawn = {.logprob = 9, .top = {{7, 7}}};
+    EXPECT_EQ(sampler.Sample({1.0f, 2.0f, 1.5f}, &drawn, 2), 1);
+    EXPECT_EQ(drawn.logprob, 0);
+    ASSERT_EQ(drawn.top.size(), 1);
+    EXPECT_EQ(drawn.top[0].id, 1);
+    EXPECT_EQ(drawn.top[0].logprob, 0);
+  }
+}
+
+TEST(SamplerTest, BeingAskedForTheDistributionChangesNoToken) {
+  std::mt19937 random(14);
+  for (int round = 0; round < 100; ++round) {
+    SamplingParams params = {.top_k = static_cast<int32_t>(random() % 3),
+                             .top_p = random() % 2 == 0 ? 1 : 0.7f,
+                             .presence_penalty = 0.5f,
+                             .seed = random()};
+    Sampler asked(params, 6);
+    Sampler plain(params, 6);
+    DrawnLogprobs drawn;
+    for (int i = 0; i < 10; ++i) {
+      const std::vector<float> logits = LogitsOf({1, 2, 3, 4, 5, 6});
+      EXPECT_EQ(asked.Sample(logits, &drawn, 3), plain.Sample(logits));
+    }
+  }
 }
 
 }  // namespace

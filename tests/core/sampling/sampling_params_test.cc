@@ -39,6 +39,22 @@ std::vector<Field> Fields() {
        &SamplingParams::frequency_penalty,
        {-100, 0, 100},
        {-100.1f, 100.1f, kNan, kInfinity}},
+      {"sampling.repetition_penalty",
+       &SamplingParams::repetition_penalty,
+       {0.01f, 1, 100},
+       {0, 0.009f, 100.1f, kNan, kInfinity}},
+      {"sampling.tail_free_z",
+       &SamplingParams::tail_free_z,
+       {1e-6f, 1},
+       {0, 1.001f, kNan}},
+      {"sampling.typical_p",
+       &SamplingParams::typical_p,
+       {1e-6f, 1},
+       {0, 1.001f, kNan}},
+      {"sampling.min_p",
+       &SamplingParams::min_p,
+       {0, 0.05f, 1},
+       {-0.001f, 1.001f, kNan}},
       {"sampling.penalty_decay",
        &SamplingParams::penalty_decay,
        {0, 0.996f, 1},
@@ -80,6 +96,144 @@ TEST(SamplingParamsTest, TopKMayBeAnythingButNegative) {
   params.top_k = -1;
   EXPECT_EQ(Validate(params).message(),
             "sampling.top_k: -1 is not in [0, 2147483647]");
+}
+
+using Spoil = void (*)(SamplingParams&);
+
+// What Validate says once `spoil` has changed the defaults.
+std::string ErrorOf(Spoil spoil) {
+  SamplingParams params;
+  spoil(params);
+  const absl::Status status = Validate(params);
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  return std::string(status.message());
+}
+
+TEST(SamplingParamsTest, NamesTheFieldOfWholeNumbersAndMessages) {
+  const std::pair<Spoil, std::string> cases[] = {
+      {[](auto& p) { p.repetition_window = -1; }, "repetition_window"},
+      {[](auto& p) { p.repetition_window = 65537; }, "repetition_window"},
+      {[](auto& p) { p.penalty_window = -1; }, "penalty_window"},
+      {[](auto& p) { p.penalty_window = 65537; }, "penalty_window"},
+      {[](auto& p) { p.sequence_repetition.flat_penalty = kNan; },
+       "sequence_repetition.flat_penalty"},
+      {[](auto& p) { p.sequence_repetition.stacking_penalty = 101; },
+       "sequence_repetition.stacking_penalty"},
+      {[](auto& p) { p.sequence_repetition.min_length = 0; },
+       "sequence_repetition.min_length"},
+      {[](auto& p) { p.sequence_repetition.window = 1; },
+       "sequence_repetition.window"},
+      {[](auto& p) { p.sequence_repetition.window = 257; },
+       "sequence_repetition.window"},
+      {[](auto& p) { p.sequence_repetition.tolerance = 5; },
+       "sequence_repetition.tolerance"},
+      {[](auto& p) { p.sequence_repetition.max_merge = 0; },
+       "sequence_repetition.max_merge"},
+      {[](auto& p) { p.mirostat.version = 3; }, "mirostat.version"},
+      {[](auto& p) { p.mirostat = {.version = 1, .tau = 0}; }, "mirostat.tau"},
+      {[](auto& p) { p.mirostat = {.version = 2, .eta = kNan}; },
+       "mirostat.eta"},
+      {[](auto& p) {
+         p.logit_bias = {{1, 0}, {2, kNan}};
+       },
+       "logit_bias[1].bias"},
+      {[](auto& p) { p.logit_bias.resize(65537); }, "logit_bias"},
+  };
+  for (const auto& [spoil, field] : cases) {
+    EXPECT_TRUE(absl::StartsWith(ErrorOf(spoil), "sampling." + field + ": "))
+        << ErrorOf(spoil);
+  }
+}
+
+TEST(SamplingParamsTest, MirostatChoosesCandidatesAlone) {
+  const std::pair<Spoil, std::string> cases[] = {
+      {[](auto& p) { p.top_k = 40; }, "sampling.top_k"},
+      {[](auto& p) { p.top_p = 0.9f; }, "sampling.top_p"},
+      {[](auto& p) { p.tail_free_z = 0.9f; }, "sampling.tail_free_z"},
+      {[](auto& p) { p.typical_p = 0.9f; }, "sampling.typical_p"},
+      {[](auto& p) { p.min_p = 0.1f; }, "sampling.min_p"},
+      {[](auto& p) { p.temperature = 0; }, "sampling.temperature=0"},
+  };
+  for (const auto& [change, other] : cases) {
+    SamplingParams params;
+    change(params);
+    EXPECT_TRUE(Validate(params).ok());
+    params.mirostat.version = 2;
+    EXPECT_EQ(Validate(params).message(),
+              "sampling.mirostat: chooses the candidates itself, so it does "
+              "not go with: " +
+                  other);
+  }
+}
+
+std::string TokensErrorOf(Spoil spoil) {
+  SamplingParams params;
+  spoil(params);
+  const SamplingVocabulary vocabulary = {.num_ids = 3, .end_of_text = 0};
+  return std::string(ValidateTokens(params, vocabulary).message());
+}
+
+TEST(SamplingParamsTest, TokensExist) {
+  const std::pair<Spoil, std::string> cases[] = {
+      {[](auto& p) {
+         p.logit_bias = {{2, 1}, {3, 1}};
+       },
+       "logit_bias[1].id"},
+      {[](auto& p) { p.banned_tokens = {-1}; }, "banned_tokens[0]"},
+      {[](auto& p) {
+         p.allowed_tokens = {1, 2, 3};
+       },
+       "allowed_tokens[2]"},
+      {[](auto& p) { p.forced_tokens = {3}; }, "forced_tokens[0]"},
+      {[](auto& p) { p.banned_tokens.resize(65537); }, "banned_tokens"},
+      {[](auto& p) { p.allowed_tokens.resize(65537); }, "allowed_tokens"},
+      {[](auto& p) { p.forced_tokens.resize(65537); }, "forced_tokens"},
+  };
+  for (const auto& [spoil, field] : cases) {
+    EXPECT_TRUE(
+        absl::StartsWith(TokensErrorOf(spoil), "sampling." + field + ": "))
+        << TokensErrorOf(spoil);
+  }
+}
+
+TEST(SamplingParamsTest, SomeTokenIsLeft) {
+  EXPECT_EQ(TokensErrorOf([](auto& p) { p.banned_tokens = {1, 2}; }), "");
+  const std::string none =
+      "sampling.banned_tokens: with sampling.allowed_tokens and "
+      "sampling.never_end no token is left";
+  EXPECT_EQ(TokensErrorOf([](auto& p) { p.banned_tokens = {0, 1, 2}; }), none);
+  EXPECT_EQ(TokensErrorOf([](auto& p) {
+              p.banned_tokens = {1};
+              p.allowed_tokens = {1};
+            }),
+            none);
+  EXPECT_EQ(TokensErrorOf([](auto& p) {
+              p.never_end = true;
+              p.allowed_tokens = {0};
+            }),
+            none);
+}
+
+TEST(SamplingParamsTest, ForcedTokensMayBeDrawn) {
+  EXPECT_EQ(TokensErrorOf([](auto& p) { p.forced_tokens = {0, 2}; }), "");
+  const std::string why =
+      " may not be drawn, by sampling.banned_tokens, "
+      "sampling.allowed_tokens or sampling.never_end";
+  EXPECT_EQ(TokensErrorOf([](auto& p) {
+              p.forced_tokens = {1, 2};
+              p.banned_tokens = {2};
+            }),
+            "sampling.forced_tokens[1]: token 2" + why);
+  EXPECT_EQ(TokensErrorOf([](auto& p) {
+              p.forced_tokens = {1};
+              p.allowed_tokens = {2};
+            }),
+            "sampling.forced_tokens[0]: token 1" + why);
+  EXPECT_EQ(TokensErrorOf([](auto& p) {
+              p.forced_tokens = {0};
+              p.never_end = true;
+            }),
+            "sampling.forced_tokens[0]: token 0" + why);
 }
 
 }  // namespace

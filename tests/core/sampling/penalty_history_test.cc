@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/sampling/penalty_history.h"
+
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using Row = std::vector<float>;
+
+constexpr int64_t kNumIds = 4;
+
+Row Penalized(PenaltyHistory& history, Row row) {
+  history.Apply(absl::MakeSpan(row));
+  return row;
+}
+
+PenaltyHistory History(const SamplingParams& params,
+                       const std::vector<int32_t>& prompt) {
+  return PenaltyHistory(params, {.num_ids = kNumIds, .blanks_and_digits = {2}},
+                        prompt);
+}
+
+TEST(PenaltyHistoryTest, LooksAtTheAnswerAlone) {
+  PenaltyHistory history = History({.presence_penalty = 1}, {0});
+  EXPECT_TRUE(history.empty());
+  history.AddDrawn(1);
+  EXPECT_FALSE(history.empty());
+  EXPECT_THAT(Penalized(history, {5, 5, 5, 5}), ElementsAre(5, 4, 5, 5));
+}
+
+TEST(PenaltyHistoryTest, LooksAtThePromptAloneIfAsked) {
+  SamplingParams params = {.presence_penalty = 1};
+  params.penalty_scope = PenaltyScope::kPrompt;
+  PenaltyHistory history = History(params, {0, 0});
+  history.AddDrawn(1);
+  EXPECT_THAT(Penalized(history, {5, 5, 5, 5}), ElementsAre(4, 5, 5, 5));
+}
+
+TEST(PenaltyHistoryTest, LooksAtBothIfAsked) {
+  SamplingParams params = {.frequency_penalty = 1, .penalty_decay = 0.5f};
+  params.penalty_scope = PenaltyScope::kPromptAndOutput;
+  PenaltyHistory history = History(params, {0, 3});
+  history.AddDrawn(0);
+  // 0: 1/4 + 1; 3: 1/2.
+  EXPECT_THAT(Penalized(history, {5, 5, 5, 5}), ElementsAre(3.75, 5, 5, 4.5));
+}
+
+TEST(PenaltyHistoryTest, EachPenaltyHasItsWindow) {
+  SamplingParams params = {.presence_penalty = 1};
+  params.repetition_penalty = 2;
+  params.repetition_window = 1;
+  params.penalty_window = 2;
+  PenaltyHistory history = History(params, {});
+  for (const int32_t id : {0, 1, 2}) history.AddDrawn(id);
+  // 1 and 2 are present; 2 is halved before.
+  EXPECT_THAT(Penalized(history, {8, 8, 8, 8}), ElementsAre(8, 7, 3, 8));
+}
+
+TEST(PenaltyHistoryTest, BlanksAndDigitsArePresentButNotFrequent) {
+  SamplingParams params = {.presence_penalty = 1, .frequency_penalty = 2};
+  PenaltyHistory counted = History(params, {});
+  params.exempt_blanks_and_digits = true;
+  PenaltyHistory exempt = History(params, {});
+  for (const int32_t id : {1, 2, 2}) {
+    counted.AddDrawn(id);
+    exempt.AddDrawn(id);
+  }
+  EXPECT_THAT(Penalized(counted, {9, 9, 9, 9}), ElementsAre(9, 6, 4, 9));
+  EXPECT_THAT(Penalized(exempt, {9, 9, 9, 9}), ElementsAre(9, 6, 8, 9));
+}
+
+TEST(PenaltyHistoryTest, SequencesAreSoughtInTheirWindow) {
+  SamplingParams params;
+  params.sequence_repetition = {.flat_penalty = 1,
+                                .stacking_penalty = 0.5f,
+                                .min_length = 2,
+                                .window = 5};
+  PenaltyHistory history = History(params, {});
+  for (const int32_t id : {1, 2, 3, 1, 2}) history.AddDrawn(id);
+  // 1 2 went on with 3: 1 + 3 * 0.5.
+  EXPECT_THAT(Penalized(history, {5, 5, 5, 5}), ElementsAre(5, 5, 5, 2.5));
+  history.AddDrawn(0);
+  history.AddDrawn(1);
+  history.AddDrawn(2);  // and with 0; that with 3 is out of the window
+  EXPECT_THAT(Penalized(history, {5, 5, 5, 5}), ElementsAre(2.5, 5, 5, 5));
+}
+
+TEST(PenaltyHistoryTest, TokensThatAreNeverDrawnArePassedOver) {
+  SamplingParams params = {.presence_penalty = 1};
+  params.penalty_scope = PenaltyScope::kPromptAndOutput;
+  PenaltyHistory history = History(params, {99, 1});
+  EXPECT_THAT(Penalized(history, {5, 5, 5, 5}), ElementsAre(5, 4, 5, 5));
+}
+
+}  // namespace
+}  // namespace rwkvd
