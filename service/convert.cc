@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -13,6 +12,7 @@
 #include "core/base/status_macros.h"
 #include "core/engine/validate.h"
 #include "core/model/config.h"
+#include "service/convert_sampling.h"
 #include "service/convert_states.h"
 #include "service/initial_states.h"
 #include "service/version.h"
@@ -46,27 +46,6 @@ absl::StatusOr<std::vector<int32_t>> ReadInput(const v1::Input& input,
       break;
   }
   return std::vector<int32_t>();
-}
-
-SamplingParams ReadSampling(const v1::Sampling& proto) {
-  SamplingParams params;
-  if (proto.has_temperature()) params.temperature = proto.temperature();
-  if (proto.has_top_k()) params.top_k = proto.top_k();
-  if (proto.has_top_p()) params.top_p = proto.top_p();
-  if (proto.has_presence_penalty()) {
-    params.presence_penalty = proto.presence_penalty();
-  }
-  if (proto.has_frequency_penalty()) {
-    params.frequency_penalty = proto.frequency_penalty();
-  }
-  if (proto.has_penalty_decay()) params.penalty_decay = proto.penalty_decay();
-  if (proto.has_seed()) {
-    params.seed = proto.seed();
-  } else {
-    std::random_device device;
-    params.seed = (uint64_t{device()} << 32) | device();
-  }
-  return params;
 }
 
 absl::StatusOr<PinRequest> ReadPin(const v1::Pin& proto) {
@@ -167,7 +146,7 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
       proto.has_max_tokens()
           ? proto.max_tokens()
           : std::min(kDefaultMaxTokens, limits.engine.max_generated_tokens);
-  request.sampling = ReadSampling(proto.sampling());
+  RWKVD_ASSIGN_OR_RETURN(request.sampling, FromProto(proto.sampling()));
   request.stop_strings.assign(proto.stop_strings().begin(),
                               proto.stop_strings().end());
   request.stop_tokens.assign(proto.stop_tokens().begin(),
@@ -176,6 +155,8 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
   request.want_logprobs = proto.logprobs() || request.top_logprobs > 0;
   request.echo_top_logprobs = proto.echo_top_logprobs();
   request.echo = proto.echo() || request.echo_top_logprobs > 0;
+  request.want_drawn_logprobs = proto.drawn_logprobs();
+  request.top_drawn_logprobs = proto.top_drawn_logprobs();
   if (proto.has_pin()) {
     RWKVD_ASSIGN_OR_RETURN(request.pin, ReadPin(proto.pin()));
   }
@@ -222,6 +203,12 @@ void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta) {
   if (with_logprob) token->set_logprob(event.logprob);
   for (const TokenLogprob& top : event.top) {
     ToProto(top, token->add_top_logprobs());
+  }
+  if (event.drawn_logprob.has_value()) {
+    token->set_drawn_logprob(*event.drawn_logprob);
+  }
+  for (const TokenLogprob& top : event.top_drawn) {
+    ToProto(top, token->add_top_drawn_logprobs());
   }
   delta->mutable_bytes()->append(event.bytes.data(), event.bytes.size());
   delta->mutable_text()->append(event.text.data(), event.text.size());

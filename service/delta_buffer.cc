@@ -11,12 +11,13 @@ namespace rwkvd {
 namespace {
 
 // What a token takes on the wire at most, and each alternative it lists: tags,
-// lengths, an id of up to ten bytes and a double.
-constexpr size_t kTokenBytes = 24;
+// lengths, an id of up to ten bytes and doubles.
+constexpr size_t kTokenBytes = 33;
 constexpr size_t kAlternativeBytes = 24;
 
 size_t WireBytes(const TokenEvent& event) {
-  return kTokenBytes + event.top.size() * kAlternativeBytes +
+  return kTokenBytes +
+         (event.top.size() + event.top_drawn.size()) * kAlternativeBytes +
          event.bytes.size() + event.text.size();
 }
 

@@ -22,7 +22,7 @@ namespace rwkvd {
 class DeltaBuffer {
  public:
   // Where a message is full, and where the client is given up. A token with
-  // all its alternatives has less than 1 KiB, so that what a client may leave
+  // all its alternatives has less than 2 KiB, so that what a client may leave
   // unread is some ten thousand tokens at least.
   static constexpr size_t kMaxDeltaBytes = size_t{1} << 20;
   static constexpr size_t kMaxPendingBytes = size_t{64} << 20;

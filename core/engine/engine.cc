@@ -11,6 +11,7 @@
 #include "core/engine/retry_after.h"
 #include "core/engine/scoring.h"
 #include "core/engine/validate.h"
+#include "core/engine/vocabulary.h"
 
 namespace rwkvd {
 namespace {
@@ -34,6 +35,7 @@ Engine::Engine(const EngineOptions& options, const Model* model,
     : options_(options),
       model_(model),
       tokenizer_(tokenizer),
+      vocabulary_(VocabularyOf(*tokenizer, model->config().vocab_size)),
       initial_states_(OrOwnState(std::move(initial_states), *model)),
       state_cache_({options.state_cache_bytes, options.max_pinned_bytes,
                     options.max_pinned}),
@@ -58,8 +60,9 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request,
 
 absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
     const GenerateRequest& request, absl::Span<TokenSink* const> sinks) {
-  const int64_t vocab_size = model_->config().vocab_size;
-  RWKVD_RETURN_IF_ERROR(Validate(request, options_, vocab_size));
+  RWKVD_RETURN_IF_ERROR(
+      Validate(request, options_, model_->config().vocab_size));
+  RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
   RWKVD_RETURN_IF_ERROR(
       ValidateSamples("n", static_cast<int64_t>(sinks.size()), options_));
@@ -78,7 +81,7 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
     sample.sampling.seed += ids.size();
     ids.push_back(first + ids.size());
     Enqueue(std::make_unique<Generation>(ids.back(), std::move(sample),
-                                         vocab_size, tokenizer_, sink,
+                                         vocabulary_, tokenizer_, sink,
                                          &counters_, shared));
   }
   return ids;

@@ -27,6 +27,7 @@
 #include "core/engine/sequence.h"
 #include "core/engine/state_cache.h"
 #include "core/model/model.h"
+#include "core/sampling/sampling_vocabulary.h"
 #include "core/text/tokenizer.h"
 
 namespace rwkvd {
@@ -132,6 +133,7 @@ class Engine {
   const EngineOptions options_;
   const Model* const model_;
   const Tokenizer* const tokenizer_;
+  const SamplingVocabulary vocabulary_;
   const std::vector<NamedState> initial_states_;
   EngineCounters counters_;
   StateCache state_cache_;

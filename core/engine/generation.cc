@@ -7,8 +7,20 @@
 #include "core/sampling/logits.h"
 
 namespace rwkvd {
+namespace {
 
-Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
+// What the penalties see as the prompt: all that is read before the first token
+// is drawn, so not what a request that is resumed has drawn.
+absl::Span<const int32_t> GivenTokens(absl::Span<const int32_t> before,
+                                      const GenerateRequest& request) {
+  const int64_t drawn = request.resume ? request.start->generated_tokens : 0;
+  return before.first(before.size() - static_cast<size_t>(drawn));
+}
+
+}  // namespace
+
+Generation::Generation(Id id, GenerateRequest request,
+                       const SamplingVocabulary& vocabulary,
                        const Tokenizer* tokenizer, TokenSink* sink,
                        EngineCounters* counters,
                        std::shared_ptr<SharedPrompt> shared_prompt)
@@ -21,10 +33,13 @@ Generation::Generation(Id id, GenerateRequest request, int64_t vocab_size,
       want_logprobs_(request.want_logprobs || request.top_logprobs > 0),
       top_logprobs_(request.top_logprobs),
       echo_top_logprobs_(request.echo_top_logprobs),
+      want_drawn_logprobs_(request.want_drawn_logprobs ||
+                           request.top_drawn_logprobs > 0),
+      top_drawn_logprobs_(request.top_drawn_logprobs),
       snapshot_at_end_(request.snapshot_at_end),
       snapshot_on_drain_(request.snapshot_on_drain),
       seed_(request.sampling.seed),
-      sampler_(request.sampling, std::min(tokenizer->size(), vocab_size)),
+      sampler_(request.sampling, vocabulary, GivenTokens(prompt(), request)),
       stop_matcher_(std::move(request.stop_strings)) {
   PinAs(std::move(request.pin));
   EndBy(request.deadline);
@@ -82,7 +97,9 @@ int64_t Generation::NumDigests() const {
 
 void Generation::Digest(int64_t piece) {
   if (piece < num_scored_) return ScorePromptToken(piece);
-  drawn_ = sampler_.Sample(logits());
+  drawn_ = sampler_.Sample(logits(),
+                           want_drawn_logprobs_ ? &drawn_logprobs_ : nullptr,
+                           top_drawn_logprobs_);
   if (want_logprobs_) ComputeLogprobs();
 }
 
@@ -125,6 +142,8 @@ std::optional<FinishReason> Generation::Deliver(absl::Time now) {
   event.id = drawn_;
   event.logprob = logprob_;
   event.top = top_;
+  if (want_drawn_logprobs_) event.drawn_logprob = drawn_logprobs_.logprob;
+  event.top_drawn = drawn_logprobs_.top;
   std::optional<FinishReason> reason = EndingToken();
   if (!reason.has_value() && Release(&event))
     reason = FinishReason::kStopString;

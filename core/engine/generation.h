@@ -14,6 +14,7 @@
 #include "core/engine/sequence.h"
 #include "core/engine/stop_matcher.h"
 #include "core/sampling/sampler.h"
+#include "core/sampling/sampling_vocabulary.h"
 #include "core/text/tokenizer.h"
 #include "core/text/utf8_stream.h"
 
@@ -25,11 +26,12 @@ namespace rwkvd {
 class Generation : public Sequence {
  public:
   // `request` is valid. `tokenizer`, `sink` and `counters` outlive it.
+  // `vocabulary` says of the tokenizer's tokens which are drawn, and how.
   // `shared_prompt` is what it shares with other samples of the request, if
   // there are any.
-  Generation(Id id, GenerateRequest request, int64_t vocab_size,
-             const Tokenizer* tokenizer, TokenSink* sink,
-             EngineCounters* counters,
+  Generation(Id id, GenerateRequest request,
+             const SamplingVocabulary& vocabulary, const Tokenizer* tokenizer,
+             TokenSink* sink, EngineCounters* counters,
              std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
 
   Demand Next() const override;
@@ -66,6 +68,8 @@ class Generation : public Sequence {
   bool echo_ = false;
   size_t echo_begin_ = 0;  // in prompt(), after what came before the request
   const int64_t echo_top_logprobs_;
+  const bool want_drawn_logprobs_;
+  const int64_t top_drawn_logprobs_;
   const bool snapshot_at_end_;
   const bool snapshot_on_drain_;
   const uint64_t seed_;
@@ -88,6 +92,7 @@ class Generation : public Sequence {
   double logprob_ = 0;
   std::vector<TokenLogprob> top_;
   std::vector<int32_t> top_ids_;  // scratch
+  DrawnLogprobs drawn_logprobs_;
   // What the views in events point to.
   std::string bytes_;
   std::string text_;

@@ -55,6 +55,9 @@ struct GenerateRequest {
   // from the state cache.
   bool echo = false;
   int32_t echo_top_logprobs = 0;
+  // The same of what each token was drawn from, after all samplers.
+  bool want_drawn_logprobs = false;
+  int32_t top_drawn_logprobs = 0;
   bool use_state_cache = true;  // look prefixes up, and store them
   std::optional<PinRequest> pin;
   // What to go on from, in place of an initial state; null: from that. Such a
@@ -104,6 +107,9 @@ struct TokenEvent {
   absl::string_view text;
   double logprob = 0;                  // if want_logprobs
   absl::Span<const TokenLogprob> top;  // likeliest first; top_logprobs
+  // The same after all samplers.
+  std::optional<double> drawn_logprob;  // if want_drawn_logprobs
+  absl::Span<const TokenLogprob> top_drawn;
 };
 
 // Consecutive tokens of the prompt, as they are read.

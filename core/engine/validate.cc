@@ -180,7 +180,10 @@ absl::Status Validate(const GenerateRequest& request,
   }
   RWKVD_RETURN_IF_ERROR(CheckRange("top_logprobs", request.top_logprobs, 0,
                                    options.max_top_logprobs));
-  return CheckRange("echo_top_logprobs", request.echo_top_logprobs, 0,
+  RWKVD_RETURN_IF_ERROR(CheckRange("echo_top_logprobs",
+                                   request.echo_top_logprobs, 0,
+                                   options.max_top_logprobs));
+  return CheckRange("top_drawn_logprobs", request.top_drawn_logprobs, 0,
                     options.max_top_logprobs);
 }
 

@@ -106,7 +106,10 @@ void Sampler::GoOn(absl::Span<const int32_t> drawn,
   num_drawn_ = drawn.size();
   num_draws_ = progress.num_draws;
   random_.discard(static_cast<uint64_t>(num_draws_));
-  if (mirostat_.has_value()) mirostat_->set_mu(progress.surprise_limit);
+  // What came before may not have been Mirostat's.
+  if (mirostat_.has_value() && progress.surprise_limit != 0) {
+    mirostat_->set_mu(progress.surprise_limit);
+  }
 }
 
 absl::Span<const float> Sampler::Edit(absl::Span<const float> logits) {

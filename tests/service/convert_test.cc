@@ -79,6 +79,8 @@ TEST_F(ConvertTest, EveryFieldArrives) {
   proto.add_stop_strings(std::string("\0\xff", 2));
   proto.add_stop_tokens(9);
   proto.set_top_logprobs(5);
+  proto.set_drawn_logprobs(true);
+  proto.set_top_drawn_logprobs(6);
   proto.set_initial_state("code");
   const auto request = FromProto(proto, limits());
   ASSERT_TRUE(request.ok()) << request.status();
@@ -94,6 +96,8 @@ TEST_F(ConvertTest, EveryFieldArrives) {
   EXPECT_THAT(request->stop_strings, ElementsAre(std::string("\0\xff", 2)));
   EXPECT_THAT(request->stop_tokens, ElementsAre(9));
   EXPECT_EQ(request->top_logprobs, 5);
+  EXPECT_TRUE(request->want_drawn_logprobs);
+  EXPECT_EQ(request->top_drawn_logprobs, 6);
   EXPECT_EQ(request->initial_state, 2);
   EXPECT_TRUE(request->want_logprobs);
 }
@@ -189,6 +193,12 @@ TEST_F(ConvertTest, GenerateErrorsNameTheField) {
       {[](Request& r) { r.set_initial_state("none"); }, "initial_state"},
       {[](Request& r) { r.set_top_logprobs(-1); }, "top_logprobs"},
       {[](Request& r) { r.set_top_logprobs(33); }, "top_logprobs"},
+      {[](Request& r) { r.set_top_drawn_logprobs(-1); }, "top_drawn_logprobs"},
+      {[](Request& r) { r.set_top_drawn_logprobs(33); }, "top_drawn_logprobs"},
+      {[](Request& r) {
+         r.mutable_sampling()->set_preset(static_cast<v1::SamplingPreset>(99));
+       },
+       "sampling.preset"},
   };
   for (const auto& [spoil, field] : cases) {
     Request request;
@@ -213,6 +223,29 @@ TEST_F(ConvertTest, ScoreErrorsNameTheField) {
   request.mutable_context()->clear_input();
   request.add_continuations();
   EXPECT_THAT(ErrorOf(request), HasSubstr("continuations[1]"));
+}
+
+TEST_F(ConvertTest, ATokenHasTheLogprobsAskedFor) {
+  TokenEvent event;
+  event.id = 3;
+  event.logprob = -2;
+  v1::Delta delta;
+  AppendToken(event, /*with_logprob=*/false, &delta);
+  EXPECT_FALSE(delta.tokens(0).has_logprob());
+  EXPECT_FALSE(delta.tokens(0).has_drawn_logprob());
+  const TokenLogprob top[] = {{4, -0.5}}, top_drawn[] = {{3, 0}, {5, -9}};
+  event.top = top;
+  event.drawn_logprob = -0.25;
+  event.top_drawn = top_drawn;
+  AppendToken(event, /*with_logprob=*/true, &delta);
+  const v1::Token& token = delta.tokens(1);
+  EXPECT_EQ(token.logprob(), -2);
+  ASSERT_EQ(token.top_logprobs_size(), 1);
+  EXPECT_EQ(token.top_logprobs(0).id(), 4);
+  EXPECT_EQ(token.drawn_logprob(), -0.25);
+  ASSERT_EQ(token.top_drawn_logprobs_size(), 2);
+  EXPECT_EQ(token.top_drawn_logprobs(1).id(), 5);
+  EXPECT_EQ(token.top_drawn_logprobs(1).logprob(), -9);
 }
 
 TEST_F(ConvertTest, AFinishKeepsAllItSays) {

@@ -24,6 +24,8 @@ struct Recording {
     std::vector<std::pair<int32_t, double>> top;
     std::string bytes;
     std::string text;
+    std::optional<double> drawn_logprob;
+    std::vector<std::pair<int32_t, double>> top_drawn;
     friend bool operator==(const Token&, const Token&) = default;
   };
   struct Score {

@@ -49,14 +49,45 @@ Tokens RandomPrompt(std::mt19937& random) {
   return prompt;
 }
 
-SamplingParams RandomSampling(std::mt19937& random) {
+// Without Mirostat, which some of it does not go with.
+SamplingParams RandomChoices(std::mt19937& random) {
   SamplingParams params;
   params.temperature = random() % 3 * 0.5f;
   params.top_k = random() % 2 * (1 + random() % 8);
   params.top_p = random() % 2 == 0 ? 1 : 0.5f;
+  params.tail_free_z = random() % 4 == 0 ? 0.9f : 1;
+  params.typical_p = random() % 4 == 0 ? 0.9f : 1;
+  params.min_p = random() % 4 == 0 ? 0.01f : 0;
+  params.order = static_cast<SamplerOrder>(random() % 3);
+  return params;
+}
+
+SamplingParams RandomMirostat(std::mt19937& random) {
+  SamplingParams params;
+  params.temperature = 0.5f + random() % 2;
+  params.mirostat = {.version = 1 + static_cast<int32_t>(random() % 2),
+                     .tau = 1.0f + random() % 3};
+  return params;
+}
+
+SamplingParams RandomSampling(std::mt19937& random) {
+  SamplingParams params =
+      random() % 4 == 0 ? RandomMirostat(random) : RandomChoices(random);
   params.presence_penalty = random() % 2 * 0.5f;
   params.frequency_penalty = random() % 2 * 0.5f;
   params.penalty_decay = 0.9f;
+  params.penalty_window = random() % 2 * 5;
+  params.repetition_penalty = random() % 3 == 0 ? 1.5f : 1;
+  params.repetition_window = random() % 2 * 7;
+  params.penalty_scope = static_cast<PenaltyScope>(random() % 3);
+  if (random() % 4 == 0) {
+    params.sequence_repetition = {.flat_penalty = 0.5f, .min_length = 1};
+  }
+  params.exempt_blanks_and_digits = random() % 2 == 0;
+  if (random() % 4 == 0) params.logit_bias = {{7, 1}, {2, -1}};
+  if (random() % 4 == 0) params.banned_tokens = {5, 6};
+  if (random() % 6 == 0) params.forced_tokens = {8, 1};
+  params.never_end = random() % 3 == 0;
   params.seed = random();
   return params;
 }
@@ -72,6 +103,8 @@ GenerateRequest RandomGenerate(std::mt19937& random) {
   request.top_logprobs = random() % 3;
   request.echo = random() % 4 == 0;
   request.echo_top_logprobs = random() % 3;
+  request.want_drawn_logprobs = random() % 2 == 0;
+  request.top_drawn_logprobs = random() % 3;
   request.use_state_cache = random() % 4 != 0;
   request.initial_state = random() % kInitialTokens.size();
   return request;
@@ -259,7 +292,9 @@ TEST_F(EngineLawsTest, AnInitialStateEqualsReadingWhatItHasRead) {
   for (int round = 0; round < 5; ++round) {
     std::vector<Request> chosen, spelled;
     for (int i = 0; i < 60; ++i) {
-      const GenerateRequest generate = RandomGenerate(random);
+      GenerateRequest generate = RandomGenerate(random);
+      // What a state has read is no part of the prompt.
+      generate.sampling.penalty_scope = PenaltyScope::kOutput;
       const ScoreRequest score = RandomScore(random);
       chosen.insert(chosen.end(), {generate, score});
       spelled.emplace_back(Spelled(generate));
@@ -462,6 +497,8 @@ TEST_F(EngineLawsTest, AskingForLogprobsChangesNoToken) {
     with.push_back(request);
     request.want_logprobs = false;
     request.top_logprobs = 0;
+    request.want_drawn_logprobs = false;
+    request.top_drawn_logprobs = 0;
     without.push_back(request);
   }
   const std::vector<Recording> a = Run({}, 2, with);

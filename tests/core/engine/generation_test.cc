@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/logits_buffer.h"
+#include "core/engine/vocabulary.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_tokenizer.h"
@@ -20,6 +21,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 
 constexpr absl::Time kStart = absl::UnixEpoch();
 
@@ -34,8 +36,8 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
   if (request.max_tokens == 0) request.max_tokens = 1000;
   RecordingSink sink;
   EngineCounters counters;
-  Generation generation(1, request, tokenizer.size(), &tokenizer, &sink,
-                        &counters);
+  Generation generation(1, request, VocabularyOf(tokenizer, tokenizer.size()),
+                        &tokenizer, &sink, &counters);
   generation.Join(State(), kStart);
   LogitsBuffer buffer(1, tokenizer.size());
   std::optional<FinishReason> reason;
@@ -178,6 +180,30 @@ TEST(GenerationTest, TellsLogprobsOfTheModelOnlyIfAskedFor) {
   const Recording result = Generate(request, {"a", "b", "c"}, {1});
   EXPECT_NEAR(result.tokens[0].logprob, 1 - sum, 1e-12);
   EXPECT_THAT(result.tokens[0].top, IsEmpty());
+}
+
+TEST(GenerationTest, TellsLogprobsAfterSamplersOnlyIfAskedFor) {
+  GenerateRequest request;
+  request.max_tokens = 1;
+  EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].drawn_logprob,
+            std::nullopt);
+  request.want_drawn_logprobs = true;  // greedy: there is no other
+  EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].drawn_logprob, 0.0);
+  request.want_drawn_logprobs = false;
+  request.top_drawn_logprobs = 3;  // implies it
+  const Recording result = Generate(request, {"a", "b"}, {1});
+  EXPECT_EQ(result.tokens[0].drawn_logprob, 0.0);
+  EXPECT_THAT(result.tokens[0].top_drawn, ElementsAre(Pair(1, 0.0)));
+}
+
+TEST(GenerationTest, PenaltiesSeeThePromptIfAsked) {
+  // It is 0, and the model says 0 again, by 1 to 0.
+  GenerateRequest request;
+  request.max_tokens = 1;
+  request.sampling.presence_penalty = 2;
+  EXPECT_THAT(Generate(request, {"a", "b"}, {0}).Ids(), ElementsAre(0));
+  request.sampling.penalty_scope = PenaltyScope::kPrompt;
+  EXPECT_THAT(Generate(request, {"a", "b"}, {0}).Ids(), ElementsAre(1));
 }
 
 TEST(GenerationTest, ListsTheLikeliestTokens) {

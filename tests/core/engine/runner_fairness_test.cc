@@ -12,6 +12,7 @@
 #include "core/engine/prompt_budget.h"
 #include "core/engine/runner.h"
 #include "core/engine/scoring.h"
+#include "core/engine/vocabulary.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model.h"
 #include "tests/testing/fake_tokenizer.h"
@@ -59,10 +60,10 @@ class RunnerFairnessTest : public testing::Test {
     request.max_tokens = max_tokens;
     sinks_.push_back(std::make_unique<RecordingSink>());
     const Running running{sinks_.back().get(), steps_};
-    runner_->Join(
-        std::make_unique<Generation>(++last_id_, request, kVocabSize,
-                                     &tokenizer_, running.sink, &counters_),
-        now_);
+    runner_->Join(std::make_unique<Generation>(
+                      ++last_id_, request, VocabularyOf(tokenizer_, kVocabSize),
+                      &tokenizer_, running.sink, &counters_),
+                  now_);
     return running;
   }
 

@@ -10,6 +10,7 @@
 #include "core/base/thread_pool.h"
 #include "core/engine/generation.h"
 #include "core/engine/scoring.h"
+#include "core/engine/vocabulary.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model.h"
@@ -74,10 +75,11 @@ class RunnerTest : public testing::Test {
   RecordingSink* Join(GenerateRequest request,
                       std::shared_ptr<SharedPrompt> shared = nullptr) {
     sinks_.push_back(std::make_unique<RecordingSink>());
-    runner().Join(std::make_unique<Generation>(
-                      sinks_.size(), request, kVocabSize, &tokenizer_,
-                      sinks_.back().get(), &counters_, std::move(shared)),
-                  absl::UnixEpoch());
+    runner().Join(
+        std::make_unique<Generation>(
+            sinks_.size(), request, VocabularyOf(tokenizer_, kVocabSize),
+            &tokenizer_, sinks_.back().get(), &counters_, std::move(shared)),
+        absl::UnixEpoch());
     return sinks_.back().get();
   }
 

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_VOCABULARY_H_
+#define RWKVD_CORE_ENGINE_VOCABULARY_H_
+
+#include <cstdint>
+
+#include "core/sampling/sampling_vocabulary.h"
+#include "core/text/tokenizer.h"
+
+namespace rwkvd {
+
+// What sampling has to know of the tokens of a model that has `vocab_size` of
+// them. Tokens of blanks or digits are those whose bytes are part of
+// " \t0123456789", as in RWKV's own programs.
+SamplingVocabulary VocabularyOf(const Tokenizer& tokenizer, int64_t vocab_size);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_VOCABULARY_H_

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/vocabulary.h"
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fake_tokenizer.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+
+TEST(VocabularyTest, HasTheTokensOfBothTokenizerAndModel) {
+  const FakeTokenizer tokenizer({"", "a", "b"}, /*end_of_text=*/0);
+  EXPECT_EQ(VocabularyOf(tokenizer, 8).num_ids, 3);
+  EXPECT_EQ(VocabularyOf(tokenizer, 2).num_ids, 2);
+  EXPECT_EQ(VocabularyOf(tokenizer, 8).end_of_text, 0);
+  const FakeTokenizer endless({"a"}, std::nullopt);
+  EXPECT_EQ(VocabularyOf(endless, 8).end_of_text, std::nullopt);
+}
+
+TEST(VocabularyTest, KnowsBlanksAndDigits) {
+  const FakeTokenizer tokenizer(
+      {"", " ", "  ", "\t", "\n", "7", "12", "21", " a", " \t0"}, 0);
+  EXPECT_THAT(VocabularyOf(tokenizer, 99).blanks_and_digits,
+              ElementsAre(1, 3, 5, 6, 9));
+}
+
+}  // namespace
+}  // namespace rwkvd
