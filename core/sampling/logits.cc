@@ -73,16 +73,16 @@ void LikeliestIds(absl::Span<const float> logits, int64_t n,
   ids->clear();
   if (n <= 0) return;
   const float lowest = LogitOfRank(n, absl::MakeSpan(MaximaOf(logits)));
-  ids->resize(logits.size());
-  ids->resize(BestLogitKernels().find_at_least(logits.data(), logits.size(),
-                                               lowest, ids->data()));
-  n = std::min(n, static_cast<int64_t>(ids->size()));
-  std::partial_sort(ids->begin(), ids->begin() + n, ids->end(),
-                    [logits](int32_t a, int32_t b) {
-                      return logits[a] != logits[b] ? logits[a] > logits[b]
-                                                    : a < b;
-                    });
-  ids->resize(n);
+  thread_local std::vector<int32_t> found;
+  found.resize(logits.size());
+  found.resize(BestLogitKernels().find_at_least(logits.data(), logits.size(),
+                                                lowest, found.data()));
+  n = std::min(n, static_cast<int64_t>(found.size()));
+  const auto is_likelier = [logits](int32_t a, int32_t b) {
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
+  };
+  std::partial_sort(found.begin(), found.begin() + n, found.end(), is_likelier);
+  ids->assign(found.begin(), found.begin() + n);
 }
 
 }  // namespace rwkvd
