@@ -33,6 +33,28 @@ BAD_GENERATE = {
                                    for value in (NAN, -101)],
     "sampling.penalty_decay": [sampling(penalty_decay=value)
                                for value in (NAN, -0.5, 2)],
+    "sampling.mirostat": [
+        sampling(mirostat=pb.Mirostat(), **{field: value})
+        for field, value in (("top_k", 40), ("top_p", 0.5), ("min_p", 0.1),
+                             ("typical_p", 0.5), ("tail_free_z", 0.5),
+                             ("temperature", 0))],
+    "sampling.mirostat.version": [sampling(mirostat=pb.Mirostat(version=3))],
+    "sampling.preset": [sampling(preset=99)],
+    "sampling.repetition_penalty": [sampling(repetition_penalty=value)
+                                    for value in (NAN, 0, -1)],
+    "sampling.sequence_repetition.window": [
+        sampling(sequence_repetition=pb.SequenceRepetition(window=1000))],
+    "sampling.banned_tokens[1]": [sampling(banned_tokens=[0, value])
+                                  for value in (-1, 2**31 - 1)],
+    "sampling.banned_tokens": [
+        sampling(banned_tokens=[5], allowed_tokens=[5]),
+        sampling(banned_tokens=[1] * 65537)],
+    "sampling.forced_tokens[0]": [
+        sampling(forced_tokens=[0], never_end=True)],
+    "sampling.logit_bias[0].bias": [
+        sampling(logit_bias=[pb.LogitBias(id=1, bias=NAN)])],
+    "top_drawn_logprobs": [pb.GenerateRequest(top_drawn_logprobs=value)
+                           for value in (-1, 33)],
     "max_tokens": [pb.GenerateRequest(max_tokens=value)
                    for value in (-1, 10001)],
     "prompt.tokens[1]": [pb.GenerateRequest(prompt=prompt(5, value))

@@ -47,7 +47,14 @@ class RwkvctlTest(unittest.TestCase):
         text, _ = self.run_ctl(
             "generate", "--max_tokens=50", "--temperature=0.9", "--top_k=40",
             "--top_p=0.8", "--presence_penalty=0.1", "--frequency_penalty=0.2",
-            "--penalty_decay=0.99", "--seed=42", r"--stop=\x2c,xyzzy\n",
+            "--penalty_decay=0.99", "--preset=smolrsrwkv", "--min_p=0.001",
+            "--typical_p=0.99", "--tail_free_z=0.99",
+            "--order=temperature_first", "--penalty_window=100",
+            "--repetition_penalty=1.1", "--repetition_window=32",
+            "--penalty_scope=prompt_and_output", "--exempt_blanks_and_digits",
+            "--logit_bias=40:0.5,41:-1", "--banned_tokens=50,51",
+            "--forced_tokens=60", "--never_end", "--top_drawn_logprobs=2",
+            "--drawn_logprobs", "--seed=42", r"--stop=\x2c,xyzzy\n",
             "--stop_tokens=3,4", "--top_logprobs=2", "--logprobs",
             "--prompt_is_tokens", "--json", "10,20,30")
         events = [json.loads(line) for line in text.splitlines()]
@@ -55,6 +62,27 @@ class RwkvctlTest(unittest.TestCase):
         self.assertEqual(events[-1]["finish"]["usage"]["prompt_tokens"], "3")
         token = events[0]["delta"]["tokens"][0]
         self.assertEqual(len(token["top_logprobs"]), 2)
+        self.assertEqual(token["id"], 60)
+        self.assertEqual(token["top_drawn_logprobs"], [{"id": 60}])
+
+    def test_mirostat_and_allowed_tokens_have_their_flags(self):
+        text, _ = self.run_ctl(
+            "generate", "--max_tokens=20", "--mirostat=1", "--mirostat_tau=3",
+            "--mirostat_eta=0.2", "--allowed_tokens=100,101", "--json", "x")
+        events = [json.loads(line) for line in text.splitlines()]
+        ids = [token["id"] for event in events if "delta" in event
+               for token in event["delta"]["tokens"]]
+        self.assertEqual(len(ids), 20)
+        self.assertLessEqual(set(ids), {100, 101})
+        _, error = self.run_ctl("generate", "--mirostat=2", "--top_k=3", "x",
+                                code=1)
+        self.assertIn("INVALID_ARGUMENT: sampling.mirostat", error)
+
+    def test_a_flag_that_is_no_value_is_refused(self):
+        for word in ("--preset=best", "--order=random", "--banned_tokens=1,x",
+                     "--logit_bias=1"):
+            _, error = self.run_ctl("generate", word, "x", code=1)
+            self.assertIn(word.split("=", maxsplit=1)[0][2:], error)
 
     def test_the_servers_complaint_is_one_line(self):
         _, error = self.run_ctl("generate", "--temperature=nan", "x", code=1)

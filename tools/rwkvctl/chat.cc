@@ -47,12 +47,15 @@ constexpr int32_t kDefaultMaxTokens = 1000;
 
 // What RWKV's own chat programs draw with, unless the flags say otherwise.
 v1::Sampling ChatSampling() {
+  v1::Sampling flags;
+  SetSampling(&flags);
+  if (flags.preset() != v1::SAMPLING_PRESET_UNSPECIFIED) return flags;
   v1::Sampling sampling;
   sampling.set_top_p(0.3f);
   sampling.set_presence_penalty(0.5f);
   sampling.set_frequency_penalty(0.5f);
   sampling.set_penalty_decay(0.996f);
-  SetSampling(&sampling);
+  sampling.MergeFrom(flags);
   return sampling;
 }
 

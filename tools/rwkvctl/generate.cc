@@ -42,6 +42,12 @@ ABSL_FLAG(std::string, pin, "",
           "which begin alike are quick to read; see rwkvctl pins.");
 ABSL_FLAG(absl::Duration, pin_ttl, absl::ZeroDuration(),
           "How long --pin lasts; 0 for until it is unpinned.");
+ABSL_FLAG(bool, drawn_logprobs, false,
+          "Ask for each token's log-probability after all samplers (shown with "
+          "--json).");
+ABSL_FLAG(int32_t, top_drawn_logprobs, 0,
+          "How many of the likeliest tokens after all samplers to list at each "
+          "place (shown with --json).");
 ABSL_FLAG(int32_t, n, 1,
           "How many answers to draw; more than one are shown as they end, each "
           "under its number.");
@@ -96,6 +102,8 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
   request.set_echo(absl::GetFlag(FLAGS_prompt_logprobs));
   request.set_echo_top_logprobs(absl::GetFlag(FLAGS_top_prompt_logprobs));
   SetPin(&request);
+  request.set_drawn_logprobs(absl::GetFlag(FLAGS_drawn_logprobs));
+  request.set_top_drawn_logprobs(absl::GetFlag(FLAGS_top_drawn_logprobs));
   request.set_initial_state(InitialState());
   request.set_n(absl::GetFlag(FLAGS_n));
   if (const int32_t best_of = absl::GetFlag(FLAGS_best_of); best_of != 0) {

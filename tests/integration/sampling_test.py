@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sampler chain, through a real rwkvd on the bundled model."""
+
+import concurrent.futures
+import math
+import unittest
+
+from answers import generate, request
+from rwkv.v1 import rwkv_pb2 as pb
+from rwkvd_process import rwkvd
+
+PROMPT = "And God said unto Moses, And God said unto"
+
+CHAINS = {
+    "plain": pb.Sampling(),
+    "rwkv": pb.Sampling(preset=pb.SAMPLING_PRESET_RWKV),
+    "rwkv_chat": pb.Sampling(preset=pb.SAMPLING_PRESET_RWKV_CHAT),
+    "smolrsrwkv": pb.Sampling(
+        preset=pb.SAMPLING_PRESET_SMOLRSRWKV,
+        penalty_scope=pb.PENALTY_SCOPE_PROMPT_AND_OUTPUT),
+    "everything": pb.Sampling(
+        temperature=1.2, top_k=200, top_p=0.98, min_p=0.0001, typical_p=0.99,
+        tail_free_z=0.99, order=pb.SAMPLER_ORDER_TEMPERATURE_FIRST,
+        presence_penalty=0.3, frequency_penalty=0.1, penalty_decay=0.99,
+        penalty_window=50, repetition_penalty=1.1, repetition_window=20,
+        penalty_scope=pb.PENALTY_SCOPE_PROMPT_AND_OUTPUT,
+        sequence_repetition=pb.SequenceRepetition(
+            flat_penalty=1, stacking_penalty=0.5, min_length=2, tolerance=1),
+        exempt_blanks_and_digits=True, never_end=True,
+        logit_bias=[pb.LogitBias(id=300, bias=1)], banned_tokens=[32, 33]),
+    "mirostat 1": pb.Sampling(mirostat=pb.Mirostat(version=1, tau=4)),
+    "mirostat 2": pb.Sampling(
+        preset=pb.SAMPLING_PRESET_SMOLRSRWKV, mirostat=pb.Mirostat(tau=3)),
+}
+
+
+def messages():
+    for sampling in CHAINS.values():
+        message = request(PROMPT, 60, top_logprobs=3, top_drawn_logprobs=3)
+        message.sampling.CopyFrom(sampling)
+        message.sampling.seed = 11
+        yield message
+
+
+def answers(stub):
+    return [generate(stub, message) for message in messages()]
+
+
+class SamplingTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        manager = rwkvd()
+        cls.server = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
+        cls.stub = cls.server.stub
+
+    def test_the_same_tokens_whatever_happens(self):
+        first = answers(self.stub)  # the prompt is read; then it is known
+        again = answers(self.stub)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(
+                lambda message: generate(self.stub, message), messages()))
+        with rwkvd("--threads=1", "--state_cache_mib=0") as other:
+            elsewhere = answers(other.stub)
+        self.assertGreater(again[0].finish.usage.cached_tokens, 0)
+        for each in (again, together, elsewhere):
+            for name, one, two in zip(CHAINS, first, each):
+                self.assertEqual(one.tokens, two.tokens, name)
+        self.assertEqual(len({tuple(answer.ids) for answer in first}),
+                         len(CHAINS))
+
+    def test_logprobs_are_told_before_and_after_the_samplers(self):
+        for name, answer in zip(CHAINS, answers(self.stub)):
+            for token in answer.tokens:
+                drawn = token.top_drawn_logprobs
+                self.assertLessEqual(token.drawn_logprob, 0, name)
+                self.assertLessEqual(
+                    math.fsum(math.exp(top.logprob) for top in drawn),
+                    1 + 1e-9)
+                if name == "plain":
+                    self.assertAlmostEqual(token.logprob, token.drawn_logprob,
+                                           places=9)
+                    self.assertEqual([top.id for top in drawn],
+                                     [top.id for top in token.top_logprobs])
+                if len(drawn) < 3:  # these are all that there were
+                    self.assertAlmostEqual(
+                        math.fsum(math.exp(top.logprob) for top in drawn), 1)
+                    self.assertIn(token.id, [top.id for top in drawn])
+
+    def test_greedy_tokens_are_certain(self):
+        answer = generate(self.stub, request(PROMPT, 10,
+                                             top_drawn_logprobs=3))
+        for token in answer.tokens:
+            self.assertEqual(token.drawn_logprob, 0)
+            self.assertEqual(list(token.top_drawn_logprobs),
+                             [pb.TokenLogprob(id=token.id, logprob=0)])
+            self.assertFalse(token.HasField("logprob"))
+
+    def test_tokens_are_forced_banned_and_allowed(self):
+        message = request(PROMPT, 30, temperature=1)
+        message.sampling.forced_tokens.extend([70, 80])
+        forced = generate(self.stub, message)
+        self.assertEqual(forced.ids[:2], [70, 80])
+        message.sampling.banned_tokens.extend(
+            set(forced.ids[2:]) - {70, 80})
+        banned = generate(self.stub, message)
+        self.assertFalse(set(banned.ids[2:]) &
+                         set(message.sampling.banned_tokens))
+        message = request(PROMPT, 30, temperature=1)
+        message.sampling.allowed_tokens.extend([65, 66, 67])
+        self.assertLessEqual(set(generate(self.stub, message).ids),
+                             {65, 66, 67})
+
+    def test_an_answer_that_never_ends_has_its_length(self):
+        message = request("", 5)
+        message.sampling.logit_bias.add(id=0, bias=100)
+        ended = generate(self.stub, message)
+        self.assertEqual(ended.finish.reason, pb.FINISH_REASON_END_OF_TEXT)
+        message.sampling.never_end = True
+        endless = generate(self.stub, message)
+        self.assertEqual(endless.finish.reason, pb.FINISH_REASON_LENGTH)
+        self.assertNotIn(0, endless.ids)
+
+
+if __name__ == "__main__":
+    unittest.main()
