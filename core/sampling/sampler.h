@@ -72,7 +72,7 @@ class Sampler {
   const int64_t num_ids_;
   const std::vector<int32_t> banned_;  // with the end of text, if it is
   const int32_t fallback_;             // the lowest id that may be drawn
-  size_t num_drawn_ = 0;  // tokens
+  size_t num_drawn_ = 0;               // tokens
   std::mt19937_64 random_;
   int64_t num_draws_ = 0;  // of random_
   PenaltyHistory history_;

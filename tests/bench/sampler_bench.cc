@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "core/sampling/logits.h"
+#include "core/sampling/presets.h"
 #include "core/sampling/sampler.h"
 
 namespace rwkvd::bench {
@@ -79,6 +80,27 @@ void TopLogprobs(benchmark::State& state, const Rows* rows) {
   }
 }
 
+// Every sampler but Mirostat, which goes with none of them.
+SamplingParams FullChain() {
+  SamplingParams params = SmolrsrwkvPreset();
+  params.presence_penalty = 0.2f;
+  params.frequency_penalty = 0.2f;
+  params.penalty_decay = 0.996f;
+  params.sequence_repetition = {.flat_penalty = 1, .stacking_penalty = 0.1f};
+  params.tail_free_z = 0.95f;
+  params.typical_p = 0.95f;
+  params.min_p = 0.01f;
+  params.logit_bias = {{100, 1}, {200, -1}};
+  params.banned_tokens = {0};
+  return params;
+}
+
+SamplingParams WithMirostat(int32_t version) {
+  SamplingParams params;
+  params.mirostat.version = version;
+  return params;
+}
+
 void RegisterAll(const Rows* rows, const std::string& kind) {
   const auto add = [&](const char* name, const SamplingParams& params) {
     benchmark::RegisterBenchmark(absl::StrCat(name, "/", kind).c_str(), Draw,
@@ -95,6 +117,10 @@ void RegisterAll(const Rows* rows, const std::string& kind) {
                .presence_penalty = 0.2f,
                .frequency_penalty = 0.2f,
                .penalty_decay = 0.996f});
+  add("smolrsrwkv", SmolrsrwkvPreset());
+  add("full_chain", FullChain());
+  add("mirostat_1", WithMirostat(1));
+  add("mirostat_2", WithMirostat(2));
   benchmark::RegisterBenchmark(absl::StrCat("logprob/", kind).c_str(), Logprob,
                                rows)
       ->Unit(benchmark::kMicrosecond);
