@@ -51,7 +51,7 @@ v1::Sampling ChatSampling() {
   SetSampling(&flags);
   if (flags.preset() != v1::SAMPLING_PRESET_UNSPECIFIED) return flags;
   v1::Sampling sampling;
-  sampling.set_top_p(0.3f);
+  if (!flags.has_mirostat()) sampling.set_top_p(0.3f);
   sampling.set_presence_penalty(0.5f);
   sampling.set_frequency_penalty(0.5f);
   sampling.set_penalty_decay(0.996f);
