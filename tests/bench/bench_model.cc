@@ -68,7 +68,7 @@ std::vector<Resource> PeaksOf(const BenchModel& model) {
   const std::string& type = model.model->config().weight_type;
   if (type == "F32" || type == "F16") return {Resource::kF32};
   if (type == "BF16") return {Resource::kF32, Resource::kBF16};
-  return {Resource::kInt8};
+  return {Resource::kInt8, Resource::kAmxInt8};
 }
 
 Steps::Steps(const Model& model, int64_t sequences, int64_t tokens,

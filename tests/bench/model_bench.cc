@@ -6,9 +6,9 @@
 // T is the type of the weights, or the name of the file given. Beside the
 // tokens per second ("tokens"), as shares of what this process measures as the
 // machine's limits: "of_read", the time that reading the same weights once
-// takes a plain loop over the time of the step; "of_f32", "of_bf16" and
-// "of_int8", the operations of the weights' products over the peak of that
-// arithmetic.
+// takes a plain loop over the time of the step; "of_f32", "of_bf16", "of_int8"
+// and "of_amx_int8", the operations of the weights' products over the peak of
+// that arithmetic.
 // Run with: bazel run -c opt //tests/bench:model_bench -- [--weights=f32,bf16]
 //   [--shape=rwkv7-0.4B] [--zeros=0.88] [--model=PATH] [--threads=N]
 //   [--benchmark_filter=REGEX] [--benchmark_format=json]
