@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // quality: how far a model with other weight types is from the original.
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -10,6 +11,8 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/cpu_quota.h"
 #include "core/base/json.h"
@@ -25,11 +28,9 @@
 
 ABSL_FLAG(std::string, reference, "", "The original model: a file or folder.");
 ABSL_FLAG(std::string, model, "", "The model to measure: a file or folder.");
-ABSL_FLAG(std::string, text, "",
-          "A file of documents, separated by bytes of zero.");
-ABSL_FLAG(int32_t, separator_bytes, 1,
-          "How many bytes of zero separate documents: 2 for UTF-16, which has "
-          "single ones.");
+ABSL_FLAG(std::string, text, "", "A file of documents.");
+ABSL_FLAG(std::string, separator, "00",
+          "The bytes that separate documents, in hexadecimal.");
 ABSL_FLAG(std::string, tokenizer, "",
           "If empty, the one beside --reference, or bytes.");
 ABSL_FLAG(int64_t, max_tokens, 1024, "Tokens to read of each document.");
@@ -72,7 +73,7 @@ absl::StatusOr<std::vector<Document>> ReadDocuments(const Loaded& reference) {
   return EncodeDocuments(
       absl::string_view(reinterpret_cast<const char*>(text->bytes().data()),
                         text->bytes().size()),
-      std::string(absl::GetFlag(FLAGS_separator_bytes), '\0'),
+      absl::HexStringToBytes(absl::GetFlag(FLAGS_separator)),
       absl::GetFlag(FLAGS_max_tokens), *tokenizer);
 }
 
@@ -108,6 +109,12 @@ absl::StatusOr<std::string> Measure() {
   return json.dump();
 }
 
+// Of at least one byte.
+bool IsHex(absl::string_view text) {
+  return !text.empty() && text.size() % 2 == 0 &&
+         std::all_of(text.begin(), text.end(), absl::ascii_isxdigit);
+}
+
 int Main(const std::vector<std::string>& args) {
   const absl::StatusOr<CommandLine> line = ParseCommandLine(args, kFiles);
   if (line.ok() && line->help) {
@@ -115,7 +122,7 @@ int Main(const std::vector<std::string>& args) {
     return 0;
   }
   if (!line.ok() || !line->arguments.empty() ||
-      absl::GetFlag(FLAGS_separator_bytes) < 1 ||
+      !IsHex(absl::GetFlag(FLAGS_separator)) ||
       absl::GetFlag(FLAGS_max_tokens) < 2) {
     std::fputs("quality: wrong command line (--help)\n", stderr);
     return 2;

@@ -24,14 +24,17 @@ TEST(DocumentsTest, TextsAreCutAtSeparatorsAndAtTheirLongest) {
   EXPECT_EQ((*documents)[1].num_bytes, 3);
 }
 
-TEST(DocumentsTest, Utf16IsCutAtPairsOfZeros) {
+TEST(DocumentsTest, ASeparatorMayHaveSeveralBytes) {
   const auto bytes = *LoadTokenizer("bytes");
-  const std::string text("a\0b\0\0\0c\0", 8);
-  const auto documents =
-      EncodeDocuments(text, std::string(2, '\0'), 100, *bytes);
+  const std::string text(
+      "a\0b\0\xff\xff"
+      "c\0",
+      8);
+  const auto documents = EncodeDocuments(text, "\xff\xff", 100, *bytes);
   ASSERT_TRUE(documents.ok()) << documents.status();
   ASSERT_EQ(documents->size(), 2u);
-  EXPECT_THAT((*documents)[0].tokens, ElementsAre('a', 0, 'b'));
+  EXPECT_THAT((*documents)[0].tokens, ElementsAre('a', 0, 'b', 0));
+  EXPECT_THAT((*documents)[1].tokens, ElementsAre('c', 0));
 }
 
 // Every one of the text's tokens is predicted.
