@@ -206,7 +206,7 @@ void MatMulTransposedOf(const MatMulArgs& args, int64_t row_begin,
 // ---- Many rows of x, for which it pays to rearrange weights first.
 
 constexpr int64_t kManyRows = 16;
-constexpr int64_t kScratchFloats = 1 << 16;  // of some rows of weights
+constexpr int64_t kScratchFloats = 1 << 17;  // of some rows of weights
 
 // `count` columns of kLanes rows each, which are `stride` bytes apart, as rows.
 template <DType kType>
@@ -256,7 +256,7 @@ bool MatMulMany(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
   alignas(64) float scratch[kScratchFloats];
   int64_t row = row_begin;
   while (row < row_end) {
-    int64_t count = HWY_MIN(HWY_MIN(most, 16), row_end - row);
+    int64_t count = HWY_MIN(most, row_end - row);
     // A vector of rows must not reach beyond the columns.
     if (args.transposed) count = count / multiple * multiple;
     if (count == 0) break;

@@ -16,6 +16,9 @@ namespace {
 constexpr int64_t kMinBlockWork = 1 << 16;         // multiplications
 constexpr int64_t kMaxBlockBytes = 1 << 18;        // of weights
 constexpr int64_t kQuantizedBlockBytes = 1 << 16;  // they are done faster
+// Of these rows at least, where x has many, so that x is not read for so few.
+constexpr int64_t kManyX = 16;
+constexpr int64_t kMinRowsOfMany = 32;
 // Of the kernels' tiles: four rows, or, of weights stored as columns, a cache
 // line of them; two panels of quantized weights.
 constexpr int64_t kRowMultiple = 4;
@@ -51,7 +54,8 @@ Blocks BlocksOf(const Matrix& w, int64_t num_x) {
   const int64_t row_work = std::max<int64_t>(1, w.cols * num_x);
   const int64_t row_bytes =
       std::max<int64_t>(1, w.cols * static_cast<int64_t>(SizeOf(w.dtype)));
-  const int64_t wanted = kMinBlockWork / row_work + 1;
+  const int64_t wanted = std::max(kMinBlockWork / row_work + 1,
+                                  num_x >= kManyX ? kMinRowsOfMany : 0);
   const int64_t cached = std::max<int64_t>(1, kMaxBlockBytes / row_bytes);
   return {RoundUp(std::min(wanted, cached),
                   w.transposed ? kTransposedRowMultiple : kRowMultiple),
