@@ -124,6 +124,10 @@ void AppendStateCache(const EngineStats& stats,
   families.push_back(Counter("rwkv_state_cache_evictions_total",
                              "States dropped to make room.",
                              stats.state_cache_evictions));
+  families.push_back(Gauge("rwkv_ffn_sparsity",
+                           "Share of channel mixing's hidden units that were "
+                           "zero in the last step and skipped.",
+                           stats.ffn_sparsity));
   families.push_back(Gauge("rwkv_state_cache_bytes",
                            "Memory of the states kept.",
                            static_cast<double>(stats.state_cache_bytes)));

@@ -32,6 +32,7 @@ EngineCounters::EngineCounters()
 EngineStats EngineCounters::Read() const {
   EngineStats stats;
   stats.running = running.value();
+  stats.ffn_sparsity = static_cast<double>(ffn_sparsity_ppm.value()) * 1e-6;
   stats.prompt_tokens = prompt_tokens.value();
   stats.cached_tokens = cached_tokens.value();
   stats.generated_tokens = generated_tokens.value();

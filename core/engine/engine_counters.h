@@ -36,6 +36,7 @@ struct EngineCounters {
   EngineStats Read() const;
 
   Counter running;
+  Counter ffn_sparsity_ppm;  // parts of a million
 
   Counter prompt_tokens;
   Counter cached_tokens;

@@ -19,6 +19,9 @@ struct EngineStats {
   int64_t state_cache_bytes = 0;
   int64_t state_cache_entries = 0;
   int64_t state_cache_pinned = 0;  // names
+  // Of the hidden units of channel mixing, the share that was zero in the last
+  // step, where the weights allow to skip them; else 0.
+  double ffn_sparsity = 0;
 
   // Since the start.
   uint64_t prompt_tokens = 0;  // read, without those from the cache

@@ -105,6 +105,8 @@ std::vector<Ended> Runner::Step() {
   // Where every prediction was known, there was no step to speak of.
   if (num_tokens > 0) {
     counters_->steps.Add(1);
+    counters_->ffn_sparsity_ppm.Set(
+        static_cast<int64_t>(workspace_.zero_share() * 1e6));
     counters_->step_seconds.Observe(PositiveSeconds(now - begin));
     counters_->batch_size.Observe(static_cast<double>(num_sequences));
     counters_->batch_tokens.Observe(static_cast<double>(num_tokens));

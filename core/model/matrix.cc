@@ -117,6 +117,18 @@ int64_t LayOut(const Product& product, std::byte* scratch, int64_t at,
   return at;
 }
 
+void NoteZeros(absl::Span<const Product> products,
+               const QuantizedInputs& inputs, Workspace& workspace) {
+  for (size_t i = 0; i < products.size(); ++i) {
+    const auto& w = products[i].w->quantized;
+    if (!w.has_value() || w->order != QuantOrder::kColumns) continue;
+    if (inputs[i].num == 0) continue;
+    const int8_t* const row = inputs[i].q;
+    workspace.NoteInputs(inputs[i].cols,
+                         std::count(row, row + inputs[i].cols, 0));
+  }
+}
+
 // Of all `products` that need it, x quantized; empty for the others.
 QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
                          absl::Span<const Product> products) {
@@ -146,6 +158,7 @@ QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
   } else {
     for (int64_t row = 0; row < most_rows; ++row) quantize(row);
   }
+  NoteZeros(products, inputs, workspace);
   return inputs;
 }
 

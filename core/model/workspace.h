@@ -27,7 +27,21 @@ class Workspace {
   ThreadPool& pool() { return *pool_; }
 
   // Hands everything back. What Take returned before must not be used.
-  void Reset() { used_ = 0; }
+  void Reset() {
+    used_ = 0;
+    inputs_ = 0;
+    zeros_ = 0;
+  }
+
+  // Of the inputs to weights that are skipped where those are zero, the share
+  // that was, as seen in the first row of the last call; 0 if there were none.
+  double zero_share() const {
+    return inputs_ == 0 ? 0 : static_cast<double>(zeros_) / inputs_;
+  }
+  void NoteInputs(int64_t inputs, int64_t zeros) {
+    inputs_ += inputs;
+    zeros_ += zeros;
+  }
 
   // `size` bytes at the start of a cache line, until the next such call: for
   // what a product makes of its x. Grows to the largest call.
@@ -54,6 +68,8 @@ class Workspace {
   AlignedVector<float> floats_;
   AlignedVector<std::byte> scratch_;
   int64_t used_ = 0;
+  int64_t inputs_ = 0;
+  int64_t zeros_ = 0;
   int64_t max_rows_;
   ThreadPool* pool_;
 };

@@ -22,6 +22,7 @@ TEST(EngineCollectorTest, FiguresGoByTheirNames) {
   stats.queued = 1;
   stats.running = 2;
   stats.state_cache_bytes = 3;
+  stats.ffn_sparsity = 0.75;
   stats.state_cache_entries = 4;
   stats.prompt_tokens = 5;
   stats.cached_tokens = 6;
@@ -40,12 +41,12 @@ TEST(EngineCollectorTest, FiguresGoByTheirNames) {
   const std::string text = Exposition(stats);
   for (const char* line :
        {"rwkv_queue_depth 1", "rwkv_requests_running 2",
-        "rwkv_state_cache_bytes 3", "rwkv_state_cache_entries 4",
-        "rwkv_prompt_tokens_total 5", "rwkv_prompt_tokens_cached_total 6",
-        "rwkv_generation_tokens_total 7", "rwkv_scored_tokens_total 8",
-        "rwkv_steps_total 9", "rwkv_state_cache_queries_total 10",
-        "rwkv_state_cache_hits_total 11", "rwkv_state_cache_evictions_total 12",
-        "rwkv_state_cache_pinned 15",
+        "rwkv_ffn_sparsity 0.75", "rwkv_state_cache_bytes 3",
+        "rwkv_state_cache_entries 4", "rwkv_prompt_tokens_total 5",
+        "rwkv_prompt_tokens_cached_total 6", "rwkv_generation_tokens_total 7",
+        "rwkv_scored_tokens_total 8", "rwkv_steps_total 9",
+        "rwkv_state_cache_queries_total 10", "rwkv_state_cache_hits_total 11",
+        "rwkv_state_cache_evictions_total 12", "rwkv_state_cache_pinned 15",
         "rwkv_requests_rejected_total{reason=\"queue_full\"} 13",
         "rwkv_requests_rejected_total{reason=\"draining\"} 14",
         "rwkv_requests_rejected_total{reason=\"total_tokens\"} 18",
