@@ -23,6 +23,8 @@ constexpr int64_t kMinRowsOfMany = 32;
 // line of them; two panels of quantized weights.
 constexpr int64_t kRowMultiple = 4;
 constexpr int64_t kTransposedRowMultiple = 32;
+// Of weights stored as columns for few rows of x: runs that memory likes.
+constexpr int64_t kTransposedRows = 256;
 constexpr int64_t kPanelMultiple = 2;
 
 // Elements of x that are worth another thread's help to quantize.
@@ -56,6 +58,7 @@ Blocks BlocksOf(const Matrix& w, int64_t num_x) {
       std::max<int64_t>(1, w.cols * static_cast<int64_t>(SizeOf(w.dtype)));
   const int64_t wanted = std::max(kMinBlockWork / row_work + 1,
                                   num_x >= kManyX ? kMinRowsOfMany : 0);
+  if (w.transposed && num_x < kManyX) return {kTransposedRows, w.rows};
   const int64_t cached = std::max<int64_t>(1, kMaxBlockBytes / row_bytes);
   return {RoundUp(std::min(wanted, cached),
                   w.transposed ? kTransposedRowMultiple : kRowMultiple),

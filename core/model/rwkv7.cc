@@ -280,10 +280,10 @@ void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
 void Rwkv7::Project(int64_t layer, const Activations& a,
                     Workspace& workspace) const {
   const TimeMixing& w = weights_.layers[layer].att;
-  absl::InlinedVector<Product, 7> down = {
-      {&w.receptance, a.xr, a.r},    {&w.key, a.xk, a.k},
-      {&w.value, a.xv, a.v},         {&w.decay.down, a.xw, a.w_low},
-      {&w.rate.down, a.xa, a.a_low}, {&w.gate.down, a.xg, a.g_low}};
+  // The large ones last: their blocks are small, and threads end together.
+  absl::InlinedVector<Product, 7> down = {{&w.decay.down, a.xw, a.w_low},
+                                          {&w.rate.down, a.xa, a.a_low},
+                                          {&w.gate.down, a.xg, a.g_low}};
   absl::InlinedVector<Product, 4> up = {{&w.decay.up, a.w_low, a.w},
                                         {&w.rate.up, a.a_low, a.a},
                                         {&w.gate.up, a.g_low, a.g}};
@@ -291,6 +291,9 @@ void Rwkv7::Project(int64_t layer, const Activations& a,
     down.push_back({&w.value_mix.down, a.xv, a.v_low});
     up.push_back({&w.value_mix.up, a.v_low, a.v_mix});
   }
+  down.insert(
+      down.end(),
+      {{&w.receptance, a.xr, a.r}, {&w.key, a.xk, a.k}, {&w.value, a.xv, a.v}});
   MatMul(kernels(), workspace, down);
   ForEachRow(workspace, a.x.num, ranks_.decay + ranks_.gate, [&](int64_t row) {
     kernels().tanh(a.w_low.width, a.w_low[row]);
