@@ -24,27 +24,28 @@ void TokenCounts::Add(int32_t id, double weight) {
   const auto [it, is_new] =
       places_.try_emplace(id, static_cast<int32_t>(entries_.size()));
   if (is_new) {
-    entries_.push_back({.id = id, .weight = weight, .step = step_});
+    entries_.push_back({.id = id, .weight = weight, .step_then = step_});
   }
   Entry& entry = entries_[it->second];
-  BringUpToNow(&entry);
+  Settle(&entry);
   ++entry.times;
-  entry.count += weight;
+  entry.count_then += weight;
 }
 
 absl::Span<const TokenCounts::Entry> TokenCounts::Now() {
-  for (Entry& entry : entries_) BringUpToNow(&entry);
+  for (Entry& entry : entries_) {
+    entry.count = entry.count_then * Power(step_ - entry.step_then);
+  }
   return entries_;
 }
 
 double TokenCounts::Power(int64_t steps) const {
-  return steps == 1 ? decay_ : std::pow(decay_, static_cast<double>(steps));
+  return decay_ == 1 ? 1 : std::pow(decay_, static_cast<double>(steps));
 }
 
-void TokenCounts::BringUpToNow(Entry* entry) {
-  if (entry->step == step_) return;
-  if (decay_ != 1) entry->count *= Power(step_ - entry->step);
-  entry->step = step_;
+void TokenCounts::Settle(Entry* entry) {
+  entry->count_then *= Power(step_ - entry->step_then);
+  entry->step_then = step_;
 }
 
 void TokenCounts::Forget(int32_t id) {
@@ -52,8 +53,8 @@ void TokenCounts::Forget(int32_t id) {
   const int32_t place = it->second;
   Entry& entry = entries_[place];
   if (--entry.times > 0) {
-    BringUpToNow(&entry);
-    entry.count -= entry.weight * decay_of_window_;
+    Settle(&entry);
+    entry.count_then -= entry.weight * decay_of_window_;
     return;
   }
   places_.erase(it);

@@ -22,7 +22,10 @@ class TokenCounts {
     int32_t times = 0;  // within the window: 1 or more
     double count = 0;   // sum of weight * decay^age over these times
     double weight = 0;
-    int64_t step = 0;  // at which `count` was right
+    // The count when the token was last added or forgotten. It is worked out
+    // from this each time, so that it does not depend on when it is asked for.
+    double count_then = 0;
+    int64_t step_then = 0;
   };
 
   // Of the last `window` tokens, or all of them for 0. Each further token
@@ -41,7 +44,7 @@ class TokenCounts {
 
  private:
   double Power(int64_t steps) const;
-  void BringUpToNow(Entry* entry);
+  void Settle(Entry* entry);
   void Forget(int32_t id);
 
   const int64_t window_;

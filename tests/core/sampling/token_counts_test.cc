@@ -37,6 +37,21 @@ TEST(TokenCountsTest, EachFurtherTokenMakesTheOthersCountLess) {
   EXPECT_EQ(CountsOf(counts), (Seen{{5, 0.625}, {7, 0.25}, {9, 1}}));
 }
 
+// As after a resumption, which adds many tokens at once.
+TEST(TokenCountsTest, ToAskForCountsChangesNoBitOfThem) {
+  std::mt19937 random(5);
+  for (const int64_t window : {0, 16}) {
+    TokenCounts asked(window, 0.996), left_alone(window, 0.996);
+    for (int i = 0; i < 300; ++i) {
+      const int32_t id = random() % 40;
+      asked.Add(id, 1);
+      left_alone.Add(id, 1);
+      CountsOf(asked);
+    }
+    EXPECT_EQ(CountsOf(asked), CountsOf(left_alone));
+  }
+}
+
 TEST(TokenCountsTest, WithoutAnyMemoryOnlyTheLastCounts) {
   TokenCounts counts(0, 0);
   for (const int32_t id : {5, 7, 7}) counts.Add(id, 1);
