@@ -44,6 +44,8 @@ v1::GenerateRequest Workload::Request(uint64_t index) const {
   request.set_max_tokens(static_cast<int32_t>(
       Draw(random, options_.output_tokens.low, options_.output_tokens.high)));
   *request.mutable_sampling() = options_.sampling;
+  // Answers have the length that was drawn for them.
+  request.mutable_sampling()->set_never_end(true);
   if (!options_.sampling.has_seed()) {
     request.mutable_sampling()->set_seed(random());
   }

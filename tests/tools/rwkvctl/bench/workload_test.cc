@@ -47,6 +47,10 @@ TEST(WorkloadTest, ARequestDependsOnSeedAndIndexAlone) {
             workload.Request(0).SerializeAsString());
 }
 
+TEST(WorkloadTest, NoAnswerEndsBeforeItsLength) {
+  EXPECT_TRUE(TestWorkload().Request(0).sampling().never_end());
+}
+
 TEST(WorkloadTest, LengthsAndIdsFillTheirRanges) {
   const Workload workload = TestWorkload();
   std::set<int> prompt_lengths, answer_lengths, ids;
