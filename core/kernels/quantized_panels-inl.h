@@ -76,6 +76,29 @@ HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart,
   }
 }
 
+// The sums of a group with one row of x, whose two digits are taken as two
+// rows: each weight is read once.
+template <QuantType kType, int kPanels, bool kFetch>
+HWY_INLINE void SumGroupOfOne(const uint8_t* p, int64_t quants_apart,
+                              const int8_t* upper, const int8_t* low,
+                              int32_t offset,
+                              VI (&sums)[kPanels * kPanelVectors][1]) {
+  constexpr int kV = kPanels * kPanelVectors;
+  const int64_t apart =
+      reinterpret_cast<intptr_t>(low) - reinterpret_cast<intptr_t>(upper);
+  VI digits[kV][2] = {};
+  HWY_UNROLL(16)
+  for (int v = 0; v < kV; ++v) {
+    digits[v][0] = hn::Zero(kI);
+    digits[v][1] = Dot::First(offset);
+  }
+  AddGroup<kType, kPanels, 2, kFetch>(p, quants_apart, upper, apart, digits);
+  HWY_UNROLL(16)
+  for (int v = 0; v < kV; ++v) {
+    sums[v][0] = hn::Add(hn::ShiftLeft<8>(digits[v][0]), digits[v][1]);
+  }
+}
+
 // The sums of a group: of x in one digit, or in two, the upper first.
 template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
 HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
@@ -83,6 +106,10 @@ HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
                          const int32_t* offsets,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
+  if constexpr (kTwoDigits && kX == 1) {
+    return SumGroupOfOne<kType, kPanels, kFetch>(p, quants_apart, x.q + at,
+                                                 x.low + at, offsets[0], sums);
+  }
   HWY_UNROLL(8)
   for (int i = 0; i < kX; ++i) {
     const VI offset = Dot::First(offsets[i * x.groups()]);
