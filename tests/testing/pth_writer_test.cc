@@ -60,7 +60,7 @@ class PthWriterTest : public ::testing::TestWithParam<PthOptions> {};
 
 TEST_P(PthWriterTest, TensorsAreReadAsTheyWere) {
   const TestTensors tensors = RandomRwkv6({}, 1, [](const std::string& name) {
-    return static_cast<DType>(name.size() % kNumDTypes);
+    return static_cast<DType>(name.size() % kNumFloatTypes);
   });
   const std::string path = MakeTempDirectory() + "/model.pth";
   WriteFileOrDie(path, PthBytes(tensors, GetParam()));
