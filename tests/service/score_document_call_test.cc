@@ -269,7 +269,8 @@ TEST(ScoreDocumentCallTest, OnlySoManyMayBeOpen) {
 TEST(ScoreDocumentCallTest, CancellingEndsThePart) {
   TestServer server;
   Client client(server);
-  client.Send("abc");
+  // More steps than pass until the server hears of it.
+  client.Send(std::string(100'000, 'a'));
   server.gate().WaitForArrivals(1);
   client.Cancel();
   EXPECT_EQ(client.Finish().status.error_code(), grpc::StatusCode::CANCELLED);

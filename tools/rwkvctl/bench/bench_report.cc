@@ -30,7 +30,7 @@ std::string Loop(const BenchOptions& options) {
       options.concurrency);
 }
 
-std::string Row(const char* what, const Distribution& seconds) {
+std::string Row(const char* what, const Percentiles& seconds) {
   if (seconds.count() == 0) return absl::StrFormat("%-28s  (none)\n", what);
   return absl::StrFormat(
       "%-28s %9.2f %9.2f %9.2f %9.2f %9.2f %9.2f\n", what,
@@ -62,7 +62,7 @@ std::string FailureLines(const Measurements& seen) {
   return text;
 }
 
-Json ToJson(const Distribution& seconds) {
+Json ToJson(const Percentiles& seconds) {
   return {{"count", seconds.count()},      {"mean", seconds.mean()},
           {"min", seconds.min()},          {"p50", seconds.Quantile(0.5)},
           {"p90", seconds.Quantile(0.9)},  {"p95", seconds.Quantile(0.95)},

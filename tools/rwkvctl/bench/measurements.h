@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-#include "tools/rwkvctl/bench/distribution.h"
+#include "tools/rwkvctl/bench/percentiles.h"
 
 namespace rwkvd {
 
@@ -57,11 +57,11 @@ class Measurements {
   // In seconds: from when a request was due until it was sent; until its first
   // token; from a message with tokens to the next; from the first to the last
   // token, per token; until its status (of the successful).
-  const Distribution& start_delay() const { return start_delay_; }
-  const Distribution& first_token() const { return first_token_; }
-  const Distribution& between_messages() const { return between_messages_; }
-  const Distribution& per_token() const { return per_token_; }
-  const Distribution& request() const { return request_; }
+  const Percentiles& start_delay() const { return start_delay_; }
+  const Percentiles& first_token() const { return first_token_; }
+  const Percentiles& between_messages() const { return between_messages_; }
+  const Percentiles& per_token() const { return per_token_; }
+  const Percentiles& request() const { return request_; }
 
  private:
   int64_t succeeded_ = 0;
@@ -71,11 +71,11 @@ class Measurements {
   int64_t cached_tokens_ = 0;
   int64_t tokens_ = 0;
   int64_t messages_ = 0;
-  Distribution start_delay_;
-  Distribution first_token_;
-  Distribution between_messages_;
-  Distribution per_token_;
-  Distribution request_;
+  Percentiles start_delay_;
+  Percentiles first_token_;
+  Percentiles between_messages_;
+  Percentiles per_token_;
+  Percentiles request_;
 };
 
 }  // namespace rwkvd

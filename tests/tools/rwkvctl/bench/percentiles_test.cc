@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/rwkvctl/bench/distribution.h"
+#include "tools/rwkvctl/bench/percentiles.h"
 
 #include <algorithm>
 #include <cmath>
@@ -29,18 +29,18 @@ std::vector<double> RandomDurations(int count, int seed) {
   return values;
 }
 
-Distribution Of(const std::vector<double>& values) {
-  Distribution distribution;
+Percentiles Of(const std::vector<double>& values) {
+  Percentiles distribution;
   for (double value : values) distribution.Add(value);
   return distribution;
 }
 
 constexpr double kShares[] = {0.001, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999, 1};
 
-TEST(DistributionTest, QuantilesAreHalfAPercentFromTheSortedValues) {
+TEST(PercentilesTest, QuantilesAreHalfAPercentFromTheSortedValues) {
   for (int count : {1, 2, 3, 10, 99, 100, 101, 5000}) {
     const std::vector<double> values = RandomDurations(count, count);
-    const Distribution distribution = Of(values);
+    const Percentiles distribution = Of(values);
     for (double share : kShares) {
       const double exact = ExactQuantile(values, share);
       EXPECT_NEAR(distribution.Quantile(share), exact, 0.00501 * exact)
@@ -49,9 +49,9 @@ TEST(DistributionTest, QuantilesAreHalfAPercentFromTheSortedValues) {
   }
 }
 
-TEST(DistributionTest, CountMeanAndExtremesAreExact) {
+TEST(PercentilesTest, CountMeanAndExtremesAreExact) {
   const std::vector<double> values = RandomDurations(1000, 1);
-  const Distribution distribution = Of(values);
+  const Percentiles distribution = Of(values);
   EXPECT_EQ(distribution.count(), 1000);
   EXPECT_DOUBLE_EQ(distribution.mean(),
                    std::accumulate(values.begin(), values.end(), 0.0) / 1000);
@@ -62,14 +62,14 @@ TEST(DistributionTest, CountMeanAndExtremesAreExact) {
   EXPECT_EQ(distribution.Quantile(1), distribution.max());
 }
 
-TEST(DistributionTest, MergingIsAddingAll) {
+TEST(PercentilesTest, MergingIsAddingAll) {
   std::vector<double> all = RandomDurations(300, 1);
-  Distribution merged = Of(all);
+  Percentiles merged = Of(all);
   const std::vector<double> others = RandomDurations(200, 2);
   merged.Merge(Of(others));
-  merged.Merge(Distribution());
+  merged.Merge(Percentiles());
   all.insert(all.end(), others.begin(), others.end());
-  const Distribution together = Of(all);
+  const Percentiles together = Of(all);
   EXPECT_EQ(merged.count(), together.count());
   EXPECT_EQ(merged.min(), together.min());
   EXPECT_EQ(merged.max(), together.max());
@@ -77,18 +77,18 @@ TEST(DistributionTest, MergingIsAddingAll) {
   for (double share : kShares) {
     EXPECT_EQ(merged.Quantile(share), together.Quantile(share)) << share;
   }
-  Distribution from_nothing;
+  Percentiles from_nothing;
   from_nothing.Merge(Of(others));
   EXPECT_EQ(from_nothing.min(), Of(others).min());
 }
 
-TEST(DistributionTest, NothingAndExtremesHaveQuantilesToo) {
-  EXPECT_EQ(Distribution().Quantile(0.5), 0);
-  EXPECT_EQ(Distribution().mean(), 0);
-  const Distribution zeros = Of({0, 0, -1});
+TEST(PercentilesTest, NothingAndExtremesHaveQuantilesToo) {
+  EXPECT_EQ(Percentiles().Quantile(0.5), 0);
+  EXPECT_EQ(Percentiles().mean(), 0);
+  const Percentiles zeros = Of({0, 0, -1});
   EXPECT_EQ(zeros.Quantile(0.5), 0);
   EXPECT_EQ(zeros.min(), 0);
-  const Distribution long_ones = Of({1e9, 2e9, 3e9});
+  const Percentiles long_ones = Of({1e9, 2e9, 3e9});
   EXPECT_EQ(long_ones.max(), 3e9);
   EXPECT_GE(long_ones.Quantile(0.5), 1e9);
   EXPECT_LE(long_ones.Quantile(0.5), 3e9);

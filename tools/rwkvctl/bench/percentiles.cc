@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tools/rwkvctl/bench/distribution.h"
+#include "tools/rwkvctl/bench/percentiles.h"
 
 #include <algorithm>
 #include <cmath>
@@ -8,27 +8,27 @@
 namespace rwkvd {
 namespace {
 
-const double kLogStep = std::log(Distribution::kStep);
+const double kLogStep = std::log(Percentiles::kStep);
 
 // Bucket 0 holds all up to kSmallest; bucket i the values between
 // kSmallest * kStep^(i - 1) and kSmallest * kStep^i.
 size_t BucketOf(double seconds) {
-  if (!(seconds > Distribution::kSmallest)) return 0;
-  const double bounded = std::min(seconds, Distribution::kLargest);
+  if (!(seconds > Percentiles::kSmallest)) return 0;
+  const double bounded = std::min(seconds, Percentiles::kLargest);
   return static_cast<size_t>(
-      std::ceil(std::log(bounded / Distribution::kSmallest) / kLogStep));
+      std::ceil(std::log(bounded / Percentiles::kSmallest) / kLogStep));
 }
 
 double MiddleOf(size_t bucket) {
-  return Distribution::kSmallest *
+  return Percentiles::kSmallest *
          std::exp((static_cast<double>(bucket) - 0.5) * kLogStep);
 }
 
 }  // namespace
 
-Distribution::Distribution() : counts_(BucketOf(kLargest) + 1) {}
+Percentiles::Percentiles() : counts_(BucketOf(kLargest) + 1) {}
 
-void Distribution::Add(double seconds) {
+void Percentiles::Add(double seconds) {
   seconds = std::max(seconds, 0.0);
   ++counts_[BucketOf(seconds)];
   min_ = count_ == 0 ? seconds : std::min(min_, seconds);
@@ -37,7 +37,7 @@ void Distribution::Add(double seconds) {
   ++count_;
 }
 
-void Distribution::Merge(const Distribution& other) {
+void Percentiles::Merge(const Percentiles& other) {
   if (other.count_ == 0) return;
   for (size_t i = 0; i < counts_.size(); ++i) counts_[i] += other.counts_[i];
   min_ = count_ == 0 ? other.min_ : std::min(min_, other.min_);
@@ -46,7 +46,7 @@ void Distribution::Merge(const Distribution& other) {
   count_ += other.count_;
 }
 
-double Distribution::Quantile(double share) const {
+double Percentiles::Quantile(double share) const {
   if (count_ == 0) return 0;
   const int64_t rank = std::clamp<int64_t>(
       static_cast<int64_t>(std::ceil(share * static_cast<double>(count_))), 1,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_TOOLS_RWKVCTL_BENCH_DISTRIBUTION_H_
-#define RWKVD_TOOLS_RWKVCTL_BENCH_DISTRIBUTION_H_
+#ifndef RWKVD_TOOLS_RWKVCTL_BENCH_PERCENTILES_H_
+#define RWKVD_TOOLS_RWKVCTL_BENCH_PERCENTILES_H_
 
 #include <cstdint>
 #include <vector>
@@ -13,18 +13,18 @@ namespace rwkvd {
 // bucket, 0.5 %.
 //
 // Thread-compatible.
-class Distribution {
+class Percentiles {
  public:
   static constexpr double kStep = 1.01;      // ratio of neighbouring bounds
   static constexpr double kSmallest = 1e-7;  // seconds; all below are alike
   static constexpr double kLargest = 1e5;    // seconds; all above are alike
 
-  Distribution();
+  Percentiles();
 
   // One observation, in seconds; what is below 0 counts as 0.
   void Add(double seconds);
   // All observations of `other`.
-  void Merge(const Distribution& other);
+  void Merge(const Percentiles& other);
 
   int64_t count() const { return count_; }
   // Of no observations, these are 0.
@@ -45,4 +45,4 @@ class Distribution {
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_TOOLS_RWKVCTL_BENCH_DISTRIBUTION_H_
+#endif  // RWKVD_TOOLS_RWKVCTL_BENCH_PERCENTILES_H_
