@@ -48,19 +48,17 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
 
 // ", did you mean --NAME?", if a flag has nearly the name that is unknown.
 std::string Suggestion(absl::string_view unknown, Files files) {
-  constexpr size_t kMostDistance = 2;
-  std::string nearest;
-  size_t distance = kMostDistance + 1;
+  std::vector<std::string> names;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
-    // Any name is near one of a letter or two.
-    if (unknown.size() <= kMostDistance || !FindFlag(name, files)) continue;
-    const size_t other = EditDistance(unknown, name);
-    if (other > distance || (other == distance && name >= nearest)) continue;
-    distance = other;
-    nearest = std::string(name);
+    if (FindFlag(name, files) != nullptr) names.emplace_back(name);
   }
-  if (distance > kMostDistance) return "";
-  return absl::StrCat(", did you mean --", nearest, "?");
+  const std::string nearest = NearestName(unknown, names);
+  return nearest.empty() ? "" : absl::StrCat(", did you mean --", nearest, "?");
+}
+
+// Whether it is given without a value.
+bool IsTruthValue(const absl::CommandLineFlag& flag) {
+  return flag.IsOfType<bool>() || flag.IsOfType<std::optional<bool>>();
 }
 
 // "--name=value", taken apart.
@@ -86,9 +84,15 @@ absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
     return absl::OkStatus();
   }
   if (flag.ParseFrom(value, &error)) return absl::OkStatus();
+  // Abseil says first what we say, too.
+  const std::string known = absl::StrCat(
+      "Illegal value '", value, "' specified for flag '", flag.Name(), "'");
+  absl::string_view reason = error;
+  absl::ConsumePrefix(&reason, known);
+  absl::ConsumePrefix(&reason, "; ");
   return absl::InvalidArgumentError(
       absl::StrCat("--", flag.Name(), ": cannot read \"", value, "\"",
-                   error.empty() ? "" : ": ", error));
+                   reason.empty() ? "" : ": ", reason));
 }
 
 // Sets the flag that args[*i] names; moves *i to the last argument used.
@@ -99,7 +103,7 @@ absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
   absl::string_view negated = word.name;
   if (flag == nullptr && absl::ConsumePrefix(&negated, "no")) {
     flag = FindFlag(negated, files);
-    if (flag != nullptr && flag->IsOfType<bool>() && !word.value) {
+    if (flag != nullptr && IsTruthValue(*flag) && !word.value) {
       return Set(*flag, "false");
     }
     flag = nullptr;
@@ -109,7 +113,7 @@ absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
                                                    Suggestion(word.name, files),
                                                    " (--help lists them)"));
   }
-  if (!word.value && flag->IsOfType<bool>()) word.value = "true";
+  if (!word.value && IsTruthValue(*flag)) word.value = "true";
   if (!word.value) {
     if (*i + 1 == args.size()) {
       return absl::InvalidArgumentError(
@@ -176,6 +180,22 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
     }
   }
   return line;
+}
+
+std::string NearestName(absl::string_view unknown,
+                        absl::Span<const std::string> names) {
+  constexpr size_t kMostDistance = 2;
+  // Any name is near one of a letter or two.
+  if (unknown.size() <= kMostDistance) return "";
+  std::string nearest;
+  size_t distance = kMostDistance + 1;
+  for (const std::string& name : names) {
+    const size_t other = EditDistance(unknown, name);
+    if (other > distance || (other == distance && name >= nearest)) continue;
+    distance = other;
+    nearest = name;
+  }
+  return distance > kMostDistance ? "" : nearest;
 }
 
 std::string DescribeFlags(Files files) {

@@ -42,6 +42,12 @@ absl::StatusOr<CommandLine> ParseCommandLine(
     absl::Span<const std::string> args,
     absl::Span<const absl::string_view> files);
 
+// The one of `names` that `unknown` was probably meant to be: at most two
+// letters away. Empty, if none is so near or `unknown` is of two letters
+// itself.
+std::string NearestName(absl::string_view unknown,
+                        absl::Span<const std::string> names);
+
 // The flags defined in `files`, by file and name: what each means, and its
 // default.
 std::string DescribeFlags(absl::Span<const absl::string_view> files);

@@ -24,9 +24,11 @@ class RwkvctlTest(unittest.TestCase):
 
     def run_ctl(self, command, *words, standard_input=b"", code=0,
                 address=None):
+        if address is None:
+            address = self.server.address
         result = subprocess.run(
-            [RWKVCTL, command, f"--server={address or self.server.address}",
-             *words], input=standard_input, stdout=subprocess.PIPE,
+            [RWKVCTL, command, f"--server={address}", *words],
+            input=standard_input, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
         self.assertEqual(result.returncode, code, result.stderr)
         return result.stdout, result.stderr.decode()
@@ -85,6 +87,12 @@ class RwkvctlTest(unittest.TestCase):
                      "--logit_bias=1"):
             _, error = self.run_ctl("generate", word, "x", code=2)
             self.assertIn(word.split("=", maxsplit=1)[0][2:], error)
+        _, error = self.run_ctl("generate", "--preset=best", "x", code=2)
+        self.assertEqual(error, 'rwkvctl: --preset: cannot read "best": there '
+                         "are rwkv, rwkv_chat, smolrsrwkv\n")
+        result = subprocess.run([RWKVCTL, "modle"], stderr=subprocess.PIPE,
+                                timeout=PATIENCE, check=False)
+        self.assertIn(b"did you mean model?", result.stderr)
 
     def test_the_servers_complaint_is_one_line(self):
         _, error = self.run_ctl("generate", "--temperature=nan", "x", code=1)
@@ -92,7 +100,45 @@ class RwkvctlTest(unittest.TestCase):
             "rwkvctl: INVALID_ARGUMENT: sampling.temperature"), error)
         self.assertEqual(error.count("\n"), 1)
 
+    def test_a_refused_request_prints_no_answer(self):
+        text, _ = self.run_ctl("generate", "--top_p=2", "x", code=1)
+        self.assertEqual(text, b"")
+
+    def test_an_answer_that_cannot_be_printed_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run(
+                [RWKVCTL, "model", f"--server={self.server.address}"],
+                stdout=full, stderr=subprocess.PIPE, text=True,
+                timeout=PATIENCE, check=False)
+        self.assertEqual((result.returncode, result.stderr), (
+            1, "rwkvctl: cannot write to the standard output\n"))
+
+    def test_a_truth_value_leaves_the_prompt_alone(self):
+        text, _ = self.run_ctl("generate", "--max_tokens=2", "--never_end",
+                               "--echo", "In the beginning")
+        self.assertTrue(text.startswith(b"In the beginning"), text)
+
+    def test_a_place_for_the_state_is_looked_at_first(self):
+        text, error = self.run_ctl("generate", "--save_state=/nowhere/x", "x",
+                                   code=2)
+        self.assertEqual(text, b"")
+        self.assertIn("--save_state: cannot write to /nowhere/", error)
+
+    def test_a_text_that_is_none_has_no_perplexity(self):
+        _, error = self.run_ctl("perplexity", "-", code=2)
+        self.assertIn("there is no text", error)
+        _, error = self.run_ctl("perplexity", "/", code=2)
+        self.assertIn("/: cannot be read", error)
+
+    def test_an_answer_out_of_time_names_the_server(self):
+        _, error = self.run_ctl("generate", "--timeout=1us", "x", code=1)
+        self.assertEqual(error, "rwkvctl: DEADLINE_EXCEEDED: no answer in time "
+                         f"from {self.server.address}\n")
+
     def test_a_wrong_address_is_named(self):
+        for address in ("", "localhost", ":50051", "host:"):
+            _, error = self.run_ctl("model", code=2, address=address)
+            self.assertIn("neither host:port nor unix:path", error)
         with tempfile.TemporaryDirectory() as folder:
             for command in (["model"], ["generate", "x"], ["bench"]):
                 _, error = self.run_ctl(*command, code=1,
@@ -154,7 +200,15 @@ class RwkvctlTest(unittest.TestCase):
 
     def test_tells_the_model(self):
         text, _ = self.run_ctl("model", "--json")
-        self.assertEqual(json.loads(text)["name"], "demo")
+        model = json.loads(text)
+        self.assertEqual(model["name"], "demo")
+        table, _ = self.run_ctl("model")
+        rows = dict(line.split(maxsplit=1)
+                    for line in table.decode().splitlines())
+        self.assertEqual(set(rows), set(model))
+        for name, value in model.items():
+            shown = ", ".join(value) if isinstance(value, list) else str(value)
+            self.assertEqual(rows[name], shown)
 
     def test_tells_health(self):
         self.assertEqual(self.run_ctl("health")[0], b"SERVING\n")
@@ -189,6 +243,9 @@ class RwkvctlTest(unittest.TestCase):
             process.send_signal(signal.SIGINT)
             _, error = process.communicate(timeout=PATIENCE)
             self.assertEqual((process.returncode, error), (130, b""))
+            wait_until(lambda: gauge(server, "rwkv_requests_cancelled_total"),
+                       "the server to hear of it")
+            self.assertEqual(gauge(server, "rwkv_requests_running"), 0)
 
     def test_bench_reports_as_text_and_json(self):
         words = ("--requests=12", "--concurrency=3", "--prompt_tokens=5:9",
@@ -228,7 +285,7 @@ class RwkvctlTest(unittest.TestCase):
         self.assertEqual(report["requests"]["failed"], 0)
 
     def test_mistakes_are_one_line_and_code_2(self):
-        for words in (["generate", "--max_token=3"], ["sing"],
+        for words in (["generate", "--max_token=3"], ["sing"], ["help", "sing"],
                       ["--json", "model"], [""],
                       ["tokenize"], ["score", "only context"],
                       ["detokenize", "1,x"], ["model", "extra"],
@@ -256,6 +313,12 @@ class RwkvctlTest(unittest.TestCase):
             for part in ("Examples:\n  ", f"rwkvctl {command}", "Exit codes:",
                          "--json"):
                 self.assertIn(part, text)
+            asked = subprocess.run([RWKVCTL, "help", command], check=True,
+                                   stdout=subprocess.PIPE, text=True,
+                                   timeout=PATIENCE).stdout
+            self.assertEqual(asked, text)
+        self.assertNotIn("\nFlags:\n", help_of("tokenize"))
+        self.assertIn("\nFlags:\n", help_of("generate"))
         self.assertIn("--top_p", help_of("generate"))
         self.assertIn("--server", help_of("generate"))
         self.assertNotIn("--top_p", help_of("health"))

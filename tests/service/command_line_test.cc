@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/command_line.h"
 
+#include <optional>
+
 #include "absl/flags/flag.h"
 #include "absl/flags/reflection.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 ABSL_FLAG(bool, toggle, false, "Is it on?");
+ABSL_FLAG(std::optional<bool>, maybe, std::nullopt, "Perhaps?");
+ABSL_FLAG(int, number, 1, "A number.");
 ABSL_FLAG(std::string, word, "w", "A word.");
 ABSL_FLAG(rwkvd::RepeatedFlag, items, {}, "An item.");
 
@@ -30,6 +34,20 @@ TEST_F(CommandLineTest, ATruthValueNeedsNoValue) {
   EXPECT_FALSE(absl::GetFlag(FLAGS_toggle));
   ASSERT_TRUE(ParseCommandLine({"--toggle=true"}, kHere).ok());
   EXPECT_TRUE(absl::GetFlag(FLAGS_toggle));
+}
+
+TEST_F(CommandLineTest, NorDoesOneThatMayBeAbsent) {
+  const auto line = ParseCommandLine({"--maybe", "text"}, kHere);
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(absl::GetFlag(FLAGS_maybe), true);
+  EXPECT_THAT(line->arguments, ElementsAre("text"));
+  ASSERT_TRUE(ParseCommandLine({"--nomaybe"}, kHere).ok());
+  EXPECT_EQ(absl::GetFlag(FLAGS_maybe), false);
+}
+
+TEST_F(CommandLineTest, AValueThatCannotBeReadIsToldOnce) {
+  EXPECT_EQ(ParseCommandLine({"--number=abc"}, kHere).status().message(),
+            "--number: cannot read \"abc\"");
 }
 
 TEST_F(CommandLineTest, OtherFlagsTakeTheNextArgument) {

@@ -29,6 +29,24 @@ constexpr int kFirstReconnectMs = 100;
 constexpr int kConnectTimeoutMs = 5000;
 constexpr int kMaxReconnectMs = 1000;
 
+// `message`, made clear where gRPC, in version 1.51, says little or too much.
+std::string Clarify(const grpc::Status& status) {
+  const std::string& message = status.error_message();
+  const std::string server = absl::GetFlag(FLAGS_server);
+  if (absl::StartsWith(message, "failed to connect") ||
+      absl::StartsWith(message, "DNS resolution failed")) {
+    // The last of the reasons is the operating system's.
+    const size_t reason = message.rfind(": ");
+    return absl::StrCat(
+        "no server at ", server, " (--server names another)",
+        reason == std::string::npos ? "" : message.substr(reason));
+  }
+  if (message == "Deadline Exceeded") {
+    return absl::StrCat("no answer in time from ", server);
+  }
+  return message;
+}
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
@@ -43,17 +61,20 @@ std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
                                    arguments);
 }
 
+absl::Status CheckServer() {
+  const std::string server = absl::GetFlag(FLAGS_server);
+  const size_t colon = server.rfind(':');
+  if (colon != std::string::npos && colon > 0 && colon + 1 < server.size()) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--server: \"", server, "\" is neither host:port nor unix:path"));
+}
+
 int ExitCode(const grpc::Status& status) {
   if (status.ok()) return kExitOk;
-  std::string message = status.error_message();
-  // What gRPC says if there is no server, in version 1.51.
-  if (absl::StartsWith(message, "failed to connect") ||
-      absl::StartsWith(message, "DNS resolution failed")) {
-    message = absl::StrCat("no server at ", absl::GetFlag(FLAGS_server),
-                           " (--server names another): ", message);
-  }
   TellFailure(absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                           message));
+                           Clarify(status)));
   return kExitFailed;
 }
 

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "google/protobuf/message.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
@@ -25,6 +26,9 @@ inline constexpr int kExitInterrupted = 130;  // Ctrl-C, as shells count it
 // A channel to the server that --server names. It connects by itself, when
 // first used; a connection of its own, if `own_connection`.
 std::shared_ptr<grpc::Channel> Connect(bool own_connection = false);
+
+// InvalidArgument, if --server cannot be the address of one.
+absl::Status CheckServer();
 
 // The exit code for the status of a call; tells a failure on the standard
 // error.

@@ -158,23 +158,25 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   const std::string prompt =
       arguments.empty() ? "" : ReadArgument(arguments[0]);
   RWKVD_ASSIGN_OR_RETURN(v1::GenerateRequest request, MakeRequest(prompt));
+  RWKVD_RETURN_IF_ERROR(CheckSaveState());
   Call call;  // before gRPC has threads
   const auto stub = v1::RwkvService::NewStub(Connect());
   const grpc::Status loaded = LoadState(stub.get(), &request);
   if (!loaded.ok()) return call.ExitCode(loaded);
   const auto reader = stub->Generate(call.context(), request);
-  if (absl::GetFlag(FLAGS_echo) && !WantJson()) Show(prompt);
+  const bool echo = absl::GetFlag(FLAGS_echo) && !WantJson();
+  if (echo) Show(prompt);
   v1::GenerateResponse response;
   Answers answers(request.n() > 1);
-  bool ended = false;
+  bool line_open = echo;  // something was shown and no end of it
   while (reader->Read(&response)) {
     answers.Take(response);
-    ended = response.has_finish();
+    line_open = !response.has_finish();
     if (response.has_finish() && absl::GetFlag(FLAGS_stats)) {
       TellStats(response.finish());
     }
   }
-  if (!ended && !WantJson()) Show("\n");
+  if (line_open && !WantJson()) Show("\n");
   const absl::Status saved = SaveState(answers.state());
   if (!saved.ok()) return ExitCode(ToGrpcStatus(saved));
   return call.ExitCode(reader->Finish());

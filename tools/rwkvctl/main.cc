@@ -52,11 +52,12 @@ std::string Indented(absl::string_view examples) {
 std::string Describe(const Command& command) {
   const absl::string_view common[] = {kCommonFile};
   const std::string own = DescribeFlags(command.files);
-  return absl::StrCat("rwkvctl ", command.name, " [FLAGS] ", command.arguments,
-                      "\n\n", command.help, "\n\nExamples:\n",
-                      Indented(command.examples), "\nFlags:\n", own,
-                      "\nFlags of every command:\n", DescribeFlags(common),
-                      "\n", kExitCodes);
+  return absl::StrCat(
+      "rwkvctl ", command.name, " [FLAGS]",
+      command.arguments.empty() ? "" : " ", command.arguments, "\n\n",
+      command.help, "\n\nExamples:\n", Indented(command.examples),
+      own.empty() ? "" : "\nFlags:\n", own, "\nFlags of every command:\n",
+      DescribeFlags(common), "\n", kExitCodes);
 }
 
 int UsageError(absl::string_view what) {
@@ -74,12 +75,39 @@ int RunCommand(const Command& command, const std::vector<std::string>& args) {
     std::fputs(Describe(command).c_str(), stdout);
     return kExitOk;
   }
+  const absl::Status server = CheckServer();
+  if (!server.ok()) return UsageError(server.message());
   const absl::StatusOr<int> code = command.run(line->arguments);
   return code.ok() ? *code : UsageError(code.status().message());
 }
 
-int Main(const std::vector<std::string>& args) {
-  const std::string name = args.empty() ? "--help" : args[0];
+const Command* FindCommand(absl::string_view name) {
+  for (const Command* command : kCommands) {
+    if (command->name == name) return command;
+  }
+  return nullptr;
+}
+
+int UnknownCommand(absl::string_view name) {
+  if (absl::StartsWith(name, "-")) {
+    return UsageError(absl::StrCat(name, " comes before the command; write ",
+                                   "rwkvctl COMMAND [FLAGS]"));
+  }
+  std::vector<std::string> names;
+  for (const Command* command : kCommands) names.emplace_back(command->name);
+  const std::string nearest = NearestName(name, names);
+  return UsageError(absl::StrCat(
+      "unknown command ", name,
+      nearest.empty() ? "" : absl::StrCat(", did you mean ", nearest, "?"),
+      " (rwkvctl --help lists them)"));
+}
+
+int Main(std::vector<std::string> args) {
+  std::string name = args.empty() ? "--help" : args[0];
+  if (name == "help" && args.size() > 1) {  // help COMMAND
+    name = args[1];
+    args = {name, "--help"};
+  }
   if (name == "--help" || name == "-h" || name == "help") {
     std::fputs(Overview().c_str(), stdout);
     return args.empty() ? kExitUsage : kExitOk;
@@ -88,20 +116,21 @@ int Main(const std::vector<std::string>& args) {
     std::printf("rwkvctl %s\n", kVersion);
     return kExitOk;
   }
-  for (const Command* command : kCommands) {
-    if (command->name == name) {
-      return RunCommand(*command, {args.begin() + 1, args.end()});
-    }
-  }
-  if (absl::StartsWith(name, "-")) {
-    return UsageError(absl::StrCat(name, " comes before the command; write ",
-                                   "rwkvctl COMMAND [FLAGS]"));
-  }
-  return UsageError(
-      absl::StrCat("unknown command ", name, " (rwkvctl --help lists them)"));
+  const Command* command = FindCommand(name);
+  if (command == nullptr) return UnknownCommand(name);
+  return RunCommand(*command, {args.begin() + 1, args.end()});
+}
+
+// `code`, unless what was printed did not all arrive.
+int CheckOutput(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  std::fputs("rwkvctl: cannot write to the standard output\n", stderr);
+  return code == kExitOk ? kExitFailed : code;
 }
 
 }  // namespace
 }  // namespace rwkvd
 
-int main(int argc, char** argv) { return rwkvd::Main({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  return rwkvd::CheckOutput(rwkvd::Main({argv + 1, argv + argc}));
+}

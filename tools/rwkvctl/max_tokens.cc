@@ -7,7 +7,7 @@
 #include "absl/flags/flag.h"
 
 ABSL_FLAG(std::optional<int32_t>, max_tokens, std::nullopt,
-          "Most tokens to draw. If absent, the server decides: 256.");
+          "Most tokens to draw; 256, or in a chat 1000, if absent.");
 
 namespace rwkvd {
 

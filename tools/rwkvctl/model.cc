@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cstdio>
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "google/protobuf/descriptor.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/text_format.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
 
@@ -11,6 +18,46 @@ namespace rwkvd {
 namespace {
 
 namespace v1 = ::rwkv::v1;
+
+// A field's value as a line shows it; "-" if there is none.
+std::string ValueOf(const google::protobuf::Message& message,
+                    const google::protobuf::FieldDescriptor* field) {
+  const auto one = [&](int index) {
+    if (field->type() == google::protobuf::FieldDescriptor::TYPE_STRING) {
+      return index < 0 ? message.GetReflection()->GetString(message, field)
+                       : message.GetReflection()->GetRepeatedString(
+                             message, field, index);
+    }
+    std::string text;
+    google::protobuf::TextFormat::PrintFieldValueToString(message, field, index,
+                                                          &text);
+    return text;
+  };
+  if (field->has_presence() &&
+      !message.GetReflection()->HasField(message, field)) {
+    return "-";
+  }
+  if (!field->is_repeated()) return one(-1);
+  std::vector<std::string> values;
+  for (int i = 0; i < message.GetReflection()->FieldSize(message, field); ++i) {
+    values.push_back(one(i));
+  }
+  return absl::StrJoin(values, ", ");
+}
+
+// A line for each field of the contract, in its order: name and value.
+void PrintTable(const google::protobuf::Message& message) {
+  const google::protobuf::Descriptor& type = *message.GetDescriptor();
+  size_t width = 0;
+  for (int i = 0; i < type.field_count(); ++i) {
+    width = std::max(width, type.field(i)->name().size());
+  }
+  for (int i = 0; i < type.field_count(); ++i) {
+    const std::string value = ValueOf(message, type.field(i));
+    absl::PrintF("%-*s  %s\n", static_cast<int>(width), type.field(i)->name(),
+                 value.empty() ? "-" : value);
+  }
+}
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
@@ -23,7 +70,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (status.ok() && WantJson()) {
     PrintJson(response);
   } else if (status.ok()) {
-    std::printf("%s", response.DebugString().c_str());
+    PrintTable(response);
   }
   return call.ExitCode(status);
 }
@@ -35,8 +82,10 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/model.cc"};
 const Command kModel = {"model",
                         "",
                         "tell what is served",
-                        "Prints what is being served: the model, its sizes, "
-                        "limits and states.",
+                        "Prints what is being served, a name and its value a "
+                        "line: the model, its sizes,\nlimits and states. The "
+                        "names are those of the contract, which says what "
+                        "they mean.",
                         "rwkvctl model\n"
                         "rwkvctl model --json | jq -r .architecture",
                         kFiles,

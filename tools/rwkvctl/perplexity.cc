@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <iostream>
 #include <memory>
@@ -63,17 +65,26 @@ int Score(std::istream& document) {
   return call.ExitCode(status);
 }
 
+absl::StatusOr<int> ScoreIfText(const std::string& name,
+                                std::istream& document) {
+  if (document.peek() != std::istream::traits_type::eof()) {
+    return Score(document);
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, document.bad() ? ": cannot be read" : ": there is no text"));
+}
+
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (arguments.size() != 1) {
     return absl::InvalidArgumentError("one file is needed, or \"-\"");
   }
-  if (arguments[0] == "-") return Score(std::cin);
+  if (arguments[0] == "-") return ScoreIfText("standard input", std::cin);
   std::ifstream file(arguments[0], std::ios::binary);
   if (!file) {
     return absl::InvalidArgumentError(
-        absl::StrCat("cannot open ", arguments[0]));
+        absl::StrCat("cannot open ", arguments[0], ": ", std::strerror(errno)));
   }
-  return Score(file);
+  return ScoreIfText(arguments[0], file);
 }
 
 constexpr absl::string_view kFiles[] = {kInitialStateFile};

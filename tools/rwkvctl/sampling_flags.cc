@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 
 namespace rwkvd {
 namespace {
@@ -74,23 +75,42 @@ std::string AbslUnparseFlag(const BiasesFlag& flag) {
 // A value of an enum of the contract, without the enum's name and in any case.
 template <typename Enum, bool (*Parse)(const std::string&, Enum*)>
 struct EnumFlag {
-  Enum value = static_cast<Enum>(0);
+  Enum value = static_cast<Enum>(0);  // of the contract: not said
 
   friend bool AbslParseFlag(absl::string_view text, EnumFlag* flag,
                             std::string* error) {
-    static const std::string unspecified =
-        google::protobuf::GetEnumDescriptor<Enum>()->value(0)->name();
-    const absl::string_view prefix =
-        absl::string_view(unspecified).substr(0, unspecified.rfind('_') + 1);
-    if (Parse(absl::StrCat(prefix, absl::AsciiStrToUpper(text)),
+    if (Parse(absl::StrCat(Prefix(), absl::AsciiStrToUpper(text)),
               &flag->value)) {
       return true;
     }
-    *error = absl::StrCat("\"", text, "\" is not known");
+    *error = absl::StrCat("there are ", absl::StrJoin(Names(), ", "));
     return false;
   }
   friend std::string AbslUnparseFlag(const EnumFlag& flag) {
-    return absl::StrCat(static_cast<int>(flag.value));
+    return flag.value == 0 ? ""
+                           : NameOf(Descriptor().FindValueByNumber(
+                                 static_cast<int>(flag.value)));
+  }
+
+ private:
+  static const google::protobuf::EnumDescriptor& Descriptor() {
+    return *google::protobuf::GetEnumDescriptor<Enum>();
+  }
+  // The enum's name, as its values begin with it.
+  static absl::string_view Prefix() {
+    const absl::string_view unspecified = Descriptor().value(0)->name();
+    return unspecified.substr(0, unspecified.rfind('_') + 1);
+  }
+  static std::string NameOf(
+      const google::protobuf::EnumValueDescriptor* value) {
+    return absl::AsciiStrToLower(absl::StripPrefix(value->name(), Prefix()));
+  }
+  static std::vector<std::string> Names() {
+    std::vector<std::string> names;
+    for (int i = 1; i < Descriptor().value_count(); ++i) {
+      names.push_back(NameOf(Descriptor().value(i)));
+    }
+    return names;
   }
 };
 

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/rwkvctl/saved_state.h"
 
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstddef>
+#include <cstring>
 #include <memory>
 
 #include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/mapped_file.h"
@@ -33,6 +38,18 @@ constexpr size_t kChunkBytes = size_t{1} << 20;
 constexpr double kSecondsToKeep = 600;
 
 }  // namespace
+
+absl::Status CheckSaveState() {
+  const std::string path = absl::GetFlag(FLAGS_save_state);
+  const size_t slash = path.rfind('/');
+  const std::string folder =
+      slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  if (path.empty() || access(folder.c_str(), W_OK | X_OK) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--save_state: cannot write to ", folder, ": ", std::strerror(errno)));
+}
 
 void SetStates(v1::GenerateRequest* request) {
   request->set_resume(absl::GetFlag(FLAGS_resume));

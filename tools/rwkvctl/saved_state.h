@@ -15,6 +15,10 @@ namespace rwkvd {
 inline constexpr absl::string_view kSavedStateFile =
     "tools/rwkvctl/saved_state.cc";
 
+// InvalidArgument, if the folder of --save_state cannot be written to: better
+// known before the answer than after it.
+absl::Status CheckSaveState();
+
 // Sets what the flags say, but for the state to load.
 void SetStates(::rwkv::v1::GenerateRequest* request);
 
