@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import socket
 import subprocess
 import tempfile
@@ -117,6 +118,19 @@ class PrometheusTest(unittest.TestCase):
                 helped.add(words[2])
         self.assertGreater(len(families), 20)
         self.assertEqual(families - helped, set())
+
+    def test_dashboard_and_alerts_ask_for_what_there_is(self):
+        there = set(re.findall(r"^# TYPE (\w+)",
+                               exposition(self.server).decode(), re.MULTILINE))
+        for path in ("deploy/grafana/rwkvd.json",
+                     "deploy/prometheus/alerts.yaml"):
+            with open(path) as file:
+                asked = set(re.findall(r"\b(?:rwkv|gen_ai|grpc_server)_\w+",
+                                       file.read()))
+            asked = {re.sub("_(bucket|sum|count)$", "", name)
+                     for name in asked}
+            self.assertGreater(len(asked), 3, path)
+            self.assertEqual(asked - there, set(), path)
 
     def test_the_series_arrive_in_prometheus(self):
         prometheus = Prometheus(self.server.metrics_address)
