@@ -55,20 +55,49 @@ class SamplingTest(unittest.TestCase):
         cls.addClassCleanup(manager.__exit__, None, None, None)
         cls.stub = cls.server.stub
 
-    def test_the_same_tokens_whatever_happens(self):
-        first = answers(self.stub)  # the prompt is read; then it is known
+    def assert_same(self, some, others):
+        for name, one, two in zip(CHAINS, some, others, strict=True):
+            self.assertEqual(one.tokens, two.tokens, name)
+
+    def test_each_chain_draws_its_own(self):
+        ids = {tuple(answer.ids) for answer in answers(self.stub)}
+        self.assertEqual(len(ids), len(CHAINS))
+
+    def test_the_same_tokens_whatever_is_cached(self):
+        with rwkvd("--state_cache_mib=0") as server:
+            first = answers(server.stub)
+        answers(self.stub)
         again = answers(self.stub)
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        self.assertEqual(first[0].finish.usage.cached_tokens, 0)
+        self.assertGreater(again[0].finish.usage.cached_tokens, 0)
+        self.assert_same(first, again)
+
+    def test_the_same_tokens_under_load(self):
+        alone = answers(self.stub)
+        others = [request(f"Chapter {i} said", 200, temperature=1, seed=i)
+                  for i in range(16)]
+        with concurrent.futures.ThreadPoolExecutor(32) as pool:
+            crowd = [pool.submit(generate, self.stub, other)
+                     for other in others]
             together = list(pool.map(
                 lambda message: generate(self.stub, message), messages()))
-        with rwkvd("--threads=1", "--state_cache_mib=0") as other:
-            elsewhere = answers(other.stub)
-        self.assertGreater(again[0].finish.usage.cached_tokens, 0)
-        for each in (again, together, elsewhere):
-            for name, one, two in zip(CHAINS, first, each):
-                self.assertEqual(one.tokens, two.tokens, name)
-        self.assertEqual(len({tuple(answer.ids) for answer in first}),
-                         len(CHAINS))
+            for one in crowd:
+                one.result()
+        self.assert_same(alone, together)
+
+    def test_the_same_tokens_on_any_number_of_threads(self):
+        here = answers(self.stub)
+        for threads in (1, 2, 5):
+            with rwkvd(f"--threads={threads}") as server:
+                self.assert_same(here, answers(server.stub))
+
+    def test_the_same_tokens_after_a_restart(self):
+        with rwkvd() as server:
+            before = answers(server.stub)
+            server.signal()
+            self.assertEqual(server.wait(), 0)
+        with rwkvd() as server:
+            self.assert_same(before, answers(server.stub))
 
     def test_logprobs_are_told_before_and_after_the_samplers(self):
         for name, answer in zip(CHAINS, answers(self.stub)):

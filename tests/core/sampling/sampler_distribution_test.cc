@@ -41,18 +41,32 @@ void ExpectCounts(const std::vector<int>& counts,
   EXPECT_LE(sum, ChiSquaredBound(degrees));
 }
 
-// The first token of many answers, of a sampler for each; after `prompt`.
-void ExpectDistribution(SamplingParams params, const std::vector<float>& logits,
+// The first token of many answers, of a sampler for each, after those that are
+// forced; after `prompt`.
+void ExpectDistribution(SamplingParams params,
+                        const SamplingVocabulary& vocabulary,
+                        const std::vector<float>& logits,
                         const std::vector<double>& probabilities,
                         const std::vector<int32_t>& prompt = {}) {
   std::vector<int> counts(probabilities.size());
-  const SamplingVocabulary vocabulary = {
-      .num_ids = static_cast<int64_t>(logits.size())};
   for (int i = 0; i < kDraws; ++i) {
     params.seed = i;
-    ++counts[Sampler(params, vocabulary, prompt).Sample(logits)];
+    Sampler sampler(params, vocabulary, prompt);
+    for (const int32_t id : params.forced_tokens) {
+      ASSERT_EQ(sampler.Sample(logits), id);
+    }
+    ++counts[sampler.Sample(logits)];
   }
   ExpectCounts(counts, probabilities);
+}
+
+void ExpectDistribution(const SamplingParams& params,
+                        const std::vector<float>& logits,
+                        const std::vector<double>& probabilities,
+                        const std::vector<int32_t>& prompt = {}) {
+  const SamplingVocabulary all = {.num_ids =
+                                      static_cast<int64_t>(logits.size())};
+  ExpectDistribution(params, all, logits, probabilities, prompt);
 }
 
 TEST(SamplerDistributionTest, PlainDrawsAreTheModels) {
@@ -119,6 +133,15 @@ TEST(SamplerDistributionTest, TopPComesBeforeTemperatureUnlessItIsFirst) {
   params.order = SamplerOrder::kTemperatureFirst;
   const double sum = a + b + c;
   ExpectDistribution(params, logits, {0, a / sum, b / sum, c / sum});
+}
+
+TEST(SamplerDistributionTest, TopKComesBeforeTopPIfItIsFirst) {
+  SamplingParams params = {.top_k = 3, .top_p = 0.75f};
+  const std::vector<float> logits = LogitsOf({10, 40, 30, 20});
+  // 0.4 and 0.3 are less than 0.75 of all, but 7/9 of the three.
+  ExpectDistribution(params, logits, {0, 4 / 9.0, 3 / 9.0, 2 / 9.0});
+  params.order = SamplerOrder::kTopKFirst;
+  ExpectDistribution(params, logits, {0, 4 / 7.0, 3 / 7.0, 0});
 }
 
 TEST(SamplerDistributionTest, TopK) {
@@ -199,6 +222,41 @@ TEST(SamplerDistributionTest, PresenceAndFrequencyDivideOdds) {
   ExpectDistribution(params, LogitsOf({90, 18, 2}), {0.5, 0.3, 0.2}, {0, 1, 0});
 }
 
+TEST(SamplerDistributionTest, OlderTokensCountLessIfCountsDecay) {
+  SamplingParams params;
+  params.penalty_scope = PenaltyScope::kPrompt;
+  params.frequency_penalty = std::log(4.0f);
+  params.penalty_decay = 0.5f;
+  // 0, one token ago: 10 / 4^0.5; 1, the last: 12 / 4.
+  ExpectDistribution(params, LogitsOf({10, 12, 2}), {0.5, 0.3, 0.2}, {0, 1});
+}
+
+TEST(SamplerDistributionTest, BlanksAndDigitsArePresentButNotFrequent) {
+  SamplingParams params;
+  params.penalty_scope = PenaltyScope::kPrompt;
+  params.presence_penalty = std::log(2.0f);
+  params.frequency_penalty = std::log(3.0f);
+  params.exempt_blanks_and_digits = true;
+  const SamplingVocabulary vocabulary = {.num_ids = 3,
+                                         .blanks_and_digits = {0}};
+  // 0, a blank, twice: 10 / 2; 1, once: 18 / 2 / 3.
+  ExpectDistribution(params, vocabulary, LogitsOf({10, 18, 2}), {0.5, 0.3, 0.2},
+                     {0, 1, 0});
+}
+
+// The prompt said 0 and the answer, so far, 1.
+TEST(SamplerDistributionTest, PenaltiesLookAtWhatTheirScopeSays) {
+  SamplingParams params;
+  params.presence_penalty = std::log(2.0f);
+  params.forced_tokens = {1};
+  params.penalty_scope = PenaltyScope::kOutput;
+  ExpectDistribution(params, LogitsOf({5, 6, 2}), {0.5, 0.3, 0.2}, {0});
+  params.penalty_scope = PenaltyScope::kPrompt;
+  ExpectDistribution(params, LogitsOf({10, 3, 2}), {0.5, 0.3, 0.2}, {0});
+  params.penalty_scope = PenaltyScope::kPromptAndOutput;
+  ExpectDistribution(params, LogitsOf({10, 6, 2}), {0.5, 0.3, 0.2}, {0});
+}
+
 TEST(SamplerDistributionTest, SequencesDivideOdds) {
   SamplingParams params;
   params.penalty_scope = PenaltyScope::kPrompt;
@@ -219,6 +277,14 @@ TEST(SamplerDistributionTest, BannedAndAllowedTokens) {
   ExpectDistribution(params, LogitsOf({1, 4, 3, 2}), {0, 0, 3 / 5.0, 2 / 5.0});
 }
 
+TEST(SamplerDistributionTest, AnAnswerThatNeverEndsIsDrawnFromTheRest) {
+  SamplingParams params;
+  params.never_end = true;
+  const SamplingVocabulary vocabulary = {.num_ids = 4, .end_of_text = 1};
+  ExpectDistribution(params, vocabulary, LogitsOf({1, 4, 3, 2}),
+                     {1 / 6.0, 0, 3 / 6.0, 2 / 6.0});
+}
+
 // RWKV's own, of a text that said 1 twice: odds divided by
 // e^(0.2 + 0.2 (1 + 0.996)); then 0.85 of all.
 TEST(SamplerDistributionTest, TheRwkvPreset) {
@@ -230,6 +296,18 @@ TEST(SamplerDistributionTest, TheRwkvPreset) {
   const double sum = 35 + 25 + left + 10;
   ExpectDistribution(params, LogitsOf({35, 40, 25, 10, 5}),
                      {35 / sum, left / sum, 25 / sum, 10 / sum, 0}, {1, 1});
+}
+
+// That of its chat: the end, 0, is left out; of a text that said 1 once, odds
+// divided by e; then 0.3 of all.
+TEST(SamplerDistributionTest, TheRwkvChatPreset) {
+  SamplingParams params = RwkvChatPreset();
+  params.penalty_scope = PenaltyScope::kPrompt;
+  const SamplingVocabulary vocabulary = {.num_ids = 6, .end_of_text = 0};
+  // 60 / e = 22.07 comes third of 22.07 + 30 + 25 + 20 + 15 = 112.07, of which
+  // 30 is 0.268, and with 25 0.491.
+  ExpectDistribution(params, vocabulary, LogitsOf({500, 60, 30, 25, 20, 15}),
+                     {0, 0, 30 / 55.0, 25 / 55.0, 0, 0}, {1});
 }
 
 // smolrsrwkv's: logit / 1.3, then the 40 likeliest, 0.95 of these, squared by
