@@ -3,7 +3,6 @@
 // time, or drained.
 
 #include <string>
-#include <vector>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
