@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
+#include "core/base/free_memory.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/tensor_file.h"
@@ -55,6 +56,16 @@ void Preload(const TensorFile& file, LoadProgress& progress) {
   file.Preload([&progress](int64_t bytes_done, int64_t bytes_all) {
     progress.Update(bytes_done, bytes_all);
   });
+}
+
+// The engine's bounds, and what it does when nobody wants anything of it.
+EngineOptions EngineOptionsOf(const Options& options) {
+  EngineOptions engine = options.engine;
+  engine.on_idle = [] {
+    ReturnFreeMemory();
+    LogDebug("idle: gave free memory back");
+  };
+  return engine;
 }
 
 void LogOpened(const TensorFile& file, const ModelConfig& config) {
@@ -117,7 +128,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
       served->states, OpenStates(options, *served->model, served->fingerprint));
   if (options.preload) Preload(*file, progress);
   served->engine = std::make_unique<Engine>(
-      options.engine, served->model.get(), served->tokenizer.get(),
+      EngineOptionsOf(options), served->model.get(), served->tokenizer.get(),
       served->pool.get(), std::move(initial_states));
   LogLoaded(*served, *file, absl::Now() - begin);
   return served;

@@ -194,11 +194,22 @@ void Engine::Run() {
 }
 
 bool Engine::WaitForWork() {
+  if (runner_.num_running() == 0) SleepUntilWork();
   absl::MutexLock lock(&mutex_);
-  if (runner_.num_running() == 0) {
-    mutex_.Await(absl::Condition(this, &Engine::HasWork));
-  }
   return !stop_;
+}
+
+void Engine::SleepUntilWork() {
+  const absl::Condition has_work(this, &Engine::HasWork);
+  if (options_.on_idle != nullptr) {
+    {
+      absl::MutexLock lock(&mutex_);
+      if (mutex_.AwaitWithTimeout(has_work, options_.idle_after)) return;
+    }
+    options_.on_idle();
+  }
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(has_work);
 }
 
 std::vector<Ended> Engine::TakeCancelled(absl::Time now) {

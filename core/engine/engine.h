@@ -113,6 +113,8 @@ class Engine {
   void Run();
   // Returns when there is something to do; false if that is to stop.
   bool WaitForWork() ABSL_LOCKS_EXCLUDED(mutex_);
+  // As that, where nothing runs: tells options_.on_idle if it takes long.
+  void SleepUntilWork() ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes out, waiting or running, what was cancelled or has outlived Drain.
   std::vector<Ended> TakeCancelled(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes out of the queue who has waited for too long, and whoever is new and

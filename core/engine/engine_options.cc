@@ -38,6 +38,11 @@ absl::Status Validate(const EngineOptions& options) {
         "max_queue_time: ", absl::FormatDuration(options.max_queue_time),
         " is not above 0"));
   }
+  if (options.idle_after < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("idle_after: ", absl::FormatDuration(options.idle_after),
+                     " is less than 0"));
+  }
   RWKVD_RETURN_IF_ERROR(
       CheckAtLeast("max_total_tokens", options.max_total_tokens,
                    options.max_prompt_tokens + options.max_generated_tokens));

@@ -41,6 +41,11 @@ struct EngineOptions {
   // Tells the time of everything that is measured, and when a deadline is
   // over. Called by the engine's thread alone.
   std::function<absl::Time()> clock = absl::Now;
+  // Called by the engine's thread, if there is one to call, each time nothing
+  // has run and nothing has waited for so long: the moment for what would hold
+  // up a step. A request that comes meanwhile waits for it.
+  std::function<void()> on_idle;
+  absl::Duration idle_after = absl::Seconds(1);  // >= 0
 };
 
 // InvalidArgument naming the member, its value and its range.

@@ -9,6 +9,7 @@ import subprocess
 import unittest
 
 from metrics import gauge, page
+from rwkv.v1 import rwkv_pb2
 from rwkvd_process import PATIENCE, rwkvd, wait_until
 
 DRIVER = os.environ.get("RWKVD_LOAD_DRIVER", "tests/load/load_driver")
@@ -22,6 +23,8 @@ LOADS = 3 if SECONDS < 60 else 1
 # A state cache that is full when the warm-up is over.
 FLAGS = ("--state_cache_mib=2",)
 MOST_GROWTH = 1.02
+# What it logs when it does.
+GAVE_BACK = "idle: gave free memory back"
 
 ENDED = re.compile(r'rwkv_requests_total\{grpc_method="[^"]*/Generate",'
                    r'grpc_status="(\w+)"\} (\d+)')
@@ -30,6 +33,11 @@ STARTED = ('grpc_server_call_started_total'
 
 
 def resident_kib(server):
+    """Once the server, idle, has given back what it held free."""
+    num_before = server.log().count(GAVE_BACK)
+    for _ in server.stub.Generate(rwkv_pb2.GenerateRequest(max_tokens=0)):
+        pass  # read, so that it becomes idle once more
+    wait_until(lambda: server.log().count(GAVE_BACK) > num_before, GAVE_BACK)
     with open(f"/proc/{server.process.pid}/status") as status:
         return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1])
 
@@ -72,7 +80,7 @@ class LoadTest(unittest.TestCase):
             self.assertIn(code, report["endings"][behaviour])
 
     def test_nothing_is_lost_or_left(self):
-        with rwkvd("--log_level=info", *FLAGS) as server:
+        with rwkvd(*FLAGS) as server:
             self.load(server, WARM_UP_SECONDS, seed=0)
             sizes = [resident_kib(server)]
             for seed in range(1, LOADS + 1):

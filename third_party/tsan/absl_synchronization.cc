@@ -4,8 +4,8 @@
 // That library was not compiled for the sanitizer, which then takes every
 // correctly locked access for a race. The linker (--wrap, in .bazelrc) sends
 // our calls of the functions below here; they say what happens before what,
-// and call the real ones. Waits with a deadline are not among them: code that
-// uses one under the sanitizer needs its wrapper first.
+// and call the real ones. Of the waits with a deadline one is among them: code
+// that uses another under the sanitizer needs its wrapper first.
 
 extern "C" {
 void __tsan_acquire(void* address);
@@ -76,12 +76,36 @@ class InsideTheLibrary {
     __tsan_acquire(m);                                      \
   }
 
+// An absl::Duration, as far as handing one on is concerned.
+struct Duration {
+  long seconds;
+  unsigned ticks;
+};
+
+// As RWKVD_WRAP_WAIT on the mutex `self`, for no longer than `timeout`. Whether
+// `what` holds.
+#define RWKVD_WRAP_TIMED_WAIT(symbol)                                         \
+  extern "C" bool __real_##symbol(void* self, void* what, Duration timeout);  \
+  extern "C" bool __wrap_##symbol(void* self, void* what, Duration timeout) { \
+    __tsan_release(self);                                                     \
+    bool holds = false;                                                       \
+    {                                                                         \
+      InsideTheLibrary inside;                                                \
+      holds = __real_##symbol(self, what, timeout);                           \
+    }                                                                         \
+    __tsan_acquire(self);                                                     \
+    return holds;                                                             \
+  }
+
 // absl::Mutex
 RWKVD_WRAP_LOCK(_ZN4absl7debian35Mutex4LockEv)
 RWKVD_WRAP_LOCK(_ZN4absl7debian35Mutex10ReaderLockEv)
 RWKVD_WRAP_UNLOCK(_ZN4absl7debian35Mutex6UnlockEv)
 RWKVD_WRAP_UNLOCK(_ZN4absl7debian35Mutex12ReaderUnlockEv)
 RWKVD_WRAP_WAIT(_ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE, self)
+
+RWKVD_WRAP_TIMED_WAIT(
+    _ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE)
 
 RWKVD_WRAP_LOCK_WHEN(_ZN4absl7debian35Mutex8LockWhenERKNS0_9ConditionE)
 

@@ -21,6 +21,9 @@ TEST(EngineOptionsTest, AStepHasRoomForEachRunningSequenceAndAReader) {
 
 TEST(EngineOptionsTest, NamesTheMemberThatIsTooSmall) {
   EngineOptions options;
+  options.idle_after = absl::Seconds(-1);
+  EXPECT_EQ(Validate(options).message(), "idle_after: -1s is less than 0");
+  options = {};
   options.max_running = 0;
   EXPECT_EQ(Validate(options).message(), "max_running: 0 is less than 1");
   options = {};

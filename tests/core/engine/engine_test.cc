@@ -194,6 +194,29 @@ TEST_F(EngineTest, WakesUpForEachRequestAfterHavingBeenIdle) {
   }
 }
 
+TEST_F(EngineTest, TellsEachTimeThatItIsIdleAndNotBefore) {
+  std::atomic<int> num_told{0};
+  StepGate told;  // arrivals are counted
+  told.Open();
+  options_.idle_after = absl::ZeroDuration();
+  options_.on_idle = [&] {
+    EXPECT_EQ(engine_->Stats().running + engine_->Stats().queued, 0);
+    num_told.fetch_add(1);
+    told.Pass();
+  };
+  engine();
+  told.WaitForArrivals(1);
+  for (int i = 2; i < 5; ++i) {
+    const auto runs = Submit({1}, 3);
+    gate_.Permit(2);
+    runs.second->WaitForTokens(2);
+    EXPECT_EQ(num_told.load(), i - 1);
+    gate_.Permit(1);
+    told.WaitForArrivals(i);
+  }
+  engine_.reset();
+}
+
 TEST_F(EngineTest, RefusesAnInvalidRequestWithoutKeepingIt) {
   RecordingSink sink;
   EXPECT_EQ(engine().Submit(Request({40}, 1), &sink).status(),
