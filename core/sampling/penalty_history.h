@@ -33,17 +33,23 @@ class PenaltyHistory {
   // Repetition, then presence and frequency, then sequence repetition.
   void Apply(absl::Span<float> logits);
 
-  // Adds a token of the answer.
-  void AddDrawn(int32_t id);
+  // Adds a token of the answer, or several, oldest first: the same as one after
+  // the other, but each penalty looks at no more of them than it remembers.
+  void AddDrawn(int32_t id) { AddDrawn(absl::MakeConstSpan(&id, 1)); }
+  void AddDrawn(absl::Span<const int32_t> ids);
 
  private:
-  void Add(int32_t id);
+  void Add(absl::Span<const int32_t> ids);
   void AddToWindow(int32_t id);
 
   // Whether each takes part.
   const bool has_repetition_;
   const bool has_presence_or_frequency_;
   const bool has_sequences_;
+
+  // Last tokens that are remembered, exactly; 0: all.
+  const int64_t repetition_window_;
+  const int64_t penalty_window_;
 
   const PenaltyScope scope_;
   const float repetition_penalty_;

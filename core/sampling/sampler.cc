@@ -102,7 +102,7 @@ SamplerProgress Sampler::progress() const {
 
 void Sampler::GoOn(absl::Span<const int32_t> drawn,
                    const SamplerProgress& progress) {
-  for (const int32_t id : drawn) history_.AddDrawn(id);
+  history_.AddDrawn(drawn);
   num_drawn_ = drawn.size();
   num_draws_ = progress.num_draws;
   random_.discard(static_cast<uint64_t>(num_draws_));

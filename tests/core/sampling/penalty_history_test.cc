@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/sampling/penalty_history.h"
 
+#include <random>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -95,6 +96,32 @@ TEST(PenaltyHistoryTest, TokensThatAreNeverDrawnArePassedOver) {
   params.penalty_scope = PenaltyScope::kPromptAndOutput;
   PenaltyHistory history = History(params, {99, 1});
   EXPECT_THAT(Penalized(history, {5, 5, 5, 5}), ElementsAre(5, 4, 5, 5));
+}
+
+TEST(PenaltyHistoryTest, ManyTokensAtOnceAreTheSameAsOneByOne) {
+  std::vector<int32_t> ids(1000);
+  std::mt19937 random(1);
+  for (int32_t& id : ids) id = static_cast<int32_t>(random() % kNumIds);
+  for (const int32_t window : {0, 3, 64, 2000}) {
+    for (const float decay : {1.0f, 0.97f}) {
+      SamplingParams params = {.frequency_penalty = 0.1f,
+                               .penalty_decay = decay};
+      params.repetition_penalty = 1.3f;
+      params.repetition_window = params.penalty_window = window;
+      params.exempt_blanks_and_digits = true;
+      params.sequence_repetition = {.stacking_penalty = 1, .min_length = 2};
+      PenaltyHistory at_once = History(params, {});
+      PenaltyHistory one_by_one = History(params, {});
+      at_once.AddDrawn(ids);
+      for (const int32_t id : ids) one_by_one.AddDrawn(id);
+      for (int step = 0; step < 5; ++step) {
+        const Row row = {5, -3, 2, 7};
+        EXPECT_EQ(Penalized(at_once, row), Penalized(one_by_one, row));
+        at_once.AddDrawn(step % 2);
+        one_by_one.AddDrawn(step % 2);
+      }
+    }
+  }
 }
 
 }  // namespace
