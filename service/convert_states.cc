@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
+#include "core/engine/retry_after.h"
 
 namespace rwkvd {
 namespace {
@@ -19,7 +20,15 @@ absl::Status Conflict(absl::string_view field, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(field, ": ", why));
 }
 
-absl::Status ReadStart(const v1::GenerateRequest& proto, const States& states,
+// The same, with the field's name before its message.
+absl::Status InField(absl::string_view field, const absl::Status& status) {
+  const absl::Status named(status.code(),
+                           absl::StrCat(field, ": ", status.message()));
+  const auto retry_after = RetryAfter(status);
+  return retry_after.has_value() ? WithRetryAfter(named, *retry_after) : named;
+}
+
+absl::Status ReadStart(const v1::GenerateRequest& proto, States& states,
                        GenerateRequest* request) {
   request->resume = proto.resume();
   if (proto.state_handle().empty()) return absl::OkStatus();
@@ -27,11 +36,7 @@ absl::Status ReadStart(const v1::GenerateRequest& proto, const States& states,
     return Conflict("initial_state", "not beside a state_handle");
   }
   auto start = states.Open(proto.state_handle());
-  if (!start.ok()) {
-    return absl::Status(
-        start.status().code(),
-        absl::StrCat("state_handle: ", start.status().message()));
-  }
+  if (!start.ok()) return InField("state_handle", start.status());
   request->start = *std::move(start);
   if (request->resume) request->sampling.seed = request->start->seed;
   return absl::OkStatus();
@@ -49,7 +54,7 @@ absl::StatusOr<absl::Duration> ReadTimeToLive(absl::string_view field,
 }
 
 absl::StatusOr<StateDelivery> ReadStates(const v1::GenerateRequest& proto,
-                                         const States& states,
+                                         States& states,
                                          GenerateRequest* request) {
   RWKVD_RETURN_IF_ERROR(ReadStart(proto, states, request));
   const v1::ReturnState& wanted = proto.return_state();

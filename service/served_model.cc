@@ -156,6 +156,7 @@ absl::StatusOr<std::unique_ptr<States>> OpenStates(
           .vocab_size = model.config().vocab_size,
           .max_tokens = MaxSnapshotTokens(options.engine),
           .time_to_live = options.state_ttl,
+          .max_open_bytes = options.waiting_states_bytes,
       },
       std::move(store));
 }

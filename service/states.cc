@@ -7,8 +7,21 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/base/status_macros.h"
+#include "core/engine/retry_after.h"
 
 namespace rwkvd {
+namespace {
+
+// When to try again if too many wait to go on from states.
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
+// What has been opened, with its count.
+struct Opened {
+  std::shared_ptr<const Snapshot> snapshot;
+  CountedBytes counted;
+};
+
+}  // namespace
 
 States::States(Options options, std::unique_ptr<StateStore> store)
     : options_(std::move(options)), store_(std::move(store)) {}
@@ -29,10 +42,26 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> States::Parse(
 }
 
 absl::StatusOr<std::shared_ptr<const Snapshot>> States::Open(
-    absl::string_view handle) const {
+    absl::string_view handle) {
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const std::string> bytes,
                          store_->Get(handle, absl::Now()));
-  return Parse(*bytes, absl::StrCat("state ", handle));
+  const auto size = static_cast<int64_t>(bytes->size());
+  CountedBytes counted(&open_bytes_, size);
+  if (counted.before() > 0 &&
+      counted.before() + size > options_.max_open_bytes) {
+    return WithRetryAfter(
+        absl::ResourceExhaustedError(
+            absl::StrCat("requests that wait to go on from a state hold ",
+                         counted.before(), " bytes of at most ",
+                         options_.max_open_bytes, ", this one has ", size)),
+        kRetryAfter);
+  }
+  RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot,
+                         Parse(*bytes, absl::StrCat("state ", handle)));
+  const Snapshot* const opened = snapshot.get();
+  return std::shared_ptr<const Snapshot>(
+      std::make_shared<Opened>(Opened{std::move(snapshot), std::move(counted)}),
+      opened);
 }
 
 absl::StatusOr<KeptState> States::Keep(std::string bytes,

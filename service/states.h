@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -24,6 +25,27 @@ struct KeptState {
   absl::Time expires;
 };
 
+// Counts bytes for as long as it lives. Moved from, it counts none.
+class CountedBytes {
+ public:
+  // `sum` outlives it.
+  CountedBytes(std::atomic<int64_t>* sum, int64_t bytes)
+      : sum_(sum), bytes_(bytes), before_(sum->fetch_add(bytes)) {}
+  CountedBytes(CountedBytes&& other)
+      : sum_(other.sum_),
+        bytes_(std::exchange(other.bytes_, 0)),
+        before_(other.before_) {}
+  ~CountedBytes() { sum_->fetch_sub(bytes_); }
+
+  // Of the sum, before these.
+  int64_t before() const { return before_; }
+
+ private:
+  std::atomic<int64_t>* const sum_;
+  int64_t bytes_;
+  const int64_t before_;
+};
+
 // One model's states outside the engine: their bytes, and where they are kept.
 //
 // Owned by the served model; thread-safe. What waits for a disk is for the
@@ -36,6 +58,8 @@ class States {
     int64_t vocab_size = 0;
     int64_t max_tokens = 0;  // of a snapshot
     absl::Duration time_to_live = absl::Hours(1);
+    // Of the snapshots that Open gives out.
+    int64_t max_open_bytes = int64_t{1} << 30;
   };
 
   States(Options options, std::unique_ptr<StateStore> store);
@@ -44,9 +68,11 @@ class States {
   // Errors as of ParseSnapshot; `name` names the bytes in them.
   absl::StatusOr<std::shared_ptr<const Snapshot>> Parse(
       absl::string_view bytes, absl::string_view name) const;
-  // The state of a handle: NotFound if there is none.
+  // The state of a handle, which counts as open as long as somebody has it:
+  // NotFound if there is none; ResourceExhausted with a RetryAfter if it would
+  // pass max_open_bytes, though one alone always may.
   absl::StatusOr<std::shared_ptr<const Snapshot>> Open(
-      absl::string_view handle) const;
+      absl::string_view handle);
 
   // Keeps it for `time_to_live`, or, at zero, for the default.
   absl::StatusOr<KeptState> Keep(std::string bytes,
@@ -73,6 +99,7 @@ class States {
 
   const Options options_;
   const std::unique_ptr<StateStore> store_;
+  std::atomic<int64_t> open_bytes_{0};
   std::atomic<int> num_transfers_{0};
   std::atomic<int> num_deliveries_{0};
   Worker worker_;  // its tasks use the others

@@ -155,6 +155,7 @@ Snapshot Sequence::TakeSnapshot() {
 void Sequence::DropLogits() {
   logits_ = {};
   known_ = nullptr;
+  snapshot_ = nullptr;
 }
 
 int64_t Sequence::NumDigests() const { return logits_.empty() ? 0 : 1; }

@@ -77,7 +77,7 @@ class Sequence {
   const State* start() const { return start_.get(); }
   // Whether it goes on with what was taken in before, and is not refused now.
   bool continues() const { return continues_; }
-  // What it goes on from; null if that is a state.
+  // What it goes on from, until its first step; null if that is a state.
   const Snapshot* snapshot() const { return snapshot_.get(); }
   // What is read before anything else, with what its snapshot has read.
   absl::Span<const int32_t> prompt() const {
@@ -158,7 +158,7 @@ class Sequence {
   absl::Span<const float> Read(int64_t num_tokens, bool all_logits,
                                LogitsBuffer* buffer,
                                std::vector<Chunk>* chunks);
-  // What was predicted is of no more use.
+  // What was predicted is of no more use, nor is what it came from.
   void DropLogits();
   // A token to be read next.
   void Append(int32_t token) { tokens_.push_back(token); }
@@ -197,7 +197,7 @@ class Sequence {
   TokenSink* const sink_;
   EngineCounters* const counters_;
 
-  const std::shared_ptr<const Snapshot> snapshot_;
+  std::shared_ptr<const Snapshot> snapshot_;  // until its first step
   bool handed_back_ = false;
   size_t read_ = 0;  // of tokens_; the state is the one after them
   std::vector<int64_t> checkpoints_;

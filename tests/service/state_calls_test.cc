@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/admission.h"
 #include "service/get_state_call.h"
 #include "service/put_state_call.h"
 #include "tests/service/test_server.h"
@@ -14,8 +15,10 @@
 namespace rwkvd {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 
 struct Answer {
   std::vector<int32_t> ids;
@@ -248,6 +251,49 @@ TEST(StateCallsDrainTest, AStateThatCannotBeKeptFailsTheCallAfterItsFinish) {
   EXPECT_TRUE(answer.has_finish);
   EXPECT_EQ(answer.ids.size(), 5u);
   EXPECT_FALSE(answer.finish.has_state());
+}
+
+TEST(StateCallsWaitingTest, TheStatesOfThoseThatWaitAreBounded) {
+  Options options;
+  options.engine.max_running = 1;
+  options.waiting_states_bytes = 1;  // but one alone always may
+  TestServer server(options);
+  server.gate().Permit(5);
+  const std::string handle =
+      Generate(server, WithState(5, true)).finish.state().handle();
+  const auto stub = server.NewStub();
+  grpc::ClientContext contexts[3];
+  // One runs, which has let its state go, and one waits.
+  v1::GenerateRequest long_one = SimpleRequest(1 << 20);
+  long_one.set_state_handle(handle);
+  const auto running = stub->Generate(&contexts[0], long_one);
+  server.gate().WaitForArrivals(6);
+  v1::GenerateRequest request = SimpleRequest(3);
+  request.set_state_handle(handle);
+  const auto waiting = stub->Generate(&contexts[1], request);
+  ASSERT_TRUE(Eventually([&] { return server.engine().Stats().queued == 1; }));
+  const auto refused = stub->Generate(&contexts[2], request);
+  const grpc::Status status = ReadAll(*refused).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("state_handle: requests that"));
+  EXPECT_THAT(contexts[2].GetServerTrailingMetadata(),
+              Contains(Pair(kRetryPushback, "1000")));
+  // Who waits does not need the handle any more.
+  ASSERT_TRUE(Delete(server, handle).ok());
+  contexts[0].TryCancel();
+  EXPECT_TRUE(Eventually([&] {
+    server.gate().Permit(1);
+    return server.NumFinished(FinishReason::kCancelled) == 1;
+  }));
+  ReadAll(*running);
+  server.gate().Open();
+  // What it holds is whole.
+  EXPECT_EQ(ReadAll(*waiting).ids.size(), 3u);
+  v1::StateInfo info;
+  ASSERT_TRUE(
+      Put(server, Generate(server, WithState(5, false)).state, &info).ok());
+  request.set_state_handle(info.handle());
+  EXPECT_TRUE(Generate(server, request).status.ok());
 }
 
 TEST(StateCallsDrainTest, ARequestIsHandedBackWhenDrainingBegins) {
