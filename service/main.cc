@@ -13,6 +13,7 @@
 #include "absl/debugging/symbolize.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/base/free_memory.h"
 #include "service/log.h"
 #include "service/options.h"
 #include "service/served_model.h"
@@ -64,6 +65,7 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace rwkvd
 
 int main(int argc, char** argv) {
+  rwkvd::ShareFewHeaps();
   absl::InitializeSymbolizer(argv[0]);
   absl::InstallFailureSignalHandler({});
   signal(SIGPIPE, SIG_IGN);  // a client that is gone is no reason to end

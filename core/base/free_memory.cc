@@ -8,10 +8,22 @@
 #endif
 
 namespace rwkvd {
+namespace {
+
+// The engine's thread and the others seldom wait for one another with two.
+[[maybe_unused]] constexpr int kNumHeaps = 2;
+
+}  // namespace
 
 void ReturnFreeMemory() {
 #ifdef __GLIBC__
   malloc_trim(0);
+#endif
+}
+
+void ShareFewHeaps() {
+#ifdef __GLIBC__
+  mallopt(M_ARENA_MAX, kNumHeaps);
 #endif
 }
 

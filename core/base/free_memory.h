@@ -11,6 +11,11 @@ namespace rwkvd {
 // Thread-safe.
 void ReturnFreeMemory();
 
+// Has threads share two heaps, where glibc would make up to eight for each
+// processor: each keeps holes of its own. To be called before there are other
+// threads. Elsewhere it does nothing.
+void ShareFewHeaps();
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_BASE_FREE_MEMORY_H_
