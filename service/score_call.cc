@@ -9,6 +9,7 @@
 #include "service/admission.h"
 #include "service/convert.h"
 #include "service/grpc_status.h"
+#include "service/score_size.h"
 
 namespace rwkvd {
 
@@ -41,6 +42,7 @@ absl::Status ScoreCall::Submit(const v1::ScoreRequest& request) {
   }
   RWKVD_ASSIGN_OR_RETURN(ScoreRequest native,
                          FromProto(request, LimitsOf(*model_)));
+  RWKVD_RETURN_IF_ERROR(CheckScoreResponseSize(request, native));
   native.received = record_.received();
   native.deadline = DeadlineOf(*context_);
   // Before the engine has the request: from then on it fills them.

@@ -102,6 +102,22 @@ TEST(ScoreCallTest, LeavesTokensOutIfAskedTo) {
   }
 }
 
+TEST(ScoreCallTest, AnAnswerThatTheClientCouldNotTakeIsRefusedAtOnce) {
+  TestServer server;  // whose gate is closed
+  v1::ScoreRequest request;
+  for (int i = 0; i < 4; ++i) {
+    request.add_continuations()->set_text(std::string(70'000, 'x'));
+  }
+  v1::ScoreResponse response;
+  const grpc::Status status = Score(server, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("max_response_bytes: "));
+  server.gate().Open();
+  request.set_totals_only(true);
+  EXPECT_TRUE(Score(server, request, &response).ok());
+  EXPECT_EQ(response.scores(3).token_count(), 70'000);
+}
+
 TEST(ScoreCallTest, ItemsDoNotGoWithAContextBesideThem) {
   TestServer server;
   v1::ScoreRequest request = TwoContinuations();

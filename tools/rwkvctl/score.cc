@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <memory>
 
 #include "absl/status/status.h"
@@ -31,6 +33,8 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
     request.add_continuations()->set_bytes(arguments[i]);
   }
   request.set_initial_state(InitialState());
+  request.set_totals_only(!WantJson());
+  request.set_max_response_bytes(std::numeric_limits<int32_t>::max());
   Call call;
   v1::ScoreResponse response;
   const grpc::Status status = v1::RwkvService::NewStub(Connect())->Score(
