@@ -1,23 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is let in, who is refused and when.
 
-#include <atomic>
-#include <memory>
-#include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/time/time.h"
-#include "core/base/thread_pool.h"
 #include "core/engine/engine.h"
 #include "core/engine/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/testing/fake_model.h"
-#include "tests/testing/fake_tokenizer.h"
-#include "tests/testing/recording_sink.h"
-#include "tests/testing/step_gate.h"
+#include "tests/testing/engine_fixture.h"
 
 namespace rwkvd {
 namespace {
@@ -25,55 +17,13 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-using Tokens = std::vector<int32_t>;
-
-constexpr int64_t kVocabSize = 40;
-constexpr int64_t kForever = 1 << 20;
-
-// An engine of one place on a fake model, whose steps read 10 tokens at most,
-// wait at `gate_`, and take a second each.
-class EngineAdmissionTest : public testing::Test {
+// An engine of one place.
+class EngineAdmissionTest : public EngineFixture {
  protected:
-  EngineAdmissionTest()
-      : model_(kVocabSize,
-               [this](absl::Span<const Chunk>) {
-                 gate_.Pass();
-                 seconds_.fetch_add(1);
-               }),
-        tokenizer_(FakeTokenizer::Numbers(kVocabSize)),
-        pool_(1) {
-    options_.max_running = 1;
-    options_.max_queued = 6;
-    options_.max_step_tokens = 10;
-    options_.clock = [this] { return Now(); };
-  }
-
-  ~EngineAdmissionTest() override { gate_.Open(); }
-
-  absl::Time Now() const {
-    return absl::UnixEpoch() + absl::Seconds(seconds_.load());
-  }
-
-  Engine& engine() {
-    if (engine_ == nullptr) {
-      engine_ =
-          std::make_unique<Engine>(options_, &model_, &tokenizer_, &pool_);
-    }
-    return *engine_;
-  }
-
-  GenerateRequest Request(const Tokens& prompt, int64_t max_tokens) const {
-    GenerateRequest request;
-    request.prompt = prompt;
-    request.max_tokens = max_tokens;
-    request.sampling.temperature = 0;
-    request.received = Now();
-    return request;
-  }
+  EngineAdmissionTest() : EngineFixture(/*max_running=*/1, /*max_queued=*/6) {}
 
   absl::StatusOr<Engine::RequestId> Try(const GenerateRequest& request) {
-    sinks_.push_back(std::make_unique<RecordingSink>());
-    return engine().Submit(request, sinks_.back().get());
+    return engine().Submit(request, NewSink());
   }
 
   // Submits what must be taken in.
@@ -97,15 +47,6 @@ class EngineAdmissionTest : public testing::Test {
     EXPECT_THAT(result.tokens, IsEmpty());
     EXPECT_EQ(result.times.prefill, absl::ZeroDuration());
   }
-
-  StepGate gate_;
-  std::atomic<int64_t> seconds_{0};
-  EngineOptions options_;
-  FakeModel model_;
-  FakeTokenizer tokenizer_;
-  ThreadPool pool_;
-  std::vector<std::unique_ptr<RecordingSink>> sinks_;
-  std::unique_ptr<Engine> engine_;  // last: ends before what it uses
 };
 
 TEST_F(EngineAdmissionTest, BoundsTheTokensOfAllThatRunAndWait) {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -11,12 +10,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "core/base/thread_pool.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/testing/fake_model.h"
-#include "tests/testing/fake_tokenizer.h"
-#include "tests/testing/recording_sink.h"
+#include "tests/testing/engine_fixture.h"
 #include "tests/testing/step_gate.h"
 
 namespace rwkvd {
@@ -25,57 +21,9 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-using Tokens = std::vector<int32_t>;
-
-constexpr int64_t kVocabSize = 40;
-constexpr int64_t kForever = 1 << 20;  // tokens; more than a test lets pass
-
-// An engine on a fake model whose steps wait at `gate_` if it is closed, and
-// whose clock gains one second with each step.
-class EngineTest : public testing::Test {
+class EngineTest : public EngineFixture {
  protected:
-  EngineTest()
-      : model_(kVocabSize,
-               [this](absl::Span<const Chunk>) {
-                 gate_.Pass();
-                 seconds_.fetch_add(1);
-               }),
-        tokenizer_(FakeTokenizer::Numbers(kVocabSize)),
-        pool_(2) {
-    options_.max_running = 2;
-    options_.max_queued = 2;
-    options_.max_step_tokens = 10;
-    options_.clock = [this] { return Now(); };
-  }
-
-  // A test that ends early leaves nobody waiting.
-  ~EngineTest() override { gate_.Open(); }
-
-  absl::Time Now() const {
-    return absl::UnixEpoch() + absl::Seconds(seconds_.load());
-  }
-
-  Engine& engine() {
-    if (engine_ == nullptr) {
-      engine_ = std::make_unique<Engine>(options_, &model_, &tokenizer_, &pool_,
-                                         initial_states_);
-    }
-    return *engine_;
-  }
-
-  GenerateRequest Request(const Tokens& prompt, int64_t max_tokens) const {
-    GenerateRequest request;
-    request.prompt = prompt;
-    request.max_tokens = max_tokens;
-    request.sampling.temperature = 0;
-    request.received = Now();
-    return request;
-  }
-
-  RecordingSink* NewSink() {
-    sinks_.push_back(std::make_unique<RecordingSink>());
-    return sinks_.back().get();
-  }
+  EngineTest() : EngineFixture(/*max_running=*/2, /*max_queued=*/2) {}
 
   // Submits a request that must be accepted.
   std::pair<Engine::RequestId, RecordingSink*> Submit(const Tokens& prompt,
@@ -97,16 +45,6 @@ class EngineTest : public testing::Test {
     while (!absl::IsUnavailable(StatusOfSubmit())) std::this_thread::yield();
     return drain;
   }
-
-  StepGate gate_;
-  std::atomic<int64_t> seconds_{0};
-  EngineOptions options_;
-  std::vector<NamedState> initial_states_;  // none: the model's own
-  FakeModel model_;
-  FakeTokenizer tokenizer_;
-  ThreadPool pool_;
-  std::vector<std::unique_ptr<RecordingSink>> sinks_;
-  std::unique_ptr<Engine> engine_;  // last: ends before what it uses
 };
 
 TEST_F(EngineTest, GeneratesAndFinishes) {
