@@ -34,21 +34,12 @@ constexpr DType kType = DType::kF16;
 constexpr char kRead[] = "The quick ";
 
 TestTensors Network(Architecture architecture) {
-  switch (architecture) {
-    case Architecture::kRwkv4:
-      return RandomRwkv4({.vocab = kVocab}, kSeed, kType);
-    case Architecture::kRwkv50:
-      return RandomRwkv5({.minor = 0, .vocab = kVocab}, kSeed, kType);
-    case Architecture::kRwkv51:
-      return RandomRwkv5({.minor = 1, .vocab = kVocab}, kSeed, kType);
-    case Architecture::kRwkv52:
-      return RandomRwkv5({.minor = 2, .vocab = kVocab}, kSeed, kType);
-    case Architecture::kRwkv6:
-      return RandomRwkv6({.vocab = kVocab}, kSeed, kType);
-    case Architecture::kRwkv7:
-      return RandomRwkv7({.vocab = kVocab}, kSeed, kType);
-  }
-  RWKVD_CHECK(false);
+  return RandomCheckpoint(architecture,
+                          {.rwkv4 = {.vocab = kVocab},
+                           .rwkv5 = {.vocab = kVocab},
+                           .rwkv6 = {.vocab = kVocab},
+                           .rwkv7 = {.vocab = kVocab}},
+                          kSeed, kType);
 }
 
 std::string NewDirectory(const std::string& parent, absl::string_view name) {
@@ -120,9 +111,7 @@ void WriteAll(const std::string& root, Architecture architecture) {
 int main(int argc, char** argv) {
   RWKVD_CHECK(argc == 2);
   using rwkvd::Architecture;
-  for (const Architecture architecture :
-       {Architecture::kRwkv4, Architecture::kRwkv50, Architecture::kRwkv51,
-        Architecture::kRwkv52, Architecture::kRwkv6, Architecture::kRwkv7}) {
+  for (const Architecture architecture : rwkvd::testing::kAllArchitectures) {
     rwkvd::testing::WriteAll(argv[1], architecture);
   }
   return 0;

@@ -27,48 +27,29 @@ constexpr int64_t kBookkeeping = 1 << 20;
 
 // Weights of some 20 MB, far more than all that may be added to them.
 TestTensors Network(Architecture architecture, DType dtype) {
-  const auto rwkv5 = [&](int minor) {
-    return testing::RandomRwkv5({.minor = minor,
-                                 .heads = 8,
-                                 .head_size = 64,
-                                 .ffn = 1800,
-                                 .vocab = 900},
-                                1, dtype);
-  };
-  switch (architecture) {
-    case Architecture::kRwkv4:
-      return testing::RandomRwkv4({.layers = 3,
-                                   .embedding = 512,
-                                   .attention = 512,
-                                   .ffn = 2048,
-                                   .vocab = 900},
-                                  1, dtype);
-    case Architecture::kRwkv50:
-      return rwkv5(0);
-    case Architecture::kRwkv51:
-      return rwkv5(1);
-    case Architecture::kRwkv52:
-      return rwkv5(2);
-    case Architecture::kRwkv6:
-      return testing::RandomRwkv6({.heads = 8,
-                                   .head_size = 64,
-                                   .ffn = 1800,
-                                   .vocab = 900,
-                                   .mix_rank = 32,
-                                   .decay_rank = 64},
-                                  1, dtype);
-    case Architecture::kRwkv7:
-      return testing::RandomRwkv7({.heads = 8,
-                                   .head_size = 64,
-                                   .ffn = 2048,
-                                   .vocab = 900,
-                                   .w_rank = 64,
-                                   .a_rank = 64,
-                                   .v_rank = 32,
-                                   .g_rank = 128},
-                                  1, dtype);
-  }
-  return {};
+  return testing::RandomCheckpoint(
+      architecture,
+      {.rwkv4 = {.layers = 3,
+                 .embedding = 512,
+                 .attention = 512,
+                 .ffn = 2048,
+                 .vocab = 900},
+       .rwkv5 = {.heads = 8, .head_size = 64, .ffn = 1800, .vocab = 900},
+       .rwkv6 = {.heads = 8,
+                 .head_size = 64,
+                 .ffn = 1800,
+                 .vocab = 900,
+                 .mix_rank = 32,
+                 .decay_rank = 64},
+       .rwkv7 = {.heads = 8,
+                 .head_size = 64,
+                 .ffn = 2048,
+                 .vocab = 900,
+                 .w_rank = 64,
+                 .a_rank = 64,
+                 .v_rank = 32,
+                 .g_rank = 128}},
+      1, dtype);
 }
 
 nlohmann::json Measure(const std::string& checkpoint) {
@@ -123,10 +104,7 @@ TEST_P(MemoryTest, WeightsOfEveryTypeStayWhereTheyAreMapped) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    AllVersions, MemoryTest,
-    ::testing::Values(Architecture::kRwkv4, Architecture::kRwkv50,
-                      Architecture::kRwkv51, Architecture::kRwkv52,
-                      Architecture::kRwkv6, Architecture::kRwkv7),
+    AllVersions, MemoryTest, ::testing::ValuesIn(testing::kAllArchitectures),
     [](const ::testing::TestParamInfo<Architecture>& info) {
       return absl::StrReplaceAll(NameOf(info.param), {{".", ""}});
     });

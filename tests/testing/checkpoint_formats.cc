@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/testing/checkpoint_formats.h"
 
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/fixtures.h"
 #include "tests/testing/layout_writer.h"
 #include "tests/testing/pth_writer.h"
+#include "tests/testing/random_checkpoint.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd::testing {
@@ -136,6 +140,25 @@ bool HasFormat(Architecture architecture, FileFormat format) {
     default:
       return true;
   }
+}
+
+std::vector<VersionAndFormat> AllVersionsAndFormats() {
+  std::vector<VersionAndFormat> all;
+  for (const Architecture architecture : kAllArchitectures) {
+    for (const FileFormat format : AllFileFormats()) {
+      if (HasFormat(architecture, format)) {
+        all.emplace_back(architecture, format);
+      }
+    }
+  }
+  return all;
+}
+
+std::string TestName(const VersionAndFormat& parameters) {
+  const auto [architecture, format] = parameters;
+  std::string name = absl::StrCat(NameOf(architecture), "_", NameOf(format));
+  std::replace(name.begin(), name.end(), '.', '_');
+  return name;
 }
 
 std::string WriteCheckpointAs(const std::string& directory,

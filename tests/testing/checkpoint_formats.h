@@ -3,6 +3,7 @@
 #define RWKVD_TESTS_TESTING_CHECKPOINT_FORMATS_H_
 
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -33,6 +34,13 @@ absl::string_view NameOf(FileFormat format);
 
 // Whether checkpoints of that version exist in that format.
 bool HasFormat(Architecture architecture, FileFormat format);
+
+// Every version in each of its formats, for tests with these parameters.
+using VersionAndFormat = std::tuple<Architecture, FileFormat>;
+std::vector<VersionAndFormat> AllVersionsAndFormats();
+
+// "rwkv5_0_pth": the name of such a test.
+std::string TestName(const VersionAndFormat& parameters);
 
 // Writes `tensors`, which are under BlinkDL's names and shapes, into the empty
 // folder `directory`; returns what to open, a file or the folder. Needs

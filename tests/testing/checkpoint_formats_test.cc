@@ -4,11 +4,8 @@
 
 #include "tests/testing/checkpoint_formats.h"
 
-#include <algorithm>
 #include <string>
-#include <tuple>
 
-#include "absl/strings/str_cat.h"
 #include "core/checkpoint/tensor_file.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fixtures.h"
@@ -17,30 +14,8 @@
 namespace rwkvd::testing {
 namespace {
 
-using Case = std::tuple<Architecture, FileFormat>;
-
-std::vector<Case> Cases() {
-  std::vector<Case> cases;
-  for (const Architecture architecture :
-       {Architecture::kRwkv4, Architecture::kRwkv50, Architecture::kRwkv51,
-        Architecture::kRwkv52, Architecture::kRwkv6, Architecture::kRwkv7}) {
-    for (const FileFormat format : AllFileFormats()) {
-      if (HasFormat(architecture, format)) {
-        cases.emplace_back(architecture, format);
-      }
-    }
-  }
-  return cases;
-}
-
-std::string Name(const ::testing::TestParamInfo<Case>& info) {
-  std::string name = absl::StrCat(NameOf(std::get<0>(info.param)), "_",
-                                  NameOf(std::get<1>(info.param)));
-  std::replace(name.begin(), name.end(), '.', '_');
-  return name;
-}
-
-class CheckpointFormatsTest : public ::testing::TestWithParam<Case> {};
+class CheckpointFormatsTest
+    : public ::testing::TestWithParam<VersionAndFormat> {};
 
 TEST_P(CheckpointFormatsTest, TensorsAreReadUnderTheirNativeNames) {
   const auto [architecture, format] = GetParam();
@@ -68,7 +43,8 @@ TEST_P(CheckpointFormatsTest, TensorsAreReadUnderTheirNativeNames) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Formats, CheckpointFormatsTest,
-                         ::testing::ValuesIn(Cases()), Name);
+                         ::testing::ValuesIn(AllVersionsAndFormats()),
+                         [](const auto& info) { return TestName(info.param); });
 
 }  // namespace
 }  // namespace rwkvd::testing

@@ -6,7 +6,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "tests/testing/drawer.h"
-#include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd::testing {
 namespace {
@@ -146,23 +145,34 @@ TestTensors RandomRwkv7(const Rwkv7Sizes& sizes, uint64_t seed, DType dtype) {
   return RandomRwkv7(sizes, seed, [&](const std::string&) { return dtype; });
 }
 
-TestTensors RandomCheckpoint(Architecture architecture, uint64_t seed,
+TestTensors RandomCheckpoint(Architecture architecture,
+                             const NetworkSizes& sizes, uint64_t seed,
                              DType dtype) {
+  const auto rwkv5 = [&](int minor) {
+    Rwkv5Sizes of_minor = sizes.rwkv5;
+    of_minor.minor = minor;
+    return RandomRwkv5(of_minor, seed, dtype);
+  };
   switch (architecture) {
     case Architecture::kRwkv4:
-      return RandomRwkv4({}, seed, dtype);
+      return RandomRwkv4(sizes.rwkv4, seed, dtype);
     case Architecture::kRwkv50:
-      return RandomRwkv5({.minor = 0}, seed, dtype);
+      return rwkv5(0);
     case Architecture::kRwkv51:
-      return RandomRwkv5({.minor = 1}, seed, dtype);
+      return rwkv5(1);
     case Architecture::kRwkv52:
-      return RandomRwkv5({.minor = 2}, seed, dtype);
+      return rwkv5(2);
     case Architecture::kRwkv6:
-      return RandomRwkv6({}, seed, dtype);
+      return RandomRwkv6(sizes.rwkv6, seed, dtype);
     case Architecture::kRwkv7:
-      return RandomRwkv7({}, seed, dtype);
+      return RandomRwkv7(sizes.rwkv7, seed, dtype);
   }
   RWKVD_CHECK(false);
+}
+
+TestTensors RandomCheckpoint(Architecture architecture, uint64_t seed,
+                             DType dtype) {
+  return RandomCheckpoint(architecture, NetworkSizes(), seed, dtype);
 }
 
 TestTensors RandomTimeState(int64_t layers, int64_t heads, int64_t head_size,

@@ -13,6 +13,7 @@
 #include "core/base/dtype.h"
 #include "core/model/config.h"
 #include "tests/testing/test_tensor.h"
+#include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd::testing {
 
@@ -62,6 +63,21 @@ TestTensors RandomRwkv7(const Rwkv7Sizes& sizes, uint64_t seed, DTypeOf dtype);
 TestTensors RandomRwkv7(const Rwkv7Sizes& sizes, uint64_t seed,
                         DType dtype = DType::kF32);
 
+inline constexpr Architecture kAllArchitectures[] = {
+    Architecture::kRwkv4,  Architecture::kRwkv50, Architecture::kRwkv51,
+    Architecture::kRwkv52, Architecture::kRwkv6,  Architecture::kRwkv7};
+
+// Of a network of whichever version.
+struct NetworkSizes {
+  Rwkv4Sizes rwkv4;
+  Rwkv5Sizes rwkv5;  // but for `minor`
+  Rwkv6Sizes rwkv6;
+  Rwkv7Sizes rwkv7;
+};
+
+TestTensors RandomCheckpoint(Architecture architecture,
+                             const NetworkSizes& sizes, uint64_t seed,
+                             DType dtype = DType::kF32);
 // Of default sizes.
 TestTensors RandomCheckpoint(Architecture architecture, uint64_t seed,
                              DType dtype = DType::kF32);

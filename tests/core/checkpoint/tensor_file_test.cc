@@ -192,9 +192,7 @@ using Format = std::tuple<Architecture, testing::FileFormat>;
 
 std::vector<Format> Formats() {
   std::vector<Format> formats;
-  for (const Architecture architecture :
-       {Architecture::kRwkv4, Architecture::kRwkv50, Architecture::kRwkv51,
-        Architecture::kRwkv52, Architecture::kRwkv6, Architecture::kRwkv7}) {
+  for (const Architecture architecture : testing::kAllArchitectures) {
     for (const testing::FileFormat format : testing::AllFileFormats()) {
       // web-rwkv writes the numbers of 5.1 more than once, so they are others.
       const bool is_other = architecture == Architecture::kRwkv51 &&

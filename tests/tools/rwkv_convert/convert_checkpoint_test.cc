@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
-#include <tuple>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -26,7 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using testing::FileFormat;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -57,30 +55,8 @@ std::vector<std::string> FilesIn(const std::string& directory) {
   return names;
 }
 
-using Case = std::tuple<Architecture, FileFormat>;
-
-std::vector<Case> Cases() {
-  std::vector<Case> cases;
-  for (const Architecture architecture :
-       {Architecture::kRwkv4, Architecture::kRwkv50, Architecture::kRwkv51,
-        Architecture::kRwkv52, Architecture::kRwkv6, Architecture::kRwkv7}) {
-    for (const FileFormat format : testing::AllFileFormats()) {
-      if (HasFormat(architecture, format)) {
-        cases.emplace_back(architecture, format);
-      }
-    }
-  }
-  return cases;
-}
-
-std::string Name(const ::testing::TestParamInfo<Case>& info) {
-  std::string name = absl::StrCat(NameOf(std::get<0>(info.param)), "_",
-                                  NameOf(std::get<1>(info.param)));
-  std::replace(name.begin(), name.end(), '.', '_');
-  return name;
-}
-
-class EveryFormatTest : public ::testing::TestWithParam<Case> {
+class EveryFormatTest
+    : public ::testing::TestWithParam<testing::VersionAndFormat> {
  protected:
   std::string WriteSource(DType dtype) {
     const auto [architecture, format] = GetParam();
@@ -167,8 +143,11 @@ TEST_P(EveryFormatTest, RoundsToOtherTypes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatTest, ::testing::ValuesIn(Cases()),
-                         Name);
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatTest,
+                         ::testing::ValuesIn(testing::AllVersionsAndFormats()),
+                         [](const auto& info) {
+                           return testing::TestName(info.param);
+                         });
 
 class ConvertCheckpointTest : public ::testing::Test {
  protected:

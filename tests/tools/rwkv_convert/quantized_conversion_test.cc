@@ -2,10 +2,8 @@
 // Checkpoints quantized by rwkv-convert: whatever they came as, they compute
 // what the original does when it is quantized while loading.
 
-#include <algorithm>
 #include <filesystem>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -25,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using testing::FileFormat;
 using ::testing::HasSubstr;
 using testing::TestTensors;
 
@@ -40,36 +37,17 @@ absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
 }
 
 TestTensors MakeTensors(Architecture architecture, DType dtype) {
-  const auto rwkv5 = [&](int minor) {
-    return testing::RandomRwkv5({.minor = minor,
-                                 .heads = 2,
-                                 .head_size = 32,
-                                 .ffn = 192,
-                                 .vocab = kVocab},
-                                1, dtype);
-  };
-  switch (architecture) {
-    case Architecture::kRwkv4:
-      return testing::RandomRwkv4({.layers = 2,
-                                   .embedding = 128,
-                                   .attention = 64,
-                                   .ffn = 320,
-                                   .vocab = kVocab},
-                                  1, dtype);
-    case Architecture::kRwkv50:
-      return rwkv5(0);
-    case Architecture::kRwkv51:
-      return rwkv5(1);
-    case Architecture::kRwkv52:
-      return rwkv5(2);
-    case Architecture::kRwkv6:
-      return testing::RandomRwkv6(
-          {.heads = 2, .head_size = 32, .ffn = 192, .vocab = kVocab}, 1, dtype);
-    case Architecture::kRwkv7:
-      return testing::RandomRwkv7(
-          {.heads = 2, .head_size = 32, .ffn = 192, .vocab = kVocab}, 1, dtype);
-  }
-  return {};
+  return testing::RandomCheckpoint(
+      architecture,
+      {.rwkv4 = {.layers = 2,
+                 .embedding = 128,
+                 .attention = 64,
+                 .ffn = 320,
+                 .vocab = kVocab},
+       .rwkv5 = {.heads = 2, .head_size = 32, .ffn = 192, .vocab = kVocab},
+       .rwkv6 = {.heads = 2, .head_size = 32, .ffn = 192, .vocab = kVocab},
+       .rwkv7 = {.heads = 2, .head_size = 32, .ffn = 192, .vocab = kVocab}},
+      1, dtype);
 }
 
 // The logits after each token of a text, of the model at `path`.
@@ -93,9 +71,8 @@ std::vector<float> Logits(const std::string& path, WeightKind kind) {
   return logits;
 }
 
-using Case = std::tuple<Architecture, FileFormat>;
-
-class QuantizedConversionTest : public ::testing::TestWithParam<Case> {};
+class QuantizedConversionTest
+    : public ::testing::TestWithParam<testing::VersionAndFormat> {};
 
 TEST_P(QuantizedConversionTest, ComputesWhatQuantizingWhileLoadingDoes) {
   const auto [architecture, format] = GetParam();
@@ -120,29 +97,11 @@ TEST_P(QuantizedConversionTest, ComputesWhatQuantizingWhileLoadingDoes) {
   }
 }
 
-std::vector<Case> Cases() {
-  std::vector<Case> cases;
-  for (const Architecture architecture :
-       {Architecture::kRwkv4, Architecture::kRwkv50, Architecture::kRwkv51,
-        Architecture::kRwkv52, Architecture::kRwkv6, Architecture::kRwkv7}) {
-    for (const FileFormat format : testing::AllFileFormats()) {
-      if (HasFormat(architecture, format)) {
-        cases.emplace_back(architecture, format);
-      }
-    }
-  }
-  return cases;
-}
-
-std::string Name(const ::testing::TestParamInfo<Case>& info) {
-  std::string name = absl::StrCat(NameOf(std::get<0>(info.param)), "_",
-                                  NameOf(std::get<1>(info.param)));
-  std::replace(name.begin(), name.end(), '.', '_');
-  return name;
-}
-
 INSTANTIATE_TEST_SUITE_P(Formats, QuantizedConversionTest,
-                         ::testing::ValuesIn(Cases()), Name);
+                         ::testing::ValuesIn(testing::AllVersionsAndFormats()),
+                         [](const auto& info) {
+                           return testing::TestName(info.param);
+                         });
 
 class QuantizedRwkv4Test : public ::testing::Test {
  protected:
