@@ -127,6 +127,19 @@ TEST(ValidateTest, NamesTheFieldOfAGenerateBeyondItsLimit) {
   EXPECT_EQ(MessageOf(request), "sampling.top_p: nan is not in (0, 1]");
 }
 
+TEST(ValidateTest, BoundsTheTokensThatPenaltiesCountAnew) {
+  auto snapshot = std::make_shared<Snapshot>();
+  snapshot->logits.assign(kVocabSize, 0);
+  snapshot->tokens.assign(28, 1);
+  GenerateRequest request = ValidGenerate();
+  request.start = snapshot;
+  EXPECT_TRUE(Validate(request, SmallOptions(), kVocabSize).ok());
+  snapshot->tokens.push_back(1);
+  EXPECT_EQ(MessageOf(request),
+            "prompt and what its state has read: has 31 tokens, must have 0 to "
+            "30");
+}
+
 TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
   const auto from = [](const Snapshot& snapshot) {
     GenerateRequest request = ValidGenerate();
