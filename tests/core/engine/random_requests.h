@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_TESTS_CORE_ENGINE_RANDOM_REQUESTS_H_
+#define RWKVD_TESTS_CORE_ENGINE_RANDOM_REQUESTS_H_
+
+#include <cstdint>
+#include <random>
+#include <variant>
+#include <vector>
+
+#include "core/engine/request.h"
+
+namespace rwkvd {
+
+// Requests drawn at random, of all that may be asked for, for a FakeModel of
+// kVocabSize tokens. Not thread-safe, as the generators are.
+
+using Tokens = std::vector<int32_t>;
+using Request = std::variant<GenerateRequest, ScoreRequest>;
+
+inline constexpr int64_t kVocabSize = 24;
+
+// What initial states have read. A prompt may begin as one of them ends.
+inline const std::vector<Tokens> kInitialTokens = {{}, {7, 3}, {5}, {5, 5, 5}};
+
+Tokens RandomTokens(std::mt19937& random, int64_t size);
+GenerateRequest RandomGenerate(std::mt19937& random);
+ScoreRequest RandomScore(std::mt19937& random);
+std::vector<Request> RandomRequests(std::mt19937& random, int n);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_TESTS_CORE_ENGINE_RANDOM_REQUESTS_H_
