@@ -65,7 +65,7 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace rwkvd
 
 int main(int argc, char** argv) {
-  rwkvd::ShareFewHeaps();
+  rwkvd::ShareOneHeap();
   absl::InitializeSymbolizer(argv[0]);
   absl::InstallFailureSignalHandler({});
   signal(SIGPIPE, SIG_IGN);  // a client that is gone is no reason to end

@@ -8,12 +8,6 @@
 #endif
 
 namespace rwkvd {
-namespace {
-
-// The engine's thread and the others seldom wait for one another with two.
-[[maybe_unused]] constexpr int kNumHeaps = 2;
-
-}  // namespace
 
 void ReturnFreeMemory() {
 #ifdef __GLIBC__
@@ -21,9 +15,9 @@ void ReturnFreeMemory() {
 #endif
 }
 
-void ShareFewHeaps() {
+void ShareOneHeap() {
 #ifdef __GLIBC__
-  mallopt(M_ARENA_MAX, kNumHeaps);
+  mallopt(M_ARENA_MAX, 1);
 #endif
 }
 

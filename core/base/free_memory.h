@@ -11,10 +11,12 @@ namespace rwkvd {
 // Thread-safe.
 void ReturnFreeMemory();
 
-// Has threads share two heaps, where glibc would make up to eight for each
-// processor: each keeps holes of its own. To be called before there are other
-// threads. Elsewhere it does nothing.
-void ShareFewHeaps();
+// Has all threads share one heap, where glibc would make up to eight for each
+// processor, with holes of its own in each. They seldom wait for one another
+// there: steps allocate nothing, and glibc keeps what a thread has just freed
+// for that thread. To be called before there are others. Elsewhere it does
+// nothing.
+void ShareOneHeap();
 
 }  // namespace rwkvd
 

@@ -16,7 +16,7 @@ DRIVER = os.environ.get("RWKVD_LOAD_DRIVER", "tests/load/load_driver")
 CLIENTS = 200
 SECONDS = int(os.environ.get("RWKVD_LOAD_SECONDS", "10"))
 # By then the server has met every kind of client, and filled its caches.
-WARM_UP_SECONDS = max(8, SECONDS // 5)
+WARM_UP_SECONDS = max(8, SECONDS // 3)
 # A short warm-up on a busy machine may not be enough: then the first loads
 # warm up, too. A leak would show in each.
 LOADS = 3 if SECONDS < 60 else 1
