@@ -51,10 +51,11 @@ uint16_t ToBF16(float value) {
 
 // The integer nearest to x, ties to even, within [low, high]. Any number of
 // magnitude below 2^22 loses its fraction when this is added.
+// What is no number becomes `low`.
 inline float Nearest(float x, float low, float high) {
   constexpr float kShift = 0x1.8p23f;
-  x = x < low ? low : x;
-  x = x > high ? high : x;
+  x = x > low ? x : low;
+  x = x < high ? x : high;
   return (x + kShift) - kShift;
 }
 
@@ -128,11 +129,14 @@ float FindScale(const float* x, float largest, const Search& search) {
   return best.scale();
 }
 
-// A group of weights as integers and their scale.
-struct Group {
-  uint16_t scale = 0;               // bf16, as it is stored
-  uint8_t quants[kGroupCols] = {};  // as they are stored
-};
+const Search& SearchFor(QuantType type) {
+  return type == QuantType::kInt8 ? kInt8Search : kInt4Search;
+}
+
+// The q that stands for zero.
+int ZeroOf(QuantType type) {
+  return type == QuantType::kInt8 ? kQuantZero : kQuantZero / 16;
+}
 
 // False if a weight is not finite.
 bool FindLargest(const float* w, float* largest) {
@@ -145,35 +149,42 @@ bool FindLargest(const float* w, float* largest) {
   return finite;
 }
 
-bool QuantizeGroup(const float* w, QuantType type, Group* group) {
-  const bool is_int8 = type == QuantType::kInt8;
-  const int zero = is_int8 ? kQuantZero : kQuantZero / 16;
+}  // namespace
+
+std::optional<QuantGrid> QuantGrid::For(const float* w, QuantType type) {
+  QuantGrid grid(type);
   float largest;
-  if (!FindLargest(w, &largest)) return false;
-  if (std::abs(largest) < kSmallest) {
-    group->scale = 0;
-    std::fill_n(group->quants, kGroupCols, static_cast<uint8_t>(zero));
-    return true;
-  }
+  if (!FindLargest(w, &largest)) return std::nullopt;
+  if (std::abs(largest) < kSmallest) return grid;
   // Multiplied by a power of two, which is exact, the largest is in [1, 2).
   const int exponent = std::ilogb(largest);
-  const float factor = std::ldexp(1.0f, -exponent);
+  grid.factor_ = std::ldexp(1.0f, -exponent);
   float x[kGroupCols];
-  for (int i = 0; i < kGroupCols; ++i) x[i] = w[i] * factor;
-  const Search& search = is_int8 ? kInt8Search : kInt4Search;
-  const float scale = FindScale(x, largest * factor, search);
-  const float inverse = 1 / scale;
-  for (int i = 0; i < kGroupCols; ++i) {
-    group->quants[i] = static_cast<uint8_t>(
-        zero + static_cast<int>(
-                   Nearest(x[i] * inverse, search.lowest, search.highest)));
-  }
-  group->scale = ToBF16(std::ldexp(scale, exponent - (is_int8 ? 0 : 4)));
-  return true;
+  for (int i = 0; i < kGroupCols; ++i) x[i] = w[i] * grid.factor_;
+  const float scale = FindScale(x, largest * grid.factor_, SearchFor(type));
+  grid.inverse_ = 1 / scale;
+  grid.scale_ =
+      ToBF16(std::ldexp(scale, exponent - (type == QuantType::kInt8 ? 0 : 4)));
+  return grid;
 }
 
-void Store(const QuantizeArgs& args, int64_t row, int64_t first_col,
-           const Group& group) {
+uint8_t QuantGrid::Round(float w) const {
+  const Search& search = SearchFor(type_);
+  return static_cast<uint8_t>(
+      ZeroOf(type_) + static_cast<int>(Nearest(w * factor_ * inverse_,
+                                               search.lowest, search.highest)));
+}
+
+float QuantGrid::Value(uint8_t q) const {
+  const int steps = q - ZeroOf(type_);
+  return FromBF16(scale_) *
+         static_cast<float>(type_ == QuantType::kInt8 ? steps : 16 * steps);
+}
+
+void StoreGroup(const QuantizeArgs& args, int64_t row, int64_t first_col,
+                const QuantGroup& group) {
+  const int64_t stripe_rows = StripeRows(args.type, args.order);
+  args.scales[first_col / kGroupCols * stripe_rows + row] = group.scale;
   for (int64_t i = 0; i < kGroupCols; ++i) {
     const QuantPlace place =
         PlaceInStripe(args.type, args.order, row, first_col + i);
@@ -189,24 +200,27 @@ void Store(const QuantizeArgs& args, int64_t row, int64_t first_col,
   }
 }
 
-}  // namespace
-
-bool QuantizeStripe(const QuantizeArgs& args) {
+void ClearStripe(const QuantizeArgs& args) {
   constexpr uint8_t kZeros[] = {kQuantZero, kQuantZero | kQuantZero >> 4};
   const int64_t stripe_rows = StripeRows(args.type, args.order);
-  const int64_t groups = args.cols / kGroupCols;
   std::fill_n(args.quants, StripeBytes(args.type, args.order, args.cols),
               kZeros[args.type == QuantType::kInt4]);
-  std::fill_n(args.scales, groups * stripe_rows, uint16_t{0});
-  Group group;
-  for (int64_t g = 0; g < groups; ++g) {
+  std::fill_n(args.scales, args.cols / kGroupCols * stripe_rows, uint16_t{0});
+}
+
+bool QuantizeStripe(const QuantizeArgs& args) {
+  ClearStripe(args);
+  QuantGroup group;
+  for (int64_t col = 0; col < args.cols; col += kGroupCols) {
     for (int64_t row = 0; row < args.rows; ++row) {
-      const int64_t col = g * kGroupCols;
-      if (!QuantizeGroup(args.w + row * args.cols + col, args.type, &group)) {
-        return false;
+      const float* const w = args.w + row * args.cols + col;
+      const std::optional<QuantGrid> grid = QuantGrid::For(w, args.type);
+      if (!grid.has_value()) return false;
+      for (int64_t i = 0; i < kGroupCols; ++i) {
+        group.quants[i] = grid->Round(w[i]);
       }
-      args.scales[g * stripe_rows + row] = group.scale;
-      Store(args, row, col, group);
+      group.scale = grid->scale();
+      StoreGroup(args, row, col, group);
     }
   }
   return true;

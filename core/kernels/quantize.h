@@ -3,6 +3,7 @@
 #define RWKVD_CORE_KERNELS_QUANTIZE_H_
 
 #include <cstdint>
+#include <optional>
 
 #include "core/kernels/quantized.h"
 
@@ -28,6 +29,47 @@ struct QuantizeArgs {
 // The same bytes on every processor. Thread-safe. False if a weight is not
 // finite: what was written then means nothing.
 bool QuantizeStripe(const QuantizeArgs& args);
+
+// What QuantizeStripe does, step by step, for who rounds in another way.
+
+// Makes all of the stripe zero.
+void ClearStripe(const QuantizeArgs& args);
+
+// The numbers that the weights of one group can become. A value.
+class QuantGrid {
+ public:
+  // With the scale that the weights w [kGroupCols] get. Nothing: one of them
+  // is not finite.
+  static std::optional<QuantGrid> For(const float* w, QuantType type);
+
+  // The q, as it is stored, of the number nearest to `w`.
+  uint8_t Round(float w) const;
+  // The number that q stands for.
+  float Value(uint8_t q) const;
+  // As it is stored: bf16.
+  uint16_t scale() const { return scale_; }
+
+ private:
+  explicit QuantGrid(QuantType type) : type_(type) {}
+
+  QuantType type_;
+  // w * factor_ * inverse_ is a number of steps; both are 0 in a group that is
+  // zero.
+  float factor_ = 0;
+  float inverse_ = 0;
+  uint16_t scale_ = 0;
+};
+
+// A group of weights as it is stored.
+struct QuantGroup {
+  uint16_t scale = 0;  // bf16
+  uint8_t quants[kGroupCols] = {};
+};
+
+// Puts that of row `row` and columns [first_col, first_col + kGroupCols) into
+// the stripe.
+void StoreGroup(const QuantizeArgs& args, int64_t row, int64_t first_col,
+                const QuantGroup& group);
 
 }  // namespace rwkvd
 

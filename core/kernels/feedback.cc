@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/kernels/feedback.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "Eigen/Cholesky"
+#include "Eigen/Core"
+#include "core/kernels/quantized.h"
+
+namespace rwkvd {
+namespace {
+
+// The columns: groups by the sum of their moments, in each by their own, the
+// largest first.
+std::vector<int32_t> OrderOf(const std::vector<double>& diagonal) {
+  const int64_t num_groups = static_cast<int64_t>(diagonal.size()) / kGroupCols;
+  std::vector<double> sums(num_groups);
+  for (int64_t g = 0; g < num_groups; ++g) {
+    const auto first = diagonal.begin() + g * kGroupCols;
+    sums[g] = std::accumulate(first, first + kGroupCols, 0.0);
+  }
+  std::vector<int64_t> groups(num_groups);
+  std::iota(groups.begin(), groups.end(), 0);
+  std::stable_sort(groups.begin(), groups.end(),
+                   [&](int64_t a, int64_t b) { return sums[a] > sums[b]; });
+  std::vector<int32_t> order;
+  order.reserve(diagonal.size());
+  for (const int64_t g : groups) {
+    const int64_t first = g * kGroupCols;
+    for (int64_t i = 0; i < kGroupCols; ++i) {
+      order.push_back(static_cast<int32_t>(first + i));
+    }
+    std::stable_sort(
+        order.end() - kGroupCols, order.end(),
+        [&](int32_t a, int32_t b) { return diagonal[a] > diagonal[b]; });
+  }
+  return order;
+}
+
+// What is added to the diagonal. Inputs that were all zero say nothing: 1.
+double DampingOf(const std::vector<double>& diagonal) {
+  const double sum = std::accumulate(diagonal.begin(), diagonal.end(), 0.0);
+  if (sum == 0) return 1;
+  return kFeedbackDamping * sum / static_cast<double>(diagonal.size());
+}
+
+}  // namespace
+
+std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
+                                     int64_t num) {
+  std::vector<double> diagonal(cols);
+  for (int64_t i = 0; i < cols; ++i) diagonal[i] = sums[i * cols + i];
+  const double damping = DampingOf(diagonal);
+  if (!std::isfinite(damping)) return std::nullopt;
+  Feedback feedback{.order = OrderOf(diagonal)};
+  const std::vector<int32_t>& order = feedback.order;
+
+  // Cholesky's factor of the moments in reverse order, whose lower triangle is
+  // that of F in reverse, times the root of D.
+  const double believed =
+      static_cast<double>(num) / static_cast<double>(num + cols);
+  Eigen::MatrixXd lower(cols, cols);
+  for (int64_t j = 0; j < cols; ++j) {
+    const int64_t b = order[cols - 1 - j];
+    lower(j, j) = diagonal[b] + damping;
+    for (int64_t i = j + 1; i < cols; ++i) {
+      const int64_t a = order[cols - 1 - i];
+      lower(i, j) = believed * sums[std::max(a, b) * cols + std::min(a, b)];
+    }
+  }
+  const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factored(lower);
+  if (factored.info() != Eigen::Success) return std::nullopt;
+
+  feedback.factor.resize(cols * cols);
+  for (int64_t k = 0; k < cols; ++k) {
+    const auto column = lower.col(cols - 1 - k);
+    const double inverse = 1 / column(cols - 1 - k);
+    if (!std::isfinite(inverse)) return std::nullopt;
+    for (int64_t i = 0; i < k; ++i) {
+      feedback.factor[i * cols + k] =
+          static_cast<float>(column(cols - 1 - i) * inverse);
+    }
+    feedback.factor[k * cols + k] = 1;
+  }
+  return feedback;
+}
+
+}  // namespace rwkvd

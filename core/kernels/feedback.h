@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_KERNELS_FEEDBACK_H_
+#define RWKVD_CORE_KERNELS_FEEDBACK_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace rwkvd {
+
+// How columns of a matrix make up for the rounding of others, when they are
+// rounded one after another (compensate.h). A value.
+//
+// Where H is the matrix of second moments of the inputs, in the order of
+// rounding, H = F D F^T with D diagonal and F upper triangular, its diagonal 1.
+// Rounding that leaves the errors e (of a row; what it was less what it is)
+// adds e H e^T to the squared error of the output, which is the sum over k of
+//   D[k] * (e[k] + sum over i < k of e[i] * F[i][k])^2.
+// So column k is to become what it was and that inner sum, once the columns
+// before it are known: GPTQ, in the form of LDLQ.
+struct Feedback {
+  // The order of rounding: groups of kGroupCols neighbours, one behind the
+  // other, each in an order of its own.
+  std::vector<int32_t> order;
+  // F, row-major.
+  std::vector<float> factor;
+
+  int64_t cols() const { return static_cast<int64_t>(order.size()); }
+};
+
+// Of the mean second moment, what is added to each of a column with itself.
+inline constexpr double kFeedbackDamping = 0.01;
+
+// From the sums of the products of each two of `cols` inputs (a multiple of
+// kGroupCols) over `num` rows: [cols, cols] row-major, of which the lower
+// triangle is read. Those of two columns are taken for num / (num + cols) of
+// what they are: few rows say little of how columns go together.
+//
+// What moves the output most is rounded first, so that the most is left to make
+// up for it. Nothing: a sum is not finite. Takes 8 * cols^2 bytes beside the
+// result.
+std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
+                                     int64_t num);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_KERNELS_FEEDBACK_H_

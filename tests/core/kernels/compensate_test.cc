@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/kernels/compensate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "core/base/float16.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+using Floats = std::vector<float>;
+using Doubles = std::vector<double>;
+
+Floats Normal(int64_t num, uint32_t seed) {
+  std::mt19937 random(seed);
+  std::normal_distribution<float> normal;
+  Floats values(num);
+  for (float& value : values) value = normal(random);
+  return values;
+}
+
+// Second moments, all of them, of inputs that go together.
+Floats RandomMoments(int64_t cols, uint32_t seed) {
+  const int64_t num = 3 * cols;
+  const Floats noise = Normal(num * (cols + 2), seed);
+  Floats moments(cols * cols), x(cols);
+  for (int64_t n = 0; n < num; ++n) {
+    const float* const from = noise.data() + n * (cols + 2);
+    for (int64_t i = 0; i < cols; ++i) {
+      x[i] =
+          from[i] + 2 * from[cols] + static_cast<float>(i % 3) * from[cols + 1];
+    }
+    for (int64_t i = 0; i < cols; ++i) {
+      for (int64_t j = 0; j < cols; ++j) {
+        moments[i * cols + j] += x[i] * x[j] / static_cast<float>(num);
+      }
+    }
+  }
+  return moments;
+}
+
+// Rows enough for the moments to be taken for what they are.
+constexpr int64_t kMany = int64_t{1} << 50;
+
+struct Stripe {
+  QuantizeArgs args;
+  std::vector<uint8_t> quants;
+  std::vector<uint16_t> scales;
+  bool ok = false;
+
+  double Scale(int64_t row, int64_t col) const {
+    return BF16ToFloat(
+        scales[col / kGroupCols * StripeRows(args.type, args.order) + row]);
+  }
+  // As quantized.h defines it.
+  int Quant(int64_t row, int64_t col) const {
+    const QuantPlace place = PlaceInStripe(args.type, args.order, row, col);
+    const int byte = quants[place.byte];
+    if (args.type == QuantType::kInt8) return byte;
+    return place.upper ? byte >> 4 : byte & 0x0F;
+  }
+  double Weight(int64_t row, int64_t col) const {
+    const int q = Quant(row, col);
+    return Scale(row, col) *
+           ((args.type == QuantType::kInt8 ? q : 16 * q) - kQuantZero);
+  }
+};
+
+class CompensateTest
+    : public ::testing::TestWithParam<std::tuple<QuantType, QuantOrder>> {
+ protected:
+  QuantType type() const { return std::get<0>(GetParam()); }
+  QuantOrder order() const { return std::get<1>(GetParam()); }
+
+  // With no spans: as QuantizeStripe.
+  Stripe Run(const Floats& w, int64_t rows,
+             const std::vector<Feedback>& spans = {}) {
+    const int64_t cols = static_cast<int64_t>(w.size()) / rows;
+    Stripe stripe;
+    stripe.quants.assign(StripeBytes(type(), order(), cols), 0xAA);
+    stripe.scales.assign(cols / kGroupCols * StripeRows(type(), order()),
+                         0xAAAA);
+    stripe.args = {.type = type(),
+                   .order = order(),
+                   .w = w.data(),
+                   .rows = rows,
+                   .cols = cols,
+                   .quants = stripe.quants.data(),
+                   .scales = stripe.scales.data()};
+    stripe.ok = spans.empty() ? QuantizeStripe(stripe.args)
+                              : CompensateStripe(stripe.args, spans);
+    return stripe;
+  }
+};
+
+// e H e^T of all rows, in double.
+double OutputError(const Stripe& stripe, const Floats& moments) {
+  const int64_t cols = stripe.args.cols;
+  double sum = 0;
+  Doubles e(cols);
+  for (int64_t row = 0; row < stripe.args.rows; ++row) {
+    for (int64_t i = 0; i < cols; ++i) {
+      e[i] = stripe.args.w[row * cols + i] - stripe.Weight(row, i);
+    }
+    for (int64_t i = 0; i < cols; ++i) {
+      for (int64_t j = 0; j < cols; ++j) {
+        sum += e[i] * moments[i * cols + j] * e[j];
+      }
+    }
+  }
+  return sum;
+}
+
+// The inverse of a positive definite matrix [n, n], by Gauss and Jordan.
+Doubles Inverse(Doubles a, int64_t n) {
+  Doubles b(n * n);
+  for (int64_t i = 0; i < n; ++i) b[i * n + i] = 1;
+  for (int64_t k = 0; k < n; ++k) {
+    const double pivot = a[k * n + k];
+    for (int64_t j = 0; j < n; ++j) {
+      a[k * n + j] /= pivot;
+      b[k * n + j] /= pivot;
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      if (i == k) continue;
+      const double times = a[i * n + k];
+      for (int64_t j = 0; j < n; ++j) {
+        a[i * n + j] -= times * a[k * n + j];
+        b[i * n + j] -= times * b[k * n + j];
+      }
+    }
+  }
+  return b;
+}
+
+// The q's of one row as the paper of GPTQ has them: after each column, all that
+// are left move to where they make up for it best, and the inverse of the
+// moments loses the column. The scales are those that `stripe` has.
+std::vector<int> ByThePaper(const Stripe& stripe, int64_t row,
+                            const Doubles& moments, const Feedback& feedback) {
+  const int64_t cols = stripe.args.cols;
+  const bool is_int8 = stripe.args.type == QuantType::kInt8;
+  Doubles inverse = Inverse(moments, cols);
+  Doubles w(stripe.args.w + row * cols, stripe.args.w + (row + 1) * cols);
+  std::vector<int> quants(cols);
+  for (const int32_t k : feedback.order) {
+    const double step = stripe.Scale(row, k) * (is_int8 ? 1 : 16);
+    const double n = std::clamp(std::nearbyint(w[k] / step),
+                                is_int8 ? -127.0 : -8.0, is_int8 ? 127.0 : 7.0);
+    quants[k] = static_cast<int>(n) + (is_int8 ? 128 : 8);
+    const double error = (w[k] - step * n) / inverse[k * cols + k];
+    for (int64_t i = 0; i < cols; ++i) w[i] -= error * inverse[i * cols + k];
+    const Doubles column = [&] {
+      Doubles values(cols);
+      for (int64_t i = 0; i < cols; ++i) values[i] = inverse[i * cols + k];
+      return values;
+    }();
+    for (int64_t i = 0; i < cols; ++i) {
+      for (int64_t j = 0; j < cols; ++j) {
+        if (column[k] == 0) continue;
+        inverse[i * cols + j] -= column[i] * column[j] / column[k];
+      }
+    }
+    // What rounding has left of it.
+    for (int64_t i = 0; i < cols; ++i) {
+      inverse[i * cols + k] = inverse[k * cols + i] = 0;
+    }
+  }
+  return quants;
+}
+
+TEST_P(CompensateTest, EachColumnIsRoundedAsThePaperOfGptqHasIt) {
+  constexpr int64_t kCols = 2 * kGroupCols, kRows = 9;
+  const Floats moments = RandomMoments(kCols, 1);
+  const Floats w = Normal(kRows * kCols, 2);
+  const auto feedback = MakeFeedback(moments.data(), kCols, kMany);
+  ASSERT_TRUE(feedback.has_value());
+  const Stripe stripe = Run(w, kRows, {*feedback});
+  ASSERT_TRUE(stripe.ok);
+
+  Doubles damped(moments.begin(), moments.end());
+  double mean = 0;
+  for (int64_t i = 0; i < kCols; ++i) mean += moments[i * kCols + i] / kCols;
+  for (int64_t i = 0; i < kCols; ++i) {
+    damped[i * kCols + i] += kFeedbackDamping * mean;
+  }
+  for (int64_t row = 0; row < kRows; ++row) {
+    const std::vector<int> expected =
+        ByThePaper(stripe, row, damped, *feedback);
+    for (int64_t col = 0; col < kCols; ++col) {
+      ASSERT_EQ(stripe.Quant(row, col), expected[col])
+          << "row " << row << ", column " << col;
+    }
+  }
+}
+
+TEST_P(CompensateTest, OutputsErrLessThanWithPlainRounding) {
+  constexpr int64_t kCols = 3 * kGroupCols;
+  const int64_t rows = StripeRows(type(), order());
+  const Floats moments = RandomMoments(kCols, 3);
+  const Floats w = Normal(rows * kCols, 4);
+  const auto feedback = MakeFeedback(moments.data(), kCols, kMany);
+  ASSERT_TRUE(feedback.has_value());
+  const Stripe compensated = Run(w, rows, {*feedback});
+  ASSERT_TRUE(compensated.ok);
+  EXPECT_LT(OutputError(compensated, moments),
+            0.5 * OutputError(Run(w, rows), moments));
+}
+
+TEST_P(CompensateTest, InputsThatDoNotGoTogetherGiveTheBytesOfPlainRounding) {
+  constexpr int64_t kCols = 3 * kGroupCols;
+  const int64_t rows = StripeRows(type(), order()) - 3;
+  Floats w = Normal(rows * kCols, 5);
+  std::fill_n(w.begin() + kGroupCols, kGroupCols, 0.0f);
+  std::vector<Feedback> spans;
+  for (const int64_t cols : {2 * kGroupCols, kGroupCols}) {
+    Floats moments(cols * cols);
+    for (int64_t i = 0; i < cols; ++i) {
+      moments[i * cols + i] = static_cast<float>(1 + i * 13 % 7);
+    }
+    spans.push_back(*MakeFeedback(moments.data(), cols, kMany));
+  }
+  const Stripe plain = Run(w, rows), compensated = Run(w, rows, spans);
+  ASSERT_TRUE(plain.ok);
+  ASSERT_TRUE(compensated.ok);
+  EXPECT_EQ(compensated.quants, plain.quants);
+  EXPECT_EQ(compensated.scales, plain.scales);
+}
+
+TEST_P(CompensateTest, NothingPassesFromOneSpanToTheNext) {
+  constexpr int64_t kRows = 5;
+  const Floats moments = RandomMoments(kGroupCols, 6);
+  const Feedback feedback = *MakeFeedback(moments.data(), kGroupCols, kMany);
+  const Floats left = Normal(kRows * kGroupCols, 7);
+  const Floats right = Normal(kRows * kGroupCols, 8);
+  Floats both;
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (const Floats* half : {&left, &right}) {
+      const auto first = half->begin() + row * kGroupCols;
+      both.insert(both.end(), first, first + kGroupCols);
+    }
+  }
+  const Stripe stripe = Run(both, kRows, {feedback, feedback});
+  const Stripe first = Run(left, kRows, {feedback});
+  const Stripe second = Run(right, kRows, {feedback});
+  ASSERT_TRUE(stripe.ok && first.ok && second.ok);
+  for (int64_t row = 0; row < kRows; ++row) {
+    for (int64_t col = 0; col < kGroupCols; ++col) {
+      ASSERT_EQ(stripe.Weight(row, col), first.Weight(row, col));
+      ASSERT_EQ(stripe.Weight(row, kGroupCols + col), second.Weight(row, col));
+    }
+  }
+}
+
+TEST_P(CompensateTest, AWeightThatIsNotFiniteIsRefused) {
+  const Floats moments = RandomMoments(kGroupCols, 9);
+  const Feedback feedback = *MakeFeedback(moments.data(), kGroupCols, kMany);
+  for (const float bad : {std::numeric_limits<float>::infinity(),
+                          std::numeric_limits<float>::quiet_NaN()}) {
+    Floats w = Normal(2 * kGroupCols, 10);
+    w[kGroupCols + 17] = bad;
+    EXPECT_FALSE(Run(w, 2, {feedback}).ok);
+  }
+}
+
+std::string Name(
+    const ::testing::TestParamInfo<std::tuple<QuantType, QuantOrder>>& info) {
+  const auto [type, order] = info.param;
+  return std::string(type == QuantType::kInt8 ? "int8" : "int4") +
+         (order == QuantOrder::kRows ? "Rows" : "Columns");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, CompensateTest,
+    ::testing::Combine(::testing::Values(QuantType::kInt8, QuantType::kInt4),
+                       ::testing::Values(QuantOrder::kRows,
+                                         QuantOrder::kColumns)),
+    Name);
+
+}  // namespace
+}  // namespace rwkvd
