@@ -5,6 +5,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "core/base/check.h"
+#include "core/model/input_observer.h"
 
 namespace rwkvd {
 namespace {
@@ -175,6 +176,11 @@ QuantizedRows Part(QuantizedRows x, int64_t first, int64_t num) {
   return x;
 }
 
+void Show(const Product& product, Workspace& workspace) {
+  if (workspace.observer() == nullptr) return;
+  workspace.observer()->OnInputs(*product.w, product.x);
+}
+
 }  // namespace
 
 void MatMul(const KernelTable& kernels, Workspace& workspace,
@@ -183,6 +189,7 @@ void MatMul(const KernelTable& kernels, Workspace& workspace,
   int64_t num_blocks = 0;
   for (const Product& product : products) {
     CheckSizes(product);
+    Show(product, workspace);
     blocks.push_back(BlocksOf(*product.w, product.x.num));
     num_blocks += blocks.back().num();
   }
@@ -206,6 +213,7 @@ void MatMulEach(const KernelTable& kernels, Workspace& workspace,
     RWKVD_CHECK(product.w == all.w);
     all.x.num = (product.x[product.x.num] - all.x.data) / all.x.width;
   }
+  Show(all, workspace);
   const QuantizedInputs inputs = Quantize(kernels, workspace, {&all, 1});
   const Blocks blocks = BlocksOf(*all.w, all.x.num);
   workspace.pool().ParallelFor(blocks.num(), [&](int64_t block) {

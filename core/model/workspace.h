@@ -12,6 +12,8 @@
 
 namespace rwkvd {
 
+class InputObserver;
+
 // Scratch for the activations of one Model::Forward, so that a step allocates
 // nothing. Its contents mean nothing between calls.
 //
@@ -25,6 +27,10 @@ class Workspace {
 
   int64_t max_rows() const { return max_rows_; }
   ThreadPool& pool() { return *pool_; }
+
+  // Sees the inputs of all products from now on; nullptr: nobody does.
+  void set_observer(InputObserver* observer) { observer_ = observer; }
+  InputObserver* observer() const { return observer_; }
 
   // Hands everything back. What Take returned before must not be used.
   void Reset() {
@@ -72,6 +78,7 @@ class Workspace {
   int64_t zeros_ = 0;
   int64_t max_rows_;
   ThreadPool* pool_;
+  InputObserver* observer_ = nullptr;
 };
 
 }  // namespace rwkvd
