@@ -6,8 +6,8 @@
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "core/base/status_macros.h"
+#include "core/kernels/compensate.h"
 #include "core/kernels/quantize.h"
 
 namespace rwkvd {
@@ -35,8 +35,9 @@ void LowerTo(int64_t other, std::atomic<int64_t>& value) {
 }  // namespace
 
 absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
-                             int64_t first, int64_t num, ThreadPool& pool,
-                             uint8_t* quants, uint16_t* scales) {
+                             absl::Span<const Feedback> feedback, int64_t first,
+                             int64_t num, ThreadPool& pool, uint8_t* quants,
+                             uint16_t* scales) {
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
   const int64_t stripe_rows = StripeRows(form.type, form.order);
   const int64_t stripe_bytes = StripeBytes(form.type, form.order, cols);
@@ -46,15 +47,16 @@ absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
     const int64_t begin = (first + i) * stripe_rows;
     const int64_t own_rows = std::min(stripe_rows, rows - begin);
     const std::vector<float> values = RowsOf(matrix, begin, own_rows);
-    if (!QuantizeStripe({.type = form.type,
-                         .order = form.order,
-                         .w = values.data(),
-                         .rows = own_rows,
-                         .cols = cols,
-                         .quants = quants + i * stripe_bytes,
-                         .scales = scales + i * stripe_scales})) {
-      LowerTo(begin, first_bad);
-    }
+    const QuantizeArgs args{.type = form.type,
+                            .order = form.order,
+                            .w = values.data(),
+                            .rows = own_rows,
+                            .cols = cols,
+                            .quants = quants + i * stripe_bytes,
+                            .scales = scales + i * stripe_scales};
+    const bool is_good = feedback.empty() ? QuantizeStripe(args)
+                                          : CompensateStripe(args, feedback);
+    if (!is_good) LowerTo(begin, first_bad);
   });
   const int64_t bad = first_bad.load();
   if (bad == rows) return absl::OkStatus();
@@ -73,7 +75,7 @@ absl::StatusOr<QuantizedMatrix> QuantizeMatrix(const Tensor& matrix,
   QuantizedMatrix result;
   result.quants.resize(stripes * StripeBytes(form.type, form.order, cols));
   result.scales.resize(stripes * (cols / kGroupCols) * stripe_rows);
-  RWKVD_RETURN_IF_ERROR(QuantizeStripes(matrix, form, 0, stripes, pool,
+  RWKVD_RETURN_IF_ERROR(QuantizeStripes(matrix, form, {}, 0, stripes, pool,
                                         result.quants.data(),
                                         result.scales.data()));
   return result;

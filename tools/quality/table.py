@@ -7,7 +7,8 @@
     tools/quality/table.py --work-dir ~/quality --by-role
 
 The texts are those that the demo model's training held out; they are fetched as
-tools/train_demo/README.md says unless WORK_DIR has them already. The trained
+tools/train_demo/README.md says unless WORK_DIR has them already. Calibrated are
+the weights with the beginnings of texts that it was trained on. The trained
 models among the fixtures are measured, too, where RWKVD_FIXTURES is set.
 --by-role measures the demo model with the matrices of one role quantized at a
 time.
@@ -35,14 +36,21 @@ TYPES = {
     "int8": ["--weights=int8"],
     "int4,mixed": ["--weights=int4,mixed"],
     "int4": ["--weights=int4"],
+    "int8, calibrated": ["--weights=int8", "--calibration"],
+    "int4,mixed, calibrated": ["--weights=int4,mixed", "--calibration"],
+    "int4, calibrated": ["--weights=int4", "--calibration"],
 }
+CALIBRATION_EVERY = 12  # documents of training
+CALIBRATION_BYTES = 4096  # of each
 
 
 def prepare_texts(work: pathlib.Path):
     """Writes heldout.txt, every sixth document of it as heldout.sample.txt, and
-    all as UTF-16 as heldout.utf16.txt."""
+    all as UTF-16 as heldout.utf16.txt; to calibrate with, calibration.txt and
+    calibration.utf16.txt."""
     parts = [work / f"heldout.{source}.txt" for source in SOURCES]
-    if not all(part.exists() for part in parts):
+    trained = [work / f"train.{source}.txt" for source in SOURCES]
+    if not all(part.exists() for part in parts + trained):
         subprocess.run([sys.executable, ROOT / "tools/train_demo/prepare_data.py",
                         "--work-dir", work], check=True, stdout=sys.stderr)
     documents = [d for part in parts for d in part.read_bytes().split(b"\0")]
@@ -50,27 +58,33 @@ def prepare_texts(work: pathlib.Path):
     (work / "heldout.sample.txt").write_bytes(b"\0".join(documents[::6]))
     (work / "heldout.utf16.txt").write_bytes(UTF16_SEPARATOR.join(
         d.decode().encode("utf-16-le") for d in documents))
+    documents = [d for part in trained for d in part.read_bytes().split(b"\0")]
+    text = "\n".join(d[:CALIBRATION_BYTES].decode(errors="ignore")
+                     for d in documents[::CALIBRATION_EVERY])
+    (work / "calibration.txt").write_bytes(text.encode())
+    (work / "calibration.utf16.txt").write_bytes(text.encode("utf-16-le"))
 
 
 def models():
-    """Name, checkpoint, text file and its separator of each model."""
-    yield "demo", ROOT / "models/demo", "heldout.txt", "00"
+    """Name, checkpoint, text file and its separator, and text to calibrate with
+    of each model."""
+    yield "demo", ROOT / "models/demo", "heldout.txt", "00", "calibration.txt"
     fixtures = os.environ.get("RWKVD_FIXTURES")
     if not fixtures:
         return
     folder = pathlib.Path(fixtures) / "models"
     yield ("tiny-5v1-730k", folder / "tiny-5v1-730k/model-f32.safetensors",
-           "heldout.txt", "00")
+           "heldout.txt", "00", "calibration.txt")
     yield ("tiny-6v0-1m", folder / "tiny-6v0-1m/model-bf16.safetensors",
-           "heldout.utf16.txt", UTF16_SEPARATOR.hex())
+           "heldout.utf16.txt", UTF16_SEPARATOR.hex(), "calibration.utf16.txt")
 
 
-def measure(work, name, checkpoint, text, separator):
+def measure(work, name, checkpoint, text, separator, calibration):
     """One dict of figures for each type of weights."""
     converted = {kind: work / "models" / name / kind for kind in TYPES}
     results = []
     for kind in TYPES:
-        convert(checkpoint, kind, converted[kind])
+        convert(checkpoint, kind, converted[kind], work / calibration)
         size = sum(f.stat().st_size for f in converted[kind].glob("*.safetensors"))
         results.append({"model": name, "weights": kind, "file_bytes": size,
                         **run_quality(converted["f32"], converted[kind], work,
@@ -119,10 +133,12 @@ def of_role(name, role):
     return f".{role}.weight." in f".{name}." or name == f"{role}.weight"
 
 
-def convert(checkpoint, kind, target):
+def convert(checkpoint, kind, target, calibration=None):
+    flags = [f"{flag}={calibration}" if flag == "--calibration" else flag
+             for flag in TYPES[kind]]
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run([CONVERT, *TYPES[kind], checkpoint, target], check=True,
+    subprocess.run([CONVERT, *flags, checkpoint, target], check=True,
                    stdout=sys.stderr, stderr=subprocess.DEVNULL)
 
 
@@ -171,8 +187,8 @@ def main():
     if args.by_role:
         measure_roles(work)
         return
-    for name, checkpoint, text, separator in models():
-        results = measure(work, name, checkpoint, text, separator)
+    for name, checkpoint, *texts in models():
+        results = measure(work, name, checkpoint, *texts)
         print(f"\n{name}: {results[0]['tokens']} tokens of "
               f"{results[0]['documents']} texts, {results[0]['isa']}\n\n"
               "| weights | MB | bits per byte | change | mean KL | 99.9 % KL "

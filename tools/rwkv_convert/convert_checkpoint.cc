@@ -22,6 +22,7 @@
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/quantization.h"
 #include "tools/rwkv_convert/byte_size.h"
+#include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/companions.h"
 #include "tools/rwkv_convert/file_pages.h"
 #include "tools/rwkv_convert/output_directory.h"
@@ -107,6 +108,7 @@ struct Writing {
   const TensorFile& source;
   const FilePages& pages;
   ThreadPool& pool;
+  Calibration* const calibration;  // nullptr: none
   OnProgress progress;
   const int64_t all_bytes;
   int64_t done_bytes = 0;
@@ -158,10 +160,15 @@ absl::Status WriteQuants(const std::string& name, Writing& writing,
   const auto parsed = ParseQuantsName(name);
   RWKVD_CHECK(parsed.has_value());
   const Tensor& matrix = *writing.source.Find(parsed->matrix);
+  std::vector<Feedback> feedback;
+  if (writing.calibration != nullptr) {
+    RWKVD_ASSIGN_OR_RETURN(
+        feedback, writing.calibration->FeedbackFor(matrix, writing.progress));
+  }
   RWKVD_ASSIGN_OR_RETURN(
       scales[ScalesName(parsed->matrix)],
-      QuantizeInPieces(matrix, parsed->form, writing.pages, writing.pool,
-                       [&](absl::Span<const std::byte> quants) {
+      QuantizeInPieces(matrix, parsed->form, feedback, writing.pages,
+                       writing.pool, [&](absl::Span<const std::byte> quants) {
                          return writing.Append(quants, writer);
                        }));
   return absl::OkStatus();
@@ -185,6 +192,25 @@ absl::Status WriteShard(const Shard& shard, const std::string& path,
     }
   }
   return writer->Finish();
+}
+
+// The calibration for all matrices that `shards` have quantized; nullptr if
+// there is to be none.
+absl::StatusOr<std::unique_ptr<Calibration>> PrepareCalibration(
+    std::shared_ptr<const TensorFile> source, const CalibrationOptions& options,
+    const std::vector<Shard>& shards, ThreadPool& pool) {
+  if (options.text.empty()) return nullptr;
+  std::vector<const Tensor*> matrices;
+  for (const Shard& shard : shards) {
+    for (const SafetensorsWriter::Entry& entry : shard) {
+      const auto parsed = ParseQuantsName(entry.name);
+      if (parsed.has_value()) matrices.push_back(source->Find(parsed->matrix));
+    }
+  }
+  RWKVD_ASSIGN_OR_RETURN(
+      auto calibration, Calibration::Create(std::move(source), options, &pool));
+  calibration->Plan(std::move(matrices));
+  return calibration;
 }
 
 // Writes all files of weights into the folder `drafts`; adds the index to
@@ -216,6 +242,10 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
   Converted result = {.num_files = static_cast<int64_t>(shards.size()),
                       .num_tensors = NumTensors(shards),
                       .num_bytes = TotalBytes(shards)};
+  ThreadPool pool(options.threads);
+  RWKVD_ASSIGN_OR_RETURN(
+      const auto calibration,
+      PrepareCalibration(source, options.calibration, shards, pool));
 
   RWKVD_ASSIGN_OR_RETURN(
       const auto output,
@@ -228,15 +258,15 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                          output->FreeShardNames(shards.size()));
   const FilePages pages;
   pages.ReleaseAll();  // what opening has touched
-  ThreadPool pool(options.threads);
-  Writing writing{*source, pages, pool, progress, result.num_bytes};
+  Writing writing{*source,           pages,    pool,
+                  calibration.get(), progress, result.num_bytes};
   RWKVD_RETURN_IF_ERROR(
       WriteWeights(shards, output->drafts(), writing, weights));
   if (options.verify) {
     RWKVD_ASSIGN_OR_RETURN(const auto written,
                            TensorFile::Open(output->drafts()));
-    RWKVD_RETURN_IF_ERROR(
-        Verify(*source, *written, options.target, pool, progress));
+    RWKVD_RETURN_IF_ERROR(Verify(*source, *written, options.target, pool,
+                                 calibration.get(), progress));
     result.verified = true;
   }
   names.insert(names.end(), weights.begin(), weights.end());

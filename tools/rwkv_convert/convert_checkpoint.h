@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/conversion.h"
 
 namespace rwkvd {
@@ -17,7 +18,8 @@ struct ConvertOptions {
   std::string input;      // as TensorFile::Open takes it
   std::string directory;  // made if need be
   Target target;
-  int threads = 1;  // that quantize
+  CalibrationOptions calibration;  // for weights that are quantized
+  int threads = 1;                 // that quantize
   int64_t shard_bytes = 4'000'000'000;
   bool verify = false;
   bool force = false;  // replace a checkpoint in `directory`
@@ -41,13 +43,14 @@ using OnProgress =
 
 // Writes a checkpoint of any format as safetensors under native names. Nothing
 // appears in the folder before all of it has been written and, if so wished,
-// verified. Takes little memory, whatever the checkpoint's size.
+// verified. Takes little memory, whatever the checkpoint's size, except to
+// calibrate: CalibrationOptions::max_bytes and what one matrix needs.
 //
-// Errors are those of TensorFile and OutputDirectory, and InvalidArgument if
-// the result could not be the same network: a number too large for its new
-// type, a weight that cannot be quantized or is so already, or a network that
-// native names cannot express; DataLoss if what has
-// been written differs from what was to be.
+// Errors are those of TensorFile, OutputDirectory and Calibration, and
+// InvalidArgument if the result could not be the same network: a number too
+// large for its new type, a weight that cannot be quantized or is so already,
+// or a network that native names cannot express; DataLoss if what has been
+// written differs from what was to be.
 absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                             OnProgress progress);
 

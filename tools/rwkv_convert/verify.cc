@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -194,15 +195,18 @@ class Comparison {
 class Verification {
  public:
   Verification(const TensorFile& source, const TensorFile& written,
-               const Target& target, ThreadPool& pool, VerifyProgress progress)
+               const Target& target, ThreadPool& pool, Calibration* calibration,
+               VerifyProgress progress)
       : source_(source),
         written_(written),
         target_(target),
         pool_(pool),
+        calibration_(calibration),
         progress_(progress),
         all_(written.tensor_bytes()) {}
 
   absl::Status Run() {
+    if (calibration_ != nullptr) PlanCalibration();
     for (const auto& [name, from] : source_.tensors()) {
       const auto form = FormAfter(from, target_.weights);
       RWKVD_RETURN_IF_ERROR(form.has_value() ? CheckQuantized(from, *form)
@@ -212,6 +216,16 @@ class Verification {
   }
 
  private:
+  void PlanCalibration() {
+    std::vector<const Tensor*> matrices;
+    for (const auto& [name, from] : source_.tensors()) {
+      if (FormAfter(from, target_.weights).has_value()) {
+        matrices.push_back(&from);
+      }
+    }
+    calibration_->Plan(std::move(matrices));
+  }
+
   // The tensor `name` of that form.
   absl::StatusOr<const Tensor*> Find(const std::string& name, DType dtype,
                                      absl::Span<const int64_t> shape) {
@@ -273,7 +287,7 @@ class Verification {
     return Advance(got.size());
   }
 
-  // Quantizes once more: the result depends on the weights alone.
+  // Quantizes once more, which gives the same bytes.
   absl::Status CheckQuantized(const Tensor& from, QuantForm form) {
     const int64_t rows = from.shape[0], cols = from.shape[1];
     RWKVD_ASSIGN_OR_RETURN(const Tensor* const quants,
@@ -282,15 +296,21 @@ class Verification {
     RWKVD_ASSIGN_OR_RETURN(const Tensor* const scales,
                            Find(ScalesName(from.name), DType::kBF16,
                                 ScalesShape(form, rows, cols)));
+    std::vector<Feedback> feedback;
+    if (calibration_ != nullptr) {
+      RWKVD_ASSIGN_OR_RETURN(feedback,
+                             calibration_->FeedbackFor(from, progress_));
+    }
     int64_t first = 0;
     RWKVD_ASSIGN_OR_RETURN(
         const std::vector<std::byte> expected,
-        QuantizeInPieces(
-            from, form, pages_, pool_, [&](absl::Span<const std::byte> piece) {
-              const absl::Status status = CheckBytes(*quants, first, piece);
-              first += static_cast<int64_t>(piece.size());
-              return status;
-            }));
+        QuantizeInPieces(from, form, feedback, pages_, pool_,
+                         [&](absl::Span<const std::byte> piece) {
+                           const absl::Status status =
+                               CheckBytes(*quants, first, piece);
+                           first += static_cast<int64_t>(piece.size());
+                           return status;
+                         }));
     return CheckBytes(*scales, 0, expected);
   }
 
@@ -307,6 +327,7 @@ class Verification {
   const TensorFile& written_;
   const Target target_;
   ThreadPool& pool_;
+  Calibration* const calibration_;
   const VerifyProgress progress_;
   const FilePages pages_;
   const int64_t all_;
@@ -318,8 +339,9 @@ class Verification {
 
 absl::Status Verify(const TensorFile& source, const TensorFile& written,
                     const Target& target, ThreadPool& pool,
-                    VerifyProgress progress) {
-  return Verification(source, written, target, pool, progress).Run();
+                    Calibration* calibration, VerifyProgress progress) {
+  return Verification(source, written, target, pool, calibration, progress)
+      .Run();
 }
 
 }  // namespace rwkvd

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
+#include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/conversion.h"
 
 namespace rwkvd {
@@ -20,12 +21,13 @@ using VerifyProgress =
 // same native names, with the same shapes and every element as conversion to
 // `target` should give it. Rounding is checked by its definition, in double
 // precision, and not by the code that rounds; what is quantized is quantized
-// once more, on `pool`. DataLoss if anything differs: which tensor, which
+// once more, on `pool`, with what `calibration` says, unless that is nullptr.
+// DataLoss if anything differs: which tensor, which
 // element, expected and got. `progress` is told the bytes compared, and can end
 // it.
 absl::Status Verify(const TensorFile& source, const TensorFile& written,
                     const Target& target, ThreadPool& pool,
-                    VerifyProgress progress);
+                    Calibration* calibration, VerifyProgress progress);
 
 }  // namespace rwkvd
 

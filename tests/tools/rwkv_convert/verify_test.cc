@@ -23,7 +23,7 @@ absl::Status Check(const TestTensors& source, const TestTensors& written,
   ThreadPool pool(2);
   return Verify(
       *testing::MakeTensorFile(source), *testing::MakeTensorFile(written),
-      target, pool,
+      target, pool, nullptr,
       [](absl::string_view, int64_t, int64_t) { return absl::OkStatus(); });
 }
 
@@ -180,7 +180,7 @@ TEST(VerifyTest, ProgressEndsAtAllBytesAndCanStop) {
   const auto file = testing::MakeTensorFile(testing::RandomRwkv4({}, 1));
   ThreadPool pool(2);
   int64_t last = 0;
-  ASSERT_TRUE(Verify(*file, *file, {}, pool,
+  ASSERT_TRUE(Verify(*file, *file, {}, pool, nullptr,
                      [&](absl::string_view doing, int64_t done, int64_t all) {
                        EXPECT_EQ(doing, "verifying");
                        EXPECT_EQ(all, file->tensor_bytes());
@@ -190,10 +190,10 @@ TEST(VerifyTest, ProgressEndsAtAllBytesAndCanStop) {
                      })
                   .ok());
   EXPECT_EQ(last, file->tensor_bytes());
-  EXPECT_TRUE(absl::IsCancelled(
-      Verify(*file, *file, {}, pool, [](absl::string_view, int64_t, int64_t) {
-        return absl::CancelledError("enough");
-      })));
+  EXPECT_TRUE(absl::IsCancelled(Verify(*file, *file, {}, pool, nullptr,
+                                       [](absl::string_view, int64_t, int64_t) {
+                                         return absl::CancelledError("enough");
+                                       })));
 }
 
 }  // namespace
