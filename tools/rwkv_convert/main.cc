@@ -41,12 +41,12 @@ ABSL_FLAG(
     "the rest.");
 ABSL_FLAG(std::string, calibration, "",
           "A file of text of the kind that the model will read, some hundred "
-          "kilobytes: rounding\n      errors are made up for where they "
-          "matter for it, at no cost to who uses the result.\n      With "
-          "--weights=int8, int4 or int4,mixed.");
+          "kilobytes: rounding errors are made up for where they matter for "
+          "it, at no cost to who uses the result. With --weights=int8, int4 or "
+          "int4,mixed.");
 ABSL_FLAG(int32_t, calibration_tokens, 32768,
           "Tokens of that text to read, in windows of 1024 evenly spread over "
-          "it. Many times the\n      columns of the widest matrix do most.");
+          "it. Many times the columns of the widest matrix do most.");
 ABSL_FLAG(int32_t, threads, 0,
           "Threads that quantize and calibrate; 0 takes what the processors "
           "and the control "
