@@ -20,7 +20,10 @@ namespace {
 
 constexpr size_t kPageBytes = 4096;
 constexpr size_t kLineBytes = 64;
-constexpr size_t kTilesAhead = 4;
+
+// At least so many bytes ahead are weights fetched: what memory needs to
+// answer. Not much more, for the second-level cache forgets.
+constexpr size_t kFetchedAhead = 4096;
 
 // The totals of four vectors, added up as Total does.
 HWY_INLINE void StoreTotals(VF a, VF b, VF c, VF d, float* totals) {
@@ -62,21 +65,7 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) sums[r][i] = hn::Zero(kF);
   }
-  // With kFetchAhead, a step also fetches as many bytes as it uses of the tiles
-  // to come, in the order in which they lie in memory, into the second-level
-  // cache.
-  constexpr size_t kStepBytes = kRows * kLanes * Weight<kType>::kBytes;
-  const uint8_t* ahead = w + kTilesAhead * kRows * row_bytes;
-
-  size_t c = 0;
-  for (; c + kLanes <= cols; c += kLanes) {
-    if constexpr (kFetchAhead) {
-      HWY_UNROLL(8)
-      for (size_t at = 0; at < kStepBytes; at += kLineBytes) {
-        __builtin_prefetch(ahead + at, /*rw=*/0, /*locality=*/2);
-      }
-      ahead += kStepBytes;
-    }
+  const auto add = [&](size_t c) HWY_ATTR {
     VF weights[kRows];
     HWY_UNROLL(8)
     for (int r = 0; r < kRows; ++r) {
@@ -91,7 +80,27 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
         sums[r][i] = hn::MulAdd(weights[r], xs, sums[r][i]);
       }
     }
+  };
+  size_t c = 0;
+  if constexpr (kFetchAhead) {
+    // A step uses whole cache lines, and fetches as many of what comes, in the
+    // order in which it lies in memory, into the second-level cache.
+    constexpr size_t kVectorBytes = kRows * kLanes * Weight<kType>::kBytes;
+    constexpr size_t kVectors = HWY_MAX(kLineBytes / kVectorBytes, 1);
+    constexpr size_t kStepBytes = kVectors * kVectorBytes;
+    const uint8_t* ahead =
+        w + HWY_MAX(kFetchedAhead, kRows == 1 ? 0 : kRows * row_bytes);
+    while (c + kVectors * kLanes <= cols) {
+      HWY_UNROLL(8)
+      for (size_t at = 0; at < kStepBytes; at += kLineBytes) {
+        __builtin_prefetch(ahead + at, /*rw=*/0, /*locality=*/2);
+      }
+      ahead += kStepBytes;
+      HWY_UNROLL(8)
+      for (size_t i = 0; i < kVectors; ++i, c += kLanes) add(c);
+    }
   }
+  for (; c + kLanes <= cols; c += kLanes) add(c);
   if (c < cols) {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
@@ -118,27 +127,43 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
 
 // All weight rows of the range for kX rows of x, which stay in the nearest
 // cache meanwhile.
-template <DType kType, bool kFetchAhead, int kX>
+template <DType kType, bool kFetchAhead, int kRows, int kX>
 HWY_INLINE void MatMulRows(const MatMulArgs& args, int64_t row_begin,
                            int64_t row_end, int64_t x_row) {
   int64_t row = row_begin;
-  for (; row + 4 <= row_end; row += 4) {
-    MatMulTile<kType, kFetchAhead, 4, kX>(args, row, x_row);
+  for (; row + kRows <= row_end; row += kRows) {
+    MatMulTile<kType, kFetchAhead, kRows, kX>(args, row, x_row);
   }
   for (; row < row_end; ++row)
     MatMulTile<kType, kFetchAhead, 1, kX>(args, row, x_row);
 }
 
-// As many rows of x at a time as fit, then the rest with smaller tiles.
-template <DType kType, bool kFetchAhead, int kX>
+// As many rows of x at a time as fit, then the rest with smaller tiles. Of
+// weights in memory, the first tile fetches them for all.
+template <DType kType, bool kInMemory, int kX>
 HWY_INLINE void MatMulFrom(const MatMulArgs& args, int64_t row_begin,
                            int64_t row_end, int64_t x_row) {
   for (; x_row + kX <= args.num_x; x_row += kX) {
-    MatMulRows<kType, kFetchAhead, kX>(args, row_begin, row_end, x_row);
+    if (kInMemory && x_row == 0) {
+      MatMulRows<kType, kInMemory, 4, kX>(args, row_begin, row_end, x_row);
+    } else {
+      MatMulRows<kType, false, 4, kX>(args, row_begin, row_end, x_row);
+    }
   }
   if constexpr (kX > 1) {
-    MatMulFrom<kType, kFetchAhead, kX - 1>(args, row_begin, row_end, x_row);
+    MatMulFrom<kType, kInMemory, kX - 1>(args, row_begin, row_end, x_row);
   }
+}
+
+// One row of x is a matter of memory, which is read fastest from beginning to
+// end: row by row, if rows are long, and vectors so wide that a single sum
+// keeps up with it. (Measured: f32, of which there is less to do for each byte,
+// is read faster in four rows at once, which the processor foresees.)
+template <DType kType>
+bool IsRowByRow(const MatMulArgs& args) {
+  constexpr int64_t kLongRow = 512;
+  return kType != DType::kF32 && kLanes >= 16 && args.num_x == 1 &&
+         args.cols >= kLongRow;
 }
 
 // 4 x 6 sums, 4 weights and an x fit the 32 registers of AVX-512; the 16 of
@@ -157,6 +182,11 @@ HWY_INLINE VF MatMulColumns(const MatMulArgs& args, const uint8_t* w,
                             const float* x, int64_t lines, Load load) {
   const size_t cols = static_cast<size_t>(args.cols);
   const size_t stride = args.w_stride * Weight<kType>::kBytes;
+  for (int64_t c = 0; lines > 0 && c < kColumnsAhead; ++c) {
+    for (int64_t line = 0; line < lines; ++line) {
+      __builtin_prefetch(w + c * stride + line * kLineBytes, 0, 2);
+    }
+  }
   VF sums[kLanes];
   HWY_UNROLL(16)
   for (size_t l = 0; l < kLanes; ++l) sums[l] = hn::Zero(kF);
@@ -297,9 +327,12 @@ void MatMulOf(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
   if (args.transposed) {
     return MatMulTransposedOf<kType>(args, row_begin, row_end);
   }
-  // The processor foresees one stream of reads a page, so rows so short that a
+  if (IsRowByRow<kType>(args)) {
+    return MatMulRows<kType, true, 1, 1>(args, row_begin, row_end, 0);
+  }
+  // The processor foresees one stream of reads a page. Rows so short that a
   // tile has several in one are fetched ahead.
-  if (args.cols * Weight<kType>::kBytes < kPageBytes) {
+  if (kType != DType::kF32 || args.cols * Weight<kType>::kBytes < kPageBytes) {
     MatMulFrom<kType, true, kMaxX>(args, row_begin, row_end, 0);
   } else {
     MatMulFrom<kType, false, kMaxX>(args, row_begin, row_end, 0);
