@@ -28,7 +28,7 @@ namespace rwkvd {
 namespace {
 
 // Bits of CPUID's leaf 7, register EDX.
-constexpr unsigned kAmxTile = 1 << 24, kAmxInt8 = 1 << 25;
+constexpr unsigned kAmxBf16 = 1 << 22, kAmxTile = 1 << 24, kAmxInt8 = 1 << 25;
 
 // Linux gives the tile registers to those who ask: their 8 KiB become part of
 // what it saves of a thread. For the whole process, and for threads to come.
@@ -44,7 +44,7 @@ bool AddAmx(int64_t target, KernelTable* table) {
   unsigned a, b, c, d = 0;
   if (target != HWY_AVX3 || !__builtin_cpu_supports("avx512vnni") ||
       !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kAmxTile) == 0 ||
-      (d & kAmxInt8) == 0 || !MayUseTiles()) {
+      (d & kAmxInt8) == 0 || (d & kAmxBf16) == 0 || !MayUseTiles()) {
     return false;
   }
   N_AVX3::SetQuantizedKernels(table);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Panels times sixteen rows of x at a time, by Intel's matrix extension (AMX).
-// The integers are those of the dot products, and what is done with them too,
-// so the results are the same bits.
+// Quantized weights times sixteen rows of x at a time, by Intel's matrix
+// extension (AMX). The integers are those of the dot products, and what is done
+// with them too, so the results are the same bits.
 
 #if defined(RWKVD_CORE_KERNELS_AMX_PANELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKVD_CORE_KERNELS_AMX_PANELS_INL_H_
@@ -10,9 +10,13 @@
 #define RWKVD_CORE_KERNELS_AMX_PANELS_INL_H_
 #endif
 
+#include <string.h>
+
+#include "core/kernels/amx_tiles-inl.h"
 #include "core/kernels/dot-inl.h"
 #include "core/kernels/panels-inl.h"
 #include "core/kernels/quantized.h"
+#include "core/kernels/quantized_columns-inl.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();
@@ -22,171 +26,330 @@ namespace {
 
 #ifdef RWKVD_DOT_AMX
 
-// A tile register holds sixteen rows of 64 bytes: of x, a group's columns; of
-// weights, a group's units of a panel, as they lie in memory; of sums, those of
-// the panel's rows for a row of x each.
-constexpr int kTileRows = 16;
+// A tile of x holds a group's columns; of weights, a group's units of a panel;
+// of sums, those of the panel's rows for a row of x each.
 
-// The layout of all eight tile registers (Intel's manual, LDTILECFG).
-struct TileConfig {
-  uint8_t palette = 1;
-  uint8_t start_row = 0;
-  uint8_t reserved[14] = {};
-  uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+// From this many rows of x on, a tile is faster than dot products, even if some
+// of its rows stay empty.
+constexpr int64_t kMinRowsForTiles = 8;
+
+// At most so many groups are multiplied at a time: of x in one digit or two,
+// what leaves room in the nearest cache for the weights that pass by. Of these,
+// so many panels in the order of rows, or a block of columns, which the
+// second-level cache holds.
+constexpr int64_t TileGroups(bool two_digits) { return two_digits ? 8 : 16; }
+constexpr int64_t kMaxTileGroups = TileGroups(false);
+constexpr int64_t kTilePanelsOfRows = 8;
+constexpr int64_t kMaxTilePanels = 2 * kBlockBytes / kPanelRows;
+
+// Sixteen rows of x, tile by tile. Those that do not exist are zero.
+struct alignas(64) TilesOfX {
+  int8_t q[kMaxTileGroups][kTileRows * kGroupCols];
+  int8_t low[TileGroups(true)][kTileRows * kGroupCols];
+  float scales[kMaxTileGroups][kTileRows];
 };
 
-// Sums of a group: of x's first and second tile (or digit) with each panel.
-struct alignas(64) TileSums {
-  int32_t of[2][2][kTileRows * kPanelRows];
+// Groups [first, first + num) of x's rows [row, row + rows).
+void FillTiles(const QuantizedRows& x, int64_t row, int64_t rows, int64_t first,
+               int64_t num, TilesOfX* to) {
+  for (int64_t i = 0; i < kTileRows; ++i) {
+    const int64_t at = (row + i) * x.groups() + first;
+    for (int64_t g = 0; g < num; ++g) {
+      const auto copy = [&](const int8_t* digits, int8_t* tile) HWY_ATTR {
+        const VI bytes = i < rows ? LoadBytes(reinterpret_cast<const uint8_t*>(
+                                        digits + (at + g) * kGroupCols))
+                                  : hn::Zero(kI);
+        StoreBytes(bytes, reinterpret_cast<uint8_t*>(tile + i * kGroupCols));
+      };
+      copy(x.q, to->q[g]);
+      if (x.low != nullptr) copy(x.low, to->low[g]);
+      to->scales[g][i] = i < rows ? x.scales[at + g] : 0;
+    }
+  }
+}
+
+// A panel of weights that have a sign, some groups of it.
+struct TilePanel {
+  const uint8_t* quants;   // [groups][a tile]
+  const uint16_t* scales;  // of the first group
+  int64_t scale_group_step;
+  int64_t num_groups;
+  // What is to be fetched meanwhile, fetched_bytes for each group, or null.
+  const uint8_t* fetched;
+  int64_t fetched_bytes;
 };
 
-// kPanels * 16 rows of the product for 16 rows of x, or 32 if `kX` is 2 and
-// these are not two digits of the same.
-template <int kPanels, int kX, bool kTwoDigits>
-class AmxTile {
- public:
-  static constexpr int64_t kRowsOfX = kTwoDigits ? kTileRows : kX * kTileRows;
+// Where a tile's sums go: rows of y, and of a panel's rows those that exist.
+struct TileOfY {
+  float* y;
+  int64_t stride;
+  int64_t num;
+  __mmask16 rows;
+};
 
-  AmxTile(const Panels& w, const Columns& cols, bool is_first, int64_t rows,
-          float* y, int64_t y_stride)
-      : w_(w), x_(*cols.x), cols_(cols) {
-    for (int64_t i = 0; i < kRowsOfX; ++i) {
-      for (int p = 0; p < kPanels; ++p) {
-        const __mmask16 mask = Mask(rows, p);
-        const float* from = y + i * y_stride + p * kPanelRows;
-        _mm512_store_ps(totals_[i][p], is_first
-                                           ? _mm512_setzero_ps()
-                                           : _mm512_maskz_loadu_ps(mask, from));
-      }
-    }
-    for (int64_t g = 0; g < cols.num_groups; ++g) Step(g);
-    AddPart<0>(cols.num_groups - 1);
-    AddPart<1>(cols.num_groups - 1);
-    AddPart<2>(cols.num_groups - 1);
-    AddPart<3>(cols.num_groups - 1);
-    for (int64_t i = 0; i < kRowsOfX; ++i) {
-      for (int p = 0; p < kPanels; ++p) {
-        _mm512_mask_storeu_ps(y + i * y_stride + p * kPanelRows, Mask(rows, p),
-                              _mm512_load_ps(totals_[i][p]));
-      }
-    }
-  }
-
- private:
-  // Of the panel's rows, those that exist.
-  static __mmask16 Mask(int64_t rows, int panel) {
-    const int64_t left = rows - panel * kPanelRows;
-    return left >= kPanelRows ? 0xffff : (1u << (left < 0 ? 0 : left)) - 1;
-  }
-
-  // Multiplies group `g`, and between its instructions, which take long to
-  // answer, adds up the group before.
-  HWY_INLINE void Step(int64_t g) {
-    const int64_t group = cols_.first_group + g;
-    const int64_t at = cols_.first_row * x_.cols + group * kGroupCols;
-    const int8_t* const x0 = x_.q + at;
-    const int8_t* const x1 =
-        kTwoDigits ? x_.low + at : x0 + kTileRows * x_.cols;
-    const uint8_t* const w0 = w_.quants + g * kPanelGroupBytes;
-    const uint8_t* const w1 = w0 + w_.quants_apart;
-    if (cols_.first_row == 0) Fetch(w0);
-    auto& sums = sums_[g % 2].of;
-
+// Multiplies group `g` into one of two sets of tile registers, whose numbers
+// must be literals: of sums 0 and 1 or 2 and 3, of x 4 and 5, of weights 6
+// or 7.
+template <int kSet, bool kTwoDigits>
+HWY_INLINE void MultiplyTiles(const TilePanel& w, const TilesOfX& x,
+                              int64_t g) {
+  const uint8_t* const quants = w.quants + g * kPanelGroupBytes;
+  if constexpr (kSet == 0) {
+    _tile_loadd(6, quants, 64);
+    _tile_loadd(4, x.q[g], 64);
     _tile_zero(0);
-    _tile_loadd(4, x0, x_.cols);
-    _tile_loadd(6, w0, 64);
-    _tile_dpbsud(0, 4, 6);
-    AddPart<0>(g - 1);
-    if constexpr (kPanels == 2) {
-      _tile_zero(1);
-      _tile_loadd(7, w1, 64);
-      _tile_dpbsud(1, 4, 7);
-    }
-    _tile_stored(0, sums[0][0], 64);
-    AddPart<1>(g - 1);
-    if constexpr (kX == 2) {
-      _tile_zero(2);
-      _tile_loadd(5, x1, x_.cols);
-      _tile_dpbsud(2, 5, 6);
-    }
-    if constexpr (kPanels == 2) _tile_stored(1, sums[0][1], 64);
-    AddPart<2>(g - 1);
-    if constexpr (kX == 2 && kPanels == 2) {
-      _tile_zero(3);
-      _tile_dpbsud(3, 5, 7);
-    }
-    if constexpr (kX == 2) _tile_stored(2, sums[1][0], 64);
-    AddPart<3>(g - 1);
-    if constexpr (kX == 2 && kPanels == 2) _tile_stored(3, sums[1][1], 64);
+    _tile_dpbssd(0, 4, 6);
+  } else {
+    _tile_loadd(7, quants, 64);
+    _tile_loadd(5, x.q[g], 64);
+    _tile_zero(2);
+    _tile_dpbssd(2, 5, 7);
   }
-
-  // What comes kBytesAhead behind a group of the panels.
-  HWY_INLINE void Fetch(const uint8_t* w) const {
-    for (int64_t at = 0; at < kPanelGroupBytes; at += 64) {
-      __builtin_prefetch(w + kBytesAhead + at, 0, 2);
-      if (kPanels == 2) {
-        __builtin_prefetch(w + w_.quants_apart + kBytesAhead + at, 0, 2);
-      }
-    }
+  if constexpr (kTwoDigits && kSet == 0) {
+    _tile_loadd(5, x.low[g], 64);
+    _tile_zero(1);
+    _tile_dpbssd(1, 5, 6);
+  } else if constexpr (kTwoDigits) {
+    _tile_loadd(4, x.low[g], 64);
+    _tile_zero(3);
+    _tile_dpbssd(3, 4, 7);
   }
+}
 
-  // Adds to the totals the sums of group `g`, if there is one: of panel
-  // kPart % 2, with the first half of the rows of x or the second.
-  template <int kPart>
-  HWY_INLINE void AddPart(int64_t g) {
-    constexpr int kPanel = kPart % 2;
-    constexpr int64_t kHalf = kRowsOfX / 2, kFirst = kPart / 2 * kHalf;
-    if (kPanel >= kPanels || g < 0) return;
-    const auto& sums = sums_[g % 2].of;
-    const int64_t step = x_.groups();
-    const int64_t at = cols_.first_row * step + cols_.first_group + g;
-    const int32_t* const offsets = x_.offsets + at;
-    const float* const scales = x_.scales + at;
-    const VF scale = LoadScales(w_.scales + g * w_.scale_group_step +
-                                kPanel * w_.scales_apart);
-    HWY_UNROLL(8)
-    for (int64_t i = kFirst; i < kFirst + kHalf; ++i) {
-      const int64_t row = i % kTileRows * kPanelRows;
-      VI sum = hn::Load(kI, sums[i / kTileRows][kPanel] + row);
-      if constexpr (kTwoDigits) {
-        sum =
-            hn::Add(hn::ShiftLeft<8>(sum), hn::Load(kI, sums[1][kPanel] + row));
-      }
-      sum = hn::Add(sum, hn::Set(kI, offsets[i * step]));
-      const VF both = hn::Mul(scale, hn::Set(kF, scales[i * step]));
-      float* const total = totals_[i][kPanel];
-      hn::Store(hn::MulAdd(hn::ConvertTo(kF, sum), both, hn::Load(kF, total)),
-                kF, total);
-    }
-  }
-
-  const Panels& w_;
-  const QuantizedRows& x_;
-  const Columns& cols_;
-  alignas(64) float totals_[kRowsOfX][kPanels][kPanelRows];
-  TileSums sums_[2];
+// The sums of a group: of x's only digit or upper one, and of the lower one.
+struct alignas(64) TileSums {
+  int32_t of[2][kTileRows * kPanelRows];
 };
 
-// As many rows of x, from the first on, as fill tiles; returns how many.
-template <int kPanels, bool kTwoDigits>
-int64_t MultiplyWithAmx(const Panels& w, Columns cols, bool is_first,
-                        int64_t rows, float* y, int64_t y_stride) {
-  if (cols.x->num < kTileRows) return 0;
-  const TileConfig config;
-  _tile_loadconfig(&config);
-  while (cols.first_row + kTileRows <= cols.x->num) {
-    float* const out = y + cols.first_row * y_stride;
-    if (kTwoDigits || cols.first_row + 2 * kTileRows <= cols.x->num) {
-      AmxTile<kPanels, 2, kTwoDigits>(w, cols, is_first, rows, out, y_stride);
-      cols.first_row += kTwoDigits ? kTileRows : 2 * kTileRows;
-    } else {
-      AmxTile<kPanels, 1, false>(w, cols, is_first, rows, out, y_stride);
-      cols.first_row += kTileRows;
+template <int kSet, bool kTwoDigits>
+HWY_INLINE void StoreSums(TileSums* sums) {
+  if constexpr (kSet == 0) {
+    _tile_stored(0, sums->of[0], 64);
+    if constexpr (kTwoDigits) _tile_stored(1, sums->of[1], 64);
+  } else {
+    _tile_stored(2, sums->of[0], 64);
+    if constexpr (kTwoDigits) _tile_stored(3, sums->of[1], 64);
+  }
+}
+
+template <bool kTwoDigits>
+HWY_INLINE void AddSums(const TilePanel& w, const TilesOfX& x, int64_t g,
+                        const TileSums& sums, VF (&totals)[kTileRows]) {
+  const VF scale = LoadScales(w.scales + g * w.scale_group_step);
+  HWY_UNROLL(16)
+  for (int i = 0; i < kTileRows; ++i) {
+    VI sum = hn::Load(kI, sums.of[0] + i * kPanelRows);
+    if constexpr (kTwoDigits) {
+      sum = hn::Add(hn::ShiftLeft<8>(sum),
+                    hn::Load(kI, sums.of[1] + i * kPanelRows));
     }
+    const VF both = hn::Mul(scale, hn::Set(kF, x.scales[g][i]));
+    totals[i] = hn::MulAdd(hn::ConvertTo(kF, sum), both, totals[i]);
+  }
+}
+
+// What group `g` fetches.
+HWY_INLINE void Fetch(const TilePanel& w, int64_t g) {
+  if (w.fetched == nullptr) return;
+  const uint8_t* const from = w.fetched + g * w.fetched_bytes;
+  for (int64_t at = 0; at < w.fetched_bytes; at += 64) {
+    __builtin_prefetch(from + at, 0, 2);
+  }
+}
+
+// Multiplies group `g`. Its sums take long to come, so meanwhile adds up those
+// of the group before the last, and stores those of the last.
+template <int kSet, bool kTwoDigits>
+HWY_INLINE void TileStep(const TilePanel& w, const TilesOfX& x, int64_t g,
+                         TileSums (&sums)[2], VF (&totals)[kTileRows]) {
+  MultiplyTiles<kSet, kTwoDigits>(w, x, g);
+  Fetch(w, g);
+  if (g >= 2) AddSums<kTwoDigits>(w, x, g - 2, sums[kSet], totals);
+  if (g >= 1) StoreSums<1 - kSet, kTwoDigits>(&sums[1 - kSet]);
+}
+
+template <int kSet, bool kTwoDigits>
+HWY_INLINE void LastSums(const TilePanel& w, const TilesOfX& x,
+                         TileSums (&sums)[2], VF (&totals)[kTileRows]) {
+  const int64_t g = w.num_groups - 1;
+  StoreSums<kSet, kTwoDigits>(&sums[kSet]);
+  if (g >= 1) AddSums<kTwoDigits>(w, x, g - 1, sums[1 - kSet], totals);
+  AddSums<kTwoDigits>(w, x, g, sums[kSet], totals);
+}
+
+// A panel times sixteen rows of x. Adds to what is in y, unless `is_first`.
+template <bool kTwoDigits>
+void MultiplyPanel(const TilePanel& w, const TilesOfX& x, bool is_first,
+                   const TileOfY& y) {
+  VF totals[kTileRows];
+  HWY_UNROLL(16)
+  for (int i = 0; i < kTileRows; ++i) {
+    totals[i] = is_first || i >= y.num
+                    ? hn::Zero(kF)
+                    : VF{_mm512_maskz_loadu_ps(y.rows, y.y + i * y.stride)};
+  }
+  TileSums sums[2];
+  for (int64_t g = 0; g < w.num_groups; g += 2) {
+    TileStep<0, kTwoDigits>(w, x, g, sums, totals);
+    if (g + 1 < w.num_groups) {
+      TileStep<1, kTwoDigits>(w, x, g + 1, sums, totals);
+    }
+  }
+  if (w.num_groups % 2 != 0) {
+    LastSums<0, kTwoDigits>(w, x, sums, totals);
+  } else {
+    LastSums<1, kTwoDigits>(w, x, sums, totals);
+  }
+  HWY_UNROLL(16)
+  for (int i = 0; i < kTileRows; ++i) {
+    if (i < y.num) {
+      _mm512_mask_storeu_ps(y.y + i * y.stride, y.rows, totals[i].raw);
+    }
+  }
+}
+
+// Some neighbouring panels and groups of them: what is made ready at a time.
+struct TileUnit {
+  int64_t first_panel;
+  int64_t num_panels;
+  int64_t first_group;
+  int64_t num_groups;
+};
+
+// Where in memory the panel's share of a unit begins; of columns, as if panel
+// by panel.
+const uint8_t* QuantsOf(const QuantizedWeights& w, const TileUnit& unit,
+                        int64_t panel) {
+  const int64_t stripe_panels = StripeRows(w.type, w.order) / kPanelRows;
+  const int64_t panel_bytes =
+      StripeBytes(w.type, w.order, w.cols) / stripe_panels;
+  const int64_t group_bytes = panel_bytes / (w.cols / kGroupCols);
+  if (w.order == QuantOrder::kRows) {
+    return w.quants + (unit.first_panel + panel) * panel_bytes +
+           unit.first_group * group_bytes;
+  }
+  return w.quants + unit.first_panel * panel_bytes +
+         (unit.first_group * stripe_panels + panel * unit.num_groups) *
+             group_bytes;
+}
+
+void FillUnit(const QuantizedWeights& w, const TileUnit& unit,
+              uint8_t* scratch) {
+  const int64_t apart = unit.num_groups * kPanelGroupBytes;
+  const bool is_int8 = w.type == QuantType::kInt8;
+  if (w.order == QuantOrder::kColumns) {
+    const int64_t group_bytes = kBlockBytes * kGroupCols;
+    const uint8_t* const columns = QuantsOf(w, unit, 0);
+    for (int64_t g = 0; g < unit.num_groups; ++g) {
+      const auto fill =
+          is_int8 ? &ToPanels<QuantType::kInt8> : &ToPanels<QuantType::kInt4>;
+      fill(columns + g * group_bytes, apart, SignBits(),
+           scratch + g * kPanelGroupBytes);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < unit.num_panels; ++i) {
+    const uint8_t* const from = QuantsOf(w, unit, i);
+    if (is_int8) {
+      CopyPanel(from, apart, SignBits(), scratch + i * apart);
+    } else {
+      WidenPanel(from, apart / 2, SignBits(), scratch + i * apart);
+    }
+  }
+}
+
+// Panel `i` of a unit that is ready in `scratch`.
+TilePanel PanelOf(const QuantizedWeights& w, const TileUnit& unit, int64_t i,
+                  const uint8_t* scratch) {
+  const int64_t panels = StripeRows(w.type, w.order) / kPanelRows;
+  const int64_t groups = w.cols / kGroupCols;
+  const int64_t panel = unit.first_panel + i;
+  const int64_t first_scales =
+      (panel / panels * groups + unit.first_group) * panels + panel % panels;
+  return {
+      .quants = scratch + i * unit.num_groups * kPanelGroupBytes,
+      .scales = w.scales + first_scales * kPanelRows,
+      .scale_group_step = panels * kPanelRows,
+      .num_groups = unit.num_groups,
+      .fetched = nullptr,
+      .fetched_bytes = StripeBytes(w.type, w.order, w.cols) / panels / groups};
+}
+
+// `next` is the unit that follows, whose weights are fetched, or null.
+template <bool kTwoDigits>
+void MultiplyUnit(const QuantizedMatMulArgs& args, const TileUnit& unit,
+                  const TileUnit* next, const uint8_t* scratch) {
+  TilesOfX x;
+  for (int64_t row = 0; row < args.x.num; row += kTileRows) {
+    const int64_t num = HWY_MIN(args.x.num - row, kTileRows);
+    FillTiles(args.x, row, num, unit.first_group, unit.num_groups, &x);
+    FinishWriting();
+    for (int64_t i = 0; i < unit.num_panels; ++i) {
+      const int64_t first = (unit.first_panel + i) * kPanelRows;
+      // Of a block of columns, the last panels may not exist.
+      if (first >= args.w.rows) break;
+      TilePanel panel = PanelOf(args.w, unit, i, scratch);
+      if (row == 0 && next != nullptr && i < next->num_panels) {
+        panel.fetched = QuantsOf(args.w, *next, i);
+      }
+      MultiplyPanel<kTwoDigits>(
+          panel, x, unit.first_group == 0,
+          {args.y + row * args.y_stride + first, args.y_stride, num,
+           FirstRows(args.w.rows - first)});
+    }
+  }
+}
+
+// The unit after `unit`, of the panels before `end`. False if there is none.
+template <bool kTwoDigits>
+bool NextUnit(const QuantizedWeights& w, int64_t end, TileUnit* unit) {
+  const int64_t groups = w.cols / kGroupCols;
+  unit->first_group += unit->num_groups;
+  if (unit->first_group == groups) {
+    unit->first_group = 0;
+    unit->first_panel += unit->num_panels;
+  }
+  const int64_t most = w.order == QuantOrder::kRows
+                           ? kTilePanelsOfRows
+                           : StripeRows(w.type, w.order) / kPanelRows;
+  unit->num_panels = HWY_MIN(most, end - unit->first_panel);
+  unit->num_groups =
+      HWY_MIN(TileGroups(kTwoDigits), groups - unit->first_group);
+  return unit->num_panels > 0;
+}
+
+// Panels or blocks [begin, end) of the product.
+template <bool kTwoDigits>
+void MultiplyTiled(const QuantizedMatMulArgs& args, int64_t begin,
+                   int64_t end) {
+  const int64_t panels = StripeRows(args.w.type, args.w.order) / kPanelRows;
+  alignas(64)
+      uint8_t scratch[kMaxTilePanels * kMaxTileGroups * kPanelGroupBytes];
+  LoadConfig(TileConfig());
+  TileUnit unit = {begin * panels, 0, 0, 0};
+  bool more = NextUnit<kTwoDigits>(args.w, end * panels, &unit);
+  while (more) {
+    TileUnit next = unit;
+    more = NextUnit<kTwoDigits>(args.w, end * panels, &next);
+    FillUnit(args.w, unit, scratch);
+    MultiplyUnit<kTwoDigits>(args, unit, more ? &next : nullptr, scratch);
+    unit = next;
   }
   _tile_release();
-  return cols.first_row;
+}
+
+// False if there are so few rows of x, or of so many zeros, that tiles are not
+// the faster way.
+bool MultiplyWithTiles(const QuantizedMatMulArgs& args, int64_t begin,
+                       int64_t end) {
+  if (args.x.num < kMinRowsForTiles) return false;
+  if (args.w.order == QuantOrder::kColumns && IsSparse(args.x)) return false;
+  if (args.x.low != nullptr) {
+    MultiplyTiled<true>(args, begin, end);
+  } else {
+    MultiplyTiled<false>(args, begin, end);
+  }
+  return true;
 }
 
 #endif  // RWKVD_DOT_AMX

@@ -75,7 +75,8 @@ struct Wkv7Args {
 // however the work is cut.
 struct KernelTable {
   // The instruction set: "AVX3" (AVX-512), "AVX2", "SSE4", "NEON", ...; with an
-  // extension, as "AVX3_VNNI", where the processor has dot products of bytes.
+  // extension, as "AVX3_VNNI", where the processor has dot products of bytes,
+  // or "AVX3_AMX", where it has tiles.
   const char* name;
 
   // Rows [row_begin, row_end) of the product, for all rows of x.

@@ -10,7 +10,12 @@
 
 #include <string.h>
 
+#include "core/kernels/amx_bf16_decode-inl.h"
+#include "core/kernels/amx_panels-inl.h"
 #include "core/kernels/dot-inl.h"
+#ifdef RWKVD_DOT_AMX
+#include "core/kernels/matmul-inl.h"
+#endif
 #include "core/kernels/quantized.h"
 #include "core/kernels/quantized_columns-inl.h"
 #include "core/kernels/quantized_panels-inl.h"
@@ -118,6 +123,9 @@ void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t stripe_begin,
 
 void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t stripe_begin,
                      int64_t stripe_end) {
+#ifdef RWKVD_DOT_AMX
+  if (MultiplyWithTiles(args, stripe_begin, stripe_end)) return;
+#endif
   const bool is_int8 = args.w.type == QuantType::kInt8;
   if (args.w.order == QuantOrder::kRows) {
     MultiplyRows(args, stripe_begin, stripe_end);
@@ -130,10 +138,20 @@ void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t stripe_begin,
 
 #endif  // HWY_TARGET
 
+#ifdef RWKVD_DOT_AMX
+void MatMulOfAmx(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+  if (MatMulWithTiles(args, row_begin, row_end)) return;
+  MatMul(args, row_begin, row_end);
+}
+#endif
+
 // Puts this target's functions into `table`.
 [[maybe_unused]] void SetQuantizedKernels(KernelTable* table) {
   table->quantize_row = &QuantizeRow;
   table->quantized_matmul = &QuantizedMatMul;
+#ifdef RWKVD_DOT_AMX
+  table->matmul = &MatMulOfAmx;
+#endif
 }
 
 }  // namespace

@@ -79,18 +79,20 @@ constexpr int64_t RowAtByte(int64_t at) {
 }
 
 HWY_INLINE void StoreUnit(const Quads& unit, int64_t row, int64_t panels_apart,
-                          uint8_t* to) {
+                          VI flip, uint8_t* to) {
   const Quads ordered = InOrder(unit);
   HWY_UNROLL(4)
   for (int j = 0; j < 4; ++j, row += kLanes) {
-    StoreBytes(ordered.v[j], to + row / kPanelRows * panels_apart +
-                                 row % kPanelRows * kUnitCols);
+    StoreBytes(
+        hn::Xor(ordered.v[j], flip),
+        to + row / kPanelRows * panels_apart + row % kPanelRows * kUnitCols);
   }
 }
 
 // A group of a block's columns, as a group of each of its panels.
 template <QuantType kType>
-void ToPanels(const uint8_t* columns, int64_t panels_apart, uint8_t* to) {
+void ToPanels(const uint8_t* columns, int64_t panels_apart, VI flip,
+              uint8_t* to) {
   for (int64_t c = 0; c < kGroupCols; c += kUnitCols) {
     for (int64_t at = 0; at < kBlockBytes; at += kVectorBytes) {
       const uint8_t* p = columns + c * kBlockBytes + at;
@@ -104,7 +106,7 @@ void ToPanels(const uint8_t* columns, int64_t panels_apart, uint8_t* to) {
                                     LoadBytes(p + 3 * kBlockBytes));
       const int64_t row = RowAtByte<kType>(at);
       if constexpr (kType == QuantType::kInt8) {
-        StoreUnit(unit, row, panels_apart, to);
+        StoreUnit(unit, row, panels_apart, flip, to);
       } else {
         Quads lower = {}, upper = {};
         HWY_UNROLL(4)
@@ -112,8 +114,8 @@ void ToPanels(const uint8_t* columns, int64_t panels_apart, uint8_t* to) {
           lower.v[j] = LowerHalves(unit.v[j]);
           upper.v[j] = UpperHalves(unit.v[j]);
         }
-        StoreUnit(lower, row, panels_apart, to);
-        StoreUnit(upper, row + 64, panels_apart, to);
+        StoreUnit(lower, row, panels_apart, flip, to);
+        StoreUnit(upper, row + 64, panels_apart, flip, to);
       }
     }
     to += kUnitBytes;
@@ -141,7 +143,7 @@ void MultiplyBlock(const QuantizedMatMulArgs& args, int64_t block) {
     for (int64_t i = 0; i < some; ++i) {
       ToPanels<kType>(
           w.quants + (block * w.cols + (g + i) * kGroupCols) * kBlockBytes,
-          apart, scratch + i * kPanelGroupBytes);
+          apart, hn::Zero(kI), scratch + i * kPanelGroupBytes);
     }
     MultiplyPanels<QuantType::kInt8, false>(
         {.quants = scratch,
@@ -179,8 +181,16 @@ HWY_INLINE uint64_t NonZeroBits(const int8_t* x) {
 void ListColumns(const int8_t* x, int64_t num_groups, ColumnList* list) {
   uint16_t n = 0;
   for (int64_t g = 0; g < num_groups; ++g) {
-    for (uint64_t bits = NonZeroBits(x + g * kGroupCols); bits != 0;
-         bits &= bits - 1) {
+    uint64_t bits = NonZeroBits(x + g * kGroupCols);
+    if (bits == ~uint64_t{0}) {  // as below, in fewer steps
+      for (int64_t i = 0; i < kGroupCols; ++i) {
+        list->column[n + i] = static_cast<uint16_t>(g * kGroupCols + i);
+      }
+      memcpy(list->x + n, x + g * kGroupCols, kGroupCols);
+      n += kGroupCols;
+      bits = 0;
+    }
+    for (; bits != 0; bits &= bits - 1) {
       const int64_t column = g * kGroupCols + __builtin_ctzll(bits);
       list->column[n] = static_cast<uint16_t>(column);
       list->x[n++] = x[column];
@@ -194,7 +204,7 @@ void ListColumns(const int8_t* x, int64_t num_groups, ColumnList* list) {
 }
 
 // As many columns ahead as memory needs to answer.
-constexpr int64_t kColumnsAhead = 32;
+constexpr int64_t kListedAhead = 32;
 
 // Sums of columns [begin, end) of the list, for the rows of a column's bytes
 // at `at`; of 4 bits, those in the upper halves in `upper`.
@@ -204,7 +214,7 @@ HWY_INLINE void AddColumns(const uint8_t* columns, const ColumnList& list,
                            Quads* upper) {
   const int64_t last = list.end[kListGroups - 1] - kUnitCols;
   for (int64_t i = begin; i < end; i += kUnitCols) {
-    const int64_t ahead = HWY_MIN(i + kColumnsAhead, last);
+    const int64_t ahead = HWY_MIN(i + kListedAhead, last);
     const uint8_t* p[kUnitCols];
     HWY_UNROLL(4)
     for (int j = 0; j < kUnitCols; ++j) {

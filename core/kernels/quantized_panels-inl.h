@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#include "core/kernels/amx_panels-inl.h"
 #include "core/kernels/dot-inl.h"
 #include "core/kernels/panels-inl.h"
 #include "core/kernels/quantized.h"
@@ -206,6 +205,12 @@ HWY_INLINE void PanelTileOf(const Panels& w, const Columns& cols, bool is_first,
 constexpr int kTilePanels = kLanes == 16 ? 2 : 1;
 constexpr int kTileX = kLanes == 16 ? 6 : HWY_ARCH_ARM_A64 ? 3 : 2;
 
+// One row of x is a matter of memory. Bytes are read as four streams, which the
+// processor foresees, as far as registers reach; half bytes, with more to do
+// for each, as one that is fetched ahead.
+template <QuantType kType>
+constexpr int kPanelsOfOne = kLanes == 16 && kType == QuantType::kInt8 ? 4 : 1;
+
 // As many rows of x at a time as fit, then the rest with smaller tiles.
 template <QuantType kType, int kPanels, int kX, bool kTwoDigits>
 HWY_INLINE void TilesFrom(const Panels& w, Columns cols, bool is_first,
@@ -226,36 +231,27 @@ HWY_INLINE void TilesFrom(const Panels& w, Columns cols, bool is_first,
   }
 }
 
-// All rows of x times kPanels panels.
-template <QuantType kType, int kPanels, bool kTwoDigits>
-HWY_INLINE void MultiplySome(const Panels& w, Columns cols, bool is_first,
-                             int64_t rows, float* y, int64_t y_stride) {
-#ifdef RWKVD_DOT_AMX
-  if constexpr (kType == QuantType::kInt8) {
-    cols.first_row = MultiplyWithAmx<kPanels, kTwoDigits>(w, cols, is_first,
-                                                          rows, y, y_stride);
-  }
-#endif
-  TilesFrom<kType, kPanels, kTileX, kTwoDigits>(w, cols, is_first, rows, y,
-                                                y_stride);
-}
-
 // All rows of x times `num` panels; y is at the first row of these, of which
 // `rows` exist.
 template <QuantType kType, bool kTwoDigits>
 HWY_NOINLINE void MultiplyPanels(Panels w, int64_t num, const Columns& cols,
                                  bool is_first, int64_t rows, float* y,
                                  int64_t y_stride) {
-  // One row of x is a matter of memory, which likes one stream.
-  const int64_t step = cols.x->num == 1 ? 1 : kTilePanels;
+  const bool is_one = cols.x->num == 1;
+  constexpr int kOfOne = kPanelsOfOne<kType>;
+  const int64_t many = is_one ? kOfOne : kTilePanels;
   while (num > 0) {
-    if (num >= step && step == kTilePanels) {
-      MultiplySome<kType, kTilePanels, kTwoDigits>(w, cols, is_first, rows, y,
-                                                   y_stride);
+    const int64_t done = num >= many ? many : 1;
+    if (is_one && done == kOfOne) {
+      PanelTileOf<kType, kOfOne, 1, kTwoDigits, kOfOne == 1>(w, cols, is_first,
+                                                             rows, y, y_stride);
+    } else if (!is_one && done == kTilePanels) {
+      TilesFrom<kType, kTilePanels, kTileX, kTwoDigits>(w, cols, is_first, rows,
+                                                        y, y_stride);
     } else {
-      MultiplySome<kType, 1, kTwoDigits>(w, cols, is_first, rows, y, y_stride);
+      TilesFrom<kType, 1, kTileX, kTwoDigits>(w, cols, is_first, rows, y,
+                                              y_stride);
     }
-    const int64_t done = num >= step ? step : 1;
     num -= done;
     w.quants += done * w.quants_apart;
     w.scales += done * w.scales_apart;
@@ -274,18 +270,6 @@ constexpr int64_t kScratchBytes = 2 * kScratchGroups * kPanelGroupBytes;
 // From this many rows of x on, that pays.
 constexpr int64_t kManyX = kTileX + 1;
 
-// `bytes` bytes of 4 bits of a panel as 8 bits.
-HWY_INLINE void WidenPanel(const uint8_t* from, int64_t bytes, uint8_t* to) {
-  for (int64_t unit = 0; unit < bytes; unit += kUnitBytes) {
-    __builtin_prefetch(from + unit + kBytesAhead, 0, 2);
-    for (int64_t at = 0; at < kUnitBytes; at += kVectorBytes) {
-      const VI both = LoadBytes(from + unit + at);
-      StoreBytes(LowerHalves(both), to + 2 * unit + at);
-      StoreBytes(UpperHalves(both), to + 2 * unit + kUnitBytes + at);
-    }
-  }
-}
-
 // 4 bits, in the order of rows, for many rows of x.
 void MultiplyWidened(const QuantizedMatMulArgs& args, int64_t begin,
                      int64_t end) {
@@ -300,7 +284,7 @@ void MultiplyWidened(const QuantizedMatMulArgs& args, int64_t begin,
           groups - g < kScratchGroups ? groups - g : kScratchGroups;
       for (int64_t i = 0; i < num; ++i) {
         WidenPanel(w.quants + (panel + i) * bytes + g * kPanelGroupBytes / 2,
-                   some * kPanelGroupBytes / 2,
+                   some * kPanelGroupBytes / 2, hn::Zero(kI),
                    scratch + i * some * kPanelGroupBytes);
       }
       MultiplyPanels<QuantType::kInt8, false>(

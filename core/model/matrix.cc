@@ -20,13 +20,22 @@ constexpr int64_t kQuantizedBlockBytes = 1 << 16;  // they are done faster
 // Of these rows at least, where x has many, so that x is not read for so few.
 constexpr int64_t kManyX = 16;
 constexpr int64_t kMinRowsOfMany = 32;
+// Of 16 bits, whose x may be made ready for each block: as many rows as leave
+// every thread some blocks, up to these, for one row of x, few and many.
+constexpr int64_t kMostRows16[] = {128, 256, 512};
+constexpr int64_t kRowMultiple16 = 32;
 // Of the kernels' tiles: four rows, or, of weights stored as columns, a cache
-// line of them; two panels of quantized weights.
+// line of them; four panels of quantized weights.
 constexpr int64_t kRowMultiple = 4;
 constexpr int64_t kTransposedRowMultiple = 32;
 // Of weights stored as columns for few rows of x: runs that memory likes.
 constexpr int64_t kTransposedRows = 256;
-constexpr int64_t kPanelMultiple = 2;
+constexpr int64_t kPanelMultiple = 4;
+// Of panels for many rows of x, which are made ready before: while some are
+// multiplied, the next ones of the block come from memory.
+constexpr int64_t kManyXPanels = 32;
+constexpr int64_t kManyXPanelMultiple = 8;
+constexpr int64_t kBlocksPerThread = 4;
 
 // Elements of x that are worth another thread's help to quantize.
 constexpr int64_t kMinElements = 16384;
@@ -42,24 +51,36 @@ struct Blocks {
   int64_t num() const { return (end + size - 1) / size; }
 };
 
-Blocks BlocksOf(const QuantizedWeights& w) {
+Blocks BlocksOf(const QuantizedWeights& w, int64_t num_x, int64_t threads) {
   const int64_t stripes = NumStripes(w.type, w.order, w.rows);
   if (w.order == QuantOrder::kColumns) return {1, stripes};
+  if (num_x >= kManyX) {
+    const int64_t shared = stripes / (kBlocksPerThread * threads);
+    return {RoundUp(std::clamp<int64_t>(shared, 1, kManyXPanels),
+                    kManyXPanelMultiple),
+            stripes};
+  }
   const int64_t bytes = StripeBytes(w.type, w.order, w.cols);
   return {RoundUp(std::max<int64_t>(1, kQuantizedBlockBytes / bytes),
                   kPanelMultiple),
           stripes};
 }
 
-// For a product with `num_x` rows.
-Blocks BlocksOf(const Matrix& w, int64_t num_x) {
-  if (w.quantized.has_value()) return BlocksOf(*w.quantized);
+// For a product with `num_x` rows on so many threads.
+Blocks BlocksOf(const Matrix& w, int64_t num_x, int64_t threads) {
+  if (w.quantized.has_value()) return BlocksOf(*w.quantized, num_x, threads);
   const int64_t row_work = std::max<int64_t>(1, w.cols * num_x);
   const int64_t row_bytes =
       std::max<int64_t>(1, w.cols * static_cast<int64_t>(SizeOf(w.dtype)));
   const int64_t wanted = std::max(kMinBlockWork / row_work + 1,
                                   num_x >= kManyX ? kMinRowsOfMany : 0);
   if (w.transposed && num_x < kManyX) return {kTransposedRows, w.rows};
+  if (w.dtype != DType::kF32) {
+    const int64_t most = kMostRows16[num_x == 1 ? 0 : num_x < kManyX ? 1 : 2];
+    const int64_t shared = w.rows / (kBlocksPerThread * threads);
+    return {RoundUp(std::min(most, std::max(wanted, shared)), kRowMultiple16),
+            w.rows};
+  }
   const int64_t cached = std::max<int64_t>(1, kMaxBlockBytes / row_bytes);
   return {RoundUp(std::min(wanted, cached),
                   w.transposed ? kTransposedRowMultiple : kRowMultiple),
@@ -190,7 +211,8 @@ void MatMul(const KernelTable& kernels, Workspace& workspace,
   for (const Product& product : products) {
     CheckSizes(product);
     Show(product, workspace);
-    blocks.push_back(BlocksOf(*product.w, product.x.num));
+    blocks.push_back(
+        BlocksOf(*product.w, product.x.num, workspace.pool().num_threads()));
     num_blocks += blocks.back().num();
   }
   const QuantizedInputs inputs = Quantize(kernels, workspace, products);
@@ -215,7 +237,8 @@ void MatMulEach(const KernelTable& kernels, Workspace& workspace,
   }
   Show(all, workspace);
   const QuantizedInputs inputs = Quantize(kernels, workspace, {&all, 1});
-  const Blocks blocks = BlocksOf(*all.w, all.x.num);
+  const Blocks blocks =
+      BlocksOf(*all.w, all.x.num, workspace.pool().num_threads());
   workspace.pool().ParallelFor(blocks.num(), [&](int64_t block) {
     for (const Product& product : products) {
       const int64_t first = (product.x.data - all.x.data) / all.x.width;

@@ -23,8 +23,8 @@ using Floats = std::vector<float>;
 // Half a unit in the last place of 1: the relative error of one rounding.
 inline constexpr double kRounding = 0x1p-24;
 
-inline constexpr size_t kSizes[] = {1,  2,  3,  7,  8,   15, 16,
-                                    17, 31, 33, 64, 100, 257};
+inline constexpr size_t kSizes[] = {1,  2,  3,  7,  8,  15,  16, 17,
+                                    31, 32, 33, 64, 96, 100, 257};
 
 class KernelsTest : public ::testing::TestWithParam<const KernelTable*> {
  protected:

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: Apache-2.0
+// Products of bf16 weights by Intel's matrix extension (AMX).
+//
+// A tile instruction multiplies bf16 with bf16 and adds up in f32. An f32 is
+// the exact sum of three bf16, eight bits of its significand each, so each x is
+// taken in three parts. For every 32 columns, in order, a sum of y takes the
+// products with the upper parts, the middle ones and the lower ones: the same
+// instructions however many rows of x or of weights there are.
+
+#if defined(RWKVD_CORE_KERNELS_AMX_BF16_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_AMX_BF16_INL_H_
+#undef RWKVD_CORE_KERNELS_AMX_BF16_INL_H_
+#else
+#define RWKVD_CORE_KERNELS_AMX_BF16_INL_H_
+#endif
+
+#include <string.h>
+
+#include "core/kernels/amx_tiles-inl.h"
+#include "core/kernels/kernels.h"
+#include "hwy/highway.h"
+
+RWKVD_BEFORE_NAMESPACE();
+namespace rwkvd {
+namespace HWY_NAMESPACE {
+namespace {
+
+#ifdef RWKVD_DOT_AMX
+
+// A tile of weights: sixteen rows of a step's columns. A tile of x: for each
+// pair of columns, that pair of sixteen rows of x. A tile of sums: for each row
+// of weights, the sixteen rows of x.
+constexpr int64_t kStepCols = 32;
+constexpr int kParts = 3;
+
+// x is made ready for so many columns at a time, in two tiles of rows: with all
+// parts that is 192 KiB, which the second-level cache holds beside weights.
+constexpr int64_t kChunkCols = 1024;
+constexpr int64_t kXBytes = kChunkCols / kStepCols * kParts * kTileBytes;
+
+// At most so many rows of weights share it.
+constexpr int64_t kChunkRows = 512;
+constexpr int64_t kChunkStrips = kChunkRows / kTileRows;
+
+// Of weights that are stored as columns, what is made ready at a time.
+constexpr int64_t kFromColumnsBytes = 1 << 18;
+
+// ---- Making ready.
+
+// The bits of the part of x that a bf16 holds; leaves the rest in x.
+HWY_INLINE __m512i TakePart(__m512* x) {
+  const __m512i part = _mm512_and_si512(
+      _mm512_castps_si512(*x), _mm512_set1_epi32(static_cast<int>(0xffff0000)));
+  *x = _mm512_sub_ps(*x, _mm512_castsi512_ps(part));
+  return part;
+}
+
+// The x of one step for sixteen rows, of which `num` exist: tiles of x, one for
+// each part.
+HWY_INLINE void FillStep(const float* x, int64_t stride, int64_t num,
+                         uint8_t* tiles) {
+  __m512i even[16], odd[16];
+  HWY_UNROLL(16)
+  for (int i = 0; i < 16; ++i) {
+    const __mmask16 all = i < num ? 0xffff : 0;
+    even[i] = _mm512_maskz_loadu_epi32(all, x + i * stride);
+    odd[i] = _mm512_maskz_loadu_epi32(all, x + i * stride + 16);
+  }
+  Transpose(even);
+  Transpose(odd);
+  // Now columns 0 to 15 and 16 to 31.
+  for (int half = 0; half < 2; ++half) {
+    const __m512i* const columns = half == 0 ? even : odd;
+    for (int pair = 0; pair < 8; ++pair) {
+      __m512 a = _mm512_castsi512_ps(columns[2 * pair]);
+      __m512 b = _mm512_castsi512_ps(columns[2 * pair + 1]);
+      HWY_UNROLL(3)
+      for (int part = 0; part < kParts; ++part) {
+        const __m512i first = _mm512_srli_epi32(TakePart(&a), 16);
+        const __m512i both = _mm512_or_si512(first, TakePart(&b));
+        _mm512_store_si512(tiles + part * kTileBytes + (8 * half + pair) * 64,
+                           both);
+      }
+    }
+  }
+}
+
+// Pairs of columns of sixteen rows of weights that are stored as columns, of
+// which `rows` exist: what a tile of x is, of weights.
+HWY_INLINE void PairColumns(const uint8_t* column, int64_t stride, int64_t rows,
+                            __m512i (&pairs)[16]) {
+  const __mmask16 mask = FirstRows(rows);
+  HWY_UNROLL(16)
+  for (int i = 0; i < 16; ++i, column += 2 * stride) {
+    const __m512i first =
+        _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, column));
+    const __m512i second =
+        _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, column + stride));
+    pairs[i] = _mm512_or_si512(first, _mm512_slli_epi32(second, 16));
+  }
+}
+
+HWY_INLINE void StoreTile(const __m512i (&rows)[16], uint8_t* tile) {
+  HWY_UNROLL(16)
+  for (int i = 0; i < 16; ++i) _mm512_store_si512(tile + i * 64, rows[i]);
+}
+
+// ---- Multiplying.
+
+// Strips of sixteen rows of weights, tile by tile: in memory as they are, or
+// made ready from columns.
+struct WeightTiles {
+  const uint8_t* first;
+  int64_t stride;       // bytes, from a row of a tile to the next
+  int64_t step_bytes;   // from a step's tile to the next
+  int64_t strip_bytes;  // from a strip to the next
+};
+
+// One or two tiles of rows of x, in a chunk of columns.
+struct XTiles {
+  const uint8_t* tiles[2];
+  int64_t first_row;
+  int64_t num;  // of rows
+  int64_t first_col = 0;
+  int64_t num_cols = 0;
+};
+
+// The registers: 0 to 3 for sums of `rows` by `num`, 4 and 5 for `rows` rows of
+// one factor, 6 and 7 for `num` rows of the other, in pairs of columns.
+void ConfigureTiles(int64_t rows, int64_t num) {
+  TileConfig config;
+  for (const int sums : {0, 1, 2, 3}) {
+    config.rows[sums] = static_cast<uint8_t>(rows);
+    config.row_bytes[sums] = static_cast<uint16_t>(num * 4);
+  }
+  for (const int factor : {4, 5}) {
+    config.rows[factor] = static_cast<uint8_t>(rows);
+  }
+  for (const int factor : {6, 7}) {
+    config.row_bytes[factor] = static_cast<uint16_t>(num * 4);
+  }
+  LoadConfig(config);
+}
+
+// Sums of a chunk of rows of weights, sixteen at a time, with both tiles of x.
+struct SumTiles {
+  alignas(64) float of[2][kChunkStrips + 1][kTileRows * kTileRows];
+};
+
+// The sums of two strips with both tiles of x: those in the registers 0 to 3.
+HWY_INLINE void LoadSums(bool is_first, const SumTiles& from, int64_t strip) {
+  if (is_first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    return;
+  }
+  _tile_loadd(0, from.of[0][strip], 64);
+  _tile_loadd(1, from.of[0][strip + 1], 64);
+  _tile_loadd(2, from.of[1][strip], 64);
+  _tile_loadd(3, from.of[1][strip + 1], 64);
+}
+
+template <bool kTwoStrips>
+HWY_INLINE void KeepSums(int64_t strip, SumTiles* to) {
+  _tile_stored(0, to->of[0][strip], 64);
+  _tile_stored(2, to->of[1][strip], 64);
+  if constexpr (kTwoStrips) {
+    _tile_stored(1, to->of[0][strip + 1], 64);
+    _tile_stored(3, to->of[1][strip + 1], 64);
+  }
+}
+
+// Adds `steps` steps of one or two strips, with one or two tiles of x.
+template <bool kTwoStrips, bool kTwoOfX>
+HWY_INLINE void AddSteps(const WeightTiles& w, const uint8_t* x0,
+                         const uint8_t* x1, int64_t steps) {
+  const uint8_t* w0 = w.first;
+  for (int64_t step = 0; step < steps; ++step, w0 += w.step_bytes) {
+    _tile_loadd(4, w0, w.stride);
+    if constexpr (kTwoStrips) _tile_loadd(5, w0 + w.strip_bytes, w.stride);
+    HWY_UNROLL(3)
+    for (int part = 0; part < kParts; ++part) {
+      _tile_loadd(6, x0, 64);
+      _tile_dpbf16ps(0, 4, 6);
+      if constexpr (kTwoStrips) _tile_dpbf16ps(1, 5, 6);
+      if constexpr (kTwoOfX) {
+        _tile_loadd(7, x1, 64);
+        _tile_dpbf16ps(2, 4, 7);
+        if constexpr (kTwoStrips) _tile_dpbf16ps(3, 5, 7);
+      }
+      x0 += kTileBytes;
+      x1 += kTileBytes;
+    }
+  }
+}
+
+// y from a tile of sums, of `rows` rows of weights and `num` of x.
+void StoreY(const float* sums, int64_t rows, int64_t num, float* y,
+            int64_t stride) {
+  __m512i v[16];
+  HWY_UNROLL(16)
+  for (int i = 0; i < 16; ++i) v[i] = _mm512_load_si512(sums + i * kTileRows);
+  Transpose(v);
+  const __mmask16 mask = FirstRows(rows);
+  HWY_UNROLL(16)
+  for (int i = 0; i < 16; ++i) {
+    if (i < num) _mm512_mask_storeu_epi32(y + i * stride, mask, v[i]);
+  }
+}
+
+const uint8_t* WeightAt(const MatMulArgs& args, int64_t row, int64_t col) {
+  const int64_t at =
+      args.transposed ? col * args.w_stride + row : row * args.w_stride + col;
+  return static_cast<const uint8_t*>(args.w) + at * 2;
+}
+
+// Weights that are stored as rows, from `row` on.
+WeightTiles RowsInPlace(const MatMulArgs& args, int64_t row) {
+  const int64_t stride = args.w_stride * 2;
+  return {WeightAt(args, row, 0), stride, kStepCols * 2, kTileRows * stride};
+}
+
+// Rows [row, row + rows) of weights that are stored as columns, through
+// `scratch`.
+WeightTiles RowsFromColumns(const MatMulArgs& args, int64_t row, int64_t rows,
+                            uint8_t* scratch) {
+  uint8_t* tile = scratch;
+  for (int64_t r = 0; r < rows; r += kTileRows) {
+    for (int64_t c = 0; c < args.cols; c += kStepCols, tile += kTileBytes) {
+      __m512i pairs[16];
+      PairColumns(WeightAt(args, row + r, c), args.w_stride * 2, rows - r,
+                  pairs);
+      Transpose(pairs);
+      StoreTile(pairs, tile);
+    }
+  }
+  return {scratch, 64, kTileBytes, args.cols / kStepCols * kTileBytes};
+}
+
+// A strip or two, of whose last `rows` rows are there, in one chunk of columns.
+template <bool kTwoStrips>
+void MultiplyStrips(const MatMulArgs& args, const XTiles& x,
+                    const WeightTiles& w, int64_t row, int64_t strip,
+                    int64_t rows, SumTiles* sums) {
+  WeightTiles at = w;
+  at.first += strip * w.strip_bytes + x.first_col / kStepCols * w.step_bytes;
+  const int64_t steps = x.num_cols / kStepCols;
+  LoadSums(x.first_col == 0, *sums, strip);
+  if (x.num > kTileRows) {
+    AddSteps<kTwoStrips, true>(at, x.tiles[0], x.tiles[1], steps);
+  } else {
+    AddSteps<kTwoStrips, false>(at, x.tiles[0], x.tiles[0], steps);
+  }
+  KeepSums<kTwoStrips>(strip, sums);
+  if (x.first_col + x.num_cols < args.cols) return;
+  for (int64_t i = 0; i * kTileRows < x.num; ++i) {
+    for (int64_t j = 0; j < (kTwoStrips ? 2 : 1); ++j) {
+      float* const y = args.y + (x.first_row + i * kTileRows) * args.y_stride +
+                       row + (strip + j) * kTileRows;
+      StoreY(sums->of[i][strip + j], rows, x.num - i * kTileRows, y,
+             args.y_stride);
+    }
+  }
+}
+
+// All of the chunk's rows in one chunk of columns.
+void MultiplyChunk(const MatMulArgs& args, const XTiles& x,
+                   const WeightTiles& w, int64_t row, int64_t rows,
+                   SumTiles* sums) {
+  const int64_t strips = rows / kTileRows, left = rows % kTileRows;
+  ConfigureTiles(kTileRows, kTileRows);
+  int64_t strip = 0;
+  for (; strip + 2 <= strips; strip += 2) {
+    MultiplyStrips<true>(args, x, w, row, strip, kTileRows, sums);
+  }
+  for (; strip < strips; ++strip) {
+    MultiplyStrips<false>(args, x, w, row, strip, kTileRows, sums);
+  }
+  if (left == 0) return;
+  ConfigureTiles(left, kTileRows);
+  MultiplyStrips<false>(args, x, w, row, strip, left, sums);
+}
+
+// A chunk of rows for several rows of x.
+void MultiplyMany(const MatMulArgs& args, const WeightTiles& w, int64_t row,
+                  int64_t rows) {
+  alignas(64) uint8_t tiles[2][kXBytes];
+  SumTiles sums;
+  for (int64_t first = 0; first < args.num_x; first += 2 * kTileRows) {
+    XTiles x = {{tiles[0], tiles[1]},
+                first,
+                HWY_MIN(args.num_x - first, 2 * kTileRows)};
+    for (; x.first_col < args.cols; x.first_col += x.num_cols) {
+      x.num_cols = HWY_MIN(args.cols - x.first_col, kChunkCols);
+      for (int64_t i = 0; i * kTileRows < x.num; ++i) {
+        const int64_t at = first + i * kTileRows;
+        for (int64_t c = 0; c < x.num_cols; c += kStepCols) {
+          FillStep(args.x + at * args.x_stride + x.first_col + c, args.x_stride,
+                   args.num_x - at,
+                   tiles[i] + c / kStepCols * kParts * kTileBytes);
+        }
+      }
+      MultiplyChunk(args, x, w, row, rows, &sums);
+    }
+  }
+}
+
+// Rows [row_begin, row_end) of the product for several rows of x.
+void MultiplyBf16ByMany(const MatMulArgs& args, int64_t row_begin,
+                        int64_t row_end) {
+  alignas(64) uint8_t from_columns[kFromColumnsBytes];
+  const int64_t fitting = kFromColumnsBytes / 2 / args.cols / 32 * 32;
+  const int64_t most =
+      args.transposed ? HWY_MIN(kChunkRows, fitting) : kChunkRows;
+  for (int64_t row = row_begin; row < row_end; row += most) {
+    const int64_t rows = HWY_MIN(most, row_end - row);
+    MultiplyMany(args,
+                 args.transposed
+                     ? RowsFromColumns(args, row, rows, from_columns)
+                     : RowsInPlace(args, row),
+                 row, rows);
+  }
+}
+
+#endif  // RWKVD_DOT_AMX
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace rwkvd
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard
