@@ -10,6 +10,7 @@
 
 #include "core/kernels/elementwise-inl.h"
 #include "core/kernels/kernels.h"
+#include "core/kernels/matmul_columns-inl.h"
 #include "core/kernels/vectors-inl.h"
 #include "hwy/highway.h"
 
@@ -19,7 +20,6 @@ namespace HWY_NAMESPACE {
 namespace {
 
 constexpr size_t kPageBytes = 4096;
-constexpr size_t kLineBytes = 64;
 
 // At least so many bytes ahead are weights fetched: what memory needs to
 // answer. Not much more, for the second-level cache forgets.
@@ -49,12 +49,31 @@ HWY_INLINE void StoreTotals(VF a, VF b, VF c, VF d, float* totals) {
 #endif
 }
 
+// 4 x 6 sums, 4 weights and an x fit the 32 registers of AVX-512; the 16 of
+// others hold 4 x 2.
+constexpr int kMaxX = HWY_MAX_BYTES == 64 ? 6 : 2;
+
+// From so many rows of x on, it pays to rearrange the work.
+constexpr int64_t kManyRows = 16;
+
+// Columns [begin, end) of a product; begin is a multiple of kLanes, and so is
+// end, unless it is the last. `sums` holds a tile's, vector by vector.
+struct Stretch {
+  size_t begin = 0;
+  size_t end = 0;
+  float* sums = nullptr;
+};
+
 // A tile of weight rows times x rows, in registers. Every sum runs over the
 // columns in one order, a vector at a time and then across its lanes, however
 // large the tile: this makes the product batch-invariant.
-template <DType kType, bool kFetchAhead, int kRows, int kX>
-HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
-  const size_t cols = static_cast<size_t>(args.cols);
+// With kInStretches, does some of the columns, and keeps the sums until the
+// last.
+template <DType kType, bool kFetchAhead, int kRows, int kX,
+          bool kInStretches = false>
+HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row,
+                           const Stretch& stretch = {}) {
+  const size_t cols = kInStretches ? stretch.end : args.cols;
   const size_t row_bytes = args.w_stride * Weight<kType>::kBytes;
   const uint8_t* w = static_cast<const uint8_t*>(args.w) + row * row_bytes;
   const float* x = args.x + x_row * args.x_stride;
@@ -63,7 +82,11 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
   HWY_UNROLL(8)
   for (int r = 0; r < kRows; ++r) {
     HWY_UNROLL(8)
-    for (int i = 0; i < kX; ++i) sums[r][i] = hn::Zero(kF);
+    for (int i = 0; i < kX; ++i) {
+      sums[r][i] = kInStretches && stretch.begin > 0
+                       ? hn::Load(kF, stretch.sums + (r * kX + i) * kLanes)
+                       : hn::Zero(kF);
+    }
   }
   const auto add = [&](size_t c) HWY_ATTR {
     VF weights[kRows];
@@ -81,7 +104,7 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
       }
     }
   };
-  size_t c = 0;
+  size_t c = kInStretches ? stretch.begin : 0;
   if constexpr (kFetchAhead) {
     // A step uses whole cache lines, and fetches as many of what comes, in the
     // order in which it lies in memory, into the second-level cache.
@@ -101,6 +124,16 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row) {
     }
   }
   for (; c + kLanes <= cols; c += kLanes) add(c);
+  if (kInStretches && c < static_cast<size_t>(args.cols) && c == cols) {
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) {
+      HWY_UNROLL(8)
+      for (int i = 0; i < kX; ++i) {
+        hn::Store(sums[r][i], kF, stretch.sums + (r * kX + i) * kLanes);
+      }
+    }
+    return;
+  }
   if (c < cols) {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
@@ -138,13 +171,43 @@ HWY_INLINE void MatMulRows(const MatMulArgs& args, int64_t row_begin,
     MatMulTile<kType, kFetchAhead, 1, kX>(args, row, x_row);
 }
 
+// The same where rows are so long that kX of x would not stay in the nearest
+// cache: a stretch of the columns at a time, for several tiles of rows.
+constexpr int64_t kStretchCols = 1024;
+// Rows of x from which on that outweighs reading weights in pieces.
+constexpr int64_t kStretchRows = 64;
+
+template <DType kType, int kX>
+void MatMulInStretches(const MatMulArgs& args, int64_t row_begin,
+                       int64_t row_end, int64_t x_row) {
+  constexpr int64_t kTiles = 8, kRows = 4;
+  HWY_ALIGN float sums[kTiles][kRows * kX * kLanes];
+  int64_t row = row_begin;
+  while (row + kRows <= row_end) {
+    const int64_t tiles = HWY_MIN(kTiles, (row_end - row) / kRows);
+    for (int64_t c = 0; c < args.cols; c += kStretchCols) {
+      const size_t end = HWY_MIN(c + kStretchCols, args.cols);
+      for (int64_t t = 0; t < tiles; ++t) {
+        MatMulTile<kType, false, kRows, kX, true>(
+            args, row + t * kRows, x_row,
+            {static_cast<size_t>(c), end, sums[t]});
+      }
+    }
+    row += tiles * kRows;
+  }
+  MatMulRows<kType, false, 1, kX>(args, row, row_end, x_row);
+}
+
 // As many rows of x at a time as fit, then the rest with smaller tiles. Of
 // weights in memory, the first tile fetches them for all.
 template <DType kType, bool kInMemory, int kX>
 HWY_INLINE void MatMulFrom(const MatMulArgs& args, int64_t row_begin,
                            int64_t row_end, int64_t x_row) {
   for (; x_row + kX <= args.num_x; x_row += kX) {
-    if (kInMemory && x_row == 0) {
+    if (kType == DType::kF32 && kX == kMaxX && args.num_x >= kStretchRows &&
+        args.cols > kStretchCols) {
+      MatMulInStretches<kType, kX>(args, row_begin, row_end, x_row);
+    } else if (kInMemory && x_row == 0) {
       MatMulRows<kType, kInMemory, 4, kX>(args, row_begin, row_end, x_row);
     } else {
       MatMulRows<kType, false, 4, kX>(args, row_begin, row_end, x_row);
@@ -166,90 +229,8 @@ bool IsRowByRow(const MatMulArgs& args) {
          args.cols >= kLongRow;
 }
 
-// 4 x 6 sums, 4 weights and an x fit the 32 registers of AVX-512; the 16 of
-// others hold 4 x 2.
-constexpr int kMaxX = HWY_MAX_BYTES == 64 ? 6 : 2;
-
-// Columns ahead that memory needs to answer.
-constexpr int64_t kColumnsAhead = 32;
-
-// `kLanes` rows of the product, or as many as `load` takes, for one row of x,
-// from weights that are stored as columns. Keeps the sums that MatMulTile has
-// in the lanes of one vector in a vector each, and adds them up as Total does.
-// Fetches `lines` cache lines of each column ahead.
-template <DType kType, class Load>
-HWY_INLINE VF MatMulColumns(const MatMulArgs& args, const uint8_t* w,
-                            const float* x, int64_t lines, Load load) {
-  const size_t cols = static_cast<size_t>(args.cols);
-  const size_t stride = args.w_stride * Weight<kType>::kBytes;
-  for (int64_t c = 0; lines > 0 && c < kColumnsAhead; ++c) {
-    for (int64_t line = 0; line < lines; ++line) {
-      __builtin_prefetch(w + c * stride + line * kLineBytes, 0, 2);
-    }
-  }
-  VF sums[kLanes];
-  HWY_UNROLL(16)
-  for (size_t l = 0; l < kLanes; ++l) sums[l] = hn::Zero(kF);
-  size_t c = 0;
-  for (; c + kLanes <= cols; c += kLanes) {
-    for (size_t l = 0; lines > 0 && l < kLanes; ++l) {
-      const uint8_t* const column = w + (c + l + kColumnsAhead) * stride;
-      for (int64_t line = 0; line < lines; ++line) {
-        __builtin_prefetch(column + line * kLineBytes, 0, 2);
-      }
-    }
-    HWY_UNROLL(16)
-    for (size_t l = 0; l < kLanes; ++l) {
-      const VF weights = load(w + (c + l) * stride);
-      sums[l] = hn::MulAdd(weights, hn::Set(kF, x[c + l]), sums[l]);
-    }
-  }
-  for (size_t l = 0; c + l < cols; ++l) {
-    const VF weights = load(w + (c + l) * stride);
-    sums[l] = hn::MulAdd(weights, hn::Set(kF, x[c + l]), sums[l]);
-  }
-  HWY_UNROLL(4)
-  for (size_t half = kLanes / 2; half > 0; half /= 2) {
-    HWY_UNROLL(8)
-    for (size_t l = 0; l < half; ++l) {
-      sums[l] = hn::Add(sums[l], sums[l + half]);
-    }
-  }
-  return sums[0];
-}
-
-template <DType kType>
-void MatMulTransposedOf(const MatMulArgs& args, int64_t row_begin,
-                        int64_t row_end) {
-  const int64_t lanes = kLanes;
-  // The first vector of rows fetches the columns of all.
-  int64_t lines = (row_end - row_begin) *
-                  static_cast<int64_t>(Weight<kType>::kBytes) /
-                  static_cast<int64_t>(kLineBytes);
-  for (int64_t row = row_begin; row < row_end; row += lanes) {
-    const uint8_t* w =
-        static_cast<const uint8_t*>(args.w) + row * Weight<kType>::kBytes;
-    const int64_t count = row_end - row;
-    for (int64_t i = 0; i < args.num_x; ++i, lines = 0) {
-      const float* x = args.x + i * args.x_stride;
-      float* y = args.y + i * args.y_stride + row;
-      if (count >= lanes) {
-        const auto load = [](const uint8_t* p)
-                              HWY_ATTR { return Weight<kType>::Load(p); };
-        hn::StoreU(MatMulColumns<kType>(args, w, x, lines, load), kF, y);
-      } else {
-        const auto load = [count](const uint8_t* p) HWY_ATTR {
-          return LoadWeightPart<kType>(p, count);
-        };
-        StorePart(MatMulColumns<kType>(args, w, x, lines, load), y, count);
-      }
-    }
-  }
-}
-
 // ---- Many rows of x, for which it pays to rearrange weights first.
 
-constexpr int64_t kManyRows = 16;
 constexpr int64_t kScratchFloats = 1 << 17;  // of some rows of weights
 
 // `count` columns of kLanes rows each, which are `stride` bytes apart, as rows.

@@ -20,6 +20,10 @@ constexpr int64_t kQuantizedBlockBytes = 1 << 16;  // they are done faster
 // Of these rows at least, where x has many, so that x is not read for so few.
 constexpr int64_t kManyX = 16;
 constexpr int64_t kMinRowsOfMany = 32;
+// And where it has as many as a prompt, so that it comes from afar less often.
+constexpr int64_t kPromptX = 64;
+constexpr int64_t kMaxRowsOfPrompt = 128;
+constexpr int64_t kMaxBlockBytesOfPrompt = 1 << 20;
 // Of 16 bits, whose x may be made ready for each block: as many rows as leave
 // every thread some blocks, up to these, for one row of x, few and many.
 constexpr int64_t kMostRows16[] = {128, 256, 512};
@@ -72,16 +76,21 @@ Blocks BlocksOf(const Matrix& w, int64_t num_x, int64_t threads) {
   const int64_t row_work = std::max<int64_t>(1, w.cols * num_x);
   const int64_t row_bytes =
       std::max<int64_t>(1, w.cols * static_cast<int64_t>(SizeOf(w.dtype)));
-  const int64_t wanted = std::max(kMinBlockWork / row_work + 1,
-                                  num_x >= kManyX ? kMinRowsOfMany : 0);
-  if (w.transposed && num_x < kManyX) return {kTransposedRows, w.rows};
+  const bool is_many = num_x >= kManyX;
+  const int64_t shared = w.rows / (kBlocksPerThread * threads);
+  int64_t wanted = kMinBlockWork / row_work + 1, bytes = kMaxBlockBytes;
+  if (is_many) wanted = std::max(wanted, kMinRowsOfMany);
+  if (num_x >= kPromptX) {
+    wanted = std::max(wanted, std::min(shared, kMaxRowsOfPrompt));
+    bytes = kMaxBlockBytesOfPrompt;
+  }
+  if (w.transposed && !is_many) return {kTransposedRows, w.rows};
   if (w.dtype != DType::kF32) {
-    const int64_t most = kMostRows16[num_x == 1 ? 0 : num_x < kManyX ? 1 : 2];
-    const int64_t shared = w.rows / (kBlocksPerThread * threads);
+    const int64_t most = kMostRows16[num_x == 1 ? 0 : is_many ? 2 : 1];
     return {RoundUp(std::min(most, std::max(wanted, shared)), kRowMultiple16),
             w.rows};
   }
-  const int64_t cached = std::max<int64_t>(1, kMaxBlockBytes / row_bytes);
+  const int64_t cached = std::max<int64_t>(1, bytes / row_bytes);
   return {RoundUp(std::min(wanted, cached),
                   w.transposed ? kTransposedRowMultiple : kRowMultiple),
           w.rows};

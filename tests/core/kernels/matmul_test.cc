@@ -88,8 +88,9 @@ TEST_P(MatMulTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
   struct Size {
     int64_t rows, cols, num_x;
   };
-  // The last: more than kernels make ready at a time.
-  for (const Size& size : {Size{23, 77, 17}, {37, 96, 40}, {530, 1056, 35}}) {
+  // The last two: more than kernels take at a time.
+  for (const Size& size :
+       {Size{23, 77, 17}, {37, 96, 40}, {41, 1060, 70}, {530, 1056, 35}}) {
     for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
       if (size.rows > 500 && dtype != DType::kBF16) continue;
       const Weights w = Store(Normal(size.rows * size.cols), dtype);
