@@ -231,7 +231,7 @@ bool IsRowByRow(const MatMulArgs& args) {
 
 // ---- Many rows of x, for which it pays to rearrange weights first.
 
-constexpr int64_t kScratchFloats = 1 << 17;  // of some rows of weights
+constexpr int64_t kScratchFloats = 1 << 16;  // of some rows of weights
 
 // `count` columns of kLanes rows each, which are `stride` bytes apart, as rows.
 template <DType kType>
