@@ -14,8 +14,6 @@
 #define RWKVD_CORE_KERNELS_AMX_BF16_INL_H_
 #endif
 
-#include <string.h>
-
 #include "core/kernels/amx_tiles-inl.h"
 #include "core/kernels/kernels.h"
 #include "hwy/highway.h"

@@ -10,8 +10,6 @@
 #define RWKVD_CORE_KERNELS_AMX_PANELS_INL_H_
 #endif
 
-#include <string.h>
-
 #include "core/kernels/amx_tiles-inl.h"
 #include "core/kernels/dot-inl.h"
 #include "core/kernels/panels-inl.h"
@@ -216,21 +214,20 @@ struct TileUnit {
   int64_t num_groups;
 };
 
-// Where in memory the panel's share of a unit begins; of columns, as if panel
-// by panel.
+// Panels of a stripe: one, or those of a block of columns. A unit of columns
+// begins with a block.
+int64_t StripePanels(const QuantizedWeights& w) {
+  return StripeRows(w.type, w.order) / kPanelRows;
+}
+
+// Where in memory panel `i` of a unit begins; of columns, as if panel by panel.
 const uint8_t* QuantsOf(const QuantizedWeights& w, const TileUnit& unit,
-                        int64_t panel) {
-  const int64_t stripe_panels = StripeRows(w.type, w.order) / kPanelRows;
-  const int64_t panel_bytes =
-      StripeBytes(w.type, w.order, w.cols) / stripe_panels;
-  const int64_t group_bytes = panel_bytes / (w.cols / kGroupCols);
-  if (w.order == QuantOrder::kRows) {
-    return w.quants + (unit.first_panel + panel) * panel_bytes +
-           unit.first_group * group_bytes;
-  }
-  return w.quants + unit.first_panel * panel_bytes +
-         (unit.first_group * stripe_panels + panel * unit.num_groups) *
-             group_bytes;
+                        int64_t i) {
+  const int64_t groups = w.cols / kGroupCols;
+  const int64_t apart = w.order == QuantOrder::kRows ? groups : unit.num_groups;
+  return w.quants + (unit.first_panel * groups +
+                     unit.first_group * StripePanels(w) + i * apart) *
+                        GroupBytes(w.type);
 }
 
 void FillUnit(const QuantizedWeights& w, const TileUnit& unit,
@@ -253,7 +250,8 @@ void FillUnit(const QuantizedWeights& w, const TileUnit& unit,
     if (is_int8) {
       CopyPanel(from, apart, SignBits(), scratch + i * apart);
     } else {
-      WidenPanel(from, apart / 2, SignBits(), scratch + i * apart);
+      WidenPanel(from, unit.num_groups * GroupBytes(w.type), SignBits(),
+                 scratch + i * apart);
     }
   }
 }
@@ -261,18 +259,16 @@ void FillUnit(const QuantizedWeights& w, const TileUnit& unit,
 // Panel `i` of a unit that is ready in `scratch`.
 TilePanel PanelOf(const QuantizedWeights& w, const TileUnit& unit, int64_t i,
                   const uint8_t* scratch) {
-  const int64_t panels = StripeRows(w.type, w.order) / kPanelRows;
-  const int64_t groups = w.cols / kGroupCols;
-  const int64_t panel = unit.first_panel + i;
-  const int64_t first_scales =
-      (panel / panels * groups + unit.first_group) * panels + panel % panels;
-  return {
-      .quants = scratch + i * unit.num_groups * kPanelGroupBytes,
-      .scales = w.scales + first_scales * kPanelRows,
-      .scale_group_step = panels * kPanelRows,
-      .num_groups = unit.num_groups,
-      .fetched = nullptr,
-      .fetched_bytes = StripeBytes(w.type, w.order, w.cols) / panels / groups};
+  const int64_t panels = StripePanels(w), groups = w.cols / kGroupCols;
+  const int64_t first_scales = unit.first_panel * groups +
+                               unit.first_group * panels +
+                               i * (w.order == QuantOrder::kRows ? groups : 1);
+  return {.quants = scratch + i * unit.num_groups * kPanelGroupBytes,
+          .scales = w.scales + first_scales * kPanelRows,
+          .scale_group_step = panels * kPanelRows,
+          .num_groups = unit.num_groups,
+          .fetched = nullptr,
+          .fetched_bytes = GroupBytes(w.type)};
 }
 
 // `next` is the unit that follows, whose weights are fetched, or null.
@@ -309,9 +305,8 @@ bool NextUnit(const QuantizedWeights& w, int64_t end, TileUnit* unit) {
     unit->first_group = 0;
     unit->first_panel += unit->num_panels;
   }
-  const int64_t most = w.order == QuantOrder::kRows
-                           ? kTilePanelsOfRows
-                           : StripeRows(w.type, w.order) / kPanelRows;
+  const int64_t most =
+      w.order == QuantOrder::kRows ? kTilePanelsOfRows : StripePanels(w);
   unit->num_panels = HWY_MIN(most, end - unit->first_panel);
   unit->num_groups =
       HWY_MIN(TileGroups(kTwoDigits), groups - unit->first_group);
@@ -322,7 +317,7 @@ bool NextUnit(const QuantizedWeights& w, int64_t end, TileUnit* unit) {
 template <bool kTwoDigits>
 void MultiplyTiled(const QuantizedMatMulArgs& args, int64_t begin,
                    int64_t end) {
-  const int64_t panels = StripeRows(args.w.type, args.w.order) / kPanelRows;
+  const int64_t panels = StripePanels(args.w);
   alignas(64)
       uint8_t scratch[kMaxTilePanels * kMaxTileGroups * kPanelGroupBytes];
   LoadConfig(TileConfig());

@@ -25,6 +25,11 @@ constexpr int64_t kUnitCols = 4;
 constexpr int64_t kUnitBytes = kPanelRows * kUnitCols;
 constexpr int64_t kPanelGroupBytes = kPanelRows * kGroupCols;
 
+// Bytes of a group of a panel, in whatever order.
+constexpr int64_t GroupBytes(QuantType type) {
+  return type == QuantType::kInt8 ? kPanelGroupBytes : kPanelGroupBytes / 2;
+}
+
 // ---- Weights.
 
 // Four bits in the lower (upper) half of each byte, as the upper half.

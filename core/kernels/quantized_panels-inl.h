@@ -137,8 +137,7 @@ template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
 HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
                           float* y, int64_t y_stride) {
   constexpr int kV = kPanels * kPanelVectors;
-  constexpr int64_t kGroupBytes =
-      kType == QuantType::kInt8 ? kPanelGroupBytes : kPanelGroupBytes / 2;
+  constexpr int64_t kGroupBytes = GroupBytes(kType);
   const QuantizedRows& x = *cols.x;
   const int64_t groups = x.groups();
 
@@ -283,8 +282,8 @@ void MultiplyWidened(const QuantizedMatMulArgs& args, int64_t begin,
       const int64_t some =
           groups - g < kScratchGroups ? groups - g : kScratchGroups;
       for (int64_t i = 0; i < num; ++i) {
-        WidenPanel(w.quants + (panel + i) * bytes + g * kPanelGroupBytes / 2,
-                   some * kPanelGroupBytes / 2, hn::Zero(kI),
+        WidenPanel(w.quants + (panel + i) * bytes + g * GroupBytes(w.type),
+                   some * GroupBytes(w.type), hn::Zero(kI),
                    scratch + i * some * kPanelGroupBytes);
       }
       MultiplyPanels<QuantType::kInt8, false>(
