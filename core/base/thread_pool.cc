@@ -22,7 +22,11 @@ constexpr microseconds kCallerSpins(20);
 // that the caller waits for.
 constexpr microseconds kCallerSleeps(100);
 
-constexpr uint64_t kUnclaimedMask = 0xffffffff;
+constexpr int64_t kMaxIndices = 0xffffffff;
+
+constexpr uint64_t Unclaimed(uint64_t begin, uint64_t end) {
+  return end << 32 | begin;
+}
 
 void Pause() {
 #if defined(__x86_64__)
@@ -51,7 +55,8 @@ bool SpinUntil(Done done, microseconds time, GiveUp give_up) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int num_threads) : placement_(num_threads) {
+ThreadPool::ThreadPool(int num_threads)
+    : shares_(num_threads), placement_(num_threads) {
   RWKVD_CHECK(num_threads >= 1);
   workers_.reserve(num_threads - 1);
   for (int i = 1; i < num_threads; ++i) {
@@ -67,25 +72,28 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::ParallelFor(int64_t n, absl::FunctionRef<void(int64_t)> fn) {
-  RWKVD_CHECK(n >= 0 && n <= static_cast<int64_t>(kUnclaimedMask));
+  RWKVD_CHECK(n >= 0 && n <= kMaxIndices);
   if (n <= 1 || workers_.empty()) {
     for (int64_t i = 0; i < n; ++i) fn(i);
     return;
   }
   fn_ = &fn;
-  size_ = n;
   Publish(static_cast<uint32_t>(n));
-  RunIndices();
+  RunIndices(0);
   WaitForStragglers();
 }
 
 void ThreadPool::Publish(uint32_t n) {
   unfinished_.store(n, std::memory_order_relaxed);
-  const uint32_t loop = loop_.load(std::memory_order_relaxed) + 1;
-  work_.store(static_cast<Work>(loop) << 32 | n, std::memory_order_release);
+  const uint64_t threads = shares_.size();
+  for (uint64_t i = 0; i < threads; ++i) {
+    shares_[i].unclaimed.store(
+        Unclaimed(n * i / threads, n * (i + 1) / threads),
+        std::memory_order_release);
+  }
   // Sequentially consistent, as is the worker's going to sleep: either it sees
   // this loop, or we see that it sleeps.
-  loop_.store(loop);
+  loop_.fetch_add(1);
   if (sleeping_workers_.load() > 0) {
     FutexWake(loop_, static_cast<int>(std::min<uint32_t>(
                          n - 1, static_cast<uint32_t>(workers_.size()))));
@@ -94,18 +102,10 @@ void ThreadPool::Publish(uint32_t n) {
   placement_.MoveApart();
 }
 
-void ThreadPool::RunIndices() {
-  Work work = work_.load(std::memory_order_acquire);
-  uint32_t done = 0;
-  while ((work & kUnclaimedMask) != 0) {
-    if (!work_.compare_exchange_weak(work, work - 1,
-                                     std::memory_order_acq_rel)) {
-      continue;  // `work` is fresh
-    }
-    // Ascending, so that neighbours in memory are read one after the other.
-    (*fn_)(size_ - static_cast<int64_t>(work & kUnclaimedMask));
-    ++done;
-    work = work_.load(std::memory_order_acquire);
+void ThreadPool::RunIndices(int thread) {
+  uint32_t done = RunShare(shares_[thread], End::kFirst);
+  for (size_t i = 1; i < shares_.size(); ++i) {
+    done += RunShare(shares_[(thread + i) % shares_.size()], End::kLast);
   }
   if (done == 0) return;
   // The loop, and so what it uses, lasts until its last index is told of here.
@@ -114,21 +114,37 @@ void ThreadPool::RunIndices() {
   }
 }
 
+uint32_t ThreadPool::RunShare(Share& share, End end) {
+  uint32_t done = 0;
+  uint64_t unclaimed = share.unclaimed.load(std::memory_order_acquire);
+  while (true) {
+    const uint64_t first = unclaimed & kMaxIndices, last = unclaimed >> 32;
+    if (first >= last) return done;
+    const bool is_first = end == End::kFirst;
+    const uint64_t left =
+        is_first ? Unclaimed(first + 1, last) : Unclaimed(first, last - 1);
+    if (!share.unclaimed.compare_exchange_weak(unclaimed, left,
+                                               std::memory_order_acq_rel)) {
+      continue;  // `unclaimed` is fresh
+    }
+    (*fn_)(static_cast<int64_t>(is_first ? first : last - 1));
+    ++done;
+    unclaimed = share.unclaimed.load(std::memory_order_acquire);
+  }
+}
+
 void ThreadPool::WorkerMain(int thread) {
   placement_.Enter(thread);
-  while (WaitForWork(thread)) {
+  uint32_t loop = 0;
+  while (WaitForLoop(thread, &loop)) {
     placement_.Note(thread);
-    RunIndices();
+    RunIndices(thread);
     placement_.Note(thread);
   }
 }
 
-bool ThreadPool::HasWork() const {
-  return (work_.load(std::memory_order_acquire) & kUnclaimedMask) != 0;
-}
-
-bool ThreadPool::WaitForWork(int thread) {
-  const auto is_over = [this] { return HasWork() || stop_.load(); };
+bool ThreadPool::WaitForLoop(int thread, uint32_t* loop) {
+  const auto is_over = [this, loop] { return loop_.load() != *loop; };
   // The caller cannot bring work while we are in its place.
   const auto is_in_the_way = [&] {
     placement_.Note(thread);
@@ -136,11 +152,10 @@ bool ThreadPool::WaitForWork(int thread) {
   };
   if (!SpinUntil(is_over, kWorkerSpins, is_in_the_way)) {
     sleeping_workers_.fetch_add(1);
-    for (uint32_t loop = loop_.load(); !is_over(); loop = loop_.load()) {
-      FutexWait(loop_, loop);
-    }
+    while (!is_over()) FutexWait(loop_, *loop);
     sleeping_workers_.fetch_sub(1);
   }
+  *loop = loop_.load();
   return !stop_.load();
 }
 

@@ -14,6 +14,11 @@ namespace rwkvd {
 
 // A fixed set of threads that run the indices of a loop side by side.
 //
+// Each thread has a share of neighbouring indices, which it runs in order, and
+// then takes from the ends of others' shares what they have not begun. So a
+// thread reads memory from one end of its share to the other, as processors
+// fetch ahead best, and none waits while there is work.
+//
 // Owned by the engine (one per process). One caller at a time; the caller
 // works too, so a pool of one thread starts none. ParallelFor allocates
 // nothing. Workers spin for a short while after a loop, since the next one of
@@ -33,28 +38,34 @@ class ThreadPool {
 
   // Calls fn(i) exactly once for each i in [0, n), on any thread in any order,
   // and returns when all calls have returned. What they wrote is visible then.
+  // n is below 2^32.
   void ParallelFor(int64_t n, absl::FunctionRef<void(int64_t)> fn);
 
  private:
-  // A loop's unclaimed indices in the low half, its number in the high half:
-  // claiming is one compare-and-swap, which fails for a worker that still
-  // looks at an earlier loop.
-  using Work = uint64_t;
+  // The indices of a thread's share that nobody has claimed: the first one in
+  // the low half, the end in the high half. To claim one is to compare and
+  // swap, which succeeds for a thread that still looks at an earlier loop only
+  // if the same index is unclaimed in this one.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> unclaimed{0};
+  };
+  // Which end of a share is claimed: its own thread takes the first index.
+  enum class End { kFirst, kLast };
 
   void Publish(uint32_t n);
-  // Claims and runs indices until none is left.
-  void RunIndices();
+  // Claims and runs indices until none is left, first those of `thread`.
+  void RunIndices(int thread);
+  uint32_t RunShare(Share& share, End end);
   void WorkerMain(int thread);
-  bool HasWork() const;
-  // Returns when there is work or the pool is to stop; true for work.
-  bool WaitForWork(int thread);
+  // Returns when there is a loop after `*loop`, which becomes the current one,
+  // or the pool is to stop; true for a loop.
+  bool WaitForLoop(int thread, uint32_t* loop);
   void WaitForStragglers();
 
-  std::atomic<Work> work_{0};
-  // Of the current loop. Written while work_ holds no index, read only by who
-  // has claimed one, so neither changes under a reader.
+  std::vector<Share> shares_;  // one for each thread
+  // Of the current loop. Written while no index is unclaimed, read only by who
+  // has claimed one, so it does not change under a reader.
   const absl::FunctionRef<void(int64_t)>* fn_ = nullptr;
-  int64_t size_ = 0;
   std::atomic<uint32_t> unfinished_{0};  // the caller sleeps on it
 
   std::atomic<bool> stop_{false};

@@ -47,6 +47,33 @@ TEST(ThreadPoolTest, IndicesRunSideBySide) {
   });
 }
 
+TEST(ThreadPoolTest, ThreadsRunTheirShareInOrderThenTheEndsOfOthers) {
+  constexpr int64_t kIndices = 100;
+  ThreadPool pool(2);
+  for (int round = 0; round < 20; ++round) {
+    const std::thread::id caller = std::this_thread::get_id();
+    std::vector<int64_t> of_caller;
+    absl::Notification caller_is_done;
+    pool.ParallelFor(kIndices, [&](int64_t i) {
+      if (std::this_thread::get_id() != caller) {
+        // The worker is stuck, if it comes in time, with the first of its
+        // share.
+        EXPECT_EQ(i, kIndices / 2);
+        caller_is_done.WaitForNotification();
+        return;
+      }
+      of_caller.push_back(i);
+      if (of_caller.size() == kIndices - 1) caller_is_done.Notify();
+    });
+    ASSERT_GE(of_caller.size(), kIndices - 1);
+    for (int64_t i = 0; i < kIndices - 1; ++i) {
+      const int64_t expected =
+          i < kIndices / 2 ? i : kIndices - 1 - (i - kIndices / 2);
+      ASSERT_EQ(of_caller[i], expected);
+    }
+  }
+}
+
 TEST(ThreadPoolTest, WorkersThatSleepWakeUp) {
   constexpr int kThreads = 2;
   ThreadPool pool(kThreads);
