@@ -206,12 +206,38 @@ void ListColumns(const int8_t* x, int64_t num_groups, ColumnList* list) {
 // As many columns ahead as memory needs to answer.
 constexpr int64_t kListedAhead = 32;
 
-// Sums of columns [begin, end) of the list, for the rows of a column's bytes
-// at `at`; of 4 bits, those in the upper halves in `upper`.
+// As many vectors of a column at a time as there are registers for their sums.
+constexpr int64_t kColumnVectors = kLanes == 16 ? 2 : 1;
+
+// Sums of the rows of some vectors of a column's bytes; of 4 bits, those in the
+// lower and in the upper halves.
+template <QuantType kType>
+struct ColumnSums {
+  static constexpr int kHalves = kType == QuantType::kInt8 ? 1 : 2;
+  Quads of[kColumnVectors][kHalves];
+};
+
+template <QuantType kType>
+HWY_INLINE void AddUnit(const Quads& unit, typename Dot::X x,
+                        Quads (&sums)[ColumnSums<kType>::kHalves]) {
+  HWY_UNROLL(4)
+  for (int j = 0; j < 4; ++j) {
+    VI& lower = sums[0].v[j];
+    if constexpr (kType == QuantType::kInt8) {
+      lower = Dot::Add(lower, Dot::Weights(unit.v[j]), x);
+    } else {
+      VI& upper = sums[1].v[j];
+      lower = Dot::Add(lower, Dot::Weights(LowerHalves(unit.v[j])), x);
+      upper = Dot::Add(upper, Dot::Weights(UpperHalves(unit.v[j])), x);
+    }
+  }
+}
+
+// Adds columns [begin, end) of the list, the bytes of each from `at` on.
 template <QuantType kType>
 HWY_INLINE void AddColumns(const uint8_t* columns, const ColumnList& list,
-                           int64_t begin, int64_t end, int64_t at, Quads* lower,
-                           Quads* upper) {
+                           int64_t begin, int64_t end, int64_t at,
+                           ColumnSums<kType>* sums) {
   const int64_t last = list.end[kListGroups - 1] - kUnitCols;
   for (int64_t i = begin; i < end; i += kUnitCols) {
     const int64_t ahead = HWY_MIN(i + kListedAhead, last);
@@ -219,23 +245,27 @@ HWY_INLINE void AddColumns(const uint8_t* columns, const ColumnList& list,
     HWY_UNROLL(4)
     for (int j = 0; j < kUnitCols; ++j) {
       p[j] = columns + list.column[i + j] * kBlockBytes + at;
-      __builtin_prefetch(columns + list.column[ahead + j] * kBlockBytes + at, 0,
-                         2);
-    }
-    const Quads unit = Interleave(LoadBytes(p[0]), LoadBytes(p[1]),
-                                  LoadBytes(p[2]), LoadBytes(p[3]));
-    const auto x = Dot::Columns(list.x + i);
-    HWY_UNROLL(4)
-    for (int j = 0; j < 4; ++j) {
-      if constexpr (kType == QuantType::kInt8) {
-        lower->v[j] = Dot::Add(lower->v[j], Dot::Weights(unit.v[j]), x);
-      } else {
-        lower->v[j] =
-            Dot::Add(lower->v[j], Dot::Weights(LowerHalves(unit.v[j])), x);
-        upper->v[j] =
-            Dot::Add(upper->v[j], Dot::Weights(UpperHalves(unit.v[j])), x);
+      const uint8_t* const fetched =
+          columns + list.column[ahead + j] * kBlockBytes + at;
+      for (int64_t line = 0; line < kColumnVectors * kVectorBytes; line += 64) {
+        __builtin_prefetch(fetched + line, 0, 2);
       }
     }
+    const auto x = Dot::Columns(list.x + i);
+    HWY_UNROLL(2)
+    for (int64_t v = 0; v < kColumnVectors; ++v) {
+      const int64_t byte = v * kVectorBytes;
+      AddUnit<kType>(Interleave(LoadBytes(p[0] + byte), LoadBytes(p[1] + byte),
+                                LoadBytes(p[2] + byte), LoadBytes(p[3] + byte)),
+                     x, sums->of[v]);
+    }
+  }
+}
+
+template <QuantType kType>
+HWY_INLINE void SetAll(VI value, ColumnSums<kType>* sums) {
+  for (auto& halves : sums->of) {
+    for (Quads& half : halves) half = {{value, value, value, value}};
   }
 }
 
@@ -250,6 +280,20 @@ HWY_INLINE void AddToTotals(const Quads& sums, const uint16_t* scales,
     hn::Store(
         hn::MulAdd(hn::ConvertTo(kF, ordered.v[j]), both, hn::Load(kF, to)), kF,
         to);
+  }
+}
+
+// Of the bytes from `at` on; `scales` and `totals` are those of the block.
+template <QuantType kType>
+HWY_INLINE void AddToTotals(const ColumnSums<kType>& sums,
+                            const uint16_t* scales, float x_scale, int64_t at,
+                            float* totals) {
+  for (int64_t v = 0; v < kColumnVectors; ++v, at += kVectorBytes) {
+    int64_t row = RowAtByte<kType>(at);
+    for (const Quads& half : sums.of[v]) {
+      AddToTotals(half, scales + row, x_scale, totals + row);
+      row += 64;
+    }
   }
 }
 
@@ -278,15 +322,12 @@ void MultiplyBlockSparse(const QuantizedMatMulArgs& args, int64_t block,
       const VI offset = Dot::First(args.x.offsets[at]);
       const uint16_t* const scales =
           w.scales + (block * groups + first + g) * kRows;
-      for (int64_t byte = 0; byte < kBlockBytes; byte += kVectorBytes) {
-        Quads lower{{offset, offset, offset, offset}}, upper = lower;
-        AddColumns<kType>(columns, list, begin, end, byte, &lower, &upper);
-        const int64_t row = RowAtByte<kType>(byte);
-        AddToTotals(lower, scales + row, args.x.scales[at], totals + row);
-        if constexpr (kType == QuantType::kInt4) {
-          AddToTotals(upper, scales + row + 64, args.x.scales[at],
-                      totals + row + 64);
-        }
+      constexpr int64_t kBytes = kColumnVectors * kVectorBytes;
+      for (int64_t byte = 0; byte < kBlockBytes; byte += kBytes) {
+        ColumnSums<kType> sums;
+        SetAll(offset, &sums);
+        AddColumns(columns, list, begin, end, byte, &sums);
+        AddToTotals(sums, scales, args.x.scales[at], byte, totals);
       }
     }
   }
