@@ -324,7 +324,7 @@ void MultiplyBlockSparse(const QuantizedMatMulArgs& args, int64_t block,
           w.scales + (block * groups + first + g) * kRows;
       constexpr int64_t kBytes = kColumnVectors * kVectorBytes;
       for (int64_t byte = 0; byte < kBlockBytes; byte += kBytes) {
-        ColumnSums<kType> sums;
+        ColumnSums<kType> sums = {};
         SetAll(offset, &sums);
         AddColumns(columns, list, begin, end, byte, &sums);
         AddToTotals(sums, scales, args.x.scales[at], byte, totals);
