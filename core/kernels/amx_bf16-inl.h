@@ -36,12 +36,16 @@ constexpr int kParts = 3;
 constexpr int64_t kChunkCols = 1024;
 constexpr int64_t kXBytes = kChunkCols / kStepCols * kParts * kTileBytes;
 
+// Tiles take no more columns: for one row of x, its parts are as large.
+constexpr int64_t kMaxCols = kXBytes / kParts / 2;
+
 // At most so many rows of weights share it.
 constexpr int64_t kChunkRows = 512;
 constexpr int64_t kChunkStrips = kChunkRows / kTileRows;
 
-// Of weights that are stored as columns, what is made ready at a time.
-constexpr int64_t kFromColumnsBytes = 1 << 18;
+// Of weights that are stored as columns, what is made ready at a time: at least
+// a tile of rows.
+constexpr int64_t kFromColumnsBytes = kMaxCols * 2 * kTileRows;
 
 // ---- Making ready.
 
@@ -309,7 +313,8 @@ void MultiplyMany(const MatMulArgs& args, const WeightTiles& w, int64_t row,
 void MultiplyBf16ByMany(const MatMulArgs& args, int64_t row_begin,
                         int64_t row_end) {
   alignas(64) uint8_t from_columns[kFromColumnsBytes];
-  const int64_t fitting = kFromColumnsBytes / 2 / args.cols / 32 * 32;
+  const int64_t fitting =
+      kFromColumnsBytes / 2 / args.cols / kTileRows * kTileRows;
   const int64_t most =
       args.transposed ? HWY_MIN(kChunkRows, fitting) : kChunkRows;
   for (int64_t row = row_begin; row < row_end; row += most) {
@@ -320,6 +325,7 @@ void MultiplyBf16ByMany(const MatMulArgs& args, int64_t row_begin,
                      : RowsInPlace(args, row),
                  row, rows);
   }
+  _tile_release();
 }
 
 #endif  // RWKVD_DOT_AMX

@@ -10,9 +10,8 @@
 #define RWKVD_CORE_KERNELS_AMX_BF16_DECODE_INL_H_
 #endif
 
-#include <string.h>
-
 #include "core/kernels/amx_bf16-inl.h"
+#include "core/kernels/amx_bf16_columns-inl.h"
 #include "core/kernels/kernels.h"
 #include "hwy/highway.h"
 
@@ -75,110 +74,34 @@ void MultiplyByOne(const MatMulArgs& args, int64_t row, int64_t row_end,
   }
 }
 
-// Adds to one of the registers of sums a step of a strip that is stored as
-// columns, times one row of x. Weights and x change places: the products are
-// the same, and so are their sums.
-template <int kSums>
-HWY_INLINE void AddColumnsStep(const uint8_t* tile, const uint8_t* parts) {
-  _tile_loadd(6, tile, 64);
-  HWY_UNROLL(3)
-  for (int part = 0; part < kParts; ++part) {
-    _tile_loadd(4, parts + part * 64, 64);
-    if constexpr (kSums == 0) _tile_dpbf16ps(0, 4, 6);
-    if constexpr (kSums == 1) _tile_dpbf16ps(1, 4, 6);
-    if constexpr (kSums == 2) _tile_dpbf16ps(2, 4, 6);
-    if constexpr (kSums == 3) _tile_dpbf16ps(3, 4, 6);
-  }
-}
-
-// Of a step's columns, as many bytes as `rows` rows take.
-HWY_INLINE void FetchColumns(const uint8_t* column, int64_t stride,
-                             int64_t rows) {
-  for (int64_t c = 0; c < kStepCols; ++c, column += stride) {
-    for (int64_t at = 0; at < rows * 2; at += 64) {
-      __builtin_prefetch(column + at, 0, 2);
-    }
-  }
-}
-
-// Four strips of columns for one row of x, of which `rows` rows are there. Of
-// each column, fetches `fetched` rows a step ahead.
-void MultiplyFourStripsByOne(const MatMulArgs& args, int64_t row, int64_t rows,
-                             int64_t fetched, const uint8_t* x) {
-  const int64_t stride = args.w_stride * 2;
-  alignas(64) uint8_t tiles[4][kTileBytes];
-  alignas(64) float sums[4][kTileRows];
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-  for (int64_t c = 0; c < args.cols; c += kStepCols, x += kParts * 64) {
-    const uint8_t* const column = WeightAt(args, row, c);
-    FetchColumns(column + kStepCols * stride, stride, fetched);
-    for (int64_t strip = 0; strip * kTileRows < rows; ++strip) {
-      __m512i pairs[16];
-      PairColumns(column + strip * kTileRows * 2, stride,
-                  rows - strip * kTileRows, pairs);
-      StoreTile(pairs, tiles[strip]);
-    }
-    FinishWriting();
-    AddColumnsStep<0>(tiles[0], x);
-    if (rows > kTileRows) AddColumnsStep<1>(tiles[1], x);
-    if (rows > 2 * kTileRows) AddColumnsStep<2>(tiles[2], x);
-    if (rows > 3 * kTileRows) AddColumnsStep<3>(tiles[3], x);
-  }
-  _tile_stored(0, sums[0], 64);
-  _tile_stored(1, sums[1], 64);
-  _tile_stored(2, sums[2], 64);
-  _tile_stored(3, sums[3], 64);
-  memcpy(args.y + row, sums, rows * sizeof(float));
-}
-
-void MultiplyColumnsByOne(const MatMulArgs& args, int64_t row, int64_t row_end,
-                          const uint8_t* x) {
-  constexpr int64_t kRows = 4 * kTileRows;
-  int64_t fetched = row_end - row;
-  FetchColumns(WeightAt(args, row, 0), args.w_stride * 2, fetched);
-  ConfigureTiles(1, kTileRows);
-  for (; row < row_end; row += kRows, fetched = 0) {
-    MultiplyFourStripsByOne(args, row, HWY_MIN(row_end - row, kRows), fetched,
-                            x);
-  }
-}
-
 // Whether tiles are to multiply a matrix: it depends on the matrix alone, for
 // they round otherwise than vectors do.
 bool TakesTiles(const MatMulArgs& args) {
-  constexpr int64_t kMaxCols = kXBytes / kParts / 2;
-  constexpr int64_t kMaxColsOfColumns = kFromColumnsBytes / 2 / 32;
   return args.dtype == DType::kBF16 && args.cols > 0 &&
-         args.cols % kStepCols == 0 &&
-         args.cols <= (args.transposed ? kMaxColsOfColumns : kMaxCols);
+         args.cols % kStepCols == 0 && args.cols <= kMaxCols;
 }
 
-void MultiplyBf16ByOne(const MatMulArgs& args, int64_t row_begin,
+void MultiplyRowsByOne(const MatMulArgs& args, int64_t row_begin,
                        int64_t row_end) {
   alignas(64) uint8_t parts[kXBytes];
   for (int64_t c = 0; c < args.cols; c += kStepCols) {
     FillStepOfOne(args.x + c, parts + c / kStepCols * kParts * 64);
   }
-  if (args.transposed) {
-    MultiplyColumnsByOne(args, row_begin, row_end, parts);
-  } else {
-    MultiplyByOne(args, row_begin, row_end, parts);
-  }
+  MultiplyByOne(args, row_begin, row_end, parts);
+  _tile_release();
 }
 
 // Rows [row_begin, row_end) of the product. False if tiles do not take it.
 bool MatMulWithTiles(const MatMulArgs& args, int64_t row_begin,
                      int64_t row_end) {
   if (!TakesTiles(args)) return false;
-  if (args.num_x == 1) {
-    MultiplyBf16ByOne(args, row_begin, row_end);
-  } else {
+  if (args.num_x > 1) {
     MultiplyBf16ByMany(args, row_begin, row_end);
+  } else if (args.transposed) {
+    MultiplyColumnsByOne(args, row_begin, row_end);
+  } else {
+    MultiplyRowsByOne(args, row_begin, row_end);
   }
-  _tile_release();
   return true;
 }
 

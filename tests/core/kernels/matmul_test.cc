@@ -132,45 +132,85 @@ TEST_P(MatMulTest, ToFloatWritesNothingBehindTheEnd) {
   }
 }
 
+// `values` [rows, cols] turned to [cols, rows].
+Floats Turned(const Floats& values, int64_t rows, int64_t cols) {
+  Floats turned(values.size());
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < cols; ++c) {
+      turned[c * rows + r] = values[r * cols + c];
+    }
+  }
+  return turned;
+}
+
+// Products with weights [rows, cols] stored as rows, and as columns in two
+// pieces of which the second begins anywhere.
+void ExpectTheSameBitsFromColumns(const KernelTable& kernels, DType dtype,
+                                  const Floats& values, const Floats& x,
+                                  int64_t rows, int64_t cols) {
+  const int64_t num_x = static_cast<int64_t>(x.size()) / cols;
+  const Weights as_rows = Store(values, dtype);
+  const Weights as_columns = Store(Turned(values, rows, cols), dtype);
+  Floats expected(num_x * rows, NAN), got(num_x * rows, NAN);
+  MatMulArgs args = {.dtype = dtype,
+                     .w = as_rows.data(),
+                     .w_stride = cols,
+                     .cols = cols,
+                     .num_x = num_x,
+                     .x = x.data(),
+                     .x_stride = cols,
+                     .y = expected.data(),
+                     .y_stride = rows};
+  kernels.matmul(args, 0, rows);
+  args.transposed = true;
+  args.w = as_columns.data();
+  args.w_stride = rows;
+  args.y = got.data();
+  kernels.matmul(args, 0, rows / 3);
+  kernels.matmul(args, rows / 3, rows);
+  ASSERT_EQ(got, expected) << NameOf(dtype) << " " << rows << "x" << cols
+                           << " times " << num_x;
+}
+
 // What a file's arrangement must not change.
 TEST_P(MatMulTest, WeightsStoredAsColumnsGiveTheSameBits) {
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     for (size_t cols : kSizes) {
-      for (int64_t rows : {1, 5, 8, 16, 24, 33, 100}) {
+      for (int64_t rows : {1, 5, 8, 16, 24, 33, 100, 600}) {
         for (int64_t num_x : {1, 3, 7, 20}) {
-          const int64_t num_cols = static_cast<int64_t>(cols);
-          const Floats values = Normal(rows * cols);
-          Floats turned(values.size());
-          for (int64_t r = 0; r < rows; ++r) {
-            for (int64_t c = 0; c < num_cols; ++c) {
-              turned[c * rows + r] = values[r * num_cols + c];
-            }
-          }
-          const Weights as_rows = Store(values, dtype);
-          const Weights as_columns = Store(turned, dtype);
-          const Floats x = Normal(num_x * cols);
-          Floats expected(num_x * rows, NAN), got(num_x * rows, NAN);
-          MatMulArgs args = {.dtype = dtype,
-                             .w = as_rows.data(),
-                             .w_stride = num_cols,
-                             .cols = num_cols,
-                             .num_x = num_x,
-                             .x = x.data(),
-                             .x_stride = num_cols,
-                             .y = expected.data(),
-                             .y_stride = rows};
-          kernels().matmul(args, 0, rows);
-          args.transposed = true;
-          args.w = as_columns.data();
-          args.w_stride = rows;
-          args.y = got.data();
-          // In two pieces, of which the second begins anywhere.
-          kernels().matmul(args, 0, rows / 3);
-          kernels().matmul(args, rows / 3, rows);
-          ASSERT_EQ(got, expected)
-              << NameOf(dtype) << " " << rows << "x" << cols;
+          if (rows > 100 && num_x > 1) continue;
+          ExpectTheSameBitsFromColumns(kernels(), dtype, Normal(rows * cols),
+                                       Normal(num_x * cols), rows,
+                                       static_cast<int64_t>(cols));
         }
       }
+    }
+  }
+}
+
+// As wide as a network of 14 billion weights, and more than tiles take.
+TEST_P(MatMulTest, SoDoWideOnes) {
+  for (int64_t cols : {4128, 16384, 16416}) {
+    for (int64_t num_x : {1, 2}) {
+      ExpectTheSameBitsFromColumns(kernels(), DType::kBF16, Normal(37 * cols),
+                                   Normal(num_x * cols), 37, cols);
+    }
+  }
+}
+
+// Magnitudes that are subnormal numbers, or whose products are.
+TEST_P(MatMulTest, SoDoTinyOnes) {
+  constexpr int64_t kRows = 44, kCols = 64;
+  for (float scale_of_x : {1.0f, 1e-5f, 1e-20f, 1e-40f}) {
+    Floats values = Normal(kRows * kCols);
+    for (size_t i = 0; i < values.size(); ++i) {
+      values[i] *= std::pow(0.1f, static_cast<float>(i / kCols));
+    }
+    for (int64_t num_x : {1, 2}) {
+      Floats x = Normal(num_x * kCols);
+      for (float& value : x) value *= scale_of_x;
+      ExpectTheSameBitsFromColumns(kernels(), DType::kBF16, values, x, kRows,
+                                   kCols);
     }
   }
 }
