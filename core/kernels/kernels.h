@@ -84,8 +84,8 @@ struct KernelTable {
 
   // Row `row` of `to`, which says in how many digits, from x [to.cols]: each
   // group's scale makes its largest magnitude the largest number, and x / scale
-  // is rounded to nearest, ties to even.
-  void (*quantize_row)(const float* x, const QuantizedRows& to, int64_t row);
+  // is rounded to nearest, ties to even. Returns how many became zero.
+  int64_t (*quantize_row)(const float* x, const QuantizedRows& to, int64_t row);
 
   // Panels or blocks [begin, end) of the product of quantized weights, for all
   // rows of x.

@@ -41,9 +41,10 @@ HWY_INLINE float Largest(const float* x) {
 // The largest number that one digit, or two, can hold.
 constexpr float kOneDigit = 127, kTwoDigits = 127 * 256;
 
-void QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
+int64_t QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
   const hn::Rebind<int8_t, DF> d8;
   const float most = to.low == nullptr ? kOneDigit : kTwoDigits;
+  size_t zeros = 0;
   for (int64_t group = 0; group < to.groups(); ++group, x += kGroupCols) {
     const float largest = Largest(x);
     const VF inverse = hn::Set(kF, largest > 0 ? most / largest : 0.0f);
@@ -51,6 +52,7 @@ void QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
     for (int64_t i = 0; i < kGroupCols; i += kLanes) {
       const VI value = hn::NearestInt(hn::Mul(hn::LoadU(kF, x + i), inverse));
       sum = hn::Add(sum, value);
+      zeros += hn::CountTrue(kI, hn::Eq(value, hn::Zero(kI)));
       const int64_t at = row * to.cols + group * kGroupCols + i;
       if (to.low == nullptr) {
         hn::StoreU(hn::DemoteTo(d8, value), d8, to.q + at);
@@ -65,6 +67,7 @@ void QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
     to.scales[at] = largest / most;
     to.offsets[at] = -kQuantZero * hn::GetLane(hn::SumOfLanes(kI, sum));
   }
+  return static_cast<int64_t>(zeros);
 }
 
 #if HWY_TARGET == HWY_SCALAR

@@ -151,16 +151,10 @@ int64_t LayOut(const Product& product, std::byte* scratch, int64_t at,
   return at;
 }
 
-void NoteZeros(absl::Span<const Product> products,
-               const QuantizedInputs& inputs, Workspace& workspace) {
-  for (size_t i = 0; i < products.size(); ++i) {
-    const auto& w = products[i].w->quantized;
-    if (!w.has_value() || w->order != QuantOrder::kColumns) continue;
-    if (inputs[i].num == 0) continue;
-    const int8_t* const row = inputs[i].q;
-    workspace.NoteInputs(inputs[i].cols,
-                         std::count(row, row + inputs[i].cols, 0));
-  }
+// Tells of the zeros in a row of x, if its columns are skipped for them.
+void NoteZeros(const Product& product, int64_t zeros, Workspace& workspace) {
+  if (product.w->quantized->order != QuantOrder::kColumns) return;
+  workspace.NoteInputs(product.x.width, zeros);
 }
 
 // Of all `products` that need it, x quantized; empty for the others.
@@ -184,7 +178,9 @@ QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
   const auto quantize = [&](int64_t row) {
     for (size_t i = 0; i < products.size(); ++i) {
       if (row >= inputs[i].num) continue;
-      kernels.quantize_row(products[i].x[row], inputs[i], row);
+      const int64_t zeros =
+          kernels.quantize_row(products[i].x[row], inputs[i], row);
+      if (row == 0) NoteZeros(products[i], zeros, workspace);
     }
   };
   if (elements >= kMinElements) {
@@ -192,7 +188,6 @@ QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
   } else {
     for (int64_t row = 0; row < most_rows; ++row) quantize(row);
   }
-  NoteZeros(products, inputs, workspace);
   return inputs;
 }
 

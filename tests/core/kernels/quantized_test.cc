@@ -152,8 +152,9 @@ TEST_P(QuantizedTest, RowsOfOneDigitAreRoundedToEven) {
   std::vector<int8_t> q(64);
   float scale;
   int32_t offset;
-  kernels().quantize_row(x.data(), {1, 64, q.data(), nullptr, &scale, &offset},
-                         0);
+  const int64_t zeros = kernels().quantize_row(
+      x.data(), {1, 64, q.data(), nullptr, &scale, &offset}, 0);
+  EXPECT_EQ(zeros, 60);
   EXPECT_EQ(scale, 1.0f);
   EXPECT_EQ(q[0], -127);
   EXPECT_EQ(q[1], 2);
@@ -168,8 +169,9 @@ TEST_P(QuantizedTest, RowsOfZerosStayZero) {
   std::vector<int8_t> q(64, 1);
   float scale;
   int32_t offset;
-  kernels().quantize_row(x.data(), {1, 64, q.data(), nullptr, &scale, &offset},
-                         0);
+  const int64_t zeros = kernels().quantize_row(
+      x.data(), {1, 64, q.data(), nullptr, &scale, &offset}, 0);
+  EXPECT_EQ(zeros, 64);
   EXPECT_EQ(scale, 0.0f);
   EXPECT_EQ(offset, 0);
   EXPECT_EQ(q, std::vector<int8_t>(64, 0));
