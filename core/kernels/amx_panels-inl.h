@@ -40,31 +40,16 @@ constexpr int64_t kMaxTileGroups = TileGroups(false);
 constexpr int64_t kTilePanelsOfRows = 8;
 constexpr int64_t kMaxTilePanels = 2 * kBlockBytes / kPanelRows;
 
-// Sixteen rows of x, tile by tile. Those that do not exist are zero.
-struct alignas(64) TilesOfX {
-  int8_t q[kMaxTileGroups][kTileRows * kGroupCols];
-  int8_t low[TileGroups(true)][kTileRows * kGroupCols];
-  float scales[kMaxTileGroups][kTileRows];
-};
+// Up to sixteen rows of x, some groups of them.
+struct TilesOfX {
+  const QuantizedRows* rows;
+  int64_t first_row;
+  int64_t first_group;
+  int64_t num;
 
-// Groups [first, first + num) of x's rows [row, row + rows).
-void FillTiles(const QuantizedRows& x, int64_t row, int64_t rows, int64_t first,
-               int64_t num, TilesOfX* to) {
-  for (int64_t i = 0; i < kTileRows; ++i) {
-    const int64_t at = (row + i) * x.groups() + first;
-    for (int64_t g = 0; g < num; ++g) {
-      const auto copy = [&](const int8_t* digits, int8_t* tile) HWY_ATTR {
-        const VI bytes = i < rows ? LoadBytes(reinterpret_cast<const uint8_t*>(
-                                        digits + (at + g) * kGroupCols))
-                                  : hn::Zero(kI);
-        StoreBytes(bytes, reinterpret_cast<uint8_t*>(tile + i * kGroupCols));
-      };
-      copy(x.q, to->q[g]);
-      if (x.low != nullptr) copy(x.low, to->low[g]);
-      to->scales[g][i] = i < rows ? x.scales[at + g] : 0;
-    }
-  }
-}
+  // Their place in group `g` of these.
+  int64_t At(int64_t g) const { return rows->At(first_row, first_group + g); }
+};
 
 // A panel of weights that have a sign, some groups of it.
 struct TilePanel {
@@ -77,13 +62,21 @@ struct TilePanel {
   int64_t fetched_bytes;
 };
 
-// Where a tile's sums go: rows of y, and of a panel's rows those that exist.
+// Where a tile's sums go, and of a panel's rows those that exist.
 struct TileOfY {
   float* y;
   int64_t stride;
-  int64_t num;
   __mmask16 rows;
 };
+
+// The registers, for so many rows of x.
+void ConfigureRows(int64_t num) {
+  TileConfig config;
+  for (const int rows_of_x : {0, 1, 2, 3, 4, 5}) {
+    config.rows[rows_of_x] = static_cast<uint8_t>(num);
+  }
+  LoadConfig(config);
+}
 
 // Multiplies group `g` into one of two sets of tile registers, whose numbers
 // must be literals: of sums 0 and 1 or 2 and 3, of x 4 and 5, of weights 6
@@ -92,23 +85,26 @@ template <int kSet, bool kTwoDigits>
 HWY_INLINE void MultiplyTiles(const TilePanel& w, const TilesOfX& x,
                               int64_t g) {
   const uint8_t* const quants = w.quants + g * kPanelGroupBytes;
+  const int64_t at = x.At(g) * kGroupCols;
+  const int8_t* const q = x.rows->q + at;
+  const int8_t* const low = kTwoDigits ? x.rows->low + at : nullptr;
   if constexpr (kSet == 0) {
     _tile_loadd(6, quants, 64);
-    _tile_loadd(4, x.q[g], 64);
+    _tile_loadd(4, q, 64);
     _tile_zero(0);
     _tile_dpbssd(0, 4, 6);
   } else {
     _tile_loadd(7, quants, 64);
-    _tile_loadd(5, x.q[g], 64);
+    _tile_loadd(5, q, 64);
     _tile_zero(2);
     _tile_dpbssd(2, 5, 7);
   }
   if constexpr (kTwoDigits && kSet == 0) {
-    _tile_loadd(5, x.low[g], 64);
+    _tile_loadd(5, low, 64);
     _tile_zero(1);
     _tile_dpbssd(1, 5, 6);
   } else if constexpr (kTwoDigits) {
-    _tile_loadd(4, x.low[g], 64);
+    _tile_loadd(4, low, 64);
     _tile_zero(3);
     _tile_dpbssd(3, 4, 7);
   }
@@ -134,6 +130,9 @@ template <bool kTwoDigits>
 HWY_INLINE void AddSums(const TilePanel& w, const TilesOfX& x, int64_t g,
                         const TileSums& sums, VF (&totals)[kTileRows]) {
   const VF scale = LoadScales(w.scales + g * w.scale_group_step);
+  alignas(64) float x_scales[kTileRows];
+  _mm512_store_ps(x_scales, _mm512_maskz_loadu_ps(FirstRows(x.num),
+                                                  x.rows->scales + x.At(g)));
   HWY_UNROLL(16)
   for (int i = 0; i < kTileRows; ++i) {
     VI sum = hn::Load(kI, sums.of[0] + i * kPanelRows);
@@ -141,7 +140,7 @@ HWY_INLINE void AddSums(const TilePanel& w, const TilesOfX& x, int64_t g,
       sum = hn::Add(hn::ShiftLeft<8>(sum),
                     hn::Load(kI, sums.of[1] + i * kPanelRows));
     }
-    const VF both = hn::Mul(scale, hn::Set(kF, x.scales[g][i]));
+    const VF both = hn::Mul(scale, hn::Set(kF, x_scales[i]));
     totals[i] = hn::MulAdd(hn::ConvertTo(kF, sum), both, totals[i]);
   }
 }
@@ -182,7 +181,7 @@ void MultiplyPanel(const TilePanel& w, const TilesOfX& x, bool is_first,
   VF totals[kTileRows];
   HWY_UNROLL(16)
   for (int i = 0; i < kTileRows; ++i) {
-    totals[i] = is_first || i >= y.num
+    totals[i] = is_first || i >= x.num
                     ? hn::Zero(kF)
                     : VF{_mm512_maskz_loadu_ps(y.rows, y.y + i * y.stride)};
   }
@@ -200,7 +199,7 @@ void MultiplyPanel(const TilePanel& w, const TilesOfX& x, bool is_first,
   }
   HWY_UNROLL(16)
   for (int i = 0; i < kTileRows; ++i) {
-    if (i < y.num) {
+    if (i < x.num) {
       _mm512_mask_storeu_ps(y.y + i * y.stride, y.rows, totals[i].raw);
     }
   }
@@ -275,11 +274,11 @@ TilePanel PanelOf(const QuantizedWeights& w, const TileUnit& unit, int64_t i,
 template <bool kTwoDigits>
 void MultiplyUnit(const QuantizedMatMulArgs& args, const TileUnit& unit,
                   const TileUnit* next, const uint8_t* scratch) {
-  TilesOfX x;
+  FinishWriting();
   for (int64_t row = 0; row < args.x.num; row += kTileRows) {
-    const int64_t num = HWY_MIN(args.x.num - row, kTileRows);
-    FillTiles(args.x, row, num, unit.first_group, unit.num_groups, &x);
-    FinishWriting();
+    const TilesOfX x = {&args.x, row, unit.first_group,
+                        HWY_MIN(args.x.num - row, kTileRows)};
+    if (x.num < kTileRows) ConfigureRows(x.num);
     for (int64_t i = 0; i < unit.num_panels; ++i) {
       const int64_t first = (unit.first_panel + i) * kPanelRows;
       // Of a block of columns, the last panels may not exist.
@@ -290,9 +289,10 @@ void MultiplyUnit(const QuantizedMatMulArgs& args, const TileUnit& unit,
       }
       MultiplyPanel<kTwoDigits>(
           panel, x, unit.first_group == 0,
-          {args.y + row * args.y_stride + first, args.y_stride, num,
+          {args.y + row * args.y_stride + first, args.y_stride,
            FirstRows(args.w.rows - first)});
     }
+    if (x.num < kTileRows) ConfigureRows(kTileRows);
   }
 }
 
@@ -320,7 +320,7 @@ void MultiplyTiled(const QuantizedMatMulArgs& args, int64_t begin,
   const int64_t panels = StripePanels(args.w);
   alignas(64)
       uint8_t scratch[kMaxTilePanels * kMaxTileGroups * kPanelGroupBytes];
-  LoadConfig(TileConfig());
+  ConfigureRows(kTileRows);
   TileUnit unit = {begin * panels, 0, 0, 0};
   bool more = NextUnit<kTwoDigits>(args.w, end * panels, &unit);
   while (more) {

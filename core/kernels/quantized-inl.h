@@ -48,22 +48,22 @@ int64_t QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
   for (int64_t group = 0; group < to.groups(); ++group, x += kGroupCols) {
     const float largest = Largest(x);
     const VF inverse = hn::Set(kF, largest > 0 ? most / largest : 0.0f);
+    const int64_t at = to.At(row, group);
     VI sum = hn::Zero(kI);
     for (int64_t i = 0; i < kGroupCols; i += kLanes) {
       const VI value = hn::NearestInt(hn::Mul(hn::LoadU(kF, x + i), inverse));
       sum = hn::Add(sum, value);
       zeros += hn::CountTrue(kI, hn::Eq(value, hn::Zero(kI)));
-      const int64_t at = row * to.cols + group * kGroupCols + i;
+      const int64_t digit = at * kGroupCols + i;
       if (to.low == nullptr) {
-        hn::StoreU(hn::DemoteTo(d8, value), d8, to.q + at);
+        hn::StoreU(hn::DemoteTo(d8, value), d8, to.q + digit);
         continue;
       }
       const VI low = hn::ShiftRight<24>(hn::ShiftLeft<24>(value));
       const VI upper = hn::ShiftRight<8>(hn::Sub(value, low));
-      hn::StoreU(hn::DemoteTo(d8, upper), d8, to.q + at);
-      hn::StoreU(hn::DemoteTo(d8, low), d8, to.low + at);
+      hn::StoreU(hn::DemoteTo(d8, upper), d8, to.q + digit);
+      hn::StoreU(hn::DemoteTo(d8, low), d8, to.low + digit);
     }
-    const int64_t at = row * to.groups() + group;
     to.scales[at] = largest / most;
     to.offsets[at] = -kQuantZero * hn::GetLane(hn::SumOfLanes(kI, sum));
   }
@@ -93,7 +93,7 @@ float QuantizedDot(const QuantizedMatMulArgs& args, int64_t stripe, int64_t row,
   for (int64_t g = 0; g < groups; ++g) {
     int32_t sum = 0;
     for (int64_t c = g * kGroupCols; c < (g + 1) * kGroupCols; ++c) {
-      const int64_t at = i * x.cols + c;
+      const int64_t at = x.At(i, g) * kGroupCols + c % kGroupCols;
       const int32_t value =
           x.low == nullptr ? x.q[at] : 256 * x.q[at] + x.low[at];
       sum += QuantAt(w, quants, row, c) * value;
@@ -102,7 +102,7 @@ float QuantizedDot(const QuantizedMatMulArgs& args, int64_t stripe, int64_t row,
     float scale;
     const uint32_t wide = bits << 16;
     memcpy(&scale, &wide, sizeof(scale));
-    const float product = scale * x.scales[i * groups + g];
+    const float product = scale * x.scales[x.At(i, g)];
     total = hn::GetLane(hn::MulAdd(hn::Set(kF, static_cast<float>(sum)),
                                    hn::Set(kF, product), hn::Set(kF, total)));
   }

@@ -92,17 +92,22 @@ struct QuantizedWeights {
 // Rows of x as a quantized product takes them, with a scale for each group of
 // kGroupCols columns. In one digit, x = scale * q with q in [-127, 127]; in
 // two, x = scale * (256 * q + low) with a sum in [-32512, 32512]. Made by
-// KernelTable::quantize_row; row-major.
+// KernelTable::quantize_row.
+//
+// A group of all rows lies before the next group, `apart` rows after it: rows
+// that are multiplied side by side are side by side.
 struct QuantizedRows {
   int64_t num = 0;
-  int64_t cols = 0;         // a multiple of kGroupCols
-  int8_t* q = nullptr;      // [num, cols]
-  int8_t* low = nullptr;    // [num, cols], or null: one digit
-  float* scales = nullptr;  // [num, cols / kGroupCols]
-  int32_t* offsets =
-      nullptr;  // the same: -kQuantZero * the sum of the x / scale
+  int64_t cols = 0;            // a multiple of kGroupCols
+  int64_t apart = 0;           // at least num
+  int8_t* q = nullptr;         // [groups][apart][kGroupCols]
+  int8_t* low = nullptr;       // the same, or null: one digit
+  float* scales = nullptr;     // [groups][apart]
+  int32_t* offsets = nullptr;  // the same: -kQuantZero * the sum of x / scale
 
   int64_t groups() const { return cols / kGroupCols; }
+  // Where a group's scale and offset are, and kGroupCols times that, its q.
+  int64_t At(int64_t row, int64_t group) const { return group * apart + row; }
 };
 
 // y[i][r] = sum over the groups g in order, in f32, of

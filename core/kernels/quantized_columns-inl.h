@@ -178,21 +178,24 @@ HWY_INLINE uint64_t NonZeroBits(const int8_t* x) {
   return bits;
 }
 
-void ListColumns(const int8_t* x, int64_t num_groups, ColumnList* list) {
+// Of row `row` of x, from group `first` on.
+void ListColumns(const QuantizedRows& rows, int64_t row, int64_t first,
+                 int64_t num_groups, ColumnList* list) {
   uint16_t n = 0;
   for (int64_t g = 0; g < num_groups; ++g) {
-    uint64_t bits = NonZeroBits(x + g * kGroupCols);
+    const int8_t* const x = rows.q + rows.At(row, first + g) * kGroupCols;
+    uint64_t bits = NonZeroBits(x);
     if (bits == ~uint64_t{0}) {  // as below, in fewer steps
       for (int64_t i = 0; i < kGroupCols; ++i) {
         list->column[n + i] = static_cast<uint16_t>(g * kGroupCols + i);
       }
-      memcpy(list->x + n, x + g * kGroupCols, kGroupCols);
+      memcpy(list->x + n, x, kGroupCols);
       n += kGroupCols;
       bits = 0;
     }
     for (; bits != 0; bits &= bits - 1) {
-      const int64_t column = g * kGroupCols + __builtin_ctzll(bits);
-      list->column[n] = static_cast<uint16_t>(column);
+      const int column = __builtin_ctzll(bits);
+      list->column[n] = static_cast<uint16_t>(g * kGroupCols + column);
       list->x[n++] = x[column];
     }
     while (n % kUnitCols != 0) {
@@ -304,13 +307,12 @@ void MultiplyBlockSparse(const QuantizedMatMulArgs& args, int64_t block,
   const QuantizedWeights& w = args.w;
   constexpr int64_t kRows = StripeRows(kType, QuantOrder::kColumns);
   const int64_t groups = args.x.groups();
-  const int8_t* const x = args.x.q + i * args.x.cols;
   alignas(64) float totals[kRows] = {};
   ColumnList list;
   for (int64_t first = 0; first < groups; first += kListGroups) {
     const int64_t some =
         groups - first < kListGroups ? groups - first : kListGroups;
-    ListColumns(x + first * kGroupCols, some, &list);
+    ListColumns(args.x, i, first, some, &list);
     list.end[kListGroups - 1] = list.end[some - 1];
     const uint8_t* const columns =
         w.quants + (block * w.cols + first * kGroupCols) * kBlockBytes;
@@ -318,7 +320,7 @@ void MultiplyBlockSparse(const QuantizedMatMulArgs& args, int64_t block,
       const int64_t begin = g == 0 ? 0 : list.end[g - 1];
       const int64_t end = list.end[g];
       if (begin == end) continue;  // would add zero to each total
-      const int64_t at = i * groups + first + g;
+      const int64_t at = args.x.At(i, first + g);
       const VI offset = Dot::First(args.x.offsets[at]);
       const uint16_t* const scales =
           w.scales + (block * groups + first + g) * kRows;
@@ -343,8 +345,11 @@ bool IsSparse(const QuantizedRows& x) {
   if (x.num == 1) return true;
   if (x.num > kMostRows) return false;
   int64_t columns = 0;
-  for (int64_t at = 0; at < x.num * x.cols; at += kGroupCols) {
-    columns += __builtin_popcountll(NonZeroBits(x.q + at));
+  for (int64_t g = 0; g < x.groups(); ++g) {
+    for (int64_t i = 0; i < x.num; ++i) {
+      const int8_t* const q = x.q + x.At(i, g) * kGroupCols;
+      columns += __builtin_popcountll(NonZeroBits(q));
+    }
   }
   return columns <= x.cols / 2;
 }

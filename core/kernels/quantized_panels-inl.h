@@ -25,11 +25,11 @@ namespace {
 #if HWY_TARGET != HWY_SCALAR
 
 // Adds, to the sums of kPanels * 16 rows with kX rows of x, the products of a
-// group's columns, whose weights are at `p` and whose x at `q`. With kFetch,
-// weights are fetched ahead.
+// group's columns, whose weights are at `p` and whose x at `q`, its rows
+// `x_apart` bytes apart. With kFetch, weights are fetched ahead.
 template <QuantType kType, int kPanels, int kX, bool kFetch>
 HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart,
-                         const int8_t* q, int64_t x_stride,
+                         const int8_t* q, int64_t x_apart,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
   constexpr int64_t kPairBytes =
@@ -58,7 +58,7 @@ HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart,
     }
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
-      const auto columns = Dot::Columns(q + i * x_stride + c);
+      const auto columns = Dot::Columns(q + i * x_apart + c);
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) {
         sums[v][i] = Dot::Add(sums[v][i], first[v], columns);
@@ -66,7 +66,7 @@ HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart,
     }
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
-      const auto columns = Dot::Columns(q + i * x_stride + c + kUnitCols);
+      const auto columns = Dot::Columns(q + i * x_apart + c + kUnitCols);
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) {
         sums[v][i] = Dot::Add(sums[v][i], second[v], columns);
@@ -98,36 +98,38 @@ HWY_INLINE void SumGroupOfOne(const uint8_t* p, int64_t quants_apart,
   }
 }
 
-// The sums of a group: of x in one digit, or in two, the upper first.
+// The sums of a group: of x in one digit, or in two, the upper first. `at` is
+// the group's place for the first row of x.
 template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
 HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
                          const QuantizedRows& x, int64_t at,
-                         const int32_t* offsets,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
   if constexpr (kTwoDigits && kX == 1) {
-    return SumGroupOfOne<kType, kPanels, kFetch>(p, quants_apart, x.q + at,
-                                                 x.low + at, offsets[0], sums);
+    return SumGroupOfOne<kType, kPanels, kFetch>(
+        p, quants_apart, x.q + at * kGroupCols, x.low + at * kGroupCols,
+        x.offsets[at], sums);
   }
   HWY_UNROLL(8)
   for (int i = 0; i < kX; ++i) {
-    const VI offset = Dot::First(offsets[i * x.groups()]);
+    const VI offset = Dot::First(x.offsets[at + i]);
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v)
       sums[v][i] = kTwoDigits ? hn::Zero(kI) : offset;
   }
-  AddGroup<kType, kPanels, kX, kFetch>(p, quants_apart, x.q + at, x.cols, sums);
+  AddGroup<kType, kPanels, kX, kFetch>(p, quants_apart, x.q + at * kGroupCols,
+                                       kGroupCols, sums);
   if constexpr (kTwoDigits) {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
-      const VI offset = Dot::First(offsets[i * x.groups()]);
+      const VI offset = Dot::First(x.offsets[at + i]);
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) {
         sums[v][i] = hn::Add(hn::ShiftLeft<8>(sums[v][i]), offset);
       }
     }
-    AddGroup<kType, kPanels, kX, false>(p, quants_apart, x.low + at, x.cols,
-                                        sums);
+    AddGroup<kType, kPanels, kX, false>(
+        p, quants_apart, x.low + at * kGroupCols, kGroupCols, sums);
   }
 }
 
@@ -139,7 +141,6 @@ HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
   constexpr int kV = kPanels * kPanelVectors;
   constexpr int64_t kGroupBytes = GroupBytes(kType);
   const QuantizedRows& x = *cols.x;
-  const int64_t groups = x.groups();
 
   VF totals[kV][kX];
   HWY_UNROLL(16)
@@ -151,12 +152,10 @@ HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
     }
   }
   for (int64_t g = 0; g < cols.num_groups; ++g) {
-    const int64_t group = cols.first_group + g;
-    const int64_t at = cols.first_row * groups + group;
+    const int64_t at = x.At(cols.first_row, cols.first_group + g);
     VI sums[kV][kX];
     SumGroup<kType, kPanels, kX, kTwoDigits, kFetch>(
-        w.quants + g * kGroupBytes, w.quants_apart, x,
-        cols.first_row * x.cols + group * kGroupCols, x.offsets + at, sums);
+        w.quants + g * kGroupBytes, w.quants_apart, x, at, sums);
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v) {
       const VF scale = LoadScales(w.scales + g * w.scale_group_step +
@@ -164,7 +163,7 @@ HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
                                   v % kPanelVectors * kLanes);
       HWY_UNROLL(8)
       for (int i = 0; i < kX; ++i) {
-        const VF both = hn::Mul(scale, hn::Set(kF, x.scales[at + i * groups]));
+        const VF both = hn::Mul(scale, hn::Set(kF, x.scales[at + i]));
         totals[v][i] =
             hn::MulAdd(hn::ConvertTo(kF, sums[v][i]), both, totals[v][i]);
       }

@@ -141,11 +141,13 @@ int64_t LayOut(const Product& product, std::byte* scratch, int64_t at,
   const int64_t num = product.x.num, cols = product.x.width;
   rows->num = num;
   rows->cols = cols;
-  rows->q = reinterpret_cast<int8_t*>(take(num * cols));
+  // So that a cache has room for neighbouring groups.
+  rows->apart = num % 64 == 0 ? num + 16 : num;
+  const int64_t scales = rows->groups() * rows->apart;
+  rows->q = reinterpret_cast<int8_t*>(take(scales * kGroupCols));
   if (product.w->quantized->two_digits) {
-    rows->low = reinterpret_cast<int8_t*>(take(num * cols));
+    rows->low = reinterpret_cast<int8_t*>(take(scales * kGroupCols));
   }
-  const int64_t scales = num * rows->groups();
   rows->scales = reinterpret_cast<float*>(take(scales * sizeof(float)));
   rows->offsets = reinterpret_cast<int32_t*>(take(scales * sizeof(int32_t)));
   return at;
@@ -194,10 +196,10 @@ QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
 // Rows [first, first + num) of x.
 QuantizedRows Part(QuantizedRows x, int64_t first, int64_t num) {
   x.num = num;
-  x.q += first * x.cols;
-  if (x.low != nullptr) x.low += first * x.cols;
-  x.scales += first * x.groups();
-  x.offsets += first * x.groups();
+  x.q += first * kGroupCols;
+  if (x.low != nullptr) x.low += first * kGroupCols;
+  x.scales += first;
+  x.offsets += first;
   return x;
 }
 

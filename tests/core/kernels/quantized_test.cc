@@ -41,9 +41,10 @@ struct RandomRows {
   std::vector<int32_t> offsets;
 
   double Value(int64_t row, int64_t col) const {
-    const int64_t at = row * view.cols + col;
+    const int64_t group = view.At(row, col / kGroupCols);
+    const int64_t at = group * kGroupCols + col % kGroupCols;
     const int digits = view.low == nullptr ? q[at] : 256 * q[at] + low[at];
-    return digits * double{scales[row * view.groups() + col / kGroupCols]};
+    return digits * double{scales[group]};
   }
 };
 
@@ -86,12 +87,15 @@ class QuantizedTest : public KernelsTest {
     for (float& value : x->x) {
       if (static_cast<int>(random_() % 10) < zeros) value = 0;
     }
-    x->q.resize(num * cols);
-    if (two_digits) x->low.resize(num * cols);
-    x->scales.resize(num * cols / kGroupCols);
-    x->offsets.resize(num * cols / kGroupCols);
+    const int64_t apart = num + num % 3;
+    const int64_t size = apart * cols / kGroupCols;
+    x->q.resize(size * kGroupCols);
+    if (two_digits) x->low.resize(size * kGroupCols);
+    x->scales.resize(size);
+    x->offsets.resize(size);
     x->view = {num,
                cols,
+               apart,
                x->q.data(),
                two_digits ? x->low.data() : nullptr,
                x->scales.data(),
@@ -113,10 +117,11 @@ class QuantizedTest : public KernelsTest {
   static QuantizedRows Row(const QuantizedRows& x, int64_t i) {
     return {1,
             x.cols,
-            x.q + i * x.cols,
-            x.low == nullptr ? nullptr : x.low + i * x.cols,
-            x.scales + i * x.groups(),
-            x.offsets + i * x.groups()};
+            x.apart,
+            x.q + i * kGroupCols,
+            x.low == nullptr ? nullptr : x.low + i * kGroupCols,
+            x.scales + i,
+            x.offsets + i};
   }
 };
 
@@ -137,10 +142,10 @@ TEST_P(QuantizedTest, RowsAreRoundedToTheirGroupsStep) {
           const double value = x.Value(i, g * 64 + c);
           // Half a step, and the rounding of what is rounded.
           ASSERT_NEAR(value, values[c], largest * (0.5 / most + 2 * kRounding));
-          sum += std::llround(value / x.scales[i * 3 + g]);
+          sum += std::llround(value / x.scales[x.view.At(i, g)]);
         }
-        ASSERT_EQ(x.offsets[i * 3 + g], -128 * sum);
-        ASSERT_NEAR(x.scales[i * 3 + g], largest / most, largest * 1e-8);
+        ASSERT_EQ(x.offsets[x.view.At(i, g)], -128 * sum);
+        ASSERT_NEAR(x.scales[x.view.At(i, g)], largest / most, largest * 1e-8);
       }
     }
   }
@@ -153,7 +158,7 @@ TEST_P(QuantizedTest, RowsOfOneDigitAreRoundedToEven) {
   float scale;
   int32_t offset;
   const int64_t zeros = kernels().quantize_row(
-      x.data(), {1, 64, q.data(), nullptr, &scale, &offset}, 0);
+      x.data(), {1, 64, 1, q.data(), nullptr, &scale, &offset}, 0);
   EXPECT_EQ(zeros, 60);
   EXPECT_EQ(scale, 1.0f);
   EXPECT_EQ(q[0], -127);
@@ -170,7 +175,7 @@ TEST_P(QuantizedTest, RowsOfZerosStayZero) {
   float scale;
   int32_t offset;
   const int64_t zeros = kernels().quantize_row(
-      x.data(), {1, 64, q.data(), nullptr, &scale, &offset}, 0);
+      x.data(), {1, 64, 1, q.data(), nullptr, &scale, &offset}, 0);
   EXPECT_EQ(zeros, 64);
   EXPECT_EQ(scale, 0.0f);
   EXPECT_EQ(offset, 0);
