@@ -163,6 +163,25 @@ void ForEachHead(Workspace& workspace, absl::Span<const Chunk> chunks,
   });
 }
 
+void ForEachToken(int64_t first, int64_t num, absl::Span<const Rows> used,
+                  int64_t column, int64_t size,
+                  absl::FunctionRef<void(int64_t)> fn) {
+  // A token takes about as long as memory does.
+  constexpr int64_t kAhead = 2;
+  constexpr int64_t kFloatsPerLine = 16;
+  for (int64_t row = first; row < first + num; ++row) {
+    if (row + kAhead < first + num) {
+      for (const Rows& rows : used) {
+        const float* const next = rows[row + kAhead] + column;
+        for (int64_t i = 0; i < size; i += kFloatsPerLine) {
+          __builtin_prefetch(next + i);
+        }
+      }
+    }
+    fn(row);
+  }
+}
+
 void TokenShift(const KernelTable& kernels, Workspace& workspace,
                 absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                 absl::Span<const Shift> shifts) {

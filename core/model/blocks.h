@@ -82,6 +82,13 @@ void ForEachHead(Workspace& workspace, absl::Span<const Chunk> chunks,
                  int64_t num_heads,
                  absl::FunctionRef<void(const Chunk&, int64_t, int64_t)> fn);
 
+// Calls fn(row) for the rows of a head's tokens, [first, first + num), in
+// order. Meanwhile fetches columns [column, column + size) of the next rows of
+// `used`, which are so far apart that the processor does not foresee them.
+void ForEachToken(int64_t first, int64_t num, absl::Span<const Rows> used,
+                  int64_t column, int64_t size,
+                  absl::FunctionRef<void(int64_t)> fn);
+
 // Fills the logits that chunks want: head * norm(x). Rows that nobody wants
 // are skipped. `scratch` [T, C] is overwritten.
 void Head(const KernelTable& kernels, Workspace& workspace,

@@ -219,8 +219,7 @@ void Rwkv5::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
   const int64_t size = config().head_size, c = head * size;
   float* const state =
       chunk.state->values().data() + layout().Head(layer, head);
-  const int64_t end = first + static_cast<int64_t>(chunk.tokens.size());
-  for (int64_t row = first; row < end; ++row) {
+  const auto run = [&](int64_t row) {
     float* const out = a.wkv[row] + c;
     kernels().wkv6({.r = a.r[row] + c,
                     .k = a.k[row] + c,
@@ -232,7 +231,9 @@ void Rwkv5::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                    size);
     NormalizeHead(w.norm, head, out);
     if (HasGate(config())) kernels().mul_silu(a.g[row] + c, size, out);
-  }
+  };
+  ForEachToken(first, static_cast<int64_t>(chunk.tokens.size()),
+               {a.r, a.k, a.v, a.g, a.wkv}, c, size, run);
 }
 
 // x += sigmoid(R xr) * V max(K xk, 0)^2; the x_ are shifted ln2(x).

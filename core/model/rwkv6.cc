@@ -285,8 +285,7 @@ void Rwkv6::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
   const int64_t size = config().head_size, c = head * size;
   float* const state =
       chunk.state->values().data() + layout().Head(layer, head);
-  const int64_t end = first + static_cast<int64_t>(chunk.tokens.size());
-  for (int64_t row = first; row < end; ++row) {
+  const auto run = [&](int64_t row) {
     float* const decay = a.w[row] + c;
     kernels().add(w.decay.data() + c, size, decay);
     kernels().decay6(size, decay);
@@ -301,7 +300,9 @@ void Rwkv6::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                    size);
     NormalizeHead(w.norm, head, out);
     kernels().mul_silu(a.g[row] + c, size, out);
-  }
+  };
+  ForEachToken(first, static_cast<int64_t>(chunk.tokens.size()),
+               {a.w, a.r, a.k, a.v, a.g, a.wkv}, c, size, run);
 }
 
 // x += sigmoid(R xr) * V max(K xk, 0)^2; x_i = ln2(x) + dx * maa_i.

@@ -69,7 +69,7 @@ struct Activations {
   Rows xr, xw, xk, xv, xa, xg;      // [T, C] shifted
   Rows w_low, a_low, g_low, v_low;  // [T, D]
   Rows r, w, k, v, a, g, v_mix;     // [T, A]
-  Rows kk;                          // [T, A] removal keys
+  Rows kk;                          // [T, A] removal keys, one for each chunk
   Rows v_first;                     // [T, A] layer 0's v
   Rows y;                           // [T, A]
   Rows hidden;                      // [T, F]
@@ -214,8 +214,8 @@ class Rwkv7 final : public MatrixStateModel {
   void Project(int64_t layer, const Activations& a, Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
-  void RunToken(int64_t layer, int64_t head, int64_t row, float* state,
-                const Activations& a) const;
+  void RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
+                float* state, const Activations& a) const;
   void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
                         Workspace& workspace) const;
 
@@ -307,21 +307,24 @@ void Rwkv7::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                     int64_t first, const Activations& a) const {
   float* const state =
       chunk.state->values().data() + layout().Head(layer, head);
-  const int64_t end = first + static_cast<int64_t>(chunk.tokens.size());
-  for (int64_t row = first; row < end; ++row) {
-    RunToken(layer, head, row, state, a);
-  }
+  const int64_t size = config().head_size, c = head * size;
+  ForEachToken(first, static_cast<int64_t>(chunk.tokens.size()),
+               {a.r, a.w, a.k, a.v, a.a, a.g, a.v_first, a.v_mix, a.y}, c, size,
+               [&](int64_t row) {
+                 RunToken(layer, head, row, a.kk[first] + c, state, a);
+               });
 }
 
-void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* state,
-                     const Activations& a) const {
+// `kk` is for the removal key.
+void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
+                     float* state, const Activations& a) const {
   const TimeMixing& weights = weights_.layers[layer].att;
   const KernelTable& on = kernels();
   const int64_t size = config().head_size, c = head * size;
   float *const r = a.r[row] + c, *const w = a.w[row] + c,
                *const k = a.k[row] + c, *const v = a.v[row] + c,
-               *const rate = a.a[row] + c, *const kk = a.kk[row] + c,
-               *const y = a.y[row] + c, *const v_first = a.v_first[row] + c;
+               *const rate = a.a[row] + c, *const y = a.y[row] + c,
+               *const v_first = a.v_first[row] + c;
 
   // w = exp(-sigmoid(w0 + w) / sqrt(e)), a = sigmoid(a0 + a).
   on.add(weights.decay.base.data() + c, size, w);
