@@ -31,6 +31,10 @@ namespace {
 // of its rows stay empty.
 constexpr int64_t kMinRowsForTiles = 8;
 
+// Up to this many rows of x, it takes longer to give weights a sign than to do
+// without.
+constexpr int64_t kMostRowsInPlace = 32;
+
 // At most so many groups are multiplied at a time: of x in one digit or two,
 // what leaves room in the nearest cache for the weights that pass by. Of these,
 // so many panels in the order of rows, or a block of columns, which the
@@ -51,22 +55,44 @@ struct TilesOfX {
   int64_t At(int64_t g) const { return rows->At(first_row, first_group + g); }
 };
 
-// A panel of weights that have a sign, some groups of it.
+// What a tile instruction takes a byte of weights for: a number that has a sign
+// or, where they lie in memory, one that has none, kQuantZero above it.
+enum class Bytes { kSigned, kUnsigned };
+
+// A panel of weights, some groups of it.
 struct TilePanel {
   const uint8_t* quants;   // [groups][a tile]
   const uint16_t* scales;  // of the first group
-  int64_t scale_group_step;
-  int64_t num_groups;
-  // What is to be fetched meanwhile, fetched_bytes for each group, or null.
+  // Where its product with the first row of x goes, and of its rows those that
+  // exist.
+  float* y;
+  __mmask16 rows;
+  // What is to be fetched meanwhile, for the first group.
   const uint8_t* fetched;
   int64_t fetched_bytes;
 };
 
-// Where a tile's sums go, and of a panel's rows those that exist.
-struct TileOfY {
-  float* y;
-  int64_t stride;
-  __mmask16 rows;
+// What some panels of a unit have in common.
+struct TilePanels {
+  int64_t num;
+  int64_t num_groups;
+  int64_t scale_group_step;
+  int64_t fetched_group_step;  // bytes
+  int64_t y_stride;
+  bool is_first;  // else y is added to
+  TilePanel of[kMaxTilePanels];
+};
+
+// A group of a panel. Panels follow one another, groups within them.
+struct TileStep {
+  int64_t panel = 0;
+  int64_t group = 0;
+
+  HWY_INLINE void Next(int64_t num_groups) {
+    if (++group < num_groups) return;
+    group = 0;
+    ++panel;
+  }
 };
 
 // The registers, for so many rows of x.
@@ -81,10 +107,9 @@ void ConfigureRows(int64_t num) {
 // Multiplies group `g` into one of two sets of tile registers, whose numbers
 // must be literals: of sums 0 and 1 or 2 and 3, of x 4 and 5, of weights 6
 // or 7.
-template <int kSet, bool kTwoDigits>
-HWY_INLINE void MultiplyTiles(const TilePanel& w, const TilesOfX& x,
+template <int kSet, bool kTwoDigits, Bytes kBytes>
+HWY_INLINE void MultiplyTiles(const uint8_t* quants, const TilesOfX& x,
                               int64_t g) {
-  const uint8_t* const quants = w.quants + g * kPanelGroupBytes;
   const int64_t at = x.At(g) * kGroupCols;
   const int8_t* const q = x.rows->q + at;
   const int8_t* const low = kTwoDigits ? x.rows->low + at : nullptr;
@@ -92,21 +117,25 @@ HWY_INLINE void MultiplyTiles(const TilePanel& w, const TilesOfX& x,
     _tile_loadd(6, quants, 64);
     _tile_loadd(4, q, 64);
     _tile_zero(0);
-    _tile_dpbssd(0, 4, 6);
+    if constexpr (kBytes == Bytes::kSigned) _tile_dpbssd(0, 4, 6);
+    if constexpr (kBytes == Bytes::kUnsigned) _tile_dpbsud(0, 4, 6);
   } else {
     _tile_loadd(7, quants, 64);
     _tile_loadd(5, q, 64);
     _tile_zero(2);
-    _tile_dpbssd(2, 5, 7);
+    if constexpr (kBytes == Bytes::kSigned) _tile_dpbssd(2, 5, 7);
+    if constexpr (kBytes == Bytes::kUnsigned) _tile_dpbsud(2, 5, 7);
   }
   if constexpr (kTwoDigits && kSet == 0) {
     _tile_loadd(5, low, 64);
     _tile_zero(1);
-    _tile_dpbssd(1, 5, 6);
+    if constexpr (kBytes == Bytes::kSigned) _tile_dpbssd(1, 5, 6);
+    if constexpr (kBytes == Bytes::kUnsigned) _tile_dpbsud(1, 5, 6);
   } else if constexpr (kTwoDigits) {
     _tile_loadd(4, low, 64);
     _tile_zero(3);
-    _tile_dpbssd(3, 4, 7);
+    if constexpr (kBytes == Bytes::kSigned) _tile_dpbssd(3, 4, 7);
+    if constexpr (kBytes == Bytes::kUnsigned) _tile_dpbsud(3, 4, 7);
   }
 }
 
@@ -126,13 +155,21 @@ HWY_INLINE void StoreSums(TileSums* sums) {
   }
 }
 
-template <bool kTwoDigits>
-HWY_INLINE void AddSums(const TilePanel& w, const TilesOfX& x, int64_t g,
+template <bool kTwoDigits, Bytes kBytes>
+HWY_INLINE void AddSums(const uint16_t* scales, const TilesOfX& x, int64_t g,
                         const TileSums& sums, VF (&totals)[kTileRows]) {
-  const VF scale = LoadScales(w.scales + g * w.scale_group_step);
-  alignas(64) float x_scales[kTileRows];
-  _mm512_store_ps(x_scales, _mm512_maskz_loadu_ps(FirstRows(x.num),
-                                                  x.rows->scales + x.At(g)));
+  const VF scale = LoadScales(scales);
+  const float* x_scales = x.rows->scales + x.At(g);
+  const int32_t* offsets = x.rows->offsets + x.At(g);
+  alignas(64) float some_scales[kTileRows];
+  alignas(64) int32_t some_offsets[kTileRows];
+  if (x.num < kTileRows) {
+    const __mmask16 mask = FirstRows(x.num);
+    _mm512_store_ps(some_scales, _mm512_maskz_loadu_ps(mask, x_scales));
+    _mm512_store_si512(some_offsets, _mm512_maskz_loadu_epi32(mask, offsets));
+    x_scales = some_scales;
+    offsets = some_offsets;
+  }
   HWY_UNROLL(16)
   for (int i = 0; i < kTileRows; ++i) {
     VI sum = hn::Load(kI, sums.of[0] + i * kPanelRows);
@@ -140,68 +177,82 @@ HWY_INLINE void AddSums(const TilePanel& w, const TilesOfX& x, int64_t g,
       sum = hn::Add(hn::ShiftLeft<8>(sum),
                     hn::Load(kI, sums.of[1] + i * kPanelRows));
     }
+    if constexpr (kBytes == Bytes::kUnsigned) {
+      sum = hn::Add(sum, hn::Set(kI, offsets[i]));
+    }
     const VF both = hn::Mul(scale, hn::Set(kF, x_scales[i]));
     totals[i] = hn::MulAdd(hn::ConvertTo(kF, sum), both, totals[i]);
   }
 }
 
-// What group `g` fetches.
-HWY_INLINE void Fetch(const TilePanel& w, int64_t g) {
-  if (w.fetched == nullptr) return;
-  const uint8_t* const from = w.fetched + g * w.fetched_bytes;
-  for (int64_t at = 0; at < w.fetched_bytes; at += 64) {
+HWY_INLINE void Fetch(const uint8_t* from, int64_t bytes) {
+  for (int64_t at = 0; at < bytes; at += 64) {
     __builtin_prefetch(from + at, 0, 2);
   }
 }
 
-// Multiplies group `g`. Its sums take long to come, so meanwhile adds up those
-// of the group before the last, and stores those of the last.
-template <int kSet, bool kTwoDigits>
-HWY_INLINE void TileStep(const TilePanel& w, const TilesOfX& x, int64_t g,
-                         TileSums (&sums)[2], VF (&totals)[kTileRows]) {
-  MultiplyTiles<kSet, kTwoDigits>(w, x, g);
-  Fetch(w, g);
-  if (g >= 2) AddSums<kTwoDigits>(w, x, g - 2, sums[kSet], totals);
-  if (g >= 1) StoreSums<1 - kSet, kTwoDigits>(&sums[1 - kSet]);
-}
-
-template <int kSet, bool kTwoDigits>
-HWY_INLINE void LastSums(const TilePanel& w, const TilesOfX& x,
-                         TileSums (&sums)[2], VF (&totals)[kTileRows]) {
-  const int64_t g = w.num_groups - 1;
-  StoreSums<kSet, kTwoDigits>(&sums[kSet]);
-  if (g >= 1) AddSums<kTwoDigits>(w, x, g - 1, sums[1 - kSet], totals);
-  AddSums<kTwoDigits>(w, x, g, sums[kSet], totals);
-}
-
-// A panel times sixteen rows of x. Adds to what is in y, unless `is_first`.
-template <bool kTwoDigits>
-void MultiplyPanel(const TilePanel& w, const TilesOfX& x, bool is_first,
-                   const TileOfY& y) {
-  VF totals[kTileRows];
+HWY_INLINE void LoadTotals(const TilePanels& w, const TilePanel& panel,
+                           int64_t num_x, VF (&totals)[kTileRows]) {
   HWY_UNROLL(16)
   for (int i = 0; i < kTileRows; ++i) {
-    totals[i] = is_first || i >= x.num
-                    ? hn::Zero(kF)
-                    : VF{_mm512_maskz_loadu_ps(y.rows, y.y + i * y.stride)};
+    totals[i] =
+        w.is_first || i >= num_x
+            ? hn::Zero(kF)
+            : VF{_mm512_maskz_loadu_ps(panel.rows, panel.y + i * w.y_stride)};
   }
+}
+
+HWY_INLINE void KeepTotals(const TilePanels& w, const TilePanel& panel,
+                           int64_t num_x, const VF (&totals)[kTileRows]) {
+  HWY_UNROLL(16)
+  for (int i = 0; i < kTileRows; ++i) {
+    if (i < num_x) {
+      _mm512_mask_storeu_ps(panel.y + i * w.y_stride, panel.rows,
+                            totals[i].raw);
+    }
+  }
+}
+
+// Multiplies one step, stores the sums of the one before, and adds up those of
+// the one before that: they take long to come. `ahead` and `behind` are the
+// first and the last of these.
+template <int kSet, bool kTwoDigits, Bytes kBytes>
+HWY_INLINE void RunStep(const TilePanels& w, const TilesOfX& x, int64_t step,
+                        TileStep* ahead, TileStep* behind, TileSums (&sums)[2],
+                        VF (&totals)[kTileRows]) {
+  const int64_t steps = w.num * w.num_groups;
+  if (step < steps) {
+    const TilePanel& panel = w.of[ahead->panel];
+    MultiplyTiles<kSet, kTwoDigits, kBytes>(
+        panel.quants + ahead->group * kPanelGroupBytes, x, ahead->group);
+    Fetch(panel.fetched + ahead->group * w.fetched_group_step,
+          panel.fetched_bytes);
+    ahead->Next(w.num_groups);
+  }
+  if (step >= 2 && step - 2 < steps) {
+    const TilePanel& panel = w.of[behind->panel];
+    const int64_t g = behind->group;
+    if (g == 0) LoadTotals(w, panel, x.num, totals);
+    AddSums<kTwoDigits, kBytes>(panel.scales + g * w.scale_group_step, x, g,
+                                sums[kSet], totals);
+    if (g + 1 == w.num_groups) KeepTotals(w, panel, x.num, totals);
+    behind->Next(w.num_groups);
+  }
+  if (step >= 1 && step - 1 < steps) {
+    StoreSums<1 - kSet, kTwoDigits>(&sums[1 - kSet]);
+  }
+}
+
+// Panels times up to sixteen rows of x.
+template <bool kTwoDigits, Bytes kBytes>
+void MultiplyPanelsByTile(const TilePanels& w, const TilesOfX& x) {
+  TileStep ahead, behind;
   TileSums sums[2];
-  for (int64_t g = 0; g < w.num_groups; g += 2) {
-    TileStep<0, kTwoDigits>(w, x, g, sums, totals);
-    if (g + 1 < w.num_groups) {
-      TileStep<1, kTwoDigits>(w, x, g + 1, sums, totals);
-    }
-  }
-  if (w.num_groups % 2 != 0) {
-    LastSums<0, kTwoDigits>(w, x, sums, totals);
-  } else {
-    LastSums<1, kTwoDigits>(w, x, sums, totals);
-  }
-  HWY_UNROLL(16)
-  for (int i = 0; i < kTileRows; ++i) {
-    if (i < x.num) {
-      _mm512_mask_storeu_ps(y.y + i * y.stride, y.rows, totals[i].raw);
-    }
+  VF totals[kTileRows];
+  for (int64_t step = 0; step < w.num * w.num_groups + 2; step += 2) {
+    RunStep<0, kTwoDigits, kBytes>(w, x, step, &ahead, &behind, sums, totals);
+    RunStep<1, kTwoDigits, kBytes>(w, x, step + 1, &ahead, &behind, sums,
+                                   totals);
   }
 }
 
@@ -255,23 +306,48 @@ void FillUnit(const QuantizedWeights& w, const TileUnit& unit,
   }
 }
 
-// Panel `i` of a unit that is ready in `scratch`.
-TilePanel PanelOf(const QuantizedWeights& w, const TileUnit& unit, int64_t i,
-                  const uint8_t* scratch) {
-  const int64_t panels = StripePanels(w), groups = w.cols / kGroupCols;
-  const int64_t first_scales = unit.first_panel * groups +
-                               unit.first_group * panels +
-                               i * (w.order == QuantOrder::kRows ? groups : 1);
-  return {.quants = scratch + i * unit.num_groups * kPanelGroupBytes,
-          .scales = w.scales + first_scales * kPanelRows,
-          .scale_group_step = panels * kPanelRows,
-          .num_groups = unit.num_groups,
-          .fetched = nullptr,
-          .fetched_bytes = GroupBytes(w.type)};
+// The panels of a unit that are ready in `scratch`, or, if that is null, in
+// memory. While they are multiplied by the rows of x, `next`, which may be
+// null, is fetched: for each sixteen rows of x a share of it, so that memory
+// has all of the time.
+TilePanels PanelsOf(const QuantizedMatMulArgs& args, const TileUnit& unit,
+                    const TileUnit* next, int64_t row, const uint8_t* scratch) {
+  const QuantizedWeights& w = args.w;
+  const int64_t stripe = StripePanels(w), groups = w.cols / kGroupCols;
+  const int64_t first_scales =
+      unit.first_panel * groups + unit.first_group * stripe;
+  const int64_t scales_apart = w.order == QuantOrder::kRows ? groups : 1;
+  const int64_t group_bytes = GroupBytes(w.type);
+  const int64_t tiles = (args.x.num + kTileRows - 1) / kTileRows;
+  const int64_t share = (group_bytes / 64 + tiles - 1) / tiles * 64;
+  const int64_t fetched = HWY_MIN(row / kTileRows * share, group_bytes);
+  // Of a block of columns, the last panels may not exist.
+  const int64_t existing = (w.rows + kPanelRows - 1) / kPanelRows;
+  TilePanels panels = {
+      .num = HWY_MIN(unit.num_panels, existing - unit.first_panel),
+      .num_groups = unit.num_groups,
+      .scale_group_step = stripe * kPanelRows,
+      .fetched_group_step = group_bytes,
+      .y_stride = args.y_stride,
+      .is_first = unit.first_group == 0,
+      .of = {}};
+  for (int64_t i = 0; i < panels.num; ++i) {
+    const int64_t first = (unit.first_panel + i) * kPanelRows;
+    const bool fetches = next != nullptr && i < next->num_panels;
+    panels.of[i] = {
+        .quants = scratch == nullptr
+                      ? QuantsOf(w, unit, i)
+                      : scratch + i * unit.num_groups * kPanelGroupBytes,
+        .scales = w.scales + (first_scales + i * scales_apart) * kPanelRows,
+        .y = args.y + row * args.y_stride + first,
+        .rows = FirstRows(w.rows - first),
+        .fetched = fetches ? QuantsOf(w, *next, i) + fetched : w.quants,
+        .fetched_bytes = fetches ? HWY_MIN(share, group_bytes - fetched) : 0};
+  }
+  return panels;
 }
 
-// `next` is the unit that follows, whose weights are fetched, or null.
-template <bool kTwoDigits>
+template <bool kTwoDigits, Bytes kBytes>
 void MultiplyUnit(const QuantizedMatMulArgs& args, const TileUnit& unit,
                   const TileUnit* next, const uint8_t* scratch) {
   FinishWriting();
@@ -279,19 +355,8 @@ void MultiplyUnit(const QuantizedMatMulArgs& args, const TileUnit& unit,
     const TilesOfX x = {&args.x, row, unit.first_group,
                         HWY_MIN(args.x.num - row, kTileRows)};
     if (x.num < kTileRows) ConfigureRows(x.num);
-    for (int64_t i = 0; i < unit.num_panels; ++i) {
-      const int64_t first = (unit.first_panel + i) * kPanelRows;
-      // Of a block of columns, the last panels may not exist.
-      if (first >= args.w.rows) break;
-      TilePanel panel = PanelOf(args.w, unit, i, scratch);
-      if (row == 0 && next != nullptr && i < next->num_panels) {
-        panel.fetched = QuantsOf(args.w, *next, i);
-      }
-      MultiplyPanel<kTwoDigits>(
-          panel, x, unit.first_group == 0,
-          {args.y + row * args.y_stride + first, args.y_stride,
-           FirstRows(args.w.rows - first)});
-    }
+    MultiplyPanelsByTile<kTwoDigits, kBytes>(
+        PanelsOf(args, unit, next, row, scratch), x);
     if (x.num < kTileRows) ConfigureRows(kTileRows);
   }
 }
@@ -313,8 +378,9 @@ bool NextUnit(const QuantizedWeights& w, int64_t end, TileUnit* unit) {
   return unit->num_panels > 0;
 }
 
-// Panels or blocks [begin, end) of the product.
-template <bool kTwoDigits>
+// Panels or blocks [begin, end) of the product: as they lie in memory, if they
+// are to be taken without a sign.
+template <bool kTwoDigits, Bytes kBytes>
 void MultiplyTiled(const QuantizedMatMulArgs& args, int64_t begin,
                    int64_t end) {
   const int64_t panels = StripePanels(args.w);
@@ -326,8 +392,10 @@ void MultiplyTiled(const QuantizedMatMulArgs& args, int64_t begin,
   while (more) {
     TileUnit next = unit;
     more = NextUnit<kTwoDigits>(args.w, end * panels, &next);
-    FillUnit(args.w, unit, scratch);
-    MultiplyUnit<kTwoDigits>(args, unit, more ? &next : nullptr, scratch);
+    const bool in_place = kBytes == Bytes::kUnsigned;
+    if (!in_place) FillUnit(args.w, unit, scratch);
+    MultiplyUnit<kTwoDigits, kBytes>(args, unit, more ? &next : nullptr,
+                                     in_place ? nullptr : scratch);
     unit = next;
   }
   _tile_release();
@@ -339,10 +407,15 @@ bool MultiplyWithTiles(const QuantizedMatMulArgs& args, int64_t begin,
                        int64_t end) {
   if (args.x.num < kMinRowsForTiles) return false;
   if (args.w.order == QuantOrder::kColumns && IsSparse(args.x)) return false;
-  if (args.x.low != nullptr) {
-    MultiplyTiled<true>(args, begin, end);
+  const bool in_place = args.w.type == QuantType::kInt8 &&
+                        args.w.order == QuantOrder::kRows &&
+                        args.x.num <= kMostRowsInPlace;
+  if (args.x.low == nullptr) {
+    (in_place ? MultiplyTiled<false, Bytes::kUnsigned>
+              : MultiplyTiled<false, Bytes::kSigned>)(args, begin, end);
   } else {
-    MultiplyTiled<false>(args, begin, end);
+    (in_place ? MultiplyTiled<true, Bytes::kUnsigned>
+              : MultiplyTiled<true, Bytes::kSigned>)(args, begin, end);
   }
   return true;
 }
