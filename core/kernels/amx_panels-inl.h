@@ -410,7 +410,7 @@ bool MultiplyWithTiles(const QuantizedMatMulArgs& args, int64_t begin,
   const bool in_place = args.w.type == QuantType::kInt8 &&
                         args.w.order == QuantOrder::kRows &&
                         args.x.num <= kMostRowsInPlace;
-  if (args.x.low == nullptr) {
+  if (!args.x.two_digits) {
     (in_place ? MultiplyTiled<false, Bytes::kUnsigned>
               : MultiplyTiled<false, Bytes::kSigned>)(args, begin, end);
   } else {

@@ -23,7 +23,8 @@ const KernelTable* Table() {
   static constexpr KernelTable kTable = {
       .name = nullptr,
       .matmul = &MatMul,
-      .quantize_row = nullptr,  // see quantized.cc
+      .takes_pairs = false,  // see quantized.cc
+      .quantize_row = nullptr,
       .quantized_matmul = nullptr,
       .to_float = &ToFloat,
       .layer_norm = &LayerNorm,

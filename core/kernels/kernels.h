@@ -82,9 +82,13 @@ struct KernelTable {
   // Rows [row_begin, row_end) of the product, for all rows of x.
   void (*matmul)(const MatMulArgs& args, int64_t row_begin, int64_t row_end);
 
-  // Row `row` of `to`, which says in how many digits, from x [to.cols]: each
-  // group's scale makes its largest magnitude the largest number, and x / scale
-  // is rounded to nearest, ties to even. Returns how many became zero.
+  // Whether products with weights of 8 bits take x as QuantizedRows::pairs.
+  bool takes_pairs;
+
+  // Row `row` of `to`, in those of its forms that are there, from x [to.cols]:
+  // each group's scale makes its largest magnitude the largest number, and
+  // x / scale is rounded to nearest, ties to even. Returns how many became
+  // zero.
   int64_t (*quantize_row)(const float* x, const QuantizedRows& to, int64_t row);
 
   // Panels or blocks [begin, end) of the product of quantized weights, for all

@@ -67,12 +67,13 @@ struct Panels {
   int64_t scale_group_step;  // from one group to the next
 };
 
-// Some groups of the rows of x.
+// Some groups of some rows of x.
 struct Columns {
   const QuantizedRows* x;
-  int64_t first_row;
   int64_t first_group;
   int64_t num_groups;
+  int64_t first_row = 0;
+  int64_t end_row = 0;
 };
 
 // As many bytes ahead as memory needs to answer.

@@ -41,9 +41,23 @@ HWY_INLINE float Largest(const float* x) {
 // The largest number that one digit, or two, can hold.
 constexpr float kOneDigit = 127, kTwoDigits = 127 * 256;
 
+#if HWY_TARGET != HWY_SCALAR
+// Lanes that hold 16 bits, in the order of QuantizedRows::pairs.
+HWY_INLINE void StorePairs(VI values, int16_t* to) {
+  const hn::Rebind<int16_t, DF> d;
+  const hn::Repartition<uint8_t, decltype(d)> d8;
+  HWY_ALIGN static constexpr uint8_t kOrder[32] = {
+      0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15,
+      0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15};
+  const auto lanes = hn::DemoteTo(d, values);
+  hn::StoreU(hn::TableLookupBytes(lanes, hn::BitCast(d, hn::Load(d8, kOrder))),
+             d, to);
+}
+#endif
+
 int64_t QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
   const hn::Rebind<int8_t, DF> d8;
-  const float most = to.low == nullptr ? kOneDigit : kTwoDigits;
+  const float most = to.two_digits ? kTwoDigits : kOneDigit;
   size_t zeros = 0;
   for (int64_t group = 0; group < to.groups(); ++group, x += kGroupCols) {
     const float largest = Largest(x);
@@ -55,7 +69,11 @@ int64_t QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
       sum = hn::Add(sum, value);
       zeros += hn::CountTrue(kI, hn::Eq(value, hn::Zero(kI)));
       const int64_t digit = at * kGroupCols + i;
-      if (to.low == nullptr) {
+#if HWY_TARGET != HWY_SCALAR
+      if (to.pairs != nullptr) StorePairs(value, to.pairs + digit);
+#endif
+      if (to.q == nullptr) continue;
+      if (!to.two_digits) {
         hn::StoreU(hn::DemoteTo(d8, value), d8, to.q + digit);
         continue;
       }
@@ -94,8 +112,7 @@ float QuantizedDot(const QuantizedMatMulArgs& args, int64_t stripe, int64_t row,
     int32_t sum = 0;
     for (int64_t c = g * kGroupCols; c < (g + 1) * kGroupCols; ++c) {
       const int64_t at = x.At(i, g) * kGroupCols + c % kGroupCols;
-      const int32_t value =
-          x.low == nullptr ? x.q[at] : 256 * x.q[at] + x.low[at];
+      const int32_t value = x.two_digits ? 256 * x.q[at] + x.low[at] : x.q[at];
       sum += QuantAt(w, quants, row, c) * value;
     }
     const uint32_t bits = w.scales[(stripe * groups + g) * rows + row];
@@ -150,6 +167,9 @@ void MatMulOfAmx(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
 
 // Puts this target's functions into `table`.
 [[maybe_unused]] void SetQuantizedKernels(KernelTable* table) {
+#if HWY_TARGET != HWY_SCALAR
+  table->takes_pairs = Dot::kPairs;
+#endif
   table->quantize_row = &QuantizeRow;
   table->quantized_matmul = &QuantizedMatMul;
 #ifdef RWKVD_DOT_AMX

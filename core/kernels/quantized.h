@@ -94,14 +94,20 @@ struct QuantizedWeights {
 // two, x = scale * (256 * q + low) with a sum in [-32512, 32512]. Made by
 // KernelTable::quantize_row.
 //
+// Some kernels multiply 16 bits (KernelTable::takes_pairs). With weights of 8
+// bits they want x / scale whole, besides q or instead of both digits: of each
+// four columns the first, the third, the second and the fourth.
+//
 // A group of all rows lies before the next group, `apart` rows after it: rows
 // that are multiplied side by side are side by side.
 struct QuantizedRows {
   int64_t num = 0;
-  int64_t cols = 0;            // a multiple of kGroupCols
-  int64_t apart = 0;           // at least num
+  int64_t cols = 0;   // a multiple of kGroupCols
+  int64_t apart = 0;  // at least num
+  bool two_digits = false;
   int8_t* q = nullptr;         // [groups][apart][kGroupCols]
-  int8_t* low = nullptr;       // the same, or null: one digit
+  int8_t* low = nullptr;       // the same: of two digits
+  int16_t* pairs = nullptr;    // the same, for kernels that take it
   float* scales = nullptr;     // [groups][apart]
   int32_t* offsets = nullptr;  // the same: -kQuantZero * the sum of x / scale
 

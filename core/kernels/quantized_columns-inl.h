@@ -122,6 +122,34 @@ void ToPanels(const uint8_t* columns, int64_t panels_apart, VI flip,
   }
 }
 
+// The same of 4 bits, as panels of 4 bits.
+void ToPanelsOfHalves(const uint8_t* columns, int64_t panels_apart,
+                      uint8_t* to) {
+  const VI low = hn::Set(kI, 0x0f0f0f0f);
+  for (int64_t c = 0; c < kGroupCols; c += 2 * kUnitCols) {
+    for (int64_t at = 0; at < kBlockBytes; at += kVectorBytes) {
+      const uint8_t* p = columns + c * kBlockBytes + at;
+      const auto unit = [&](const uint8_t* first) HWY_ATTR {
+        return Interleave(LoadBytes(first), LoadBytes(first + kBlockBytes),
+                          LoadBytes(first + 2 * kBlockBytes),
+                          LoadBytes(first + 3 * kBlockBytes));
+      };
+      const Quads a = unit(p), b = unit(p + kUnitCols * kBlockBytes);
+      Quads lower = {}, upper = {};
+      HWY_UNROLL(4)
+      for (int j = 0; j < 4; ++j) {
+        lower.v[j] = hn::Or(hn::And(a.v[j], low), LowerHalves(b.v[j]));
+        upper.v[j] = hn::Or(hn::And(hn::ShiftRight<4>(a.v[j]), low),
+                            UpperHalves(b.v[j]));
+      }
+      const int64_t row = RowAtByte<QuantType::kInt4>(at);
+      StoreUnit(lower, row, panels_apart, hn::Zero(kI), to);
+      StoreUnit(upper, row + 64, panels_apart, hn::Zero(kI), to);
+    }
+    to += kUnitBytes;
+  }
+}
+
 // Of some groups of a block as panels: within the second-level cache.
 constexpr int64_t kBlockScratchBytes = 1 << 17;
 
@@ -132,6 +160,9 @@ void MultiplyBlock(const QuantizedMatMulArgs& args, int64_t block) {
   constexpr int64_t kRows = StripeRows(kType, QuantOrder::kColumns);
   constexpr int64_t kPanels = kRows / kPanelRows;
   constexpr int64_t kGroups = kBlockScratchBytes / (kPanels * kPanelGroupBytes);
+  // Of 4 bits, a form that takes pairs reads panels as they are, too.
+  constexpr QuantType kPanelType = Dot::kPairs ? kType : QuantType::kInt8;
+  constexpr int64_t kBytes = GroupBytes(kPanelType);
   const int64_t groups = args.x.groups();
   const int64_t rows = w.rows - block * kRows;
   const int64_t panels =
@@ -139,19 +170,23 @@ void MultiplyBlock(const QuantizedMatMulArgs& args, int64_t block) {
   alignas(64) uint8_t scratch[kBlockScratchBytes];
   for (int64_t g = 0; g < groups; g += kGroups) {
     const int64_t some = groups - g < kGroups ? groups - g : kGroups;
-    const int64_t apart = some * kPanelGroupBytes;
+    const int64_t apart = some * kBytes;
     for (int64_t i = 0; i < some; ++i) {
-      ToPanels<kType>(
-          w.quants + (block * w.cols + (g + i) * kGroupCols) * kBlockBytes,
-          apart, hn::Zero(kI), scratch + i * kPanelGroupBytes);
+      const uint8_t* const columns =
+          w.quants + (block * w.cols + (g + i) * kGroupCols) * kBlockBytes;
+      if constexpr (kPanelType == QuantType::kInt4) {
+        ToPanelsOfHalves(columns, apart, scratch + i * kBytes);
+      } else {
+        ToPanels<kType>(columns, apart, hn::Zero(kI), scratch + i * kBytes);
+      }
     }
-    MultiplyPanels<QuantType::kInt8, false>(
+    MultiplyPanels<kPanelType, false>(
         {.quants = scratch,
          .quants_apart = apart,
          .scales = w.scales + (block * groups + g) * kRows,
          .scales_apart = kPanelRows,
          .scale_group_step = kRows},
-        panels, {&args.x, 0, g, some}, g == 0, rows, args.y + block * kRows,
+        panels, {&args.x, g, some}, g == 0, rows, args.y + block * kRows,
         args.y_stride);
   }
 }
@@ -210,7 +245,7 @@ void ListColumns(const QuantizedRows& rows, int64_t row, int64_t first,
 constexpr int64_t kListedAhead = 32;
 
 // As many vectors of a column at a time as there are registers for their sums.
-constexpr int64_t kColumnVectors = kLanes == 16 ? 2 : 1;
+constexpr int64_t kColumnVectors = 2;
 
 // Sums of the rows of some vectors of a column's bytes; of 4 bits, those in the
 // lower and in the upper halves.
@@ -221,23 +256,48 @@ struct ColumnSums {
 };
 
 template <QuantType kType>
-HWY_INLINE void AddUnit(const Quads& unit, typename Dot::X x,
+HWY_INLINE void SetAll(VI value, ColumnSums<kType>* sums) {
+  for (auto& halves : sums->of) {
+    for (Quads& half : halves) half = {{value, value, value, value}};
+  }
+}
+
+// Puts fn(a sum of `from`, the one of `to`) into `to`.
+template <QuantType kType, class Fn>
+HWY_INLINE void ForEachSum(const ColumnSums<kType>& from, ColumnSums<kType>* to,
+                           Fn fn) {
+  HWY_UNROLL(2)
+  for (int64_t v = 0; v < kColumnVectors; ++v) {
+    HWY_UNROLL(2)
+    for (int half = 0; half < ColumnSums<kType>::kHalves; ++half) {
+      HWY_UNROLL(4)
+      for (int j = 0; j < 4; ++j) {
+        VI& sum = to->of[v][half].v[j];
+        sum = fn(from.of[v][half].v[j], sum);
+      }
+    }
+  }
+}
+
+template <class D, QuantType kType>
+HWY_INLINE void AddUnit(const Quads& unit, typename D::X x,
                         Quads (&sums)[ColumnSums<kType>::kHalves]) {
   HWY_UNROLL(4)
   for (int j = 0; j < 4; ++j) {
     VI& lower = sums[0].v[j];
     if constexpr (kType == QuantType::kInt8) {
-      lower = Dot::Add(lower, Dot::Weights(unit.v[j]), x);
+      lower = D::Add(lower, D::Weights(unit.v[j]), x);
     } else {
       VI& upper = sums[1].v[j];
-      lower = Dot::Add(lower, Dot::Weights(LowerHalves(unit.v[j])), x);
-      upper = Dot::Add(upper, Dot::Weights(UpperHalves(unit.v[j])), x);
+      lower = D::Add(lower, Lower<D>(unit.v[j]), x);
+      upper = D::Add(upper, Upper<D>(unit.v[j]), x);
     }
   }
 }
 
-// Adds columns [begin, end) of the list, the bytes of each from `at` on.
-template <QuantType kType>
+// Adds columns [begin, end) of the list, the bytes of each from `at` on, in
+// form D.
+template <class D, QuantType kType>
 HWY_INLINE void AddColumns(const uint8_t* columns, const ColumnList& list,
                            int64_t begin, int64_t end, int64_t at,
                            ColumnSums<kType>* sums) {
@@ -251,25 +311,47 @@ HWY_INLINE void AddColumns(const uint8_t* columns, const ColumnList& list,
       const uint8_t* const fetched =
           columns + list.column[ahead + j] * kBlockBytes + at;
       for (int64_t line = 0; line < kColumnVectors * kVectorBytes; line += 64) {
-        __builtin_prefetch(fetched + line, 0, 2);
+        if (at % 64 == 0) __builtin_prefetch(fetched + line, 0, 2);
       }
     }
-    const auto x = Dot::Columns(list.x + i);
+    const auto x = D::Columns(list.x + i);
     HWY_UNROLL(2)
     for (int64_t v = 0; v < kColumnVectors; ++v) {
       const int64_t byte = v * kVectorBytes;
-      AddUnit<kType>(Interleave(LoadBytes(p[0] + byte), LoadBytes(p[1] + byte),
-                                LoadBytes(p[2] + byte), LoadBytes(p[3] + byte)),
-                     x, sums->of[v]);
+      AddUnit<D, kType>(
+          Interleave(LoadBytes(p[0] + byte), LoadBytes(p[1] + byte),
+                     LoadBytes(p[2] + byte), LoadBytes(p[3] + byte)),
+          x, sums->of[v]);
     }
   }
 }
 
+// A group's sums: of its columns [begin, end) of the list.
 template <QuantType kType>
-HWY_INLINE void SetAll(VI value, ColumnSums<kType>* sums) {
-  for (auto& halves : sums->of) {
-    for (Quads& half : halves) half = {{value, value, value, value}};
+HWY_INLINE void SumColumns(const uint8_t* columns, const ColumnList& list,
+                           int64_t begin, int64_t end, int64_t at,
+                           int32_t offset, ColumnSums<kType>* sums) {
+#ifdef RWKVD_DOT_HALVES
+  if constexpr (kType == QuantType::kInt4) {
+    SetAll(hn::Zero(kI), sums);
+    for (int64_t i = begin; i < end; i += HalvesDot::kCols) {
+      ColumnSums<kType> parts = {};
+      SetAll(hn::Zero(kI), &parts);
+      AddColumns<HalvesDot>(columns, list, i,
+                            HWY_MIN(i + HalvesDot::kCols, end), at, &parts);
+      ForEachSum(parts, sums, [](VI part, VI sum) HWY_ATTR {
+        return hn::Add(sum, HalvesDot::Both(part));
+      });
+    }
+    const VI first = hn::Set(kI, offset);
+    ForEachSum(*sums, sums, [first](VI sum, VI) HWY_ATTR {
+      return hn::Add(hn::ShiftLeft<4>(sum), first);
+    });
+    return;
   }
+#endif
+  SetAll(Dot::First(offset), sums);
+  AddColumns<Dot>(columns, list, begin, end, at, sums);
 }
 
 HWY_INLINE void AddToTotals(const Quads& sums, const uint16_t* scales,
@@ -321,14 +403,12 @@ void MultiplyBlockSparse(const QuantizedMatMulArgs& args, int64_t block,
       const int64_t end = list.end[g];
       if (begin == end) continue;  // would add zero to each total
       const int64_t at = args.x.At(i, first + g);
-      const VI offset = Dot::First(args.x.offsets[at]);
       const uint16_t* const scales =
           w.scales + (block * groups + first + g) * kRows;
       constexpr int64_t kBytes = kColumnVectors * kVectorBytes;
       for (int64_t byte = 0; byte < kBlockBytes; byte += kBytes) {
         ColumnSums<kType> sums = {};
-        SetAll(offset, &sums);
-        AddColumns(columns, list, begin, end, byte, &sums);
+        SumColumns(columns, list, begin, end, byte, args.x.offsets[at], &sums);
         AddToTotals(sums, scales, args.x.scales[at], byte, totals);
       }
     }

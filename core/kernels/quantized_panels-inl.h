@@ -24,19 +24,47 @@ namespace {
 
 #if HWY_TARGET != HWY_SCALAR
 
-// Adds, to the sums of kPanels * 16 rows with kX rows of x, the products of a
-// group's columns, whose weights are at `p` and whose x at `q`, its rows
-// `x_apart` bytes apart. With kFetch, weights are fetched ahead.
-template <QuantType kType, int kPanels, int kX, bool kFetch>
-HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart,
-                         const int8_t* q, int64_t x_apart,
+// Weights of four bits that share bytes, as form D takes them.
+template <class D>
+HWY_INLINE typename D::W Lower(VI bytes) {
+  if constexpr (D::kHalves) {
+    return hn::And(bytes, hn::Set(kI, 0x0f0f0f0f));
+  } else {
+    return D::Weights(LowerHalves(bytes));
+  }
+}
+template <class D>
+HWY_INLINE typename D::W Upper(VI bytes) {
+  if constexpr (D::kHalves) {
+    return hn::And(hn::ShiftRight<4>(bytes), hn::Set(kI, 0x0f0f0f0f));
+  } else {
+    return D::Weights(UpperHalves(bytes));
+  }
+}
+
+// Adds, to the sums of kPanels * 16 rows with kX rows of x, the products of
+// kCols columns, in form D. Weights are at `p`, x at `x`, its rows `x_apart`
+// apart. With kFetch, weights are fetched ahead.
+template <class D, QuantType kType, int64_t kCols, int kPanels, int kX,
+          bool kFetch, class T>
+HWY_INLINE void AddUnits(const uint8_t* p, int64_t quants_apart, const T* x,
+                         int64_t x_apart,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
   constexpr int64_t kPairBytes =
       kType == QuantType::kInt8 ? 2 * kUnitBytes : kUnitBytes;
-  HWY_UNROLL(2)
-  for (int64_t c = 0; c < kGroupCols; c += 2 * kUnitCols, p += kPairBytes) {
-    typename Dot::W first[kV] = {}, second[kV] = {};
+  const auto add = [&](const typename D::W(&w)[kV], const T* columns) HWY_ATTR {
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      const auto four = D::Columns(columns + i * x_apart);
+      HWY_UNROLL(16)
+      for (int v = 0; v < kV; ++v) sums[v][i] = D::Add(sums[v][i], w[v], four);
+    }
+  };
+  for (int64_t c = 0; c < kCols; c += 2 * kUnitCols, p += kPairBytes) {
+    // Those of the first of two units and, of four bits, of both.
+    VI loaded[kV] = {};
+    typename D::W w[kV] = {};
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v) {
       const uint8_t* bytes = p + v / kPanelVectors * quants_apart +
@@ -47,33 +75,73 @@ HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart,
           __builtin_prefetch(bytes + kBytesAhead + at, 0, 2);
         }
       }
-      const VI loaded = LoadBytes(bytes);
+      loaded[v] = LoadBytes(bytes);
       if constexpr (kType == QuantType::kInt8) {
-        first[v] = Dot::Weights(loaded);
-        second[v] = Dot::Weights(LoadBytes(bytes + kUnitBytes));
+        w[v] = D::Weights(loaded[v]);
       } else {
-        first[v] = Dot::Weights(LowerHalves(loaded));
-        second[v] = Dot::Weights(UpperHalves(loaded));
+        w[v] = Lower<D>(loaded[v]);
       }
     }
-    HWY_UNROLL(8)
-    for (int i = 0; i < kX; ++i) {
-      const auto columns = Dot::Columns(q + i * x_apart + c);
-      HWY_UNROLL(16)
-      for (int v = 0; v < kV; ++v) {
-        sums[v][i] = Dot::Add(sums[v][i], first[v], columns);
+    add(w, x + c);
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v) {
+      if constexpr (kType == QuantType::kInt8) {
+        w[v] = D::Weights(LoadBytes(p + v / kPanelVectors * quants_apart +
+                                    v % kPanelVectors * kVectorBytes +
+                                    kUnitBytes));
+      } else {
+        w[v] = Upper<D>(loaded[v]);
       }
     }
+    add(w, x + c + kUnitCols);
+  }
+}
+
+// A group's columns, in the form for all weights.
+template <QuantType kType, int kPanels, int kX, bool kFetch, class T>
+HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart, const T* x,
+                         int64_t x_apart,
+                         VI (&sums)[kPanels * kPanelVectors][kX]) {
+  AddUnits<Dot, kType, kGroupCols, kPanels, kX, kFetch>(p, quants_apart, x,
+                                                        x_apart, sums);
+}
+
+#ifdef RWKVD_DOT_HALVES
+// The sums of a group of weights of four bits.
+template <int kPanels, int kX, bool kFetch>
+HWY_INLINE void SumGroupOfHalves(const uint8_t* p, int64_t quants_apart,
+                                 const int8_t* x, const int32_t* offsets,
+                                 VI (&sums)[kPanels * kPanelVectors][kX]) {
+  constexpr int kV = kPanels * kPanelVectors;
+  constexpr int64_t kCols = HalvesDot::kCols;
+  for (int64_t c = 0; c < kGroupCols; c += kCols) {
+    VI parts[kV][kX];
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
-      const auto columns = Dot::Columns(q + i * x_apart + c + kUnitCols);
+      HWY_UNROLL(16)
+      for (int v = 0; v < kV; ++v) parts[v][i] = hn::Zero(kI);
+    }
+    AddUnits<HalvesDot, QuantType::kInt4, kCols, kPanels, kX, kFetch>(
+        p + c * kPanelRows / 2, quants_apart, x + c, kGroupCols, parts);
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) {
-        sums[v][i] = Dot::Add(sums[v][i], second[v], columns);
+        const VI sum = HalvesDot::Both(parts[v][i]);
+        sums[v][i] = c == 0 ? sum : hn::Add(sums[v][i], sum);
       }
     }
   }
+  HWY_UNROLL(8)
+  for (int i = 0; i < kX; ++i) {
+    const VI offset = hn::Set(kI, offsets[i]);
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v) {
+      sums[v][i] = hn::Add(hn::ShiftLeft<4>(sums[v][i]), offset);
+    }
+  }
 }
+#endif
 
 // The sums of a group with one row of x, whose two digits are taken as two
 // rows: each weight is read once.
@@ -105,7 +173,14 @@ HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
                          const QuantizedRows& x, int64_t at,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
-  if constexpr (kTwoDigits && kX == 1) {
+  constexpr bool kPairs = Dot::kPairs && kType == QuantType::kInt8;
+#ifdef RWKVD_DOT_HALVES
+  if constexpr (kType == QuantType::kInt4) {
+    return SumGroupOfHalves<kPanels, kX, kFetch>(
+        p, quants_apart, x.q + at * kGroupCols, x.offsets + at, sums);
+  }
+#endif
+  if constexpr (kTwoDigits && kX == 1 && !kPairs) {
     return SumGroupOfOne<kType, kPanels, kFetch>(
         p, quants_apart, x.q + at * kGroupCols, x.low + at * kGroupCols,
         x.offsets[at], sums);
@@ -115,7 +190,11 @@ HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
     const VI offset = Dot::First(x.offsets[at + i]);
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v)
-      sums[v][i] = kTwoDigits ? hn::Zero(kI) : offset;
+      sums[v][i] = kTwoDigits && !kPairs ? hn::Zero(kI) : offset;
+  }
+  if constexpr (kPairs) {
+    return AddGroup<kType, kPanels, kX, kFetch>(
+        p, quants_apart, x.pairs + at * kGroupCols, kGroupCols, sums);
   }
   AddGroup<kType, kPanels, kX, kFetch>(p, quants_apart, x.q + at * kGroupCols,
                                        kGroupCols, sums);
@@ -201,7 +280,10 @@ HWY_INLINE void PanelTileOf(const Panels& w, const Columns& cols, bool is_first,
 // The widest tile whose sums, totals, weights and columns fit the registers:
 // 32 of AVX-512 and NEON, 16 of the others.
 constexpr int kTilePanels = kLanes == 16 ? 2 : 1;
-constexpr int kTileX = kLanes == 16 ? 6 : HWY_ARCH_ARM_A64 ? 3 : 2;
+constexpr int kTileX = kLanes == 16                 ? 6
+                       : HWY_ARCH_ARM_A64           ? 3
+                       : kLanes == 8 && Dot::kPairs ? 4
+                                                    : 2;
 
 // One row of x is a matter of memory. Bytes are read as four streams, which the
 // processor foresees, as far as registers reach; half bytes, with more to do
@@ -213,7 +295,7 @@ constexpr int kPanelsOfOne = kLanes == 16 && kType == QuantType::kInt8 ? 4 : 1;
 template <QuantType kType, int kPanels, int kX, bool kTwoDigits>
 HWY_INLINE void TilesFrom(const Panels& w, Columns cols, bool is_first,
                           int64_t rows, float* y, int64_t y_stride) {
-  for (; cols.first_row + kX <= cols.x->num; cols.first_row += kX) {
+  for (; cols.first_row + kX <= cols.end_row; cols.first_row += kX) {
     float* out = y + cols.first_row * y_stride;
     if (cols.first_row == 0) {
       PanelTileOf<kType, kPanels, kX, kTwoDigits, true>(w, cols, is_first, rows,
@@ -229,12 +311,13 @@ HWY_INLINE void TilesFrom(const Panels& w, Columns cols, bool is_first,
   }
 }
 
-// All rows of x times `num` panels; y is at the first row of these, of which
+// `num` panels times rows of x; y is at the first row of these panels, of which
 // `rows` exist.
 template <QuantType kType, bool kTwoDigits>
-HWY_NOINLINE void MultiplyPanels(Panels w, int64_t num, const Columns& cols,
-                                 bool is_first, int64_t rows, float* y,
-                                 int64_t y_stride) {
+HWY_NOINLINE void MultiplyPanelsByRows(Panels w, int64_t num,
+                                       const Columns& cols, bool is_first,
+                                       int64_t rows, float* y,
+                                       int64_t y_stride) {
   const bool is_one = cols.x->num == 1;
   constexpr int kOfOne = kPanelsOfOne<kType>;
   const int64_t many = is_one ? kOfOne : kTilePanels;
@@ -258,6 +341,25 @@ HWY_NOINLINE void MultiplyPanels(Panels w, int64_t num, const Columns& cols,
   }
 }
 
+// So much of x is read for one panel after another: what the second-level cache
+// holds beside them.
+constexpr int64_t kXBytesAtATime = 1 << 17;
+
+// The same for all rows of x.
+template <QuantType kType, bool kTwoDigits>
+void MultiplyPanels(const Panels& w, int64_t num, Columns cols, bool is_first,
+                    int64_t rows, float* y, int64_t y_stride) {
+  constexpr bool kWide =
+      kTwoDigits || (Dot::kPairs && kType == QuantType::kInt8);
+  const int64_t row_bytes = cols.num_groups * kGroupCols * (kWide ? 2 : 1);
+  const int64_t some = HWY_MAX(kXBytesAtATime / row_bytes / kTileX, 1) * kTileX;
+  for (; cols.first_row < cols.x->num; cols.first_row = cols.end_row) {
+    cols.end_row = HWY_MIN(cols.first_row + some, cols.x->num);
+    MultiplyPanelsByRows<kType, kTwoDigits>(w, num, cols, is_first, rows, y,
+                                            y_stride);
+  }
+}
+
 // ---- Weights that need to be rearranged for many rows of x.
 
 // As panels of 8 bits, so many groups of so many panels at a time: what stays
@@ -265,7 +367,7 @@ HWY_NOINLINE void MultiplyPanels(Panels w, int64_t num, const Columns& cols,
 constexpr int64_t kScratchGroups = 16;
 constexpr int64_t kScratchBytes = 2 * kScratchGroups * kPanelGroupBytes;
 
-// From this many rows of x on, that pays.
+// From this many rows of x on, that pays, if bytes are what the form takes.
 constexpr int64_t kManyX = kTileX + 1;
 
 // 4 bits, in the order of rows, for many rows of x.
@@ -291,7 +393,7 @@ void MultiplyWidened(const QuantizedMatMulArgs& args, int64_t begin,
            .scales = w.scales + (panel * groups + g) * kPanelRows,
            .scales_apart = groups * kPanelRows,
            .scale_group_step = kPanelRows},
-          num, {&args.x, 0, g, some}, g == 0, w.rows - panel * kPanelRows,
+          num, {&args.x, g, some}, g == 0, w.rows - panel * kPanelRows,
           args.y + panel * kPanelRows, args.y_stride);
     }
   }
@@ -309,16 +411,18 @@ void MultiplyInPlace(const QuantizedMatMulArgs& args, int64_t begin,
        .scales = w.scales + begin * groups * kPanelRows,
        .scales_apart = groups * kPanelRows,
        .scale_group_step = kPanelRows},
-      end - begin, {&args.x, 0, 0, groups}, true, w.rows - begin * kPanelRows,
+      end - begin, {&args.x, 0, groups}, true, w.rows - begin * kPanelRows,
       args.y + begin * kPanelRows, args.y_stride);
 }
 
 void MultiplyRows(const QuantizedMatMulArgs& args, int64_t begin, int64_t end) {
   if (args.w.type == QuantType::kInt4) {
-    if (args.x.num >= kManyX) return MultiplyWidened(args, begin, end);
+    if (!Dot::kPairs && args.x.num >= kManyX) {
+      return MultiplyWidened(args, begin, end);
+    }
     return MultiplyInPlace<QuantType::kInt4, false>(args, begin, end);
   }
-  if (args.x.low != nullptr) {
+  if (args.x.two_digits) {
     return MultiplyInPlace<QuantType::kInt8, true>(args, begin, end);
   }
   MultiplyInPlace<QuantType::kInt8, false>(args, begin, end);

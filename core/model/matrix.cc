@@ -131,23 +131,31 @@ void CheckSizes(const Product& product) {
 using QuantizedInputs = absl::InlinedVector<QuantizedRows, 8>;
 
 // Lays out what `product` needs from `at` on; returns the end of it.
-int64_t LayOut(const Product& product, std::byte* scratch, int64_t at,
-               QuantizedRows* rows) {
+int64_t LayOut(const KernelTable& kernels, const Product& product,
+               std::byte* scratch, int64_t at, QuantizedRows* rows) {
   const auto take = [&](int64_t size) {
     std::byte* const taken = scratch == nullptr ? nullptr : scratch + at;
     at += RoundUp(size, 64);
     return taken;
   };
+  const QuantizedWeights& w = *product.w->quantized;
   const int64_t num = product.x.num, cols = product.x.width;
   rows->num = num;
   rows->cols = cols;
+  rows->two_digits = w.two_digits;
   // So that a cache has room for neighbouring groups.
   rows->apart = num % 64 == 0 ? num + 16 : num;
   const int64_t scales = rows->groups() * rows->apart;
-  rows->q = reinterpret_cast<int8_t*>(take(scales * kGroupCols));
-  if (product.w->quantized->two_digits) {
-    rows->low = reinterpret_cast<int8_t*>(take(scales * kGroupCols));
+  const bool pairs = kernels.takes_pairs && w.type == QuantType::kInt8;
+  const auto digits = [&] {
+    return reinterpret_cast<int8_t*>(take(scales * kGroupCols));
+  };
+  if (pairs) {
+    const int64_t bytes = scales * kGroupCols * sizeof(int16_t);
+    rows->pairs = reinterpret_cast<int16_t*>(take(bytes));
   }
+  if (!pairs || !w.two_digits) rows->q = digits();
+  if (!pairs && w.two_digits) rows->low = digits();
   rows->scales = reinterpret_cast<float*>(take(scales * sizeof(float)));
   rows->offsets = reinterpret_cast<int32_t*>(take(scales * sizeof(int32_t)));
   return at;
@@ -168,7 +176,7 @@ QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
     int64_t size = 0;
     for (size_t i = 0; i < products.size(); ++i) {
       if (!products[i].w->quantized.has_value()) continue;
-      size = LayOut(products[i], scratch, size, &inputs[i]);
+      size = LayOut(kernels, products[i], scratch, size, &inputs[i]);
     }
     if (measure) scratch = workspace.Scratch(size);
   }
@@ -196,8 +204,10 @@ QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
 // Rows [first, first + num) of x.
 QuantizedRows Part(QuantizedRows x, int64_t first, int64_t num) {
   x.num = num;
-  x.q += first * kGroupCols;
-  if (x.low != nullptr) x.low += first * kGroupCols;
+  const int64_t digits = first * kGroupCols;
+  if (x.q != nullptr) x.q += digits;
+  if (x.low != nullptr) x.low += digits;
+  if (x.pairs != nullptr) x.pairs += digits;
   x.scales += first;
   x.offsets += first;
   return x;

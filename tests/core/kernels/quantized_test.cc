@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/kernels/quantized.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -37,14 +38,26 @@ struct RandomRows {
   QuantizedRows view;
   Floats x;  // [num, cols]
   std::vector<int8_t> q, low;
+  std::vector<int16_t> pairs;
   Floats scales;
   std::vector<int32_t> offsets;
 
+  // x / scale: of each form of it that is there, which must agree.
+  int Quant(int64_t row, int64_t col) const {
+    const int64_t at = view.At(row, col / kGroupCols) * kGroupCols;
+    const int64_t c = col % kGroupCols;
+    constexpr int kPlaceOfPairs[] = {0, 2, 1, 3};
+    const int whole =
+        pairs.empty() ? 0 : pairs[at + c / 4 * 4 + kPlaceOfPairs[c % 4]];
+    if (q.empty()) return whole;
+    const int digits = low.empty() ? q[at + c] : 256 * q[at + c] + low[at + c];
+    if (!pairs.empty()) {
+      EXPECT_EQ(digits, whole);
+    }
+    return digits;
+  }
   double Value(int64_t row, int64_t col) const {
-    const int64_t group = view.At(row, col / kGroupCols);
-    const int64_t at = group * kGroupCols + col % kGroupCols;
-    const int digits = view.low == nullptr ? q[at] : 256 * q[at] + low[at];
-    return digits * double{scales[group]};
+    return Quant(row, col) * double{scales[view.At(row, col / kGroupCols)]};
   }
 };
 
@@ -80,28 +93,39 @@ class QuantizedTest : public KernelsTest {
                cols,      w->quants.data(), w->scales.data()};
   }
 
-  // `zeros` of ten values are zero.
-  void Draw(bool two_digits, int64_t num, int64_t cols, int zeros,
+  // `num` random rows for weights of `form`; `zeros` of ten values are zero.
+  void Draw(const Form& form, int64_t num, int64_t cols, int zeros,
             RandomRows* x) {
     x->x = Normal(num * cols);
     for (float& value : x->x) {
       if (static_cast<int>(random_() % 10) < zeros) value = 0;
     }
+    Quantize(kernels(), form, num, cols, x);
+  }
+
+  // x, in those forms of it that the kernels take for weights of `form`.
+  static void Quantize(const KernelTable& kernels, const Form& form,
+                       int64_t num, int64_t cols, RandomRows* x) {
+    const bool pairs = kernels.takes_pairs && form.type == QuantType::kInt8;
     const int64_t apart = num + num % 3;
     const int64_t size = apart * cols / kGroupCols;
-    x->q.resize(size * kGroupCols);
-    if (two_digits) x->low.resize(size * kGroupCols);
+    const int64_t digits = size * kGroupCols;
+    x->pairs.resize(pairs ? digits : 0);
+    x->q.resize(pairs && form.two_digits ? 0 : digits);
+    x->low.resize(!pairs && form.two_digits ? digits : 0);
     x->scales.resize(size);
     x->offsets.resize(size);
     x->view = {num,
                cols,
                apart,
-               x->q.data(),
-               two_digits ? x->low.data() : nullptr,
+               form.two_digits,
+               x->q.empty() ? nullptr : x->q.data(),
+               x->low.empty() ? nullptr : x->low.data(),
+               x->pairs.empty() ? nullptr : x->pairs.data(),
                x->scales.data(),
                x->offsets.data()};
     for (int64_t i = 0; i < num; ++i) {
-      kernels().quantize_row(x->x.data() + i * cols, x->view, i);
+      kernels.quantize_row(x->x.data() + i * cols, x->view, i);
     }
   }
 
@@ -115,21 +139,19 @@ class QuantizedTest : public KernelsTest {
 
   // Row `i` alone.
   static QuantizedRows Row(const QuantizedRows& x, int64_t i) {
-    return {1,
-            x.cols,
-            x.apart,
-            x.q + i * kGroupCols,
-            x.low == nullptr ? nullptr : x.low + i * kGroupCols,
-            x.scales + i,
-            x.offsets + i};
+    const auto from = [&](auto* digits) {
+      return digits == nullptr ? nullptr : digits + i * kGroupCols;
+    };
+    return {1,           x.cols,        x.apart,      x.two_digits, from(x.q),
+            from(x.low), from(x.pairs), x.scales + i, x.offsets + i};
   }
 };
 
 TEST_P(QuantizedTest, RowsAreRoundedToTheirGroupsStep) {
-  for (const bool two_digits : {false, true}) {
+  for (const Form& form : kForms) {
     RandomRows x;
-    Draw(two_digits, 3, 192, 0, &x);
-    const double most = two_digits ? 127 * 256 : 127;
+    Draw(form, 3, 192, 0, &x);
+    const double most = form.two_digits ? 127 * 256 : 127;
     for (int64_t i = 0; i < 3; ++i) {
       for (int64_t g = 0; g < 3; ++g) {
         const float* const values = &x.x[i * 192 + g * 64];
@@ -158,7 +180,8 @@ TEST_P(QuantizedTest, RowsOfOneDigitAreRoundedToEven) {
   float scale;
   int32_t offset;
   const int64_t zeros = kernels().quantize_row(
-      x.data(), {1, 64, 1, q.data(), nullptr, &scale, &offset}, 0);
+      x.data(), {1, 64, 1, false, q.data(), nullptr, nullptr, &scale, &offset},
+      0);
   EXPECT_EQ(zeros, 60);
   EXPECT_EQ(scale, 1.0f);
   EXPECT_EQ(q[0], -127);
@@ -175,7 +198,8 @@ TEST_P(QuantizedTest, RowsOfZerosStayZero) {
   float scale;
   int32_t offset;
   const int64_t zeros = kernels().quantize_row(
-      x.data(), {1, 64, 1, q.data(), nullptr, &scale, &offset}, 0);
+      x.data(), {1, 64, 1, false, q.data(), nullptr, nullptr, &scale, &offset},
+      0);
   EXPECT_EQ(zeros, 64);
   EXPECT_EQ(scale, 0.0f);
   EXPECT_EQ(offset, 0);
@@ -192,7 +216,7 @@ TEST_P(QuantizedTest, MatMulIsWithinTheBoundOfItsSums) {
         for (const int64_t num_x : {1, 3, 13}) {
           for (const int zeros : {0, 9}) {
             RandomRows x;
-            Draw(form.two_digits, num_x, cols, zeros, &x);
+            Draw(form, num_x, cols, zeros, &x);
             const Floats y = Multiply(w, x.view);
             for (int64_t i = 0; i < num_x * rows; ++i) {
               double sum = 0, magnitude = 0;
@@ -214,6 +238,42 @@ TEST_P(QuantizedTest, MatMulIsWithinTheBoundOfItsSums) {
   }
 }
 
+// Sums of the largest numbers fit what they are added up in.
+TEST_P(QuantizedTest, MatMulTakesTheLargestNumbersEverywhere) {
+  constexpr int64_t kRows = 48, kCols = 128;
+  for (const Form& form : kForms) {
+    for (const uint8_t byte : {uint8_t{0x01}, uint8_t{0xff}}) {
+      RandomWeights w;
+      Draw(form, kRows, kCols, &w);
+      const uint8_t value =
+          form.type == QuantType::kInt4 && byte == 1 ? 0 : byte;
+      std::fill(w.quants.begin(), w.quants.end(), value);
+      const int weight =
+          form.type == QuantType::kInt4 ? (value & 0xf0) - 128 : value - 128;
+      for (const float sign : {1.0f, -1.0f}) {
+        RandomRows x;
+        x.x.assign(9 * kCols, sign);
+        Quantize(kernels(), form, 9, kCols, &x);
+        const Floats y = Multiply(w, x.view);
+        const int64_t size = StripeRows(form.type, form.order);
+        for (int64_t r = 0; r < kRows; ++r) {
+          double sum = 0, magnitude = 0;
+          for (int64_t g = 0; g < 2; ++g) {
+            const double scale =
+                BF16ToFloat(w.scales[(r / size * 2 + g) * size + r % size]);
+            sum += 64 * scale * weight * sign;
+            magnitude += std::abs(64 * scale * weight);
+          }
+          for (int64_t i = 0; i < 9; ++i) {
+            ASSERT_NEAR(y[i * kRows + r], sum, 6 * kRounding * magnitude)
+                << "form " << (&form - kForms) << " byte " << int{byte};
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST_P(QuantizedTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
   constexpr int64_t kRows = 300, kCols = 1152;
   struct Case {
@@ -225,7 +285,7 @@ TEST_P(QuantizedTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
       RandomWeights w;
       Draw(form, kRows, kCols, &w);
       RandomRows x;
-      Draw(form.two_digits, num_x, kCols, zeros, &x);
+      Draw(form, num_x, kCols, zeros, &x);
       const Floats whole = Multiply(w, x.view);
       for (int64_t i = 0; i < num_x; ++i) {
         const Floats alone = Multiply(w, Row(x.view, i));
@@ -256,9 +316,10 @@ TEST_P(QuantizedTest, AnExtensionGivesTheBitsOfWhatItExtends) {
     RandomWeights w;
     Draw(form, 48, 192, &w);
     RandomRows x;
-    Draw(form.two_digits, 20, 192, 5, &x);
+    Draw(form, 20, 192, 5, &x);
     const Floats here = Multiply(w, x.view);
     Floats there(here.size());
+    Quantize(*plain, form, 20, 192, &x);
     plain->quantized_matmul({w.view, x.view, there.data(), 48}, 0,
                             NumStripes(form.type, form.order, 48));
     EXPECT_EQ(here, there) << "form " << (&form - kForms);
