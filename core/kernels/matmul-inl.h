@@ -49,9 +49,9 @@ HWY_INLINE void StoreTotals(VF a, VF b, VF c, VF d, float* totals) {
 #endif
 }
 
-// 4 x 6 sums, 4 weights and an x fit the 32 registers of AVX-512; the 16 of
-// others hold 4 x 2.
-constexpr int kMaxX = HWY_MAX_BYTES == 64 ? 6 : 2;
+// 4 x 6 sums, 4 weights and an x fit the 32 registers of AVX-512; 4 x 3 sums,
+// 3 of x and a weight the 16 of others.
+constexpr int kMaxX = HWY_MAX_BYTES == 64 ? 6 : 3;
 
 // From so many rows of x on, it pays to rearrange the work.
 constexpr int64_t kManyRows = 16;
@@ -89,18 +89,34 @@ HWY_INLINE void MatMulTile(const MatMulArgs& args, int64_t row, int64_t x_row,
     }
   }
   const auto add = [&](size_t c) HWY_ATTR {
-    VF weights[kRows];
-    HWY_UNROLL(8)
-    for (int r = 0; r < kRows; ++r) {
-      weights[r] =
-          Weight<kType>::Load(w + r * row_bytes + c * Weight<kType>::kBytes);
+    const auto weights = [&](int r) HWY_ATTR {
+      return Weight<kType>::Load(w + r * row_bytes + c * Weight<kType>::kBytes);
+    };
+    if constexpr (kX < kRows) {
+      VF xs[kX];
+      HWY_UNROLL(8)
+      for (int i = 0; i < kX; ++i) {
+        xs[i] = hn::LoadU(kF, x + i * args.x_stride + c);
+      }
+      HWY_UNROLL(8)
+      for (int r = 0; r < kRows; ++r) {
+        const VF row = weights(r);
+        HWY_UNROLL(8)
+        for (int i = 0; i < kX; ++i) {
+          sums[r][i] = hn::MulAdd(row, xs[i], sums[r][i]);
+        }
+      }
+      return;
     }
+    VF rows[kRows];
+    HWY_UNROLL(8)
+    for (int r = 0; r < kRows; ++r) rows[r] = weights(r);
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
       const VF xs = hn::LoadU(kF, x + i * args.x_stride + c);
       HWY_UNROLL(8)
       for (int r = 0; r < kRows; ++r) {
-        sums[r][i] = hn::MulAdd(weights[r], xs, sums[r][i]);
+        sums[r][i] = hn::MulAdd(rows[r], xs, sums[r][i]);
       }
     }
   };
