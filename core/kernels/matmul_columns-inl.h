@@ -20,79 +20,94 @@ namespace {
 
 constexpr size_t kLineBytes = 64;
 
-// Columns ahead that memory needs to answer.
-constexpr int64_t kColumnsAhead = 32;
+// So many rows of the product at a time, whose sums the nearest cache holds.
+constexpr int64_t kColumnRows = 256;
 
-// `kLanes` rows of the product, or as many as `load` takes, for one row of x,
-// from weights that are stored as columns. Keeps the sums that MatMulTile has
-// in the lanes of one vector in a vector each, and adds them up as Total does.
-// Fetches `lines` cache lines of each column ahead.
-template <DType kType, class Load>
-HWY_INLINE VF MatMulColumns(const MatMulArgs& args, const uint8_t* w,
-                            const float* x, int64_t lines, Load load) {
-  const size_t cols = static_cast<size_t>(args.cols);
-  const size_t stride = args.w_stride * Weight<kType>::kBytes;
-  for (int64_t c = 0; lines > 0 && c < kColumnsAhead; ++c) {
-    for (int64_t line = 0; line < lines; ++line) {
-      __builtin_prefetch(w + c * stride + line * kLineBytes, 0, 2);
+// As many bytes ahead as memory needs to answer.
+constexpr int64_t kColumnBytesAhead = 4096;
+
+// Fetches runs of rows, column by column, then those of the next rows.
+class RunFetcher {
+ public:
+  RunFetcher(const uint8_t* column, int64_t stride, int64_t cols, int64_t bytes)
+      : column_(column), stride_(stride), cols_(cols), bytes_(bytes) {}
+
+  HWY_INLINE void Fetch(int64_t col) const {
+    const uint8_t* const run = col < cols_
+                                   ? column_ + col * stride_
+                                   : column_ + (col - cols_) * stride_ + bytes_;
+    for (int64_t at = 0; at < bytes_; at += kLineBytes) {
+      __builtin_prefetch(run + at, 0, 2);
     }
   }
-  VF sums[kLanes];
-  HWY_UNROLL(16)
-  for (size_t l = 0; l < kLanes; ++l) sums[l] = hn::Zero(kF);
-  size_t c = 0;
-  for (; c + kLanes <= cols; c += kLanes) {
-    for (size_t l = 0; lines > 0 && l < kLanes; ++l) {
-      const uint8_t* const column = w + (c + l + kColumnsAhead) * stride;
-      for (int64_t line = 0; line < lines; ++line) {
-        __builtin_prefetch(column + line * kLineBytes, 0, 2);
+
+ private:
+  const uint8_t* const column_;
+  const int64_t stride_, cols_, bytes_;
+};
+
+// Rows [row, row + count) of the product, at most kColumnRows, for one row of
+// x, from weights that are stored as columns. Reads them in the order of
+// memory, with `is_first` fetching ahead. Keeps the sums that MatMulTile has in
+// the lanes of one vector in an array each, and adds them up as Total does.
+template <DType kType>
+void MatMulColumns(const MatMulArgs& args, int64_t row, int64_t count,
+                   bool is_first, const float* x, float* y) {
+  constexpr int64_t kBytes = Weight<kType>::kBytes;
+  constexpr int64_t kStep = kLanes;
+  const int64_t stride = args.w_stride * kBytes;
+  const uint8_t* column = static_cast<const uint8_t*>(args.w) + row * kBytes;
+  const int64_t run_bytes = count * kBytes;
+  const RunFetcher fetcher(column, stride, args.cols, run_bytes);
+  const int64_t ahead = HWY_MIN(kColumnBytesAhead / run_bytes + 1, args.cols);
+  const int64_t whole = count / kStep * kStep;
+
+  HWY_ALIGN float sums[kLanes][kColumnRows];
+  for (auto& of_lane : sums) {
+    memset(of_lane, 0, (count + kStep - 1) / kStep * kStep * sizeof(float));
+  }
+  for (int64_t c = 0; c < args.cols; ++c, column += stride) {
+    if (is_first) fetcher.Fetch(c + ahead);
+    const VF xs = hn::Set(kF, x[c]);
+    float* const to = sums[c % kStep];
+    const auto add = [&](VF weights, int64_t r) HWY_ATTR {
+      hn::Store(hn::MulAdd(weights, xs, hn::Load(kF, to + r)), kF, to + r);
+    };
+    HWY_UNROLL(4)
+    for (int64_t r = 0; r < whole; r += kStep) {
+      add(Weight<kType>::Load(column + r * kBytes), r);
+    }
+    if (whole < count) {
+      add(LoadWeightPart<kType>(column + whole * kBytes, count - whole), whole);
+    }
+  }
+  for (int64_t r = 0; r < count; r += kStep) {
+    VF lanes[kLanes];
+    HWY_UNROLL(16)
+    for (size_t l = 0; l < kLanes; ++l) lanes[l] = hn::Load(kF, sums[l] + r);
+    HWY_UNROLL(4)
+    for (size_t half = kLanes / 2; half > 0; half /= 2) {
+      HWY_UNROLL(8)
+      for (size_t l = 0; l < half; ++l) {
+        lanes[l] = hn::Add(lanes[l], lanes[l + half]);
       }
     }
-    HWY_UNROLL(16)
-    for (size_t l = 0; l < kLanes; ++l) {
-      const VF weights = load(w + (c + l) * stride);
-      sums[l] = hn::MulAdd(weights, hn::Set(kF, x[c + l]), sums[l]);
+    if (r < whole) {
+      hn::StoreU(lanes[0], kF, y + r);
+    } else {
+      StorePart(lanes[0], y + r, count - r);
     }
   }
-  for (size_t l = 0; c + l < cols; ++l) {
-    const VF weights = load(w + (c + l) * stride);
-    sums[l] = hn::MulAdd(weights, hn::Set(kF, x[c + l]), sums[l]);
-  }
-  HWY_UNROLL(4)
-  for (size_t half = kLanes / 2; half > 0; half /= 2) {
-    HWY_UNROLL(8)
-    for (size_t l = 0; l < half; ++l) {
-      sums[l] = hn::Add(sums[l], sums[l + half]);
-    }
-  }
-  return sums[0];
 }
 
 template <DType kType>
 void MatMulTransposedOf(const MatMulArgs& args, int64_t row_begin,
                         int64_t row_end) {
-  const int64_t lanes = kLanes;
-  // The first vector of rows fetches the columns of all.
-  int64_t lines = (row_end - row_begin) *
-                  static_cast<int64_t>(Weight<kType>::kBytes) /
-                  static_cast<int64_t>(kLineBytes);
-  for (int64_t row = row_begin; row < row_end; row += lanes) {
-    const uint8_t* w =
-        static_cast<const uint8_t*>(args.w) + row * Weight<kType>::kBytes;
-    const int64_t count = row_end - row;
-    for (int64_t i = 0; i < args.num_x; ++i, lines = 0) {
-      const float* x = args.x + i * args.x_stride;
-      float* y = args.y + i * args.y_stride + row;
-      if (count >= lanes) {
-        const auto load = [](const uint8_t* p)
-                              HWY_ATTR { return Weight<kType>::Load(p); };
-        hn::StoreU(MatMulColumns<kType>(args, w, x, lines, load), kF, y);
-      } else {
-        const auto load = [count](const uint8_t* p) HWY_ATTR {
-          return LoadWeightPart<kType>(p, count);
-        };
-        StorePart(MatMulColumns<kType>(args, w, x, lines, load), y, count);
-      }
+  for (int64_t row = row_begin; row < row_end; row += kColumnRows) {
+    const int64_t count = HWY_MIN(kColumnRows, row_end - row);
+    for (int64_t i = 0; i < args.num_x; ++i) {
+      MatMulColumns<kType>(args, row, count, i == 0, args.x + i * args.x_stride,
+                           args.y + i * args.y_stride + row);
     }
   }
 }
