@@ -39,11 +39,11 @@ ABSL_FLAG(std::string, default_initial_state, rwkvd::kOwnStateName,
           "What requests start from if they do not say: the name of an "
           "--initial_state, or \"model\", the model's own: zero, or what its "
           "checkpoint was tuned to begin with.");
-ABSL_FLAG(
-    std::string, weights, "as_stored",
-    "What the large matrices are held as: int8, int4, \"int4,mixed\" (the "
-    "head in 8 bits), quantized while loading; or as_stored: as they are, "
-    "mapped. rwkv-convert --weights quantizes once and for all.");
+ABSL_FLAG(std::string, weights, "as_stored",
+          "What the large matrices are held as: int8, \"int8,mixed\" (those of "
+          "attention only), int4, \"int4,mixed\" (the head in 8 bits), "
+          "quantized while loading; or as_stored: as they are, "
+          "mapped. rwkv-convert --weights quantizes once and for all.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
           "Added to the variance where the output of each head is normalised, "
           "in versions 5 to 7. The default is that of the official programs; "
@@ -167,9 +167,9 @@ absl::Status CheckQueueTime(absl::Duration value) {
 absl::StatusOr<WeightKind> ParseWeights(absl::string_view text) {
   const std::optional<WeightKind> kind = WeightKindFromName(text);
   if (kind.has_value()) return *kind;
-  return absl::InvalidArgumentError(
-      absl::StrCat("--weights: \"", absl::Utf8SafeCEscape(text),
-                   "\" is not as_stored, int8, int4 or int4,mixed"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--weights: \"", absl::Utf8SafeCEscape(text),
+      "\" is not as_stored, int8, int8,mixed, int4 or int4,mixed"));
 }
 
 absl::Status CheckDuration(absl::string_view flag, absl::Duration value) {

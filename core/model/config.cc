@@ -209,8 +209,8 @@ std::string QuantizedType(const TensorFile& file) {
     return std::string(
         NameOf(has_int8_head ? WeightKind::kInt4Mixed : WeightKind::kInt4));
   }
-  return has_int8 || has_int8_head ? std::string(NameOf(WeightKind::kInt8))
-                                   : "";
+  if (has_int8_head) return std::string(NameOf(WeightKind::kInt8));
+  return has_int8 ? std::string(NameOf(WeightKind::kInt8Mixed)) : "";
 }
 
 std::string WeightType(const TensorFile& file) {

@@ -33,8 +33,8 @@ struct ModelConfig {
   // network.
   bool has_embedding_norm = true;
   int64_t num_parameters = 0;
-  // Of the matrices: "F32", "F16", "BF16"; "int8", "int4", "int4,mixed", which
-  // leave some in 16 or 32 bits; or "mixed".
+  // Of the matrices: "F32", "F16", "BF16"; "int8", "int8,mixed", "int4",
+  // "int4,mixed", which leave some in 16 or 32 bits; or "mixed".
   std::string weight_type;
 };
 

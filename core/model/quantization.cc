@@ -2,6 +2,7 @@
 #include "core/model/quantization.h"
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
@@ -9,17 +10,19 @@ namespace rwkvd {
 namespace {
 
 constexpr WeightKind kKinds[] = {WeightKind::kAsStored, WeightKind::kInt8,
-                                 WeightKind::kInt4, WeightKind::kInt4Mixed};
+                                 WeightKind::kInt8Mixed, WeightKind::kInt4,
+                                 WeightKind::kInt4Mixed};
 constexpr QuantType kTypes[] = {QuantType::kInt8, QuantType::kInt4};
 
 constexpr absl::string_view kHead = "head.weight";
+constexpr absl::string_view kFfnKey = "ffn.key.weight";
 // Its input is zero for the most part, so its columns are skipped.
 constexpr absl::string_view kFfnValue = "ffn.value.weight";
 
 // Of a layer, the others that are quantized.
 constexpr absl::string_view kLayerMatrices[] = {
     "att.receptance.weight", "att.key.weight",  "att.value.weight",
-    "att.output.weight",     "att.gate.weight", "ffn.key.weight",
+    "att.output.weight",     "att.gate.weight", kFfnKey,
     "ffn.receptance.weight"};
 
 absl::string_view NameOf(QuantType type) {
@@ -52,6 +55,13 @@ std::optional<QuantOrder> OrderOf(absl::string_view name) {
   return std::nullopt;
 }
 
+// Whether rounding the matrix `name` to 8 bits costs more than all others do
+// (docs/numerics.md).
+bool IsCostly(absl::string_view name) {
+  return name == kHead || absl::EndsWith(name, kFfnKey) ||
+         absl::EndsWith(name, kFfnValue);
+}
+
 }  // namespace
 
 absl::string_view NameOf(WeightKind kind) {
@@ -60,6 +70,8 @@ absl::string_view NameOf(WeightKind kind) {
       return "as_stored";
     case WeightKind::kInt8:
       return "int8";
+    case WeightKind::kInt8Mixed:
+      return "int8,mixed";
     case WeightKind::kInt4:
       return "int4";
     case WeightKind::kInt4Mixed:
@@ -80,12 +92,22 @@ std::optional<QuantForm> FormOf(WeightKind kind, absl::string_view name,
   const std::optional<QuantOrder> order = OrderOf(name);
   const bool fits = cols > 0 && cols % kGroupCols == 0 &&
                     (name == kHead || rows % kPanelRows == 0);
-  if (kind == WeightKind::kAsStored || !order.has_value() || !fits) {
-    return std::nullopt;
+  if (!order.has_value() || !fits) return std::nullopt;
+  switch (kind) {
+    case WeightKind::kAsStored:
+      return std::nullopt;
+    case WeightKind::kInt8:
+      return QuantForm{QuantType::kInt8, *order};
+    case WeightKind::kInt8Mixed:
+      if (IsCostly(name)) return std::nullopt;
+      return QuantForm{QuantType::kInt8, *order};
+    case WeightKind::kInt4:
+      return QuantForm{QuantType::kInt4, *order};
+    case WeightKind::kInt4Mixed:
+      return QuantForm{name == kHead ? QuantType::kInt8 : QuantType::kInt4,
+                       *order};
   }
-  const bool is_int8 = kind == WeightKind::kInt8 ||
-                       (kind == WeightKind::kInt4Mixed && name == kHead);
-  return QuantForm{is_int8 ? QuantType::kInt8 : QuantType::kInt4, *order};
+  return std::nullopt;
 }
 
 std::string QuantsName(absl::string_view name, QuantForm form) {

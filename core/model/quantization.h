@@ -19,11 +19,12 @@ namespace rwkvd {
 enum class WeightKind {
   kAsStored,
   kInt8,
+  kInt8Mixed,  // ffn.key, ffn.value and the head as stored
   kInt4,
   kInt4Mixed,  // the head in 8 bits
 };
 
-// "as_stored", "int8", "int4", "int4,mixed"
+// "as_stored", "int8", "int8,mixed", "int4", "int4,mixed"
 absl::string_view NameOf(WeightKind kind);
 std::optional<WeightKind> WeightKindFromName(absl::string_view name);
 

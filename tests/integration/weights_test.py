@@ -54,7 +54,7 @@ class WeightsTest(unittest.TestCase):
         return output
 
     def test_quantized_while_loading_or_ahead_of_time_is_the_same(self):
-        for weights in ("int8", "int4", "int4,mixed"):
+        for weights in ("int8", "int8,mixed", "int4", "int4,mixed"):
             with self.subTest(weights=weights):
                 loading, tokens = served(f"--weights={weights}")
                 ahead, tokens_ahead = served(model=self.converted(weights))

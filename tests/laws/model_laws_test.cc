@@ -28,7 +28,16 @@ namespace {
 using testing::TestTensors;
 using Tokens = std::vector<int32_t>;
 
-enum class WeightTypes { kF32, kF16, kBF16, kMixed, kInt8, kInt4, kInt4Mixed };
+enum class WeightTypes {
+  kF32,
+  kF16,
+  kBF16,
+  kMixed,
+  kInt8,
+  kInt8Mixed,
+  kInt4,
+  kInt4Mixed
+};
 
 TestTensors MakeTensors(const Network& network, WeightTypes types) {
   int next = 0;
@@ -41,6 +50,7 @@ TestTensors MakeTensors(const Network& network, WeightTypes types) {
       case WeightTypes::kF16:
         return DType::kF16;
       case WeightTypes::kBF16:
+      case WeightTypes::kInt8Mixed:
       case WeightTypes::kInt4:
         return DType::kBF16;
       case WeightTypes::kMixed:
@@ -54,6 +64,8 @@ WeightKind KindOf(WeightTypes types) {
   switch (types) {
     case WeightTypes::kInt8:
       return WeightKind::kInt8;
+    case WeightTypes::kInt8Mixed:
+      return WeightKind::kInt8Mixed;
     case WeightTypes::kInt4:
       return WeightKind::kInt4;
     case WeightTypes::kInt4Mixed:
@@ -299,8 +311,8 @@ TEST_P(ModelLaws, ATunedStateFollowsThePapersEquations) {
 }
 
 std::string Name(const ::testing::TestParamInfo<Param>& info) {
-  static constexpr const char* kTypes[] = {"F32",  "F16",  "BF16",     "Mixed",
-                                           "Int8", "Int4", "Int4Mixed"};
+  static constexpr const char* kTypes[] = {
+      "F32", "F16", "BF16", "Mixed", "Int8", "Int8Mixed", "Int4", "Int4Mixed"};
   const auto& [kernels, types, network] = info.param;
   return absl::StrCat(NameOf(network), kTypes[static_cast<int>(types)],
                       kernels->name);
@@ -318,7 +330,9 @@ INSTANTIATE_TEST_SUITE_P(
 INSTANTIATE_TEST_SUITE_P(
     Quantized, ModelLaws,
     ::testing::Combine(::testing::ValuesIn(SupportedKernels()),
-                       ::testing::Values(WeightTypes::kInt8, WeightTypes::kInt4,
+                       ::testing::Values(WeightTypes::kInt8,
+                                         WeightTypes::kInt8Mixed,
+                                         WeightTypes::kInt4,
                                          WeightTypes::kInt4Mixed),
                        ::testing::ValuesIn(EvenNetworks())),
     Name);

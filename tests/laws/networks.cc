@@ -116,6 +116,9 @@ double RelativeErrorBound(const ModelConfig& config, WeightKind kind) {
     case WeightKind::kInt8:
       of_x = layers * (3 * two_digits + one_digit) + two_digits;
       break;
+    case WeightKind::kInt8Mixed:
+      of_x = layers * 3 * two_digits;
+      break;
     case WeightKind::kInt4:
       of_x = (4 * layers + 1) * one_digit;
       break;

@@ -34,9 +34,11 @@ TYPES = {
     "bf16": ["--dtype=bf16"],
     "f16": ["--dtype=f16"],
     "int8": ["--weights=int8"],
+    "int8,mixed": ["--weights=int8,mixed"],
     "int4,mixed": ["--weights=int4,mixed"],
     "int4": ["--weights=int4"],
     "int8, calibrated": ["--weights=int8", "--calibration"],
+    "int8,mixed, calibrated": ["--weights=int8,mixed", "--calibration"],
     "int4,mixed, calibrated": ["--weights=int4,mixed", "--calibration"],
     "int4, calibrated": ["--weights=int4", "--calibration"],
 }

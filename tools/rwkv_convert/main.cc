@@ -36,14 +36,14 @@ ABSL_FLAG(rwkvd::TargetDType, dtype, {},
           "too large for the\n      type (over 65504 for f16) is an error.");
 ABSL_FLAG(
     std::string, weights, "as_stored",
-    "What the large matrices are quantized to: int8, int4, \"int4,mixed\" "
-    "(the head in 8\n      bits), or as_stored: not at all. --dtype is for "
-    "the rest.");
+    "What the large matrices are quantized to: int8, \"int8,mixed\" (those "
+    "of attention\n      only), int4, \"int4,mixed\" (the head in 8 bits), or "
+    "as_stored: not at all. --dtype is\n      for the rest.");
 ABSL_FLAG(std::string, calibration, "",
           "A file of text of the kind that the model will read, some hundred "
           "kilobytes: rounding errors are made up for where they matter for "
-          "it, at no cost to who uses the result. With --weights=int8, int4 or "
-          "int4,mixed.");
+          "it, at no cost to who uses the result. With --weights=int8, "
+          "int8,mixed, int4 or int4,mixed.");
 ABSL_FLAG(int32_t, calibration_tokens, 32768,
           "Tokens of that text to read, in windows of 1024 evenly spread over "
           "it. Many times the columns of the widest matrix do most.");
@@ -172,7 +172,8 @@ int Main(const std::vector<std::string>& args) {
   const auto weights = WeightKindFromName(absl::GetFlag(FLAGS_weights));
   if (!weights.has_value()) {
     return UsageError(
-        "--weights: expected as_stored, int8, int4 or int4,mixed");
+        "--weights: expected as_stored, int8, \"int8,mixed\", int4 or "
+        "\"int4,mixed\"");
   }
   const CalibrationOptions calibration = {
       absl::GetFlag(FLAGS_calibration),

@@ -19,7 +19,8 @@ constexpr WeightKind kQuantized[] = {WeightKind::kInt8, WeightKind::kInt4,
                                      WeightKind::kInt4Mixed};
 
 TEST(QuantizationTest, KindsHaveNames) {
-  for (const char* name : {"as_stored", "int8", "int4", "int4,mixed"}) {
+  for (const char* name :
+       {"as_stored", "int8", "int8,mixed", "int4", "int4,mixed"}) {
     const auto kind = WeightKindFromName(name);
     ASSERT_TRUE(kind.has_value()) << name;
     EXPECT_EQ(NameOf(*kind), name);
@@ -47,6 +48,23 @@ TEST(QuantizationTest, TheLargeMatricesAreQuantizedAndNothingElse) {
           "blocks..x.att.key.weight"}) {
       EXPECT_FALSE(FormOf(kind, name, 64, 128).has_value()) << name;
     }
+  }
+}
+
+TEST(QuantizationTest, EightBitsMixedLeaveTheHeadAndChannelMixing) {
+  const auto form = [](const char* name) {
+    return FormOf(WeightKind::kInt8Mixed, name, 64, 128);
+  };
+  for (const char* name : {"head.weight", "blocks.3.ffn.key.weight",
+                           "blocks.3.ffn.value.weight", "emb.weight"}) {
+    EXPECT_FALSE(form(name).has_value()) << name;
+  }
+  for (const char* name :
+       {"blocks.0.att.key.weight", "blocks.2.att.gate.weight",
+        "blocks.0.ffn.receptance.weight"}) {
+    ASSERT_TRUE(form(name).has_value()) << name;
+    EXPECT_EQ(form(name)->type, QuantType::kInt8);
+    EXPECT_TRUE(form(name)->two_digits());
   }
 }
 

@@ -25,8 +25,8 @@ using testing::MakeQuantizedFile;
 using testing::Quantized;
 using testing::TestTensors;
 
-constexpr WeightKind kKinds[] = {WeightKind::kInt8, WeightKind::kInt4,
-                                 WeightKind::kInt4Mixed};
+constexpr WeightKind kKinds[] = {WeightKind::kInt8, WeightKind::kInt8Mixed,
+                                 WeightKind::kInt4, WeightKind::kInt4Mixed};
 constexpr char kKey[] = "blocks.1.att.key.weight";
 constexpr char kQuants[] = "blocks.1.att.key.weight.int8.rows";
 constexpr char kScales[] = "blocks.1.att.key.weight.scales";

@@ -161,6 +161,10 @@ TEST_F(QualityGates, EightBitsAreHardlyTold) {
   EXPECT_LE(Change(quality), 0.001);
   // What is not there cannot be measured: the weights are quantized.
   EXPECT_GT(quality.mean_kl, 1e-6);
+
+  const Quality mixed = Measure(WeightKind::kInt8Mixed);
+  EXPECT_LE(mixed.mean_kl, 5e-5);
+  EXPECT_GT(mixed.mean_kl, 1e-7);
 }
 
 TEST_F(QualityGates, FourBitsCostTwoPercentAtMost) {

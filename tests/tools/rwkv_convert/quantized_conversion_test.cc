@@ -26,8 +26,8 @@ namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using testing::TestTensors;
 
-constexpr WeightKind kKinds[] = {WeightKind::kInt8, WeightKind::kInt4,
-                                 WeightKind::kInt4Mixed};
+constexpr WeightKind kKinds[] = {WeightKind::kInt8, WeightKind::kInt8Mixed,
+                                 WeightKind::kInt4, WeightKind::kInt4Mixed};
 constexpr int64_t kVocab = 70;
 
 absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
