@@ -26,26 +26,6 @@ constexpr int64_t kColumnRows = 256;
 // As many bytes ahead as memory needs to answer.
 constexpr int64_t kColumnBytesAhead = 4096;
 
-// Fetches runs of rows, column by column, then those of the next rows.
-class RunFetcher {
- public:
-  RunFetcher(const uint8_t* column, int64_t stride, int64_t cols, int64_t bytes)
-      : column_(column), stride_(stride), cols_(cols), bytes_(bytes) {}
-
-  HWY_INLINE void Fetch(int64_t col) const {
-    const uint8_t* const run = col < cols_
-                                   ? column_ + col * stride_
-                                   : column_ + (col - cols_) * stride_ + bytes_;
-    for (int64_t at = 0; at < bytes_; at += kLineBytes) {
-      __builtin_prefetch(run + at, 0, 2);
-    }
-  }
-
- private:
-  const uint8_t* const column_;
-  const int64_t stride_, cols_, bytes_;
-};
-
 // Rows [row, row + count) of the product, at most kColumnRows, for one row of
 // x, from weights that are stored as columns. Reads them in the order of
 // memory, with `is_first` fetching ahead. Keeps the sums that MatMulTile has in
@@ -58,7 +38,6 @@ void MatMulColumns(const MatMulArgs& args, int64_t row, int64_t count,
   const int64_t stride = args.w_stride * kBytes;
   const uint8_t* column = static_cast<const uint8_t*>(args.w) + row * kBytes;
   const int64_t run_bytes = count * kBytes;
-  const RunFetcher fetcher(column, stride, args.cols, run_bytes);
   const int64_t ahead = HWY_MIN(kColumnBytesAhead / run_bytes + 1, args.cols);
   const int64_t whole = count / kStep * kStep;
 
@@ -67,7 +46,16 @@ void MatMulColumns(const MatMulArgs& args, int64_t row, int64_t count,
     memset(of_lane, 0, (count + kStep - 1) / kStep * kStep * sizeof(float));
   }
   for (int64_t c = 0; c < args.cols; ++c, column += stride) {
-    if (is_first) fetcher.Fetch(c + ahead);
+    if (is_first) {
+      // Of this run's rows or, after the last column, of those that follow.
+      const uint8_t* const run =
+          c + ahead < args.cols
+              ? column + ahead * stride
+              : column + (ahead - args.cols) * stride + run_bytes;
+      for (int64_t at = 0; at < run_bytes; at += kLineBytes) {
+        __builtin_prefetch(run + at, 0, 2);
+      }
+    }
     const VF xs = hn::Set(kF, x[c]);
     float* const to = sums[c % kStep];
     const auto add = [&](VF weights, int64_t r) HWY_ATTR {

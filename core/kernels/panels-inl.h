@@ -41,6 +41,14 @@ HWY_INLINE VI UpperHalves(VI bytes) {
   return hn::And(bytes, hn::Set(kI, static_cast<int32_t>(0xf0f0f0f0u)));
 }
 
+// The same as numbers of 0 to 15.
+HWY_INLINE VI LowerNumbers(VI bytes) {
+  return hn::And(bytes, hn::Set(kI, 0x0f0f0f0f));
+}
+HWY_INLINE VI UpperNumbers(VI bytes) {
+  return LowerNumbers(hn::ShiftRight<4>(bytes));
+}
+
 HWY_INLINE VI LoadBytes(const uint8_t* p) {
   return hn::LoadU(kI, reinterpret_cast<const int32_t*>(p));
 }

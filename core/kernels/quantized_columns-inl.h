@@ -50,6 +50,13 @@ HWY_INLINE Quads Interleave(VI a, VI b, VI c, VI d) {
            hn::BitCast(kI, hn::InterleaveUpper(d16, ab1, cd1))}};
 }
 
+// The same, from bytes at `p` of a block's columns.
+HWY_INLINE Quads LoadUnit(const uint8_t* p) {
+  return Interleave(LoadBytes(p), LoadBytes(p + kBlockBytes),
+                    LoadBytes(p + 2 * kBlockBytes),
+                    LoadBytes(p + 3 * kBlockBytes));
+}
+
 // From that order into the order of rows.
 HWY_INLINE Quads InOrder(const Quads& q) {
 #if HWY_MAX_BYTES == 64
@@ -101,9 +108,7 @@ void ToPanels(const uint8_t* columns, int64_t panels_apart, VI flip,
                                kGroupCols * kBlockBytes,
                            0, 2);
       }
-      const Quads unit = Interleave(LoadBytes(p), LoadBytes(p + kBlockBytes),
-                                    LoadBytes(p + 2 * kBlockBytes),
-                                    LoadBytes(p + 3 * kBlockBytes));
+      const Quads unit = LoadUnit(p);
       const int64_t row = RowAtByte<kType>(at);
       if constexpr (kType == QuantType::kInt8) {
         StoreUnit(unit, row, panels_apart, flip, to);
@@ -125,22 +130,15 @@ void ToPanels(const uint8_t* columns, int64_t panels_apart, VI flip,
 // The same of 4 bits, as panels of 4 bits.
 void ToPanelsOfHalves(const uint8_t* columns, int64_t panels_apart,
                       uint8_t* to) {
-  const VI low = hn::Set(kI, 0x0f0f0f0f);
   for (int64_t c = 0; c < kGroupCols; c += 2 * kUnitCols) {
     for (int64_t at = 0; at < kBlockBytes; at += kVectorBytes) {
       const uint8_t* p = columns + c * kBlockBytes + at;
-      const auto unit = [&](const uint8_t* first) HWY_ATTR {
-        return Interleave(LoadBytes(first), LoadBytes(first + kBlockBytes),
-                          LoadBytes(first + 2 * kBlockBytes),
-                          LoadBytes(first + 3 * kBlockBytes));
-      };
-      const Quads a = unit(p), b = unit(p + kUnitCols * kBlockBytes);
+      const Quads a = LoadUnit(p), b = LoadUnit(p + kUnitCols * kBlockBytes);
       Quads lower = {}, upper = {};
       HWY_UNROLL(4)
       for (int j = 0; j < 4; ++j) {
-        lower.v[j] = hn::Or(hn::And(a.v[j], low), LowerHalves(b.v[j]));
-        upper.v[j] = hn::Or(hn::And(hn::ShiftRight<4>(a.v[j]), low),
-                            UpperHalves(b.v[j]));
+        lower.v[j] = hn::Or(LowerNumbers(a.v[j]), LowerHalves(b.v[j]));
+        upper.v[j] = hn::Or(UpperNumbers(a.v[j]), UpperHalves(b.v[j]));
       }
       const int64_t row = RowAtByte<QuantType::kInt4>(at);
       StoreUnit(lower, row, panels_apart, hn::Zero(kI), to);
@@ -244,8 +242,10 @@ void ListColumns(const QuantizedRows& rows, int64_t row, int64_t first,
 // As many columns ahead as memory needs to answer.
 constexpr int64_t kListedAhead = 32;
 
-// As many vectors of a column at a time as there are registers for their sums.
+// So much of a column at a time. (Measured: with 16 registers, too, two vectors
+// are faster than one, though the sums of 4 bits do not all fit.)
 constexpr int64_t kColumnVectors = 2;
+constexpr int64_t kColumnBytes = kColumnVectors * kVectorBytes;
 
 // Sums of the rows of some vectors of a column's bytes; of 4 bits, those in the
 // lower and in the upper halves.
@@ -310,7 +310,7 @@ HWY_INLINE void AddColumns(const uint8_t* columns, const ColumnList& list,
       p[j] = columns + list.column[i + j] * kBlockBytes + at;
       const uint8_t* const fetched =
           columns + list.column[ahead + j] * kBlockBytes + at;
-      for (int64_t line = 0; line < kColumnVectors * kVectorBytes; line += 64) {
+      for (int64_t line = 0; line < kColumnBytes; line += 64) {
         if (at % 64 == 0) __builtin_prefetch(fetched + line, 0, 2);
       }
     }
@@ -405,8 +405,7 @@ void MultiplyBlockSparse(const QuantizedMatMulArgs& args, int64_t block,
       const int64_t at = args.x.At(i, first + g);
       const uint16_t* const scales =
           w.scales + (block * groups + first + g) * kRows;
-      constexpr int64_t kBytes = kColumnVectors * kVectorBytes;
-      for (int64_t byte = 0; byte < kBlockBytes; byte += kBytes) {
+      for (int64_t byte = 0; byte < kBlockBytes; byte += kColumnBytes) {
         ColumnSums<kType> sums = {};
         SumColumns(columns, list, begin, end, byte, args.x.offsets[at], &sums);
         AddToTotals(sums, scales, args.x.scales[at], byte, totals);

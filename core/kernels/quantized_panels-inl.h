@@ -28,7 +28,7 @@ namespace {
 template <class D>
 HWY_INLINE typename D::W Lower(VI bytes) {
   if constexpr (D::kHalves) {
-    return hn::And(bytes, hn::Set(kI, 0x0f0f0f0f));
+    return LowerNumbers(bytes);
   } else {
     return D::Weights(LowerHalves(bytes));
   }
@@ -36,7 +36,7 @@ HWY_INLINE typename D::W Lower(VI bytes) {
 template <class D>
 HWY_INLINE typename D::W Upper(VI bytes) {
   if constexpr (D::kHalves) {
-    return hn::And(hn::ShiftRight<4>(bytes), hn::Set(kI, 0x0f0f0f0f));
+    return UpperNumbers(bytes);
   } else {
     return D::Weights(UpperHalves(bytes));
   }
@@ -174,13 +174,14 @@ HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
   constexpr bool kPairs = Dot::kPairs && kType == QuantType::kInt8;
+  constexpr bool kDigitByDigit = kTwoDigits && !kPairs;
 #ifdef RWKVD_DOT_HALVES
   if constexpr (kType == QuantType::kInt4) {
     return SumGroupOfHalves<kPanels, kX, kFetch>(
         p, quants_apart, x.q + at * kGroupCols, x.offsets + at, sums);
   }
 #endif
-  if constexpr (kTwoDigits && kX == 1 && !kPairs) {
+  if constexpr (kDigitByDigit && kX == 1) {
     return SumGroupOfOne<kType, kPanels, kFetch>(
         p, quants_apart, x.q + at * kGroupCols, x.low + at * kGroupCols,
         x.offsets[at], sums);
@@ -190,15 +191,16 @@ HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
     const VI offset = Dot::First(x.offsets[at + i]);
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v)
-      sums[v][i] = kTwoDigits && !kPairs ? hn::Zero(kI) : offset;
+      sums[v][i] = kDigitByDigit ? hn::Zero(kI) : offset;
   }
   if constexpr (kPairs) {
-    return AddGroup<kType, kPanels, kX, kFetch>(
+    AddGroup<kType, kPanels, kX, kFetch>(
         p, quants_apart, x.pairs + at * kGroupCols, kGroupCols, sums);
+  } else {
+    AddGroup<kType, kPanels, kX, kFetch>(p, quants_apart, x.q + at * kGroupCols,
+                                         kGroupCols, sums);
   }
-  AddGroup<kType, kPanels, kX, kFetch>(p, quants_apart, x.q + at * kGroupCols,
-                                       kGroupCols, sums);
-  if constexpr (kTwoDigits) {
+  if constexpr (kDigitByDigit) {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
       const VI offset = Dot::First(x.offsets[at + i]);
