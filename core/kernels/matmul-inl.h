@@ -219,7 +219,7 @@ void MatMulInStretches(const MatMulArgs& args, int64_t row_begin,
 template <DType kType, bool kInMemory, int kX>
 HWY_INLINE void MatMulFrom(const MatMulArgs& args, int64_t row_begin,
                            int64_t row_end, int64_t x_row) {
-  for (; x_row + kX <= args.num_x; x_row += kX) {
+  for (; IsNextTile<kX>(args.num_x - x_row); x_row += kX) {
     if (kType == DType::kF32 && kX == kMaxX && args.num_x >= kStretchRows &&
         args.cols > kStretchCols) {
       MatMulInStretches<kType, kX>(args, row_begin, row_end, x_row);

@@ -297,7 +297,7 @@ constexpr int kPanelsOfOne = kLanes == 16 && kType == QuantType::kInt8 ? 4 : 1;
 template <QuantType kType, int kPanels, int kX, bool kTwoDigits>
 HWY_INLINE void TilesFrom(const Panels& w, Columns cols, bool is_first,
                           int64_t rows, float* y, int64_t y_stride) {
-  for (; cols.first_row + kX <= cols.end_row; cols.first_row += kX) {
+  for (; IsNextTile<kX>(cols.end_row - cols.first_row); cols.first_row += kX) {
     float* out = y + cols.first_row * y_stride;
     if (cols.first_row == 0) {
       PanelTileOf<kType, kPanels, kX, kTwoDigits, true>(w, cols, is_first, rows,

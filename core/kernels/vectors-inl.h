@@ -64,6 +64,21 @@ HWY_INLINE void ForEachVector(size_t n, Fn fn) {
   if (i < n) fn(i, PartOfVector{n - i});
 }
 
+// Whether of `left` rows of x the next kX are to be multiplied together: where
+// one fewer at a time would take longer. Rows that would be left for a small
+// tile are so shared out among the last ones.
+template <int kX>
+constexpr bool IsNextTile(int64_t left) {
+  if constexpr (kX == 1) {
+    return left > 0;
+  } else {
+    const auto tiles = [left](int64_t rows) {
+      return (left + rows - 1) / rows;
+    };
+    return tiles(kX) < tiles(kX - 1);
+  }
+}
+
 // ---- Weights as f32.
 
 template <DType kType>
