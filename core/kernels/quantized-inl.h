@@ -55,8 +55,88 @@ HWY_INLINE void StorePairs(VI values, int16_t* to) {
 }
 #endif
 
+// Stores kStoredAtATime values of x in the forms of `to` that are there, the
+// first of them at element `at`. Returns how many are zero.
+constexpr int64_t kStoredAtATime = 4 * kLanes;
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE size_t StoreValues(const VI (&values)[4], const QuantizedRows& to,
+                              int64_t at) {
+  size_t zeros = 0;
+  for (int i = 0; i < 4; ++i) {
+    const int32_t value = hn::GetLane(values[i]);
+    zeros += value == 0;
+    const int32_t upper = to.two_digits ? (value + 128) >> 8 : value;
+    to.q[at + i] = static_cast<int8_t>(upper);
+    if (!to.two_digits) continue;
+    to.low[at + i] = static_cast<int8_t>(value - 256 * upper);
+  }
+  return zeros;
+}
+#else
+using DWords = hn::Repartition<int16_t, DI>;
+using Words = hn::Vec<DWords>;
+constexpr DWords kWords;
+
+// Numbers that fit a byte: of each 128 bits, those of `a`, then those of `b`.
+HWY_INLINE VI PackBytes(Words a, Words b) {
+#if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
+  return VI{_mm512_packs_epi16(a.raw, b.raw)};
+#elif HWY_ARCH_X86 && HWY_MAX_BYTES == 32
+  return VI{_mm256_packs_epi16(a.raw, b.raw)};
+#elif HWY_ARCH_X86
+  return VI{_mm_packs_epi16(a.raw, b.raw)};
+#elif HWY_ARCH_ARM_A64
+  return VI{
+      vreinterpretq_s32_s8(vcombine_s8(vqmovn_s16(a.raw), vqmovn_s16(b.raw)))};
+#else
+#error "no pack of bytes for this processor"
+#endif
+}
+
+// Stores the numbers of four vectors of f32 as bytes. They come as
+// ReorderDemote2To leaves them: of each 128 bits of the first of two vectors
+// four words, then of the second.
+HWY_INLINE void StoreInOrder(Words first_two, Words last_two, int8_t* to) {
+  VI bytes = PackBytes(first_two, last_two);
+  if constexpr (kLanes > 4) {
+    HWY_ALIGN static constexpr int32_t kFrom[16] = {0, 4, 8,  12, 1, 5, 9,  13,
+                                                    2, 6, 10, 14, 3, 7, 11, 15};
+    HWY_ALIGN static constexpr int32_t kFromOf8[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+    bytes = hn::TableLookupLanes(
+        bytes, hn::SetTableIndices(kI, kLanes == 16 ? kFrom : kFromOf8));
+  }
+  StoreBytes(bytes, reinterpret_cast<uint8_t*>(to));
+}
+
+HWY_INLINE size_t StoreValues(const VI (&values)[4], const QuantizedRows& to,
+                              int64_t at) {
+  const Words a = hn::ReorderDemote2To(kWords, values[0], values[1]);
+  const Words b = hn::ReorderDemote2To(kWords, values[2], values[3]);
+  const size_t zeros = hn::CountTrue(kWords, hn::Eq(a, hn::Zero(kWords))) +
+                       hn::CountTrue(kWords, hn::Eq(b, hn::Zero(kWords)));
+  if (to.pairs != nullptr) {
+    for (int i = 0; i < 4; ++i) {
+      StorePairs(values[i], to.pairs + at + i * kLanes);
+    }
+  }
+  if (to.q == nullptr) return zeros;
+  if (!to.two_digits) {
+    StoreInOrder(a, b, to.q + at);
+    return zeros;
+  }
+  const auto upper = [&](Words both) HWY_ATTR {
+    return hn::ShiftRight<8>(hn::Add(both, hn::Set(kWords, 128)));
+  };
+  const auto low = [&](Words both) HWY_ATTR {
+    return hn::ShiftRight<8>(hn::ShiftLeft<8>(both));
+  };
+  StoreInOrder(upper(a), upper(b), to.q + at);
+  StoreInOrder(low(a), low(b), to.low + at);
+  return zeros;
+}
+#endif
+
 int64_t QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
-  const hn::Rebind<int8_t, DF> d8;
   const float most = to.two_digits ? kTwoDigits : kOneDigit;
   size_t zeros = 0;
   for (int64_t group = 0; group < to.groups(); ++group, x += kGroupCols) {
@@ -64,23 +144,15 @@ int64_t QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
     const VF inverse = hn::Set(kF, largest > 0 ? most / largest : 0.0f);
     const int64_t at = to.At(row, group);
     VI sum = hn::Zero(kI);
-    for (int64_t i = 0; i < kGroupCols; i += kLanes) {
-      const VI value = hn::NearestInt(hn::Mul(hn::LoadU(kF, x + i), inverse));
-      sum = hn::Add(sum, value);
-      zeros += hn::CountTrue(kI, hn::Eq(value, hn::Zero(kI)));
-      const int64_t digit = at * kGroupCols + i;
-#if HWY_TARGET != HWY_SCALAR
-      if (to.pairs != nullptr) StorePairs(value, to.pairs + digit);
-#endif
-      if (to.q == nullptr) continue;
-      if (!to.two_digits) {
-        hn::StoreU(hn::DemoteTo(d8, value), d8, to.q + digit);
-        continue;
+    for (int64_t i = 0; i < kGroupCols; i += kStoredAtATime) {
+      VI values[4];
+      HWY_UNROLL(4)
+      for (int64_t j = 0; j < 4; ++j) {
+        const VF scaled = hn::Mul(hn::LoadU(kF, x + i + j * kLanes), inverse);
+        values[j] = hn::NearestInt(scaled);
+        sum = hn::Add(sum, values[j]);
       }
-      const VI low = hn::ShiftRight<24>(hn::ShiftLeft<24>(value));
-      const VI upper = hn::ShiftRight<8>(hn::Sub(value, low));
-      hn::StoreU(hn::DemoteTo(d8, upper), d8, to.q + digit);
-      hn::StoreU(hn::DemoteTo(d8, low), d8, to.low + digit);
+      zeros += StoreValues(values, to, at * kGroupCols + i);
     }
     to.scales[at] = largest / most;
     to.offsets[at] = -kQuantZero * hn::GetLane(hn::SumOfLanes(kI, sum));
