@@ -11,6 +11,7 @@
 #include "core/kernels/elementwise-inl.h"
 #include "core/kernels/kernels.h"
 #include "core/kernels/matmul_columns-inl.h"
+#include "core/kernels/matmul_strips-inl.h"
 #include "core/kernels/vectors-inl.h"
 #include "hwy/highway.h"
 
@@ -249,40 +250,14 @@ bool IsRowByRow(const MatMulArgs& args) {
 
 constexpr int64_t kScratchFloats = 1 << 16;  // of some rows of weights
 
-// `count` columns of kLanes rows each, which are `stride` bytes apart, as rows.
-template <DType kType>
-HWY_INLINE void ColumnsToRows(const uint8_t* columns, int64_t stride,
-                              int64_t count, int64_t row_floats, float* rows) {
-  HWY_ALIGN float block[kLanes * kLanes];
-  for (int64_t c = 0; c < count; c += kLanes) {
-    const int64_t some = HWY_MIN(count - c, static_cast<int64_t>(kLanes));
-    for (int64_t i = 0; i < some; ++i) {
-      hn::Store(Weight<kType>::Load(columns + (c + i) * stride), kF,
-                block + i * kLanes);
-    }
-    for (size_t r = 0; r < kLanes; ++r) {
-      for (int64_t i = 0; i < some; ++i) {
-        rows[r * row_floats + c + i] = block[i * kLanes + r];
-      }
-    }
-  }
-}
-
 // Rows [row, row + count) as f32.
 template <DType kType>
 void RowsToFloat(const MatMulArgs& args, int64_t row, int64_t count,
                  float* rows) {
   const uint8_t* const w = static_cast<const uint8_t*>(args.w);
   const int64_t bytes = Weight<kType>::kBytes, stride = args.w_stride * bytes;
-  if (!args.transposed) {
-    for (int64_t r = 0; r < count; ++r) {
-      ToFloatOf<kType>(w + (row + r) * stride, args.cols, rows + r * args.cols);
-    }
-    return;
-  }
-  for (int64_t r = 0; r < count; r += kLanes) {
-    ColumnsToRows<kType>(w + (row + r) * bytes, stride, args.cols, args.cols,
-                         rows + r * args.cols);
+  for (int64_t r = 0; r < count; ++r) {
+    ToFloatOf<kType>(w + (row + r) * stride, args.cols, rows + r * args.cols);
   }
 }
 
@@ -290,39 +265,35 @@ void RowsToFloat(const MatMulArgs& args, int64_t row, int64_t count,
 // them.
 template <DType kType>
 bool MatMulMany(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
-  // A tile's rows, or, of columns, a vector of them.
-  const int64_t multiple = args.transposed ? kLanes : 4;
-  const int64_t most = kScratchFloats / args.cols / multiple * multiple;
+  constexpr int64_t kTileRows = 4;
+  const int64_t most = kScratchFloats / args.cols / kTileRows * kTileRows;
   if (most == 0) return false;
   alignas(64) float scratch[kScratchFloats];
-  int64_t row = row_begin;
-  while (row < row_end) {
-    int64_t count = HWY_MIN(most, row_end - row);
-    // A vector of rows must not reach beyond the columns.
-    if (args.transposed) count = count / multiple * multiple;
-    if (count == 0) break;
+  for (int64_t row = row_begin; row < row_end; row += most) {
+    const int64_t count = HWY_MIN(most, row_end - row);
     RowsToFloat<kType>(args, row, count, scratch);
     MatMulArgs part = args;
     part.dtype = DType::kF32;
-    part.transposed = false;
     part.w = scratch;
     part.w_stride = args.cols;
     part.y += row;
     MatMulFrom<DType::kF32, false, kMaxX>(part, 0, count, 0);
-    row += count;
   }
-  if (row < row_end) MatMulTransposedOf<kType>(args, row, row_end);
   return true;
 }
 
 template <DType kType>
 void MatMulOf(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
-  if ((args.transposed || kType != DType::kF32) && args.num_x >= kManyRows &&
+  if (args.transposed) {
+    if (args.num_x >= kStripsFromX &&
+        MatMulStrips<kType>(args, row_begin, row_end)) {
+      return;
+    }
+    return MatMulTransposedOf<kType>(args, row_begin, row_end);
+  }
+  if (kType != DType::kF32 && args.num_x >= kManyRows &&
       MatMulMany<kType>(args, row_begin, row_end)) {
     return;
-  }
-  if (args.transposed) {
-    return MatMulTransposedOf<kType>(args, row_begin, row_end);
   }
   if (IsRowByRow<kType>(args)) {
     return MatMulRows<kType, true, 1, 1>(args, row_begin, row_end, 0);

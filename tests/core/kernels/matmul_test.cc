@@ -190,7 +190,7 @@ TEST_P(MatMulTest, WeightsStoredAsColumnsGiveTheSameBits) {
 
 // As wide as a network of 14 billion weights, and more than tiles take.
 TEST_P(MatMulTest, SoDoWideOnes) {
-  for (int64_t cols : {4128, 16384, 16416}) {
+  for (int64_t cols : {4096, 4128, 16384, 16416}) {
     for (int64_t num_x : {1, 2, 40}) {
       ExpectTheSameBitsFromColumns(kernels(), DType::kBF16, Normal(37 * cols),
                                    Normal(num_x * cols), 37, cols);
@@ -206,7 +206,7 @@ TEST_P(MatMulTest, SoDoTinyOnes) {
     for (size_t i = 0; i < values.size(); ++i) {
       values[i] *= std::pow(0.1f, static_cast<float>(i / kCols));
     }
-    for (int64_t num_x : {1, 2}) {
+    for (int64_t num_x : {1, 2, 20}) {
       Floats x = Normal(num_x * kCols);
       for (float& value : x) value *= scale_of_x;
       ExpectTheSameBitsFromColumns(kernels(), DType::kBF16, values, x, kRows,
