@@ -96,19 +96,24 @@ HWY_INLINE void StoreUnit(const Quads& unit, int64_t row, int64_t panels_apart,
   }
 }
 
+// Fetches what lies at bytes [at, at + kVectorBytes) of a unit's columns in the
+// group after this one, in the order of memory.
+HWY_INLINE void FetchNextGroup(const uint8_t* unit, int64_t at) {
+  const uint8_t* const next = unit + kGroupCols * kBlockBytes + kUnitCols * at;
+  for (int64_t line = 0; line < kUnitCols * kVectorBytes; line += 64) {
+    __builtin_prefetch(next + line, 0, 2);
+  }
+}
+
 // A group of a block's columns, as a group of each of its panels.
 template <QuantType kType>
 void ToPanels(const uint8_t* columns, int64_t panels_apart, VI flip,
               uint8_t* to) {
   for (int64_t c = 0; c < kGroupCols; c += kUnitCols) {
     for (int64_t at = 0; at < kBlockBytes; at += kVectorBytes) {
-      const uint8_t* p = columns + c * kBlockBytes + at;
-      for (int64_t line = 0; line < kUnitCols * kVectorBytes; line += 64) {
-        __builtin_prefetch(columns + c * kBlockBytes + kUnitCols * at + line +
-                               kGroupCols * kBlockBytes,
-                           0, 2);
-      }
-      const Quads unit = LoadUnit(p);
+      const uint8_t* p = columns + c * kBlockBytes;
+      FetchNextGroup(p, at);
+      const Quads unit = LoadUnit(p + at);
       const int64_t row = RowAtByte<kType>(at);
       if constexpr (kType == QuantType::kInt8) {
         StoreUnit(unit, row, panels_apart, flip, to);
@@ -132,8 +137,11 @@ void ToPanelsOfHalves(const uint8_t* columns, int64_t panels_apart,
                       uint8_t* to) {
   for (int64_t c = 0; c < kGroupCols; c += 2 * kUnitCols) {
     for (int64_t at = 0; at < kBlockBytes; at += kVectorBytes) {
-      const uint8_t* p = columns + c * kBlockBytes + at;
-      const Quads a = LoadUnit(p), b = LoadUnit(p + kUnitCols * kBlockBytes);
+      const uint8_t* p = columns + c * kBlockBytes;
+      const uint8_t* q = p + kUnitCols * kBlockBytes;
+      FetchNextGroup(p, at);
+      FetchNextGroup(q, at);
+      const Quads a = LoadUnit(p + at), b = LoadUnit(q + at);
       Quads lower = {}, upper = {};
       HWY_UNROLL(4)
       for (int j = 0; j < 4; ++j) {
@@ -157,10 +165,8 @@ void MultiplyBlock(const QuantizedMatMulArgs& args, int64_t block) {
   const QuantizedWeights& w = args.w;
   constexpr int64_t kRows = StripeRows(kType, QuantOrder::kColumns);
   constexpr int64_t kPanels = kRows / kPanelRows;
-  constexpr int64_t kGroups = kBlockScratchBytes / (kPanels * kPanelGroupBytes);
-  // Of 4 bits, a form that takes pairs reads panels as they are, too.
-  constexpr QuantType kPanelType = Dot::kPairs ? kType : QuantType::kInt8;
-  constexpr int64_t kBytes = GroupBytes(kPanelType);
+  constexpr int64_t kBytes = GroupBytes(kType);
+  constexpr int64_t kGroups = kBlockScratchBytes / (kPanels * kBytes);
   const int64_t groups = args.x.groups();
   const int64_t rows = w.rows - block * kRows;
   const int64_t panels =
@@ -172,13 +178,13 @@ void MultiplyBlock(const QuantizedMatMulArgs& args, int64_t block) {
     for (int64_t i = 0; i < some; ++i) {
       const uint8_t* const columns =
           w.quants + (block * w.cols + (g + i) * kGroupCols) * kBlockBytes;
-      if constexpr (kPanelType == QuantType::kInt4) {
+      if constexpr (kType == QuantType::kInt4) {
         ToPanelsOfHalves(columns, apart, scratch + i * kBytes);
       } else {
         ToPanels<kType>(columns, apart, hn::Zero(kI), scratch + i * kBytes);
       }
     }
-    MultiplyPanels<kPanelType, false>(
+    MultiplyPanels<kType, false>(
         {.quants = scratch,
          .quants_apart = apart,
          .scales = w.scales + (block * groups + g) * kRows,

@@ -362,48 +362,9 @@ void MultiplyPanels(const Panels& w, int64_t num, Columns cols, bool is_first,
   }
 }
 
-// ---- Weights that need to be rearranged for many rows of x.
-
-// As panels of 8 bits, so many groups of so many panels at a time: what stays
-// in the nearest cache.
-constexpr int64_t kScratchGroups = 16;
-constexpr int64_t kScratchBytes = 2 * kScratchGroups * kPanelGroupBytes;
-
-// From this many rows of x on, that pays, if bytes are what the form takes.
-constexpr int64_t kManyX = kTileX + 1;
-
-// 4 bits, in the order of rows, for many rows of x.
-void MultiplyWidened(const QuantizedMatMulArgs& args, int64_t begin,
-                     int64_t end) {
-  const QuantizedWeights& w = args.w;
-  const int64_t groups = args.x.groups();
-  const int64_t bytes = StripeBytes(w.type, w.order, w.cols);
-  alignas(64) uint8_t scratch[kScratchBytes];
-  for (int64_t panel = begin; panel < end; panel += 2) {
-    const int64_t num = end - panel < 2 ? 1 : 2;
-    for (int64_t g = 0; g < groups; g += kScratchGroups) {
-      const int64_t some =
-          groups - g < kScratchGroups ? groups - g : kScratchGroups;
-      for (int64_t i = 0; i < num; ++i) {
-        WidenPanel(w.quants + (panel + i) * bytes + g * GroupBytes(w.type),
-                   some * GroupBytes(w.type), hn::Zero(kI),
-                   scratch + i * some * kPanelGroupBytes);
-      }
-      MultiplyPanels<QuantType::kInt8, false>(
-          {.quants = scratch,
-           .quants_apart = some * kPanelGroupBytes,
-           .scales = w.scales + (panel * groups + g) * kPanelRows,
-           .scales_apart = groups * kPanelRows,
-           .scale_group_step = kPanelRows},
-          num, {&args.x, g, some}, g == 0, w.rows - panel * kPanelRows,
-          args.y + panel * kPanelRows, args.y_stride);
-    }
-  }
-}
-
 template <QuantType kType, bool kTwoDigits>
-void MultiplyInPlace(const QuantizedMatMulArgs& args, int64_t begin,
-                     int64_t end) {
+void MultiplyRowsOf(const QuantizedMatMulArgs& args, int64_t begin,
+                    int64_t end) {
   const QuantizedWeights& w = args.w;
   const int64_t groups = args.x.groups();
   const int64_t bytes = StripeBytes(w.type, w.order, w.cols);
@@ -419,15 +380,12 @@ void MultiplyInPlace(const QuantizedMatMulArgs& args, int64_t begin,
 
 void MultiplyRows(const QuantizedMatMulArgs& args, int64_t begin, int64_t end) {
   if (args.w.type == QuantType::kInt4) {
-    if (!Dot::kPairs && args.x.num >= kManyX) {
-      return MultiplyWidened(args, begin, end);
-    }
-    return MultiplyInPlace<QuantType::kInt4, false>(args, begin, end);
+    return MultiplyRowsOf<QuantType::kInt4, false>(args, begin, end);
   }
   if (args.x.two_digits) {
-    return MultiplyInPlace<QuantType::kInt8, true>(args, begin, end);
+    return MultiplyRowsOf<QuantType::kInt8, true>(args, begin, end);
   }
-  MultiplyInPlace<QuantType::kInt8, false>(args, begin, end);
+  MultiplyRowsOf<QuantType::kInt8, false>(args, begin, end);
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR
