@@ -40,9 +40,9 @@ ABSL_FLAG(std::string, default_initial_state, rwkvd::kOwnStateName,
           "--initial_state, or \"model\", the model's own: zero, or what its "
           "checkpoint was tuned to begin with.");
 ABSL_FLAG(std::string, weights, "as_stored",
-          "What the large matrices are held as: int8, \"int8,mixed\" (those of "
-          "attention only), int4, \"int4,mixed\" (the head in 8 bits), "
-          "quantized while loading; or as_stored: as they are, "
+          "What the large matrices are held as: int8, \"int8,mixed\" (but for "
+          "the head, ffn.key and ffn.value), int4, \"int4,mixed\" (the head in "
+          "8 bits), quantized while loading; or as_stored: as they are, "
           "mapped. rwkv-convert --weights quantizes once and for all.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
           "Added to the variance where the output of each head is normalised, "

@@ -68,14 +68,20 @@ EngineOptions EngineOptionsOf(const Options& options) {
   return engine;
 }
 
+// Nothing for RWKV-4, which has none.
+std::string Heads(const ModelConfig& config) {
+  if (config.num_heads == 0) return "";
+  return absl::StrCat(" (", config.num_heads, " heads of ", config.head_size,
+                      ")");
+}
+
 void LogOpened(const TensorFile& file, const ModelConfig& config) {
   LogInfo(absl::StrCat(
       "opened ", file.path(), ": ", NameOf(config.architecture), ", ",
       config.num_layers, " layers, embedding ", config.embedding_size,
-      ", attention ", config.attention_size, " (", config.num_heads,
-      " heads of ", config.head_size, "), ffn ", config.ffn_size,
-      ", vocabulary ", config.vocab_size, ", ", config.num_parameters,
-      " parameters"));
+      ", attention ", config.attention_size, Heads(config), ", ffn ",
+      config.ffn_size, ", vocabulary ", config.vocab_size, ", ",
+      config.num_parameters, " parameters"));
 }
 
 void LogLoaded(const ServedModel& served, const TensorFile& file,

@@ -26,38 +26,37 @@
 
 ABSL_FLAG(rwkvd::ByteSize, shard_size, {4'000'000'000},
           "The most bytes of tensors in one file. If all fit, the file is "
-          "model.safetensors;\n      otherwise there are "
+          "model.safetensors; otherwise there are "
           "model-00001-of-0000N.safetensors and so on, and their index.");
 ABSL_FLAG(rwkvd::TargetDType, dtype, {},
-          "The number type of the weights: keep, f32, f16 or bf16. Rounded to "
-          "the nearest, ties\n      to even. f16 and bf16 leave what is "
-          "sensitive to rounding as it is: att.time_decay,\n      "
-          "att.time_first, att.time_faaaa, att.w0 and att.time_state. A weight "
-          "too large for the\n      type (over 65504 for f16) is an error.");
-ABSL_FLAG(
-    std::string, weights, "as_stored",
-    "What the large matrices are quantized to: int8, \"int8,mixed\" (those "
-    "of attention\n      only), int4, \"int4,mixed\" (the head in 8 bits), or "
-    "as_stored: not at all. --dtype is\n      for the rest.");
+          "The number type of the weights: keep, f32, f16 or bf16. Rounded "
+          "to the nearest, ties to even. f16 and bf16 leave what is "
+          "sensitive to rounding as it is: att.time_decay, att.time_first, "
+          "att.time_faaaa, att.w0 and att.time_state. A weight too large for "
+          "the type (over 65504 for f16) is an error.");
+ABSL_FLAG(std::string, weights, "as_stored",
+          "What the large matrices are quantized to: int8, \"int8,mixed\" "
+          "(but for the head, ffn.key and ffn.value), int4, \"int4,mixed\" "
+          "(the head in 8 bits), or as_stored: not at all. --dtype is for "
+          "the rest.");
 ABSL_FLAG(std::string, calibration, "",
           "A file of text of the kind that the model will read, some hundred "
           "kilobytes: rounding errors are made up for where they matter for "
           "it, at no cost to who uses the result. With --weights=int8, "
           "int8,mixed, int4 or int4,mixed.");
 ABSL_FLAG(int32_t, calibration_tokens, 32768,
-          "Tokens of that text to read, in windows of 1024 evenly spread over "
-          "it. Many times the columns of the widest matrix do most.");
+          "Tokens of that text to read, in windows of 1024 evenly spread "
+          "over it. Many times the columns of the widest matrix do most.");
 ABSL_FLAG(int32_t, threads, 0,
           "Threads that quantize and calibrate; 0 takes what the processors "
-          "and the control "
-          "group's quota allow.");
+          "and the control group's quota allow.");
 ABSL_FLAG(bool, verify, false,
           "Read the result back and compare every element with the input, "
-          "before it gets its\n      name.");
+          "before it gets its name.");
 ABSL_FLAG(bool, force, false,
           "Replace a checkpoint in OUTPUT_DIRECTORY: once the new one is "
-          "complete, files called\n      model*.safetensors that are not part "
-          "of it are removed.");
+          "complete, files called model*.safetensors that are not part of it "
+          "are removed.");
 
 namespace rwkvd {
 namespace {
@@ -76,9 +75,8 @@ constexpr char kHelp[] =
 
 Turns an RWKV checkpoint of any kind that rwkvd reads into safetensors under
 the names of the training code, with its tokenizer beside it, and quantizes it
-if so wished. INPUT is a .pth,
-.safetensors or .st file, an index of such files, or a folder as downloaded
-from a hub.
+if so wished. INPUT is a .pth, .safetensors or .st file, an index of such files,
+or a folder as downloaded from a hub.
 
 Files get their names only when all of them are complete; until then they are
 in OUTPUT_DIRECTORY/rwkv-convert.tmp, which the next run removes if one is
