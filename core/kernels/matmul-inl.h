@@ -266,7 +266,8 @@ void RowsToFloat(const MatMulArgs& args, int64_t row, int64_t count,
 // Through rows of f32; their sums are the same. False if there is no room for
 // them.
 template <DType kType>
-bool MatMulMany(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+HWY_NOINLINE bool MatMulMany(const MatMulArgs& args, int64_t row_begin,
+                             int64_t row_end) {
   constexpr int64_t kTileRows = 4;
   const int64_t most = kScratchFloats / args.cols / kTileRows * kTileRows;
   if (most == 0) return false;

@@ -155,18 +155,24 @@ HWY_INLINE void StripTilesFrom(const float* strips, int64_t rows,
   }
 }
 
-// Of some strips.
-constexpr int64_t kStripsFloats = 1 << 17;
+// Of some strips, which the second-level cache holds, or of one.
+constexpr int64_t kStripsFloats = 1 << 16;
+constexpr int64_t kMostStripFloats = 1 << 17;
 
 // From so many rows of x on, that pays.
 constexpr int64_t kStripsFromX = 8;
 
 // Rows of the product for many rows of x. False if columns are too many.
 template <DType kType>
-bool MatMulStrips(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
-  const int64_t most = kStripsFloats / args.cols / kStripRows * kStripRows;
-  if (most == 0) return false;
-  alignas(64) float strips[kStripsFloats];
+HWY_NOINLINE bool MatMulStrips(const MatMulArgs& args, int64_t row_begin,
+                               int64_t row_end) {
+  const int64_t strip_floats = args.cols * kStripRows;
+  if (strip_floats > kMostStripFloats) return false;
+  const int64_t most = HWY_MAX(kStripsFloats / strip_floats, 1) * kStripRows;
+  // Their end is used: pages of the stack that others have used, too.
+  alignas(64) float room[kMostStripFloats];
+  const int64_t used = HWY_MAX(kStripsFloats, strip_floats);
+  float* const strips = room + kMostStripFloats - used;
   for (int64_t row = row_begin; row < row_end; row += most) {
     const int64_t count = HWY_MIN(most, row_end - row);
     ColumnsToStrips<kType>(args, row, count, strips);
