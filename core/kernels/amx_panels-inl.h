@@ -256,6 +256,32 @@ void MultiplyPanelsByTile(const TilePanels& w, const TilesOfX& x) {
   }
 }
 
+// ---- Weights made ready for many rows of x: as panels of 8 bits with a sign.
+
+HWY_INLINE VI SignBits() {
+  return hn::Set(kI, static_cast<int32_t>(0x80808080u));
+}
+
+// `bytes` bytes of 8 bits of a panel.
+HWY_INLINE void CopyPanel(const uint8_t* from, int64_t bytes, uint8_t* to) {
+  for (int64_t at = 0; at < bytes; at += kVectorBytes) {
+    __builtin_prefetch(from + at + kBytesAhead, 0, 2);
+    StoreBytes(hn::Xor(LoadBytes(from + at), SignBits()), to + at);
+  }
+}
+
+// `bytes` bytes of 4 bits of a panel.
+HWY_INLINE void WidenPanel(const uint8_t* from, int64_t bytes, uint8_t* to) {
+  static_assert(kUnitBytes == kVectorBytes, "a unit is not a vector");
+  for (int64_t at = 0; at < bytes; at += kUnitBytes) {
+    __builtin_prefetch(from + at + kBytesAhead, 0, 2);
+    const VI both = LoadBytes(from + at);
+    StoreBytes(hn::Xor(LowerHalves(both), SignBits()), to + 2 * at);
+    StoreBytes(hn::Xor(UpperHalves(both), SignBits()),
+               to + 2 * at + kUnitBytes);
+  }
+}
+
 // Some neighbouring panels and groups of them: what is made ready at a time.
 struct TileUnit {
   int64_t first_panel;
@@ -298,9 +324,9 @@ void FillUnit(const QuantizedWeights& w, const TileUnit& unit,
   for (int64_t i = 0; i < unit.num_panels; ++i) {
     const uint8_t* const from = QuantsOf(w, unit, i);
     if (is_int8) {
-      CopyPanel(from, apart, SignBits(), scratch + i * apart);
+      CopyPanel(from, apart, scratch + i * apart);
     } else {
-      WidenPanel(from, unit.num_groups * GroupBytes(w.type), SignBits(),
+      WidenPanel(from, unit.num_groups * GroupBytes(w.type),
                  scratch + i * apart);
     }
   }

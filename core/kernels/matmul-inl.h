@@ -53,6 +53,7 @@ HWY_INLINE void StoreTotals(VF a, VF b, VF c, VF d, float* totals) {
 // 4 x 6 sums, 4 weights and an x fit the 32 registers of AVX-512; 4 x 3 sums,
 // 3 of x and a weight the 16 of others.
 constexpr int kMaxX = HWY_MAX_BYTES == 64 ? 6 : 3;
+constexpr int64_t kWeightRows = 4;
 
 // Columns [begin, end) of a product; begin is a multiple of kLanes, and so is
 // end, unless it is the last. `sums` holds a tile's, vector by vector.
@@ -194,7 +195,7 @@ constexpr int64_t kStretchRows = 64;
 template <DType kType, int kX>
 void MatMulInStretches(const MatMulArgs& args, int64_t row_begin,
                        int64_t row_end, int64_t x_row) {
-  constexpr int64_t kTiles = 8, kRows = 4;
+  constexpr int64_t kTiles = 8, kRows = kWeightRows;
   HWY_ALIGN float sums[kTiles][kRows * kX * kLanes];
   int64_t row = row_begin;
   while (row + kRows <= row_end) {
@@ -222,9 +223,11 @@ HWY_INLINE void MatMulFrom(const MatMulArgs& args, int64_t row_begin,
         args.cols > kStretchCols) {
       MatMulInStretches<kType, kX>(args, row_begin, row_end, x_row);
     } else if (kInMemory && x_row == 0) {
-      MatMulRows<kType, kInMemory, 4, kX>(args, row_begin, row_end, x_row);
+      MatMulRows<kType, kInMemory, kWeightRows, kX>(args, row_begin, row_end,
+                                                    x_row);
     } else {
-      MatMulRows<kType, false, 4, kX>(args, row_begin, row_end, x_row);
+      MatMulRows<kType, false, kWeightRows, kX>(args, row_begin, row_end,
+                                                x_row);
     }
   }
   if constexpr (kX > 1) {
@@ -245,9 +248,9 @@ bool IsRowByRow(const MatMulArgs& args) {
 
 // ---- Many rows of x, for which it pays to widen weights of 16 bits first.
 
-// From so many on. (Measured: where a vector is widened in two instructions
-// that do not get in the way of multiplications, tiles do that as fast as they
-// multiply; others do not all have room for it.)
+// From so many on. (Measured with AVX2 and AVX-512, where widening a vector
+// takes two instructions that do not compete with multiplications: tiles are
+// faster even at 128. It is for processors where they do compete.)
 constexpr int64_t kManyRows = kLanes >= 8 ? 128 : 16;
 
 constexpr int64_t kScratchFloats = 1 << 16;  // of some rows of weights
@@ -268,8 +271,7 @@ void RowsToFloat(const MatMulArgs& args, int64_t row, int64_t count,
 template <DType kType>
 HWY_NOINLINE bool MatMulMany(const MatMulArgs& args, int64_t row_begin,
                              int64_t row_end) {
-  constexpr int64_t kTileRows = 4;
-  const int64_t most = kScratchFloats / args.cols / kTileRows * kTileRows;
+  const int64_t most = kScratchFloats / args.cols / kWeightRows * kWeightRows;
   if (most == 0) return false;
   alignas(64) float scratch[kScratchFloats];
   for (int64_t row = row_begin; row < row_end; row += most) {
@@ -290,9 +292,8 @@ HWY_NOINLINE bool MatMulMany(const MatMulArgs& args, int64_t row_begin,
 template <DType kType>
 void MatMulSome(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
   constexpr int64_t kCachedBytes = 1 << 18;
-  constexpr int64_t kTileRows = 4;
-  const int64_t tile_bytes = kTileRows * args.cols * Weight<kType>::kBytes;
-  const int64_t some = HWY_MAX(kCachedBytes / tile_bytes, 1) * kTileRows;
+  const int64_t tile_bytes = kWeightRows * args.cols * Weight<kType>::kBytes;
+  const int64_t some = HWY_MAX(kCachedBytes / tile_bytes, 1) * kWeightRows;
   for (int64_t row = row_begin; row < row_end; row += some) {
     MatMulFrom<kType, true, kMaxX>(args, row, HWY_MIN(row + some, row_end), 0);
   }

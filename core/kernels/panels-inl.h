@@ -87,36 +87,6 @@ struct Columns {
 // As many bytes ahead as memory needs to answer.
 constexpr int64_t kBytesAhead = 4096;
 
-// ---- Weights made ready for many rows of x: as panels of 8 bits, each byte of
-// which is exclusive-or `flip`: nothing, or SignBits() to give it a sign.
-
-HWY_INLINE VI SignBits() {
-  return hn::Set(kI, static_cast<int32_t>(0x80808080u));
-}
-
-// `bytes` bytes of 8 bits of a panel.
-HWY_INLINE void CopyPanel(const uint8_t* from, int64_t bytes, VI flip,
-                          uint8_t* to) {
-  for (int64_t at = 0; at < bytes; at += kVectorBytes) {
-    if (at % 64 == 0) __builtin_prefetch(from + at + kBytesAhead, 0, 2);
-    StoreBytes(hn::Xor(LoadBytes(from + at), flip), to + at);
-  }
-}
-
-// `bytes` bytes of 4 bits of a panel.
-HWY_INLINE void WidenPanel(const uint8_t* from, int64_t bytes, VI flip,
-                           uint8_t* to) {
-  for (int64_t unit = 0; unit < bytes; unit += kUnitBytes) {
-    __builtin_prefetch(from + unit + kBytesAhead, 0, 2);
-    for (int64_t at = 0; at < kUnitBytes; at += kVectorBytes) {
-      const VI both = LoadBytes(from + unit + at);
-      StoreBytes(hn::Xor(LowerHalves(both), flip), to + 2 * unit + at);
-      StoreBytes(hn::Xor(UpperHalves(both), flip),
-                 to + 2 * unit + kUnitBytes + at);
-    }
-  }
-}
-
 #endif  // HWY_TARGET != HWY_SCALAR
 
 }  // namespace
