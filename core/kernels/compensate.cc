@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "Eigen/Core"
 
@@ -13,28 +16,124 @@ namespace {
 using Floats =
     Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// A row of a group, its columns in the order of rounding.
+// A row of a group, its columns in the order of rounding, on the way.
 struct Columns {
   float weights[kGroupCols];  // what they were
   float targets[kGroupCols];  // what they are to become
   float errors[kGroupCols];   // what they were less what they are
 };
 
-// Goes through the columns: become(k, target) tells what column k is then, and
-// the others make up for it. `factor` is that of the group, rows `stride`
-// apart.
-template <typename Become>
-void GoThrough(const float* factor, int64_t stride, Columns& columns,
-               Become become) {
-  for (int64_t k = 0; k < kGroupCols; ++k) {
-    const float error = columns.weights[k] - become(k, columns.targets[k]);
-    columns.errors[k] = error;
-    const float* const row = factor + k * stride;
-    for (int64_t i = k + 1; i < kGroupCols; ++i) {
-      columns.targets[i] += error * row[i];
-    }
+// Where a group's factors are: F, rows `stride` apart, and D.
+struct GroupFactors {
+  const float* factor;
+  int64_t stride;
+  const float* spread;
+};
+
+// Column `k` is `value` now, and those after it make up for it.
+void Become(const GroupFactors& group, int64_t k, float value,
+            Columns& columns) {
+  const float error = columns.weights[k] - value;
+  columns.errors[k] = error;
+  const float* const row = group.factor + k * group.stride;
+  for (int64_t i = k + 1; i < kGroupCols; ++i) {
+    columns.targets[i] += error * row[i];
   }
 }
+
+// What they are to become if nothing is rounded.
+void LeaveUnrounded(const GroupFactors& group, Columns& columns) {
+  for (int64_t k = 0; k < kGroupCols; ++k) {
+    Become(group, k, columns.targets[k], columns);
+  }
+}
+
+// What a column that becomes `value` adds to the output's squared error.
+float ErrorOf(const GroupFactors& group, int64_t k, float target, float value) {
+  return group.spread[k] * ((target - value) * (target - value));
+}
+
+// The output's squared error if each column becomes the nearest number.
+float ErrorOfNearest(const GroupFactors& group, const QuantGrid& grid,
+                     Columns columns) {
+  float sum = 0;
+  for (int64_t k = 0; k < kGroupCols; ++k) {
+    const float target = columns.targets[k];
+    const float value = grid.Value(grid.Round(target));
+    sum += ErrorOf(group, k, target, value);
+    Become(group, k, value, columns);
+  }
+  return sum;
+}
+
+// Some of the columns rounded, from the first on.
+struct Path {
+  float error = 0;
+  uint8_t quants[kGroupCols];
+  Columns columns;
+};
+
+// One of the two ways on from a path.
+struct Branch {
+  float error;
+  int path;
+  uint8_t quant;
+};
+
+// Follows the kMaxPaths best ways to round the columns, each up or down, from
+// one column to the next.
+class PathSearch {
+ public:
+  PathSearch(const GroupFactors& group, const QuantGrid& grid)
+      : group_(group), grid_(grid) {}
+
+  // The best that has been found.
+  Path Run(const Columns& columns) {
+    paths_.resize(1);
+    paths_[0].columns = columns;
+    for (int64_t k = 0; k < kGroupCols; ++k) {
+      Branches(k);
+      next_.resize(branches_.size());
+      for (size_t i = 0; i < branches_.size(); ++i) {
+        next_[i] = paths_[branches_[i].path];
+        next_[i].error = branches_[i].error;
+        next_[i].quants[k] = branches_[i].quant;
+        Become(group_, k, grid_.Value(branches_[i].quant), next_[i].columns);
+      }
+      std::swap(paths_, next_);
+    }
+    return paths_[0];
+  }
+
+ private:
+  static constexpr int64_t kMaxPaths = 8;
+
+  // The best ways on at column `k`, the very best first.
+  void Branches(int64_t k) {
+    branches_.clear();
+    for (size_t i = 0; i < paths_.size(); ++i) {
+      const float target = paths_[i].columns.targets[k];
+      const auto add = [&](uint8_t q) {
+        branches_.push_back(
+            {paths_[i].error + ErrorOf(group_, k, target, grid_.Value(q)),
+             static_cast<int>(i), q});
+      };
+      const uint8_t nearest = grid_.Round(target);
+      add(nearest);
+      const auto other = grid_.OtherSide(target, nearest);
+      if (other.has_value()) add(*other);
+    }
+    std::stable_sort(
+        branches_.begin(), branches_.end(),
+        [](const Branch& a, const Branch& b) { return a.error < b.error; });
+    if (branches_.size() > kMaxPaths) branches_.resize(kMaxPaths);
+  }
+
+  const GroupFactors group_;
+  const QuantGrid& grid_;
+  std::vector<Path> paths_, next_;
+  std::vector<Branch> branches_;
+};
 
 // The columns [first_col, first_col + feedback.cols()) of a stripe.
 class Span {
@@ -65,31 +164,47 @@ class Span {
     const int32_t* const order = feedback_.order.data() + begin;
     const int64_t first = first_col_ + order[0] / kGroupCols * kGroupCols;
     const float* const w = args_.w + row * args_.cols + first;
-    const float* const factor = factor_.data() + begin * (factor_.cols() + 1);
+    const GroupFactors group = {
+        .factor = factor_.data() + begin * (factor_.cols() + 1),
+        .stride = factor_.cols(),
+        .spread = feedback_.spread.data() + begin};
     Columns columns;
-    const auto start = [&] {
-      for (int64_t k = 0; k < kGroupCols; ++k) {
-        columns.weights[k] = w[order[k] % kGroupCols];
-        columns.targets[k] = columns.weights[k] + made_up_(row, begin + k);
-      }
-    };
-    float unrounded[kGroupCols];
-    start();
-    GoThrough(factor, factor_.cols(), columns, [&](int64_t k, float target) {
-      return unrounded[order[k] % kGroupCols] = target;
-    });
-    const auto grid = QuantGrid::For(unrounded, args_.type);
+    for (int64_t k = 0; k < kGroupCols; ++k) {
+      columns.weights[k] = w[order[k] % kGroupCols];
+      columns.targets[k] = columns.weights[k] + made_up_(row, begin + k);
+    }
+    const auto grid = GridFor(group, columns, order);
     if (!grid.has_value()) return false;
-    QuantGroup group{.scale = grid->scale()};
-    start();
-    GoThrough(factor, factor_.cols(), columns, [&](int64_t k, float target) {
-      const uint8_t q = grid->Round(target);
-      group.quants[order[k] % kGroupCols] = q;
-      return grid->Value(q);
-    });
-    std::copy_n(columns.errors, kGroupCols, &errors_(row, 0));
-    StoreGroup(args_, row, first, group);
+    const Path path = PathSearch(group, *grid).Run(columns);
+    QuantGroup rounded{.scale = grid->scale()};
+    for (int64_t k = 0; k < kGroupCols; ++k) {
+      rounded.quants[order[k] % kGroupCols] = path.quants[k];
+    }
+    std::copy_n(path.columns.errors, kGroupCols, &errors_(row, 0));
+    StoreGroup(args_, row, first, rounded);
     return true;
+  }
+
+  // Of the scales that suit the columns as they would be if none of them were
+  // rounded, that which leaves the least error when all are.
+  std::optional<QuantGrid> GridFor(const GroupFactors& group,
+                                   const Columns& columns,
+                                   const int32_t* order) const {
+    Columns unrounded = columns;
+    LeaveUnrounded(group, unrounded);
+    float w[kGroupCols];
+    for (int64_t k = 0; k < kGroupCols; ++k) {
+      w[order[k] % kGroupCols] = unrounded.targets[k];
+    }
+    std::optional<QuantGrid> best;
+    float least = std::numeric_limits<float>::infinity();
+    for (const QuantGrid& grid : QuantGrid::Likely(w, args_.type)) {
+      const float error = ErrorOfNearest(group, grid, columns);
+      if (best.has_value() && !(error < least)) continue;
+      best = grid;
+      least = error;
+    }
+    return best;
   }
 
   const QuantizeArgs& args_;

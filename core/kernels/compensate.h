@@ -13,9 +13,14 @@ namespace rwkvd {
 // columns one behind another, all of the stripe's together; nothing passes from
 // one to the next.
 //
-// The scale of a group is chosen when its turn comes, for what its columns
-// would be if none of them were rounded. Where the inputs do not go together
-// (moments that are a diagonal), the bytes are those of QuantizeStripe.
+// The scale of a group is that, of those which suit its columns as they would
+// be if none of them were rounded, which leaves the least error when each
+// becomes the nearest number. Then each is rounded up or down, whichever is
+// best for the output: not all ways are tried, but the best few go on from
+// column to column.
+//
+// Where the inputs do not go together and are all alike (moments that are a
+// multiple of the identity), the bytes are those of QuantizeStripe.
 //
 // The bytes depend on the arguments alone. Thread-safe. False if
 // a weight is not finite, or what is to make up for others: what was written

@@ -74,10 +74,12 @@ std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
   if (factored.info() != Eigen::Success) return std::nullopt;
 
   feedback.factor.resize(cols * cols);
+  feedback.spread.resize(cols);
   for (int64_t k = 0; k < cols; ++k) {
     const auto column = lower.col(cols - 1 - k);
-    const double inverse = 1 / column(cols - 1 - k);
+    const double root = column(cols - 1 - k), inverse = 1 / root;
     if (!std::isfinite(inverse)) return std::nullopt;
+    feedback.spread[k] = static_cast<float>(root * root);
     for (int64_t i = 0; i < k; ++i) {
       feedback.factor[i * cols + k] =
           static_cast<float>(column(cols - 1 - i) * inverse);

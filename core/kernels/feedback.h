@@ -24,6 +24,8 @@ struct Feedback {
   std::vector<int32_t> order;
   // F, row-major.
   std::vector<float> factor;
+  // D.
+  std::vector<float> spread;
 
   int64_t cols() const { return static_cast<int64_t>(order.size()); }
 };

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <limits>
 
+#include "absl/container/inlined_vector.h"
+
 namespace rwkvd {
 namespace {
 
@@ -77,35 +79,56 @@ float SquaredError(const float* x, float scale, const Search& search) {
   return sums[0];
 }
 
-// The best scale that has been found.
-class Best {
+// A scale, and the sum of squared errors that it leaves.
+struct Trial {
+  float scale;
+  float error;
+};
+
+// The scales that have been tried for the group x, in that order.
+class Trials {
  public:
-  Best(const float* x, const Search& search) : x_(x), search_(search) {}
+  Trials(const float* x, const Search& search) : x_(x), search_(search) {}
 
   void Try(int bits, float sign) {
     const float scale = sign * FromBF16(static_cast<uint16_t>(bits));
-    const float error = SquaredError(x_, scale, search_);
-    if (!(error < error_)) return;
-    error_ = error;
-    bits_ = bits;
-    sign_ = sign;
+    made_.push_back({scale, SquaredError(x_, scale, search_)});
   }
 
-  int bits() const { return bits_; }
-  float sign() const { return sign_; }
-  float scale() const { return sign_ * FromBF16(static_cast<uint16_t>(bits_)); }
+  // The best of them, the first of equals.
+  float best() const {
+    return std::min_element(made_.begin(), made_.end(), IsBetter)->scale;
+  }
+
+  // The `num` best, each once.
+  absl::InlinedVector<float, 16> Best(size_t num) && {
+    std::stable_sort(made_.begin(), made_.end(), IsBetter);
+    absl::InlinedVector<float, 16> scales;
+    for (const Trial& trial : made_) {
+      const float scale = trial.scale;
+      if (std::find(scales.begin(), scales.end(), scale) != scales.end()) {
+        continue;
+      }
+      scales.push_back(scale);
+      if (scales.size() == num) break;
+    }
+    return scales;
+  }
 
  private:
+  static bool IsBetter(const Trial& a, const Trial& b) {
+    return a.error < b.error;
+  }
+
   const float* x_;
   const Search& search_;
-  float error_ = std::numeric_limits<float>::infinity();
-  int bits_ = 0;
-  float sign_ = 1;
+  absl::InlinedVector<Trial, 64> made_;
 };
 
-// The scale of the group x, whose weight of the largest magnitude is `largest`.
-float FindScale(const float* x, float largest, const Search& search) {
-  Best best(x, search);
+// Tries scales for the group x, whose weight of the largest magnitude is
+// `largest`.
+Trials TryScales(const float* x, float largest, const Search& search) {
+  Trials trials(x, search);
   const float magnitude =
       std::abs(largest) / static_cast<float>(-search.lowest);
   const int middle = ToBF16(magnitude);
@@ -113,20 +136,21 @@ float FindScale(const float* x, float largest, const Search& search) {
   // than `highest`.
   const float sign = search.both_signs && largest > 0 ? -1 : 1;
   for (int i = search.first; i <= search.last; i += search.step) {
-    best.Try(middle + i, sign);
-    if (search.both_signs) best.Try(middle + i, -sign);
+    trials.Try(middle + i, sign);
+    if (search.both_signs) trials.Try(middle + i, -sign);
   }
   if (search.both_signs) {
     // That which makes the largest a multiple of `highest`.
-    best.Try(ToBF16(std::abs(largest) / static_cast<float>(search.highest)),
-             -sign);
+    trials.Try(ToBF16(std::abs(largest) / static_cast<float>(search.highest)),
+               -sign);
   }
-  const int coarse = best.bits();
+  const float coarse = trials.best();
+  const int bits = ToBF16(std::abs(coarse));
   for (int i = 1; i < search.step; ++i) {
-    best.Try(coarse - i, best.sign());
-    best.Try(coarse + i, best.sign());
+    trials.Try(bits - i, std::copysign(1.0f, coarse));
+    trials.Try(bits + i, std::copysign(1.0f, coarse));
   }
-  return best.scale();
+  return trials;
 }
 
 const Search& SearchFor(QuantType type) {
@@ -138,41 +162,76 @@ int ZeroOf(QuantType type) {
   return type == QuantType::kInt8 ? kQuantZero : kQuantZero / 16;
 }
 
-// False if a weight is not finite.
-bool FindLargest(const float* w, float* largest) {
-  bool finite = true;
-  *largest = 0;
-  for (int i = 0; i < kGroupCols; ++i) {
-    finite &= std::abs(w[i]) <= std::numeric_limits<float>::max();
-    if (std::abs(w[i]) > std::abs(*largest)) *largest = w[i];
+// A group of weights times a power of two, which is exact: the largest is in
+// [1, 2).
+struct Scaled {
+  explicit Scaled(const float* w) {
+    for (int i = 0; i < kGroupCols; ++i) {
+      is_finite &= std::abs(w[i]) <= std::numeric_limits<float>::max();
+      if (std::abs(w[i]) > std::abs(largest)) largest = w[i];
+    }
+    is_zero = std::abs(largest) < kSmallest;
+    if (is_zero || !is_finite) return;
+    exponent = std::ilogb(largest);
+    const float factor = std::ldexp(1.0f, -exponent);
+    largest *= factor;
+    for (int i = 0; i < kGroupCols; ++i) x[i] = w[i] * factor;
   }
-  return finite;
-}
+
+  bool is_finite = true;
+  bool is_zero = false;  // each weight is below kSmallest
+  // Where neither of both is so:
+  int exponent = 0;
+  float largest = 0;  // of the largest magnitude
+  float x[kGroupCols] = {};
+};
 
 }  // namespace
 
 std::optional<QuantGrid> QuantGrid::For(const float* w, QuantType type) {
-  QuantGrid grid(type);
-  float largest;
-  if (!FindLargest(w, &largest)) return std::nullopt;
-  if (std::abs(largest) < kSmallest) return grid;
-  // Multiplied by a power of two, which is exact, the largest is in [1, 2).
-  const int exponent = std::ilogb(largest);
-  grid.factor_ = std::ldexp(1.0f, -exponent);
-  float x[kGroupCols];
-  for (int i = 0; i < kGroupCols; ++i) x[i] = w[i] * grid.factor_;
-  const float scale = FindScale(x, largest * grid.factor_, SearchFor(type));
-  grid.inverse_ = 1 / scale;
-  grid.scale_ =
-      ToBF16(std::ldexp(scale, exponent - (type == QuantType::kInt8 ? 0 : 4)));
-  return grid;
+  const Scaled scaled(w);
+  if (!scaled.is_finite) return std::nullopt;
+  if (scaled.is_zero) return QuantGrid(type);
+  const float scale =
+      TryScales(scaled.x, scaled.largest, SearchFor(type)).best();
+  return QuantGrid(type, scale, scaled.exponent);
 }
+
+std::vector<QuantGrid> QuantGrid::Likely(const float* w, QuantType type) {
+  const Scaled scaled(w);
+  if (!scaled.is_finite) return {};
+  if (scaled.is_zero) return {QuantGrid(type)};
+  std::vector<QuantGrid> grids;
+  for (const float scale :
+       TryScales(scaled.x, scaled.largest, SearchFor(type)).Best(kMaxLikely)) {
+    grids.push_back(QuantGrid(type, scale, scaled.exponent));
+  }
+  return grids;
+}
+
+QuantGrid::QuantGrid(QuantType type, float scale, int exponent)
+    : type_(type),
+      factor_(std::ldexp(1.0f, -exponent)),
+      inverse_(1 / scale),
+      scale_(ToBF16(
+          std::ldexp(scale, exponent - (type == QuantType::kInt8 ? 0 : 4)))) {}
 
 uint8_t QuantGrid::Round(float w) const {
   const Search& search = SearchFor(type_);
   return static_cast<uint8_t>(
       ZeroOf(type_) + static_cast<int>(Nearest(w * factor_ * inverse_,
                                                search.lowest, search.highest)));
+}
+
+std::optional<uint8_t> QuantGrid::OtherSide(float w, uint8_t q) const {
+  const Search& search = SearchFor(type_);
+  const int steps = q - ZeroOf(type_);
+  const float distance = w * factor_ * inverse_ - static_cast<float>(steps);
+  const int other = distance > 0 ? steps + 1 : steps - 1;
+  if (!(inverse_ != 0 && search.lowest <= other && other <= search.highest)) {
+    return std::nullopt;
+  }
+  return static_cast<uint8_t>(ZeroOf(type_) + other);
 }
 
 float QuantGrid::Value(uint8_t q) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "core/kernels/quantized.h"
 
@@ -41,9 +42,16 @@ class QuantGrid {
   // With the scale that the weights w [kGroupCols] get. Nothing: one of them
   // is not finite.
   static std::optional<QuantGrid> For(const float* w, QuantType type);
+  // That, and others whose scales leave little more of an error: the best
+  // first, at most kMaxLikely. None: a weight is not finite.
+  static constexpr int kMaxLikely = 16;
+  static std::vector<QuantGrid> Likely(const float* w, QuantType type);
 
   // The q, as it is stored, of the number nearest to `w`.
   uint8_t Round(float w) const;
+  // The q of the number on the other side of `w` from that of `q`, which is the
+  // nearest. Nothing: there is none.
+  std::optional<uint8_t> OtherSide(float w, uint8_t q) const;
   // The number that q stands for.
   float Value(uint8_t q) const;
   // As it is stored: bf16.
@@ -51,6 +59,8 @@ class QuantGrid {
 
  private:
   explicit QuantGrid(QuantType type) : type_(type) {}
+  // `scale` is that of weights multiplied by 2^-exponent.
+  QuantGrid(QuantType type, float scale, int exponent);
 
   QuantType type_;
   // w * factor_ * inverse_ is a number of steps; both are 0 in a group that is
