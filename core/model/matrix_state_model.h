@@ -14,8 +14,8 @@
 #include "core/kernels/kernels.h"
 #include "core/model/blocks.h"
 #include "core/model/matrix_state.h"
-#include "core/model/model.h"
 #include "core/model/model_options.h"
+#include "core/model/stepwise_model.h"
 #include "core/model/weight_reader.h"
 #include "core/model/workspace.h"
 
@@ -25,8 +25,10 @@ namespace rwkvd {
 // matrices, and a state to begin with that a checkpoint may bring.
 //
 // Thread-safe (immutable once loaded).
-class MatrixStateModel : public Model {
+class MatrixStateModel : public StepwiseModel {
  public:
+  using Chunks = absl::Span<const Chunk>;
+
   const ModelConfig& config() const final { return config_; }
   State NewState() const final { return initial_; }
   absl::StatusOr<State> NewTunedState(const TensorFile& file) const final {
@@ -38,8 +40,6 @@ class MatrixStateModel : public Model {
   absl::Status LoadInitialState();
 
  protected:
-  using Chunks = absl::Span<const Chunk>;
-
   // `file` is kept alive for the weights that view it.
   MatrixStateModel(const ModelConfig& config, const ModelOptions& options,
                    std::shared_ptr<const TensorFile> file,
@@ -63,7 +63,7 @@ class MatrixStateModel : public Model {
 
 // Loads a Network, which is made of (config, options, file, weights).
 template <class Network, class Weights>
-absl::StatusOr<std::unique_ptr<const Model>> LoadMatrixStateModel(
+absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadMatrixStateModel(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file,
     Weights (*take_weights)(WeightReader&, const ModelConfig&)) {

@@ -111,8 +111,10 @@ Weights TakeWeights(WeightReader& reader, const ModelConfig& config) {
   return w;
 }
 
-class Rwkv4 final : public Model {
+class Rwkv4 final : public StepwiseModel {
  public:
+  using Chunks = absl::Span<const Chunk>;
+
   Rwkv4(const ModelConfig& config, Weights weights,
         std::shared_ptr<const TensorFile> file, const KernelTable& kernels)
       : config_(config),
@@ -124,12 +126,14 @@ class Rwkv4 final : public Model {
   State NewState() const override;
   absl::StatusOr<State> NewTunedState(const TensorFile& file) const override;
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
-  void Forward(absl::Span<const Chunk> chunks,
-               Workspace& workspace) const override;
+  void Begin(Chunks chunks, Workspace& workspace) const override;
+  void RunBlock(int64_t block, Chunks chunks,
+                Workspace& workspace) const override;
+  void End(Chunks chunks, Workspace& workspace) const override;
+  std::vector<Rows> Passed(int64_t num_rows,
+                           Workspace& workspace) const override;
 
  private:
-  using Chunks = absl::Span<const Chunk>;
-
   // Where a layer's parts of the state begin.
   int64_t LayerState(int64_t layer) const {
     return layer * (2 * config_.embedding_size + 3 * config_.attention_size);
@@ -177,7 +181,9 @@ Workspace Rwkv4::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
   return Workspace(floats, max_rows, pool);
 }
 
+// In the same places for each step of a call.
 Activations Rwkv4::TakeActivations(int64_t rows, Workspace& workspace) const {
+  workspace.TakeAllBack();
   const auto take = [&](int64_t width) { return workspace.Take(rows, width); };
   const int64_t c = config_.embedding_size, a = config_.attention_size;
   return {.x = take(c),
@@ -194,19 +200,29 @@ Activations Rwkv4::TakeActivations(int64_t rows, Workspace& workspace) const {
           .y = take(c)};
 }
 
-void Rwkv4::Forward(Chunks chunks, Workspace& workspace) const {
-  const int64_t rows = NumRows(chunks);
-  RWKVD_CHECK(rows <= workspace.max_rows());
-  workspace.Reset();
-  const Activations a = TakeActivations(rows, workspace);
-
+void Rwkv4::Begin(Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   Embed(kernels_, workspace, chunks, weights_.embedding, weights_.ln0, a.x);
-  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-    RunTimeMixing(layer, chunks, a, workspace);
-    RunChannelMixing(layer, chunks, a, workspace);
+}
+
+void Rwkv4::RunBlock(int64_t block, Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
+  if (block % 2 == 0) {
+    RunTimeMixing(block / 2, chunks, a, workspace);
+  } else {
+    RunChannelMixing(block / 2, chunks, a, workspace);
   }
+}
+
+void Rwkv4::End(Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   Head(kernels_, workspace, chunks, weights_.ln_out, weights_.head, a.x,
        a.normed);
+}
+
+std::vector<Rows> Rwkv4::Passed(int64_t num_rows, Workspace& workspace) const {
+  const Activations a = TakeActivations(num_rows, workspace);
+  return {a.x};
 }
 
 // x += O (sigmoid(R xr) * wkv(K xk, V xv)); the x_ are shifted ln1(x).
@@ -277,7 +293,7 @@ void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv4(
+absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv4(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file) {
   WeightReader reader(*file, options);

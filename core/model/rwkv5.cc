@@ -149,9 +149,15 @@ class Rwkv5 final : public MatrixStateModel {
         weights_(std::move(weights)) {}
 
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
-  void Forward(Chunks chunks, Workspace& workspace) const override;
+  void Begin(Chunks chunks, Workspace& workspace) const override;
+  void RunBlock(int64_t block, Chunks chunks,
+                Workspace& workspace) const override;
+  void End(Chunks chunks, Workspace& workspace) const override;
+  std::vector<Rows> Passed(int64_t num_rows,
+                           Workspace& workspace) const override;
 
  private:
+  Activations TakeActivations(int64_t num_rows, Workspace& workspace) const;
   void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
                      Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
@@ -171,20 +177,37 @@ Workspace Rwkv5::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
   return Workspace(floats, max_rows, pool);
 }
 
-void Rwkv5::Forward(Chunks chunks, Workspace& workspace) const {
-  const int64_t rows = NumRows(chunks);
-  RWKVD_CHECK(rows <= workspace.max_rows());
-  workspace.Reset();
-  const Activations a = MakeActivations(
-      config(), [&](int64_t width) { return workspace.Take(rows, width); });
+// In the same places for each step of a call.
+Activations Rwkv5::TakeActivations(int64_t num_rows,
+                                   Workspace& workspace) const {
+  workspace.TakeAllBack();
+  return MakeActivations(
+      config(), [&](int64_t width) { return workspace.Take(num_rows, width); });
+}
 
+void Rwkv5::Begin(Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
-  for (int64_t layer = 0; layer < config().num_layers; ++layer) {
-    RunTimeMixing(layer, chunks, a, workspace);
-    RunChannelMixing(layer, chunks, a, workspace);
+}
+
+void Rwkv5::RunBlock(int64_t block, Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
+  if (block % 2 == 0) {
+    RunTimeMixing(block / 2, chunks, a, workspace);
+  } else {
+    RunChannelMixing(block / 2, chunks, a, workspace);
   }
+}
+
+void Rwkv5::End(Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
        a.normed);
+}
+
+std::vector<Rows> Rwkv5::Passed(int64_t num_rows, Workspace& workspace) const {
+  const Activations a = TakeActivations(num_rows, workspace);
+  return {a.x};
 }
 
 // x += O (norm(wkv(R xr, K xk, V xv)) * silu(G xg)); the x_ are shifted ln1(x).
@@ -257,7 +280,7 @@ void Rwkv5::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv5(
+absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv5(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file) {
   return LoadMatrixStateModel<Rwkv5>(config, options, std::move(file),

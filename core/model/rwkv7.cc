@@ -206,9 +206,15 @@ class Rwkv7 final : public MatrixStateModel {
         ranks_(RanksOf(weights_)) {}
 
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
-  void Forward(Chunks chunks, Workspace& workspace) const override;
+  void Begin(Chunks chunks, Workspace& workspace) const override;
+  void RunBlock(int64_t block, Chunks chunks,
+                Workspace& workspace) const override;
+  void End(Chunks chunks, Workspace& workspace) const override;
+  std::vector<Rows> Passed(int64_t num_rows,
+                           Workspace& workspace) const override;
 
  private:
+  Activations TakeActivations(int64_t num_rows, Workspace& workspace) const;
   void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
                      Workspace& workspace) const;
   void Project(int64_t layer, const Activations& a, Workspace& workspace) const;
@@ -232,21 +238,38 @@ Workspace Rwkv7::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
   return Workspace(floats, max_rows, pool);
 }
 
-void Rwkv7::Forward(Chunks chunks, Workspace& workspace) const {
-  const int64_t rows = NumRows(chunks);
-  RWKVD_CHECK(rows <= workspace.max_rows());
-  workspace.Reset();
-  const Activations a = MakeActivations(config(), ranks_, [&](int64_t width) {
-    return workspace.Take(rows, width);
+// In the same places for each step of a call.
+Activations Rwkv7::TakeActivations(int64_t num_rows,
+                                   Workspace& workspace) const {
+  workspace.TakeAllBack();
+  return MakeActivations(config(), ranks_, [&](int64_t width) {
+    return workspace.Take(num_rows, width);
   });
+}
 
+void Rwkv7::Begin(Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
-  for (int64_t layer = 0; layer < config().num_layers; ++layer) {
-    RunTimeMixing(layer, chunks, a, workspace);
-    RunChannelMixing(layer, chunks, a, workspace);
+}
+
+void Rwkv7::RunBlock(int64_t block, Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
+  if (block % 2 == 0) {
+    RunTimeMixing(block / 2, chunks, a, workspace);
+  } else {
+    RunChannelMixing(block / 2, chunks, a, workspace);
   }
+}
+
+void Rwkv7::End(Chunks chunks, Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
        a.normed);
+}
+
+std::vector<Rows> Rwkv7::Passed(int64_t num_rows, Workspace& workspace) const {
+  const Activations a = TakeActivations(num_rows, workspace);
+  return {a.x, a.v_first};
 }
 
 // x += O (heads(...) * g); x_i = ln1(x) + dx * (the weights x_i).
@@ -385,7 +408,7 @@ void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const Model>> LoadRwkv7(
+absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv7(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file) {
   return LoadMatrixStateModel<Rwkv7>(config, options, std::move(file),

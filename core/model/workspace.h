@@ -32,12 +32,15 @@ class Workspace {
   void set_observer(InputObserver* observer) { observer_ = observer; }
   InputObserver* observer() const { return observer_; }
 
-  // Hands everything back. What Take returned before must not be used.
+  // Before each call: forgets what was noted of the last one.
   void Reset() {
-    used_ = 0;
     inputs_ = 0;
     zeros_ = 0;
   }
+
+  // Hands everything back; the floats stay as they are until they are written.
+  // Who takes the same sizes again finds them where they were.
+  void TakeAllBack() { used_ = 0; }
 
   // Of the inputs to weights that are skipped where those are zero, the share
   // that was, as seen in the first row of the last call; 0 if there were none.
@@ -58,6 +61,7 @@ class Workspace {
 
   // The next [num, width] floats, uninitialised, at the start of a cache line.
   Rows Take(int64_t num, int64_t width) {
+    RWKVD_CHECK(num <= max_rows_);
     Rows rows{floats_.data() + used_, num, width};
     used_ += Size(num, width);
     RWKVD_CHECK(used_ <= static_cast<int64_t>(floats_.size()));

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/model/stepwise_model.h"
+
+namespace rwkvd {
+
+void StepwiseModel::Forward(absl::Span<const Chunk> chunks,
+                            Workspace& workspace) const {
+  workspace.Reset();
+  Begin(chunks, workspace);
+  for (int64_t block = 0; block < num_blocks(); ++block) {
+    RunBlock(block, chunks, workspace);
+  }
+  End(chunks, workspace);
+}
+
+}  // namespace rwkvd
