@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/model/quantization.h"
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "absl/types/span.h"
 
 namespace rwkvd {
 namespace {
@@ -41,18 +43,30 @@ const Tensor* FirstQuants(const TensorFile& file) {
   return nullptr;
 }
 
-// The order in which the matrix `name` is stored; nothing if it is not to be
+// The orders in which the matrix `name` may be stored; none if it is not to be
 // quantized.
-std::optional<QuantOrder> OrderOf(absl::string_view name) {
-  if (name == kHead) return QuantOrder::kRows;
-  if (!absl::ConsumePrefix(&name, "blocks.")) return std::nullopt;
+absl::Span<const QuantOrder> OrdersOf(absl::string_view name) {
+  static constexpr QuantOrder kBoth[] = {QuantOrder::kRows,
+                                         QuantOrder::kColumns};
+  static constexpr auto kOnlyRows = absl::MakeConstSpan(kBoth, 1);
+  if (name == kHead) return kOnlyRows;
+  if (!absl::ConsumePrefix(&name, "blocks.")) return {};
   while (!name.empty() && absl::ascii_isdigit(name[0])) name.remove_prefix(1);
-  if (!absl::ConsumePrefix(&name, ".")) return std::nullopt;
-  if (name == kFfnValue) return QuantOrder::kColumns;
+  if (!absl::ConsumePrefix(&name, ".")) return {};
+  if (name == kFfnValue) return kBoth;
   for (absl::string_view matrix : kLayerMatrices) {
-    if (name == matrix) return QuantOrder::kRows;
+    if (name == matrix) return kOnlyRows;
   }
-  return std::nullopt;
+  return {};
+}
+
+// How a matrix that may be stored by columns is, if it is to be quantized to
+// `type`. Of few columns, to skip some saves nothing; in the order of rows, x
+// has two digits beside 8 bits.
+QuantOrder BestOrder(QuantType type, int64_t cols) {
+  return type == QuantType::kInt8 && cols < kMinSkippedCols
+             ? QuantOrder::kRows
+             : QuantOrder::kColumns;
 }
 
 // Whether rounding the matrix `name` to 8 bits costs more than all others do
@@ -89,23 +103,26 @@ std::optional<WeightKind> WeightKindFromName(absl::string_view name) {
 
 std::optional<QuantForm> FormOf(WeightKind kind, absl::string_view name,
                                 int64_t rows, int64_t cols) {
-  const std::optional<QuantOrder> order = OrderOf(name);
+  const absl::Span<const QuantOrder> orders = OrdersOf(name);
   const bool fits = cols > 0 && cols % kGroupCols == 0 &&
                     (name == kHead || rows % kPanelRows == 0);
-  if (!order.has_value() || !fits) return std::nullopt;
+  if (orders.empty() || !fits) return std::nullopt;
+  const auto form = [&](QuantType type) {
+    return QuantForm{
+        type, orders.size() > 1 ? BestOrder(type, cols) : QuantOrder::kRows};
+  };
   switch (kind) {
     case WeightKind::kAsStored:
       return std::nullopt;
     case WeightKind::kInt8:
-      return QuantForm{QuantType::kInt8, *order};
+      return form(QuantType::kInt8);
     case WeightKind::kInt8Mixed:
       if (IsCostly(name)) return std::nullopt;
-      return QuantForm{QuantType::kInt8, *order};
+      return form(QuantType::kInt8);
     case WeightKind::kInt4:
-      return QuantForm{QuantType::kInt4, *order};
+      return form(QuantType::kInt4);
     case WeightKind::kInt4Mixed:
-      return QuantForm{name == kHead ? QuantType::kInt8 : QuantType::kInt4,
-                       *order};
+      return form(name == kHead ? QuantType::kInt8 : QuantType::kInt4);
   }
   return std::nullopt;
 }
@@ -132,8 +149,9 @@ std::optional<ParsedQuantsName> ParseQuantsName(absl::string_view name) {
   for (QuantType type : kTypes) {
     for (QuantOrder order : {QuantOrder::kRows, QuantOrder::kColumns}) {
       absl::string_view matrix = name;
-      const std::string ending = QuantsName("", {type, order});
-      if (absl::ConsumeSuffix(&matrix, ending) && OrderOf(matrix) == order) {
+      if (!absl::ConsumeSuffix(&matrix, QuantsName("", {type, order})))
+        continue;
+      if (absl::c_linear_search(OrdersOf(matrix), order)) {
         return ParsedQuantsName{matrix, {type, order}};
       }
     }
@@ -143,11 +161,11 @@ std::optional<ParsedQuantsName> ParseQuantsName(absl::string_view name) {
 
 std::optional<StoredQuants> FindQuants(const TensorFile& file,
                                        absl::string_view name) {
-  const std::optional<QuantOrder> order = OrderOf(name);
-  if (!order.has_value()) return std::nullopt;
   for (QuantType type : kTypes) {
-    const Tensor* tensor = file.Find(QuantsName(name, {type, *order}));
-    if (tensor != nullptr) return StoredQuants{tensor, {type, *order}};
+    for (QuantOrder order : OrdersOf(name)) {
+      const Tensor* tensor = file.Find(QuantsName(name, {type, order}));
+      if (tensor != nullptr) return StoredQuants{tensor, {type, order}};
+    }
   }
   return std::nullopt;
 }

@@ -39,6 +39,10 @@ struct QuantForm {
   }
 };
 
+// Of ffn.value in 8 bits: with fewer columns it is stored by rows.
+// docs/numerics.md argues the number.
+inline constexpr int64_t kMinSkippedCols = 512;
+
 // How the matrix [rows, cols] called `name` is quantized in a network of that
 // kind. Nothing: it stays as it is, since rounding hurts it (all but the
 // matrices of att, ffn and head) or since its size does not allow it.
@@ -60,7 +64,7 @@ struct ParsedQuantsName {
   QuantForm form;
 };
 // Nothing if `name` is that of another tensor: only the matrices that FormOf
-// knows are quantized, and each in one order.
+// knows are quantized, ffn.value by columns or by rows, all others by rows.
 std::optional<ParsedQuantsName> ParseQuantsName(absl::string_view name);
 
 // The quants of the matrix `name`; nothing if `file` has none.

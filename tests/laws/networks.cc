@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/check.h"
+#include "core/model/quantization.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd {
@@ -21,9 +22,15 @@ constexpr Architecture kArchitectures[] = {
     Architecture::kRwkv4,  Architecture::kRwkv50, Architecture::kRwkv51,
     Architecture::kRwkv52, Architecture::kRwkv6,  Architecture::kRwkv7};
 
+// So many hidden units that ffn.value is stored by columns in 8 bits.
+constexpr int64_t kManyHidden = kMinSkippedCols;
+
 TestTensors MakeRwkv4(bool odd, DTypeOf dtype) {
-  testing::Rwkv4Sizes sizes{
-      .layers = 2, .embedding = 64, .attention = 64, .ffn = 256, .vocab = 100};
+  testing::Rwkv4Sizes sizes{.layers = 2,
+                            .embedding = 64,
+                            .attention = 64,
+                            .ffn = kManyHidden,
+                            .vocab = 100};
   if (odd) sizes = {3, 37, 41, 67, kOddVocab};
   return testing::RandomRwkv4(sizes, kSeed, dtype);
 }
@@ -44,7 +51,7 @@ TestTensors MakeRwkv6(bool odd, DTypeOf dtype) {
 
 TestTensors MakeRwkv7(bool odd, DTypeOf dtype) {
   testing::Rwkv7Sizes sizes{
-      .heads = 2, .head_size = 32, .ffn = 256, .vocab = 100};
+      .heads = 2, .head_size = 32, .ffn = kManyHidden, .vocab = 100};
   if (odd) sizes = {3, 3, 11, 67, kOddVocab, 5, 7, 3, 9, false};
   return testing::RandomRwkv7(sizes, kSeed, dtype);
 }

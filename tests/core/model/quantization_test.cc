@@ -70,7 +70,7 @@ TEST(QuantizationTest, EightBitsMixedLeaveTheHeadAndChannelMixing) {
 
 TEST(QuantizationTest, TypesAndOrdersFollowTheTensorsRole) {
   const auto form = [](WeightKind kind, const char* name) {
-    return *FormOf(kind, name, 64, 64);
+    return *FormOf(kind, name, 64, kMinSkippedCols);
   };
   const char key[] = "blocks.1.ffn.key.weight";
   const char value[] = "blocks.1.ffn.value.weight";
@@ -85,6 +85,22 @@ TEST(QuantizationTest, TypesAndOrdersFollowTheTensorsRole) {
     EXPECT_EQ(form(kind, key).two_digits(), kind == WeightKind::kInt8);
     EXPECT_FALSE(form(kind, value).two_digits());
   }
+}
+
+TEST(QuantizationTest, OfFewHiddenUnitsEightBitsAreStoredByRows) {
+  const char value[] = "blocks.1.ffn.value.weight";
+  constexpr int64_t kCols = kMinSkippedCols - kGroupCols;
+  const auto few = FormOf(WeightKind::kInt8, value, 64, kCols);
+  ASSERT_TRUE(few.has_value());
+  EXPECT_EQ(few->order, QuantOrder::kRows);
+  EXPECT_TRUE(few->two_digits());
+  EXPECT_EQ(FormOf(WeightKind::kInt4, value, 64, kCols)->order,
+            QuantOrder::kColumns);
+  const std::string name = QuantsName(value, *few);
+  const auto parsed = ParseQuantsName(name);
+  ASSERT_TRUE(parsed.has_value());
+  EXPECT_EQ(parsed->matrix, value);
+  EXPECT_EQ(parsed->form.order, QuantOrder::kRows);
 }
 
 TEST(QuantizationTest, OnlyMatricesOfWholeGroupsAndPanelsAreQuantized) {
@@ -123,7 +139,7 @@ TEST(QuantizationTest, NamesOfOtherFormsAreNotParsed) {
   for (const char* name :
        {"head.weight", "head.weight.int8", "head.weight.int8.columns",
         "head.weight.int5.rows", "emb.weight.int8.rows", ".int8.rows", "",
-        "blocks.0.ffn.value.weight.int8.rows", "head.weight.scales"}) {
+        "blocks.0.ffn.key.weight.int8.columns", "head.weight.scales"}) {
     EXPECT_FALSE(ParseQuantsName(name).has_value()) << name;
   }
 }
