@@ -8,13 +8,13 @@
 #include "Eigen/Core"
 #include "core/base/check.h"
 #include "core/kernels/quantized.h"
-#include "core/model/matrix.h"
 
 namespace rwkvd {
 namespace {
 
 using Floats =
     Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using ConstRows = Eigen::Map<const Floats, 0, Eigen::OuterStride<>>;
 
 // Rows of sums that one thread takes at a time.
 constexpr int64_t kTileRows = 64;
@@ -22,64 +22,97 @@ constexpr int64_t kTileRows = 64;
 // does not depend on the processor's caches.
 constexpr int64_t kDepth = 128;
 
-// Rows [begin, end) of the sums over the columns of x, as far as the diagonal.
-void AddProducts(Eigen::Ref<const Floats, 0, Eigen::OuterStride<>> x,
-                 int64_t begin, int64_t end, Eigen::Map<Floats> sums) {
-  for (int64_t first = 0; first < x.rows(); first += kDepth) {
-    const auto part = x.middleRows(first, std::min(kDepth, x.rows() - first));
-    sums.block(begin, 0, end - begin, end).noalias() +=
-        part.middleCols(begin, end - begin).transpose() * part.leftCols(end);
+// Columns [first, first + num) of the rows.
+ConstRows Columns(Rows x, int64_t first, int64_t num) {
+  return {x.data + first, x.num, num, Eigen::OuterStride<>(x.width)};
+}
+
+// Adds a^T times the first `cols` columns of b to rows [begin, begin +
+// a.cols()) of `sums`.
+void AddProducts(const ConstRows& a, const ConstRows& b, int64_t cols,
+                 int64_t begin, Eigen::Map<Floats> sums) {
+  for (int64_t first = 0; first < a.rows(); first += kDepth) {
+    const int64_t num = std::min<int64_t>(kDepth, a.rows() - first);
+    sums.block(begin, 0, a.cols(), cols).noalias() +=
+        a.middleRows(first, num).transpose() *
+        b.middleRows(first, num).leftCols(cols);
   }
 }
 
 }  // namespace
 
-int64_t InputMoments::BytesFor(int64_t cols) const {
-  int64_t bytes = 0;
-  for (int64_t first = 0; first < cols; first += span_cols_) {
-    const int64_t size = std::min(span_cols_, cols - first);
-    bytes += size * size * static_cast<int64_t>(sizeof(float));
-  }
-  return bytes;
-}
-
-void InputMoments::Watch(const std::byte* weights, int64_t cols) {
+void InputMoments::Watch(const std::byte* weights, int64_t cols,
+                         int64_t stream_width) {
   RWKVD_CHECK(cols % kGroupCols == 0 && span_cols_ % kGroupCols == 0);
-  std::vector<Span>& spans = spans_[weights];
-  RWKVD_CHECK(spans.empty());
+  const auto [found, is_new] = watched_.try_emplace(weights);
+  if (!is_new) return;
+  found->second.stream_width = stream_width;
   for (int64_t first = 0; first < cols; first += span_cols_) {
     const int64_t size = std::min(span_cols_, cols - first);
-    spans.push_back({.first_col = first,
-                     .cols = size,
-                     .sums = std::vector<float>(size * size)});
+    found->second.spans.push_back(
+        {.first_col = first,
+         .cols = size,
+         .sums = std::vector<float>(size * size),
+         .wanted = std::vector<float>(size * size),
+         .added = std::vector<float>(stream_width * size)});
   }
 }
 
-void InputMoments::OnInputs(const Matrix& w, Rows x) {
-  const auto found = spans_.find(w.data);
-  if (found == spans_.end()) return;
-  for (Span& span : found->second) {
-    span.num += x.num;
-    const Eigen::Map<const Floats, 0, Eigen::OuterStride<>> inputs(
-        x.data + span.first_col, x.num, span.cols,
-        Eigen::OuterStride<>(x.width));
-    const Eigen::Map<Floats> sums(span.sums.data(), span.cols, span.cols);
-    const int64_t tiles = (span.cols + kTileRows - 1) / kTileRows;
-    pool_.ParallelFor(tiles, [&](int64_t tile) {
-      const int64_t begin = tile * kTileRows;
-      AddProducts(inputs, begin, std::min(span.cols, begin + kTileRows), sums);
-    });
+void InputMoments::OnOriginal(const Matrix& w, Rows x) {
+  const auto found = watched_.find(w.data);
+  if (found == watched_.end()) return;
+  found->second.original.assign(x.data, x.data + x.num * x.width);
+}
+
+void InputMoments::OnRounded(const Matrix& w, Rows x) {
+  const auto found = watched_.find(w.data);
+  if (found == watched_.end()) return;
+  Watched& watched = found->second;
+  RWKVD_CHECK(static_cast<int64_t>(watched.original.size()) == x.num * x.width);
+  watched.num += x.num;
+  // What they lack.
+  for (int64_t i = 0; i < x.num * x.width; ++i) {
+    watched.original[i] -= x.data[i];
   }
+  const Rows lack = {watched.original.data(), x.num, x.width};
+  for (Span& span : watched.spans) AddPiece(watched, x, lack, span);
+}
+
+void InputMoments::AddPiece(const Watched& watched, Rows x, Rows lack,
+                            Span& span) {
+  const int64_t cols = span.cols, width = watched.stream_width;
+  const ConstRows inputs = Columns(x, span.first_col, cols);
+  const Eigen::Map<Floats> sums(span.sums.data(), cols, cols);
+  const Eigen::Map<Floats> wanted(span.wanted.data(), cols, cols);
+  const Eigen::Map<Floats> added(span.added.data(), width, cols);
+  const int64_t tiles = (cols + kTileRows - 1) / kTileRows;
+  const int64_t tiles_added = (width + kTileRows - 1) / kTileRows;
+  pool_.ParallelFor(tiles + tiles_added, [&](int64_t tile) {
+    if (tile >= tiles) {
+      const int64_t begin = (tile - tiles) * kTileRows;
+      const int64_t num = std::min(kTileRows, width - begin);
+      return AddProducts(Columns(stream_lack_, begin, num), inputs, cols, begin,
+                         added);
+    }
+    const int64_t begin = tile * kTileRows;
+    const int64_t num = std::min(kTileRows, cols - begin);
+    AddProducts(Columns(x, span.first_col + begin, num), inputs, begin + num,
+                begin, sums);
+    AddProducts(Columns(lack, span.first_col + begin, num), inputs, cols, begin,
+                wanted);
+  });
 }
 
 std::vector<Feedback> InputMoments::MakeFeedbacks(
     const std::byte* weights) const {
-  const auto found = spans_.find(weights);
-  RWKVD_CHECK(found != spans_.end());
-  const std::vector<Span>& spans = found->second;
-  std::vector<std::optional<Feedback>> made(spans.size());
-  pool_.ParallelFor(static_cast<int64_t>(spans.size()), [&](int64_t i) {
-    made[i] = MakeFeedback(spans[i].sums.data(), spans[i].cols, spans[i].num);
+  const auto found = watched_.find(weights);
+  RWKVD_CHECK(found != watched_.end());
+  const Watched& watched = found->second;
+  std::vector<std::optional<Feedback>> made(watched.spans.size());
+  pool_.ParallelFor(static_cast<int64_t>(made.size()), [&](int64_t i) {
+    const Span& span = watched.spans[i];
+    made[i] = MakeCorrectingFeedback(span.sums.data(), span.cols, watched.num,
+                                     span.wanted, span.added);
   });
   std::vector<Feedback> feedbacks;
   for (std::optional<Feedback>& feedback : made) {

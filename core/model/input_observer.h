@@ -8,16 +8,17 @@ namespace rwkvd {
 
 struct Matrix;
 
-// Sees what a network multiplies its matrices with. Whoever made it gives it to
-// a Workspace, which it outlives.
+// Sees what a network multiplies its matrices with, and may put others in their
+// place. Whoever made it gives it to a Workspace, which it outlives.
 class InputObserver {
  public:
   virtual ~InputObserver() = default;
 
   // Called by the thread that called Forward, before the product of `w` with
   // the rows x [n, w.cols], which stay for the call. It may use the
-  // workspace's pool.
-  virtual void OnInputs(const Matrix& w, Rows x) = 0;
+  // workspace's pool. Returns the matrix to multiply with, of the same size,
+  // which stays until the product is done: `w`, mostly.
+  virtual const Matrix& OnInputs(const Matrix& w, Rows x) = 0;
 };
 
 }  // namespace rwkvd

@@ -213,20 +213,27 @@ QuantizedRows Part(QuantizedRows x, int64_t first, int64_t num) {
   return x;
 }
 
-void Show(const Product& product, Workspace& workspace) {
-  if (workspace.observer() == nullptr) return;
-  workspace.observer()->OnInputs(*product.w, product.x);
+using Products = absl::InlinedVector<Product, 16>;
+
+// `products` as the observer, if there is one, wants them.
+Products Observed(Workspace& workspace, absl::Span<const Product> products) {
+  Products observed(products.begin(), products.end());
+  for (Product& product : observed) {
+    CheckSizes(product);
+    if (workspace.observer() == nullptr) continue;
+    product.w = &workspace.observer()->OnInputs(*product.w, product.x);
+  }
+  return observed;
 }
 
 }  // namespace
 
 void MatMul(const KernelTable& kernels, Workspace& workspace,
-            absl::Span<const Product> products) {
+            absl::Span<const Product> wanted) {
+  const Products products = Observed(workspace, wanted);
   absl::InlinedVector<Blocks, 8> blocks;
   int64_t num_blocks = 0;
   for (const Product& product : products) {
-    CheckSizes(product);
-    Show(product, workspace);
     blocks.push_back(
         BlocksOf(*product.w, product.x.num, workspace.pool().num_threads()));
     num_blocks += blocks.back().num();
@@ -251,16 +258,18 @@ void MatMulEach(const KernelTable& kernels, Workspace& workspace,
     RWKVD_CHECK(product.w == all.w);
     all.x.num = (product.x[product.x.num] - all.x.data) / all.x.width;
   }
-  Show(all, workspace);
+  all.y.num = all.x.num;
+  all = Observed(workspace, {&all, 1})[0];
   const QuantizedInputs inputs = Quantize(kernels, workspace, {&all, 1});
   const Blocks blocks =
       BlocksOf(*all.w, all.x.num, workspace.pool().num_threads());
   workspace.pool().ParallelFor(blocks.num(), [&](int64_t block) {
-    for (const Product& product : products) {
+    for (Product product : products) {
       const int64_t first = (product.x.data - all.x.data) / all.x.width;
       const QuantizedRows x = all.w->quantized.has_value()
                                   ? Part(inputs[0], first, product.x.num)
                                   : QuantizedRows();
+      product.w = all.w;
       RunBlock(kernels, product, x, blocks, block);
     }
   });

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 
+#include "Eigen/Core"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "core/kernels/compensate.h"
@@ -23,6 +24,33 @@ std::vector<float> RowsOf(const Tensor& matrix, int64_t first, int64_t num) {
     return values;
   }
   return ToFloat(rows);
+}
+
+using Floats =
+    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+// Rows [first, first + num) of a matrix, as feedback corrects them.
+void Correct(absl::Span<const Feedback> spans, int64_t first, int64_t num,
+             std::vector<float>& rows) {
+  const int64_t cols = static_cast<int64_t>(rows.size()) / num;
+  int64_t first_col = 0;
+  for (const Feedback& span : spans) {
+    const int64_t size = span.cols();
+    Eigen::Map<Floats, 0, Eigen::OuterStride<>> part(
+        rows.data() + first_col, num, size, Eigen::OuterStride<>(cols));
+    Floats corrected = part;
+    if (!span.correction.empty()) {
+      const Eigen::Map<const Floats> correction(span.correction.data(), size,
+                                                size);
+      corrected.noalias() += part * correction;
+    }
+    if (!span.addition.empty()) {
+      corrected += Eigen::Map<const Floats>(span.addition.data() + first * size,
+                                            num, size);
+    }
+    part = corrected;
+    first_col += size;
+  }
 }
 
 // Lowers `value` to `other`, if that is smaller.
@@ -46,7 +74,8 @@ absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
   pool.ParallelFor(num, [&](int64_t i) {
     const int64_t begin = (first + i) * stripe_rows;
     const int64_t own_rows = std::min(stripe_rows, rows - begin);
-    const std::vector<float> values = RowsOf(matrix, begin, own_rows);
+    std::vector<float> values = RowsOf(matrix, begin, own_rows);
+    Correct(feedback, begin, own_rows, values);
     const QuantizeArgs args{.type = form.type,
                             .order = form.order,
                             .w = values.data(),
@@ -66,17 +95,17 @@ absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
       " is a weight that is not finite"));
 }
 
-absl::StatusOr<QuantizedMatrix> QuantizeMatrix(const Tensor& matrix,
-                                               QuantForm form,
-                                               ThreadPool& pool) {
+absl::StatusOr<QuantizedMatrix> QuantizeMatrix(
+    const Tensor& matrix, QuantForm form, absl::Span<const Feedback> feedback,
+    ThreadPool& pool) {
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
   const int64_t stripes = NumStripes(form.type, form.order, rows);
   const int64_t stripe_rows = StripeRows(form.type, form.order);
   QuantizedMatrix result;
   result.quants.resize(stripes * StripeBytes(form.type, form.order, cols));
   result.scales.resize(stripes * (cols / kGroupCols) * stripe_rows);
-  RWKVD_RETURN_IF_ERROR(QuantizeStripes(matrix, form, {}, 0, stripes, pool,
-                                        result.quants.data(),
+  RWKVD_RETURN_IF_ERROR(QuantizeStripes(matrix, form, feedback, 0, stripes,
+                                        pool, result.quants.data(),
                                         result.scales.data()));
   return result;
 }

@@ -34,10 +34,10 @@ struct QuantizedMatrix {
   std::vector<uint16_t> scales;   // [stripes, groups, rows of a stripe]
 };
 
-// All of `matrix`, as above, without feedback.
-absl::StatusOr<QuantizedMatrix> QuantizeMatrix(const Tensor& matrix,
-                                               QuantForm form,
-                                               ThreadPool& pool);
+// All of `matrix`, as above.
+absl::StatusOr<QuantizedMatrix> QuantizeMatrix(
+    const Tensor& matrix, QuantForm form, absl::Span<const Feedback> feedback,
+    ThreadPool& pool);
 
 }  // namespace rwkvd
 

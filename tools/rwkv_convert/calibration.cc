@@ -2,14 +2,19 @@
 #include "tools/rwkv_convert/calibration.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "core/base/check.h"
 #include "core/base/mapped_file.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/complaint.h"
+#include "core/checkpoint/stored_name.h"
+#include "core/model/input_observer.h"
 #include "core/model/load_model.h"
 #include "core/text/load_tokenizer.h"
 
@@ -18,8 +23,49 @@ namespace {
 
 constexpr int64_t kPieceTokens = 128;  // of a forward pass
 constexpr absl::string_view kHead = "head.weight";
+// What is rounded after the other matrices of its block.
+constexpr absl::string_view kOutput = "att.output.weight";
+constexpr absl::string_view kFfnValue = "ffn.value.weight";
 
 using Tokens = absl::Span<const int32_t>;
+
+// Shows the inputs of both networks to the moments, and gives the rounded one
+// its matrices.
+class Observer final : public InputObserver {
+ public:
+  Observer(bool is_rounded, InputMoments* moments,
+           const absl::flat_hash_map<const std::byte*, Matrix>& rounded)
+      : is_rounded_(is_rounded), moments_(moments), rounded_(rounded) {}
+
+  const Matrix& OnInputs(const Matrix& w, Rows x) override {
+    if (!is_rounded_) {
+      if (moments_ != nullptr) moments_->OnOriginal(w, x);
+      return w;
+    }
+    if (moments_ != nullptr) moments_->OnRounded(w, x);
+    const auto found = rounded_.find(w.data);
+    return found == rounded_.end() ? w : found->second;
+  }
+
+ private:
+  const bool is_rounded_;
+  InputMoments* const moments_;
+  const absl::flat_hash_map<const std::byte*, Matrix>& rounded_;
+};
+
+Matrix ViewOf(const QuantizedMatrix& quantized, const Tensor& matrix,
+              QuantForm form) {
+  const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
+  return {.rows = rows,
+          .cols = cols,
+          .quantized = QuantizedWeights{.type = form.type,
+                                        .order = form.order,
+                                        .two_digits = form.two_digits(),
+                                        .rows = rows,
+                                        .cols = cols,
+                                        .quants = quantized.quants.data(),
+                                        .scales = quantized.scales.data()}};
+}
 
 }  // namespace
 
@@ -30,6 +76,8 @@ absl::StatusOr<std::unique_ptr<Calibration>> Calibration::Create(
       absl::WrapUnique(new Calibration(std::move(source), options, pool));
   RWKVD_ASSIGN_OR_RETURN(calibration->model_, LoadModel(calibration->source_));
   RWKVD_RETURN_IF_ERROR(calibration->ReadText());
+  calibration->workspace_ =
+      calibration->model_->NewWorkspace(kPieceTokens, pool);
   return calibration;
 }
 
@@ -70,62 +118,199 @@ absl::Status Calibration::ReadText() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<Feedback>> Calibration::FeedbackFor(
-    const Tensor& matrix, OnProgress progress) {
-  const std::byte* const weights = matrix.data.data();
-  if (!moments_.has_value() || !moments_->IsWatched(weights)) {
-    const auto found = std::find_if(
-        planned_.begin(), planned_.end(),
-        [&](const Tensor* planned) { return planned->data.data() == weights; });
-    RWKVD_CHECK(found != planned_.end());
-    RWKVD_RETURN_IF_ERROR(Gather(found - planned_.begin(), progress));
-  }
-  std::vector<Feedback> feedback = moments_->MakeFeedbacks(weights);
-  if (!feedback.empty()) return feedback;
-  return Complaint(source_->path())
-      .About("tensor", matrix.name)(
-          "cannot be calibrated: what the network multiplies it with is not "
-          "always finite");
+Calibration::Step Calibration::StepFor(const Tensor& matrix) const {
+  if (matrix.name == kHead) return {model_->num_blocks(), false, {}};
+  const std::optional<LayerName> name = SplitLayerName(matrix.name);
+  RWKVD_CHECK(name.has_value());
+  int64_t layer;
+  RWKVD_CHECK(absl::SimpleAtoi(name->number, &layer));
+  return {2 * layer + absl::StartsWith(name->part, "ffn."),
+          name->part == kOutput || name->part == kFfnValue,
+          {}};
 }
 
-absl::Status Calibration::Gather(size_t first, OnProgress progress) {
-  moments_.emplace(&pool_);
-  int64_t bytes = 0;
-  bool with_head = false;
-  for (size_t i = first; i < planned_.size(); ++i) {
-    const Tensor& matrix = *planned_[i];
-    bytes += moments_->BytesFor(matrix.shape[1]);
-    if (bytes > options_.max_bytes && i > first) break;
-    with_head |= matrix.name == kHead;
-    // Tensors may share their weights.
-    if (moments_->IsWatched(matrix.data.data())) continue;
-    moments_->Watch(matrix.data.data(), matrix.shape[1]);
+void Calibration::Plan(absl::Span<const Planned> matrices) {
+  std::map<std::pair<int64_t, bool>, Step> steps;
+  for (const Planned& planned : matrices) {
+    Step step = StepFor(*planned.matrix);
+    const auto at = std::pair(step.block, step.is_second);
+    steps.try_emplace(at, std::move(step))
+        .first->second.matrices.push_back(planned);
   }
-  return ReadWindows(with_head, progress);
+  steps_.clear();
+  for (auto& [at, step] : steps) steps_.push_back(std::move(step));
+  const int64_t blocks = std::min(steps_.empty() ? 0 : steps_.back().block + 1,
+                                  model_->num_blocks());
+  num_passes_ = blocks + static_cast<int64_t>(steps_.size());
+  tokens_done_ = 0;
+  next_block_ = 0;
+  next_step_ = 0;
+  done_.clear();
+  Begin();
 }
 
-absl::Status Calibration::ReadWindows(bool with_head, OnProgress progress) {
-  Workspace workspace = model_->NewWorkspace(kPieceTokens, &pool_);
-  workspace.set_observer(&*moments_);
-  std::vector<float> logits;
-  int64_t done = 0;
+void Calibration::Begin() {
+  pieces_.clear();
   for (const std::vector<int32_t>& window : windows_) {
-    State state = model_->NewState();
     for (size_t first = 0; first < window.size(); first += kPieceTokens) {
-      const Tokens piece = Tokens(window).subspan(first, kPieceTokens);
-      Chunk chunk{.tokens = piece, .state = &state};
-      if (with_head) {
-        logits.resize(piece.size() * model_->config().vocab_size);
-        chunk.wanted = LogitsWanted::kAll;
-        chunk.logits = absl::MakeSpan(logits);
+      Piece& piece = pieces_.emplace_back();
+      piece.tokens = Tokens(window).subspan(first, kPieceTokens);
+      piece.begins_window = first == 0;
+      State state = model_->NewState();
+      model_->Begin({{.tokens = piece.tokens, .state = &state}}, *workspace_);
+      for (const Rows& rows : model_->Passed(
+               static_cast<int64_t>(piece.tokens.size()), *workspace_)) {
+        // Those that no block has written mean nothing yet.
+        const bool is_stream = piece.passed[kOriginal].empty();
+        const size_t size = rows.num * rows.width;
+        for (std::vector<float>& passed : piece.passed) {
+          if (is_stream) {
+            passed.assign(rows.data, rows.data + size);
+          } else {
+            passed.resize(passed.size() + size);
+          }
+        }
       }
-      model_->Forward({chunk}, workspace);
-      done += static_cast<int64_t>(piece.size());
-      RWKVD_RETURN_IF_ERROR(
-          progress("calibrating", num_bytes_ * done / num_tokens_, num_bytes_));
     }
   }
+}
+
+absl::StatusOr<QuantizedMatrix> Calibration::Take(const Tensor& matrix,
+                                                  OnProgress progress) {
+  while (!done_.contains(&matrix)) {
+    RWKVD_CHECK(next_step_ < steps_.size());  // it was planned
+    RWKVD_RETURN_IF_ERROR(RunNextBlock(progress));
+  }
+  return std::move(done_.extract(&matrix).mapped());
+}
+
+absl::Status Calibration::RunNextBlock(OnProgress progress) {
+  const int64_t block = next_block_++;
+  bool has_steps = false;
+  while (next_step_ < steps_.size() && steps_[next_step_].block == block) {
+    const Step& step = steps_[next_step_++];
+    const bool is_last =
+        next_step_ == steps_.size() || steps_[next_step_].block != block;
+    RWKVD_RETURN_IF_ERROR(RunStep(step, is_last, progress));
+    has_steps = true;
+  }
+  if (block < model_->num_blocks()) {
+    RWKVD_RETURN_IF_ERROR(RunPass(
+        {.block = block, .keeps_original = !has_steps, .keeps_rounded = true},
+        progress));
+  }
+  rounded_.clear();
   return absl::OkStatus();
+}
+
+// Gathers moments for the matrices of a step, and rounds them. What the
+// original passes on does not depend on that: it is kept if this is the block's
+// last step.
+absl::Status Calibration::RunStep(const Step& step, bool is_last,
+                                  OnProgress progress) {
+  InputMoments moments(&pool_);
+  // Networks with a receptance multiply what ffn.value gives by it.
+  const bool adds_value = model_->config().architecture == Architecture::kRwkv7;
+  for (const Planned& planned : step.matrices) {
+    const Tensor& matrix = *planned.matrix;
+    const bool adds = absl::EndsWith(matrix.name, kOutput) ||
+                      (absl::EndsWith(matrix.name, kFfnValue) && adds_value);
+    moments.Watch(matrix.data.data(), matrix.shape[1],
+                  adds ? model_->config().embedding_size : 0);
+  }
+  RWKVD_RETURN_IF_ERROR(RunPass(
+      {.block = step.block, .moments = &moments, .keeps_original = is_last},
+      progress));
+  for (const auto& [matrix, form] : step.matrices) {
+    const auto feedback = moments.MakeFeedbacks(matrix->data.data());
+    if (feedback.empty()) {
+      return Complaint(source_->path())
+          .About("tensor", matrix->name)(
+              "cannot be calibrated: what the network multiplies it with is "
+              "not always finite");
+    }
+    RWKVD_ASSIGN_OR_RETURN(QuantizedMatrix quantized,
+                           QuantizeMatrix(*matrix, form, feedback, pool_));
+    rounded_[matrix->data.data()] = ViewOf(quantized, *matrix, form);
+    done_.emplace(matrix, std::move(quantized));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
+  std::optional<State> states[kNumNetworks];
+  std::vector<float> lack;
+  for (Piece& piece : pieces_) {
+    const int64_t num = static_cast<int64_t>(piece.tokens.size());
+    if (piece.begins_window) {
+      for (auto& state : states) state = model_->NewState();
+    }
+    if (pass.moments != nullptr) {
+      const int64_t width = model_->config().embedding_size;
+      lack.resize(num * width);
+      for (int64_t i = 0; i < num * width; ++i) {
+        lack[i] = piece.passed[kOriginal][i] - piece.passed[kRounded][i];
+      }
+      pass.moments->set_stream_lack({lack.data(), num, width});
+    }
+    for (const Network network : {kOriginal, kRounded}) {
+      if (pass.moments == nullptr && network == kOriginal &&
+          !pass.keeps_original) {
+        continue;
+      }
+      RunPiece(pass, network, *states[network], piece);
+    }
+    tokens_done_ += num;
+    RWKVD_RETURN_IF_ERROR(progress(
+        "calibrating", num_bytes_ * tokens_done_ / (num_passes_ * num_tokens_),
+        num_bytes_));
+  }
+  return absl::OkStatus();
+}
+
+void Calibration::RunPiece(const Pass& pass, Network network, State& state,
+                           Piece& piece) {
+  const int64_t num = static_cast<int64_t>(piece.tokens.size());
+  std::vector<float>& passed = piece.passed[network];
+  float* from = passed.data();
+  for (const Rows& rows : model_->Passed(num, *workspace_)) {
+    std::copy_n(from, rows.num * rows.width, rows.data);
+    from += rows.num * rows.width;
+  }
+  Observer observer(network == kRounded, pass.moments, rounded_);
+  workspace_->set_observer(&observer);
+  Chunk chunk{.tokens = piece.tokens, .state = &state};
+  if (pass.block < model_->num_blocks()) {
+    model_->RunBlock(pass.block, {chunk}, *workspace_);
+  } else {
+    logits_.resize(num * model_->config().vocab_size);
+    chunk.wanted = LogitsWanted::kAll;
+    chunk.logits = absl::MakeSpan(logits_);
+    model_->End({chunk}, *workspace_);
+  }
+  workspace_->set_observer(nullptr);
+  if (!(network == kOriginal ? pass.keeps_original : pass.keeps_rounded)) {
+    return;
+  }
+  float* to = passed.data();
+  for (const Rows& rows : model_->Passed(num, *workspace_)) {
+    to = std::copy_n(rows.data, rows.num * rows.width, to);
+  }
+}
+
+absl::StatusOr<std::vector<std::byte>> TakeCalibrated(
+    const Tensor& matrix, Calibration& calibration,
+    Calibration::OnProgress progress,
+    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take) {
+  RWKVD_ASSIGN_OR_RETURN(const QuantizedMatrix quantized,
+                         calibration.Take(matrix, progress));
+  RWKVD_RETURN_IF_ERROR(take(absl::MakeConstSpan(
+      reinterpret_cast<const std::byte*>(quantized.quants.data()),
+      quantized.quants.size())));
+  const auto* const bytes =
+      reinterpret_cast<const std::byte*>(quantized.scales.data());
+  return std::vector<std::byte>(
+      bytes, bytes + quantized.scales.size() * sizeof(quantized.scales[0]));
 }
 
 }  // namespace rwkvd

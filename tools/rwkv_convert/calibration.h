@@ -10,15 +10,19 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/kernels/feedback.h"
 #include "core/model/input_moments.h"
-#include "core/model/model.h"
+#include "core/model/matrix.h"
+#include "core/model/quantization.h"
+#include "core/model/quantize_matrix.h"
+#include "core/model/stepwise_model.h"
 
 namespace rwkvd {
 
@@ -28,17 +32,21 @@ struct CalibrationOptions {
   // To read of it: windows of Calibration::kWindowTokens, evenly spread, each
   // from the state before the first token.
   int64_t max_tokens = 32768;
-  // For moments; more where one matrix takes more.
-  int64_t max_bytes = int64_t{2} << 30;
 };
 
-// Runs a network as it is stored over a text, to learn how the columns of its
-// matrices can make up for one another's rounding (core/kernels/feedback.h).
+// Quantizes the matrices of a network for a text: runs the network as it is
+// stored over it, and beside it one whose matrices are rounded as far as it has
+// come. A matrix is corrected for what its inputs have become, and rounded so
+// that its columns make up for one another (core/kernels/feedback.h).
 //
-// Where the moments of all matrices do not fit into max_bytes, it reads the
-// text several times, for some matrices each. Thread-compatible. The results
-// depend on the weights, the text and, as logits do, the instruction set; not
-// on the number of threads.
+// The matrices of a block are rounded in one or two steps: att.output and
+// ffn.value when those are that make their inputs. For each step, and at the
+// end of the block, both networks run the block over the whole text; what
+// passes from block to block is kept in memory, 8 bytes for each token and
+// channel (version 7: 16).
+//
+// Thread-compatible. The results depend on the weights, the text and, as logits
+// do, the instruction set; not on the number of threads.
 class Calibration {
  public:
   using OnProgress = absl::FunctionRef<absl::Status(absl::string_view doing,
@@ -46,6 +54,12 @@ class Calibration {
 
   static constexpr int64_t kWindowTokens = 1024;
   static constexpr int64_t kMaxTextBytes = int64_t{64} << 20;
+
+  // A matrix of the source, and how it is to be quantized.
+  struct Planned {
+    const Tensor* matrix;
+    QuantForm form;
+  };
 
   // `pool` outlives it. Loads the network and its tokenizer, which is found
   // beside it. Errors are those of MappedFile, LoadModel and FindTokenizer, and
@@ -55,37 +69,81 @@ class Calibration {
       std::shared_ptr<const TensorFile> source,
       const CalibrationOptions& options, ThreadPool* pool);
 
-  // The matrices that will be asked for, in that order; of `source`.
-  void Plan(std::vector<const Tensor*> matrices) {
-    planned_ = std::move(matrices);
-  }
+  // What will be asked for, in any order. A second plan begins anew.
+  void Plan(absl::Span<const Planned> matrices);
 
-  // For `matrix`, one of those planned. InvalidArgument if what the network
-  // multiplies it with is not always finite; or what `progress` returns, which
-  // is told the bytes of text that have been read.
-  absl::StatusOr<std::vector<Feedback>> FeedbackFor(const Tensor& matrix,
-                                                    OnProgress progress);
+  // `matrix`, one of those planned, quantized. To be asked for once. Runs as
+  // far as it must; what is not asked for in the order of layers stays in
+  // memory until then. InvalidArgument if what the network multiplies it with
+  // is not always finite, or a weight is not; or what `progress` returns, which
+  // is told how far it has come as if it read the text once.
+  absl::StatusOr<QuantizedMatrix> Take(const Tensor& matrix,
+                                       OnProgress progress);
 
  private:
+  enum Network { kOriginal, kRounded, kNumNetworks };
+
+  // Consecutive tokens of a window, as many as a forward pass takes.
+  struct Piece {
+    absl::Span<const int32_t> tokens;
+    bool begins_window;
+    // What the block before has passed on.
+    std::vector<float> passed[kNumNetworks];
+  };
+
+  // Matrices that are rounded together. The head comes after the last block.
+  struct Step {
+    int64_t block;
+    bool is_second;  // of the block
+    std::vector<Planned> matrices;
+  };
+
+  // What is done with the text at a time.
+  struct Pass {
+    int64_t block;
+    InputMoments* moments = nullptr;  // nullptr: none are gathered
+    bool keeps_original = false;      // what the block passes on
+    bool keeps_rounded = false;
+  };
+
   Calibration(std::shared_ptr<const TensorFile> source,
               const CalibrationOptions& options, ThreadPool* pool)
       : source_(std::move(source)), options_(options), pool_(*pool) {}
 
   absl::Status ReadText();
-  // Gathers moments for as many matrices as fit, from that of number `first`
-  // on.
-  absl::Status Gather(size_t first, OnProgress progress);
-  absl::Status ReadWindows(bool with_head, OnProgress progress);
+  Step StepFor(const Tensor& matrix) const;
+  void Begin();
+  absl::Status RunNextBlock(OnProgress progress);
+  absl::Status RunStep(const Step& step, bool is_last, OnProgress progress);
+  absl::Status RunPass(const Pass& pass, OnProgress progress);
+  void RunPiece(const Pass& pass, Network network, State& state, Piece& piece);
 
   const std::shared_ptr<const TensorFile> source_;
   const CalibrationOptions options_;
   ThreadPool& pool_;
-  std::unique_ptr<const Model> model_;
+  std::unique_ptr<const StepwiseModel> model_;
+  std::optional<Workspace> workspace_;
+  std::vector<float> logits_;                  // of a piece; nobody reads them
   std::vector<std::vector<int32_t>> windows_;  // of tokens
-  int64_t num_tokens_ = 0, num_bytes_ = 0;     // in all windows
-  std::vector<const Tensor*> planned_;
-  std::optional<InputMoments> moments_;
+  std::vector<Piece> pieces_;
+  int64_t num_tokens_ = 0, num_bytes_ = 0;  // in all windows
+
+  std::vector<Step> steps_;
+  int64_t num_passes_ = 0;  // that the plan takes
+  int64_t tokens_done_ = 0;
+  int64_t next_block_ = 0;
+  size_t next_step_ = 0;
+  // Of the block at work, by where the original's weights lie.
+  absl::flat_hash_map<const std::byte*, Matrix> rounded_;
+  absl::flat_hash_map<const Tensor*, QuantizedMatrix> done_;
 };
+
+// Takes a matrix from `calibration`: calls `take` with its quants, as they are
+// stored, and returns the bytes of its scales. Fails as either does.
+absl::StatusOr<std::vector<std::byte>> TakeCalibrated(
+    const Tensor& matrix, Calibration& calibration,
+    Calibration::OnProgress progress,
+    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take);
 
 }  // namespace rwkvd
 

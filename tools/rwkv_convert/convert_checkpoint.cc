@@ -160,17 +160,16 @@ absl::Status WriteQuants(const std::string& name, Writing& writing,
   const auto parsed = ParseQuantsName(name);
   RWKVD_CHECK(parsed.has_value());
   const Tensor& matrix = *writing.source.Find(parsed->matrix);
-  std::vector<Feedback> feedback;
-  if (writing.calibration != nullptr) {
-    RWKVD_ASSIGN_OR_RETURN(
-        feedback, writing.calibration->FeedbackFor(matrix, writing.progress));
-  }
-  RWKVD_ASSIGN_OR_RETURN(
-      scales[ScalesName(parsed->matrix)],
-      QuantizeInPieces(matrix, parsed->form, feedback, writing.pages,
-                       writing.pool, [&](absl::Span<const std::byte> quants) {
-                         return writing.Append(quants, writer);
-                       }));
+  const auto write = [&](absl::Span<const std::byte> quants) {
+    return writing.Append(quants, writer);
+  };
+  auto quantized = writing.calibration == nullptr
+                       ? QuantizeInPieces(matrix, parsed->form, writing.pages,
+                                          writing.pool, write)
+                       : TakeCalibrated(matrix, *writing.calibration,
+                                        writing.progress, write);
+  RWKVD_ASSIGN_OR_RETURN(scales[ScalesName(parsed->matrix)],
+                         std::move(quantized));
   return absl::OkStatus();
 }
 
@@ -200,16 +199,17 @@ absl::StatusOr<std::unique_ptr<Calibration>> PrepareCalibration(
     std::shared_ptr<const TensorFile> source, const CalibrationOptions& options,
     const std::vector<Shard>& shards, ThreadPool& pool) {
   if (options.text.empty()) return nullptr;
-  std::vector<const Tensor*> matrices;
+  std::vector<Calibration::Planned> matrices;
   for (const Shard& shard : shards) {
     for (const SafetensorsWriter::Entry& entry : shard) {
       const auto parsed = ParseQuantsName(entry.name);
-      if (parsed.has_value()) matrices.push_back(source->Find(parsed->matrix));
+      if (!parsed.has_value()) continue;
+      matrices.push_back({source->Find(parsed->matrix), parsed->form});
     }
   }
   RWKVD_ASSIGN_OR_RETURN(
       auto calibration, Calibration::Create(std::move(source), options, &pool));
-  calibration->Plan(std::move(matrices));
+  calibration->Plan(matrices);
   return calibration;
 }
 

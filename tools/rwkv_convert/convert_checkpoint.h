@@ -44,7 +44,7 @@ using OnProgress =
 // Writes a checkpoint of any format as safetensors under native names. Nothing
 // appears in the folder before all of it has been written and, if so wished,
 // verified. Takes little memory, whatever the checkpoint's size, except to
-// calibrate: CalibrationOptions::max_bytes and what one matrix needs.
+// calibrate (Calibration).
 //
 // Errors are those of TensorFile, OutputDirectory and Calibration, and
 // InvalidArgument if the result could not be the same network: a number too

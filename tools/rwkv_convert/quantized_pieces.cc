@@ -24,8 +24,8 @@ void ReleaseRows(const Tensor& matrix, int64_t begin, int64_t end,
 }  // namespace
 
 absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
-    const Tensor& matrix, QuantForm form, absl::Span<const Feedback> feedback,
-    const FilePages& pages, ThreadPool& pool,
+    const Tensor& matrix, QuantForm form, const FilePages& pages,
+    ThreadPool& pool,
     absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take) {
   const int64_t cols = matrix.shape[1];
   const int64_t stripes = NumStripes(form.type, form.order, matrix.shape[0]);
@@ -39,7 +39,7 @@ absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
   for (int64_t first = 0; first < stripes; first += step) {
     const int64_t num = std::min(step, stripes - first);
     RWKVD_RETURN_IF_ERROR(
-        QuantizeStripes(matrix, form, feedback, first, num, pool, quants.data(),
+        QuantizeStripes(matrix, form, {}, first, num, pool, quants.data(),
                         scales.data() + first * stripe_scales));
     ReleaseRows(matrix, first * stripe_rows, (first + num) * stripe_rows,
                 pages);

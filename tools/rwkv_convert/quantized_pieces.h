@@ -11,7 +11,6 @@
 #include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor.h"
-#include "core/kernels/feedback.h"
 #include "core/model/quantization.h"
 #include "tools/rwkv_convert/file_pages.h"
 
@@ -19,11 +18,11 @@ namespace rwkvd {
 
 // Quantizes a matrix some stripes at a time, with little memory: calls `take`
 // with the quants of the next ones, as they are stored, and returns the bytes
-// of all scales. `feedback` and failures are those of QuantizeStripes; it also
-// fails as `take` does.
+// of all scales. Failures are those of QuantizeStripes; it also fails as `take`
+// does.
 absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
-    const Tensor& matrix, QuantForm form, absl::Span<const Feedback> feedback,
-    const FilePages& pages, ThreadPool& pool,
+    const Tensor& matrix, QuantForm form, const FilePages& pages,
+    ThreadPool& pool,
     absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take);
 
 }  // namespace rwkvd

@@ -72,17 +72,21 @@ bool ConsumeNumber(absl::string_view* text) {
 
 }  // namespace
 
-std::vector<Shard> PlanShards(const TensorFile& source, const Target& target,
-                              int64_t max_bytes) {
+std::vector<const Tensor*> InOrderOfUse(const TensorFile& source) {
   std::vector<const Tensor*> order;
   for (const auto& [name, tensor] : source.tensors()) order.push_back(&tensor);
   std::stable_sort(order.begin(), order.end(),
                    [](const Tensor* a, const Tensor* b) {
                      return Depth(a->name) < Depth(b->name);
                    });
+  return order;
+}
+
+std::vector<Shard> PlanShards(const TensorFile& source, const Target& target,
+                              int64_t max_bytes) {
   std::vector<Shard> shards;
   int64_t room = 0;
-  for (const Tensor* tensor : order) {
+  for (const Tensor* tensor : InOrderOfUse(source)) {
     Entries entries = EntriesOf(*tensor, target);
     const int64_t bytes = TotalBytes({entries});
     if (shards.empty() || bytes > room) {

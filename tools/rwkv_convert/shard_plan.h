@@ -17,11 +17,15 @@ namespace rwkvd {
 // The tensors of one file, in the order in which they lie in it.
 using Shard = std::vector<SafetensorsWriter::Entry>;
 
+// A checkpoint's tensors: the embedding first, then layer by layer, those of a
+// layer by their names.
+std::vector<const Tensor*> InOrderOfUse(const TensorFile& source);
+
 // Spreads a checkpoint's tensors over files of at most `max_bytes` of tensors
-// each, or of one tensor that is larger: the embedding first, then layer by
-// layer. In a file, those whose size is a multiple of 64 bytes come first, then
-// those of larger elements, so that every tensor is aligned to its elements and
-// matrices to cache lines.
+// each, or of one tensor that is larger, in order of use. In a file, those
+// whose size is a multiple of 64 bytes come first, then those of larger
+// elements, so that every tensor is aligned to its elements and matrices to
+// cache lines.
 //
 // A quantized matrix comes as its quants, and its scales in the same file;
 // directly behind them, unless their size is no multiple of 64 bytes.

@@ -18,6 +18,7 @@
 #include "core/model/quantization.h"
 #include "tools/rwkv_convert/file_pages.h"
 #include "tools/rwkv_convert/quantized_pieces.h"
+#include "tools/rwkv_convert/shard_plan.h"
 #include "tools/rwkv_convert/tensor_reader.h"
 
 namespace rwkvd {
@@ -207,23 +208,22 @@ class Verification {
 
   absl::Status Run() {
     if (calibration_ != nullptr) PlanCalibration();
-    for (const auto& [name, from] : source_.tensors()) {
-      const auto form = FormAfter(from, target_.weights);
-      RWKVD_RETURN_IF_ERROR(form.has_value() ? CheckQuantized(from, *form)
-                                             : CheckElements(from));
+    for (const Tensor* const from : InOrderOfUse(source_)) {
+      const auto form = FormAfter(*from, target_.weights);
+      RWKVD_RETURN_IF_ERROR(form.has_value() ? CheckQuantized(*from, *form)
+                                             : CheckElements(*from));
     }
     return CheckNoOthers();
   }
 
  private:
   void PlanCalibration() {
-    std::vector<const Tensor*> matrices;
+    std::vector<Calibration::Planned> matrices;
     for (const auto& [name, from] : source_.tensors()) {
-      if (FormAfter(from, target_.weights).has_value()) {
-        matrices.push_back(&from);
-      }
+      const auto form = FormAfter(from, target_.weights);
+      if (form.has_value()) matrices.push_back({&from, *form});
     }
-    calibration_->Plan(std::move(matrices));
+    calibration_->Plan(matrices);
   }
 
   // The tensor `name` of that form.
@@ -296,21 +296,17 @@ class Verification {
     RWKVD_ASSIGN_OR_RETURN(const Tensor* const scales,
                            Find(ScalesName(from.name), DType::kBF16,
                                 ScalesShape(form, rows, cols)));
-    std::vector<Feedback> feedback;
-    if (calibration_ != nullptr) {
-      RWKVD_ASSIGN_OR_RETURN(feedback,
-                             calibration_->FeedbackFor(from, progress_));
-    }
     int64_t first = 0;
+    const auto check = [&](absl::Span<const std::byte> piece) {
+      const absl::Status status = CheckBytes(*quants, first, piece);
+      first += static_cast<int64_t>(piece.size());
+      return status;
+    };
     RWKVD_ASSIGN_OR_RETURN(
         const std::vector<std::byte> expected,
-        QuantizeInPieces(from, form, feedback, pages_, pool_,
-                         [&](absl::Span<const std::byte> piece) {
-                           const absl::Status status =
-                               CheckBytes(*quants, first, piece);
-                           first += static_cast<int64_t>(piece.size());
-                           return status;
-                         }));
+        calibration_ == nullptr
+            ? QuantizeInPieces(from, form, pages_, pool_, check)
+            : TakeCalibrated(from, *calibration_, progress_, check));
     return CheckBytes(*scales, 0, expected);
   }
 

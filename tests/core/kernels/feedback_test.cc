@@ -72,6 +72,75 @@ TEST(FeedbackTest, TheFactorIsThatOfTheMomentsInTheOrderOfRounding) {
   }
 }
 
+TEST(FeedbackTest, TheSpreadIsWhatTheFactorLeaves) {
+  constexpr int64_t kCols = kGroupCols;
+  const std::vector<float> moments = RandomMoments(kCols, 4);
+  const auto feedback = MakeFeedback(moments.data(), kCols, kNum);
+  ASSERT_TRUE(feedback.has_value());
+  const double damping = kFeedbackDamping * Mean(moments, kCols);
+  for (int64_t i = 0; i < kCols; ++i) {
+    const int64_t a = feedback->order[i];
+    double sum = 0;
+    for (int64_t k = i; k < kCols; ++k) {
+      const double f = feedback->factor[i * kCols + k];
+      sum += f * f * feedback->spread[k];
+    }
+    const double expected = moments[a * (kCols + 1)] + damping;
+    EXPECT_NEAR(sum, expected, 1e-5 * expected);
+  }
+}
+
+// y = A x' for the corrected rows, by the normal equations: what is left of
+// (what was wanted) - (what it became) goes with no input.
+TEST(FeedbackTest, TheCorrectionLeavesNothingThatGoesWithAnInput) {
+  constexpr int64_t kCols = kGroupCols, kRows = 3, kMany = int64_t{1} << 50;
+  std::mt19937 random(5);
+  std::normal_distribution<float> normal;
+  const auto draw = [&](int64_t num) {
+    std::vector<float> values(num);
+    for (float& value : values) value = normal(random);
+    return values;
+  };
+  const std::vector<float> moments = RandomMoments(kCols, 6);
+  const std::vector<float> wanted = draw(kCols * kCols);
+  const std::vector<float> added = draw(kRows * kCols);
+  const auto feedback =
+      MakeCorrectingFeedback(moments.data(), kCols, kMany, wanted, added);
+  ASSERT_TRUE(feedback.has_value());
+  const double damping = kFeedbackDamping * Mean(moments, kCols);
+  const auto expect_solved = [&](const std::vector<float>& solved,
+                                 const std::vector<float>& rows) {
+    ASSERT_EQ(solved.size(), rows.size());
+    for (size_t row = 0; row < rows.size(); row += kCols) {
+      for (int64_t j = 0; j < kCols; ++j) {
+        double sum = damping * solved[row + j];
+        for (int64_t i = 0; i < kCols; ++i) {
+          sum += double{solved[row + i]} *
+                 moments[std::max(i, j) * kCols + std::min(i, j)];
+        }
+        ASSERT_NEAR(sum, rows[row + j], 1e-4);
+      }
+    }
+  };
+  expect_solved(feedback->correction, wanted);
+  expect_solved(feedback->addition, added);
+}
+
+TEST(FeedbackTest, OfFewRowsTheCorrectionIsBelievedLess) {
+  constexpr int64_t kCols = kGroupCols;
+  std::vector<float> moments(kCols * kCols), wanted(kCols * kCols);
+  for (int64_t i = 0; i < kCols; ++i) {
+    moments[i * (kCols + 1)] = 2;
+    wanted[i * (kCols + 1)] = 1;
+  }
+  const auto feedback =
+      MakeCorrectingFeedback(moments.data(), kCols, 2 * kCols, wanted, {});
+  ASSERT_TRUE(feedback.has_value());
+  EXPECT_FLOAT_EQ(feedback->correction[5 * (kCols + 1)],
+                  0.2f / (2 * (1 + kFeedbackDamping)));
+  EXPECT_TRUE(feedback->addition.empty());
+}
+
 TEST(FeedbackTest, TheLargestComeFirstButGroupsStayTogether) {
   constexpr int64_t kCols = 3 * kGroupCols;
   std::vector<float> moments(kCols * kCols);
@@ -121,6 +190,15 @@ TEST(FeedbackTest, MomentsThatAreNotFiniteGiveNone) {
       std::vector<float> moments = RandomMoments(kCols, 2);
       moments[at] = bad;
       EXPECT_FALSE(MakeFeedback(moments.data(), kCols, kNum).has_value());
+    }
+    const std::vector<float> moments = RandomMoments(kCols, 2);
+    std::vector<float> wanted(kCols * kCols), added(kCols);
+    for (std::vector<float>* const sums : {&wanted, &added}) {
+      (*sums)[7] = bad;
+      EXPECT_FALSE(
+          MakeCorrectingFeedback(moments.data(), kCols, kNum, wanted, added)
+              .has_value());
+      (*sums)[7] = 0;
     }
   }
 }

@@ -3,11 +3,12 @@
 
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "core/base/thread_pool.h"
 #include "core/model/matrix.h"
-#include "core/model/workspace.h"
+#include "core/model/rows.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -34,94 +35,110 @@ Matrix View(const std::vector<float>& weights, int64_t cols) {
           .stride = cols};
 }
 
-// The moments of the rows of x [num, cols], in double.
-std::vector<float> Moments(const std::vector<float>& x, int64_t cols) {
-  std::vector<double> sums(cols * cols);
-  for (size_t row = 0; row < x.size(); row += cols) {
-    for (int64_t i = 0; i < cols; ++i) {
-      for (int64_t j = 0; j < cols; ++j) {
-        sums[i * cols + j] += double{x[row + i]} * x[row + j];
+// The sums of a^T b over the rows of both, in double.
+std::vector<float> Sums(const std::vector<float>& a, int64_t a_cols,
+                        const std::vector<float>& b, int64_t b_cols) {
+  std::vector<double> sums(a_cols * b_cols);
+  for (size_t row = 0; row * b_cols < b.size(); ++row) {
+    for (int64_t i = 0; i < a_cols; ++i) {
+      for (int64_t j = 0; j < b_cols; ++j) {
+        sums[i * b_cols + j] +=
+            double{a[row * a_cols + i]} * b[row * b_cols + j];
       }
     }
   }
   return {sums.begin(), sums.end()};
 }
 
+std::vector<float> Difference(const std::vector<float>& a,
+                              const std::vector<float>& b) {
+  std::vector<float> difference(a.size());
+  for (size_t i = 0; i < a.size(); ++i) difference[i] = a[i] - b[i];
+  return difference;
+}
+
+Rows RowsOf(std::vector<float>& values, int64_t width) {
+  return {values.data(), static_cast<int64_t>(values.size()) / width, width};
+}
+
 class InputMomentsTest : public ::testing::Test {
  protected:
-  // Of what is watched with `watched`, while rows of x meet it.
-  std::vector<Feedback> Gather(std::vector<float>& x, int threads,
-                               bool each = false) {
+  // Of what is watched, while the originals and x_ meet it in two pieces.
+  std::vector<Feedback> Gather(int threads, int64_t stream_width = kRows) {
     ThreadPool pool(threads);
     InputMoments moments(&pool);
-    const int64_t num = static_cast<int64_t>(x.size()) / kCols;
-    const Matrix w = View(weights_, kCols), other = View(others_, kCols);
-    moments.Watch(w.data, kCols);
-    Workspace workspace(0, num, &pool);
-    workspace.set_observer(&moments);
-    std::vector<float> y(2 * num * kRows);
-    const Product products[] = {
-        {&w, {x.data(), num, kCols}, {y.data(), num, kRows}},
-        {&other, {x.data(), num, kCols}, {&y[num * kRows], num, kRows}}};
-    if (each) {
-      const int64_t half = num / 2;
-      MatMulEach(BestKernels(), workspace,
-                 {{&w, {x.data(), half, kCols}, {y.data(), half, kRows}},
-                  {&w,
-                   {&x[half * kCols], num - half, kCols},
-                   {&y[num * kRows], num - half, kRows}}});
-    } else {
-      MatMul(BestKernels(), workspace, products);
+    moments.Watch(w_.data, kCols, stream_width);
+    moments.Watch(w_.data, kCols, stream_width);  // once is enough
+    for (const auto& [first, num] : {std::pair(0, 130), {130, kX - 130}}) {
+      const Rows original = {&original_[first * kCols], num, kCols};
+      const Rows rounded = {&x_[first * kCols], num, kCols};
+      moments.OnOriginal(w_, original);
+      moments.OnOriginal(other_, rounded);
+      moments.set_stream_lack({&lack_[first * kRows], num, kRows});
+      moments.OnRounded(other_, original);
+      moments.OnRounded(w_, rounded);
     }
-    workspace.set_observer(nullptr);
-    MatMul(BestKernels(), workspace, products);  // nobody sees it
-    return moments.MakeFeedbacks(w.data);
+    return moments.MakeFeedbacks(w_.data);
   }
 
   std::vector<float> weights_ = Random(kRows * kCols, 1);
   std::vector<float> others_ = Random(kRows * kCols, 2);
+  const Matrix w_ = View(weights_, kCols), other_ = View(others_, kCols);
   std::vector<float> x_ = Random(kX * kCols, 3);
+  std::vector<float> original_ = Random(kX * kCols, 4);
+  std::vector<float> lack_ = Random(kX * kRows, 5);  // of the stream
 };
 
-TEST_F(InputMomentsTest, FeedbackIsThatOfTheInputsOfTheProduct) {
-  const auto expected = MakeFeedback(Moments(x_, kCols).data(), kCols, kX);
-  for (const bool each : {false, true}) {
-    const std::vector<Feedback> got = Gather(x_, 2, each);
-    ASSERT_THAT(got, SizeIs(1));
-    EXPECT_EQ(got[0].order, expected->order);
-    for (int64_t i = 0; i < kCols; ++i) {
-      for (int64_t k = i; k < kCols; ++k) {
-        ASSERT_NEAR(got[0].factor[i * kCols + k],
-                    expected->factor[i * kCols + k], 1e-4);
-      }
-    }
+void ExpectNear(const std::vector<float>& got,
+                const std::vector<float>& expected) {
+  ASSERT_EQ(got.size(), expected.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_NEAR(got[i], expected[i], 1e-4) << i;
   }
 }
 
+TEST_F(InputMomentsTest, FeedbackIsThatOfTheInputs) {
+  const auto expected =
+      MakeCorrectingFeedback(Sums(x_, kCols, x_, kCols).data(), kCols, kX,
+                             Sums(Difference(original_, x_), kCols, x_, kCols),
+                             Sums(lack_, kRows, x_, kCols));
+  const std::vector<Feedback> got = Gather(2);
+  ASSERT_THAT(got, SizeIs(1));
+  EXPECT_EQ(got[0].order, expected->order);
+  ExpectNear(got[0].factor, expected->factor);
+  ExpectNear(got[0].correction, expected->correction);
+  ExpectNear(got[0].addition, expected->addition);
+}
+
+TEST_F(InputMomentsTest, ProductsThatAreNotAddedToTheStreamLetItBe) {
+  const std::vector<Feedback> got = Gather(2, /*stream_width=*/0);
+  ASSERT_THAT(got, SizeIs(1));
+  EXPECT_THAT(got[0].addition, IsEmpty());
+}
+
 TEST_F(InputMomentsTest, TheSameBitsOnAnyNumberOfThreads) {
-  const std::vector<Feedback> one = Gather(x_, 1), three = Gather(x_, 3);
+  const std::vector<Feedback> one = Gather(1), three = Gather(3);
   ASSERT_THAT(one, SizeIs(1));
   ASSERT_THAT(three, SizeIs(1));
   EXPECT_EQ(one[0].order, three[0].order);
   EXPECT_EQ(one[0].factor, three[0].factor);
+  EXPECT_EQ(one[0].correction, three[0].correction);
+  EXPECT_EQ(one[0].addition, three[0].addition);
 }
 
 TEST_F(InputMomentsTest, WideMatricesHaveSeveralSpans) {
   constexpr int64_t kSpan = 2 * kGroupCols, kWide = kSpan + kGroupCols;
   ThreadPool pool(2);
   InputMoments moments(&pool, kSpan);
-  EXPECT_EQ(moments.BytesFor(kWide),
-            4 * (kSpan * kSpan + kGroupCols * kGroupCols));
   const std::vector<float> weights(kWide);
   const Matrix w = View(weights, kWide);
-  moments.Watch(w.data, kWide);
-  EXPECT_TRUE(moments.IsWatched(w.data));
-  EXPECT_FALSE(moments.IsWatched(w.data + 4));
+  moments.Watch(w.data, kWide, 0);
   // Of each span, the column that is rounded first tells that it was seen.
   std::vector<float> x(kWide);
   x[7] = 1;
   x[kWide - 3] = 1;
-  moments.OnInputs(w, {x.data(), 1, kWide});
+  moments.OnOriginal(w, RowsOf(x, kWide));
+  moments.OnRounded(w, RowsOf(x, kWide));
   const std::vector<Feedback> feedback = moments.MakeFeedbacks(w.data);
   ASSERT_THAT(feedback, SizeIs(2));
   EXPECT_EQ(feedback[0].cols(), kSpan);
@@ -131,8 +148,12 @@ TEST_F(InputMomentsTest, WideMatricesHaveSeveralSpans) {
 }
 
 TEST_F(InputMomentsTest, InputsThatAreNotFiniteGiveNothing) {
-  x_[kCols + 5] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_THAT(Gather(x_, 2), IsEmpty());
+  for (std::vector<float>* const inputs : {&x_, &original_}) {
+    const float was = std::exchange((*inputs)[kCols + 5],
+                                    std::numeric_limits<float>::quiet_NaN());
+    EXPECT_THAT(Gather(2), IsEmpty());
+    (*inputs)[kCols + 5] = was;
+  }
 }
 
 }  // namespace

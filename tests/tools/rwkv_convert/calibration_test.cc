@@ -168,14 +168,10 @@ class CalibrationTest : public ::testing::Test {
       testing::WriteCheckpoint(testing::MakeTempDirectory(), tensors_);
 };
 
-TEST_F(CalibrationTest, TheFileDependsOnTheTextButNotOnThreadsOrMemory) {
+TEST_F(CalibrationTest, TheFileDependsOnTheTextButNotOnThreads) {
   ConvertOptions options = Options(WriteText(Text(3000, 1)));
   const std::string expected = Bytes(Convert(options));
   options.threads = 3;
-  EXPECT_EQ(Bytes(Convert(options)), expected);
-  // So the text is read for one matrix at a time, once more to verify.
-  options.calibration.max_bytes = 1;
-  options.verify = true;
   EXPECT_EQ(Bytes(Convert(options)), expected);
   options.calibration.text = WriteText(Text(3000, 2));
   EXPECT_NE(Bytes(Convert(options)), expected);
@@ -225,7 +221,8 @@ TEST_F(CalibrationTest, ProgressTellsTheBytesOfTextAndCanStop) {
         if (doing == "writing") return absl::OkStatus();  // the embedding
         EXPECT_EQ(doing, "calibrating");
         EXPECT_EQ(all, 1500);
-        EXPECT_GT(done, last);
+        EXPECT_GE(done, last);
+        EXPECT_LE(done, all);
         last = done;
         return done < 1200 ? absl::OkStatus() : absl::CancelledError("enough");
       });
