@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -106,7 +107,7 @@ class PathSearch {
   }
 
  private:
-  static constexpr int64_t kMaxPaths = 8;
+  static constexpr size_t kMaxPaths = 8;
 
   // The best ways on at column `k`, the very best first.
   void Branches(int64_t k) {
@@ -123,10 +124,13 @@ class PathSearch {
       const auto other = grid_.OtherSide(target, nearest);
       if (other.has_value()) add(*other);
     }
-    std::stable_sort(
-        branches_.begin(), branches_.end(),
-        [](const Branch& a, const Branch& b) { return a.error < b.error; });
-    if (branches_.size() > kMaxPaths) branches_.resize(kMaxPaths);
+    const size_t kept = std::min(branches_.size(), kMaxPaths);
+    std::partial_sort(branches_.begin(), branches_.begin() + kept,
+                      branches_.end(), [](const Branch& a, const Branch& b) {
+                        return std::tie(a.error, a.path, a.quant) <
+                               std::tie(b.error, b.path, b.quant);
+                      });
+    branches_.resize(kept);
   }
 
   const GroupFactors group_;

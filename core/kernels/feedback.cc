@@ -12,6 +12,9 @@
 namespace rwkvd {
 namespace {
 
+using Floats =
+    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
 // The columns: groups by the sum of their moments, in each by their own, the
 // largest first.
 std::vector<int32_t> OrderOf(const std::vector<double>& diagonal) {
@@ -46,116 +49,81 @@ double DampingOf(const std::vector<double>& diagonal) {
   return kFeedbackDamping * sum / static_cast<double>(diagonal.size());
 }
 
-// The damped moments in the reverse of the order of rounding, as Cholesky's
-// product.
-class Moments {
- public:
-  Moments(const float* sums, int64_t cols, int64_t num)
-      : cols_(cols),
-        believed_(static_cast<double>(num) / static_cast<double>(num + cols)),
-        solved_(static_cast<double>(num) /
-                static_cast<double>(num + kCorrectionDoubt * cols)) {
-    std::vector<double> diagonal(cols);
-    for (int64_t i = 0; i < cols; ++i) diagonal[i] = sums[i * cols + i];
-    const double damping = DampingOf(diagonal);
-    if (!std::isfinite(damping)) return;
-    order_ = OrderOf(diagonal);
-    lower_.resize(cols, cols);
-    for (int64_t j = 0; j < cols; ++j) {
-      const int64_t b = Column(j);
-      lower_(j, j) = diagonal[b] + damping;
-      for (int64_t i = j + 1; i < cols; ++i) {
-        const int64_t a = Column(i);
-        lower_(i, j) = believed_ * sums[std::max(a, b) * cols + std::min(a, b)];
-      }
-    }
-    factored_.emplace(lower_);
-  }
-
-  // False if a sum is not finite.
-  bool ok() const {
-    return factored_.has_value() && factored_->info() == Eigen::Success;
-  }
-
-  // False if what is made is not finite.
-  bool MakeFactor(Feedback* feedback) const {
-    feedback->order = order_;
-    feedback->factor.resize(cols_ * cols_);
-    feedback->spread.resize(cols_);
-    for (int64_t k = 0; k < cols_; ++k) {
-      const auto column = lower_.col(cols_ - 1 - k);
-      const double root = column(cols_ - 1 - k), inverse = 1 / root;
-      if (!std::isfinite(inverse)) return false;
-      feedback->spread[k] = static_cast<float>(root * root);
-      for (int64_t i = 0; i < k; ++i) {
-        feedback->factor[i * cols_ + k] =
-            static_cast<float>(column(cols_ - 1 - i) * inverse);
-      }
-      feedback->factor[k * cols_ + k] = 1;
-    }
-    return true;
-  }
-
-  // The rows times the inverse of the moments, as far as that is believed.
-  std::vector<float> Solve(absl::Span<const float> rows) const {
-    const int64_t num = static_cast<int64_t>(rows.size()) / cols_;
-    Eigen::MatrixXd solved(cols_, num);
-    for (int64_t row = 0; row < num; ++row) {
-      for (int64_t i = 0; i < cols_; ++i) {
-        solved(i, row) = solved_ * rows[row * cols_ + Column(i)];
-      }
-    }
-    factored_->solveInPlace(solved);
-    std::vector<float> result(rows.size());
-    for (int64_t row = 0; row < num; ++row) {
-      for (int64_t i = 0; i < cols_; ++i) {
-        result[row * cols_ + Column(i)] = static_cast<float>(solved(i, row));
-      }
-    }
-    return result;
-  }
-
- private:
-  // Of the matrix that row (column) `i` here is.
-  int64_t Column(int64_t i) const { return order_[cols_ - 1 - i]; }
-
-  const int64_t cols_;
-  const double believed_;
-  const double solved_;  // the part of a solution that is taken
-  std::vector<int32_t> order_;
-  Eigen::MatrixXd lower_;
-  // Whose lower triangle is that of F in reverse, times the root of D.
-  std::optional<Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>>> factored_;
-};
-
-bool AreFinite(const std::vector<float>& values) {
-  return std::all_of(values.begin(), values.end(),
-                     [](float value) { return std::isfinite(value); });
-}
-
 }  // namespace
 
 std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
                                      int64_t num) {
-  const Moments moments(sums, cols, num);
-  Feedback feedback;
-  if (!moments.ok() || !moments.MakeFactor(&feedback)) return std::nullopt;
+  std::vector<double> diagonal(cols);
+  for (int64_t i = 0; i < cols; ++i) diagonal[i] = sums[i * cols + i];
+  const double damping = DampingOf(diagonal);
+  if (!std::isfinite(damping)) return std::nullopt;
+  Feedback feedback{.order = OrderOf(diagonal)};
+  const std::vector<int32_t>& order = feedback.order;
+
+  // Cholesky's factor of the moments in reverse order, whose lower triangle is
+  // that of F in reverse, times the root of D.
+  const double believed =
+      static_cast<double>(num) / static_cast<double>(num + cols);
+  Eigen::MatrixXd lower(cols, cols);
+  for (int64_t j = 0; j < cols; ++j) {
+    const int64_t b = order[cols - 1 - j];
+    lower(j, j) = diagonal[b] + damping;
+    for (int64_t i = j + 1; i < cols; ++i) {
+      const int64_t a = order[cols - 1 - i];
+      lower(i, j) = believed * sums[std::max(a, b) * cols + std::min(a, b)];
+    }
+  }
+  const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factored(lower);
+  if (factored.info() != Eigen::Success) return std::nullopt;
+
+  feedback.factor.resize(cols * cols);
+  feedback.spread.resize(cols);
+  for (int64_t k = 0; k < cols; ++k) {
+    const auto column = lower.col(cols - 1 - k);
+    const double root = column(cols - 1 - k), inverse = 1 / root;
+    if (!std::isfinite(inverse)) return std::nullopt;
+    feedback.spread[k] = static_cast<float>(root * root);
+    for (int64_t i = 0; i < k; ++i) {
+      feedback.factor[i * cols + k] =
+          static_cast<float>(column(cols - 1 - i) * inverse);
+    }
+    feedback.factor[k * cols + k] = 1;
+  }
   return feedback;
 }
 
-std::optional<Feedback> MakeCorrectingFeedback(const float* sums, int64_t cols,
-                                               int64_t num,
-                                               absl::Span<const float> wanted,
-                                               absl::Span<const float> added) {
-  const Moments moments(sums, cols, num);
-  Feedback feedback;
-  if (!moments.ok() || !moments.MakeFactor(&feedback)) return std::nullopt;
-  feedback.correction = moments.Solve(wanted);
-  feedback.addition = moments.Solve(added);
-  if (!AreFinite(feedback.correction) || !AreFinite(feedback.addition)) {
-    return std::nullopt;
+void Correct(const Feedback& feedback, int64_t first, int64_t num, float* rows,
+             int64_t stride) {
+  if (feedback.wanted.empty()) return;
+  const int64_t cols = feedback.cols();
+  const Eigen::Map<const Floats> wanted(feedback.wanted.data(), cols, cols);
+  const Eigen::Map<const Floats> factor(feedback.factor.data(), cols, cols);
+  const Eigen::Map<Floats, 0, Eigen::OuterStride<>> weights(
+      rows, num, cols, Eigen::OuterStride<>(stride));
+  Floats lack(num, cols);
+  lack.noalias() = weights * wanted;
+  if (!feedback.added.empty()) {
+    lack += Eigen::Map<const Floats>(feedback.added.data() + first * cols, num,
+                                     cols);
   }
-  return feedback;
+  // Times the inverse of F D F^T, in the order of rounding.
+  Floats solved(num, cols);
+  for (int64_t k = 0; k < cols; ++k) {
+    solved.col(k) = lack.col(feedback.order[k]);
+  }
+  factor.transpose()
+      .triangularView<Eigen::UnitLower>()
+      .solveInPlace<Eigen::OnTheRight>(solved);
+  for (int64_t k = 0; k < cols; ++k) {
+    solved.col(k) *= feedback.part / feedback.spread[k];
+  }
+  factor.triangularView<Eigen::UnitUpper>().solveInPlace<Eigen::OnTheRight>(
+      solved);
+  for (int64_t row = 0; row < num; ++row) {
+    for (int64_t k = 0; k < cols; ++k) {
+      rows[row * stride + feedback.order[k]] += solved(row, k);
+    }
+  }
 }
 
 }  // namespace rwkvd

@@ -6,8 +6,6 @@
 #include <optional>
 #include <vector>
 
-#include "absl/types/span.h"
-
 namespace rwkvd {
 
 // How columns of a matrix make up for the rounding of others, when they are
@@ -28,12 +26,15 @@ struct Feedback {
   std::vector<float> factor;
   // D.
   std::vector<float> spread;
-  // What rows are to become before any of this, so that their outputs come as
-  // close as they can to what they would be with other inputs: `w` becomes w
-  // + w * correction + its row of `addition`. [cols, cols] and [rows, cols],
-  // row-major; empty: nothing.
-  std::vector<float> correction;
-  std::vector<float> addition;
+  // What corrects rows before any of this, for inputs x that were to be x': the
+  // sums of (x' - x) x^T, [cols, cols] row-major; empty: nothing. Rows of
+  // weights that become
+  //   w + part * (w wanted + its row of added) H^-1
+  // give outputs that come closest to those for x', larger by numbers whose
+  // sums with x are `added` [rows, cols] (empty: by none), if `part` is 1.
+  std::vector<float> wanted;
+  std::vector<float> added;
+  float part = 0;
 
   int64_t cols() const { return static_cast<int64_t>(order.size()); }
 };
@@ -52,20 +53,15 @@ inline constexpr double kFeedbackDamping = 0.01;
 std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
                                      int64_t num);
 
-// Of a correction from `num` rows, num / (num + kCorrectionDoubt * cols) is
-// made: most of what inputs lack is chance, which of few rows looks as if it
-// were not.
+// Of a correction from sums over `num` rows, num / (num + kCorrectionDoubt *
+// cols) is made: most of what inputs lack is chance, which of few rows looks as
+// if it were not.
 inline constexpr int64_t kCorrectionDoubt = 8;
 
-// The same, and what corrects the rows for inputs x that were to be x':
-// `wanted` are the sums of (x' - x) x^T, [cols, cols]. The rows' outputs are to
-// become larger by numbers whose sums with x are `added` [rows, cols]; empty:
-// by none. Both row-major. This is the solution of least squares with H as
-// above, as far as it is made.
-std::optional<Feedback> MakeCorrectingFeedback(const float* sums, int64_t cols,
-                                               int64_t num,
-                                               absl::Span<const float> wanted,
-                                               absl::Span<const float> added);
+// Corrects `num` rows of weights, [num, feedback.cols()] and `stride` apart, of
+// which the first is that of number `first` in the matrix. Thread-safe.
+void Correct(const Feedback& feedback, int64_t first, int64_t num, float* rows,
+             int64_t stride);
 
 }  // namespace rwkvd
 

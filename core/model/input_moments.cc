@@ -2,117 +2,152 @@
 #include "core/model/input_moments.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <utility>
 
-#include "Eigen/Core"
 #include "core/base/check.h"
 #include "core/kernels/quantized.h"
 
 namespace rwkvd {
 namespace {
 
-using Floats =
-    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using ConstRows = Eigen::Map<const Floats, 0, Eigen::OuterStride<>>;
-
 // Rows of sums that one thread takes at a time.
 constexpr int64_t kTileRows = 64;
-// Rows of x that are added up at a time, so that the order in which they are
-// does not depend on the processor's caches.
-constexpr int64_t kDepth = 128;
 
-// Columns [first, first + num) of the rows.
-ConstRows Columns(Rows x, int64_t first, int64_t num) {
-  return {x.data + first, x.num, num, Eigen::OuterStride<>(x.width)};
-}
-
-// Adds a^T times the first `cols` columns of b to rows [begin, begin +
-// a.cols()) of `sums`.
-void AddProducts(const ConstRows& a, const ConstRows& b, int64_t cols,
-                 int64_t begin, Eigen::Map<Floats> sums) {
-  for (int64_t first = 0; first < a.rows(); first += kDepth) {
-    const int64_t num = std::min<int64_t>(kDepth, a.rows() - first);
-    sums.block(begin, 0, a.cols(), cols).noalias() +=
-        a.middleRows(first, num).transpose() *
-        b.middleRows(first, num).leftCols(cols);
-  }
+bool AreFinite(const std::vector<float>& values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](float value) { return std::isfinite(value); });
 }
 
 }  // namespace
 
+void InputMoments::Gather(Rows rows, int64_t num, Gathered& to) {
+  const int64_t tiles = (to.width + kTileRows - 1) / kTileRows;
+  pool_.ParallelFor(tiles, [&](int64_t tile) {
+    const int64_t begin = tile * kTileRows;
+    const int64_t end = std::min(to.width, begin + kTileRows);
+    for (int64_t row = 0; row < rows.num; ++row) {
+      for (int64_t i = begin; i < end; ++i) {
+        to.values[i * kStride + num + row] = rows[row][i];
+      }
+    }
+  });
+}
+
 void InputMoments::Watch(const std::byte* weights, int64_t cols,
                          int64_t stream_width) {
   RWKVD_CHECK(cols % kGroupCols == 0 && span_cols_ % kGroupCols == 0);
-  const auto [found, is_new] = watched_.try_emplace(weights);
-  if (!is_new) return;
-  found->second.stream_width = stream_width;
+  if (watched_.contains(weights)) return;
+  auto watched = std::make_unique<Watched>(cols, stream_width);
   for (int64_t first = 0; first < cols; first += span_cols_) {
     const int64_t size = std::min(span_cols_, cols - first);
-    found->second.spans.push_back(
+    watched->spans.push_back(
         {.first_col = first,
          .cols = size,
          .sums = std::vector<float>(size * size),
          .wanted = std::vector<float>(size * size),
          .added = std::vector<float>(stream_width * size)});
   }
+  watched_.emplace(weights, std::move(watched));
 }
 
 void InputMoments::OnOriginal(const Matrix& w, Rows x) {
   const auto found = watched_.find(w.data);
   if (found == watched_.end()) return;
-  found->second.original.assign(x.data, x.data + x.num * x.width);
+  found->second->original.assign(x.data, x.data + x.num * x.width);
 }
 
 void InputMoments::OnRounded(const Matrix& w, Rows x) {
   const auto found = watched_.find(w.data);
   if (found == watched_.end()) return;
-  Watched& watched = found->second;
-  RWKVD_CHECK(static_cast<int64_t>(watched.original.size()) == x.num * x.width);
-  watched.num += x.num;
-  // What they lack.
-  for (int64_t i = 0; i < x.num * x.width; ++i) {
-    watched.original[i] -= x.data[i];
+  Watched& watched = *found->second;
+  std::vector<float>& lack = watched.original;
+  RWKVD_CHECK(static_cast<int64_t>(lack.size()) == x.num * x.width);
+  kernels_.sub(lack.data(), x.data, lack.size(), lack.data());
+  for (int64_t done = 0; done < x.num;) {
+    const int64_t num = std::min(x.num - done, kDepth - watched.num_gathered);
+    const auto part = [&](Rows rows) {
+      return Rows{rows[done], num, rows.width};
+    };
+    Gather(part(x), watched.num_gathered, watched.inputs);
+    Gather(part({lack.data(), x.num, x.width}), watched.num_gathered,
+           watched.lack);
+    if (watched.stream_lack.width > 0) {
+      Gather(part(stream_lack_), watched.num_gathered, watched.stream_lack);
+    }
+    watched.num_gathered += num;
+    done += num;
+    if (watched.num_gathered == kDepth) AddUp(watched);
   }
-  const Rows lack = {watched.original.data(), x.num, x.width};
-  for (Span& span : watched.spans) AddPiece(watched, x, lack, span);
 }
 
-void InputMoments::AddPiece(const Watched& watched, Rows x, Rows lack,
-                            Span& span) {
-  const int64_t cols = span.cols, width = watched.stream_width;
-  const ConstRows inputs = Columns(x, span.first_col, cols);
-  const Eigen::Map<Floats> sums(span.sums.data(), cols, cols);
-  const Eigen::Map<Floats> wanted(span.wanted.data(), cols, cols);
-  const Eigen::Map<Floats> added(span.added.data(), width, cols);
+void InputMoments::AddUp(Watched& watched) {
+  if (watched.num_gathered == 0) return;
+  for (Span& span : watched.spans) AddUp(watched, span);
+  watched.num += std::exchange(watched.num_gathered, 0);
+}
+
+void InputMoments::AddUp(const Watched& watched, Span& span) {
+  const int64_t cols = span.cols, first = span.first_col;
+  const int64_t width = watched.stream_lack.width;
   const int64_t tiles = (cols + kTileRows - 1) / kTileRows;
   const int64_t tiles_added = (width + kTileRows - 1) / kTileRows;
   pool_.ParallelFor(tiles + tiles_added, [&](int64_t tile) {
     if (tile >= tiles) {
       const int64_t begin = (tile - tiles) * kTileRows;
-      const int64_t num = std::min(kTileRows, width - begin);
-      return AddProducts(Columns(stream_lack_, begin, num), inputs, cols, begin,
-                         added);
+      return AddProducts(watched, watched.stream_lack, begin,
+                         std::min(kTileRows, width - begin), first, cols,
+                         span.added.data() + begin * cols, cols);
     }
     const int64_t begin = tile * kTileRows;
     const int64_t num = std::min(kTileRows, cols - begin);
-    AddProducts(Columns(x, span.first_col + begin, num), inputs, begin + num,
-                begin, sums);
-    AddProducts(Columns(lack, span.first_col + begin, num), inputs, cols, begin,
-                wanted);
+    AddProducts(watched, watched.inputs, first + begin, num, first, begin + num,
+                span.sums.data() + begin * cols, cols);
+    AddProducts(watched, watched.lack, first + begin, num, first, cols,
+                span.wanted.data() + begin * cols, cols);
   });
 }
 
-std::vector<Feedback> InputMoments::MakeFeedbacks(
-    const std::byte* weights) const {
+void InputMoments::AddProducts(const Watched& watched, const Gathered& a,
+                               int64_t begin, int64_t num, int64_t first_b,
+                               int64_t num_b, float* sums,
+                               int64_t stride) const {
+  std::vector<float> products(num * num_b);
+  const MatMulArgs args = {.dtype = DType::kF32,
+                           .w = watched.inputs.Channel(first_b),
+                           .w_stride = kStride,
+                           .cols = watched.num_gathered,
+                           .num_x = num,
+                           .x = a.Channel(begin),
+                           .x_stride = kStride,
+                           .y = products.data(),
+                           .y_stride = num_b};
+  // So few at a time that they stay in the second-level cache.
+  for (int64_t b = 0; b < num_b; b += kTileRows) {
+    kernels_.matmul(args, b, std::min(num_b, b + kTileRows));
+  }
+  for (int64_t row = 0; row < num; ++row) {
+    kernels_.add(products.data() + row * num_b, num_b, sums + row * stride);
+  }
+}
+
+std::vector<Feedback> InputMoments::MakeFeedbacks(const std::byte* weights) {
   const auto found = watched_.find(weights);
   RWKVD_CHECK(found != watched_.end());
-  const Watched& watched = found->second;
+  Watched& watched = *found->second;
+  AddUp(watched);
   std::vector<std::optional<Feedback>> made(watched.spans.size());
   pool_.ParallelFor(static_cast<int64_t>(made.size()), [&](int64_t i) {
-    const Span& span = watched.spans[i];
-    made[i] = MakeCorrectingFeedback(span.sums.data(), span.cols, watched.num,
-                                     span.wanted, span.added);
+    Span& span = watched.spans[i];
+    if (!AreFinite(span.wanted) || !AreFinite(span.added)) return;
+    made[i] = MakeFeedback(span.sums.data(), span.cols, watched.num);
+    if (!made[i].has_value()) return;
+    made[i]->wanted = std::move(span.wanted);
+    made[i]->added = std::move(span.added);
+    made[i]->part =
+        static_cast<float>(watched.num) /
+        static_cast<float>(watched.num + kCorrectionDoubt * span.cols);
   });
   std::vector<Feedback> feedbacks;
   for (std::optional<Feedback>& feedback : made) {

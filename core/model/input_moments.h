@@ -4,17 +4,20 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "core/base/aligned_buffer.h"
 #include "core/base/thread_pool.h"
 #include "core/kernels/feedback.h"
+#include "core/kernels/kernels.h"
 #include "core/model/matrix.h"
 #include "core/model/rows.h"
 
 namespace rwkvd {
 
-// Adds up, for chosen matrices, what MakeCorrectingFeedback takes: products of
+// Adds up, for chosen matrices, what a Feedback is made of: products of
 // each two of their inputs in a rounded network, and of those with what the
 // inputs are in the original. Inputs further apart than a span are taken for
 // independent, so that memory and time do not grow with the square of the
@@ -29,9 +32,10 @@ class InputMoments {
  public:
   static constexpr int64_t kSpanCols = 4096;
 
-  // `pool` outlives it; `span_cols` is a multiple of kGroupCols.
-  explicit InputMoments(ThreadPool* pool, int64_t span_cols = kSpanCols)
-      : pool_(*pool), span_cols_(span_cols) {}
+  // `kernels` and `pool` outlive it; `span_cols` is a multiple of kGroupCols.
+  InputMoments(const KernelTable* kernels, ThreadPool* pool,
+               int64_t span_cols = kSpanCols)
+      : kernels_(*kernels), pool_(*pool), span_cols_(span_cols) {}
 
   // From now on, for the matrix whose weights lie at `weights`; `cols` is a
   // multiple of kGroupCols. If its product is added to the residual stream,
@@ -47,11 +51,28 @@ class InputMoments {
   // The inputs of `w` in the rounded network; as many rows as OnOriginal had.
   void OnRounded(const Matrix& w, Rows x);
 
-  // For a watched matrix, by spans; empty: an input was not finite. Makes
-  // them side by side, with five times the memory of the moments for a while.
-  std::vector<Feedback> MakeFeedbacks(const std::byte* weights) const;
+  // For a watched matrix, by spans; empty: an input was not finite. Takes the
+  // sums along: no more is to be shown for this matrix. Makes them side by
+  // side, with five times the memory of the sums for a while.
+  std::vector<Feedback> MakeFeedbacks(const std::byte* weights);
 
  private:
+  // Tokens whose products are added up at a time.
+  static constexpr int64_t kDepth = 1024;
+
+  // Apart so much that caches have room for neighbours.
+  static constexpr int64_t kStride = kDepth + 16;
+
+  // Numbers of up to kDepth tokens, those of a channel one behind another.
+  struct Gathered {
+    int64_t width = 0;
+    AlignedVector<float> values;  // [width, kStride]
+
+    explicit Gathered(int64_t width) : width(width), values(width * kStride) {}
+    const float* Channel(int64_t index) const {
+      return values.data() + index * kStride;
+    }
+  };
   struct Span {
     int64_t first_col;
     int64_t cols;
@@ -60,18 +81,33 @@ class InputMoments {
     std::vector<float> added;   // [stream width, cols]
   };
   struct Watched {
-    int64_t num = 0;  // rows of x
-    int64_t stream_width = 0;
-    std::vector<Span> spans;
+    int64_t num = 0;  // rows of x, and how many of them are not yet added up
+    int64_t num_gathered = 0;
     std::vector<float> original;  // of the piece
+    Gathered inputs, lack, stream_lack;
+    std::vector<Span> spans;
+
+    Watched(int64_t cols, int64_t stream_width)
+        : inputs(cols), lack(cols), stream_lack(stream_width) {}
   };
 
-  void AddPiece(const Watched& watched, Rows x, Rows lack, Span& span);
+  // Puts the rows behind the `num` tokens that `to` has.
+  void Gather(Rows rows, int64_t num, Gathered& to);
+  // Adds up what has been gathered.
+  void AddUp(Watched& watched);
+  void AddUp(const Watched& watched, Span& span);
+  // Adds the products of channels [begin, begin + num) of `a`, over the tokens,
+  // with the first `num_b` channels from `first_b` on of `b` to `sums`, rows
+  // `stride` apart.
+  void AddProducts(const Watched& watched, const Gathered& a, int64_t begin,
+                   int64_t num, int64_t first_b, int64_t num_b, float* sums,
+                   int64_t stride) const;
 
+  const KernelTable& kernels_;
   ThreadPool& pool_;
   const int64_t span_cols_;
   Rows stream_lack_;
-  absl::flat_hash_map<const std::byte*, Watched> watched_;
+  absl::flat_hash_map<const std::byte*, std::unique_ptr<Watched>> watched_;
 };
 
 }  // namespace rwkvd

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstddef>
 
-#include "Eigen/Core"
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "core/kernels/compensate.h"
@@ -24,33 +23,6 @@ std::vector<float> RowsOf(const Tensor& matrix, int64_t first, int64_t num) {
     return values;
   }
   return ToFloat(rows);
-}
-
-using Floats =
-    Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-// Rows [first, first + num) of a matrix, as feedback corrects them.
-void Correct(absl::Span<const Feedback> spans, int64_t first, int64_t num,
-             std::vector<float>& rows) {
-  const int64_t cols = static_cast<int64_t>(rows.size()) / num;
-  int64_t first_col = 0;
-  for (const Feedback& span : spans) {
-    const int64_t size = span.cols();
-    Eigen::Map<Floats, 0, Eigen::OuterStride<>> part(
-        rows.data() + first_col, num, size, Eigen::OuterStride<>(cols));
-    Floats corrected = part;
-    if (!span.correction.empty()) {
-      const Eigen::Map<const Floats> correction(span.correction.data(), size,
-                                                size);
-      corrected.noalias() += part * correction;
-    }
-    if (!span.addition.empty()) {
-      corrected += Eigen::Map<const Floats>(span.addition.data() + first * size,
-                                            num, size);
-    }
-    part = corrected;
-    first_col += size;
-  }
 }
 
 // Lowers `value` to `other`, if that is smaller.
@@ -75,7 +47,11 @@ absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
     const int64_t begin = (first + i) * stripe_rows;
     const int64_t own_rows = std::min(stripe_rows, rows - begin);
     std::vector<float> values = RowsOf(matrix, begin, own_rows);
-    Correct(feedback, begin, own_rows, values);
+    float* part = values.data();
+    for (const Feedback& span : feedback) {
+      Correct(span, begin, own_rows, part, cols);
+      part += span.cols();
+    }
     const QuantizeArgs args{.type = form.type,
                             .order = form.order,
                             .w = values.data(),

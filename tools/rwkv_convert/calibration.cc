@@ -208,7 +208,7 @@ absl::Status Calibration::RunNextBlock(OnProgress progress) {
 // last step.
 absl::Status Calibration::RunStep(const Step& step, bool is_last,
                                   OnProgress progress) {
-  InputMoments moments(&pool_);
+  InputMoments moments(&BestKernels(), &pool_);
   // Networks with a receptance multiply what ffn.value gives by it.
   const bool adds_value = model_->config().architecture == Architecture::kRwkv7;
   for (const Planned& planned : step.matrices) {
@@ -221,8 +221,12 @@ absl::Status Calibration::RunStep(const Step& step, bool is_last,
   RWKVD_RETURN_IF_ERROR(RunPass(
       {.block = step.block, .moments = &moments, .keeps_original = is_last},
       progress));
+  // Tensors may share their weights.
+  absl::flat_hash_map<const std::byte*, std::vector<Feedback>> made;
   for (const auto& [matrix, form] : step.matrices) {
-    const auto feedback = moments.MakeFeedbacks(matrix->data.data());
+    const auto [found, is_new] = made.try_emplace(matrix->data.data());
+    std::vector<Feedback>& feedback = found->second;
+    if (is_new) feedback = moments.MakeFeedbacks(matrix->data.data());
     if (feedback.empty()) {
       return Complaint(source_->path())
           .About("tensor", matrix->name)(

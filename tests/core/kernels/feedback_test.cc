@@ -90,10 +90,11 @@ TEST(FeedbackTest, TheSpreadIsWhatTheFactorLeaves) {
   }
 }
 
-// y = A x' for the corrected rows, by the normal equations: what is left of
-// (what was wanted) - (what it became) goes with no input.
-TEST(FeedbackTest, TheCorrectionLeavesNothingThatGoesWithAnInput) {
-  constexpr int64_t kCols = kGroupCols, kRows = 3, kMany = int64_t{1} << 50;
+// With `part` of it, in the middle of wider rows and of a larger matrix: what
+// was added, times H, is what was asked for.
+TEST(FeedbackTest, TheCorrectionIsThatOfLeastSquares) {
+  constexpr int64_t kCols = 2 * kGroupCols, kStride = kCols + 5;
+  constexpr int64_t kFirst = 2, kRows = 3;
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
   const auto draw = [&](int64_t num) {
@@ -102,43 +103,41 @@ TEST(FeedbackTest, TheCorrectionLeavesNothingThatGoesWithAnInput) {
     return values;
   };
   const std::vector<float> moments = RandomMoments(kCols, 6);
-  const std::vector<float> wanted = draw(kCols * kCols);
-  const std::vector<float> added = draw(kRows * kCols);
-  const auto feedback =
-      MakeCorrectingFeedback(moments.data(), kCols, kMany, wanted, added);
+  auto feedback = MakeFeedback(moments.data(), kCols, int64_t{1} << 50);
   ASSERT_TRUE(feedback.has_value());
+  feedback->wanted = draw(kCols * kCols);
+  feedback->part = 0.25f;
   const double damping = kFeedbackDamping * Mean(moments, kCols);
-  const auto expect_solved = [&](const std::vector<float>& solved,
-                                 const std::vector<float>& rows) {
-    ASSERT_EQ(solved.size(), rows.size());
-    for (size_t row = 0; row < rows.size(); row += kCols) {
+  const std::vector<float> before = draw(kRows * kStride);
+  for (const bool adds : {false, true}) {
+    if (adds) feedback->added = draw((kFirst + kRows) * kCols);
+    std::vector<float> rows = before;
+    Correct(*feedback, kFirst, kRows, rows.data(), kStride);
+    for (int64_t row = 0; row < kRows; ++row) {
+      const float* const w = before.data() + row * kStride;
+      const float* const got = rows.data() + row * kStride;
       for (int64_t j = 0; j < kCols; ++j) {
-        double sum = damping * solved[row + j];
+        double asked = adds ? feedback->added[(kFirst + row) * kCols + j] : 0.0;
+        double sum = damping * (got[j] - w[j]);
         for (int64_t i = 0; i < kCols; ++i) {
-          sum += double{solved[row + i]} *
+          asked += double{w[i]} * feedback->wanted[i * kCols + j];
+          sum += (double{got[i]} - w[i]) *
                  moments[std::max(i, j) * kCols + std::min(i, j)];
         }
-        ASSERT_NEAR(sum, rows[row + j], 1e-4);
+        ASSERT_NEAR(sum, 0.25 * asked, 0.02) << row << ", " << j;
       }
+      for (int64_t j = kCols; j < kStride; ++j) ASSERT_EQ(got[j], w[j]);
     }
-  };
-  expect_solved(feedback->correction, wanted);
-  expect_solved(feedback->addition, added);
+  }
 }
 
-TEST(FeedbackTest, OfFewRowsTheCorrectionIsBelievedLess) {
-  constexpr int64_t kCols = kGroupCols;
-  std::vector<float> moments(kCols * kCols), wanted(kCols * kCols);
-  for (int64_t i = 0; i < kCols; ++i) {
-    moments[i * (kCols + 1)] = 2;
-    wanted[i * (kCols + 1)] = 1;
-  }
-  const auto feedback =
-      MakeCorrectingFeedback(moments.data(), kCols, 2 * kCols, wanted, {});
+TEST(FeedbackTest, WithoutSumsForItNothingIsCorrected) {
+  const std::vector<float> moments = RandomMoments(kGroupCols, 7);
+  const auto feedback = MakeFeedback(moments.data(), kGroupCols, kNum);
   ASSERT_TRUE(feedback.has_value());
-  EXPECT_FLOAT_EQ(feedback->correction[5 * (kCols + 1)],
-                  0.2f / (2 * (1 + kFeedbackDamping)));
-  EXPECT_TRUE(feedback->addition.empty());
+  std::vector<float> row(kGroupCols, 3.0f);
+  Correct(*feedback, 0, 1, row.data(), kGroupCols);
+  EXPECT_THAT(row, Each(3.0f));
 }
 
 TEST(FeedbackTest, TheLargestComeFirstButGroupsStayTogether) {
@@ -190,15 +189,6 @@ TEST(FeedbackTest, MomentsThatAreNotFiniteGiveNone) {
       std::vector<float> moments = RandomMoments(kCols, 2);
       moments[at] = bad;
       EXPECT_FALSE(MakeFeedback(moments.data(), kCols, kNum).has_value());
-    }
-    const std::vector<float> moments = RandomMoments(kCols, 2);
-    std::vector<float> wanted(kCols * kCols), added(kCols);
-    for (std::vector<float>* const sums : {&wanted, &added}) {
-      (*sums)[7] = bad;
-      EXPECT_FALSE(
-          MakeCorrectingFeedback(moments.data(), kCols, kNum, wanted, added)
-              .has_value());
-      (*sums)[7] = 0;
     }
   }
 }
