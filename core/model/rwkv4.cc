@@ -127,8 +127,6 @@ class Rwkv4 final : public StepwiseModel {
   absl::StatusOr<State> NewTunedState(const TensorFile& file) const override;
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
   void Begin(Chunks chunks, Workspace& workspace) const override;
-  void RunBlock(int64_t block, Chunks chunks,
-                Workspace& workspace) const override;
   void End(Chunks chunks, Workspace& workspace) const override;
   std::vector<Rows> Passed(int64_t num_rows,
                            Workspace& workspace) const override;
@@ -147,12 +145,12 @@ class Rwkv4 final : public StepwiseModel {
   }
 
   Activations TakeActivations(int64_t rows, Workspace& workspace) const;
-  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                     Workspace& workspace) const;
+  void RunTimeMixing(int64_t layer, Chunks chunks,
+                     Workspace& workspace) const override;
   void RunWkv(int64_t layer, Chunks chunks, const Activations& a,
               Workspace& workspace) const;
-  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                        Workspace& workspace) const;
+  void RunChannelMixing(int64_t layer, Chunks chunks,
+                        Workspace& workspace) const override;
 
   const ModelConfig config_;
   const std::shared_ptr<const TensorFile> file_;  // what weights_ views
@@ -205,15 +203,6 @@ void Rwkv4::Begin(Chunks chunks, Workspace& workspace) const {
   Embed(kernels_, workspace, chunks, weights_.embedding, weights_.ln0, a.x);
 }
 
-void Rwkv4::RunBlock(int64_t block, Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  if (block % 2 == 0) {
-    RunTimeMixing(block / 2, chunks, a, workspace);
-  } else {
-    RunChannelMixing(block / 2, chunks, a, workspace);
-  }
-}
-
 void Rwkv4::End(Chunks chunks, Workspace& workspace) const {
   const Activations a = TakeActivations(NumRows(chunks), workspace);
   Head(kernels_, workspace, chunks, weights_.ln_out, weights_.head, a.x,
@@ -226,8 +215,9 @@ std::vector<Rows> Rwkv4::Passed(int64_t num_rows, Workspace& workspace) const {
 }
 
 // x += O (sigmoid(R xr) * wkv(K xk, V xv)); the x_ are shifted ln1(x).
-void Rwkv4::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
+void Rwkv4::RunTimeMixing(int64_t layer, Chunks chunks,
                           Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   const Layer& w = weights_.layers[layer];
   Normalize(kernels_, workspace, w.ln1, a.x, a.normed);
   TokenShift(
@@ -274,8 +264,9 @@ void Rwkv4::RunWkv(int64_t layer, Chunks chunks, const Activations& a,
 }
 
 // x += sigmoid(R xr) * V max(K xk, 0)^2; the x_ are shifted ln2(x).
-void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
+void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks,
                              Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   const Layer& w = weights_.layers[layer];
   Normalize(kernels_, workspace, w.ln2, a.x, a.normed);
   TokenShift(kernels_, workspace, chunks, FfnState(layer), a.normed,

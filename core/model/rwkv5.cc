@@ -150,20 +150,18 @@ class Rwkv5 final : public MatrixStateModel {
 
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
   void Begin(Chunks chunks, Workspace& workspace) const override;
-  void RunBlock(int64_t block, Chunks chunks,
-                Workspace& workspace) const override;
   void End(Chunks chunks, Workspace& workspace) const override;
   std::vector<Rows> Passed(int64_t num_rows,
                            Workspace& workspace) const override;
 
  private:
   Activations TakeActivations(int64_t num_rows, Workspace& workspace) const;
-  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                     Workspace& workspace) const;
+  void RunTimeMixing(int64_t layer, Chunks chunks,
+                     Workspace& workspace) const override;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
-  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                        Workspace& workspace) const;
+  void RunChannelMixing(int64_t layer, Chunks chunks,
+                        Workspace& workspace) const override;
 
   const Weights weights_;
 };
@@ -190,15 +188,6 @@ void Rwkv5::Begin(Chunks chunks, Workspace& workspace) const {
   Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
 }
 
-void Rwkv5::RunBlock(int64_t block, Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  if (block % 2 == 0) {
-    RunTimeMixing(block / 2, chunks, a, workspace);
-  } else {
-    RunChannelMixing(block / 2, chunks, a, workspace);
-  }
-}
-
 void Rwkv5::End(Chunks chunks, Workspace& workspace) const {
   const Activations a = TakeActivations(NumRows(chunks), workspace);
   Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
@@ -211,8 +200,9 @@ std::vector<Rows> Rwkv5::Passed(int64_t num_rows, Workspace& workspace) const {
 }
 
 // x += O (norm(wkv(R xr, K xk, V xv)) * silu(G xg)); the x_ are shifted ln1(x).
-void Rwkv5::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
+void Rwkv5::RunTimeMixing(int64_t layer, Chunks chunks,
                           Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   const Layer& w = weights_.layers[layer];
   Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
   absl::InlinedVector<Shift, 4> shifts = {
@@ -260,8 +250,9 @@ void Rwkv5::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
 }
 
 // x += sigmoid(R xr) * V max(K xk, 0)^2; the x_ are shifted ln2(x).
-void Rwkv5::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
+void Rwkv5::RunChannelMixing(int64_t layer, Chunks chunks,
                              Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   const Layer& w = weights_.layers[layer];
   Normalize(kernels(), workspace, w.ln2, a.x, a.normed);
   TokenShift(kernels(), workspace, chunks, layout().FfnShift(layer), a.normed,

@@ -181,22 +181,20 @@ class Rwkv6 final : public MatrixStateModel {
 
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
   void Begin(Chunks chunks, Workspace& workspace) const override;
-  void RunBlock(int64_t block, Chunks chunks,
-                Workspace& workspace) const override;
   void End(Chunks chunks, Workspace& workspace) const override;
   std::vector<Rows> Passed(int64_t num_rows,
                            Workspace& workspace) const override;
 
  private:
   Activations TakeActivations(int64_t num_rows, Workspace& workspace) const;
-  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                     Workspace& workspace) const;
+  void RunTimeMixing(int64_t layer, Chunks chunks,
+                     Workspace& workspace) const override;
   void MixParts(const TimeMixing& w, const Activations& a,
                 Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
-  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                        Workspace& workspace) const;
+  void RunChannelMixing(int64_t layer, Chunks chunks,
+                        Workspace& workspace) const override;
 
   const Weights weights_;
   const Ranks ranks_;
@@ -225,15 +223,6 @@ void Rwkv6::Begin(Chunks chunks, Workspace& workspace) const {
   Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
 }
 
-void Rwkv6::RunBlock(int64_t block, Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  if (block % 2 == 0) {
-    RunTimeMixing(block / 2, chunks, a, workspace);
-  } else {
-    RunChannelMixing(block / 2, chunks, a, workspace);
-  }
-}
-
 void Rwkv6::End(Chunks chunks, Workspace& workspace) const {
   const Activations a = TakeActivations(NumRows(chunks), workspace);
   Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
@@ -247,8 +236,9 @@ std::vector<Rows> Rwkv6::Passed(int64_t num_rows, Workspace& workspace) const {
 
 // x += O (norm(wkv(R xr, K xk, V xv, w)) * silu(G xg)), where the decay is
 // w = exp(-exp(decay + tanh(xw W1) W2)).
-void Rwkv6::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
+void Rwkv6::RunTimeMixing(int64_t layer, Chunks chunks,
                           Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   const Layer& w = weights_.layers[layer];
   Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
   ShiftDifference(kernels(), workspace, chunks, layout().AttShift(layer),
@@ -329,8 +319,9 @@ void Rwkv6::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
 }
 
 // x += sigmoid(R xr) * V max(K xk, 0)^2; x_i = ln2(x) + dx * maa_i.
-void Rwkv6::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
+void Rwkv6::RunChannelMixing(int64_t layer, Chunks chunks,
                              Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   const Layer& w = weights_.layers[layer];
   const Rows xk = a.part[kK], xr = a.part[kR];
   Normalize(kernels(), workspace, w.ln2, a.x, a.normed);

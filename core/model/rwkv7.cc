@@ -207,23 +207,21 @@ class Rwkv7 final : public MatrixStateModel {
 
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
   void Begin(Chunks chunks, Workspace& workspace) const override;
-  void RunBlock(int64_t block, Chunks chunks,
-                Workspace& workspace) const override;
   void End(Chunks chunks, Workspace& workspace) const override;
   std::vector<Rows> Passed(int64_t num_rows,
                            Workspace& workspace) const override;
 
  private:
   Activations TakeActivations(int64_t num_rows, Workspace& workspace) const;
-  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
-                     Workspace& workspace) const;
+  void RunTimeMixing(int64_t layer, Chunks chunks,
+                     Workspace& workspace) const override;
   void Project(int64_t layer, const Activations& a, Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
   void RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
                 float* state, const Activations& a) const;
-  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
-                        Workspace& workspace) const;
+  void RunChannelMixing(int64_t layer, Chunks chunks,
+                        Workspace& workspace) const override;
 
   const Weights weights_;
   const Ranks ranks_;
@@ -252,15 +250,6 @@ void Rwkv7::Begin(Chunks chunks, Workspace& workspace) const {
   Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
 }
 
-void Rwkv7::RunBlock(int64_t block, Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  if (block % 2 == 0) {
-    RunTimeMixing(block / 2, chunks, a, workspace);
-  } else {
-    RunChannelMixing(block / 2, chunks, a, workspace);
-  }
-}
-
 void Rwkv7::End(Chunks chunks, Workspace& workspace) const {
   const Activations a = TakeActivations(NumRows(chunks), workspace);
   Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
@@ -273,8 +262,9 @@ std::vector<Rows> Rwkv7::Passed(int64_t num_rows, Workspace& workspace) const {
 }
 
 // x += O (heads(...) * g); x_i = ln1(x) + dx * (the weights x_i).
-void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
+void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks,
                           Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   const Layer& w = weights_.layers[layer];
   const int64_t c = a.x.width;
   Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
@@ -388,8 +378,9 @@ void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
 }
 
 // x += V max(K xk, 0)^2; xk = ln2(x) + dx * x_k.
-void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
+void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks,
                              Workspace& workspace) const {
+  const Activations a = TakeActivations(NumRows(chunks), workspace);
   const Layer& w = weights_.layers[layer];
   Normalize(kernels(), workspace, w.ln2, a.x, a.normed);
   ShiftDifference(kernels(), workspace, chunks, layout().FfnShift(layer),

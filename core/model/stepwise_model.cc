@@ -13,4 +13,13 @@ void StepwiseModel::Forward(absl::Span<const Chunk> chunks,
   End(chunks, workspace);
 }
 
+void StepwiseModel::RunBlock(int64_t block, absl::Span<const Chunk> chunks,
+                             Workspace& workspace) const {
+  if (block % 2 == 0) {
+    RunTimeMixing(block / 2, chunks, workspace);
+  } else {
+    RunChannelMixing(block / 2, chunks, workspace);
+  }
+}
+
 }  // namespace rwkvd

@@ -30,8 +30,8 @@ class StepwiseModel : public Model {
   // The embedding.
   virtual void Begin(absl::Span<const Chunk> chunks,
                      Workspace& workspace) const = 0;
-  virtual void RunBlock(int64_t block, absl::Span<const Chunk> chunks,
-                        Workspace& workspace) const = 0;
+  void RunBlock(int64_t block, absl::Span<const Chunk> chunks,
+                Workspace& workspace) const;
   // The head: fills the logits that are wanted.
   virtual void End(absl::Span<const Chunk> chunks,
                    Workspace& workspace) const = 0;
@@ -41,6 +41,12 @@ class StepwiseModel : public Model {
   // Valid until the workspace is used for other chunks.
   virtual std::vector<Rows> Passed(int64_t num_rows,
                                    Workspace& workspace) const = 0;
+
+ private:
+  virtual void RunTimeMixing(int64_t layer, absl::Span<const Chunk> chunks,
+                             Workspace& workspace) const = 0;
+  virtual void RunChannelMixing(int64_t layer, absl::Span<const Chunk> chunks,
+                                Workspace& workspace) const = 0;
 };
 
 }  // namespace rwkvd
