@@ -76,6 +76,8 @@ std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
   const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factored(lower);
   if (factored.info() != Eigen::Success) return std::nullopt;
 
+  feedback.part = static_cast<float>(num) /
+                  static_cast<float>(num + kCorrectionDoubt * cols);
   feedback.factor.resize(cols * cols);
   feedback.spread.resize(cols);
   for (int64_t k = 0; k < cols; ++k) {

@@ -26,8 +26,9 @@ struct Feedback {
   std::vector<float> factor;
   // D.
   std::vector<float> spread;
-  // What corrects rows before any of this, for inputs x that were to be x': the
-  // sums of (x' - x) x^T, [cols, cols] row-major; empty: nothing. Rows of
+  // What corrects rows before any of this, for inputs x that were to be x'; to
+  // be added to what MakeFeedback gives: the sums of (x' - x) x^T, [cols, cols]
+  // row-major; empty: nothing. Rows of
   // weights that become
   //   w + part * (w wanted + its row of added) H^-1
   // give outputs that come closest to those for x', larger by numbers whose
@@ -42,6 +43,11 @@ struct Feedback {
 // Of the mean second moment, what is added to each of a column with itself.
 inline constexpr double kFeedbackDamping = 0.01;
 
+// Of a correction from sums over `num` rows, num / (num + kCorrectionDoubt *
+// cols) is made: most of what inputs lack is chance, which of few rows looks as
+// if it were not.
+inline constexpr int64_t kCorrectionDoubt = 8;
+
 // From the sums of the products of each two of `cols` inputs (a multiple of
 // kGroupCols) over `num` rows: [cols, cols] row-major, of which the lower
 // triangle is read. Those of two columns are taken for num / (num + cols) of
@@ -52,11 +58,6 @@ inline constexpr double kFeedbackDamping = 0.01;
 // result.
 std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
                                      int64_t num);
-
-// Of a correction from sums over `num` rows, num / (num + kCorrectionDoubt *
-// cols) is made: most of what inputs lack is chance, which of few rows looks as
-// if it were not.
-inline constexpr int64_t kCorrectionDoubt = 8;
 
 // Corrects `num` rows of weights, [num, feedback.cols()] and `stride` apart, of
 // which the first is that of number `first` in the matrix. Thread-safe.

@@ -101,9 +101,9 @@ class Trials {
   }
 
   // The `num` best, each once.
-  absl::InlinedVector<float, 16> Best(size_t num) && {
+  std::vector<float> Best(size_t num) && {
     std::stable_sort(made_.begin(), made_.end(), IsBetter);
-    absl::InlinedVector<float, 16> scales;
+    std::vector<float> scales;
     for (const Trial& trial : made_) {
       const float scale = trial.scale;
       if (std::find(scales.begin(), scales.end(), scale) != scales.end()) {

@@ -12,7 +12,7 @@
 namespace rwkvd {
 namespace {
 
-// Rows of sums that one thread takes at a time.
+// Rows of sums that one thread takes at a time, at most.
 constexpr int64_t kTileRows = 64;
 
 bool AreFinite(const std::vector<float>& values) {
@@ -113,22 +113,23 @@ void InputMoments::AddProducts(const Watched& watched, const Gathered& a,
                                int64_t begin, int64_t num, int64_t first_b,
                                int64_t num_b, float* sums,
                                int64_t stride) const {
-  std::vector<float> products(num * num_b);
-  const MatMulArgs args = {.dtype = DType::kF32,
-                           .w = watched.inputs.Channel(first_b),
-                           .w_stride = kStride,
-                           .cols = watched.num_gathered,
-                           .num_x = num,
-                           .x = a.Channel(begin),
-                           .x_stride = kStride,
-                           .y = products.data(),
-                           .y_stride = num_b};
-  // So few at a time that they stay in the second-level cache.
+  // Of so few rows at a time that they stay in the second-level cache.
+  float products[kTileRows * kTileRows];
   for (int64_t b = 0; b < num_b; b += kTileRows) {
-    kernels_.matmul(args, b, std::min(num_b, b + kTileRows));
-  }
-  for (int64_t row = 0; row < num; ++row) {
-    kernels_.add(products.data() + row * num_b, num_b, sums + row * stride);
+    const int64_t rows = std::min(kTileRows, num_b - b);
+    kernels_.matmul({.dtype = DType::kF32,
+                     .w = watched.inputs.Channel(first_b + b),
+                     .w_stride = kStride,
+                     .cols = watched.num_gathered,
+                     .num_x = num,
+                     .x = a.Channel(begin),
+                     .x_stride = kStride,
+                     .y = products,
+                     .y_stride = kTileRows},
+                    0, rows);
+    for (int64_t i = 0; i < num; ++i) {
+      kernels_.add(products + i * kTileRows, rows, sums + i * stride + b);
+    }
   }
 }
 
@@ -145,9 +146,6 @@ std::vector<Feedback> InputMoments::MakeFeedbacks(const std::byte* weights) {
     if (!made[i].has_value()) return;
     made[i]->wanted = std::move(span.wanted);
     made[i]->added = std::move(span.added);
-    made[i]->part =
-        static_cast<float>(watched.num) /
-        static_cast<float>(watched.num + kCorrectionDoubt * span.cols);
   });
   std::vector<Feedback> feedbacks;
   for (std::optional<Feedback>& feedback : made) {

@@ -81,8 +81,8 @@ class InputMoments {
     std::vector<float> added;   // [stream width, cols]
   };
   struct Watched {
-    int64_t num = 0;  // rows of x, and how many of them are not yet added up
-    int64_t num_gathered = 0;
+    int64_t num = 0;              // rows of x that are added up
+    int64_t num_gathered = 0;     // those that are not yet
     std::vector<float> original;  // of the piece
     Gathered inputs, lack, stream_lack;
     std::vector<Span> spans;
@@ -96,9 +96,9 @@ class InputMoments {
   // Adds up what has been gathered.
   void AddUp(Watched& watched);
   void AddUp(const Watched& watched, Span& span);
-  // Adds the products of channels [begin, begin + num) of `a`, over the tokens,
-  // with the first `num_b` channels from `first_b` on of `b` to `sums`, rows
-  // `stride` apart.
+  // Adds the products of `num` channels, a tile at most, from `begin` on of `a`
+  // with `num_b` from `first_b` on of the inputs, over the tokens, to `sums`,
+  // rows `stride` apart.
   void AddProducts(const Watched& watched, const Gathered& a, int64_t begin,
                    int64_t num, int64_t first_b, int64_t num_b, float* sums,
                    int64_t stride) const;
