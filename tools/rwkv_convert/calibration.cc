@@ -17,6 +17,7 @@
 #include "core/model/input_observer.h"
 #include "core/model/load_model.h"
 #include "core/text/load_tokenizer.h"
+#include "tools/rwkv_convert/conversion.h"
 
 namespace rwkvd {
 namespace {
@@ -70,14 +71,16 @@ Matrix ViewOf(const QuantizedMatrix& quantized, const Tensor& matrix,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Calibration>> Calibration::Create(
-    std::shared_ptr<const TensorFile> source, const CalibrationOptions& options,
-    ThreadPool* pool) {
+    std::shared_ptr<const TensorFile> source, WeightKind weights,
+    const CalibrationOptions& options, ThreadPool* pool) {
   auto calibration =
       absl::WrapUnique(new Calibration(std::move(source), options, pool));
   RWKVD_ASSIGN_OR_RETURN(calibration->model_, LoadModel(calibration->source_));
   RWKVD_RETURN_IF_ERROR(calibration->ReadText());
   calibration->workspace_ =
       calibration->model_->NewWorkspace(kPieceTokens, pool);
+  calibration->Plan(weights);
+  calibration->Restart();
   return calibration;
 }
 
@@ -129,50 +132,47 @@ Calibration::Step Calibration::StepFor(const Tensor& matrix) const {
           {}};
 }
 
-void Calibration::Plan(absl::Span<const Planned> matrices) {
+void Calibration::Plan(WeightKind weights) {
   std::map<std::pair<int64_t, bool>, Step> steps;
-  for (const Planned& planned : matrices) {
-    Step step = StepFor(*planned.matrix);
+  for (const auto& [name, matrix] : source_->tensors()) {
+    const auto form = FormAfter(matrix, weights);
+    if (!form.has_value()) continue;
+    Step step = StepFor(matrix);
     const auto at = std::pair(step.block, step.is_second);
     steps.try_emplace(at, std::move(step))
-        .first->second.matrices.push_back(planned);
+        .first->second.matrices.push_back({&matrix, *form});
   }
-  steps_.clear();
   for (auto& [at, step] : steps) steps_.push_back(std::move(step));
   const int64_t blocks = std::min(steps_.empty() ? 0 : steps_.back().block + 1,
                                   model_->num_blocks());
   num_passes_ = blocks + static_cast<int64_t>(steps_.size());
+}
+
+void Calibration::Restart() {
   tokens_done_ = 0;
   next_block_ = 0;
   next_step_ = 0;
   done_.clear();
-  Begin();
-}
-
-void Calibration::Begin() {
   pieces_.clear();
+  State state = model_->NewState();  // which the embedding leaves alone
   for (const std::vector<int32_t>& window : windows_) {
     for (size_t first = 0; first < window.size(); first += kPieceTokens) {
       Piece& piece = pieces_.emplace_back();
       piece.tokens = Tokens(window).subspan(first, kPieceTokens);
       piece.begins_window = first == 0;
-      State state = model_->NewState();
       model_->Begin({{.tokens = piece.tokens, .state = &state}}, *workspace_);
-      for (const Rows& rows : model_->Passed(
-               static_cast<int64_t>(piece.tokens.size()), *workspace_)) {
-        // Those that no block has written mean nothing yet.
-        const bool is_stream = piece.passed[kOriginal].empty();
-        const size_t size = rows.num * rows.width;
-        for (std::vector<float>& passed : piece.passed) {
-          if (is_stream) {
-            passed.assign(rows.data, rows.data + size);
-          } else {
-            passed.resize(passed.size() + size);
-          }
-        }
-      }
+      piece.passed[kOriginal] = piece.passed[kRounded] = CopyPassed(piece);
     }
   }
+}
+
+std::vector<float> Calibration::CopyPassed(const Piece& piece) {
+  std::vector<float> copy;
+  for (const Rows& rows :
+       model_->Passed(static_cast<int64_t>(piece.tokens.size()), *workspace_)) {
+    copy.insert(copy.end(), rows.data, rows.data + rows.num * rows.width);
+  }
+  return copy;
 }
 
 absl::StatusOr<QuantizedMatrix> Calibration::Take(const Tensor& matrix,
@@ -275,11 +275,11 @@ absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
 void Calibration::RunPiece(const Pass& pass, Network network, State& state,
                            Piece& piece) {
   const int64_t num = static_cast<int64_t>(piece.tokens.size());
-  std::vector<float>& passed = piece.passed[network];
-  float* from = passed.data();
+  const float* from = piece.passed[network].data();
   for (const Rows& rows : model_->Passed(num, *workspace_)) {
-    std::copy_n(from, rows.num * rows.width, rows.data);
-    from += rows.num * rows.width;
+    const int64_t size = rows.num * rows.width;
+    std::copy_n(from, size, rows.data);
+    from += size;
   }
   Observer observer(network == kRounded, pass.moments, rounded_);
   workspace_->set_observer(&observer);
@@ -293,28 +293,9 @@ void Calibration::RunPiece(const Pass& pass, Network network, State& state,
     model_->End({chunk}, *workspace_);
   }
   workspace_->set_observer(nullptr);
-  if (!(network == kOriginal ? pass.keeps_original : pass.keeps_rounded)) {
-    return;
-  }
-  float* to = passed.data();
-  for (const Rows& rows : model_->Passed(num, *workspace_)) {
-    to = std::copy_n(rows.data, rows.num * rows.width, to);
-  }
-}
-
-absl::StatusOr<std::vector<std::byte>> TakeCalibrated(
-    const Tensor& matrix, Calibration& calibration,
-    Calibration::OnProgress progress,
-    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take) {
-  RWKVD_ASSIGN_OR_RETURN(const QuantizedMatrix quantized,
-                         calibration.Take(matrix, progress));
-  RWKVD_RETURN_IF_ERROR(take(absl::MakeConstSpan(
-      reinterpret_cast<const std::byte*>(quantized.quants.data()),
-      quantized.quants.size())));
-  const auto* const bytes =
-      reinterpret_cast<const std::byte*>(quantized.scales.data());
-  return std::vector<std::byte>(
-      bytes, bytes + quantized.scales.size() * sizeof(quantized.scales[0]));
+  const bool is_kept =
+      network == kOriginal ? pass.keeps_original : pass.keeps_rounded;
+  if (is_kept) piece.passed[network] = CopyPassed(piece);
 }
 
 }  // namespace rwkvd

@@ -55,33 +55,34 @@ class Calibration {
   static constexpr int64_t kWindowTokens = 1024;
   static constexpr int64_t kMaxTextBytes = int64_t{64} << 20;
 
-  // A matrix of the source, and how it is to be quantized.
-  struct Planned {
-    const Tensor* matrix;
-    QuantForm form;
-  };
-
-  // `pool` outlives it. Loads the network and its tokenizer, which is found
-  // beside it. Errors are those of MappedFile, LoadModel and FindTokenizer, and
-  // InvalidArgument for a text without a token, with one that the network does
-  // not know, or of more than kMaxTextBytes.
+  // For the matrices that `weights` has quantized. `pool` outlives it. Loads
+  // the network and its tokenizer, which is found beside it. Errors are those
+  // of MappedFile, LoadModel and FindTokenizer, and InvalidArgument for a text
+  // without a token, with one that the network does not know, or of more than
+  // kMaxTextBytes.
   static absl::StatusOr<std::unique_ptr<Calibration>> Create(
-      std::shared_ptr<const TensorFile> source,
+      std::shared_ptr<const TensorFile> source, WeightKind weights,
       const CalibrationOptions& options, ThreadPool* pool);
 
-  // What will be asked for, in any order. A second plan begins anew.
-  void Plan(absl::Span<const Planned> matrices);
+  // From then on, all matrices can be asked for once more.
+  void Restart();
 
-  // `matrix`, one of those planned, quantized. To be asked for once. Runs as
-  // far as it must; what is not asked for in the order of layers stays in
-  // memory until then. InvalidArgument if what the network multiplies it with
-  // is not always finite, or a weight is not; or what `progress` returns, which
+  // `matrix` of the source, quantized; nobody has asked for it yet. Runs as far
+  // as it must; what is not asked for in the order of layers stays in memory
+  // until then. InvalidArgument if what the network multiplies it with is not
+  // always finite, or a weight is not; or what `progress` returns, which
   // is told how far it has come as if it read the text once.
   absl::StatusOr<QuantizedMatrix> Take(const Tensor& matrix,
                                        OnProgress progress);
 
  private:
   enum Network { kOriginal, kRounded, kNumNetworks };
+
+  // A matrix of the source, and how it is to be quantized.
+  struct Planned {
+    const Tensor* matrix;
+    QuantForm form;
+  };
 
   // Consecutive tokens of a window, as many as a forward pass takes.
   struct Piece {
@@ -111,8 +112,9 @@ class Calibration {
       : source_(std::move(source)), options_(options), pool_(*pool) {}
 
   absl::Status ReadText();
+  void Plan(WeightKind weights);
   Step StepFor(const Tensor& matrix) const;
-  void Begin();
+  std::vector<float> CopyPassed(const Piece& piece);
   absl::Status RunNextBlock(OnProgress progress);
   absl::Status RunStep(const Step& step, bool is_last, OnProgress progress);
   absl::Status RunPass(const Pass& pass, OnProgress progress);
@@ -137,13 +139,6 @@ class Calibration {
   absl::flat_hash_map<const std::byte*, Matrix> rounded_;
   absl::flat_hash_map<const Tensor*, QuantizedMatrix> done_;
 };
-
-// Takes a matrix from `calibration`: calls `take` with its quants, as they are
-// stored, and returns the bytes of its scales. Fails as either does.
-absl::StatusOr<std::vector<std::byte>> TakeCalibrated(
-    const Tensor& matrix, Calibration& calibration,
-    Calibration::OnProgress progress,
-    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take);
 
 }  // namespace rwkvd
 

@@ -160,16 +160,13 @@ absl::Status WriteQuants(const std::string& name, Writing& writing,
   const auto parsed = ParseQuantsName(name);
   RWKVD_CHECK(parsed.has_value());
   const Tensor& matrix = *writing.source.Find(parsed->matrix);
-  const auto write = [&](absl::Span<const std::byte> quants) {
-    return writing.Append(quants, writer);
-  };
-  auto quantized = writing.calibration == nullptr
-                       ? QuantizeInPieces(matrix, parsed->form, writing.pages,
-                                          writing.pool, write)
-                       : TakeCalibrated(matrix, *writing.calibration,
-                                        writing.progress, write);
-  RWKVD_ASSIGN_OR_RETURN(scales[ScalesName(parsed->matrix)],
-                         std::move(quantized));
+  RWKVD_ASSIGN_OR_RETURN(
+      scales[ScalesName(parsed->matrix)],
+      QuantizeInPieces(matrix, parsed->form, writing.calibration,
+                       writing.progress, writing.pages, writing.pool,
+                       [&](absl::Span<const std::byte> quants) {
+                         return writing.Append(quants, writer);
+                       }));
   return absl::OkStatus();
 }
 
@@ -191,26 +188,6 @@ absl::Status WriteShard(const Shard& shard, const std::string& path,
     }
   }
   return writer->Finish();
-}
-
-// The calibration for all matrices that `shards` have quantized; nullptr if
-// there is to be none.
-absl::StatusOr<std::unique_ptr<Calibration>> PrepareCalibration(
-    std::shared_ptr<const TensorFile> source, const CalibrationOptions& options,
-    const std::vector<Shard>& shards, ThreadPool& pool) {
-  if (options.text.empty()) return nullptr;
-  std::vector<Calibration::Planned> matrices;
-  for (const Shard& shard : shards) {
-    for (const SafetensorsWriter::Entry& entry : shard) {
-      const auto parsed = ParseQuantsName(entry.name);
-      if (!parsed.has_value()) continue;
-      matrices.push_back({source->Find(parsed->matrix), parsed->form});
-    }
-  }
-  RWKVD_ASSIGN_OR_RETURN(
-      auto calibration, Calibration::Create(std::move(source), options, &pool));
-  calibration->Plan(matrices);
-  return calibration;
 }
 
 // Writes all files of weights into the folder `drafts`; adds the index to
@@ -243,9 +220,12 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                       .num_tensors = NumTensors(shards),
                       .num_bytes = TotalBytes(shards)};
   ThreadPool pool(options.threads);
-  RWKVD_ASSIGN_OR_RETURN(
-      const auto calibration,
-      PrepareCalibration(source, options.calibration, shards, pool));
+  std::unique_ptr<Calibration> calibration;
+  if (!options.calibration.text.empty()) {
+    RWKVD_ASSIGN_OR_RETURN(calibration,
+                           Calibration::Create(source, options.target.weights,
+                                               options.calibration, &pool));
+  }
 
   RWKVD_ASSIGN_OR_RETURN(
       const auto output,

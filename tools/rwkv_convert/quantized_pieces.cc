@@ -21,12 +21,29 @@ void ReleaseRows(const Tensor& matrix, int64_t begin, int64_t end,
                                       : matrix.data);
 }
 
+template <typename Vector>
+absl::Span<const std::byte> BytesOf(const Vector& values) {
+  return {reinterpret_cast<const std::byte*>(values.data()),
+          values.size() * sizeof(values[0])};
+}
+
+std::vector<std::byte> CopyOfBytes(const std::vector<uint16_t>& scales) {
+  const absl::Span<const std::byte> bytes = BytesOf(scales);
+  return {bytes.begin(), bytes.end()};
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
-    const Tensor& matrix, QuantForm form, const FilePages& pages,
-    ThreadPool& pool,
+    const Tensor& matrix, QuantForm form, Calibration* calibration,
+    Calibration::OnProgress progress, const FilePages& pages, ThreadPool& pool,
     absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take) {
+  if (calibration != nullptr) {
+    RWKVD_ASSIGN_OR_RETURN(const QuantizedMatrix quantized,
+                           calibration->Take(matrix, progress));
+    RWKVD_RETURN_IF_ERROR(take(BytesOf(quantized.quants)));
+    return CopyOfBytes(quantized.scales);
+  }
   const int64_t cols = matrix.shape[1];
   const int64_t stripes = NumStripes(form.type, form.order, matrix.shape[0]);
   const int64_t stripe_rows = StripeRows(form.type, form.order);
@@ -43,12 +60,9 @@ absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
                         scales.data() + first * stripe_scales));
     ReleaseRows(matrix, first * stripe_rows, (first + num) * stripe_rows,
                 pages);
-    RWKVD_RETURN_IF_ERROR(take(
-        absl::MakeConstSpan(reinterpret_cast<const std::byte*>(quants.data()),
-                            num * stripe_bytes)));
+    RWKVD_RETURN_IF_ERROR(take(BytesOf(quants).first(num * stripe_bytes)));
   }
-  const auto* const bytes = reinterpret_cast<const std::byte*>(scales.data());
-  return std::vector<std::byte>(bytes, bytes + scales.size() * 2);
+  return CopyOfBytes(scales);
 }
 
 }  // namespace rwkvd

@@ -12,17 +12,19 @@
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor.h"
 #include "core/model/quantization.h"
+#include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/file_pages.h"
 
 namespace rwkvd {
 
-// Quantizes a matrix some stripes at a time, with little memory: calls `take`
-// with the quants of the next ones, as they are stored, and returns the bytes
-// of all scales. Failures are those of QuantizeStripes; it also fails as `take`
-// does.
+// Quantizes a matrix some stripes at a time, with little memory, or, unless
+// `calibration` is null, takes it from there whole: calls `take` with the next
+// quants, as they are stored, and returns the bytes of all scales. Failures are
+// those of QuantizeStripes or Calibration::Take, which gets `progress`; it also
+// fails as `take` does.
 absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
-    const Tensor& matrix, QuantForm form, const FilePages& pages,
-    ThreadPool& pool,
+    const Tensor& matrix, QuantForm form, Calibration* calibration,
+    Calibration::OnProgress progress, const FilePages& pages, ThreadPool& pool,
     absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take);
 
 }  // namespace rwkvd

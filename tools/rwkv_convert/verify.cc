@@ -207,7 +207,7 @@ class Verification {
         all_(written.tensor_bytes()) {}
 
   absl::Status Run() {
-    if (calibration_ != nullptr) PlanCalibration();
+    if (calibration_ != nullptr) calibration_->Restart();
     for (const Tensor* const from : InOrderOfUse(source_)) {
       const auto form = FormAfter(*from, target_.weights);
       RWKVD_RETURN_IF_ERROR(form.has_value() ? CheckQuantized(*from, *form)
@@ -217,15 +217,6 @@ class Verification {
   }
 
  private:
-  void PlanCalibration() {
-    std::vector<Calibration::Planned> matrices;
-    for (const auto& [name, from] : source_.tensors()) {
-      const auto form = FormAfter(from, target_.weights);
-      if (form.has_value()) matrices.push_back({&from, *form});
-    }
-    calibration_->Plan(matrices);
-  }
-
   // The tensor `name` of that form.
   absl::StatusOr<const Tensor*> Find(const std::string& name, DType dtype,
                                      absl::Span<const int64_t> shape) {
@@ -297,16 +288,15 @@ class Verification {
                            Find(ScalesName(from.name), DType::kBF16,
                                 ScalesShape(form, rows, cols)));
     int64_t first = 0;
-    const auto check = [&](absl::Span<const std::byte> piece) {
-      const absl::Status status = CheckBytes(*quants, first, piece);
-      first += static_cast<int64_t>(piece.size());
-      return status;
-    };
     RWKVD_ASSIGN_OR_RETURN(
         const std::vector<std::byte> expected,
-        calibration_ == nullptr
-            ? QuantizeInPieces(from, form, pages_, pool_, check)
-            : TakeCalibrated(from, *calibration_, progress_, check));
+        QuantizeInPieces(from, form, calibration_, progress_, pages_, pool_,
+                         [&](absl::Span<const std::byte> piece) {
+                           const absl::Status status =
+                               CheckBytes(*quants, first, piece);
+                           first += static_cast<int64_t>(piece.size());
+                           return status;
+                         }));
     return CheckBytes(*scales, 0, expected);
   }
 
