@@ -6,7 +6,7 @@
 #include <functional>
 #include <limits>
 
-#include "core/kernels/logit_kernels.h"
+#include "core/sampling/logit_kernels.h"
 
 namespace rwkvd {
 namespace {

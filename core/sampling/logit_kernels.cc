@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/logit_kernels.h"
+#include "core/sampling/logit_kernels.h"
 
-// See kernels.cc.
+// See core/kernels/kernels.cc.
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels/logit_kernels-inl.h"
+#define HWY_TARGET_INCLUDE "core/sampling/logit_kernels-inl.h"
 // The order matters.
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "core/kernels/logit_kernels-inl.h"
+#include "core/sampling/logit_kernels-inl.h"
 // clang-format on
 
 #if HWY_ONCE

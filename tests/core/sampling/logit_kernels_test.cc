@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/logit_kernels.h"
+#include "core/sampling/logit_kernels.h"
 
 #include <algorithm>
 #include <cmath>

@@ -2,19 +2,19 @@
 // Passes over a row of logits, written once and compiled by logit_kernels.cc
 // for every target.
 
-#if defined(RWKVD_CORE_KERNELS_LOGIT_KERNELS_INL_H_) == \
+#if defined(RWKVD_CORE_SAMPLING_LOGIT_KERNELS_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_LOGIT_KERNELS_INL_H_
-#undef RWKVD_CORE_KERNELS_LOGIT_KERNELS_INL_H_
+#ifdef RWKVD_CORE_SAMPLING_LOGIT_KERNELS_INL_H_
+#undef RWKVD_CORE_SAMPLING_LOGIT_KERNELS_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_LOGIT_KERNELS_INL_H_
+#define RWKVD_CORE_SAMPLING_LOGIT_KERNELS_INL_H_
 #endif
 
 #include <cfloat>
 #include <limits>
 
-#include "core/kernels/exp_polynomial.h"
-#include "core/kernels/logit_kernels.h"
+#include "core/sampling/exp_polynomial.h"
+#include "core/sampling/logit_kernels.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_KERNELS_LOGIT_KERNELS_H_
-#define RWKVD_CORE_KERNELS_LOGIT_KERNELS_H_
+#ifndef RWKVD_CORE_SAMPLING_LOGIT_KERNELS_H_
+#define RWKVD_CORE_SAMPLING_LOGIT_KERNELS_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -56,4 +56,4 @@ double Exp(double x, double scale = 1);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_KERNELS_LOGIT_KERNELS_H_
+#endif  // RWKVD_CORE_SAMPLING_LOGIT_KERNELS_H_

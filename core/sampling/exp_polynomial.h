@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_KERNELS_EXP_POLYNOMIAL_H_
-#define RWKVD_CORE_KERNELS_EXP_POLYNOMIAL_H_
+#ifndef RWKVD_CORE_SAMPLING_EXP_POLYNOMIAL_H_
+#define RWKVD_CORE_SAMPLING_EXP_POLYNOMIAL_H_
 
 namespace rwkvd {
 
@@ -32,4 +32,4 @@ inline constexpr double kLowestExponent = -1022;
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_KERNELS_EXP_POLYNOMIAL_H_
+#endif  // RWKVD_CORE_SAMPLING_EXP_POLYNOMIAL_H_
