@@ -78,7 +78,7 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
   if (delivers_) model_->states->BeginDelivery();
   refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
   absl::StatusOr<std::vector<Engine::RequestId>> ids =
-      model_->engine->Submit(native, sinks);
+      model_->engine->Submit(std::move(native), sinks);
   if (!ids.ok()) {
     refs_.fetch_sub(1, std::memory_order_relaxed);
     return ids.status();

@@ -53,13 +53,14 @@ Engine::~Engine() {
 
 absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request,
                                                  TokenSink* sink) {
-  RWKVD_ASSIGN_OR_RETURN(const std::vector<RequestId> ids,
-                         Submit(request, absl::MakeConstSpan(&sink, 1)));
+  RWKVD_ASSIGN_OR_RETURN(
+      const std::vector<RequestId> ids,
+      Submit(std::move(request), absl::MakeConstSpan(&sink, 1)));
   return ids[0];
 }
 
 absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
-    const GenerateRequest& request, absl::Span<TokenSink* const> sinks) {
+    GenerateRequest request, absl::Span<TokenSink* const> sinks) {
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
@@ -77,7 +78,10 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
   std::vector<RequestId> ids;
   for (TokenSink* const sink : sinks) {
-    GenerateRequest sample = request;
+    // The last sample takes the request itself, so that this thread holds no
+    // reference to the start state once the engine thread may run the sample.
+    const bool is_last = ids.size() + 1 == sinks.size();
+    GenerateRequest sample = is_last ? std::move(request) : request;
     sample.sampling.seed += ids.size();
     ids.push_back(first + ids.size());
     Enqueue(std::make_unique<Generation>(ids.back(), std::move(sample),

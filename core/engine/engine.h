@@ -70,7 +70,7 @@ class Engine {
   // read once. Each takes a place of its own, so all together must fit.
   // InvalidArgument if they are none, or more than kMaxSamples or max_running.
   absl::StatusOr<std::vector<RequestId>> Submit(
-      const GenerateRequest& request, absl::Span<TokenSink* const> sinks);
+      GenerateRequest request, absl::Span<TokenSink* const> sinks);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, TokenSink* sink);
 
   // Ends the request at the next step with kCancelled and a Cancelled status.
