@@ -7,8 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
-#include "core/kernels/compensate.h"
-#include "core/kernels/quantize.h"
 
 namespace rwkvd {
 namespace {
@@ -34,10 +32,14 @@ void LowerTo(int64_t other, std::atomic<int64_t>& value) {
 
 }  // namespace
 
+bool RoundToNearest(int64_t, const QuantizeArgs& args) {
+  return QuantizeStripe(args);
+}
+
 absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
-                             absl::Span<const Feedback> feedback, int64_t first,
-                             int64_t num, ThreadPool& pool, uint8_t* quants,
-                             uint16_t* scales) {
+                             int64_t first, int64_t num, ThreadPool& pool,
+                             uint8_t* quants, uint16_t* scales,
+                             StripeQuantizer quantize) {
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
   const int64_t stripe_rows = StripeRows(form.type, form.order);
   const int64_t stripe_bytes = StripeBytes(form.type, form.order, cols);
@@ -46,12 +48,7 @@ absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
   pool.ParallelFor(num, [&](int64_t i) {
     const int64_t begin = (first + i) * stripe_rows;
     const int64_t own_rows = std::min(stripe_rows, rows - begin);
-    std::vector<float> values = RowsOf(matrix, begin, own_rows);
-    float* part = values.data();
-    for (const Feedback& span : feedback) {
-      Correct(span, begin, own_rows, part, cols);
-      part += span.cols();
-    }
+    const std::vector<float> values = RowsOf(matrix, begin, own_rows);
     const QuantizeArgs args{.type = form.type,
                             .order = form.order,
                             .w = values.data(),
@@ -59,9 +56,7 @@ absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
                             .cols = cols,
                             .quants = quants + i * stripe_bytes,
                             .scales = scales + i * stripe_scales};
-    const bool is_good = feedback.empty() ? QuantizeStripe(args)
-                                          : CompensateStripe(args, feedback);
-    if (!is_good) LowerTo(begin, first_bad);
+    if (!quantize(begin, args)) LowerTo(begin, first_bad);
   });
   const int64_t bad = first_bad.load();
   if (bad == rows) return absl::OkStatus();
@@ -71,18 +66,18 @@ absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
       " is a weight that is not finite"));
 }
 
-absl::StatusOr<QuantizedMatrix> QuantizeMatrix(
-    const Tensor& matrix, QuantForm form, absl::Span<const Feedback> feedback,
-    ThreadPool& pool) {
+absl::StatusOr<QuantizedMatrix> QuantizeMatrix(const Tensor& matrix,
+                                               QuantForm form, ThreadPool& pool,
+                                               StripeQuantizer quantize) {
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
   const int64_t stripes = NumStripes(form.type, form.order, rows);
   const int64_t stripe_rows = StripeRows(form.type, form.order);
   QuantizedMatrix result;
   result.quants.resize(stripes * StripeBytes(form.type, form.order, cols));
   result.scales.resize(stripes * (cols / kGroupCols) * stripe_rows);
-  RWKVD_RETURN_IF_ERROR(QuantizeStripes(matrix, form, feedback, 0, stripes,
-                                        pool, result.quants.data(),
-                                        result.scales.data()));
+  RWKVD_RETURN_IF_ERROR(QuantizeStripes(matrix, form, 0, stripes, pool,
+                                        result.quants.data(),
+                                        result.scales.data(), quantize));
   return result;
 }
 

@@ -5,27 +5,36 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/types/span.h"
 #include "core/base/aligned_buffer.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor.h"
-#include "core/kernels/feedback.h"
+#include "core/kernels/quantize.h"
 #include "core/kernels/quantized.h"
 #include "core/model/quantization.h"
 
 namespace rwkvd {
 
-// Quantizes stripes [first, first + num) of `matrix`, [rows, cols], for which
-// FormOf gave `form`, side by side. `quants` and `scales` have room for so many
-// and are what a checkpoint stores. `feedback`, if there is any, is for all
-// columns (compensate.h). The bytes depend on nothing but the weights, and on
-// it. InvalidArgument names the rows, if a weight is not finite.
+// Quantizes one stripe of a matrix, whose first row is `first_row` of the
+// matrix. Returns false if a weight is not finite. Called by several threads at
+// the same time.
+using StripeQuantizer =
+    absl::FunctionRef<bool(int64_t first_row, const QuantizeArgs& args)>;
+
+// Rounds each weight to the nearest number: QuantizeStripe.
+bool RoundToNearest(int64_t first_row, const QuantizeArgs& args);
+
+// Quantizes stripes [first, first + num) of `matrix`, [rows, cols], in
+// parallel. `form` is what FormOf returned for the matrix. `quants` and
+// `scales` have room for `num` stripes and receive what a checkpoint stores.
+// The bytes depend on the weights and `quantize` alone. InvalidArgument names
+// the rows of the first stripe that has a weight that is not finite.
 absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
-                             absl::Span<const Feedback> feedback, int64_t first,
-                             int64_t num, ThreadPool& pool, uint8_t* quants,
-                             uint16_t* scales);
+                             int64_t first, int64_t num, ThreadPool& pool,
+                             uint8_t* quants, uint16_t* scales,
+                             StripeQuantizer quantize = RoundToNearest);
 
 // A quantized matrix in memory of its own. A value; moving it leaves the arrays
 // where they are.
@@ -34,10 +43,10 @@ struct QuantizedMatrix {
   std::vector<uint16_t> scales;   // [stripes, groups, rows of a stripe]
 };
 
-// All of `matrix`, as above.
+// Quantizes all stripes of `matrix` as QuantizeStripes does.
 absl::StatusOr<QuantizedMatrix> QuantizeMatrix(
-    const Tensor& matrix, QuantForm form, absl::Span<const Feedback> feedback,
-    ThreadPool& pool);
+    const Tensor& matrix, QuantForm form, ThreadPool& pool,
+    StripeQuantizer quantize = RoundToNearest);
 
 }  // namespace rwkvd
 

@@ -166,7 +166,7 @@ Matrix WeightReader::TakeQuants(absl::string_view name,
 Matrix WeightReader::Quantize(const Tensor& tensor, QuantForm form) {
   ThreadPool one_thread(1);
   auto quantized = QuantizeMatrix(
-      tensor, form, {}, options_.pool != nullptr ? *options_.pool : one_thread);
+      tensor, form, options_.pool != nullptr ? *options_.pool : one_thread);
   if (!quantized.ok()) {
     problems_.push_back(std::string(quantized.status().message()));
     return {};

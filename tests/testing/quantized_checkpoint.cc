@@ -26,7 +26,7 @@ void AddQuantized(const std::string& name, const TestTensor& matrix,
       .data = absl::MakeConstSpan(
           reinterpret_cast<const std::byte*>(bytes.data()), bytes.size())};
   ThreadPool pool(1);
-  const auto quantized = QuantizeMatrix(view, form, {}, pool);
+  const auto quantized = QuantizeMatrix(view, form, pool);
   RWKVD_CHECK(quantized.ok());
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
   TestTensor quants{.shape = QuantsShape(form, rows, cols),

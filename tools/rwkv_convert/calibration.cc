@@ -18,6 +18,7 @@
 #include "core/model/load_model.h"
 #include "core/text/load_tokenizer.h"
 #include "tools/rwkv_convert/conversion.h"
+#include "tools/rwkv_convert/gptq/gptq_quantize.h"
 
 namespace rwkvd {
 namespace {
@@ -30,27 +31,27 @@ constexpr absl::string_view kFfnValue = "ffn.value.weight";
 
 using Tokens = absl::Span<const int32_t>;
 
-// Shows the inputs of both networks to the moments, and gives the rounded one
+// Shows the inputs of both networks to the hessian, and gives the rounded one
 // its matrices.
 class Observer final : public InputObserver {
  public:
-  Observer(bool is_rounded, InputMoments* moments,
+  Observer(bool is_rounded, HessianAccumulator* hessian,
            const absl::flat_hash_map<const std::byte*, Matrix>& rounded)
-      : is_rounded_(is_rounded), moments_(moments), rounded_(rounded) {}
+      : is_rounded_(is_rounded), hessian_(hessian), rounded_(rounded) {}
 
   const Matrix& OnInputs(const Matrix& w, Rows x) override {
     if (!is_rounded_) {
-      if (moments_ != nullptr) moments_->OnOriginal(w, x);
+      if (hessian_ != nullptr) hessian_->OnOriginal(w, x);
       return w;
     }
-    if (moments_ != nullptr) moments_->OnRounded(w, x);
+    if (hessian_ != nullptr) hessian_->OnRounded(w, x);
     const auto found = rounded_.find(w.data);
     return found == rounded_.end() ? w : found->second;
   }
 
  private:
   const bool is_rounded_;
-  InputMoments* const moments_;
+  HessianAccumulator* const hessian_;
   const absl::flat_hash_map<const std::byte*, Matrix>& rounded_;
 };
 
@@ -203,38 +204,38 @@ absl::Status Calibration::RunNextBlock(OnProgress progress) {
   return absl::OkStatus();
 }
 
-// Gathers moments for the matrices of a step, and rounds them. What the
+// Gathers hessian for the matrices of a step, and rounds them. What the
 // original passes on does not depend on that: it is kept if this is the block's
 // last step.
 absl::Status Calibration::RunStep(const Step& step, bool is_last,
                                   OnProgress progress) {
-  InputMoments moments(&BestKernels(), &pool_);
+  HessianAccumulator hessian(&BestKernels(), &pool_);
   // Networks with a receptance multiply what ffn.value gives by it.
   const bool adds_value = model_->config().architecture == Architecture::kRwkv7;
   for (const Planned& planned : step.matrices) {
     const Tensor& matrix = *planned.matrix;
     const bool adds = absl::EndsWith(matrix.name, kOutput) ||
                       (absl::EndsWith(matrix.name, kFfnValue) && adds_value);
-    moments.Watch(matrix.data.data(), matrix.shape[1],
+    hessian.Watch(matrix.data.data(), matrix.shape[1],
                   adds ? model_->config().embedding_size : 0);
   }
   RWKVD_RETURN_IF_ERROR(RunPass(
-      {.block = step.block, .moments = &moments, .keeps_original = is_last},
+      {.block = step.block, .hessian = &hessian, .keeps_original = is_last},
       progress));
   // Tensors may share their weights.
-  absl::flat_hash_map<const std::byte*, std::vector<Feedback>> made;
+  absl::flat_hash_map<const std::byte*, std::vector<GptqFactors>> made;
   for (const auto& [matrix, form] : step.matrices) {
     const auto [found, is_new] = made.try_emplace(matrix->data.data());
-    std::vector<Feedback>& feedback = found->second;
-    if (is_new) feedback = moments.MakeFeedbacks(matrix->data.data());
-    if (feedback.empty()) {
+    std::vector<GptqFactors>& factors = found->second;
+    if (is_new) factors = hessian.MakeFactors(matrix->data.data());
+    if (factors.empty()) {
       return Complaint(source_->path())
           .About("tensor", matrix->name)(
               "cannot be calibrated: what the network multiplies it with is "
               "not always finite");
     }
     RWKVD_ASSIGN_OR_RETURN(QuantizedMatrix quantized,
-                           QuantizeMatrix(*matrix, form, feedback, pool_));
+                           GptqQuantizeMatrix(*matrix, form, factors, pool_));
     rounded_[matrix->data.data()] = ViewOf(quantized, *matrix, form);
     done_.emplace(matrix, std::move(quantized));
   }
@@ -249,16 +250,16 @@ absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
     if (piece.begins_window) {
       for (auto& state : states) state = model_->NewState();
     }
-    if (pass.moments != nullptr) {
+    if (pass.hessian != nullptr) {
       const int64_t width = model_->config().embedding_size;
       lack.resize(num * width);
       for (int64_t i = 0; i < num * width; ++i) {
         lack[i] = piece.passed[kOriginal][i] - piece.passed[kRounded][i];
       }
-      pass.moments->set_stream_lack({lack.data(), num, width});
+      pass.hessian->set_stream_lack({lack.data(), num, width});
     }
     for (const Network network : {kOriginal, kRounded}) {
-      if (pass.moments == nullptr && network == kOriginal &&
+      if (pass.hessian == nullptr && network == kOriginal &&
           !pass.keeps_original) {
         continue;
       }
@@ -281,7 +282,7 @@ void Calibration::RunPiece(const Pass& pass, Network network, State& state,
     std::copy_n(from, size, rows.data);
     from += size;
   }
-  Observer observer(network == kRounded, pass.moments, rounded_);
+  Observer observer(network == kRounded, pass.hessian, rounded_);
   workspace_->set_observer(&observer);
   Chunk chunk{.tokens = piece.tokens, .state = &state};
   if (pass.block < model_->num_blocks()) {

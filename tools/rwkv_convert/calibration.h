@@ -18,11 +18,11 @@
 #include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/model/input_moments.h"
 #include "core/model/matrix.h"
 #include "core/model/quantization.h"
 #include "core/model/quantize_matrix.h"
 #include "core/model/stepwise_model.h"
+#include "tools/rwkv_convert/gptq/hessian_accumulator.h"
 
 namespace rwkvd {
 
@@ -37,7 +37,8 @@ struct CalibrationOptions {
 // Quantizes the matrices of a network for a text: runs the network as it is
 // stored over it, and beside it one whose matrices are rounded as far as it has
 // come. A matrix is corrected for what its inputs have become, and rounded so
-// that its columns make up for one another (core/kernels/feedback.h).
+// that its columns make up for one another
+// (tools/rwkv_convert/gptq/gptq_factors.h).
 //
 // The matrices of a block are rounded in one or two steps: att.output and
 // ffn.value when those are that make their inputs. For each step, and at the
@@ -102,8 +103,8 @@ class Calibration {
   // What is done with the text at a time.
   struct Pass {
     int64_t block;
-    InputMoments* moments = nullptr;  // nullptr: none are gathered
-    bool keeps_original = false;      // what the block passes on
+    HessianAccumulator* hessian = nullptr;  // nullptr: none are gathered
+    bool keeps_original = false;            // what the block passes on
     bool keeps_rounded = false;
   };
 

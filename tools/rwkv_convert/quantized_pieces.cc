@@ -56,7 +56,7 @@ absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
   for (int64_t first = 0; first < stripes; first += step) {
     const int64_t num = std::min(step, stripes - first);
     RWKVD_RETURN_IF_ERROR(
-        QuantizeStripes(matrix, form, {}, first, num, pool, quants.data(),
+        QuantizeStripes(matrix, form, first, num, pool, quants.data(),
                         scales.data() + first * stripe_scales));
     ReleaseRows(matrix, first * stripe_rows, (first + num) * stripe_rows,
                 pages);

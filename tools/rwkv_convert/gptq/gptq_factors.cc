@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/feedback.h"
+#include "tools/rwkv_convert/gptq/gptq_factors.h"
 
 #include <algorithm>
 #include <cmath>
@@ -46,21 +46,21 @@ std::vector<int32_t> OrderOf(const std::vector<double>& diagonal) {
 double DampingOf(const std::vector<double>& diagonal) {
   const double sum = std::accumulate(diagonal.begin(), diagonal.end(), 0.0);
   if (sum == 0) return 1;
-  return kFeedbackDamping * sum / static_cast<double>(diagonal.size());
+  return kHessianDamping * sum / static_cast<double>(diagonal.size());
 }
 
 }  // namespace
 
-std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
-                                     int64_t num) {
+std::optional<GptqFactors> MakeGptqFactors(const float* sums, int64_t cols,
+                                           int64_t num) {
   std::vector<double> diagonal(cols);
   for (int64_t i = 0; i < cols; ++i) diagonal[i] = sums[i * cols + i];
   const double damping = DampingOf(diagonal);
   if (!std::isfinite(damping)) return std::nullopt;
-  Feedback feedback{.order = OrderOf(diagonal)};
-  const std::vector<int32_t>& order = feedback.order;
+  GptqFactors factors{.order = OrderOf(diagonal)};
+  const std::vector<int32_t>& order = factors.order;
 
-  // Cholesky's factor of the moments in reverse order, whose lower triangle is
+  // Cholesky's factor of the Hessian in reverse order, whose lower triangle is
   // that of F in reverse, times the root of D.
   const double believed =
       static_cast<double>(num) / static_cast<double>(num + cols);
@@ -76,54 +76,54 @@ std::optional<Feedback> MakeFeedback(const float* sums, int64_t cols,
   const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factored(lower);
   if (factored.info() != Eigen::Success) return std::nullopt;
 
-  feedback.part = static_cast<float>(num) /
-                  static_cast<float>(num + kCorrectionDoubt * cols);
-  feedback.factor.resize(cols * cols);
-  feedback.spread.resize(cols);
+  factors.part = static_cast<float>(num) /
+                 static_cast<float>(num + kCorrectionDoubt * cols);
+  factors.factor.resize(cols * cols);
+  factors.spread.resize(cols);
   for (int64_t k = 0; k < cols; ++k) {
     const auto column = lower.col(cols - 1 - k);
     const double root = column(cols - 1 - k), inverse = 1 / root;
     if (!std::isfinite(inverse)) return std::nullopt;
-    feedback.spread[k] = static_cast<float>(root * root);
+    factors.spread[k] = static_cast<float>(root * root);
     for (int64_t i = 0; i < k; ++i) {
-      feedback.factor[i * cols + k] =
+      factors.factor[i * cols + k] =
           static_cast<float>(column(cols - 1 - i) * inverse);
     }
-    feedback.factor[k * cols + k] = 1;
+    factors.factor[k * cols + k] = 1;
   }
-  return feedback;
+  return factors;
 }
 
-void Correct(const Feedback& feedback, int64_t first, int64_t num, float* rows,
-             int64_t stride) {
-  if (feedback.wanted.empty()) return;
-  const int64_t cols = feedback.cols();
-  const Eigen::Map<const Floats> wanted(feedback.wanted.data(), cols, cols);
-  const Eigen::Map<const Floats> factor(feedback.factor.data(), cols, cols);
+void CorrectWeights(const GptqFactors& factors, int64_t first, int64_t num,
+                    float* rows, int64_t stride) {
+  if (factors.wanted.empty()) return;
+  const int64_t cols = factors.cols();
+  const Eigen::Map<const Floats> wanted(factors.wanted.data(), cols, cols);
+  const Eigen::Map<const Floats> factor(factors.factor.data(), cols, cols);
   const Eigen::Map<Floats, 0, Eigen::OuterStride<>> weights(
       rows, num, cols, Eigen::OuterStride<>(stride));
   Floats lack(num, cols);
   lack.noalias() = weights * wanted;
-  if (!feedback.added.empty()) {
-    lack += Eigen::Map<const Floats>(feedback.added.data() + first * cols, num,
+  if (!factors.added.empty()) {
+    lack += Eigen::Map<const Floats>(factors.added.data() + first * cols, num,
                                      cols);
   }
   // Times the inverse of F D F^T, in the order of rounding.
   Floats solved(num, cols);
   for (int64_t k = 0; k < cols; ++k) {
-    solved.col(k) = lack.col(feedback.order[k]);
+    solved.col(k) = lack.col(factors.order[k]);
   }
   factor.transpose()
       .triangularView<Eigen::UnitLower>()
       .solveInPlace<Eigen::OnTheRight>(solved);
   for (int64_t k = 0; k < cols; ++k) {
-    solved.col(k) *= feedback.part / feedback.spread[k];
+    solved.col(k) *= factors.part / factors.spread[k];
   }
   factor.triangularView<Eigen::UnitUpper>().solveInPlace<Eigen::OnTheRight>(
       solved);
   for (int64_t row = 0; row < num; ++row) {
     for (int64_t k = 0; k < cols; ++k) {
-      rows[row * stride + feedback.order[k]] += solved(row, k);
+      rows[row * stride + factors.order[k]] += solved(row, k);
     }
   }
 }

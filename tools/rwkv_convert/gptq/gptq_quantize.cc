@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/compensate.h"
+#include "tools/rwkv_convert/gptq/gptq_quantize.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -139,23 +139,23 @@ class PathSearch {
   std::vector<Branch> branches_;
 };
 
-// The columns [first_col, first_col + feedback.cols()) of a stripe.
+// The columns [first_col, first_col + factors.cols()) of a stripe.
 class Span {
  public:
-  Span(const QuantizeArgs& args, int64_t first_col, const Feedback& feedback)
+  Span(const QuantizeArgs& args, int64_t first_col, const GptqFactors& factors)
       : args_(args),
         first_col_(first_col),
-        feedback_(feedback),
-        factor_(feedback.factor.data(), feedback.cols(), feedback.cols()),
-        made_up_(Floats::Zero(args.rows, feedback.cols())),
+        factors_(factors),
+        factor_(factors.factor.data(), factors.cols(), factors.cols()),
+        made_up_(Floats::Zero(args.rows, factors.cols())),
         errors_(args.rows, kGroupCols) {}
 
   bool Run() {
-    for (int64_t begin = 0; begin < feedback_.cols(); begin += kGroupCols) {
+    for (int64_t begin = 0; begin < factors_.cols(); begin += kGroupCols) {
       for (int64_t row = 0; row < args_.rows; ++row) {
         if (!RunGroup(row, begin)) return false;
       }
-      const int64_t end = begin + kGroupCols, rest = feedback_.cols() - end;
+      const int64_t end = begin + kGroupCols, rest = factors_.cols() - end;
       made_up_.rightCols(rest).noalias() +=
           errors_ * factor_.block(begin, end, kGroupCols, rest);
     }
@@ -165,13 +165,13 @@ class Span {
  private:
   // Rounds the columns from number `begin` on, in the order of rounding.
   bool RunGroup(int64_t row, int64_t begin) {
-    const int32_t* const order = feedback_.order.data() + begin;
+    const int32_t* const order = factors_.order.data() + begin;
     const int64_t first = first_col_ + order[0] / kGroupCols * kGroupCols;
     const float* const w = args_.w + row * args_.cols + first;
     const GroupFactors group = {
         .factor = factor_.data() + begin * (factor_.cols() + 1),
         .stride = factor_.cols(),
-        .spread = feedback_.spread.data() + begin};
+        .spread = factors_.spread.data() + begin};
     Columns columns;
     for (int64_t k = 0; k < kGroupCols; ++k) {
       columns.weights[k] = w[order[k] % kGroupCols];
@@ -213,7 +213,7 @@ class Span {
 
   const QuantizeArgs& args_;
   const int64_t first_col_;
-  const Feedback& feedback_;
+  const GptqFactors& factors_;
   const Eigen::Map<const Floats> factor_;  // [cols, cols]
   Floats made_up_;                         // [rows, cols], for those before
   Floats errors_;                          // [rows, kGroupCols] of the group
@@ -221,15 +221,31 @@ class Span {
 
 }  // namespace
 
-bool CompensateStripe(const QuantizeArgs& args,
-                      absl::Span<const Feedback> spans) {
+bool GptqQuantize(const QuantizeArgs& args,
+                  absl::Span<const GptqFactors> spans) {
   ClearStripe(args);
   int64_t first_col = 0;
-  for (const Feedback& feedback : spans) {
-    if (!Span(args, first_col, feedback).Run()) return false;
-    first_col += feedback.cols();
+  for (const GptqFactors& factors : spans) {
+    if (!Span(args, first_col, factors).Run()) return false;
+    first_col += factors.cols();
   }
   return true;
+}
+
+absl::StatusOr<QuantizedMatrix> GptqQuantizeMatrix(
+    const Tensor& matrix, QuantForm form, absl::Span<const GptqFactors> spans,
+    ThreadPool& pool) {
+  return QuantizeMatrix(
+      matrix, form, pool, [&](int64_t first_row, QuantizeArgs args) {
+        std::vector<float> corrected(args.w, args.w + args.rows * args.cols);
+        float* part = corrected.data();
+        for (const GptqFactors& span : spans) {
+          CorrectWeights(span, first_row, args.rows, part, args.cols);
+          part += span.cols();
+        }
+        args.w = corrected.data();
+        return GptqQuantize(args, spans);
+      });
 }
 
 }  // namespace rwkvd

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_MODEL_INPUT_MOMENTS_H_
-#define RWKVD_CORE_MODEL_INPUT_MOMENTS_H_
+#ifndef RWKVD_TOOLS_RWKV_CONVERT_GPTQ_HESSIAN_ACCUMULATOR_H_
+#define RWKVD_TOOLS_RWKV_CONVERT_GPTQ_HESSIAN_ACCUMULATOR_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -10,14 +10,14 @@
 #include "absl/container/flat_hash_map.h"
 #include "core/base/aligned_buffer.h"
 #include "core/base/thread_pool.h"
-#include "core/kernels/feedback.h"
 #include "core/kernels/kernels.h"
 #include "core/model/matrix.h"
 #include "core/model/rows.h"
+#include "tools/rwkv_convert/gptq/gptq_factors.h"
 
 namespace rwkvd {
 
-// Adds up, for chosen matrices, what a Feedback is made of: products of
+// Adds up, for chosen matrices, what a GptqFactors is made of: products of
 // each two of their inputs in a rounded network, and of those with what the
 // inputs are in the original. Inputs further apart than a span are taken for
 // independent, so that memory and time do not grow with the square of the
@@ -28,13 +28,13 @@ namespace rwkvd {
 //
 // The same sums on any number of threads. Thread-compatible; used by one
 // Forward at a time.
-class InputMoments {
+class HessianAccumulator {
  public:
   static constexpr int64_t kSpanCols = 4096;
 
   // `kernels` and `pool` outlive it; `span_cols` is a multiple of kGroupCols.
-  InputMoments(const KernelTable* kernels, ThreadPool* pool,
-               int64_t span_cols = kSpanCols)
+  HessianAccumulator(const KernelTable* kernels, ThreadPool* pool,
+                     int64_t span_cols = kSpanCols)
       : kernels_(*kernels), pool_(*pool), span_cols_(span_cols) {}
 
   // From now on, for the matrix whose weights lie at `weights`; `cols` is a
@@ -54,7 +54,7 @@ class InputMoments {
   // For a watched matrix, by spans; empty: an input was not finite. Takes the
   // sums along: no more is to be shown for this matrix. Makes them side by
   // side, with five times the memory of the sums for a while.
-  std::vector<Feedback> MakeFeedbacks(const std::byte* weights);
+  std::vector<GptqFactors> MakeFactors(const std::byte* weights);
 
  private:
   // Tokens whose products are added up at a time.
@@ -112,4 +112,4 @@ class InputMoments {
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_MODEL_INPUT_MOMENTS_H_
+#endif  // RWKVD_TOOLS_RWKV_CONVERT_GPTQ_HESSIAN_ACCUMULATOR_H_

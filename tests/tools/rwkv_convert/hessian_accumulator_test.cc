@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/model/input_moments.h"
+#include "tools/rwkv_convert/gptq/hessian_accumulator.h"
 
 #include <limits>
 #include <random>
@@ -63,24 +63,24 @@ Rows RowsOf(std::vector<float>& values, int64_t width) {
   return {values.data(), static_cast<int64_t>(values.size()) / width, width};
 }
 
-class InputMomentsTest : public ::testing::Test {
+class HessianAccumulatorTest : public ::testing::Test {
  protected:
   // Of what is watched, while the originals and x_ meet it in two pieces.
-  std::vector<Feedback> Gather(int threads, int64_t stream_width = kRows) {
+  std::vector<GptqFactors> Gather(int threads, int64_t stream_width = kRows) {
     ThreadPool pool(threads);
-    InputMoments moments(&BestKernels(), &pool);
-    moments.Watch(w_.data, kCols, stream_width);
-    moments.Watch(w_.data, kCols, stream_width);  // once is enough
+    HessianAccumulator hessian(&BestKernels(), &pool);
+    hessian.Watch(w_.data, kCols, stream_width);
+    hessian.Watch(w_.data, kCols, stream_width);  // once is enough
     for (const auto& [first, num] : {std::pair(0, 130), {130, kX - 130}}) {
       const Rows original = {&original_[first * kCols], num, kCols};
       const Rows rounded = {&x_[first * kCols], num, kCols};
-      moments.OnOriginal(w_, original);
-      moments.OnOriginal(other_, rounded);
-      moments.set_stream_lack({&lack_[first * kRows], num, kRows});
-      moments.OnRounded(other_, original);
-      moments.OnRounded(w_, rounded);
+      hessian.OnOriginal(w_, original);
+      hessian.OnOriginal(other_, rounded);
+      hessian.set_stream_lack({&lack_[first * kRows], num, kRows});
+      hessian.OnRounded(other_, original);
+      hessian.OnRounded(w_, rounded);
     }
-    return moments.MakeFeedbacks(w_.data);
+    return hessian.MakeFactors(w_.data);
   }
 
   std::vector<float> weights_ = Random(kRows * kCols, 1);
@@ -99,10 +99,10 @@ void ExpectNear(const std::vector<float>& got,
   }
 }
 
-TEST_F(InputMomentsTest, FeedbackIsThatOfTheInputs) {
+TEST_F(HessianAccumulatorTest, FeedbackIsThatOfTheInputs) {
   const auto expected =
-      MakeFeedback(Sums(x_, kCols, x_, kCols).data(), kCols, kX);
-  const std::vector<Feedback> got = Gather(2);
+      MakeGptqFactors(Sums(x_, kCols, x_, kCols).data(), kCols, kX);
+  const std::vector<GptqFactors> got = Gather(2);
   ASSERT_THAT(got, SizeIs(1));
   EXPECT_EQ(got[0].order, expected->order);
   ExpectNear(got[0].factor, expected->factor, 1e-4);
@@ -113,14 +113,14 @@ TEST_F(InputMomentsTest, FeedbackIsThatOfTheInputs) {
                   static_cast<float>(kX) / (kX + kCorrectionDoubt * kCols));
 }
 
-TEST_F(InputMomentsTest, ProductsThatAreNotAddedToTheStreamLetItBe) {
-  const std::vector<Feedback> got = Gather(2, /*stream_width=*/0);
+TEST_F(HessianAccumulatorTest, ProductsThatAreNotAddedToTheStreamLetItBe) {
+  const std::vector<GptqFactors> got = Gather(2, /*stream_width=*/0);
   ASSERT_THAT(got, SizeIs(1));
   EXPECT_THAT(got[0].added, IsEmpty());
 }
 
-TEST_F(InputMomentsTest, TheSameBitsOnAnyNumberOfThreads) {
-  const std::vector<Feedback> one = Gather(1), three = Gather(3);
+TEST_F(HessianAccumulatorTest, TheSameBitsOnAnyNumberOfThreads) {
+  const std::vector<GptqFactors> one = Gather(1), three = Gather(3);
   ASSERT_THAT(one, SizeIs(1));
   ASSERT_THAT(three, SizeIs(1));
   EXPECT_EQ(one[0].order, three[0].order);
@@ -129,28 +129,28 @@ TEST_F(InputMomentsTest, TheSameBitsOnAnyNumberOfThreads) {
   EXPECT_EQ(one[0].added, three[0].added);
 }
 
-TEST_F(InputMomentsTest, WideMatricesHaveSeveralSpans) {
+TEST_F(HessianAccumulatorTest, WideMatricesHaveSeveralSpans) {
   constexpr int64_t kSpan = 2 * kGroupCols, kWide = kSpan + kGroupCols;
   ThreadPool pool(2);
-  InputMoments moments(&BestKernels(), &pool, kSpan);
+  HessianAccumulator hessian(&BestKernels(), &pool, kSpan);
   const std::vector<float> weights(kWide);
   const Matrix w = View(weights, kWide);
-  moments.Watch(w.data, kWide, 0);
+  hessian.Watch(w.data, kWide, 0);
   // Of each span, the column that is rounded first tells that it was seen.
   std::vector<float> x(kWide);
   x[7] = 1;
   x[kWide - 3] = 1;
-  moments.OnOriginal(w, RowsOf(x, kWide));
-  moments.OnRounded(w, RowsOf(x, kWide));
-  const std::vector<Feedback> feedback = moments.MakeFeedbacks(w.data);
-  ASSERT_THAT(feedback, SizeIs(2));
-  EXPECT_EQ(feedback[0].cols(), kSpan);
-  EXPECT_EQ(feedback[0].order[0], 7);
-  EXPECT_EQ(feedback[1].cols(), kGroupCols);
-  EXPECT_EQ(feedback[1].order[0], kGroupCols - 3);
+  hessian.OnOriginal(w, RowsOf(x, kWide));
+  hessian.OnRounded(w, RowsOf(x, kWide));
+  const std::vector<GptqFactors> factors = hessian.MakeFactors(w.data);
+  ASSERT_THAT(factors, SizeIs(2));
+  EXPECT_EQ(factors[0].cols(), kSpan);
+  EXPECT_EQ(factors[0].order[0], 7);
+  EXPECT_EQ(factors[1].cols(), kGroupCols);
+  EXPECT_EQ(factors[1].order[0], kGroupCols - 3);
 }
 
-TEST_F(InputMomentsTest, InputsThatAreNotFiniteGiveNothing) {
+TEST_F(HessianAccumulatorTest, InputsThatAreNotFiniteGiveNothing) {
   for (std::vector<float>* const inputs : {&x_, &original_}) {
     const float was = std::exchange((*inputs)[kCols + 5],
                                     std::numeric_limits<float>::quiet_NaN());

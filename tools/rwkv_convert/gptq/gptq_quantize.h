@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_KERNELS_COMPENSATE_H_
-#define RWKVD_CORE_KERNELS_COMPENSATE_H_
+#ifndef RWKVD_TOOLS_RWKV_CONVERT_GPTQ_GPTQ_QUANTIZE_H_
+#define RWKVD_TOOLS_RWKV_CONVERT_GPTQ_GPTQ_QUANTIZE_H_
 
+#include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/kernels/feedback.h"
+#include "core/base/thread_pool.h"
+#include "core/checkpoint/tensor.h"
 #include "core/kernels/quantize.h"
+#include "core/model/quantization.h"
+#include "core/model/quantize_matrix.h"
+#include "tools/rwkv_convert/gptq/gptq_factors.h"
 
 namespace rwkvd {
 
@@ -25,9 +30,17 @@ namespace rwkvd {
 // The bytes depend on the arguments alone. Thread-safe. False if
 // a weight is not finite, or what is to make up for others: what was written
 // then means nothing.
-bool CompensateStripe(const QuantizeArgs& args,
-                      absl::Span<const Feedback> spans);
+bool GptqQuantize(const QuantizeArgs& args,
+                  absl::Span<const GptqFactors> spans);
+
+// Quantizes `matrix`, for which FormOf returned `form`: corrects its rows with
+// CorrectWeights, then rounds its stripes with GptqQuantize, in parallel.
+// `spans` cover all columns. The bytes depend on the weights and `spans` alone.
+// InvalidArgument as QuantizeMatrix.
+absl::StatusOr<QuantizedMatrix> GptqQuantizeMatrix(
+    const Tensor& matrix, QuantForm form, absl::Span<const GptqFactors> spans,
+    ThreadPool& pool);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_KERNELS_COMPENSATE_H_
+#endif  // RWKVD_TOOLS_RWKV_CONVERT_GPTQ_GPTQ_QUANTIZE_H_

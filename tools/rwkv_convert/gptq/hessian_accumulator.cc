@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/model/input_moments.h"
+#include "tools/rwkv_convert/gptq/hessian_accumulator.h"
 
 #include <algorithm>
 #include <cmath>
@@ -22,7 +22,7 @@ bool AreFinite(const std::vector<float>& values) {
 
 }  // namespace
 
-void InputMoments::Gather(Rows rows, int64_t num, Gathered& to) {
+void HessianAccumulator::Gather(Rows rows, int64_t num, Gathered& to) {
   const int64_t tiles = (to.width + kTileRows - 1) / kTileRows;
   pool_.ParallelFor(tiles, [&](int64_t tile) {
     const int64_t begin = tile * kTileRows;
@@ -35,8 +35,8 @@ void InputMoments::Gather(Rows rows, int64_t num, Gathered& to) {
   });
 }
 
-void InputMoments::Watch(const std::byte* weights, int64_t cols,
-                         int64_t stream_width) {
+void HessianAccumulator::Watch(const std::byte* weights, int64_t cols,
+                               int64_t stream_width) {
   RWKVD_CHECK(cols % kGroupCols == 0 && span_cols_ % kGroupCols == 0);
   if (watched_.contains(weights)) return;
   auto watched = std::make_unique<Watched>(cols, stream_width);
@@ -52,13 +52,13 @@ void InputMoments::Watch(const std::byte* weights, int64_t cols,
   watched_.emplace(weights, std::move(watched));
 }
 
-void InputMoments::OnOriginal(const Matrix& w, Rows x) {
+void HessianAccumulator::OnOriginal(const Matrix& w, Rows x) {
   const auto found = watched_.find(w.data);
   if (found == watched_.end()) return;
   found->second->original.assign(x.data, x.data + x.num * x.width);
 }
 
-void InputMoments::OnRounded(const Matrix& w, Rows x) {
+void HessianAccumulator::OnRounded(const Matrix& w, Rows x) {
   const auto found = watched_.find(w.data);
   if (found == watched_.end()) return;
   Watched& watched = *found->second;
@@ -82,13 +82,13 @@ void InputMoments::OnRounded(const Matrix& w, Rows x) {
   }
 }
 
-void InputMoments::AddUp(Watched& watched) {
+void HessianAccumulator::AddUp(Watched& watched) {
   if (watched.num_gathered == 0) return;
   for (Span& span : watched.spans) AddUp(watched, span);
   watched.num += std::exchange(watched.num_gathered, 0);
 }
 
-void InputMoments::AddUp(const Watched& watched, Span& span) {
+void HessianAccumulator::AddUp(const Watched& watched, Span& span) {
   const int64_t cols = span.cols, first = span.first_col;
   const int64_t width = watched.stream_lack.width;
   const int64_t tiles = (cols + kTileRows - 1) / kTileRows;
@@ -109,10 +109,10 @@ void InputMoments::AddUp(const Watched& watched, Span& span) {
   });
 }
 
-void InputMoments::AddProducts(const Watched& watched, const Gathered& a,
-                               int64_t begin, int64_t num, int64_t first_b,
-                               int64_t num_b, float* sums,
-                               int64_t stride) const {
+void HessianAccumulator::AddProducts(const Watched& watched, const Gathered& a,
+                                     int64_t begin, int64_t num,
+                                     int64_t first_b, int64_t num_b,
+                                     float* sums, int64_t stride) const {
   // Of so few rows at a time that they stay in the second-level cache.
   float products[kTileRows * kTileRows];
   for (int64_t b = 0; b < num_b; b += kTileRows) {
@@ -133,26 +133,27 @@ void InputMoments::AddProducts(const Watched& watched, const Gathered& a,
   }
 }
 
-std::vector<Feedback> InputMoments::MakeFeedbacks(const std::byte* weights) {
+std::vector<GptqFactors> HessianAccumulator::MakeFactors(
+    const std::byte* weights) {
   const auto found = watched_.find(weights);
   RWKVD_CHECK(found != watched_.end());
   Watched& watched = *found->second;
   AddUp(watched);
-  std::vector<std::optional<Feedback>> made(watched.spans.size());
+  std::vector<std::optional<GptqFactors>> made(watched.spans.size());
   pool_.ParallelFor(static_cast<int64_t>(made.size()), [&](int64_t i) {
     Span& span = watched.spans[i];
     if (!AreFinite(span.wanted) || !AreFinite(span.added)) return;
-    made[i] = MakeFeedback(span.sums.data(), span.cols, watched.num);
+    made[i] = MakeGptqFactors(span.sums.data(), span.cols, watched.num);
     if (!made[i].has_value()) return;
     made[i]->wanted = std::move(span.wanted);
     made[i]->added = std::move(span.added);
   });
-  std::vector<Feedback> feedbacks;
-  for (std::optional<Feedback>& feedback : made) {
-    if (!feedback.has_value()) return {};
-    feedbacks.push_back(*std::move(feedback));
+  std::vector<GptqFactors> factors;
+  for (std::optional<GptqFactors>& span : made) {
+    if (!span.has_value()) return {};
+    factors.push_back(*std::move(span));
   }
-  return feedbacks;
+  return factors;
 }
 
 }  // namespace rwkvd

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/compensate.h"
+#include "tools/rwkv_convert/gptq/gptq_quantize.h"
 
 #include <algorithm>
 #include <cmath>
@@ -26,11 +26,11 @@ Floats Normal(int64_t num, uint32_t seed) {
   return values;
 }
 
-// Second moments, all of them, of inputs that go together.
+// A whole Hessian, of inputs that go together.
 Floats RandomMoments(int64_t cols, uint32_t seed) {
   const int64_t num = 3 * cols;
   const Floats noise = Normal(num * (cols + 2), seed);
-  Floats moments(cols * cols), x(cols);
+  Floats hessian(cols * cols), x(cols);
   for (int64_t n = 0; n < num; ++n) {
     const float* const from = noise.data() + n * (cols + 2);
     for (int64_t i = 0; i < cols; ++i) {
@@ -39,14 +39,14 @@ Floats RandomMoments(int64_t cols, uint32_t seed) {
     }
     for (int64_t i = 0; i < cols; ++i) {
       for (int64_t j = 0; j < cols; ++j) {
-        moments[i * cols + j] += x[i] * x[j] / static_cast<float>(num);
+        hessian[i * cols + j] += x[i] * x[j] / static_cast<float>(num);
       }
     }
   }
-  return moments;
+  return hessian;
 }
 
-// Rows enough for the moments to be taken for what they are.
+// Rows enough for the Hessian to be trusted.
 constexpr int64_t kMany = int64_t{1} << 50;
 
 struct Stripe {
@@ -73,7 +73,7 @@ struct Stripe {
   }
 };
 
-class CompensateTest
+class GptqQuantizeTest
     : public ::testing::TestWithParam<std::tuple<QuantType, QuantOrder>> {
  protected:
   QuantType type() const { return std::get<0>(GetParam()); }
@@ -81,7 +81,7 @@ class CompensateTest
 
   // With no spans: as QuantizeStripe.
   Stripe Run(const Floats& w, int64_t rows,
-             const std::vector<Feedback>& spans = {}) {
+             const std::vector<GptqFactors>& spans = {}) {
     const int64_t cols = static_cast<int64_t>(w.size()) / rows;
     Stripe stripe;
     stripe.quants.assign(StripeBytes(type(), order(), cols), 0xAA);
@@ -95,18 +95,18 @@ class CompensateTest
                    .quants = stripe.quants.data(),
                    .scales = stripe.scales.data()};
     stripe.ok = spans.empty() ? QuantizeStripe(stripe.args)
-                              : CompensateStripe(stripe.args, spans);
+                              : GptqQuantize(stripe.args, spans);
     return stripe;
   }
 };
 
 // e H e^T, in double.
-double ErrorOf(const Doubles& e, const Doubles& moments) {
+double ErrorOf(const Doubles& e, const Doubles& hessian) {
   const int64_t cols = static_cast<int64_t>(e.size());
   double sum = 0;
   for (int64_t i = 0; i < cols; ++i) {
     for (int64_t j = 0; j < cols; ++j) {
-      sum += e[i] * moments[i * cols + j] * e[j];
+      sum += e[i] * hessian[i * cols + j] * e[j];
     }
   }
   return sum;
@@ -122,22 +122,22 @@ Doubles ErrorsOf(const Stripe& stripe, int64_t row) {
 }
 
 // Of all rows.
-double OutputError(const Stripe& stripe, const Floats& moments) {
+double OutputError(const Stripe& stripe, const Floats& hessian) {
   double sum = 0;
   for (int64_t row = 0; row < stripe.args.rows; ++row) {
     sum +=
-        ErrorOf(ErrorsOf(stripe, row), Doubles(moments.begin(), moments.end()));
+        ErrorOf(ErrorsOf(stripe, row), Doubles(hessian.begin(), hessian.end()));
   }
   return sum;
 }
 
-// The moments with what MakeFeedback adds to each of a column with itself.
-Doubles Damped(const Floats& moments, int64_t cols) {
-  Doubles damped(moments.begin(), moments.end());
+// The hessian with what MakeGptqFactors adds to each of a column with itself.
+Doubles Damped(const Floats& hessian, int64_t cols) {
+  Doubles damped(hessian.begin(), hessian.end());
   double mean = 0;
-  for (int64_t i = 0; i < cols; ++i) mean += moments[i * cols + i] / cols;
+  for (int64_t i = 0; i < cols; ++i) mean += hessian[i * cols + i] / cols;
   for (int64_t i = 0; i < cols; ++i) {
-    damped[i * cols + i] += kFeedbackDamping * mean;
+    damped[i * cols + i] += kHessianDamping * mean;
   }
   return damped;
 }
@@ -166,16 +166,16 @@ Doubles Inverse(Doubles a, int64_t n) {
 
 // The errors of one row that is rounded as the paper of GPTQ has it: after each
 // column, all that are left move to where they make up for it best, and the
-// inverse of the moments loses the column. The scales are those that `stripe`
+// inverse of the Hessian loses the column. The scales are those that `stripe`
 // has.
 Doubles ErrorsByThePaper(const Stripe& stripe, int64_t row,
-                         const Doubles& moments, const Feedback& feedback) {
+                         const Doubles& hessian, const GptqFactors& factors) {
   const int64_t cols = stripe.args.cols;
   const bool is_int8 = stripe.args.type == QuantType::kInt8;
-  Doubles inverse = Inverse(moments, cols);
+  Doubles inverse = Inverse(hessian, cols);
   Doubles w(stripe.args.w + row * cols, stripe.args.w + (row + 1) * cols);
   Doubles errors = w;
-  for (const int32_t k : feedback.order) {
+  for (const int32_t k : factors.order) {
     const double step = stripe.Scale(row, k) * (is_int8 ? 1 : 16);
     const double n = std::clamp(std::nearbyint(w[k] / step),
                                 is_int8 ? -127.0 : -8.0, is_int8 ? 127.0 : 7.0);
@@ -198,28 +198,28 @@ Doubles ErrorsByThePaper(const Stripe& stripe, int64_t row,
   return errors;
 }
 
-TEST_P(CompensateTest, OutputsErrLessThanAsThePaperOfGptqHasIt) {
+TEST_P(GptqQuantizeTest, OutputsErrLessThanAsThePaperOfGptqHasIt) {
   constexpr int64_t kCols = 2 * kGroupCols;
   const int64_t kRows = StripeRows(type(), order());
-  const Floats moments = RandomMoments(kCols, 1);
+  const Floats hessian = RandomMoments(kCols, 1);
   const Floats w = Normal(kRows * kCols, 2);
-  const auto feedback = MakeFeedback(moments.data(), kCols, kMany);
-  ASSERT_TRUE(feedback.has_value());
-  const Stripe stripe = Run(w, kRows, {*feedback});
+  const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
+  ASSERT_TRUE(factors.has_value());
+  const Stripe stripe = Run(w, kRows, {*factors});
   ASSERT_TRUE(stripe.ok);
-  const Doubles damped = Damped(moments, kCols);
+  const Doubles damped = Damped(hessian, kCols);
   double sum = 0, sum_of_paper = 0;
   for (int64_t row = 0; row < kRows; ++row) {
     sum += ErrorOf(ErrorsOf(stripe, row), damped);
     sum_of_paper +=
-        ErrorOf(ErrorsByThePaper(stripe, row, damped, *feedback), damped);
+        ErrorOf(ErrorsByThePaper(stripe, row, damped, *factors), damped);
   }
   EXPECT_LT(sum, 0.96 * sum_of_paper);
 }
 
 // The least e H e^T over all ways to round the columns `free` of a row to one
 // of the six numbers around it, the others being as they are.
-double LeastError(const Stripe& stripe, int64_t row, const Doubles& moments,
+double LeastError(const Stripe& stripe, int64_t row, const Doubles& hessian,
                   const std::vector<int64_t>& free) {
   const bool is_int8 = stripe.args.type == QuantType::kInt8;
   constexpr int kWays = 6;
@@ -238,29 +238,29 @@ double LeastError(const Stripe& stripe, int64_t row, const Doubles& moments,
       exists &= n >= (is_int8 ? -127 : -8) && n <= (is_int8 ? 127 : 7);
       e[col] = w - step * n;
     }
-    if (exists) least = std::min(least, ErrorOf(e, moments));
+    if (exists) least = std::min(least, ErrorOf(e, hessian));
   }
   return least;
 }
 
-TEST_P(CompensateTest, OfFewColumnsThatGoTogetherTheBestWayIsFound) {
+TEST_P(GptqQuantizeTest, OfFewColumnsThatGoTogetherTheBestWayIsFound) {
   constexpr int64_t kCols = kGroupCols, kRows = 12;
   // Columns 5, 20, 21 and 63 are rounded first.
   const std::vector<int64_t> together = {5, 20, 21, 63};
   const Floats some = RandomMoments(kGroupCols, 11);
-  Floats moments(kCols * kCols);
-  for (int64_t i = 0; i < kCols; ++i) moments[i * kCols + i] = 0.5f;
+  Floats hessian(kCols * kCols);
+  for (int64_t i = 0; i < kCols; ++i) hessian[i * kCols + i] = 0.5f;
   for (const int64_t i : together) {
     for (const int64_t j : together) {
-      moments[i * kCols + j] = 9 * some[i * kCols + j];
+      hessian[i * kCols + j] = 9 * some[i * kCols + j];
     }
   }
   const Floats w = Normal(kRows * kCols, 12);
-  const auto feedback = MakeFeedback(moments.data(), kCols, kMany);
-  ASSERT_TRUE(feedback.has_value());
-  const Stripe stripe = Run(w, kRows, {*feedback});
+  const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
+  ASSERT_TRUE(factors.has_value());
+  const Stripe stripe = Run(w, kRows, {*factors});
   ASSERT_TRUE(stripe.ok);
-  const Doubles damped = Damped(moments, kCols);
+  const Doubles damped = Damped(hessian, kCols);
   for (int64_t row = 0; row < kRows; ++row) {
     const double least = LeastError(stripe, row, damped, together);
     EXPECT_NEAR(ErrorOf(ErrorsOf(stripe, row), damped), least, 1e-4 * least)
@@ -268,29 +268,29 @@ TEST_P(CompensateTest, OfFewColumnsThatGoTogetherTheBestWayIsFound) {
   }
 }
 
-TEST_P(CompensateTest, OutputsErrLessThanWithPlainRounding) {
+TEST_P(GptqQuantizeTest, OutputsErrLessThanWithPlainRounding) {
   constexpr int64_t kCols = 3 * kGroupCols;
   const int64_t rows = StripeRows(type(), order());
-  const Floats moments = RandomMoments(kCols, 3);
+  const Floats hessian = RandomMoments(kCols, 3);
   const Floats w = Normal(rows * kCols, 4);
-  const auto feedback = MakeFeedback(moments.data(), kCols, kMany);
-  ASSERT_TRUE(feedback.has_value());
-  const Stripe compensated = Run(w, rows, {*feedback});
+  const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
+  ASSERT_TRUE(factors.has_value());
+  const Stripe compensated = Run(w, rows, {*factors});
   ASSERT_TRUE(compensated.ok);
-  EXPECT_LT(OutputError(compensated, moments),
-            0.5 * OutputError(Run(w, rows), moments));
+  EXPECT_LT(OutputError(compensated, hessian),
+            0.5 * OutputError(Run(w, rows), hessian));
 }
 
-TEST_P(CompensateTest, InputsAllAlikeGiveTheBytesOfPlainRounding) {
+TEST_P(GptqQuantizeTest, InputsAllAlikeGiveTheBytesOfPlainRounding) {
   constexpr int64_t kCols = 3 * kGroupCols;
   const int64_t rows = StripeRows(type(), order()) - 3;
   Floats w = Normal(rows * kCols, 5);
   std::fill_n(w.begin() + kGroupCols, kGroupCols, 0.0f);
-  std::vector<Feedback> spans;
+  std::vector<GptqFactors> spans;
   for (const int64_t cols : {2 * kGroupCols, kGroupCols}) {
-    Floats moments(cols * cols);
-    for (int64_t i = 0; i < cols; ++i) moments[i * cols + i] = 3;
-    spans.push_back(*MakeFeedback(moments.data(), cols, kMany));
+    Floats hessian(cols * cols);
+    for (int64_t i = 0; i < cols; ++i) hessian[i * cols + i] = 3;
+    spans.push_back(*MakeGptqFactors(hessian.data(), cols, kMany));
   }
   const Stripe plain = Run(w, rows), compensated = Run(w, rows, spans);
   ASSERT_TRUE(plain.ok);
@@ -299,10 +299,11 @@ TEST_P(CompensateTest, InputsAllAlikeGiveTheBytesOfPlainRounding) {
   EXPECT_EQ(compensated.scales, plain.scales);
 }
 
-TEST_P(CompensateTest, NothingPassesFromOneSpanToTheNext) {
+TEST_P(GptqQuantizeTest, NothingPassesFromOneSpanToTheNext) {
   constexpr int64_t kRows = 5;
-  const Floats moments = RandomMoments(kGroupCols, 6);
-  const Feedback feedback = *MakeFeedback(moments.data(), kGroupCols, kMany);
+  const Floats hessian = RandomMoments(kGroupCols, 6);
+  const GptqFactors factors =
+      *MakeGptqFactors(hessian.data(), kGroupCols, kMany);
   const Floats left = Normal(kRows * kGroupCols, 7);
   const Floats right = Normal(kRows * kGroupCols, 8);
   Floats both;
@@ -312,9 +313,9 @@ TEST_P(CompensateTest, NothingPassesFromOneSpanToTheNext) {
       both.insert(both.end(), first, first + kGroupCols);
     }
   }
-  const Stripe stripe = Run(both, kRows, {feedback, feedback});
-  const Stripe first = Run(left, kRows, {feedback});
-  const Stripe second = Run(right, kRows, {feedback});
+  const Stripe stripe = Run(both, kRows, {factors, factors});
+  const Stripe first = Run(left, kRows, {factors});
+  const Stripe second = Run(right, kRows, {factors});
   ASSERT_TRUE(stripe.ok && first.ok && second.ok);
   for (int64_t row = 0; row < kRows; ++row) {
     for (int64_t col = 0; col < kGroupCols; ++col) {
@@ -324,14 +325,15 @@ TEST_P(CompensateTest, NothingPassesFromOneSpanToTheNext) {
   }
 }
 
-TEST_P(CompensateTest, AWeightThatIsNotFiniteIsRefused) {
-  const Floats moments = RandomMoments(kGroupCols, 9);
-  const Feedback feedback = *MakeFeedback(moments.data(), kGroupCols, kMany);
+TEST_P(GptqQuantizeTest, AWeightThatIsNotFiniteIsRefused) {
+  const Floats hessian = RandomMoments(kGroupCols, 9);
+  const GptqFactors factors =
+      *MakeGptqFactors(hessian.data(), kGroupCols, kMany);
   for (const float bad : {std::numeric_limits<float>::infinity(),
                           std::numeric_limits<float>::quiet_NaN()}) {
     Floats w = Normal(2 * kGroupCols, 10);
     w[kGroupCols + 17] = bad;
-    EXPECT_FALSE(Run(w, 2, {feedback}).ok);
+    EXPECT_FALSE(Run(w, 2, {factors}).ok);
   }
 }
 
@@ -343,7 +345,7 @@ std::string Name(
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Forms, CompensateTest,
+    Forms, GptqQuantizeTest,
     ::testing::Combine(::testing::Values(QuantType::kInt8, QuantType::kInt4),
                        ::testing::Values(QuantOrder::kRows,
                                          QuantOrder::kColumns)),
