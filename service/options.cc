@@ -17,7 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 #include "service/command_line.h"
 
 ABSL_FLAG(std::string, model, "",

@@ -10,7 +10,8 @@
 namespace rwkvd {
 
 // Number types of weights that the models compute with where they lie; and
-// bytes, as which quantized weights are stored (see core/kernels/quantized.h).
+// bytes, as which quantized weights are stored (see
+// core/kernels/quant/layout.h).
 enum class DType { kF32, kF16, kBF16, kU8 };
 inline constexpr int kNumFloatTypes = 3;  // the first ones
 

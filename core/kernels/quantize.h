@@ -6,7 +6,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/kernels/quantized.h"
+#include "core/kernels/quant/layout.h"
 
 namespace rwkvd {
 

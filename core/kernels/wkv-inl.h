@@ -8,8 +8,8 @@
 #define RWKVD_CORE_KERNELS_WKV_INL_H_
 #endif
 
-#include "core/kernels/kernels.h"
-#include "core/kernels/vectors-inl.h"
+#include "core/kernels/kernel_table.h"
+#include "core/kernels/simd-inl.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 

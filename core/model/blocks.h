@@ -12,7 +12,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/types/span.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 #include "core/model/model.h"
 #include "core/model/weight_reader.h"
 #include "core/model/workspace.h"

@@ -8,7 +8,7 @@
 
 #include "absl/types/span.h"
 #include "core/base/dtype.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 #include "core/model/rows.h"
 #include "core/model/workspace.h"
 

@@ -11,7 +11,7 @@
 #include "absl/types/span.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 #include "core/model/blocks.h"
 #include "core/model/matrix_state.h"
 #include "core/model/model_options.h"

@@ -10,7 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/kernels/quantized.h"
+#include "core/kernels/quant/layout.h"
 
 namespace rwkvd {
 

@@ -11,8 +11,8 @@
 #include "core/base/aligned_buffer.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor.h"
+#include "core/kernels/quant/layout.h"
 #include "core/kernels/quantize.h"
-#include "core/kernels/quantized.h"
 #include "core/model/quantization.h"
 
 namespace rwkvd {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/sampling/logit_kernels.h"
 
-// See core/kernels/kernels.cc.
+// See core/kernels/targets/base.cc.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/sampling/logit_kernels-inl.h"
 // The order matters.

@@ -32,7 +32,7 @@ rejects() {
 }
 
 accepts core/engine/a.cc '#include "core/model/model.h"'
-accepts core/sampling/a.cc '#include "core/kernels/kernels.h"'
+accepts core/sampling/a.cc '#include "core/kernels/kernel_table.h"'
 accepts core/checkpoint/a.cc '#include "core/base/json.h"'
 accepts core/kernels/a.cc '#include "hwy/highway.h"'
 accepts core/base/a.cc '// The environment (getenv is not for core) is read by main.'

@@ -9,7 +9,7 @@
 #include "core/base/float16.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/safetensors_writer.h"
-#include "core/kernels/quantized.h"
+#include "core/kernels/quant/layout.h"
 #include "core/model/quantize_matrix.h"
 #include "tests/testing/fixtures.h"
 

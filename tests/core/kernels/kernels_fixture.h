@@ -13,7 +13,7 @@
 
 #include "core/base/dtype.h"
 #include "core/base/float16.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 #include "gtest/gtest.h"
 
 namespace rwkvd {

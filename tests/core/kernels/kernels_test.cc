@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>

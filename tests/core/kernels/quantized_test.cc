@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/quantized.h"
-
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -9,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/aligned_buffer.h"
+#include "core/kernels/quant/layout.h"
 #include "gtest/gtest.h"
 #include "tests/core/kernels/kernels_fixture.h"
 

@@ -7,7 +7,7 @@
 #include <random>
 #include <vector>
 
-#include "core/kernels/quantized.h"
+#include "core/kernels/quant/layout.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -7,7 +7,7 @@
 
 #include "Eigen/Cholesky"
 #include "Eigen/Core"
-#include "core/kernels/quantized.h"
+#include "core/kernels/quant/layout.h"
 
 namespace rwkvd {
 namespace {

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/kernels/quantized.h"
+#include "core/kernels/quant/layout.h"
 
 namespace rwkvd {
 namespace {

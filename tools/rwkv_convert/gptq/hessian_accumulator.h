@@ -10,7 +10,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "core/base/aligned_buffer.h"
 #include "core/base/thread_pool.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 #include "core/model/matrix.h"
 #include "core/model/rows.h"
 #include "tools/rwkv_convert/gptq/gptq_factors.h"

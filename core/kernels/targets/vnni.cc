@@ -5,14 +5,14 @@
 // Those that no such extension builds on, and SVE (see kernels.cc).
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels/quantized-inl.h"
+#define HWY_TARGET_INCLUDE "core/kernels/targets/quantized_kernels-inl.h"
 // The order matters.
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "core/kernels/quantized-inl.h"
+#include "core/kernels/targets/quantized_kernels-inl.h"
 // clang-format on
 
 #if HWY_ONCE
@@ -24,7 +24,7 @@
 #include <sys/auxv.h>
 #endif
 
-#include "core/kernels/tables.h"
+#include "core/kernels/targets/tables.h"
 
 namespace rwkvd {
 

@@ -2,7 +2,7 @@
 // The quantized products once more, for processors with Intel's matrix
 // extension.
 #define RWKVD_WITH_AMX
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 
 #if defined(__x86_64__)
 
@@ -13,16 +13,16 @@
 // Those that it does not extend.
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX2)
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels/quantized-inl.h"
+#define HWY_TARGET_INCLUDE "core/kernels/targets/quantized_kernels-inl.h"
 // The order matters.
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "core/kernels/quantized-inl.h"
+#include "core/kernels/targets/quantized_kernels-inl.h"
 // clang-format on
 
 #if HWY_ONCE
 
-#include "core/kernels/tables.h"
+#include "core/kernels/targets/tables.h"
 
 namespace rwkvd {
 namespace {
@@ -58,7 +58,7 @@ bool AddAmx(int64_t target, KernelTable* table) {
 
 #else
 
-#include "core/kernels/tables.h"
+#include "core/kernels/targets/tables.h"
 
 namespace rwkvd {
 

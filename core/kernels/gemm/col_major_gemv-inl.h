@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products with weights that are stored as columns.
 
-#if defined(RWKVD_CORE_KERNELS_MATMUL_COLUMNS_INL_H_) == \
+#if defined(RWKVD_CORE_KERNELS_GEMM_COL_MAJOR_GEMV_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_MATMUL_COLUMNS_INL_H_
-#undef RWKVD_CORE_KERNELS_MATMUL_COLUMNS_INL_H_
+#ifdef RWKVD_CORE_KERNELS_GEMM_COL_MAJOR_GEMV_INL_H_
+#undef RWKVD_CORE_KERNELS_GEMM_COL_MAJOR_GEMV_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_MATMUL_COLUMNS_INL_H_
+#define RWKVD_CORE_KERNELS_GEMM_COL_MAJOR_GEMV_INL_H_
 #endif
 
-#include "core/kernels/kernels.h"
-#include "core/kernels/vectors-inl.h"
+#include "core/kernels/kernel_table.h"
+#include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_KERNELS_KERNELS_H_
-#define RWKVD_CORE_KERNELS_KERNELS_H_
+#ifndef RWKVD_CORE_KERNELS_KERNEL_TABLE_H_
+#define RWKVD_CORE_KERNELS_KERNEL_TABLE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "core/base/dtype.h"
-#include "core/kernels/quantized.h"
+#include "core/kernels/quant/layout.h"
 
 namespace rwkvd {
 
@@ -183,4 +183,4 @@ const KernelTable* FindKernels(absl::string_view name);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_KERNELS_KERNELS_H_
+#endif  // RWKVD_CORE_KERNELS_KERNEL_TABLE_H_

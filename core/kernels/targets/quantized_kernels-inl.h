@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Products of quantized weights; quantized.h describes them.
 
-#if defined(RWKVD_CORE_KERNELS_QUANTIZED_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_QUANTIZED_INL_H_
-#undef RWKVD_CORE_KERNELS_QUANTIZED_INL_H_
+#if defined(RWKVD_CORE_KERNELS_TARGETS_QUANTIZED_KERNELS_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_TARGETS_QUANTIZED_KERNELS_INL_H_
+#undef RWKVD_CORE_KERNELS_TARGETS_QUANTIZED_KERNELS_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_QUANTIZED_INL_H_
+#define RWKVD_CORE_KERNELS_TARGETS_QUANTIZED_KERNELS_INL_H_
 #endif
 
 #include <string.h>
 
-#include "core/kernels/amx_bf16_decode-inl.h"
-#include "core/kernels/amx_panels-inl.h"
-#include "core/kernels/dot-inl.h"
+#include "core/kernels/amx/bf16_gemv-inl.h"
+#include "core/kernels/amx/int8_gemm-inl.h"
+#include "core/kernels/quant/dot-inl.h"
 #ifdef RWKVD_DOT_AMX
-#include "core/kernels/matmul-inl.h"
+#include "core/kernels/gemm/row_major-inl.h"
 #endif
-#include "core/kernels/quantized.h"
-#include "core/kernels/quantized_columns-inl.h"
-#include "core/kernels/quantized_panels-inl.h"
-#include "core/kernels/vectors-inl.h"
+#include "core/kernels/quant/column_blocks-inl.h"
+#include "core/kernels/quant/layout.h"
+#include "core/kernels/quant/row_panels-inl.h"
+#include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();

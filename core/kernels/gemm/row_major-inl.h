@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix products.
 
-#if defined(RWKVD_CORE_KERNELS_MATMUL_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_MATMUL_INL_H_
-#undef RWKVD_CORE_KERNELS_MATMUL_INL_H_
+#if defined(RWKVD_CORE_KERNELS_GEMM_ROW_MAJOR_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_GEMM_ROW_MAJOR_INL_H_
+#undef RWKVD_CORE_KERNELS_GEMM_ROW_MAJOR_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_MATMUL_INL_H_
+#define RWKVD_CORE_KERNELS_GEMM_ROW_MAJOR_INL_H_
 #endif
 
 #include "core/kernels/elementwise-inl.h"
-#include "core/kernels/kernels.h"
-#include "core/kernels/matmul_columns-inl.h"
-#include "core/kernels/matmul_strips-inl.h"
-#include "core/kernels/vectors-inl.h"
+#include "core/kernels/gemm/col_major_gemm-inl.h"
+#include "core/kernels/gemm/col_major_gemv-inl.h"
+#include "core/kernels/kernel_table.h"
+#include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 
 // See kernels.cc.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels/quantized-inl.h"
+#define HWY_TARGET_INCLUDE "core/kernels/targets/quantized_kernels-inl.h"
 // The order matters.
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "core/kernels/quantized-inl.h"
+#include "core/kernels/targets/quantized_kernels-inl.h"
 // clang-format on
 
 #if HWY_ONCE
 
-#include "core/kernels/tables.h"
+#include "core/kernels/targets/tables.h"
 
 namespace rwkvd {
 namespace {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_KERNELS_QUANTIZED_H_
-#define RWKVD_CORE_KERNELS_QUANTIZED_H_
+#ifndef RWKVD_CORE_KERNELS_QUANT_LAYOUT_H_
+#define RWKVD_CORE_KERNELS_QUANT_LAYOUT_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -128,4 +128,4 @@ struct QuantizedMatMulArgs {
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_KERNELS_QUANTIZED_H_
+#endif  // RWKVD_CORE_KERNELS_QUANT_LAYOUT_H_

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tile registers of Intel's matrix extension (AMX), and what fills them.
 
-#if defined(RWKVD_CORE_KERNELS_AMX_TILES_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_AMX_TILES_INL_H_
-#undef RWKVD_CORE_KERNELS_AMX_TILES_INL_H_
+#if defined(RWKVD_CORE_KERNELS_AMX_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_AMX_TILE_INL_H_
+#undef RWKVD_CORE_KERNELS_AMX_TILE_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_AMX_TILES_INL_H_
+#define RWKVD_CORE_KERNELS_AMX_TILE_INL_H_
 #endif
 
-#include "core/kernels/dot-inl.h"
+#include "core/kernels/quant/dot-inl.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();

@@ -3,18 +3,19 @@
 // extension (AMX). The integers are those of the dot products, and what is done
 // with them too, so the results are the same bits.
 
-#if defined(RWKVD_CORE_KERNELS_AMX_PANELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_AMX_PANELS_INL_H_
-#undef RWKVD_CORE_KERNELS_AMX_PANELS_INL_H_
+#if defined(RWKVD_CORE_KERNELS_AMX_INT8_GEMM_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_AMX_INT8_GEMM_INL_H_
+#undef RWKVD_CORE_KERNELS_AMX_INT8_GEMM_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_AMX_PANELS_INL_H_
+#define RWKVD_CORE_KERNELS_AMX_INT8_GEMM_INL_H_
 #endif
 
-#include "core/kernels/amx_tiles-inl.h"
-#include "core/kernels/dot-inl.h"
-#include "core/kernels/panels-inl.h"
-#include "core/kernels/quantized.h"
-#include "core/kernels/quantized_columns-inl.h"
+#include "core/kernels/amx/tile-inl.h"
+#include "core/kernels/quant/column_blocks-inl.h"
+#include "core/kernels/quant/dot-inl.h"
+#include "core/kernels/quant/layout-inl.h"
+#include "core/kernels/quant/layout.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();

@@ -2,16 +2,17 @@
 // The table of the kernels, which are written once and compiled by kernels.cc
 // for every target.
 
-#if defined(RWKVD_CORE_KERNELS_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_KERNELS_INL_H_
-#undef RWKVD_CORE_KERNELS_KERNELS_INL_H_
+#if defined(RWKVD_CORE_KERNELS_TARGETS_FLOAT_KERNELS_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_TARGETS_FLOAT_KERNELS_INL_H_
+#undef RWKVD_CORE_KERNELS_TARGETS_FLOAT_KERNELS_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_KERNELS_INL_H_
+#define RWKVD_CORE_KERNELS_TARGETS_FLOAT_KERNELS_INL_H_
 #endif
 
 #include "core/kernels/elementwise-inl.h"
-#include "core/kernels/kernels.h"
-#include "core/kernels/matmul-inl.h"
+#include "core/kernels/gemm/row_major-inl.h"
+#include "core/kernels/kernel_table.h"
 #include "core/kernels/wkv-inl.h"
 #include "hwy/highway.h"
 

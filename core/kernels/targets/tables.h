@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_KERNELS_TABLES_H_
-#define RWKVD_CORE_KERNELS_TABLES_H_
+#ifndef RWKVD_CORE_KERNELS_TARGETS_TABLES_H_
+#define RWKVD_CORE_KERNELS_TARGETS_TABLES_H_
 
 // How the files that compile kernels fill a table together. Called once, while
 // the tables are made.
 
 #include <cstdint>
 
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 
 namespace rwkvd {
 
@@ -23,4 +23,4 @@ bool AddAmx(int64_t target, KernelTable* table);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_KERNELS_TABLES_H_
+#endif  // RWKVD_CORE_KERNELS_TARGETS_TABLES_H_

@@ -2,16 +2,16 @@
 // The dot product of four columns of 8 bits, for every row of a vector: what
 // each instruction set makes of it. All give the same integers.
 
-#if defined(RWKVD_CORE_KERNELS_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_DOT_INL_H_
-#undef RWKVD_CORE_KERNELS_DOT_INL_H_
+#if defined(RWKVD_CORE_KERNELS_QUANT_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_QUANT_DOT_INL_H_
+#undef RWKVD_CORE_KERNELS_QUANT_DOT_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_DOT_INL_H_
+#define RWKVD_CORE_KERNELS_QUANT_DOT_INL_H_
 #endif
 
 #include <string.h>
 
-#include "core/kernels/vectors-inl.h"
+#include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
 
 // A file may compile these for a target and an extension of it.

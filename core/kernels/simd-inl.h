@@ -2,16 +2,16 @@
 // What the kernels are made of: vectors of f32, the part at the end of an
 // array, weights of any type as f32.
 
-#if defined(RWKVD_CORE_KERNELS_VECTORS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_VECTORS_INL_H_
-#undef RWKVD_CORE_KERNELS_VECTORS_INL_H_
+#if defined(RWKVD_CORE_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_SIMD_INL_H_
+#undef RWKVD_CORE_KERNELS_SIMD_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_VECTORS_INL_H_
+#define RWKVD_CORE_KERNELS_SIMD_INL_H_
 #endif
 
 #include <string.h>
 
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 

@@ -2,20 +2,20 @@
 // Products of quantized weights that are stored by columns, and skip those
 // whose x is zero.
 
-#if defined(RWKVD_CORE_KERNELS_QUANTIZED_COLUMNS_INL_H_) == \
+#if defined(RWKVD_CORE_KERNELS_QUANT_COLUMN_BLOCKS_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_QUANTIZED_COLUMNS_INL_H_
-#undef RWKVD_CORE_KERNELS_QUANTIZED_COLUMNS_INL_H_
+#ifdef RWKVD_CORE_KERNELS_QUANT_COLUMN_BLOCKS_INL_H_
+#undef RWKVD_CORE_KERNELS_QUANT_COLUMN_BLOCKS_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_QUANTIZED_COLUMNS_INL_H_
+#define RWKVD_CORE_KERNELS_QUANT_COLUMN_BLOCKS_INL_H_
 #endif
 
 #include <string.h>
 
-#include "core/kernels/dot-inl.h"
-#include "core/kernels/panels-inl.h"
-#include "core/kernels/quantized.h"
-#include "core/kernels/quantized_panels-inl.h"
+#include "core/kernels/quant/dot-inl.h"
+#include "core/kernels/quant/layout-inl.h"
+#include "core/kernels/quant/layout.h"
+#include "core/kernels/quant/row_panels-inl.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();

@@ -9,16 +9,16 @@
 // gives subnormal numbers as zero (Intel's manual, TDPBF16PS). So do vectors
 // whose lanes are rows of weights.
 
-#if defined(RWKVD_CORE_KERNELS_AMX_BF16_COLUMNS_INL_H_) == \
+#if defined(RWKVD_CORE_KERNELS_AMX_BF16_COL_MAJOR_GEMV_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_AMX_BF16_COLUMNS_INL_H_
-#undef RWKVD_CORE_KERNELS_AMX_BF16_COLUMNS_INL_H_
+#ifdef RWKVD_CORE_KERNELS_AMX_BF16_COL_MAJOR_GEMV_INL_H_
+#undef RWKVD_CORE_KERNELS_AMX_BF16_COL_MAJOR_GEMV_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_AMX_BF16_COLUMNS_INL_H_
+#define RWKVD_CORE_KERNELS_AMX_BF16_COL_MAJOR_GEMV_INL_H_
 #endif
 
-#include "core/kernels/amx_bf16-inl.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/amx/bf16_gemm-inl.h"
+#include "core/kernels/kernel_table.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/kernels.h"
+#include "core/kernels/kernel_table.h"
 
 // Highway compiles kernels-inl.h once for each instruction set, under function
 // attributes instead of compiler flags, so that no copy of a shared inline
@@ -9,17 +9,17 @@
 // kernels keep vectors in arrays. Its processors have NEON, too.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "core/kernels/kernels-inl.h"
+#define HWY_TARGET_INCLUDE "core/kernels/targets/float_kernels-inl.h"
 // The order matters.
 // clang-format off
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
-#include "core/kernels/kernels-inl.h"
+#include "core/kernels/targets/float_kernels-inl.h"
 // clang-format on
 
 #if HWY_ONCE
 
 #include "absl/strings/match.h"
-#include "core/kernels/tables.h"
+#include "core/kernels/targets/tables.h"
 
 namespace rwkvd {
 namespace {

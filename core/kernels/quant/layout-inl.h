@@ -2,16 +2,17 @@
 // How quantized weights are read, and what of them and of x a product takes at
 // a time.
 
-#if defined(RWKVD_CORE_KERNELS_PANELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_PANELS_INL_H_
-#undef RWKVD_CORE_KERNELS_PANELS_INL_H_
+#if defined(RWKVD_CORE_KERNELS_QUANT_LAYOUT_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_QUANT_LAYOUT_INL_H_
+#undef RWKVD_CORE_KERNELS_QUANT_LAYOUT_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_PANELS_INL_H_
+#define RWKVD_CORE_KERNELS_QUANT_LAYOUT_INL_H_
 #endif
 
-#include "core/kernels/dot-inl.h"
-#include "core/kernels/quantized.h"
-#include "core/kernels/vectors-inl.h"
+#include "core/kernels/quant/dot-inl.h"
+#include "core/kernels/quant/layout.h"
+#include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();

@@ -7,15 +7,16 @@
 // products with the upper parts, the middle ones and the lower ones: the same
 // instructions however many rows of x or of weights there are.
 
-#if defined(RWKVD_CORE_KERNELS_AMX_BF16_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_AMX_BF16_INL_H_
-#undef RWKVD_CORE_KERNELS_AMX_BF16_INL_H_
+#if defined(RWKVD_CORE_KERNELS_AMX_BF16_GEMM_INL_H_) == \
+    defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_AMX_BF16_GEMM_INL_H_
+#undef RWKVD_CORE_KERNELS_AMX_BF16_GEMM_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_AMX_BF16_INL_H_
+#define RWKVD_CORE_KERNELS_AMX_BF16_GEMM_INL_H_
 #endif
 
-#include "core/kernels/amx_tiles-inl.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/amx/tile-inl.h"
+#include "core/kernels/kernel_table.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();

@@ -2,17 +2,17 @@
 // Products of bf16 weights by Intel's matrix extension: for one row of x, and
 // the way in for all.
 
-#if defined(RWKVD_CORE_KERNELS_AMX_BF16_DECODE_INL_H_) == \
+#if defined(RWKVD_CORE_KERNELS_AMX_BF16_GEMV_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
-#ifdef RWKVD_CORE_KERNELS_AMX_BF16_DECODE_INL_H_
-#undef RWKVD_CORE_KERNELS_AMX_BF16_DECODE_INL_H_
+#ifdef RWKVD_CORE_KERNELS_AMX_BF16_GEMV_INL_H_
+#undef RWKVD_CORE_KERNELS_AMX_BF16_GEMV_INL_H_
 #else
-#define RWKVD_CORE_KERNELS_AMX_BF16_DECODE_INL_H_
+#define RWKVD_CORE_KERNELS_AMX_BF16_GEMV_INL_H_
 #endif
 
-#include "core/kernels/amx_bf16-inl.h"
-#include "core/kernels/amx_bf16_columns-inl.h"
-#include "core/kernels/kernels.h"
+#include "core/kernels/amx/bf16_col_major_gemv-inl.h"
+#include "core/kernels/amx/bf16_gemm-inl.h"
+#include "core/kernels/kernel_table.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();
