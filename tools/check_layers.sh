@@ -122,8 +122,8 @@ check_targets() {
   forbid_targets "((deps(//tools/...) intersect //service/...) except
     deps($(targets //service: $FOR_TOOLS))) + (deps(//tools/...) intersect //tests/...)" \
     "tools may use of service only $FOR_TOOLS"
-  # GPTQ and what only calibration needs stay out of the server.
-  forbid_targets "somepath(//service:rwkvd, //tools/rwkv_convert/...)" \
+  # GPTQ, what only calibration needs, and Eigen stay out of the server.
+  forbid_targets "somepath(//service:rwkvd, //tools/rwkv_convert/... + @eigen//...)" \
     "the server depends on the offline quantizer"
 }
 
