@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
@@ -91,7 +92,7 @@ absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
   absl::ConsumePrefix(&reason, known);
   absl::ConsumePrefix(&reason, "; ");
   return absl::InvalidArgumentError(
-      absl::StrCat("--", flag.Name(), ": cannot read \"", value, "\"",
+      absl::StrCat("--", flag.Name(), ": cannot read ", Quoted(value),
                    reason.empty() ? "" : ": ", reason));
 }
 

@@ -6,10 +6,10 @@
 #include <memory>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/mapped_file.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/config.h"
@@ -22,7 +22,6 @@ namespace {
 constexpr size_t kMaxNamesListed = 20;
 
 // Bytes of a client's words repeated to it.
-constexpr size_t kMaxNameShown = 64;
 
 absl::StatusOr<State> OpenState(const std::string& path, const Model& model,
                                 const std::string& fingerprint) {
@@ -80,9 +79,8 @@ absl::StatusOr<int32_t> FindInitialState(absl::Span<const NamedState> states,
     if (states[i].name == name) return static_cast<int32_t>(i);
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("initial_state: there is no \"",
-                   absl::Utf8SafeCEscape(name.substr(0, kMaxNameShown)),
-                   "\"; this server has ", ListOf(states)));
+      absl::StrCat("initial_state: there is no ", Quoted(name),
+                   "; this server has ", ListOf(states)));
 }
 
 }  // namespace rwkvd

@@ -9,13 +9,13 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/kernels/kernel_table.h"
 #include "service/command_line.h"
@@ -167,9 +167,9 @@ absl::Status CheckQueueTime(absl::Duration value) {
 absl::StatusOr<WeightKind> ParseWeights(absl::string_view text) {
   const std::optional<WeightKind> kind = WeightKindFromName(text);
   if (kind.has_value()) return *kind;
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--weights: \"", absl::Utf8SafeCEscape(text),
-      "\" is not as_stored, int8, int8,mixed, int4 or int4,mixed"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("--weights: ", Quoted(text),
+                   " is not as_stored, int8, int8,mixed, int4 or int4,mixed"));
 }
 
 absl::Status CheckDuration(absl::string_view flag, absl::Duration value) {
@@ -189,8 +189,8 @@ absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("--", flag, ": \"", address,
-                   "\" is not host:port with a port in [0, 65535]"));
+      absl::StrCat("--", flag, ": ", Quoted(address),
+                   " is not host:port with a port in [0, 65535]"));
 }
 
 absl::Status CheckIsa(const std::string& isa) {
@@ -200,8 +200,8 @@ absl::Status CheckIsa(const std::string& isa) {
         out->append(table->name);
       });
   return absl::InvalidArgumentError(
-      absl::StrCat("--isa: \"", isa,
-                   "\" is not one of those of this processor: auto, ", names));
+      absl::StrCat("--isa: ", Quoted(isa),
+                   " is not one of those of this processor: auto, ", names));
 }
 
 absl::Status CheckLogLevel(absl::string_view level) {
@@ -209,7 +209,7 @@ absl::Status CheckLogLevel(absl::string_view level) {
     if (level == known) return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "--log_level: \"", level, "\" is not debug, info, warn or error"));
+      "--log_level: ", Quoted(level), " is not debug, info, warn or error"));
 }
 
 bool IsStateName(absl::string_view name) {
@@ -224,15 +224,13 @@ absl::StatusOr<NamedPath> ParseNamedPath(absl::string_view text) {
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(text, absl::MaxSplits('=', 1));
   if (parts.second.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("--initial_state: \"",
-                                                   absl::Utf8SafeCEscape(text),
-                                                   "\" is not NAME=PATH"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--initial_state: ", Quoted(text), " is not NAME=PATH"));
   }
   if (!IsStateName(parts.first)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "--initial_state: the name \"", absl::Utf8SafeCEscape(parts.first),
-        "\" is not 1 to ", kMaxStateNameBytes,
-        " letters, digits, \".\", \"_\" and \"-\""));
+        "--initial_state: the name ", Quoted(parts.first), " is not 1 to ",
+        kMaxStateNameBytes, " letters, digits, \".\", \"_\" and \"-\""));
   }
   return NamedPath{std::string(parts.first), std::string(parts.second)};
 }
@@ -249,11 +247,11 @@ absl::Status TakeInitialStates(Options* options) {
     RWKVD_ASSIGN_OR_RETURN(NamedPath state, ParseNamedPath(text));
     if (state.name == kOwnStateName) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "--initial_state: \"", kOwnStateName, "\" is the model's own"));
+          "--initial_state: ", Quoted(kOwnStateName), " is the model's own"));
     }
     if (HasState(*options, state.name)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--initial_state: two are named \"", state.name, "\""));
+          absl::StrCat("--initial_state: two are named ", Quoted(state.name)));
     }
     options->initial_states.push_back(std::move(state));
   }
@@ -261,10 +259,9 @@ absl::Status TakeInitialStates(Options* options) {
   if (HasState(*options, options->default_initial_state)) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("--default_initial_state: \"",
-                   absl::Utf8SafeCEscape(options->default_initial_state),
-                   "\" is not the name of an --initial_state"));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--default_initial_state: ", Quoted(options->default_initial_state),
+      " is not the name of an --initial_state"));
 }
 
 Options FromFlags() {
@@ -368,7 +365,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   if (line.help || line.version) return options;
   if (!line.arguments.empty()) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "unexpected argument \"", line.arguments[0], "\" (--help)"));
+        "unexpected argument ", Quoted(line.arguments[0]), " (--help)"));
   }
   if (options.model.empty()) {
     return absl::InvalidArgumentError(

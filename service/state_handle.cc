@@ -6,10 +6,10 @@
 #include <cstdint>
 #include <random>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/quote.h"
 
 namespace rwkvd {
 namespace {
@@ -51,8 +51,7 @@ absl::Status NoSuchState(absl::string_view handle, absl::Time now) {
   const std::optional<absl::Time> expiry = ExpiryOf(handle);
   if (!expiry.has_value()) {
     return absl::NotFoundError(
-        absl::StrCat("\"", absl::Utf8SafeCEscape(handle.substr(0, 64)),
-                     "\" is no handle of a state"));
+        absl::StrCat(Quoted(handle), " is no handle of a state"));
   }
   if (*expiry <= now) {
     return absl::NotFoundError(

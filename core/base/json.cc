@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/quote.h"
 
 namespace rwkvd {
 namespace {
@@ -56,13 +56,6 @@ std::string LineAndColumn(absl::string_view text, size_t num_read) {
   return absl::StrCat("line ", line, ", column ", num_read - line_start);
 }
 
-std::string Shown(absl::string_view key) {
-  constexpr size_t kLongest = 64;
-  const bool cut = key.size() > kLongest;
-  return absl::StrCat("\"", absl::CHexEscape(key.substr(0, kLongest)),
-                      cut ? "..." : "", "\"");
-}
-
 // Builds the document as the parser reports its parts, and stops it at the
 // first one that breaks a limit, before anything is built of it.
 //
@@ -90,7 +83,7 @@ class Builder {
     const auto [at, is_new] = open_.back()->emplace(name, nullptr);
     if (!is_new) {
       error_ =
-          absl::StrCat("the key ", Shown(name), " comes twice in one object");
+          absl::StrCat("the key ", Quoted(name), " comes twice in one object");
       return false;
     }
     value_of_key_ = &*at;

@@ -5,16 +5,11 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "core/base/quote.h"
 
 namespace rwkvd {
-
-// A name from a file, fit for a message: in quotes, escaped, not too long.
-inline std::string Quoted(absl::string_view name) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(name.substr(0, 200)), "\"");
-}
 
 // Makes the errors of what reads a file: InvalidArgument, with a message that
 // begins with the file and, where there is one, the part of it that is wrong.

@@ -7,16 +7,12 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
 namespace {
-
-std::string Quoted(absl::string_view name) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(name.substr(0, 200)), "\"");
-}
 
 // Bytes that the tensors lie in, those they share counted once.
 int64_t DistinctBytes(absl::Span<const Tensor> tensors) {

@@ -4,6 +4,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/complaint.h"
 #include "core/checkpoint/legacy_pth.h"

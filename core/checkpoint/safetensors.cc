@@ -7,9 +7,9 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/json.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
@@ -26,9 +26,7 @@ class Complaint {
  public:
   explicit Complaint(const MappedFile& file) : where_(file.path()) {}
   Complaint(const Complaint& file, absl::string_view tensor)
-      : where_(absl::StrCat(file.where_, ": tensor \"",
-                            absl::Utf8SafeCEscape(tensor.substr(0, 200)),
-                            "\"")) {}
+      : where_(absl::StrCat(file.where_, ": tensor ", Quoted(tensor))) {}
 
   template <typename... Args>
   absl::Status operator()(const Args&... args) const {
@@ -80,8 +78,7 @@ absl::StatusOr<DType> ReadDType(const Json& entry, const Complaint& complain) {
   const auto& name = field->get_ref<const std::string&>();
   const std::optional<DType> dtype = DTypeFromName(name);
   if (!dtype.has_value()) {
-    return complain("expected dtype F32, F16, BF16 or U8, got \"",
-                    absl::Utf8SafeCEscape(name.substr(0, 40)), "\"");
+    return complain("expected dtype F32, F16, BF16 or U8, got ", Quoted(name));
   }
   return *dtype;
 }

@@ -2,9 +2,9 @@
 #include "core/checkpoint/shard_index.h"
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/json.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
@@ -36,11 +36,9 @@ absl::StatusOr<ShardIndex> ParseShardIndex(const MappedFile& file) {
   for (const auto& [tensor, shard] : weight_map->items()) {
     const auto* name = shard.get_ptr<const std::string*>();
     if (name == nullptr || !IsPlainFileName(*name)) {
-      return complain("weight_map[\"",
-                      absl::Utf8SafeCEscape(tensor.substr(0, 200)),
-                      "\"]: expected the name of a file beside the index, got ",
-                      shard.dump(-1, ' ', true, Json::error_handler_t::replace)
-                          .substr(0, 200));
+      return complain("weight_map[", Quoted(tensor),
+                      "]: expected the name of a file beside the index, got ",
+                      name == nullptr ? shard.type_name() : Quoted(*name));
     }
     index.emplace(tensor, *name);
   }

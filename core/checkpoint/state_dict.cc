@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/complaint.h"
 

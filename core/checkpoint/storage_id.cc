@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/storage_id.h"
 
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/complaint.h"
 

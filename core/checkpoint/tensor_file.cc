@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/quote.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/checkpoint_path.h"

@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/byte_reader.h"
 #include "core/checkpoint/complaint.h"

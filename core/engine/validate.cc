@@ -4,10 +4,10 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/engine/snapshot.h"
 #include "core/engine/stop_matcher.h"
@@ -83,9 +83,7 @@ absl::Status CheckItem(absl::string_view prefix, const ScoreItem& item,
 absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
   if (!IsPinName(pin.name)) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "pin.name: \"",
-        absl::Utf8SafeCEscape(pin.name.substr(0, kMaxPinNameBytes)),
-        "\" is not 1 to ", kMaxPinNameBytes,
+        "pin.name: ", Quoted(pin.name), " is not 1 to ", kMaxPinNameBytes,
         " letters, digits, \".\", \"_\" and \"-\""));
   }
   if (pin.time_to_live <= absl::ZeroDuration()) {

@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/model/quantization.h"
 
@@ -21,10 +21,6 @@ constexpr int64_t kMaxLayers = 4096;
 
 absl::Status Refuse(const TensorFile& file, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(file.path(), ": ", why));
-}
-
-std::string Quoted(absl::string_view name) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(name.substr(0, 200)), "\"");
 }
 
 // Parts of tensor names, and the variant of RWKV they belong to, which computes

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/model/weight_reader.h"
 
@@ -27,7 +28,7 @@ absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {
     const bool is_bytes = tensor != nullptr && tensor->dtype == DType::kU8;
     if (tensor == nullptr || tensor->shape != expected || is_bytes) {
       return absl::InvalidArgumentError(absl::StrCat(
-          file.path(), ": tensor \"", name, "\": expected ",
+          file.path(), ": tensor ", Quoted(name), ": expected ",
           ShapeString(expected), ", the heads of this model, got ",
           tensor == nullptr ? "none"
                             : absl::StrCat(is_bytes ? "U8 " : "",
@@ -39,7 +40,7 @@ absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {
                                       [](float v) { return std::isfinite(v); });
     if (bad != values.end()) {
       return absl::InvalidArgumentError(
-          absl::StrCat(file.path(), ": tensor \"", name, "\": element ",
+          absl::StrCat(file.path(), ": tensor ", Quoted(name), ": element ",
                        bad - values.begin(), " is ", *bad,
                        ": nothing can be computed from it"));
     }
@@ -51,8 +52,8 @@ absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {
       absl::StrCat("blocks.", config_.num_layers, ".att.time_state");
   if (file.Find(beyond) != nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
-        file.path(), ": tensor \"", beyond, "\": expected ", config_.num_layers,
-        " layers, as this model has, got more"));
+        file.path(), ": tensor ", Quoted(beyond), ": expected ",
+        config_.num_layers, " layers, as this model has, got more"));
   }
   return state;
 }

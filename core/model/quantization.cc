@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
+#include "core/base/quote.h"
 
 namespace rwkvd {
 namespace {
@@ -176,8 +177,8 @@ absl::Status CheckQuantizable(const TensorFile& file, WeightKind kind) {
   if (quants != nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat(file.path(), ": cannot be quantized to ", NameOf(kind),
-                     ": it is quantized already (tensor \"", quants->name,
-                     "\"); it can be used as stored"));
+                     ": it is quantized already (tensor ", Quoted(quants->name),
+                     "); it can be used as stored"));
   }
   for (const auto& [name, tensor] : file.tensors()) {
     if (tensor.shape.size() == 2 &&

@@ -6,6 +6,7 @@
 #include <cstddef>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
@@ -61,8 +62,8 @@ absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
   const int64_t bad = first_bad.load();
   if (bad == rows) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "tensor \"", matrix.name, "\": cannot be quantized: among its rows ", bad,
-      " to ", std::min(bad + stripe_rows, rows) - 1,
+      "tensor ", Quoted(matrix.name), ": cannot be quantized: among its rows ",
+      bad, " to ", std::min(bad + stripe_rows, rows) - 1,
       " is a weight that is not finite"));
 }
 

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/mapped_file.h"
+#include "core/base/quote.h"
 #include "core/base/replace_file.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -170,8 +171,8 @@ absl::Status CheckOwner(Bytes bytes, absl::string_view path,
     const absl::string_view name =
         architecture.substr(0, architecture.find_last_not_of('\0') + 1);
     return absl::FailedPreconditionError(absl::StrCat(
-        path, ": ", "a state of another model: ", absl::Utf8SafeCEscape(name),
-        " ", fingerprint, ", not of this one: ", owner.architecture, " ",
+        path, ": ", "a state of another model: ", Quoted(name), " ",
+        fingerprint, ", not of this one: ", owner.architecture, " ",
         owner.fingerprint));
   }
   const uint64_t found = ReadAt<uint64_t>(bytes, kNumValuesOffset);

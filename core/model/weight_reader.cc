@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/check.h"
+#include "core/base/quote.h"
 
 namespace rwkvd {
 namespace {
@@ -17,10 +17,6 @@ constexpr size_t kQuantsAlignment = 64;  // a cache line
 
 // Of the problems of one checkpoint, how many are told.
 constexpr size_t kMaxTold = 12;
-
-std::string Quoted(absl::string_view name) {
-  return absl::StrCat("\"", absl::Utf8SafeCEscape(name.substr(0, 200)), "\"");
-}
 
 std::string Misshapen(const Tensor& tensor, absl::string_view expected) {
   return absl::StrCat(Quoted(tensor.name), " expected ", expected, ", got ",

@@ -3,18 +3,18 @@
 
 #include <algorithm>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
 namespace {
 
-// A value as messages quote it.
+// A value in the form that messages show: a string in quotes.
 std::string ShownValue(const Json& value) {
   if (value.is_structured()) return absl::StrCat("an ", value.type_name());
-  return ShownText(value.is_string() ? value.get_ref<const std::string&>()
-                                     : value.dump());
+  if (!value.is_string()) return value.dump();
+  return Quoted(value.get_ref<const std::string&>());
 }
 
 bool IsFalseOrAbsent(const Json& value) {
@@ -22,12 +22,6 @@ bool IsFalseOrAbsent(const Json& value) {
 }
 
 }  // namespace
-
-std::string ShownText(absl::string_view text) {
-  constexpr size_t kLongest = 80;
-  return absl::StrCat("`", absl::CHexEscape(text.substr(0, kLongest)),
-                      text.size() > kLongest ? "..." : "", "`");
-}
 
 absl::Status Unexpected(absl::string_view where, absl::string_view expected,
                         const Json& got) {
@@ -52,7 +46,7 @@ absl::Status ExpectObject(const Json& value, absl::string_view where,
   for (const auto& [name, unused] : value.items()) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          where, ": the field ", ShownText(name), " is not supported"));
+          where, ": the field ", Quoted(name), " is not supported"));
     }
   }
   return absl::OkStatus();

@@ -16,9 +16,6 @@ namespace rwkvd {
 
 using FieldNames = std::initializer_list<absl::string_view>;
 
-// Text of untrusted origin as a message quotes it: escaped, and cut if long.
-std::string ShownText(absl::string_view text);
-
 absl::Status Unexpected(absl::string_view where, absl::string_view expected,
                         const Json& got);
 

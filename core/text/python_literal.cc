@@ -5,11 +5,11 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/text/utf8.h"
+#include "core/base/utf8.h"
 
 namespace rwkvd {
 namespace {
@@ -57,8 +57,9 @@ class BodyParser {
     const bool is_octal =
         c == '0' && !rest_.empty() && absl::ascii_isdigit(rest_.front());
     if (which == kEscapes.npos || is_octal) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "unknown escape \\", absl::CHexEscape(absl::string_view(&c, 1))));
+      return absl::InvalidArgumentError(
+          absl::StrCat("unknown escape: a backslash before ",
+                       Quoted(absl::string_view(&c, 1))));
     }
     out_.push_back(kMeanings[which]);
     return absl::OkStatus();

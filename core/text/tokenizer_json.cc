@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/json.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/text/byte_alphabet.h"
 #include "core/text/json_fields.h"
@@ -74,7 +75,7 @@ class Assembler {
         Expect(vocab.is_object(), "model.vocab", "an object", vocab));
     vocab_ = &vocab;
     for (const auto& [text, id_value] : vocab.items()) {
-      const std::string where = absl::StrCat("model.vocab: ", ShownText(text));
+      const std::string where = absl::StrCat("model.vocab: ", Quoted(text));
       RWKVD_ASSIGN_OR_RETURN(const TokenId id, ParseId(id_value, where));
       RWKVD_RETURN_IF_ERROR(AddVocabularyToken(text, id, where));
     }
@@ -148,13 +149,13 @@ class Assembler {
     if (token.normalized) token.content = Nfc(token.content);
     if (!contents_.insert(token.content).second) {
       return absl::InvalidArgumentError(absl::StrCat(
-          where, ": ", ShownText(token.content), " is an added token already"));
+          where, ": ", Quoted(token.content), " is an added token already"));
     }
     if (!known) {
       RWKVD_RETURN_IF_ERROR(Insert(token.id, token.content, where));
     } else if (result_.token_bytes[*known] != token.content) {
       return absl::InvalidArgumentError(absl::StrCat(
-          where, ": ", ShownText(token.content),
+          where, ": ", Quoted(token.content),
           " means other bytes in model.vocab; this is not supported"));
     }
     result_.added.push_back(std::move(token));
@@ -202,14 +203,14 @@ class Assembler {
       const std::optional<TokenId> id = Find(texts[i]);
       if (!id) {
         return absl::InvalidArgumentError(absl::StrCat(
-            where, ": ", ShownText(texts[i]), " is not in model.vocab"));
+            where, ": ", Quoted(texts[i]), " is not in model.vocab"));
       }
       ids[i] = *id;
     }
     if (!result_.merges.Add(ids[0], ids[1], ids[2])) {
       return absl::InvalidArgumentError(
-          absl::StrCat(where, ": expected each pair once, got ",
-                       ShownText(left), " and ", ShownText(right), " again"));
+          absl::StrCat(where, ": expected each pair once, got ", Quoted(left),
+                       " and ", Quoted(right), " again"));
     }
     return absl::OkStatus();
   }

@@ -21,7 +21,7 @@ absl::Status CheckByteLevel(const Json& value, absl::string_view where) {
   }
   const Json& type = Field(value, "type");
   return Expect(type == "ByteLevel", absl::StrCat(where, ".type"),
-                "`ByteLevel`", type);
+                "\"ByteLevel\"", type);
 }
 
 absl::Status CheckPreTokenizer(const Json& value) {
@@ -45,12 +45,13 @@ absl::Status CheckStages(const Json& root) {
     RWKVD_RETURN_IF_ERROR(Expect(value.is_null(), name, "null", value));
   }
   const Json& version = Field(root, "version");
-  RWKVD_RETURN_IF_ERROR(Expect(version == "1.0", "version", "`1.0`", version));
+  RWKVD_RETURN_IF_ERROR(
+      Expect(version == "1.0", "version", "\"1.0\"", version));
   const Json& normalizer = Field(root, "normalizer");
   RWKVD_RETURN_IF_ERROR(ExpectObject(normalizer, "normalizer", {"type"}));
   const Json& type = Field(normalizer, "type");
   RWKVD_RETURN_IF_ERROR(
-      Expect(type == "NFC", "normalizer.type", "`NFC`", type));
+      Expect(type == "NFC", "normalizer.type", "\"NFC\"", type));
   RWKVD_RETURN_IF_ERROR(CheckPreTokenizer(Field(root, "pre_tokenizer")));
   // As a post-processor, ByteLevel changes offsets only.
   const Json& post_processor = Field(root, "post_processor");
@@ -67,7 +68,7 @@ absl::Status CheckModelSettings(const Json& model) {
                     "end_of_word_suffix", "fuse_unk", "byte_fallback",
                     "ignore_merges", "vocab", "merges"}));
   const Json& type = Field(model, "type");
-  RWKVD_RETURN_IF_ERROR(Expect(type == "BPE", "model.type", "`BPE`", type));
+  RWKVD_RETURN_IF_ERROR(Expect(type == "BPE", "model.type", "\"BPE\"", type));
   for (const absl::string_view name : {"dropout", "unk_token"}) {
     const Json& value = Field(model, name);
     RWKVD_RETURN_IF_ERROR(

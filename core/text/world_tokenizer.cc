@@ -6,24 +6,17 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/check.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/text/missing_bytes.h"
 #include "core/text/python_literal.h"
 
 namespace rwkvd {
 namespace {
-
-// A part of the file as messages quote it.
-std::string Shown(absl::string_view text) {
-  constexpr size_t kLongest = 80;
-  return absl::StrCat("`", absl::CHexEscape(text.substr(0, kLongest)),
-                      text.size() > kLongest ? "..." : "", "`");
-}
 
 // Plain decimal digits; SimpleAtoi alone would allow signs and spaces.
 bool ParseNumber(absl::string_view digits, int64_t* number) {
@@ -44,7 +37,7 @@ class Vocabulary {
     const size_t last_space = line.rfind(' ');
     if (first_space == last_space) {  // none, or one only
       return absl::InvalidArgumentError(
-          absl::StrCat("expected `ID LITERAL BYTES`, got ", Shown(line)));
+          absl::StrCat("expected `ID LITERAL BYTES`, got ", Quoted(line)));
     }
     RWKVD_ASSIGN_OR_RETURN(const TokenId id,
                            ParseId(line.substr(0, first_space)));
@@ -63,9 +56,9 @@ class Vocabulary {
     int64_t id = 0;
     if (!ParseNumber(field, &id) || id < 1 ||
         id >= WorldTokenizer::kMaxTokens) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("expected an id from 1 to ",
-                       WorldTokenizer::kMaxTokens - 1, ", got ", Shown(field)));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "expected an id from 1 to ", WorldTokenizer::kMaxTokens - 1, ", got ",
+          Quoted(field)));
     }
     return static_cast<TokenId>(id);
   }
@@ -75,7 +68,7 @@ class Vocabulary {
     absl::StatusOr<std::string> token = ParsePythonLiteral(literal);
     if (!token.ok()) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "literal ", Shown(literal), ": ", token.status().message()));
+          "literal ", Quoted(literal), ": ", token.status().message()));
     }
     if (token->empty() || token->size() > WorldTokenizer::kMaxTokenBytes) {
       return absl::InvalidArgumentError(absl::StrCat(
@@ -86,8 +79,8 @@ class Vocabulary {
     if (!ParseNumber(length_field, &length) ||
         static_cast<size_t>(length) != token->size()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("literal ", Shown(literal), ": expected the length ",
-                       token->size(), ", got ", Shown(length_field)));
+          absl::StrCat("literal ", Quoted(literal), ": expected the length ",
+                       token->size(), ", got ", Quoted(length_field)));
     }
     return token;
   }

@@ -13,6 +13,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/complaint.h"
 #include "core/model/quantization.h"

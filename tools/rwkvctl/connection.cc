@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/quote.h"
 #include "google/protobuf/util/json_util.h"
 #include "tools/rwkvctl/report.h"
 
@@ -68,7 +69,7 @@ absl::Status CheckServer() {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      "--server: \"", server, "\" is neither host:port nor unix:path"));
+      "--server: ", Quoted(server), " is neither host:port nor unix:path"));
 }
 
 int ExitCode(const grpc::Status& status) {

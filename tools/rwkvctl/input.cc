@@ -10,6 +10,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "core/base/quote.h"
 
 namespace rwkvd {
 
@@ -25,7 +26,7 @@ absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text) {
     int32_t id = 0;
     if (!absl::SimpleAtoi(word, &id)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("\"", word, "\" is not a token id"));
+          absl::StrCat(Quoted(word), " is not a token id"));
     }
     ids.push_back(id);
   }
@@ -38,7 +39,7 @@ absl::StatusOr<std::vector<std::string>> ParseStrings(absl::string_view text) {
     std::string plain;
     if (!absl::CUnescape(word, &plain)) {
       return absl::InvalidArgumentError(
-          absl::StrCat("\"", word, "\" has an escape that is none"));
+          absl::StrCat(Quoted(word), " has an escape that is none"));
     }
     strings.push_back(std::move(plain));
   }

@@ -15,6 +15,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "core/base/quote.h"
 
 namespace rwkvd {
 namespace {
@@ -33,7 +34,7 @@ bool AbslParseFlag(absl::string_view text, TokenIdsFlag* flag,
        absl::StrSplit(text, ',', absl::SkipWhitespace())) {
     int32_t id = 0;
     if (!absl::SimpleAtoi(part, &id)) {
-      *error = absl::StrCat("\"", part, "\" is no token id");
+      *error = absl::StrCat(Quoted(part), " is no token id");
       return false;
     }
     flag->ids.push_back(id);
@@ -60,7 +61,7 @@ bool AbslParseFlag(absl::string_view text, BiasesFlag* flag,
     float bias = 0;
     if (pair.size() != 2 || !absl::SimpleAtoi(pair[0], &id) ||
         !absl::SimpleAtof(pair[1], &bias)) {
-      *error = absl::StrCat("\"", part, "\" is no id:bias");
+      *error = absl::StrCat(Quoted(part), " is no id:bias");
       return false;
     }
     flag->biases.emplace_back(id, bias);

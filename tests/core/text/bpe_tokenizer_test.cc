@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/utf8.h"
 #include "core/text/nfc.h"
-#include "core/text/utf8.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"

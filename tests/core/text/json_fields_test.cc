@@ -17,9 +17,9 @@ std::string Message(const absl::Status& status) {
 
 TEST(JsonFields, UnexpectedSaysWhereExpectedAndGot) {
   EXPECT_EQ(Message(Unexpected("a.b", "null", Json(3))),
-            "a.b: expected null, got `3`");
+            "a.b: expected null, got 3");
   EXPECT_EQ(Message(Unexpected("a", "null", Json("x\n"))),
-            "a: expected null, got `x\\n`");
+            "a: expected null, got \"x\\n\"");
   EXPECT_EQ(Message(Unexpected("a", "null", Json::object())),
             "a: expected null, got an object");
   EXPECT_EQ(Unexpected("a", "b", Json()).code(),
@@ -32,8 +32,8 @@ TEST(JsonFields, ExpectHoldsOrComplains) {
 }
 
 TEST(JsonFields, LongTextIsCut) {
-  EXPECT_LT(ShownText(std::string(1000000, 'x')).size(), 100u);
-  EXPECT_EQ(ShownText("abc"), "`abc`");
+  const Json text = std::string(1000000, 'x');
+  EXPECT_LT(Unexpected("a", "b", text).message().size(), 300u);
 }
 
 TEST(JsonFields, AnAbsentFieldIsNullAndSoIsOneOfWhatIsNoObject) {
@@ -47,7 +47,7 @@ TEST(JsonFields, ExpectObjectRefusesOtherTypesAndUnknownFields) {
   EXPECT_TRUE(ExpectObject(Json{{"a", 1}}, "x", {"a", "b"}).ok());
   EXPECT_TRUE(ExpectObject(Json::object(), "x", {}).ok());
   EXPECT_THAT(Message(ExpectObject(Json{{"c", 1}}, "x", {"a", "b"})),
-              HasSubstr("x: the field `c` is not supported"));
+              HasSubstr("x: the field \"c\" is not supported"));
   for (const Json& other : {Json(), Json(1), Json("s"), Json::array()}) {
     EXPECT_THAT(Message(ExpectObject(other, "x", {})),
                 HasSubstr("x: expected an object"));

@@ -7,7 +7,7 @@
 #include <random>
 #include <string>
 
-#include "core/text/utf8.h"
+#include "core/base/utf8.h"
 #include "gtest/gtest.h"
 
 namespace rwkvd {

@@ -78,7 +78,7 @@ TEST(ParseTokenizerJson, MalformedPartsAreRefusedByName) {
       {"/model/vocab", "null", "model.vocab: expected an object"},
       {"/model/vocab", "[]", "model.vocab: expected an object"},
       {"/model/vocab", "{}", "missing 243: 0x00"},
-      {"/model/vocab/a", "\"97\"", "model.vocab: `a`: expected an id"},
+      {"/model/vocab/a", "\"97\"", "model.vocab: \"a\": expected an id"},
       {"/model/vocab/a", "-1", "expected an id below 1048576, got `-1`"},
       {"/model/vocab/a", "1048576", "expected an id"},
       {"/model/vocab/a", "18446744073709551615", "expected an id"},
@@ -97,8 +97,8 @@ TEST(ParseTokenizerJson, MalformedPartsAreRefusedByName) {
       {"/model/merges", "[[\"a\"]]", "expected a string or two strings"},
       {"/model/merges", "[[\"a\", 1]]", "expected a string or two strings"},
       {"/model/merges", "[[\"a\", \"b\", \"c\"]]", "expected a string or two"},
-      {"/model/merges", "[\"a z\"]", "`az` is not in model.vocab"},
-      {"/model/merges", "[\"xx a\"]", "`xx` is not in model.vocab"},
+      {"/model/merges", "[\"a z\"]", "\"az\" is not in model.vocab"},
+      {"/model/merges", "[\"xx a\"]", "\"xx\" is not in model.vocab"},
       {"/model/merges", "[\"a b\", \"a b\"]", "expected each pair once"},
       {"/added_tokens", "{}", "added_tokens: expected an array"},
       {"/added_tokens", "7", "added_tokens: expected an array"},
@@ -118,7 +118,7 @@ TEST(ParseTokenizerJson, MalformedPartsAreRefusedByName) {
       {"/added_tokens/0/normalized", "null", "normalized: expected a boolean"},
       {"/added_tokens/0/normalized", "1", "normalized: expected a boolean"},
       {"/added_tokens/0/special", "\"yes\"", "special: expected a boolean"},
-      {"/added_tokens/0/color", "1", "the field `color` is not supported"},
+      {"/added_tokens/0/color", "1", "the field \"color\" is not supported"},
       {"/added_tokens/1/content", "\"<|x|>\"", "is an added token already"},
       {"/added_tokens/1/id", "300", "expected each id once, got 300 again"}};
   for (const Change& change : changes) {

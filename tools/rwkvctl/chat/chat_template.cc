@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/quote.h"
 
 namespace rwkvd {
 namespace {
@@ -41,7 +42,7 @@ absl::StatusOr<const ChatTemplate*> FindTemplate(absl::string_view name) {
     absl::StrAppend(out, style.name);
   };
   return absl::InvalidArgumentError(
-      absl::StrCat("no template \"", name, "\"; there are ",
+      absl::StrCat("no template ", Quoted(name), "; there are ",
                    absl::StrJoin(kTemplates, ", ", append_name)));
 }
 

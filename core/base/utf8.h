@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_TEXT_UTF8_H_
-#define RWKVD_CORE_TEXT_UTF8_H_
+#ifndef RWKVD_CORE_BASE_UTF8_H_
+#define RWKVD_CORE_BASE_UTF8_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -33,4 +33,4 @@ void AppendUtf8(uint32_t code_point, std::string* out);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_TEXT_UTF8_H_
+#endif  // RWKVD_CORE_BASE_UTF8_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/text/utf8.h"
+#include "core/base/utf8.h"
 
 #include "core/base/check.h"
 
