@@ -11,7 +11,7 @@
 #include "core/engine/engine_options.h"
 #include "core/engine/named_state.h"
 #include "core/model/model_options.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 
 namespace rwkvd {
 

@@ -18,7 +18,7 @@
 #include "core/engine/validate.h"
 #include "core/kernels/kernel_table.h"
 #include "core/model/load_model.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "core/text/load_tokenizer.h"
 #include "service/directory_state_store.h"
 #include "service/initial_states.h"

@@ -15,10 +15,11 @@ declare -rA BELOW=(
   [base]=""
   [checkpoint]="base"
   [kernels]="base"
-  [model]="checkpoint kernels base"
+  [quantize]="checkpoint kernels base"
+  [model]="quantize checkpoint kernels base"
   [text]="base"
   [sampling]="kernels base"
-  [engine]="model text sampling checkpoint kernels base"
+  [engine]="model text sampling quantize checkpoint kernels base"
 )
 
 # All of third_party that core may use, and what the use of the rest looks like

@@ -11,7 +11,7 @@
 #include "absl/strings/strip.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 
 namespace rwkvd {
 namespace {

@@ -7,11 +7,11 @@
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/model/config.h"
-#include "core/model/quantization.h"
 #include "core/model/rwkv4.h"
 #include "core/model/rwkv5.h"
 #include "core/model/rwkv6.h"
 #include "core/model/rwkv7.h"
+#include "core/quantize/weight_kind.h"
 
 namespace rwkvd {
 

@@ -4,7 +4,7 @@
 
 #include "core/base/thread_pool.h"
 #include "core/kernels/kernel_table.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 
 namespace rwkvd {
 

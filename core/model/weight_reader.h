@@ -13,8 +13,8 @@
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/matrix.h"
 #include "core/model/model_options.h"
-#include "core/model/quantization.h"
-#include "core/model/quantize_matrix.h"
+#include "core/quantize/matrix.h"
+#include "core/quantize/weight_kind.h"
 
 namespace rwkvd {
 

@@ -18,7 +18,7 @@
 #include "core/base/cpu_quota.h"
 #include "core/base/float16.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "nlohmann/json.hpp"
 #include "tools/rwkv_convert/convert_checkpoint.h"
 

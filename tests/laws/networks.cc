@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/check.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "core/model/config.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/test_tensor.h"
 

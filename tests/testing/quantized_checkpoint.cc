@@ -10,7 +10,7 @@
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/safetensors_writer.h"
 #include "core/kernels/quant/layout.h"
-#include "core/model/quantize_matrix.h"
+#include "core/quantize/matrix.h"
 #include "tests/testing/fixtures.h"
 
 namespace rwkvd::testing {

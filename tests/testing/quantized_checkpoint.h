@@ -6,7 +6,7 @@
 #include <string>
 
 #include "core/checkpoint/tensor_file.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "tests/testing/test_tensor.h"
 
 namespace rwkvd::testing {

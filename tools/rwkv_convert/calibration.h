@@ -19,9 +19,9 @@
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/matrix.h"
-#include "core/model/quantization.h"
-#include "core/model/quantize_matrix.h"
 #include "core/model/stepwise_model.h"
+#include "core/quantize/matrix.h"
+#include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/gptq/hessian_accumulator.h"
 
 namespace rwkvd {

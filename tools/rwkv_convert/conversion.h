@@ -11,7 +11,7 @@
 #include "absl/types/span.h"
 #include "core/base/dtype.h"
 #include "core/checkpoint/tensor.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 
 namespace rwkvd {
 

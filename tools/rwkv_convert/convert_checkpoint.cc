@@ -20,7 +20,7 @@
 #include "core/checkpoint/safetensors_writer.h"
 #include "core/checkpoint/shard_index.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/companions.h"

@@ -15,7 +15,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/cpu_quota.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "service/command_line.h"
 #include "service/version.h"
 #include "tools/rwkv_convert/byte_size.h"

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "core/base/status_macros.h"
-#include "core/model/quantize_matrix.h"
+#include "core/quantize/matrix.h"
 
 namespace rwkvd {
 namespace {

@@ -11,7 +11,7 @@
 #include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/file_pages.h"
 

@@ -16,7 +16,7 @@
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/complaint.h"
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/file_pages.h"
 #include "tools/rwkv_convert/quantized_pieces.h"
 #include "tools/rwkv_convert/shard_plan.h"

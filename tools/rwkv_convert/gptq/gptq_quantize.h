@@ -6,9 +6,9 @@
 #include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor.h"
-#include "core/kernels/quantize.h"
-#include "core/model/quantization.h"
-#include "core/model/quantize_matrix.h"
+#include "core/quantize/matrix.h"
+#include "core/quantize/rounding.h"
+#include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/gptq/gptq_factors.h"
 
 namespace rwkvd {

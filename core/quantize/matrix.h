@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_MODEL_QUANTIZE_MATRIX_H_
-#define RWKVD_CORE_MODEL_QUANTIZE_MATRIX_H_
+#ifndef RWKVD_CORE_QUANTIZE_MATRIX_H_
+#define RWKVD_CORE_QUANTIZE_MATRIX_H_
 
 #include <cstdint>
 #include <vector>
@@ -12,8 +12,8 @@
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor.h"
 #include "core/kernels/quant/layout.h"
-#include "core/kernels/quantize.h"
-#include "core/model/quantization.h"
+#include "core/quantize/rounding.h"
+#include "core/quantize/weight_kind.h"
 
 namespace rwkvd {
 
@@ -50,4 +50,4 @@ absl::StatusOr<QuantizedMatrix> QuantizeMatrix(
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_MODEL_QUANTIZE_MATRIX_H_
+#endif  // RWKVD_CORE_QUANTIZE_MATRIX_H_

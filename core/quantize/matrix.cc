@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/model/quantize_matrix.h"
+#include "core/quantize/matrix.h"
 
 #include <algorithm>
 #include <atomic>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/model/quantization.h"
+#include "core/quantize/weight_kind.h"
 
 #include <string>
 

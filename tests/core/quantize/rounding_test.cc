@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/quantize.h"
+#include "core/quantize/rounding.h"
 
 #include <algorithm>
 #include <cmath>

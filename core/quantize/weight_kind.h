@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_MODEL_QUANTIZATION_H_
-#define RWKVD_CORE_MODEL_QUANTIZATION_H_
+#ifndef RWKVD_CORE_QUANTIZE_WEIGHT_KIND_H_
+#define RWKVD_CORE_QUANTIZE_WEIGHT_KIND_H_
 
 #include <cstdint>
 #include <optional>
@@ -81,4 +81,4 @@ absl::Status CheckQuantizable(const TensorFile& file, WeightKind kind);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_MODEL_QUANTIZATION_H_
+#endif  // RWKVD_CORE_QUANTIZE_WEIGHT_KIND_H_

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_KERNELS_QUANTIZE_H_
-#define RWKVD_CORE_KERNELS_QUANTIZE_H_
+#ifndef RWKVD_CORE_QUANTIZE_ROUNDING_H_
+#define RWKVD_CORE_QUANTIZE_ROUNDING_H_
 
 #include <cstdint>
 #include <optional>
@@ -83,4 +83,4 @@ void StoreGroup(const QuantizeArgs& args, int64_t row, int64_t first_col,
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_KERNELS_QUANTIZE_H_
+#endif  // RWKVD_CORE_QUANTIZE_ROUNDING_H_
