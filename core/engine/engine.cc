@@ -7,9 +7,9 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
-#include "core/engine/generation.h"
+#include "core/engine/generate_sequence.h"
 #include "core/engine/retry_after.h"
-#include "core/engine/scoring.h"
+#include "core/engine/score_sequence.h"
 #include "core/engine/validate.h"
 #include "core/engine/vocabulary.h"
 
@@ -84,9 +84,9 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
     GenerateRequest sample = is_last ? std::move(request) : request;
     sample.sampling.seed += ids.size();
     ids.push_back(first + ids.size());
-    Enqueue(std::make_unique<Generation>(ids.back(), std::move(sample),
-                                         vocabulary_, tokenizer_, sink,
-                                         &counters_, shared));
+    Enqueue(std::make_unique<GenerateSequence>(ids.back(), std::move(sample),
+                                               vocabulary_, tokenizer_, sink,
+                                               &counters_, shared));
   }
   return ids;
 }
@@ -98,7 +98,8 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
   RWKVD_ASSIGN_OR_RETURN(const RequestId id,
                          Reserve(1, TokensOf(request), request.continues));
-  Enqueue(std::make_unique<Scoring>(id, std::move(request), sink, &counters_));
+  Enqueue(std::make_unique<ScoreSequence>(id, std::move(request), sink,
+                                          &counters_));
   return id;
 }
 

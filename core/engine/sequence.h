@@ -37,7 +37,7 @@ std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens);
 // One request on its way through the engine: first it waits, then it joins the
 // running ones and takes part in steps, and at any time it may be finished.
 // This part reads tokens; what is done with the predictions is left to the
-// kinds of request, Generation and Scoring.
+// kinds of request, GenerateSequence and ScoreSequence.
 //
 // A step calls, in this order: Next, Plan, Digest (once the forward pass is
 // done), NotePromptRead, Deliver.

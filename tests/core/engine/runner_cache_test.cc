@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "core/engine/scoring.h"
+#include "core/engine/score_sequence.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/engine/runner_fixture.h"
@@ -76,7 +76,7 @@ TEST_F(RunnerCacheTest, TheContextOfAScoreIsKnownToAPrompt) {
   request.items[0].context = {5, 6};
   request.items[0].continuations = {{1, 2}, {3, 4, 5}};
   RecordingSink score;
-  runner().Join(std::make_unique<Scoring>(1, request, &score, &counters_),
+  runner().Join(std::make_unique<ScoreSequence>(1, request, &score, &counters_),
                 absl::UnixEpoch());
   StepUntilNothingRuns();
   EXPECT_EQ(state_cache_->figures().entries, 1);
@@ -86,7 +86,7 @@ TEST_F(RunnerCacheTest, TheContextOfAScoreIsKnownToAPrompt) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({5, 6}, 3));
 
   RecordingSink again;
-  runner().Join(std::make_unique<Scoring>(2, request, &again, &counters_),
+  runner().Join(std::make_unique<ScoreSequence>(2, request, &again, &counters_),
                 absl::UnixEpoch());
   StepUntilNothingRuns();
   EXPECT_TRUE(again.Peek().HasSameAnswer(score.Peek()));
@@ -99,7 +99,7 @@ TEST_F(RunnerCacheTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
   request.items[0].context = {5, 6};
   request.items[0].continuations = {Tokens(30, 1)};
   RecordingSink score;
-  runner().Join(std::make_unique<Scoring>(1, request, &score, &counters_),
+  runner().Join(std::make_unique<ScoreSequence>(1, request, &score, &counters_),
                 absl::UnixEpoch());
   Step();
   Join({9}, 1);  // takes the place of the context

@@ -8,10 +8,10 @@
 
 #include "absl/time/time.h"
 #include "core/base/thread_pool.h"
-#include "core/engine/generation.h"
+#include "core/engine/generate_sequence.h"
 #include "core/engine/prompt_budget.h"
 #include "core/engine/runner.h"
-#include "core/engine/scoring.h"
+#include "core/engine/score_sequence.h"
 #include "core/engine/vocabulary.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model.h"
@@ -60,7 +60,7 @@ class RunnerFairnessTest : public testing::Test {
     request.max_tokens = max_tokens;
     sinks_.push_back(std::make_unique<RecordingSink>());
     const Running running{sinks_.back().get(), steps_};
-    runner_->Join(std::make_unique<Generation>(
+    runner_->Join(std::make_unique<GenerateSequence>(
                       ++last_id_, request, VocabularyOf(tokenizer_, kVocabSize),
                       &tokenizer_, running.sink, &counters_),
                   now_);
@@ -73,8 +73,8 @@ class RunnerFairnessTest : public testing::Test {
     request.items[0].continuations = {std::vector<int32_t>(continuation, 4)};
     sinks_.push_back(std::make_unique<RecordingSink>());
     const Running running{sinks_.back().get(), steps_};
-    runner_->Join(std::make_unique<Scoring>(++last_id_, request, running.sink,
-                                            &counters_),
+    runner_->Join(std::make_unique<ScoreSequence>(++last_id_, request,
+                                                  running.sink, &counters_),
                   now_);
     return running;
   }

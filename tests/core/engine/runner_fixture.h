@@ -13,7 +13,7 @@
 #include "core/base/thread_pool.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/engine_options.h"
-#include "core/engine/generation.h"
+#include "core/engine/generate_sequence.h"
 #include "core/engine/request.h"
 #include "core/engine/runner.h"
 #include "core/engine/state_cache.h"
@@ -78,7 +78,7 @@ class RunnerTest : public testing::Test {
                       std::shared_ptr<SharedPrompt> shared = nullptr) {
     sinks_.push_back(std::make_unique<RecordingSink>());
     runner().Join(
-        std::make_unique<Generation>(
+        std::make_unique<GenerateSequence>(
             sinks_.size(), request, VocabularyOf(tokenizer_, kVocabSize),
             &tokenizer_, sinks_.back().get(), &counters_, std::move(shared)),
         absl::UnixEpoch());

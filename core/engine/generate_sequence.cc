@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/generation.h"
+#include "core/engine/generate_sequence.h"
 
 #include <algorithm>
 #include <utility>
@@ -19,11 +19,11 @@ absl::Span<const int32_t> GivenTokens(absl::Span<const int32_t> before,
 
 }  // namespace
 
-Generation::Generation(Id id, GenerateRequest request,
-                       const SamplingVocabulary& vocabulary,
-                       const Tokenizer* tokenizer, TokenSink* sink,
-                       EngineCounters* counters,
-                       std::shared_ptr<SharedPrompt> shared_prompt)
+GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
+                                   const SamplingVocabulary& vocabulary,
+                                   const Tokenizer* tokenizer, TokenSink* sink,
+                                   EngineCounters* counters,
+                                   std::shared_ptr<SharedPrompt> shared_prompt)
     : Sequence(id, std::move(request.prompt), EmptyPrompt::kStartToken,
                request.initial_state, request.use_state_cache && !request.echo,
                request.received, sink, counters, request.start),
@@ -52,7 +52,7 @@ Generation::Generation(Id id, GenerateRequest request,
   echo_begin_ = prompt().size() - (echo_ ? usage().prompt_tokens : 0);
 }
 
-void Generation::Resume(const Snapshot& start) {
+void GenerateSequence::Resume(const Snapshot& start) {
   usage().prompt_tokens = start.prompt_tokens;
   usage().generated_tokens = start.generated_tokens;
   // What is yet to be read is prompt as long as nothing was drawn.
@@ -65,14 +65,14 @@ void Generation::Resume(const Snapshot& start) {
   stop_matcher_.Append(start.held_back);
 }
 
-Demand Generation::Next() const {
+Demand GenerateSequence::Next() const {
   Demand demand = Sequence::Next();
   if (Echoes()) demand.logits_rows = demand.tokens;
   return demand;
 }
 
-void Generation::Plan(int64_t num_tokens, LogitsBuffer* buffer,
-                      std::vector<Chunk>* chunks) {
+void GenerateSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
+                            std::vector<Chunk>* chunks) {
   if (!Echoes() || num_tokens == 0) {
     return Sequence::Plan(num_tokens, buffer, chunks);
   }
@@ -91,11 +91,11 @@ void Generation::Plan(int64_t num_tokens, LogitsBuffer* buffer,
   echo_logits_ = logits.subspan((first - begin) * vocab_size_);
 }
 
-int64_t Generation::NumDigests() const {
+int64_t GenerateSequence::NumDigests() const {
   return num_scored_ + (max_tokens_ == 0 ? 0 : Sequence::NumDigests());
 }
 
-void Generation::Digest(int64_t piece) {
+void GenerateSequence::Digest(int64_t piece) {
   if (piece < num_scored_) return ScorePromptToken(piece);
   drawn_ = sampler_.Sample(logits(),
                            want_drawn_logprobs_ ? &drawn_logprobs_ : nullptr,
@@ -103,7 +103,7 @@ void Generation::Digest(int64_t piece) {
   if (want_logprobs_) ComputeLogprobs();
 }
 
-void Generation::ScorePromptToken(int64_t piece) {
+void GenerateSequence::ScorePromptToken(int64_t piece) {
   const absl::Span<const float> logits =
       echo_logits_.subspan(piece * vocab_size_, vocab_size_);
   PromptEvent::Token& token =
@@ -117,7 +117,7 @@ void Generation::ScorePromptToken(int64_t piece) {
   }
 }
 
-void Generation::ComputeLogprobs() {
+void GenerateSequence::ComputeLogprobs() {
   const LogSoftmax log_softmax = ComputeLogSoftmax(logits());
   logprob_ = LogProbability(logits(), log_softmax, drawn_);
   LikeliestIds(logits(), top_logprobs_, &top_ids_);
@@ -127,7 +127,7 @@ void Generation::ComputeLogprobs() {
   }
 }
 
-std::optional<FinishReason> Generation::Deliver(absl::Time now) {
+std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
   if (!echoed_.empty()) {
     PromptEvent event;
     event.tokens = echoed_;
@@ -155,7 +155,7 @@ std::optional<FinishReason> Generation::Deliver(absl::Time now) {
   return reason;
 }
 
-void Generation::NoteToken(absl::Time now) {
+void GenerateSequence::NoteToken(absl::Time now) {
   ++usage().generated_tokens;
   counters().generated_tokens.Add(1);
   if (last_token_at_.has_value()) {
@@ -167,7 +167,7 @@ void Generation::NoteToken(absl::Time now) {
   last_token_at_ = now;
 }
 
-std::optional<FinishReason> Generation::EndingToken() const {
+std::optional<FinishReason> GenerateSequence::EndingToken() const {
   // The client's own list first: what it asked for is what it is told.
   if (std::find(stop_tokens_.begin(), stop_tokens_.end(), drawn_) !=
       stop_tokens_.end()) {
@@ -177,7 +177,7 @@ std::optional<FinishReason> Generation::EndingToken() const {
   return std::nullopt;
 }
 
-bool Generation::Release(TokenEvent* event) {
+bool GenerateSequence::Release(TokenEvent* event) {
   StopMatcher::Result match =
       stop_matcher_.Append(tokenizer_->TokenBytes(drawn_));
   stop_string_ = match.hit;
@@ -190,7 +190,7 @@ bool Generation::Release(TokenEvent* event) {
   return stop_string_.has_value();
 }
 
-void Generation::Complete(FinishEvent* event) {
+void GenerateSequence::Complete(FinishEvent* event) {
   const bool at_end = snapshot_at_end_ && event->status.ok();
   if (handed_back() || at_end) event->snapshot = MakeSnapshot(*event);
   if (handed_back()) return;  // who resumes it is told
@@ -203,7 +203,7 @@ void Generation::Complete(FinishEvent* event) {
   }
 }
 
-std::shared_ptr<const Snapshot> Generation::MakeSnapshot(
+std::shared_ptr<const Snapshot> GenerateSequence::MakeSnapshot(
     const FinishEvent& event) {
   auto snapshot = std::make_shared<Snapshot>(TakeSnapshot());
   const bool ends_text = event.reason == FinishReason::kLength ||

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/scoring.h"
+#include "core/engine/score_sequence.h"
 
 #include <algorithm>
 #include <cmath>
@@ -64,7 +64,7 @@ Result ScoreOf(const ScoreRequest& request, int32_t max_step_tokens = 256) {
   StateCache cache({});
   Runner runner(options, &model, start, &cache, &pool, &counters);
   StateSink sink;
-  runner.Join(std::make_unique<Scoring>(1, request, &sink, &counters),
+  runner.Join(std::make_unique<ScoreSequence>(1, request, &sink, &counters),
               absl::UnixEpoch());
   std::vector<Ended> ended;
   while (ended.empty()) ended = runner.Step();
@@ -137,7 +137,7 @@ Tokens GreedyAfter(Tokens context, int n) {
   return tokens;
 }
 
-TEST(ScoringTest, ScoresEachContinuationAfterTheContext) {
+TEST(ScoreSequenceTest, ScoresEachContinuationAfterTheContext) {
   const Tokens context = {3, 1, 4, 1, 5};
   const std::vector<Tokens> continuations = {
       {9, 2, 6}, {5}, {3, 5, 8, 9, 7, 9}, {3}, {2, 3}};
@@ -147,7 +147,7 @@ TEST(ScoringTest, ScoresEachContinuationAfterTheContext) {
   EXPECT_EQ(result.recording.usage.generated_tokens, 13);
 }
 
-TEST(ScoringTest, KnowsTheGreedyChoice) {
+TEST(ScoreSequenceTest, KnowsTheGreedyChoice) {
   const Tokens greedy = GreedyAfter({7}, 6);
   Tokens strays = greedy;
   strays[3] = (strays[3] + 1) % 50;
@@ -158,30 +158,30 @@ TEST(ScoringTest, KnowsTheGreedyChoice) {
   EXPECT_FALSE(result.recording.scores[1].is_greedy[3]);
 }
 
-TEST(ScoringTest, AnEmptyContextReadsTokenZero) {
+TEST(ScoreSequenceTest, AnEmptyContextReadsTokenZero) {
   const Result result = Score({}, {{1, 2}});
   ExpectScores(result.recording, {}, {{1, 2}});
   EXPECT_EQ(result.recording.usage.prompt_tokens, 0);
 }
 
-TEST(ScoringTest, ReadsTheContextOnceAndShortContinuationsTogether) {
+TEST(ScoreSequenceTest, ReadsTheContextOnceAndShortContinuationsTogether) {
   EXPECT_THAT(Score({1, 2, 3}, {{4, 5}, {6, 7, 8}, {9}}).step_tokens,
               ElementsAre(3, 3));
 }
 
-TEST(ScoringTest, SingleTokensNeedNothingButTheContext) {
+TEST(ScoreSequenceTest, SingleTokensNeedNothingButTheContext) {
   const std::vector<Tokens> continuations(1000, {4});
   EXPECT_THAT(Score({1, 2, 3}, continuations).step_tokens, ElementsAre(3));
 }
 
-TEST(ScoringTest, ReadsAsManyTokensInAStepAsThereAreRowsOfLogits) {
+TEST(ScoreSequenceTest, ReadsAsManyTokensInAStepAsThereAreRowsOfLogits) {
   const Tokens long_one(150, 5);
   const Result result = Score({1}, {long_one, {6, 7}});
   ExpectScores(result.recording, {1}, {long_one, {6, 7}});
   EXPECT_THAT(result.step_tokens, ElementsAre(1, 64, 64, 22));
 }
 
-TEST(ScoringTest, BoundsTheStatesItKeepsAtATime) {
+TEST(ScoreSequenceTest, BoundsTheStatesItKeepsAtATime) {
   std::vector<Tokens> continuations;
   for (int32_t i = 0; i < 40; ++i) continuations.push_back({i, 5});
   const Result result = Score({1}, continuations);
@@ -189,7 +189,7 @@ TEST(ScoringTest, BoundsTheStatesItKeepsAtATime) {
   EXPECT_THAT(result.step_tokens, ElementsAre(1, 16, 16, 8));
 }
 
-TEST(ScoringTest, AnyBudgetGivesTheSameScores) {
+TEST(ScoreSequenceTest, AnyBudgetGivesTheSameScores) {
   std::vector<Tokens> continuations;
   for (int i = 0; i < 30; ++i) {
     continuations.push_back(Tokens(1 + i * 7 % 11, i));
@@ -203,14 +203,14 @@ TEST(ScoringTest, AnyBudgetGivesTheSameScores) {
   }
 }
 
-TEST(ScoringTest, WhatContinuationsBeginWithIsReadOnce) {
+TEST(ScoreSequenceTest, WhatContinuationsBeginWithIsReadOnce) {
   const std::vector<Tokens> continuations = {{4, 5, 6}, {4, 5, 7, 8}, {4, 5}};
   const Result result = Score({1}, continuations);
   ExpectScores(result.recording, {1}, continuations);
   EXPECT_THAT(result.step_tokens, ElementsAre(1, 2, 1));
 }
 
-TEST(ScoringTest, WhatContextsBeginWithIsReadOnce) {
+TEST(ScoreSequenceTest, WhatContextsBeginWithIsReadOnce) {
   const Result result = Score({{{1, 2, 3}, {{4, 5}, {6}}},
                                {{1, 2, 3}, {{4, 7}}},
                                {{1, 2, 8, 9}, {{4, 5}}}});
@@ -221,13 +221,13 @@ TEST(ScoringTest, WhatContextsBeginWithIsReadOnce) {
   EXPECT_EQ(result.recording.usage.generated_tokens, 7);
 }
 
-TEST(ScoringTest, ContextsThatShareNothingAreReadSideBySide) {
+TEST(ScoreSequenceTest, ContextsThatShareNothingAreReadSideBySide) {
   const Result result = Score({{{1, 2}, {{3, 4}}}, {{}, {{5}}}, {{6}, {{7}}}});
   EXPECT_THAT(result.step_tokens, ElementsAre(4, 1));
   EXPECT_EQ(result.recording.scores.size(), 3);
 }
 
-TEST(ScoringTest, LongContextsAreReadInFullSteps) {
+TEST(ScoreSequenceTest, LongContextsAreReadInFullSteps) {
   // Though only 64 rows of logits are there.
   const Result result = Score({{Tokens(300, 1), {{3}}}, {Tokens(9, 2), {{4}}}});
   EXPECT_THAT(result.step_tokens, ElementsAre(256, 53));
@@ -250,7 +250,7 @@ std::vector<ScoreItem> RandomItems(std::mt19937& random) {
   return items;
 }
 
-TEST(ScoringTest, GroupingChangesNothing) {
+TEST(ScoreSequenceTest, GroupingChangesNothing) {
   std::mt19937 random(9);
   for (int round = 0; round < 200; ++round) {
     const std::vector<ScoreItem> items = RandomItems(random);
@@ -284,7 +284,7 @@ TEST(ScoringTest, GroupingChangesNothing) {
   }
 }
 
-TEST(ScoringTest, GoesOnFromTheStateThatWasTold) {
+TEST(ScoreSequenceTest, GoesOnFromTheStateThatWasTold) {
   const Tokens document = {5, 3, 8, 8, 1, 0, 4, 2, 9, 7};
   const Recording whole = Score({}, {document}).recording;
   for (size_t first = 1; first < document.size(); ++first) {

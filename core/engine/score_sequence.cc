@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/scoring.h"
+#include "core/engine/score_sequence.h"
 
 #include <algorithm>
 #include <utility>
@@ -50,8 +50,8 @@ std::vector<int32_t> SharedContext(const std::vector<ScoreItem>& items) {
 
 }  // namespace
 
-Scoring::Scoring(Id id, ScoreRequest request, TokenSink* sink,
-                 EngineCounters* counters)
+ScoreSequence::ScoreSequence(Id id, ScoreRequest request, TokenSink* sink,
+                             EngineCounters* counters)
     : Sequence(id, SharedContext(request.items), EmptyPrompt::kNothing,
                request.initial_state,
                request.use_state_cache && request.start == nullptr,
@@ -66,7 +66,7 @@ Scoring::Scoring(Id id, ScoreRequest request, TokenSink* sink,
   BuildTree();
 }
 
-void Scoring::BuildTree() {
+void ScoreSequence::BuildTree() {
   const size_t shared = prompt().size();
   for (size_t i = 0; i < items_.size(); ++i) {
     const ScoreItem& item = items_[i];
@@ -87,13 +87,13 @@ void Scoring::BuildTree() {
   tree_.Finish();
 }
 
-void Scoring::Complete(FinishEvent* event) {
+void ScoreSequence::Complete(FinishEvent* event) {
   // Beside what the state cache knew; a start token is nobody's.
   event->usage.cached_tokens =
       std::min(event->usage.cached_tokens + shared_tokens_, context_tokens_);
 }
 
-int64_t Scoring::TokensNeeded() const {
+int64_t ScoreSequence::TokensNeeded() const {
   size_t tokens = prompt().size();
   for (size_t i = 0; i < tree_.num_nodes(); ++i) {
     tokens += tree_.TokensToRead(static_cast<int32_t>(i));
@@ -101,7 +101,7 @@ int64_t Scoring::TokensNeeded() const {
   return static_cast<int64_t>(tokens);
 }
 
-Demand Scoring::Next() const {
+Demand ScoreSequence::Next() const {
   if (!started_) return Sequence::Next();
   size_t tokens = 0;
   size_t quiet = 0;
@@ -113,8 +113,8 @@ Demand Scoring::Next() const {
           .logits_rows = static_cast<int64_t>(tokens - quiet)};
 }
 
-void Scoring::Plan(int64_t num_tokens, LogitsBuffer* buffer,
-                   std::vector<Chunk>* chunks) {
+void ScoreSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
+                         std::vector<Chunk>* chunks) {
   if (!started_) return Sequence::Plan(num_tokens, buffer, chunks);
   DropLogits();
   // What needs no logits first: so it was demanded.
@@ -136,8 +136,8 @@ void Scoring::Plan(int64_t num_tokens, LogitsBuffer* buffer,
   }
 }
 
-void Scoring::PlanLane(Lane* lane, size_t num_tokens, LogitsBuffer* buffer,
-                       std::vector<Chunk>* chunks) {
+void ScoreSequence::PlanLane(Lane* lane, size_t num_tokens,
+                             LogitsBuffer* buffer, std::vector<Chunk>* chunks) {
   Chunk chunk;
   chunk.tokens = tree_.node(lane->node).tokens.subspan(lane->read, num_tokens);
   chunk.state = &lane->state;
@@ -165,7 +165,7 @@ void Scoring::PlanLane(Lane* lane, size_t num_tokens, LogitsBuffer* buffer,
   chunks->push_back(chunk);
 }
 
-void Scoring::FindRun(Lane* lane) const {
+void ScoreSequence::FindRun(Lane* lane) const {
   const size_t end = tree_.TokensToRead(lane->node);
   const auto is_wanted = [&](size_t offset) {
     return tree_.IsPredictionWanted(lane->node, offset);
@@ -181,11 +181,11 @@ void Scoring::FindRun(Lane* lane) const {
   lane->run_end = at;
 }
 
-int64_t Scoring::NumDigests() const {
+int64_t ScoreSequence::NumDigests() const {
   return started_ ? static_cast<int64_t>(rows_.size()) : Sequence::NumDigests();
 }
 
-void Scoring::Digest(int64_t piece) {
+void ScoreSequence::Digest(int64_t piece) {
   if (started_) {
     ScoreAfter(rows_[piece]);
   } else {
@@ -193,7 +193,7 @@ void Scoring::Digest(int64_t piece) {
   }
 }
 
-void Scoring::ScoreAfter(const Row& row) {
+void ScoreSequence::ScoreAfter(const Row& row) {
   const LogSoftmax log_softmax = ComputeLogSoftmax(row.logits);
   const auto score = [&](int32_t node, size_t offset) {
     const int32_t id = tree_.node(node).tokens[offset];
@@ -209,7 +209,7 @@ void Scoring::ScoreAfter(const Row& row) {
   }
 }
 
-std::optional<FinishReason> Scoring::Deliver(absl::Time) {
+std::optional<FinishReason> ScoreSequence::Deliver(absl::Time) {
   rows_.clear();
   if (!started_) {
     if (!prompt_is_read()) return std::nullopt;
@@ -233,7 +233,7 @@ std::optional<FinishReason> Scoring::Deliver(absl::Time) {
   return FinishReason::kScored;
 }
 
-void Scoring::OpenBranch(int32_t node, State state) {
+void ScoreSequence::OpenBranch(int32_t node, State state) {
   Branch branch;
   for (const int32_t child : tree_.node(node).children) {
     if (tree_.TokensToRead(child) > 0) {
@@ -252,7 +252,7 @@ void Scoring::OpenBranch(int32_t node, State state) {
   branches_.push_back(std::move(branch));
 }
 
-void Scoring::OpenLanes() {
+void ScoreSequence::OpenLanes() {
   while (!branches_.empty() && lanes_.size() < kMaxLanes) {
     const bool is_crowded = lanes_.size() + branches_.size() >= kMaxStates;
     if (is_crowded && !lanes_.empty()) return;
@@ -274,8 +274,8 @@ void Scoring::OpenLanes() {
   }
 }
 
-void Scoring::TellEnds(int32_t node, size_t num_scored, size_t* told,
-                       const State* state) {
+void ScoreSequence::TellEnds(int32_t node, size_t num_scored, size_t* told,
+                             const State* state) {
   const std::vector<ScoreTree::End>& ends = tree_.node(node).ends;
   for (; *told < ends.size() && ends[*told].offset <= num_scored; ++*told) {
     const ScoreTree::End& end = ends[*told];
@@ -284,7 +284,8 @@ void Scoring::TellEnds(int32_t node, size_t num_scored, size_t* told,
   }
 }
 
-void Scoring::Tell(const Text& text, ScoreTree::Place end, const State* state) {
+void ScoreSequence::Tell(const Text& text, ScoreTree::Place end,
+                         const State* state) {
   told_tokens_.clear();
   told_greedy_.clear();
   ScoreEvent event;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_ENGINE_GENERATION_H_
-#define RWKVD_CORE_ENGINE_GENERATION_H_
+#ifndef RWKVD_CORE_ENGINE_GENERATE_SEQUENCE_H_
+#define RWKVD_CORE_ENGINE_GENERATE_SEQUENCE_H_
 
 #include <cstdint>
 #include <memory>
@@ -23,16 +23,17 @@ namespace rwkvd {
 // A request to continue a prompt: draws a token from each prediction, tells it,
 // and reads it in turn. On request it first tells what the model predicted of
 // the prompt, as it is read. Threads: see Sequence.
-class Generation : public Sequence {
+class GenerateSequence : public Sequence {
  public:
   // `request` is valid. `tokenizer`, `sink` and `counters` outlive it.
   // `vocabulary` says of the tokenizer's tokens which are drawn, and how.
   // `shared_prompt` is what it shares with other samples of the request, if
   // there are any.
-  Generation(Id id, GenerateRequest request,
-             const SamplingVocabulary& vocabulary, const Tokenizer* tokenizer,
-             TokenSink* sink, EngineCounters* counters,
-             std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
+  GenerateSequence(Id id, GenerateRequest request,
+                   const SamplingVocabulary& vocabulary,
+                   const Tokenizer* tokenizer, TokenSink* sink,
+                   EngineCounters* counters,
+                   std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
 
   Demand Next() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
@@ -100,4 +101,4 @@ class Generation : public Sequence {
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_ENGINE_GENERATION_H_
+#endif  // RWKVD_CORE_ENGINE_GENERATE_SEQUENCE_H_

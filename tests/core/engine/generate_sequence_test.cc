@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/generation.h"
+#include "core/engine/generate_sequence.h"
 
 #include <cmath>
 #include <limits>
@@ -36,8 +36,9 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
   if (request.max_tokens == 0) request.max_tokens = 1000;
   RecordingSink sink;
   EngineCounters counters;
-  Generation generation(1, request, VocabularyOf(tokenizer, tokenizer.size()),
-                        &tokenizer, &sink, &counters);
+  GenerateSequence generation(1, request,
+                              VocabularyOf(tokenizer, tokenizer.size()),
+                              &tokenizer, &sink, &counters);
   generation.Join(State(), kStart);
   LogitsBuffer buffer(1, tokenizer.size());
   std::optional<FinishReason> reason;
@@ -57,7 +58,7 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
   return sink.Peek();
 }
 
-TEST(GenerationTest, EndsAfterTheTokensAskedFor) {
+TEST(GenerateSequenceTest, EndsAfterTheTokensAskedFor) {
   GenerateRequest request;
   request.max_tokens = 2;
   const Recording result = Generate(request, {"a", "b", "c"}, {2, 1, 0});
@@ -67,7 +68,7 @@ TEST(GenerationTest, EndsAfterTheTokensAskedFor) {
   EXPECT_EQ(result.usage.generated_tokens, 2);
 }
 
-TEST(GenerationTest, AStopTokenIsToldButIsNoPartOfTheAnswer) {
+TEST(GenerateSequenceTest, AStopTokenIsToldButIsNoPartOfTheAnswer) {
   GenerateRequest request;
   request.stop_tokens = {7, 1};
   const Recording result = Generate(request, {"a", "b", "c"}, {2, 1, 0});
@@ -77,14 +78,14 @@ TEST(GenerationTest, AStopTokenIsToldButIsNoPartOfTheAnswer) {
   EXPECT_EQ(result.reason, FinishReason::kStopToken);
 }
 
-TEST(GenerationTest, TheEndOfTextEndsTheAnswer) {
+TEST(GenerateSequenceTest, TheEndOfTextEndsTheAnswer) {
   const Recording result = Generate({}, {"", "b", "c"}, {2, 0, 1}, 0);
   EXPECT_THAT(result.Ids(), ElementsAre(2, 0));
   EXPECT_EQ(result.bytes, "c");
   EXPECT_EQ(result.reason, FinishReason::kEndOfText);
 }
 
-TEST(GenerationTest, AnEndingTokenReleasesWhatWasHeldBack) {
+TEST(GenerateSequenceTest, AnEndingTokenReleasesWhatWasHeldBack) {
   GenerateRequest request;
   request.stop_strings = {"bbbc"};
   const Recording result = Generate(request, {"", "b"}, {1, 1, 0}, 0);
@@ -94,7 +95,7 @@ TEST(GenerationTest, AnEndingTokenReleasesWhatWasHeldBack) {
   EXPECT_EQ(result.reason, FinishReason::kEndOfText);
 }
 
-TEST(GenerationTest, AStopStringEndsTheAnswerBeforeIt) {
+TEST(GenerateSequenceTest, AStopStringEndsTheAnswerBeforeIt) {
   GenerateRequest request;
   request.stop_strings = {"zz", "lo, w"};
   const Recording result =
@@ -109,7 +110,7 @@ TEST(GenerationTest, AStopStringEndsTheAnswerBeforeIt) {
   EXPECT_EQ(result.stop_string, "lo, w");
 }
 
-TEST(GenerationTest, BytesBeforeAStopStringInTheSameTokenAreDelivered) {
+TEST(GenerateSequenceTest, BytesBeforeAStopStringInTheSameTokenAreDelivered) {
   GenerateRequest request;
   request.stop_strings = {"X"};
   const Recording result = Generate(request, {"", "abcXdef"}, {1});
@@ -117,7 +118,7 @@ TEST(GenerationTest, BytesBeforeAStopStringInTheSameTokenAreDelivered) {
   EXPECT_EQ(result.tokens[0].text, "abc");
 }
 
-TEST(GenerationTest, AStopStringGoesBeforeTheLengthOfTheAnswer) {
+TEST(GenerateSequenceTest, AStopStringGoesBeforeTheLengthOfTheAnswer) {
   GenerateRequest request;
   request.stop_strings = {"b"};
   request.max_tokens = 1;
@@ -125,7 +126,7 @@ TEST(GenerationTest, AStopStringGoesBeforeTheLengthOfTheAnswer) {
             FinishReason::kStopString);
 }
 
-TEST(GenerationTest, WhatIsHeldBackIsReleasedOnceItCannotBeAStopString) {
+TEST(GenerateSequenceTest, WhatIsHeldBackIsReleasedOnceItCannotBeAStopString) {
   GenerateRequest request;
   request.stop_strings = {"aab"};
   const Recording result = Generate(request, {"a", "b", "c"}, {0, 0, 0, 2});
@@ -134,7 +135,7 @@ TEST(GenerationTest, WhatIsHeldBackIsReleasedOnceItCannotBeAStopString) {
   EXPECT_EQ(result.tokens[3].bytes, "aac");
 }
 
-TEST(GenerationTest, ACharacterSplitAcrossTokensIsTextOnceItIsWhole) {
+TEST(GenerateSequenceTest, ACharacterSplitAcrossTokensIsTextOnceItIsWhole) {
   GenerateRequest request;
   request.max_tokens = 3;
   const Recording result =
@@ -145,7 +146,7 @@ TEST(GenerationTest, ACharacterSplitAcrossTokensIsTextOnceItIsWhole) {
   EXPECT_EQ(result.text, "\xe4\xbd\xa0!");
 }
 
-TEST(GenerationTest, AnUnfinishedCharacterIsReplacedAtTheEnd) {
+TEST(GenerateSequenceTest, AnUnfinishedCharacterIsReplacedAtTheEnd) {
   GenerateRequest request;
   request.max_tokens = 2;
   const Recording cut = Generate(request, {"", "a", "\xe4\xbd"}, {1, 2});
@@ -160,7 +161,7 @@ TEST(GenerationTest, AnUnfinishedCharacterIsReplacedAtTheEnd) {
   EXPECT_EQ(stopped.last_text, "");
 }
 
-TEST(GenerationTest, ACancelledAnswerKeepsWhatWasHeldBack) {
+TEST(GenerateSequenceTest, ACancelledAnswerKeepsWhatWasHeldBack) {
   GenerateRequest request;
   request.stop_strings = {"bbb"};
   const Recording result = Generate(request, {"a", "b"}, {0, 1, 1});
@@ -169,7 +170,7 @@ TEST(GenerationTest, ACancelledAnswerKeepsWhatWasHeldBack) {
   EXPECT_EQ(result.last_bytes, "bb");
 }
 
-TEST(GenerationTest, TellsLogprobsOfTheModelOnlyIfAskedFor) {
+TEST(GenerateSequenceTest, TellsLogprobsOfTheModelOnlyIfAskedFor) {
   GenerateRequest request;
   request.max_tokens = 1;
   EXPECT_EQ(Generate(request, {"a", "b", "c"}, {1}).tokens[0].logprob, 0);
@@ -182,7 +183,7 @@ TEST(GenerationTest, TellsLogprobsOfTheModelOnlyIfAskedFor) {
   EXPECT_THAT(result.tokens[0].top, IsEmpty());
 }
 
-TEST(GenerationTest, TellsLogprobsAfterSamplersOnlyIfAskedFor) {
+TEST(GenerateSequenceTest, TellsLogprobsAfterSamplersOnlyIfAskedFor) {
   GenerateRequest request;
   request.max_tokens = 1;
   EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].drawn_logprob,
@@ -196,7 +197,7 @@ TEST(GenerationTest, TellsLogprobsAfterSamplersOnlyIfAskedFor) {
   EXPECT_THAT(result.tokens[0].top_drawn, ElementsAre(Pair(1, 0.0)));
 }
 
-TEST(GenerationTest, PenaltiesSeeThePromptIfAsked) {
+TEST(GenerateSequenceTest, PenaltiesSeeThePromptIfAsked) {
   // It is 0, and the model says 0 again, by 1 to 0.
   GenerateRequest request;
   request.max_tokens = 1;
@@ -206,7 +207,7 @@ TEST(GenerationTest, PenaltiesSeeThePromptIfAsked) {
   EXPECT_THAT(Generate(request, {"a", "b"}, {0}).Ids(), ElementsAre(1));
 }
 
-TEST(GenerationTest, ListsTheLikeliestTokens) {
+TEST(GenerateSequenceTest, ListsTheLikeliestTokens) {
   GenerateRequest request;
   request.max_tokens = 1;
   request.top_logprobs = 2;  // implies want_logprobs

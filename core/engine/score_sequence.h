@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_ENGINE_SCORING_H_
-#define RWKVD_CORE_ENGINE_SCORING_H_
+#ifndef RWKVD_CORE_ENGINE_SCORE_SEQUENCE_H_
+#define RWKVD_CORE_ENGINE_SCORE_SEQUENCE_H_
 
 #include <cstdint>
 #include <optional>
@@ -23,11 +23,11 @@ namespace rwkvd {
 //
 // Each row of logits serves whatever tokens follow it, so a score is the same,
 // bit for bit, whatever else the request asks for.
-class Scoring : public Sequence {
+class ScoreSequence : public Sequence {
  public:
   // `request` is valid. `sink` and `counters` outlive it.
-  Scoring(Id id, ScoreRequest request, TokenSink* sink,
-          EngineCounters* counters);
+  ScoreSequence(Id id, ScoreRequest request, TokenSink* sink,
+                EngineCounters* counters);
 
   int64_t TokensNeeded() const override;
   Demand Next() const override;
@@ -104,4 +104,4 @@ class Scoring : public Sequence {
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_ENGINE_SCORING_H_
+#endif  // RWKVD_CORE_ENGINE_SCORE_SEQUENCE_H_
