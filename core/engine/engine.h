@@ -23,9 +23,9 @@
 #include "core/engine/named_state.h"
 #include "core/engine/place_rate.h"
 #include "core/engine/request.h"
-#include "core/engine/runner.h"
 #include "core/engine/sequence.h"
 #include "core/engine/state_cache.h"
+#include "core/engine/step_runner.h"
 #include "core/model/model.h"
 #include "core/sampling/sampling_vocabulary.h"
 #include "core/text/tokenizer.h"
@@ -139,7 +139,7 @@ class Engine {
   const std::vector<NamedState> initial_states_;
   EngineCounters counters_;
   StateCache state_cache_;
-  Runner runner_;  // engine's thread only
+  StepRunner runner_;  // engine's thread only
 
   // Never held while a sink is called or a step runs.
   mutable absl::Mutex mutex_;

@@ -15,7 +15,7 @@
 #include "core/base/thread_pool.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/engine_options.h"
-#include "core/engine/runner.h"
+#include "core/engine/step_runner.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model.h"
@@ -62,7 +62,7 @@ Result ScoreOf(const ScoreRequest& request, int32_t max_step_tokens = 256) {
   options.max_step_tokens = max_step_tokens;
   const std::vector<NamedState> start = {{"", model.NewState()}};
   StateCache cache({});
-  Runner runner(options, &model, start, &cache, &pool, &counters);
+  StepRunner runner(options, &model, start, &cache, &pool, &counters);
   StateSink sink;
   runner.Join(std::make_unique<ScoreSequence>(1, request, &sink, &counters),
               absl::UnixEpoch());

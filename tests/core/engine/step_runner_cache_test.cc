@@ -7,7 +7,7 @@
 #include "core/engine/score_sequence.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/core/engine/runner_fixture.h"
+#include "tests/core/engine/step_runner_fixture.h"
 #include "tests/testing/recording_sink.h"
 
 namespace rwkvd {
@@ -16,9 +16,9 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-using RunnerCacheTest = RunnerTest;
+using StepRunnerCacheTest = StepRunnerTest;
 
-TEST_F(RunnerCacheTest, APromptThatIsKnownNeedsNoStep) {
+TEST_F(StepRunnerCacheTest, APromptThatIsKnownNeedsNoStep) {
   RecordingSink* first = Join({1, 2, 3}, 1);
   StepUntilNothingRuns();
   const int64_t steps = counters_.steps.value();
@@ -33,7 +33,7 @@ TEST_F(RunnerCacheTest, APromptThatIsKnownNeedsNoStep) {
   EXPECT_EQ(counters_.state_cache_hits.value(), 1);
 }
 
-TEST_F(RunnerCacheTest, AConversationGoesOnFromTheEndOfItsLastAnswer) {
+TEST_F(StepRunnerCacheTest, AConversationGoesOnFromTheEndOfItsLastAnswer) {
   Join({1, 2, 3}, 4);
   StepUntilNothingRuns();
   // The last token drawn was not read.
@@ -48,7 +48,7 @@ TEST_F(RunnerCacheTest, AConversationGoesOnFromTheEndOfItsLastAnswer) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(longer, 2));
 }
 
-TEST_F(RunnerCacheTest, WhoDoesNotWantTheCacheNeitherUsesNorFillsIt) {
+TEST_F(StepRunnerCacheTest, WhoDoesNotWantTheCacheNeitherUsesNorFillsIt) {
   Join({1, 2, 3}, 1, /*use_state_cache=*/false);
   StepUntilNothingRuns();
   EXPECT_EQ(state_cache_->figures().entries, 0);
@@ -60,7 +60,7 @@ TEST_F(RunnerCacheTest, WhoDoesNotWantTheCacheNeitherUsesNorFillsIt) {
   EXPECT_EQ(counters_.state_cache_queries.value(), 1);
 }
 
-TEST_F(RunnerCacheTest, AnEmptyPromptIsNeverCountedAsCached) {
+TEST_F(StepRunnerCacheTest, AnEmptyPromptIsNeverCountedAsCached) {
   Join({}, 1);
   StepUntilNothingRuns();
   RecordingSink* sink = Join({}, 1);
@@ -71,7 +71,7 @@ TEST_F(RunnerCacheTest, AnEmptyPromptIsNeverCountedAsCached) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({}, 1));
 }
 
-TEST_F(RunnerCacheTest, TheContextOfAScoreIsKnownToAPrompt) {
+TEST_F(StepRunnerCacheTest, TheContextOfAScoreIsKnownToAPrompt) {
   ScoreRequest request;
   request.items[0].context = {5, 6};
   request.items[0].continuations = {{1, 2}, {3, 4, 5}};
@@ -93,7 +93,7 @@ TEST_F(RunnerCacheTest, TheContextOfAScoreIsKnownToAPrompt) {
   EXPECT_EQ(again.Peek().usage.cached_tokens, 2);
 }
 
-TEST_F(RunnerCacheTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
+TEST_F(StepRunnerCacheTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
   options_.state_cache_bytes = 900;  // one entry
   ScoreRequest request;
   request.items[0].context = {5, 6};
@@ -110,7 +110,7 @@ TEST_F(RunnerCacheTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({5, 6}, 3));
 }
 
-TEST_F(RunnerCacheTest, ALongPromptLeavesStatesOnItsWay) {
+TEST_F(StepRunnerCacheTest, ALongPromptLeavesStatesOnItsWay) {
   options_.state_cache_interval = 8;
   Tokens prompt(20, 7);
   Join(prompt, 1);
@@ -131,7 +131,8 @@ TEST_F(RunnerCacheTest, ALongPromptLeavesStatesOnItsWay) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(prompt, 3));
 }
 
-TEST_F(RunnerCacheTest, APromptThatEndsAtACheckpointOfAnotherReadsToItsEnd) {
+TEST_F(StepRunnerCacheTest,
+       APromptThatEndsAtACheckpointOfAnotherReadsToItsEnd) {
   options_.state_cache_interval = 8;
   Join(Tokens(20, 7), 1);
   StepUntilNothingRuns();
@@ -146,7 +147,7 @@ TEST_F(RunnerCacheTest, APromptThatEndsAtACheckpointOfAnotherReadsToItsEnd) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(Tokens(16, 7), 2));
 }
 
-TEST_F(RunnerCacheTest, TheThirdWhoSharesABeginningFindsIt) {
+TEST_F(StepRunnerCacheTest, TheThirdWhoSharesABeginningFindsIt) {
   Tokens shared(40, 3);
   const auto prompt_of = [&](int32_t last) {
     Tokens prompt = shared;
@@ -163,7 +164,7 @@ TEST_F(RunnerCacheTest, TheThirdWhoSharesABeginningFindsIt) {
   EXPECT_THAT(cached, ElementsAre(0, 0, 40));
 }
 
-TEST_F(RunnerCacheTest, APinnedPromptOutlivesAllOthers) {
+TEST_F(StepRunnerCacheTest, APinnedPromptOutlivesAllOthers) {
   options_.state_cache_bytes = 900;  // one entry
   GenerateRequest pin;
   pin.prompt = {1, 2, 3};
@@ -177,7 +178,7 @@ TEST_F(RunnerCacheTest, APinnedPromptOutlivesAllOthers) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3, 4}, 2));
 }
 
-TEST_F(RunnerCacheTest, APinGoesWhenItsTimeIsOver) {
+TEST_F(StepRunnerCacheTest, APinGoesWhenItsTimeIsOver) {
   absl::Time now = absl::UnixEpoch();
   options_.clock = [&now] { return now; };
   GenerateRequest pin;
@@ -190,7 +191,7 @@ TEST_F(RunnerCacheTest, APinGoesWhenItsTimeIsOver) {
   EXPECT_EQ(state_cache_->Pinned()[0].expires, now + absl::Seconds(10));
 }
 
-TEST_F(RunnerCacheTest, APinForWhichThereIsNoRoomEndsItsRequest) {
+TEST_F(StepRunnerCacheTest, APinForWhichThereIsNoRoomEndsItsRequest) {
   options_.max_pinned = 0;
   GenerateRequest pin;
   pin.prompt = {1, 2, 3};

@@ -10,8 +10,8 @@
 #include "core/base/thread_pool.h"
 #include "core/engine/generate_sequence.h"
 #include "core/engine/prompt_budget.h"
-#include "core/engine/runner.h"
 #include "core/engine/score_sequence.h"
+#include "core/engine/step_runner.h"
 #include "core/engine/vocabulary.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model.h"
@@ -26,14 +26,14 @@ constexpr int64_t kForever = 1 << 20;
 
 // A runner on a machine on which prompts are so dear that beside decodes only
 // the least is read.
-class RunnerFairnessTest : public testing::Test {
+class StepRunnerFairnessTest : public testing::Test {
  protected:
   struct Running {
     RecordingSink* sink = nullptr;
     int64_t joined = 0;  // the step before which it joined
   };
 
-  RunnerFairnessTest()
+  StepRunnerFairnessTest()
       : model_(kVocabSize,
                [this](absl::Span<const Chunk> chunks) {
                  step_tokens_ = 0;
@@ -50,8 +50,8 @@ class RunnerFairnessTest : public testing::Test {
     options_.min_step_prompt_tokens = 16;
     options_.state_cache_bytes = 0;
     options_.clock = [this] { return now_; };
-    runner_ = std::make_unique<Runner>(options_, &model_, start_, &state_cache_,
-                                       &pool_, &counters_);
+    runner_ = std::make_unique<StepRunner>(options_, &model_, start_,
+                                           &state_cache_, &pool_, &counters_);
   }
 
   Running Join(int64_t prompt, int64_t max_tokens) {
@@ -99,7 +99,7 @@ class RunnerFairnessTest : public testing::Test {
   EngineCounters counters_;
   EngineOptions options_;
   const std::vector<NamedState> start_ = {{"", model_.NewState()}};
-  std::unique_ptr<Runner> runner_;
+  std::unique_ptr<StepRunner> runner_;
   std::vector<std::unique_ptr<RecordingSink>> sinks_;
   uint64_t last_id_ = 0;
   int64_t steps_ = 0;
@@ -112,7 +112,7 @@ int64_t StepsFor(int64_t tokens, int64_t share) {
   return steps + steps / PromptBudget::kStepsBetweenMeasurements + 1;
 }
 
-TEST_F(RunnerFairnessTest, MixedLoadHoldsUpNobody) {
+TEST_F(StepRunnerFairnessTest, MixedLoadHoldsUpNobody) {
   std::vector<Running> decoders;
   for (int i = 0; i < 8; ++i) decoders.push_back(Join(1, kForever));
   Step();
@@ -150,7 +150,8 @@ TEST_F(RunnerFairnessTest, MixedLoadHoldsUpNobody) {
   EXPECT_GE(num_briefs, 500);
 }
 
-TEST_F(RunnerFairnessTest, MoreReadersThanTokensToReadStillAdvanceEachStep) {
+TEST_F(StepRunnerFairnessTest,
+       MoreReadersThanTokensToReadStillAdvanceEachStep) {
   const Running decoder = Join(1, kForever);
   Step();
   std::vector<Running> readers;
@@ -166,7 +167,7 @@ TEST_F(RunnerFairnessTest, MoreReadersThanTokensToReadStillAdvanceEachStep) {
   EXPECT_EQ(decoder.sink->Peek().tokens.size(), steps_);
 }
 
-TEST_F(RunnerFairnessTest, WhereNobodyDecodesStepsAreFull) {
+TEST_F(StepRunnerFairnessTest, WhereNobodyDecodesStepsAreFull) {
   Join(1000, 1);
   Join(1000, 1);
   for (int i = 0; i < 31; ++i) {
@@ -175,7 +176,7 @@ TEST_F(RunnerFairnessTest, WhereNobodyDecodesStepsAreFull) {
   }
 }
 
-TEST_F(RunnerFairnessTest, BesideDecodesStepsAreOfOneSize) {
+TEST_F(StepRunnerFairnessTest, BesideDecodesStepsAreOfOneSize) {
   for (int i = 0; i < 8; ++i) Join(1, kForever);
   for (int i = 0; i < 5; ++i) Step();
   Join(3000, 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_TESTS_CORE_ENGINE_RUNNER_FIXTURE_H_
-#define RWKVD_TESTS_CORE_ENGINE_RUNNER_FIXTURE_H_
+#ifndef RWKVD_TESTS_CORE_ENGINE_STEP_RUNNER_FIXTURE_H_
+#define RWKVD_TESTS_CORE_ENGINE_STEP_RUNNER_FIXTURE_H_
 
 #include <algorithm>
 #include <cstddef>
@@ -15,8 +15,8 @@
 #include "core/engine/engine_options.h"
 #include "core/engine/generate_sequence.h"
 #include "core/engine/request.h"
-#include "core/engine/runner.h"
 #include "core/engine/state_cache.h"
+#include "core/engine/step_runner.h"
 #include "core/engine/vocabulary.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fake_model.h"
@@ -37,9 +37,9 @@ inline EngineOptions SmallOptions() {
 }
 
 // A runner of a fake model, and the chunks' sizes in its last step.
-class RunnerTest : public testing::Test {
+class StepRunnerTest : public testing::Test {
  protected:
-  RunnerTest()
+  StepRunnerTest()
       : model_(kVocabSize,
                [this](absl::Span<const Chunk> chunks) {
                  chunk_sizes_.clear();
@@ -52,14 +52,14 @@ class RunnerTest : public testing::Test {
     options_ = SmallOptions();
   }
 
-  Runner& runner() {
+  StepRunner& runner() {
     if (runner_ == nullptr) {
       state_cache_ = std::make_unique<StateCache>(
           StateCache::Limits{options_.state_cache_bytes,
                              options_.max_pinned_bytes, options_.max_pinned});
       runner_ =
-          std::make_unique<Runner>(options_, &model_, initial_states_,
-                                   state_cache_.get(), &pool_, &counters_);
+          std::make_unique<StepRunner>(options_, &model_, initial_states_,
+                                       state_cache_.get(), &pool_, &counters_);
     }
     return *runner_;
   }
@@ -119,10 +119,10 @@ class RunnerTest : public testing::Test {
   ThreadPool pool_;
   EngineCounters counters_;
   std::unique_ptr<StateCache> state_cache_;
-  std::unique_ptr<Runner> runner_;
+  std::unique_ptr<StepRunner> runner_;
   std::vector<std::unique_ptr<RecordingSink>> sinks_;
 };
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_TESTS_CORE_ENGINE_RUNNER_FIXTURE_H_
+#endif  // RWKVD_TESTS_CORE_ENGINE_STEP_RUNNER_FIXTURE_H_

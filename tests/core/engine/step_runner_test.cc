@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/runner.h"
+#include "core/engine/step_runner.h"
 
 #include <memory>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/core/engine/runner_fixture.h"
+#include "tests/core/engine/step_runner_fixture.h"
 #include "tests/testing/recording_sink.h"
 
 namespace rwkvd {
@@ -15,13 +15,13 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-TEST_F(RunnerTest, DrawsWhatTheModelPredicts) {
+TEST_F(StepRunnerTest, DrawsWhatTheModelPredicts) {
   RecordingSink* sink = Join({1, 2, 3}, 5);
   StepUntilNothingRuns();
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3}, 5));
 }
 
-TEST_F(RunnerTest, ReadsAPromptInPiecesAndDrawsInTheStepThatEndsIt) {
+TEST_F(StepRunnerTest, ReadsAPromptInPiecesAndDrawsInTheStepThatEndsIt) {
   RecordingSink* sink = Join(Tokens(25, 7), 2);
   Step();
   EXPECT_THAT(chunk_sizes_, ElementsAre(10));
@@ -35,7 +35,7 @@ TEST_F(RunnerTest, ReadsAPromptInPiecesAndDrawsInTheStepThatEndsIt) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(Tokens(25, 7), 2));
 }
 
-TEST_F(RunnerTest, NewSequencesJoinBetweenSteps) {
+TEST_F(StepRunnerTest, NewSequencesJoinBetweenSteps) {
   RecordingSink* first = Join({1}, 4);
   Step();
   RecordingSink* second = Join(Tokens(30, 2), 1);
@@ -47,7 +47,7 @@ TEST_F(RunnerTest, NewSequencesJoinBetweenSteps) {
   EXPECT_EQ(second->Peek().Ids(), GreedyAfter(Tokens(30, 2), 1));
 }
 
-TEST_F(RunnerTest, EveryRunningSequenceAdvancesInEveryStep) {
+TEST_F(StepRunnerTest, EveryRunningSequenceAdvancesInEveryStep) {
   options_.max_step_tokens = 5;
   Join(Tokens(1000, 1), 1);
   Join(Tokens(1000, 2), 1);
@@ -61,7 +61,7 @@ TEST_F(RunnerTest, EveryRunningSequenceAdvancesInEveryStep) {
 }
 
 // Samples of one request, that differ in their number of tokens.
-TEST_F(RunnerTest, SamplesReadTheirPromptOnce) {
+TEST_F(StepRunnerTest, SamplesReadTheirPromptOnce) {
   options_.state_cache_bytes = 0;
   const auto shared = std::make_shared<SharedPrompt>();
   GenerateRequest request;
@@ -90,7 +90,7 @@ TEST_F(RunnerTest, SamplesReadTheirPromptOnce) {
   EXPECT_EQ(shared.use_count(), 1);
 }
 
-TEST_F(RunnerTest, AnotherSampleReadsOnForOneThatIsTakenOut) {
+TEST_F(StepRunnerTest, AnotherSampleReadsOnForOneThatIsTakenOut) {
   options_.state_cache_bytes = 0;
   const auto shared = std::make_shared<SharedPrompt>();
   GenerateRequest request;
@@ -123,7 +123,7 @@ TEST_F(RunnerTest, AnotherSampleReadsOnForOneThatIsTakenOut) {
   EXPECT_EQ(last->Peek().Ids(), GreedyAfter(Tokens(25, 7), 3));
 }
 
-TEST_F(RunnerTest, NoTokensAskedForOnlyReadsThePrompt) {
+TEST_F(StepRunnerTest, NoTokensAskedForOnlyReadsThePrompt) {
   RecordingSink* sink = Join({1, 2, 3}, 0);
   EXPECT_EQ(Step(), 1);
   EXPECT_THAT(sink->Peek().tokens, IsEmpty());
@@ -135,7 +135,7 @@ TEST_F(RunnerTest, NoTokensAskedForOnlyReadsThePrompt) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3}, 2));
 }
 
-TEST_F(RunnerTest, TakesOutWhomItIsTold) {
+TEST_F(StepRunnerTest, TakesOutWhomItIsTold) {
   RecordingSink* first = Join({1}, 3);
   Join({2}, 3);
   Step();
@@ -147,7 +147,7 @@ TEST_F(RunnerTest, TakesOutWhomItIsTold) {
   EXPECT_EQ(first->Peek().Ids(), GreedyAfter({1}, 3));
 }
 
-TEST_F(RunnerTest, CountsWhatItDoes) {
+TEST_F(StepRunnerTest, CountsWhatItDoes) {
   Join({1, 2, 3}, 3);
   Join(Tokens(10, 4), 1);
   StepUntilNothingRuns();

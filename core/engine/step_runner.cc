@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/runner.h"
+#include "core/engine/step_runner.h"
 
 #include <algorithm>
 #include <optional>
@@ -28,10 +28,10 @@ int64_t LogitsRowsFor(const EngineOptions& options) {
 
 }  // namespace
 
-Runner::Runner(const EngineOptions& options, const Model* model,
-               absl::Span<const NamedState> initial_states,
-               StateCache* state_cache, ThreadPool* pool,
-               EngineCounters* counters)
+StepRunner::StepRunner(const EngineOptions& options, const Model* model,
+                       absl::Span<const NamedState> initial_states,
+                       StateCache* state_cache, ThreadPool* pool,
+                       EngineCounters* counters)
     : options_(options),
       model_(model),
       initial_states_(initial_states),
@@ -46,7 +46,7 @@ Runner::Runner(const EngineOptions& options, const Model* model,
   RWKVD_CHECK(Validate(options).ok());
 }
 
-void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
+void StepRunner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
   RWKVD_CHECK(num_running() < options_.max_running);
   SharedPrompt* const shared = sequence->shared_prompt().get();
   const bool is_reader = shared == nullptr || shared->reader == nullptr;
@@ -69,7 +69,7 @@ void Runner::Join(std::unique_ptr<Sequence> sequence, absl::Time now) {
   counters_->running.Set(num_running());
 }
 
-void Runner::Begin(Sequence& sequence, absl::Time now) const {
+void StepRunner::Begin(Sequence& sequence, absl::Time now) const {
   if (sequence.snapshot() != nullptr) {
     sequence.JoinFromSnapshot(now);
   } else if (sequence.start() != nullptr) {
@@ -79,8 +79,8 @@ void Runner::Begin(Sequence& sequence, absl::Time now) const {
   }
 }
 
-std::shared_ptr<const KnownPrefix> Runner::LookUp(Sequence& sequence,
-                                                  absl::Time now) {
+std::shared_ptr<const KnownPrefix> StepRunner::LookUp(Sequence& sequence,
+                                                      absl::Time now) {
   state_cache_->Expire(now);
   StateCache::Found found =
       state_cache_->Lookup(sequence.initial_state(), sequence.prompt());
@@ -93,7 +93,7 @@ std::shared_ptr<const KnownPrefix> Runner::LookUp(Sequence& sequence,
   return std::move(found.known);
 }
 
-std::vector<Ended> Runner::Step() {
+std::vector<Ended> StepRunner::Step() {
   const absl::Time begin = options_.clock();
   const StepSize size = Plan();
   const int64_t num_tokens = size.decoded + size.read;
@@ -114,7 +114,7 @@ std::vector<Ended> Runner::Step() {
   return Deliver(now);
 }
 
-void Runner::NoteStep(const StepSize& size, double seconds) {
+void StepRunner::NoteStep(const StepSize& size, double seconds) {
   if (size.decoded > 0) {
     prompt_budget_.Observe(size.decoded, size.read, seconds);
   } else if (size.read == options_.max_step_tokens) {
@@ -123,7 +123,7 @@ void Runner::NoteStep(const StepSize& size, double seconds) {
   }
 }
 
-absl::Duration Runner::LeastTimeFor(const Sequence& sequence) {
+absl::Duration StepRunner::LeastTimeFor(const Sequence& sequence) {
   if (full_steps_.empty()) return absl::ZeroDuration();
   const double seconds =
       *std::min_element(full_steps_.begin(), full_steps_.end());
@@ -137,7 +137,7 @@ absl::Duration Runner::LeastTimeFor(const Sequence& sequence) {
                        options_.max_step_tokens);
 }
 
-Runner::StepSize Runner::Plan() {
+StepRunner::StepSize StepRunner::Plan() {
   StepSize size;
   demands_.clear();
   for (const auto& sequence : running_) {
@@ -156,7 +156,7 @@ Runner::StepSize Runner::Plan() {
   return size;
 }
 
-void Runner::Digest() {
+void StepRunner::Digest() {
   pieces_.clear();
   for (const auto& sequence : running_) {
     const int64_t num_pieces = sequence->NumDigests();
@@ -175,7 +175,7 @@ void Runner::Digest() {
   }
 }
 
-std::vector<Ended> Runner::Deliver(absl::Time now) {
+std::vector<Ended> StepRunner::Deliver(absl::Time now) {
   std::vector<Ended> ended;
   prompts_read_.clear();
   for (auto& sequence : running_) {
@@ -208,7 +208,7 @@ std::vector<Ended> Runner::Deliver(absl::Time now) {
   return ended;
 }
 
-void Runner::ShareOut(Sequence& reader) {
+void StepRunner::ShareOut(Sequence& reader) {
   const std::shared_ptr<SharedPrompt> shared = reader.shared_prompt();
   if (shared == nullptr) return;
   reader.LeaveSharedPrompt();
@@ -219,7 +219,7 @@ void Runner::ShareOut(Sequence& reader) {
   prompts_read_.push_back(shared);
 }
 
-void Runner::Replace(const Sequence& reader) {
+void StepRunner::Replace(const Sequence& reader) {
   const std::shared_ptr<SharedPrompt>& shared = reader.shared_prompt();
   if (shared == nullptr || shared->reader != &reader) return;
   shared->reader = nullptr;
@@ -231,7 +231,7 @@ void Runner::Replace(const Sequence& reader) {
   }
 }
 
-void Runner::Store(const Sequence& sequence) {
+void StepRunner::Store(const Sequence& sequence) {
   if (!sequence.use_state_cache()) return;
   // A score's logits are gone when it ends, and its state was stored before.
   if (sequence.logits().empty() && !sequence.AtCheckpoint()) return;
@@ -239,7 +239,7 @@ void Runner::Store(const Sequence& sequence) {
                       sequence.state(), sequence.logits());
 }
 
-absl::Status Runner::Pin(const Sequence& sequence, absl::Time now) {
+absl::Status StepRunner::Pin(const Sequence& sequence, absl::Time now) {
   const std::optional<PinRequest>& pin = sequence.pin();
   if (!pin.has_value()) return absl::OkStatus();
   return state_cache_->Pin(pin->name, now + pin->time_to_live,
@@ -247,7 +247,7 @@ absl::Status Runner::Pin(const Sequence& sequence, absl::Time now) {
                            sequence.state(), sequence.logits());
 }
 
-std::vector<std::unique_ptr<Sequence>> Runner::Remove(
+std::vector<std::unique_ptr<Sequence>> StepRunner::Remove(
     absl::FunctionRef<bool(const Sequence&)> is_out) {
   std::vector<std::unique_ptr<Sequence>> removed;
   for (auto& sequence : running_) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_ENGINE_RUNNER_H_
-#define RWKVD_CORE_ENGINE_RUNNER_H_
+#ifndef RWKVD_CORE_ENGINE_STEP_RUNNER_H_
+#define RWKVD_CORE_ENGINE_STEP_RUNNER_H_
 
 #include <cstdint>
 #include <deque>
@@ -37,13 +37,14 @@ struct Ended {
 //
 // Owned by the engine; engine thread only. Whatever takes place in a step is
 // bounded by EngineOptions, and its buffers are allocated once.
-class Runner {
+class StepRunner {
  public:
   // `options` are valid. `model`, `initial_states`, which sequences choose by
   // index, `state_cache`, `pool` and `counters` outlive it.
-  Runner(const EngineOptions& options, const Model* model,
-         absl::Span<const NamedState> initial_states, StateCache* state_cache,
-         ThreadPool* pool, EngineCounters* counters);
+  StepRunner(const EngineOptions& options, const Model* model,
+             absl::Span<const NamedState> initial_states,
+             StateCache* state_cache, ThreadPool* pool,
+             EngineCounters* counters);
 
   int64_t num_running() const { return static_cast<int64_t>(running_.size()); }
 
@@ -121,4 +122,4 @@ class Runner {
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_ENGINE_RUNNER_H_
+#endif  // RWKVD_CORE_ENGINE_STEP_RUNNER_H_
