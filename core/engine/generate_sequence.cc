@@ -91,23 +91,23 @@ void GenerateSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
   echo_logits_ = logits.subspan((first - begin) * vocab_size_);
 }
 
-int64_t GenerateSequence::NumDigests() const {
-  return num_scored_ + (max_tokens_ == 0 ? 0 : Sequence::NumDigests());
+int64_t GenerateSequence::NumLogitsTasks() const {
+  return num_scored_ + (max_tokens_ == 0 ? 0 : Sequence::NumLogitsTasks());
 }
 
-void GenerateSequence::Digest(int64_t piece) {
-  if (piece < num_scored_) return ScorePromptToken(piece);
+void GenerateSequence::ProcessLogits(int64_t task) {
+  if (task < num_scored_) return ScorePromptToken(task);
   drawn_ = sampler_.Sample(logits(),
                            want_drawn_logprobs_ ? &drawn_logprobs_ : nullptr,
                            top_drawn_logprobs_);
   if (want_logprobs_) ComputeLogprobs();
 }
 
-void GenerateSequence::ScorePromptToken(int64_t piece) {
+void GenerateSequence::ScorePromptToken(int64_t task) {
   const absl::Span<const float> logits =
-      echo_logits_.subspan(piece * vocab_size_, vocab_size_);
+      echo_logits_.subspan(task * vocab_size_, vocab_size_);
   PromptEvent::Token& token =
-      echoed_[echoed_.size() - static_cast<size_t>(num_scored_ - piece)];
+      echoed_[echoed_.size() - static_cast<size_t>(num_scored_ - task)];
   const LogSoftmax log_softmax = ComputeLogSoftmax(logits);
   token.logprob = LogProbability(logits, log_softmax, token.id);
   std::vector<int32_t> ids;  // of its own: pieces run side by side
@@ -136,7 +136,7 @@ std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
     num_scored_ = 0;
   }
   if (max_tokens_ == 0 && prompt_is_read()) return FinishReason::kLength;
-  if (NumDigests() == 0) return std::nullopt;  // still reading
+  if (NumLogitsTasks() == 0) return std::nullopt;  // still reading
   NoteToken(now);
   TokenEvent event;
   event.id = drawn_;

@@ -38,8 +38,8 @@ class GenerateSequence : public Sequence {
   Demand Next() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;
-  int64_t NumDigests() const override;
-  void Digest(int64_t piece) override;
+  int64_t NumLogitsTasks() const override;
+  void ProcessLogits(int64_t task) override;
   bool WantsHandBack() const override { return snapshot_on_drain_; }
   std::optional<FinishReason> Deliver(absl::Time now) override;
 
@@ -53,7 +53,7 @@ class GenerateSequence : public Sequence {
   std::shared_ptr<const Snapshot> MakeSnapshot(const FinishEvent& event);
   // Whether the next tokens read are of a prompt that is to be told.
   bool Echoes() const { return echo_ && !prompt_is_read(); }
-  void ScorePromptToken(int64_t piece);
+  void ScorePromptToken(int64_t task);
   void ComputeLogprobs();
   void NoteToken(absl::Time now);
   // Whether the token drawn ends the answer, whatever the text.

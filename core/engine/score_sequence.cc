@@ -181,13 +181,13 @@ void ScoreSequence::FindRun(Lane* lane) const {
   lane->run_end = at;
 }
 
-int64_t ScoreSequence::NumDigests() const {
-  return started_ ? static_cast<int64_t>(rows_.size()) : Sequence::NumDigests();
+int64_t ScoreSequence::NumLogitsTasks() const {
+  return started_ ? static_cast<int64_t>(rows_.size()) : Sequence::NumLogitsTasks();
 }
 
-void ScoreSequence::Digest(int64_t piece) {
+void ScoreSequence::ProcessLogits(int64_t task) {
   if (started_) {
-    ScoreAfter(rows_[piece]);
+    ScoreAfter(rows_[task]);
   } else {
     ScoreAfter({logits(), ScoreTree::kRoot, 0});
   }

@@ -33,8 +33,8 @@ class ScoreSequence : public Sequence {
   Demand Next() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;
-  int64_t NumDigests() const override;
-  void Digest(int64_t piece) override;
+  int64_t NumLogitsTasks() const override;
+  void ProcessLogits(int64_t task) override;
   std::optional<FinishReason> Deliver(absl::Time now) override;
 
  protected:

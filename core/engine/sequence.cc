@@ -158,7 +158,7 @@ void Sequence::DropLogits() {
   snapshot_ = nullptr;
 }
 
-int64_t Sequence::NumDigests() const { return logits_.empty() ? 0 : 1; }
+int64_t Sequence::NumLogitsTasks() const { return logits_.empty() ? 0 : 1; }
 
 bool Sequence::NotePromptRead(absl::Time now) {
   if (!prompt_is_read() || prompt_read_at_.has_value()) return false;

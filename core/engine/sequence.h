@@ -39,11 +39,11 @@ std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens);
 // This part reads tokens; what is done with the predictions is left to the
 // kinds of request, GenerateSequence and ScoreSequence.
 //
-// A step calls, in this order: Next, Plan, Digest (once the forward pass is
+// A step calls, in this order: Next, Plan, ProcessLogits (once the forward pass is
 // done), NotePromptRead, Deliver.
 //
 // Made by the thread that submits it; from then on owned by the engine and used
-// by its thread alone, but for Digest.
+// by its thread alone, but for ProcessLogits.
 class Sequence {
  public:
   using Id = uint64_t;
@@ -118,10 +118,10 @@ class Sequence {
   virtual void Plan(int64_t num_tokens, LogitsBuffer* buffer,
                     std::vector<Chunk>* chunks);
 
-  // What is computed from the logits of this step comes in NumDigests pieces.
-  // Digest computes one; different ones at the same time on any thread.
-  virtual int64_t NumDigests() const;
-  virtual void Digest(int64_t piece) = 0;
+  // What is computed from the logits of this step comes in NumLogitsTasks pieces.
+  // ProcessLogits computes one; different ones at the same time on any thread.
+  virtual int64_t NumLogitsTasks() const;
+  virtual void ProcessLogits(int64_t task) = 0;
 
   // True once: in the step that completed the prompt.
   bool NotePromptRead(absl::Time now);

@@ -99,7 +99,7 @@ std::vector<Ended> StepRunner::Step() {
   const int64_t num_tokens = size.decoded + size.read;
   const int64_t num_sequences = num_running();
   if (!chunks_.empty()) model_->Forward(chunks_, workspace_);
-  Digest();
+  ProcessLogits();
   const absl::Time now = options_.clock();
   NoteStep(size, PositiveSeconds(now - begin));
   // Where every prediction was known, there was no step to speak of.
@@ -156,22 +156,22 @@ StepRunner::StepSize StepRunner::Plan() {
   return size;
 }
 
-void StepRunner::Digest() {
-  pieces_.clear();
+void StepRunner::ProcessLogits() {
+  logits_tasks_.clear();
   for (const auto& sequence : running_) {
-    const int64_t num_pieces = sequence->NumDigests();
-    for (int64_t i = 0; i < num_pieces; ++i) {
-      pieces_.push_back({sequence.get(), i});
+    const int64_t num_tasks = sequence->NumLogitsTasks();
+    for (int64_t i = 0; i < num_tasks; ++i) {
+      logits_tasks_.push_back({sequence.get(), i});
     }
   }
-  const int64_t num_pieces = static_cast<int64_t>(pieces_.size());
-  const auto digest = [this](int64_t i) {
-    pieces_[i].sequence->Digest(pieces_[i].index);
+  const int64_t num_tasks = static_cast<int64_t>(logits_tasks_.size());
+  const auto process = [this](int64_t i) {
+    logits_tasks_[i].sequence->ProcessLogits(logits_tasks_[i].index);
   };
-  if (num_pieces * logits_.vocab_size() >= kParallelLogits) {
-    pool_->ParallelFor(num_pieces, digest);
+  if (num_tasks * logits_.vocab_size() >= kParallelLogits) {
+    pool_->ParallelFor(num_tasks, process);
   } else {
-    for (int64_t i = 0; i < num_pieces; ++i) digest(i);
+    for (int64_t i = 0; i < num_tasks; ++i) process(i);
   }
 }
 

@@ -70,8 +70,8 @@ class StepRunner {
       absl::FunctionRef<bool(const Sequence&)> is_out);
 
  private:
-  // A piece of Sequence::Digest.
-  struct Piece {
+  // A piece of Sequence::ProcessLogits.
+  struct LogitsTask {
     Sequence* sequence;
     int64_t index;
   };
@@ -91,7 +91,7 @@ class StepRunner {
   // Shares the step out.
   StepSize Plan();
   // Runs what the sequences make of their logits, side by side.
-  void Digest();
+  void ProcessLogits();
   std::vector<Ended> Deliver(absl::Time now);
   void Store(const Sequence& sequence);
   // Pins the prompt that was just read, if that was asked for.
@@ -116,7 +116,7 @@ class StepRunner {
   // Of the current step.
   std::vector<Demand> demands_;
   std::vector<Chunk> chunks_;
-  std::vector<Piece> pieces_;
+  std::vector<LogitsTask> logits_tasks_;
   std::vector<std::shared_ptr<SharedPrompt>> prompts_read_;
 };
 

@@ -50,7 +50,7 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
     EXPECT_THAT(chunks[0].tokens, ElementsAre(i == 0 ? 0 : drawn[i - 1]));
     std::fill(chunks[0].logits.begin(), chunks[0].logits.end(), 0.0f);
     chunks[0].logits[drawn[i]] = 1;
-    generation.Digest(0);
+    generation.ProcessLogits(0);
     reason = generation.Deliver(kStart);
   }
   generation.Finish(reason.value_or(FinishReason::kCancelled), absl::OkStatus(),
