@@ -65,8 +65,8 @@ void GenerateSequence::Resume(const Snapshot& start) {
   stop_matcher_.Append(start.held_back);
 }
 
-Demand GenerateSequence::Next() const {
-  Demand demand = Sequence::Next();
+StepDemand GenerateSequence::Next() const {
+  StepDemand demand = Sequence::Next();
   if (Echoes()) demand.logits_rows = demand.tokens;
   return demand;
 }

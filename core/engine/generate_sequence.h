@@ -35,7 +35,7 @@ class GenerateSequence : public Sequence {
                    EngineCounters* counters,
                    std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
 
-  Demand Next() const override;
+  StepDemand Next() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;
   int64_t NumLogitsTasks() const override;

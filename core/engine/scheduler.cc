@@ -12,13 +12,13 @@ Scheduler::Scheduler(int64_t max_tokens, int64_t max_logits_rows)
   RWKVD_CHECK(max_tokens >= 1 && max_logits_rows >= 1);
 }
 
-absl::Span<const int64_t> Scheduler::Share(absl::Span<const Demand> demands,
-                                           int64_t max_read) {
+absl::Span<const int64_t> Scheduler::Allocate(
+    absl::Span<const StepDemand> demands, int64_t max_read) {
   const int64_t num_demands = demands.size();
   RWKVD_CHECK(num_demands < max_tokens_ && num_demands <= max_logits_rows_);
-  shares_.assign(demands.size(), 0);
+  allocations_.assign(demands.size(), 0);
   wanted_.clear();
-  for (const Demand& demand : demands) wanted_.push_back(demand.tokens);
+  for (const StepDemand& demand : demands) wanted_.push_back(demand.tokens);
 
   // A row of logits is kept for everybody; those that need more than one share
   // the rest, which bounds the tokens they can use.
@@ -30,22 +30,22 @@ absl::Span<const int64_t> Scheduler::Share(absl::Span<const Demand> demands,
   }
   Fill(max_logits_rows_ - (num_demands - readers_.size()));
   for (const int64_t i : readers_) {
-    wanted_[i] = demands[i].tokens - (demands[i].logits_rows - shares_[i]);
+    wanted_[i] = demands[i].tokens - (demands[i].logits_rows - allocations_[i]);
   }
 
   readers_.clear();
   int64_t budget = max_tokens_;
   for (size_t i = 0; i < demands.size(); ++i) {
     if (demands[i].decoding) {
-      shares_[i] = wanted_[i];
-      budget -= shares_[i];
+      allocations_[i] = wanted_[i];
+      budget -= allocations_[i];
     } else if (wanted_[i] > 0) {
       readers_.push_back(i);
     }
   }
   const int64_t num_readers = readers_.size();
   Fill(max_read == 0 ? 0 : std::min(budget, std::max(max_read, num_readers)));
-  return shares_;
+  return allocations_;
 }
 
 void Scheduler::Fill(int64_t budget) {
@@ -58,8 +58,8 @@ void Scheduler::Fill(int64_t budget) {
     const int64_t i = readers_[served];
     const int64_t even =
         budget / static_cast<int64_t>(readers_.size() - served);
-    shares_[i] = std::min(wanted_[i], even);
-    budget -= shares_[i];
+    allocations_[i] = std::min(wanted_[i], even);
+    budget -= allocations_[i];
   }
 }
 

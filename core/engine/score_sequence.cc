@@ -101,7 +101,7 @@ int64_t ScoreSequence::TokensNeeded() const {
   return static_cast<int64_t>(tokens);
 }
 
-Demand ScoreSequence::Next() const {
+StepDemand ScoreSequence::Next() const {
   if (!started_) return Sequence::Next();
   size_t tokens = 0;
   size_t quiet = 0;
@@ -119,20 +119,22 @@ void ScoreSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
   DropLogits();
   // What needs no logits first: so it was demanded.
   size_t left = num_tokens;
-  std::vector<size_t> shares(lanes_.size());
+  std::vector<size_t> allocations(lanes_.size());
   for (size_t i = 0; i < lanes_.size(); ++i) {
     const Lane& lane = lanes_[i];
-    shares[i] = std::min(left, std::max(lane.quiet_end, lane.read) - lane.read);
-    left -= shares[i];
+    allocations[i] =
+        std::min(left, std::max(lane.quiet_end, lane.read) - lane.read);
+    left -= allocations[i];
   }
   for (size_t i = 0; i < lanes_.size() && left > 0; ++i) {
     const size_t more =
-        std::min(left, lanes_[i].run_end - lanes_[i].read - shares[i]);
-    shares[i] += more;
+        std::min(left, lanes_[i].run_end - lanes_[i].read - allocations[i]);
+    allocations[i] += more;
     left -= more;
   }
   for (size_t i = 0; i < lanes_.size(); ++i) {
-    if (shares[i] > 0) PlanLane(&lanes_[i], shares[i], buffer, chunks);
+    if (allocations[i] > 0)
+      PlanLane(&lanes_[i], allocations[i], buffer, chunks);
   }
 }
 
@@ -182,7 +184,8 @@ void ScoreSequence::FindRun(Lane* lane) const {
 }
 
 int64_t ScoreSequence::NumLogitsTasks() const {
-  return started_ ? static_cast<int64_t>(rows_.size()) : Sequence::NumLogitsTasks();
+  return started_ ? static_cast<int64_t>(rows_.size())
+                  : Sequence::NumLogitsTasks();
 }
 
 void ScoreSequence::ProcessLogits(int64_t task) {

@@ -30,7 +30,7 @@ class ScoreSequence : public Sequence {
                 EngineCounters* counters);
 
   int64_t TokensNeeded() const override;
-  Demand Next() const override;
+  StepDemand Next() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;
   int64_t NumLogitsTasks() const override;

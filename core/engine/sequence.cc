@@ -94,7 +94,7 @@ bool Sequence::Waits() const {
          shared_prompt_->reader != this;
 }
 
-Demand Sequence::Next() const {
+StepDemand Sequence::Next() const {
   if (Waits()) return {};
   const auto read = static_cast<int64_t>(read_);
   auto end = static_cast<int64_t>(tokens_.size());

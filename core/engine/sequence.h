@@ -39,8 +39,8 @@ std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens);
 // This part reads tokens; what is done with the predictions is left to the
 // kinds of request, GenerateSequence and ScoreSequence.
 //
-// A step calls, in this order: Next, Plan, ProcessLogits (once the forward pass is
-// done), NotePromptRead, Deliver.
+// A step calls, in this order: Next, Plan, ProcessLogits (once the forward pass
+// is done), NotePromptRead, Deliver.
 //
 // Made by the thread that submits it; from then on owned by the engine and used
 // by its thread alone, but for ProcessLogits.
@@ -111,15 +111,16 @@ class Sequence {
   bool AtCheckpoint() const;
 
   // What it could use of the next step.
-  virtual Demand Next() const;
+  virtual StepDemand Next() const;
 
   // Takes its part in the step, of `num_tokens` as Next demanded: appends its
   // chunks, whose logits are taken from `buffer`.
   virtual void Plan(int64_t num_tokens, LogitsBuffer* buffer,
                     std::vector<Chunk>* chunks);
 
-  // What is computed from the logits of this step comes in NumLogitsTasks pieces.
-  // ProcessLogits computes one; different ones at the same time on any thread.
+  // What is computed from the logits of this step comes in NumLogitsTasks
+  // pieces. ProcessLogits computes one; different ones at the same time on any
+  // thread.
   virtual int64_t NumLogitsTasks() const;
   virtual void ProcessLogits(int64_t task) = 0;
 

@@ -146,12 +146,13 @@ StepRunner::StepSize StepRunner::Plan() {
   }
   const int64_t max_read =
       size.decoded > 0 ? prompt_budget_.Next() : options_.max_step_tokens;
-  const absl::Span<const int64_t> shares = scheduler_.Share(demands_, max_read);
+  const absl::Span<const int64_t> allocations =
+      scheduler_.Allocate(demands_, max_read);
   logits_.Clear();
   chunks_.clear();
   for (size_t i = 0; i < running_.size(); ++i) {
-    running_[i]->Plan(shares[i], &logits_, &chunks_);
-    if (!demands_[i].decoding) size.read += shares[i];
+    running_[i]->Plan(allocations[i], &logits_, &chunks_);
+    if (!demands_[i].decoding) size.read += allocations[i];
   }
   return size;
 }

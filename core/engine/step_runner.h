@@ -114,7 +114,7 @@ class StepRunner {
   std::deque<double> full_steps_;  // seconds of the last few, newest first
 
   // Of the current step.
-  std::vector<Demand> demands_;
+  std::vector<StepDemand> demands_;
   std::vector<Chunk> chunks_;
   std::vector<LogitsTask> logits_tasks_;
   std::vector<std::shared_ptr<SharedPrompt>> prompts_read_;

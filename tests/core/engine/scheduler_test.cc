@@ -16,87 +16,94 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-constexpr Demand kDecode = {.tokens = 1, .decoding = true};
+constexpr StepDemand kDecode = {.tokens = 1, .decoding = true};
 
-Demand Read(int64_t tokens) { return {.tokens = tokens}; }
-Demand Score(int64_t tokens) {
+StepDemand Read(int64_t tokens) { return {.tokens = tokens}; }
+StepDemand Score(int64_t tokens) {
   return {.tokens = tokens, .logits_rows = tokens};
 }
 
 // More than any step may read.
 constexpr int64_t kNoLimit = 1 << 20;
 
-std::vector<int64_t> Share(Scheduler scheduler,
-                           const std::vector<Demand>& demands,
-                           int64_t max_read = kNoLimit) {
-  const absl::Span<const int64_t> shares = scheduler.Share(demands, max_read);
-  return {shares.begin(), shares.end()};
+std::vector<int64_t> Allocate(Scheduler scheduler,
+                              const std::vector<StepDemand>& demands,
+                              int64_t max_read = kNoLimit) {
+  const absl::Span<const int64_t> allocations =
+      scheduler.Allocate(demands, max_read);
+  return {allocations.begin(), allocations.end()};
 }
 
 TEST(SchedulerTest, NobodyThereGetsNothing) {
-  EXPECT_THAT(Share(Scheduler(16, 8), {}), IsEmpty());
+  EXPECT_THAT(Allocate(Scheduler(16, 8), {}), IsEmpty());
 }
 
 TEST(SchedulerTest, AReaderAloneGetsTheWholeBudget) {
-  EXPECT_THAT(Share(Scheduler(16, 8), {Read(100)}), ElementsAre(16));
-  EXPECT_THAT(Share(Scheduler(16, 8), {Read(5)}), ElementsAre(5));
+  EXPECT_THAT(Allocate(Scheduler(16, 8), {Read(100)}), ElementsAre(16));
+  EXPECT_THAT(Allocate(Scheduler(16, 8), {Read(5)}), ElementsAre(5));
 }
 
 TEST(SchedulerTest, DecodesComeFirstWhateverTheirPlace) {
-  EXPECT_THAT(Share(Scheduler(16, 8), {Read(100), kDecode, Read(100), kDecode}),
-              ElementsAre(7, 1, 7, 1));
+  EXPECT_THAT(
+      Allocate(Scheduler(16, 8), {Read(100), kDecode, Read(100), kDecode}),
+      ElementsAre(7, 1, 7, 1));
 }
 
 TEST(SchedulerTest, ShortPromptsAreReadAtOnceAndLeaveTheRestToLongOnes) {
-  EXPECT_THAT(Share(Scheduler(32, 8), {Read(1000), Read(3), Read(2)}),
+  EXPECT_THAT(Allocate(Scheduler(32, 8), {Read(1000), Read(3), Read(2)}),
               ElementsAre(27, 3, 2));
-  EXPECT_THAT(Share(Scheduler(32, 8), {Read(1000), Read(30), Read(2)}),
+  EXPECT_THAT(Allocate(Scheduler(32, 8), {Read(1000), Read(30), Read(2)}),
               ElementsAre(15, 15, 2));
 }
 
 TEST(SchedulerTest, EveryBitOfTheBudgetIsUsed) {
-  EXPECT_THAT(Share(Scheduler(11, 8), {Read(50), Read(50), Read(50)}),
+  EXPECT_THAT(Allocate(Scheduler(11, 8), {Read(50), Read(50), Read(50)}),
               ElementsAre(3, 4, 4));
 }
 
 TEST(SchedulerTest, WaitingForNoStepTakesNothing) {
-  EXPECT_THAT(Share(Scheduler(16, 8),
-                    {Demand{.tokens = 0, .decoding = true}, Read(0), Read(20)}),
-              ElementsAre(0, 0, 16));
+  EXPECT_THAT(
+      Allocate(Scheduler(16, 8),
+               {StepDemand{.tokens = 0, .decoding = true}, Read(0), Read(20)}),
+      ElementsAre(0, 0, 16));
 }
 
 TEST(SchedulerTest, ReadersShareWhatMayBeReadAndDecodesDoNotMind) {
-  const std::vector<Demand> demands = {Read(100), kDecode, Score(9), Read(2)};
-  EXPECT_THAT(Share(Scheduler(32, 16), demands, 8), ElementsAre(3, 1, 3, 2));
-  EXPECT_THAT(Share(Scheduler(32, 16), demands, 100), ElementsAre(20, 1, 9, 2));
+  const std::vector<StepDemand> demands = {Read(100), kDecode, Score(9),
+                                           Read(2)};
+  EXPECT_THAT(Allocate(Scheduler(32, 16), demands, 8), ElementsAre(3, 1, 3, 2));
+  EXPECT_THAT(Allocate(Scheduler(32, 16), demands, 100),
+              ElementsAre(20, 1, 9, 2));
 }
 
 TEST(SchedulerTest, EveryReaderGetsATokenHoweverLittleMayBeRead) {
-  EXPECT_THAT(Share(Scheduler(32, 8), {Read(9), Read(9), kDecode, Read(9)}, 1),
-              ElementsAre(1, 1, 1, 1));
+  EXPECT_THAT(
+      Allocate(Scheduler(32, 8), {Read(9), Read(9), kDecode, Read(9)}, 1),
+      ElementsAre(1, 1, 1, 1));
 }
 
 TEST(SchedulerTest, ReadingMayRest) {
-  EXPECT_THAT(Share(Scheduler(32, 8), {Read(9), kDecode, Score(9)}, 0),
+  EXPECT_THAT(Allocate(Scheduler(32, 8), {Read(9), kDecode, Score(9)}, 0),
               ElementsAre(0, 1, 0));
 }
 
 TEST(SchedulerTest, ScoresShareTheRowsOfLogitsThatOthersCannotNeed) {
-  EXPECT_THAT(Share(Scheduler(100, 8), {Score(50)}), ElementsAre(8));
-  EXPECT_THAT(Share(Scheduler(100, 8), {kDecode, Score(50), Read(40)}),
+  EXPECT_THAT(Allocate(Scheduler(100, 8), {Score(50)}), ElementsAre(8));
+  EXPECT_THAT(Allocate(Scheduler(100, 8), {kDecode, Score(50), Read(40)}),
               ElementsAre(1, 6, 40));
-  EXPECT_THAT(Share(Scheduler(100, 8), {Score(50), Score(2), kDecode}),
+  EXPECT_THAT(Allocate(Scheduler(100, 8), {Score(50), Score(2), kDecode}),
               ElementsAre(5, 2, 1));
 }
 
 TEST(SchedulerTest, WhatNeedsNoLogitsIsNotBoundByTheirRows) {
-  const Demand mixed = {.tokens = 60, .logits_rows = 20};
-  EXPECT_THAT(Share(Scheduler(100, 8), {mixed}), ElementsAre(48));
-  EXPECT_THAT(Share(Scheduler(100, 8), {mixed, Score(9)}), ElementsAre(44, 4));
+  const StepDemand mixed = {.tokens = 60, .logits_rows = 20};
+  EXPECT_THAT(Allocate(Scheduler(100, 8), {mixed}), ElementsAre(48));
+  EXPECT_THAT(Allocate(Scheduler(100, 8), {mixed, Score(9)}),
+              ElementsAre(44, 4));
 }
 
 TEST(SchedulerTest, ScoresCompeteForTokensToo) {
-  EXPECT_THAT(Share(Scheduler(10, 64), {Score(50), Read(50)}),
+  EXPECT_THAT(Allocate(Scheduler(10, 64), {Score(50), Read(50)}),
               ElementsAre(5, 5));
 }
 
@@ -106,38 +113,39 @@ TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
     const int64_t num_demands = random() % 12;
     const int64_t max_rows = std::max<int64_t>(num_demands, 1) + random() % 12;
     const int64_t max_tokens = num_demands + 1 + random() % 40;
-    std::vector<Demand> demands;
+    std::vector<StepDemand> demands;
     for (int i = 0; i < num_demands; ++i) {
       const int64_t tokens = random() % 60;
-      const Demand mixed = {
+      const StepDemand mixed = {
           .tokens = tokens,
           .logits_rows = tokens == 0 ? 0 : int64_t(random() % tokens)};
-      const Demand kinds[] = {kDecode, Read(tokens), Score(tokens), mixed};
+      const StepDemand kinds[] = {kDecode, Read(tokens), Score(tokens), mixed};
       demands.push_back(kinds[random() % 4]);
     }
-    const std::vector<int64_t> shares =
-        Share(Scheduler(max_tokens, max_rows), demands);
+    const std::vector<int64_t> allocations =
+        Allocate(Scheduler(max_tokens, max_rows), demands);
 
-    ASSERT_EQ(shares.size(), demands.size());
+    ASSERT_EQ(allocations.size(), demands.size());
     int64_t rows = 0;
     bool rows_bind = false;
     bool all_served = true;
-    for (size_t i = 0; i < shares.size(); ++i) {
-      const Demand& demand = demands[i];
-      ASSERT_LE(shares[i], demand.tokens);
+    for (size_t i = 0; i < allocations.size(); ++i) {
+      const StepDemand& demand = demands[i];
+      ASSERT_LE(allocations[i], demand.tokens);
       if (demand.tokens > 0) {
-        ASSERT_GE(shares[i], 1);
+        ASSERT_GE(allocations[i], 1);
       }
       if (demand.decoding) {
-        ASSERT_EQ(shares[i], demand.tokens);
+        ASSERT_EQ(allocations[i], demand.tokens);
       }
       // What needs no logits is read first.
       const int64_t quiet = demand.tokens - demand.logits_rows;
-      rows += std::max<int64_t>(shares[i] - quiet, 1);
-      rows_bind |= demand.logits_rows > 1 && shares[i] < demand.tokens;
-      all_served &= shares[i] == demand.tokens;
+      rows += std::max<int64_t>(allocations[i] - quiet, 1);
+      rows_bind |= demand.logits_rows > 1 && allocations[i] < demand.tokens;
+      all_served &= allocations[i] == demand.tokens;
     }
-    const int64_t tokens = std::accumulate(shares.begin(), shares.end(), 0);
+    const int64_t tokens =
+        std::accumulate(allocations.begin(), allocations.end(), 0);
     ASSERT_LE(tokens, max_tokens);
     ASSERT_LE(rows, std::max<int64_t>(max_rows, 1));
     // Nothing is left unused that somebody could use.
@@ -150,15 +158,15 @@ TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
 TEST(SchedulerTest, NoReaderGetsLessThanOneThatCouldUseMore) {
   std::mt19937 random(7);
   for (int round = 0; round < 5000; ++round) {
-    std::vector<Demand> demands(1 + random() % 10);
-    for (Demand& demand : demands) demand = Read(1 + random() % 100);
-    const std::vector<int64_t> shares =
-        Share(Scheduler(demands.size() + 1 + random() % 100, 16), demands);
-    for (size_t i = 0; i < shares.size(); ++i) {
-      for (size_t j = 0; j < shares.size(); ++j) {
+    std::vector<StepDemand> demands(1 + random() % 10);
+    for (StepDemand& demand : demands) demand = Read(1 + random() % 100);
+    const std::vector<int64_t> allocations =
+        Allocate(Scheduler(demands.size() + 1 + random() % 100, 16), demands);
+    for (size_t i = 0; i < allocations.size(); ++i) {
+      for (size_t j = 0; j < allocations.size(); ++j) {
         // Who is cut short has as much as anybody, but for rounding.
-        if (shares[i] < demands[i].tokens) {
-          ASSERT_GE(shares[i] + 1, shares[j]);
+        if (allocations[i] < demands[i].tokens) {
+          ASSERT_GE(allocations[i] + 1, allocations[j]);
         }
       }
     }
@@ -173,9 +181,9 @@ TEST(SchedulerTest, APromptIsReadWithinAKnownNumberOfSteps) {
     int64_t left = prompt;
     int64_t steps = 0;
     for (; left > 0; ++steps) {
-      std::vector<Demand> demands(7, Read(1 << 20));
+      std::vector<StepDemand> demands(7, Read(1 << 20));
       demands.push_back(Read(left));
-      left -= scheduler.Share(demands, kNoLimit).back();
+      left -= scheduler.Allocate(demands, kNoLimit).back();
     }
     EXPECT_LE(steps, (prompt + 7) / 8);
   }
