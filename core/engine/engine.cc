@@ -117,8 +117,8 @@ absl::StatusOr<Engine::RequestId> Engine::Reserve(size_t n, int64_t tokens,
     counters_.rejected_draining.Add(1);
     return absl::UnavailableError("the server is shutting down");
   }
-  const size_t places = size_t{0} + options_.max_running + options_.max_queued;
-  if (live_.size() + n > places && !continues) {
+  const size_t slots = size_t{0} + options_.max_running + options_.max_queued;
+  if (live_.size() + n > slots && !continues) {
     counters_.rejected_queue_full.Add(1);
     return Exhausted(absl::StrCat("the queue is full: ", options_.max_running,
                                   " requests run and ", options_.max_queued,
@@ -139,8 +139,9 @@ absl::StatusOr<Engine::RequestId> Engine::Reserve(size_t n, int64_t tokens,
 
 absl::Status Engine::Exhausted(absl::string_view why) const {
   // By then half of a full queue is gone, if nobody comes.
-  const absl::Duration pause = place_rate_.TimeFor(1 + options_.max_queued / 2)
-                                   .value_or(kDefaultRetryAfter);
+  const absl::Duration pause =
+      slot_release_rate_.TimeFor(1 + options_.max_queued / 2)
+          .value_or(kDefaultRetryAfter);
   return WithRetryAfter(absl::ResourceExhaustedError(why),
                         std::clamp(pause, kMinRetryAfter, kMaxRetryAfter));
 }
@@ -265,9 +266,10 @@ std::vector<Ended> Engine::TakeRefused(absl::Time now) {
       continue;
     }
     const absl::Duration wait =
-        num_before < num_free ? absl::ZeroDuration()
-                              : place_rate_.TimeFor(num_before - num_free + 1)
-                                    .value_or(absl::ZeroDuration());
+        num_before < num_free
+            ? absl::ZeroDuration()
+            : slot_release_rate_.TimeFor(num_before - num_free + 1)
+                  .value_or(absl::ZeroDuration());
     if (i >= num_seen && IsTooLate(*sequence, now + wait / 2)) {
       ended.push_back(RefuseAsTooLate(std::move(sequence)));
     } else {
@@ -308,7 +310,8 @@ std::vector<Ended> Engine::Admit(absl::Time now) {
     }
   }
   absl::MutexLock lock(&mutex_);
-  place_rate_.SetFull(runner_.num_running() == options_.max_running, now);
+  slot_release_rate_.SetFull(runner_.num_running() == options_.max_running,
+                             now);
   return ended;
 }
 
@@ -318,14 +321,14 @@ void Engine::Retire(std::vector<Ended> ended) {
   {
     // Before the sinks are told: who hears of an end finds the place free.
     absl::MutexLock lock(&mutex_);
-    int64_t num_freed = 0;
+    int64_t num_released = 0;
     for (const Ended& one : ended) {
       const auto live = live_.find(one.sequence->id());
       live_tokens_ -= live->second;
       live_.erase(live);
-      if (one.sequence->has_joined()) ++num_freed;
+      if (one.sequence->has_joined()) ++num_released;
     }
-    if (num_freed > 0) place_rate_.NoteFreed(num_freed, now);
+    if (num_released > 0) slot_release_rate_.NoteReleased(num_released, now);
     num_finishing_ = ended.size();
   }
   for (const Ended& one : ended) {

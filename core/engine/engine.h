@@ -21,9 +21,9 @@
 #include "core/engine/engine_options.h"
 #include "core/engine/engine_stats.h"
 #include "core/engine/named_state.h"
-#include "core/engine/place_rate.h"
 #include "core/engine/request.h"
 #include "core/engine/sequence.h"
+#include "core/engine/slot_release_rate.h"
 #include "core/engine/state_cache.h"
 #include "core/engine/step_runner.h"
 #include "core/model/model.h"
@@ -151,7 +151,7 @@ class Engine {
   // In order of arrival; the last num_new_ have not met TakeRefused yet.
   std::deque<std::unique_ptr<Sequence>> queue_ ABSL_GUARDED_BY(mutex_);
   size_t num_new_ ABSL_GUARDED_BY(mutex_) = 0;
-  PlaceRate place_rate_ ABSL_GUARDED_BY(mutex_);
+  SlotReleaseRate slot_release_rate_ ABSL_GUARDED_BY(mutex_);
   // Live ones to be ended at the next step.
   absl::flat_hash_set<RequestId> cancelled_ ABSL_GUARDED_BY(mutex_);
   // Ended, but their OnFinish has not returned.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/place_rate.h"
+#include "core/engine/slot_release_rate.h"
 
 #include <algorithm>
 
@@ -11,7 +11,7 @@ constexpr double kMemory = 15.0 / 16;
 
 }  // namespace
 
-void PlaceRate::SetFull(bool full, absl::Time now) {
+void SlotReleaseRate::SetFull(bool full, absl::Time now) {
   if (!full) {
     full_since_.reset();
   } else if (!full_since_.has_value()) {
@@ -19,18 +19,18 @@ void PlaceRate::SetFull(bool full, absl::Time now) {
   }
 }
 
-void PlaceRate::NoteFreed(int64_t num, absl::Time now) {
+void SlotReleaseRate::NoteReleased(int64_t num, absl::Time now) {
   if (!full_since_.has_value()) return;
   const double seconds = absl::ToDoubleSeconds(now - *full_since_);
-  freed_ = freed_ * kMemory + static_cast<double>(num);
+  released_ = released_ * kMemory + static_cast<double>(num);
   // Never negative, though a clock may be set back.
   seconds_ = seconds_ * kMemory + std::max(seconds, 0.0);
   full_since_ = now;
 }
 
-std::optional<absl::Duration> PlaceRate::TimeFor(int64_t num) const {
-  if (freed_ == 0) return std::nullopt;
-  return absl::Seconds(static_cast<double>(num) * seconds_ / freed_);
+std::optional<absl::Duration> SlotReleaseRate::TimeFor(int64_t num) const {
+  if (released_ == 0) return std::nullopt;
+  return absl::Seconds(static_cast<double>(num) * seconds_ / released_);
 }
 
 }  // namespace rwkvd
