@@ -225,15 +225,15 @@ std::vector<Ended> Engine::TakeCancelled(absl::Time now) {
   if (!draining_ && cancelled_.empty()) return ended;
   const auto is_out = [&](const Sequence& sequence) {
     mutex_.AssertHeld();
-    return end_all || (draining_ && sequence.WantsHandBack()) ||
+    return end_all || (draining_ && sequence.SuspendsOnDrain()) ||
            cancelled_.contains(sequence.id());
   };
   const auto add = [&](std::unique_ptr<Sequence> sequence) {
     mutex_.AssertHeld();
     const bool is_cancelled = cancelled_.contains(sequence->id());
-    if (!is_cancelled && sequence->WantsHandBack()) {
+    if (!is_cancelled && sequence->SuspendsOnDrain()) {
       if (!sequence->has_joined()) runner_.Begin(*sequence, now);
-      sequence->HandBack();
+      sequence->Suspend();
     }
     ended.push_back(
         {std::move(sequence), FinishReason::kCancelled,

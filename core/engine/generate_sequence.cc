@@ -192,8 +192,8 @@ bool GenerateSequence::Release(TokenEvent* event) {
 
 void GenerateSequence::Complete(FinishEvent* event) {
   const bool at_end = snapshot_at_end_ && event->status.ok();
-  if (handed_back() || at_end) event->snapshot = MakeSnapshot(*event);
-  if (handed_back()) return;  // who resumes it is told
+  if (is_suspended() || at_end) event->snapshot = MakeSnapshot(*event);
+  if (is_suspended()) return;  // who resumes it is told
   bytes_ = stop_matcher_.Flush();
   text_ = utf8_stream_.Append(bytes_) + utf8_stream_.Finish();
   event->bytes = bytes_;
@@ -215,14 +215,14 @@ std::shared_ptr<const Snapshot> GenerateSequence::MakeSnapshot(
     snapshot->logits.clear();
   }
   snapshot->is_resumable =
-      handed_back() || event.reason == FinishReason::kLength;
+      is_suspended() || event.reason == FinishReason::kLength;
   if (!snapshot->is_resumable) {
     snapshot->prompt_tokens = snapshot->generated_tokens = 0;
     return snapshot;
   }
   snapshot->seed = seed_;
   snapshot->sampler = sampler_.progress();
-  if (handed_back()) {
+  if (is_suspended()) {
     snapshot->held_back = stop_matcher_.held_back();
     snapshot->unfinished_text = utf8_stream_.pending();
   }

@@ -40,7 +40,7 @@ class GenerateSequence : public Sequence {
             std::vector<Chunk>* chunks) override;
   int64_t NumLogitsTasks() const override;
   void ProcessLogits(int64_t task) override;
-  bool WantsHandBack() const override { return snapshot_on_drain_; }
+  bool SuspendsOnDrain() const override { return snapshot_on_drain_; }
   std::optional<FinishReason> Deliver(absl::Time now) override;
 
  protected:

@@ -132,9 +132,9 @@ class Sequence {
   virtual std::optional<FinishReason> Deliver(absl::Time now) = 0;
 
   // Whether it is to end when draining begins, with a snapshot.
-  virtual bool WantsHandBack() const { return false; }
+  virtual bool SuspendsOnDrain() const { return false; }
   // The end that follows is that. It has joined.
-  void HandBack() { handed_back_ = true; }
+  void Suspend() { is_suspended_ = true; }
 
   // Tells the sink the end. The last call.
   void Finish(FinishReason reason, const absl::Status& status, absl::Time now);
@@ -151,7 +151,7 @@ class Sequence {
   // Adds what a kind of request has held back.
   virtual void Complete(FinishEvent* event) { (void)event; }
 
-  bool handed_back() const { return handed_back_; }
+  bool is_suspended() const { return is_suspended_; }
   // All it has come to but what a kind of request adds. At the end only.
   Snapshot TakeSnapshot();
   // As Plan, with the logits of all these tokens or of the last one only;
@@ -199,7 +199,7 @@ class Sequence {
   EngineCounters* const counters_;
 
   std::shared_ptr<const Snapshot> snapshot_;  // until its first step
-  bool handed_back_ = false;
+  bool is_suspended_ = false;
   size_t read_ = 0;  // of tokens_; the state is the one after them
   std::vector<int64_t> checkpoints_;
   State state_;
