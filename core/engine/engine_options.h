@@ -33,7 +33,7 @@ struct EngineOptions {
   int32_t max_top_logprobs = 32;
   int64_t state_cache_bytes = 256 << 20;  // 0: no cache
   // Tokens of a prompt between two of its states that are stored; 0: only the
-  // last one is. More where a prompt is long: see PlanCheckpoints.
+  // last one is. More where a prompt is long: see PlanSavePoints.
   int64_t state_cache_interval = 512;
   // Of prefixes that are pinned, beside the others; and how many names.
   int64_t max_pinned_bytes = 64 << 20;

@@ -85,7 +85,7 @@ void Sequence::Adopt(std::shared_ptr<const KnownPrefix> known) {
 void Sequence::TakeOver(const Sequence& reader) {
   state_ = reader.state_;
   read_ = reader.read_;
-  checkpoints_ = reader.checkpoints_;
+  save_points_ = reader.save_points_;
   usage_.cached_tokens = reader.usage_.cached_tokens;
 }
 
@@ -98,14 +98,14 @@ StepDemand Sequence::Next() const {
   if (Waits()) return {};
   const auto read = static_cast<int64_t>(read_);
   auto end = static_cast<int64_t>(tokens_.size());
-  const auto checkpoint =
-      std::upper_bound(checkpoints_.begin(), checkpoints_.end(), read);
-  if (checkpoint != checkpoints_.end()) end = *checkpoint;
+  const auto save_point =
+      std::upper_bound(save_points_.begin(), save_points_.end(), read);
+  if (save_point != save_points_.end()) end = *save_point;
   return {.tokens = end - read, .decoding = prompt_is_read()};
 }
 
-bool Sequence::AtCheckpoint() const {
-  return std::binary_search(checkpoints_.begin(), checkpoints_.end(),
+bool Sequence::AtSavePoint() const {
+  return std::binary_search(save_points_.begin(), save_points_.end(),
                             static_cast<int64_t>(read_));
 }
 

@@ -104,11 +104,11 @@ class Sequence {
 
   // Numbers of tokens of prompt(), ascending, after which the state is to be
   // kept: no step goes past one.
-  void SetCheckpoints(std::vector<int64_t> places) {
-    checkpoints_ = std::move(places);
+  void SetSavePoints(std::vector<int64_t> places) {
+    save_points_ = std::move(places);
   }
   // Whether the last step came to one.
-  bool AtCheckpoint() const;
+  bool AtSavePoint() const;
 
   // What it could use of the next step.
   virtual StepDemand Next() const;
@@ -201,7 +201,7 @@ class Sequence {
   std::shared_ptr<const Snapshot> snapshot_;  // until its first step
   bool is_suspended_ = false;
   size_t read_ = 0;  // of tokens_; the state is the one after them
-  std::vector<int64_t> checkpoints_;
+  std::vector<int64_t> save_points_;
   State state_;
   absl::Span<const float> logits_;
   std::shared_ptr<const KnownPrefix> known_;  // keeps logits_ alive, if from it

@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/engine/checkpoints.h"
+#include "core/engine/save_points.h"
 
 namespace rwkvd {
 namespace {
@@ -86,10 +86,10 @@ std::shared_ptr<const KnownPrefix> StepRunner::LookUp(Sequence& sequence,
       state_cache_->Lookup(sequence.initial_state(), sequence.prompt());
   counters_->state_cache_queries.Add(1);
   counters_->state_cache_hits.Add(found.known == nullptr ? 0 : 1);
-  sequence.SetCheckpoints(
-      PlanCheckpoints(static_cast<int64_t>(sequence.prompt().size()),
-                      found.known == nullptr ? 0 : found.known->num_tokens,
-                      found.num_shared, options_.state_cache_interval));
+  sequence.SetSavePoints(
+      PlanSavePoints(static_cast<int64_t>(sequence.prompt().size()),
+                     found.known == nullptr ? 0 : found.known->num_tokens,
+                     found.num_shared, options_.state_cache_interval));
   return std::move(found.known);
 }
 
@@ -180,7 +180,7 @@ std::vector<Ended> StepRunner::Deliver(absl::Time now) {
   std::vector<Ended> ended;
   prompts_read_.clear();
   for (auto& sequence : running_) {
-    if (sequence->AtCheckpoint()) Store(*sequence);
+    if (sequence->AtSavePoint()) Store(*sequence);
     absl::Status status;
     if (sequence->NotePromptRead(now)) {
       Store(*sequence);
@@ -235,7 +235,7 @@ void StepRunner::Replace(const Sequence& reader) {
 void StepRunner::Store(const Sequence& sequence) {
   if (!sequence.use_state_cache()) return;
   // A score's logits are gone when it ends, and its state was stored before.
-  if (sequence.logits().empty() && !sequence.AtCheckpoint()) return;
+  if (sequence.logits().empty() && !sequence.AtSavePoint()) return;
   state_cache_->Store(sequence.initial_state(), sequence.tokens_read(),
                       sequence.state(), sequence.logits());
 }

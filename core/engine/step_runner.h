@@ -76,7 +76,7 @@ class StepRunner {
     int64_t index;
   };
 
-  // The longest known prefix of its prompt, if any; plans its checkpoints.
+  // The longest known prefix of its prompt, if any; plans its save points.
   std::shared_ptr<const KnownPrefix> LookUp(Sequence& sequence, absl::Time now);
   // What a step consists of, in tokens.
   struct StepSize {

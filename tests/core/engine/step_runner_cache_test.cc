@@ -131,8 +131,7 @@ TEST_F(StepRunnerCacheTest, ALongPromptLeavesStatesOnItsWay) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(prompt, 3));
 }
 
-TEST_F(StepRunnerCacheTest,
-       APromptThatEndsAtACheckpointOfAnotherReadsToItsEnd) {
+TEST_F(StepRunnerCacheTest, APromptThatEndsAtASavePointOfAnotherReadsToItsEnd) {
   options_.state_cache_interval = 8;
   Join(Tokens(20, 7), 1);
   StepUntilNothingRuns();

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_ENGINE_CHECKPOINTS_H_
-#define RWKVD_CORE_ENGINE_CHECKPOINTS_H_
+#ifndef RWKVD_CORE_ENGINE_SAVE_POINTS_H_
+#define RWKVD_CORE_ENGINE_SAVE_POINTS_H_
 
 #include <cstdint>
 #include <vector>
 
 namespace rwkvd {
 
-// Checkpoints of one prompt, at most, beside the one where it parts from what
+// Save points of one prompt, at most, beside the one where it parts from what
 // is known. More would only push each other out of the state cache.
-inline constexpr int64_t kMaxCheckpoints = 8;
+inline constexpr int64_t kMaxSavePoints = 8;
 
 // Tokens that must be saved for the place where prompts part to be kept.
 inline constexpr int64_t kMinSharedTokens = 32;
@@ -23,9 +23,9 @@ inline constexpr int64_t kMinSharedTokens = 32;
 // The others are multiples of `interval` (0: none), or of that doubled until
 // they are few enough: so prompts that begin alike have them at the same
 // places.
-std::vector<int64_t> PlanCheckpoints(int64_t num_tokens, int64_t num_known,
-                                     int64_t num_shared, int64_t interval);
+std::vector<int64_t> PlanSavePoints(int64_t num_tokens, int64_t num_known,
+                                    int64_t num_shared, int64_t interval);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_ENGINE_CHECKPOINTS_H_
+#endif  // RWKVD_CORE_ENGINE_SAVE_POINTS_H_
