@@ -23,9 +23,10 @@ absl::Status Validate(const EngineOptions& options) {
   // So that each running sequence can read a token in every step.
   RWKVD_RETURN_IF_ERROR(CheckAtLeast("max_step_tokens", options.max_step_tokens,
                                      int64_t{options.max_running} + 1));
-  if (!(options.max_step_stretch > 1)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "max_step_stretch: ", options.max_step_stretch, " is not above 1"));
+  if (!(options.max_decode_slowdown > 1)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_decode_slowdown: ", options.max_decode_slowdown,
+                     " is not above 1"));
   }
   RWKVD_RETURN_IF_ERROR(CheckAtLeast("min_step_prompt_tokens",
                                      options.min_step_prompt_tokens, 1));

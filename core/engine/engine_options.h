@@ -18,7 +18,7 @@ struct EngineOptions {
   int32_t max_step_tokens = 256;  // rows of one forward pass; > max_running
   // While sequences decode, prompts may make a step take this many times what
   // it would take without them; > 1. Some of their tokens are read even so.
-  double max_step_stretch = 1.4;
+  double max_decode_slowdown = 1.4;
   int32_t min_step_prompt_tokens = 16;  // >= 1
   // Of a prompt, or of a score's context and its longest continuation.
   int64_t max_prompt_tokens = 1 << 20;

@@ -22,13 +22,13 @@ constexpr double kMostDown = 0.8;
 
 }  // namespace
 
-PromptBudget::PromptBudget(double max_stretch, int64_t min_tokens,
+PromptBudget::PromptBudget(double max_slowdown, int64_t min_tokens,
                            int64_t max_tokens)
-    : max_stretch_(max_stretch),
+    : max_slowdown_(max_slowdown),
       min_tokens_(static_cast<double>(std::min(min_tokens, max_tokens))),
       max_tokens_(static_cast<double>(max_tokens)),
       tokens_(min_tokens_) {
-  RWKVD_CHECK(max_stretch > 1 && min_tokens >= 1 && max_tokens >= 1);
+  RWKVD_CHECK(max_slowdown > 1 && min_tokens >= 1 && max_tokens >= 1);
 }
 
 int64_t PromptBudget::Next() const {
@@ -47,7 +47,7 @@ void PromptBudget::Observe(int64_t num_decoding, int64_t num_read,
   ++since_measured_;
   const std::optional<double> decode = DecodeSeconds(num_decoding);
   if (!decode.has_value()) return;
-  const double allowed = (max_stretch_ - 1) * *decode;
+  const double allowed = (max_slowdown_ - 1) * *decode;
   const double taken = seconds - *decode;
   // A step that read less than it might have tells nothing good of the rest.
   if (taken <= allowed && num_read < static_cast<int64_t>(tokens_)) return;

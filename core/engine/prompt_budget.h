@@ -10,7 +10,7 @@ namespace rwkvd {
 
 // How many tokens of prompts a step may read while other sequences decode, so
 // that the time between two tokens of those stays even: as many as keep the
-// step within `max_stretch` times what it would take without them.
+// step within `max_slowdown` times what it would take without them.
 //
 // The latter is learnt from steps that only decode: the median of the five
 // nearest in size, newest first. So that it stays known while prompts keep
@@ -25,9 +25,9 @@ class PromptBudget {
  public:
   static constexpr int64_t kStepsBetweenMeasurements = 32;
 
-  // `max_stretch` > 1. Where so few tokens would already stretch the step
+  // `max_slowdown` > 1. Where so few tokens would already stretch the step
   // further, `min_tokens` are read all the same, for prompts must make way too.
-  PromptBudget(double max_stretch, int64_t min_tokens, int64_t max_tokens);
+  PromptBudget(double max_slowdown, int64_t min_tokens, int64_t max_tokens);
 
   // Tokens to read in the next step in which some, but not all, sequences
   // decode: 0, or in [min_tokens, max_tokens].
@@ -46,7 +46,7 @@ class PromptBudget {
   // What the step would take if it read nothing. Nothing before one was seen.
   std::optional<double> DecodeSeconds(int64_t num_decoding) const;
 
-  const double max_stretch_;
+  const double max_slowdown_;
   const double min_tokens_;
   const double max_tokens_;
   double tokens_;                        // the budget

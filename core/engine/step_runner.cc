@@ -41,8 +41,8 @@ StepRunner::StepRunner(const EngineOptions& options, const Model* model,
       workspace_(model->NewWorkspace(options.max_step_tokens, pool)),
       logits_(LogitsRowsFor(options), model->config().vocab_size),
       scheduler_(options.max_step_tokens, LogitsRowsFor(options)),
-      prompt_budget_(options.max_step_stretch, options.min_step_prompt_tokens,
-                     options.max_step_tokens) {
+      prompt_budget_(options.max_decode_slowdown,
+                     options.min_step_prompt_tokens, options.max_step_tokens) {
   RWKVD_CHECK(Validate(options).ok());
 }
 

@@ -86,7 +86,7 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->engine.max_step_tokens, 7);
   EXPECT_EQ(options->engine.max_queue_time, absl::Seconds(15));
   EXPECT_EQ(options->engine.max_total_tokens, 170);
-  EXPECT_EQ(options->engine.max_step_stretch, 1.25);
+  EXPECT_EQ(options->engine.max_decode_slowdown, 1.25);
   EXPECT_EQ(options->engine.min_step_prompt_tokens, 14);
   EXPECT_EQ(options->engine.max_prompt_tokens, 8);
   EXPECT_EQ(options->engine.max_generated_tokens, 9);

@@ -30,8 +30,9 @@ TEST(EngineOptionsTest, NamesTheMemberThatIsTooSmall) {
   options.max_queued = -1;
   EXPECT_EQ(Validate(options).message(), "max_queued: -1 is less than 0");
   options = {};
-  options.max_step_stretch = 1;
-  EXPECT_EQ(Validate(options).message(), "max_step_stretch: 1 is not above 1");
+  options.max_decode_slowdown = 1;
+  EXPECT_EQ(Validate(options).message(),
+            "max_decode_slowdown: 1 is not above 1");
   options = {};
   options.min_step_prompt_tokens = 0;
   EXPECT_EQ(Validate(options).message(),

@@ -46,7 +46,7 @@ class StepRunnerFairnessTest : public testing::Test {
         pool_(1) {
     options_.max_running = 24;
     options_.max_step_tokens = 64;
-    options_.max_step_stretch = 1.1;
+    options_.max_decode_slowdown = 1.1;
     options_.min_step_prompt_tokens = 16;
     options_.state_cache_bytes = 0;
     options_.clock = [this] { return now_; };
