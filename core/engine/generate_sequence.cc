@@ -58,7 +58,7 @@ void GenerateSequence::Resume(const Snapshot& start) {
   // What is yet to be read is prompt as long as nothing was drawn.
   const int64_t unread = start.generated_tokens > 0 ? 0 : start.num_pending;
   usage().cached_tokens = std::max<int64_t>(0, start.prompt_tokens - unread);
-  sampler_.GoOn(absl::MakeConstSpan(start.tokens)
+  sampler_.Resume(absl::MakeConstSpan(start.tokens)
                     .last(static_cast<size_t>(start.generated_tokens)),
                 start.sampler);
   utf8_stream_.Append(start.unfinished_text);

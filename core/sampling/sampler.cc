@@ -100,7 +100,7 @@ SamplerProgress Sampler::progress() const {
           .surprise_limit = mirostat_.has_value() ? mirostat_->mu() : 0};
 }
 
-void Sampler::GoOn(absl::Span<const int32_t> drawn,
+void Sampler::Resume(absl::Span<const int32_t> drawn,
                    const SamplerProgress& progress) {
   history_.AddDrawn(drawn);
   num_drawn_ = drawn.size();

@@ -58,7 +58,7 @@ class Sampler {
   SamplerProgress progress() const;
   // Makes a new sampler go on where another one of the same parameters had come
   // to when it had drawn `drawn`.
-  void GoOn(absl::Span<const int32_t> drawn, const SamplerProgress& progress);
+  void Resume(absl::Span<const int32_t> drawn, const SamplerProgress& progress);
 
  private:
   // The logits with what the request adds to and takes from them.
