@@ -155,8 +155,8 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
   request.want_logprobs = proto.logprobs() || request.top_logprobs > 0;
   request.echo_top_logprobs = proto.echo_top_logprobs();
   request.echo = proto.echo() || request.echo_top_logprobs > 0;
-  request.want_drawn_logprobs = proto.drawn_logprobs();
-  request.top_drawn_logprobs = proto.top_drawn_logprobs();
+  request.want_sampled_logprobs = proto.drawn_logprobs();
+  request.top_sampled_logprobs = proto.top_drawn_logprobs();
   if (proto.has_pin()) {
     RWKVD_ASSIGN_OR_RETURN(request.pin, ReadPin(proto.pin()));
   }
@@ -204,10 +204,10 @@ void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta) {
   for (const TokenLogprob& top : event.top) {
     ToProto(top, token->add_top_logprobs());
   }
-  if (event.drawn_logprob.has_value()) {
-    token->set_drawn_logprob(*event.drawn_logprob);
+  if (event.sampled_logprob.has_value()) {
+    token->set_drawn_logprob(*event.sampled_logprob);
   }
-  for (const TokenLogprob& top : event.top_drawn) {
+  for (const TokenLogprob& top : event.top_sampled) {
     ToProto(top, token->add_top_drawn_logprobs());
   }
   delta->mutable_bytes()->append(event.bytes.data(), event.bytes.size());

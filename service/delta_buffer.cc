@@ -17,7 +17,7 @@ constexpr size_t kAlternativeBytes = 24;
 
 size_t WireBytes(const TokenEvent& event) {
   return kTokenBytes +
-         (event.top.size() + event.top_drawn.size()) * kAlternativeBytes +
+         (event.top.size() + event.top_sampled.size()) * kAlternativeBytes +
          event.bytes.size() + event.text.size();
 }
 

@@ -33,9 +33,9 @@ GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
       want_logprobs_(request.want_logprobs || request.top_logprobs > 0),
       top_logprobs_(request.top_logprobs),
       echo_top_logprobs_(request.echo_top_logprobs),
-      want_drawn_logprobs_(request.want_drawn_logprobs ||
-                           request.top_drawn_logprobs > 0),
-      top_drawn_logprobs_(request.top_drawn_logprobs),
+      want_sampled_logprobs_(request.want_sampled_logprobs ||
+                             request.top_sampled_logprobs > 0),
+      top_sampled_logprobs_(request.top_sampled_logprobs),
       snapshot_at_end_(request.snapshot_at_end),
       snapshot_on_drain_(request.snapshot_on_drain),
       seed_(request.sampling.seed),
@@ -59,8 +59,8 @@ void GenerateSequence::Resume(const Snapshot& start) {
   const int64_t unread = start.generated_tokens > 0 ? 0 : start.num_pending;
   usage().cached_tokens = std::max<int64_t>(0, start.prompt_tokens - unread);
   sampler_.Resume(absl::MakeConstSpan(start.tokens)
-                    .last(static_cast<size_t>(start.generated_tokens)),
-                start.sampler);
+                      .last(static_cast<size_t>(start.generated_tokens)),
+                  start.sampler);
   utf8_stream_.Append(start.unfinished_text);
   stop_matcher_.Append(start.held_back);
 }
@@ -97,9 +97,9 @@ int64_t GenerateSequence::NumLogitsTasks() const {
 
 void GenerateSequence::ProcessLogits(int64_t task) {
   if (task < num_scored_) return ScorePromptToken(task);
-  drawn_ = sampler_.Sample(logits(),
-                           want_drawn_logprobs_ ? &drawn_logprobs_ : nullptr,
-                           top_drawn_logprobs_);
+  sampled_token_ = sampler_.Sample(
+      logits(), want_sampled_logprobs_ ? &sampled_logprobs_ : nullptr,
+      top_sampled_logprobs_);
   if (want_logprobs_) ComputeLogprobs();
 }
 
@@ -119,7 +119,7 @@ void GenerateSequence::ScorePromptToken(int64_t task) {
 
 void GenerateSequence::ComputeLogprobs() {
   const LogSoftmax log_softmax = ComputeLogSoftmax(logits());
-  logprob_ = LogProbability(logits(), log_softmax, drawn_);
+  logprob_ = LogProbability(logits(), log_softmax, sampled_token_);
   LikeliestIds(logits(), top_logprobs_, &top_ids_);
   top_.clear();
   for (const int32_t id : top_ids_) {
@@ -139,11 +139,11 @@ std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
   if (NumLogitsTasks() == 0) return std::nullopt;  // still reading
   NoteToken(now);
   TokenEvent event;
-  event.id = drawn_;
+  event.id = sampled_token_;
   event.logprob = logprob_;
   event.top = top_;
-  if (want_drawn_logprobs_) event.drawn_logprob = drawn_logprobs_.logprob;
-  event.top_drawn = drawn_logprobs_.top;
+  if (want_sampled_logprobs_) event.sampled_logprob = sampled_logprobs_.logprob;
+  event.top_sampled = sampled_logprobs_.top;
   std::optional<FinishReason> reason = EndingToken();
   if (!reason.has_value() && Release(&event))
     reason = FinishReason::kStopString;
@@ -151,7 +151,7 @@ std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
     reason = FinishReason::kLength;
   }
   sink().OnToken(event);
-  if (!reason.has_value()) Append(drawn_);
+  if (!reason.has_value()) Append(sampled_token_);
   return reason;
 }
 
@@ -169,17 +169,19 @@ void GenerateSequence::NoteToken(absl::Time now) {
 
 std::optional<FinishReason> GenerateSequence::EndingToken() const {
   // The client's own list first: what it asked for is what it is told.
-  if (std::find(stop_tokens_.begin(), stop_tokens_.end(), drawn_) !=
+  if (std::find(stop_tokens_.begin(), stop_tokens_.end(), sampled_token_) !=
       stop_tokens_.end()) {
     return FinishReason::kStopToken;
   }
-  if (drawn_ == tokenizer_->end_of_text()) return FinishReason::kEndOfText;
+  if (sampled_token_ == tokenizer_->end_of_text()) {
+    return FinishReason::kEndOfText;
+  }
   return std::nullopt;
 }
 
 bool GenerateSequence::Release(TokenEvent* event) {
   StopMatcher::Result match =
-      stop_matcher_.Append(tokenizer_->TokenBytes(drawn_));
+      stop_matcher_.Append(tokenizer_->TokenBytes(sampled_token_));
   stop_string_ = match.hit;
   bytes_ = std::move(match.released);
   text_ = utf8_stream_.Append(bytes_);
@@ -210,7 +212,7 @@ std::shared_ptr<const Snapshot> GenerateSequence::MakeSnapshot(
                          event.reason == FinishReason::kStopString;
   if (ends_text && max_tokens_ > 0) {
     // Part of the answer, and not read; other tokens that end one are not.
-    snapshot->tokens.push_back(drawn_);
+    snapshot->tokens.push_back(sampled_token_);
     snapshot->num_pending = 1;
     snapshot->logits.clear();
   }

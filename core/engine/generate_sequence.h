@@ -69,8 +69,8 @@ class GenerateSequence : public Sequence {
   bool echo_ = false;
   size_t echo_begin_ = 0;  // in prompt(), after what came before the request
   const int64_t echo_top_logprobs_;
-  const bool want_drawn_logprobs_;
-  const int64_t top_drawn_logprobs_;
+  const bool want_sampled_logprobs_;
+  const int64_t top_sampled_logprobs_;
   const bool snapshot_at_end_;
   const bool snapshot_on_drain_;
   const uint64_t seed_;
@@ -89,11 +89,11 @@ class GenerateSequence : public Sequence {
   int64_t vocab_size_ = 0;               // of these
 
   // Of the token drawn last.
-  int32_t drawn_ = 0;
+  int32_t sampled_token_ = 0;
   double logprob_ = 0;
   std::vector<TokenLogprob> top_;
   std::vector<int32_t> top_ids_;  // scratch
-  DrawnLogprobs drawn_logprobs_;
+  DrawnLogprobs sampled_logprobs_;
   // What the views in events point to.
   std::string bytes_;
   std::string text_;

@@ -56,8 +56,8 @@ struct GenerateRequest {
   bool echo = false;
   int32_t echo_top_logprobs = 0;
   // The same of what each token was drawn from, after all samplers.
-  bool want_drawn_logprobs = false;
-  int32_t top_drawn_logprobs = 0;
+  bool want_sampled_logprobs = false;
+  int32_t top_sampled_logprobs = 0;
   bool use_state_cache = true;  // look prefixes up, and store them
   std::optional<PinRequest> pin;
   // What to go on from, in place of an initial state; null: from that. Such a
@@ -108,8 +108,8 @@ struct TokenEvent {
   double logprob = 0;                  // if want_logprobs
   absl::Span<const TokenLogprob> top;  // likeliest first; top_logprobs
   // The same after all samplers.
-  std::optional<double> drawn_logprob;  // if want_drawn_logprobs
-  absl::Span<const TokenLogprob> top_drawn;
+  std::optional<double> sampled_logprob;  // if want_sampled_logprobs
+  absl::Span<const TokenLogprob> top_sampled;
 };
 
 // Consecutive tokens of the prompt, as they are read.

@@ -181,7 +181,7 @@ absl::Status Validate(const GenerateRequest& request,
   RWKVD_RETURN_IF_ERROR(CheckRange("echo_top_logprobs",
                                    request.echo_top_logprobs, 0,
                                    options.max_top_logprobs));
-  return CheckRange("top_drawn_logprobs", request.top_drawn_logprobs, 0,
+  return CheckRange("top_drawn_logprobs", request.top_sampled_logprobs, 0,
                     options.max_top_logprobs);
 }
 

@@ -96,8 +96,8 @@ TEST_F(ConvertTest, EveryFieldArrives) {
   EXPECT_THAT(request->stop_strings, ElementsAre(std::string("\0\xff", 2)));
   EXPECT_THAT(request->stop_tokens, ElementsAre(9));
   EXPECT_EQ(request->top_logprobs, 5);
-  EXPECT_TRUE(request->want_drawn_logprobs);
-  EXPECT_EQ(request->top_drawn_logprobs, 6);
+  EXPECT_TRUE(request->want_sampled_logprobs);
+  EXPECT_EQ(request->top_sampled_logprobs, 6);
   EXPECT_EQ(request->initial_state, 2);
   EXPECT_TRUE(request->want_logprobs);
 }
@@ -233,10 +233,10 @@ TEST_F(ConvertTest, ATokenHasTheLogprobsAskedFor) {
   AppendToken(event, /*with_logprob=*/false, &delta);
   EXPECT_FALSE(delta.tokens(0).has_logprob());
   EXPECT_FALSE(delta.tokens(0).has_drawn_logprob());
-  const TokenLogprob top[] = {{4, -0.5}}, top_drawn[] = {{3, 0}, {5, -9}};
+  const TokenLogprob top[] = {{4, -0.5}}, top_sampled[] = {{3, 0}, {5, -9}};
   event.top = top;
-  event.drawn_logprob = -0.25;
-  event.top_drawn = top_drawn;
+  event.sampled_logprob = -0.25;
+  event.top_sampled = top_sampled;
   AppendToken(event, /*with_logprob=*/true, &delta);
   const v1::Token& token = delta.tokens(1);
   EXPECT_EQ(token.logprob(), -2);

@@ -54,9 +54,10 @@ void RecordingSink::OnPrompt(const PromptEvent& event) {
 void RecordingSink::OnToken(const TokenEvent& event) {
   absl::MutexLock lock(&mutex_);
   RWKVD_CHECK(recording_.num_finishes == 0);
-  recording_.tokens.push_back(
-      {event.id, event.logprob, PairsOf(event.top), std::string(event.bytes),
-       std::string(event.text), event.drawn_logprob, PairsOf(event.top_drawn)});
+  recording_.tokens.push_back({event.id, event.logprob, PairsOf(event.top),
+                               std::string(event.bytes),
+                               std::string(event.text), event.sampled_logprob,
+                               PairsOf(event.top_sampled)});
   absl::StrAppend(&recording_.bytes, event.bytes);
   absl::StrAppend(&recording_.text, event.text);
 }

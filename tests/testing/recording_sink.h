@@ -24,8 +24,8 @@ struct Recording {
     std::vector<std::pair<int32_t, double>> top;
     std::string bytes;
     std::string text;
-    std::optional<double> drawn_logprob;
-    std::vector<std::pair<int32_t, double>> top_drawn;
+    std::optional<double> sampled_logprob;
+    std::vector<std::pair<int32_t, double>> top_sampled;
     friend bool operator==(const Token&, const Token&) = default;
   };
   struct Score {

@@ -162,8 +162,8 @@ TEST_F(EngineLawsTest, AskingForLogprobsChangesNoToken) {
     with.push_back(request);
     request.want_logprobs = false;
     request.top_logprobs = 0;
-    request.want_drawn_logprobs = false;
-    request.top_drawn_logprobs = 0;
+    request.want_sampled_logprobs = false;
+    request.top_sampled_logprobs = 0;
     without.push_back(request);
   }
   const std::vector<Recording> a = Run({}, 2, with);

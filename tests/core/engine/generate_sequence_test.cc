@@ -186,15 +186,15 @@ TEST(GenerateSequenceTest, TellsLogprobsOfTheModelOnlyIfAskedFor) {
 TEST(GenerateSequenceTest, TellsLogprobsAfterSamplersOnlyIfAskedFor) {
   GenerateRequest request;
   request.max_tokens = 1;
-  EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].drawn_logprob,
+  EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].sampled_logprob,
             std::nullopt);
-  request.want_drawn_logprobs = true;  // greedy: there is no other
-  EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].drawn_logprob, 0.0);
-  request.want_drawn_logprobs = false;
-  request.top_drawn_logprobs = 3;  // implies it
+  request.want_sampled_logprobs = true;  // greedy: there is no other
+  EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].sampled_logprob, 0.0);
+  request.want_sampled_logprobs = false;
+  request.top_sampled_logprobs = 3;  // implies it
   const Recording result = Generate(request, {"a", "b"}, {1});
-  EXPECT_EQ(result.tokens[0].drawn_logprob, 0.0);
-  EXPECT_THAT(result.tokens[0].top_drawn, ElementsAre(Pair(1, 0.0)));
+  EXPECT_EQ(result.tokens[0].sampled_logprob, 0.0);
+  EXPECT_THAT(result.tokens[0].top_sampled, ElementsAre(Pair(1, 0.0)));
 }
 
 TEST(GenerateSequenceTest, PenaltiesSeeThePromptIfAsked) {

@@ -75,8 +75,8 @@ GenerateRequest RandomGenerate(std::mt19937& random) {
   request.top_logprobs = random() % 3;
   request.echo = random() % 4 == 0;
   request.echo_top_logprobs = random() % 3;
-  request.want_drawn_logprobs = random() % 2 == 0;
-  request.top_drawn_logprobs = random() % 3;
+  request.want_sampled_logprobs = random() % 2 == 0;
+  request.top_sampled_logprobs = random() % 3;
   request.use_state_cache = random() % 4 != 0;
   request.initial_state = random() % kInitialTokens.size();
   return request;
