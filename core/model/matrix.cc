@@ -5,7 +5,7 @@
 
 #include "absl/container/inlined_vector.h"
 #include "core/base/check.h"
-#include "core/model/input_observer.h"
+#include "core/model/matmul_interceptor.h"
 
 namespace rwkvd {
 namespace {
@@ -215,22 +215,22 @@ QuantizedRows Part(QuantizedRows x, int64_t first, int64_t num) {
 
 using Products = absl::InlinedVector<Product, 16>;
 
-// `products` as the observer, if there is one, wants them.
-Products Observed(Workspace& workspace, absl::Span<const Product> products) {
-  Products observed(products.begin(), products.end());
-  for (Product& product : observed) {
+// `products` with the matrices that the interceptor, if there is one, returns.
+Products Intercepted(Workspace& workspace, absl::Span<const Product> products) {
+  Products intercepted(products.begin(), products.end());
+  for (Product& product : intercepted) {
     CheckSizes(product);
-    if (workspace.observer() == nullptr) continue;
-    product.w = &workspace.observer()->OnInputs(*product.w, product.x);
+    if (workspace.interceptor() == nullptr) continue;
+    product.w = &workspace.interceptor()->Intercept(*product.w, product.x);
   }
-  return observed;
+  return intercepted;
 }
 
 }  // namespace
 
 void MatMul(const KernelTable& kernels, Workspace& workspace,
             absl::Span<const Product> wanted) {
-  const Products products = Observed(workspace, wanted);
+  const Products products = Intercepted(workspace, wanted);
   absl::InlinedVector<Blocks, 8> blocks;
   int64_t num_blocks = 0;
   for (const Product& product : products) {
@@ -259,7 +259,7 @@ void MatMulEach(const KernelTable& kernels, Workspace& workspace,
     all.x.num = (product.x[product.x.num] - all.x.data) / all.x.width;
   }
   all.y.num = all.x.num;
-  all = Observed(workspace, {&all, 1})[0];
+  all = Intercepted(workspace, {&all, 1})[0];
   const QuantizedInputs inputs = Quantize(kernels, workspace, {&all, 1});
   const Blocks blocks =
       BlocksOf(*all.w, all.x.num, workspace.pool().num_threads());

@@ -12,7 +12,7 @@
 
 namespace rwkvd {
 
-class InputObserver;
+class MatMulInterceptor;
 
 // Scratch for the activations of one Model::Forward, so that a step allocates
 // nothing. Its contents mean nothing between calls.
@@ -28,9 +28,13 @@ class Workspace {
   int64_t max_rows() const { return max_rows_; }
   ThreadPool& pool() { return *pool_; }
 
-  // Sees the inputs of all products from now on; nullptr: nobody does.
-  void set_observer(InputObserver* observer) { observer_ = observer; }
-  InputObserver* observer() const { return observer_; }
+  // Calls `interceptor` before each matmul from now on; nullptr: none. One
+  // pointer here, tested once per matmul, lets rwkv-convert calibrate the same
+  // code that serves: MatMul is the only place that all versions pass through.
+  void set_interceptor(MatMulInterceptor* interceptor) {
+    interceptor_ = interceptor;
+  }
+  MatMulInterceptor* interceptor() const { return interceptor_; }
 
   // Before each call: forgets what was noted of the last one.
   void Reset() {
@@ -82,7 +86,7 @@ class Workspace {
   int64_t zeros_ = 0;
   int64_t max_rows_;
   ThreadPool* pool_;
-  InputObserver* observer_ = nullptr;
+  MatMulInterceptor* interceptor_ = nullptr;
 };
 
 }  // namespace rwkvd

@@ -14,8 +14,8 @@
 #include "core/base/status_macros.h"
 #include "core/checkpoint/complaint.h"
 #include "core/checkpoint/stored_name.h"
-#include "core/model/input_observer.h"
 #include "core/model/load_model.h"
+#include "core/model/matmul_interceptor.h"
 #include "core/text/load_tokenizer.h"
 #include "tools/rwkv_convert/conversion.h"
 #include "tools/rwkv_convert/gptq/gptq_quantize.h"
@@ -33,13 +33,13 @@ using Tokens = absl::Span<const int32_t>;
 
 // Shows the inputs of both networks to the hessian, and gives the rounded one
 // its matrices.
-class Observer final : public InputObserver {
+class Interceptor final : public MatMulInterceptor {
  public:
-  Observer(bool is_rounded, HessianAccumulator* hessian,
-           const absl::flat_hash_map<const std::byte*, Matrix>& rounded)
+  Interceptor(bool is_rounded, HessianAccumulator* hessian,
+              const absl::flat_hash_map<const std::byte*, Matrix>& rounded)
       : is_rounded_(is_rounded), hessian_(hessian), rounded_(rounded) {}
 
-  const Matrix& OnInputs(const Matrix& w, Rows x) override {
+  const Matrix& Intercept(const Matrix& w, Rows x) override {
     if (!is_rounded_) {
       if (hessian_ != nullptr) hessian_->OnOriginal(w, x);
       return w;
@@ -282,8 +282,8 @@ void Calibration::RunPiece(const Pass& pass, Network network, State& state,
     std::copy_n(from, size, rows.data);
     from += size;
   }
-  Observer observer(network == kRounded, pass.hessian, rounded_);
-  workspace_->set_observer(&observer);
+  Interceptor interceptor(network == kRounded, pass.hessian, rounded_);
+  workspace_->set_interceptor(&interceptor);
   Chunk chunk{.tokens = piece.tokens, .state = &state};
   if (pass.block < model_->num_blocks()) {
     model_->RunBlock(pass.block, {chunk}, *workspace_);
@@ -293,7 +293,7 @@ void Calibration::RunPiece(const Pass& pass, Network network, State& state,
     chunk.logits = absl::MakeSpan(logits_);
     model_->End({chunk}, *workspace_);
   }
-  workspace_->set_observer(nullptr);
+  workspace_->set_interceptor(nullptr);
   const bool is_kept =
       network == kOriginal ? pass.keeps_original : pass.keeps_rounded;
   if (is_kept) piece.passed[network] = CopyPassed(piece);
