@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/file_error.h"
 #include "core/base/quote.h"
 
 namespace rwkvd {

@@ -12,9 +12,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/base/file_error.h"
 #include "core/base/mapped_file.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/pth.h"
 
 namespace rwkvd {
@@ -90,7 +90,7 @@ std::vector<std::string> FilesOfKind(const std::string& directory,
 absl::Status Ambiguous(const std::string& directory,
                        absl::Span<const std::string> found) {
   const auto named = found.first(std::min(found.size(), kMaxNamed));
-  return Complaint(directory)(
+  return FileError(directory)(
       "expected one checkpoint, found ", found.size(),
       "; name one of them: ", absl::StrJoin(named, ", "),
       named.size() < found.size() ? ", ..." : "");

@@ -6,7 +6,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
-#include "core/checkpoint/complaint.h"
+#include "core/base/file_error.h"
 #include "core/checkpoint/pth.h"
 #include "core/checkpoint/safetensors.h"
 
@@ -104,7 +104,7 @@ absl::StatusOr<std::vector<Tensor>> ParseTensors(const MappedFile& file) {
   if (IsPth(file.bytes())) return ParsePth(file);
   const absl::string_view foreign = DescribeForeign(head);
   if (!foreign.empty()) {
-    return Complaint(file.path())(
+    return FileError(file.path())(
         "expected a safetensors or PyTorch checkpoint, but this is ", foreign);
   }
   return ParseSafetensors(file);

@@ -23,19 +23,19 @@ absl::Status Read(const Json& config, absl::string_view path, const char* name,
                   T* value) {
   const auto field = config.find(name);
   if (field == config.end() || field->is_null()) return absl::OkStatus();
-  const auto complain = [&](absl::string_view expected) {
+  const auto error = [&](absl::string_view expected) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": \"", name, "\": expected ", expected, ", got ",
                      field->type_name()));
   };
   if constexpr (std::is_same_v<T, std::string>) {
-    if (!field->is_string()) return complain("a string");
+    if (!field->is_string()) return error("a string");
   } else if constexpr (std::is_same_v<T, bool>) {
-    if (!field->is_boolean()) return complain("true or false");
+    if (!field->is_boolean()) return error("true or false");
   } else {
     static_assert(std::is_same_v<T, int64_t>);
     if (!field->is_number_unsigned() || field->get<uint64_t>() > INT32_MAX) {
-      return complain("a whole number from 0 to 2^31-1");
+      return error("a whole number from 0 to 2^31-1");
     }
   }
   *value = field->get<T>();

@@ -7,9 +7,9 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/file_error.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/byte_reader.h"
-#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/state_dict.h"
 #include "core/checkpoint/unpickler.h"
 
@@ -38,42 +38,40 @@ absl::StatusOr<Pickle> TakePickle(absl::Span<const std::byte>& rest,
 }
 
 absl::Status TakeMagic(absl::Span<const std::byte>& rest,
-                       const Complaint& complain) {
+                       const FileError& error) {
   RWKVD_ASSIGN_OR_RETURN(const Pickle magic,
-                         TakePickle(rest, complain.where(), "magic number"));
+                         TakePickle(rest, error.file(), "magic number"));
   if (magic.root().kind != Kind::kBigInt || magic.root().text != kMagic) {
-    return complain("expected the magic number of torch.save");
+    return error("expected the magic number of torch.save");
   }
   return absl::OkStatus();
 }
 
 absl::Status TakeProtocol(absl::Span<const std::byte>& rest,
-                          const Complaint& complain) {
-  RWKVD_ASSIGN_OR_RETURN(
-      const Pickle protocol,
-      TakePickle(rest, complain.where(), "protocol version"));
+                          const FileError& error) {
+  RWKVD_ASSIGN_OR_RETURN(const Pickle protocol,
+                         TakePickle(rest, error.file(), "protocol version"));
   if (protocol.root().kind != Kind::kInt) {
-    return complain("expected a number as protocol version");
+    return error("expected a number as protocol version");
   }
   if (protocol.root().integer != kProtocol) {
-    return complain("expected protocol version ", kProtocol, ", got ",
-                    protocol.root().integer);
+    return error("expected protocol version ", kProtocol, ", got ",
+                 protocol.root().integer);
   }
   return absl::OkStatus();
 }
 
 // Properties of the machine that wrote the file.
 absl::Status TakeSystem(absl::Span<const std::byte>& rest,
-                        const Complaint& complain) {
-  RWKVD_ASSIGN_OR_RETURN(const Pickle system, TakePickle(rest, complain.where(),
-                                                         "system information"));
+                        const FileError& error) {
+  RWKVD_ASSIGN_OR_RETURN(const Pickle system,
+                         TakePickle(rest, error.file(), "system information"));
   const PickleObject* const little = system.root().Find("little_endian");
   if (little == nullptr || little->kind != Kind::kBool) {
-    return complain("system information: expected a bool \"little_endian\"");
+    return error("system information: expected a bool \"little_endian\"");
   }
   if (little->integer == 0) {
-    return complain(
-        "was written on a big-endian machine, which is not supported");
+    return error("was written on a big-endian machine, which is not supported");
   }
   return absl::OkStatus();
 }
@@ -94,36 +92,36 @@ absl::StatusOr<absl::flat_hash_map<absl::string_view, size_t>> ElementSizes(
 absl::StatusOr<StorageMap> TakeStorages(absl::Span<const std::byte> rest,
                                         const Pickle& object,
                                         const PickleObject& keys,
-                                        const Complaint& complain) {
-  if (keys.kind != Kind::kList) return complain("expected a list of storages");
-  RWKVD_ASSIGN_OR_RETURN(const auto sizes,
-                         ElementSizes(object, complain.where()));
+                                        const FileError& error) {
+  if (keys.kind != Kind::kList) return error("expected a list of storages");
+  RWKVD_ASSIGN_OR_RETURN(const auto sizes, ElementSizes(object, error.file()));
   StorageMap storages;
   ByteReader reader(rest);
   for (const PickleObject* key : keys.items) {
-    const Complaint complain_of = complain.About("storage", key->text);
+    const FileError storage_error = error.In("storage", key->text);
     const auto size =
         key->kind == Kind::kString ? sizes.find(key->text) : sizes.end();
     if (size == sizes.end()) {
-      return complain_of("belongs to nothing in the file");
+      return storage_error("belongs to nothing in the file");
     }
     uint64_t elements, num_bytes;
     absl::Span<const std::byte> bytes;
     if (!reader.Read(&elements)) {
-      return complain_of("is not in the file; is it cut off?");
+      return storage_error("is not in the file; is it cut off?");
     }
     if (__builtin_mul_overflow(elements, size->second, &num_bytes) ||
         !reader.ReadBytes(num_bytes, &bytes)) {
-      return complain_of(elements, " elements of ", size->second,
-                         " bytes reach past the end of the file, of which ",
-                         reader.remaining(), " bytes are left; is it cut off?");
+      return storage_error(elements, " elements of ", size->second,
+                           " bytes reach past the end of the file, of which ",
+                           reader.remaining(),
+                           " bytes are left; is it cut off?");
     }
     if (!storages.emplace(key->text, bytes).second) {
-      return complain_of("is listed twice");
+      return storage_error("is listed twice");
     }
   }
   if (reader.remaining() != 0) {
-    return complain(reader.remaining(), " bytes behind the last storage");
+    return error(reader.remaining(), " bytes behind the last storage");
   }
   return storages;
 }
@@ -138,17 +136,17 @@ bool IsLegacyPth(absl::Span<const std::byte> bytes) {
 
 absl::StatusOr<std::vector<Tensor>> ParseLegacyPth(
     absl::Span<const std::byte> bytes, absl::string_view where) {
-  const Complaint complain(where);
+  const FileError error(where);
   absl::Span<const std::byte> rest = bytes;
-  RWKVD_RETURN_IF_ERROR(TakeMagic(rest, complain));
-  RWKVD_RETURN_IF_ERROR(TakeProtocol(rest, complain));
-  RWKVD_RETURN_IF_ERROR(TakeSystem(rest, complain));
+  RWKVD_RETURN_IF_ERROR(TakeMagic(rest, error));
+  RWKVD_RETURN_IF_ERROR(TakeProtocol(rest, error));
+  RWKVD_RETURN_IF_ERROR(TakeSystem(rest, error));
   RWKVD_ASSIGN_OR_RETURN(const Pickle object,
                          TakePickle(rest, where, "object"));
   RWKVD_ASSIGN_OR_RETURN(const Pickle keys,
                          TakePickle(rest, where, "storage keys"));
   RWKVD_ASSIGN_OR_RETURN(const StorageMap storages,
-                         TakeStorages(rest, object, keys.root(), complain));
+                         TakeStorages(rest, object, keys.root(), error));
   return ReadStateDict(object.root(), storages, where);
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/file_error.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
@@ -114,8 +115,7 @@ absl::Status NativeCollector::CopyScattered() {
 
 absl::Status NativeCollector::Refuse(const Tensor& stored,
                                      absl::string_view why) const {
-  return absl::InvalidArgumentError(
-      absl::StrCat(path_, ": tensor ", Quoted(stored.name), ": ", why));
+  return FileError(path_).In("tensor", stored.name)(why);
 }
 
 const Tensor* NativeCollector::Find(absl::string_view native_name) const {

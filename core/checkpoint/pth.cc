@@ -4,9 +4,9 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/base/file_error.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/legacy_pth.h"
 #include "core/checkpoint/state_dict.h"
 #include "core/checkpoint/unpickler.h"
@@ -24,18 +24,18 @@ absl::string_view Text(absl::Span<const std::byte> bytes) {
 
 // The one entry ROOT/data.pkl.
 absl::StatusOr<ZipEntry> FindPickle(absl::Span<const ZipEntry> entries,
-                                    const Complaint& complain) {
+                                    const FileError& error) {
   const ZipEntry* found = nullptr;
   for (const ZipEntry& entry : entries) {
     if (!absl::EndsWith(entry.name, kPickleName)) continue;
     if (found != nullptr) {
-      return complain("expected one entry ROOT/data.pkl, found ",
-                      Quoted(found->name), " and ", Quoted(entry.name));
+      return error("expected one entry ROOT/data.pkl, found ",
+                   Quoted(found->name), " and ", Quoted(entry.name));
     }
     found = &entry;
   }
   if (found == nullptr) {
-    return complain(
+    return error(
         "a zip archive without an entry ROOT/data.pkl: not written by "
         "torch.save");
   }
@@ -44,10 +44,10 @@ absl::StatusOr<ZipEntry> FindPickle(absl::Span<const ZipEntry> entries,
 
 absl::StatusOr<std::vector<Tensor>> ParseZipPth(
     absl::Span<const std::byte> bytes, absl::string_view where) {
-  const Complaint complain(where);
+  const FileError error(where);
   RWKVD_ASSIGN_OR_RETURN(const std::vector<ZipEntry> entries,
                          ReadZip(bytes, where));
-  RWKVD_ASSIGN_OR_RETURN(const ZipEntry pickled, FindPickle(entries, complain));
+  RWKVD_ASSIGN_OR_RETURN(const ZipEntry pickled, FindPickle(entries, error));
   const absl::string_view root = absl::StripSuffix(pickled.name, kPickleName);
   StorageMap storages;
   for (const ZipEntry& entry : entries) {
@@ -56,8 +56,8 @@ absl::StatusOr<std::vector<Tensor>> ParseZipPth(
     if (absl::ConsumePrefix(&name, "/data/")) {
       storages.emplace(name, entry.data);
     } else if (name == "/byteorder" && Text(entry.data) != "little") {
-      return complain("expected byteorder \"little\", got ",
-                      Quoted(Text(entry.data)));
+      return error("expected byteorder \"little\", got ",
+                   Quoted(Text(entry.data)));
     }
   }
   RWKVD_ASSIGN_OR_RETURN(

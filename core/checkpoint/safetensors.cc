@@ -6,8 +6,8 @@
 #include <limits>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/file_error.h"
 #include "core/base/json.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
@@ -20,44 +20,27 @@ constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr int kMaxDepth = 4;  // header > tensor > shape, and some metadata
 constexpr size_t kMaxRank = 8;
 
-// Builds messages that begin with the file, and with the tensor where there
-// is one.
-class Complaint {
- public:
-  explicit Complaint(const MappedFile& file) : where_(file.path()) {}
-  Complaint(const Complaint& file, absl::string_view tensor)
-      : where_(absl::StrCat(file.where_, ": tensor ", Quoted(tensor))) {}
-
-  template <typename... Args>
-  absl::Status operator()(const Args&... args) const {
-    return absl::InvalidArgumentError(absl::StrCat(where_, ": ", args...));
-  }
-
- private:
-  std::string where_;
-};
-
 // The header's text, after checking that the file can hold it.
 absl::StatusOr<absl::string_view> HeaderText(const MappedFile& file) {
-  const Complaint complain(file);
+  const FileError error(file.path());
   const absl::Span<const std::byte> bytes = file.bytes();
   if (bytes.size() < kLengthBytes) {
-    return complain("not a safetensors file: expected at least 8 bytes, got ",
-                    bytes.size());
+    return error("not a safetensors file: expected at least 8 bytes, got ",
+                 bytes.size());
   }
   uint64_t length = 0;
   for (uint64_t i = 0; i < kLengthBytes; ++i) {
     length |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
   }
   if (length > bytes.size() - kLengthBytes) {
-    return complain(
+    return error(
         "not a safetensors file, or cut off: the first 8 bytes announce a "
         "header of ",
         length, " bytes, but only ", bytes.size() - kLengthBytes, " follow");
   }
   if (length > kMaxHeaderBytes) {
-    return complain("header of ", length,
-                    " bytes is over the format's limit of ", kMaxHeaderBytes);
+    return error("header of ", length, " bytes is over the format's limit of ",
+                 kMaxHeaderBytes);
   }
   return absl::string_view(
       reinterpret_cast<const char*>(bytes.data() + kLengthBytes), length);
@@ -70,34 +53,34 @@ bool ReadSize(const Json& value, uint64_t* size) {
   return *size <= std::numeric_limits<int64_t>::max();
 }
 
-absl::StatusOr<DType> ReadDType(const Json& entry, const Complaint& complain) {
+absl::StatusOr<DType> ReadDType(const Json& entry, const FileError& error) {
   const auto field = entry.find("dtype");
   if (field == entry.end() || !field->is_string()) {
-    return complain("expected a string \"dtype\"");
+    return error("expected a string \"dtype\"");
   }
   const auto& name = field->get_ref<const std::string&>();
   const std::optional<DType> dtype = DTypeFromName(name);
   if (!dtype.has_value()) {
-    return complain("expected dtype F32, F16, BF16 or U8, got ", Quoted(name));
+    return error("expected dtype F32, F16, BF16 or U8, got ", Quoted(name));
   }
   return *dtype;
 }
 
 absl::StatusOr<std::vector<int64_t>> ReadShape(const Json& entry,
-                                               const Complaint& complain) {
+                                               const FileError& error) {
   const auto field = entry.find("shape");
   if (field == entry.end() || !field->is_array()) {
-    return complain("expected an array \"shape\"");
+    return error("expected an array \"shape\"");
   }
   if (field->size() > kMaxRank) {
-    return complain("expected at most ", kMaxRank, " dimensions, got ",
-                    field->size());
+    return error("expected at most ", kMaxRank, " dimensions, got ",
+                 field->size());
   }
   std::vector<int64_t> shape;
   for (const Json& dimension : *field) {
     uint64_t size;
     if (!ReadSize(dimension, &size)) {
-      return complain("expected whole numbers from 0 to 2^63-1 in \"shape\"");
+      return error("expected whole numbers from 0 to 2^63-1 in \"shape\"");
     }
     shape.push_back(static_cast<int64_t>(size));
   }
@@ -110,22 +93,22 @@ struct Range {
 };
 
 absl::StatusOr<Range> ReadOffsets(const Json& entry, uint64_t data_bytes,
-                                  const Complaint& complain) {
+                                  const FileError& error) {
   const auto field = entry.find("data_offsets");
   Range range;
   if (field == entry.end() || !field->is_array() || field->size() != 2 ||
       !ReadSize((*field)[0], &range.begin) ||
       !ReadSize((*field)[1], &range.end)) {
-    return complain("expected \"data_offsets\" of two whole numbers");
+    return error("expected \"data_offsets\" of two whole numbers");
   }
   if (range.begin > range.end) {
-    return complain("data_offsets begin at ", range.begin,
-                    ", behind their end at ", range.end);
+    return error("data_offsets begin at ", range.begin,
+                 ", behind their end at ", range.end);
   }
   if (range.end > data_bytes) {
-    return complain("data_offsets end at ", range.end,
-                    ", but the file holds only ", data_bytes,
-                    " bytes of data (is it cut off?)");
+    return error("data_offsets end at ", range.end,
+                 ", but the file holds only ", data_bytes,
+                 " bytes of data (is it cut off?)");
   }
   return range;
 }
@@ -149,21 +132,21 @@ std::optional<uint64_t> ArrayBytes(absl::Span<const int64_t> shape,
 
 absl::StatusOr<Tensor> ReadTensor(const std::string& name, const Json& entry,
                                   absl::Span<const std::byte> data,
-                                  const Complaint& complain) {
-  if (!entry.is_object()) return complain("expected an object");
+                                  const FileError& error) {
+  if (!entry.is_object()) return error("expected an object");
   Tensor tensor;
   tensor.name = name;
-  RWKVD_ASSIGN_OR_RETURN(tensor.dtype, ReadDType(entry, complain));
-  RWKVD_ASSIGN_OR_RETURN(tensor.shape, ReadShape(entry, complain));
+  RWKVD_ASSIGN_OR_RETURN(tensor.dtype, ReadDType(entry, error));
+  RWKVD_ASSIGN_OR_RETURN(tensor.shape, ReadShape(entry, error));
   RWKVD_ASSIGN_OR_RETURN(const Range range,
-                         ReadOffsets(entry, data.size(), complain));
+                         ReadOffsets(entry, data.size(), error));
   const std::optional<uint64_t> bytes = ArrayBytes(tensor.shape, tensor.dtype);
   if (bytes != range.end - range.begin) {
-    return complain("shape ", ShapeString(tensor.shape), " of ",
-                    NameOf(tensor.dtype), " takes ",
-                    bytes.has_value() ? absl::StrCat(*bytes) : "over 2^62",
-                    " bytes, but data_offsets [", range.begin, ", ", range.end,
-                    ") span ", range.end - range.begin);
+    return error("shape ", ShapeString(tensor.shape), " of ",
+                 NameOf(tensor.dtype), " takes ",
+                 bytes.has_value() ? absl::StrCat(*bytes) : "over 2^62",
+                 " bytes, but data_offsets [", range.begin, ", ", range.end,
+                 ") span ", range.end - range.begin);
   }
   tensor.data = data.subspan(range.begin, range.end - range.begin);
   return tensor;
@@ -172,7 +155,7 @@ absl::StatusOr<Tensor> ReadTensor(const std::string& name, const Json& entry,
 // Tensors lie one behind the other, from the first byte to the last.
 absl::Status CheckCoverage(absl::Span<const Tensor> tensors,
                            absl::Span<const std::byte> data,
-                           const Complaint& complain) {
+                           const FileError& error) {
   std::vector<const Tensor*> order;
   for (const Tensor& tensor : tensors) order.push_back(&tensor);
   std::sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) {
@@ -184,7 +167,7 @@ absl::Status CheckCoverage(absl::Span<const Tensor> tensors,
   for (const Tensor* tensor : order) {
     const size_t begin = tensor->data.data() - data.data();
     if (begin != expected) {
-      return Complaint(complain, tensor->name)(
+      return error.In("tensor", tensor->name)(
           "begins at byte ", begin, " of the data, but the tensor before it ",
           begin < expected ? "reaches to " : "ends at ", expected,
           begin < expected ? " (they overlap)" : " (there is a hole)");
@@ -192,8 +175,8 @@ absl::Status CheckCoverage(absl::Span<const Tensor> tensors,
     expected = begin + tensor->data.size();
   }
   if (expected != data.size()) {
-    return complain("tensors end at byte ", expected,
-                    " of the data, but the file holds ", data.size());
+    return error("tensors end at byte ", expected,
+                 " of the data, but the file holds ", data.size());
   }
   return absl::OkStatus();
 }
@@ -201,7 +184,7 @@ absl::Status CheckCoverage(absl::Span<const Tensor> tensors,
 }  // namespace
 
 absl::StatusOr<std::vector<Tensor>> ParseSafetensors(const MappedFile& file) {
-  const Complaint complain(file);
+  const FileError error(file.path());
   RWKVD_ASSIGN_OR_RETURN(const absl::string_view text, HeaderText(file));
   const absl::Span<const std::byte> data =
       file.bytes().subspan(kLengthBytes + text.size());
@@ -209,17 +192,16 @@ absl::StatusOr<std::vector<Tensor>> ParseSafetensors(const MappedFile& file) {
       const Json header,
       ParseJson(text, absl::StrCat(file.path(), ": header"),
                 {.max_bytes = kMaxHeaderBytes, .max_depth = kMaxDepth}));
-  if (!header.is_object()) return complain("header: expected a JSON object");
+  if (!header.is_object()) return error("header: expected a JSON object");
 
   std::vector<Tensor> tensors;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;
     RWKVD_ASSIGN_OR_RETURN(
-        Tensor tensor,
-        ReadTensor(name, entry, data, Complaint(complain, name)));
+        Tensor tensor, ReadTensor(name, entry, data, error.In("tensor", name)));
     tensors.push_back(std::move(tensor));
   }
-  RWKVD_RETURN_IF_ERROR(CheckCoverage(tensors, data, complain));
+  RWKVD_RETURN_IF_ERROR(CheckCoverage(tensors, data, error));
   return tensors;
 }
 

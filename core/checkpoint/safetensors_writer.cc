@@ -13,9 +13,9 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "core/base/check.h"
+#include "core/base/file_error.h"
 #include "core/base/json.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/complaint.h"
 
 namespace rwkvd {
 namespace {
@@ -30,12 +30,11 @@ absl::Status SystemError(absl::string_view doing, absl::string_view path) {
 
 absl::Status Refuse(const std::string& path, absl::string_view name,
                     absl::string_view why) {
-  return Complaint(path).About("tensor", name)("cannot be held: its name ",
-                                               why);
+  return FileError(path).In("tensor", name)("cannot be held: its name ", why);
 }
 
 absl::Status TooManyNames(const std::string& path, size_t num) {
-  return Complaint(path)("the names of ", num,
+  return FileError(path)("the names of ", num,
                          " tensors take a header over the format's limit of ",
                          kMaxHeaderBytes, " bytes");
 }

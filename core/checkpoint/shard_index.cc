@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/shard_index.h"
 
-#include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
+#include "core/base/file_error.h"
 #include "core/base/json.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
@@ -20,25 +19,24 @@ bool IsPlainFileName(absl::string_view name) {
 }  // namespace
 
 absl::StatusOr<ShardIndex> ParseShardIndex(const MappedFile& file) {
-  const auto complain = [&file](const auto&... args) {
-    return absl::InvalidArgumentError(absl::StrCat(file.path(), ": ", args...));
-  };
+  const FileError error(file.path());
   const absl::string_view text(
       reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
   RWKVD_ASSIGN_OR_RETURN(const Json json, ParseJson(text, file.path()));
-  if (!json.is_object()) return complain("expected a JSON object");
+  if (!json.is_object()) return error("expected a JSON object");
   const auto weight_map = json.find("weight_map");
   if (weight_map == json.end() || !weight_map->is_object() ||
       weight_map->empty()) {
-    return complain("expected an object \"weight_map\" with tensors in it");
+    return error("expected an object \"weight_map\" with tensors in it");
   }
   ShardIndex index;
   for (const auto& [tensor, shard] : weight_map->items()) {
     const auto* name = shard.get_ptr<const std::string*>();
     if (name == nullptr || !IsPlainFileName(*name)) {
-      return complain("weight_map[", Quoted(tensor),
-                      "]: expected the name of a file beside the index, got ",
-                      name == nullptr ? shard.type_name() : Quoted(*name));
+      return error(
+          "weight_map[", Quoted(tensor),
+          "]: expected the name of a file in the folder of the index, got ",
+          name == nullptr ? shard.type_name() : Quoted(*name));
     }
     index.emplace(tensor, *name);
   }

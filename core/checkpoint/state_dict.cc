@@ -10,9 +10,9 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "core/base/file_error.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/complaint.h"
 
 namespace rwkvd {
 namespace {
@@ -29,19 +29,19 @@ constexpr uint64_t kMaxSharing = 16;
 // A tuple of sizes or strides.
 absl::StatusOr<Shape> ReadCounts(const PickleObject& tuple,
                                  absl::string_view what,
-                                 const Complaint& complain) {
+                                 const FileError& error) {
   if (tuple.kind != Kind::kTuple && tuple.kind != Kind::kList) {
-    return complain("expected a tuple as its ", what);
+    return error("expected a tuple as its ", what);
   }
   if (tuple.items.size() > kMaxRank) {
-    return complain("expected at most ", kMaxRank, " dimensions, got ",
-                    tuple.items.size());
+    return error("expected at most ", kMaxRank, " dimensions, got ",
+                 tuple.items.size());
   }
   Shape counts;
   for (const PickleObject* item : tuple.items) {
     uint64_t count;
     if (!ReadCount(*item, &count)) {
-      return complain("expected whole numbers from 0 to 2^63-1 as its ", what);
+      return error("expected whole numbers from 0 to 2^63-1 as its ", what);
     }
     counts.push_back(static_cast<int64_t>(count));
   }
@@ -80,19 +80,19 @@ std::optional<uint64_t> SpannedElements(const Shape& shape,
 
 // That shape and strides are possible, wherever they may lie.
 absl::Status CheckShape(const Shape& shape, const Shape& strides,
-                        const Complaint& complain) {
+                        const FileError& error) {
   if (shape.size() != strides.size()) {
-    return complain("shape ", ShapeString(shape), " and strides ",
-                    ShapeString(strides), " differ in length");
+    return error("shape ", ShapeString(shape), " and strides ",
+                 ShapeString(strides), " differ in length");
   }
   if (!CountElements(shape).has_value()) {
-    return complain("shape ", ShapeString(shape),
-                    " has more elements than any file");
+    return error("shape ", ShapeString(shape),
+                 " has more elements than any file");
   }
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] > 1 && strides[i] == 0) {
-      return complain("repeats its elements (strides ", ShapeString(strides),
-                      " of shape ", ShapeString(shape), ")");
+      return error("repeats its elements (strides ", ShapeString(strides),
+                   " of shape ", ShapeString(shape), ")");
     }
   }
   return absl::OkStatus();
@@ -102,8 +102,8 @@ absl::Status CheckShape(const Shape& shape, const Shape& strides,
 // elements into `storage`. It has no more elements than that.
 absl::Status SetView(Shape shape, Shape strides, uint64_t offset,
                      absl::Span<const std::byte> storage, Tensor& tensor,
-                     const Complaint& complain) {
-  RWKVD_RETURN_IF_ERROR(CheckShape(shape, strides, complain));
+                     const FileError& error) {
+  RWKVD_RETURN_IF_ERROR(CheckShape(shape, strides, error));
   const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
   if (!empty) {
     const uint64_t size = SizeOf(tensor.dtype);
@@ -111,9 +111,9 @@ absl::Status SetView(Shape shape, Shape strides, uint64_t offset,
     const std::optional<uint64_t> spanned = SpannedElements(shape, strides);
     if (!spanned.has_value() || offset > held || *spanned > held - offset ||
         *CountElements(shape) > held) {
-      return complain("shape ", ShapeString(shape), " with strides ",
-                      ShapeString(strides), " at element ", offset,
-                      " reaches outside its storage of ", held, " elements");
+      return error("shape ", ShapeString(shape), " with strides ",
+                   ShapeString(strides), " at element ", offset,
+                   " reaches outside its storage of ", held, " elements");
     }
     tensor.data = storage.subspan(offset * size, *spanned * size);
     tensor.strides = std::move(strides);
@@ -125,16 +125,14 @@ absl::Status SetView(Shape shape, Shape strides, uint64_t offset,
 
 // The part of the file that `id` means.
 absl::StatusOr<absl::Span<const std::byte>> FindStorage(
-    const StorageId& id, const StorageMap& storages,
-    const Complaint& complain) {
+    const StorageId& id, const StorageMap& storages, const FileError& error) {
   const auto found = storages.find(id.key);
   if (found == storages.end()) {
-    return complain("its storage ", Quoted(id.key), " is not in the file");
+    return error("its storage ", Quoted(id.key), " is not in the file");
   }
   if (found->second.size() != id.num_bytes) {
-    return complain("its storage ", Quoted(id.key), " should take ",
-                    id.num_bytes, " bytes, but the file holds ",
-                    found->second.size());
+    return error("its storage ", Quoted(id.key), " should take ", id.num_bytes,
+                 " bytes, but the file holds ", found->second.size());
   }
   return found->second.subspan(id.first * id.element_bytes,
                                id.count * id.element_bytes);
@@ -144,30 +142,29 @@ absl::StatusOr<absl::Span<const std::byte>> FindStorage(
 absl::StatusOr<Tensor> ReadTensor(absl::string_view name,
                                   const PickleObject& object,
                                   const StorageMap& storages,
-                                  const Complaint& complain) {
+                                  const FileError& error) {
   const auto& arguments = object.arguments->items;
   uint64_t offset;
   if (arguments.size() < 4 || arguments[0]->kind != Kind::kStorage ||
       !ReadCount(*arguments[1], &offset)) {
-    return complain(
+    return error(
         "expected it to be made of a storage, an offset, a shape and strides");
   }
   RWKVD_ASSIGN_OR_RETURN(const StorageId id,
-                         ReadStorageId(*arguments[0], complain.Prefix()));
+                         ReadStorageId(*arguments[0], error.Prefix()));
   if (!id.dtype.has_value()) {
-    return complain("expected numbers of F32, F16 or BF16, got ", id.type);
+    return error("expected numbers of F32, F16 or BF16, got ", id.type);
   }
   Tensor tensor;
   tensor.name = std::string(name);
   tensor.dtype = *id.dtype;
   RWKVD_ASSIGN_OR_RETURN(Shape shape,
-                         ReadCounts(*arguments[2], "shape", complain));
+                         ReadCounts(*arguments[2], "shape", error));
   RWKVD_ASSIGN_OR_RETURN(Shape strides,
-                         ReadCounts(*arguments[3], "strides", complain));
-  RWKVD_ASSIGN_OR_RETURN(const auto storage,
-                         FindStorage(id, storages, complain));
+                         ReadCounts(*arguments[3], "strides", error));
+  RWKVD_ASSIGN_OR_RETURN(const auto storage, FindStorage(id, storages, error));
   RWKVD_RETURN_IF_ERROR(SetView(std::move(shape), std::move(strides), offset,
-                                storage, tensor, complain));
+                                storage, tensor, error));
   return tensor;
 }
 
@@ -193,12 +190,12 @@ using Names = absl::flat_hash_set<absl::string_view>;
 // The dict's keys that are texts. Reading stops at the first that comes twice,
 // so no text is looked at often.
 absl::StatusOr<Names> ReadNames(const PickleObject& dict,
-                                const Complaint& complain) {
+                                const FileError& error) {
   Names names;
   for (size_t i = 0; i < dict.items.size(); i += 2) {
     const PickleObject& key = *dict.items[i];
     if (key.kind == Kind::kString && !names.insert(key.text).second) {
-      return complain.About("tensor", key.text)("comes twice");
+      return error.In("tensor", key.text)("comes twice");
     }
   }
   return names;
@@ -207,9 +204,9 @@ absl::StatusOr<Names> ReadNames(const PickleObject& dict,
 // The rwkv pip package can save its weights ready for one strategy. They look
 // like the original, but matrices are transposed, scaled or quantized.
 absl::Status CheckIsOriginal(const PickleObject& dict, const Names& names,
-                             const Complaint& complain) {
-  const auto refuse = [&complain](absl::string_view name) {
-    return complain(
+                             const FileError& error) {
+  const auto refuse = [&error](absl::string_view name) {
+    return error(
         "was rewritten by the rwkv pip package for one strategy (it holds ",
         Quoted(name),
         "), which changes the weights; use the original checkpoint");
@@ -234,15 +231,15 @@ absl::Status CheckIsOriginal(const PickleObject& dict, const Names& names,
 absl::StatusOr<std::vector<Tensor>> ReadStateDict(const PickleObject& root,
                                                   const StorageMap& storages,
                                                   absl::string_view where) {
-  const Complaint complain(where);
+  const FileError error(where);
   const PickleObject* const dict = FindStateDict(root);
   if (dict == nullptr) {
-    return complain(
+    return error(
         "expected a dict of tensors, or one under \"state_dict\" or \"model\", "
         "and found none");
   }
-  RWKVD_ASSIGN_OR_RETURN(const Names names, ReadNames(*dict, complain));
-  RWKVD_RETURN_IF_ERROR(CheckIsOriginal(*dict, names, complain));
+  RWKVD_ASSIGN_OR_RETURN(const Names names, ReadNames(*dict, error));
+  RWKVD_RETURN_IF_ERROR(CheckIsOriginal(*dict, names, error));
   uint64_t file_bytes = 0;
   for (const auto& [key, bytes] : storages) file_bytes += bytes.size();
   uint64_t tensor_bytes = 0;
@@ -251,14 +248,14 @@ absl::StatusOr<std::vector<Tensor>> ReadStateDict(const PickleObject& root,
     const PickleObject& key = *dict->items[i];
     const PickleObject& value = *dict->items[i + 1];
     if (value.kind != Kind::kTensor) continue;
-    if (key.kind != Kind::kString) return complain("a tensor without a name");
-    const Complaint complain_of = complain.About("tensor", key.text);
+    if (key.kind != Kind::kString) return error("a tensor without a name");
+    const FileError tensor_error = error.In("tensor", key.text);
     RWKVD_ASSIGN_OR_RETURN(Tensor tensor,
-                           ReadTensor(key.text, value, storages, complain_of));
+                           ReadTensor(key.text, value, storages, tensor_error));
     tensor_bytes += tensor.num_bytes();
     if (tensor_bytes / kMaxSharing > file_bytes) {
-      return complain_of("with it the tensors take over ", kMaxSharing,
-                         " times the bytes that the file holds");
+      return tensor_error("with it the tensors take over ", kMaxSharing,
+                          " times the bytes that the file holds");
     }
     tensors.push_back(std::move(tensor));
   }

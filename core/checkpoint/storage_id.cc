@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/storage_id.h"
 
+#include "core/base/file_error.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/complaint.h"
 
 namespace rwkvd {
 namespace {
@@ -42,19 +42,18 @@ const StorageType* FindStorageType(absl::string_view name) {
 // Narrows `id` to a view (key, first, count) of the storage, as PyTorch wrote
 // until its version 0.4; None if there is none.
 absl::Status ReadView(const PickleObject& view, StorageId& id,
-                      const Complaint& complain) {
+                      const FileError& error) {
   if (view.kind == Kind::kNone) return absl::OkStatus();
   const uint64_t total = id.count;
   if (view.kind != Kind::kTuple || view.items.size() != 3 ||
       !ReadCount(*view.items[1], &id.first) ||
       !ReadCount(*view.items[2], &id.count)) {
-    return complain("storage ", Quoted(id.key),
-                    ": expected a view (key, first, count)");
+    return error("storage ", Quoted(id.key),
+                 ": expected a view (key, first, count)");
   }
   if (id.first > total || id.count > total - id.first) {
-    return complain("storage ", Quoted(id.key), ": a view of ", id.count,
-                    " elements from element ", id.first, ", outside its ",
-                    total);
+    return error("storage ", Quoted(id.key), ": a view of ", id.count,
+                 " elements from element ", id.first, ", outside its ", total);
   }
   return absl::OkStatus();
 }
@@ -69,31 +68,31 @@ bool ReadCount(const PickleObject& object, uint64_t* count) {
 
 absl::StatusOr<StorageId> ReadStorageId(const PickleObject& storage,
                                         absl::string_view where) {
-  const Complaint complain(where);
+  const FileError error(where);
   const auto& items = storage.arguments->items;
   StorageId id;
   if (items.size() < 5 || items[1]->kind != Kind::kGlobal ||
       items[2]->kind != Kind::kString || !ReadCount(*items[4], &id.count)) {
-    return complain("a storage without type, key or size");
+    return error("a storage without type, key or size");
   }
   const StorageType* const type = FindStorageType(items[1]->text);
   if (type == nullptr) {
-    return complain("expected a type of storage, got ", items[1]->text);
+    return error("expected a type of storage, got ", items[1]->text);
   }
   id.type = type->name;
   id.dtype = type->dtype;
   id.element_bytes = type->element_bytes;
   id.key = items[2]->text;
   if (id.key.size() > kMaxKeyBytes) {
-    return complain("a storage's key of ", id.key.size(),
-                    " bytes is over the limit of ", kMaxKeyBytes);
+    return error("a storage's key of ", id.key.size(),
+                 " bytes is over the limit of ", kMaxKeyBytes);
   }
   if (__builtin_mul_overflow(id.count, id.element_bytes, &id.num_bytes)) {
-    return complain("storage ", Quoted(id.key), " of ", id.count,
-                    " elements is larger than any file");
+    return error("storage ", Quoted(id.key), " of ", id.count,
+                 " elements is larger than any file");
   }
   if (items.size() > 5) {
-    RWKVD_RETURN_IF_ERROR(ReadView(*items[5], id, complain));
+    RWKVD_RETURN_IF_ERROR(ReadView(*items[5], id, error));
   }
   return id;
 }

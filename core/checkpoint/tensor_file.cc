@@ -10,11 +10,11 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/file_error.h"
 #include "core/base/quote.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/checkpoint_path.h"
-#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/file_format.h"
 #include "core/checkpoint/hub_config.h"
 #include "core/checkpoint/layout.h"
@@ -131,7 +131,7 @@ absl::StatusOr<std::vector<Tensor>> TensorFile::ReadShards(
     }
     const auto tensor = shard->second.find(name);
     if (tensor == shard->second.end()) {
-      return Complaint(path_)("tensor ", Quoted(name), " is not in ",
+      return FileError(path_)("tensor ", Quoted(name), " is not in ",
                               Quoted(shard_name),
                               ", where the index says it is");
     }

@@ -8,10 +8,10 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/file_error.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/byte_reader.h"
-#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/pickle_globals.h"
 #include "core/checkpoint/pickle_literals.h"
 #include "core/checkpoint/pickle_opcodes.h"
@@ -77,12 +77,12 @@ class PickleMachine {
   }
 
   template <typename... Args>
-  absl::Status Complain(const Args&... args) const {
+  absl::Status Error(const Args&... args) const {
     return absl::InvalidArgumentError(
         absl::StrCat(where_, ": pickle: byte ", opcode_at_, ": ", args...));
   }
-  absl::Status CutOff() const { return Complain("cut off"); }
-  absl::Status NothingLeft() const { return Complain("nothing on the stack"); }
+  absl::Status CutOff() const { return Error("cut off"); }
+  absl::Status NothingLeft() const { return Error("nothing on the stack"); }
 
   const absl::Span<const std::byte> bytes_;
   ByteReader reader_;
@@ -106,8 +106,8 @@ absl::StatusOr<Pickle> PickleMachine::Run() && {
     RWKVD_RETURN_IF_ERROR(Step(Op{opcode}));
   }
   if (stack_.size() != 1 || !marks_.empty()) {
-    return Complain("expected one object at the end, got ", stack_.size(),
-                    " and ", marks_.size(), " marks");
+    return Error("expected one object at the end, got ", stack_.size(), " and ",
+                 marks_.size(), " marks");
   }
   pickle_.root_ = stack_[0];
   pickle_.num_bytes_ = reader_.position();
@@ -118,18 +118,18 @@ absl::Status PickleMachine::ReadProtocol() {
   uint8_t opcode, protocol;
   if (!reader_.Read(&opcode, &protocol)) return CutOff();
   if (Op{opcode} != Op::kProto) {
-    return Complain("expected a pickle of protocol 2 to 5");
+    return Error("expected a pickle of protocol 2 to 5");
   }
   if (protocol < kMinProtocol || protocol > kMaxProtocol) {
-    return Complain("expected protocol 2 to 5, got ", protocol);
+    return Error("expected protocol 2 to 5, got ", protocol);
   }
   return absl::OkStatus();
 }
 
 absl::Status PickleMachine::Charge(size_t cost) {
   if (cost > budget_) {
-    return Complain("over ", kMaxOpcodes,
-                    " opcodes, more than any checkpoint needs");
+    return Error("over ", kMaxOpcodes,
+                 " opcodes, more than any checkpoint needs");
   }
   budget_ -= cost;
   return absl::OkStatus();
@@ -212,7 +212,7 @@ absl::StatusOr<PickleObject*> PickleMachine::Pop() {
 
 absl::StatusOr<Items> PickleMachine::PopItems(size_t num) {
   if (num == kToMark) {
-    if (marks_.empty()) return Complain("no mark on the stack");
+    if (marks_.empty()) return Error("no mark on the stack");
     num = Available();
     marks_.pop_back();
   } else if (num > Available()) {
@@ -226,9 +226,8 @@ absl::StatusOr<Items> PickleMachine::PopItems(size_t num) {
 
 absl::Status PickleMachine::PushLiteral(Op opcode) {
   if (!IsLiteral(opcode)) {
-    return Complain(
-        absl::StrFormat("refused opcode 0x%02x, which no tensor needs",
-                        static_cast<int>(opcode)));
+    return Error(absl::StrFormat("refused opcode 0x%02x, which no tensor needs",
+                                 static_cast<int>(opcode)));
   }
   const bool whole = ReadLiteral(opcode, reader_, *Push(Kind::kNone));
   return whole ? absl::OkStatus() : CutOff();
@@ -237,7 +236,7 @@ absl::Status PickleMachine::PushLiteral(Op opcode) {
 absl::Status PickleMachine::PushContainer(Kind kind, size_t num) {
   RWKVD_ASSIGN_OR_RETURN(Items items, PopItems(num));
   if (kind == Kind::kDict && items.size() % 2 != 0) {
-    return Complain("a key without a value");
+    return Error("a key without a value");
   }
   Push(kind)->items = std::move(items);
   return absl::OkStatus();
@@ -246,13 +245,13 @@ absl::Status PickleMachine::PushContainer(Kind kind, size_t num) {
 absl::Status PickleMachine::Extend(Kind kind, size_t num) {
   RWKVD_ASSIGN_OR_RETURN(const Items items, PopItems(num));
   if (kind == Kind::kDict && items.size() % 2 != 0) {
-    return Complain("a key without a value");
+    return Error("a key without a value");
   }
   if (Available() == 0) return NothingLeft();
   PickleObject& container = *stack_.back();
   if (container.kind != kind) {
-    return Complain("expected a ", kind == Kind::kDict ? "dict" : "list",
-                    " to add items to");
+    return Error("expected a ", kind == Kind::kDict ? "dict" : "list",
+                 " to add items to");
   }
   container.items.insert(container.items.end(), items.begin(), items.end());
   return absl::OkStatus();
@@ -272,7 +271,7 @@ absl::Status PickleMachine::Recall(size_t width) {
   if (!reader_.ReadNumber(width, &number)) return CutOff();
   const auto found = memo_.find(number);
   if (found == memo_.end()) {
-    return Complain("refers to object ", number, ", which was never stored");
+    return Error("refers to object ", number, ", which was never stored");
   }
   stack_.push_back(found->second);
   return absl::OkStatus();
@@ -286,8 +285,8 @@ absl::Status PickleMachine::ReadGlobal() {
         reader_.position(), std::min(reader_.remaining(), kMaxGlobalBytes));
     const auto end = std::find(rest.begin(), rest.end(), std::byte{'\n'});
     if (end == rest.end()) {
-      return Complain("a global whose name does not end within ", rest.size(),
-                      " bytes");
+      return Error("a global whose name does not end within ", rest.size(),
+                   " bytes");
     }
     reader_.ReadText(end - rest.begin() + 1, &line);
     line.remove_suffix(1);
@@ -299,7 +298,7 @@ absl::Status PickleMachine::ReadGlobal() {
 absl::Status PickleMachine::PopGlobal() {
   RWKVD_ASSIGN_OR_RETURN(const Items both, PopItems(2));
   if (both[0]->kind != Kind::kString || both[1]->kind != Kind::kString) {
-    return Complain("a global whose name is no string");
+    return Error("a global whose name is no string");
   }
   return PushGlobal(both[0]->text, both[1]->text);
 }
@@ -308,10 +307,10 @@ absl::Status PickleMachine::PushGlobal(absl::string_view module,
                                        absl::string_view name) {
   const absl::string_view known = FindGlobal(module, name);
   if (known.empty()) {
-    return Complain("refused global ", Quoted(absl::StrCat(module, ".", name)),
-                    ": no tensor needs it, and nothing from a file is run; if "
-                    "you trust the file, load it in Python and save its "
-                    "state_dict alone");
+    return Error("refused global ", Quoted(absl::StrCat(module, ".", name)),
+                 ": no tensor needs it, and nothing from a file is run; if "
+                 "you trust the file, load it in Python and save its "
+                 "state_dict alone");
   }
   Push(Kind::kGlobal)->text = known;
   return absl::OkStatus();
@@ -322,7 +321,7 @@ absl::Status PickleMachine::PushStorage() {
   RWKVD_ASSIGN_OR_RETURN(const PickleObject* const id, Pop());
   if (id->kind != Kind::kTuple || id->items.empty() ||
       id->items[0]->kind != Kind::kString || id->items[0]->text != "storage") {
-    return Complain("a persistent id that does not name a storage");
+    return Error("a persistent id that does not name a storage");
   }
   Push(Kind::kStorage)->arguments = id;
   return absl::OkStatus();
@@ -333,12 +332,12 @@ absl::Status PickleMachine::Call() {
   const PickleObject& function = *both[0];
   const PickleObject& arguments = *both[1];
   if (function.kind != Kind::kGlobal || arguments.kind != Kind::kTuple) {
-    return Complain("a call of something that cannot be called");
+    return Error("a call of something that cannot be called");
   }
   PickleObject* const result = Push(Kind::kNone);
   if (!CallGlobal(function.text, arguments, *result)) {
-    return Complain("refused call of ", function.text,
-                    ", which no tensor needs like that");
+    return Error("refused call of ", function.text,
+                 ", which no tensor needs like that");
   }
   return Charge(result->items.size());
 }
@@ -349,7 +348,7 @@ absl::Status PickleMachine::Build() {
   RWKVD_RETURN_IF_ERROR(Pop().status());
   if (Available() == 0) return NothingLeft();
   if (stack_.back()->kind != Kind::kDict) {
-    return Complain("expected a dict to set attributes of");
+    return Error("expected a dict to set attributes of");
   }
   return absl::OkStatus();
 }

@@ -52,15 +52,14 @@ std::optional<End> FindEnd(absl::Span<const std::byte> bytes) {
   return std::nullopt;
 }
 
-absl::Status SeveralVolumes(const Complaint& complain) {
-  return complain("zip archive of several volumes, expected one");
+absl::Status SeveralVolumes(const FileError& error) {
+  return error("zip archive of several volumes, expected one");
 }
 
 // The byte at which the locator before `end` says that the ZIP64 end record
 // begins; nothing if there is no locator.
 absl::StatusOr<std::optional<uint64_t>> FindEnd64(
-    absl::Span<const std::byte> bytes, const End& end,
-    const Complaint& complain) {
+    absl::Span<const std::byte> bytes, const End& end, const FileError& error) {
   if (end.at < kLocator64Bytes) return std::nullopt;
   const uint64_t locator_at = end.at - kLocator64Bytes;
   uint32_t signature, disk, num_disks;
@@ -70,10 +69,10 @@ absl::StatusOr<std::optional<uint64_t>> FindEnd64(
       signature != kLocator64Signature) {
     return std::nullopt;
   }
-  if (disk != 0 || num_disks > 1) return SeveralVolumes(complain);
+  if (disk != 0 || num_disks > 1) return SeveralVolumes(error);
   if (at > locator_at) {
-    return complain("ZIP64 end record at byte ", at,
-                    ", behind its locator at byte ", locator_at);
+    return error("ZIP64 end record at byte ", at,
+                 ", behind its locator at byte ", locator_at);
   }
   return at;
 }
@@ -86,7 +85,7 @@ bool Agree(uint64_t field, uint64_t in64, uint64_t value) {
 // that can say it.
 absl::StatusOr<ZipDirectory> ReadEnd64(absl::Span<const std::byte> bytes,
                                        uint64_t at, const End& end,
-                                       const Complaint& complain) {
+                                       const FileError& error) {
   uint64_t record_size, entries_here;
   uint16_t made_by, needs;
   uint32_t signature, disk, directory_disk;
@@ -96,36 +95,35 @@ absl::StatusOr<ZipDirectory> ReadEnd64(absl::Span<const std::byte> bytes,
                    &directory_disk, &entries_here, &directory.num_entries,
                    &directory.size, &directory.offset) ||
       signature != kEnd64Signature) {
-    return complain("no ZIP64 end record at byte ", at,
-                    ", where its locator says it is");
+    return error("no ZIP64 end record at byte ", at,
+                 ", where its locator says it is");
   }
   if (disk != 0 || directory_disk != 0 ||
       entries_here != directory.num_entries) {
-    return SeveralVolumes(complain);
+    return SeveralVolumes(error);
   }
   if (!Agree(end.entries, kIn64Short, directory.num_entries) ||
       !Agree(end.size, kIn64, directory.size) ||
       !Agree(end.offset, kIn64, directory.offset)) {
-    return complain("the two end records of the zip archive disagree");
+    return error("the two end records of the zip archive disagree");
   }
   return directory;
 }
 
 // `limit` is the first byte behind what may be directory.
 absl::Status CheckFits(const ZipDirectory& directory, uint64_t limit,
-                       const Complaint& complain) {
+                       const FileError& error) {
   if (directory.offset > limit || directory.size > limit - directory.offset) {
-    return complain("zip directory of ", directory.size, " bytes at byte ",
-                    directory.offset, " reaches past its end at byte ", limit);
+    return error("zip directory of ", directory.size, " bytes at byte ",
+                 directory.offset, " reaches past its end at byte ", limit);
   }
   if (directory.num_entries > directory.size / kEntryBytes) {
-    return complain("zip directory announces ", directory.num_entries,
-                    " entries, which do not fit its ", directory.size,
-                    " bytes");
+    return error("zip directory announces ", directory.num_entries,
+                 " entries, which do not fit its ", directory.size, " bytes");
   }
   if (directory.num_entries > kMaxEntries) {
-    return complain("zip directory of ", directory.num_entries,
-                    " entries is over the limit of ", kMaxEntries);
+    return error("zip directory of ", directory.num_entries,
+                 " entries is over the limit of ", kMaxEntries);
   }
   return absl::OkStatus();
 }
@@ -133,23 +131,22 @@ absl::Status CheckFits(const ZipDirectory& directory, uint64_t limit,
 }  // namespace
 
 absl::StatusOr<ZipDirectory> FindZipDirectory(absl::Span<const std::byte> bytes,
-                                              const Complaint& complain) {
+                                              const FileError& error) {
   const std::optional<End> end = FindEnd(bytes);
   if (!end.has_value()) {
-    return complain("no end of a zip archive found; is the file cut off?");
+    return error("no end of a zip archive found; is the file cut off?");
   }
   ZipDirectory directory = {
       .offset = end->offset, .size = end->size, .num_entries = end->entries};
   RWKVD_ASSIGN_OR_RETURN(const std::optional<uint64_t> end64,
-                         FindEnd64(bytes, *end, complain));
+                         FindEnd64(bytes, *end, error));
   if (end64.has_value()) {
-    RWKVD_ASSIGN_OR_RETURN(directory, ReadEnd64(bytes, *end64, *end, complain));
+    RWKVD_ASSIGN_OR_RETURN(directory, ReadEnd64(bytes, *end64, *end, error));
   } else if (end->disk != 0 || end->directory_disk != 0 ||
              end->entries_here != end->entries) {
-    return SeveralVolumes(complain);
+    return SeveralVolumes(error);
   }
-  RWKVD_RETURN_IF_ERROR(
-      CheckFits(directory, end64.value_or(end->at), complain));
+  RWKVD_RETURN_IF_ERROR(CheckFits(directory, end64.value_or(end->at), error));
   return directory;
 }
 

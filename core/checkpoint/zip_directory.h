@@ -7,7 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "core/checkpoint/complaint.h"
+#include "core/base/file_error.h"
 
 namespace rwkvd {
 
@@ -22,7 +22,7 @@ struct ZipDirectory {
 // included. It lies before them, and is large enough for its entries.
 // InvalidArgument if there is none.
 absl::StatusOr<ZipDirectory> FindZipDirectory(absl::Span<const std::byte> bytes,
-                                              const Complaint& complain);
+                                              const FileError& error);
 
 }  // namespace rwkvd
 

@@ -5,9 +5,9 @@
 #include <cstdint>
 
 #include "absl/status/status.h"
+#include "core/base/file_error.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/byte_reader.h"
-#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/zip_directory.h"
 
 namespace rwkvd {
@@ -40,8 +40,8 @@ struct Listed {
   uint64_t header;       // first byte of the entry's own header
 };
 
-Complaint About(const Listed& entry, const Complaint& complain) {
-  return complain.About("zip entry", entry.name);
+FileError InEntry(const Listed& entry, const FileError& error) {
+  return error.In("zip entry", entry.name);
 }
 
 // The ZIP64 block of an extra field; empty if there is none.
@@ -67,25 +67,25 @@ bool Read64(Bytes extra, absl::Span<uint64_t* const> fields) {
 }
 
 // Without this the data would not be the file's bytes as they lie.
-absl::Status CheckIsStored(const Listed& entry, const Complaint& complain) {
+absl::Status CheckIsStored(const Listed& entry, const FileError& error) {
   if ((entry.flags & kEncryptedFlags) != 0) {
-    return complain("is encrypted, as torch.save never writes it");
+    return error("is encrypted, as torch.save never writes it");
   }
   if (entry.method != kStored) {
-    return complain("is compressed (method ", entry.method,
-                    "), as torch.save never writes it; unpack it and pack it "
-                    "again without compression");
+    return error("is compressed (method ", entry.method,
+                 "), as torch.save never writes it; unpack it and pack it "
+                 "again without compression");
   }
   if (entry.size != entry.stored_size) {
-    return complain("takes ", entry.stored_size, " bytes for contents of ",
-                    entry.size);
+    return error("takes ", entry.stored_size, " bytes for contents of ",
+                 entry.size);
   }
   return absl::OkStatus();
 }
 
 // Takes the next entry off the directory. `index` counts them.
 absl::StatusOr<Listed> ReadListed(ByteReader& reader, uint64_t index,
-                                  const Complaint& complain) {
+                                  const FileError& error) {
   const size_t begin = reader.position();
   uint32_t signature, crc, stored_size, size, external, header;
   uint16_t made_by, needs, time, date, name_size, extra_size, comment_size,
@@ -100,40 +100,40 @@ absl::StatusOr<Listed> ReadListed(ByteReader& reader, uint64_t index,
       !reader.ReadText(name_size, &entry.name) ||
       !reader.ReadBytes(extra_size, &extra) ||
       !reader.ReadBytes(comment_size, &comment)) {
-    return complain("zip directory is damaged at its entry ", index,
-                    ", which begins at its byte ", begin);
+    return error("zip directory is damaged at its entry ", index,
+                 ", which begins at its byte ", begin);
   }
-  const Complaint complain_of = About(entry, complain);
+  const FileError entry_error = InEntry(entry, error);
   if (name_size > kMaxNameBytes) {
-    return complain_of("name of ", name_size, " bytes is over the limit of ",
+    return entry_error("name of ", name_size, " bytes is over the limit of ",
                        kMaxNameBytes);
   }
   if (disk != 0 && disk != kIn64Short) {
-    return complain_of("lies in another volume");
+    return entry_error("lies in another volume");
   }
   entry.stored_size = stored_size;
   entry.size = size;
   entry.header = header;
   if (!Read64(extra, {&entry.size, &entry.stored_size, &entry.header})) {
-    return complain_of("its ZIP64 record is missing or cut off");
+    return entry_error("its ZIP64 record is missing or cut off");
   }
-  RWKVD_RETURN_IF_ERROR(CheckIsStored(entry, complain_of));
+  RWKVD_RETURN_IF_ERROR(CheckIsStored(entry, entry_error));
   return entry;
 }
 
 // The directory's entries, in the order in which they lie in the archive.
 absl::StatusOr<std::vector<Listed>> ReadDirectory(Bytes bytes,
                                                   uint64_t num_entries,
-                                                  const Complaint& complain) {
+                                                  const FileError& error) {
   ByteReader reader(bytes);
   std::vector<Listed> listed;
   for (uint64_t i = 0; i < num_entries; ++i) {
-    RWKVD_ASSIGN_OR_RETURN(const Listed entry, ReadListed(reader, i, complain));
+    RWKVD_ASSIGN_OR_RETURN(const Listed entry, ReadListed(reader, i, error));
     listed.push_back(entry);
   }
   if (reader.remaining() != 0) {
-    return complain("zip directory has ", reader.remaining(),
-                    " bytes behind its last entry");
+    return error("zip directory has ", reader.remaining(),
+                 " bytes behind its last entry");
   }
   std::sort(listed.begin(), listed.end(), [](const Listed& a, const Listed& b) {
     return a.header < b.header;
@@ -151,7 +151,7 @@ bool SizeFits(uint64_t size, const Listed& entry) {
 // Takes the header off `reader`, which stands at it, and compares it with the
 // directory.
 absl::Status TakeHeader(ByteReader& reader, const Listed& entry,
-                        const Complaint& complain) {
+                        const FileError& error) {
   uint32_t signature, crc, stored_size, size;
   uint16_t needs, flags, method, time, date, name_size, extra_size;
   absl::string_view name;
@@ -160,19 +160,19 @@ absl::Status TakeHeader(ByteReader& reader, const Listed& entry,
                    &stored_size, &size, &name_size, &extra_size) ||
       signature != kLocalSignature || !reader.ReadText(name_size, &name) ||
       !reader.ReadBytes(extra_size, &extra)) {
-    return complain("no header at byte ", entry.header,
-                    ", where the directory says it is");
+    return error("no header at byte ", entry.header,
+                 ", where the directory says it is");
   }
   uint64_t size64 = size, stored_size64 = stored_size;
   if ((entry.flags & kSizesFollowData) == 0 &&
       !Read64(extra, {&size64, &stored_size64})) {
-    return complain("its ZIP64 record is missing or cut off");
+    return error("its ZIP64 record is missing or cut off");
   }
   if (name != entry.name || method != entry.method ||
       (flags & kEncryptedFlags) != 0 || !SizeFits(size64, entry) ||
       !SizeFits(stored_size64, entry)) {
-    return complain("its header at byte ", entry.header,
-                    " disagrees with the directory");
+    return error("its header at byte ", entry.header,
+                 " disagrees with the directory");
   }
   return absl::OkStatus();
 }
@@ -180,22 +180,22 @@ absl::Status TakeHeader(ByteReader& reader, const Listed& entry,
 // The entry's data. `before` is all that comes before the directory; `*end` is
 // the first byte behind the entry before it and becomes that behind this one.
 absl::StatusOr<Bytes> ReadData(Bytes before, const Listed& entry, uint64_t* end,
-                               const Complaint& complain) {
+                               const FileError& error) {
   if (entry.header < *end) {
-    return complain("begins at byte ", entry.header,
-                    ", inside the entry before it, which ends at byte ", *end);
+    return error("begins at byte ", entry.header,
+                 ", inside the entry before it, which ends at byte ", *end);
   }
   if (entry.header > before.size()) {
-    return complain("begins at byte ", entry.header,
-                    ", behind the directory's first byte ", before.size());
+    return error("begins at byte ", entry.header,
+                 ", behind the directory's first byte ", before.size());
   }
   ByteReader reader(before.subspan(entry.header));
-  RWKVD_RETURN_IF_ERROR(TakeHeader(reader, entry, complain));
+  RWKVD_RETURN_IF_ERROR(TakeHeader(reader, entry, error));
   const uint64_t begin = entry.header + reader.position();
   Bytes data;
   if (!reader.ReadBytes(entry.size, &data)) {
-    return complain("its ", entry.size, " bytes from byte ", begin,
-                    " reach into the directory at byte ", before.size());
+    return error("its ", entry.size, " bytes from byte ", begin,
+                 " reach into the directory at byte ", before.size());
   }
   *end = begin + entry.size;
   return data;
@@ -205,19 +205,19 @@ absl::StatusOr<Bytes> ReadData(Bytes before, const Listed& entry, uint64_t* end,
 
 absl::StatusOr<std::vector<ZipEntry>> ReadZip(absl::Span<const std::byte> bytes,
                                               absl::string_view where) {
-  const Complaint complain(where);
+  const FileError error(where);
   RWKVD_ASSIGN_OR_RETURN(const ZipDirectory directory,
-                         FindZipDirectory(bytes, complain));
+                         FindZipDirectory(bytes, error));
   RWKVD_ASSIGN_OR_RETURN(
       const std::vector<Listed> listed,
       ReadDirectory(bytes.subspan(directory.offset, directory.size),
-                    directory.num_entries, complain));
+                    directory.num_entries, error));
   std::vector<ZipEntry> entries;
   uint64_t end = 0;
   for (const Listed& entry : listed) {
     RWKVD_ASSIGN_OR_RETURN(const Bytes data,
                            ReadData(bytes.first(directory.offset), entry, &end,
-                                    About(entry, complain)));
+                                    InEntry(entry, error)));
     entries.push_back({entry.name, data});
   }
   std::sort(
@@ -225,7 +225,7 @@ absl::StatusOr<std::vector<ZipEntry>> ReadZip(absl::Span<const std::byte> bytes,
       [](const ZipEntry& a, const ZipEntry& b) { return a.name < b.name; });
   for (size_t i = 1; i < entries.size(); ++i) {
     if (entries[i].name == entries[i - 1].name) {
-      return complain.About("zip entry", entries[i].name)("is listed twice");
+      return error.In("zip entry", entries[i].name)("is listed twice");
     }
   }
   return entries;

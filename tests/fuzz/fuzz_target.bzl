@@ -7,15 +7,15 @@ def fuzz_target(name, deps):
     NAME_fuzzer, which looks for new inputs (--config=fuzz only).
 
     Args:
-      name: what is read, "shard_index".
-      deps: of NAME_fuzz.cc, beside what all of them use.
+      name: of the format that is parsed, such as "shard_index".
+      deps: of NAME_fuzz.cc, in addition to what all fuzz targets use.
     """
     native.cc_library(
         name = name + "_fuzz",
         testonly = True,
         srcs = [name + "_fuzz.cc"],
         deps = deps + [
-            ":fuzz_input",
+            ":fuzz_support",
             "//core/base:check",
             "//third_party:absl",
         ],

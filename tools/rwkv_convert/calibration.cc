@@ -10,9 +10,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
 #include "core/base/check.h"
+#include "core/base/file_error.h"
 #include "core/base/mapped_file.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/stored_name.h"
 #include "core/model/load_model.h"
 #include "core/model/matmul_interceptor.h"
@@ -92,7 +92,7 @@ absl::Status Calibration::ReadText() {
   RWKVD_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(options_.text));
   const auto bytes = file->bytes();
   if (static_cast<int64_t>(bytes.size()) > kMaxTextBytes) {
-    return Complaint(options_.text)("expected at most ", kMaxTextBytes,
+    return FileError(options_.text)("expected at most ", kMaxTextBytes,
                                     " bytes of text, got ", bytes.size(),
                                     "; some hundred thousand suffice");
   }
@@ -100,10 +100,10 @@ absl::Status Calibration::ReadText() {
       const std::vector<int32_t> tokens,
       tokenizer->Encode(
           {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
-  if (tokens.empty()) return Complaint(options_.text)("holds no text");
+  if (tokens.empty()) return FileError(options_.text)("holds no text");
   const int32_t largest = *std::max_element(tokens.begin(), tokens.end());
   if (largest >= vocab_size) {
-    return Complaint(options_.text)("token ", largest,
+    return FileError(options_.text)("token ", largest,
                                     " is not in a vocabulary of ", vocab_size);
   }
   const int64_t size = static_cast<int64_t>(tokens.size());
@@ -229,8 +229,8 @@ absl::Status Calibration::RunStep(const Step& step, bool is_last,
     std::vector<GptqFactors>& factors = found->second;
     if (is_new) factors = hessian.MakeFactors(matrix->data.data());
     if (factors.empty()) {
-      return Complaint(source_->path())
-          .About("tensor", matrix->name)(
+      return FileError(source_->path())
+          .In("tensor", matrix->name)(
               "cannot be calibrated: what the network multiplies it with is "
               "not always finite");
     }

@@ -11,11 +11,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
+#include "core/base/file_error.h"
 #include "core/base/mapped_file.h"
 #include "core/base/replace_file.h"
 #include "core/base/status_macros.h"
 #include "core/base/thread_pool.h"
-#include "core/checkpoint/complaint.h"
 #include "core/checkpoint/file_format.h"
 #include "core/checkpoint/safetensors_writer.h"
 #include "core/checkpoint/shard_index.h"
@@ -50,10 +50,10 @@ absl::StatusOr<std::vector<std::string>> FilesOf(const TensorFile& source) {
 
 absl::Status CheckSource(const TensorFile& source) {
   if (source.tensors().empty()) {
-    return Complaint(source.path())("holds no tensors");
+    return FileError(source.path())("holds no tensors");
   }
   if (!source.has_embedding_norm()) {
-    return Complaint(source.path())(
+    return FileError(source.path())(
         "config.json says \"norm_first\": false, that this network does "
         "without blocks.0.ln0; a checkpoint of native names cannot say so. "
         "rwkvd serves it as it is");
@@ -78,7 +78,7 @@ absl::Status CheckCollision(const TensorFile& source,
   RWKVD_ASSIGN_OR_RETURN(const auto files, FilesOf(source));
   for (const std::string& name : files) {
     if (IsOutputName(name)) {
-      return Complaint(directory)("would write over the input, ", name,
+      return FileError(directory)("would write over the input, ", name,
                                   "; name another folder");
     }
   }
@@ -127,10 +127,10 @@ using Scales = std::map<std::string, std::vector<std::byte>>;
 
 absl::Status TooLarge(const Tensor& tensor, const TensorFile& source, DType to,
                       int64_t index) {
-  return Complaint(source.path())
-      .About("tensor", tensor.name)("element ", index, " is beyond ",
-                                    LargestOf(to), ", the largest ", NameOf(to),
-                                    "; use another --dtype");
+  return FileError(source.path())
+      .In("tensor", tensor.name)("element ", index, " is beyond ",
+                                 LargestOf(to), ", the largest ", NameOf(to),
+                                 "; use another --dtype");
 }
 
 // Writes one tensor as elements of type `to`, piece by piece.

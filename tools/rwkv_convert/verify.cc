@@ -15,7 +15,6 @@
 #include "absl/strings/str_format.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/complaint.h"
 #include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/file_pages.h"
 #include "tools/rwkv_convert/quantized_pieces.h"

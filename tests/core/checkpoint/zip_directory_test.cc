@@ -29,7 +29,7 @@ std::string Before(absl::string_view end) {
 absl::StatusOr<ZipDirectory> Find(absl::string_view bytes) {
   return FindZipDirectory(
       {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()},
-      Complaint("m.pth"));
+      FileError("m.pth"));
 }
 
 void ExpectFound(absl::string_view end) {
