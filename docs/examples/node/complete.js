@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // SPDX-License-Identifier: Apache-2.0
-// Streams a completion from rwkvd, tells errors apart, and cancels.
+// Streams a completion from rwkvd, handles errors by status, and cancels.
 'use strict';
 
 const path = require('path');
@@ -10,8 +10,8 @@ const protoLoader = require('@grpc/proto-loader');
 
 const PROTO = path.join(__dirname, '../../../proto');
 
-// The server has no room, or no model: nothing was computed, so the same
-// request may be sent again a little later.
+// The server is overloaded, or not ready. It has computed nothing, so the same
+// request may be sent again later.
 const TRY_AGAIN = [grpc.status.RESOURCE_EXHAUSTED, grpc.status.UNAVAILABLE];
 const ATTEMPTS = 6;
 
@@ -29,7 +29,7 @@ function parseArguments() {
         'seed': {type: 'string'},
       },
     });
-    if (positionals.length !== 1) throw new Error('one prompt is needed');
+    if (positionals.length !== 1) throw new Error('expected one prompt');
     return {...values, prompt: positionals[0]};
   } catch (error) {
     console.error(`${error.message}\n${usage}`);
@@ -40,10 +40,10 @@ function parseArguments() {
 function makeClient(address) {
   const definition = protoLoader.loadSync('rwkv/v1/rwkv.proto', {
     includeDirs: [PROTO],
-    keepCase: true,  // the names of the contract, not Node's
-    longs: String,   // 64 bits do not fit a number
+    keepCase: true,  // field names as in the .proto file
+    longs: String,   // 64-bit integers do not fit in a number
     enums: String,
-    defaults: true,  // what was not sent is empty, not undefined
+    defaults: true,  // absent fields are empty, not undefined
   });
   const {RwkvService} = grpc.loadPackageDefinition(definition).rwkv.v1;
   return new RwkvService(address, grpc.credentials.createInsecure());
@@ -59,8 +59,9 @@ function makeRequest(args) {
   return request;
 }
 
-// Prints one answer while it comes. Resolves to the finish, or to null if we
-// have cancelled; rejects with the error, and how many bytes came before it.
+// Prints the output while it is generated. Resolves to its finish, or to null
+// if this client cancelled the call. Rejects with the error, which carries the
+// number of bytes that were received before it.
 function stream(client, request, args) {
   return new Promise((resolve, reject) => {
     const options = {};
@@ -71,7 +72,7 @@ function stream(client, request, args) {
     let cancelled = false;
     const cancel = () => {
       cancelled = true;
-      call.cancel();  // frees the place at once
+      call.cancel();  // frees the slot at once
     };
     process.once('SIGINT', cancel);
     call.on('data', (response) => {
@@ -81,7 +82,7 @@ function stream(client, request, args) {
         process.stdout.write(finish.text + '\n');
         return;
       }
-      // `text` is whole characters, `bytes` is what it was made of.
+      // `text` has whole characters, `bytes` the raw output.
       process.stdout.write(response.delta.text);
       received += response.delta.bytes.length;
       if (args['stop-after'] && received >= args['stop-after']) cancel();
@@ -102,7 +103,8 @@ function stream(client, request, args) {
   });
 }
 
-// How long to wait: what the server asks for, else longer each time.
+// Milliseconds to wait: what the server asks for, otherwise an exponential
+// backoff.
 function pauseBefore(attempt, error) {
   const [asked] = error.metadata.get('grpc-retry-pushback-ms');
   return asked !== undefined ? Number(asked) : 100 * 2 ** attempt;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Streams a completion from rwkvd, tells errors apart, and cancels."""
+"""Streams a completion from rwkvd, handles errors by status, and cancels."""
 
 import argparse
 import sys
@@ -10,8 +10,8 @@ import grpc
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkv.v1 import rwkv_pb2_grpc
 
-# The server has no room, or no model: nothing was computed, so the same request
-# may be sent again a little later.
+# The server is overloaded, or not ready. It has computed nothing, so the same
+# request may be sent again later.
 TRY_AGAIN = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 ATTEMPTS = 6
 
@@ -23,8 +23,8 @@ def parse_arguments():
     parser.add_argument("--max-tokens", type=int, default=100)
     parser.add_argument("--deadline", type=float, help="seconds")
     parser.add_argument("--stop-after", type=int, metavar="BYTES",
-                        help="cancel once so much has come")
-    parser.add_argument("--seed", type=int, help="repeats an answer")
+                        help="cancel after this much output")
+    parser.add_argument("--seed", type=int, help="repeats an earlier output")
     return parser.parse_args()
 
 
@@ -39,8 +39,9 @@ def make_request(arguments):
 
 
 def stream(stub, request, arguments):
-    """Prints one answer while it comes; its finish, or None if we have
-    cancelled. An error tells how many bytes came before it."""
+    """Prints the output while it is generated. Returns its finish, or None if
+    this client cancelled the call. An error carries the number of bytes that
+    were received before it."""
     call = stub.Generate(request, timeout=arguments.deadline)
     received = 0
     try:
@@ -48,11 +49,11 @@ def stream(stub, request, arguments):
             if response.WhichOneof("event") == "finish":
                 print(response.finish.text, flush=True)
                 return response.finish
-            # `text` is whole characters, `bytes` is what it was made of.
+            # `text` has whole characters, `bytes` the raw output.
             print(response.delta.text, end="", flush=True)
             received += len(response.delta.bytes)
             if arguments.stop_after and received >= arguments.stop_after:
-                call.cancel()  # frees the place at once
+                call.cancel()  # frees the slot at once
                 print()
                 return None
     except grpc.RpcError as error:
@@ -62,7 +63,7 @@ def stream(stub, request, arguments):
 
 
 def wait_before(attempt, error):
-    """Waits as long as the server asks for, else longer each time."""
+    """Waits as long as the server asks, otherwise with exponential backoff."""
     asked = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms")
     time.sleep(int(asked) / 1000 if asked else 0.1 * 2 ** attempt)
 
