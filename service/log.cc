@@ -44,6 +44,5 @@ bool DebugLogEnabled() {
 void LogDebug(absl::string_view line) { Log(spdlog::level::debug, line); }
 void LogInfo(absl::string_view line) { Log(spdlog::level::info, line); }
 void LogWarning(absl::string_view line) { Log(spdlog::level::warn, line); }
-void LogError(absl::string_view line) { Log(spdlog::level::err, line); }
 
 }  // namespace rwkvd

@@ -17,7 +17,6 @@ bool DebugLogEnabled();
 void LogDebug(absl::string_view line);
 void LogInfo(absl::string_view line);
 void LogWarning(absl::string_view line);
-void LogError(absl::string_view line);
 
 }  // namespace rwkvd
 

@@ -11,9 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
-#include "core/base/mapped_file.h"
 #include "core/base/quote.h"
-#include "core/base/replace_file.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 
@@ -251,19 +249,6 @@ absl::StatusOr<State> ParseState(Bytes bytes, absl::string_view path,
   if (file.continuation.empty()) return std::move(file.state);
   return Refuse(path,
                 "it holds a request that can be continued, not a state alone");
-}
-
-absl::Status WriteStateFile(const std::string& path, const State& state,
-                            const StateOwner& owner) {
-  RWKVD_ASSIGN_OR_RETURN(const std::string bytes, SerializeState(state, owner));
-  return ReplaceFile(path, bytes);
-}
-
-absl::StatusOr<State> ReadStateFile(const std::string& path,
-                                    const StateOwner& owner) {
-  RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
-                         MappedFile::Open(path));
-  return ParseState(file->bytes(), path, owner);
 }
 
 }  // namespace rwkvd

@@ -55,16 +55,6 @@ absl::StatusOr<State> ParseState(absl::Span<const std::byte> bytes,
                                  absl::string_view path,
                                  const StateOwner& owner);
 
-// Writes a state file, which takes its place at `path` at once and as a whole,
-// or not at all. Survives a loss of power once it has returned OK. Otherwise
-// InvalidArgument as above, or what the operating system reports.
-absl::Status WriteStateFile(const std::string& path, const State& state,
-                            const StateOwner& owner);
-
-// Reads one. Errors as of MappedFile::Open and ParseState.
-absl::StatusOr<State> ReadStateFile(const std::string& path,
-                                    const StateOwner& owner);
-
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_MODEL_STATE_FILE_H_

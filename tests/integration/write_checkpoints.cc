@@ -70,7 +70,9 @@ void WriteReadState(const std::string& checkpoint, const std::string& path) {
   const StateOwner owner = {
       std::string(NameOf((*model)->config().architecture)),
       (*file)->Fingerprint(), static_cast<int64_t>(state.values().size())};
-  RWKVD_CHECK(WriteStateFile(path, state, owner).ok());
+  const auto bytes = SerializeState(state, owner);
+  RWKVD_CHECK(bytes.ok());
+  WriteFileOrDie(path, *bytes);
 }
 
 void WriteTuned(const std::string& directory, Architecture architecture,

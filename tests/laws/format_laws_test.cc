@@ -2,12 +2,15 @@
 // Law 7: what a checkpoint is written as, and where a state has been, changes
 // not one bit of what is computed.
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/model/load_model.h"
 #include "core/model/state_file.h"
@@ -114,17 +117,25 @@ TEST_P(FormatLaws, EveryFormatGivesTheSameBits) {
   }
 }
 
-// A conversation goes on in a process that has the same weights in another
-// format.
+absl::StatusOr<State> Restore(absl::string_view bytes,
+                              const StateOwner& owner) {
+  return ParseState(
+      absl::MakeConstSpan(reinterpret_cast<const std::byte*>(bytes.data()),
+                          bytes.size()),
+      "saved", owner);
+}
+
+// A saved conversation continues in a process that has the same weights in
+// another format.
 TEST_P(FormatLaws, AStateSavedBesideOneFormatContinuesWithAnother) {
   const std::vector<std::string> paths = WriteAll();
   Loaded first(paths.front()), last(paths.back());
   ASSERT_TRUE(first.ok() && last.ok());
   State state = first.model().NewState();
   first.Forward(kText, &state);
-  const std::string saved = testing::MakeTempDirectory() + "/state";
-  ASSERT_TRUE(WriteStateFile(saved, state, first.AsOwner()).ok());
-  absl::StatusOr<State> restored = ReadStateFile(saved, last.AsOwner());
+  const auto saved = SerializeState(state, first.AsOwner());
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  absl::StatusOr<State> restored = Restore(*saved, last.AsOwner());
   ASSERT_TRUE(restored.ok()) << restored.status();
   EXPECT_EQ(*restored, state);
   EXPECT_EQ(last.Forward(kText, &*restored), first.Forward(kText, &state));
@@ -139,10 +150,9 @@ TEST_P(FormatLaws, ASavedStateIsRefusedByAnotherNetwork) {
   Loaded other(
       testing::WriteCheckpoint(testing::MakeTempDirectory(), other_tensors));
   ASSERT_TRUE(own.ok() && other.ok());
-  const std::string saved = testing::MakeTempDirectory() + "/state";
-  ASSERT_TRUE(
-      WriteStateFile(saved, own.model().NewState(), own.AsOwner()).ok());
-  EXPECT_EQ(ReadStateFile(saved, other.AsOwner()).status().code(),
+  const auto saved = SerializeState(own.model().NewState(), own.AsOwner());
+  ASSERT_TRUE(saved.ok()) << saved.status();
+  EXPECT_EQ(Restore(*saved, other.AsOwner()).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 

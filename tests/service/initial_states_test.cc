@@ -27,7 +27,9 @@ class InitialStatesTest : public ::testing::Test {
                         const std::string& fingerprint = kFingerprint) {
     const std::string path = testing::MakeTempDirectory() + "/it";
     const StateOwner owner = {"rwkv4", fingerprint, 4};
-    EXPECT_TRUE(WriteStateFile(path, state, owner).ok());
+    const auto bytes = SerializeState(state, owner);
+    EXPECT_TRUE(bytes.ok()) << bytes.status();
+    testing::WriteFileOrDie(path, *bytes);
     return path;
   }
 

@@ -15,7 +15,6 @@
 #include "core/base/sha256.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/testing/fixtures.h"
 
 namespace rwkvd {
 namespace {
@@ -239,19 +238,6 @@ TEST(StateFileTest, AContinuationIsCheckedAsAllElse) {
   std::string huge = bytes;
   huge[87] = '\x7f';
   EXPECT_THAT(error(Repaired(huge)), HasSubstr("byte 80 announces"));
-}
-
-TEST(StateFileTest, FilesAreWrittenAndReadBack) {
-  const std::string path = testing::MakeTempDirectory() + "/chat.state";
-  const State state({1, 2, 3});
-  ASSERT_TRUE(WriteStateFile(path, state, OwnerOf(3)).ok());
-  const auto read = ReadStateFile(path, OwnerOf(3));
-  ASSERT_TRUE(read.ok()) << read.status();
-  EXPECT_EQ(*read, state);
-  const auto refused = ReadStateFile(path, OwnerOf(4));
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr(path));
-  EXPECT_EQ(ReadStateFile(path + "x", OwnerOf(3)).status().code(),
-            absl::StatusCode::kNotFound);
 }
 
 }  // namespace
