@@ -82,14 +82,16 @@ struct KernelTable {
   // Rows [row_begin, row_end) of the product, for all rows of x.
   void (*matmul)(const MatMulArgs& args, int64_t row_begin, int64_t row_end);
 
-  // Whether products with weights of 8 bits take x as QuantizedRows::pairs.
-  bool takes_pairs;
+  // Whether products with weights of 8 bits take x as
+  // QuantizedActivations::pairs.
+  bool wants_int16_activations;
 
   // Row `row` of `to`, in those of its forms that are there, from x [to.cols]:
   // each group's scale makes its largest magnitude the largest number, and
   // x / scale is rounded to nearest, ties to even. Returns how many became
   // zero.
-  int64_t (*quantize_row)(const float* x, const QuantizedRows& to, int64_t row);
+  int64_t (*quantize_row)(const float* x, const QuantizedActivations& to,
+                          int64_t row);
 
   // Panels or blocks [begin, end) of the product of quantized weights, for all
   // rows of x.

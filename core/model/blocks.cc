@@ -210,7 +210,7 @@ void Head(const KernelTable& kernels, Workspace& workspace,
                         {scratch[group.first_row], group.num, scratch.width},
                         {group.logits, group.num, head.rows}});
   }
-  MatMulEach(kernels, workspace, products);
+  MatMulIntoScatteredRows(kernels, workspace, products);
 }
 
 }  // namespace rwkvd

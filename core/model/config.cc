@@ -135,9 +135,10 @@ absl::StatusOr<int64_t> NumRows(const TensorFile& file,
   if (!quants.has_value()) return MatrixSize(file, name, 0);
   const std::vector<int64_t>& shape = quants->tensor->shape;
   if (shape.size() != 2 || shape[0] < 1 || shape[1] < 1) {
-    return RefuseShape(file, *quants->tensor, "[stripes, bytes of a stripe]");
+    return RefuseShape(file, *quants->tensor,
+                       "[packed blocks, bytes of a packed block]");
   }
-  return shape[0] * StripeRows(quants->form.type, quants->form.order);
+  return shape[0] * PackedBlockRows(quants->form.type, quants->form.order);
 }
 
 // The first tensor of these names that tells the number of heads.
@@ -222,21 +223,21 @@ std::string WeightType(const TensorFile& file) {
 }
 
 // Of a tensor of quants: the weights it stands for, without those that only
-// fill up its last stripe.
+// fill up its last packed block.
 int64_t CountQuants(const Tensor& tensor, const ParsedQuantsName& parsed,
                     const ModelConfig& config) {
   const QuantForm form = parsed.form;
   // Such will not be taken.
   if (tensor.shape.size() != 2 || tensor.num_elements() == 0) return 0;
-  const int64_t stripe_rows = StripeRows(form.type, form.order);
+  const int64_t block_rows = PackedBlockRows(form.type, form.order);
   const int64_t per_byte = form.type == QuantType::kInt8 ? 1 : 2;
-  int64_t rows = tensor.shape[0] * stripe_rows;
+  int64_t rows = tensor.shape[0] * block_rows;
   if (parsed.matrix == "head.weight") {
     rows = std::min(rows, config.vocab_size);
-  } else if (form.order == QuantOrder::kColumns) {
+  } else if (form.order == QuantOrder::kColumnBlocks) {
     rows = std::min(rows, config.embedding_size);
   }
-  return rows * (tensor.shape[1] * per_byte / stripe_rows);
+  return rows * (tensor.shape[1] * per_byte / block_rows);
 }
 
 int64_t CountParameters(const TensorFile& file, const ModelConfig& config) {

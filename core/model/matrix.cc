@@ -56,18 +56,18 @@ struct Blocks {
 };
 
 Blocks BlocksOf(const QuantizedWeights& w, int64_t num_x, int64_t threads) {
-  const int64_t stripes = NumStripes(w.type, w.order, w.rows);
-  if (w.order == QuantOrder::kColumns) return {1, stripes};
+  const int64_t blocks = NumPackedBlocks(w.type, w.order, w.rows);
+  if (w.order == QuantOrder::kColumnBlocks) return {1, blocks};
   if (num_x >= kManyX) {
-    const int64_t shared = stripes / (kBlocksPerThread * threads);
+    const int64_t shared = blocks / (kBlocksPerThread * threads);
     return {RoundUp(std::clamp<int64_t>(shared, 1, kManyXPanels),
                     kManyXPanelMultiple),
-            stripes};
+            blocks};
   }
-  const int64_t bytes = StripeBytes(w.type, w.order, w.cols);
+  const int64_t bytes = PackedBlockBytes(w.type, w.order, w.cols);
   return {RoundUp(std::max<int64_t>(1, kQuantizedBlockBytes / bytes),
                   kPanelMultiple),
-          stripes};
+          blocks};
 }
 
 // For a product with `num_x` rows on so many threads.
@@ -98,7 +98,8 @@ Blocks BlocksOf(const Matrix& w, int64_t num_x, int64_t threads) {
 
 // `x` is the quantized form of the product's, if its weights are.
 void RunBlock(const KernelTable& kernels, const Product& product,
-              const QuantizedRows& x, const Blocks& blocks, int64_t block) {
+              const QuantizedActivations& x, const Blocks& blocks,
+              int64_t block) {
   const Matrix& w = *product.w;
   const int64_t begin = block * blocks.size;
   const int64_t end = std::min(begin + blocks.size, blocks.end);
@@ -128,11 +129,11 @@ void CheckSizes(const Product& product) {
 
 // ---- x for quantized weights.
 
-using QuantizedInputs = absl::InlinedVector<QuantizedRows, 8>;
+using QuantizedInputs = absl::InlinedVector<QuantizedActivations, 8>;
 
 // Lays out what `product` needs from `at` on; returns the end of it.
 int64_t LayOut(const KernelTable& kernels, const Product& product,
-               std::byte* scratch, int64_t at, QuantizedRows* rows) {
+               std::byte* scratch, int64_t at, QuantizedActivations* rows) {
   const auto take = [&](int64_t size) {
     std::byte* const taken = scratch == nullptr ? nullptr : scratch + at;
     at += RoundUp(size, 64);
@@ -142,11 +143,12 @@ int64_t LayOut(const KernelTable& kernels, const Product& product,
   const int64_t num = product.x.num, cols = product.x.width;
   rows->num = num;
   rows->cols = cols;
-  rows->two_digits = w.two_digits;
+  rows->int16_activations = w.int16_activations;
   // So that a cache has room for neighbouring groups.
   rows->apart = num % 64 == 0 ? num + 16 : num;
   const int64_t scales = rows->groups() * rows->apart;
-  const bool pairs = kernels.takes_pairs && w.type == QuantType::kInt8;
+  const bool pairs =
+      kernels.wants_int16_activations && w.type == QuantType::kInt8;
   const auto digits = [&] {
     return reinterpret_cast<int8_t*>(take(scales * kGroupCols));
   };
@@ -154,8 +156,8 @@ int64_t LayOut(const KernelTable& kernels, const Product& product,
     const int64_t bytes = scales * kGroupCols * sizeof(int16_t);
     rows->pairs = reinterpret_cast<int16_t*>(take(bytes));
   }
-  if (!pairs || !w.two_digits) rows->q = digits();
-  if (!pairs && w.two_digits) rows->low = digits();
+  if (!pairs || !w.int16_activations) rows->q = digits();
+  if (!pairs && w.int16_activations) rows->low = digits();
   rows->scales = reinterpret_cast<float*>(take(scales * sizeof(float)));
   rows->offsets = reinterpret_cast<int32_t*>(take(scales * sizeof(int32_t)));
   return at;
@@ -163,7 +165,7 @@ int64_t LayOut(const KernelTable& kernels, const Product& product,
 
 // Tells of the zeros in a row of x, if its columns are skipped for them.
 void NoteZeros(const Product& product, int64_t zeros, Workspace& workspace) {
-  if (product.w->quantized->order != QuantOrder::kColumns) return;
+  if (product.w->quantized->order != QuantOrder::kColumnBlocks) return;
   workspace.NoteInputs(product.x.width, zeros);
 }
 
@@ -181,7 +183,7 @@ QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
     if (measure) scratch = workspace.Scratch(size);
   }
   int64_t elements = 0, most_rows = 0;
-  for (const QuantizedRows& input : inputs) {
+  for (const QuantizedActivations& input : inputs) {
     elements += input.num * input.cols;
     most_rows = std::max(most_rows, input.num);
   }
@@ -202,7 +204,7 @@ QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
 }
 
 // Rows [first, first + num) of x.
-QuantizedRows Part(QuantizedRows x, int64_t first, int64_t num) {
+QuantizedActivations Part(QuantizedActivations x, int64_t first, int64_t num) {
   x.num = num;
   const int64_t digits = first * kGroupCols;
   if (x.q != nullptr) x.q += digits;
@@ -249,8 +251,8 @@ void MatMul(const KernelTable& kernels, Workspace& workspace,
   });
 }
 
-void MatMulEach(const KernelTable& kernels, Workspace& workspace,
-                absl::Span<const Product> products) {
+void MatMulIntoScatteredRows(const KernelTable& kernels, Workspace& workspace,
+                             absl::Span<const Product> products) {
   if (products.empty()) return;
   Product all = products[0];
   for (const Product& product : products) {
@@ -266,9 +268,9 @@ void MatMulEach(const KernelTable& kernels, Workspace& workspace,
   workspace.pool().ParallelFor(blocks.num(), [&](int64_t block) {
     for (Product product : products) {
       const int64_t first = (product.x.data - all.x.data) / all.x.width;
-      const QuantizedRows x = all.w->quantized.has_value()
-                                  ? Part(inputs[0], first, product.x.num)
-                                  : QuantizedRows();
+      const QuantizedActivations x = all.w->quantized.has_value()
+                                         ? Part(inputs[0], first, product.x.num)
+                                         : QuantizedActivations();
       product.w = all.w;
       RunBlock(kernels, product, x, blocks, block);
     }

@@ -47,8 +47,8 @@ void MatMul(const KernelTable& kernels, Workspace& workspace,
 // The same for products of one matrix with rows that lie behind one another in
 // x, but not in y: each part of the matrix meets all of them before the next
 // is read.
-void MatMulEach(const KernelTable& kernels, Workspace& workspace,
-                absl::Span<const Product> products);
+void MatMulIntoScatteredRows(const KernelTable& kernels, Workspace& workspace,
+                             absl::Span<const Product> products);
 
 }  // namespace rwkvd
 

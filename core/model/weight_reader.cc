@@ -30,13 +30,14 @@ bool HasShape(const Tensor& tensor, absl::Span<const int64_t> shape) {
 Matrix ViewOf(const uint8_t* quants, const uint16_t* scales, QuantForm form,
               int64_t rows, int64_t cols) {
   Matrix matrix{.rows = rows, .cols = cols};
-  matrix.quantized = QuantizedWeights{.type = form.type,
-                                      .order = form.order,
-                                      .two_digits = form.two_digits(),
-                                      .rows = rows,
-                                      .cols = cols,
-                                      .quants = quants,
-                                      .scales = scales};
+  matrix.quantized =
+      QuantizedWeights{.type = form.type,
+                       .order = form.order,
+                       .int16_activations = form.int16_activations(),
+                       .rows = rows,
+                       .cols = cols,
+                       .quants = quants,
+                       .scales = scales};
   return matrix;
 }
 
@@ -110,9 +111,10 @@ Matrix WeightReader::TakeMatrix(absl::string_view name, int64_t rows,
   return form.has_value() ? Quantize(*tensor, *form) : View(*tensor);
 }
 
-const Tensor* WeightReader::FindStripes(const std::string& name, DType dtype,
-                                        absl::Span<const int64_t> shape,
-                                        size_t alignment) {
+const Tensor* WeightReader::FindPackedBlocks(const std::string& name,
+                                             DType dtype,
+                                             absl::Span<const int64_t> shape,
+                                             size_t alignment) {
   const Tensor* tensor = file_.Find(name);
   if (tensor == nullptr) {
     problems_.push_back(absl::StrCat(Quoted(name), " is missing"));
@@ -148,11 +150,11 @@ Matrix WeightReader::TakeQuants(absl::string_view name,
     return {};
   }
   const Tensor* quants =
-      FindStripes(stored.tensor->name, DType::kU8,
-                  QuantsShape(form, rows, cols), kQuantsAlignment);
+      FindPackedBlocks(stored.tensor->name, DType::kU8,
+                       QuantsShape(form, rows, cols), kQuantsAlignment);
   const Tensor* scales =
-      FindStripes(ScalesName(name), DType::kBF16, ScalesShape(form, rows, cols),
-                  alignof(uint16_t));
+      FindPackedBlocks(ScalesName(name), DType::kBF16,
+                       ScalesShape(form, rows, cols), alignof(uint16_t));
   if (quants == nullptr || scales == nullptr) return {};
   return ViewOf(reinterpret_cast<const uint8_t*>(quants->data.data()),
                 reinterpret_cast<const uint16_t*>(scales->data.data()), form,

@@ -79,8 +79,9 @@ class WeightReader {
   // Views of tensors of quants and their scales.
   Matrix TakeQuants(absl::string_view name, const StoredQuants& stored,
                     int64_t rows, int64_t cols);
-  const Tensor* FindStripes(const std::string& name, DType dtype,
-                            absl::Span<const int64_t> shape, size_t alignment);
+  const Tensor* FindPackedBlocks(const std::string& name, DType dtype,
+                                 absl::Span<const int64_t> shape,
+                                 size_t alignment);
   // A view of the quantized form of `tensor`, made here.
   Matrix Quantize(const Tensor& tensor, QuantForm form);
   // `tensor`, of a shape that has been checked, as a matrix.

@@ -34,51 +34,51 @@ void LowerTo(int64_t other, std::atomic<int64_t>& value) {
 }  // namespace
 
 bool RoundToNearest(int64_t, const QuantizeArgs& args) {
-  return QuantizeStripe(args);
+  return QuantizePackedBlock(args);
 }
 
-absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
-                             int64_t first, int64_t num, ThreadPool& pool,
-                             uint8_t* quants, uint16_t* scales,
-                             StripeQuantizer quantize) {
+absl::Status QuantizePackedBlocks(const Tensor& matrix, QuantForm form,
+                                  int64_t first, int64_t num, ThreadPool& pool,
+                                  uint8_t* quants, uint16_t* scales,
+                                  PackedBlockQuantizer quantize) {
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
-  const int64_t stripe_rows = StripeRows(form.type, form.order);
-  const int64_t stripe_bytes = StripeBytes(form.type, form.order, cols);
-  const int64_t stripe_scales = cols / kGroupCols * stripe_rows;
+  const int64_t block_rows = PackedBlockRows(form.type, form.order);
+  const int64_t block_bytes = PackedBlockBytes(form.type, form.order, cols);
+  const int64_t block_scales = cols / kGroupCols * block_rows;
   std::atomic<int64_t> first_bad{rows};
   pool.ParallelFor(num, [&](int64_t i) {
-    const int64_t begin = (first + i) * stripe_rows;
-    const int64_t own_rows = std::min(stripe_rows, rows - begin);
+    const int64_t begin = (first + i) * block_rows;
+    const int64_t own_rows = std::min(block_rows, rows - begin);
     const std::vector<float> values = RowsOf(matrix, begin, own_rows);
     const QuantizeArgs args{.type = form.type,
                             .order = form.order,
                             .w = values.data(),
                             .rows = own_rows,
                             .cols = cols,
-                            .quants = quants + i * stripe_bytes,
-                            .scales = scales + i * stripe_scales};
+                            .quants = quants + i * block_bytes,
+                            .scales = scales + i * block_scales};
     if (!quantize(begin, args)) LowerTo(begin, first_bad);
   });
   const int64_t bad = first_bad.load();
   if (bad == rows) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "tensor ", Quoted(matrix.name), ": cannot be quantized: among its rows ",
-      bad, " to ", std::min(bad + stripe_rows, rows) - 1,
+      bad, " to ", std::min(bad + block_rows, rows) - 1,
       " is a weight that is not finite"));
 }
 
 absl::StatusOr<QuantizedMatrix> QuantizeMatrix(const Tensor& matrix,
                                                QuantForm form, ThreadPool& pool,
-                                               StripeQuantizer quantize) {
+                                               PackedBlockQuantizer quantize) {
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
-  const int64_t stripes = NumStripes(form.type, form.order, rows);
-  const int64_t stripe_rows = StripeRows(form.type, form.order);
+  const int64_t blocks = NumPackedBlocks(form.type, form.order, rows);
+  const int64_t block_rows = PackedBlockRows(form.type, form.order);
   QuantizedMatrix result;
-  result.quants.resize(stripes * StripeBytes(form.type, form.order, cols));
-  result.scales.resize(stripes * (cols / kGroupCols) * stripe_rows);
-  RWKVD_RETURN_IF_ERROR(QuantizeStripes(matrix, form, 0, stripes, pool,
-                                        result.quants.data(),
-                                        result.scales.data(), quantize));
+  result.quants.resize(blocks * PackedBlockBytes(form.type, form.order, cols));
+  result.scales.resize(blocks * (cols / kGroupCols) * block_rows);
+  RWKVD_RETURN_IF_ERROR(QuantizePackedBlocks(matrix, form, 0, blocks, pool,
+                                             result.quants.data(),
+                                             result.scales.data(), quantize));
   return result;
 }
 

@@ -17,36 +17,38 @@
 
 namespace rwkvd {
 
-// Quantizes one stripe of a matrix, whose first row is `first_row` of the
+// Quantizes one packed block of a matrix, whose first row is `first_row` of the
 // matrix. Returns false if a weight is not finite. Called by several threads at
 // the same time.
-using StripeQuantizer =
+using PackedBlockQuantizer =
     absl::FunctionRef<bool(int64_t first_row, const QuantizeArgs& args)>;
 
-// Rounds each weight to the nearest number: QuantizeStripe.
+// Rounds each weight to the nearest number: QuantizePackedBlock.
 bool RoundToNearest(int64_t first_row, const QuantizeArgs& args);
 
-// Quantizes stripes [first, first + num) of `matrix`, [rows, cols], in
+// Quantizes packed blocks [first, first + num) of `matrix`, [rows, cols], in
 // parallel. `form` is what FormOf returned for the matrix. `quants` and
-// `scales` have room for `num` stripes and receive what a checkpoint stores.
-// The bytes depend on the weights and `quantize` alone. InvalidArgument names
-// the rows of the first stripe that has a weight that is not finite.
-absl::Status QuantizeStripes(const Tensor& matrix, QuantForm form,
-                             int64_t first, int64_t num, ThreadPool& pool,
-                             uint8_t* quants, uint16_t* scales,
-                             StripeQuantizer quantize = RoundToNearest);
+// `scales` have room for `num` packed blocks and receive what a checkpoint
+// stores. The bytes depend on the weights and `quantize` alone. InvalidArgument
+// names the rows of the first packed block that has a weight that is not
+// finite.
+absl::Status QuantizePackedBlocks(
+    const Tensor& matrix, QuantForm form, int64_t first, int64_t num,
+    ThreadPool& pool, uint8_t* quants, uint16_t* scales,
+    PackedBlockQuantizer quantize = RoundToNearest);
 
 // A quantized matrix in memory of its own. A value; moving it leaves the arrays
 // where they are.
 struct QuantizedMatrix {
-  AlignedVector<uint8_t> quants;  // [stripes, bytes of a stripe]
-  std::vector<uint16_t> scales;   // [stripes, groups, rows of a stripe]
+  AlignedVector<uint8_t> quants;  // [packed blocks, bytes of a packed block]
+  std::vector<uint16_t>
+      scales;  // [packed blocks, groups, rows of a packed block]
 };
 
-// Quantizes all stripes of `matrix` as QuantizeStripes does.
+// Quantizes all packed blocks of `matrix` as QuantizePackedBlocks does.
 absl::StatusOr<QuantizedMatrix> QuantizeMatrix(
     const Tensor& matrix, QuantForm form, ThreadPool& pool,
-    StripeQuantizer quantize = RoundToNearest);
+    PackedBlockQuantizer quantize = RoundToNearest);
 
 }  // namespace rwkvd
 

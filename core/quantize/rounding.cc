@@ -242,11 +242,11 @@ float QuantGrid::Value(uint8_t q) const {
 
 void StoreGroup(const QuantizeArgs& args, int64_t row, int64_t first_col,
                 const QuantGroup& group) {
-  const int64_t stripe_rows = StripeRows(args.type, args.order);
-  args.scales[first_col / kGroupCols * stripe_rows + row] = group.scale;
+  const int64_t block_rows = PackedBlockRows(args.type, args.order);
+  args.scales[first_col / kGroupCols * block_rows + row] = group.scale;
   for (int64_t i = 0; i < kGroupCols; ++i) {
-    const QuantPlace place =
-        PlaceInStripe(args.type, args.order, row, first_col + i);
+    const QuantPosition place =
+        PositionInPackedBlock(args.type, args.order, row, first_col + i);
     uint8_t& byte = args.quants[place.byte];
     const int q = group.quants[i];
     if (args.type == QuantType::kInt8) {
@@ -259,16 +259,16 @@ void StoreGroup(const QuantizeArgs& args, int64_t row, int64_t first_col,
   }
 }
 
-void ClearStripe(const QuantizeArgs& args) {
+void ClearPackedBlock(const QuantizeArgs& args) {
   constexpr uint8_t kZeros[] = {kQuantZero, kQuantZero | kQuantZero >> 4};
-  const int64_t stripe_rows = StripeRows(args.type, args.order);
-  std::fill_n(args.quants, StripeBytes(args.type, args.order, args.cols),
+  const int64_t block_rows = PackedBlockRows(args.type, args.order);
+  std::fill_n(args.quants, PackedBlockBytes(args.type, args.order, args.cols),
               kZeros[args.type == QuantType::kInt4]);
-  std::fill_n(args.scales, args.cols / kGroupCols * stripe_rows, uint16_t{0});
+  std::fill_n(args.scales, args.cols / kGroupCols * block_rows, uint16_t{0});
 }
 
-bool QuantizeStripe(const QuantizeArgs& args) {
-  ClearStripe(args);
+bool QuantizePackedBlock(const QuantizeArgs& args) {
+  ClearPackedBlock(args);
   QuantGroup group;
   for (int64_t col = 0; col < args.cols; col += kGroupCols) {
     for (int64_t row = 0; row < args.rows; ++row) {

@@ -10,31 +10,31 @@
 
 namespace rwkvd {
 
-// One stripe (a panel or a block, see quantized.h) of a matrix, before and
-// after.
+// One packed block (a panel or a block, see quantized.h) of a matrix, before
+// and after.
 struct QuantizeArgs {
   QuantType type = QuantType::kInt8;
-  QuantOrder order = QuantOrder::kRows;
+  QuantOrder order = QuantOrder::kRowPanels;
   const float* w = nullptr;    // [rows, cols], row-major
-  int64_t rows = 0;            // at most StripeRows(type, order)
+  int64_t rows = 0;            // at most PackedBlockRows(type, order)
   int64_t cols = 0;            // a multiple of kGroupCols
-  uint8_t* quants = nullptr;   // [StripeBytes(type, order, cols)], written
-  uint16_t* scales = nullptr;  // bf16 [groups][StripeRows()], written
+  uint8_t* quants = nullptr;   // [PackedBlockBytes(type, order, cols)], written
+  uint16_t* scales = nullptr;  // bf16 [groups][PackedBlockRows()], written
 };
 
-// Quantizes a stripe. Of the bf16 numbers near the largest weight of a group
-// divided by the largest q, its scale is the one that leaves the smallest sum
-// of squared errors; each q is the nearest. A group without a weight of at
-// least 2^-100 is zero, as are the rows missing to a whole stripe.
+// Quantizes a packed block. Of the bf16 numbers near the largest weight of a
+// group divided by the largest q, its scale is the one that leaves the smallest
+// sum of squared errors; each q is the nearest. A group without a weight of at
+// least 2^-100 is zero, as are the rows missing to a whole packed block.
 //
 // The same bytes on every processor. Thread-safe. False if a weight is not
 // finite: what was written then means nothing.
-bool QuantizeStripe(const QuantizeArgs& args);
+bool QuantizePackedBlock(const QuantizeArgs& args);
 
-// What QuantizeStripe does, step by step, for who rounds in another way.
+// What QuantizePackedBlock does, step by step, for who rounds in another way.
 
-// Makes all of the stripe zero.
-void ClearStripe(const QuantizeArgs& args);
+// Makes all of the packed block zero.
+void ClearPackedBlock(const QuantizeArgs& args);
 
 // The numbers that the weights of one group can become. A value.
 class QuantGrid {
@@ -77,7 +77,7 @@ struct QuantGroup {
 };
 
 // Puts that of row `row` and columns [first_col, first_col + kGroupCols) into
-// the stripe.
+// the packed block.
 void StoreGroup(const QuantizeArgs& args, int64_t row, int64_t first_col,
                 const QuantGroup& group);
 

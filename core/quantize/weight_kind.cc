@@ -33,7 +33,7 @@ absl::string_view NameOf(QuantType type) {
 }
 
 absl::string_view NameOf(QuantOrder order) {
-  return order == QuantOrder::kRows ? "rows" : "columns";
+  return order == QuantOrder::kRowPanels ? "rows" : "columns";
 }
 
 // The first tensor of quants in `file`, or nullptr.
@@ -47,8 +47,8 @@ const Tensor* FirstQuants(const TensorFile& file) {
 // The orders in which the matrix `name` may be stored; none if it is not to be
 // quantized.
 absl::Span<const QuantOrder> OrdersOf(absl::string_view name) {
-  static constexpr QuantOrder kBoth[] = {QuantOrder::kRows,
-                                         QuantOrder::kColumns};
+  static constexpr QuantOrder kBoth[] = {QuantOrder::kRowPanels,
+                                         QuantOrder::kColumnBlocks};
   static constexpr auto kOnlyRows = absl::MakeConstSpan(kBoth, 1);
   if (name == kHead) return kOnlyRows;
   if (!absl::ConsumePrefix(&name, "blocks.")) return {};
@@ -66,8 +66,8 @@ absl::Span<const QuantOrder> OrdersOf(absl::string_view name) {
 // has two digits beside 8 bits.
 QuantOrder BestOrder(QuantType type, int64_t cols) {
   return type == QuantType::kInt8 && cols < kMinSkippedCols
-             ? QuantOrder::kRows
-             : QuantOrder::kColumns;
+             ? QuantOrder::kRowPanels
+             : QuantOrder::kColumnBlocks;
 }
 
 // Whether rounding the matrix `name` to 8 bits costs more than all others do
@@ -109,8 +109,8 @@ std::optional<QuantForm> FormOf(WeightKind kind, absl::string_view name,
                     (name == kHead || rows % kPanelRows == 0);
   if (orders.empty() || !fits) return std::nullopt;
   const auto form = [&](QuantType type) {
-    return QuantForm{
-        type, orders.size() > 1 ? BestOrder(type, cols) : QuantOrder::kRows};
+    return QuantForm{type, orders.size() > 1 ? BestOrder(type, cols)
+                                             : QuantOrder::kRowPanels};
   };
   switch (kind) {
     case WeightKind::kAsStored:
@@ -137,18 +137,19 @@ std::string ScalesName(absl::string_view name) {
 }
 
 std::vector<int64_t> QuantsShape(QuantForm form, int64_t rows, int64_t cols) {
-  return {NumStripes(form.type, form.order, rows),
-          StripeBytes(form.type, form.order, cols)};
+  return {NumPackedBlocks(form.type, form.order, rows),
+          PackedBlockBytes(form.type, form.order, cols)};
 }
 
 std::vector<int64_t> ScalesShape(QuantForm form, int64_t rows, int64_t cols) {
-  return {NumStripes(form.type, form.order, rows), cols / kGroupCols,
-          StripeRows(form.type, form.order)};
+  return {NumPackedBlocks(form.type, form.order, rows), cols / kGroupCols,
+          PackedBlockRows(form.type, form.order)};
 }
 
 std::optional<ParsedQuantsName> ParseQuantsName(absl::string_view name) {
   for (QuantType type : kTypes) {
-    for (QuantOrder order : {QuantOrder::kRows, QuantOrder::kColumns}) {
+    for (QuantOrder order :
+         {QuantOrder::kRowPanels, QuantOrder::kColumnBlocks}) {
       absl::string_view matrix = name;
       if (!absl::ConsumeSuffix(&matrix, QuantsName("", {type, order})))
         continue;

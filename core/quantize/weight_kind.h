@@ -31,11 +31,11 @@ std::optional<WeightKind> WeightKindFromName(absl::string_view name);
 // How a matrix is quantized. A value.
 struct QuantForm {
   QuantType type = QuantType::kInt8;
-  QuantOrder order = QuantOrder::kRows;
+  QuantOrder order = QuantOrder::kRowPanels;
 
   // Whether its product takes x in two digits; not stored.
-  bool two_digits() const {
-    return type == QuantType::kInt8 && order == QuantOrder::kRows;
+  bool int16_activations() const {
+    return type == QuantType::kInt8 && order == QuantOrder::kRowPanels;
   }
 };
 
@@ -50,9 +50,9 @@ std::optional<QuantForm> FormOf(WeightKind kind, absl::string_view name,
                                 int64_t rows, int64_t cols);
 
 // In a checkpoint, two tensors stand in place of a quantized matrix NAME, one
-// row for each stripe: U8 "NAME.int8.rows" (or int4, or columns) of shape
-// [stripes, bytes of a stripe], and BF16 "NAME.scales" of shape [stripes,
-// groups, rows of a stripe].
+// row for each packed block: U8 "NAME.int8.rows" (or int4, or columns) of shape
+// [packed blocks, bytes of a packed block], and BF16 "NAME.scales" of shape
+// [packed blocks, groups, rows of a packed block].
 std::string QuantsName(absl::string_view name, QuantForm form);
 std::string ScalesName(absl::string_view name);
 std::vector<int64_t> QuantsShape(QuantForm form, int64_t rows, int64_t cols);

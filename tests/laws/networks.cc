@@ -114,23 +114,25 @@ double RelativeErrorBound(const ModelConfig& config) {
 
 double RelativeErrorBound(const ModelConfig& config, WeightKind kind) {
   const double group = std::sqrt(static_cast<double>(kGroupCols));
-  const double one_digit = group / (2 * 127), two_digits = group / (2 * 32512);
+  const double int8_activations = group / (2 * 127),
+               int16_activations = group / (2 * 32512);
   const double layers = static_cast<double>(config.num_layers);
   double of_x = 0;
   switch (kind) {
     case WeightKind::kAsStored:
       break;
     case WeightKind::kInt8:
-      of_x = layers * (3 * two_digits + one_digit) + two_digits;
+      of_x = layers * (3 * int16_activations + int8_activations) +
+             int16_activations;
       break;
     case WeightKind::kInt8Mixed:
-      of_x = layers * 3 * two_digits;
+      of_x = layers * 3 * int16_activations;
       break;
     case WeightKind::kInt4:
-      of_x = (4 * layers + 1) * one_digit;
+      of_x = (4 * layers + 1) * int8_activations;
       break;
     case WeightKind::kInt4Mixed:
-      of_x = 4 * layers * one_digit + two_digits;
+      of_x = 4 * layers * int8_activations + int16_activations;
       break;
   }
   return RelativeErrorBound(config) + of_x;

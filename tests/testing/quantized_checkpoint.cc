@@ -44,15 +44,15 @@ void AddQuantized(const std::string& name, const TestTensor& matrix,
 // Read back by the definition in quantized.h.
 float WeightOf(const TestTensor& quants, const TestTensor& scales,
                QuantForm form, int64_t row, int64_t col) {
-  const int64_t stripe_rows = StripeRows(form.type, form.order);
-  const int64_t stripe = row / stripe_rows, own = row % stripe_rows;
-  const QuantPlace place = PlaceInStripe(form.type, form.order, own, col);
+  const int64_t block_rows = PackedBlockRows(form.type, form.order);
+  const int64_t block = row / block_rows, own = row % block_rows;
+  const QuantPosition place =
+      PositionInPackedBlock(form.type, form.order, own, col);
   const int byte =
-      static_cast<int>(quants.values[stripe * quants.shape[1] + place.byte]);
+      static_cast<int>(quants.values[block * quants.shape[1] + place.byte]);
   const float scale =
-      scales
-          .values[(stripe * scales.shape[1] + col / kGroupCols) * stripe_rows +
-                  own];
+      scales.values[(block * scales.shape[1] + col / kGroupCols) * block_rows +
+                    own];
   const int q = form.type == QuantType::kInt8 ? byte
                 : place.upper                 ? byte / 16 * 16
                                               : byte % 16 * 16;

@@ -60,13 +60,14 @@ Matrix ViewOf(const QuantizedMatrix& quantized, const Tensor& matrix,
   const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
   return {.rows = rows,
           .cols = cols,
-          .quantized = QuantizedWeights{.type = form.type,
-                                        .order = form.order,
-                                        .two_digits = form.two_digits(),
-                                        .rows = rows,
-                                        .cols = cols,
-                                        .quants = quantized.quants.data(),
-                                        .scales = quantized.scales.data()}};
+          .quantized =
+              QuantizedWeights{.type = form.type,
+                               .order = form.order,
+                               .int16_activations = form.int16_activations(),
+                               .rows = rows,
+                               .cols = cols,
+                               .quants = quantized.quants.data(),
+                               .scales = quantized.scales.data()}};
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 namespace rwkvd {
 namespace {
 
-// Of quants, unless one stripe for each thread is more.
+// Of quants, unless one packed block for each thread is more.
 constexpr int64_t kPieceBytes = 8 << 20;
 
 // Gives back what was read to quantize rows [begin, end).
@@ -45,22 +45,22 @@ absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
     return CopyOfBytes(quantized.scales);
   }
   const int64_t cols = matrix.shape[1];
-  const int64_t stripes = NumStripes(form.type, form.order, matrix.shape[0]);
-  const int64_t stripe_rows = StripeRows(form.type, form.order);
-  const int64_t stripe_bytes = StripeBytes(form.type, form.order, cols);
-  const int64_t stripe_scales = cols / kGroupCols * stripe_rows;
+  const int64_t blocks =
+      NumPackedBlocks(form.type, form.order, matrix.shape[0]);
+  const int64_t block_rows = PackedBlockRows(form.type, form.order);
+  const int64_t block_bytes = PackedBlockBytes(form.type, form.order, cols);
+  const int64_t block_scales = cols / kGroupCols * block_rows;
   const int64_t step =
-      std::max<int64_t>(pool.num_threads(), kPieceBytes / stripe_bytes);
-  std::vector<uint16_t> scales(stripes * stripe_scales);
-  std::vector<uint8_t> quants(std::min(step, stripes) * stripe_bytes);
-  for (int64_t first = 0; first < stripes; first += step) {
-    const int64_t num = std::min(step, stripes - first);
+      std::max<int64_t>(pool.num_threads(), kPieceBytes / block_bytes);
+  std::vector<uint16_t> scales(blocks * block_scales);
+  std::vector<uint8_t> quants(std::min(step, blocks) * block_bytes);
+  for (int64_t first = 0; first < blocks; first += step) {
+    const int64_t num = std::min(step, blocks - first);
     RWKVD_RETURN_IF_ERROR(
-        QuantizeStripes(matrix, form, first, num, pool, quants.data(),
-                        scales.data() + first * stripe_scales));
-    ReleaseRows(matrix, first * stripe_rows, (first + num) * stripe_rows,
-                pages);
-    RWKVD_RETURN_IF_ERROR(take(BytesOf(quants).first(num * stripe_bytes)));
+        QuantizePackedBlocks(matrix, form, first, num, pool, quants.data(),
+                             scales.data() + first * block_scales));
+    ReleaseRows(matrix, first * block_rows, (first + num) * block_rows, pages);
+    RWKVD_RETURN_IF_ERROR(take(BytesOf(quants).first(num * block_bytes)));
   }
   return CopyOfBytes(scales);
 }

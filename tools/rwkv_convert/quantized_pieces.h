@@ -17,11 +17,11 @@
 
 namespace rwkvd {
 
-// Quantizes a matrix some stripes at a time, with little memory, or, unless
-// `calibration` is null, takes it from there whole: calls `take` with the next
-// quants, as they are stored, and returns the bytes of all scales. Failures are
-// those of QuantizeStripes or Calibration::Take, which gets `progress`; it also
-// fails as `take` does.
+// Quantizes a matrix some packed blocks at a time, with little memory, or,
+// unless `calibration` is null, takes it from there whole: calls `take` with
+// the next quants, as they are stored, and returns the bytes of all scales.
+// Failures are those of QuantizePackedBlocks or Calibration::Take, which gets
+// `progress`; it also fails as `take` does.
 absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
     const Tensor& matrix, QuantForm form, Calibration* calibration,
     Calibration::OnProgress progress, const FilePages& pages, ThreadPool& pool,

@@ -40,14 +40,16 @@ constexpr int64_t kMostRowsInPlace = 32;
 // what leaves room in the nearest cache for the weights that pass by. Of these,
 // so many panels in the order of rows, or a block of columns, which the
 // second-level cache holds.
-constexpr int64_t TileGroups(bool two_digits) { return two_digits ? 8 : 16; }
+constexpr int64_t TileGroups(bool int16_activations) {
+  return int16_activations ? 8 : 16;
+}
 constexpr int64_t kMaxTileGroups = TileGroups(false);
 constexpr int64_t kTilePanelsOfRows = 8;
 constexpr int64_t kMaxTilePanels = 2 * kBlockBytes / kPanelRows;
 
 // Up to sixteen rows of x, some groups of them.
 struct TilesOfX {
-  const QuantizedRows* rows;
+  const QuantizedActivations* rows;
   int64_t first_row;
   int64_t first_group;
   int64_t num;
@@ -294,14 +296,15 @@ struct TileUnit {
 // Panels of a stripe: one, or those of a block of columns. A unit of columns
 // begins with a block.
 int64_t StripePanels(const QuantizedWeights& w) {
-  return StripeRows(w.type, w.order) / kPanelRows;
+  return PackedBlockRows(w.type, w.order) / kPanelRows;
 }
 
 // Where in memory panel `i` of a unit begins; of columns, as if panel by panel.
 const uint8_t* QuantsOf(const QuantizedWeights& w, const TileUnit& unit,
                         int64_t i) {
   const int64_t groups = w.cols / kGroupCols;
-  const int64_t apart = w.order == QuantOrder::kRows ? groups : unit.num_groups;
+  const int64_t apart =
+      w.order == QuantOrder::kRowPanels ? groups : unit.num_groups;
   return w.quants + (unit.first_panel * groups +
                      unit.first_group * StripePanels(w) + i * apart) *
                         GroupBytes(w.type);
@@ -311,7 +314,7 @@ void FillUnit(const QuantizedWeights& w, const TileUnit& unit,
               uint8_t* scratch) {
   const int64_t apart = unit.num_groups * kPanelGroupBytes;
   const bool is_int8 = w.type == QuantType::kInt8;
-  if (w.order == QuantOrder::kColumns) {
+  if (w.order == QuantOrder::kColumnBlocks) {
     const int64_t group_bytes = kBlockBytes * kGroupCols;
     const uint8_t* const columns = QuantsOf(w, unit, 0);
     for (int64_t g = 0; g < unit.num_groups; ++g) {
@@ -343,7 +346,7 @@ TilePanels PanelsOf(const QuantizedMatMulArgs& args, const TileUnit& unit,
   const int64_t stripe = StripePanels(w), groups = w.cols / kGroupCols;
   const int64_t first_scales =
       unit.first_panel * groups + unit.first_group * stripe;
-  const int64_t scales_apart = w.order == QuantOrder::kRows ? groups : 1;
+  const int64_t scales_apart = w.order == QuantOrder::kRowPanels ? groups : 1;
   const int64_t group_bytes = GroupBytes(w.type);
   const int64_t tiles = (args.x.num + kTileRows - 1) / kTileRows;
   const int64_t share = (group_bytes / 64 + tiles - 1) / tiles * 64;
@@ -398,7 +401,7 @@ bool NextUnit(const QuantizedWeights& w, int64_t end, TileUnit* unit) {
     unit->first_panel += unit->num_panels;
   }
   const int64_t most =
-      w.order == QuantOrder::kRows ? kTilePanelsOfRows : StripePanels(w);
+      w.order == QuantOrder::kRowPanels ? kTilePanelsOfRows : StripePanels(w);
   unit->num_panels = HWY_MIN(most, end - unit->first_panel);
   unit->num_groups =
       HWY_MIN(TileGroups(kTwoDigits), groups - unit->first_group);
@@ -433,11 +436,12 @@ void MultiplyTiled(const QuantizedMatMulArgs& args, int64_t begin,
 bool MultiplyWithTiles(const QuantizedMatMulArgs& args, int64_t begin,
                        int64_t end) {
   if (args.x.num < kMinRowsForTiles) return false;
-  if (args.w.order == QuantOrder::kColumns && IsSparse(args.x)) return false;
+  if (args.w.order == QuantOrder::kColumnBlocks && IsSparse(args.x))
+    return false;
   const bool in_place = args.w.type == QuantType::kInt8 &&
-                        args.w.order == QuantOrder::kRows &&
+                        args.w.order == QuantOrder::kRowPanels &&
                         args.x.num <= kMostRowsInPlace;
-  if (!args.x.two_digits) {
+  if (!args.x.int16_activations) {
     (in_place ? MultiplyTiled<false, Bytes::kUnsigned>
               : MultiplyTiled<false, Bytes::kSigned>)(args, begin, end);
   } else {

@@ -163,7 +163,7 @@ constexpr int64_t kBlockScratchBytes = 1 << 17;
 template <QuantType kType>
 void MultiplyBlock(const QuantizedMatMulArgs& args, int64_t block) {
   const QuantizedWeights& w = args.w;
-  constexpr int64_t kRows = StripeRows(kType, QuantOrder::kColumns);
+  constexpr int64_t kRows = PackedBlockRows(kType, QuantOrder::kColumnBlocks);
   constexpr int64_t kPanels = kRows / kPanelRows;
   constexpr int64_t kBytes = GroupBytes(kType);
   constexpr int64_t kGroups = kBlockScratchBytes / (kPanels * kBytes);
@@ -218,7 +218,7 @@ HWY_INLINE uint64_t NonZeroBits(const int8_t* x) {
 }
 
 // Of row `row` of x, from group `first` on.
-void ListColumns(const QuantizedRows& rows, int64_t row, int64_t first,
+void ListColumns(const QuantizedActivations& rows, int64_t row, int64_t first,
                  int64_t num_groups, ColumnList* list) {
   uint16_t n = 0;
   for (int64_t g = 0; g < num_groups; ++g) {
@@ -393,7 +393,7 @@ template <QuantType kType>
 void MultiplyBlockSparse(const QuantizedMatMulArgs& args, int64_t block,
                          int64_t i) {
   const QuantizedWeights& w = args.w;
-  constexpr int64_t kRows = StripeRows(kType, QuantOrder::kColumns);
+  constexpr int64_t kRows = PackedBlockRows(kType, QuantOrder::kColumnBlocks);
   const int64_t groups = args.x.groups();
   alignas(64) float totals[kRows] = {};
   ColumnList list;
@@ -425,7 +425,7 @@ void MultiplyBlockSparse(const QuantizedMatMulArgs& args, int64_t block,
 
 // Whether rows of x are so few, and of so many zeros, that column by column is
 // the faster way.
-bool IsSparse(const QuantizedRows& x) {
+bool IsSparse(const QuantizedActivations& x) {
   constexpr int64_t kMostRows = 8;
   if (x.num == 1) return true;
   if (x.num > kMostRows) return false;

@@ -75,7 +75,8 @@ HWY_INLINE VI InTurn(VI sums) {
 //
 // A form has weights `W` (unsigned, zero is kQuantZero) and columns of x `X`
 // made ready once for several uses, and sums that begin with `First(offset)`.
-// With kPairs it takes x as QuantizedRows::pairs where weights have 8 bits.
+// With kPairs it takes x as QuantizedActivations::pairs where weights have 8
+// bits.
 #if HWY_TARGET != HWY_SCALAR
 struct PairsDot {
   static constexpr bool kPairs = true;

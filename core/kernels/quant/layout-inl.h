@@ -78,7 +78,7 @@ struct Panels {
 
 // Some groups of some rows of x.
 struct Columns {
-  const QuantizedRows* x;
+  const QuantizedActivations* x;
   int64_t first_group;
   int64_t num_groups;
   int64_t first_row = 0;

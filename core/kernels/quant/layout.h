@@ -18,13 +18,14 @@ enum class QuantType { kInt8, kInt4 };
 
 // The order of the q's of a matrix.
 //
-// kRows: panels of kPanelRows rows; in a panel, groups; in a group, units of
-// four columns; in a unit, the rows, each with its four columns in a byte each:
+// kRowPanels: panels of kPanelRows rows; in a panel, groups; in a group, units
+// of four columns; in a unit, the rows, each with its four columns in a byte
+// each:
 //   [rows / 16][cols / 64][16 units][16 rows][4 columns]
 // Of 4 bits, two neighbouring units share the bytes: the first is in the lower
 // halves.
 //
-// kColumns: for inputs that are zero for the most part, whose columns are
+// kColumnBlocks: for inputs that are zero for the most part, whose columns are
 // skipped. Blocks of kBlockBytes bytes a column:
 //   8 bits: [rows / 128][cols][128 rows]
 //   4 bits: [rows / 256][cols][128 bytes], where byte 64 i + j holds rows
@@ -32,7 +33,7 @@ enum class QuantType { kInt8, kInt4 };
 //
 // Scales: [panels][groups][16], or [blocks][groups][rows of a block]. What is
 // missing to whole panels or blocks is there, and zero.
-enum class QuantOrder { kRows, kColumns };
+enum class QuantOrder { kRowPanels, kColumnBlocks };
 
 inline constexpr int64_t kGroupCols = 64;
 inline constexpr int64_t kPanelRows = 16;
@@ -42,31 +43,34 @@ inline constexpr int64_t kBlockBytes = 128;
 inline constexpr int kQuantZero = 128;
 
 // Rows that share a run of memory: of a panel, or of a block of columns.
-constexpr int64_t StripeRows(QuantType type, QuantOrder order) {
-  if (order == QuantOrder::kRows) return kPanelRows;
+constexpr int64_t PackedBlockRows(QuantType type, QuantOrder order) {
+  if (order == QuantOrder::kRowPanels) return kPanelRows;
   return type == QuantType::kInt8 ? kBlockBytes : 2 * kBlockBytes;
 }
 
 // Panels or blocks of a matrix.
-constexpr int64_t NumStripes(QuantType type, QuantOrder order, int64_t rows) {
-  const int64_t size = StripeRows(type, order);
+constexpr int64_t NumPackedBlocks(QuantType type, QuantOrder order,
+                                  int64_t rows) {
+  const int64_t size = PackedBlockRows(type, order);
   return (rows + size - 1) / size;
 }
 
 // Bytes of q of one panel or block. `cols` is a multiple of kGroupCols.
-constexpr int64_t StripeBytes(QuantType type, QuantOrder order, int64_t cols) {
-  return StripeRows(type, order) * cols / (type == QuantType::kInt8 ? 1 : 2);
+constexpr int64_t PackedBlockBytes(QuantType type, QuantOrder order,
+                                   int64_t cols) {
+  return PackedBlockRows(type, order) * cols /
+         (type == QuantType::kInt8 ? 1 : 2);
 }
 
 // Where in its stripe the q of row `row` (of the stripe) and column `col` lies:
 // the byte, and of 4 bits which half.
-struct QuantPlace {
+struct QuantPosition {
   int64_t byte;
   bool upper;
 };
-constexpr QuantPlace PlaceInStripe(QuantType type, QuantOrder order,
-                                   int64_t row, int64_t col) {
-  if (order == QuantOrder::kColumns) {
+constexpr QuantPosition PositionInPackedBlock(QuantType type, QuantOrder order,
+                                              int64_t row, int64_t col) {
+  if (order == QuantOrder::kColumnBlocks) {
     if (type == QuantType::kInt8) return {col * kBlockBytes + row, false};
     return {col * kBlockBytes + row / 128 * 64 + row % 64, row % 128 >= 64};
   }
@@ -79,10 +83,10 @@ constexpr QuantPlace PlaceInStripe(QuantType type, QuantOrder order,
 // A view of quantized weights. `quants` begins at a cache line.
 struct QuantizedWeights {
   QuantType type = QuantType::kInt8;
-  QuantOrder order = QuantOrder::kRows;
+  QuantOrder order = QuantOrder::kRowPanels;
   // Whether the product takes x in two digits of 8 bits, or in one. Only in the
   // order of rows.
-  bool two_digits = false;
+  bool int16_activations = false;
   int64_t rows = 0;
   int64_t cols = 0;  // a multiple of kGroupCols
   const uint8_t* quants = nullptr;
@@ -94,17 +98,17 @@ struct QuantizedWeights {
 // two, x = scale * (256 * q + low) with a sum in [-32512, 32512]. Made by
 // KernelTable::quantize_row.
 //
-// Some kernels multiply 16 bits (KernelTable::takes_pairs). With weights of 8
-// bits they want x / scale whole, besides q or instead of both digits: of each
-// four columns the first, the third, the second and the fourth.
+// Some kernels multiply 16 bits (KernelTable::wants_int16_activations). With
+// weights of 8 bits they want x / scale whole, besides q or instead of both
+// digits: of each four columns the first, the third, the second and the fourth.
 //
 // A group of all rows lies before the next group, `apart` rows after it: rows
 // that are multiplied side by side are side by side.
-struct QuantizedRows {
+struct QuantizedActivations {
   int64_t num = 0;
   int64_t cols = 0;   // a multiple of kGroupCols
   int64_t apart = 0;  // at least num
-  bool two_digits = false;
+  bool int16_activations = false;
   int8_t* q = nullptr;         // [groups][apart][kGroupCols]
   int8_t* low = nullptr;       // the same: of two digits
   int16_t* pairs = nullptr;    // the same, for kernels that take it
@@ -121,7 +125,7 @@ struct QuantizedRows {
 // the inner sum is one of integers below 2^31, so any order gives the same.
 struct QuantizedMatMulArgs {
   QuantizedWeights w;
-  QuantizedRows x;
+  QuantizedActivations x;
   float* y = nullptr;  // [x.num, w.rows], rows y_stride apart
   int64_t y_stride = 0;
 };

@@ -170,7 +170,7 @@ HWY_INLINE void SumGroupOfOne(const uint8_t* p, int64_t quants_apart,
 // the group's place for the first row of x.
 template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
 HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
-                         const QuantizedRows& x, int64_t at,
+                         const QuantizedActivations& x, int64_t at,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
   constexpr bool kPairs = Dot::kPairs && kType == QuantType::kInt8;
@@ -221,7 +221,7 @@ HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
                           float* y, int64_t y_stride) {
   constexpr int kV = kPanels * kPanelVectors;
   constexpr int64_t kGroupBytes = GroupBytes(kType);
-  const QuantizedRows& x = *cols.x;
+  const QuantizedActivations& x = *cols.x;
 
   VF totals[kV][kX];
   HWY_UNROLL(16)
@@ -367,7 +367,7 @@ void MultiplyRowsOf(const QuantizedMatMulArgs& args, int64_t begin,
                     int64_t end) {
   const QuantizedWeights& w = args.w;
   const int64_t groups = args.x.groups();
-  const int64_t bytes = StripeBytes(w.type, w.order, w.cols);
+  const int64_t bytes = PackedBlockBytes(w.type, w.order, w.cols);
   MultiplyPanels<kType, kTwoDigits>(
       {.quants = w.quants + begin * bytes,
        .quants_apart = bytes,
@@ -382,7 +382,7 @@ void MultiplyRows(const QuantizedMatMulArgs& args, int64_t begin, int64_t end) {
   if (args.w.type == QuantType::kInt4) {
     return MultiplyRowsOf<QuantType::kInt4, false>(args, begin, end);
   }
-  if (args.x.two_digits) {
+  if (args.x.int16_activations) {
     return MultiplyRowsOf<QuantType::kInt8, true>(args, begin, end);
   }
   MultiplyRowsOf<QuantType::kInt8, false>(args, begin, end);

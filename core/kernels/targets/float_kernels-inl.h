@@ -24,7 +24,7 @@ const KernelTable* Table() {
   static constexpr KernelTable kTable = {
       .name = nullptr,
       .matmul = &MatMul,
-      .takes_pairs = false,  // see quantized.cc
+      .wants_int16_activations = false,  // see quantized.cc
       .quantize_row = nullptr,
       .quantized_matmul = nullptr,
       .to_float = &ToFloat,

@@ -43,7 +43,7 @@ HWY_INLINE float Largest(const float* x) {
 constexpr float kOneDigit = 127, kTwoDigits = 127 * 256;
 
 #if HWY_TARGET != HWY_SCALAR
-// Lanes that hold 16 bits, in the order of QuantizedRows::pairs.
+// Lanes that hold 16 bits, in the order of QuantizedActivations::pairs.
 HWY_INLINE void StorePairs(VI values, int16_t* to) {
   const hn::Rebind<int16_t, DF> d;
   const hn::Repartition<uint8_t, decltype(d)> d8;
@@ -60,15 +60,15 @@ HWY_INLINE void StorePairs(VI values, int16_t* to) {
 // first of them at element `at`. Returns how many are zero.
 constexpr int64_t kStoredAtATime = 4 * kLanes;
 #if HWY_TARGET == HWY_SCALAR
-HWY_INLINE size_t StoreValues(const VI (&values)[4], const QuantizedRows& to,
-                              int64_t at) {
+HWY_INLINE size_t StoreValues(const VI (&values)[4],
+                              const QuantizedActivations& to, int64_t at) {
   size_t zeros = 0;
   for (int i = 0; i < 4; ++i) {
     const int32_t value = hn::GetLane(values[i]);
     zeros += value == 0;
-    const int32_t upper = to.two_digits ? (value + 128) >> 8 : value;
+    const int32_t upper = to.int16_activations ? (value + 128) >> 8 : value;
     to.q[at + i] = static_cast<int8_t>(upper);
-    if (!to.two_digits) continue;
+    if (!to.int16_activations) continue;
     to.low[at + i] = static_cast<int8_t>(value - 256 * upper);
   }
   return zeros;
@@ -109,8 +109,8 @@ HWY_INLINE void StoreInOrder(Words first_two, Words last_two, int8_t* to) {
   StoreBytes(bytes, reinterpret_cast<uint8_t*>(to));
 }
 
-HWY_INLINE size_t StoreValues(const VI (&values)[4], const QuantizedRows& to,
-                              int64_t at) {
+HWY_INLINE size_t StoreValues(const VI (&values)[4],
+                              const QuantizedActivations& to, int64_t at) {
   const Words a = hn::ReorderDemote2To(kWords, values[0], values[1]);
   const Words b = hn::ReorderDemote2To(kWords, values[2], values[3]);
   const size_t zeros = hn::CountTrue(kWords, hn::Eq(a, hn::Zero(kWords))) +
@@ -121,7 +121,7 @@ HWY_INLINE size_t StoreValues(const VI (&values)[4], const QuantizedRows& to,
     }
   }
   if (to.q == nullptr) return zeros;
-  if (!to.two_digits) {
+  if (!to.int16_activations) {
     StoreInOrder(a, b, to.q + at);
     return zeros;
   }
@@ -137,8 +137,9 @@ HWY_INLINE size_t StoreValues(const VI (&values)[4], const QuantizedRows& to,
 }
 #endif
 
-int64_t QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
-  const float most = to.two_digits ? kTwoDigits : kOneDigit;
+int64_t QuantizeRow(const float* x, const QuantizedActivations& to,
+                    int64_t row) {
+  const float most = to.int16_activations ? kTwoDigits : kOneDigit;
   size_t zeros = 0;
   for (int64_t group = 0; group < to.groups(); ++group, x += kGroupCols) {
     const float largest = Largest(x);
@@ -167,7 +168,7 @@ int64_t QuantizeRow(const float* x, const QuantizedRows& to, int64_t row) {
 
 int QuantAt(const QuantizedWeights& w, const uint8_t* stripe, int64_t row,
             int64_t col) {
-  const QuantPlace place = PlaceInStripe(w.type, w.order, row, col);
+  const QuantPosition place = PositionInPackedBlock(w.type, w.order, row, col);
   const int byte = stripe[place.byte];
   if (w.type == QuantType::kInt8) return byte - kQuantZero;
   return (place.upper ? byte & 0xf0 : byte << 4 & 0xf0) - kQuantZero;
@@ -176,16 +177,17 @@ int QuantAt(const QuantizedWeights& w, const uint8_t* stripe, int64_t row,
 float QuantizedDot(const QuantizedMatMulArgs& args, int64_t stripe, int64_t row,
                    int64_t i) {
   const QuantizedWeights& w = args.w;
-  const QuantizedRows& x = args.x;
-  const int64_t rows = StripeRows(w.type, w.order), groups = x.groups();
+  const QuantizedActivations& x = args.x;
+  const int64_t rows = PackedBlockRows(w.type, w.order), groups = x.groups();
   const uint8_t* const quants =
-      w.quants + stripe * StripeBytes(w.type, w.order, w.cols);
+      w.quants + stripe * PackedBlockBytes(w.type, w.order, w.cols);
   float total = 0;
   for (int64_t g = 0; g < groups; ++g) {
     int32_t sum = 0;
     for (int64_t c = g * kGroupCols; c < (g + 1) * kGroupCols; ++c) {
       const int64_t at = x.At(i, g) * kGroupCols + c % kGroupCols;
-      const int32_t value = x.two_digits ? 256 * x.q[at] + x.low[at] : x.q[at];
+      const int32_t value =
+          x.int16_activations ? 256 * x.q[at] + x.low[at] : x.q[at];
       sum += QuantAt(w, quants, row, c) * value;
     }
     const uint32_t bits = w.scales[(stripe * groups + g) * rows + row];
@@ -201,7 +203,7 @@ float QuantizedDot(const QuantizedMatMulArgs& args, int64_t stripe, int64_t row,
 
 void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t stripe_begin,
                      int64_t stripe_end) {
-  const int64_t size = StripeRows(args.w.type, args.w.order);
+  const int64_t size = PackedBlockRows(args.w.type, args.w.order);
   for (int64_t stripe = stripe_begin; stripe < stripe_end; ++stripe) {
     for (int64_t r = 0; r < size && stripe * size + r < args.w.rows; ++r) {
       for (int64_t i = 0; i < args.x.num; ++i) {
@@ -220,7 +222,7 @@ void QuantizedMatMul(const QuantizedMatMulArgs& args, int64_t stripe_begin,
   if (MultiplyWithTiles(args, stripe_begin, stripe_end)) return;
 #endif
   const bool is_int8 = args.w.type == QuantType::kInt8;
-  if (args.w.order == QuantOrder::kRows) {
+  if (args.w.order == QuantOrder::kRowPanels) {
     MultiplyRows(args, stripe_begin, stripe_end);
   } else if (is_int8) {
     MultiplyBlocks<QuantType::kInt8>(args, stripe_begin, stripe_end);
@@ -241,7 +243,7 @@ void MatMulOfAmx(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
 // Puts this target's functions into `table`.
 [[maybe_unused]] void SetQuantizedKernels(KernelTable* table) {
 #if HWY_TARGET != HWY_SCALAR
-  table->takes_pairs = Dot::kPairs;
+  table->wants_int16_activations = Dot::kPairs;
 #endif
   table->quantize_row = &QuantizeRow;
   table->quantized_matmul = &QuantizedMatMul;

@@ -17,12 +17,12 @@ namespace {
 constexpr struct Form {
   QuantType type;
   QuantOrder order;
-  bool two_digits;
-} kForms[] = {{QuantType::kInt8, QuantOrder::kRows, false},
-              {QuantType::kInt8, QuantOrder::kRows, true},
-              {QuantType::kInt4, QuantOrder::kRows, false},
-              {QuantType::kInt8, QuantOrder::kColumns, false},
-              {QuantType::kInt4, QuantOrder::kColumns, false}};
+  bool int16_activations;
+} kForms[] = {{QuantType::kInt8, QuantOrder::kRowPanels, false},
+              {QuantType::kInt8, QuantOrder::kRowPanels, true},
+              {QuantType::kInt4, QuantOrder::kRowPanels, false},
+              {QuantType::kInt8, QuantOrder::kColumnBlocks, false},
+              {QuantType::kInt4, QuantOrder::kColumnBlocks, false}};
 
 // Random weights in a form, and the numbers they stand for.
 struct RandomWeights {
@@ -34,7 +34,7 @@ struct RandomWeights {
 
 // Random rows of x, quantized by the kernels under test.
 struct RandomRows {
-  QuantizedRows view;
+  QuantizedActivations view;
   Floats x;  // [num, cols]
   std::vector<int8_t> q, low;
   std::vector<int16_t> pairs;
@@ -63,18 +63,19 @@ struct RandomRows {
 class QuantizedTest : public KernelsTest {
  protected:
   void Draw(const Form& form, int64_t rows, int64_t cols, RandomWeights* w) {
-    const int64_t size = StripeRows(form.type, form.order);
-    const int64_t stripes = NumStripes(form.type, form.order, rows);
-    const int64_t bytes = StripeBytes(form.type, form.order, cols);
-    w->quants.assign(stripes * bytes, 0);
-    w->scales.resize(stripes * size * cols / kGroupCols);
+    const int64_t size = PackedBlockRows(form.type, form.order);
+    const int64_t blocks = NumPackedBlocks(form.type, form.order, rows);
+    const int64_t bytes = PackedBlockBytes(form.type, form.order, cols);
+    w->quants.assign(blocks * bytes, 0);
+    w->scales.resize(blocks * size * cols / kGroupCols);
     for (uint16_t& scale : w->scales) {
       scale = FloatToBF16(Normal(1, 0, 0.01f)[0]);
     }
     w->values.resize(rows * cols);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < cols; ++c) {
-        const auto place = PlaceInStripe(form.type, form.order, r % size, c);
+        const auto place =
+            PositionInPackedBlock(form.type, form.order, r % size, c);
         uint8_t& byte = w->quants[r / size * bytes + place.byte];
         const int64_t group = r / size * (cols / kGroupCols) + c / kGroupCols;
         const double scale = BF16ToFloat(w->scales[group * size + r % size]);
@@ -88,7 +89,7 @@ class QuantizedTest : public KernelsTest {
         }
       }
     }
-    w->view = {form.type, form.order,       form.two_digits, rows,
+    w->view = {form.type, form.order,       form.int16_activations, rows,
                cols,      w->quants.data(), w->scales.data()};
   }
 
@@ -105,19 +106,20 @@ class QuantizedTest : public KernelsTest {
   // x, in those forms of it that the kernels take for weights of `form`.
   static void Quantize(const KernelTable& kernels, const Form& form,
                        int64_t num, int64_t cols, RandomRows* x) {
-    const bool pairs = kernels.takes_pairs && form.type == QuantType::kInt8;
+    const bool pairs =
+        kernels.wants_int16_activations && form.type == QuantType::kInt8;
     const int64_t apart = num + num % 3;
     const int64_t size = apart * cols / kGroupCols;
     const int64_t digits = size * kGroupCols;
     x->pairs.resize(pairs ? digits : 0);
-    x->q.resize(pairs && form.two_digits ? 0 : digits);
-    x->low.resize(!pairs && form.two_digits ? digits : 0);
+    x->q.resize(pairs && form.int16_activations ? 0 : digits);
+    x->low.resize(!pairs && form.int16_activations ? digits : 0);
     x->scales.resize(size);
     x->offsets.resize(size);
     x->view = {num,
                cols,
                apart,
-               form.two_digits,
+               form.int16_activations,
                x->q.empty() ? nullptr : x->q.data(),
                x->low.empty() ? nullptr : x->low.data(),
                x->pairs.empty() ? nullptr : x->pairs.data(),
@@ -128,21 +130,28 @@ class QuantizedTest : public KernelsTest {
     }
   }
 
-  Floats Multiply(const RandomWeights& w, const QuantizedRows& x) {
+  Floats Multiply(const RandomWeights& w, const QuantizedActivations& x) {
     Floats y(x.num * w.view.rows, NAN);
     kernels().quantized_matmul(
         {w.view, x, y.data(), w.view.rows}, 0,
-        NumStripes(w.view.type, w.view.order, w.view.rows));
+        NumPackedBlocks(w.view.type, w.view.order, w.view.rows));
     return y;
   }
 
   // Row `i` alone.
-  static QuantizedRows Row(const QuantizedRows& x, int64_t i) {
+  static QuantizedActivations Row(const QuantizedActivations& x, int64_t i) {
     const auto from = [&](auto* digits) {
       return digits == nullptr ? nullptr : digits + i * kGroupCols;
     };
-    return {1,           x.cols,        x.apart,      x.two_digits, from(x.q),
-            from(x.low), from(x.pairs), x.scales + i, x.offsets + i};
+    return {1,
+            x.cols,
+            x.apart,
+            x.int16_activations,
+            from(x.q),
+            from(x.low),
+            from(x.pairs),
+            x.scales + i,
+            x.offsets + i};
   }
 };
 
@@ -150,7 +159,7 @@ TEST_P(QuantizedTest, RowsAreRoundedToTheirGroupsStep) {
   for (const Form& form : kForms) {
     RandomRows x;
     Draw(form, 3, 192, 0, &x);
-    const double most = form.two_digits ? 127 * 256 : 127;
+    const double most = form.int16_activations ? 127 * 256 : 127;
     for (int64_t i = 0; i < 3; ++i) {
       for (int64_t g = 0; g < 3; ++g) {
         const float* const values = &x.x[i * 192 + g * 64];
@@ -254,7 +263,7 @@ TEST_P(QuantizedTest, MatMulTakesTheLargestNumbersEverywhere) {
         x.x.assign(9 * kCols, sign);
         Quantize(kernels(), form, 9, kCols, &x);
         const Floats y = Multiply(w, x.view);
-        const int64_t size = StripeRows(form.type, form.order);
+        const int64_t size = PackedBlockRows(form.type, form.order);
         for (int64_t r = 0; r < kRows; ++r) {
           double sum = 0, magnitude = 0;
           for (int64_t g = 0; g < 2; ++g) {
@@ -293,8 +302,8 @@ TEST_P(QuantizedTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
             << "form " << (&form - kForms) << " row " << i;
       }
       Floats parts(num_x * kRows, NAN);
-      const int64_t stripes = NumStripes(form.type, form.order, kRows);
-      for (int64_t s = 0; s < stripes; ++s) {
+      const int64_t blocks = NumPackedBlocks(form.type, form.order, kRows);
+      for (int64_t s = 0; s < blocks; ++s) {
         kernels().quantized_matmul({w.view, x.view, parts.data(), kRows}, s,
                                    s + 1);
       }
@@ -320,7 +329,7 @@ TEST_P(QuantizedTest, AnExtensionGivesTheBitsOfWhatItExtends) {
     Floats there(here.size());
     Quantize(*plain, form, 20, 192, &x);
     plain->quantized_matmul({w.view, x.view, there.data(), 48}, 0,
-                            NumStripes(form.type, form.order, 48));
+                            NumPackedBlocks(form.type, form.order, 48));
     EXPECT_EQ(here, there) << "form " << (&form - kForms);
   }
 }

@@ -19,9 +19,9 @@ class MatrixTest : public ::testing::Test {
   Matrix Ones() {
     return {.rows = kRows,
             .cols = kCols,
-            .quantized =
-                QuantizedWeights{QuantType::kInt8, QuantOrder::kColumns, false,
-                                 kRows, kCols, quants_.data(), scales_.data()}};
+            .quantized = QuantizedWeights{
+                QuantType::kInt8, QuantOrder::kColumnBlocks, false, kRows,
+                kCols, quants_.data(), scales_.data()}};
   }
 
   AlignedVector<uint8_t> quants_ = AlignedVector<uint8_t>(kRows * kCols, 129);
@@ -67,9 +67,10 @@ TEST_F(MatrixTest, RowsApartMeetOneMatrixAsRowsTogetherDo) {
   MatMul(BestKernels(), workspace_,
          {{&w, {x_.data(), kX, kCols}, {y_.data(), kX, kRows}}});
   AlignedVector<float> first(kRows), rest(2 * kRows);
-  MatMulEach(BestKernels(), workspace_,
-             {{&w, {x_.data(), 1, kCols}, {first.data(), 1, kRows}},
-              {&w, {x_.data() + kCols, 2, kCols}, {rest.data(), 2, kRows}}});
+  MatMulIntoScatteredRows(
+      BestKernels(), workspace_,
+      {{&w, {x_.data(), 1, kCols}, {first.data(), 1, kRows}},
+       {&w, {x_.data() + kCols, 2, kCols}, {rest.data(), 2, kRows}}});
   EXPECT_EQ(0, std::memcmp(first.data(), y_.data(), kRows * sizeof(float)));
   EXPECT_EQ(0, std::memcmp(rest.data(), y_.data() + kRows,
                            2 * kRows * sizeof(float)));

@@ -59,7 +59,7 @@ TestTensors SomeQuantized() {
   return Quantized(AllVersions()[0], WeightKind::kInt8);
 }
 
-// Also with the columns' stripes cut short by the size.
+// Also with the columns' packed blocks cut short by the size.
 std::string Refusal(const std::shared_ptr<const TensorFile>& file,
                     const ModelOptions& options = {}) {
   const auto model = LoadModel(file, options);
@@ -130,7 +130,7 @@ TEST(QuantizedWeightsTest, StoredQuantsAreViewedWhereTheyAreMapped) {
   EXPECT_EQ(matrix.cols, 64);
   EXPECT_EQ(matrix.quantized->rows, 128);
   EXPECT_EQ(matrix.quantized->cols, 64);
-  EXPECT_TRUE(matrix.quantized->two_digits);
+  EXPECT_TRUE(matrix.quantized->int16_activations);
   EXPECT_EQ(reader.Owner(file), file);
 }
 
@@ -235,15 +235,15 @@ TEST(QuantizedWeightsTest, DamagedFilesAreRefusedWithTheReason) {
       {retype("emb.weight", DType::kU8), "\"emb.weight\" expected numbers"},
       // Sizes that are read from quants.
       {reshape("blocks.0.att.key.weight.int8.rows", {8, 0}),
-       "\"blocks.0.att.key.weight.int8.rows\": expected [stripes, bytes"},
+       "\"blocks.0.att.key.weight.int8.rows\": expected [packed blocks, bytes"},
       {reshape("blocks.0.ffn.key.weight.int8.rows", {0, 1024}),
-       "\"blocks.0.ffn.key.weight.int8.rows\": expected [stripes, bytes"},
+       "\"blocks.0.ffn.key.weight.int8.rows\": expected [packed blocks, bytes"},
       {reshape("blocks.0.ffn.key.weight.int8.rows", {12288}),
-       "\"blocks.0.ffn.key.weight.int8.rows\": expected [stripes, bytes"},
+       "\"blocks.0.ffn.key.weight.int8.rows\": expected [packed blocks, bytes"},
       {reshape("head.weight.int8.rows", {int64_t{1} << 62, 0}),
        "\"head.weight.int8.rows\" expected U8 [5, 1024]"},
       {reshape("blocks.0.att.key.weight.int8.rows", {int64_t{1} << 60, 0}),
-       "expected [stripes, bytes"},
+       "expected [packed blocks, bytes"},
   };
   for (const Damage& damage : damages) {
     TestTensors tensors = SomeQuantized();

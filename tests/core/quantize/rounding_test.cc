@@ -17,8 +17,8 @@ namespace {
 
 using Floats = std::vector<float>;
 
-// A stripe, as it was quantized.
-struct Stripe {
+// A packed block, as it was quantized.
+struct PackedBlock {
   QuantType type;
   QuantOrder order;
   int64_t cols;
@@ -28,11 +28,11 @@ struct Stripe {
 
   double Scale(int64_t row, int64_t col) const {
     return BF16ToFloat(
-        scales[col / kGroupCols * StripeRows(type, order) + row]);
+        scales[col / kGroupCols * PackedBlockRows(type, order) + row]);
   }
   // As quantized.h defines it.
   int Quant(int64_t row, int64_t col) const {
-    const QuantPlace place = PlaceInStripe(type, order, row, col);
+    const QuantPosition place = PositionInPackedBlock(type, order, row, col);
     const int byte = quants[place.byte];
     if (type == QuantType::kInt8) return byte;
     return place.upper ? byte >> 4 : byte & 0x0F;
@@ -43,20 +43,20 @@ struct Stripe {
   }
 };
 
-Stripe Quantize(QuantType type, QuantOrder order, const Floats& w,
-                int64_t rows) {
+PackedBlock Quantize(QuantType type, QuantOrder order, const Floats& w,
+                     int64_t rows) {
   const int64_t cols = static_cast<int64_t>(w.size()) / rows;
-  Stripe stripe{.type = type, .order = order, .cols = cols};
-  stripe.quants.assign(StripeBytes(type, order, cols), 0xAA);
-  stripe.scales.assign(cols / kGroupCols * StripeRows(type, order), 0xAAAA);
-  stripe.ok = QuantizeStripe({.type = type,
-                              .order = order,
-                              .w = w.data(),
-                              .rows = rows,
-                              .cols = cols,
-                              .quants = stripe.quants.data(),
-                              .scales = stripe.scales.data()});
-  return stripe;
+  PackedBlock block{.type = type, .order = order, .cols = cols};
+  block.quants.assign(PackedBlockBytes(type, order, cols), 0xAA);
+  block.scales.assign(cols / kGroupCols * PackedBlockRows(type, order), 0xAAAA);
+  block.ok = QuantizePackedBlock({.type = type,
+                                  .order = order,
+                                  .w = w.data(),
+                                  .rows = rows,
+                                  .cols = cols,
+                                  .quants = block.quants.data(),
+                                  .scales = block.scales.data()});
+  return block;
 }
 
 Floats Normal(int64_t num, float deviation = 1) {
@@ -110,23 +110,23 @@ class QuantizeTest
  protected:
   QuantType type() const { return std::get<0>(GetParam()); }
   QuantOrder order() const { return std::get<1>(GetParam()); }
-  int64_t stripe_rows() const { return StripeRows(type(), order()); }
+  int64_t block_rows() const { return PackedBlockRows(type(), order()); }
 };
 
 // The errors of the groups, as read back, against every possible scale.
 TEST_P(QuantizeTest, ErrorsAreThoseOfTheBestScales) {
   constexpr int64_t kCols = 192;
   for (float deviation : {1e-20f, 0.02f, 3.0f, 1e20f}) {
-    const Floats w = Normal(stripe_rows() * kCols, deviation);
-    const Stripe stripe = Quantize(type(), order(), w, stripe_rows());
-    ASSERT_TRUE(stripe.ok);
+    const Floats w = Normal(block_rows() * kCols, deviation);
+    const PackedBlock block = Quantize(type(), order(), w, block_rows());
+    ASSERT_TRUE(block.ok);
     double sum = 0, best_sum = 0;
-    for (int64_t row = 0; row < stripe_rows(); ++row) {
+    for (int64_t row = 0; row < block_rows(); ++row) {
       for (int64_t first = 0; first < kCols; first += kGroupCols) {
         const float* group = w.data() + row * kCols + first;
         double error = 0;
         for (int64_t i = 0; i < kGroupCols; ++i) {
-          const double d = group[i] - stripe.Weight(row, first + i);
+          const double d = group[i] - block.Weight(row, first + i);
           error += d * d;
         }
         const Errors errors = BruteForce(group, type());
@@ -145,34 +145,34 @@ TEST_P(QuantizeTest, MultiplesOfAScaleAreKept) {
   const bool is_int8 = type() == QuantType::kInt8;
   const int low = is_int8 ? -127 : -8, high = is_int8 ? 127 : 7;
   std::uniform_int_distribution<int> any(low, high);
-  Floats w(stripe_rows() * 128);
+  Floats w(block_rows() * 128);
   for (int64_t i = 0; i < static_cast<int64_t>(w.size()); ++i) {
     const float scale = BF16ToFloat(0x3C80 + i / kGroupCols % 128);
     w[i] = scale * static_cast<float>(i % kGroupCols == 9 ? low : any(random));
   }
-  const Stripe stripe = Quantize(type(), order(), w, stripe_rows());
+  const PackedBlock block = Quantize(type(), order(), w, block_rows());
   for (int64_t i = 0; i < static_cast<int64_t>(w.size()); ++i) {
-    ASSERT_EQ(stripe.Weight(i / 128, i % 128), w[i]) << i;
+    ASSERT_EQ(block.Weight(i / 128, i % 128), w[i]) << i;
   }
 }
 
-TEST_P(QuantizeTest, RowsMissingToAStripeAreZero) {
-  const Stripe stripe = Quantize(type(), order(), Normal(3 * 64), 3);
-  for (int64_t row = 3; row < stripe_rows(); ++row) {
+TEST_P(QuantizeTest, MissingRowsOfAPackedBlockAreZero) {
+  const PackedBlock block = Quantize(type(), order(), Normal(3 * 64), 3);
+  for (int64_t row = 3; row < block_rows(); ++row) {
     for (int64_t col = 0; col < 64; ++col) {
-      ASSERT_EQ(stripe.Weight(row, col), 0);
-      ASSERT_EQ(stripe.Scale(row, col), 0);
+      ASSERT_EQ(block.Weight(row, col), 0);
+      ASSERT_EQ(block.Scale(row, col), 0);
     }
   }
 }
 
 TEST_P(QuantizeTest, ZerosAndTheVerySmallAreZero) {
   for (float value : {0.0f, -0.0f, 1e-40f, 0x1.8p-101f}) {
-    const Stripe stripe = Quantize(
-        type(), order(), Floats(stripe_rows() * 64, value), stripe_rows());
-    ASSERT_TRUE(stripe.ok);
-    for (int64_t i = 0; i < stripe_rows() * 64; ++i) {
-      ASSERT_EQ(stripe.Weight(i / 64, i % 64), 0);
+    const PackedBlock block = Quantize(
+        type(), order(), Floats(block_rows() * 64, value), block_rows());
+    ASSERT_TRUE(block.ok);
+    for (int64_t i = 0; i < block_rows() * 64; ++i) {
+      ASSERT_EQ(block.Weight(i / 64, i % 64), 0);
     }
   }
 }
@@ -181,10 +181,10 @@ TEST_P(QuantizeTest, TheLargestFloatsAndTheSmallestThatCountHaveFiniteScales) {
   for (float value : {std::numeric_limits<float>::max(), 0x1p-100f}) {
     Floats w = Normal(64, value / 16);
     w[17] = -value;
-    const Stripe stripe = Quantize(type(), order(), w, 1);
-    ASSERT_TRUE(stripe.ok);
-    EXPECT_TRUE(std::isnormal(stripe.Scale(0, 0)));
-    EXPECT_NEAR(stripe.Weight(0, 17) / value, -1, 0.2);
+    const PackedBlock block = Quantize(type(), order(), w, 1);
+    ASSERT_TRUE(block.ok);
+    EXPECT_TRUE(std::isnormal(block.Scale(0, 0)));
+    EXPECT_NEAR(block.Weight(0, 17) / value, -1, 0.2);
   }
 }
 
@@ -201,20 +201,21 @@ TEST_P(QuantizeTest, WeightsThatAreNotFiniteAreRefusedWhereverTheyStand) {
 INSTANTIATE_TEST_SUITE_P(
     All, QuantizeTest,
     ::testing::Combine(::testing::Values(QuantType::kInt8, QuantType::kInt4),
-                       ::testing::Values(QuantOrder::kRows,
-                                         QuantOrder::kColumns)));
+                       ::testing::Values(QuantOrder::kRowPanels,
+                                         QuantOrder::kColumnBlocks)));
 
 // A row whose weights are n / 64 for n from -127 on: the scale is 1 / 64.
 TEST(QuantizeKnownTest, EightBitsInRows) {
   Floats w(2 * 64);
   for (int i = 0; i < 64; ++i) w[64 + i] = (4 * i - 127) / 64.0f;
-  const Stripe stripe = Quantize(QuantType::kInt8, QuantOrder::kRows, w, 2);
-  EXPECT_EQ(stripe.scales[0], 0);
-  EXPECT_EQ(stripe.scales[1], FloatToBF16(1 / 64.0f));
+  const PackedBlock block =
+      Quantize(QuantType::kInt8, QuantOrder::kRowPanels, w, 2);
+  EXPECT_EQ(block.scales[0], 0);
+  EXPECT_EQ(block.scales[1], FloatToBF16(1 / 64.0f));
   // Units of four columns; in each, the 16 rows with their four bytes.
   for (int col = 0; col < 64; ++col) {
-    EXPECT_EQ(stripe.quants[col / 4 * 64 + 0 * 4 + col % 4], 128);
-    EXPECT_EQ(stripe.quants[col / 4 * 64 + 1 * 4 + col % 4],
+    EXPECT_EQ(block.quants[col / 4 * 64 + 0 * 4 + col % 4], 128);
+    EXPECT_EQ(block.quants[col / 4 * 64 + 1 * 4 + col % 4],
               4 * col - 127 + 128);
   }
 }
@@ -223,11 +224,12 @@ TEST(QuantizeKnownTest, EightBitsInRows) {
 TEST(QuantizeKnownTest, FourBitsInRows) {
   Floats w(2 * 64);
   for (int i = 0; i < 64; ++i) w[64 + i] = (i % 16 - 8) / 4.0f;
-  const Stripe stripe = Quantize(QuantType::kInt4, QuantOrder::kRows, w, 2);
-  EXPECT_EQ(stripe.scales[1], FloatToBF16(1 / 64.0f));
+  const PackedBlock block =
+      Quantize(QuantType::kInt4, QuantOrder::kRowPanels, w, 2);
+  EXPECT_EQ(block.scales[1], FloatToBF16(1 / 64.0f));
   // Of two neighbouring units, the first is in the lower halves.
   for (int col = 0; col < 64; ++col) {
-    const int byte = stripe.quants[col / 8 * 64 + 1 * 4 + col % 4];
+    const int byte = block.quants[col / 8 * 64 + 1 * 4 + col % 4];
     EXPECT_EQ(col % 8 < 4 ? byte % 16 : byte / 16, col % 16);
   }
 }
@@ -236,9 +238,10 @@ TEST(QuantizeKnownTest, FourBitsInRows) {
 TEST(QuantizeKnownTest, FourBitsWithANegativeScale) {
   Floats w(64);
   for (int i = 0; i < 64; ++i) w[i] = (8 - i % 16) / 4.0f;
-  const Stripe stripe = Quantize(QuantType::kInt4, QuantOrder::kRows, w, 1);
-  EXPECT_EQ(stripe.scales[0], FloatToBF16(-1 / 64.0f));
-  EXPECT_EQ(stripe.quants[0] % 16, 0);
+  const PackedBlock block =
+      Quantize(QuantType::kInt4, QuantOrder::kRowPanels, w, 1);
+  EXPECT_EQ(block.scales[0], FloatToBF16(-1 / 64.0f));
+  EXPECT_EQ(block.quants[0] % 16, 0);
 }
 
 TEST(QuantizeKnownTest, EightBitsInColumns) {
@@ -247,12 +250,12 @@ TEST(QuantizeKnownTest, EightBitsInColumns) {
     w[row * 64] = 127;
     w[row * 64 + 5] = static_cast<float>(row - 64);
   }
-  const Stripe stripe =
-      Quantize(QuantType::kInt8, QuantOrder::kColumns, w, 128);
+  const PackedBlock block =
+      Quantize(QuantType::kInt8, QuantOrder::kColumnBlocks, w, 128);
   for (int row = 0; row < 128; ++row) {
-    EXPECT_EQ(stripe.scales[row], FloatToBF16(1));
-    EXPECT_EQ(stripe.quants[row], 255);
-    EXPECT_EQ(stripe.quants[5 * 128 + row], 128 + row - 64);
+    EXPECT_EQ(block.scales[row], FloatToBF16(1));
+    EXPECT_EQ(block.quants[row], 255);
+    EXPECT_EQ(block.quants[5 * 128 + row], 128 + row - 64);
   }
 }
 
@@ -262,11 +265,11 @@ TEST(QuantizeKnownTest, FourBitsInColumns) {
     w[row * 64] = -8;
     w[row * 64 + 5] = static_cast<float>(row % 16 - 8);
   }
-  const Stripe stripe =
-      Quantize(QuantType::kInt4, QuantOrder::kColumns, w, 256);
+  const PackedBlock block =
+      Quantize(QuantType::kInt4, QuantOrder::kColumnBlocks, w, 256);
   for (int row = 0; row < 256; ++row) {
-    EXPECT_EQ(stripe.scales[row], FloatToBF16(1 / 16.0f));
-    const int byte = stripe.quants[5 * 128 + row / 128 * 64 + row % 64];
+    EXPECT_EQ(block.scales[row], FloatToBF16(1 / 16.0f));
+    const int byte = block.quants[5 * 128 + row / 128 * 64 + row % 64];
     EXPECT_EQ(row % 128 < 64 ? byte % 16 : byte / 16, row % 16);
   }
 }

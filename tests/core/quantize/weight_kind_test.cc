@@ -64,7 +64,7 @@ TEST(QuantizationTest, EightBitsMixedLeaveTheHeadAndChannelMixing) {
         "blocks.0.ffn.receptance.weight"}) {
     ASSERT_TRUE(form(name).has_value()) << name;
     EXPECT_EQ(form(name)->type, QuantType::kInt8);
-    EXPECT_TRUE(form(name)->two_digits());
+    EXPECT_TRUE(form(name)->int16_activations());
   }
 }
 
@@ -75,15 +75,15 @@ TEST(QuantizationTest, TypesAndOrdersFollowTheTensorsRole) {
   const char key[] = "blocks.1.ffn.key.weight";
   const char value[] = "blocks.1.ffn.value.weight";
   for (const WeightKind kind : kQuantized) {
-    EXPECT_EQ(form(kind, key).order, QuantOrder::kRows);
-    EXPECT_EQ(form(kind, value).order, QuantOrder::kColumns);
+    EXPECT_EQ(form(kind, key).order, QuantOrder::kRowPanels);
+    EXPECT_EQ(form(kind, value).order, QuantOrder::kColumnBlocks);
     EXPECT_EQ(form(kind, key).type, form(kind, value).type);
     EXPECT_EQ(form(kind, key).type == QuantType::kInt8,
               kind == WeightKind::kInt8);
     EXPECT_EQ(form(kind, "head.weight").type == QuantType::kInt8,
               kind != WeightKind::kInt4);
-    EXPECT_EQ(form(kind, key).two_digits(), kind == WeightKind::kInt8);
-    EXPECT_FALSE(form(kind, value).two_digits());
+    EXPECT_EQ(form(kind, key).int16_activations(), kind == WeightKind::kInt8);
+    EXPECT_FALSE(form(kind, value).int16_activations());
   }
 }
 
@@ -92,15 +92,15 @@ TEST(QuantizationTest, OfFewHiddenUnitsEightBitsAreStoredByRows) {
   constexpr int64_t kCols = kMinSkippedCols - kGroupCols;
   const auto few = FormOf(WeightKind::kInt8, value, 64, kCols);
   ASSERT_TRUE(few.has_value());
-  EXPECT_EQ(few->order, QuantOrder::kRows);
-  EXPECT_TRUE(few->two_digits());
+  EXPECT_EQ(few->order, QuantOrder::kRowPanels);
+  EXPECT_TRUE(few->int16_activations());
   EXPECT_EQ(FormOf(WeightKind::kInt4, value, 64, kCols)->order,
-            QuantOrder::kColumns);
+            QuantOrder::kColumnBlocks);
   const std::string name = QuantsName(value, *few);
   const auto parsed = ParseQuantsName(name);
   ASSERT_TRUE(parsed.has_value());
   EXPECT_EQ(parsed->matrix, value);
-  EXPECT_EQ(parsed->form.order, QuantOrder::kRows);
+  EXPECT_EQ(parsed->form.order, QuantOrder::kRowPanels);
 }
 
 TEST(QuantizationTest, OnlyMatricesOfWholeGroupsAndPanelsAreQuantized) {
@@ -118,12 +118,12 @@ TEST(QuantizationTest, OnlyMatricesOfWholeGroupsAndPanelsAreQuantized) {
 }
 
 TEST(QuantizationTest, StoredNamesAndShapesAreThoseOfTheFormat) {
-  const QuantForm rows = {QuantType::kInt8, QuantOrder::kRows};
+  const QuantForm rows = {QuantType::kInt8, QuantOrder::kRowPanels};
   EXPECT_EQ(QuantsName("head.weight", rows), "head.weight.int8.rows");
   EXPECT_EQ(ScalesName("head.weight"), "head.weight.scales");
   EXPECT_THAT(QuantsShape(rows, 100, 192), ElementsAre(7, 16 * 192));
   EXPECT_THAT(ScalesShape(rows, 100, 192), ElementsAre(7, 3, 16));
-  const QuantForm columns = {QuantType::kInt4, QuantOrder::kColumns};
+  const QuantForm columns = {QuantType::kInt4, QuantOrder::kColumnBlocks};
   const std::string name = QuantsName("blocks.3.ffn.value.weight", columns);
   EXPECT_EQ(name, "blocks.3.ffn.value.weight.int4.columns");
   EXPECT_THAT(QuantsShape(columns, 192, 768), ElementsAre(1, 128 * 768));
@@ -132,7 +132,7 @@ TEST(QuantizationTest, StoredNamesAndShapesAreThoseOfTheFormat) {
   ASSERT_TRUE(parsed.has_value());
   EXPECT_EQ(parsed->matrix, "blocks.3.ffn.value.weight");
   EXPECT_EQ(parsed->form.type, QuantType::kInt4);
-  EXPECT_EQ(parsed->form.order, QuantOrder::kColumns);
+  EXPECT_EQ(parsed->form.order, QuantOrder::kColumnBlocks);
 }
 
 TEST(QuantizationTest, NamesOfOtherFormsAreNotParsed) {

@@ -49,7 +49,7 @@ Floats RandomMoments(int64_t cols, uint32_t seed) {
 // Rows enough for the Hessian to be trusted.
 constexpr int64_t kMany = int64_t{1} << 50;
 
-struct Stripe {
+struct PackedBlock {
   QuantizeArgs args;
   std::vector<uint8_t> quants;
   std::vector<uint16_t> scales;
@@ -57,11 +57,13 @@ struct Stripe {
 
   double Scale(int64_t row, int64_t col) const {
     return BF16ToFloat(
-        scales[col / kGroupCols * StripeRows(args.type, args.order) + row]);
+        scales[col / kGroupCols * PackedBlockRows(args.type, args.order) +
+               row]);
   }
   // As quantized.h defines it.
   int Quant(int64_t row, int64_t col) const {
-    const QuantPlace place = PlaceInStripe(args.type, args.order, row, col);
+    const QuantPosition place =
+        PositionInPackedBlock(args.type, args.order, row, col);
     const int byte = quants[place.byte];
     if (args.type == QuantType::kInt8) return byte;
     return place.upper ? byte >> 4 : byte & 0x0F;
@@ -79,24 +81,24 @@ class GptqQuantizeTest
   QuantType type() const { return std::get<0>(GetParam()); }
   QuantOrder order() const { return std::get<1>(GetParam()); }
 
-  // With no spans: as QuantizeStripe.
-  Stripe Run(const Floats& w, int64_t rows,
-             const std::vector<GptqFactors>& spans = {}) {
+  // With no spans: as QuantizePackedBlock.
+  PackedBlock Run(const Floats& w, int64_t rows,
+                  const std::vector<GptqFactors>& spans = {}) {
     const int64_t cols = static_cast<int64_t>(w.size()) / rows;
-    Stripe stripe;
-    stripe.quants.assign(StripeBytes(type(), order(), cols), 0xAA);
-    stripe.scales.assign(cols / kGroupCols * StripeRows(type(), order()),
-                         0xAAAA);
-    stripe.args = {.type = type(),
-                   .order = order(),
-                   .w = w.data(),
-                   .rows = rows,
-                   .cols = cols,
-                   .quants = stripe.quants.data(),
-                   .scales = stripe.scales.data()};
-    stripe.ok = spans.empty() ? QuantizeStripe(stripe.args)
-                              : GptqQuantize(stripe.args, spans);
-    return stripe;
+    PackedBlock block;
+    block.quants.assign(PackedBlockBytes(type(), order(), cols), 0xAA);
+    block.scales.assign(cols / kGroupCols * PackedBlockRows(type(), order()),
+                        0xAAAA);
+    block.args = {.type = type(),
+                  .order = order(),
+                  .w = w.data(),
+                  .rows = rows,
+                  .cols = cols,
+                  .quants = block.quants.data(),
+                  .scales = block.scales.data()};
+    block.ok = spans.empty() ? QuantizePackedBlock(block.args)
+                             : GptqQuantize(block.args, spans);
+    return block;
   }
 };
 
@@ -113,20 +115,20 @@ double ErrorOf(const Doubles& e, const Doubles& hessian) {
 }
 
 // What a row was less what it is.
-Doubles ErrorsOf(const Stripe& stripe, int64_t row) {
-  Doubles e(stripe.args.cols);
-  for (int64_t i = 0; i < stripe.args.cols; ++i) {
-    e[i] = stripe.args.w[row * stripe.args.cols + i] - stripe.Weight(row, i);
+Doubles ErrorsOf(const PackedBlock& block, int64_t row) {
+  Doubles e(block.args.cols);
+  for (int64_t i = 0; i < block.args.cols; ++i) {
+    e[i] = block.args.w[row * block.args.cols + i] - block.Weight(row, i);
   }
   return e;
 }
 
 // Of all rows.
-double OutputError(const Stripe& stripe, const Floats& hessian) {
+double OutputError(const PackedBlock& block, const Floats& hessian) {
   double sum = 0;
-  for (int64_t row = 0; row < stripe.args.rows; ++row) {
+  for (int64_t row = 0; row < block.args.rows; ++row) {
     sum +=
-        ErrorOf(ErrorsOf(stripe, row), Doubles(hessian.begin(), hessian.end()));
+        ErrorOf(ErrorsOf(block, row), Doubles(hessian.begin(), hessian.end()));
   }
   return sum;
 }
@@ -166,17 +168,17 @@ Doubles Inverse(Doubles a, int64_t n) {
 
 // The errors of one row that is rounded as the paper of GPTQ has it: after each
 // column, all that are left move to where they make up for it best, and the
-// inverse of the Hessian loses the column. The scales are those that `stripe`
-// has.
-Doubles ErrorsByThePaper(const Stripe& stripe, int64_t row,
+// inverse of the Hessian loses the column. The scales are those that `packed
+// block` has.
+Doubles ErrorsByThePaper(const PackedBlock& block, int64_t row,
                          const Doubles& hessian, const GptqFactors& factors) {
-  const int64_t cols = stripe.args.cols;
-  const bool is_int8 = stripe.args.type == QuantType::kInt8;
+  const int64_t cols = block.args.cols;
+  const bool is_int8 = block.args.type == QuantType::kInt8;
   Doubles inverse = Inverse(hessian, cols);
-  Doubles w(stripe.args.w + row * cols, stripe.args.w + (row + 1) * cols);
+  Doubles w(block.args.w + row * cols, block.args.w + (row + 1) * cols);
   Doubles errors = w;
   for (const int32_t k : factors.order) {
-    const double step = stripe.Scale(row, k) * (is_int8 ? 1 : 16);
+    const double step = block.Scale(row, k) * (is_int8 ? 1 : 16);
     const double n = std::clamp(std::nearbyint(w[k] / step),
                                 is_int8 ? -127.0 : -8.0, is_int8 ? 127.0 : 7.0);
     errors[k] -= step * n;
@@ -200,30 +202,30 @@ Doubles ErrorsByThePaper(const Stripe& stripe, int64_t row,
 
 TEST_P(GptqQuantizeTest, OutputsErrLessThanAsThePaperOfGptqHasIt) {
   constexpr int64_t kCols = 2 * kGroupCols;
-  const int64_t kRows = StripeRows(type(), order());
+  const int64_t kRows = PackedBlockRows(type(), order());
   const Floats hessian = RandomMoments(kCols, 1);
   const Floats w = Normal(kRows * kCols, 2);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
   ASSERT_TRUE(factors.has_value());
-  const Stripe stripe = Run(w, kRows, {*factors});
-  ASSERT_TRUE(stripe.ok);
+  const PackedBlock block = Run(w, kRows, {*factors});
+  ASSERT_TRUE(block.ok);
   const Doubles damped = Damped(hessian, kCols);
   double sum = 0, sum_of_paper = 0;
   for (int64_t row = 0; row < kRows; ++row) {
-    sum += ErrorOf(ErrorsOf(stripe, row), damped);
+    sum += ErrorOf(ErrorsOf(block, row), damped);
     sum_of_paper +=
-        ErrorOf(ErrorsByThePaper(stripe, row, damped, *factors), damped);
+        ErrorOf(ErrorsByThePaper(block, row, damped, *factors), damped);
   }
   EXPECT_LT(sum, 0.96 * sum_of_paper);
 }
 
 // The least e H e^T over all ways to round the columns `free` of a row to one
 // of the six numbers around it, the others being as they are.
-double LeastError(const Stripe& stripe, int64_t row, const Doubles& hessian,
+double LeastError(const PackedBlock& block, int64_t row, const Doubles& hessian,
                   const std::vector<int64_t>& free) {
-  const bool is_int8 = stripe.args.type == QuantType::kInt8;
+  const bool is_int8 = block.args.type == QuantType::kInt8;
   constexpr int kWays = 6;
-  Doubles e = ErrorsOf(stripe, row);
+  Doubles e = ErrorsOf(block, row);
   int num = 1;
   for (size_t i = 0; i < free.size(); ++i) num *= kWays;
   double least = std::numeric_limits<double>::infinity();
@@ -231,8 +233,8 @@ double LeastError(const Stripe& stripe, int64_t row, const Doubles& hessian,
     bool exists = true;
     int rest = way;
     for (const int64_t col : free) {
-      const double step = stripe.Scale(row, col) * (is_int8 ? 1 : 16);
-      const double w = stripe.args.w[row * stripe.args.cols + col];
+      const double step = block.Scale(row, col) * (is_int8 ? 1 : 16);
+      const double w = block.args.w[row * block.args.cols + col];
       const double n = std::floor(w / step) - 2 + rest % kWays;
       rest /= kWays;
       exists &= n >= (is_int8 ? -127 : -8) && n <= (is_int8 ? 127 : 7);
@@ -258,24 +260,24 @@ TEST_P(GptqQuantizeTest, OfFewColumnsThatGoTogetherTheBestWayIsFound) {
   const Floats w = Normal(kRows * kCols, 12);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
   ASSERT_TRUE(factors.has_value());
-  const Stripe stripe = Run(w, kRows, {*factors});
-  ASSERT_TRUE(stripe.ok);
+  const PackedBlock block = Run(w, kRows, {*factors});
+  ASSERT_TRUE(block.ok);
   const Doubles damped = Damped(hessian, kCols);
   for (int64_t row = 0; row < kRows; ++row) {
-    const double least = LeastError(stripe, row, damped, together);
-    EXPECT_NEAR(ErrorOf(ErrorsOf(stripe, row), damped), least, 1e-4 * least)
+    const double least = LeastError(block, row, damped, together);
+    EXPECT_NEAR(ErrorOf(ErrorsOf(block, row), damped), least, 1e-4 * least)
         << "row " << row;
   }
 }
 
 TEST_P(GptqQuantizeTest, OutputsErrLessThanWithPlainRounding) {
   constexpr int64_t kCols = 3 * kGroupCols;
-  const int64_t rows = StripeRows(type(), order());
+  const int64_t rows = PackedBlockRows(type(), order());
   const Floats hessian = RandomMoments(kCols, 3);
   const Floats w = Normal(rows * kCols, 4);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
   ASSERT_TRUE(factors.has_value());
-  const Stripe compensated = Run(w, rows, {*factors});
+  const PackedBlock compensated = Run(w, rows, {*factors});
   ASSERT_TRUE(compensated.ok);
   EXPECT_LT(OutputError(compensated, hessian),
             0.5 * OutputError(Run(w, rows), hessian));
@@ -283,7 +285,7 @@ TEST_P(GptqQuantizeTest, OutputsErrLessThanWithPlainRounding) {
 
 TEST_P(GptqQuantizeTest, InputsAllAlikeGiveTheBytesOfPlainRounding) {
   constexpr int64_t kCols = 3 * kGroupCols;
-  const int64_t rows = StripeRows(type(), order()) - 3;
+  const int64_t rows = PackedBlockRows(type(), order()) - 3;
   Floats w = Normal(rows * kCols, 5);
   std::fill_n(w.begin() + kGroupCols, kGroupCols, 0.0f);
   std::vector<GptqFactors> spans;
@@ -292,7 +294,7 @@ TEST_P(GptqQuantizeTest, InputsAllAlikeGiveTheBytesOfPlainRounding) {
     for (int64_t i = 0; i < cols; ++i) hessian[i * cols + i] = 3;
     spans.push_back(*MakeGptqFactors(hessian.data(), cols, kMany));
   }
-  const Stripe plain = Run(w, rows), compensated = Run(w, rows, spans);
+  const PackedBlock plain = Run(w, rows), compensated = Run(w, rows, spans);
   ASSERT_TRUE(plain.ok);
   ASSERT_TRUE(compensated.ok);
   EXPECT_EQ(compensated.quants, plain.quants);
@@ -313,14 +315,14 @@ TEST_P(GptqQuantizeTest, NothingPassesFromOneSpanToTheNext) {
       both.insert(both.end(), first, first + kGroupCols);
     }
   }
-  const Stripe stripe = Run(both, kRows, {factors, factors});
-  const Stripe first = Run(left, kRows, {factors});
-  const Stripe second = Run(right, kRows, {factors});
-  ASSERT_TRUE(stripe.ok && first.ok && second.ok);
+  const PackedBlock block = Run(both, kRows, {factors, factors});
+  const PackedBlock first = Run(left, kRows, {factors});
+  const PackedBlock second = Run(right, kRows, {factors});
+  ASSERT_TRUE(block.ok && first.ok && second.ok);
   for (int64_t row = 0; row < kRows; ++row) {
     for (int64_t col = 0; col < kGroupCols; ++col) {
-      ASSERT_EQ(stripe.Weight(row, col), first.Weight(row, col));
-      ASSERT_EQ(stripe.Weight(row, kGroupCols + col), second.Weight(row, col));
+      ASSERT_EQ(block.Weight(row, col), first.Weight(row, col));
+      ASSERT_EQ(block.Weight(row, kGroupCols + col), second.Weight(row, col));
     }
   }
 }
@@ -341,14 +343,14 @@ std::string Name(
     const ::testing::TestParamInfo<std::tuple<QuantType, QuantOrder>>& info) {
   const auto [type, order] = info.param;
   return std::string(type == QuantType::kInt8 ? "int8" : "int4") +
-         (order == QuantOrder::kRows ? "Rows" : "Columns");
+         (order == QuantOrder::kRowPanels ? "Rows" : "Columns");
 }
 
 INSTANTIATE_TEST_SUITE_P(
     Forms, GptqQuantizeTest,
     ::testing::Combine(::testing::Values(QuantType::kInt8, QuantType::kInt4),
-                       ::testing::Values(QuantOrder::kRows,
-                                         QuantOrder::kColumns)),
+                       ::testing::Values(QuantOrder::kRowPanels,
+                                         QuantOrder::kColumnBlocks)),
     Name);
 
 }  // namespace

@@ -139,7 +139,7 @@ class PathSearch {
   std::vector<Branch> branches_;
 };
 
-// The columns [first_col, first_col + factors.cols()) of a stripe.
+// The columns [first_col, first_col + factors.cols()) of a packed block.
 class Span {
  public:
   Span(const QuantizeArgs& args, int64_t first_col, const GptqFactors& factors)
@@ -223,7 +223,7 @@ class Span {
 
 bool GptqQuantize(const QuantizeArgs& args,
                   absl::Span<const GptqFactors> spans) {
-  ClearStripe(args);
+  ClearPackedBlock(args);
   int64_t first_col = 0;
   for (const GptqFactors& factors : spans) {
     if (!Span(args, first_col, factors).Run()) return false;

@@ -13,10 +13,10 @@
 
 namespace rwkvd {
 
-// Quantizes a stripe as QuantizeStripe does, except that what rounding takes
-// from a column is made up for by those that are rounded later. `spans` are for
-// columns one behind another, all of the stripe's together; nothing passes from
-// one to the next.
+// Quantizes a packed block as QuantizePackedBlock does, except that what
+// rounding takes from a column is made up for by those that are rounded later.
+// `spans` are for columns one behind another, all of the packed block's
+// together; nothing passes from one to the next.
 //
 // The scale of a group is that, of those which suit its columns as they would
 // be if none of them were rounded, which leaves the least error when each
@@ -25,7 +25,7 @@ namespace rwkvd {
 // column to column.
 //
 // Where the inputs do not go together and are all alike (moments that are a
-// multiple of the identity), the bytes are those of QuantizeStripe.
+// multiple of the identity), the bytes are those of QuantizePackedBlock.
 //
 // The bytes depend on the arguments alone. Thread-safe. False if
 // a weight is not finite, or what is to make up for others: what was written
@@ -34,7 +34,7 @@ bool GptqQuantize(const QuantizeArgs& args,
                   absl::Span<const GptqFactors> spans);
 
 // Quantizes `matrix`, for which FormOf returned `form`: corrects its rows with
-// CorrectWeights, then rounds its stripes with GptqQuantize, in parallel.
+// CorrectWeights, then rounds its packed blocks with GptqQuantize, in parallel.
 // `spans` cover all columns. The bytes depend on the weights and `spans` alone.
 // InvalidArgument as QuantizeMatrix.
 absl::StatusOr<QuantizedMatrix> GptqQuantizeMatrix(
