@@ -12,6 +12,7 @@
 #include "core/engine/engine.h"
 #include "core/engine/named_state.h"
 #include "core/engine/request.h"
+#include "core/engine/sink.h"
 #include "core/text/tokenizer.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/served_model.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "core/engine/request.h"
+#include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
 
 namespace rwkvd {

@@ -7,7 +7,6 @@
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
-#include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "service/admission.h"
 #include "service/convert.h"
@@ -63,7 +62,7 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
   if (keeps_best() && native.echo) {
     return absl::InvalidArgumentError("echo: not together with best_of");
   }
-  std::vector<TokenSink*> sinks;
+  std::vector<GenerateSink*> sinks;
   for (int32_t i = 0; i < samples_.drawn; ++i) {
     sinks_.push_back(std::make_unique<Sample>(this, i));
     sinks.push_back(sinks_.back().get());
@@ -93,10 +92,6 @@ void GenerateCall::Sample::OnPrompt(const PromptEvent& event) {
 
 void GenerateCall::Sample::OnToken(const TokenEvent& event) {
   call_->OnToken(index_, event);
-}
-
-void GenerateCall::Sample::OnScore(const ScoreEvent&) {
-  RWKVD_CHECK(false);  // asked for tokens
 }
 
 void GenerateCall::Sample::OnFinish(const FinishEvent& event) {

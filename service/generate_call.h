@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
 #include "core/engine/request.h"
+#include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/convert.h"
 #include "service/convert_states.h"
@@ -40,12 +41,11 @@ class GenerateCall final
 
  private:
   // Tells the call which sample it is that the engine speaks of.
-  class Sample final : public TokenSink {
+  class Sample final : public GenerateSink {
    public:
     Sample(GenerateCall* call, int32_t index) : call_(call), index_(index) {}
     void OnPrompt(const PromptEvent& event) override;
     void OnToken(const TokenEvent& event) override;
-    void OnScore(const ScoreEvent& event) override;
     void OnFinish(const FinishEvent& event) override;
 
    private:

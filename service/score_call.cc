@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "service/admission.h"
 #include "service/convert.h"
@@ -62,10 +61,6 @@ absl::Status ScoreCall::Submit(const v1::ScoreRequest& request) {
   }
   id_ = *id;
   return absl::OkStatus();
-}
-
-void ScoreCall::OnToken(const TokenEvent&) {
-  RWKVD_CHECK(false);  // asked for scores
 }
 
 void ScoreCall::OnScore(const ScoreEvent& event) {

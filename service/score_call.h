@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "core/engine/engine.h"
-#include "core/engine/request.h"
+#include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/metrics.h"
 #include "service/served_model.h"
@@ -20,7 +20,7 @@ namespace rwkvd {
 //
 // Owns itself: it is deleted when both the engine (OnFinish) and gRPC (OnDone)
 // are through with it. Thread-safe. The model and the metrics outlive it.
-class ScoreCall final : public grpc::ServerUnaryReactor, private TokenSink {
+class ScoreCall final : public grpc::ServerUnaryReactor, private ScoreSink {
  public:
   // Answers the call into `response`; `model` is null while it is being loaded.
   static ScoreCall* Start(const ServedModel* model, Metrics* metrics,
@@ -37,7 +37,6 @@ class ScoreCall final : public grpc::ServerUnaryReactor, private TokenSink {
   absl::Status Submit(const ::rwkv::v1::ScoreRequest& request);
 
   // The engine's side.
-  void OnToken(const TokenEvent& event) override;
   void OnScore(const ScoreEvent& event) override;
   void OnFinish(const FinishEvent& event) override;
 

@@ -131,10 +131,6 @@ absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
   return absl::OkStatus();
 }
 
-void ScoreDocumentCall::OnToken(const TokenEvent&) {
-  RWKVD_CHECK(false);  // asked for scores
-}
-
 void ScoreDocumentCall::OnScore(const ScoreEvent& event) {
   RWKVD_CHECK(event.state != nullptr);
   state_ = std::make_shared<State>(*event.state);

@@ -14,7 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
-#include "core/engine/request.h"
+#include "core/engine/sink.h"
 #include "core/model/state.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/metrics.h"
@@ -33,7 +33,7 @@ namespace rwkvd {
 class ScoreDocumentCall final
     : public grpc::ServerBidiReactor<::rwkv::v1::ScoreDocumentRequest,
                                      ::rwkv::v1::ScoreDocumentResponse>,
-      private TokenSink {
+      private ScoreSink {
  public:
   // Tokens of one answer at most: less than 1 MiB.
   static constexpr int kMaxTokensInMessage = 32768;
@@ -57,7 +57,6 @@ class ScoreDocumentCall final
   absl::Status Submit(std::vector<int32_t> tokens);
 
   // The engine's side.
-  void OnToken(const TokenEvent& event) override;
   void OnScore(const ScoreEvent& event) override;
   void OnFinish(const FinishEvent& event) override;
 

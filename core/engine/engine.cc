@@ -52,7 +52,7 @@ Engine::~Engine() {
 }
 
 absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request,
-                                                 TokenSink* sink) {
+                                                 GenerateSink* sink) {
   RWKVD_ASSIGN_OR_RETURN(
       const std::vector<RequestId> ids,
       Submit(std::move(request), absl::MakeConstSpan(&sink, 1)));
@@ -60,7 +60,7 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request,
 }
 
 absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
-    GenerateRequest request, absl::Span<TokenSink* const> sinks) {
+    GenerateRequest request, absl::Span<GenerateSink* const> sinks) {
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
@@ -77,7 +77,7 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   std::shared_ptr<SharedPrompt> shared;
   if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
   std::vector<RequestId> ids;
-  for (TokenSink* const sink : sinks) {
+  for (GenerateSink* const sink : sinks) {
     // The last sample takes the request itself, so that this thread holds no
     // reference to the start state once the engine thread may run the sample.
     const bool is_last = ids.size() + 1 == sinks.size();
@@ -92,7 +92,7 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
 }
 
 absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
-                                                 TokenSink* sink) {
+                                                 ScoreSink* sink) {
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));

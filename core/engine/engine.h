@@ -23,6 +23,7 @@
 #include "core/engine/named_state.h"
 #include "core/engine/request.h"
 #include "core/engine/sequence.h"
+#include "core/engine/sink.h"
 #include "core/engine/slot_release_rate.h"
 #include "core/engine/state_cache.h"
 #include "core/engine/step_runner.h"
@@ -64,14 +65,14 @@ class Engine {
   // cannot meet its deadline any more: an estimate on the safe side, from half
   // the time that those before it would take at the pace of late, and from
   // reading its prompt alone at the best speed of late.
-  absl::StatusOr<RequestId> Submit(GenerateRequest request, TokenSink* sink);
+  absl::StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink* sink);
   // As many samples of one request as there are sinks, each told to its own:
   // sample i is what the request alone is answered with seed + i. The prompt is
   // read once. Each takes a place of its own, so all together must fit.
   // InvalidArgument if they are none, or more than kMaxSamples or max_running.
   absl::StatusOr<std::vector<RequestId>> Submit(
-      GenerateRequest request, absl::Span<TokenSink* const> sinks);
-  absl::StatusOr<RequestId> Submit(ScoreRequest request, TokenSink* sink);
+      GenerateRequest request, absl::Span<GenerateSink* const> sinks);
+  absl::StatusOr<RequestId> Submit(ScoreRequest request, ScoreSink* sink);
 
   // Ends the request at the next step with kCancelled and a Cancelled status.
   // Does nothing if it has ended already, or is unknown.

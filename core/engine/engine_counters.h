@@ -9,7 +9,7 @@
 #include "absl/time/time.h"
 #include "core/base/histogram.h"
 #include "core/engine/engine_stats.h"
-#include "core/engine/request.h"
+#include "core/engine/sink.h"
 
 namespace rwkvd {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 
 #include "core/base/histogram.h"
-#include "core/engine/request.h"
+#include "core/engine/sink.h"
 
 namespace rwkvd {
 

@@ -21,13 +21,14 @@ absl::Span<const int32_t> GivenTokens(absl::Span<const int32_t> before,
 
 GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
                                    const SamplingVocabulary& vocabulary,
-                                   const Tokenizer* tokenizer, TokenSink* sink,
-                                   EngineCounters* counters,
+                                   const Tokenizer* tokenizer,
+                                   GenerateSink* sink, EngineCounters* counters,
                                    std::shared_ptr<SharedPrompt> shared_prompt)
     : Sequence(id, std::move(request.prompt), EmptyPrompt::kStartToken,
                request.initial_state, request.use_state_cache && !request.echo,
-               request.received, sink, counters, request.start),
+               request.received, counters, request.start),
       tokenizer_(tokenizer),
+      sink_(sink),
       max_tokens_(request.max_tokens),
       stop_tokens_(std::move(request.stop_tokens)),
       want_logprobs_(request.want_logprobs || request.top_logprobs > 0),
@@ -131,7 +132,7 @@ std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
   if (!echoed_.empty()) {
     PromptEvent event;
     event.tokens = echoed_;
-    sink().OnPrompt(event);
+    sink_->OnPrompt(event);
     echoed_.clear();
     num_scored_ = 0;
   }
@@ -150,7 +151,7 @@ std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
   if (!reason.has_value() && usage().generated_tokens == max_tokens_) {
     reason = FinishReason::kLength;
   }
-  sink().OnToken(event);
+  sink_->OnToken(event);
   if (!reason.has_value()) Append(sampled_token_);
   return reason;
 }
@@ -192,10 +193,15 @@ bool GenerateSequence::Release(TokenEvent* event) {
   return stop_string_.has_value();
 }
 
-void GenerateSequence::Complete(FinishEvent* event) {
-  const bool at_end = snapshot_at_end_ && event->status.ok();
-  if (is_suspended() || at_end) event->snapshot = MakeSnapshot(*event);
-  if (is_suspended()) return;  // who resumes it is told
+void GenerateSequence::SendFinish(FinishEvent event) {
+  const bool at_end = snapshot_at_end_ && event.status.ok();
+  if (is_suspended() || at_end) event.snapshot = MakeSnapshot(event);
+  // The withheld bytes of a suspended request are in its snapshot.
+  if (!is_suspended()) FlushText(&event);
+  sink_->OnFinish(event);
+}
+
+void GenerateSequence::FlushText(FinishEvent* event) {
   bytes_ = stop_matcher_.Flush();
   text_ = utf8_stream_.Append(bytes_) + utf8_stream_.Finish();
   event->bytes = bytes_;

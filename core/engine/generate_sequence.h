@@ -12,6 +12,7 @@
 #include "absl/types/span.h"
 #include "core/engine/request.h"
 #include "core/engine/sequence.h"
+#include "core/engine/sink.h"
 #include "core/engine/stop_matcher.h"
 #include "core/sampling/sampler.h"
 #include "core/sampling/sampling_vocabulary.h"
@@ -31,7 +32,7 @@ class GenerateSequence : public Sequence {
   // there are any.
   GenerateSequence(Id id, GenerateRequest request,
                    const SamplingVocabulary& vocabulary,
-                   const Tokenizer* tokenizer, TokenSink* sink,
+                   const Tokenizer* tokenizer, GenerateSink* sink,
                    EngineCounters* counters,
                    std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
 
@@ -44,12 +45,12 @@ class GenerateSequence : public Sequence {
   std::optional<FinishReason> Deliver(absl::Time now) override;
 
  protected:
-  void Complete(FinishEvent* event) override;
+  void SendFinish(FinishEvent event) override;
 
  private:
   // Takes up the request that was cut short at `start`.
   void Resume(const Snapshot& start);
-  // What the end has left, but for what Complete flushes.
+  // What the end has left, but for what SendFinish flushes.
   std::shared_ptr<const Snapshot> MakeSnapshot(const FinishEvent& event);
   // Whether the next tokens read are of a prompt that is to be told.
   bool Echoes() const { return echo_ && !prompt_is_read(); }
@@ -60,8 +61,11 @@ class GenerateSequence : public Sequence {
   std::optional<FinishReason> EndingToken() const;
   // Adds what the token drawn releases; true if it completes a stop string.
   bool Release(TokenEvent* event);
+  // Adds the bytes and text that are still withheld at the end.
+  void FlushText(FinishEvent* event);
 
   const Tokenizer* const tokenizer_;
+  GenerateSink* const sink_;
   const int64_t max_tokens_;
   const std::vector<int32_t> stop_tokens_;
   const bool want_logprobs_;

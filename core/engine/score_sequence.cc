@@ -50,12 +50,13 @@ std::vector<int32_t> SharedContext(const std::vector<ScoreItem>& items) {
 
 }  // namespace
 
-ScoreSequence::ScoreSequence(Id id, ScoreRequest request, TokenSink* sink,
+ScoreSequence::ScoreSequence(Id id, ScoreRequest request, ScoreSink* sink,
                              EngineCounters* counters)
     : Sequence(id, SharedContext(request.items), EmptyPrompt::kNothing,
                request.initial_state,
                request.use_state_cache && request.start == nullptr,
-               request.received, sink, counters),
+               request.received, counters),
+      sink_(sink),
       context_tokens_(TokensOfContexts(request.items)),
       items_(WithStartTokens(std::move(request.items))) {
   EndBy(request.deadline);
@@ -87,10 +88,12 @@ void ScoreSequence::BuildTree() {
   tree_.Finish();
 }
 
-void ScoreSequence::Complete(FinishEvent* event) {
-  // Beside what the state cache knew; a start token is nobody's.
-  event->usage.cached_tokens =
-      std::min(event->usage.cached_tokens + shared_tokens_, context_tokens_);
+void ScoreSequence::SendFinish(FinishEvent event) {
+  // Shared tokens add to those from the state cache. A start token belongs to
+  // no context and is not counted.
+  event.usage.cached_tokens =
+      std::min(event.usage.cached_tokens + shared_tokens_, context_tokens_);
+  sink_->OnFinish(event);
 }
 
 int64_t ScoreSequence::TokensNeeded() const {
@@ -305,7 +308,7 @@ void ScoreSequence::Tell(const Text& text, ScoreTree::Place end,
   event.state = state;
   usage().generated_tokens += static_cast<int64_t>(text.size);
   counters().scored_tokens.Add(static_cast<int64_t>(text.size));
-  sink().OnScore(event);
+  sink_->OnScore(event);
 }
 
 }  // namespace rwkvd

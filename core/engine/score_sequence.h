@@ -12,6 +12,7 @@
 #include "core/engine/request.h"
 #include "core/engine/score_tree.h"
 #include "core/engine/sequence.h"
+#include "core/engine/sink.h"
 
 namespace rwkvd {
 
@@ -26,7 +27,7 @@ namespace rwkvd {
 class ScoreSequence : public Sequence {
  public:
   // `request` is valid. `sink` and `counters` outlive it.
-  ScoreSequence(Id id, ScoreRequest request, TokenSink* sink,
+  ScoreSequence(Id id, ScoreRequest request, ScoreSink* sink,
                 EngineCounters* counters);
 
   int64_t TokensNeeded() const override;
@@ -38,7 +39,7 @@ class ScoreSequence : public Sequence {
   std::optional<FinishReason> Deliver(absl::Time now) override;
 
  protected:
-  void Complete(FinishEvent* event) override;
+  void SendFinish(FinishEvent event) override;
 
  private:
   struct Text {
@@ -86,6 +87,7 @@ class ScoreSequence : public Sequence {
                 const State* state);
   void Tell(const Text& text, ScoreTree::Place end, const State* state);
 
+  ScoreSink* const sink_;
   const int64_t context_tokens_;  // of all items, as they were given
   const std::vector<ScoreItem> items_;
   std::vector<Text> texts_;

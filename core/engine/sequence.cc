@@ -36,8 +36,7 @@ std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens) {
 
 Sequence::Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
                    int32_t initial_state, bool use_state_cache,
-                   absl::Time received, TokenSink* sink,
-                   EngineCounters* counters,
+                   absl::Time received, EngineCounters* counters,
                    std::shared_ptr<const Snapshot> snapshot)
     : id_(id),
       tokens_(snapshot != nullptr ? Appended(snapshot->tokens, prompt)
@@ -47,7 +46,6 @@ Sequence::Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
       initial_state_(initial_state),
       use_state_cache_(use_state_cache && snapshot == nullptr),
       received_(received),
-      sink_(sink),
       counters_(counters),
       snapshot_(std::move(snapshot)),
       read_(TokensRead(snapshot_.get())) {
@@ -174,13 +172,12 @@ void Sequence::Finish(FinishReason reason, const absl::Status& status,
   event.status = status;
   event.usage = usage_;
   event.times = TimesAt(now);
-  Complete(&event);
   if (prompt_read_at_.has_value()) {
     counters_->decode_seconds.Observe(
         absl::ToDoubleSeconds(event.times.decode));
   }
   counters_->finished[static_cast<int>(reason)].Add(1);
-  sink_->OnFinish(event);
+  SendFinish(std::move(event));
 }
 
 Times Sequence::TimesAt(absl::Time now) const {

@@ -15,6 +15,7 @@
 #include "core/engine/logits_buffer.h"
 #include "core/engine/request.h"
 #include "core/engine/scheduler.h"
+#include "core/engine/sink.h"
 #include "core/engine/snapshot.h"
 #include "core/engine/state_cache.h"
 #include "core/model/model.h"
@@ -52,10 +53,10 @@ class Sequence {
   enum class EmptyPrompt { kStartToken, kNothing };
 
   // A `snapshot`, if there is one, takes the place of the initial state, and
-  // may make do without a prompt. `sink` and `counters` outlive it.
+  // may make do without a prompt. `counters` outlives it.
   Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
            int32_t initial_state, bool use_state_cache, absl::Time received,
-           TokenSink* sink, EngineCounters* counters,
+           EngineCounters* counters,
            std::shared_ptr<const Snapshot> snapshot = nullptr);
   virtual ~Sequence() = default;
   Sequence(const Sequence&) = delete;
@@ -148,8 +149,9 @@ class Sequence {
   absl::Span<const float> logits() const { return logits_; }
 
  protected:
-  // Adds what a kind of request has held back.
-  virtual void Complete(FinishEvent* event) { (void)event; }
+  // Completes `event` with what a kind of request adds, and sends it to the
+  // sink.
+  virtual void SendFinish(FinishEvent event) = 0;
 
   bool is_suspended() const { return is_suspended_; }
   // All it has come to but what a kind of request adds. At the end only.
@@ -175,7 +177,6 @@ class Sequence {
   }
   void SetContinues(bool continues) { continues_ = continues; }
   Usage& usage() { return usage_; }
-  TokenSink& sink() { return *sink_; }
   EngineCounters& counters() { return *counters_; }
 
  private:
@@ -195,7 +196,6 @@ class Sequence {
   absl::Time deadline_ = absl::InfiniteFuture();
   std::shared_ptr<const State> start_;
   bool continues_ = false;
-  TokenSink* const sink_;
   EngineCounters* const counters_;
 
   std::shared_ptr<const Snapshot> snapshot_;  // until its first step

@@ -20,6 +20,7 @@
 #include "core/engine/request.h"
 #include "core/engine/scheduler.h"
 #include "core/engine/sequence.h"
+#include "core/engine/sink.h"
 #include "core/engine/state_cache.h"
 #include "core/model/model.h"
 

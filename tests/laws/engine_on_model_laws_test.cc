@@ -105,7 +105,7 @@ TEST_P(EngineOnModelLaws, SamplesAreTheSameAsRequestsOfTheirOwn) {
   GenerateRequest request = RequestOf(4);
   request.sampling.temperature = 1;
   std::vector<RecordingSink> sinks(5);
-  std::vector<TokenSink*> those;
+  std::vector<GenerateSink*> those;
   for (RecordingSink& sink : sinks) those.push_back(&sink);
   ASSERT_TRUE(forked->Submit(request, those).ok());
   for (RecordingSink& sink : sinks) {

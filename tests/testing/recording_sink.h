@@ -12,7 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
-#include "core/engine/request.h"
+#include "core/engine/sink.h"
 
 namespace rwkvd {
 
@@ -68,7 +68,7 @@ struct Recording {
 
 // Records what it is told. An event after OnFinish ends the test program.
 // Thread-safe.
-class RecordingSink : public TokenSink {
+class RecordingSink : public GenerateSink, public ScoreSink {
  public:
   void OnPrompt(const PromptEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);
   void OnToken(const TokenEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);

@@ -139,7 +139,7 @@ TEST_F(EngineLawsTest, SamplesEqualRequestsWithSeedsOfTheirOwn) {
   while (alone.size() < sinks.size()) {
     GenerateRequest request = RandomGenerate(random);
     request.echo = false;  // only one of them would tell the prompt
-    std::vector<TokenSink*> those;
+    std::vector<GenerateSink*> those;
     const size_t n = 1 + random() % options.max_running;
     while (those.size() < n && alone.size() < sinks.size()) {
       those.push_back(&sinks[alone.size()]);

@@ -32,7 +32,8 @@ EngineOptions SmallOptions() {
 }
 
 absl::StatusOr<Engine::RequestId> SubmitAny(std::mt19937& random,
-                                            Engine* engine, TokenSink* sink) {
+                                            Engine* engine,
+                                            RecordingSink* sink) {
   if (random() % 3 == 0) {
     ScoreRequest request;
     request.items[0].context.assign(random() % 20, 1);

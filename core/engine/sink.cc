@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/request.h"
+#include "core/engine/sink.h"
 
 #include "core/base/check.h"
 
