@@ -7,9 +7,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "core/base/status_macros.h"
+#include "core/engine/field_error.h"
 #include "core/engine/validate.h"
 #include "core/model/config.h"
 #include "service/convert_sampling.h"
@@ -129,6 +132,30 @@ absl::StatusOr<std::vector<ScoreItem>> ReadItems(const v1::ScoreRequest& proto,
 
 }  // namespace
 
+absl::Status NameGenerateField(const absl::Status& status) {
+  return RenameField(status, [](absl::string_view field) -> std::string {
+    if (field == "samples") return "n";
+    if (field == "top_sampled_logprobs") return "top_drawn_logprobs";
+    if (absl::ConsumePrefix(&field, "prompt[")) {
+      return absl::StrCat("prompt.tokens[", field);
+    }
+    return std::string(field);
+  });
+}
+
+absl::Status NameScoreField(const absl::Status& status, bool has_items) {
+  return RenameField(status, [has_items](absl::string_view field) {
+    if (!has_items) absl::ConsumePrefix(&field, "items[0].");
+    // A list of tokens is an Input on the wire, with the tokens in `tokens`.
+    const size_t continuation = field.find("continuations[");
+    if (continuation != absl::string_view::npos) {
+      const size_t end = field.find(']', continuation) + 1;
+      return absl::StrCat(field.substr(0, end), ".tokens", field.substr(end));
+    }
+    return absl::StrReplaceAll(field, {{"context[", "context.tokens["}});
+  });
+}
+
 RequestLimits LimitsOf(const ServedModel& model) {
   return {*model.tokenizer, model.model->config().vocab_size,
           model.engine->options(), model.engine->initial_states()};
@@ -160,7 +187,8 @@ absl::StatusOr<GenerateRequest> FromProto(const v1::GenerateRequest& proto,
   if (proto.has_pin()) {
     RWKVD_ASSIGN_OR_RETURN(request.pin, ReadPin(proto.pin()));
   }
-  RWKVD_RETURN_IF_ERROR(Validate(request, limits.engine, limits.vocab_size));
+  RWKVD_RETURN_IF_ERROR(
+      NameGenerateField(Validate(request, limits.engine, limits.vocab_size)));
   return request;
 }
 
@@ -184,8 +212,9 @@ absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
       request.initial_state,
       FindInitialState(limits.initial_states, proto.initial_state()));
   RWKVD_ASSIGN_OR_RETURN(request.items, ReadItems(proto, limits.tokenizer));
-  request.is_list = !proto.items().empty();
-  RWKVD_RETURN_IF_ERROR(Validate(request, limits.engine, limits.vocab_size));
+  RWKVD_RETURN_IF_ERROR(
+      NameScoreField(Validate(request, limits.engine, limits.vocab_size),
+                     !proto.items().empty()));
   return request;
 }
 

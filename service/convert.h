@@ -50,6 +50,11 @@ struct SampleCounts {
 absl::StatusOr<SampleCounts> SamplesFromProto(const v1::GenerateRequest& proto,
                                               const RequestLimits& limits);
 
+// Rename the fields in core's errors to those of the wire, for a request with
+// `items` or with a single context.
+absl::Status NameGenerateField(const absl::Status& status);
+absl::Status NameScoreField(const absl::Status& status, bool has_items);
+
 // Adds a token, and what it releases, to a delta.
 void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta);
 void AppendPromptToken(const PromptEvent::Token& token, v1::Delta* delta);

@@ -80,7 +80,7 @@ absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
       model_->engine->Submit(std::move(native), sinks);
   if (!ids.ok()) {
     refs_.fetch_sub(1, std::memory_order_relaxed);
-    return ids.status();
+    return NameGenerateField(ids.status());
   }
   ids_ = *std::move(ids);
   return absl::OkStatus();

@@ -45,7 +45,7 @@ absl::Status ScoreCall::Submit(const v1::ScoreRequest& request) {
   native.received = record_.received();
   native.deadline = DeadlineOf(*context_);
   // Before the engine has the request: from then on it fills them.
-  is_list_ = native.is_list;
+  is_list_ = !request.items().empty();
   with_tokens_ = !request.totals_only();
   for (const ScoreItem& item : native.items) {
     auto* const scores = is_list_ ? response_->add_items()->mutable_scores()

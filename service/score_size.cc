@@ -47,14 +47,15 @@ int64_t ContinuationBytes(const std::vector<int32_t>& tokens,
 
 }  // namespace
 
-int64_t MaxScoreResponseBytes(const ScoreRequest& request, bool with_tokens) {
+int64_t MaxScoreResponseBytes(const ScoreRequest& request, bool by_item,
+                              bool with_tokens) {
   int64_t bytes = kFixedBytes;
   for (const ScoreItem& item : request.items) {
     int64_t item_bytes = 0;
     for (const std::vector<int32_t>& tokens : item.continuations) {
       item_bytes += ContinuationBytes(tokens, with_tokens);
     }
-    bytes += request.is_list ? NestedBytes(item_bytes) : item_bytes;
+    bytes += by_item ? NestedBytes(item_bytes) : item_bytes;
   }
   return bytes;
 }
@@ -68,7 +69,8 @@ absl::Status CheckScoreResponseSize(const ::rwkv::v1::ScoreRequest& proto,
     return absl::InvalidArgumentError(absl::StrCat(
         "max_response_bytes: ", limit, " is not in [0, ", kMostMaxBytes, "]"));
   }
-  const int64_t bytes = MaxScoreResponseBytes(request, !proto.totals_only());
+  const int64_t bytes = MaxScoreResponseBytes(request, !proto.items().empty(),
+                                              !proto.totals_only());
   if (bytes <= limit) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
       "max_response_bytes: the answer could have ", bytes, " bytes, more than ",

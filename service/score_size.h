@@ -10,9 +10,10 @@
 
 namespace rwkvd {
 
-// Bytes on the wire that the answer to `request` has at most, with the scores
-// of its tokens or without. `request` is valid.
-int64_t MaxScoreResponseBytes(const ScoreRequest& request, bool with_tokens);
+// Bytes on the wire that the answer to `request` has at most, by item or as
+// one list, with the scores of its tokens or without. `request` is valid.
+int64_t MaxScoreResponseBytes(const ScoreRequest& request, bool by_item,
+                              bool with_tokens);
 
 // InvalidArgument if the answer to `request`, which was made of `proto`, could
 // be larger than its client takes.

@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
+#include "core/engine/field_error.h"
 #include "core/engine/generate_sequence.h"
 #include "core/engine/retry_after.h"
 #include "core/engine/score_sequence.h"
@@ -66,10 +67,11 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
   RWKVD_RETURN_IF_ERROR(
-      ValidateSamples("n", static_cast<int64_t>(sinks.size()), options_));
+      ValidateSamples("samples", static_cast<int64_t>(sinks.size()), options_));
   if (request.resume && sinks.size() > 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "n: ", sinks.size(), " samples of a request that is resumed"));
+    return FieldError(
+        "samples",
+        absl::StrCat(sinks.size(), " samples of a request that is resumed"));
   }
   RWKVD_ASSIGN_OR_RETURN(const RequestId first,
                          Reserve(sinks.size(), TokensOf(request),
@@ -106,8 +108,8 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
 absl::Status Engine::CheckInitialState(int32_t index) const {
   const auto size = static_cast<int32_t>(initial_states_.size());
   if (index >= 0 && index < size) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("initial_state: ", index, " is not in [0, ", size, ")"));
+  return FieldError("initial_state",
+                    absl::StrCat(index, " is not in [0, ", size, ")"));
 }
 
 absl::StatusOr<Engine::RequestId> Engine::Reserve(size_t n, int64_t tokens,

@@ -30,7 +30,7 @@ inline constexpr int64_t kMaxSamples = 128;  // of one request
 // Keeps the state after a prompt in the state cache, under a name. A value.
 struct PinRequest {
   std::string name;  // 1 to kMaxPinNameBytes letters, digits, ".", "_" and "-"
-  absl::Duration time_to_live = absl::InfiniteDuration();  // > 0
+  absl::Duration time_to_live = absl::InfiniteDuration();
 };
 
 // A request to continue a prompt. A value; checked by Engine::Submit.
@@ -80,8 +80,6 @@ struct ScoreItem {
 // A request for the log-probabilities of texts. A value.
 struct ScoreRequest {
   std::vector<ScoreItem> items = std::vector<ScoreItem>(1);  // at least one
-  // Whether fields are called items[0].context rather than context in errors.
-  bool is_list = false;
   int32_t initial_state = 0;  // as of a GenerateRequest
   // If set, what it starts from instead; the state cache is then not used.
   std::shared_ptr<const State> start;

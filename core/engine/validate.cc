@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "core/engine/field_error.h"
 #include "core/engine/snapshot.h"
 #include "core/engine/stop_matcher.h"
 
@@ -18,26 +19,25 @@ namespace {
 absl::Status CheckRange(absl::string_view field, int64_t value, int64_t lowest,
                         int64_t highest) {
   if (value >= lowest && value <= highest) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      field, ": ", value, " is not in [", lowest, ", ", highest, "]"));
+  return FieldError(
+      field, absl::StrCat(value, " is not in [", lowest, ", ", highest, "]"));
 }
 
 // `size` is the number of `what` in `field`.
 absl::Status CheckSize(absl::string_view field, absl::string_view what,
                        int64_t size, int64_t lowest, int64_t highest) {
   if (size >= lowest && size <= highest) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(field, ": has ", size, " ",
-                                                 what, ", must have ", lowest,
-                                                 " to ", highest));
+  return FieldError(field, absl::StrCat("has ", size, " ", what, ", must have ",
+                                        lowest, " to ", highest));
 }
 
 absl::Status CheckIds(absl::string_view field, absl::Span<const int32_t> ids,
                       int64_t vocab_size) {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] < 0 || ids[i] >= vocab_size) {
-      return absl::InvalidArgumentError(absl::StrCat(field, "[", i, "]: token ",
-                                                     ids[i], " is not in [0, ",
-                                                     vocab_size, ")"));
+      return FieldError(
+          absl::StrCat(field, "[", i, "]"),
+          absl::StrCat("token ", ids[i], " is not in [0, ", vocab_size, ")"));
     }
   }
   return absl::OkStatus();
@@ -57,24 +57,24 @@ absl::Status CheckStops(const GenerateRequest& request, int64_t vocab_size) {
   return CheckIds("stop_tokens", request.stop_tokens, vocab_size);
 }
 
-// `prefix` comes before the names of the item's fields.
-absl::Status CheckItem(absl::string_view prefix, const ScoreItem& item,
+// `name` is the item's, as in "items[0]".
+absl::Status CheckItem(absl::string_view name, const ScoreItem& item,
                        const EngineOptions& options, int64_t vocab_size) {
-  const int64_t context = item.context.size();
+  const std::string context = absl::StrCat(name, ".context");
+  const auto context_size = static_cast<int64_t>(item.context.size());
   // With room for a token to score.
-  RWKVD_RETURN_IF_ERROR(CheckSize(absl::StrCat(prefix, "context"), "tokens",
-                                  context, 0, options.max_prompt_tokens - 1));
-  RWKVD_RETURN_IF_ERROR(CheckIds(absl::StrCat(prefix, "context.tokens"),
-                                 item.context, vocab_size));
-  RWKVD_RETURN_IF_ERROR(CheckSize(absl::StrCat(prefix, "continuations"),
-                                  "entries", item.continuations.size(), 1,
+  RWKVD_RETURN_IF_ERROR(CheckSize(context, "tokens", context_size, 0,
+                                  options.max_prompt_tokens - 1));
+  RWKVD_RETURN_IF_ERROR(CheckIds(context, item.context, vocab_size));
+  const std::string continuations = absl::StrCat(name, ".continuations");
+  RWKVD_RETURN_IF_ERROR(CheckSize(continuations, "entries",
+                                  item.continuations.size(), 1,
                                   kMaxContinuations));
   for (size_t i = 0; i < item.continuations.size(); ++i) {
     const std::vector<int32_t>& tokens = item.continuations[i];
-    const std::string field =
-        absl::StrCat(prefix, "continuations[", i, "].tokens");
+    const std::string field = absl::StrCat(continuations, "[", i, "]");
     RWKVD_RETURN_IF_ERROR(CheckSize(field, "tokens", tokens.size(), 1,
-                                    options.max_prompt_tokens - context));
+                                    options.max_prompt_tokens - context_size));
     RWKVD_RETURN_IF_ERROR(CheckIds(field, tokens, vocab_size));
   }
   return absl::OkStatus();
@@ -82,55 +82,49 @@ absl::Status CheckItem(absl::string_view prefix, const ScoreItem& item,
 
 absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
   if (!IsPinName(pin.name)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "pin.name: ", Quoted(pin.name), " is not 1 to ", kMaxPinNameBytes,
-        " letters, digits, \".\", \"_\" and \"-\""));
-  }
-  if (pin.time_to_live <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "pin: to be kept for ", absl::FormatDuration(pin.time_to_live),
-        ", must be more than 0"));
+    return FieldError(
+        "pin.name",
+        absl::StrCat(Quoted(pin.name), " is not 1 to ", kMaxPinNameBytes,
+                     " letters, digits, \".\", \"_\" and \"-\""));
   }
   if (options.state_cache_bytes > 0) return absl::OkStatus();
-  return absl::InvalidArgumentError("pin: this server has no state cache");
+  return FieldError("pin", "this server has no state cache");
 }
 
 absl::Status CheckResume(const GenerateRequest& request) {
   const Snapshot& start = *request.start;
   if (!request.prompt.empty()) {
-    return absl::InvalidArgumentError(
-        "prompt: must be empty where a request is resumed");
+    return FieldError("prompt", "must be empty where a request is resumed");
   }
   if (!start.is_resumable) {
-    return absl::InvalidArgumentError(
-        "resume: the request of this state has ended; without resume another "
+    return FieldError(
+        "resume",
+        "the request of this state has ended; without resume another "
         "can go on from it");
   }
   if (start.generated_tokens >= request.max_tokens && request.max_tokens > 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("max_tokens: ", request.max_tokens, ", ",
-                     start.generated_tokens, " were drawn before"));
+    return FieldError("max_tokens", absl::StrCat(request.max_tokens, ", ",
+                                                 start.generated_tokens,
+                                                 " were drawn before"));
   }
   StopMatcher stops(request.stop_strings);
   const StopMatcher::Result held_back = stops.Append(start.held_back);
   if (held_back.released.empty() && !held_back.hit.has_value()) {
     return absl::OkStatus();
   }
-  return absl::InvalidArgumentError(
-      "stop_strings: not those of the request that is resumed");
+  return FieldError("stop_strings", "not those of the request that is resumed");
 }
 
 absl::Status CheckStart(const GenerateRequest& request,
                         const EngineOptions& options) {
   if (request.start == nullptr) {
-    return request.resume ? absl::InvalidArgumentError(
-                                "resume: there is no state to go on from")
-                          : absl::OkStatus();
+    return request.resume
+               ? FieldError("resume", "there is no state to go on from")
+               : absl::OkStatus();
   }
   const Snapshot& start = *request.start;
   if (request.pin.has_value()) {
-    return absl::InvalidArgumentError(
-        "pin: not of a prompt that goes on from a state");
+    return FieldError("pin", "not of a prompt that goes on from a state");
   }
   RWKVD_RETURN_IF_ERROR(CheckSize(
       "prompt and what its state has read", "tokens",
@@ -140,8 +134,9 @@ absl::Status CheckStart(const GenerateRequest& request,
   const bool can_go_on =
       !request.prompt.empty() || start.num_pending > 0 || !start.logits.empty();
   if (can_go_on) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      "prompt: must not be empty, for it is not known what follows the state");
+  return FieldError(
+      "prompt",
+      "must not be empty, for it is not known what follows the state");
 }
 
 }  // namespace
@@ -167,7 +162,7 @@ absl::Status Validate(const GenerateRequest& request,
                       const EngineOptions& options, int64_t vocab_size) {
   RWKVD_RETURN_IF_ERROR(CheckSize("prompt", "tokens", request.prompt.size(), 0,
                                   options.max_prompt_tokens));
-  RWKVD_RETURN_IF_ERROR(CheckIds("prompt.tokens", request.prompt, vocab_size));
+  RWKVD_RETURN_IF_ERROR(CheckIds("prompt", request.prompt, vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckRange("max_tokens", request.max_tokens, 0,
                                    options.max_generated_tokens));
   RWKVD_RETURN_IF_ERROR(Validate(request.sampling));
@@ -181,7 +176,7 @@ absl::Status Validate(const GenerateRequest& request,
   RWKVD_RETURN_IF_ERROR(CheckRange("echo_top_logprobs",
                                    request.echo_top_logprobs, 0,
                                    options.max_top_logprobs));
-  return CheckRange("top_drawn_logprobs", request.top_sampled_logprobs, 0,
+  return CheckRange("top_sampled_logprobs", request.top_sampled_logprobs, 0,
                     options.max_top_logprobs);
 }
 
@@ -191,10 +186,8 @@ absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
       CheckSize("items", "entries", request.items.size(), 1, kMaxScoreItems));
   int64_t num_texts = 0;
   for (size_t i = 0; i < request.items.size(); ++i) {
-    const std::string prefix =
-        request.is_list ? absl::StrCat("items[", i, "].") : "";
-    RWKVD_RETURN_IF_ERROR(
-        CheckItem(prefix, request.items[i], options, vocab_size));
+    RWKVD_RETURN_IF_ERROR(CheckItem(absl::StrCat("items[", i, "]"),
+                                    request.items[i], options, vocab_size));
     num_texts += request.items[i].continuations.size();
   }
   RWKVD_RETURN_IF_ERROR(

@@ -18,14 +18,12 @@ bool IsPinName(absl::string_view name);
 // Tokens that a snapshot may hold.
 int64_t MaxSnapshotTokens(const EngineOptions& options);
 
-// OK if a request may have `n` samples; otherwise InvalidArgument naming
-// `field`.
+// OK if a request may have `n` samples; otherwise a FieldError for `field`.
 absl::Status ValidateSamples(absl::string_view field, int64_t n,
                              const EngineOptions& options);
 
-// OK if the engine can run `request` on a model of `vocab_size`; otherwise
-// InvalidArgument, naming the field as the wire contract does
-// ("prompt.tokens[3]"), its value and its range.
+// OK if the engine can run `request` on a model of `vocab_size`; otherwise a
+// FieldError with the field's value and range.
 absl::Status Validate(const GenerateRequest& request,
                       const EngineOptions& options, int64_t vocab_size);
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,

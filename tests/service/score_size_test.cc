@@ -31,11 +31,11 @@ void Fill(const std::vector<int32_t>& tokens, bool with_tokens,
 }
 
 // The largest answer that there can be, as protobuf writes it.
-v1::ScoreResponse LargestResponse(const ScoreRequest& request,
+v1::ScoreResponse LargestResponse(const ScoreRequest& request, bool by_item,
                                   bool with_tokens) {
   v1::ScoreResponse response;
   for (const ScoreItem& item : request.items) {
-    v1::ItemScore* scores = request.is_list ? response.add_items() : nullptr;
+    v1::ItemScore* scores = by_item ? response.add_items() : nullptr;
     for (const auto& tokens : item.continuations) {
       Fill(tokens, with_tokens,
            scores != nullptr ? scores->add_scores() : response.add_scores());
@@ -61,12 +61,11 @@ ScoreRequest SomeRequest() {
 }
 
 TEST(ScoreSizeTest, IsThatOfTheLargestAnswer) {
-  ScoreRequest request = SomeRequest();
-  for (const bool is_list : {false, true}) {
-    request.is_list = is_list;
+  const ScoreRequest request = SomeRequest();
+  for (const bool by_item : {false, true}) {
     for (const bool with_tokens : {false, true}) {
-      EXPECT_EQ(MaxScoreResponseBytes(request, with_tokens),
-                LargestResponse(request, with_tokens).ByteSizeLong());
+      EXPECT_EQ(MaxScoreResponseBytes(request, by_item, with_tokens),
+                LargestResponse(request, by_item, with_tokens).ByteSizeLong());
     }
   }
 }
@@ -75,10 +74,10 @@ TEST(ScoreSizeTest, ByDefaultAnAnswerIsWhatAnyClientTakes) {
   v1::ScoreRequest proto;
   ScoreRequest request;
   request.items[0].continuations.assign(4, std::vector<int32_t>(60'000, 255));
-  EXPECT_LT(MaxScoreResponseBytes(request, true), 4 << 20);
+  EXPECT_LT(MaxScoreResponseBytes(request, false, true), 4 << 20);
   EXPECT_TRUE(CheckScoreResponseSize(proto, request).ok());
   request.items[0].continuations[0].resize(100'000);
-  EXPECT_GT(MaxScoreResponseBytes(request, true), 4 << 20);
+  EXPECT_GT(MaxScoreResponseBytes(request, false, true), 4 << 20);
   const absl::Status refused = CheckScoreResponseSize(proto, request);
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(refused.message()), HasSubstr("totals_only"));
@@ -89,7 +88,7 @@ TEST(ScoreSizeTest, ByDefaultAnAnswerIsWhatAnyClientTakes) {
 
 TEST(ScoreSizeTest, AClientThatTakesMoreOrLessSaysSo) {
   const ScoreRequest request = SomeRequest();
-  const int64_t bytes = MaxScoreResponseBytes(request, true);
+  const int64_t bytes = MaxScoreResponseBytes(request, false, true);
   v1::ScoreRequest proto;
   proto.set_max_response_bytes(bytes);
   EXPECT_TRUE(CheckScoreResponseSize(proto, request).ok());
