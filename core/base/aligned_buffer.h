@@ -8,7 +8,7 @@
 
 namespace rwkvd {
 
-// Allocates at the start of a cache line, which is also the widest vector.
+// Aligns memory to 64 bytes: a cache line, and the widest vector register.
 template <typename T>
 struct CacheLineAllocator {
   using value_type = T;
@@ -28,6 +28,7 @@ struct CacheLineAllocator {
   }
 };
 
+// A std::vector whose first element is aligned to 64 bytes.
 template <typename T>
 using AlignedVector = std::vector<T, CacheLineAllocator<T>>;
 

@@ -5,9 +5,9 @@
 #include <cstdio>
 #include <cstdlib>
 
-// Ends the process if `condition` is false, in every build mode. For our own
-// mistakes only: bytes from disk or net never reach a check unexamined, they
-// are answered with an absl::Status.
+// Aborts the process if `condition` is false, in every build mode. It guards
+// against programming errors only: invalid input from disk or network is
+// reported with an absl::Status.
 #define RWKVD_CHECK(condition)                                              \
   do {                                                                      \
     if (!(condition)) [[unlikely]] {                                        \

@@ -21,7 +21,7 @@
 namespace rwkvd {
 namespace {
 
-// Far above what a kernel writes; whatever lies behind it is not read.
+// Far more than the kernel ever writes; the rest of a longer file is ignored.
 constexpr size_t kMaxFileBytes = 1 << 20;
 constexpr int kMaxGroupDepth = 64;
 
@@ -32,7 +32,7 @@ struct Hierarchy {
   bool is_v2 = false;
 };
 
-// The first kMaxFileBytes of a file; nothing if it cannot be read.
+// The first kMaxFileBytes of a file; empty if it cannot be read.
 std::string ReadStart(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::string text(kMaxFileBytes, '\0');
@@ -41,7 +41,8 @@ std::string ReadStart(const std::string& path) {
   return text;
 }
 
-// mountinfo writes space, tab, newline and backslash as \ and 3 octal digits.
+// Undoes the escapes of mountinfo, which writes a space, tab, newline or
+// backslash as a backslash and three octal digits.
 std::string UnescapeOctal(absl::string_view text) {
   const auto is_octal = [](char c) { return c >= '0' && c <= '7'; };
   std::string out;
@@ -65,7 +66,8 @@ bool ListHas(absl::string_view comma_separated, absl::string_view word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-// One line of /proc/self/mountinfo (see proc(5)):
+// Parses one line of /proc/self/mountinfo (see proc(5)); empty unless it mounts
+// a hierarchy that can carry a CPU quota. The line reads
 // `id parent device root mount-point options [tags] - type source options`.
 std::optional<Hierarchy> ParseMount(absl::string_view line) {
   const std::pair<absl::string_view, absl::string_view> halves =
@@ -83,7 +85,8 @@ std::optional<Hierarchy> ParseMount(absl::string_view line) {
 
 // The process's group in a hierarchy: a line of /proc/self/cgroup,
 // `0::/path` for v2 and `number:controllers:/path` for v1.
-std::optional<std::string> GroupIn(absl::string_view proc_cgroup, bool is_v2) {
+std::optional<std::string> ProcessGroup(absl::string_view proc_cgroup,
+                                        bool is_v2) {
   for (absl::string_view line : absl::StrSplit(proc_cgroup, '\n')) {
     const std::vector<absl::string_view> fields =
         absl::StrSplit(line, absl::MaxSplits(':', 2));
@@ -95,10 +98,10 @@ std::optional<std::string> GroupIn(absl::string_view proc_cgroup, bool is_v2) {
   return std::nullopt;
 }
 
-// Where the group lies below the mount point: "" or "/a/b". A container
-// without a namespace of its own sees its group's full path in /proc but only
-// the subtree mounted; a group outside that subtree cannot be seen at all, and
-// the mount point itself is the nearest to it.
+// The path of `group` relative to the mount point that shows the group `root`:
+// "" or "/a/b". A container without its own cgroup namespace sees its group's
+// full path in /proc, but only a subtree is mounted. For a group outside that
+// subtree the result is "", the mount point itself.
 std::string PathBelowMount(absl::string_view group, absl::string_view root) {
   absl::ConsumeSuffix(&root, "/");
   const bool below = absl::ConsumePrefix(&group, root) &&
@@ -108,7 +111,8 @@ std::string PathBelowMount(absl::string_view group, absl::string_view root) {
   return std::string(group);
 }
 
-// Processors that `quota` microseconds in each `period` are worth.
+// The number of processors, rounded up, that give `quota` microseconds of CPU
+// time in each `period`. Empty if either number is invalid or not positive.
 std::optional<int> CeilOfQuota(absl::string_view quota,
                                absl::string_view period) {
   int64_t quota_us = 0;
@@ -123,8 +127,9 @@ std::optional<int> CeilOfQuota(absl::string_view quota,
       std::min<int64_t>(cpus, std::numeric_limits<int>::max()));
 }
 
-// What one group's files say. v2: "max 100000" or "50000 100000"; v1: -1 or a
-// number in one file, the period in another.
+// The quota of the group whose files lie in `directory`. Version 2 has quota
+// and period in one file ("max 100000" or "50000 100000"), version 1 has them
+// in two, where -1 means no quota.
 std::optional<int> QuotaOfGroup(const std::string& directory, bool is_v2) {
   if (!is_v2) {
     return CeilOfQuota(
@@ -155,10 +160,10 @@ std::optional<int> SmallestOnPath(const std::string& mount_point,
   return smallest;
 }
 
-// 0 if the system does not tell.
+// The number of processors this process may run on; 0 if that is unknown.
 int AffinityCpus() {
   constexpr int kMostCpus = 1 << 16;
-  // The kernel refuses a set smaller than its own with EINVAL.
+  // The kernel returns EINVAL for a set that is smaller than its own.
   for (int cpus = CPU_SETSIZE; cpus <= kMostCpus; cpus *= 2) {
     cpu_set_t* set = CPU_ALLOC(cpus);
     if (set == nullptr) return 0;
@@ -183,7 +188,8 @@ std::optional<int> CpuQuota(const std::string& root) {
   for (absl::string_view line : absl::StrSplit(mounts, '\n')) {
     const std::optional<Hierarchy> mount = ParseMount(line);
     if (!mount) continue;
-    const std::optional<std::string> group = GroupIn(proc_cgroup, mount->is_v2);
+    const std::optional<std::string> group =
+        ProcessGroup(proc_cgroup, mount->is_v2);
     if (!group) continue;
     smallest =
         Smaller(smallest, SmallestOnPath(absl::StrCat(root, mount->mount_point),

@@ -7,17 +7,19 @@
 
 namespace rwkvd {
 
-// How many threads this process can keep busy: the smaller of the processors
-// it may run on (affinity) and its control group's CPU quota, rounded up; at
-// least 1. In a container the quota is what counts: more threads than that
-// only get throttled. Reads cgroup v2 `cpu.max` or v1 `cpu.cfs_quota_us` on the
-// path from the process's own group to the root, as seen below `root` (""
-// is the real system; tests pass a directory of their own).
+// The number of threads that this process can keep busy, at least 1: the
+// smaller of the number of processors it may run on (its affinity) and the CPU
+// quota of its control group, rounded up. In a container the quota matters:
+// the kernel throttles a process that uses more CPU time than its quota.
+//
+// `root` is the directory that holds /proc and /sys: "" for the real system, a
+// temporary directory in tests.
 int UsableCpus(const std::string& root = "");
 
-// The quota alone, in processors rounded up, at least 1: the smallest one on
-// the path from the process's own group to the root. None if no group sets
-// one; files that are absent or say something else set none.
+// The CPU quota in processors, rounded up, at least 1: the smallest quota of
+// the control groups from the process's own one up to the root. Reads `cpu.max`
+// (cgroup v2) or `cpu.cfs_quota_us` (v1). Empty if no group has a quota; a file
+// that is missing or malformed counts as no quota.
 std::optional<int> CpuQuota(const std::string& root = "");
 
 }  // namespace rwkvd

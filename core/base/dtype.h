@@ -9,15 +9,15 @@
 
 namespace rwkvd {
 
-// Number types of weights that the models compute with where they lie; and
-// bytes, as which quantized weights are stored (see
-// core/kernels/quant/layout.h).
+// The element types of tensors in a checkpoint. Models compute with the float
+// types directly, without conversion in memory. kU8 holds quantized weights
+// (see core/kernels/quant/layout.h).
 enum class DType { kF32, kF16, kBF16, kU8 };
-inline constexpr int kNumFloatTypes = 3;  // the first ones
+inline constexpr int kNumFloatTypes = 3;  // the first three
 
-// Bytes of one element.
+// The size of one element in bytes.
 size_t SizeOf(DType dtype);
-// "F32", "F16", "BF16", "U8": the spelling of safetensors.
+// The name that safetensors files use: "F32", "F16", "BF16" or "U8".
 absl::string_view NameOf(DType dtype);
 std::optional<DType> DTypeFromName(absl::string_view name);
 

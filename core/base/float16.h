@@ -26,7 +26,7 @@ inline uint16_t FloatToBF16(float value) {
 }
 
 inline float F16ToFloat(uint16_t bits) {
-  constexpr uint32_t kMantissaBits = 13;  // that f32 has in addition
+  constexpr uint32_t kMantissaBits = 13;  // f32 has this many more
   const uint32_t sign = uint32_t{bits & 0x8000u} << 16;
   const uint32_t magnitude = uint32_t{bits & 0x7FFFu} << kMantissaBits;
   if (magnitude >= 0x7C00u << kMantissaBits) {  // an infinity or a NaN
@@ -44,8 +44,8 @@ inline uint16_t FloatToF16(float value) {
   if (std::isnan(value)) return sign | 0x7E00;
   if (magnitude >= 65520) return sign | 0x7C00;  // half way to 2^16
   if (magnitude < 0x1p-14f) {
-    // Subnormal numbers are multiples of 2^-24, which the unit in the last
-    // place of this sum is.
+    // Subnormal numbers are multiples of 2^-24, the unit in the last place of
+    // this sum.
     const float sum = magnitude + 0.5f;
     return static_cast<uint16_t>(
         sign | (std::bit_cast<uint32_t>(sum) - std::bit_cast<uint32_t>(0.5f)));

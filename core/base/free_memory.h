@@ -4,18 +4,18 @@
 
 namespace rwkvd {
 
-// Gives the whole pages that the allocator holds free back to the operating
-// system. Left to itself glibc's does so at the end of a heap only, and what
-// lives long keeps all that was ever free below it. Takes milliseconds, in
-// which other threads may wait for memory. Elsewhere it does nothing.
-// Thread-safe.
+// Returns all whole pages that the allocator has free to the operating system.
+// By default, glibc only returns pages at the end of its heap, so that one
+// long-lived block keeps all the free memory below it. The call takes some
+// milliseconds, during which other threads may wait for memory. It does nothing
+// with an allocator other than glibc's. Thread-safe.
 void ReturnFreeMemory();
 
-// Has all threads share one heap, where glibc would make up to eight for each
-// processor, with holes of its own in each. They seldom wait for one another
-// there: steps allocate nothing, and glibc keeps what a thread has just freed
-// for that thread. To be called before there are others. Elsewhere it does
-// nothing.
+// Makes all threads allocate from one heap. By default, glibc creates up to
+// eight heaps for each processor, each of which becomes fragmented. One heap is
+// hardly contended: steps do not allocate, and glibc caches recently freed
+// blocks for each thread. Call it before starting any thread. It does nothing
+// with an allocator other than glibc's.
 void ShareOneHeap();
 
 }  // namespace rwkvd

@@ -13,11 +13,11 @@
 
 namespace rwkvd {
 
-// Sleeping until a word changes, as the kernel offers it: whoever changes it
-// wakes the sleepers, and nobody who sleeps holds anything. Thread-safe.
+// Wrappers of Linux's futex system call: a thread sleeps until another thread
+// changes a word and wakes it, and needs no mutex for that. Thread-safe.
 
-// Sleeps while `word` is `value`, until woken or, if `time` is not zero, for
-// that long; may also return without a reason.
+// Sleeps until woken if `word` equals `value`, otherwise returns at once. If
+// `time` is not zero, sleeps no longer than that. May return spuriously.
 inline void FutexWait(const std::atomic<uint32_t>& word, uint32_t value,
                       std::chrono::microseconds time = {}) {
   const timespec limit = {
@@ -27,7 +27,7 @@ inline void FutexWait(const std::atomic<uint32_t>& word, uint32_t value,
           time.count() > 0 ? &limit : nullptr, nullptr, 0);
 }
 
-// Wakes up to `sleepers` of those that sleep on `word`.
+// Wakes up to `sleepers` threads that sleep on `word`.
 inline void FutexWake(const std::atomic<uint32_t>& word, int sleepers) {
   syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, sleepers, nullptr, nullptr, 0);
 }

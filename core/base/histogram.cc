@@ -15,7 +15,8 @@ Histogram::Histogram(absl::Span<const double> bounds)
 }
 
 void Histogram::Observe(double value, uint64_t count) {
-  // Not `bound < value`: NaN belongs above every bound.
+  // `!(value <= bound)` and not `bound < value`, to count NaN in the last
+  // bucket.
   const auto bucket =
       std::partition_point(bounds_.begin(), bounds_.end(),
                            [value](double bound) { return !(value <= bound); });

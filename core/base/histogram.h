@@ -10,10 +10,10 @@
 
 namespace rwkvd {
 
-// Counts observations in buckets, in the manner of Prometheus but without
-// knowing it: a scrape reads a snapshot, and observing takes no lock.
+// A histogram with the semantics of Prometheus but no dependency on it.
 //
-// Thread-safe. A snapshot taken during an Observe may miss it, never tears it.
+// Thread-safe, without locks. A snapshot that is taken during an Observe may
+// hold its count and not its value in `sum`, or the reverse.
 class Histogram {
  public:
   struct Snapshot {
@@ -25,7 +25,7 @@ class Histogram {
   explicit Histogram(absl::Span<const double> bounds);
 
   void Observe(double value) { Observe(value, 1); }
-  // As `count` observations of the same value.
+  // Adds `count` observations of the same value.
   void Observe(double value, uint64_t count);
 
   Snapshot Read() const;

@@ -15,8 +15,8 @@
 namespace rwkvd {
 namespace {
 
-// Walks over text and leaves behind how far the parser has read, which the
-// library tells only for its own errors.
+// Iterates over the text and records the parser's position, which the library
+// reports for its own errors only.
 class CountingIterator {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -25,12 +25,12 @@ class CountingIterator {
   using pointer = const char*;
   using reference = const char&;
 
-  CountingIterator(const char* at, const char** furthest)
-      : at_(at), furthest_(furthest) {}
+  CountingIterator(const char* at, const char** position)
+      : at_(at), position_(position) {}
 
   const char& operator*() const { return *at_; }
   CountingIterator& operator++() {
-    *furthest_ = ++at_;
+    *position_ = ++at_;
     return *this;
   }
   bool operator==(const CountingIterator& other) const {
@@ -42,10 +42,11 @@ class CountingIterator {
 
  private:
   const char* at_;
-  const char** furthest_;
+  const char** position_;
 };
 
-// Of the last of the first `num_read` bytes, both counted from 1.
+// The position of the byte number `num_read`. Lines, columns and bytes are
+// counted from 1.
 std::string LineAndColumn(absl::string_view text, size_t num_read) {
   size_t line = 1;
   size_t line_start = 0;
@@ -57,10 +58,10 @@ std::string LineAndColumn(absl::string_view text, size_t num_read) {
   return absl::StrCat("line ", line, ", column ", num_read - line_start);
 }
 
-// Builds the document as the parser reports its parts, and stops it at the
-// first one that breaks a limit, before anything is built of it.
+// Receives the parser's events and builds the document. Stops the parser at the
+// first value that exceeds a limit, before building it.
 //
-// Lives for one ParseJson; thread-compatible.
+// Owned by one ParseJson call; thread-compatible.
 class Builder {
  public:
   explicit Builder(int max_depth) : max_depth_(max_depth) {}
@@ -73,7 +74,7 @@ class Builder {
     return Add(value) != nullptr;
   }
   bool string(std::string& value) { return Add(std::move(value)) != nullptr; }
-  bool binary(Json::binary_t&) { return false; }  // no such thing in text
+  bool binary(Json::binary_t&) { return false; }  // not in JSON
 
   bool start_object(size_t) { return Open(Json::object()); }
   bool start_array(size_t) { return Open(Json::array()); }
@@ -84,7 +85,7 @@ class Builder {
     const auto [at, is_new] = open_.back()->emplace(name, nullptr);
     if (!is_new) {
       error_ =
-          absl::StrCat("the key ", Quoted(name), " comes twice in one object");
+          absl::StrCat("key ", Quoted(name), " occurs twice in one object");
       return false;
     }
     value_of_key_ = &*at;
@@ -97,13 +98,13 @@ class Builder {
     const size_t name_end = message.find("] ");
     error_ = std::string(
         name_end == message.npos ? message : message.substr(name_end + 2));
-    error_says_where_ = absl::StrContains(error_, " at line ");
+    error_has_position_ = absl::StrContains(error_, " at line ");
     return false;
   }
 
   Json Take() { return std::move(root_); }
   const std::string& error() const { return error_; }
-  bool error_says_where() const { return error_says_where_; }
+  bool error_has_position() const { return error_has_position_; }
 
  private:
   Json* Add(Json value) {
@@ -135,28 +136,28 @@ class Builder {
 
   const int max_depth_;
   Json root_;
-  // The containers around the place being read, outermost first. A container
-  // does not move while it is open: only the innermost one grows.
+  // The open containers, outermost first. Only the innermost one grows, so the
+  // others do not move in memory.
   std::vector<Json*> open_;
   Json* value_of_key_ = nullptr;  // in open_.back(), if that is an object
   std::string error_;
-  bool error_says_where_ = false;
+  bool error_has_position_ = false;
 };
 
 absl::StatusOr<Json> Parse(absl::string_view text, absl::string_view what,
                            const JsonLimits& limits) {
-  const char* furthest = text.data();
+  const char* position = text.data();
   const char* const end = text.data() + text.size();
   Builder builder(limits.max_depth);
-  const bool ok = Json::sax_parse(CountingIterator(text.data(), &furthest),
-                                  CountingIterator(end, &furthest), &builder);
+  const bool ok = Json::sax_parse(CountingIterator(text.data(), &position),
+                                  CountingIterator(end, &position), &builder);
   if (ok) return builder.Take();
-  if (builder.error_says_where()) {
+  if (builder.error_has_position()) {
     return absl::InvalidArgumentError(
         absl::StrCat(what, ": ", builder.error()));
   }
   return absl::InvalidArgumentError(
-      absl::StrCat(what, ": ", LineAndColumn(text, furthest - text.data()),
+      absl::StrCat(what, ": ", LineAndColumn(text, position - text.data()),
                    ": ", builder.error()));
 }
 
@@ -166,8 +167,8 @@ absl::StatusOr<Json> ParseJson(absl::string_view text, absl::string_view what,
                                const JsonLimits& limits) {
   if (text.size() > limits.max_bytes) {
     return absl::InvalidArgumentError(
-        absl::StrCat(what, ": ", text.size(),
-                     " bytes of JSON, expected at most ", limits.max_bytes));
+        absl::StrCat(what, ": expected at most ", limits.max_bytes,
+                     " bytes of JSON, got ", text.size()));
   }
   try {
     return Parse(text, what, limits);

@@ -17,9 +17,10 @@ struct JsonLimits {
   int max_depth = 32;
 };
 
-// Parses one JSON document of untrusted origin. InvalidArgument, saying where,
-// if it is malformed, longer or nested deeper than `limits` allow, or names a
-// key twice in one object. `what` names the document in messages.
+// Parses one JSON document from an untrusted source. Returns InvalidArgument,
+// with line and column, if the document is malformed, longer or nested deeper
+// than `limits` allow, or has duplicate keys in an object. `what` names the
+// document in messages.
 absl::StatusOr<Json> ParseJson(absl::string_view text, absl::string_view what,
                                const JsonLimits& limits = {});
 

@@ -15,15 +15,17 @@
 namespace rwkvd {
 namespace {
 
-absl::Status SystemError(absl::string_view doing, const std::string& path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", doing, " ", path));
+absl::Status SystemError(absl::string_view operation, const std::string& path) {
+  return absl::ErrnoToStatus(errno,
+                             absl::StrCat("cannot ", operation, " ", path));
 }
 
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(
     const std::string& path) {
-  // O_NONBLOCK: opening a pipe must fail below, not wait for a writer.
+  // With O_NONBLOCK, a pipe is opened at once and refused below; without it,
+  // open would wait for a writer.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return SystemError("open", path);
   // The mapping outlives the descriptor.
@@ -36,7 +38,7 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(
         absl::StrCat(path, ": expected a regular file"));
   }
   const size_t size = static_cast<size_t>(info.st_size);
-  if (size == 0) {  // which mmap refuses
+  if (size == 0) {  // mmap fails for empty files
     return std::shared_ptr<const MappedFile>(new MappedFile(path, {}));
   }
   void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
@@ -55,7 +57,7 @@ void MappedFile::Preload(size_t begin, size_t size) const {
       0) {
     return;
   }
-  // Linux before 5.14: a byte of each page.
+  // Linux before 5.14 has no MADV_POPULATE_READ: read a byte of each page.
   for (size_t i = 0; i < length; i += page) {
     static_cast<void>(*static_cast<const volatile std::byte*>(address + i));
   }

@@ -13,14 +13,15 @@ namespace rwkvd {
 
 // A regular file mapped read-only into memory.
 //
-// Owned through a shared_ptr by whoever holds views into it. Thread-safe
-// (immutable). Pages are read from disk when first touched; pages of a file
-// that two processes map are shared between them.
+// Shared ownership: every holder of views into the file keeps a shared_ptr to
+// it. Thread-safe (immutable). The operating system reads a page from disk when
+// it is first accessed, and shares the pages among all processes.
 class MappedFile {
  public:
-  // NotFound if `path` does not exist, InvalidArgument if it is not a regular
-  // file, PermissionDenied or Internal as the operating system reports; the
-  // message names the path. An empty file is mapped as zero bytes.
+  // Maps the file at `path`, which may be empty. Returns NotFound if it does
+  // not exist, InvalidArgument if it is not a regular file, or the status of
+  // the system call that failed, such as PermissionDenied. Messages name the
+  // path.
   static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(
       const std::string& path);
 
@@ -28,12 +29,13 @@ class MappedFile {
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
 
-  // Valid and constant until destruction, as long as nobody shortens the file.
+  // The contents. Valid and constant until destruction, provided that no
+  // process truncates or changes the file.
   absl::Span<const std::byte> bytes() const { return bytes_; }
   const std::string& path() const { return path_; }
 
-  // Reads the pages of [begin, begin + size) now, so that touching them later
-  // need not wait for the disk. The range lies within bytes().
+  // Reads the pages of bytes [begin, begin + size) from disk now, so that later
+  // accesses need not wait. The range must lie within bytes().
   void Preload(size_t begin, size_t size) const;
 
  private:

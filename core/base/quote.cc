@@ -10,7 +10,7 @@ namespace rwkvd {
 namespace {
 
 // The first kMaxQuotedBytes, or up to 3 fewer so that no character is split.
-absl::string_view ShownPart(absl::string_view text) {
+absl::string_view Truncated(absl::string_view text) {
   size_t length = kMaxQuotedBytes;
   if (text.size() <= length) return text;
   const auto continues = [text](size_t i) {
@@ -20,7 +20,8 @@ absl::string_view ShownPart(absl::string_view text) {
   return text.substr(0, length);
 }
 
-// C1 control characters (U+0080 to U+009F), which some terminals obey.
+// Whether it is a C1 control character (U+0080 to U+009F), which some terminals
+// interpret.
 bool IsControl(absl::string_view character) {
   return character.size() == 2 && character[0] == '\xC2' &&
          static_cast<uint8_t>(character[1]) < 0xA0;
@@ -34,7 +35,7 @@ std::string Escaped(absl::string_view character) {
 }  // namespace
 
 std::string Quoted(absl::string_view text) {
-  const absl::string_view shown = ShownPart(text);
+  const absl::string_view shown = Truncated(text);
   std::string quoted = "\"";
   for (absl::string_view rest = shown; !rest.empty();) {
     const Utf8Part part = FirstUtf8Part(rest);

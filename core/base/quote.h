@@ -9,14 +9,13 @@
 
 namespace rwkvd {
 
-// The number of bytes of a string that Quoted shows; it leaves out the rest.
+// The maximum number of bytes of a string that Quoted shows.
 inline constexpr size_t kMaxQuotedBytes = 200;
 
-// Untrusted text in the form that error messages and logs show: in double
-// quotes, on one line and valid UTF-8. Double quotes, backslashes,
-// control characters and bytes that are not UTF-8 become C escapes. Of a long
-// text, only the first kMaxQuotedBytes are shown, and "..." follows the closing
-// quote.
+// Quotes untrusted text for error messages and logs: in double quotes, on one
+// line and as valid UTF-8. Double quotes, backslashes, control characters and
+// bytes that are not UTF-8 become C escapes. Text longer than kMaxQuotedBytes
+// is truncated; "..." then follows the closing quote.
 std::string Quoted(absl::string_view text);
 
 }  // namespace rwkvd

@@ -16,12 +16,13 @@
 namespace rwkvd {
 namespace {
 
-absl::Status SystemError(absl::string_view doing, absl::string_view path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", doing, " ", path));
+absl::Status SystemError(absl::string_view operation, absl::string_view path) {
+  return absl::ErrnoToStatus(errno,
+                             absl::StrCat("cannot ", operation, " ", path));
 }
 
-// A name that nothing has, in the same folder.
-std::string DraftOf(const std::string& path) {
+// A random unused name in the same directory.
+std::string TemporaryName(const std::string& path) {
   std::random_device random;
   const uint64_t number = (uint64_t{random()} << 32) | random();
   return absl::StrCat(path, ".", absl::Hex(number, absl::kZeroPad16), ".tmp");
@@ -38,43 +39,44 @@ absl::Status WriteAll(int fd, absl::string_view bytes,
   return absl::OkStatus();
 }
 
-// Writes a new file down to the disk.
-absl::Status WriteDraft(const std::string& draft, absl::string_view bytes) {
+// Creates a file and flushes it to disk.
+absl::Status WriteNewFile(const std::string& temporary,
+                          absl::string_view bytes) {
   const int fd =
-      open(draft.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  if (fd < 0) return SystemError("create", draft);
+      open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (fd < 0) return SystemError("create", temporary);
   absl::Cleanup close_fd = [fd] { close(fd); };
-  RWKVD_RETURN_IF_ERROR(WriteAll(fd, bytes, draft));
-  if (fsync(fd) != 0) return SystemError("write", draft);
+  RWKVD_RETURN_IF_ERROR(WriteAll(fd, bytes, temporary));
+  if (fsync(fd) != 0) return SystemError("write", temporary);
   std::move(close_fd).Cancel();
-  if (close(fd) != 0) return SystemError("write", draft);
+  if (close(fd) != 0) return SystemError("write", temporary);
   return absl::OkStatus();
 }
 
-// Writes down the folder, and with it the names of its files.
-absl::Status SyncFolderOf(const std::string& path) {
+// Flushes the directory of `path` to disk, which makes a rename in it durable.
+absl::Status SyncDirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
-  const std::string folder =
+  const std::string directory =
       slash == std::string::npos ? "." : path.substr(0, slash == 0 ? 1 : slash);
-  const int fd = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return SystemError("open", folder);
+  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return SystemError("open", directory);
   const absl::Cleanup close_fd = [fd] { close(fd); };
-  return fsync(fd) == 0 ? absl::OkStatus() : SystemError("write", folder);
+  return fsync(fd) == 0 ? absl::OkStatus() : SystemError("write", directory);
 }
 
 }  // namespace
 
 absl::Status ReplaceFile(const std::string& path, absl::string_view bytes) {
-  const std::string draft = DraftOf(path);
-  absl::Status status = WriteDraft(draft, bytes);
-  if (status.ok() && std::rename(draft.c_str(), path.c_str()) != 0) {
+  const std::string temporary = TemporaryName(path);
+  absl::Status status = WriteNewFile(temporary, bytes);
+  if (status.ok() && std::rename(temporary.c_str(), path.c_str()) != 0) {
     status = SystemError("write", path);
   }
   if (!status.ok()) {
-    unlink(draft.c_str());
+    unlink(temporary.c_str());
     return status;
   }
-  return SyncFolderOf(path);
+  return SyncDirectoryOf(path);
 }
 
 }  // namespace rwkvd

@@ -9,11 +9,12 @@
 
 namespace rwkvd {
 
-// Makes `bytes` the contents of the file `path`: they are written to another
-// file beside it, which then takes its name. Once it has returned OK, they
-// survive a loss of power. Otherwise the status says what the operating system
-// reports and of which file. At any time, and whatever goes wrong, whoever
-// opens `path` finds the old contents or the new ones, never a part.
+// Atomically replaces the contents of the file `path`, or creates it: writes
+// `bytes` to a temporary file in the same directory, then renames that file to
+// `path`. Every reader sees the old contents or the new ones, whatever fails.
+// The new contents survive a power failure once the function has returned OK.
+// Otherwise returns the status of the system call that failed; the message
+// names the file.
 absl::Status ReplaceFile(const std::string& path, absl::string_view bytes);
 
 }  // namespace rwkvd

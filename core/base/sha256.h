@@ -13,16 +13,17 @@ struct evp_md_ctx_st;
 
 namespace rwkvd {
 
-// A SHA-256 digest in the making. Owned by who computes it; thread-compatible.
+// Computes a SHA-256 digest incrementally. Thread-compatible.
 class Sha256 {
  public:
   Sha256();
 
   void Update(absl::Span<const std::byte> bytes);
-  // The length first, so that no two sequences of strings collide.
+  // Adds the length of `text` and then `text`, so that two sequences of strings
+  // give the same digest only if they are equal.
   void UpdateWithLength(absl::string_view text);
 
-  // 64 hexadecimal digits. Ends the digest: nothing may follow.
+  // The digest as 64 hexadecimal digits. No other call may follow.
   std::string Hex();
 
  private:

@@ -5,15 +5,17 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 
-// Leaves the enclosing function with the status of `expression` unless OK.
+// Returns the status of `expression` from the enclosing function unless it is
+// OK.
 #define RWKVD_RETURN_IF_ERROR(expression)          \
   do {                                             \
     absl::Status rwkvd_status_ = (expression);     \
     if (!rwkvd_status_.ok()) return rwkvd_status_; \
   } while (false)
 
-// Assigns the value of the absl::StatusOr `expression` to `lhs` (a declaration
-// or an lvalue), or leaves the enclosing function with its status.
+// Assigns the value of the absl::StatusOr `expression` to `lhs`, which is a
+// declaration or an lvalue. If there is no value, returns the status from the
+// enclosing function.
 #define RWKVD_ASSIGN_OR_RETURN(lhs, expression)                           \
   RWKVD_ASSIGN_OR_RETURN_(RWKVD_CONCAT_(rwkvd_status_or_, __LINE__), lhs, \
                           expression)

@@ -11,46 +11,49 @@
 
 namespace rwkvd {
 
-// Keeps the threads of one pool on different processors, as far as there are
-// enough. The kernel does not: where another process keeps one of two
-// processors busy, it is content to have both threads of a pool on the other,
-// and the pool computes at the speed of one.
+// Keeps the threads of a thread pool on different processors if there are
+// enough of them. The kernel does not: if another process keeps one of two
+// processors busy, the kernel may leave both threads of a pool on the other
+// one, and the pool runs at half speed.
 //
-// A thread notes where it runs, and thread 0 sends those elsewhere that share a
-// processor with another. It does so by taking away their right to run where
-// they are and giving it back at once, so that the kernel stays free to move
-// them again, and whatever affinity the process was given is kept. A thread
-// that waits for another on the same processor only keeps it from working, and
-// had better sleep.
+// Each thread records the processor it runs on. Thread 0 then moves threads
+// that share a processor: it excludes the occupied processors from the thread's
+// affinity, and restores the affinity at once. So the kernel remains free to
+// move the thread later, and the affinity that the process was given is kept.
+// A thread that waits for another one on the same processor prevents it from
+// running, and should sleep instead of spinning.
 //
-// Owned by the pool. Thread-safe, but for MoveApart, which only thread 0 calls.
+// Owned by the pool. Thread-safe, except for Spread, which only thread 0 calls.
 class ThreadPlacement {
  public:
-  // Threads are numbered from 0, the one that calls the pool.
+  // Threads are numbered from 0. Thread 0 is the caller of the pool.
   explicit ThreadPlacement(int num_threads) : threads_(num_threads) {}
 
-  // The calling thread is number `thread`, now and later.
-  void Enter(int thread);
-  // Where the calling thread, number `thread`, runs now.
-  void Note(int thread);
+  // Registers the calling thread as number `thread`; called once by each thread
+  // but thread 0.
+  void Register(int thread);
+  // Records the processor that the calling thread, number `thread`, runs on.
+  void RecordProcessor(int thread);
 
-  // Whether the two ran on the same processor when they last noted it.
-  bool Share(int one, int other) const;
-  // Whether any other did so with `thread`.
+  // Whether two threads have recorded the same processor.
+  bool SharesProcessor(int one, int other) const;
+  // Whether any other thread has recorded the same processor as `thread`.
   bool IsShared(int thread) const;
 
-  // Sends those elsewhere that share a processor; not too often.
-  void MoveApart();
+  // Moves one of the threads that share a processor to a free one. Limits
+  // itself to one move per 100 us.
+  void Spread();
 
  private:
   static constexpr int kUnknown = -1;
 
   struct alignas(64) Thread {
-    std::atomic<pid_t> id{0};  // 0 before it entered
+    std::atomic<pid_t> id{0};  // 0 until registered
     std::atomic<int> processor{kUnknown};
   };
 
-  void Move(Thread& thread, const cpu_set_t& taken);
+  // Moves `thread` to a processor it is allowed on that is not in `occupied`.
+  void Move(Thread& thread, const cpu_set_t& occupied);
 
   std::vector<Thread> threads_;
   std::chrono::steady_clock::time_point next_move_{};

@@ -12,15 +12,15 @@ namespace {
 
 using std::chrono::microseconds;
 
-// How long to look before sleeping: a worker for work, longer than the serial
-// gaps inside a forward pass; the caller for the end of a loop. To sleep and to
-// be woken costs some 10 us.
-constexpr microseconds kWorkerSpins(50);
-constexpr microseconds kCallerSpins(20);
-// The caller, having slept this long, goes to sleep anew. Each time its
-// processor looks for a thread that waits for another one: perhaps the worker
-// that the caller waits for.
-constexpr microseconds kCallerSleeps(100);
+// How long threads spin before they sleep. Workers wait for the next loop:
+// their time is longer than the serial sections of a forward pass. The caller
+// waits for the end of a loop. Sleeping and waking up takes about 10 us.
+constexpr microseconds kWorkerSpinTime(50);
+constexpr microseconds kCallerSpinTime(20);
+// The caller wakes up and sleeps again at this interval. Whenever it goes to
+// sleep, its processor looks for a runnable thread that waits for another
+// processor, which may be the worker that the caller waits for.
+constexpr microseconds kCallerSleepTime(100);
 
 constexpr int64_t kMaxIndices = 0xffffffff;
 
@@ -36,16 +36,17 @@ void Pause() {
 #endif
 }
 
-// Looks until `done`, true then, or for a time, or until `give_up`, which is
-// asked less often. By the clock: a pause takes 10 to 140 cycles, depending on
-// the processor.
+// Spins until done() is true, give_up() is true, or `time` is over; returns
+// whether done() is true. Calls give_up() less often than done(). Reads the
+// clock and does not count pauses, because a pause takes 10 to 140 cycles,
+// depending on the processor.
 template <typename Done, typename GiveUp>
 bool SpinUntil(Done done, microseconds time, GiveUp give_up) {
-  constexpr int kLooks = 8;
+  constexpr int kPausesPerRound = 8;
   if (done()) return true;
   const auto end = std::chrono::steady_clock::now() + time;
   do {
-    for (int i = 0; i < kLooks; ++i) {
+    for (int i = 0; i < kPausesPerRound; ++i) {
       Pause();
       if (done()) return true;
     }
@@ -56,7 +57,7 @@ bool SpinUntil(Done done, microseconds time, GiveUp give_up) {
 }  // namespace
 
 ThreadPool::ThreadPool(int num_threads)
-    : shares_(num_threads), placement_(num_threads) {
+    : ranges_(num_threads), placement_(num_threads) {
   RWKVD_CHECK(num_threads >= 1);
   workers_.reserve(num_threads - 1);
   for (int i = 1; i < num_threads; ++i) {
@@ -80,97 +81,98 @@ void ThreadPool::ParallelFor(int64_t n, absl::FunctionRef<void(int64_t)> fn) {
   fn_ = &fn;
   Publish(static_cast<uint32_t>(n));
   RunIndices(0);
-  WaitForStragglers();
+  WaitUntilFinished();
 }
 
 void ThreadPool::Publish(uint32_t n) {
   unfinished_.store(n, std::memory_order_relaxed);
-  const uint64_t threads = shares_.size();
+  const uint64_t threads = ranges_.size();
   for (uint64_t i = 0; i < threads; ++i) {
-    shares_[i].unclaimed.store(
+    ranges_[i].unclaimed.store(
         Unclaimed(n * i / threads, n * (i + 1) / threads),
         std::memory_order_release);
   }
-  // Sequentially consistent, as is the worker's going to sleep: either it sees
-  // this loop, or we see that it sleeps.
+  // Sequentially consistent, like the worker's operations before it sleeps:
+  // either the worker sees this loop, or this thread sees that it sleeps.
   loop_.fetch_add(1);
   if (sleeping_workers_.load() > 0) {
     FutexWake(loop_, static_cast<int>(std::min<uint32_t>(
                          n - 1, static_cast<uint32_t>(workers_.size()))));
   }
-  placement_.Note(0);
-  placement_.MoveApart();
+  placement_.RecordProcessor(0);
+  placement_.Spread();
 }
 
 void ThreadPool::RunIndices(int thread) {
-  uint32_t done = RunShare(shares_[thread], End::kFirst);
-  for (size_t i = 1; i < shares_.size(); ++i) {
-    done += RunShare(shares_[(thread + i) % shares_.size()], End::kLast);
+  uint32_t done = RunRange(ranges_[thread], End::kFirst);
+  for (size_t i = 1; i < ranges_.size(); ++i) {
+    done += RunRange(ranges_[(thread + i) % ranges_.size()], End::kLast);
   }
   if (done == 0) return;
-  // The loop, and so what it uses, lasts until its last index is told of here.
+  // ParallelFor does not return before all indices are subtracted here, so
+  // everything the loop uses is valid until then.
   if (unfinished_.fetch_sub(done) == done && caller_sleeps_.load()) {
     FutexWake(unfinished_, 1);
   }
 }
 
-uint32_t ThreadPool::RunShare(Share& share, End end) {
+uint32_t ThreadPool::RunRange(Range& range, End end) {
   uint32_t done = 0;
-  uint64_t unclaimed = share.unclaimed.load(std::memory_order_acquire);
+  uint64_t unclaimed = range.unclaimed.load(std::memory_order_acquire);
   while (true) {
     const uint64_t first = unclaimed & kMaxIndices, last = unclaimed >> 32;
     if (first >= last) return done;
     const bool is_first = end == End::kFirst;
-    const uint64_t left =
+    const uint64_t remaining =
         is_first ? Unclaimed(first + 1, last) : Unclaimed(first, last - 1);
-    if (!share.unclaimed.compare_exchange_weak(unclaimed, left,
+    if (!range.unclaimed.compare_exchange_weak(unclaimed, remaining,
                                                std::memory_order_acq_rel)) {
-      continue;  // `unclaimed` is fresh
+      continue;  // the failed exchange has updated `unclaimed`
     }
     (*fn_)(static_cast<int64_t>(is_first ? first : last - 1));
     ++done;
-    unclaimed = share.unclaimed.load(std::memory_order_acquire);
+    unclaimed = range.unclaimed.load(std::memory_order_acquire);
   }
 }
 
 void ThreadPool::WorkerMain(int thread) {
-  placement_.Enter(thread);
+  placement_.Register(thread);
   uint32_t loop = 0;
   while (WaitForLoop(thread, &loop)) {
-    placement_.Note(thread);
+    placement_.RecordProcessor(thread);
     RunIndices(thread);
-    placement_.Note(thread);
+    placement_.RecordProcessor(thread);
   }
 }
 
 bool ThreadPool::WaitForLoop(int thread, uint32_t* loop) {
-  const auto is_over = [this, loop] { return loop_.load() != *loop; };
-  // The caller cannot bring work while we are in its place.
-  const auto is_in_the_way = [&] {
-    placement_.Note(thread);
-    return placement_.Share(thread, 0);
+  const auto has_new_loop = [this, loop] { return loop_.load() != *loop; };
+  // The caller cannot publish a loop while this thread occupies its processor.
+  const auto blocks_caller = [&] {
+    placement_.RecordProcessor(thread);
+    return placement_.SharesProcessor(thread, 0);
   };
-  if (!SpinUntil(is_over, kWorkerSpins, is_in_the_way)) {
+  if (!SpinUntil(has_new_loop, kWorkerSpinTime, blocks_caller)) {
     sleeping_workers_.fetch_add(1);
-    while (!is_over()) FutexWait(loop_, *loop);
+    while (!has_new_loop()) FutexWait(loop_, *loop);
     sleeping_workers_.fetch_sub(1);
   }
   *loop = loop_.load();
   return !stop_.load();
 }
 
-void ThreadPool::WaitForStragglers() {
+void ThreadPool::WaitUntilFinished() {
   const auto is_finished = [this] {
     return unfinished_.load(std::memory_order_acquire) == 0;
   };
-  const auto is_in_the_way = [this] {
-    placement_.Note(0);
+  const auto blocks_worker = [this] {
+    placement_.RecordProcessor(0);
     return placement_.IsShared(0);
   };
-  if (SpinUntil(is_finished, kCallerSpins, is_in_the_way)) return;
+  if (SpinUntil(is_finished, kCallerSpinTime, blocks_worker)) return;
   caller_sleeps_.store(true);
   while (uint32_t unfinished = unfinished_.load()) {
-    FutexWait(unfinished_, unfinished, kCallerSleeps);
+    FutexWait(unfinished_, unfinished, kCallerSleepTime);
   }
   caller_sleeps_.store(false);
 }

@@ -12,20 +12,21 @@
 
 namespace rwkvd {
 
-// A fixed set of threads that run the indices of a loop side by side.
+// A fixed set of threads that run the iterations of a loop in parallel.
 //
-// Each thread has a share of neighbouring indices, which it runs in order, and
-// then takes from the ends of others' shares what they have not begun. So a
-// thread reads memory from one end of its share to the other, as processors
-// fetch ahead best, and none waits while there is work.
+// Each thread owns a contiguous range of indices, which it runs in ascending
+// order; then it steals indices from the ends of other threads' ranges. So a
+// thread reads memory sequentially, which helps hardware prefetching, and no
+// thread idles while there is work.
 //
-// Owned by the engine (one per process). One caller at a time; the caller
-// works too, so a pool of one thread starts none. ParallelFor allocates
-// nothing. Workers spin for a short while after a loop, since the next one of
-// a forward pass follows within microseconds, then sleep; so does the caller
-// when it waits for the last of them. Where other processes want the same
-// processors, the threads stay apart (ThreadPlacement), and whoever waits for
-// one that has none lets go of its own.
+// Owned by the engine (one per process). One caller at a time; the caller runs
+// iterations too, so a pool of one thread starts no worker. ParallelFor does
+// not allocate. After a loop, workers spin for a short time before they sleep,
+// because the next loop of a forward pass follows within microseconds. The
+// caller does the same while it waits for workers to finish. If other processes
+// compete for the processors, ThreadPlacement keeps the threads on different
+// ones, and a thread that waits for another one on its processor sleeps at
+// once.
 class ThreadPool {
  public:
   // `num_threads` >= 1 counts the calling thread.
@@ -36,46 +37,50 @@ class ThreadPool {
 
   int num_threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls fn(i) exactly once for each i in [0, n), on any thread in any order,
-  // and returns when all calls have returned. What they wrote is visible then.
-  // n is below 2^32.
+  // Calls fn(i) exactly once for each i in [0, n), on any thread and in any
+  // order. Returns when all calls have returned; their writes are visible to
+  // the caller. n must be less than 2^32.
   void ParallelFor(int64_t n, absl::FunctionRef<void(int64_t)> fn);
 
  private:
-  // The indices of a thread's share that nobody has claimed: the first one in
-  // the low half, the end in the high half. To claim one is to compare and
-  // swap, which succeeds for a thread that still looks at an earlier loop only
-  // if the same index is unclaimed in this one.
-  struct alignas(64) Share {
+  // The unclaimed indices of one thread's range: the first in the low 32 bits,
+  // the end in the high 32 bits. A thread claims an index with a compare-and-
+  // swap. If the thread has read the range of an earlier loop, that succeeds
+  // only if the same range is unclaimed in the current loop.
+  struct alignas(64) Range {
     std::atomic<uint64_t> unclaimed{0};
   };
-  // Which end of a share is claimed: its own thread takes the first index.
+  // The end of a range to claim from: the owner takes the first index, other
+  // threads take the last.
   enum class End { kFirst, kLast };
 
+  // Makes a loop of `n` iterations available to the workers.
   void Publish(uint32_t n);
-  // Claims and runs indices until none is left, first those of `thread`.
+  // Claims and runs indices, first those of `thread`, until none is left.
   void RunIndices(int thread);
-  uint32_t RunShare(Share& share, End end);
+  // Claims and runs indices of one range; returns how many.
+  uint32_t RunRange(Range& range, End end);
   void WorkerMain(int thread);
-  // Returns when there is a loop after `*loop`, which becomes the current one,
-  // or the pool is to stop; true for a loop.
+  // Waits for a loop other than `*loop` and stores its number in `*loop`.
+  // Returns false if the pool is stopping.
   bool WaitForLoop(int thread, uint32_t* loop);
-  void WaitForStragglers();
+  // Waits until all indices of the current loop have run.
+  void WaitUntilFinished();
 
-  std::vector<Share> shares_;  // one for each thread
-  // Of the current loop. Written while no index is unclaimed, read only by who
-  // has claimed one, so it does not change under a reader.
+  std::vector<Range> ranges_;  // one for each thread
+  // The function of the current loop. Written only while no index is unclaimed,
+  // and read only by threads that have claimed one.
   const absl::FunctionRef<void(int64_t)>* fn_ = nullptr;
-  std::atomic<uint32_t> unfinished_{0};  // the caller sleeps on it
+  std::atomic<uint32_t> unfinished_{0};  // indices; the caller sleeps on it
 
   std::atomic<bool> stop_{false};
-  // The number of the current loop; workers sleep on it.
+  // The number of the current loop. Workers sleep on it.
   std::atomic<uint32_t> loop_{0};
   std::atomic<int> sleeping_workers_{0};
   std::atomic<bool> caller_sleeps_{false};
 
   ThreadPlacement placement_;
-  std::vector<std::thread> workers_;  // last: they use all of the above
+  std::vector<std::thread> workers_;  // last, as they use the members above
 };
 
 }  // namespace rwkvd

@@ -6,10 +6,10 @@
 namespace rwkvd {
 namespace {
 
-// What may follow a first byte: how many bytes, and the bounds of the second.
-// Those after it are 80..BF.
+// The bytes that may follow a first byte: their number, and the bounds of the
+// second byte. Later bytes are 80..BF.
 struct Lead {
-  size_t num_following;  // 0: not a first byte of a longer character
+  size_t num_following;  // 0: no character of several bytes starts like this
   uint8_t second_low;
   uint8_t second_high;
 };

@@ -10,25 +10,26 @@
 
 namespace rwkvd {
 
-// What a string of bytes begins with.
+// The start of a byte string, classified.
 struct Utf8Part {
   enum class Kind {
     kCharacter,  // a well-formed character
-    kIllFormed,  // a maximal part that no byte after it can make well-formed
-    kUnfinished  // the whole string: a proper prefix of a character
+    kIllFormed,  // bytes that no following byte can make well-formed
+    kUnfinished  // the whole string is a proper prefix of a character
   };
   Kind kind;
   size_t length;  // in bytes, 1 to 4
 };
 
-// Of a nonempty string, by table 3-7 of the Unicode standard: neither overlong
-// forms nor surrogates nor anything beyond U+10FFFF is well-formed.
+// Classifies the start of a nonempty string by table 3-7 of the Unicode
+// standard. Overlong forms, surrogates and code points above U+10FFFF are
+// ill-formed.
 Utf8Part FirstUtf8Part(absl::string_view bytes);
 
-// The number of bytes at the front that are well-formed characters.
+// The length in bytes of the longest prefix of well-formed characters.
 size_t ValidUtf8Length(absl::string_view bytes);
 
-// `code_point` is a Unicode scalar value.
+// Appends the UTF-8 encoding of `code_point`, a Unicode scalar value.
 void AppendUtf8(uint32_t code_point, std::string* out);
 
 }  // namespace rwkvd

@@ -19,7 +19,7 @@ constexpr char kV1Mount[] =
     "33 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
     "rw,cpu,cpuacct\n";
 
-// A directory tree that looks like the root of a system.
+// A temporary directory that stands in for the root of the file system.
 class CpuQuotaTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -46,7 +46,9 @@ class CpuQuotaTest : public testing::Test {
 
 using Cpus = std::optional<int>;
 
-TEST_F(CpuQuotaTest, NothingMountedSetsNone) { EXPECT_EQ(Quota(), Cpus()); }
+TEST_F(CpuQuotaTest, NoMountedHierarchyMeansNoQuota) {
+  EXPECT_EQ(Quota(), Cpus());
+}
 
 TEST_F(CpuQuotaTest, V2QuotaIsRoundedUp) {
   WriteProc("0::/app\n", kV2Mount);
@@ -63,7 +65,7 @@ TEST_F(CpuQuotaTest, V2QuotaIsRoundedUp) {
   }
 }
 
-TEST_F(CpuQuotaTest, HostileContentsSetNone) {
+TEST_F(CpuQuotaTest, MalformedQuotaMeansNoQuota) {
   WriteProc("0::/app\n", kV2Mount);
   for (const std::string& text :
        {std::string(), std::string("\n"), std::string("100000"),
@@ -77,7 +79,7 @@ TEST_F(CpuQuotaTest, HostileContentsSetNone) {
   }
 }
 
-TEST_F(CpuQuotaTest, AnEnormousQuotaDoesNotOverflow) {
+TEST_F(CpuQuotaTest, HugeQuotaDoesNotOverflow) {
   WriteProc("0::/\n", kV2Mount);
   Write("/sys/fs/cgroup/cpu.max", "9223372036854775807 1");
   EXPECT_EQ(Quota(), Cpus(2147483647));
@@ -85,7 +87,7 @@ TEST_F(CpuQuotaTest, AnEnormousQuotaDoesNotOverflow) {
   EXPECT_EQ(Quota(), Cpus(2));
 }
 
-TEST_F(CpuQuotaTest, TheSmallestQuotaOnThePathToTheRootCounts) {
+TEST_F(CpuQuotaTest, SmallestQuotaOnThePathToTheRootApplies) {
   WriteProc("0::/a/b/c\n", kV2Mount);
   Write("/sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n");
   Write("/sys/fs/cgroup/a/b/cpu.max", "600000 100000\n");
@@ -98,7 +100,7 @@ TEST_F(CpuQuotaTest, TheSmallestQuotaOnThePathToTheRootCounts) {
   EXPECT_EQ(Quota(), Cpus(1));
 }
 
-TEST_F(CpuQuotaTest, OtherGroupsDoNotCount) {
+TEST_F(CpuQuotaTest, QuotasOfOtherGroupsAreIgnored) {
   WriteProc("0::/a\n", kV2Mount);
   Write("/sys/fs/cgroup/b/cpu.max", "100000 100000\n");
   Write("/sys/fs/cgroup/a/below/cpu.max", "100000 100000\n");
@@ -118,13 +120,13 @@ TEST_F(CpuQuotaTest, V1ReadsQuotaAndPeriod) {
   EXPECT_EQ(Quota(), Cpus(2));
 }
 
-TEST_F(CpuQuotaTest, V1WithoutAPeriodSetsNone) {
+TEST_F(CpuQuotaTest, V1WithoutAPeriodMeansNoQuota) {
   WriteProc("4:cpu,cpuacct:/\n", kV1Mount);
   Write("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "350000\n");
   EXPECT_EQ(Quota(), Cpus());
 }
 
-TEST_F(CpuQuotaTest, V1ControllersWhoseNameOnlyStartsWithCpuAreNotMeant) {
+TEST_F(CpuQuotaTest, V1IgnoresControllersWhoseNameOnlyStartsWithCpu) {
   WriteProc("3:cpuset:/\n2:cpuacct:/\n",
             "35 31 0:31 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n"
             "34 31 0:30 / /sys/fs/cgroup/cpuacct rw - cgroup cgroup "
@@ -137,7 +139,7 @@ TEST_F(CpuQuotaTest, V1ControllersWhoseNameOnlyStartsWithCpuAreNotMeant) {
   EXPECT_EQ(Quota(), Cpus());
 }
 
-TEST_F(CpuQuotaTest, InAHybridSetupBothHierarchiesAreRead) {
+TEST_F(CpuQuotaTest, HybridSetupReadsBothHierarchies) {
   WriteProc(
       "4:cpu,cpuacct:/v1\n0::/v2\n",
       std::string(kV1Mount) +
@@ -149,7 +151,7 @@ TEST_F(CpuQuotaTest, InAHybridSetupBothHierarchiesAreRead) {
   EXPECT_EQ(Quota(), Cpus(3));
 }
 
-TEST_F(CpuQuotaTest, AContainerWithoutANamespaceSeesItsOwnSubtreeMounted) {
+TEST_F(CpuQuotaTest, ContainerWithoutNamespaceReadsItsMountedSubtree) {
   WriteProc("0::/kubepods/pod1/c1/inner\n",
             "30 23 0:26 /kubepods/pod1/c1 /sys/fs/cgroup rw - cgroup2 c rw\n");
   Write("/sys/fs/cgroup/cpu.max", "200000 100000\n");
@@ -158,9 +160,9 @@ TEST_F(CpuQuotaTest, AContainerWithoutANamespaceSeesItsOwnSubtreeMounted) {
   EXPECT_EQ(Quota(), Cpus(1));
 }
 
-TEST_F(CpuQuotaTest, AGroupOutsideTheMountMeansTheMountPoint) {
+TEST_F(CpuQuotaTest, GroupOutsideTheMountReadsTheMountPoint) {
   Write("/sys/fs/cgroup/cpu.max", "200000 100000\n");
-  // Neighbours of the mounted group, and a name that merely starts like it.
+  // Siblings of the mounted group, and a name that has its name as a prefix.
   for (const char* group : {"/../sibling", "/../../x", "/kubepods/pod10"}) {
     WriteProc(std::string("0::") + group + "\n",
               "30 23 0:26 /kubepods/pod1 /sys/fs/cgroup rw - cgroup2 c rw\n");
@@ -168,26 +170,26 @@ TEST_F(CpuQuotaTest, AGroupOutsideTheMountMeansTheMountPoint) {
   }
 }
 
-TEST_F(CpuQuotaTest, AGroupPathNeverLeadsOutOfTheMountPoint) {
+TEST_F(CpuQuotaTest, GroupPathCannotLeaveTheMountPoint) {
   WriteProc("0::/../../../secret\n", kV2Mount);
   Write("/secret/cpu.max", "100000 100000\n");
   EXPECT_EQ(Quota(), Cpus());
 }
 
-TEST_F(CpuQuotaTest, MountPointsWithEscapedSpacesAreFound) {
+TEST_F(CpuQuotaTest, MountPointWithEscapedSpacesIsFound) {
   WriteProc("0::/\n", "30 23 0:26 / /my\\040groups rw - cgroup2 c rw\n");
   Write("/my groups/cpu.max", "300000 100000\n");
   EXPECT_EQ(Quota(), Cpus(3));
 }
 
-TEST_F(CpuQuotaTest, MalformedMountAndGroupLinesArePassedOver) {
+TEST_F(CpuQuotaTest, MalformedMountAndGroupLinesAreSkipped) {
   const std::string garbage = "garbage\n - \n1 2 - cgroup2\n- - - - -\n\\04\n";
   WriteProc("\n:\n0:\n::::\n0::/app\n", garbage + kV2Mount);
   Write("/sys/fs/cgroup/app/cpu.max", "300000 100000\n");
   EXPECT_EQ(Quota(), Cpus(3));
 }
 
-TEST_F(CpuQuotaTest, AVeryDeepGroupPathEnds) {
+TEST_F(CpuQuotaTest, VeryDeepGroupPathTerminates) {
   std::string group;
   for (int i = 0; i < 10000; ++i) group += "/d";
   WriteProc("0::" + group + "\n", kV2Mount);
@@ -206,9 +208,7 @@ TEST_F(CpuQuotaTest, UsableCpusIsTheSmallerOfAffinityAndQuota) {
   EXPECT_EQ(UsableCpus(root_), 1);
 }
 
-TEST_F(CpuQuotaTest, TheRealSystemHasAtLeastOneCpu) {
-  EXPECT_GE(UsableCpus(), 1);
-}
+TEST_F(CpuQuotaTest, RealSystemHasAtLeastOneCpu) { EXPECT_GE(UsableCpus(), 1); }
 
 }  // namespace
 }  // namespace rwkvd

@@ -12,26 +12,26 @@ namespace rwkvd {
 namespace {
 
 constexpr int64_t kBlocks = 1000;
-constexpr int64_t kBlockBytes = 64 << 10;  // not mapped on its own
+constexpr int64_t kBlockBytes = 64 << 10;  // too small for a mapping of its own
 
 using Block = std::unique_ptr<char[]>;
 
-TEST(FreeMemoryTest, WhatLiesBetweenLivingBlocksIsGivenBack) {
+TEST(FreeMemoryTest, ReturnsFreePagesBetweenLiveBlocks) {
 #if !defined(__GLIBC__) || defined(__SANITIZE_ADDRESS__) || \
     defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "the allocator is not glibc's";
+  GTEST_SKIP() << "the allocator is not that of glibc";
 #endif
-  std::vector<Block> lasting, passing;
+  std::vector<Block> live, temporary;
   for (int64_t i = 0; i < kBlocks; ++i) {
-    lasting.push_back(std::make_unique<char[]>(16));
-    passing.push_back(std::make_unique<char[]>(kBlockBytes));  // touched
+    live.push_back(std::make_unique<char[]>(16));
+    temporary.push_back(std::make_unique<char[]>(kBlockBytes));
   }
-  passing.clear();
+  temporary.clear();
   const int64_t before = testing::ResidentBytes();
-  ASSERT_GT(before, kBlocks * kBlockBytes);  // else there is nothing to see
+  ASSERT_GT(before, kBlocks * kBlockBytes);  // some pages can be returned
   ReturnFreeMemory();
-  const int64_t given_back = before - testing::ResidentBytes();
-  EXPECT_GT(given_back, kBlocks * kBlockBytes / 10 * 9);
+  const int64_t returned = before - testing::ResidentBytes();
+  EXPECT_GT(returned, kBlocks * kBlockBytes / 10 * 9);
 }
 
 }  // namespace

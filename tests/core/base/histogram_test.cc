@@ -27,7 +27,7 @@ TEST(HistogramTest, BoundsAreInclusive) {
   EXPECT_EQ(histogram.Read().sum, 7.5);
 }
 
-TEST(HistogramTest, CountsTheSameValueManyTimes) {
+TEST(HistogramTest, ObserveWithCountAddsThatManyObservations) {
   Histogram histogram({1.0});
   histogram.Observe(0.25, 8);
   EXPECT_THAT(histogram.Read().cumulative, ElementsAre(8, 8));
@@ -42,7 +42,7 @@ TEST(HistogramTest, NanAndInfinityAreAboveEveryBound) {
   EXPECT_THAT(histogram.Read().cumulative, ElementsAre(1, 3));
 }
 
-TEST(HistogramTest, ThreadsLoseNothing) {
+TEST(HistogramTest, ConcurrentObservationsAreAllCounted) {
   Histogram histogram({10.0, 100.0});
   std::vector<std::thread> threads;
   for (int t = 0; t < 4; ++t) {

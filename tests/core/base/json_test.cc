@@ -43,12 +43,12 @@ TEST(ParseJson, KeepsEveryKindOfValue) {
   EXPECT_EQ(json->size(), 3u);
 }
 
-TEST(ParseJson, AcceptsALoneScalar) {
+TEST(ParseJson, AcceptsAScalarDocument) {
   EXPECT_EQ(ParseJson("7", "doc").value(), 7);
   EXPECT_EQ(ParseJson(" \"x\" ", "doc").value(), "x");
 }
 
-TEST(ParseJson, SiblingsDoNotAddToDepth) {
+TEST(ParseJson, SiblingsDoNotCountAsDepth) {
   JsonLimits limits;
   limits.max_depth = 2;
   const std::string siblings = "[" + Repeat("{},[],", 1000) + "{}]";
@@ -68,8 +68,9 @@ TEST(ParseJson, DepthLimitIsExact) {
                     HasSubstr("line 1, column 12")));
 }
 
-TEST(ParseJson, StopsAtTheLimitOfAVeryDeepDocument) {
-  // Never closed: a parser that went on would complain about the end instead.
+TEST(ParseJson, VeryDeepDocumentStopsAtTheLimit) {
+  // The brackets are never closed: a parser that did not stop would report the
+  // missing end instead.
   for (const char* open : {"[", "{\"a\":"}) {
     const auto json = ParseJson(Repeat(open, 1000000), "doc");
     EXPECT_THAT(std::string(json.status().message()),
@@ -87,7 +88,7 @@ TEST(ParseJson, SizeLimitIsExact) {
               AllOf(HasSubstr("5 bytes"), HasSubstr("at most 4")));
 }
 
-TEST(ParseJson, RefusesAKeyThatComesTwiceInOneObject) {
+TEST(ParseJson, RejectsDuplicateKeyInOneObject) {
   const auto json =
       ParseJson("{\"a\": 1,\n \"b\": {\"c\": 1, \"c\": 2}}", "doc");
   EXPECT_EQ(json.status().code(), absl::StatusCode::kInvalidArgument);
@@ -96,15 +97,15 @@ TEST(ParseJson, RefusesAKeyThatComesTwiceInOneObject) {
                     HasSubstr("line 2, column 18")));
 }
 
-TEST(ParseJson, RefusesAKeyWhoseFirstValueWasNull) {
+TEST(ParseJson, RejectsDuplicateKeyWhoseFirstValueIsNull) {
   EXPECT_FALSE(ParseJson(R"({"a": null, "a": null})", "doc").ok());
 }
 
-TEST(ParseJson, SameKeyInDifferentObjectsIsFine) {
+TEST(ParseJson, AcceptsTheSameKeyInDifferentObjects) {
   EXPECT_TRUE(ParseJson(R"([{"a": 1}, {"a": {"a": 2}}])", "doc").ok());
 }
 
-TEST(ParseJson, LongHostileKeysAreCutAndEscapedInMessages) {
+TEST(ParseJson, MessageTruncatesAndEscapesLongKeys) {
   const std::string key = "\\u0007" + std::string(100000, 'k');
   const auto json = ParseJson("{\"" + key + "\":1,\"" + key + "\":2}", "doc");
   ASSERT_FALSE(json.ok());
@@ -112,7 +113,7 @@ TEST(ParseJson, LongHostileKeysAreCutAndEscapedInMessages) {
   EXPECT_THAT(std::string(json.status().message()), Not(HasSubstr("\a")));
 }
 
-TEST(ParseJson, MalformedDocumentsAreRefusedSayingWhere) {
+TEST(ParseJson, RejectsMalformedDocumentWithPosition) {
   const std::string documents[] = {"",
                                    " ",
                                    "{",
@@ -147,7 +148,7 @@ TEST(ParseJson, MalformedDocumentsAreRefusedSayingWhere) {
   }
 }
 
-TEST(ParseJson, EveryTruncationOfADocumentIsRefused) {
+TEST(ParseJson, RejectsEveryTruncationOfADocument) {
   const std::string whole = R"({"a": [1.5, true, "\u00e9"], "b": {"c": null}})";
   ASSERT_TRUE(ParseJson(whole, "doc").ok());
   for (size_t length = 0; length < whole.size(); ++length) {

@@ -21,7 +21,7 @@ std::string Text(const MappedFile& file) {
           file.bytes().size()};
 }
 
-TEST(MappedFileTest, HoldsTheFilesBytes) {
+TEST(MappedFileTest, BytesAreTheFilesContents) {
   const std::string path = testing::MakeTempDirectory() + "/f";
   testing::WriteFileOrDie(path, "some bytes");
   const auto file = MappedFile::Open(path);
@@ -30,7 +30,7 @@ TEST(MappedFileTest, HoldsTheFilesBytes) {
   EXPECT_EQ((*file)->path(), path);
 }
 
-TEST(MappedFileTest, StaysReadableWhenTheFileIsRemoved) {
+TEST(MappedFileTest, StaysReadableAfterTheFileIsRemoved) {
   const std::string path = testing::MakeTempDirectory() + "/f";
   testing::WriteFileOrDie(path, "still here");
   const auto file = MappedFile::Open(path);
@@ -39,7 +39,7 @@ TEST(MappedFileTest, StaysReadableWhenTheFileIsRemoved) {
   EXPECT_EQ(Text(**file), "still here");
 }
 
-TEST(MappedFileTest, AnEmptyFileHasNoBytes) {
+TEST(MappedFileTest, EmptyFileHasNoBytes) {
   const std::string path = testing::MakeTempDirectory() + "/empty";
   testing::WriteFileOrDie(path, "");
   const auto file = MappedFile::Open(path);
@@ -47,7 +47,7 @@ TEST(MappedFileTest, AnEmptyFileHasNoBytes) {
   EXPECT_TRUE((*file)->bytes().empty());
 }
 
-TEST(MappedFileTest, PreloadingBringsThePagesInThatWereAskedFor) {
+TEST(MappedFileTest, PreloadReadsOnlyTheRequestedPages) {
   constexpr int64_t kBytes = 16 << 20;
   const std::string path = testing::MakeTempDirectory() + "/f";
   testing::WriteFileOrDie(path, std::string(kBytes + 1, 'x'));
@@ -57,21 +57,21 @@ TEST(MappedFileTest, PreloadingBringsThePagesInThatWereAskedFor) {
   (*file)->Preload(0, 0);
   (*file)->Preload(kBytes + 1, 0);
   EXPECT_LT(testing::ResidentFileBytes() - before, 2 << 20);
-  (*file)->Preload(kBytes / 2 + 1, kBytes / 2);  // from and to an odd byte
+  (*file)->Preload(kBytes / 2 + 1, kBytes / 2);  // not aligned to pages
   EXPECT_GT(testing::ResidentFileBytes() - before, 6 << 20);
   EXPECT_LT(testing::ResidentFileBytes() - before, 10 << 20);
   (*file)->Preload(0, kBytes + 1);
   EXPECT_GT(testing::ResidentFileBytes() - before, 14 << 20);
 }
 
-TEST(MappedFileTest, AMissingFileIsNotFound) {
+TEST(MappedFileTest, MissingFileIsNotFound) {
   const auto file = MappedFile::Open("/nowhere/at/all");
   EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(file.status().message()),
               HasSubstr("/nowhere/at/all"));
 }
 
-TEST(MappedFileTest, FoldersAndPipesAreRefusedWithoutWaiting) {
+TEST(MappedFileTest, DirectoriesAndPipesAreRejectedWithoutWaiting) {
   const std::string directory = testing::MakeTempDirectory();
   const std::string pipe = directory + "/pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);

@@ -9,7 +9,7 @@
 namespace rwkvd {
 namespace {
 
-TEST(QuotedTest, PlainTextStandsInDoubleQuotes) {
+TEST(QuotedTest, PlainTextGetsDoubleQuotes) {
   EXPECT_EQ(Quoted(""), "\"\"");
   EXPECT_EQ(Quoted("emb.weight"), "\"emb.weight\"");
   EXPECT_EQ(Quoted("h\u00E9llo \u4F60\U0001F600"),
@@ -30,7 +30,7 @@ TEST(QuotedTest, BytesThatAreNotUtf8AreEscaped) {
   EXPECT_EQ(Quoted("\xED\xA0\x80"), "\"\\xed\\xa0\\x80\"");
 }
 
-TEST(QuotedTest, LongTextIsCutBetweenCharacters) {
+TEST(QuotedTest, LongTextIsTruncatedBetweenCharacters) {
   const std::string longest(kMaxQuotedBytes, 'x');
   EXPECT_EQ(Quoted(longest), "\"" + longest + "\"");
   EXPECT_EQ(Quoted(longest + "y"), "\"" + longest + "\"...");

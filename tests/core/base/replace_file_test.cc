@@ -17,26 +17,26 @@ namespace {
 
 using ::testing::HasSubstr;
 
-int NumFilesIn(const std::string& folder) {
+int NumFilesIn(const std::string& directory) {
   int files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     files += entry.is_regular_file();
   }
   return files;
 }
 
-TEST(ReplaceFileTest, MakesAFileAndReplacesIt) {
-  const std::string folder = testing::MakeTempDirectory();
-  const std::string path = folder + "/file";
+TEST(ReplaceFileTest, CreatesAndReplacesAFile) {
+  const std::string directory = testing::MakeTempDirectory();
+  const std::string path = directory + "/file";
   const std::string bytes("a\0\xff\n", 4);
   ASSERT_TRUE(ReplaceFile(path, bytes).ok());
   EXPECT_EQ(testing::ReadFileOrDie(path), bytes);
   ASSERT_TRUE(ReplaceFile(path, "").ok());
   EXPECT_EQ(testing::ReadFileOrDie(path), "");
-  EXPECT_EQ(NumFilesIn(folder), 1);
+  EXPECT_EQ(NumFilesIn(directory), 1);
 }
 
-TEST(ReplaceFileTest, WhoHasOpenedTheOldFileKeepsIt) {
+TEST(ReplaceFileTest, OldFileKeepsItsContents) {
   const std::string path = testing::MakeTempDirectory() + "/file";
   ASSERT_TRUE(ReplaceFile(path, "old").ok());
   std::filesystem::create_hard_link(path, path + ".same");
@@ -44,7 +44,7 @@ TEST(ReplaceFileTest, WhoHasOpenedTheOldFileKeepsIt) {
   EXPECT_EQ(testing::ReadFileOrDie(path + ".same"), "old");
 }
 
-TEST(ReplaceFileTest, TheUmaskAppliesAsToAnyFile) {
+TEST(ReplaceFileTest, UmaskApplies) {
   const std::string path = testing::MakeTempDirectory() + "/file";
   const mode_t before = umask(027);
   ASSERT_TRUE(ReplaceFile(path, "x").ok());
@@ -54,36 +54,36 @@ TEST(ReplaceFileTest, TheUmaskAppliesAsToAnyFile) {
   EXPECT_EQ(info.st_mode & 0777, 0640u);
 }
 
-TEST(ReplaceFileTest, AMissingFolderIsNamed) {
+TEST(ReplaceFileTest, MissingDirectoryIsNamedInTheError) {
   const std::string path = testing::MakeTempDirectory() + "/absent/file";
   const absl::Status status = ReplaceFile(path, "x");
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(status.message()), HasSubstr(path));
 }
 
-TEST(ReplaceFileTest, WhatCannotTakeThePlaceLeavesNothingBehind) {
-  const std::string folder = testing::MakeTempDirectory();
-  const std::string path = folder + "/folder";
+TEST(ReplaceFileTest, FailedRenameLeavesNoTemporaryFile) {
+  const std::string directory = testing::MakeTempDirectory();
+  const std::string path = directory + "/directory";
   std::filesystem::create_directory(path);
   EXPECT_FALSE(ReplaceFile(path, "x").ok());
-  EXPECT_EQ(NumFilesIn(folder), 0);
+  EXPECT_EQ(NumFilesIn(directory), 0);
 }
 
-// A disk that is full half-way: the old contents stay.
-TEST(ReplaceFileTest, AFailureInTheMidstChangesNothing) {
-  const std::string folder = testing::MakeTempDirectory();
-  const std::string path = folder + "/file";
+// A limit on the file size stands in for a full disk.
+TEST(ReplaceFileTest, FailedWriteKeepsTheOldContents) {
+  const std::string directory = testing::MakeTempDirectory();
+  const std::string path = directory + "/file";
   ASSERT_TRUE(ReplaceFile(path, "old").ok());
   signal(SIGXFSZ, SIG_IGN);
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
-  const rlimit tight{1000, before.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &tight), 0);
+  const rlimit limit{1000, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
   const absl::Status status = ReplaceFile(path, std::string(2000, 'x'));
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_THAT(std::string(status.message()), HasSubstr("cannot write"));
   EXPECT_EQ(testing::ReadFileOrDie(path), "old");
-  EXPECT_EQ(NumFilesIn(folder), 1);
+  EXPECT_EQ(NumFilesIn(directory), 1);
 }
 
 }  // namespace

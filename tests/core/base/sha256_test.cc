@@ -12,7 +12,7 @@ void Update(Sha256& digest, absl::string_view text) {
 }
 
 // FIPS 180-4, the examples for SHA-256.
-TEST(Sha256Test, AgreesWithTheStandardsExamples) {
+TEST(Sha256Test, MatchesTheExamplesOfTheStandard) {
   Sha256 abc;
   Update(abc, "abc");
   EXPECT_EQ(abc.Hex(),
@@ -21,15 +21,15 @@ TEST(Sha256Test, AgreesWithTheStandardsExamples) {
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 }
 
-TEST(Sha256Test, PiecesAddUp) {
-  Sha256 whole, pieces;
+TEST(Sha256Test, SeveralUpdatesEqualOne) {
+  Sha256 whole, parts;
   Update(whole, "abc");
-  Update(pieces, "a");
-  Update(pieces, "bc");
-  EXPECT_EQ(whole.Hex(), pieces.Hex());
+  Update(parts, "a");
+  Update(parts, "bc");
+  EXPECT_EQ(whole.Hex(), parts.Hex());
 }
 
-TEST(Sha256Test, LengthsKeepNeighboursApart) {
+TEST(Sha256Test, LengthsSeparateAdjacentStrings) {
   Sha256 left, right;
   left.UpdateWithLength("ab");
   left.UpdateWithLength("c");

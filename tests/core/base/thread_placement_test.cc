@@ -35,20 +35,20 @@ void Pin(pid_t thread, int processor) {
   ASSERT_EQ(sched_setaffinity(thread, sizeof(only), &only), 0);
 }
 
-// Number 1 of `placement`. Runs, without ever waiting, until its end.
+// Thread number 1 of `placement`. Runs without sleeping until destruction.
 class OtherThread {
  public:
   OtherThread(ThreadPlacement* placement, int processor) {
     thread_ = std::thread([this, placement, processor] {
       Pin(0, processor);
-      placement->Enter(1);
+      placement->Register(1);
       id_ = gettid();
-      entered_.Notify();
+      registered_.Notify();
       while (!stop_) {
-        if (note_) placement->Note(1);
+        if (record_) placement->RecordProcessor(1);
       }
     });
-    entered_.WaitForNotification();
+    registered_.WaitForNotification();
   }
   ~OtherThread() {
     stop_ = true;
@@ -56,24 +56,24 @@ class OtherThread {
   }
 
   pid_t id() const { return id_; }
-  void KeepNoting() { note_ = true; }
+  void KeepRecording() { record_ = true; }
 
  private:
   std::atomic<pid_t> id_{0};
-  std::atomic<bool> note_{false}, stop_{false};
-  absl::Notification entered_;
+  std::atomic<bool> record_{false}, stop_{false};
+  absl::Notification registered_;
   std::thread thread_;
 };
 
-// The test itself is thread number 0, on the first processor.
+// The test runs as thread number 0, on the first processor.
 class ThreadPlacementTest : public ::testing::Test {
  protected:
   void SetUp() override {
     before_ = Allowed(0);
     processors_ = Processors();
-    if (processors_.size() < 2) GTEST_SKIP() << "there is one processor";
+    if (processors_.size() < 2) GTEST_SKIP() << "needs two processors";
     Pin(0, processors_[0]);
-    placement_.Note(0);
+    placement_.RecordProcessor(0);
   }
   void TearDown() override { sched_setaffinity(0, sizeof(before_), &before_); }
 
@@ -82,45 +82,45 @@ class ThreadPlacementTest : public ::testing::Test {
   cpu_set_t before_;
 };
 
-TEST_F(ThreadPlacementTest, KnowsWhoSharesAProcessor) {
+TEST_F(ThreadPlacementTest, DetectsThreadsOnTheSameProcessor) {
   EXPECT_FALSE(placement_.IsShared(0));
   const OtherThread other(&placement_, processors_[0]);
-  EXPECT_TRUE(placement_.Share(0, 1));
+  EXPECT_TRUE(placement_.SharesProcessor(0, 1));
   EXPECT_TRUE(placement_.IsShared(0));
 }
 
-TEST_F(ThreadPlacementTest, KnowsWhoDoesNot) {
+TEST_F(ThreadPlacementTest, DetectsThreadsOnDifferentProcessors) {
   const OtherThread other(&placement_, processors_[1]);
-  EXPECT_FALSE(placement_.Share(0, 1));
+  EXPECT_FALSE(placement_.SharesProcessor(0, 1));
   EXPECT_FALSE(placement_.IsShared(0));
 }
 
-TEST_F(ThreadPlacementTest, MovesApartAndKeepsTheAffinityGiven) {
+TEST_F(ThreadPlacementTest, SpreadMovesAThreadAndKeepsItsAffinity) {
   OtherThread other(&placement_, processors_[0]);
   ASSERT_EQ(sched_setaffinity(other.id(), sizeof(before_), &before_), 0);
-  ASSERT_TRUE(placement_.Share(0, 1));
-  placement_.MoveApart();
-  EXPECT_FALSE(placement_.Share(0, 1));
+  ASSERT_TRUE(placement_.SharesProcessor(0, 1));
+  placement_.Spread();
+  EXPECT_FALSE(placement_.SharesProcessor(0, 1));
   const cpu_set_t after = Allowed(other.id());
   EXPECT_TRUE(CPU_EQUAL(&after, &before_));
 }
 
-TEST_F(ThreadPlacementTest, LeavesAThreadThatMayRunNowhereElse) {
+TEST_F(ThreadPlacementTest, SpreadKeepsAThreadThatMayRunNowhereElse) {
   OtherThread other(&placement_, processors_[0]);
-  placement_.MoveApart();
-  EXPECT_TRUE(placement_.Share(0, 1));
+  placement_.Spread();
+  EXPECT_TRUE(placement_.SharesProcessor(0, 1));
   const cpu_set_t after = Allowed(other.id());
   EXPECT_EQ(CPU_COUNT(&after), 1);
   EXPECT_TRUE(CPU_ISSET(processors_[0], &after));
 }
 
-TEST_F(ThreadPlacementTest, NotesWhereAThreadArrives) {
+TEST_F(ThreadPlacementTest, RecordsTheProcessorAfterAMove) {
   OtherThread other(&placement_, processors_[1]);
-  other.KeepNoting();
+  other.KeepRecording();
   Pin(other.id(), processors_[0]);
-  while (!placement_.Share(0, 1)) placement_.Note(0);
+  while (!placement_.SharesProcessor(0, 1)) placement_.RecordProcessor(0);
   Pin(other.id(), processors_[1]);
-  while (placement_.Share(0, 1)) placement_.Note(0);
+  while (placement_.SharesProcessor(0, 1)) placement_.RecordProcessor(0);
 }
 
 }  // namespace

@@ -15,8 +15,8 @@ TEST(ThreadPoolTest, EveryIndexRunsExactlyOnce) {
   for (int threads : {1, 2, 3, 8}) {
     ThreadPool pool(threads);
     EXPECT_EQ(pool.num_threads(), threads);
-    // Loops of all sizes follow one another without a pause, so that late
-    // workers meet the next loop.
+    // Loops of many sizes follow each other immediately, so that a late worker
+    // sees the next loop.
     for (int round = 0; round < 2000; ++round) {
       const int64_t n = round % 37;
       std::vector<std::atomic<int>> runs(n);
@@ -26,10 +26,10 @@ TEST(ThreadPoolTest, EveryIndexRunsExactlyOnce) {
   }
 }
 
-TEST(ThreadPoolTest, WhatIndicesWroteIsVisibleAfterwards) {
+TEST(ThreadPoolTest, WritesOfIterationsAreVisibleAfterwards) {
   ThreadPool pool(4);
   for (int round = 0; round < 500; ++round) {
-    std::vector<int64_t> values(64, -1);  // plain memory
+    std::vector<int64_t> values(64, -1);  // not atomic
     pool.ParallelFor(values.size(), [&](int64_t i) { values[i] = i * round; });
     for (size_t i = 0; i < values.size(); ++i) {
       ASSERT_EQ(values[i], static_cast<int64_t>(i) * round);
@@ -37,48 +37,48 @@ TEST(ThreadPoolTest, WhatIndicesWroteIsVisibleAfterwards) {
   }
 }
 
-TEST(ThreadPoolTest, IndicesRunSideBySide) {
+TEST(ThreadPoolTest, IterationsRunInParallel) {
   constexpr int kThreads = 3;
   ThreadPool pool(kThreads);
-  // Each waits for all: with fewer threads at work this would never end.
+  // Each iteration waits for all others: with fewer threads, this would hang.
   absl::Barrier* barrier = new absl::Barrier(kThreads);
   pool.ParallelFor(kThreads, [&](int64_t) {
     if (barrier->Block()) delete barrier;
   });
 }
 
-TEST(ThreadPoolTest, ThreadsRunTheirShareInOrderThenTheEndsOfOthers) {
+TEST(ThreadPoolTest, ThreadRunsItsRangeInOrderThenTheEndsOfOthers) {
   constexpr int64_t kIndices = 100;
   ThreadPool pool(2);
   for (int round = 0; round < 20; ++round) {
     const std::thread::id caller = std::this_thread::get_id();
-    std::vector<int64_t> of_caller;
+    std::vector<int64_t> caller_indices;
     absl::Notification caller_is_done;
     pool.ParallelFor(kIndices, [&](int64_t i) {
       if (std::this_thread::get_id() != caller) {
-        // The worker is stuck, if it comes in time, with the first of its
-        // share.
+        // If the worker starts in time, it blocks in the first iteration of its
+        // range.
         EXPECT_EQ(i, kIndices / 2);
         caller_is_done.WaitForNotification();
         return;
       }
-      of_caller.push_back(i);
-      if (of_caller.size() == kIndices - 1) caller_is_done.Notify();
+      caller_indices.push_back(i);
+      if (caller_indices.size() == kIndices - 1) caller_is_done.Notify();
     });
-    ASSERT_GE(of_caller.size(), kIndices - 1);
+    ASSERT_GE(caller_indices.size(), kIndices - 1);
     for (int64_t i = 0; i < kIndices - 1; ++i) {
       const int64_t expected =
           i < kIndices / 2 ? i : kIndices - 1 - (i - kIndices / 2);
-      ASSERT_EQ(of_caller[i], expected);
+      ASSERT_EQ(caller_indices[i], expected);
     }
   }
 }
 
-TEST(ThreadPoolTest, WorkersThatSleepWakeUp) {
+TEST(ThreadPoolTest, SleepingWorkersWakeUp) {
   constexpr int kThreads = 2;
   ThreadPool pool(kThreads);
   for (int round = 0; round < 20; ++round) {
-    // Busy for longer than workers spin, on this thread alone.
+    // Keeps this thread busy for longer than workers spin.
     std::atomic<int64_t> sum{0};
     for (int i = 0; i < 2'000'000; ++i) {
       sum.fetch_add(i, std::memory_order_relaxed);
@@ -90,12 +90,12 @@ TEST(ThreadPoolTest, WorkersThatSleepWakeUp) {
   }
 }
 
-TEST(ThreadPoolTest, TheCallerWaitsForAStraggler) {
+TEST(ThreadPoolTest, CallerWaitsForTheLastWorker) {
   ThreadPool pool(2);
   for (int round = 0; round < 20; ++round) {
     absl::Notification other_started;
     const std::thread::id caller = std::this_thread::get_id();
-    std::atomic<bool> straggler_done{false};
+    std::atomic<bool> worker_done{false};
     pool.ParallelFor(2, [&](int64_t) {
       if (std::this_thread::get_id() == caller) {
         other_started.WaitForNotification();
@@ -106,13 +106,13 @@ TEST(ThreadPoolTest, TheCallerWaitsForAStraggler) {
       for (int i = 0; i < 1'000'000; ++i) {
         sum.fetch_add(i, std::memory_order_relaxed);
       }
-      straggler_done = true;
+      worker_done = true;
     });
-    EXPECT_TRUE(straggler_done);
+    EXPECT_TRUE(worker_done);
   }
 }
 
-TEST(ThreadPoolTest, EndsWithoutHavingWorked) {
+TEST(ThreadPoolTest, UnusedPoolIsDestroyed) {
   for (int i = 0; i < 50; ++i) ThreadPool pool(1 + i % 4);
 }
 

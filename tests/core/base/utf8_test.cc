@@ -16,7 +16,7 @@ struct Case {
   size_t length;
 };
 
-// Worked out from table 3-7 of the Unicode standard, at each of its edges.
+// The bounds in table 3-7 of the Unicode standard.
 TEST(FirstUtf8Part, FollowsTheTableOfWellFormedSequences) {
   const Case cases[] = {{std::string(1, '\0'), Kind::kCharacter, 1},
                         {"\x7f", Kind::kCharacter, 1},
@@ -58,7 +58,7 @@ TEST(FirstUtf8Part, FollowsTheTableOfWellFormedSequences) {
   }
 }
 
-TEST(ValidUtf8Length, StopsAtTheFirstByteOfNoCharacter) {
+TEST(ValidUtf8Length, StopsAtTheFirstIllFormedByte) {
   EXPECT_EQ(ValidUtf8Length(""), 0u);
   EXPECT_EQ(ValidUtf8Length("a\xc3\xa9"), 3u);
   EXPECT_EQ(ValidUtf8Length("a\xc3\xa9\xff z"), 3u);
