@@ -8,9 +8,9 @@
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/engine/field_error.h"
-#include "core/engine/generate_sequence.h"
 #include "core/engine/retry_after.h"
-#include "core/engine/score_sequence.h"
+#include "core/engine/sequence/generate_sequence.h"
+#include "core/engine/sequence/score_sequence.h"
 #include "core/engine/validate.h"
 #include "core/engine/vocabulary.h"
 

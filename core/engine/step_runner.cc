@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/engine/save_points.h"
+#include "core/engine/cache/save_points.h"
 
 namespace rwkvd {
 namespace {

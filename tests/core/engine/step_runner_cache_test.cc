@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "core/engine/score_sequence.h"
+#include "core/engine/sequence/score_sequence.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/engine/step_runner_fixture.h"

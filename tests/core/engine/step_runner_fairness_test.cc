@@ -8,9 +8,9 @@
 
 #include "absl/time/time.h"
 #include "core/base/thread_pool.h"
-#include "core/engine/generate_sequence.h"
-#include "core/engine/prompt_budget.h"
-#include "core/engine/score_sequence.h"
+#include "core/engine/schedule/prompt_budget.h"
+#include "core/engine/sequence/generate_sequence.h"
+#include "core/engine/sequence/score_sequence.h"
 #include "core/engine/step_runner.h"
 #include "core/engine/vocabulary.h"
 #include "gtest/gtest.h"

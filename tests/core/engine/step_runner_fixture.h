@@ -11,11 +11,11 @@
 
 #include "absl/time/time.h"
 #include "core/base/thread_pool.h"
+#include "core/engine/cache/state_cache.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/engine_options.h"
-#include "core/engine/generate_sequence.h"
 #include "core/engine/request.h"
-#include "core/engine/state_cache.h"
+#include "core/engine/sequence/generate_sequence.h"
 #include "core/engine/step_runner.h"
 #include "core/engine/vocabulary.h"
 #include "gtest/gtest.h"

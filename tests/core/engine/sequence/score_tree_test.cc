@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/engine/sequence/score_tree.h"
+
+#include <map>
+#include <random>
+#include <set>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+using Tokens = std::vector<int32_t>;
+
+// Every node once; its tokens after those above it.
+std::map<Tokens, int32_t> NodesByPath(const ScoreTree& tree) {
+  std::map<Tokens, int32_t> nodes;
+  for (size_t i = 0; i < tree.num_nodes(); ++i) {
+    Tokens path;
+    for (int32_t at = static_cast<int32_t>(i); at >= 0;
+         at = tree.node(at).parent) {
+      const auto tokens = tree.node(at).tokens;
+      path.insert(path.begin(), tokens.begin(), tokens.end());
+    }
+    EXPECT_TRUE(nodes.emplace(path, i).second);
+  }
+  return nodes;
+}
+
+TEST(ScoreTreeTest, TextsPartWhereTheyDiffer) {
+  const std::vector<Tokens> texts = {{1, 2, 3}, {1, 2, 4, 5}, {1, 2}, {6}};
+  ScoreTree tree;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    tree.AddEnd(tree.Insert({}, texts[i], true), i);
+  }
+  tree.Finish();
+  const auto nodes = NodesByPath(tree);
+  ASSERT_EQ(nodes.size(), 5);
+  const int32_t shared = nodes.at({1, 2});
+  EXPECT_THAT(tree.node(shared).children,
+              ElementsAre(nodes.at({1, 2, 3}), nodes.at({1, 2, 4, 5})));
+  ASSERT_EQ(tree.node(shared).ends.size(), 1);
+  EXPECT_EQ(tree.node(shared).ends[0].text, 2);
+  EXPECT_EQ(tree.TokensToRead(shared), 2);
+  EXPECT_EQ(tree.TokensToRead(nodes.at({1, 2, 3})), 0);
+  EXPECT_EQ(tree.TokensToRead(nodes.at({1, 2, 4, 5})), 1);
+  EXPECT_EQ(tree.TokensToRead(ScoreTree::kRoot), 0);
+  // The child with the most texts comes last.
+  EXPECT_THAT(tree.node(ScoreTree::kRoot).children,
+              ElementsAre(nodes.at({6}), shared));
+  EXPECT_EQ(tree.num_tokens(), 6);
+}
+
+TEST(ScoreTreeTest, OnlyWhatATextScoresIsWanted) {
+  const Tokens context = {1, 2, 3, 4, 5}, shorter = {1, 2};
+  const Tokens a = {6, 7}, b = {3}, c = {3, 9};
+  ScoreTree tree;
+  tree.AddEnd(tree.Insert(tree.Insert({}, context, false), a, true), 0);
+  const ScoreTree::Place place = tree.Insert({}, shorter, false);
+  tree.AddEnd(tree.Insert(place, b, true), 1);
+  tree.AddEnd(tree.Insert(place, c, true), 2);
+  tree.Finish();
+  const auto nodes = NodesByPath(tree);
+  const int32_t trunk = nodes.at({1, 2, 3});
+  EXPECT_FALSE(tree.IsPredictionWanted(trunk, 0));
+  EXPECT_TRUE(tree.IsPredictionWanted(trunk, 1));
+  EXPECT_TRUE(tree.IsPredictionWanted(trunk, 2));  // of the 9
+  const int32_t rest = nodes.at({1, 2, 3, 4, 5});
+  EXPECT_FALSE(tree.IsPredictionWanted(rest, 0));
+  EXPECT_TRUE(tree.IsPredictionWanted(rest, 1));  // of the 6
+  const int32_t end = nodes.at({1, 2, 3, 4, 5, 6, 7});
+  EXPECT_TRUE(tree.IsPredictionWanted(end, 0));
+}
+
+TEST(ScoreTreeTest, NothingIsThereTwiceAndEveryTextIsFoundAgain) {
+  std::mt19937 random(8);
+  for (int round = 0; round < 500; ++round) {
+    std::vector<Tokens> contexts(1 + random() % 5);
+    std::vector<std::pair<size_t, Tokens>> texts;
+    for (size_t i = 0; i < contexts.size(); ++i) {
+      contexts[i].resize(random() % 6);
+      for (int32_t& token : contexts[i]) token = random() % 3;
+      for (int j = 1 + random() % 5; j > 0; --j) {
+        Tokens tokens(1 + random() % 6);
+        for (int32_t& token : tokens) token = random() % 3;
+        texts.emplace_back(i, tokens);
+      }
+    }
+    ScoreTree tree;
+    std::set<Tokens> prefixes;
+    std::vector<ScoreTree::Place> ends;
+    ScoreTree::Place place;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      const auto& [context, tokens] = texts[i];
+      if (i == 0 || context != texts[i - 1].first) {
+        place = tree.Insert({}, contexts[context], false);
+      }
+      tree.AddEnd(tree.Insert(place, tokens, true), i);
+      Tokens all = contexts[context];
+      all.insert(all.end(), tokens.begin(), tokens.end());
+      for (; !all.empty(); all.pop_back()) prefixes.insert(all);
+    }
+    tree.Finish();
+    ASSERT_EQ(tree.num_tokens(), prefixes.size());
+    // Each token's place in its text as its score.
+    std::set<int64_t> found;
+    for (size_t n = 0; n < tree.num_nodes(); ++n) {
+      size_t depth = 0;
+      for (int32_t at = tree.node(n).parent; at >= 0;
+           at = tree.node(at).parent) {
+        depth += tree.node(at).tokens.size();
+      }
+      for (size_t i = 0; i < tree.node(n).tokens.size(); ++i) {
+        tree.score(n, i).logprob = depth + i;
+      }
+    }
+    for (size_t n = 0; n < tree.num_nodes(); ++n) {
+      for (const ScoreTree::End& end : tree.node(n).ends) {
+        ASSERT_TRUE(found.insert(end.text).second);
+        const auto& [context, tokens] = texts[end.text];
+        Tokens visited;
+        double next = contexts[context].size();
+        tree.VisitText({static_cast<int32_t>(n), end.offset}, tokens.size(),
+                       [&](int32_t id, const ScoreTree::Score& score) {
+                         visited.push_back(id);
+                         ASSERT_EQ(score.logprob, next++);
+                         ASSERT_TRUE(score.wanted);
+                       });
+        ASSERT_EQ(visited, tokens);
+      }
+    }
+    ASSERT_EQ(found.size(), texts.size());
+  }
+}
+
+}  // namespace
+}  // namespace rwkvd
