@@ -18,8 +18,8 @@
 #include "service/options.h"
 #include "service/served_model.h"
 #include "service/server.h"
-#include "service/signal_watcher.h"
-#include "service/version.h"
+#include "cli/signal_watcher.h"
+#include "cli/version.h"
 
 namespace rwkvd {
 namespace {

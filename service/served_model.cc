@@ -20,10 +20,10 @@
 #include "core/model/load_model.h"
 #include "core/quantize/weight_kind.h"
 #include "core/text/load_tokenizer.h"
-#include "service/directory_state_store.h"
-#include "service/initial_states.h"
+#include "service/states/directory_state_store.h"
+#include "service/states/initial_states.h"
 #include "service/log.h"
-#include "service/memory_state_store.h"
+#include "service/states/memory_state_store.h"
 
 namespace rwkvd {
 namespace {

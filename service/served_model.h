@@ -13,7 +13,7 @@
 #include "core/text/tokenizer.h"
 #include "service/load_progress.h"
 #include "service/options.h"
-#include "service/states.h"
+#include "service/states/saved_states.h"
 
 namespace rwkvd {
 

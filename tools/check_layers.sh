@@ -27,9 +27,6 @@ declare -rA BELOW=(
 readonly FOR_CORE="absl highway json crypto pcre2 utf8proc"
 readonly BINARIES_ONLY='#include *[<"](grpc|google/protobuf|prometheus/|absl/flags/|spdlog/|.*\.pb\.h)|\b(secure_)?getenv *\('
 
-# The parts of service that know no server, which its client shares.
-readonly FOR_TOOLS="command_line grpc_status signal_watcher version"
-
 includes_only=no
 if [[ ${1-} == --includes-only ]]; then
   includes_only=yes
@@ -76,11 +73,11 @@ check_includes() {
       "core/$layer may include only core/$layer ${BELOW[$layer]}"
   done
   forbid core "$BINARIES_ONLY" "" "core names what only the binaries may"
-  forbid core '#include *[<"](service|tools|tests|proto)/' "" "core looks up"
+  forbid core '#include *[<"](cli|service|tools|tests|proto)/' "" "core looks up"
+  forbid cli '#include *[<"](core|service|tools|tests|proto|rwkv)/' \
+    '#include "core/base/' "cli may include only core/base"
   forbid service '#include *"(tools|tests)/' "" "service includes tools or tests"
-  forbid tools '#include *"(service|tests)/' \
-    "#include \"service/($(alternatives "$FOR_TOOLS"))\.h\"" \
-    "tools may include of service only $FOR_TOOLS"
+  forbid tools '#include *"(service|tests)/' "" "tools includes service or tests"
 }
 
 # Complains, saying $2, about every target that the Bazel query $1 finds.
@@ -109,7 +106,7 @@ check_targets() {
     $(targets //third_party: $FOR_CORE)" \
     "of third_party core may use only $FOR_CORE"
   forbid_targets "deps(//core/...) intersect
-    (//service/... + //tools/... + //tests/... + //proto/...)" \
+    (//cli/... + //service/... + //tools/... + //tests/... + //proto/...)" \
     "core depends on what is above it"
   for layer in "${!BELOW[@]}"; do
     if [[ ! -e core/$layer/BUILD.bazel ]]; then continue; fi
@@ -120,9 +117,11 @@ check_targets() {
   done
   forbid_targets "deps(//service/...) intersect (//tools/... + //tests/...)" \
     "service depends on tools or tests"
-  forbid_targets "((deps(//tools/...) intersect //service/...) except
-    deps($(targets //service: $FOR_TOOLS))) + (deps(//tools/...) intersect //tests/...)" \
-    "tools may use of service only $FOR_TOOLS"
+  forbid_targets "(deps(//cli/...) intersect
+    (//core/... + //service/... + //tools/... + //tests/... + //proto/...)) except
+    //core/base/..." "cli depends on more than core/base"
+  forbid_targets "deps(//tools/...) intersect (//service/... + //tests/...)" \
+    "tools depends on service or tests"
   # GPTQ, what only calibration needs, and Eigen stay out of the server.
   forbid_targets "somepath(//service:rwkvd, //tools/rwkv_convert/... + @eigen//...)" \
     "the server depends on the offline quantizer"

@@ -22,7 +22,7 @@
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/load_model.h"
 #include "core/text/load_tokenizer.h"
-#include "service/command_line.h"
+#include "cli/command_line.h"
 #include "tools/quality/documents.h"
 #include "tools/quality/measurement.h"
 

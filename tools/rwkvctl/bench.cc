@@ -10,7 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/status_macros.h"
-#include "service/signal_watcher.h"
+#include "cli/signal_watcher.h"
 #include "tools/rwkvctl/bench/bench_options.h"
 #include "tools/rwkvctl/bench/bench_report.h"
 #include "tools/rwkvctl/bench/run_bench.h"

@@ -13,7 +13,7 @@
 #include "absl/time/time.h"
 #include "google/protobuf/message.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
-#include "service/signal_watcher.h"
+#include "cli/signal_watcher.h"
 
 namespace rwkvd {
 

@@ -11,7 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/status_macros.h"
-#include "service/grpc_status.h"
+#include "cli/grpc_status.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
 #include "tools/rwkvctl/initial_state.h"

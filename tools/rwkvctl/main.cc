@@ -9,8 +9,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "service/command_line.h"
-#include "service/version.h"
+#include "cli/command_line.h"
+#include "cli/version.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
 

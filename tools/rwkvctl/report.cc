@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/strings/str_format.h"
-#include "service/grpc_status.h"
+#include "cli/grpc_status.h"
 
 namespace rwkvd {
 

@@ -14,7 +14,7 @@
 #include "absl/time/time.h"
 #include "core/base/mapped_file.h"
 #include "core/base/replace_file.h"
-#include "service/grpc_status.h"
+#include "cli/grpc_status.h"
 #include "tools/rwkvctl/connection.h"
 
 ABSL_FLAG(std::string, save_state, "",

@@ -5,7 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "nlohmann/json.hpp"
-#include "service/grpc_status.h"
+#include "cli/grpc_status.h"
 
 namespace rwkvd {
 namespace {

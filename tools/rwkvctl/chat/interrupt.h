@@ -6,7 +6,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "service/signal_watcher.h"
+#include "cli/signal_watcher.h"
 
 namespace rwkvd {
 

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command_line.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <numeric>
+#include <optional>
+#include <utility>
+
+#include "absl/flags/commandlineflag.h"
+#include "absl/flags/reflection.h"
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "core/base/quote.h"
+#include "core/base/status_macros.h"
+
+namespace rwkvd {
+namespace {
+
+using Files = absl::Span<const absl::string_view>;
+
+absl::CommandLineFlag* FindFlag(absl::string_view name, Files files) {
+  absl::CommandLineFlag* flag = absl::FindCommandLineFlag(name);
+  if (flag == nullptr) return nullptr;
+  const bool ours =
+      std::any_of(files.begin(), files.end(), [flag](absl::string_view file) {
+        return absl::EndsWith(flag->Filename(), file);
+      });
+  return ours ? flag : nullptr;
+}
+
+// How many letters must be added, taken away or changed to make `a` of `b`.
+size_t EditDistance(absl::string_view a, absl::string_view b) {
+  std::vector<size_t> row(b.size() + 1);  // distances of a's beginning to b's
+  std::iota(row.begin(), row.end(), 0);
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0]++;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t changed = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({changed, diagonal + 1, row[j] + 1});
+    }
+  }
+  return row.back();
+}
+
+// ", did you mean --NAME?", if a flag has nearly the name that is unknown.
+std::string Suggestion(absl::string_view unknown, Files files) {
+  std::vector<std::string> names;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (FindFlag(name, files) != nullptr) names.emplace_back(name);
+  }
+  const std::string nearest = NearestName(unknown, names);
+  return nearest.empty() ? "" : absl::StrCat(", did you mean --", nearest, "?");
+}
+
+// Whether it is given without a value.
+bool IsTruthValue(const absl::CommandLineFlag& flag) {
+  return flag.IsOfType<bool>() || flag.IsOfType<std::optional<bool>>();
+}
+
+// "--name=value", taken apart.
+struct Word {
+  std::string name;
+  std::optional<std::string> value;
+};
+
+Word Split(absl::string_view arg) {
+  absl::ConsumePrefix(&arg, "-");
+  absl::ConsumePrefix(&arg, "-");
+  const size_t equals = arg.find('=');
+  if (equals == absl::string_view::npos) return {std::string(arg), {}};
+  return {std::string(arg.substr(0, equals)),
+          std::string(arg.substr(equals + 1))};
+}
+
+absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
+  std::string error;
+  if (flag.IsOfType<RepeatedFlag>()) {
+    RepeatedFlag one{{std::string(value)}};
+    flag.ParseFrom(flag.CurrentValue() + AbslUnparseFlag(one), &error);
+    return absl::OkStatus();
+  }
+  if (flag.ParseFrom(value, &error)) return absl::OkStatus();
+  // Abseil says first what we say, too.
+  const std::string known = absl::StrCat(
+      "Illegal value '", value, "' specified for flag '", flag.Name(), "'");
+  absl::string_view reason = error;
+  absl::ConsumePrefix(&reason, known);
+  absl::ConsumePrefix(&reason, "; ");
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag.Name(), ": cannot read ", Quoted(value),
+                   reason.empty() ? "" : ": ", reason));
+}
+
+// Sets the flag that args[*i] names; moves *i to the last argument used.
+absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
+                      size_t* i) {
+  Word word = Split(args[*i]);
+  absl::CommandLineFlag* flag = FindFlag(word.name, files);
+  absl::string_view negated = word.name;
+  if (flag == nullptr && absl::ConsumePrefix(&negated, "no")) {
+    flag = FindFlag(negated, files);
+    if (flag != nullptr && IsTruthValue(*flag) && !word.value) {
+      return Set(*flag, "false");
+    }
+    flag = nullptr;
+  }
+  if (flag == nullptr) {
+    return absl::InvalidArgumentError(absl::StrCat("unknown flag ", args[*i],
+                                                   Suggestion(word.name, files),
+                                                   " (--help lists them)"));
+  }
+  if (!word.value && IsTruthValue(*flag)) word.value = "true";
+  if (!word.value) {
+    if (*i + 1 == args.size()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--", word.name, ": the value is missing"));
+    }
+    word.value = args[++*i];
+  }
+  return Set(*flag, *word.value);
+}
+
+// Appends `text` in lines of at most kWidth characters, each indented by six
+// blanks.
+void AppendWrapped(absl::string_view text, std::string* out) {
+  constexpr size_t kWidth = 80;
+  constexpr absl::string_view kIndent = "      ";
+  std::string line;
+  for (absl::string_view word : absl::StrSplit(text, ' ')) {
+    if (!line.empty() &&
+        kIndent.size() + line.size() + 1 + word.size() > kWidth) {
+      absl::StrAppend(out, kIndent, line, "\n");
+      line.clear();
+    }
+    absl::StrAppend(&line, line.empty() ? "" : " ", word);
+  }
+  absl::StrAppend(out, kIndent, line, "\n");
+}
+
+}  // namespace
+
+bool AbslParseFlag(absl::string_view text, RepeatedFlag* flag, std::string*) {
+  flag->values.clear();
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\0', begin), text.size());
+    flag->values.emplace_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return true;
+}
+
+std::string AbslUnparseFlag(const RepeatedFlag& flag) {
+  std::string text;
+  for (const std::string& value : flag.values) {
+    text.append(value).push_back('\0');
+  }
+  return text;
+}
+
+absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
+                                             Files files) {
+  CommandLine line;
+  bool flags_ended = false;
+  for (size_t i = 0; i < args.size(); ++i) {
+    const std::string& arg = args[i];
+    if (flags_ended || arg.size() < 2 || arg[0] != '-') {
+      line.arguments.push_back(arg);
+    } else if (arg == "--") {
+      flags_ended = true;
+    } else if (arg == "--help" || arg == "-h") {
+      line.help = true;
+    } else if (arg == "--version") {
+      line.version = true;
+    } else {
+      RWKVD_RETURN_IF_ERROR(TakeFlag(args, files, &i));
+    }
+  }
+  return line;
+}
+
+std::string NearestName(absl::string_view unknown,
+                        absl::Span<const std::string> names) {
+  constexpr size_t kMostDistance = 2;
+  // Any name is near one of a letter or two.
+  if (unknown.size() <= kMostDistance) return "";
+  std::string nearest;
+  size_t distance = kMostDistance + 1;
+  for (const std::string& name : names) {
+    const size_t other = EditDistance(unknown, name);
+    if (other > distance || (other == distance && name >= nearest)) continue;
+    distance = other;
+    nearest = name;
+  }
+  return distance > kMostDistance ? "" : nearest;
+}
+
+std::string DescribeFlags(Files files) {
+  std::vector<std::pair<std::string, absl::CommandLineFlag*>> flags;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (FindFlag(name, files) == nullptr) continue;
+    flags.emplace_back(absl::StrCat(flag->Filename(), ":", name), flag);
+  }
+  std::sort(flags.begin(), flags.end());
+  std::string text;
+  for (const auto& [key, flag] : flags) {
+    const std::string value = flag->DefaultValue();
+    absl::StrAppend(&text, "  --", flag->Name(), "\n");
+    AppendWrapped(value.empty()
+                      ? flag->Help()
+                      : absl::StrCat(flag->Help(), " Default: ", value, "."),
+                  &text);
+  }
+  return text;
+}
+
+}  // namespace rwkvd

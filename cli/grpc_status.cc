@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/grpc_status.h"
+
+#include <chrono>
+#include <cstddef>
+#include <iterator>
+#include <string>
+
+#include "absl/strings/string_view.h"
+
+namespace rwkvd {
+namespace {
+
+// gRPC refuses to send more than 8 KiB of headers; a message may quote what a
+// client sent.
+constexpr size_t kMaxMessageBytes = 2048;
+
+constexpr const char* kNames[] = {
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+};
+
+// At most `limit` bytes of `text`, not ending inside a UTF-8 character.
+std::string Cut(absl::string_view text, size_t limit) {
+  if (text.size() <= limit) return std::string(text);
+  while (limit > 0 && (text[limit] & 0xC0) == 0x80) --limit;
+  return std::string(text.substr(0, limit));
+}
+
+}  // namespace
+
+grpc::Status ToGrpcStatus(const absl::Status& status) {
+  if (status.ok()) return grpc::Status::OK;
+  // Abseil's canonical codes are gRPC's, number by number.
+  const auto code = static_cast<grpc::StatusCode>(status.code());
+  return grpc::Status(code, Cut(status.message(), kMaxMessageBytes));
+}
+
+grpc::Status EndStatus(const absl::Status& engine_status,
+                       const grpc::ServerContextBase& context) {
+  if (engine_status.code() == absl::StatusCode::kCancelled &&
+      context.deadline() <= std::chrono::system_clock::now()) {
+    return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
+                        "the deadline is over");
+  }
+  return ToGrpcStatus(engine_status);
+}
+
+const char* NameOf(grpc::StatusCode code) {
+  const auto index = static_cast<size_t>(code);
+  return index < std::size(kNames) ? kNames[index] : "UNKNOWN";
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/calls/rwkv_service.h"
+
+#include "absl/status/status.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "service/convert/convert.h"
+#include "service/calls/detokenize.h"
+#include "service/calls/generate_call.h"
+#include "service/calls/get_state_call.h"
+#include "cli/grpc_status.h"
+#include "service/calls/put_state_call.h"
+#include "service/calls/score_call.h"
+#include "service/calls/score_document_call.h"
+#include "service/calls/tokenize.h"
+
+namespace rwkvd {
+
+template <typename Answer>
+grpc::ServerUnaryReactor* RwkvService::AnswerAtOnce(
+    Rpc rpc, grpc::CallbackServerContext* context, Answer answer) {
+  CallRecord record(metrics_, rpc);
+  const ServedModel* const model = this->model();
+  const grpc::Status status = ToGrpcStatus(
+      model != nullptr ? answer(*model)
+                       : absl::UnavailableError("the model is being loaded"));
+  record.End(status);
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(status);
+  return reactor;
+}
+
+grpc::ServerWriteReactor<v1::GenerateResponse>* RwkvService::Generate(
+    grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
+  return GenerateCall::Start(model(), metrics_, context, *request);
+}
+
+grpc::ServerUnaryReactor* RwkvService::Tokenize(
+    grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
+    v1::TokenizeResponse* response) {
+  return AnswerAtOnce(Rpc::kTokenize, context, [&](const ServedModel& model) {
+    return ::rwkvd::Tokenize(model, *request, response);
+  });
+}
+
+grpc::ServerUnaryReactor* RwkvService::Detokenize(
+    grpc::CallbackServerContext* context, const v1::DetokenizeRequest* request,
+    v1::DetokenizeResponse* response) {
+  return AnswerAtOnce(Rpc::kDetokenize, context, [&](const ServedModel& model) {
+    return ::rwkvd::Detokenize(model, *request, response);
+  });
+}
+
+grpc::ServerUnaryReactor* RwkvService::Score(
+    grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
+    v1::ScoreResponse* response) {
+  return ScoreCall::Start(model(), metrics_, context, *request, response);
+}
+
+grpc::ServerBidiReactor<v1::ScoreDocumentRequest, v1::ScoreDocumentResponse>*
+RwkvService::ScoreDocument(grpc::CallbackServerContext* context) {
+  return ScoreDocumentCall::Start(model(), metrics_, context, &num_documents_);
+}
+
+grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
+    grpc::CallbackServerContext* context, const v1::UnpinPrefixRequest* request,
+    v1::UnpinPrefixResponse*) {
+  return AnswerAtOnce(
+      Rpc::kUnpinPrefix, context, [&](const ServedModel& model) {
+        return model.engine->Unpin(request->name())
+                   ? absl::OkStatus()
+                   : absl::NotFoundError("name: no prefix is pinned as that");
+      });
+}
+
+grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
+    grpc::CallbackServerContext* context, const v1::ListPinnedPrefixesRequest*,
+    v1::ListPinnedPrefixesResponse* response) {
+  return AnswerAtOnce(Rpc::kListPinnedPrefixes, context,
+                      [&](const ServedModel& model) {
+                        const absl::Time now = absl::Now();
+                        ToProto(model.engine->Pinned(now), now, response);
+                        return absl::OkStatus();
+                      });
+}
+
+grpc::ServerReadReactor<v1::PutStateRequest>* RwkvService::PutState(
+    grpc::CallbackServerContext* context, v1::PutStateResponse* response) {
+  return PutStateCall::Start(model(), metrics_, context, response);
+}
+
+grpc::ServerWriteReactor<v1::GetStateResponse>* RwkvService::GetState(
+    grpc::CallbackServerContext*, const v1::GetStateRequest* request) {
+  return GetStateCall::Start(model(), metrics_, *request);
+}
+
+grpc::ServerUnaryReactor* RwkvService::DeleteState(
+    grpc::CallbackServerContext* context, const v1::DeleteStateRequest* request,
+    v1::DeleteStateResponse*) {
+  return AnswerAtOnce(
+      Rpc::kDeleteState, context, [&](const ServedModel& model) {
+        return model.states->store().Delete(request->handle(), absl::Now());
+      });
+}
+
+grpc::ServerUnaryReactor* RwkvService::GetModel(
+    grpc::CallbackServerContext* context, const v1::GetModelRequest*,
+    v1::GetModelResponse* response) {
+  return AnswerAtOnce(Rpc::kGetModel, context, [&](const ServedModel& model) {
+    ToProto(model, response);
+    return absl::OkStatus();
+  });
+}
+
+}  // namespace rwkvd

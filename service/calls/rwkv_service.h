@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_CALLS_RWKV_SERVICE_H_
+#define RWKVD_SERVICE_CALLS_RWKV_SERVICE_H_
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+
+#include <atomic>
+#include <cstdint>
+
+#include "rwkv/v1/rwkv.grpc.pb.h"
+#include "service/metrics/metrics.h"
+#include "service/served_model.h"
+
+namespace rwkvd {
+
+// The wire contract's service: hands each call to its handler.
+//
+// Owned by the server; thread-safe. The metrics outlive it.
+class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
+ public:
+  explicit RwkvService(Metrics* metrics) : metrics_(metrics) {}
+
+  // From now on calls are answered by `model`, which outlives the service;
+  // before, they end with UNAVAILABLE. Once.
+  void Serve(const ServedModel* model) {
+    model_.store(model, std::memory_order_release);
+  }
+
+  grpc::ServerWriteReactor<::rwkv::v1::GenerateResponse>* Generate(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::GenerateRequest* request) override;
+  grpc::ServerUnaryReactor* Tokenize(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::TokenizeRequest* request,
+      ::rwkv::v1::TokenizeResponse* response) override;
+  grpc::ServerUnaryReactor* Detokenize(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::DetokenizeRequest* request,
+      ::rwkv::v1::DetokenizeResponse* response) override;
+  grpc::ServerUnaryReactor* Score(grpc::CallbackServerContext* context,
+                                  const ::rwkv::v1::ScoreRequest* request,
+                                  ::rwkv::v1::ScoreResponse* response) override;
+  grpc::ServerBidiReactor<::rwkv::v1::ScoreDocumentRequest,
+                          ::rwkv::v1::ScoreDocumentResponse>*
+  ScoreDocument(grpc::CallbackServerContext* context) override;
+  grpc::ServerUnaryReactor* UnpinPrefix(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::UnpinPrefixRequest* request,
+      ::rwkv::v1::UnpinPrefixResponse* response) override;
+  grpc::ServerUnaryReactor* ListPinnedPrefixes(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::ListPinnedPrefixesRequest* request,
+      ::rwkv::v1::ListPinnedPrefixesResponse* response) override;
+  grpc::ServerReadReactor<::rwkv::v1::PutStateRequest>* PutState(
+      grpc::CallbackServerContext* context,
+      ::rwkv::v1::PutStateResponse* response) override;
+  grpc::ServerWriteReactor<::rwkv::v1::GetStateResponse>* GetState(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::GetStateRequest* request) override;
+  grpc::ServerUnaryReactor* DeleteState(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::DeleteStateRequest* request,
+      ::rwkv::v1::DeleteStateResponse* response) override;
+  grpc::ServerUnaryReactor* GetModel(
+      grpc::CallbackServerContext* context,
+      const ::rwkv::v1::GetModelRequest* request,
+      ::rwkv::v1::GetModelResponse* response) override;
+
+ private:
+  const ServedModel* model() const {
+    return model_.load(std::memory_order_acquire);
+  }
+  // A call that `answer` (of a ServedModel, giving a Status) answers at once.
+  template <typename Answer>
+  grpc::ServerUnaryReactor* AnswerAtOnce(Rpc rpc,
+                                         grpc::CallbackServerContext* context,
+                                         Answer answer);
+
+  Metrics* const metrics_;
+  std::atomic<int32_t> num_documents_{0};  // calls of ScoreDocument now
+  std::atomic<const ServedModel*> model_{nullptr};
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_CALLS_RWKV_SERVICE_H_

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/calls/score_call.h"
+
+#include <utility>
+
+#include "absl/status/status.h"
+#include "core/base/status_macros.h"
+#include "service/calls/admission.h"
+#include "service/convert/convert.h"
+#include "cli/grpc_status.h"
+#include "service/convert/score_size.h"
+
+namespace rwkvd {
+
+ScoreCall* ScoreCall::Start(const ServedModel* model, Metrics* metrics,
+                            grpc::CallbackServerContext* context,
+                            const v1::ScoreRequest& request,
+                            v1::ScoreResponse* response) {
+  auto* call = new ScoreCall(model, metrics, context, response);
+  const absl::Status status = call->Submit(request);
+  if (!status.ok()) {
+    AddRetryPushback(status, context);
+    call->status_ = ToGrpcStatus(status);
+    call->Finish(call->status_);
+  }
+  // gRPC keeps back OnDone until it was given the call, so it still exists.
+  return call;
+}
+
+ScoreCall::ScoreCall(const ServedModel* model, Metrics* metrics,
+                     grpc::CallbackServerContext* context,
+                     v1::ScoreResponse* response)
+    : model_(model),
+      context_(context),
+      response_(response),
+      record_(metrics, Rpc::kScore) {}
+
+absl::Status ScoreCall::Submit(const v1::ScoreRequest& request) {
+  if (model_ == nullptr) {
+    return absl::UnavailableError("the model is being loaded");
+  }
+  RWKVD_ASSIGN_OR_RETURN(ScoreRequest native,
+                         FromProto(request, LimitsOf(*model_)));
+  RWKVD_RETURN_IF_ERROR(CheckScoreResponseSize(request, native));
+  native.received = record_.received();
+  native.deadline = DeadlineOf(*context_);
+  // Before the engine has the request: from then on it fills them.
+  is_list_ = !request.items().empty();
+  with_tokens_ = !request.totals_only();
+  for (const ScoreItem& item : native.items) {
+    auto* const scores = is_list_ ? response_->add_items()->mutable_scores()
+                                  : response_->mutable_scores();
+    for (size_t i = 0; i < item.continuations.size(); ++i) scores->Add();
+  }
+  refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
+  absl::StatusOr<Engine::RequestId> id =
+      model_->engine->Submit(std::move(native), this);
+  if (!id.ok()) {
+    refs_.fetch_sub(1, std::memory_order_relaxed);
+    return id.status();
+  }
+  id_ = *id;
+  return absl::OkStatus();
+}
+
+void ScoreCall::OnScore(const ScoreEvent& event) {
+  const auto continuation = static_cast<int>(event.continuation);
+  ToProto(event, with_tokens_,
+          is_list_ ? response_->mutable_items(static_cast<int>(event.item))
+                         ->mutable_scores(continuation)
+                   : response_->mutable_scores(continuation));
+}
+
+void ScoreCall::OnFinish(const FinishEvent& event) {
+  ToProto(event.usage, response_->mutable_usage());
+  ToProto(event.times, response_->mutable_times());
+  AddRetryPushback(event.status, context_);
+  status_ = EndStatus(event.status, *context_);
+  Finish(status_);
+  Unref();
+}
+
+void ScoreCall::OnCancel() {
+  if (id_.has_value()) model_->engine->Cancel(*id_);
+}
+
+void ScoreCall::OnDone() {
+  record_.End(status_);
+  Unref();
+}
+
+void ScoreCall::Unref() {
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_CALLS_TOKENIZE_H_
+#define RWKVD_SERVICE_CALLS_TOKENIZE_H_
+
+#include "absl/status/status.h"
+#include "rwkv/v1/rwkv.pb.h"
+#include "service/served_model.h"
+
+namespace rwkvd {
+
+// Answers a Tokenize call.
+absl::Status Tokenize(const ServedModel& model,
+                      const ::rwkv::v1::TokenizeRequest& request,
+                      ::rwkv::v1::TokenizeResponse* response);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_CALLS_TOKENIZE_H_

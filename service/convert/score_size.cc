@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/convert/score_size.h"
+
+#include <limits>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+
+namespace rwkvd {
+namespace {
+
+// What clients of gRPC take if nobody tells them otherwise, and what protobuf
+// can put into one message.
+constexpr int64_t kDefaultMaxBytes = 4 << 20;
+constexpr int64_t kMostMaxBytes = std::numeric_limits<int32_t>::max();
+
+// Fields of the wire format, each with its tag of one byte.
+constexpr int64_t kDoubleBytes = 1 + 8;
+constexpr int64_t kBoolBytes = 1 + 1;
+constexpr int64_t kMaxInt64Bytes = 1 + 10;
+
+// Of `usage` (three counts) and `times` (four doubles).
+constexpr int64_t kFixedBytes =
+    (2 + 3 * kMaxInt64Bytes) + (2 + 4 * kDoubleBytes);
+
+int64_t VarintBytes(uint64_t value) {
+  int64_t bytes = 1;
+  for (; value >= 128; value >>= 7) ++bytes;
+  return bytes;
+}
+
+// A message within another.
+int64_t NestedBytes(int64_t size) {
+  return 1 + VarintBytes(static_cast<uint64_t>(size)) + size;
+}
+
+int64_t ContinuationBytes(const std::vector<int32_t>& tokens,
+                          bool with_tokens) {
+  int64_t bytes = kDoubleBytes + 1 + VarintBytes(tokens.size()) + kBoolBytes;
+  if (!with_tokens) return NestedBytes(bytes);
+  for (const int32_t id : tokens) {
+    bytes += NestedBytes(1 + VarintBytes(static_cast<uint64_t>(id)) +
+                         kDoubleBytes + kBoolBytes);
+  }
+  return NestedBytes(bytes);
+}
+
+}  // namespace
+
+int64_t MaxScoreResponseBytes(const ScoreRequest& request, bool by_item,
+                              bool with_tokens) {
+  int64_t bytes = kFixedBytes;
+  for (const ScoreItem& item : request.items) {
+    int64_t item_bytes = 0;
+    for (const std::vector<int32_t>& tokens : item.continuations) {
+      item_bytes += ContinuationBytes(tokens, with_tokens);
+    }
+    bytes += by_item ? NestedBytes(item_bytes) : item_bytes;
+  }
+  return bytes;
+}
+
+absl::Status CheckScoreResponseSize(const ::rwkv::v1::ScoreRequest& proto,
+                                    const ScoreRequest& request) {
+  const int64_t limit = proto.has_max_response_bytes()
+                            ? proto.max_response_bytes()
+                            : kDefaultMaxBytes;
+  if (limit < 0 || limit > kMostMaxBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "max_response_bytes: ", limit, " is not in [0, ", kMostMaxBytes, "]"));
+  }
+  const int64_t bytes = MaxScoreResponseBytes(request, !proto.items().empty(),
+                                              !proto.totals_only());
+  if (bytes <= limit) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "max_response_bytes: the answer could have ", bytes, " bytes, more than ",
+      limit,
+      "; totals_only leaves the scores of tokens out, ScoreDocument sends them "
+      "in parts"));
+}
+
+}  // namespace rwkvd

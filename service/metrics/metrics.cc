@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/metrics/metrics.h"
+
+#include <cstddef>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cli/grpc_status.h"
+#include "service/log.h"
+
+namespace rwkvd {
+namespace {
+
+using Buckets = prometheus::Histogram::BucketBoundaries;
+
+// gRPC proposal A66, in seconds.
+const Buckets& CallBuckets() {
+  static const Buckets& buckets = *new Buckets{
+      0,     0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002,
+      0.003, 0.004,   0.005,   0.006,  0.008,  0.01,   0.013,  0.016, 0.02,
+      0.025, 0.03,    0.04,    0.05,   0.065,  0.08,   0.1,    0.13,  0.16,
+      0.2,   0.25,    0.3,     0.4,    0.5,    0.65,   0.8,    1,     2,
+      5,     10,      20,      50,     100};
+  return buckets;
+}
+
+// OpenTelemetry's semantic conventions for generative models, in seconds.
+const Buckets& FirstTokenBuckets() {
+  static const Buckets& buckets =
+      *new Buckets{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,
+                   0.25,  0.5,   0.75, 1,    2.5,  5,    7.5,  10};
+  return buckets;
+}
+
+const Buckets& OutputTokenBuckets() {
+  static const Buckets& buckets = *new Buckets{
+      0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5};
+  return buckets;
+}
+
+const Buckets& RequestBuckets() {
+  static const Buckets& buckets =
+      *new Buckets{0.01, 0.02, 0.04, 0.08,  0.16,  0.32,  0.64,
+                   1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92};
+  return buckets;
+}
+
+prometheus::Labels MethodLabel(Rpc rpc) {
+  return {{"grpc_method", std::string(NameOf(rpc))}};
+}
+
+prometheus::Labels CallLabels(Rpc rpc, grpc::StatusCode code) {
+  return {{"grpc_method", std::string(NameOf(rpc))},
+          {"grpc_status", NameOf(code)}};
+}
+
+prometheus::Labels ModelLabels(const char* operation,
+                               const std::string& model) {
+  return {{"gen_ai_operation_name", operation},
+          {"gen_ai_provider_name", "rwkvd"},
+          {"gen_ai_request_model", model},
+          {"gen_ai_response_model", model}};
+}
+
+prometheus::Family<prometheus::Histogram>& HistogramFamily(
+    prometheus::Registry& registry, const char* name, const char* help) {
+  return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
+}
+
+}  // namespace
+
+absl::string_view NameOf(Rpc rpc) {
+  switch (rpc) {
+    case Rpc::kGenerate:
+      return "rwkv.v1.RwkvService/Generate";
+    case Rpc::kTokenize:
+      return "rwkv.v1.RwkvService/Tokenize";
+    case Rpc::kDetokenize:
+      return "rwkv.v1.RwkvService/Detokenize";
+    case Rpc::kScore:
+      return "rwkv.v1.RwkvService/Score";
+    case Rpc::kScoreDocument:
+      return "rwkv.v1.RwkvService/ScoreDocument";
+    case Rpc::kUnpinPrefix:
+      return "rwkv.v1.RwkvService/UnpinPrefix";
+    case Rpc::kListPinnedPrefixes:
+      return "rwkv.v1.RwkvService/ListPinnedPrefixes";
+    case Rpc::kPutState:
+      return "rwkv.v1.RwkvService/PutState";
+    case Rpc::kGetState:
+      return "rwkv.v1.RwkvService/GetState";
+    case Rpc::kDeleteState:
+      return "rwkv.v1.RwkvService/DeleteState";
+    case Rpc::kGetModel:
+      return "rwkv.v1.RwkvService/GetModel";
+  }
+  return "";
+}
+
+Metrics::Metrics()
+    : registry_(std::make_shared<prometheus::Registry>()),
+      ended_(prometheus::BuildCounter()
+                 .Name("rwkv_requests_total")
+                 .Help("Calls that ended, by method and status.")
+                 .Register(*registry_)),
+      call_seconds_(HistogramFamily(
+          *registry_, "grpc_server_call_duration_seconds",
+          "Time from a call's arrival to its end, by method and status.")),
+      first_token_seconds_(HistogramFamily(
+          *registry_, "gen_ai_server_time_to_first_token_seconds",
+          "Time from a request's receipt until its first token was written.")),
+      output_token_seconds_(HistogramFamily(
+          *registry_, "gen_ai_server_time_per_output_token_seconds",
+          "Time for each token after the first, one observation for a request "
+          "that ended well.")),
+      request_seconds_(HistogramFamily(
+          *registry_, "gen_ai_server_request_duration_seconds",
+          "Time from receipt to end of a request that ended well.")) {
+  auto& started = prometheus::BuildCounter()
+                      .Name("grpc_server_call_started_total")
+                      .Help("Calls that arrived, by method.")
+                      .Register(*registry_);
+  for (int i = 0; i < kNumRpcs; ++i) {
+    const Rpc rpc = static_cast<Rpc>(i);
+    started_[i] = &started.Add(MethodLabel(rpc));
+    // There from the start, so that a rate has something to begin from.
+    ended_.Add(CallLabels(rpc, grpc::StatusCode::OK));
+  }
+}
+
+void Metrics::SetModelName(const std::string& name) {
+  absl::MutexLock lock(&mutex_);
+  const prometheus::Labels generate = ModelLabels("text_completion", name);
+  const prometheus::Labels score = ModelLabels("score", name);
+  series_.first_token =
+      &first_token_seconds_.Add(generate, FirstTokenBuckets());
+  series_.output_token =
+      &output_token_seconds_.Add(generate, OutputTokenBuckets());
+  series_.generate_duration = &request_seconds_.Add(generate, RequestBuckets());
+  series_.score_duration = &request_seconds_.Add(score, RequestBuckets());
+}
+
+Metrics::ModelSeries Metrics::series() const {
+  absl::MutexLock lock(&mutex_);
+  return series_;
+}
+
+void Metrics::CallStarted(Rpc rpc) {
+  started_[static_cast<size_t>(rpc)]->Increment();
+}
+
+void Metrics::CallEnded(Rpc rpc, grpc::StatusCode code, absl::Duration took) {
+  const prometheus::Labels labels = CallLabels(rpc, code);
+  ended_.Add(labels).Increment();
+  call_seconds_.Add(labels, CallBuckets()).Observe(absl::ToDoubleSeconds(took));
+}
+
+void Metrics::FirstTokenWritten(absl::Duration since_receipt) {
+  if (prometheus::Histogram* histogram = series().first_token) {
+    histogram->Observe(absl::ToDoubleSeconds(since_receipt));
+  }
+}
+
+void Metrics::Generated(const Usage& usage, const Times& times) {
+  prometheus::Histogram* const histogram = series().output_token;
+  if (histogram == nullptr || usage.generated_tokens < 2) return;
+  const absl::Duration all = times.queue + times.prefill + times.decode;
+  histogram->Observe(absl::ToDoubleSeconds(all - times.first_token) /
+                     static_cast<double>(usage.generated_tokens - 1));
+}
+
+void Metrics::RequestServed(Rpc rpc, absl::Duration took) {
+  const ModelSeries all = series();
+  prometheus::Histogram* const histogram =
+      rpc == Rpc::kScore ? all.score_duration : all.generate_duration;
+  if (histogram != nullptr) histogram->Observe(absl::ToDoubleSeconds(took));
+}
+
+CallRecord::CallRecord(Metrics* metrics, Rpc rpc)
+    : metrics_(metrics), rpc_(rpc), received_(absl::Now()) {
+  metrics_->CallStarted(rpc_);
+}
+
+void CallRecord::End(const grpc::Status& status) {
+  const absl::Duration took = absl::Now() - received_;
+  metrics_->CallEnded(rpc_, status.error_code(), took);
+  if (status.ok()) {
+    if (rpc_ == Rpc::kGenerate || rpc_ == Rpc::kScore) {
+      metrics_->RequestServed(rpc_, took);
+    }
+  } else if (DebugLogEnabled()) {
+    LogDebug(absl::StrCat(
+        NameOf(rpc_), " failed after ", absl::FormatDuration(took), ": ",
+        NameOf(status.error_code()), ": ", status.error_message()));
+  }
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/states/saved_states.h"
+
+#include <cstddef>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "core/base/status_macros.h"
+#include "core/engine/retry_after.h"
+
+namespace rwkvd {
+namespace {
+
+// When to try again if too many wait to go on from states.
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
+// What has been opened, with its count.
+struct Opened {
+  std::shared_ptr<const Snapshot> snapshot;
+  CountedBytes counted;
+};
+
+}  // namespace
+
+States::States(Options options, std::unique_ptr<StateStore> store)
+    : options_(std::move(options)), store_(std::move(store)) {}
+
+absl::StatusOr<std::string> States::Serialize(const Snapshot& snapshot) const {
+  return SerializeSnapshot(snapshot, options_.owner);
+}
+
+absl::StatusOr<std::shared_ptr<const Snapshot>> States::Parse(
+    absl::string_view bytes, absl::string_view name) const {
+  RWKVD_ASSIGN_OR_RETURN(
+      Snapshot snapshot,
+      ParseSnapshot(
+          absl::MakeConstSpan(reinterpret_cast<const std::byte*>(bytes.data()),
+                              bytes.size()),
+          name, options_.owner, options_.vocab_size));
+  return std::make_shared<const Snapshot>(std::move(snapshot));
+}
+
+absl::StatusOr<std::shared_ptr<const Snapshot>> States::Open(
+    absl::string_view handle) {
+  RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const std::string> bytes,
+                         store_->Get(handle, absl::Now()));
+  const auto size = static_cast<int64_t>(bytes->size());
+  CountedBytes counted(&open_bytes_, size);
+  if (counted.before() > 0 &&
+      counted.before() + size > options_.max_open_bytes) {
+    return WithRetryAfter(
+        absl::ResourceExhaustedError(
+            absl::StrCat("requests that wait to go on from a state hold ",
+                         counted.before(), " bytes of at most ",
+                         options_.max_open_bytes, ", this one has ", size)),
+        kRetryAfter);
+  }
+  RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot,
+                         Parse(*bytes, absl::StrCat("state ", handle)));
+  const Snapshot* const opened = snapshot.get();
+  return std::shared_ptr<const Snapshot>(
+      std::make_shared<Opened>(Opened{std::move(snapshot), std::move(counted)}),
+      opened);
+}
+
+absl::StatusOr<KeptState> States::Keep(std::string bytes,
+                                       absl::Duration time_to_live) {
+  const absl::Time now = absl::Now();
+  KeptState kept;
+  kept.bytes = static_cast<int64_t>(bytes.size());
+  kept.expires =
+      now + (time_to_live > absl::ZeroDuration() ? time_to_live
+                                                 : options_.time_to_live);
+  RWKVD_ASSIGN_OR_RETURN(kept.handle,
+                         store_->Put(std::move(bytes), now, kept.expires));
+  return kept;
+}
+
+int64_t States::max_bytes() const {
+  return MaxSnapshotBytes(options_.owner, options_.vocab_size,
+                          options_.max_tokens);
+}
+
+bool States::BeginTransfer() {
+  if (++num_transfers_ <= kMaxTransfers) return true;
+  --num_transfers_;
+  return false;
+}
+
+}  // namespace rwkvd

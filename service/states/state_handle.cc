@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/states/state_handle.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <random>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/base/quote.h"
+
+namespace rwkvd {
+namespace {
+
+constexpr size_t kRandomDigits = 32;
+constexpr size_t kTimeDigits = 12;
+
+bool IsDigit(char c) {
+  return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
+bool IsHandle(absl::string_view text) {
+  return text.size() == kRandomDigits + 1 + kTimeDigits &&
+         text[kRandomDigits] == '-' &&
+         std::all_of(text.begin(), text.begin() + kRandomDigits, IsDigit) &&
+         std::all_of(text.end() - kTimeDigits, text.end(), IsDigit);
+}
+
+}  // namespace
+
+std::string NewStateHandle(absl::Time expires) {
+  std::random_device random;
+  const int64_t ms = std::clamp<int64_t>(absl::ToUnixMillis(expires), 0,
+                                         (int64_t{1} << 48) - 1);
+  return absl::StrFormat("%08x%08x%08x%08x-%012x", random(), random(), random(),
+                         random(), ms);
+}
+
+std::optional<absl::Time> ExpiryOf(absl::string_view handle) {
+  if (!IsHandle(handle)) return std::nullopt;
+  uint64_t ms = 0;
+  if (!absl::SimpleHexAtoi(handle.substr(kRandomDigits + 1), &ms)) {
+    return std::nullopt;
+  }
+  return absl::FromUnixMillis(static_cast<int64_t>(ms));
+}
+
+absl::Status NoSuchState(absl::string_view handle, absl::Time now) {
+  const std::optional<absl::Time> expiry = ExpiryOf(handle);
+  if (!expiry.has_value()) {
+    return absl::NotFoundError(
+        absl::StrCat(Quoted(handle), " is no handle of a state"));
+  }
+  if (*expiry <= now) {
+    return absl::NotFoundError(
+        absl::StrCat("the state ", handle, " has expired at ",
+                     absl::FormatTime(*expiry, absl::UTCTimeZone())));
+  }
+  return absl::NotFoundError(
+      absl::StrCat("there is no state ", handle, " here"));
+}
+
+}  // namespace rwkvd

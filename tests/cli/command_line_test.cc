@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/command_line.h"
+
+#include <optional>
+
+#include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+ABSL_FLAG(bool, toggle, false, "Is it on?");
+ABSL_FLAG(std::optional<bool>, maybe, std::nullopt, "Perhaps?");
+ABSL_FLAG(int, number, 1, "A number.");
+ABSL_FLAG(std::string, word, "w", "A word.");
+ABSL_FLAG(rwkvd::RepeatedFlag, items, {}, "An item.");
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr absl::string_view kHere[] = {"tests/cli/command_line_test.cc"};
+
+class CommandLineTest : public ::testing::Test {
+  absl::FlagSaver saver_;
+};
+
+TEST_F(CommandLineTest, ATruthValueNeedsNoValue) {
+  ASSERT_TRUE(ParseCommandLine({"--toggle"}, kHere).ok());
+  EXPECT_TRUE(absl::GetFlag(FLAGS_toggle));
+  ASSERT_TRUE(ParseCommandLine({"--notoggle"}, kHere).ok());
+  EXPECT_FALSE(absl::GetFlag(FLAGS_toggle));
+  ASSERT_TRUE(ParseCommandLine({"--toggle=true"}, kHere).ok());
+  EXPECT_TRUE(absl::GetFlag(FLAGS_toggle));
+}
+
+TEST_F(CommandLineTest, NorDoesOneThatMayBeAbsent) {
+  const auto line = ParseCommandLine({"--maybe", "text"}, kHere);
+  ASSERT_TRUE(line.ok()) << line.status();
+  EXPECT_EQ(absl::GetFlag(FLAGS_maybe), true);
+  EXPECT_THAT(line->arguments, ElementsAre("text"));
+  ASSERT_TRUE(ParseCommandLine({"--nomaybe"}, kHere).ok());
+  EXPECT_EQ(absl::GetFlag(FLAGS_maybe), false);
+}
+
+TEST_F(CommandLineTest, AValueThatCannotBeReadIsToldOnce) {
+  EXPECT_EQ(ParseCommandLine({"--number=abc"}, kHere).status().message(),
+            "--number: cannot read \"abc\"");
+}
+
+TEST_F(CommandLineTest, OtherFlagsTakeTheNextArgument) {
+  const auto line = ParseCommandLine({"a", "--word", "-", "b"}, kHere);
+  ASSERT_TRUE(line.ok());
+  EXPECT_EQ(absl::GetFlag(FLAGS_word), "-");
+  EXPECT_THAT(line->arguments, ElementsAre("a", "b"));
+}
+
+TEST_F(CommandLineTest, ARepeatedFlagKeepsEveryValueAsItWasGiven) {
+  ASSERT_TRUE(ParseCommandLine({"--items=a,b=c", "--word=x", "--items", "",
+                                "--items=line\nbreak", "--items=a,b=c"},
+                               kHere)
+                  .ok());
+  EXPECT_THAT(absl::GetFlag(FLAGS_items).values,
+              ElementsAre("a,b=c", "", "line\nbreak", "a,b=c"));
+}
+
+TEST_F(CommandLineTest, ARepeatedFlagThatIsNotGivenHasNoValue) {
+  ASSERT_TRUE(ParseCommandLine({"--word=x"}, kHere).ok());
+  EXPECT_THAT(absl::GetFlag(FLAGS_items).values, ElementsAre());
+  EXPECT_THAT(
+      std::string(ParseCommandLine({"--items"}, kHere).status().message()),
+      HasSubstr("the value is missing"));
+}
+
+TEST_F(CommandLineTest, AnUnknownFlagNamesTheOneThatIsNearest) {
+  const auto complaint = [](const std::string& arg) {
+    return std::string(ParseCommandLine({arg}, kHere).status().message());
+  };
+  EXPECT_THAT(complaint("--togle"), HasSubstr("did you mean --toggle?"));
+  EXPECT_THAT(complaint("--tiems=1"), HasSubstr("did you mean --items?"));
+  EXPECT_THAT(complaint("--sword"), HasSubstr("did you mean --word?"));
+  for (const char* far : {"--w", "--we", "--weather", "--tgl"}) {
+    EXPECT_THAT(complaint(far), Not(HasSubstr("did you mean")));
+  }
+}
+
+TEST_F(CommandLineTest, TwoDashesEndTheFlags) {
+  const auto line = ParseCommandLine({"--", "--toggle", "-"}, kHere);
+  ASSERT_TRUE(line.ok());
+  EXPECT_THAT(line->arguments, ElementsAre("--toggle", "-"));
+  EXPECT_FALSE(absl::GetFlag(FLAGS_toggle));
+}
+
+TEST_F(CommandLineTest, FlagsOfOtherFilesAreUnknown) {
+  constexpr absl::string_view elsewhere[] = {"tests/service/elsewhere.cc"};
+  EXPECT_THAT(
+      std::string(ParseCommandLine({"--toggle"}, elsewhere).status().message()),
+      HasSubstr("unknown flag --toggle"));
+  EXPECT_FALSE(ParseCommandLine({"--noword"}, kHere).ok());
+}
+
+TEST_F(CommandLineTest, DescriptionsTellHelpAndDefault) {
+  const std::string text = DescribeFlags(kHere);
+  EXPECT_THAT(text, HasSubstr("--word\n      A word. Default: w."));
+  EXPECT_THAT(text, HasSubstr("--toggle\n      Is it on? Default: false."));
+  EXPECT_THAT(text, HasSubstr("--items\n      An item.\n"));
+}
+
+}  // namespace
+}  // namespace rwkvd

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/calls/generate_call.h"
+
+#include <limits>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/service/calls/generate_client.h"
+#include "tests/service/test_server.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(GenerateCallTest, StreamsTokensThenOneFinish) {
+  TestServer server;
+  server.gate().Open();
+  const Answer answer = Generate(server, SimpleRequest(20));
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  ASSERT_TRUE(answer.has_finish);
+  EXPECT_EQ(answer.ids.size(), 20u);
+  EXPECT_EQ(answer.finish.reason(), v1::FINISH_REASON_LENGTH);
+  EXPECT_EQ(answer.finish.usage().prompt_tokens(), 1);
+  EXPECT_EQ(answer.finish.usage().generated_tokens(), 20);
+  EXPECT_EQ(answer.finish.seed(), 1u);
+  EXPECT_TRUE(answer.finish.times().has_time_to_first_token_seconds());
+  // Token ids are the bytes.
+  EXPECT_EQ(answer.bytes, std::string(answer.ids.begin(), answer.ids.end()));
+}
+
+TEST(GenerateCallTest, SendsEachTokenWithoutWaitingForTheNext) {
+  TestServer server;
+  Client client(server, SimpleRequest(3));
+  server.gate().Permit(1);
+  // The second step is held back, and still the first token is there.
+  EXPECT_EQ(client.ReadDelta().tokens_size(), 1);
+  server.gate().Open();
+  EXPECT_EQ(client.Finish().ids.size(), 2u);
+}
+
+TEST(GenerateCallTest, TheSeedOfTheFinishRepeatsTheAnswer) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(30);
+  request.mutable_sampling()->clear_seed();
+  const Answer first = Generate(server, request);
+  const Answer other = Generate(server, request);
+  EXPECT_NE(first.finish.seed(), other.finish.seed());
+  EXPECT_NE(first.ids, other.ids);
+  request.mutable_sampling()->set_seed(first.finish.seed());
+  EXPECT_EQ(Generate(server, request).ids, first.ids);
+}
+
+TEST(GenerateCallTest, LogprobsComeOnlyIfAskedFor) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(2);
+  EXPECT_FALSE(Generate(server, request).tokens[0].has_logprob());
+  request.set_top_logprobs(4);
+  const Answer answer = Generate(server, request);
+  ASSERT_EQ(answer.tokens.size(), 2u);
+  EXPECT_TRUE(answer.tokens[0].has_logprob());
+  ASSERT_EQ(answer.tokens[0].top_logprobs_size(), 4);
+  EXPECT_GE(answer.tokens[0].top_logprobs(0).logprob(),
+            answer.tokens[0].top_logprobs(1).logprob());
+}
+
+TEST(GenerateCallTest, EchoesThePromptWithItsLogprobsFirst) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(2);
+  request.mutable_prompt()->set_text("abcd");
+  EXPECT_TRUE(Generate(server, request).prompt.empty());
+  request.set_echo_top_logprobs(2);
+  // The second time the cache knows the prompt; it is read all the same.
+  for (int i = 0; i < 2; ++i) {
+    const Answer answer = Generate(server, request);
+    EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+    ASSERT_EQ(answer.prompt.size(), 4u);
+    EXPECT_EQ(answer.tokens.size(), 2u);
+    EXPECT_FALSE(answer.prompt[0].has_logprob());
+    for (int j = 0; j < 4; ++j) EXPECT_EQ(answer.prompt[j].id(), 'a' + j);
+    EXPECT_EQ(answer.prompt[0].top_logprobs_size(), 0);
+    for (int j = 1; j < 4; ++j) {
+      EXPECT_LE(answer.prompt[j].logprob(), 0);
+      EXPECT_EQ(answer.prompt[j].top_logprobs_size(), 2);
+    }
+    EXPECT_EQ(answer.finish.usage().cached_tokens(), 0);
+  }
+}
+
+TEST(GenerateCallTest, ALongEchoComesInBoundedMessages) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(1);
+  request.mutable_prompt()->set_text(std::string(20000, 'a'));
+  request.set_echo_top_logprobs(32);  // some 10 MiB
+  EXPECT_EQ(Generate(server, request).prompt.size(), 20000u);
+}
+
+TEST(GenerateCallTest, BadFieldsAreNamed) {
+  TestServer server;
+  v1::GenerateRequest request = SimpleRequest(1);
+  request.mutable_sampling()->set_temperature(
+      std::numeric_limits<float>::quiet_NaN());
+  const Answer answer = Generate(server, request);
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(answer.status.error_message(), HasSubstr("sampling.temperature"));
+  EXPECT_FALSE(answer.has_finish);
+}
+
+TEST(GenerateCallTest, ASlowReaderGetsLargerMessagesAndHoldsUpNobody) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest big = SimpleRequest(8000);
+  big.set_top_logprobs(32);  // some 4 MiB in all, more than fits on the way
+  Client slow(server, big);
+  // Reads nothing; the engine finishes it all the same, and others meanwhile.
+  EXPECT_TRUE(Generate(server, SimpleRequest(10)).status.ok());
+  EXPECT_TRUE(Eventually(
+      [&] { return server.NumFinished(FinishReason::kLength) == 2; }));
+  const Answer answer = slow.Finish();
+  EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
+  EXPECT_EQ(answer.ids.size(), 8000u);
+  EXPECT_EQ(answer.bytes, std::string(answer.ids.begin(), answer.ids.end()));
+  EXPECT_TRUE(answer.has_finish);
+  // What fitted on the way came token by token, the rest in large pieces.
+  EXPECT_GT(answer.largest_delta, 10);
+}
+
+TEST(GenerateCallTest, AReaderThatLeavesTooMuchUnreadIsGivenUp) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest huge = SimpleRequest(1 << 20);
+  huge.set_top_logprobs(32);
+  Client slow(server, huge);
+  EXPECT_TRUE(Eventually(
+      [&] { return server.NumFinished(FinishReason::kCancelled) == 1; }));
+  EXPECT_EQ(slow.Finish().status.error_code(), grpc::StatusCode::CANCELLED);
+}
+
+}  // namespace
+}  // namespace rwkvd

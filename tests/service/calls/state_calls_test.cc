@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+// States on their way out of a real server and back: return_state, PutState,
+// GetState, DeleteState, state_handle and resume.
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/calls/admission.h"
+#include "service/calls/get_state_call.h"
+#include "service/calls/put_state_call.h"
+#include "tests/service/test_server.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+struct Answer {
+  std::vector<int32_t> ids;
+  std::string bytes;
+  std::string state;
+  bool has_finish = false;
+  v1::Finish finish;
+  grpc::Status status;
+};
+
+Answer ReadAll(grpc::ClientReader<v1::GenerateResponse>& reader) {
+  Answer answer;
+  v1::GenerateResponse response;
+  while (reader.Read(&response)) {
+    EXPECT_FALSE(answer.has_finish);
+    for (const v1::Token& token : response.delta().tokens()) {
+      answer.ids.push_back(token.id());
+    }
+    EXPECT_LE(response.state_chunk().data().size(), size_t{1} << 20);
+    answer.state += response.state_chunk().data();
+    answer.bytes += response.delta().bytes() + response.finish().bytes();
+    if (response.has_finish()) answer.finish = response.finish();
+    answer.has_finish = response.has_finish();
+  }
+  answer.status = reader.Finish();
+  return answer;
+}
+
+Answer Generate(const TestServer& server, const v1::GenerateRequest& request) {
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  return ReadAll(*stub->Generate(&context, request));
+}
+
+grpc::Status Put(const TestServer& server, const std::string& bytes,
+                 v1::StateInfo* info, double ttl_seconds = 100) {
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  v1::PutStateResponse response;
+  const auto writer = stub->PutState(&context, &response);
+  for (size_t begin = 0; begin < bytes.size(); begin += 100) {
+    v1::PutStateRequest request;
+    request.set_data(bytes.substr(begin, 100));
+    request.set_ttl_seconds(ttl_seconds);
+    if (!writer->Write(request)) break;
+  }
+  writer->WritesDone();
+  const grpc::Status status = writer->Finish();
+  *info = response.state();
+  return status;
+}
+
+grpc::Status Get(const TestServer& server, const std::string& handle,
+                 std::string* bytes) {
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  v1::GetStateRequest request;
+  request.set_handle(handle);
+  const auto reader = stub->GetState(&context, request);
+  v1::GetStateResponse response;
+  while (reader->Read(&response)) *bytes += response.data();
+  return reader->Finish();
+}
+
+grpc::Status Delete(const TestServer& server, const std::string& handle) {
+  grpc::ClientContext context;
+  v1::DeleteStateRequest request;
+  request.set_handle(handle);
+  v1::DeleteStateResponse response;
+  return server.NewStub()->DeleteState(&context, request, &response);
+}
+
+v1::GenerateRequest WithState(int max_tokens, bool as_handle) {
+  v1::GenerateRequest request = SimpleRequest(max_tokens);
+  request.mutable_return_state()->set_at_end(true);
+  request.mutable_return_state()->set_as_handle(as_handle);
+  return request;
+}
+
+class StateCallsTest : public ::testing::Test {
+ protected:
+  StateCallsTest() { server_.gate().Open(); }
+  TestServer server_;
+};
+
+TEST_F(StateCallsTest, AStateIsSentBeforeTheFinishOnlyIfAskedFor) {
+  EXPECT_THAT(Generate(server_, SimpleRequest(5)).state, IsEmpty());
+  EXPECT_FALSE(Generate(server_, SimpleRequest(5)).finish.has_state());
+  const Answer answer = Generate(server_, WithState(5, false));
+  EXPECT_TRUE(answer.status.ok());
+  ASSERT_TRUE(answer.has_finish);
+  EXPECT_EQ(answer.finish.state().bytes(), answer.state.size());
+  EXPECT_GT(answer.state.size(), 100u);
+  EXPECT_THAT(answer.finish.state().handle(), IsEmpty());
+}
+
+TEST_F(StateCallsTest, WhatIsPutIsGotAndDeleted) {
+  const Answer answer = Generate(server_, WithState(5, false));
+  v1::StateInfo info;
+  ASSERT_TRUE(Put(server_, answer.state, &info).ok());
+  EXPECT_EQ(info.bytes(), answer.state.size());
+  EXPECT_LE(info.expires_in_seconds(), 100);
+  std::string bytes;
+  EXPECT_TRUE(Get(server_, info.handle(), &bytes).ok());
+  EXPECT_EQ(bytes, answer.state);
+  EXPECT_TRUE(Delete(server_, info.handle()).ok());
+  EXPECT_EQ(Delete(server_, info.handle()).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  EXPECT_EQ(Get(server_, info.handle(), &bytes).error_code(),
+            grpc::StatusCode::NOT_FOUND);
+  v1::GenerateRequest request = SimpleRequest(5);
+  request.set_state_handle(info.handle());
+  const grpc::Status status = Generate(server_, request).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
+  EXPECT_THAT(status.error_message(), HasSubstr("state_handle: "));
+}
+
+TEST_F(StateCallsTest, AnAnswerInTwoPartsIsThatInOne) {
+  const Answer whole = Generate(server_, SimpleRequest(20));
+  for (const bool as_handle : {false, true}) {
+    const Answer first = Generate(server_, WithState(8, as_handle));
+    v1::StateInfo info = first.finish.state();
+    if (!as_handle) {
+      ASSERT_TRUE(Put(server_, first.state, &info).ok());
+    }
+    v1::GenerateRequest request = SimpleRequest(20);
+    request.clear_prompt();
+    request.mutable_sampling()->clear_seed();
+    request.set_state_handle(info.handle());
+    request.set_resume(true);
+    const Answer second = Generate(server_, request);
+    EXPECT_TRUE(second.status.ok()) << second.status.error_message();
+    std::vector<int32_t> ids = first.ids;
+    ids.insert(ids.end(), second.ids.begin(), second.ids.end());
+    EXPECT_EQ(ids, whole.ids);
+    EXPECT_EQ(first.bytes + second.bytes, whole.bytes);
+    EXPECT_EQ(second.finish.seed(), whole.finish.seed());
+    EXPECT_EQ(second.finish.usage().generated_tokens(), 20);
+  }
+}
+
+TEST_F(StateCallsTest, AnotherTurnGoesOnFromTheFirst) {
+  const Answer first = Generate(server_, WithState(8, true));
+  v1::GenerateRequest second = SimpleRequest(8);
+  second.set_state_handle(first.finish.state().handle());
+  second.mutable_prompt()->set_text("xyz");
+  v1::GenerateRequest whole = SimpleRequest(8);
+  whole.mutable_prompt()->set_bytes("a" + first.bytes + "xyz");
+  EXPECT_EQ(Generate(server_, second).ids, Generate(server_, whole).ids);
+  // As often as one likes.
+  EXPECT_EQ(Generate(server_, second).ids, Generate(server_, whole).ids);
+}
+
+TEST_F(StateCallsTest, WhatIsNoStateOfThisModelIsNotKept) {
+  const Answer answer = Generate(server_, WithState(5, false));
+  v1::StateInfo info;
+  EXPECT_EQ(Put(server_, "", &info).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(Put(server_, "nonsense", &info).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  std::string spoilt = answer.state;
+  spoilt[75] ^= 1;  // a value
+  grpc::Status status = Put(server_, spoilt, &info);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("data: damaged"));
+  status = Put(server_, std::string(40 << 20, 'x'), &info);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("data: more than"));
+  status = Put(server_, answer.state, &info, -1);
+  EXPECT_THAT(status.error_message(), HasSubstr("ttl_seconds"));
+}
+
+TEST_F(StateCallsTest, ContradictionsNameTheirField) {
+  const std::string handle =
+      Generate(server_, WithState(5, true)).finish.state().handle();
+  const auto error = [&](void (*change)(v1::GenerateRequest&)) {
+    v1::GenerateRequest request = SimpleRequest(9);
+    request.set_state_handle(handle);
+    change(request);
+    return Generate(server_, request).status.error_message();
+  };
+  EXPECT_THAT(error([](v1::GenerateRequest& r) { r.set_resume(true); }),
+              HasSubstr("prompt: must be empty"));
+  EXPECT_THAT(error([](v1::GenerateRequest& r) {
+                r.set_resume(true);
+                r.clear_prompt();
+                r.set_max_tokens(5);
+              }),
+              HasSubstr("max_tokens: 5, 5 were drawn before"));
+  EXPECT_THAT(error([](v1::GenerateRequest& r) {
+                r.set_resume(true);
+                r.clear_prompt();
+                r.set_n(2);
+              }),
+              HasSubstr("n: 2"));
+  EXPECT_THAT(error([](v1::GenerateRequest& r) {
+                r.clear_state_handle();
+                r.set_resume(true);
+              }),
+              HasSubstr("resume: "));
+  EXPECT_THAT(
+      error([](v1::GenerateRequest& r) { r.set_initial_state("after-x"); }),
+      HasSubstr("initial_state: "));
+  EXPECT_THAT(
+      error([](v1::GenerateRequest& r) { r.mutable_pin()->set_name("a"); }),
+      HasSubstr("pin: "));
+  EXPECT_THAT(error([](v1::GenerateRequest& r) {
+                r.mutable_return_state()->set_ttl_seconds(0);
+              }),
+              HasSubstr("return_state.ttl_seconds: "));
+  EXPECT_THAT(error([](v1::GenerateRequest& r) {
+                r.mutable_return_state()->set_on_drain(true);
+                r.mutable_return_state()->set_as_handle(true);
+              }),
+              HasSubstr("return_state.on_drain: "));
+  EXPECT_THAT(error([](v1::GenerateRequest& r) {
+                r.mutable_return_state()->set_on_drain(true);
+                r.set_best_of(2);
+              }),
+              HasSubstr("return_state.on_drain: "));
+}
+
+TEST(StateCallsDrainTest, AStateThatCannotBeKeptFailsTheCallAfterItsFinish) {
+  Options options;
+  options.state_store_bytes = 10;
+  TestServer server(options);
+  server.gate().Open();
+  const Answer answer = Generate(server, WithState(5, true));
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(answer.has_finish);
+  EXPECT_EQ(answer.ids.size(), 5u);
+  EXPECT_FALSE(answer.finish.has_state());
+}
+
+TEST(StateCallsWaitingTest, TheStatesOfThoseThatWaitAreBounded) {
+  Options options;
+  options.engine.max_running = 1;
+  options.waiting_states_bytes = 1;  // but one alone always may
+  TestServer server(options);
+  server.gate().Permit(5);
+  const std::string handle =
+      Generate(server, WithState(5, true)).finish.state().handle();
+  const auto stub = server.NewStub();
+  grpc::ClientContext contexts[3];
+  // One runs, which has let its state go, and one waits.
+  v1::GenerateRequest long_one = SimpleRequest(1 << 20);
+  long_one.set_state_handle(handle);
+  const auto running = stub->Generate(&contexts[0], long_one);
+  server.gate().WaitForArrivals(6);
+  v1::GenerateRequest request = SimpleRequest(3);
+  request.set_state_handle(handle);
+  const auto waiting = stub->Generate(&contexts[1], request);
+  ASSERT_TRUE(Eventually([&] { return server.engine().Stats().queued == 1; }));
+  const auto refused = stub->Generate(&contexts[2], request);
+  const grpc::Status status = ReadAll(*refused).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(status.error_message(), HasSubstr("state_handle: requests that"));
+  EXPECT_THAT(contexts[2].GetServerTrailingMetadata(),
+              Contains(Pair(kRetryPushback, "1000")));
+  // Who waits does not need the handle any more.
+  ASSERT_TRUE(Delete(server, handle).ok());
+  contexts[0].TryCancel();
+  EXPECT_TRUE(Eventually([&] {
+    server.gate().Permit(1);
+    return server.NumFinished(FinishReason::kCancelled) == 1;
+  }));
+  ReadAll(*running);
+  server.gate().Open();
+  // What it holds is whole.
+  EXPECT_EQ(ReadAll(*waiting).ids.size(), 3u);
+  v1::StateInfo info;
+  ASSERT_TRUE(
+      Put(server, Generate(server, WithState(5, false)).state, &info).ok());
+  request.set_state_handle(info.handle());
+  EXPECT_TRUE(Generate(server, request).status.ok());
+}
+
+TEST(StateCallsDrainTest, ARequestIsHandedBackWhenDrainingBegins) {
+  TestServer other;
+  other.gate().Open();
+  const Answer whole = Generate(other, SimpleRequest(500));
+  Options options;
+  options.engine.max_running = 1;
+  options.drain_grace = absl::Hours(1);
+  TestServer server(options);
+  v1::GenerateRequest request = SimpleRequest(500);
+  request.mutable_return_state()->set_on_drain(true);
+  std::vector<Answer> first(2);
+  {
+    // One that runs, and one that waits.
+    grpc::ClientContext contexts[2];
+    const auto stub = server.NewStub();
+    const auto running = stub->Generate(&contexts[0], request);
+    server.gate().WaitForArrivals(1);
+    const auto waiting = stub->Generate(&contexts[1], request);
+    ASSERT_TRUE(
+        Eventually([&] { return server.engine().Stats().queued == 1; }));
+    server.gate().Permit(5);
+    server.gate().WaitForArrivals(6);
+    server.server().Drain();
+    std::thread reader([&] { first[0] = ReadAll(*running); });
+    ASSERT_TRUE(Eventually([&] {
+      server.gate().Permit(1);
+      return server.NumFinished(FinishReason::kCancelled) == 2;
+    }));
+    reader.join();
+    first[1] = ReadAll(*waiting);
+  }
+  for (const Answer& part : first) {
+    EXPECT_EQ(part.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_EQ(part.finish.reason(), v1::FINISH_REASON_CANCELLED);
+    EXPECT_EQ(part.finish.state().bytes(), part.state.size());
+    v1::StateInfo info;
+    ASSERT_TRUE(Put(other, part.state, &info).ok());
+    request.clear_prompt();
+    request.set_state_handle(info.handle());
+    request.set_resume(true);
+    const Answer rest = Generate(other, request);
+    EXPECT_TRUE(rest.status.ok()) << rest.status.error_message();
+    std::vector<int32_t> ids = part.ids;
+    ids.insert(ids.end(), rest.ids.begin(), rest.ids.end());
+    EXPECT_EQ(ids, whole.ids);
+    EXPECT_EQ(part.bytes + rest.bytes, whole.bytes);
+    EXPECT_EQ(rest.finish.usage().prompt_tokens(), 1);
+    EXPECT_EQ(rest.finish.usage().generated_tokens(), 500);
+  }
+  EXPECT_GE(first[0].ids.size(), 5u);
+  EXPECT_EQ(first[1].ids.size(), 0u);
+  EXPECT_TRUE(server.WaitForEnd().ok());
+}
+
+}  // namespace
+}  // namespace rwkvd
