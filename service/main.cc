@@ -13,13 +13,13 @@
 #include "absl/debugging/symbolize.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/signal_watcher.h"
+#include "cli/version.h"
 #include "core/base/free_memory.h"
 #include "service/log.h"
 #include "service/options.h"
 #include "service/served_model.h"
 #include "service/server.h"
-#include "cli/signal_watcher.h"
-#include "cli/version.h"
 
 namespace rwkvd {
 namespace {

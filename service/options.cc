@@ -15,10 +15,10 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "cli/command_line.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/kernels/kernel_table.h"
-#include "cli/command_line.h"
 
 ABSL_FLAG(std::string, model, "",
           "Required. The model: a .safetensors, .st or .pth file, a "

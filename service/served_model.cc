@@ -20,9 +20,9 @@
 #include "core/model/load_model.h"
 #include "core/quantize/weight_kind.h"
 #include "core/text/load_tokenizer.h"
+#include "service/log.h"
 #include "service/states/directory_state_store.h"
 #include "service/states/initial_states.h"
-#include "service/log.h"
 #include "service/states/memory_state_store.h"
 
 namespace rwkvd {

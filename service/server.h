@@ -14,12 +14,12 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "service/metrics/engine_collector.h"
+#include "service/calls/rwkv_service.h"
 #include "service/load_progress.h"
+#include "service/metrics/engine_collector.h"
 #include "service/metrics/metrics.h"
 #include "service/metrics/metrics_endpoint.h"
 #include "service/options.h"
-#include "service/calls/rwkv_service.h"
 #include "service/served_model.h"
 
 namespace rwkvd {

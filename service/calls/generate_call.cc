@@ -7,10 +7,10 @@
 
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
+#include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
 #include "service/convert/convert.h"
-#include "cli/grpc_status.h"
 
 namespace rwkvd {
 namespace {

@@ -16,9 +16,9 @@
 #include "core/engine/request.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
+#include "service/calls/delta_buffer.h"
 #include "service/convert/convert.h"
 #include "service/convert/convert_states.h"
-#include "service/calls/delta_buffer.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 

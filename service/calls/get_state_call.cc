@@ -5,8 +5,8 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
-#include "service/convert/convert_states.h"
 #include "cli/grpc_status.h"
+#include "service/convert/convert_states.h"
 
 namespace rwkvd {
 

@@ -5,9 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "service/convert/convert_states.h"
-#include "cli/grpc_status.h"
 
 namespace rwkvd {
 

@@ -4,15 +4,15 @@
 #include "absl/status/status.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "service/convert/convert.h"
+#include "cli/grpc_status.h"
 #include "service/calls/detokenize.h"
 #include "service/calls/generate_call.h"
 #include "service/calls/get_state_call.h"
-#include "cli/grpc_status.h"
 #include "service/calls/put_state_call.h"
 #include "service/calls/score_call.h"
 #include "service/calls/score_document_call.h"
 #include "service/calls/tokenize.h"
+#include "service/convert/convert.h"
 
 namespace rwkvd {
 

@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
 #include "service/convert/convert.h"
-#include "cli/grpc_status.h"
 #include "service/convert/score_size.h"
 
 namespace rwkvd {

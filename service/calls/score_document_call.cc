@@ -7,12 +7,12 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cli/grpc_status.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
 #include "service/convert/convert.h"
-#include "cli/grpc_status.h"
 #include "service/states/initial_states.h"
 
 namespace rwkvd {

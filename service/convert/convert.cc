@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "cli/version.h"
 #include "core/base/status_macros.h"
 #include "core/engine/field_error.h"
 #include "core/engine/validate.h"
@@ -18,7 +19,6 @@
 #include "service/convert/convert_sampling.h"
 #include "service/convert/convert_states.h"
 #include "service/states/initial_states.h"
-#include "cli/version.h"
 
 namespace rwkvd {
 namespace {

@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
+#include "cli/version.h"
 #include "core/model/config.h"
 #include "prometheus/client_metric.h"
-#include "cli/version.h"
 
 namespace rwkvd {
 namespace {

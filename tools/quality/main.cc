@@ -14,6 +14,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "cli/command_line.h"
 #include "core/base/cpu_quota.h"
 #include "core/base/json.h"
 #include "core/base/mapped_file.h"
@@ -22,7 +23,6 @@
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/load_model.h"
 #include "core/text/load_tokenizer.h"
-#include "cli/command_line.h"
 #include "tools/quality/documents.h"
 #include "tools/quality/measurement.h"
 

@@ -11,9 +11,9 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "cli/signal_watcher.h"
 #include "google/protobuf/message.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
-#include "cli/signal_watcher.h"
 
 namespace rwkvd {
 

@@ -12,9 +12,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "cli/grpc_status.h"
 #include "core/base/mapped_file.h"
 #include "core/base/replace_file.h"
-#include "cli/grpc_status.h"
 #include "tools/rwkvctl/connection.h"
 
 ABSL_FLAG(std::string, save_state, "",

@@ -4,8 +4,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
-#include "nlohmann/json.hpp"
 #include "cli/grpc_status.h"
+#include "nlohmann/json.hpp"
 
 namespace rwkvd {
 namespace {
