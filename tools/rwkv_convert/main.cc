@@ -17,7 +17,6 @@
 #include "cli/command_line.h"
 #include "cli/version.h"
 #include "core/base/cpu_quota.h"
-#include "core/model/quantization.h"
 #include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"
