@@ -131,7 +131,8 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
       std::vector<NamedState> initial_states,
       LoadInitialStates(options, *served->model, served->fingerprint));
   RWKVD_ASSIGN_OR_RETURN(
-      served->states, OpenStates(options, *served->model, served->fingerprint));
+      served->states,
+      OpenSavedStates(options, *served->model, served->fingerprint));
   if (options.preload) Preload(*file, progress);
   served->engine = std::make_unique<Engine>(
       EngineOptionsOf(options), served->model.get(), served->tokenizer.get(),
@@ -140,7 +141,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   return served;
 }
 
-absl::StatusOr<std::unique_ptr<States>> OpenStates(
+absl::StatusOr<std::unique_ptr<SavedStates>> OpenSavedStates(
     const Options& options, const Model& model,
     const std::string& fingerprint) {
   std::unique_ptr<StateStore> store;
@@ -156,9 +157,9 @@ absl::StatusOr<std::unique_ptr<States>> OpenStates(
     }
     store = *std::move(directory);
   }
-  return std::make_unique<States>(
-      States::Options{
-          .owner = OwnerOf(model, fingerprint),
+  return std::make_unique<SavedStates>(
+      SavedStates::Options{
+          .identity = IdentityOf(model, fingerprint),
           .vocab_size = model.config().vocab_size,
           .max_tokens = MaxSnapshotTokens(options.engine),
           .time_to_live = options.state_ttl,

@@ -29,7 +29,7 @@ struct ServedModel {
   std::unique_ptr<const Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<ThreadPool> pool;
-  std::unique_ptr<States> states;
+  std::unique_ptr<SavedStates> states;
   std::unique_ptr<Engine> engine;
 };
 
@@ -41,7 +41,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
 
 // Where a model's states are kept, as the options say. What the operating
 // system reports of --state_dir.
-absl::StatusOr<std::unique_ptr<States>> OpenStates(
+absl::StatusOr<std::unique_ptr<SavedStates>> OpenSavedStates(
     const Options& options, const Model& model, const std::string& fingerprint);
 
 // InvalidArgument if the tokenizer has ids that the model has no row for.

@@ -142,16 +142,17 @@ std::string Complaint(const Snapshot& snapshot, uint64_t flags,
 }  // namespace
 
 absl::StatusOr<std::string> SerializeSnapshot(const Snapshot& snapshot,
-                                              const StateOwner& owner) {
-  return SerializeState(snapshot.state, owner, SerializeContinuation(snapshot));
+                                              const ModelIdentity& identity) {
+  return SerializeState(snapshot.state, identity,
+                        SerializeContinuation(snapshot));
 }
 
 absl::StatusOr<Snapshot> ParseSnapshot(absl::Span<const std::byte> bytes,
                                        absl::string_view path,
-                                       const StateOwner& owner,
+                                       const ModelIdentity& identity,
                                        int64_t vocab_size) {
   RWKVD_ASSIGN_OR_RETURN(StateContents file,
-                         ParseStateFile(bytes, path, owner));
+                         ParseStateFile(bytes, path, identity));
   Snapshot snapshot;
   snapshot.state = std::move(file.state);
   if (file.continuation.empty()) return snapshot;
@@ -176,9 +177,9 @@ absl::StatusOr<Snapshot> ParseSnapshot(absl::Span<const std::byte> bytes,
       absl::StrCat(path, ": no request's continuation: ", complaint));
 }
 
-int64_t MaxSnapshotBytes(const StateOwner& owner, int64_t vocab_size,
+int64_t MaxSnapshotBytes(const ModelIdentity& identity, int64_t vocab_size,
                          int64_t num_tokens) {
-  return kMaxFixedBytes + 4 * (owner.num_values + vocab_size + num_tokens);
+  return kMaxFixedBytes + 4 * (identity.num_values + vocab_size + num_tokens);
 }
 
 }  // namespace rwkvd

@@ -41,18 +41,18 @@ struct Snapshot {
 // The bytes of a state file that holds it; docs/state-file.md says what each
 // means. InvalidArgument if the state is lost: see SerializeState.
 absl::StatusOr<std::string> SerializeSnapshot(const Snapshot& snapshot,
-                                              const StateOwner& owner);
+                                              const ModelIdentity& identity);
 
 // The snapshot in `bytes`, of a network of `vocab_size`. A state alone is one
 // of which no tokens are known. Errors as of ParseStateFile; InvalidArgument
 // too for what no request can have come to. `path` names the bytes in messages.
 absl::StatusOr<Snapshot> ParseSnapshot(absl::Span<const std::byte> bytes,
                                        absl::string_view path,
-                                       const StateOwner& owner,
+                                       const ModelIdentity& identity,
                                        int64_t vocab_size);
 
 // Bytes that the snapshot of a request with `num_tokens` may take, at most.
-int64_t MaxSnapshotBytes(const StateOwner& owner, int64_t vocab_size,
+int64_t MaxSnapshotBytes(const ModelIdentity& identity, int64_t vocab_size,
                          int64_t num_tokens);
 
 }  // namespace rwkvd

@@ -158,25 +158,26 @@ std::string Padded(std::string architecture) {
   return architecture;
 }
 
-absl::Status CheckOwner(Bytes bytes, absl::string_view path,
-                        const StateOwner& owner) {
+absl::Status CheckIdentity(Bytes bytes, absl::string_view path,
+                           const ModelIdentity& identity) {
   const absl::string_view architecture =
       AsText(bytes.subspan(kArchitectureOffset, kArchitectureBytes));
   const std::string fingerprint = absl::BytesToHexString(
       AsText(bytes.subspan(kFingerprintOffset, kFingerprintBytes)));
-  if (architecture != Padded(owner.architecture) ||
-      fingerprint != owner.fingerprint) {
+  if (architecture != Padded(identity.architecture) ||
+      fingerprint != identity.fingerprint) {
     const absl::string_view name =
         architecture.substr(0, architecture.find_last_not_of('\0') + 1);
     return absl::FailedPreconditionError(absl::StrCat(
         path, ": ", "a state of another model: ", Quoted(name), " ",
-        fingerprint, ", not of this one: ", owner.architecture, " ",
-        owner.fingerprint));
+        fingerprint, ", not of this one: ", identity.architecture, " ",
+        identity.fingerprint));
   }
   const uint64_t found = ReadAt<uint64_t>(bytes, kNumValuesOffset);
-  if (found == static_cast<uint64_t>(owner.num_values)) return absl::OkStatus();
+  if (found == static_cast<uint64_t>(identity.num_values))
+    return absl::OkStatus();
   return Refuse(path, absl::StrCat(found, " values, a state of this model has ",
-                                   owner.num_values));
+                                   identity.num_values));
 }
 
 absl::Status CheckFinite(absl::Span<const float> values) {
@@ -196,18 +197,19 @@ bool IsStateFile(Bytes bytes) {
 }
 
 absl::StatusOr<std::string> SerializeState(const State& state,
-                                           const StateOwner& owner,
+                                           const ModelIdentity& identity,
                                            absl::string_view continuation) {
-  RWKVD_CHECK(owner.architecture.size() <= kArchitectureBytes);
-  RWKVD_CHECK(owner.fingerprint.size() == 2 * kFingerprintBytes);
-  RWKVD_CHECK(static_cast<int64_t>(state.values().size()) == owner.num_values);
+  RWKVD_CHECK(identity.architecture.size() <= kArchitectureBytes);
+  RWKVD_CHECK(identity.fingerprint.size() == 2 * kFingerprintBytes);
+  RWKVD_CHECK(static_cast<int64_t>(state.values().size()) ==
+              identity.num_values);
   RWKVD_RETURN_IF_ERROR(CheckFinite(state.values()));
   std::string out(kMagic);
   out.reserve(kValuesOffset + state.bytes() + kContinuationSizeBytes +
               continuation.size() + kChecksumBytes);
   Append(continuation.empty() ? kStateAlone : kWithContinuation, &out);
-  out += Padded(owner.architecture);
-  out += absl::HexStringToBytes(owner.fingerprint);
+  out += Padded(identity.architecture);
+  out += absl::HexStringToBytes(identity.fingerprint);
   Append(uint64_t{state.values().size()}, &out);
   out.append(reinterpret_cast<const char*>(state.values().data()),
              state.bytes());
@@ -221,12 +223,12 @@ absl::StatusOr<std::string> SerializeState(const State& state,
 
 absl::StatusOr<StateContents> ParseStateFile(Bytes bytes,
                                              absl::string_view path,
-                                             const StateOwner& owner) {
+                                             const ModelIdentity& identity) {
   RWKVD_RETURN_IF_ERROR(CheckFormat(bytes, path));
   RWKVD_RETURN_IF_ERROR(CheckSize(bytes, path));
   RWKVD_RETURN_IF_ERROR(CheckChecksum(bytes, path));
-  RWKVD_RETURN_IF_ERROR(CheckOwner(bytes, path, owner));
-  std::vector<float> values(owner.num_values);
+  RWKVD_RETURN_IF_ERROR(CheckIdentity(bytes, path, identity));
+  std::vector<float> values(identity.num_values);
   if (!values.empty()) {
     std::memcpy(values.data(), bytes.data() + kValuesOffset,
                 values.size() * sizeof(float));
@@ -243,9 +245,9 @@ absl::StatusOr<StateContents> ParseStateFile(Bytes bytes,
 }
 
 absl::StatusOr<State> ParseState(Bytes bytes, absl::string_view path,
-                                 const StateOwner& owner) {
+                                 const ModelIdentity& identity) {
   RWKVD_ASSIGN_OR_RETURN(StateContents file,
-                         ParseStateFile(bytes, path, owner));
+                         ParseStateFile(bytes, path, identity));
   if (file.continuation.empty()) return std::move(file.state);
   return Refuse(path,
                 "it holds a request that can be continued, not a state alone");

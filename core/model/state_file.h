@@ -17,7 +17,7 @@
 namespace rwkvd {
 
 // The network whose states are meant: to another they would be noise. A value.
-struct StateOwner {
+struct ModelIdentity {
   std::string architecture;  // NameOf(ModelConfig::architecture)
   std::string fingerprint;   // TensorFile::Fingerprint(), 64 digits
   int64_t num_values = 0;    // of each of its states
@@ -38,22 +38,22 @@ struct StateContents {
 // else 2. InvalidArgument if a value is not finite: the sequence has left the
 // range of numbers, and all that followed would be lost.
 absl::StatusOr<std::string> SerializeState(const State& state,
-                                           const StateOwner& owner,
+                                           const ModelIdentity& identity,
                                            absl::string_view continuation = "");
 
 // What is in `bytes`, bit for bit as it was. InvalidArgument, saying what and
 // where, if they are not a state file, of a later format, or damaged;
-// FailedPrecondition if of another network than `owner`. `path` names them in
-// messages.
+// FailedPrecondition if of another network than `identity`. `path` names them
+// in messages.
 absl::StatusOr<StateContents> ParseStateFile(absl::Span<const std::byte> bytes,
                                              absl::string_view path,
-                                             const StateOwner& owner);
+                                             const ModelIdentity& identity);
 
 // The same of a state alone: InvalidArgument too if it has a continuation, for
 // then tokens may be missing from it.
 absl::StatusOr<State> ParseState(absl::Span<const std::byte> bytes,
                                  absl::string_view path,
-                                 const StateOwner& owner);
+                                 const ModelIdentity& identity);
 
 }  // namespace rwkvd
 

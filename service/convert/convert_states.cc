@@ -28,7 +28,7 @@ absl::Status InField(absl::string_view field, const absl::Status& status) {
   return retry_after.has_value() ? WithRetryAfter(named, *retry_after) : named;
 }
 
-absl::Status ReadStart(const v1::GenerateRequest& proto, States& states,
+absl::Status ReadStart(const v1::GenerateRequest& proto, SavedStates& states,
                        GenerateRequest* request) {
   request->resume = proto.resume();
   if (proto.state_handle().empty()) return absl::OkStatus();
@@ -54,7 +54,7 @@ absl::StatusOr<absl::Duration> ReadTimeToLive(absl::string_view field,
 }
 
 absl::StatusOr<StateDelivery> ReadStates(const v1::GenerateRequest& proto,
-                                         States& states,
+                                         SavedStates& states,
                                          GenerateRequest* request) {
   RWKVD_RETURN_IF_ERROR(ReadStart(proto, states, request));
   const v1::ReturnState& wanted = proto.return_state();

@@ -29,10 +29,10 @@ struct StateDelivery {
 };
 
 // What a request says of states: where it goes on from, opened, and what is
-// wanted of its own, into `request`. Errors as of States::Open, or
+// wanted of its own, into `request`. Errors as of SavedStates::Open, or
 // FailedPrecondition or InvalidArgument; they name the field.
 absl::StatusOr<StateDelivery> ReadStates(
-    const ::rwkv::v1::GenerateRequest& proto, States& states,
+    const ::rwkv::v1::GenerateRequest& proto, SavedStates& states,
     GenerateRequest* request);
 
 void ToProto(const KeptState& kept, absl::Time now,

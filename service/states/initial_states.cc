@@ -28,7 +28,7 @@ absl::StatusOr<State> OpenState(const std::string& path, const Model& model,
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
                          MappedFile::Open(path));
   if (IsStateFile(file->bytes())) {
-    return ParseState(file->bytes(), path, OwnerOf(model, fingerprint));
+    return ParseState(file->bytes(), path, IdentityOf(model, fingerprint));
   }
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const TensorFile> tuned,
                          TensorFile::Open(path));
@@ -67,7 +67,7 @@ absl::StatusOr<std::vector<NamedState>> LoadInitialStates(
   return states;
 }
 
-StateOwner OwnerOf(const Model& model, const std::string& fingerprint) {
+ModelIdentity IdentityOf(const Model& model, const std::string& fingerprint) {
   return {std::string(NameOf(model.config().architecture)), fingerprint,
           static_cast<int64_t>(model.NewState().values().size())};
 }

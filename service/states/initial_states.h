@@ -31,7 +31,7 @@ absl::StatusOr<int32_t> FindInitialState(absl::Span<const NamedState> states,
                                          absl::string_view name);
 
 // Whose a state of `model` is.
-StateOwner OwnerOf(const Model& model, const std::string& fingerprint);
+ModelIdentity IdentityOf(const Model& model, const std::string& fingerprint);
 
 }  // namespace rwkvd
 

@@ -23,25 +23,26 @@ struct Opened {
 
 }  // namespace
 
-States::States(Options options, std::unique_ptr<StateStore> store)
+SavedStates::SavedStates(Options options, std::unique_ptr<StateStore> store)
     : options_(std::move(options)), store_(std::move(store)) {}
 
-absl::StatusOr<std::string> States::Serialize(const Snapshot& snapshot) const {
-  return SerializeSnapshot(snapshot, options_.owner);
+absl::StatusOr<std::string> SavedStates::Serialize(
+    const Snapshot& snapshot) const {
+  return SerializeSnapshot(snapshot, options_.identity);
 }
 
-absl::StatusOr<std::shared_ptr<const Snapshot>> States::Parse(
+absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Parse(
     absl::string_view bytes, absl::string_view name) const {
   RWKVD_ASSIGN_OR_RETURN(
       Snapshot snapshot,
       ParseSnapshot(
           absl::MakeConstSpan(reinterpret_cast<const std::byte*>(bytes.data()),
                               bytes.size()),
-          name, options_.owner, options_.vocab_size));
+          name, options_.identity, options_.vocab_size));
   return std::make_shared<const Snapshot>(std::move(snapshot));
 }
 
-absl::StatusOr<std::shared_ptr<const Snapshot>> States::Open(
+absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Open(
     absl::string_view handle) {
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const std::string> bytes,
                          store_->Get(handle, absl::Now()));
@@ -64,8 +65,8 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> States::Open(
       opened);
 }
 
-absl::StatusOr<KeptState> States::Keep(std::string bytes,
-                                       absl::Duration time_to_live) {
+absl::StatusOr<KeptState> SavedStates::Keep(std::string bytes,
+                                            absl::Duration time_to_live) {
   const absl::Time now = absl::Now();
   KeptState kept;
   kept.bytes = static_cast<int64_t>(bytes.size());
@@ -77,12 +78,12 @@ absl::StatusOr<KeptState> States::Keep(std::string bytes,
   return kept;
 }
 
-int64_t States::max_bytes() const {
-  return MaxSnapshotBytes(options_.owner, options_.vocab_size,
+int64_t SavedStates::max_bytes() const {
+  return MaxSnapshotBytes(options_.identity, options_.vocab_size,
                           options_.max_tokens);
 }
 
-bool States::BeginTransfer() {
+bool SavedStates::BeginTransfer() {
   if (++num_transfers_ <= kMaxTransfers) return true;
   --num_transfers_;
   return false;

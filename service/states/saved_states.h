@@ -51,10 +51,10 @@ class CountedBytes {
 // Owned by the served model; thread-safe. What waits for a disk is for the
 // worker's thread; reading one state may be done on any thread but the
 // engine's.
-class States {
+class SavedStates {
  public:
   struct Options {
-    StateOwner owner;
+    ModelIdentity identity;
     int64_t vocab_size = 0;
     int64_t max_tokens = 0;  // of a snapshot
     absl::Duration time_to_live = absl::Hours(1);
@@ -62,7 +62,7 @@ class States {
     int64_t max_open_bytes = int64_t{1} << 30;
   };
 
-  States(Options options, std::unique_ptr<StateStore> store);
+  SavedStates(Options options, std::unique_ptr<StateStore> store);
 
   absl::StatusOr<std::string> Serialize(const Snapshot& snapshot) const;
   // Errors as of ParseSnapshot; `name` names the bytes in them.

@@ -23,20 +23,20 @@ bool IsRefusal(const absl::Status& status) {
 }
 
 void Read(absl::string_view bytes) {
-  const StateOwner owner = {"rwkv7", std::string(64, 'a'), 8};
-  const auto state = ParseState(testing::AsBytes(bytes), "input", owner);
+  const ModelIdentity identity = {"rwkv7", std::string(64, 'a'), 8};
+  const auto state = ParseState(testing::AsBytes(bytes), "input", identity);
   if (!state.ok()) {
     RWKVD_CHECK(IsRefusal(state.status()));
   } else {
     // There is but one way to write it.
-    RWKVD_CHECK(SerializeState(*state, owner).value() == bytes);
+    RWKVD_CHECK(SerializeState(*state, identity).value() == bytes);
   }
   const auto snapshot =
-      ParseSnapshot(testing::AsBytes(bytes), "input", owner, kVocabSize);
+      ParseSnapshot(testing::AsBytes(bytes), "input", identity, kVocabSize);
   if (!snapshot.ok()) {
     RWKVD_CHECK(IsRefusal(snapshot.status()));
   } else if (!state.ok()) {
-    RWKVD_CHECK(SerializeSnapshot(*snapshot, owner).value() == bytes);
+    RWKVD_CHECK(SerializeSnapshot(*snapshot, identity).value() == bytes);
   }
 }
 

@@ -67,10 +67,10 @@ void WriteReadState(const std::string& checkpoint, const std::string& path) {
   Workspace workspace = (*model)->NewWorkspace(text.size(), &pool);
   const Chunk chunk = {.tokens = tokens, .state = &state};
   (*model)->Forward({chunk}, workspace);
-  const StateOwner owner = {
+  const ModelIdentity identity = {
       std::string(NameOf((*model)->config().architecture)),
       (*file)->Fingerprint(), static_cast<int64_t>(state.values().size())};
-  const auto bytes = SerializeState(state, owner);
+  const auto bytes = SerializeState(state, identity);
   RWKVD_CHECK(bytes.ok());
   WriteFileOrDie(path, *bytes);
 }

@@ -133,7 +133,7 @@ TEST_P(EngineOnModelLaws, AHitInTheCacheIsTheSameAsRecomputation) {
 TEST_P(EngineOnModelLaws, AnAnswerInTwoPartsIsTheSameAsInOne) {
   auto engine = MakeEngine(&three_threads_, 1 << 20);
   auto other = MakeEngine(&one_thread_, 0);
-  const StateOwner owner = {
+  const ModelIdentity identity = {
       "any", std::string(64, 'a'),
       static_cast<int64_t>(model_->NewState().values().size())};
   GenerateRequest request = RequestOf(4);
@@ -144,10 +144,10 @@ TEST_P(EngineOnModelLaws, AnAnswerInTwoPartsIsTheSameAsInOne) {
     part.max_tokens = border;
     part.snapshot_at_end = true;
     const Recording first = Ask(*engine, part);
-    const std::string bytes = *SerializeSnapshot(*first.snapshot, owner);
+    const std::string bytes = *SerializeSnapshot(*first.snapshot, identity);
     auto snapshot = ParseSnapshot(
         {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}, "",
-        owner, model_->config().vocab_size);
+        identity, model_->config().vocab_size);
     ASSERT_TRUE(snapshot.ok()) << snapshot.status();
     GenerateRequest rest = request;
     rest.prompt.clear();

@@ -45,7 +45,7 @@ class Loaded {
   bool ok() const { return model_ != nullptr; }
   const Model& model() const { return *model_; }
   const TensorFile& file() const { return *file_; }
-  StateOwner AsOwner() const {
+  ModelIdentity AsIdentity() const {
     return {std::string(NameOf(model_->config().architecture)),
             file_->Fingerprint(),
             static_cast<int64_t>(model_->NewState().values().size())};
@@ -118,11 +118,11 @@ TEST_P(FormatLaws, EveryFormatGivesTheSameBits) {
 }
 
 absl::StatusOr<State> Restore(absl::string_view bytes,
-                              const StateOwner& owner) {
+                              const ModelIdentity& identity) {
   return ParseState(
       absl::MakeConstSpan(reinterpret_cast<const std::byte*>(bytes.data()),
                           bytes.size()),
-      "saved", owner);
+      "saved", identity);
 }
 
 // A saved conversation continues in a process that has the same weights in
@@ -133,9 +133,9 @@ TEST_P(FormatLaws, AStateSavedBesideOneFormatContinuesWithAnother) {
   ASSERT_TRUE(first.ok() && last.ok());
   State state = first.model().NewState();
   first.Forward(kText, &state);
-  const auto saved = SerializeState(state, first.AsOwner());
+  const auto saved = SerializeState(state, first.AsIdentity());
   ASSERT_TRUE(saved.ok()) << saved.status();
-  absl::StatusOr<State> restored = Restore(*saved, last.AsOwner());
+  absl::StatusOr<State> restored = Restore(*saved, last.AsIdentity());
   ASSERT_TRUE(restored.ok()) << restored.status();
   EXPECT_EQ(*restored, state);
   EXPECT_EQ(last.Forward(kText, &*restored), first.Forward(kText, &state));
@@ -150,9 +150,9 @@ TEST_P(FormatLaws, ASavedStateIsRefusedByAnotherNetwork) {
   Loaded other(
       testing::WriteCheckpoint(testing::MakeTempDirectory(), other_tensors));
   ASSERT_TRUE(own.ok() && other.ok());
-  const auto saved = SerializeState(own.model().NewState(), own.AsOwner());
+  const auto saved = SerializeState(own.model().NewState(), own.AsIdentity());
   ASSERT_TRUE(saved.ok()) << saved.status();
-  EXPECT_EQ(Restore(*saved, other.AsOwner()).status().code(),
+  EXPECT_EQ(Restore(*saved, other.AsIdentity()).status().code(),
             absl::StatusCode::kFailedPrecondition);
 }
 

@@ -56,8 +56,8 @@ absl::StatusOr<std::unique_ptr<ServedModel>> TestServer::Load(
   model->model = std::move(fake);
   RWKVD_ASSIGN_OR_RETURN(model->tokenizer, LoadTokenizer("bytes"));
   model->pool = std::make_unique<ThreadPool>(1);
-  RWKVD_ASSIGN_OR_RETURN(
-      model->states, OpenStates(options, *model->model, std::string(64, 'f')));
+  RWKVD_ASSIGN_OR_RETURN(model->states, OpenSavedStates(options, *model->model,
+                                                        std::string(64, 'f')));
   model->engine = std::make_unique<Engine>(options.engine, model->model.get(),
                                            model->tokenizer.get(),
                                            model->pool.get(), initial_states);

@@ -105,12 +105,12 @@ TEST_F(EngineMovesTest, ARequestThatMovesIsAnsweredAsIfItHadStayed) {
       if (both.status.ok()) continue;
       ASSERT_NE(both.snapshot, nullptr);
       EXPECT_EQ(both.reason, FinishReason::kCancelled);
-      const StateOwner owner = {"fake", std::string(64, 'a'), 4};
-      const auto bytes = SerializeSnapshot(*both.snapshot, owner);
+      const ModelIdentity identity = {"fake", std::string(64, 'a'), 4};
+      const auto bytes = SerializeSnapshot(*both.snapshot, identity);
       ASSERT_TRUE(bytes.ok()) << bytes.status();
       auto moved = ParseSnapshot(
           {reinterpret_cast<const std::byte*>(bytes->data()), bytes->size()},
-          "moved", owner, kVocabSize);
+          "moved", identity, kVocabSize);
       ASSERT_TRUE(moved.ok()) << moved.status();
       auto request = std::get<GenerateRequest>(requests[i]);
       request.prompt.clear();

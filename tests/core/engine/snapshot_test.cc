@@ -19,10 +19,10 @@ using ::testing::IsEmpty;
 
 constexpr int64_t kVocabSize = 3;
 
-const StateOwner& Owner() {
-  static const StateOwner& owner =
-      *new StateOwner{"rwkv7", std::string(64, 'a'), 2};
-  return owner;
+const ModelIdentity& Identity() {
+  static const ModelIdentity& identity =
+      *new ModelIdentity{"rwkv7", std::string(64, 'a'), 2};
+  return identity;
 }
 
 absl::Span<const std::byte> AsBytes(absl::string_view text) {
@@ -30,7 +30,7 @@ absl::Span<const std::byte> AsBytes(absl::string_view text) {
 }
 
 absl::StatusOr<Snapshot> Parse(const std::string& bytes) {
-  return ParseSnapshot(AsBytes(bytes), "state", Owner(), kVocabSize);
+  return ParseSnapshot(AsBytes(bytes), "state", Identity(), kVocabSize);
 }
 
 Snapshot Full() {
@@ -53,7 +53,7 @@ TEST(SnapshotTest, ARoundTripIsIdentity) {
   known.state = State({0, 1});
   known.logits = {1, 2, -std::numeric_limits<float>::infinity()};
   for (const Snapshot& snapshot : {Full(), known}) {
-    const std::string bytes = *SerializeSnapshot(snapshot, Owner());
+    const std::string bytes = *SerializeSnapshot(snapshot, Identity());
     const auto parsed = Parse(bytes);
     ASSERT_TRUE(parsed.ok()) << parsed.status();
     EXPECT_EQ(parsed->state, snapshot.state);
@@ -68,14 +68,14 @@ TEST(SnapshotTest, ARoundTripIsIdentity) {
     EXPECT_EQ(parsed->sampler.surprise_limit, snapshot.sampler.surprise_limit);
     EXPECT_EQ(parsed->held_back, snapshot.held_back);
     EXPECT_EQ(parsed->unfinished_text, snapshot.unfinished_text);
-    EXPECT_EQ(*SerializeSnapshot(*parsed, Owner()), bytes);
+    EXPECT_EQ(*SerializeSnapshot(*parsed, Identity()), bytes);
     EXPECT_LE(static_cast<int64_t>(bytes.size()),
-              MaxSnapshotBytes(Owner(), kVocabSize, 5));
+              MaxSnapshotBytes(Identity(), kVocabSize, 5));
   }
 }
 
 TEST(SnapshotTest, AStateAloneIsOneOfWhichNoTokensAreKnown) {
-  const auto parsed = Parse(*SerializeState(State({1, 2}), Owner()));
+  const auto parsed = Parse(*SerializeState(State({1, 2}), Identity()));
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->state, State({1, 2}));
   EXPECT_THAT(parsed->tokens, IsEmpty());
@@ -110,7 +110,7 @@ TEST(SnapshotTest, WhatNoRequestCanHaveComeToIsRefused) {
   for (const auto& [spoil, expected] : cases) {
     Snapshot snapshot = Full();
     spoil(snapshot);
-    const auto parsed = Parse(*SerializeSnapshot(snapshot, Owner()));
+    const auto parsed = Parse(*SerializeSnapshot(snapshot, Identity()));
     ASSERT_EQ(parsed.status().code(), absl::StatusCode::kInvalidArgument)
         << expected;
     EXPECT_THAT(std::string(parsed.status().message()), HasSubstr(expected));
@@ -119,25 +119,26 @@ TEST(SnapshotTest, WhatNoRequestCanHaveComeToIsRefused) {
 }
 
 TEST(SnapshotTest, AContinuationOfAnyOtherLengthIsRefused) {
-  const std::string bytes = *SerializeSnapshot(Full(), Owner());
+  const std::string bytes = *SerializeSnapshot(Full(), Identity());
   const size_t begin = 72 + 2 * 4 + 8;
   const std::string whole = bytes.substr(begin, bytes.size() - begin - 32);
   for (size_t size = 1; size < whole.size(); ++size) {
     const auto parsed =
-        Parse(*SerializeState(Full().state, Owner(), whole.substr(0, size)));
+        Parse(*SerializeState(Full().state, Identity(), whole.substr(0, size)));
     EXPECT_FALSE(parsed.ok()) << size;
   }
-  EXPECT_FALSE(Parse(*SerializeState(Full().state, Owner(), whole + "x")).ok());
+  EXPECT_FALSE(
+      Parse(*SerializeState(Full().state, Identity(), whole + "x")).ok());
   std::string flags = whole;
   flags[0] = 2;
-  EXPECT_FALSE(Parse(*SerializeState(Full().state, Owner(), flags)).ok());
+  EXPECT_FALSE(Parse(*SerializeState(Full().state, Identity(), flags)).ok());
   std::string huge = whole;
   std::memset(huge.data() + 56, 0xff, 8);  // number of tokens
-  EXPECT_FALSE(Parse(*SerializeState(Full().state, Owner(), huge)).ok());
+  EXPECT_FALSE(Parse(*SerializeState(Full().state, Identity(), huge)).ok());
 }
 
 TEST(SnapshotTest, ThatOfAnotherModelIsRefusedAsSuch) {
-  StateOwner other = Owner();
+  ModelIdentity other = Identity();
   other.fingerprint[0] = 'b';
   const std::string bytes = *SerializeSnapshot(Full(), other);
   EXPECT_EQ(Parse(bytes).status().code(),

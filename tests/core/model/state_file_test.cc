@@ -21,7 +21,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-StateOwner OwnerOf(int64_t num_values) {
+ModelIdentity IdentityOf(int64_t num_values) {
   return {"rwkv7", std::string(63, 'a') + "b", num_values};
 }
 
@@ -30,12 +30,12 @@ absl::Span<const std::byte> AsBytes(absl::string_view text) {
 }
 
 std::string Serialize(const std::vector<float>& values) {
-  return *SerializeState(State(values), OwnerOf(values.size()));
+  return *SerializeState(State(values), IdentityOf(values.size()));
 }
 
 // Why they are refused; "" if they are not.
-std::string ErrorOf(absl::string_view bytes, const StateOwner& owner) {
-  const auto state = ParseState(AsBytes(bytes), "some/path", owner);
+std::string ErrorOf(absl::string_view bytes, const ModelIdentity& identity) {
+  const auto state = ParseState(AsBytes(bytes), "some/path", identity);
   if (state.ok()) return "";
   const std::string message(state.status().message());
   EXPECT_THAT(message, HasSubstr("some/path: "));
@@ -69,16 +69,16 @@ TEST(StateFileTest, ARoundTripIsIdentityBitForBit) {
   for (int round = 0; round < 300; ++round) {
     std::vector<float> values(random() % 200);
     for (float& value : values) value = RandomFinite(random);
-    const StateOwner owner = OwnerOf(values.size());
+    const ModelIdentity identity = IdentityOf(values.size());
     const std::string bytes = Serialize(values);
     EXPECT_EQ(bytes.size(), 72 + 4 * values.size() + 32);
-    const auto state = ParseState(AsBytes(bytes), "p", owner);
+    const auto state = ParseState(AsBytes(bytes), "p", identity);
     ASSERT_TRUE(state.ok()) << state.status();
     ASSERT_EQ(state->values().size(), values.size());
     EXPECT_TRUE(values.empty() ||
                 std::memcmp(state->values().data(), values.data(),
                             4 * values.size()) == 0);
-    EXPECT_EQ(*SerializeState(*state, owner), bytes);
+    EXPECT_EQ(*SerializeState(*state, identity), bytes);
   }
 }
 
@@ -100,24 +100,24 @@ TEST(StateFileTest, EveryFlippedBitIsRefused) {
   for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     std::string flipped = bytes;
     flipped[bit / 8] ^= static_cast<char>(1 << (bit % 8));
-    EXPECT_NE(ErrorOf(flipped, OwnerOf(3)), "") << "bit " << bit;
+    EXPECT_NE(ErrorOf(flipped, IdentityOf(3)), "") << "bit " << bit;
   }
 }
 
 TEST(StateFileTest, EveryTruncationAndEveryExtensionIsRefused) {
   const std::string bytes = Serialize({1, 2, 3});
   for (size_t size = 0; size < bytes.size(); ++size) {
-    EXPECT_NE(ErrorOf(bytes.substr(0, size), OwnerOf(3)), "") << size;
+    EXPECT_NE(ErrorOf(bytes.substr(0, size), IdentityOf(3)), "") << size;
   }
   for (size_t size = 0; size + 32 < bytes.size(); ++size) {
     const std::string shorter = bytes.substr(0, size) + std::string(32, '\0');
-    EXPECT_NE(ErrorOf(Repaired(shorter), OwnerOf(3)), "") << size;
+    EXPECT_NE(ErrorOf(Repaired(shorter), IdentityOf(3)), "") << size;
   }
   for (const size_t more : {1, 4, 32, 1000}) {
     const std::string longer = bytes + std::string(more, '\0');
-    EXPECT_THAT(ErrorOf(longer, OwnerOf(3)),
+    EXPECT_THAT(ErrorOf(longer, IdentityOf(3)),
                 HasSubstr(absl::StrCat(more, " bytes too many")));
-    EXPECT_THAT(ErrorOf(Repaired(longer), OwnerOf(3)),
+    EXPECT_THAT(ErrorOf(Repaired(longer), IdentityOf(3)),
                 HasSubstr(absl::StrCat(more, " bytes too many")));
   }
 }
@@ -125,7 +125,7 @@ TEST(StateFileTest, EveryTruncationAndEveryExtensionIsRefused) {
 TEST(StateFileTest, WhatIsNoStateFileIsToldSo) {
   for (const char* text :
        {"", "\x89RWKV", "PK\3\4 a zip file, or so it says"}) {
-    EXPECT_THAT(ErrorOf(text, OwnerOf(3)), HasSubstr("not a state file"));
+    EXPECT_THAT(ErrorOf(text, IdentityOf(3)), HasSubstr("not a state file"));
   }
   EXPECT_TRUE(IsStateFile(AsBytes(Serialize({1}))));
   EXPECT_FALSE(IsStateFile(AsBytes("\x89RWKVST")));
@@ -134,34 +134,35 @@ TEST(StateFileTest, WhatIsNoStateFileIsToldSo) {
 TEST(StateFileTest, ALaterVersionIsToldEvenIfItsFilesAreShort) {
   std::string bytes = Serialize({1});
   bytes[8] = 3;
-  EXPECT_THAT(ErrorOf(Repaired(bytes), OwnerOf(1)),
+  EXPECT_THAT(ErrorOf(Repaired(bytes), IdentityOf(1)),
               HasSubstr("format version 3"));
-  EXPECT_THAT(ErrorOf(bytes.substr(0, 12), OwnerOf(1)),
+  EXPECT_THAT(ErrorOf(bytes.substr(0, 12), IdentityOf(1)),
               HasSubstr("format version 3"));
-  EXPECT_THAT(ErrorOf(bytes.substr(0, 11), OwnerOf(1)), HasSubstr("truncated"));
+  EXPECT_THAT(ErrorOf(bytes.substr(0, 11), IdentityOf(1)),
+              HasSubstr("truncated"));
 }
 
 TEST(StateFileTest, AnotherModelIsRefusedAndBothAreNamed) {
   const std::string bytes = Serialize({1, 2});
-  StateOwner owner = OwnerOf(2);
-  owner.fingerprint = std::string(64, '7');
-  std::string error = ErrorOf(bytes, owner);
-  EXPECT_THAT(error, HasSubstr(owner.fingerprint));
-  EXPECT_THAT(error, HasSubstr(OwnerOf(2).fingerprint));
-  owner = OwnerOf(2);
-  owner.architecture = "rwkv6";
-  error = ErrorOf(bytes, owner);
+  ModelIdentity identity = IdentityOf(2);
+  identity.fingerprint = std::string(64, '7');
+  std::string error = ErrorOf(bytes, identity);
+  EXPECT_THAT(error, HasSubstr(identity.fingerprint));
+  EXPECT_THAT(error, HasSubstr(IdentityOf(2).fingerprint));
+  identity = IdentityOf(2);
+  identity.architecture = "rwkv6";
+  error = ErrorOf(bytes, identity);
   EXPECT_THAT(error, HasSubstr("another model: rwkv7"));
   EXPECT_THAT(error, HasSubstr("not of this one: rwkv6"));
   // A name that only begins as ours does.
   std::string longer = Serialize({1, 2});
   longer[20] = 'x';
-  EXPECT_THAT(ErrorOf(Repaired(longer), OwnerOf(2)),
+  EXPECT_THAT(ErrorOf(Repaired(longer), IdentityOf(2)),
               HasSubstr("another model: rwkv7"));
 }
 
 TEST(StateFileTest, AnotherNumberOfValuesIsRefused) {
-  const std::string error = ErrorOf(Serialize({1, 2}), OwnerOf(3));
+  const std::string error = ErrorOf(Serialize({1, 2}), IdentityOf(3));
   EXPECT_THAT(error, HasSubstr("2 values"));
   EXPECT_THAT(error, HasSubstr("has 3"));
 }
@@ -171,25 +172,26 @@ TEST(StateFileTest, ANumberOfValuesNoFileCouldHoldIsRefused) {
        {uint64_t{4}, uint64_t{1} << 62, uint64_t{1} << 63, ~uint64_t{0}}) {
     std::string bytes = Serialize({1, 2, 3});
     std::memcpy(bytes.data() + 64, &announced, sizeof(announced));
-    EXPECT_THAT(ErrorOf(Repaired(bytes), OwnerOf(3)), HasSubstr("truncated"));
+    EXPECT_THAT(ErrorOf(Repaired(bytes), IdentityOf(3)),
+                HasSubstr("truncated"));
   }
 }
 
 TEST(StateFileTest, DamageIsToldAsSuch) {
   std::string bytes = Serialize({1, 2, 3});
   bytes[75] ^= 1;
-  EXPECT_THAT(ErrorOf(bytes, OwnerOf(3)), HasSubstr("SHA-256"));
+  EXPECT_THAT(ErrorOf(bytes, IdentityOf(3)), HasSubstr("SHA-256"));
 }
 
 TEST(StateFileTest, ValuesThatAreNotFiniteAreNeitherWrittenNorRead) {
   const float inf = std::numeric_limits<float>::infinity();
   for (const float bad : {inf, -inf, std::numeric_limits<float>::quiet_NaN()}) {
-    const auto written = SerializeState(State({1, bad}), OwnerOf(2));
+    const auto written = SerializeState(State({1, bad}), IdentityOf(2));
     EXPECT_EQ(written.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(written.status().message()), HasSubstr("value 1"));
     std::string bytes = Serialize({1, 2});
     std::memcpy(bytes.data() + 72 + 4, &bad, sizeof(bad));
-    EXPECT_THAT(ErrorOf(Repaired(bytes), OwnerOf(2)), HasSubstr("value 1"));
+    EXPECT_THAT(ErrorOf(Repaired(bytes), IdentityOf(2)), HasSubstr("value 1"));
   }
 }
 
@@ -201,23 +203,24 @@ TEST(StateFileTest, TheBytesOfAContinuationAreThoseOfTheDocumentation) {
   expected += std::string("\5\0\0\0\0\0\0\0", 8) + "words";
   expected += std::string(32, 'c');
   const std::string bytes =
-      *SerializeState(State({1, -2}), OwnerOf(2), "words");
+      *SerializeState(State({1, -2}), IdentityOf(2), "words");
   EXPECT_EQ(bytes, Repaired(expected));
-  const auto file = ParseStateFile(AsBytes(bytes), "p", OwnerOf(2));
+  const auto file = ParseStateFile(AsBytes(bytes), "p", IdentityOf(2));
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->state, State({1, -2}));
   EXPECT_EQ(file->continuation, "words");
   // It is no state alone; a state alone has none.
-  EXPECT_THAT(ErrorOf(bytes, OwnerOf(2)), HasSubstr("can be continued"));
+  EXPECT_THAT(ErrorOf(bytes, IdentityOf(2)), HasSubstr("can be continued"));
   EXPECT_EQ(
-      ParseStateFile(AsBytes(Serialize({1})), "p", OwnerOf(1))->continuation,
+      ParseStateFile(AsBytes(Serialize({1})), "p", IdentityOf(1))->continuation,
       "");
 }
 
 TEST(StateFileTest, AContinuationIsCheckedAsAllElse) {
-  const std::string bytes = *SerializeState(State({1, 2}), OwnerOf(2), "words");
+  const std::string bytes =
+      *SerializeState(State({1, 2}), IdentityOf(2), "words");
   const auto error = [](const std::string& spoilt) {
-    const auto file = ParseStateFile(AsBytes(spoilt), "p", OwnerOf(2));
+    const auto file = ParseStateFile(AsBytes(spoilt), "p", IdentityOf(2));
     return file.ok() ? "" : std::string(file.status().message());
   };
   for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {

@@ -26,8 +26,8 @@ class InitialStatesTest : public ::testing::Test {
   std::string StateFile(const State& state,
                         const std::string& fingerprint = kFingerprint) {
     const std::string path = testing::MakeTempDirectory() + "/it";
-    const StateOwner owner = {"rwkv4", fingerprint, 4};
-    const auto bytes = SerializeState(state, owner);
+    const ModelIdentity identity = {"rwkv4", fingerprint, 4};
+    const auto bytes = SerializeState(state, identity);
     EXPECT_TRUE(bytes.ok()) << bytes.status();
     testing::WriteFileOrDie(path, *bytes);
     return path;
