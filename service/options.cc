@@ -69,7 +69,8 @@ ABSL_FLAG(int32_t, max_queued, rwkvd::EngineOptions().max_queued,
 ABSL_FLAG(int32_t, max_step_tokens, rwkvd::EngineOptions().max_step_tokens,
           "Most tokens of one forward pass, prompts and answers together; more "
           "than --max_running.");
-ABSL_FLAG(double, max_step_stretch, rwkvd::EngineOptions().max_decode_slowdown,
+ABSL_FLAG(double, max_decode_slowdown,
+          rwkvd::EngineOptions().max_decode_slowdown,
           "While answers are being drawn, prompts are read in pieces so small "
           "that a step takes at most this many times what it would take "
           "without them: less for a more even stream of tokens, more for a "
@@ -152,10 +153,10 @@ absl::Status CheckEpsilon(float value) {
       absl::StrCat("--group_norm_epsilon: ", value, " is not in (0, 1]"));
 }
 
-absl::Status CheckStretch(double value) {
+absl::Status CheckDecodeSlowdown(double value) {
   if (value > 1 && value <= 1000) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("--max_step_stretch: ", value, " is not in (1, 1000]"));
+      absl::StrCat("--max_decode_slowdown: ", value, " is not in (1, 1000]"));
 }
 
 absl::Status CheckQueueTime(absl::Duration value) {
@@ -279,7 +280,7 @@ Options FromFlags() {
   options.engine.max_running = absl::GetFlag(FLAGS_max_running);
   options.engine.max_queued = absl::GetFlag(FLAGS_max_queued);
   options.engine.max_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
-  options.engine.max_decode_slowdown = absl::GetFlag(FLAGS_max_step_stretch);
+  options.engine.max_decode_slowdown = absl::GetFlag(FLAGS_max_decode_slowdown);
   options.engine.min_step_prompt_tokens =
       absl::GetFlag(FLAGS_min_step_prompt_tokens);
   options.engine.max_prompt_tokens = absl::GetFlag(FLAGS_max_prompt_tokens);
@@ -299,7 +300,7 @@ absl::Status CheckEngine(const EngineOptions& engine) {
       CheckRange("max_queued", engine.max_queued, 1, 1 << 20));
   RWKVD_RETURN_IF_ERROR(CheckRange("max_step_tokens", engine.max_step_tokens,
                                    engine.max_running + 1, 1 << 16));
-  RWKVD_RETURN_IF_ERROR(CheckStretch(engine.max_decode_slowdown));
+  RWKVD_RETURN_IF_ERROR(CheckDecodeSlowdown(engine.max_decode_slowdown));
   RWKVD_RETURN_IF_ERROR(CheckRange("min_step_prompt_tokens",
                                    engine.min_step_prompt_tokens, 1, 1 << 16));
   RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>(
