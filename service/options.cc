@@ -116,7 +116,7 @@ ABSL_FLAG(int64_t, state_store_mib, 256,
 ABSL_FLAG(absl::Duration, state_ttl, absl::Hours(1),
           "How long they are kept if the client does not say.");
 ABSL_FLAG(
-    int64_t, waiting_states_mib, 1024,
+    int64_t, max_pending_states_mib, 1024,
     "Most that requests hold which wait and go on from such states, in "
     "MiB; more are refused with RESOURCE_EXHAUSTED, but never one alone.");
 ABSL_FLAG(int32_t, max_message_mib, 16,
@@ -333,10 +333,10 @@ absl::Status TakeStateStore(Options* options) {
   RWKVD_RETURN_IF_ERROR(
       CheckRange<int64_t>("state_store_mib", mib, 0, int64_t{1} << 30));
   options->state_store_bytes = mib << 20;
-  const int64_t waiting_mib = absl::GetFlag(FLAGS_waiting_states_mib);
-  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>("waiting_states_mib", waiting_mib,
-                                            0, int64_t{1} << 30));
-  options->waiting_states_bytes = waiting_mib << 20;
+  const int64_t pending_mib = absl::GetFlag(FLAGS_max_pending_states_mib);
+  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>("max_pending_states_mib",
+                                            pending_mib, 0, int64_t{1} << 30));
+  options->max_pending_states_bytes = pending_mib << 20;
   options->state_ttl = absl::GetFlag(FLAGS_state_ttl);
   if (options->state_ttl > absl::ZeroDuration() &&
       options->state_ttl <= absl::Hours(24 * 365)) {

@@ -43,7 +43,7 @@ struct Options {
   std::string state_dir;  // empty: states are kept in memory
   int64_t state_store_bytes = int64_t{256} << 20;
   absl::Duration state_ttl = absl::Hours(1);
-  int64_t waiting_states_bytes = int64_t{1} << 30;
+  int64_t max_pending_states_bytes = int64_t{1} << 30;
 
   int32_t threads = 0;  // 0: as many as the process may use
   std::string isa = "auto";

@@ -163,7 +163,7 @@ absl::StatusOr<std::unique_ptr<SavedStates>> OpenSavedStates(
           .vocab_size = model.config().vocab_size,
           .max_tokens = MaxSnapshotTokens(options.engine),
           .time_to_live = options.state_ttl,
-          .max_open_bytes = options.waiting_states_bytes,
+          .max_pending_bytes = options.max_pending_states_bytes,
       },
       std::move(store));
 }

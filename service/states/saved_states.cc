@@ -47,14 +47,14 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Open(
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const std::string> bytes,
                          store_->Get(handle, absl::Now()));
   const auto size = static_cast<int64_t>(bytes->size());
-  CountedBytes counted(&open_bytes_, size);
+  CountedBytes counted(&pending_bytes_, size);
   if (counted.before() > 0 &&
-      counted.before() + size > options_.max_open_bytes) {
+      counted.before() + size > options_.max_pending_bytes) {
     return WithRetryAfter(
         absl::ResourceExhaustedError(
             absl::StrCat("requests that wait to go on from a state hold ",
                          counted.before(), " bytes of at most ",
-                         options_.max_open_bytes, ", this one has ", size)),
+                         options_.max_pending_bytes, ", this one has ", size)),
         kRetryAfter);
   }
   RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot,

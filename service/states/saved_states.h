@@ -59,7 +59,7 @@ class SavedStates {
     int64_t max_tokens = 0;  // of a snapshot
     absl::Duration time_to_live = absl::Hours(1);
     // Of the snapshots that Open gives out.
-    int64_t max_open_bytes = int64_t{1} << 30;
+    int64_t max_pending_bytes = int64_t{1} << 30;
   };
 
   SavedStates(Options options, std::unique_ptr<StateStore> store);
@@ -70,7 +70,7 @@ class SavedStates {
       absl::string_view bytes, absl::string_view name) const;
   // The state of a handle, which counts as open as long as somebody has it:
   // NotFound if there is none; ResourceExhausted with a RetryAfter if it would
-  // pass max_open_bytes, though one alone always may.
+  // pass max_pending_bytes, though one alone always may.
   absl::StatusOr<std::shared_ptr<const Snapshot>> Open(
       absl::string_view handle);
 
@@ -99,7 +99,7 @@ class SavedStates {
 
   const Options options_;
   const std::unique_ptr<StateStore> store_;
-  std::atomic<int64_t> open_bytes_{0};
+  std::atomic<int64_t> pending_bytes_{0};
   std::atomic<int> num_transfers_{0};
   std::atomic<int> num_deliveries_{0};
   Worker worker_;  // its tasks use the others

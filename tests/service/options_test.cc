@@ -73,7 +73,7 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
                                      "--state_dir=d",
                                      "--state_store_mib=17",
                                      "--state_ttl=18s",
-                                     "--waiting_states_mib=19"});
+                                     "--max_pending_states_mib=19"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, "m");
   EXPECT_EQ(options->tokenizer, "t");
@@ -105,7 +105,7 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->state_dir, "d");
   EXPECT_EQ(options->state_store_bytes, 17 << 20);
   EXPECT_EQ(options->state_ttl, absl::Seconds(18));
-  EXPECT_EQ(options->waiting_states_bytes, 19 << 20);
+  EXPECT_EQ(options->max_pending_states_bytes, 19 << 20);
 }
 
 TEST_F(OptionsTest, InitialStatesAreNamedAndKeepTheirOrder) {
@@ -180,7 +180,8 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
       {{"--model=m", "--max_pinned_states=-1"}, "--max_pinned_states"},
       {{"--model=m", "--state_store_mib=-1"}, "--state_store_mib"},
       {{"--model=m", "--state_ttl=0s"}, "--state_ttl"},
-      {{"--model=m", "--waiting_states_mib=-1"}, "--waiting_states_mib"},
+      {{"--model=m", "--max_pending_states_mib=-1"},
+       "--max_pending_states_mib"},
       {{"--model=m", "--max_message_mib=0"}, "--max_message_mib"},
       {{"--model=m", "--drain_grace=-1s"}, "--drain_grace"},
       {{"--model=m", "--drain_grace=inf"}, "--drain_grace"},

@@ -256,7 +256,7 @@ TEST(StateCallsDrainTest, AStateThatCannotBeKeptFailsTheCallAfterItsFinish) {
 TEST(StateCallsWaitingTest, TheStatesOfThoseThatWaitAreBounded) {
   Options options;
   options.engine.max_running = 1;
-  options.waiting_states_bytes = 1;  // but one alone always may
+  options.max_pending_states_bytes = 1;  // but one alone always may
   TestServer server(options);
   server.gate().Permit(5);
   const std::string handle =
