@@ -152,7 +152,7 @@ void AppendHistograms(const EngineStats& stats,
   families.push_back(FromHistogram(
       "rwkv_decode_seconds", "Time from the prompt's end to the answer's.",
       stats.decode_seconds));
-  families.push_back(FromHistogram("rwkv_decode_step_seconds",
+  families.push_back(FromHistogram("rwkv_step_seconds",
                                    "Time of one step of all that runs.",
                                    stats.step_seconds));
   families.push_back(

@@ -168,7 +168,7 @@ class PrometheusTest(unittest.TestCase):
             wait_until(lambda: prometheus.value(expression) is not None,
                        expression)
             self.assertEqual(prometheus.value(expression), value, expression)
-        for expression in ("rwkv_decode_step_seconds_count",
+        for expression in ("rwkv_step_seconds_count",
                            "rwkv_batch_size_sum", "rwkv_batch_tokens_sum",
                            "rwkv_prompt_tokens_total", "rwkv_threads",
                            "rwkv_state_cache_queries_total"):
