@@ -100,10 +100,6 @@ absl::string_view NameOf(Rpc rpc) {
 
 Metrics::Metrics()
     : registry_(std::make_shared<prometheus::Registry>()),
-      ended_(prometheus::BuildCounter()
-                 .Name("rwkv_requests_total")
-                 .Help("Calls that ended, by method and status.")
-                 .Register(*registry_)),
       call_seconds_(HistogramFamily(
           *registry_, "grpc_server_call_duration_seconds",
           "Time from a call's arrival to its end, by method and status.")),
@@ -125,7 +121,7 @@ Metrics::Metrics()
     const Rpc rpc = static_cast<Rpc>(i);
     started_[i] = &started.Add(MethodLabel(rpc));
     // There from the start, so that a rate has something to begin from.
-    ended_.Add(CallLabels(rpc, grpc::StatusCode::OK));
+    call_seconds_.Add(CallLabels(rpc, grpc::StatusCode::OK), CallBuckets());
   }
 }
 
@@ -151,9 +147,8 @@ void Metrics::CallStarted(Rpc rpc) {
 }
 
 void Metrics::CallEnded(Rpc rpc, grpc::StatusCode code, absl::Duration took) {
-  const prometheus::Labels labels = CallLabels(rpc, code);
-  ended_.Add(labels).Increment();
-  call_seconds_.Add(labels, CallBuckets()).Observe(absl::ToDoubleSeconds(took));
+  call_seconds_.Add(CallLabels(rpc, code), CallBuckets())
+      .Observe(absl::ToDoubleSeconds(took));
 }
 
 void Metrics::FirstTokenWritten(absl::Duration since_receipt) {

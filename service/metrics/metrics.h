@@ -81,7 +81,6 @@ class Metrics {
 
   const std::shared_ptr<prometheus::Registry> registry_;
   std::array<prometheus::Counter*, kNumRpcs> started_;
-  prometheus::Family<prometheus::Counter>& ended_;
   prometheus::Family<prometheus::Histogram>& call_seconds_;
   prometheus::Family<prometheus::Histogram>& first_token_seconds_;
   prometheus::Family<prometheus::Histogram>& output_token_seconds_;

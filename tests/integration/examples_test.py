@@ -15,7 +15,8 @@ from rwkvd_process import PATIENCE, rwkvd, wait_until
 
 EXAMPLES = "docs/examples"
 PROMPT = "In the beginning"
-REFUSED = ('rwkv_requests_total{grpc_method="rwkv.v1.RwkvService/Generate",'
+REFUSED = ('grpc_server_call_duration_seconds_count{'
+           'grpc_method="rwkv.v1.RwkvService/Generate",'
            'grpc_status="RESOURCE_EXHAUSTED"}')
 
 

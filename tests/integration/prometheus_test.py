@@ -148,9 +148,10 @@ class PrometheusTest(unittest.TestCase):
             f'grpc_server_call_started_total{{{method("Generate")}}}': 4,
             f'grpc_server_call_duration_seconds_count{{{method("Generate")},'
             'grpc_status="OK"}': 3,
-            f'rwkv_requests_total{{{method("Generate")},'
+            f'grpc_server_call_duration_seconds_count{{{method("Generate")},'
             'grpc_status="INVALID_ARGUMENT"}': 1,
-            f'rwkv_requests_total{{{method("Tokenize")},grpc_status="OK"}}': 1,
+            f'grpc_server_call_duration_seconds_count{{{method("Tokenize")},'
+            'grpc_status="OK"}': 1,
             "rwkv_queue_depth": 0,
             "rwkv_requests_running": 0,
             "rwkv_generation_tokens_total": 60,

@@ -26,7 +26,8 @@ MOST_GROWTH = 1.02
 # What it logs when it does.
 GAVE_BACK = "idle: gave free memory back"
 
-ENDED = re.compile(r'rwkv_requests_total\{grpc_method="[^"]*/Generate",'
+ENDED = re.compile(r'grpc_server_call_duration_seconds_count\{'
+                   r'grpc_method="[^"]*/Generate",'
                    r'grpc_status="(\w+)"\} (\d+)')
 STARTED = ('grpc_server_call_started_total'
            '{grpc_method="rwkv.v1.RwkvService/Generate"}')

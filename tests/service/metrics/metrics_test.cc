@@ -33,7 +33,8 @@ TEST(MetricsTest, CallsAreCountedByMethodAndStatus) {
   const std::string labels =
       "{grpc_method=\"rwkv.v1.RwkvService/Generate\","
       "grpc_status=\"RESOURCE_EXHAUSTED\"";
-  EXPECT_THAT(text, HasSubstr("rwkv_requests_total" + labels + "} 1\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_call_duration_seconds_count" +
+                              labels + "} 1\n"));
   const std::string bucket = "grpc_server_call_duration_seconds_bucket";
   EXPECT_THAT(text, HasSubstr(bucket + labels + ",le=\"0.002\"} 0\n"));
   EXPECT_THAT(text, HasSubstr(bucket + labels + ",le=\"0.003\"} 1\n"));
