@@ -18,7 +18,7 @@
 #include "cli/command_line.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 
 ABSL_FLAG(std::string, model, "",
           "Required. The model: a .safetensors, .st or .pth file, a "

@@ -16,7 +16,7 @@
 #include "core/base/status_macros.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/engine/validate.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
 #include "core/quantize/weight_kind.h"
 #include "core/text/load_tokenizer.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is computed element by element, or over one row.
+// Kernels that work element by element, or on one row: KernelTable says what
+// each computes.
 
 #if defined(RWKVD_CORE_KERNELS_ELEMENTWISE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKVD_CORE_KERNELS_ELEMENTWISE_INL_H_
@@ -8,7 +9,7 @@
 #define RWKVD_CORE_KERNELS_ELEMENTWISE_INL_H_
 #endif
 
-#include "core/kernels/kernel_table.h"
+#include "core/base/dtype.h"
 #include "core/kernels/simd-inl.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
@@ -41,7 +42,7 @@ void ToFloat(DType dtype, const void* src, size_t n, float* dst) {
     case DType::kBF16:
       return ToFloatOf<DType::kBF16>(bytes, n, dst);
     case DType::kU8:
-      return;  // quantized weights are not read as numbers
+      return;  // quantized weights are never converted
   }
 }
 
@@ -58,7 +59,9 @@ void LayerNorm(const float* x, const float* weight, const float* bias,
     const VF d = hn::Sub(hn::LoadU(kF, x + i), mean);
     squares = hn::MulAdd(d, d, squares);
   }
-  if (i < n) {  // the missing lanes are zero in x, but not after the mean
+  // Lanes past the end are zero when loaded, but not after subtracting the
+  // mean.
+  if (i < n) {
     const VF d = hn::IfThenElseZero(hn::FirstN(kF, n - i),
                                     hn::Sub(LoadPart(x + i, n - i), mean));
     squares = hn::MulAdd(d, d, squares);
@@ -142,7 +145,7 @@ void TanhOf(size_t n, float* x) {
 }
 
 void Decay6(size_t n, float* x) {
-  // Where exp(80) is large enough to be infinite for the outer exponential.
+  // exp(80) is large enough for the outer exponential to be zero.
   const VF most = hn::Set(kF, 80.0f);
   ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
     const VF rate = hn::Exp(kF, hn::Min(io(x + i), most));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernels are made of: vectors of f32, the part at the end of an
-// array, weights of any type as f32.
+// Building blocks of all kernels: f32 vectors, the last partial vector of an
+// array, weights of any dtype widened to f32, and the sum of a vector's lanes.
+// Includes no other kernel file.
 
 #if defined(RWKVD_CORE_KERNELS_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKVD_CORE_KERNELS_SIMD_INL_H_
@@ -11,7 +12,7 @@
 
 #include <string.h>
 
-#include "core/kernels/kernel_table.h"
+#include "core/base/dtype.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
@@ -22,29 +23,33 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Arrays of vectors need a size known when compiling: the widest fixed one.
+// Kernels keep vectors in arrays, so the size of a vector must be known at
+// compile time: the widest fixed size of the target, at most 16 lanes.
 using DF = hn::CappedTag<float, 16>;
 using VF = hn::Vec<DF>;
 using D16 = hn::Rebind<uint16_t, DF>;
 constexpr DF kF;
 constexpr size_t kLanes = hn::MaxLanes(DF());
 
-// ---- Elements at the end of an array that do not fill a vector.
+// ---- The last elements of an array, too few to fill a vector.
 
+// Returns `count` elements at `p`, fewer than kLanes; the other lanes are zero.
 HWY_INLINE VF LoadPart(const float* p, size_t count) {
   HWY_ALIGN float lanes[kLanes] = {};
   memcpy(lanes, p, count * sizeof(float));
   return hn::Load(kF, lanes);
 }
 
+// Writes the first `count` lanes of `v` to `p`.
 HWY_INLINE void StorePart(VF v, float* p, size_t count) {
   HWY_ALIGN float lanes[kLanes];
   hn::Store(v, kF, lanes);
   memcpy(p, lanes, count * sizeof(float));
 }
 
-// Reads and writes whole vectors, or the part at the end. The same arithmetic
-// serves both, so that an element's value does not depend on where it stands.
+// Load and store a whole vector, or the partial one at the end of an array.
+// Both run through the same arithmetic, so that the value of an element does
+// not depend on its position.
 struct WholeVector {
   HWY_INLINE VF operator()(const float* p) const { return hn::LoadU(kF, p); }
   HWY_INLINE void operator()(VF v, float* p) const { hn::StoreU(v, kF, p); }
@@ -55,8 +60,8 @@ struct PartOfVector {
   HWY_INLINE void operator()(VF v, float* p) const { StorePart(v, p, count); }
 };
 
-// Calls fn(i, io) for each vector of an array of n, `io` reading and writing
-// at offset i.
+// Calls fn(i, io) for each vector of an array of n elements. `io` loads and
+// stores the vector at offset i: a WholeVector or, at the end, a PartOfVector.
 template <class Fn>
 HWY_INLINE void ForEachVector(size_t n, Fn fn) {
   size_t i = 0;
@@ -64,23 +69,26 @@ HWY_INLINE void ForEachVector(size_t n, Fn fn) {
   if (i < n) fn(i, PartOfVector{n - i});
 }
 
-// Whether of `left` rows of x the next kX are to be multiplied together: where
-// one fewer at a time would take longer. Rows that would be left for a small
-// tile are so shared out among the last ones.
+// Returns whether a micro-kernel for kX rows of x runs next when `left` rows of
+// x remain: true if kX rows at a time need fewer passes over the weights than
+// kX - 1. The remainder is so spread over the last passes instead of going to a
+// small, slow micro-kernel.
 template <int kX>
-constexpr bool IsNextTile(int64_t left) {
+constexpr bool IsNextXRows(int64_t left) {
   if constexpr (kX == 1) {
     return left > 0;
   } else {
-    const auto tiles = [left](int64_t rows) {
+    const auto passes = [left](int64_t rows) {
       return (left + rows - 1) / rows;
     };
-    return tiles(kX) < tiles(kX - 1);
+    return passes(kX) < passes(kX - 1);
   }
 }
 
-// ---- Weights as f32.
+// ---- Weights widened to f32.
 
+// Weight<kType>::Load(p) returns the kLanes weights at `p`, at any alignment,
+// as f32.
 template <DType kType>
 struct Weight;
 
@@ -108,9 +116,10 @@ struct Weight<DType::kF16> {
   static HWY_INLINE VF Load(const uint8_t* p) {
 #if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || \
     HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4
-    // No instruction for it, and Highway's substitute takes infinity for 2^16.
-    // The bits, moved to their places, are the number times 2^-112; where the
-    // exponent was all ones, it must be again.
+    // These targets have no instruction for f16, and Highway's emulation turns
+    // infinity into 2^16. Shifted to their positions in an f32, the bits stand
+    // for the number times 2^-112. An exponent of all ones (infinity, NaN) must
+    // stay all ones.
     const hn::RebindToUnsigned<DF> d32;
     const auto bits = hn::PromoteTo(
         d32, hn::LoadU(D16(), reinterpret_cast<const uint16_t*>(p)));
@@ -132,6 +141,7 @@ struct Weight<DType::kF16> {
   }
 };
 
+// Returns `count` weights at `p`, fewer than kLanes; the other lanes are zero.
 template <DType kType>
 HWY_INLINE VF LoadWeightPart(const uint8_t* p, size_t count) {
   HWY_ALIGN uint8_t lanes[kLanes * sizeof(float)] = {};
@@ -139,11 +149,12 @@ HWY_INLINE VF LoadWeightPart(const uint8_t* p, size_t count) {
   return Weight<kType>::Load(lanes);
 }
 
-// The sum of a vector's lanes: the upper half is added to the lower until one
-// is left.
+// Returns the sum of a vector's lanes: the upper half is added to the lower
+// half until one lane is left. This order is part of every result: kernels that
+// add up lanes in another way must add in the same order.
 HWY_INLINE float Total(VF lanes) {
 #if HWY_TARGET == HWY_NEON
-  // Highway would add neighbours first.
+  // Highway would add neighboring lanes first.
   const VF halves = hn::Add(lanes, hn::Shuffle1032(lanes));
   return hn::GetLane(hn::Add(halves, hn::Shuffle2301(halves)));
 #else
@@ -155,7 +166,7 @@ HWY_INLINE float Total(VF lanes) {
 
 HWY_INLINE VF Sigmoid(VF x) {
   const VF one = hn::Set(kF, 1.0f);
-  // Beyond this, Highway's exponential knows no bounds; the result is 0.
+  // Highway's Exp is not valid for larger arguments; the result is 0 there.
   const VF most = hn::Set(kF, 88.0f);
   return hn::Div(one, hn::Add(one, hn::Exp(kF, hn::Min(hn::Neg(x), most))));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The recurrences of time mixing.
+// The recurrences of time mixing: RWKV-4 over channels, RWKV-5 to 7 over the
+// matrix-valued state of a head. KernelTable gives the formulas.
 
 #if defined(RWKVD_CORE_KERNELS_WKV_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKVD_CORE_KERNELS_WKV_INL_H_
@@ -8,8 +9,9 @@
 #define RWKVD_CORE_KERNELS_WKV_INL_H_
 #endif
 
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/gemm/tiling.h"
 #include "core/kernels/simd-inl.h"
+#include "core/kernels/wkv.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
 
@@ -18,7 +20,7 @@ namespace rwkvd {
 namespace HWY_NAMESPACE {
 namespace {
 
-// ---- Over channels.
+// ---- RWKV-4: vectors of channels.
 
 void Wkv4(const Wkv4Args& a, size_t n) {
   ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
@@ -43,16 +45,17 @@ void Wkv4(const Wkv4Args& a, size_t n) {
   });
 }
 
-// ---- Over matrices.
+// ---- RWKV-5 to 7: a matrix [n key][n value].
 
-// A stretch is so many neighbouring vectors of value channels, enough to keep
-// the multipliers busy. However channels are grouped, the sum of each runs over
-// the keys in order.
-constexpr int kStretch = 4;
+// Adjacent vectors of value channels that are updated together. The sum of each
+// value channel runs over the key channels in order, however many vectors are
+// updated together.
+constexpr int kWkvVectors = Tiling::kWkvVectors;
 
+// One token for value channels [j, j + kVectors * kLanes).
 template <int kVectors, class Io>
-HWY_INLINE void Wkv6Stretch(const Wkv6Args& a, size_t n, size_t j, float bonus,
-                            Io io) {
+HWY_INLINE void Wkv6Channels(const Wkv6Args& a, size_t n, size_t j, float bonus,
+                             Io io) {
   VF v[kVectors], sums[kVectors];
   HWY_UNROLL(4)
   for (int m = 0; m < kVectors; ++m) {
@@ -75,7 +78,7 @@ HWY_INLINE void Wkv6Stretch(const Wkv6Args& a, size_t n, size_t j, float bonus,
 }
 
 void Wkv6(const Wkv6Args& a, size_t n) {
-  // u acts on the diagonal: sum over i of r_i u_i k_i, times v_j.
+  // The bonus u acts on the diagonal only: v_j * sum over i of r_i u_i k_i.
   VF products = hn::Zero(kF);
   ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
     products = hn::MulAdd(hn::Mul(io(a.r + i), io(a.bonus + i)), io(a.k + i),
@@ -83,17 +86,19 @@ void Wkv6(const Wkv6Args& a, size_t n) {
   });
   const float bonus = Total(products);
   size_t j = 0;
-  for (; j + kStretch * kLanes <= n; j += kStretch * kLanes) {
-    Wkv6Stretch<kStretch>(a, n, j, bonus, WholeVector());
+  for (; j + kWkvVectors * kLanes <= n; j += kWkvVectors * kLanes) {
+    Wkv6Channels<kWkvVectors>(a, n, j, bonus, WholeVector());
   }
   for (; j + kLanes <= n; j += kLanes) {
-    Wkv6Stretch<1>(a, n, j, bonus, WholeVector());
+    Wkv6Channels<1>(a, n, j, bonus, WholeVector());
   }
-  if (j < n) Wkv6Stretch<1>(a, n, j, bonus, PartOfVector{n - j});
+  if (j < n) Wkv6Channels<1>(a, n, j, bonus, PartOfVector{n - j});
 }
 
+// One token for value channels [j, j + kVectors * kLanes): first the sums of
+// what is removed, then the update.
 template <int kVectors, class Io>
-HWY_INLINE void Wkv7Stretch(const Wkv7Args& a, size_t n, size_t j, Io io) {
+HWY_INLINE void Wkv7Channels(const Wkv7Args& a, size_t n, size_t j, Io io) {
   VF v[kVectors], removed[kVectors], sums[kVectors];
   HWY_UNROLL(4)
   for (int m = 0; m < kVectors; ++m) {
@@ -128,11 +133,11 @@ HWY_INLINE void Wkv7Stretch(const Wkv7Args& a, size_t n, size_t j, Io io) {
 
 void Wkv7(const Wkv7Args& a, size_t n) {
   size_t j = 0;
-  for (; j + kStretch * kLanes <= n; j += kStretch * kLanes) {
-    Wkv7Stretch<kStretch>(a, n, j, WholeVector());
+  for (; j + kWkvVectors * kLanes <= n; j += kWkvVectors * kLanes) {
+    Wkv7Channels<kWkvVectors>(a, n, j, WholeVector());
   }
-  for (; j + kLanes <= n; j += kLanes) Wkv7Stretch<1>(a, n, j, WholeVector());
-  if (j < n) Wkv7Stretch<1>(a, n, j, PartOfVector{n - j});
+  for (; j + kLanes <= n; j += kLanes) Wkv7Channels<1>(a, n, j, WholeVector());
+  if (j < n) Wkv7Channels<1>(a, n, j, PartOfVector{n - j});
 }
 
 }  // namespace

@@ -204,7 +204,7 @@ void Head(const KernelTable& kernels, Workspace& workspace,
           const Matrix& head, Rows x, Rows scratch) {
   const LogitsGroups groups =
       GatherWanted(kernels, chunks, norm, head.rows, x, scratch);
-  absl::InlinedVector<Product, 16> products;
+  absl::InlinedVector<MatMulOperands, 16> products;
   for (const LogitsGroup& group : groups) {
     products.push_back({&head,
                         {scratch[group.first_row], group.num, scratch.width},

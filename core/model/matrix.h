@@ -14,41 +14,40 @@
 
 namespace rwkvd {
 
-// Weights [rows, cols] where they are mapped. A view: valid as long as the
-// checkpoint it came from. Thread-safe (immutable).
+// Weights [rows, cols]. A view: valid as long as the checkpoint that it came
+// from. Thread-safe (immutable).
 //
-// Stored as rows, `stride` elements apart, or as columns: PyTorch saves some
-// matrices transposed, and RWKV-6 and 7 define some that way. The products are
-// the same, bit for bit. Or quantized, which has its own ways to store them.
+// Row-major or column-major (PyTorch saves some matrices transposed, and RWKV-6
+// and 7 define some that way), with bit-identical results; or quantized.
 struct Matrix {
   DType dtype = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
   const std::byte* data = nullptr;  // at any alignment
-  int64_t stride = 0;               // from a stored row (column) to the next
-  bool transposed = false;          // stored as columns
-  // In place of all this but rows and cols.
+  int64_t stride = 0;  // elements from one stored row (or column) to the next
+  bool transposed = false;  // column-major
+  // If present, replaces everything above but rows and cols.
   std::optional<QuantizedWeights> quantized;
 };
 
-// y [n, w->rows] = x [n, w->cols] times w transposed.
-struct Product {
+// One matmul: y [n, w->rows] = x [n, w->cols] times w transposed.
+struct MatMulOperands {
   const Matrix* w;
   Rows x;
   Rows y;
 };
 
-// Computes all `products`, whose outputs are apart from their inputs, as one
-// parallel loop: the threads meet once, at the end (and where x is to be
-// quantized and large, at the beginning). Batch-invariant.
+// Computes all of `ops`, no output of which overlaps an input. All run as one
+// parallel loop, so that threads synchronize once, at the end (and once at the
+// beginning, if a large x is to be quantized). Batch-invariant.
 void MatMul(const KernelTable& kernels, Workspace& workspace,
-            absl::Span<const Product> products);
+            absl::Span<const MatMulOperands> ops);
 
-// The same for products of one matrix with rows that lie behind one another in
-// x, but not in y: each part of the matrix meets all of them before the next
-// is read.
+// The same for ops that have one matrix, and whose rows of x follow one another
+// while their rows of y are scattered: each task multiplies its part of the
+// matrix by the rows of all ops before the next part is read.
 void MatMulIntoScatteredRows(const KernelTable& kernels, Workspace& workspace,
-                             absl::Span<const Product> products);
+                             absl::Span<const MatMulOperands> ops);
 
 }  // namespace rwkvd
 

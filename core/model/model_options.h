@@ -3,7 +3,7 @@
 #define RWKVD_CORE_MODEL_MODEL_OPTIONS_H_
 
 #include "core/base/thread_pool.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "core/quantize/weight_kind.h"
 
 namespace rwkvd {

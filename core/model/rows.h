@@ -6,8 +6,7 @@
 
 namespace rwkvd {
 
-// Rows of f32 in a workspace or a caller's buffer, one behind the other. A
-// view.
+// f32 [num, width], row-major, in a workspace or a caller's buffer. A view.
 struct Rows {
   float* data = nullptr;
   int64_t num = 0;

@@ -207,9 +207,10 @@ void Rwkv5::RunTimeMixing(int64_t layer, Chunks chunks,
   Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
   absl::InlinedVector<Shift, 4> shifts = {
       {&w.att.mix_k, a.xk}, {&w.att.mix_v, a.xv}, {&w.att.mix_r, a.xr}};
-  absl::InlinedVector<Product, 4> products = {{&w.att.key, a.xk, a.k},
-                                              {&w.att.value, a.xv, a.v},
-                                              {&w.att.receptance, a.xr, a.r}};
+  absl::InlinedVector<MatMulOperands, 4> products = {
+      {&w.att.key, a.xk, a.k},
+      {&w.att.value, a.xv, a.v},
+      {&w.att.receptance, a.xr, a.r}};
   if (HasGate(config())) {
     shifts.push_back({&w.att.mix_g, a.xg});
     products.push_back({&w.att.gate, a.xg, a.g});

@@ -270,7 +270,7 @@ void Rwkv6::MixParts(const TimeMixing& w, const Activations& a,
     kernels().mul_add(a.normed[row], a.dx[row], w.maa_x.data(), c,
                       a.shifted[row]);
   });
-  std::array<Product, kNumParts> products;
+  std::array<MatMulOperands, kNumParts> products;
   for (int i = 0; i < kNumParts; ++i) {
     products[i] = {&w.maa_w1[i], a.shifted, a.low[i]};
   }

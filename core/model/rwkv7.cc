@@ -294,12 +294,12 @@ void Rwkv7::Project(int64_t layer, const Activations& a,
                     Workspace& workspace) const {
   const TimeMixing& w = weights_.layers[layer].att;
   // The large ones last: their blocks are small, and threads end together.
-  absl::InlinedVector<Product, 7> down = {{&w.decay.down, a.xw, a.w_low},
-                                          {&w.rate.down, a.xa, a.a_low},
-                                          {&w.gate.down, a.xg, a.g_low}};
-  absl::InlinedVector<Product, 4> up = {{&w.decay.up, a.w_low, a.w},
-                                        {&w.rate.up, a.a_low, a.a},
-                                        {&w.gate.up, a.g_low, a.g}};
+  absl::InlinedVector<MatMulOperands, 7> down = {{&w.decay.down, a.xw, a.w_low},
+                                                 {&w.rate.down, a.xa, a.a_low},
+                                                 {&w.gate.down, a.xg, a.g_low}};
+  absl::InlinedVector<MatMulOperands, 4> up = {{&w.decay.up, a.w_low, a.w},
+                                               {&w.rate.up, a.a_low, a.a},
+                                               {&w.gate.up, a.g_low, a.g}};
   if (layer > 0) {
     down.push_back({&w.value_mix.down, a.xv, a.v_low});
     up.push_back({&w.value_mix.up, a.v_low, a.v_mix});

@@ -13,7 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "core/base/dtype.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "tests/bench/machine_limits.h"
 
 namespace rwkvd::bench {

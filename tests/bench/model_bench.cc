@@ -30,7 +30,7 @@
 #include "benchmark/benchmark.h"
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "tests/bench/bench_model.h"
 #include "tests/bench/machine_limits.h"
 #include "tests/bench/random_model.h"

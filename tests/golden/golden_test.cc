@@ -21,7 +21,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "core/model/config.h"
 #include "core/model/load_model.h"
 #include "core/model/model_options.h"

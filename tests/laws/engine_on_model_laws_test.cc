@@ -15,7 +15,7 @@
 #include "core/base/thread_pool.h"
 #include "core/engine/engine.h"
 #include "core/engine/snapshot.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
 #include "core/model/state_file.h"
 #include "gtest/gtest.h"

@@ -13,7 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/thread_pool.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
 #include "tests/laws/networks.h"

@@ -21,6 +21,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
 #include "core/text/load_tokenizer.h"
 #include "tools/quality/documents.h"

@@ -14,6 +14,7 @@
 #include "core/base/mapped_file.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/stored_name.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
 #include "core/model/matmul_interceptor.h"
 #include "core/text/load_tokenizer.h"

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of bf16 weights by Intel's matrix extension (AMX).
+// Matmul with bf16 weights and several rows of x, with AMX.
 //
-// A tile instruction multiplies bf16 with bf16 and adds up in f32. An f32 is
-// the exact sum of three bf16, eight bits of its significand each, so each x is
-// taken in three parts. For every 32 columns, in order, a sum of y takes the
-// products with the upper parts, the middle ones and the lower ones: the same
-// instructions however many rows of x or of weights there are.
+// A tile instruction multiplies bf16 by bf16 and adds up in f32. An f32 is the
+// exact sum of three bf16, with eight bits of its significand each, so each x
+// is split into three parts. For every 32 columns, in order, a sum of y takes
+// the products with the high parts, the middle parts and the low parts: the
+// same instructions however many rows of x or of weights there are, so the
+// results are batch-invariant.
 
 #if defined(RWKVD_CORE_KERNELS_AMX_BF16_GEMM_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -16,7 +17,9 @@
 #endif
 
 #include "core/kernels/amx/tile-inl.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/extensions-inl.h"
+#include "core/kernels/gemm/matmul_args.h"
+#include "core/kernels/gemm/tiling.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();
@@ -26,31 +29,34 @@ namespace {
 
 #ifdef RWKVD_DOT_AMX
 
-// A tile of weights: sixteen rows of a step's columns. A tile of x: for each
-// pair of columns, that pair of sixteen rows of x. A tile of sums: for each row
-// of weights, the sixteen rows of x.
+// A step is the 32 columns that one tile instruction multiplies. A tile of
+// weights holds a step of a panel, sixteen rows; a tile of x, for each pair of
+// columns, that pair of sixteen rows of x; a tile of sums, for each row of
+// weights, the sixteen rows of x.
 constexpr int64_t kStepCols = 32;
 constexpr int kParts = 3;
 
-// x is made ready for so many columns at a time, in two tiles of rows: with all
-// parts that is 192 KiB, which the second-level cache holds beside weights.
-constexpr int64_t kChunkCols = 1024;
+// Columns of x that are split into parts at a time, for two tiles of rows, and
+// the bytes of all parts of one of these tiles.
+constexpr int64_t kChunkCols = Tiling::kAmxBf16ChunkCols;
 constexpr int64_t kXBytes = kChunkCols / kStepCols * kParts * kTileBytes;
 
-// Tiles take no more columns: for one row of x, its parts are as large.
+// The widest matrix that AMX multiplies: one row of x in parts, for the GEMV
+// kernels, is then as large as kXBytes. Part of the results, see UsesTiles.
 constexpr int64_t kMaxCols = kXBytes / kParts / 2;
 
-// At most so many rows of weights share it.
-constexpr int64_t kChunkRows = 512;
-constexpr int64_t kChunkStrips = kChunkRows / kTileRows;
+// Rows of weights, and panels of sixteen, that share a chunk of x.
+constexpr int64_t kChunkRows = Tiling::kAmxBf16ChunkRows;
+constexpr int64_t kChunkPanels = kChunkRows / kTileRows;
 
-// Of weights that are stored as columns, what is made ready at a time: at least
-// a tile of rows.
-constexpr int64_t kFromColumnsBytes = kMaxCols * 2 * kTileRows;
+// Bytes of column-major weights that are packed into tiles at a time: at least
+// one panel.
+constexpr int64_t kPackedBytes = kMaxCols * 2 * kTileRows;
 
-// ---- Making ready.
+// ---- Filling tiles.
 
-// The bits of the part of x that a bf16 holds; leaves the rest in x.
+// Returns the bits of x that fit a bf16, in the upper half of each lane, and
+// leaves the rest in x.
 HWY_INLINE __m512i TakePart(__m512* x) {
   const __m512i part = _mm512_and_si512(
       _mm512_castps_si512(*x), _mm512_set1_epi32(static_cast<int>(0xffff0000)));
@@ -58,10 +64,10 @@ HWY_INLINE __m512i TakePart(__m512* x) {
   return part;
 }
 
-// The x of one step for sixteen rows, of which `num` exist: tiles of x, one for
-// each part.
-HWY_INLINE void FillStep(const float* x, int64_t stride, int64_t num,
-                         uint8_t* tiles) {
+// Fills the tiles of x, one for each part, with one step of sixteen rows, of
+// which `num` exist.
+HWY_INLINE void FillXStep(const float* x, int64_t stride, int64_t num,
+                          uint8_t* tiles) {
   __m512i even[16], odd[16];
   HWY_UNROLL(16)
   for (int i = 0; i < 16; ++i) {
@@ -71,7 +77,7 @@ HWY_INLINE void FillStep(const float* x, int64_t stride, int64_t num,
   }
   Transpose(even);
   Transpose(odd);
-  // Now columns 0 to 15 and 16 to 31.
+  // `even` now holds columns 0 to 15, `odd` 16 to 31.
   for (int half = 0; half < 2; ++half) {
     const __m512i* const columns = half == 0 ? even : odd;
     for (int pair = 0; pair < 8; ++pair) {
@@ -88,8 +94,8 @@ HWY_INLINE void FillStep(const float* x, int64_t stride, int64_t num,
   }
 }
 
-// Pairs of columns of sixteen rows of weights that are stored as columns, of
-// which `rows` exist: what a tile of x is, of weights.
+// Loads a step of sixteen rows of column-major weights, of which `rows` exist,
+// in the layout of a tile of x.
 HWY_INLINE void PairColumns(const uint8_t* column, int64_t stride, int64_t rows,
                             __m512i (&pairs)[16]) {
   const __mmask16 mask = FirstRows(rows);
@@ -110,26 +116,26 @@ HWY_INLINE void StoreTile(const __m512i (&rows)[16], uint8_t* tile) {
 
 // ---- Multiplying.
 
-// Strips of sixteen rows of weights, tile by tile: in memory as they are, or
-// made ready from columns.
+// Panels of sixteen rows of weights, tile by tile: row-major weights as stored,
+// or packed column-major weights.
 struct WeightTiles {
   const uint8_t* first;
-  int64_t stride;       // bytes, from a row of a tile to the next
-  int64_t step_bytes;   // from a step's tile to the next
-  int64_t strip_bytes;  // from a strip to the next
+  int64_t stride;       // bytes from one row of a tile to the next
+  int64_t step_bytes;   // bytes from one step's tile to the next
+  int64_t panel_bytes;  // bytes from one panel to the next
 };
 
-// One or two tiles of rows of x, in a chunk of columns.
+// One chunk of columns of up to 32 rows of x, in one or two tiles of rows.
 struct XTiles {
   const uint8_t* tiles[2];
   int64_t first_row;
-  int64_t num;  // of rows
+  int64_t num;  // rows
   int64_t first_col = 0;
   int64_t num_cols = 0;
 };
 
-// The registers: 0 to 3 for sums of `rows` by `num`, 4 and 5 for `rows` rows of
-// one factor, 6 and 7 for `num` rows of the other, in pairs of columns.
+// Configures the tile registers: 0 to 3 for sums of `rows` rows of weights and
+// `num` of x, 4 and 5 for the weights, 6 and 7 for pairs of columns of x.
 void ConfigureTiles(int64_t rows, int64_t num) {
   TileConfig config;
   for (const int sums : {0, 1, 2, 3}) {
@@ -145,13 +151,15 @@ void ConfigureTiles(int64_t rows, int64_t num) {
   LoadConfig(config);
 }
 
-// Sums of a chunk of rows of weights, sixteen at a time, with both tiles of x.
+// The sums of a chunk's panels with both tiles of x, kept between chunks of
+// columns.
 struct SumTiles {
-  alignas(64) float of[2][kChunkStrips + 1][kTileRows * kTileRows];
+  alignas(64) float of[2][kChunkPanels + 1][kTileRows * kTileRows];
 };
 
-// The sums of two strips with both tiles of x: those in the registers 0 to 3.
-HWY_INLINE void LoadSums(bool is_first, const SumTiles& from, int64_t strip) {
+// Loads the sums of two panels with both tiles of x into registers 0 to 3.
+HWY_INLINE void LoadBf16Sums(bool is_first, const SumTiles& from,
+                             int64_t panel) {
   if (is_first) {
     _tile_zero(0);
     _tile_zero(1);
@@ -159,39 +167,40 @@ HWY_INLINE void LoadSums(bool is_first, const SumTiles& from, int64_t strip) {
     _tile_zero(3);
     return;
   }
-  _tile_loadd(0, from.of[0][strip], 64);
-  _tile_loadd(1, from.of[0][strip + 1], 64);
-  _tile_loadd(2, from.of[1][strip], 64);
-  _tile_loadd(3, from.of[1][strip + 1], 64);
+  _tile_loadd(0, from.of[0][panel], 64);
+  _tile_loadd(1, from.of[0][panel + 1], 64);
+  _tile_loadd(2, from.of[1][panel], 64);
+  _tile_loadd(3, from.of[1][panel + 1], 64);
 }
 
-template <bool kTwoStrips>
-HWY_INLINE void KeepSums(int64_t strip, SumTiles* to) {
-  _tile_stored(0, to->of[0][strip], 64);
-  _tile_stored(2, to->of[1][strip], 64);
-  if constexpr (kTwoStrips) {
-    _tile_stored(1, to->of[0][strip + 1], 64);
-    _tile_stored(3, to->of[1][strip + 1], 64);
+// Stores what LoadBf16Sums loaded, of one or two panels.
+template <bool kTwoPanels>
+HWY_INLINE void StoreBf16Sums(int64_t panel, SumTiles* to) {
+  _tile_stored(0, to->of[0][panel], 64);
+  _tile_stored(2, to->of[1][panel], 64);
+  if constexpr (kTwoPanels) {
+    _tile_stored(1, to->of[0][panel + 1], 64);
+    _tile_stored(3, to->of[1][panel + 1], 64);
   }
 }
 
-// Adds `steps` steps of one or two strips, with one or two tiles of x.
-template <bool kTwoStrips, bool kTwoOfX>
+// Adds `steps` steps of one or two panels, with one or two tiles of x.
+template <bool kTwoPanels, bool kTwoOfX>
 HWY_INLINE void AddSteps(const WeightTiles& w, const uint8_t* x0,
                          const uint8_t* x1, int64_t steps) {
   const uint8_t* w0 = w.first;
   for (int64_t step = 0; step < steps; ++step, w0 += w.step_bytes) {
     _tile_loadd(4, w0, w.stride);
-    if constexpr (kTwoStrips) _tile_loadd(5, w0 + w.strip_bytes, w.stride);
+    if constexpr (kTwoPanels) _tile_loadd(5, w0 + w.panel_bytes, w.stride);
     HWY_UNROLL(3)
     for (int part = 0; part < kParts; ++part) {
       _tile_loadd(6, x0, 64);
       _tile_dpbf16ps(0, 4, 6);
-      if constexpr (kTwoStrips) _tile_dpbf16ps(1, 5, 6);
+      if constexpr (kTwoPanels) _tile_dpbf16ps(1, 5, 6);
       if constexpr (kTwoOfX) {
         _tile_loadd(7, x1, 64);
         _tile_dpbf16ps(2, 4, 7);
-        if constexpr (kTwoStrips) _tile_dpbf16ps(3, 5, 7);
+        if constexpr (kTwoPanels) _tile_dpbf16ps(3, 5, 7);
       }
       x0 += kTileBytes;
       x1 += kTileBytes;
@@ -199,7 +208,7 @@ HWY_INLINE void AddSteps(const WeightTiles& w, const uint8_t* x0,
   }
 }
 
-// y from a tile of sums, of `rows` rows of weights and `num` of x.
+// Writes a tile of sums, of `rows` rows of weights and `num` of x, to y.
 void StoreY(const float* sums, int64_t rows, int64_t num, float* y,
             int64_t stride) {
   __m512i v[16];
@@ -213,22 +222,22 @@ void StoreY(const float* sums, int64_t rows, int64_t num, float* y,
   }
 }
 
+// Returns where a weight is stored.
 const uint8_t* WeightAt(const MatMulArgs& args, int64_t row, int64_t col) {
   const int64_t at =
       args.transposed ? col * args.w_stride + row : row * args.w_stride + col;
   return static_cast<const uint8_t*>(args.w) + at * 2;
 }
 
-// Weights that are stored as rows, from `row` on.
-WeightTiles RowsInPlace(const MatMulArgs& args, int64_t row) {
+// Row-major weights from `row` on.
+WeightTiles WeightsAsStored(const MatMulArgs& args, int64_t row) {
   const int64_t stride = args.w_stride * 2;
   return {WeightAt(args, row, 0), stride, kStepCols * 2, kTileRows * stride};
 }
 
-// Rows [row, row + rows) of weights that are stored as columns, through
-// `scratch`.
-WeightTiles RowsFromColumns(const MatMulArgs& args, int64_t row, int64_t rows,
-                            uint8_t* scratch) {
+// Packs rows [row, row + rows) of column-major weights into `scratch`.
+WeightTiles PackColumns(const MatMulArgs& args, int64_t row, int64_t rows,
+                        uint8_t* scratch) {
   uint8_t* tile = scratch;
   for (int64_t r = 0; r < rows; r += kTileRows) {
     for (int64_t c = 0; c < args.cols; c += kStepCols, tile += kTileBytes) {
@@ -242,53 +251,56 @@ WeightTiles RowsFromColumns(const MatMulArgs& args, int64_t row, int64_t rows,
   return {scratch, 64, kTileBytes, args.cols / kStepCols * kTileBytes};
 }
 
-// A strip or two, of whose last `rows` rows are there, in one chunk of columns.
-template <bool kTwoStrips>
-void MultiplyStrips(const MatMulArgs& args, const XTiles& x,
-                    const WeightTiles& w, int64_t row, int64_t strip,
-                    int64_t rows, SumTiles* sums) {
+// Multiplies one or two panels by one chunk of columns of x. `rows` rows of the
+// last panel exist.
+template <bool kTwoPanels>
+void MultiplyBf16Panels(const MatMulArgs& args, const XTiles& x,
+                        const WeightTiles& w, int64_t row, int64_t panel,
+                        int64_t rows, SumTiles* sums) {
   WeightTiles at = w;
-  at.first += strip * w.strip_bytes + x.first_col / kStepCols * w.step_bytes;
+  at.first += panel * w.panel_bytes + x.first_col / kStepCols * w.step_bytes;
   const int64_t steps = x.num_cols / kStepCols;
-  LoadSums(x.first_col == 0, *sums, strip);
+  LoadBf16Sums(x.first_col == 0, *sums, panel);
   if (x.num > kTileRows) {
-    AddSteps<kTwoStrips, true>(at, x.tiles[0], x.tiles[1], steps);
+    AddSteps<kTwoPanels, true>(at, x.tiles[0], x.tiles[1], steps);
   } else {
-    AddSteps<kTwoStrips, false>(at, x.tiles[0], x.tiles[0], steps);
+    AddSteps<kTwoPanels, false>(at, x.tiles[0], x.tiles[0], steps);
   }
-  KeepSums<kTwoStrips>(strip, sums);
+  StoreBf16Sums<kTwoPanels>(panel, sums);
   if (x.first_col + x.num_cols < args.cols) return;
   for (int64_t i = 0; i * kTileRows < x.num; ++i) {
-    for (int64_t j = 0; j < (kTwoStrips ? 2 : 1); ++j) {
+    for (int64_t j = 0; j < (kTwoPanels ? 2 : 1); ++j) {
       float* const y = args.y + (x.first_row + i * kTileRows) * args.y_stride +
-                       row + (strip + j) * kTileRows;
-      StoreY(sums->of[i][strip + j], rows, x.num - i * kTileRows, y,
+                       row + (panel + j) * kTileRows;
+      StoreY(sums->of[i][panel + j], rows, x.num - i * kTileRows, y,
              args.y_stride);
     }
   }
 }
 
-// All of the chunk's rows in one chunk of columns.
-void MultiplyChunk(const MatMulArgs& args, const XTiles& x,
-                   const WeightTiles& w, int64_t row, int64_t rows,
-                   SumTiles* sums) {
-  const int64_t strips = rows / kTileRows, left = rows % kTileRows;
+// Multiplies weight rows [row, row + rows), at most kChunkRows, by one chunk of
+// columns of x.
+void MultiplyBf16Chunk(const MatMulArgs& args, const XTiles& x,
+                       const WeightTiles& w, int64_t row, int64_t rows,
+                       SumTiles* sums) {
+  const int64_t panels = rows / kTileRows, left = rows % kTileRows;
   ConfigureTiles(kTileRows, kTileRows);
-  int64_t strip = 0;
-  for (; strip + 2 <= strips; strip += 2) {
-    MultiplyStrips<true>(args, x, w, row, strip, kTileRows, sums);
+  int64_t panel = 0;
+  for (; panel + 2 <= panels; panel += 2) {
+    MultiplyBf16Panels<true>(args, x, w, row, panel, kTileRows, sums);
   }
-  for (; strip < strips; ++strip) {
-    MultiplyStrips<false>(args, x, w, row, strip, kTileRows, sums);
+  for (; panel < panels; ++panel) {
+    MultiplyBf16Panels<false>(args, x, w, row, panel, kTileRows, sums);
   }
   if (left == 0) return;
   ConfigureTiles(left, kTileRows);
-  MultiplyStrips<false>(args, x, w, row, strip, left, sums);
+  MultiplyBf16Panels<false>(args, x, w, row, panel, left, sums);
 }
 
-// A chunk of rows for several rows of x.
-void MultiplyMany(const MatMulArgs& args, const WeightTiles& w, int64_t row,
-                  int64_t rows) {
+// Multiplies weight rows [row, row + rows), at most kChunkRows, by all rows of
+// x.
+void MultiplyBf16Rows(const MatMulArgs& args, const WeightTiles& w, int64_t row,
+                      int64_t rows) {
   alignas(64) uint8_t tiles[2][kXBytes];
   SumTiles sums;
   for (int64_t first = 0; first < args.num_x; first += 2 * kTileRows) {
@@ -300,31 +312,28 @@ void MultiplyMany(const MatMulArgs& args, const WeightTiles& w, int64_t row,
       for (int64_t i = 0; i * kTileRows < x.num; ++i) {
         const int64_t at = first + i * kTileRows;
         for (int64_t c = 0; c < x.num_cols; c += kStepCols) {
-          FillStep(args.x + at * args.x_stride + x.first_col + c, args.x_stride,
-                   args.num_x - at,
-                   tiles[i] + c / kStepCols * kParts * kTileBytes);
+          FillXStep(args.x + at * args.x_stride + x.first_col + c,
+                    args.x_stride, args.num_x - at,
+                    tiles[i] + c / kStepCols * kParts * kTileBytes);
         }
       }
-      MultiplyChunk(args, x, w, row, rows, &sums);
+      MultiplyBf16Chunk(args, x, w, row, rows, &sums);
     }
   }
 }
 
-// Rows [row_begin, row_end) of the product for several rows of x.
-void MultiplyBf16ByMany(const MatMulArgs& args, int64_t row_begin,
-                        int64_t row_end) {
-  alignas(64) uint8_t from_columns[kFromColumnsBytes];
-  const int64_t fitting =
-      kFromColumnsBytes / 2 / args.cols / kTileRows * kTileRows;
+// Rows [row_begin, row_end) of y, for several rows of x.
+void Bf16Gemm(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+  alignas(64) uint8_t packed[kPackedBytes];
+  const int64_t fitting = kPackedBytes / 2 / args.cols / kTileRows * kTileRows;
   const int64_t most =
       args.transposed ? HWY_MIN(kChunkRows, fitting) : kChunkRows;
   for (int64_t row = row_begin; row < row_end; row += most) {
     const int64_t rows = HWY_MIN(most, row_end - row);
-    MultiplyMany(args,
-                 args.transposed
-                     ? RowsFromColumns(args, row, rows, from_columns)
-                     : RowsInPlace(args, row),
-                 row, rows);
+    MultiplyBf16Rows(args,
+                     args.transposed ? PackColumns(args, row, rows, packed)
+                                     : WeightsAsStored(args, row),
+                     row, rows);
   }
   _tile_release();
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of bf16 weights by Intel's matrix extension: for one row of x, and
-// the way in for all.
+// Matmul with row-major bf16 weights and one row of x, with AMX.
 
 #if defined(RWKVD_CORE_KERNELS_AMX_BF16_GEMV_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -10,9 +9,9 @@
 #define RWKVD_CORE_KERNELS_AMX_BF16_GEMV_INL_H_
 #endif
 
-#include "core/kernels/amx/bf16_col_major_gemv-inl.h"
 #include "core/kernels/amx/bf16_gemm-inl.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/extensions-inl.h"
+#include "core/kernels/gemm/matmul_args.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();
@@ -22,8 +21,8 @@ namespace {
 
 #ifdef RWKVD_DOT_AMX
 
-// A step of a single row of x: 64 bytes for each part.
-HWY_INLINE void FillStepOfOne(const float* x, uint8_t* parts) {
+// Fills the parts of one step of a single row of x, 64 bytes each.
+HWY_INLINE void FillXStepOfOneRow(const float* x, uint8_t* parts) {
   __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
   HWY_UNROLL(3)
   for (int part = 0; part < kParts; ++part) {
@@ -37,72 +36,54 @@ HWY_INLINE void FillStepOfOne(const float* x, uint8_t* parts) {
   }
 }
 
-// A strip or two for one row of x. The processor foresees rows side by side
-// better than it could be told.
-template <bool kTwoStrips>
-HWY_INLINE void MultiplyStripsByOne(const WeightTiles& w, const uint8_t* x,
-                                    int64_t steps, float* y) {
+// Multiplies one or two panels by one row of x. No prefetch instructions: the
+// hardware prefetcher follows the rows of a panel better.
+template <bool kTwoPanels>
+HWY_INLINE void MultiplyPanelsByOneX(const WeightTiles& w, const uint8_t* x,
+                                     int64_t steps, float* y) {
   const uint8_t* w0 = w.first;
   _tile_zero(0);
-  if constexpr (kTwoStrips) _tile_zero(1);
+  if constexpr (kTwoPanels) _tile_zero(1);
   for (int64_t step = 0; step < steps; ++step, w0 += w.step_bytes) {
     _tile_loadd(4, w0, w.stride);
-    if constexpr (kTwoStrips) _tile_loadd(5, w0 + w.strip_bytes, w.stride);
+    if constexpr (kTwoPanels) _tile_loadd(5, w0 + w.panel_bytes, w.stride);
     HWY_UNROLL(3)
     for (int part = 0; part < kParts; ++part, x += 64) {
       _tile_loadd(6, x, 4);
       _tile_dpbf16ps(0, 4, 6);
-      if constexpr (kTwoStrips) _tile_dpbf16ps(1, 5, 6);
+      if constexpr (kTwoPanels) _tile_dpbf16ps(1, 5, 6);
     }
   }
   _tile_stored(0, y, 4);
-  if constexpr (kTwoStrips) _tile_stored(1, y + kTileRows, 4);
+  if constexpr (kTwoPanels) _tile_stored(1, y + kTileRows, 4);
 }
 
-// Rows for one row of x, whose parts are in `x`.
-void MultiplyByOne(const MatMulArgs& args, int64_t row, int64_t row_end,
-                   const uint8_t* x) {
+// Weight rows [row, row_end) times one row of x, whose parts are in `x`.
+void MultiplyRowsByOneX(const MatMulArgs& args, int64_t row, int64_t row_end,
+                        const uint8_t* x) {
   const int64_t steps = args.cols / kStepCols;
   ConfigureTiles(kTileRows, 1);
   for (; row + 2 * kTileRows <= row_end; row += 2 * kTileRows) {
-    MultiplyStripsByOne<true>(RowsInPlace(args, row), x, steps, args.y + row);
+    MultiplyPanelsByOneX<true>(WeightsAsStored(args, row), x, steps,
+                               args.y + row);
   }
   for (; row < row_end; row += kTileRows) {
     const int64_t rows = HWY_MIN(row_end - row, kTileRows);
     if (rows < kTileRows) ConfigureTiles(rows, 1);
-    MultiplyStripsByOne<false>(RowsInPlace(args, row), x, steps, args.y + row);
+    MultiplyPanelsByOneX<false>(WeightsAsStored(args, row), x, steps,
+                                args.y + row);
   }
 }
 
-// Whether tiles are to multiply a matrix: it depends on the matrix alone, for
-// they round otherwise than vectors do.
-bool TakesTiles(const MatMulArgs& args) {
-  return args.dtype == DType::kBF16 && args.cols > 0 &&
-         args.cols % kStepCols == 0 && args.cols <= kMaxCols;
-}
-
-void MultiplyRowsByOne(const MatMulArgs& args, int64_t row_begin,
-                       int64_t row_end) {
+// Elements [row_begin, row_end) of y, for one row of x.
+void Bf16RowMajorGemv(const MatMulArgs& args, int64_t row_begin,
+                      int64_t row_end) {
   alignas(64) uint8_t parts[kXBytes];
   for (int64_t c = 0; c < args.cols; c += kStepCols) {
-    FillStepOfOne(args.x + c, parts + c / kStepCols * kParts * 64);
+    FillXStepOfOneRow(args.x + c, parts + c / kStepCols * kParts * 64);
   }
-  MultiplyByOne(args, row_begin, row_end, parts);
+  MultiplyRowsByOneX(args, row_begin, row_end, parts);
   _tile_release();
-}
-
-// Rows [row_begin, row_end) of the product. False if tiles do not take it.
-bool MatMulWithTiles(const MatMulArgs& args, int64_t row_begin,
-                     int64_t row_end) {
-  if (!TakesTiles(args)) return false;
-  if (args.num_x > 1) {
-    MultiplyBf16ByMany(args, row_begin, row_end);
-  } else if (args.transposed) {
-    MultiplyColumnsByOne(args, row_begin, row_end);
-  } else {
-    MultiplyRowsByOne(args, row_begin, row_end);
-  }
-  return true;
 }
 
 #endif  // RWKVD_DOT_AMX

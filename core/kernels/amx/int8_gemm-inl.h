@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantized weights times sixteen rows of x at a time, by Intel's matrix
-// extension (AMX). The integers are those of the dot products, and what is done
-// with them too, so the results are the same bits.
+// Quantized matmul with AMX: int8 tiles, sixteen rows of x at a time. The
+// integer sums and the f32 arithmetic that follows are those of the dot product
+// kernels, so the results are bit-identical.
 
 #if defined(RWKVD_CORE_KERNELS_AMX_INT8_GEMM_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -12,10 +12,15 @@
 #endif
 
 #include "core/kernels/amx/tile-inl.h"
+#include "core/kernels/extensions-inl.h"
+#include "core/kernels/gemm/tiling.h"
+#include "core/kernels/quant/activations.h"
 #include "core/kernels/quant/column_blocks-inl.h"
 #include "core/kernels/quant/dot-inl.h"
 #include "core/kernels/quant/layout-inl.h"
 #include "core/kernels/quant/layout.h"
+#include "core/kernels/quant/matmul_args.h"
+#include "core/kernels/quant/sparse_columns-inl.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();
@@ -25,69 +30,57 @@ namespace {
 
 #ifdef RWKVD_DOT_AMX
 
-// A tile of x holds a group's columns; of weights, a group's units of a panel;
-// of sums, those of the panel's rows for a row of x each.
+// A tile of x holds one group of up to sixteen rows; a tile of weights one int8
+// block; a tile of sums those of the block's rows, one tile row per row of x.
 
-// From this many rows of x on, a tile is faster than dot products, even if some
-// of its rows stay empty.
-constexpr int64_t kMinRowsForTiles = 8;
+// A chunk is the part of the weights that is multiplied at a time: at most
+// kMaxChunkGroups groups of at most kMaxChunkPanels panels. These are the
+// panels of one column block or, of row panels, Tiling::kAmxInt8Panels.
+constexpr int64_t kMaxChunkGroups = Tiling::AmxInt8Groups(false);
+constexpr int64_t kMaxChunkPanels = 2 * kBlockColumnBytes / kPanelRows;
 
-// Up to this many rows of x, it takes longer to give weights a sign than to do
-// without.
-constexpr int64_t kMostRowsInPlace = 32;
-
-// At most so many groups are multiplied at a time: of x in one digit or two,
-// what leaves room in the nearest cache for the weights that pass by. Of these,
-// so many panels in the order of rows, or a block of columns, which the
-// second-level cache holds.
-constexpr int64_t TileGroups(bool int16_activations) {
-  return int16_activations ? 8 : 16;
-}
-constexpr int64_t kMaxTileGroups = TileGroups(false);
-constexpr int64_t kTilePanelsOfRows = 8;
-constexpr int64_t kMaxTilePanels = 2 * kBlockBytes / kPanelRows;
-
-// Up to sixteen rows of x, some groups of them.
-struct TilesOfX {
-  const QuantizedActivations* rows;
+// Up to sixteen rows of x, from a group on.
+struct ActivationTile {
+  const QuantizedActivations* activations;
   int64_t first_row;
   int64_t first_group;
-  int64_t num;
+  int64_t num;  // rows
 
-  // Their place in group `g` of these.
-  int64_t At(int64_t g) const { return rows->At(first_row, first_group + g); }
+  // QuantizedActivations::Index of the first row in group `g`, counted from
+  // first_group.
+  int64_t Index(int64_t g) const {
+    return activations->Index(first_row, first_group + g);
+  }
 };
 
-// What a tile instruction takes a byte of weights for: a number that has a sign
-// or, where they lie in memory, one that has none, kQuantZero above it.
-enum class Bytes { kSigned, kUnsigned };
+// What a tile instruction takes a byte of weights for: a signed number or, for
+// weights as they are stored, an unsigned one that is larger by kQuantZero.
+enum class WeightBytes { kSigned, kUnsigned };
 
-// A panel of weights, some groups of it.
-struct TilePanel {
-  const uint8_t* quants;   // [groups][a tile]
+// One panel's part of a chunk.
+struct ChunkPanel {
+  const uint8_t* quants;   // [groups][an int8 block]
   const uint16_t* scales;  // of the first group
-  // Where its product with the first row of x goes, and of its rows those that
-  // exist.
-  float* y;
-  __mmask16 rows;
-  // What is to be fetched meanwhile, for the first group.
-  const uint8_t* fetched;
-  int64_t fetched_bytes;
+  float* y;                // of the first row of x and the panel's first row
+  __mmask16 rows;          // the panel's rows that exist
+  // What to prefetch while the first group is multiplied.
+  const uint8_t* prefetched;
+  int64_t prefetch_bytes;
 };
 
-// What some panels of a unit have in common.
-struct TilePanels {
+// The panels of a chunk, and what they have in common.
+struct ChunkPanels {
   int64_t num;
   int64_t num_groups;
-  int64_t scale_group_step;
-  int64_t fetched_group_step;  // bytes
+  int64_t scales_group_stride;    // scales from one group to the next
+  int64_t prefetch_group_stride;  // bytes from one group's prefetch to the next
   int64_t y_stride;
-  bool is_first;  // else y is added to
-  TilePanel of[kMaxTilePanels];
+  bool is_first;  // else the results are added to y
+  ChunkPanel of[kMaxChunkPanels];
 };
 
-// A group of a panel. Panels follow one another, groups within them.
-struct TileStep {
+// A position in a chunk: panel by panel, group by group within a panel.
+struct BlockCursor {
   int64_t panel = 0;
   int64_t group = 0;
 
@@ -98,72 +91,77 @@ struct TileStep {
   }
 };
 
-// The registers, for so many rows of x.
-void ConfigureRows(int64_t num) {
+// Configures the tile registers for `num` rows of x.
+void ConfigureXRows(int64_t num) {
   TileConfig config;
-  for (const int rows_of_x : {0, 1, 2, 3, 4, 5}) {
-    config.rows[rows_of_x] = static_cast<uint8_t>(num);
+  for (const int tile : {0, 1, 2, 3, 4, 5}) {
+    config.rows[tile] = static_cast<uint8_t>(num);
   }
   LoadConfig(config);
 }
 
-// Multiplies group `g` into one of two sets of tile registers, whose numbers
-// must be literals: of sums 0 and 1 or 2 and 3, of x 4 and 5, of weights 6
-// or 7.
-template <int kSet, bool kTwoDigits, Bytes kBytes>
-HWY_INLINE void MultiplyTiles(const uint8_t* quants, const TilesOfX& x,
-                              int64_t g) {
-  const int64_t at = x.At(g) * kGroupCols;
-  const int8_t* const q = x.rows->q + at;
-  const int8_t* const low = kTwoDigits ? x.rows->low + at : nullptr;
+// Multiplies the block of group `g` into one of two sets of tile registers:
+// sums in 0 and 1 (kSet 0) or 2 and 3, x in 4 and 5, weights in 6 or 7.
+// Register numbers must be literals.
+template <int kSet, bool kInt16, WeightBytes kWeights>
+HWY_INLINE void MultiplyBlockByTile(const uint8_t* quants,
+                                    const ActivationTile& x, int64_t g) {
+  const int64_t at = x.Index(g) * kGroupCols;
+  const int8_t* const high = x.activations->high + at;
+  const int8_t* const low = kInt16 ? x.activations->low + at : nullptr;
   if constexpr (kSet == 0) {
     _tile_loadd(6, quants, 64);
-    _tile_loadd(4, q, 64);
+    _tile_loadd(4, high, 64);
     _tile_zero(0);
-    if constexpr (kBytes == Bytes::kSigned) _tile_dpbssd(0, 4, 6);
-    if constexpr (kBytes == Bytes::kUnsigned) _tile_dpbsud(0, 4, 6);
+    if constexpr (kWeights == WeightBytes::kSigned) _tile_dpbssd(0, 4, 6);
+    if constexpr (kWeights == WeightBytes::kUnsigned) _tile_dpbsud(0, 4, 6);
   } else {
     _tile_loadd(7, quants, 64);
-    _tile_loadd(5, q, 64);
+    _tile_loadd(5, high, 64);
     _tile_zero(2);
-    if constexpr (kBytes == Bytes::kSigned) _tile_dpbssd(2, 5, 7);
-    if constexpr (kBytes == Bytes::kUnsigned) _tile_dpbsud(2, 5, 7);
+    if constexpr (kWeights == WeightBytes::kSigned) _tile_dpbssd(2, 5, 7);
+    if constexpr (kWeights == WeightBytes::kUnsigned) _tile_dpbsud(2, 5, 7);
   }
-  if constexpr (kTwoDigits && kSet == 0) {
+  if constexpr (kInt16 && kSet == 0) {
     _tile_loadd(5, low, 64);
     _tile_zero(1);
-    if constexpr (kBytes == Bytes::kSigned) _tile_dpbssd(1, 5, 6);
-    if constexpr (kBytes == Bytes::kUnsigned) _tile_dpbsud(1, 5, 6);
-  } else if constexpr (kTwoDigits) {
+    if constexpr (kWeights == WeightBytes::kSigned) _tile_dpbssd(1, 5, 6);
+    if constexpr (kWeights == WeightBytes::kUnsigned) _tile_dpbsud(1, 5, 6);
+  } else if constexpr (kInt16) {
     _tile_loadd(4, low, 64);
     _tile_zero(3);
-    if constexpr (kBytes == Bytes::kSigned) _tile_dpbssd(3, 4, 7);
-    if constexpr (kBytes == Bytes::kUnsigned) _tile_dpbsud(3, 4, 7);
+    if constexpr (kWeights == WeightBytes::kSigned) _tile_dpbssd(3, 4, 7);
+    if constexpr (kWeights == WeightBytes::kUnsigned) _tile_dpbsud(3, 4, 7);
   }
 }
 
-// The sums of a group: of x's only digit or upper one, and of the lower one.
+// The sums of a block: with int8 activations or the high parts of int16 ones,
+// and with the low parts.
 struct alignas(64) TileSums {
   int32_t of[2][kTileRows * kPanelRows];
 };
 
-template <int kSet, bool kTwoDigits>
+// Stores the sums of a set of tile registers.
+template <int kSet, bool kInt16>
 HWY_INLINE void StoreSums(TileSums* sums) {
   if constexpr (kSet == 0) {
     _tile_stored(0, sums->of[0], 64);
-    if constexpr (kTwoDigits) _tile_stored(1, sums->of[1], 64);
+    if constexpr (kInt16) _tile_stored(1, sums->of[1], 64);
   } else {
     _tile_stored(2, sums->of[0], 64);
-    if constexpr (kTwoDigits) _tile_stored(3, sums->of[1], 64);
+    if constexpr (kInt16) _tile_stored(3, sums->of[1], 64);
   }
 }
 
-template <bool kTwoDigits, Bytes kBytes>
-HWY_INLINE void AddSums(const uint16_t* scales, const TilesOfX& x, int64_t g,
-                        const TileSums& sums, VF (&totals)[kTileRows]) {
+// Adds the sums of group `g` times their scales to `totals`, one vector per row
+// of x.
+template <bool kInt16, WeightBytes kWeights>
+HWY_INLINE void AddSums(const uint16_t* scales, const ActivationTile& x,
+                        int64_t g, const TileSums& sums,
+                        VF (&totals)[kTileRows]) {
   const VF scale = LoadScales(scales);
-  const float* x_scales = x.rows->scales + x.At(g);
-  const int32_t* offsets = x.rows->offsets + x.At(g);
+  const float* x_scales = x.activations->scales + x.Index(g);
+  const int32_t* offsets = x.activations->offsets + x.Index(g);
   alignas(64) float some_scales[kTileRows];
   alignas(64) int32_t some_offsets[kTileRows];
   if (x.num < kTileRows) {
@@ -176,11 +174,11 @@ HWY_INLINE void AddSums(const uint16_t* scales, const TilesOfX& x, int64_t g,
   HWY_UNROLL(16)
   for (int i = 0; i < kTileRows; ++i) {
     VI sum = hn::Load(kI, sums.of[0] + i * kPanelRows);
-    if constexpr (kTwoDigits) {
+    if constexpr (kInt16) {
       sum = hn::Add(hn::ShiftLeft<8>(sum),
                     hn::Load(kI, sums.of[1] + i * kPanelRows));
     }
-    if constexpr (kBytes == Bytes::kUnsigned) {
+    if constexpr (kWeights == WeightBytes::kUnsigned) {
       sum = hn::Add(sum, hn::Set(kI, offsets[i]));
     }
     const VF both = hn::Mul(scale, hn::Set(kF, x_scales[i]));
@@ -188,14 +186,14 @@ HWY_INLINE void AddSums(const uint16_t* scales, const TilesOfX& x, int64_t g,
   }
 }
 
-HWY_INLINE void Fetch(const uint8_t* from, int64_t bytes) {
+HWY_INLINE void PrefetchBytes(const uint8_t* from, int64_t bytes) {
   for (int64_t at = 0; at < bytes; at += 64) {
     __builtin_prefetch(from + at, 0, 2);
   }
 }
 
-HWY_INLINE void LoadTotals(const TilePanels& w, const TilePanel& panel,
-                           int64_t num_x, VF (&totals)[kTileRows]) {
+HWY_INLINE void LoadChunkTotals(const ChunkPanels& w, const ChunkPanel& panel,
+                                int64_t num_x, VF (&totals)[kTileRows]) {
   HWY_UNROLL(16)
   for (int i = 0; i < kTileRows; ++i) {
     totals[i] =
@@ -205,8 +203,8 @@ HWY_INLINE void LoadTotals(const TilePanels& w, const TilePanel& panel,
   }
 }
 
-HWY_INLINE void KeepTotals(const TilePanels& w, const TilePanel& panel,
-                           int64_t num_x, const VF (&totals)[kTileRows]) {
+HWY_INLINE void StoreChunkTotals(const ChunkPanels& w, const ChunkPanel& panel,
+                                 int64_t num_x, const VF (&totals)[kTileRows]) {
   HWY_UNROLL(16)
   for (int i = 0; i < kTileRows; ++i) {
     if (i < num_x) {
@@ -216,237 +214,252 @@ HWY_INLINE void KeepTotals(const TilePanels& w, const TilePanel& panel,
   }
 }
 
-// Multiplies one step, stores the sums of the one before, and adds up those of
-// the one before that: they take long to come. `ahead` and `behind` are the
-// first and the last of these.
-template <int kSet, bool kTwoDigits, Bytes kBytes>
-HWY_INLINE void RunStep(const TilePanels& w, const TilesOfX& x, int64_t step,
-                        TileStep* ahead, TileStep* behind, TileSums (&sums)[2],
-                        VF (&totals)[kTileRows]) {
+// One step of a pipeline: multiplies a block, stores the sums of the block
+// before, and adds up those of the block before that, since tile instructions
+// have a long latency. `ahead` is the first and `behind` the last of these
+// blocks.
+template <int kSet, bool kInt16, WeightBytes kWeights>
+HWY_INLINE void RunStep(const ChunkPanels& w, const ActivationTile& x,
+                        int64_t step, BlockCursor* ahead, BlockCursor* behind,
+                        TileSums (&sums)[2], VF (&totals)[kTileRows]) {
   const int64_t steps = w.num * w.num_groups;
   if (step < steps) {
-    const TilePanel& panel = w.of[ahead->panel];
-    MultiplyTiles<kSet, kTwoDigits, kBytes>(
-        panel.quants + ahead->group * kPanelGroupBytes, x, ahead->group);
-    Fetch(panel.fetched + ahead->group * w.fetched_group_step,
-          panel.fetched_bytes);
+    const ChunkPanel& panel = w.of[ahead->panel];
+    MultiplyBlockByTile<kSet, kInt16, kWeights>(
+        panel.quants + ahead->group * kInt8BlockBytes, x, ahead->group);
+    PrefetchBytes(panel.prefetched + ahead->group * w.prefetch_group_stride,
+                  panel.prefetch_bytes);
     ahead->Next(w.num_groups);
   }
   if (step >= 2 && step - 2 < steps) {
-    const TilePanel& panel = w.of[behind->panel];
+    const ChunkPanel& panel = w.of[behind->panel];
     const int64_t g = behind->group;
-    if (g == 0) LoadTotals(w, panel, x.num, totals);
-    AddSums<kTwoDigits, kBytes>(panel.scales + g * w.scale_group_step, x, g,
-                                sums[kSet], totals);
-    if (g + 1 == w.num_groups) KeepTotals(w, panel, x.num, totals);
+    if (g == 0) LoadChunkTotals(w, panel, x.num, totals);
+    AddSums<kInt16, kWeights>(panel.scales + g * w.scales_group_stride, x, g,
+                              sums[kSet], totals);
+    if (g + 1 == w.num_groups) StoreChunkTotals(w, panel, x.num, totals);
     behind->Next(w.num_groups);
   }
   if (step >= 1 && step - 1 < steps) {
-    StoreSums<1 - kSet, kTwoDigits>(&sums[1 - kSet]);
+    StoreSums<1 - kSet, kInt16>(&sums[1 - kSet]);
   }
 }
 
-// Panels times up to sixteen rows of x.
-template <bool kTwoDigits, Bytes kBytes>
-void MultiplyPanelsByTile(const TilePanels& w, const TilesOfX& x) {
-  TileStep ahead, behind;
+// Multiplies a chunk by up to sixteen rows of x.
+template <bool kInt16, WeightBytes kWeights>
+void MultiplyChunkByTile(const ChunkPanels& w, const ActivationTile& x) {
+  BlockCursor ahead, behind;
   TileSums sums[2];
   VF totals[kTileRows];
   for (int64_t step = 0; step < w.num * w.num_groups + 2; step += 2) {
-    RunStep<0, kTwoDigits, kBytes>(w, x, step, &ahead, &behind, sums, totals);
-    RunStep<1, kTwoDigits, kBytes>(w, x, step + 1, &ahead, &behind, sums,
-                                   totals);
+    RunStep<0, kInt16, kWeights>(w, x, step, &ahead, &behind, sums, totals);
+    RunStep<1, kInt16, kWeights>(w, x, step + 1, &ahead, &behind, sums, totals);
   }
 }
 
-// ---- Weights made ready for many rows of x: as panels of 8 bits with a sign.
+// ---- Unpacking weights to signed int8 panels, for many rows of x.
 
+// XORed with this, unsigned weights become signed.
 HWY_INLINE VI SignBits() {
   return hn::Set(kI, static_cast<int32_t>(0x80808080u));
 }
 
-// `bytes` bytes of 8 bits of a panel.
-HWY_INLINE void CopyPanel(const uint8_t* from, int64_t bytes, uint8_t* to) {
+// Unpacks `bytes` bytes of an int8 panel.
+HWY_INLINE void UnpackInt8Panel(const uint8_t* from, int64_t bytes,
+                                uint8_t* to) {
   for (int64_t at = 0; at < bytes; at += kVectorBytes) {
-    __builtin_prefetch(from + at + kBytesAhead, 0, 2);
+    __builtin_prefetch(from + at + Tiling::kPrefetchBytes, 0, 2);
     StoreBytes(hn::Xor(LoadBytes(from + at), SignBits()), to + at);
   }
 }
 
-// `bytes` bytes of 4 bits of a panel.
-HWY_INLINE void WidenPanel(const uint8_t* from, int64_t bytes, uint8_t* to) {
-  static_assert(kUnitBytes == kVectorBytes, "a unit is not a vector");
-  for (int64_t at = 0; at < bytes; at += kUnitBytes) {
-    __builtin_prefetch(from + at + kBytesAhead, 0, 2);
+// Unpacks `bytes` bytes of an int4 panel.
+HWY_INLINE void UnpackInt4Panel(const uint8_t* from, int64_t bytes,
+                                uint8_t* to) {
+  static_assert(kQuadBytes == kVectorBytes, "a quad is not a vector");
+  for (int64_t at = 0; at < bytes; at += kQuadBytes) {
+    __builtin_prefetch(from + at + Tiling::kPrefetchBytes, 0, 2);
     const VI both = LoadBytes(from + at);
-    StoreBytes(hn::Xor(LowerHalves(both), SignBits()), to + 2 * at);
-    StoreBytes(hn::Xor(UpperHalves(both), SignBits()),
-               to + 2 * at + kUnitBytes);
+    StoreBytes(hn::Xor(LowNibblesTimes16(both), SignBits()), to + 2 * at);
+    StoreBytes(hn::Xor(HighNibblesTimes16(both), SignBits()),
+               to + 2 * at + kQuadBytes);
   }
 }
 
-// Some neighbouring panels and groups of them: what is made ready at a time.
-struct TileUnit {
+// A chunk of the weights: some groups of some adjacent panels.
+struct WeightChunk {
   int64_t first_panel;
   int64_t num_panels;
   int64_t first_group;
   int64_t num_groups;
 };
 
-// Panels of a stripe: one, or those of a block of columns. A unit of columns
-// begins with a block.
-int64_t StripePanels(const QuantizedWeights& w) {
+// Panels per packed block: 1, or those of a column block. A chunk of column
+// blocks is part of one column block.
+int64_t PanelsPerPackedBlock(const QuantizedWeights& w) {
   return PackedBlockRows(w.type, w.order) / kPanelRows;
 }
 
-// Where in memory panel `i` of a unit begins; of columns, as if panel by panel.
-const uint8_t* QuantsOf(const QuantizedWeights& w, const TileUnit& unit,
-                        int64_t i) {
+// Returns where panel `i` of a chunk is stored. Column blocks: where it would
+// be if the chunk were stored panel by panel, for prefetching all of it.
+const uint8_t* QuantsOfPanel(const QuantizedWeights& w,
+                             const WeightChunk& chunk, int64_t i) {
   const int64_t groups = w.cols / kGroupCols;
-  const int64_t apart =
-      w.order == QuantOrder::kRowPanels ? groups : unit.num_groups;
-  return w.quants + (unit.first_panel * groups +
-                     unit.first_group * StripePanels(w) + i * apart) *
-                        GroupBytes(w.type);
+  const int64_t stride =
+      w.order == QuantOrder::kRowPanels ? groups : chunk.num_groups;
+  return w.quants + (chunk.first_panel * groups +
+                     chunk.first_group * PanelsPerPackedBlock(w) + i * stride) *
+                        BlockBytes(w.type);
 }
 
-void FillUnit(const QuantizedWeights& w, const TileUnit& unit,
-              uint8_t* scratch) {
-  const int64_t apart = unit.num_groups * kPanelGroupBytes;
+// Unpacks a chunk into `scratch`, [panels][groups][an int8 block].
+void UnpackChunk(const QuantizedWeights& w, const WeightChunk& chunk,
+                 uint8_t* scratch) {
+  const int64_t stride = chunk.num_groups * kInt8BlockBytes;
   const bool is_int8 = w.type == QuantType::kInt8;
   if (w.order == QuantOrder::kColumnBlocks) {
-    const int64_t group_bytes = kBlockBytes * kGroupCols;
-    const uint8_t* const columns = QuantsOf(w, unit, 0);
-    for (int64_t g = 0; g < unit.num_groups; ++g) {
-      const auto fill =
-          is_int8 ? &ToPanels<QuantType::kInt8> : &ToPanels<QuantType::kInt4>;
-      fill(columns + g * group_bytes, apart, SignBits(),
-           scratch + g * kPanelGroupBytes);
+    const int64_t group_bytes = kBlockColumnBytes * kGroupCols;
+    const uint8_t* const columns = QuantsOfPanel(w, chunk, 0);
+    for (int64_t g = 0; g < chunk.num_groups; ++g) {
+      const auto fill = is_int8 ? &UnpackToInt8Panels<QuantType::kInt8>
+                                : &UnpackToInt8Panels<QuantType::kInt4>;
+      fill(columns + g * group_bytes, stride, SignBits(),
+           scratch + g * kInt8BlockBytes);
     }
     return;
   }
-  for (int64_t i = 0; i < unit.num_panels; ++i) {
-    const uint8_t* const from = QuantsOf(w, unit, i);
+  for (int64_t i = 0; i < chunk.num_panels; ++i) {
+    const uint8_t* const from = QuantsOfPanel(w, chunk, i);
     if (is_int8) {
-      CopyPanel(from, apart, scratch + i * apart);
+      UnpackInt8Panel(from, stride, scratch + i * stride);
     } else {
-      WidenPanel(from, unit.num_groups * GroupBytes(w.type),
-                 scratch + i * apart);
+      UnpackInt4Panel(from, chunk.num_groups * BlockBytes(w.type),
+                      scratch + i * stride);
     }
   }
 }
 
-// The panels of a unit that are ready in `scratch`, or, if that is null, in
-// memory. While they are multiplied by the rows of x, `next`, which may be
-// null, is fetched: for each sixteen rows of x a share of it, so that memory
-// has all of the time.
-TilePanels PanelsOf(const QuantizedMatMulArgs& args, const TileUnit& unit,
-                    const TileUnit* next, int64_t row, const uint8_t* scratch) {
+// Returns the panels of a chunk, which are unpacked in `scratch` or, if that is
+// null, taken as stored, for the rows of x from `row` on. While they are
+// multiplied, the chunk `next` (may be null) is prefetched: each tile of x
+// takes a share of it, so that memory is busy all the time.
+ChunkPanels MakeChunkPanels(const QuantizedMatMulArgs& args,
+                            const WeightChunk& chunk, const WeightChunk* next,
+                            int64_t row, const uint8_t* scratch) {
   const QuantizedWeights& w = args.w;
-  const int64_t stripe = StripePanels(w), groups = w.cols / kGroupCols;
+  const int64_t block_panels = PanelsPerPackedBlock(w),
+                groups = w.cols / kGroupCols;
   const int64_t first_scales =
-      unit.first_panel * groups + unit.first_group * stripe;
-  const int64_t scales_apart = w.order == QuantOrder::kRowPanels ? groups : 1;
-  const int64_t group_bytes = GroupBytes(w.type);
-  const int64_t tiles = (args.x.num + kTileRows - 1) / kTileRows;
+      chunk.first_panel * groups + chunk.first_group * block_panels;
+  const int64_t scales_stride = w.order == QuantOrder::kRowPanels ? groups : 1;
+  const int64_t group_bytes = BlockBytes(w.type);
+  const int64_t tiles = (args.x.num_rows + kTileRows - 1) / kTileRows;
   const int64_t share = (group_bytes / 64 + tiles - 1) / tiles * 64;
-  const int64_t fetched = HWY_MIN(row / kTileRows * share, group_bytes);
-  // Of a block of columns, the last panels may not exist.
+  const int64_t prefetched = HWY_MIN(row / kTileRows * share, group_bytes);
+  // The last panels of a column block may not exist.
   const int64_t existing = (w.rows + kPanelRows - 1) / kPanelRows;
-  TilePanels panels = {
-      .num = HWY_MIN(unit.num_panels, existing - unit.first_panel),
-      .num_groups = unit.num_groups,
-      .scale_group_step = stripe * kPanelRows,
-      .fetched_group_step = group_bytes,
+  ChunkPanels panels = {
+      .num = HWY_MIN(chunk.num_panels, existing - chunk.first_panel),
+      .num_groups = chunk.num_groups,
+      .scales_group_stride = block_panels * kPanelRows,
+      .prefetch_group_stride = group_bytes,
       .y_stride = args.y_stride,
-      .is_first = unit.first_group == 0,
+      .is_first = chunk.first_group == 0,
       .of = {}};
   for (int64_t i = 0; i < panels.num; ++i) {
-    const int64_t first = (unit.first_panel + i) * kPanelRows;
-    const bool fetches = next != nullptr && i < next->num_panels;
+    const int64_t first = (chunk.first_panel + i) * kPanelRows;
+    const bool prefetches = next != nullptr && i < next->num_panels;
     panels.of[i] = {
         .quants = scratch == nullptr
-                      ? QuantsOf(w, unit, i)
-                      : scratch + i * unit.num_groups * kPanelGroupBytes,
-        .scales = w.scales + (first_scales + i * scales_apart) * kPanelRows,
+                      ? QuantsOfPanel(w, chunk, i)
+                      : scratch + i * chunk.num_groups * kInt8BlockBytes,
+        .scales = w.scales + (first_scales + i * scales_stride) * kPanelRows,
         .y = args.y + row * args.y_stride + first,
         .rows = FirstRows(w.rows - first),
-        .fetched = fetches ? QuantsOf(w, *next, i) + fetched : w.quants,
-        .fetched_bytes = fetches ? HWY_MIN(share, group_bytes - fetched) : 0};
+        .prefetched =
+            prefetches ? QuantsOfPanel(w, *next, i) + prefetched : w.quants,
+        .prefetch_bytes =
+            prefetches ? HWY_MIN(share, group_bytes - prefetched) : 0};
   }
   return panels;
 }
 
-template <bool kTwoDigits, Bytes kBytes>
-void MultiplyUnit(const QuantizedMatMulArgs& args, const TileUnit& unit,
-                  const TileUnit* next, const uint8_t* scratch) {
-  FinishWriting();
-  for (int64_t row = 0; row < args.x.num; row += kTileRows) {
-    const TilesOfX x = {&args.x, row, unit.first_group,
-                        HWY_MIN(args.x.num - row, kTileRows)};
-    if (x.num < kTileRows) ConfigureRows(x.num);
-    MultiplyPanelsByTile<kTwoDigits, kBytes>(
-        PanelsOf(args, unit, next, row, scratch), x);
-    if (x.num < kTileRows) ConfigureRows(kTileRows);
+// Multiplies a chunk by all rows of x.
+template <bool kInt16, WeightBytes kWeights>
+void MultiplyChunk(const QuantizedMatMulArgs& args, const WeightChunk& chunk,
+                   const WeightChunk* next, const uint8_t* scratch) {
+  CompilerBarrier();
+  for (int64_t row = 0; row < args.x.num_rows; row += kTileRows) {
+    const ActivationTile x = {&args.x, row, chunk.first_group,
+                              HWY_MIN(args.x.num_rows - row, kTileRows)};
+    if (x.num < kTileRows) ConfigureXRows(x.num);
+    MultiplyChunkByTile<kInt16, kWeights>(
+        MakeChunkPanels(args, chunk, next, row, scratch), x);
+    if (x.num < kTileRows) ConfigureXRows(kTileRows);
   }
 }
 
-// The unit after `unit`, of the panels before `end`. False if there is none.
-template <bool kTwoDigits>
-bool NextUnit(const QuantizedWeights& w, int64_t end, TileUnit* unit) {
+// Moves `chunk` to the next chunk of the panels before `end`. Returns false if
+// there is none.
+template <bool kInt16>
+bool NextChunk(const QuantizedWeights& w, int64_t end, WeightChunk* chunk) {
   const int64_t groups = w.cols / kGroupCols;
-  unit->first_group += unit->num_groups;
-  if (unit->first_group == groups) {
-    unit->first_group = 0;
-    unit->first_panel += unit->num_panels;
+  chunk->first_group += chunk->num_groups;
+  if (chunk->first_group == groups) {
+    chunk->first_group = 0;
+    chunk->first_panel += chunk->num_panels;
   }
-  const int64_t most =
-      w.order == QuantOrder::kRowPanels ? kTilePanelsOfRows : StripePanels(w);
-  unit->num_panels = HWY_MIN(most, end - unit->first_panel);
-  unit->num_groups =
-      HWY_MIN(TileGroups(kTwoDigits), groups - unit->first_group);
-  return unit->num_panels > 0;
+  const int64_t most = w.order == QuantOrder::kRowPanels
+                           ? Tiling::kAmxInt8Panels
+                           : PanelsPerPackedBlock(w);
+  chunk->num_panels = HWY_MIN(most, end - chunk->first_panel);
+  chunk->num_groups =
+      HWY_MIN(Tiling::AmxInt8Groups(kInt16), groups - chunk->first_group);
+  return chunk->num_panels > 0;
 }
 
-// Panels or blocks [begin, end) of the product: as they lie in memory, if they
-// are to be taken without a sign.
-template <bool kTwoDigits, Bytes kBytes>
-void MultiplyTiled(const QuantizedMatMulArgs& args, int64_t begin,
-                   int64_t end) {
-  const int64_t panels = StripePanels(args.w);
+// Packed blocks [begin, end) times all rows of x: as stored if kWeights is
+// kUnsigned, else unpacked to signed bytes.
+template <bool kInt16, WeightBytes kWeights>
+void MultiplyInt8ByTiles(const QuantizedMatMulArgs& args, int64_t begin,
+                         int64_t end) {
+  const int64_t panels = PanelsPerPackedBlock(args.w);
   alignas(64)
-      uint8_t scratch[kMaxTilePanels * kMaxTileGroups * kPanelGroupBytes];
-  ConfigureRows(kTileRows);
-  TileUnit unit = {begin * panels, 0, 0, 0};
-  bool more = NextUnit<kTwoDigits>(args.w, end * panels, &unit);
+      uint8_t scratch[kMaxChunkPanels * kMaxChunkGroups * kInt8BlockBytes];
+  ConfigureXRows(kTileRows);
+  WeightChunk chunk = {begin * panels, 0, 0, 0};
+  bool more = NextChunk<kInt16>(args.w, end * panels, &chunk);
   while (more) {
-    TileUnit next = unit;
-    more = NextUnit<kTwoDigits>(args.w, end * panels, &next);
-    const bool in_place = kBytes == Bytes::kUnsigned;
-    if (!in_place) FillUnit(args.w, unit, scratch);
-    MultiplyUnit<kTwoDigits, kBytes>(args, unit, more ? &next : nullptr,
-                                     in_place ? nullptr : scratch);
-    unit = next;
+    WeightChunk next = chunk;
+    more = NextChunk<kInt16>(args.w, end * panels, &next);
+    const bool in_place = kWeights == WeightBytes::kUnsigned;
+    if (!in_place) UnpackChunk(args.w, chunk, scratch);
+    MultiplyChunk<kInt16, kWeights>(args, chunk, more ? &next : nullptr,
+                                    in_place ? nullptr : scratch);
+    chunk = next;
   }
   _tile_release();
 }
 
-// False if there are so few rows of x, or of so many zeros, that tiles are not
-// the faster way.
-bool MultiplyWithTiles(const QuantizedMatMulArgs& args, int64_t begin,
-                       int64_t end) {
-  if (args.x.num < kMinRowsForTiles) return false;
-  if (args.w.order == QuantOrder::kColumnBlocks && IsSparse(args.x))
+// Packed blocks [begin, end) times all rows of x. Returns false, having done
+// nothing, if x has so few rows, or so many zeros, that tiles are not faster.
+bool QuantizedMatMulByTiles(const QuantizedMatMulArgs& args, int64_t begin,
+                            int64_t end) {
+  if (args.x.num_rows < Tiling::kAmxInt8MinX) return false;
+  if (args.w.order == QuantOrder::kColumnBlocks && SkipsColumns(args.x)) {
     return false;
+  }
   const bool in_place = args.w.type == QuantType::kInt8 &&
                         args.w.order == QuantOrder::kRowPanels &&
-                        args.x.num <= kMostRowsInPlace;
-  if (!args.x.int16_activations) {
-    (in_place ? MultiplyTiled<false, Bytes::kUnsigned>
-              : MultiplyTiled<false, Bytes::kSigned>)(args, begin, end);
+                        args.x.num_rows <= Tiling::kAmxInt8InPlaceMaxX;
+  if (!args.x.is_int16) {
+    (in_place
+         ? MultiplyInt8ByTiles<false, WeightBytes::kUnsigned>
+         : MultiplyInt8ByTiles<false, WeightBytes::kSigned>)(args, begin, end);
   } else {
-    (in_place ? MultiplyTiled<true, Bytes::kUnsigned>
-              : MultiplyTiled<true, Bytes::kSigned>)(args, begin, end);
+    (in_place
+         ? MultiplyInt8ByTiles<true, WeightBytes::kUnsigned>
+         : MultiplyInt8ByTiles<true, WeightBytes::kSigned>)(args, begin, end);
   }
   return true;
 }

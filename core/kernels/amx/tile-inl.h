@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tile registers of Intel's matrix extension (AMX), and what fills them.
+// The tile registers of AMX, Intel's matrix extension, and helpers to fill
+// them.
 
 #if defined(RWKVD_CORE_KERNELS_AMX_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKVD_CORE_KERNELS_AMX_TILE_INL_H_
@@ -8,7 +9,8 @@
 #define RWKVD_CORE_KERNELS_AMX_TILE_INL_H_
 #endif
 
-#include "core/kernels/quant/dot-inl.h"
+#include "core/kernels/extensions-inl.h"
+#include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();
@@ -31,21 +33,21 @@ struct TileConfig {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// To be called between writing memory and tile instructions that read it, of
-// which the compiler knows nothing.
-HWY_INLINE void FinishWriting() { __asm__ volatile("" : : : "memory"); }
+// Keeps the compiler from moving writes to memory behind tile instructions that
+// read it: it does not know that these read memory.
+HWY_INLINE void CompilerBarrier() { __asm__ volatile("" : : : "memory"); }
 
 void LoadConfig(const TileConfig& config) {
-  FinishWriting();
+  CompilerBarrier();
   _tile_loadconfig(&config);
 }
 
-// The first of sixteen rows.
+// A mask of the first `rows` of sixteen rows.
 constexpr __mmask16 FirstRows(int64_t rows) {
   return rows >= 16 ? 0xffff : static_cast<__mmask16>((1u << rows) - 1);
 }
 
-// The sixteen rows of `v`, of 32 bits in each of 16 columns, as columns.
+// Transposes the 16 x 16 matrix `v` of 32-bit elements.
 HWY_INLINE void Transpose(__m512i (&v)[16]) {
   __m512i t[16];
   HWY_UNROLL(8)
@@ -53,7 +55,7 @@ HWY_INLINE void Transpose(__m512i (&v)[16]) {
     t[2 * i] = _mm512_unpacklo_epi32(v[2 * i], v[2 * i + 1]);
     t[2 * i + 1] = _mm512_unpackhi_epi32(v[2 * i], v[2 * i + 1]);
   }
-  // v[4 i + j]: of rows 4 i to 4 i + 3, column j of each 128 bits.
+  // v[4 i + j] holds column j of each 128 bits, of the rows 4 i to 4 i + 3.
   HWY_UNROLL(4)
   for (int i = 0; i < 4; ++i) {
     v[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products with weights that are stored as columns.
+// Matmul with column-major float weights, one row of x at a time.
 
 #if defined(RWKVD_CORE_KERNELS_GEMM_COL_MAJOR_GEMV_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -9,7 +9,8 @@
 #define RWKVD_CORE_KERNELS_GEMM_COL_MAJOR_GEMV_INL_H_
 #endif
 
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/gemm/matmul_args.h"
+#include "core/kernels/gemm/tiling.h"
 #include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
 
@@ -18,41 +19,40 @@ namespace rwkvd {
 namespace HWY_NAMESPACE {
 namespace {
 
-constexpr size_t kLineBytes = 64;
+constexpr int64_t kGemvRows = Tiling::kColMajorGemvRows;
 
-// So many rows of the product at a time, whose sums the nearest cache holds.
-constexpr int64_t kColumnRows = 256;
-
-// As many bytes ahead as memory needs to answer.
-constexpr int64_t kColumnBytesAhead = 4096;
-
-// Rows [row, row + count) of the product, at most kColumnRows, for one row of
-// x, from weights that are stored as columns. Reads them in the order of
-// memory, with `is_first` fetching ahead. Keeps the sums that MatMulTile has in
-// the lanes of one vector in an array each, and adds them up as Total does.
+// Elements [row, row + count) of y, at most kGemvRows, for one row of x. Reads
+// the weights in memory order and, if `is_first`, prefetches them.
+//
+// The row-major micro-kernel keeps the sums of columns c % kLanes in the lanes
+// of one vector. This kernel keeps each of them in an array `sums[c % kLanes]`
+// and adds the arrays up in the order of Total, so that the results are
+// bit-identical.
 template <DType kType>
-void MatMulColumns(const MatMulArgs& args, int64_t row, int64_t count,
-                   bool is_first, const float* x, float* y) {
+void ColMajorGemvRows(const MatMulArgs& args, int64_t row, int64_t count,
+                      bool is_first, const float* x, float* y) {
   constexpr int64_t kBytes = Weight<kType>::kBytes;
   constexpr int64_t kStep = kLanes;
   const int64_t stride = args.w_stride * kBytes;
   const uint8_t* column = static_cast<const uint8_t*>(args.w) + row * kBytes;
   const int64_t run_bytes = count * kBytes;
-  const int64_t ahead = HWY_MIN(kColumnBytesAhead / run_bytes + 1, args.cols);
+  const int64_t ahead =
+      HWY_MIN(Tiling::kPrefetchBytes / run_bytes + 1, args.cols);
   const int64_t whole = count / kStep * kStep;
 
-  HWY_ALIGN float sums[kLanes][kColumnRows];
+  HWY_ALIGN float sums[kLanes][kGemvRows];
   for (auto& of_lane : sums) {
     memset(of_lane, 0, (count + kStep - 1) / kStep * kStep * sizeof(float));
   }
   for (int64_t c = 0; c < args.cols; ++c, column += stride) {
     if (is_first) {
-      // Of this run's rows or, after the last column, of those that follow.
+      // A later column of these rows or, past the last column, the first
+      // columns of the rows that follow.
       const uint8_t* const run =
           c + ahead < args.cols
               ? column + ahead * stride
               : column + (ahead - args.cols) * stride + run_bytes;
-      for (int64_t at = 0; at < run_bytes; at += kLineBytes) {
+      for (int64_t at = 0; at < run_bytes; at += Tiling::kCacheLineBytes) {
         __builtin_prefetch(run + at, 0, 2);
       }
     }
@@ -88,14 +88,15 @@ void MatMulColumns(const MatMulArgs& args, int64_t row, int64_t count,
   }
 }
 
+// Rows [row_begin, row_end) of y, for all rows of x.
 template <DType kType>
-void MatMulTransposedOf(const MatMulArgs& args, int64_t row_begin,
-                        int64_t row_end) {
-  for (int64_t row = row_begin; row < row_end; row += kColumnRows) {
-    const int64_t count = HWY_MIN(kColumnRows, row_end - row);
+void ColMajorGemv(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
+  for (int64_t row = row_begin; row < row_end; row += kGemvRows) {
+    const int64_t count = HWY_MIN(kGemvRows, row_end - row);
     for (int64_t i = 0; i < args.num_x; ++i) {
-      MatMulColumns<kType>(args, row, count, i == 0, args.x + i * args.x_stride,
-                           args.y + i * args.y_stride + row);
+      ColMajorGemvRows<kType>(args, row, count, i == 0,
+                              args.x + i * args.x_stride,
+                              args.y + i * args.y_stride + row);
     }
   }
 }

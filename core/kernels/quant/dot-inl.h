@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dot product of four columns of 8 bits, for every row of a vector: what
-// each instruction set makes of it. All give the same integers.
+// Dot products of four columns of int8, for every row in a vector, as each
+// instruction set computes them. All give the same integers.
 
 #if defined(RWKVD_CORE_KERNELS_QUANT_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKVD_CORE_KERNELS_QUANT_DOT_INL_H_
@@ -11,56 +11,31 @@
 
 #include <string.h>
 
+#include "core/kernels/extensions-inl.h"
 #include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
-
-// A file may compile these for a target and an extension of it.
-#undef RWKVD_BEFORE_NAMESPACE
-#undef RWKVD_DOT_AVX_VNNI
-#undef RWKVD_DOT_AVX512_VNNI
-#undef RWKVD_DOT_AMX
-#undef RWKVD_DOT_NEON
-#undef RWKVD_DOT_HALVES
-#if defined(RWKVD_WITH_AMX) && HWY_TARGET == HWY_AVX3
-#define RWKVD_DOT_AVX512_VNNI
-#define RWKVD_DOT_AMX
-#define RWKVD_BEFORE_NAMESPACE() \
-  HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni,amx-tile,amx-int8,amx-bf16")
-#elif defined(RWKVD_WITH_DOT_PRODUCTS) && HWY_TARGET == HWY_AVX3
-#define RWKVD_DOT_AVX512_VNNI
-#define RWKVD_BEFORE_NAMESPACE() \
-  HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avx512vnni")
-#elif defined(RWKVD_WITH_DOT_PRODUCTS) && HWY_TARGET == HWY_AVX2
-#define RWKVD_DOT_AVX_VNNI
-#define RWKVD_BEFORE_NAMESPACE() HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR ",avxvnni")
-#elif defined(RWKVD_WITH_DOT_PRODUCTS) && HWY_TARGET == HWY_NEON
-#define RWKVD_DOT_NEON
-#define RWKVD_BEFORE_NAMESPACE() \
-  HWY_PUSH_ATTRIBUTES("arch=armv8.2-a+dotprod+crypto")
-#else
-#define RWKVD_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
-#endif
 
 RWKVD_BEFORE_NAMESPACE();
 namespace rwkvd {
 namespace HWY_NAMESPACE {
 namespace {
 
-// A lane holds the four columns of a row, a byte each, or sums of a row.
+// A lane is 32 bits: four columns of one row, a byte each, or a sum of one row.
 using DI = hn::RebindToSigned<DF>;
 using VI = hn::Vec<DI>;
 constexpr DI kI;
 
-// Four bytes, or two pairs of them, at any alignment.
-HWY_INLINE VI SetFourBytes(const void* p) {
+// Returns the four bytes at `p`, at any alignment, in every lane.
+HWY_INLINE VI BroadcastFourBytes(const void* p) {
   int32_t bytes;
   memcpy(&bytes, p, sizeof(bytes));
   return hn::Set(kI, bytes);
 }
 
-// Sums that a compiler may not take in another order. Free to, it first makes
-// all products of several columns, and keeps them in memory.
-HWY_INLINE VI InTurn(VI sums) {
+// Returns `sums`, and keeps the compiler from reordering additions across the
+// call. Left free, it first computes all products of several columns and spills
+// them to memory.
+HWY_INLINE VI KeepOrder(VI sums) {
 #if HWY_ARCH_X86
   auto raw = sums.raw;
   asm volatile("" : "+v"(raw));
@@ -70,17 +45,25 @@ HWY_INLINE VI InTurn(VI sums) {
 #endif
 }
 
-// The plain form, which every instruction set can do: the even columns and the
-// odd ones, widened to 16 bits, as pairs.
+// A dot product type has
+//   W, Weights(w)         four columns of weights of every row (unsigned bytes,
+//                         kQuantZero stands for zero), prepared for several
+//                         uses
+//   X, FourColumns(x)     four columns of one row of x, prepared likewise
+//   InitialSum(offset)    the sum to start from, given the group's entry of
+//                         QuantizedActivations::offsets
+//   Add(sum, w, x)        the sum plus the dot products
+//   kTakesInt16           whether it takes x as
+//                         QuantizedActivations::permuted_int16 if weights are
+//                         int8
+//   kTakesNibbles         whether it takes int4 weights as bytes of 0 to 15
 //
-// A form has weights `W` (unsigned, zero is kQuantZero) and columns of x `X`
-// made ready once for several uses, and sums that begin with `First(offset)`.
-// With kPairs it takes x as QuantizedActivations::pairs where weights have 8
-// bits.
+// This one works on every instruction set: even and odd columns are widened to
+// int16, multiplied, and added in pairs.
 #if HWY_TARGET != HWY_SCALAR
-struct PairsDot {
-  static constexpr bool kPairs = true;
-  static constexpr bool kHalves = false;
+struct Int16Dot {
+  static constexpr bool kTakesInt16 = true;
+  static constexpr bool kTakesNibbles = false;
   using D16 = hn::Repartition<int16_t, DI>;
   struct W {
     hn::Vec<D16> even, odd;
@@ -93,24 +76,26 @@ struct PairsDot {
     return {hn::BitCast(D16(), hn::And(pairs, hn::Set(d, 0x00ff))),
             hn::BitCast(D16(), hn::ShiftRight<8>(pairs))};
   }
-  static HWY_INLINE X Columns(const int8_t* x) {
-    const auto pairs = hn::BitCast(D16(), SetFourBytes(x));
+  static HWY_INLINE X FourColumns(const int8_t* x) {
+    const auto pairs = hn::BitCast(D16(), BroadcastFourBytes(x));
     return {hn::ShiftRight<8>(hn::ShiftLeft<8>(pairs)),
             hn::ShiftRight<8>(pairs)};
   }
-  static HWY_INLINE X Columns(const int16_t* x) {
-    return {hn::BitCast(D16(), SetFourBytes(x)),
-            hn::BitCast(D16(), SetFourBytes(x + 2))};
+  static HWY_INLINE X FourColumns(const int16_t* x) {
+    return {hn::BitCast(D16(), BroadcastFourBytes(x)),
+            hn::BitCast(D16(), BroadcastFourBytes(x + 2))};
   }
-  static HWY_INLINE VI First(int32_t offset) { return hn::Set(kI, offset); }
+  static HWY_INLINE VI InitialSum(int32_t offset) {
+    return hn::Set(kI, offset);
+  }
   static HWY_INLINE VI Add(VI sum, const W& w, const X& x) {
-    sum = InTurn(hn::Add(sum, Pairs(w.even, x.even)));
-    return InTurn(hn::Add(sum, Pairs(w.odd, x.odd)));
+    sum = KeepOrder(hn::Add(sum, SumOfPairs(w.even, x.even)));
+    return KeepOrder(hn::Add(sum, SumOfPairs(w.odd, x.odd)));
   }
 
  private:
-  // Per lane of 32 bits, the sum of two products.
-  static HWY_INLINE VI Pairs(hn::Vec<D16> a, hn::Vec<D16> b) {
+  // Returns, in each 32-bit lane, the sum of two int16 products.
+  static HWY_INLINE VI SumOfPairs(hn::Vec<D16> a, hn::Vec<D16> b) {
 #if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
     return VI{_mm512_madd_epi16(a.raw, b.raw)};
 #elif HWY_ARCH_X86 && HWY_MAX_BYTES == 32
@@ -121,7 +106,7 @@ struct PairsDot {
     return VI{vpaddq_s32(vmull_s16(vget_low_s16(a.raw), vget_low_s16(b.raw)),
                          vmull_high_s16(a.raw, b.raw))};
 #else
-#error "no product of pairs for this processor"
+#error "no int16 dot product for this processor"
 #endif
   }
 };
@@ -130,14 +115,18 @@ struct PairsDot {
 #if defined(RWKVD_DOT_AVX_VNNI) || defined(RWKVD_DOT_AVX512_VNNI)
 // vpdpbusd: four products and their sum in one instruction.
 struct VnniDot {
-  static constexpr bool kPairs = false;
-  static constexpr bool kHalves = false;
+  static constexpr bool kTakesInt16 = false;
+  static constexpr bool kTakesNibbles = false;
   using W = VI;
   using X = VI;
 
   static HWY_INLINE W Weights(VI w) { return w; }
-  static HWY_INLINE X Columns(const int8_t* x) { return SetFourBytes(x); }
-  static HWY_INLINE VI First(int32_t offset) { return hn::Set(kI, offset); }
+  static HWY_INLINE X FourColumns(const int8_t* x) {
+    return BroadcastFourBytes(x);
+  }
+  static HWY_INLINE VI InitialSum(int32_t offset) {
+    return hn::Set(kI, offset);
+  }
   static HWY_INLINE VI Add(VI sum, W w, X x) {
 #ifdef RWKVD_DOT_AVX512_VNNI
     return VI{_mm512_dpbusd_epi32(sum.raw, w.raw, x.raw)};
@@ -148,19 +137,21 @@ struct VnniDot {
 };
 using Dot = VnniDot;
 #elif defined(RWKVD_DOT_NEON)
-// sdot, whose both sides are signed: weights have their zero at zero, and sums
-// no offset.
+// sdot: both operands are signed, so weights are shifted to have their zero at
+// zero, and sums start without an offset.
 struct NeonDot {
-  static constexpr bool kPairs = false;
-  static constexpr bool kHalves = false;
+  static constexpr bool kTakesInt16 = false;
+  static constexpr bool kTakesNibbles = false;
   using W = VI;
   using X = VI;
 
   static HWY_INLINE W Weights(VI w) {
     return hn::Xor(w, hn::Set(kI, static_cast<int32_t>(0x80808080u)));
   }
-  static HWY_INLINE X Columns(const int8_t* x) { return SetFourBytes(x); }
-  static HWY_INLINE VI First(int32_t) { return hn::Zero(kI); }
+  static HWY_INLINE X FourColumns(const int8_t* x) {
+    return BroadcastFourBytes(x);
+  }
+  static HWY_INLINE VI InitialSum(int32_t) { return hn::Zero(kI); }
   static HWY_INLINE VI Add(VI sum, W w, X x) {
     return VI{vdotq_s32(sum.raw, vreinterpretq_s8_s32(w.raw),
                         vreinterpretq_s8_s32(x.raw))};
@@ -168,35 +159,36 @@ struct NeonDot {
 };
 using Dot = NeonDot;
 #elif HWY_TARGET != HWY_SCALAR
-using Dot = PairsDot;
+using Dot = Int16Dot;
 #endif
 
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && \
-    !defined(RWKVD_DOT_AVX_VNNI) && !defined(RWKVD_DOT_AVX512_VNNI)
-#define RWKVD_DOT_HALVES
-// Of weights of four bits, as bytes of 0 to 15: the sums of two products fit 16
-// bits, and so do those of kCols columns.
-struct HalvesDot {
-  static constexpr bool kHalves = true;
+#ifdef RWKVD_DOT_NIBBLES
+// For int4 weights, as bytes of 0 to 15, and int8 activations: the sum of two
+// products fits int16, and so does the sum over kCols columns.
+struct NibbleDot {
+  static constexpr bool kTakesNibbles = true;
   static constexpr int64_t kCols = 32;
   using W = VI;
   using X = VI;
 
-  static HWY_INLINE X Columns(const int8_t* x) { return SetFourBytes(x); }
-  // To the sums of the even pairs of columns, and of the odd ones.
+  static HWY_INLINE X FourColumns(const int8_t* x) {
+    return BroadcastFourBytes(x);
+  }
+  // Each lane holds two int16 sums: of even and of odd pairs of columns.
   static HWY_INLINE VI Add(VI sums, W w, X x) {
 #if HWY_MAX_BYTES == 64
-    return InTurn(
+    return KeepOrder(
         VI{_mm512_add_epi16(sums.raw, _mm512_maddubs_epi16(w.raw, x.raw))});
 #elif HWY_MAX_BYTES == 32
-    return InTurn(
+    return KeepOrder(
         VI{_mm256_add_epi16(sums.raw, _mm256_maddubs_epi16(w.raw, x.raw))});
 #else
-    return InTurn(VI{_mm_add_epi16(sums.raw, _mm_maddubs_epi16(w.raw, x.raw))});
+    return KeepOrder(
+        VI{_mm_add_epi16(sums.raw, _mm_maddubs_epi16(w.raw, x.raw))});
 #endif
   }
-  // Both, in 32 bits.
-  static HWY_INLINE VI Both(VI sums) {
+  // Returns the sum of a lane's two int16 sums, in 32 bits.
+  static HWY_INLINE VI SumOfHalves(VI sums) {
 #if HWY_MAX_BYTES == 64
     return VI{_mm512_madd_epi16(sums.raw, _mm512_set1_epi16(1))};
 #elif HWY_MAX_BYTES == 32

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How quantized weights are read, and what of them and of x a product takes at
-// a time.
+// Access to quantized weights, and the parts of the weights and of x that a
+// kernel multiplies at a time.
 
 #if defined(RWKVD_CORE_KERNELS_QUANT_LAYOUT_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -10,6 +10,7 @@
 #define RWKVD_CORE_KERNELS_QUANT_LAYOUT_INL_H_
 #endif
 
+#include "core/kernels/quant/activations.h"
 #include "core/kernels/quant/dot-inl.h"
 #include "core/kernels/quant/layout.h"
 #include "core/kernels/simd-inl.h"
@@ -22,32 +23,33 @@ namespace {
 
 #if HWY_TARGET != HWY_SCALAR
 
-constexpr int64_t kUnitCols = 4;
-constexpr int64_t kUnitBytes = kPanelRows * kUnitCols;
-constexpr int64_t kPanelGroupBytes = kPanelRows * kGroupCols;
+// A quad: four adjacent columns of a panel's rows, a byte each.
+constexpr int64_t kQuadCols = 4;
+constexpr int64_t kQuadBytes = kPanelRows * kQuadCols;
 
-// Bytes of a group of a panel, in whatever order.
-constexpr int64_t GroupBytes(QuantType type) {
-  return type == QuantType::kInt8 ? kPanelGroupBytes : kPanelGroupBytes / 2;
+// Bytes of a block: one group of a panel's rows, in either order.
+constexpr int64_t kInt8BlockBytes = kPanelRows * kGroupCols;
+constexpr int64_t BlockBytes(QuantType type) {
+  return type == QuantType::kInt8 ? kInt8BlockBytes : kInt8BlockBytes / 2;
 }
 
 // ---- Weights.
 
-// Four bits in the lower (upper) half of each byte, as the upper half.
-HWY_INLINE VI LowerHalves(VI bytes) {
+// The low (high) nibbles of all bytes times 16: int4 weights as int8.
+HWY_INLINE VI LowNibblesTimes16(VI bytes) {
   return hn::And(hn::ShiftLeft<4>(bytes),
                  hn::Set(kI, static_cast<int32_t>(0xf0f0f0f0u)));
 }
-HWY_INLINE VI UpperHalves(VI bytes) {
+HWY_INLINE VI HighNibblesTimes16(VI bytes) {
   return hn::And(bytes, hn::Set(kI, static_cast<int32_t>(0xf0f0f0f0u)));
 }
 
-// The same as numbers of 0 to 15.
-HWY_INLINE VI LowerNumbers(VI bytes) {
+// The low (high) nibbles of all bytes as numbers of 0 to 15.
+HWY_INLINE VI LowNibbles(VI bytes) {
   return hn::And(bytes, hn::Set(kI, 0x0f0f0f0f));
 }
-HWY_INLINE VI UpperNumbers(VI bytes) {
-  return LowerNumbers(hn::ShiftRight<4>(bytes));
+HWY_INLINE VI HighNibbles(VI bytes) {
+  return LowNibbles(hn::ShiftRight<4>(bytes));
 }
 
 HWY_INLINE VI LoadBytes(const uint8_t* p) {
@@ -61,32 +63,30 @@ HWY_INLINE VF LoadScales(const uint16_t* scales) {
   return Weight<DType::kBF16>::Load(reinterpret_cast<const uint8_t*>(scales));
 }
 
-// Vectors that hold a panel's rows, and the bytes of its units in each.
+// Vectors that hold a quad of a panel, and bytes of each.
 constexpr int kPanelVectors = kPanelRows / kLanes;
 constexpr int64_t kVectorBytes = kLanes * 4;
 
-// ---- Panels.
+// ---- Parts of a matmul.
 
-// Neighbouring panels, of 8 or 4 bits, from some group on.
+// A run of adjacent int8 or int4 panels, starting at a group.
 struct Panels {
   const uint8_t* quants;
-  int64_t quants_apart;  // bytes, from one panel to the next
+  int64_t quants_stride;  // bytes from one panel to the next
   const uint16_t* scales;
-  int64_t scales_apart;      // from one panel to the next
-  int64_t scale_group_step;  // from one group to the next
+  int64_t scales_stride;        // scales from one panel to the next
+  int64_t scales_group_stride;  // scales from one group to the next
 };
 
-// Some groups of some rows of x.
-struct Columns {
+// A slice of quantized activations: rows [first_row, end_row), groups
+// [first_group, first_group + num_groups).
+struct ActivationSlice {
   const QuantizedActivations* x;
   int64_t first_group;
   int64_t num_groups;
   int64_t first_row = 0;
   int64_t end_row = 0;
 };
-
-// As many bytes ahead as memory needs to answer.
-constexpr int64_t kBytesAhead = 4096;
 
 #endif  // HWY_TARGET != HWY_SCALAR
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of quantized weights that are stored by rows.
+// Quantized matmul with row panels.
 
 #if defined(RWKVD_CORE_KERNELS_QUANT_ROW_PANELS_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -11,9 +11,12 @@
 
 #include <string.h>
 
+#include "core/kernels/gemm/tiling.h"
+#include "core/kernels/quant/activations.h"
 #include "core/kernels/quant/dot-inl.h"
 #include "core/kernels/quant/layout-inl.h"
 #include "core/kernels/quant/layout.h"
+#include "core/kernels/quant/matmul_args.h"
 #include "core/kernels/simd-inl.h"
 #include "hwy/highway.h"
 
@@ -24,110 +27,111 @@ namespace {
 
 #if HWY_TARGET != HWY_SCALAR
 
-// Weights of four bits that share bytes, as form D takes them.
+// The int4 weights in the low (high) nibbles of `bytes`, as the dot product
+// type D takes them.
 template <class D>
-HWY_INLINE typename D::W Lower(VI bytes) {
-  if constexpr (D::kHalves) {
-    return LowerNumbers(bytes);
+HWY_INLINE typename D::W LowWeights(VI bytes) {
+  if constexpr (D::kTakesNibbles) {
+    return LowNibbles(bytes);
   } else {
-    return D::Weights(LowerHalves(bytes));
+    return D::Weights(LowNibblesTimes16(bytes));
   }
 }
 template <class D>
-HWY_INLINE typename D::W Upper(VI bytes) {
-  if constexpr (D::kHalves) {
-    return UpperNumbers(bytes);
+HWY_INLINE typename D::W HighWeights(VI bytes) {
+  if constexpr (D::kTakesNibbles) {
+    return HighNibbles(bytes);
   } else {
-    return D::Weights(UpperHalves(bytes));
+    return D::Weights(HighNibblesTimes16(bytes));
   }
 }
 
-// Adds, to the sums of kPanels * 16 rows with kX rows of x, the products of
-// kCols columns, in form D. Weights are at `p`, x at `x`, its rows `x_apart`
-// apart. With kFetch, weights are fetched ahead.
+// Adds the dot products of kCols columns to the sums of kPanels panels with kX
+// rows of x, with the dot product type D. The weights are at `p`, x at `x`.
+// With kPrefetch, prefetches the weights.
 template <class D, QuantType kType, int64_t kCols, int kPanels, int kX,
-          bool kFetch, class T>
-HWY_INLINE void AddUnits(const uint8_t* p, int64_t quants_apart, const T* x,
-                         int64_t x_apart,
+          bool kPrefetch, class T>
+HWY_INLINE void AddQuads(const uint8_t* p, int64_t quants_stride, const T* x,
+                         int64_t x_stride,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
   constexpr int64_t kPairBytes =
-      kType == QuantType::kInt8 ? 2 * kUnitBytes : kUnitBytes;
+      kType == QuantType::kInt8 ? 2 * kQuadBytes : kQuadBytes;
   const auto add = [&](const typename D::W(&w)[kV], const T* columns) HWY_ATTR {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
-      const auto four = D::Columns(columns + i * x_apart);
+      const auto four = D::FourColumns(columns + i * x_stride);
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) sums[v][i] = D::Add(sums[v][i], w[v], four);
     }
   };
-  for (int64_t c = 0; c < kCols; c += 2 * kUnitCols, p += kPairBytes) {
-    // Those of the first of two units and, of four bits, of both.
+  for (int64_t c = 0; c < kCols; c += 2 * kQuadCols, p += kPairBytes) {
+    // The first of two quads; int4: both quads.
     VI loaded[kV] = {};
     typename D::W w[kV] = {};
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v) {
-      const uint8_t* bytes = p + v / kPanelVectors * quants_apart +
+      const uint8_t* bytes = p + v / kPanelVectors * quants_stride +
                              v % kPanelVectors * kVectorBytes;
-      if constexpr (kFetch) {
+      if constexpr (kPrefetch) {
         for (int64_t at = 0; at < kPairBytes && v % kPanelVectors == 0;
              at += 64) {
-          __builtin_prefetch(bytes + kBytesAhead + at, 0, 2);
+          __builtin_prefetch(bytes + Tiling::kPrefetchBytes + at, 0, 2);
         }
       }
       loaded[v] = LoadBytes(bytes);
       if constexpr (kType == QuantType::kInt8) {
         w[v] = D::Weights(loaded[v]);
       } else {
-        w[v] = Lower<D>(loaded[v]);
+        w[v] = LowWeights<D>(loaded[v]);
       }
     }
     add(w, x + c);
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v) {
       if constexpr (kType == QuantType::kInt8) {
-        w[v] = D::Weights(LoadBytes(p + v / kPanelVectors * quants_apart +
+        w[v] = D::Weights(LoadBytes(p + v / kPanelVectors * quants_stride +
                                     v % kPanelVectors * kVectorBytes +
-                                    kUnitBytes));
+                                    kQuadBytes));
       } else {
-        w[v] = Upper<D>(loaded[v]);
+        w[v] = HighWeights<D>(loaded[v]);
       }
     }
-    add(w, x + c + kUnitCols);
+    add(w, x + c + kQuadCols);
   }
 }
 
-// A group's columns, in the form for all weights.
-template <QuantType kType, int kPanels, int kX, bool kFetch, class T>
-HWY_INLINE void AddGroup(const uint8_t* p, int64_t quants_apart, const T* x,
-                         int64_t x_apart,
+// Adds the dot products of a block with the dot product type for all weights.
+template <QuantType kType, int kPanels, int kX, bool kPrefetch, class T>
+HWY_INLINE void AddBlock(const uint8_t* p, int64_t quants_stride, const T* x,
+                         int64_t x_stride,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
-  AddUnits<Dot, kType, kGroupCols, kPanels, kX, kFetch>(p, quants_apart, x,
-                                                        x_apart, sums);
+  AddQuads<Dot, kType, kGroupCols, kPanels, kX, kPrefetch>(p, quants_stride, x,
+                                                           x_stride, sums);
 }
 
-#ifdef RWKVD_DOT_HALVES
-// The sums of a group of weights of four bits.
-template <int kPanels, int kX, bool kFetch>
-HWY_INLINE void SumGroupOfHalves(const uint8_t* p, int64_t quants_apart,
-                                 const int8_t* x, const int32_t* offsets,
-                                 VI (&sums)[kPanels * kPanelVectors][kX]) {
+#ifdef RWKVD_DOT_NIBBLES
+// Computes the sums of a block of int4 weights with NibbleDot.
+template <int kPanels, int kX, bool kPrefetch>
+HWY_INLINE void SumBlockOfNibbles(const uint8_t* p, int64_t quants_stride,
+                                  const int8_t* x, const int32_t* offsets,
+                                  VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
-  constexpr int64_t kCols = HalvesDot::kCols;
+  constexpr int64_t kCols = NibbleDot::kCols;
   for (int64_t c = 0; c < kGroupCols; c += kCols) {
-    VI parts[kV][kX];
+    VI some[kV][kX];
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
       HWY_UNROLL(16)
-      for (int v = 0; v < kV; ++v) parts[v][i] = hn::Zero(kI);
+      for (int v = 0; v < kV; ++v) some[v][i] = hn::Zero(kI);
     }
-    AddUnits<HalvesDot, QuantType::kInt4, kCols, kPanels, kX, kFetch>(
-        p + c * kPanelRows / 2, quants_apart, x + c, kGroupCols, parts);
+    AddQuads<NibbleDot, QuantType::kInt4, kCols, kPanels, kX, kPrefetch>(
+        p + c * kPanelRows / 2, quants_stride, x + c, kGroupCols, some);
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) {
-        const VI sum = HalvesDot::Both(parts[v][i]);
+        const VI sum = NibbleDot::SumOfHalves(some[v][i]);
         sums[v][i] = c == 0 ? sum : hn::Add(sums[v][i], sum);
       }
     }
@@ -143,84 +147,85 @@ HWY_INLINE void SumGroupOfHalves(const uint8_t* p, int64_t quants_apart,
 }
 #endif
 
-// The sums of a group with one row of x, whose two digits are taken as two
-// rows: each weight is read once.
-template <QuantType kType, int kPanels, bool kFetch>
-HWY_INLINE void SumGroupOfOne(const uint8_t* p, int64_t quants_apart,
-                              const int8_t* upper, const int8_t* low,
-                              int32_t offset,
-                              VI (&sums)[kPanels * kPanelVectors][1]) {
+// Computes the sums of a block with one row of int16 activations, whose high
+// and low parts are multiplied like two rows of x: each weight is read once.
+template <QuantType kType, int kPanels, bool kPrefetch>
+HWY_INLINE void SumBlockForOneX(const uint8_t* p, int64_t quants_stride,
+                                const int8_t* high, const int8_t* low,
+                                int32_t offset,
+                                VI (&sums)[kPanels * kPanelVectors][1]) {
   constexpr int kV = kPanels * kPanelVectors;
-  const int64_t apart =
-      reinterpret_cast<intptr_t>(low) - reinterpret_cast<intptr_t>(upper);
-  VI digits[kV][2] = {};
+  const int64_t x_stride =
+      reinterpret_cast<intptr_t>(low) - reinterpret_cast<intptr_t>(high);
+  VI parts[kV][2] = {};
   HWY_UNROLL(16)
   for (int v = 0; v < kV; ++v) {
-    digits[v][0] = hn::Zero(kI);
-    digits[v][1] = Dot::First(offset);
+    parts[v][0] = hn::Zero(kI);
+    parts[v][1] = Dot::InitialSum(offset);
   }
-  AddGroup<kType, kPanels, 2, kFetch>(p, quants_apart, upper, apart, digits);
+  AddBlock<kType, kPanels, 2, kPrefetch>(p, quants_stride, high, x_stride,
+                                         parts);
   HWY_UNROLL(16)
   for (int v = 0; v < kV; ++v) {
-    sums[v][0] = hn::Add(hn::ShiftLeft<8>(digits[v][0]), digits[v][1]);
+    sums[v][0] = hn::Add(hn::ShiftLeft<8>(parts[v][0]), parts[v][1]);
   }
 }
 
-// The sums of a group: of x in one digit, or in two, the upper first. `at` is
-// the group's place for the first row of x.
-template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
-HWY_INLINE void SumGroup(const uint8_t* p, int64_t quants_apart,
+// Computes the sums of a block with kX rows of int8 or int16 activations; of
+// the latter, the high parts first. `at` is QuantizedActivations::Index of the
+// first row of x.
+template <QuantType kType, int kPanels, int kX, bool kInt16, bool kPrefetch>
+HWY_INLINE void SumBlock(const uint8_t* p, int64_t quants_stride,
                          const QuantizedActivations& x, int64_t at,
                          VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
-  constexpr bool kPairs = Dot::kPairs && kType == QuantType::kInt8;
-  constexpr bool kDigitByDigit = kTwoDigits && !kPairs;
-#ifdef RWKVD_DOT_HALVES
+  constexpr bool kWholeInt16 = Dot::kTakesInt16 && kType == QuantType::kInt8;
+  constexpr bool kInParts = kInt16 && !kWholeInt16;
+#ifdef RWKVD_DOT_NIBBLES
   if constexpr (kType == QuantType::kInt4) {
-    return SumGroupOfHalves<kPanels, kX, kFetch>(
-        p, quants_apart, x.q + at * kGroupCols, x.offsets + at, sums);
+    return SumBlockOfNibbles<kPanels, kX, kPrefetch>(
+        p, quants_stride, x.high + at * kGroupCols, x.offsets + at, sums);
   }
 #endif
-  if constexpr (kDigitByDigit && kX == 1) {
-    return SumGroupOfOne<kType, kPanels, kFetch>(
-        p, quants_apart, x.q + at * kGroupCols, x.low + at * kGroupCols,
+  if constexpr (kInParts && kX == 1) {
+    return SumBlockForOneX<kType, kPanels, kPrefetch>(
+        p, quants_stride, x.high + at * kGroupCols, x.low + at * kGroupCols,
         x.offsets[at], sums);
   }
   HWY_UNROLL(8)
   for (int i = 0; i < kX; ++i) {
-    const VI offset = Dot::First(x.offsets[at + i]);
+    const VI offset = Dot::InitialSum(x.offsets[at + i]);
     HWY_UNROLL(16)
-    for (int v = 0; v < kV; ++v)
-      sums[v][i] = kDigitByDigit ? hn::Zero(kI) : offset;
+    for (int v = 0; v < kV; ++v) sums[v][i] = kInParts ? hn::Zero(kI) : offset;
   }
-  if constexpr (kPairs) {
-    AddGroup<kType, kPanels, kX, kFetch>(
-        p, quants_apart, x.pairs + at * kGroupCols, kGroupCols, sums);
+  if constexpr (kWholeInt16) {
+    AddBlock<kType, kPanels, kX, kPrefetch>(
+        p, quants_stride, x.permuted_int16 + at * kGroupCols, kGroupCols, sums);
   } else {
-    AddGroup<kType, kPanels, kX, kFetch>(p, quants_apart, x.q + at * kGroupCols,
-                                         kGroupCols, sums);
+    AddBlock<kType, kPanels, kX, kPrefetch>(
+        p, quants_stride, x.high + at * kGroupCols, kGroupCols, sums);
   }
-  if constexpr (kDigitByDigit) {
+  if constexpr (kInParts) {
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
-      const VI offset = Dot::First(x.offsets[at + i]);
+      const VI offset = Dot::InitialSum(x.offsets[at + i]);
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) {
         sums[v][i] = hn::Add(hn::ShiftLeft<8>(sums[v][i]), offset);
       }
     }
-    AddGroup<kType, kPanels, kX, false>(
-        p, quants_apart, x.low + at * kGroupCols, kGroupCols, sums);
+    AddBlock<kType, kPanels, kX, false>(
+        p, quants_stride, x.low + at * kGroupCols, kGroupCols, sums);
   }
 }
 
-// kPanels * 16 rows of the product for kX rows of x. Adds to what is in y,
-// unless `is_first`.
-template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
-HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
-                          float* y, int64_t y_stride) {
+// Multiplies kPanels panels by the first kX rows of the slice, with all sums in
+// registers. Adds to y, unless `is_first`.
+template <QuantType kType, int kPanels, int kX, bool kInt16, bool kPrefetch>
+HWY_INLINE void PanelMicroKernel(const Panels& w, const ActivationSlice& cols,
+                                 bool is_first, float* y, int64_t y_stride) {
   constexpr int kV = kPanels * kPanelVectors;
-  constexpr int64_t kGroupBytes = GroupBytes(kType);
+  constexpr int64_t kBytes = BlockBytes(kType);
   const QuantizedActivations& x = *cols.x;
 
   VF totals[kV][kX];
@@ -233,14 +238,14 @@ HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
     }
   }
   for (int64_t g = 0; g < cols.num_groups; ++g) {
-    const int64_t at = x.At(cols.first_row, cols.first_group + g);
+    const int64_t at = x.Index(cols.first_row, cols.first_group + g);
     VI sums[kV][kX];
-    SumGroup<kType, kPanels, kX, kTwoDigits, kFetch>(
-        w.quants + g * kGroupBytes, w.quants_apart, x, at, sums);
+    SumBlock<kType, kPanels, kX, kInt16, kPrefetch>(
+        w.quants + g * kBytes, w.quants_stride, x, at, sums);
     HWY_UNROLL(16)
     for (int v = 0; v < kV; ++v) {
-      const VF scale = LoadScales(w.scales + g * w.scale_group_step +
-                                  v / kPanelVectors * w.scales_apart +
+      const VF scale = LoadScales(w.scales + g * w.scales_group_stride +
+                                  v / kPanelVectors * w.scales_stride +
                                   v % kPanelVectors * kLanes);
       HWY_UNROLL(8)
       for (int i = 0; i < kX; ++i) {
@@ -259,133 +264,134 @@ HWY_INLINE void PanelTile(const Panels& w, const Columns& cols, bool is_first,
   }
 }
 
-// The same where fewer rows than whole panels exist: through a buffer.
-template <QuantType kType, int kPanels, int kX, bool kTwoDigits, bool kFetch>
-HWY_INLINE void PanelTileOf(const Panels& w, const Columns& cols, bool is_first,
-                            int64_t rows, float* y, int64_t y_stride) {
+// Does the same where only `rows` rows of the panels exist: through a buffer if
+// that is fewer than all.
+template <QuantType kType, int kPanels, int kX, bool kInt16, bool kPrefetch>
+HWY_INLINE void PanelMicroKernelForRows(const Panels& w,
+                                        const ActivationSlice& cols,
+                                        bool is_first, int64_t rows, float* y,
+                                        int64_t y_stride) {
   constexpr int64_t kRows = kPanels * kPanelRows;
   if (rows >= kRows) {
-    return PanelTile<kType, kPanels, kX, kTwoDigits, kFetch>(w, cols, is_first,
-                                                             y, y_stride);
+    return PanelMicroKernel<kType, kPanels, kX, kInt16, kPrefetch>(
+        w, cols, is_first, y, y_stride);
   }
   HWY_ALIGN float buffer[kX * kRows] = {};
   for (int i = 0; i < kX && !is_first; ++i) {
     memcpy(buffer + i * kRows, y + i * y_stride, rows * sizeof(float));
   }
-  PanelTile<kType, kPanels, kX, kTwoDigits, kFetch>(w, cols, is_first, buffer,
-                                                    kRows);
+  PanelMicroKernel<kType, kPanels, kX, kInt16, kPrefetch>(w, cols, is_first,
+                                                          buffer, kRows);
   for (int i = 0; i < kX; ++i) {
     memcpy(y + i * y_stride, buffer + i * kRows, rows * sizeof(float));
   }
 }
 
-// The widest tile whose sums, totals, weights and columns fit the registers:
-// 32 of AVX-512 and NEON, 16 of the others.
-constexpr int kTilePanels = kLanes == 16 ? 2 : 1;
-constexpr int kTileX = kLanes == 16                 ? 6
-                       : HWY_ARCH_ARM_A64           ? 3
-                       : kLanes == 8 && Dot::kPairs ? 4
-                                                    : 2;
+// The largest micro-kernel: panels and rows of x.
+constexpr int kMicroPanels = Tiling::QuantPanels(kLanes);
+constexpr int kMicroX =
+    Tiling::QuantXRows(kLanes, HWY_ARCH_ARM_A64, Dot::kTakesInt16);
 
-// One row of x is a matter of memory. Bytes are read as four streams, which the
-// processor foresees, as far as registers reach; half bytes, with more to do
-// for each, as one that is fetched ahead.
+// Panels that are multiplied together by a single row of x.
 template <QuantType kType>
-constexpr int kPanelsOfOne = kLanes == 16 && kType == QuantType::kInt8 ? 4 : 1;
+constexpr int kGemvPanels = Tiling::QuantGemvPanels(kLanes,
+                                                    kType == QuantType::kInt8);
 
-// As many rows of x at a time as fit, then the rest with smaller tiles.
-template <QuantType kType, int kPanels, int kX, bool kTwoDigits>
-HWY_INLINE void TilesFrom(const Panels& w, Columns cols, bool is_first,
-                          int64_t rows, float* y, int64_t y_stride) {
-  for (; IsNextTile<kX>(cols.end_row - cols.first_row); cols.first_row += kX) {
+// Multiplies kPanels panels by all rows of the slice: kX rows of x at a time,
+// then the rest with smaller micro-kernels.
+template <QuantType kType, int kPanels, int kX, bool kInt16>
+HWY_INLINE void PanelsTimesRemainingX(const Panels& w, ActivationSlice cols,
+                                      bool is_first, int64_t rows, float* y,
+                                      int64_t y_stride) {
+  for (; IsNextXRows<kX>(cols.end_row - cols.first_row); cols.first_row += kX) {
     float* out = y + cols.first_row * y_stride;
     if (cols.first_row == 0) {
-      PanelTileOf<kType, kPanels, kX, kTwoDigits, true>(w, cols, is_first, rows,
-                                                        out, y_stride);
+      PanelMicroKernelForRows<kType, kPanels, kX, kInt16, true>(
+          w, cols, is_first, rows, out, y_stride);
     } else {
-      PanelTileOf<kType, kPanels, kX, kTwoDigits, false>(w, cols, is_first,
-                                                         rows, out, y_stride);
+      PanelMicroKernelForRows<kType, kPanels, kX, kInt16, false>(
+          w, cols, is_first, rows, out, y_stride);
     }
   }
   if constexpr (kX > 1) {
-    TilesFrom<kType, kPanels, kX - 1, kTwoDigits>(w, cols, is_first, rows, y,
-                                                  y_stride);
+    PanelsTimesRemainingX<kType, kPanels, kX - 1, kInt16>(w, cols, is_first,
+                                                          rows, y, y_stride);
   }
 }
 
-// `num` panels times rows of x; y is at the first row of these panels, of which
-// `rows` exist.
-template <QuantType kType, bool kTwoDigits>
-HWY_NOINLINE void MultiplyPanelsByRows(Panels w, int64_t num,
-                                       const Columns& cols, bool is_first,
-                                       int64_t rows, float* y,
-                                       int64_t y_stride) {
-  const bool is_one = cols.x->num == 1;
-  constexpr int kOfOne = kPanelsOfOne<kType>;
-  const int64_t many = is_one ? kOfOne : kTilePanels;
+// Multiplies `num` panels, of which `rows` rows exist, by the slice's rows. `y`
+// is at the first of the panels' rows.
+template <QuantType kType, bool kInt16>
+HWY_NOINLINE void MultiplyPanelsBySlice(Panels w, int64_t num,
+                                        const ActivationSlice& cols,
+                                        bool is_first, int64_t rows, float* y,
+                                        int64_t y_stride) {
+  const bool is_one = cols.x->num_rows == 1;
+  constexpr int kGemv = kGemvPanels<kType>;
+  const int64_t many = is_one ? kGemv : kMicroPanels;
   while (num > 0) {
     const int64_t done = num >= many ? many : 1;
-    if (is_one && done == kOfOne) {
-      PanelTileOf<kType, kOfOne, 1, kTwoDigits, kOfOne == 1>(w, cols, is_first,
-                                                             rows, y, y_stride);
-    } else if (!is_one && done == kTilePanels) {
-      TilesFrom<kType, kTilePanels, kTileX, kTwoDigits>(w, cols, is_first, rows,
-                                                        y, y_stride);
+    if (is_one && done == kGemv) {
+      PanelMicroKernelForRows<kType, kGemv, 1, kInt16, kGemv == 1>(
+          w, cols, is_first, rows, y, y_stride);
+    } else if (!is_one && done == kMicroPanels) {
+      PanelsTimesRemainingX<kType, kMicroPanels, kMicroX, kInt16>(
+          w, cols, is_first, rows, y, y_stride);
     } else {
-      TilesFrom<kType, 1, kTileX, kTwoDigits>(w, cols, is_first, rows, y,
-                                              y_stride);
+      PanelsTimesRemainingX<kType, 1, kMicroX, kInt16>(w, cols, is_first, rows,
+                                                       y, y_stride);
     }
     num -= done;
-    w.quants += done * w.quants_apart;
-    w.scales += done * w.scales_apart;
+    w.quants += done * w.quants_stride;
+    w.scales += done * w.scales_stride;
     y += done * kPanelRows;
     rows -= done * kPanelRows;
   }
 }
 
-// So much of x is read for one panel after another: what the second-level cache
-// holds beside them.
-constexpr int64_t kXBytesAtATime = 1 << 17;
-
-// The same for all rows of x.
-template <QuantType kType, bool kTwoDigits>
-void MultiplyPanels(const Panels& w, int64_t num, Columns cols, bool is_first,
-                    int64_t rows, float* y, int64_t y_stride) {
+// Does the same for all rows of x, as many at a time as stay in L2.
+template <QuantType kType, bool kInt16>
+void MultiplyPanels(const Panels& w, int64_t num, ActivationSlice cols,
+                    bool is_first, int64_t rows, float* y, int64_t y_stride) {
   constexpr bool kWide =
-      kTwoDigits || (Dot::kPairs && kType == QuantType::kInt8);
+      kInt16 || (Dot::kTakesInt16 && kType == QuantType::kInt8);
   const int64_t row_bytes = cols.num_groups * kGroupCols * (kWide ? 2 : 1);
-  const int64_t some = HWY_MAX(kXBytesAtATime / row_bytes / kTileX, 1) * kTileX;
-  for (; cols.first_row < cols.x->num; cols.first_row = cols.end_row) {
-    cols.end_row = HWY_MIN(cols.first_row + some, cols.x->num);
-    MultiplyPanelsByRows<kType, kTwoDigits>(w, num, cols, is_first, rows, y,
-                                            y_stride);
+  const int64_t some =
+      HWY_MAX(Tiling::kQuantXBytes / row_bytes / kMicroX, 1) * kMicroX;
+  for (; cols.first_row < cols.x->num_rows; cols.first_row = cols.end_row) {
+    cols.end_row = HWY_MIN(cols.first_row + some, cols.x->num_rows);
+    MultiplyPanelsBySlice<kType, kInt16>(w, num, cols, is_first, rows, y,
+                                         y_stride);
   }
 }
 
-template <QuantType kType, bool kTwoDigits>
-void MultiplyRowsOf(const QuantizedMatMulArgs& args, int64_t begin,
-                    int64_t end) {
+// Panels [begin, end) times all rows of x.
+template <QuantType kType, bool kInt16>
+void MultiplyRowPanelsTyped(const QuantizedMatMulArgs& args, int64_t begin,
+                            int64_t end) {
   const QuantizedWeights& w = args.w;
   const int64_t groups = args.x.groups();
   const int64_t bytes = PackedBlockBytes(w.type, w.order, w.cols);
-  MultiplyPanels<kType, kTwoDigits>(
+  MultiplyPanels<kType, kInt16>(
       {.quants = w.quants + begin * bytes,
-       .quants_apart = bytes,
+       .quants_stride = bytes,
        .scales = w.scales + begin * groups * kPanelRows,
-       .scales_apart = groups * kPanelRows,
-       .scale_group_step = kPanelRows},
+       .scales_stride = groups * kPanelRows,
+       .scales_group_stride = kPanelRows},
       end - begin, {&args.x, 0, groups}, true, w.rows - begin * kPanelRows,
       args.y + begin * kPanelRows, args.y_stride);
 }
 
-void MultiplyRows(const QuantizedMatMulArgs& args, int64_t begin, int64_t end) {
+// The same, for weights and activations of any type.
+void MultiplyRowPanels(const QuantizedMatMulArgs& args, int64_t begin,
+                       int64_t end) {
   if (args.w.type == QuantType::kInt4) {
-    return MultiplyRowsOf<QuantType::kInt4, false>(args, begin, end);
+    return MultiplyRowPanelsTyped<QuantType::kInt4, false>(args, begin, end);
   }
-  if (args.x.int16_activations) {
-    return MultiplyRowsOf<QuantType::kInt8, true>(args, begin, end);
+  if (args.x.is_int16) {
+    return MultiplyRowPanelsTyped<QuantType::kInt8, true>(args, begin, end);
   }
-  MultiplyRowsOf<QuantType::kInt8, false>(args, begin, end);
+  MultiplyRowPanelsTyped<QuantType::kInt8, false>(args, begin, end);
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR

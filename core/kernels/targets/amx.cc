@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The quantized products once more, for processors with Intel's matrix
-// extension.
+// Compiles the quantized kernels once more, and the matmul of bf16 weights, for
+// processors with AMX, Intel's matrix extension.
 #define RWKVD_WITH_AMX
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/tables.h"
 
 #if defined(__x86_64__)
 
@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-// Those that it does not extend.
+// Targets that AMX does not extend.
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SSE4 | HWY_AVX2)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/targets/quantized_kernels-inl.h"
@@ -22,17 +22,15 @@
 
 #if HWY_ONCE
 
-#include "core/kernels/targets/tables.h"
-
 namespace rwkvd {
 namespace {
 
 // Bits of CPUID's leaf 7, register EDX.
 constexpr unsigned kAmxBf16 = 1 << 22, kAmxTile = 1 << 24, kAmxInt8 = 1 << 25;
 
-// Linux gives the tile registers to those who ask: their 8 KiB become part of
-// what it saves of a thread. For the whole process, and for threads to come.
-bool MayUseTiles() {
+// Asks Linux for the tile registers, for the whole process and threads to come:
+// their 8 KiB become part of a thread's saved state. Returns false if refused.
+bool RequestTiles() {
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
@@ -44,7 +42,7 @@ bool AddAmx(int64_t target, KernelTable* table) {
   unsigned a, b, c, d = 0;
   if (target != HWY_AVX3 || !__builtin_cpu_supports("avx512vnni") ||
       !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & kAmxTile) == 0 ||
-      (d & kAmxInt8) == 0 || (d & kAmxBf16) == 0 || !MayUseTiles()) {
+      (d & kAmxInt8) == 0 || (d & kAmxBf16) == 0 || !RequestTiles()) {
     return false;
   }
   N_AVX3::SetQuantizedKernels(table);
@@ -57,8 +55,6 @@ bool AddAmx(int64_t target, KernelTable* table) {
 #endif  // HWY_ONCE
 
 #else
-
-#include "core/kernels/targets/tables.h"
 
 namespace rwkvd {
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/kernel_table.h"
+// Compiles the quantized kernels for every base target of Highway, without
+// extensions.
+#include "core/kernels/targets/tables.h"
 
-// See kernels.cc.
+// See base.cc.
 #define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/targets/quantized_kernels-inl.h"
@@ -12,8 +14,6 @@
 // clang-format on
 
 #if HWY_ONCE
-
-#include "core/kernels/targets/tables.h"
 
 namespace rwkvd {
 namespace {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of the kernels, which are written once and compiled by kernels.cc
-// for every target.
+// The table of the float kernels, which base.cc compiles for every target.
 
 #if defined(RWKVD_CORE_KERNELS_TARGETS_FLOAT_KERNELS_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -11,7 +10,7 @@
 #endif
 
 #include "core/kernels/elementwise-inl.h"
-#include "core/kernels/gemm/row_major-inl.h"
+#include "core/kernels/gemm/dispatch-inl.h"
 #include "core/kernels/kernel_table.h"
 #include "core/kernels/wkv-inl.h"
 #include "hwy/highway.h"
@@ -20,11 +19,12 @@ HWY_BEFORE_NAMESPACE();
 namespace rwkvd {
 namespace HWY_NAMESPACE {
 
-const KernelTable* Table() {
+const KernelTable* FloatKernels() {
   static constexpr KernelTable kTable = {
       .name = nullptr,
       .matmul = &MatMul,
-      .wants_int16_activations = false,  // see quantized.cc
+      // quantized_kernels-inl.h sets these three.
+      .wants_int16_activations = false,
       .quantize_row = nullptr,
       .quantized_matmul = nullptr,
       .to_float = &ToFloat,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The quantized products once more, for processors that can multiply and add
-// four bytes in one instruction.
+// Compiles the quantized kernels once more, for processors that multiply and
+// add four bytes in one instruction: AVX-512 VNNI, AVX-VNNI and NEON's dot
+// product.
 #define RWKVD_WITH_DOT_PRODUCTS
-// Those that no such extension builds on, and SVE (see kernels.cc).
+// Targets without such an extension, and SVE (see base.cc).
 #define HWY_DISABLED_TARGETS \
   (HWY_SSSE3 | HWY_SSE4 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/tables.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/targets/quantized_kernels-inl.h"
@@ -23,8 +24,6 @@
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 #endif
-
-#include "core/kernels/targets/tables.h"
 
 namespace rwkvd {
 

@@ -24,8 +24,8 @@ TEST_P(ElementwiseTest, LayerNormFollowsItsFormula) {
       const double expected =
           (x[i] - mean) / std::sqrt(variance + double{1e-5f}) * weight[i] +
           bias[i];
-      // The mean is off by n roundings of its terms, and a single value has a
-      // variance of nearly nothing to divide by.
+      // The mean is off by n roundings of its terms, and the variance of a
+      // single value, by which it is divided, is nearly zero.
       const double bound = (n + 8) * kRounding * 8 * std::abs(weight[i]) /
                                std::sqrt(variance + 1e-5) +
                            4 * kRounding * (std::abs(expected) + 1);
@@ -65,7 +65,7 @@ TEST_P(ElementwiseTest, ElementwiseKernelsFollowTheirFormulas) {
   }
 }
 
-TEST_P(ElementwiseTest, SumsProductsAndMixturesFollowTheirFormulas) {
+TEST_P(ElementwiseTest, AddMulSubAndLerpFollowTheirFormulas) {
   for (size_t n : kSizes) {
     const Floats x = Normal(n), y = Normal(n), z = Normal(n);
     Floats product = x, difference(n), sum(n), mixed = x;
@@ -99,7 +99,8 @@ TEST_P(ElementwiseTest, NonlinearitiesFollowTheirFormulas) {
       const double s = Sigmoid(x[i]);
       EXPECT_NEAR(sigmoid[i], s, 8 * kRounding);
       EXPECT_NEAR(tanh[i], std::tanh(double{x[i]}), 8 * kRounding);
-      // An error of the inner exponential counts as often as it is large.
+      // The outer exponential multiplies an error of the inner one by its
+      // value.
       EXPECT_NEAR(decay6[i], std::exp(-std::exp(double{x[i]})), 16 * kRounding);
       EXPECT_NEAR(decay7[i], std::exp(-std::exp(-0.5) * s), 8 * kRounding);
       EXPECT_NEAR(gated[i], y[i] * x[i] * s,
@@ -108,7 +109,7 @@ TEST_P(ElementwiseTest, NonlinearitiesFollowTheirFormulas) {
   }
 }
 
-TEST_P(ElementwiseTest, NonlinearitiesHoldAtTheirEnds) {
+TEST_P(ElementwiseTest, NonlinearitiesHoldForExtremeInputs) {
   const Floats ends = {-1e30f, -200, -90, 90, 200, 1e30f};
   Floats sigmoid = ends, tanh = ends, decay6 = ends, decay7 = ends;
   kernels().sigmoid(ends.size(), sigmoid.data());
@@ -139,7 +140,7 @@ TEST_P(ElementwiseTest, NormalizeGivesLengthOne) {
   }
 }
 
-TEST_P(ElementwiseTest, Version7sKeyAndBonusFollowTheirFormulas) {
+TEST_P(ElementwiseTest, Rwkv7KeyAndBonusFollowTheirFormulas) {
   for (size_t n : kSizes) {
     const Floats r = Normal(n), k = Normal(n), v = Normal(n), x = Normal(n);
     const Floats weight = Normal(n), a = Normal(n, .5f, .2f);

@@ -2,9 +2,9 @@
 #ifndef RWKVD_TESTS_CORE_KERNELS_KERNELS_FIXTURE_H_
 #define RWKVD_TESTS_CORE_KERNELS_KERNELS_FIXTURE_H_
 
-// For tests of every kernel of every instruction set that this processor has,
-// against the same formula in double precision, for sizes around the vector
-// widths.
+// Fixture for tests that run once per kernel table that this processor
+// supports. They compare kernels with the same formula in double precision, for
+// sizes around the vector widths.
 
 #include <cmath>
 #include <random>
@@ -13,14 +13,14 @@
 
 #include "core/base/dtype.h"
 #include "core/base/float16.h"
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "gtest/gtest.h"
 
 namespace rwkvd {
 
 using Floats = std::vector<float>;
 
-// Half a unit in the last place of 1: the relative error of one rounding.
+// The relative error of one rounding to f32: half a unit in the last place.
 inline constexpr double kRounding = 0x1p-24;
 
 inline constexpr size_t kSizes[] = {1,  2,  3,  7,  8,  15,  16, 17,
@@ -47,8 +47,7 @@ inline double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
       AllTargets, Suite, ::testing::ValuesIn(SupportedKernels()), \
       [](const auto& info) { return std::string(info.param->name); })
 
-// Weights as they are stored, one byte away from any alignment, and as the
-// numbers they stand for.
+// Weights as stored, at an odd address, and the numbers that they stand for.
 struct Weights {
   std::vector<char> bytes;
   Floats values;
@@ -77,7 +76,7 @@ inline Weights Store(const Floats& values, DType dtype) {
         weights.values.push_back(BF16ToFloat(FloatToBF16(value)));
         break;
       case DType::kU8:
-        break;  // no numbers
+        break;  // quantized weights are not tested here
     }
   }
   return weights;

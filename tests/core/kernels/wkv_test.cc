@@ -19,8 +19,9 @@ class WkvTest : public KernelsTest {
   }
 };
 
-// The weighted mean of the paper, from sums that are not rescaled.
-TEST_P(WkvTest, Version4IsTheWeightedMeanOfThePaper) {
+// Compares with the weighted mean of the paper, from sums that are not
+// rescaled.
+TEST_P(WkvTest, Wkv4IsTheWeightedMeanOfThePaper) {
   constexpr int kTokens = 20;
   for (size_t n : kSizes) {
     Floats decay = Normal(n, -2, 2);
@@ -43,7 +44,7 @@ TEST_P(WkvTest, Version4IsTheWeightedMeanOfThePaper) {
       for (size_t i = 0; i < n; ++i) {
         const double now = std::exp(double{bonus[i]} + k[i]);
         const double mean = (sum[i] + now * v[i]) / (weights[i] + now);
-        // A mean of values below 5, from exponents below 16 in size.
+        // The mean of values below 5, with exponents of magnitude below 16.
         EXPECT_NEAR(out[i], Sigmoid(r[i]) * mean, 64 * 5 * kRounding * (t + 1))
             << n << " " << i << " " << t;
         sum[i] =
@@ -55,8 +56,8 @@ TEST_P(WkvTest, Version4IsTheWeightedMeanOfThePaper) {
   }
 }
 
-// Keys this large overflow e^k; the recurrence must not.
-TEST_P(WkvTest, Version4SurvivesHugeKeys) {
+// e^k overflows for keys this large; the recurrence must not.
+TEST_P(WkvTest, Wkv4DoesNotOverflowForHugeKeys) {
   constexpr size_t kN = 3;
   const Floats decay(kN, -1), bonus(kN, 0), v = {1, 2, 3}, r(kN, 100);
   Floats aa(kN, 0), bb(kN, 0), pp(kN, -1e30f), out(kN);
@@ -75,7 +76,7 @@ constexpr int kTokens = 12;
 // A head's matrix, [key][value].
 using Head = std::vector<std::vector<double>>;
 
-TEST_P(WkvTest, Version6FollowsThePapersEquations) {
+TEST_P(WkvTest, Wkv6FollowsThePapersEquations) {
   for (size_t n : kSizes) {
     const Floats bonus = Normal(n);
     Floats state(n * n, 0), out(n);
@@ -110,7 +111,7 @@ TEST_P(WkvTest, Version6FollowsThePapersEquations) {
   }
 }
 
-TEST_P(WkvTest, Version7FollowsThePapersEquations) {
+TEST_P(WkvTest, Wkv7FollowsThePapersEquations) {
   for (size_t n : kSizes) {
     Floats state(n * n, 0), out(n);
     Head s(n, std::vector<double>(n, 0));
@@ -144,8 +145,8 @@ TEST_P(WkvTest, Version7FollowsThePapersEquations) {
   }
 }
 
-// Nothing is written behind what a head owns.
-TEST_P(WkvTest, HeadsOfAnySizeStayWithinTheirBounds) {
+// Nothing is written past the end of a head's arrays.
+TEST_P(WkvTest, HeadsOfAnySizeWriteOnlyTheirOwnArrays) {
   for (size_t n : kSizes) {
     const Floats x = Uniform(n);
     Floats state(n * n + 16, 7), out(n + 16, 7);

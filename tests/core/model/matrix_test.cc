@@ -6,6 +6,7 @@
 
 #include "core/base/aligned_buffer.h"
 #include "core/base/thread_pool.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "gtest/gtest.h"
 
 namespace rwkvd {
@@ -51,7 +52,8 @@ TEST_F(MatrixTest, TheShareOfZerosIsThatOfTheFirstRowSinceReset) {
   EXPECT_EQ(workspace_.zero_share(), 0);
   const Matrix w = Ones();
   x_[5] = 1;
-  const Product product = {&w, {x_.data(), 1, kCols}, {y_.data(), 1, kRows}};
+  const MatMulOperands product = {
+      &w, {x_.data(), 1, kCols}, {y_.data(), 1, kRows}};
   MatMul(BestKernels(), workspace_, {product});
   EXPECT_EQ(workspace_.zero_share(), 127.0 / 128);
   for (int64_t c = 0; c < kCols; ++c) x_[c] = 1;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/thread_pool.h"
+#include "core/kernels/targets/supported_kernels.h"
 #include "core/model/matrix.h"
 #include "core/model/rows.h"
 #include "gmock/gmock.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/kernels/kernel_table.h"
+#include "core/kernels/targets/supported_kernels.h"
 
 #if defined(__aarch64__)
 #include <sys/auxv.h>
@@ -14,7 +14,7 @@
 namespace rwkvd {
 namespace {
 
-TEST(KernelTablesTest, EveryTableIsFoundByItsName) {
+TEST(SupportedKernelsTest, EveryTableIsFoundByItsName) {
   for (const KernelTable* table : SupportedKernels()) {
     EXPECT_EQ(FindKernels(table->name), table);
   }
@@ -22,20 +22,21 @@ TEST(KernelTablesTest, EveryTableIsFoundByItsName) {
   EXPECT_EQ(&BestKernels(), SupportedKernels().front());
 }
 
-TEST(KernelTablesTest, TablesAreOfDifferentInstructionSets) {
+TEST(SupportedKernelsTest, TablesHaveDifferentNames) {
   std::vector<std::string> names;
   for (const KernelTable* table : SupportedKernels()) {
     names.push_back(table->name);
   }
   std::sort(names.begin(), names.end());
   EXPECT_EQ(std::unique(names.begin(), names.end()), names.end());
-#if defined(__x86_64__)  // NEON is part of every ARM64 and has no portable twin
-  EXPECT_GE(names.size(), 2u) << "portable code and at least one better";
+#if defined(__x86_64__)  // every ARM64 has NEON, so there is no portable table
+  EXPECT_GE(names.size(), 2u) << "a portable table and a better one";
 #endif
 }
 
 #if defined(__aarch64__)
-TEST(KernelTablesTest, NeonIsEverywhereAndDotProductsWhereTheProcessorHasThem) {
+TEST(SupportedKernelsTest,
+     NeonIsAlwaysThereAndDotProductsIfTheProcessorHasThem) {
   const bool has_them = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
   EXPECT_NE(FindKernels("NEON"), nullptr);
   EXPECT_EQ(FindKernels("NEON_DOT") != nullptr, has_them);

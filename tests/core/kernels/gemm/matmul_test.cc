@@ -11,7 +11,7 @@ namespace {
 
 class MatMulTest : public KernelsTest {};
 
-TEST_P(MatMulTest, MatMulIsWithinTheBoundOfItsSums) {
+TEST_P(MatMulTest, MatMulIsWithinItsErrorBound) {
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     for (size_t cols : kSizes) {
       for (int64_t rows : {1, 4, 9, 35}) {
@@ -38,7 +38,7 @@ TEST_P(MatMulTest, MatMulIsWithinTheBoundOfItsSums) {
                 sum += term;
                 magnitude += std::abs(term);
               }
-              // Each of the n terms passes through at most n roundings.
+              // Each of the n terms goes through at most n roundings.
               ASSERT_NEAR(y[i * rows + r], sum, cols * kRounding * magnitude)
                   << NameOf(dtype) << " " << rows << "x" << cols << " row "
                   << i;
@@ -50,9 +50,10 @@ TEST_P(MatMulTest, MatMulIsWithinTheBoundOfItsSums) {
   }
 }
 
-// The product of `rows` x `cols` weights with `num_x` rows of x, whole and in
-// pieces of some rows of each.
-void ExpectTheSameBitsInPieces(const KernelTable& kernels, const Weights& w,
+// Multiplies weights [rows, cols] by `num_x` rows of x in one call, and in many
+// calls for some rows of the weights and of x each. Expects bit-identical
+// results.
+void ExpectBitIdenticalInParts(const KernelTable& kernels, const Weights& w,
                                DType dtype, const Floats& x, int64_t rows,
                                int64_t cols, int64_t num_x) {
   const auto multiply = [&](int64_t first_x, int64_t some_x, int64_t begin,
@@ -84,17 +85,17 @@ void ExpectTheSameBitsInPieces(const KernelTable& kernels, const Weights& w,
   }
 }
 
-TEST_P(MatMulTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
+TEST_P(MatMulTest, MatMulIsBitIdenticalForAnySplitAndAnyBatch) {
   struct Size {
     int64_t rows, cols, num_x;
   };
-  // The last two: more than kernels take at a time.
+  // The last two are larger than what kernels take at a time.
   for (const Size& size :
        {Size{23, 77, 17}, {37, 96, 40}, {41, 1060, 70}, {530, 1056, 35}}) {
     for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
       if (size.rows > 500 && dtype != DType::kBF16) continue;
       const Weights w = Store(Normal(size.rows * size.cols), dtype);
-      ExpectTheSameBitsInPieces(kernels(), w, dtype,
+      ExpectBitIdenticalInParts(kernels(), w, dtype,
                                 Normal(size.num_x * size.cols), size.rows,
                                 size.cols, size.num_x);
     }
@@ -119,7 +120,7 @@ TEST_P(MatMulTest, ToFloatIsExactForEvery16BitPattern) {
   }
 }
 
-TEST_P(MatMulTest, ToFloatWritesNothingBehindTheEnd) {
+TEST_P(MatMulTest, ToFloatWritesNothingPastTheEnd) {
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     for (size_t n : kSizes) {
       const Weights w = Store(Normal(n), dtype);
@@ -132,25 +133,26 @@ TEST_P(MatMulTest, ToFloatWritesNothingBehindTheEnd) {
   }
 }
 
-// `values` [rows, cols] turned to [cols, rows].
-Floats Turned(const Floats& values, int64_t rows, int64_t cols) {
-  Floats turned(values.size());
+// Returns `values` [rows, cols] transposed to [cols, rows].
+Floats Transposed(const Floats& values, int64_t rows, int64_t cols) {
+  Floats transposed(values.size());
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t c = 0; c < cols; ++c) {
-      turned[c * rows + r] = values[r * cols + c];
+      transposed[c * rows + r] = values[r * cols + c];
     }
   }
-  return turned;
+  return transposed;
 }
 
-// Products with weights [rows, cols] stored as rows, and as columns in two
-// pieces of which the second begins anywhere.
-void ExpectTheSameBitsFromColumns(const KernelTable& kernels, DType dtype,
-                                  const Floats& values, const Floats& x,
-                                  int64_t rows, int64_t cols) {
+// Multiplies row-major weights [rows, cols] in one call, and the same weights
+// in column-major order in two calls that split the rows at a third. Expects
+// bit-identical results.
+void ExpectBitIdenticalFromColMajor(const KernelTable& kernels, DType dtype,
+                                    const Floats& values, const Floats& x,
+                                    int64_t rows, int64_t cols) {
   const int64_t num_x = static_cast<int64_t>(x.size()) / cols;
   const Weights as_rows = Store(values, dtype);
-  const Weights as_columns = Store(Turned(values, rows, cols), dtype);
+  const Weights as_columns = Store(Transposed(values, rows, cols), dtype);
   Floats expected(num_x * rows, NAN), got(num_x * rows, NAN);
   MatMulArgs args = {.dtype = dtype,
                      .w = as_rows.data(),
@@ -172,34 +174,34 @@ void ExpectTheSameBitsFromColumns(const KernelTable& kernels, DType dtype,
                            << " times " << num_x;
 }
 
-// What a file's arrangement must not change.
-TEST_P(MatMulTest, WeightsStoredAsColumnsGiveTheSameBits) {
+// The storage order of a file must not change a result.
+TEST_P(MatMulTest, ColMajorWeightsAreBitIdenticalToRowMajor) {
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     for (size_t cols : kSizes) {
       for (int64_t rows : {1, 5, 8, 16, 24, 33, 100, 600}) {
         for (int64_t num_x : {1, 3, 7, 20}) {
           if (rows > 100 && num_x % 20 > 1) continue;
-          ExpectTheSameBitsFromColumns(kernels(), dtype, Normal(rows * cols),
-                                       Normal(num_x * cols), rows,
-                                       static_cast<int64_t>(cols));
+          ExpectBitIdenticalFromColMajor(kernels(), dtype, Normal(rows * cols),
+                                         Normal(num_x * cols), rows,
+                                         static_cast<int64_t>(cols));
         }
       }
     }
   }
 }
 
-// As wide as a network of 14 billion weights, and more than tiles take.
-TEST_P(MatMulTest, SoDoWideOnes) {
+// As wide as a model of 14 billion weights, and wider than AMX multiplies.
+TEST_P(MatMulTest, WideColMajorWeightsAreBitIdenticalToRowMajor) {
   for (int64_t cols : {4096, 4128, 16384, 16416}) {
     for (int64_t num_x : {1, 2, 40}) {
-      ExpectTheSameBitsFromColumns(kernels(), DType::kBF16, Normal(37 * cols),
-                                   Normal(num_x * cols), 37, cols);
+      ExpectBitIdenticalFromColMajor(kernels(), DType::kBF16, Normal(37 * cols),
+                                     Normal(num_x * cols), 37, cols);
     }
   }
 }
 
-// Magnitudes that are subnormal numbers, or whose products are.
-TEST_P(MatMulTest, SoDoTinyOnes) {
+// Weights and activations that are subnormal numbers, or whose products are.
+TEST_P(MatMulTest, SubnormalColMajorWeightsAreBitIdenticalToRowMajor) {
   constexpr int64_t kRows = 44, kCols = 64;
   for (float scale_of_x : {1.0f, 1e-5f, 1e-20f, 1e-40f}) {
     Floats values = Normal(kRows * kCols);
@@ -209,13 +211,13 @@ TEST_P(MatMulTest, SoDoTinyOnes) {
     for (int64_t num_x : {1, 2, 20}) {
       Floats x = Normal(num_x * kCols);
       for (float& value : x) value *= scale_of_x;
-      ExpectTheSameBitsFromColumns(kernels(), DType::kBF16, values, x, kRows,
-                                   kCols);
+      ExpectBitIdenticalFromColMajor(kernels(), DType::kBF16, values, x, kRows,
+                                     kCols);
     }
   }
 }
 
-TEST_P(MatMulTest, RowsMayLieApart) {
+TEST_P(MatMulTest, WeightRowsMayHaveAStride) {
   constexpr int64_t kRows = 9, kCols = 21, kStride = 30;
   const Floats padded = Normal(kRows * kStride), x = Normal(2 * kCols);
   Floats dense;

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/aligned_buffer.h"
+#include "core/kernels/quant/activations.h"
 #include "core/kernels/quant/layout.h"
 #include "gtest/gtest.h"
 #include "tests/core/kernels/kernels_fixture.h"
@@ -24,7 +25,7 @@ constexpr struct Form {
               {QuantType::kInt8, QuantOrder::kColumnBlocks, false},
               {QuantType::kInt4, QuantOrder::kColumnBlocks, false}};
 
-// Random weights in a form, and the numbers they stand for.
+// Random weights in a form, and the numbers that they stand for.
 struct RandomWeights {
   QuantizedWeights view;
   AlignedVector<uint8_t> quants;
@@ -33,34 +34,35 @@ struct RandomWeights {
 };
 
 // Random rows of x, quantized by the kernels under test.
-struct RandomRows {
+struct RandomActivations {
   QuantizedActivations view;
   Floats x;  // [num, cols]
-  std::vector<int8_t> q, low;
-  std::vector<int16_t> pairs;
+  std::vector<int8_t> high, low;
+  std::vector<int16_t> permuted;
   Floats scales;
   std::vector<int32_t> offsets;
 
-  // x / scale: of each form of it that is there, which must agree.
+  // Returns x / scale. Expects the arrays that are filled to agree on it.
   int Quant(int64_t row, int64_t col) const {
-    const int64_t at = view.At(row, col / kGroupCols) * kGroupCols;
+    const int64_t at = view.Index(row, col / kGroupCols) * kGroupCols;
     const int64_t c = col % kGroupCols;
-    constexpr int kPlaceOfPairs[] = {0, 2, 1, 3};
+    constexpr int kPosition[] = {0, 2, 1, 3};
     const int whole =
-        pairs.empty() ? 0 : pairs[at + c / 4 * 4 + kPlaceOfPairs[c % 4]];
-    if (q.empty()) return whole;
-    const int digits = low.empty() ? q[at + c] : 256 * q[at + c] + low[at + c];
-    if (!pairs.empty()) {
-      EXPECT_EQ(digits, whole);
+        permuted.empty() ? 0 : permuted[at + c / 4 * 4 + kPosition[c % 4]];
+    if (high.empty()) return whole;
+    const int value =
+        low.empty() ? high[at + c] : 256 * high[at + c] + low[at + c];
+    if (!permuted.empty()) {
+      EXPECT_EQ(value, whole);
     }
-    return digits;
+    return value;
   }
   double Value(int64_t row, int64_t col) const {
-    return Quant(row, col) * double{scales[view.At(row, col / kGroupCols)]};
+    return Quant(row, col) * double{scales[view.Index(row, col / kGroupCols)]};
   }
 };
 
-class QuantizedTest : public KernelsTest {
+class QuantizedMatMulTest : public KernelsTest {
  protected:
   void Draw(const Form& form, int64_t rows, int64_t cols, RandomWeights* w) {
     const int64_t size = PackedBlockRows(form.type, form.order);
@@ -74,9 +76,9 @@ class QuantizedTest : public KernelsTest {
     w->values.resize(rows * cols);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t c = 0; c < cols; ++c) {
-        const auto place =
+        const auto position =
             PositionInPackedBlock(form.type, form.order, r % size, c);
-        uint8_t& byte = w->quants[r / size * bytes + place.byte];
+        uint8_t& byte = w->quants[r / size * bytes + position.byte];
         const int64_t group = r / size * (cols / kGroupCols) + c / kGroupCols;
         const double scale = BF16ToFloat(w->scales[group * size + r % size]);
         if (form.type == QuantType::kInt8) {
@@ -84,7 +86,7 @@ class QuantizedTest : public KernelsTest {
           w->values[r * cols + c] = scale * (byte - 128);
         } else {
           const int q = random_() % 16;
-          byte |= place.upper ? q << 4 : q;
+          byte |= position.is_high_nibble ? q << 4 : q;
           w->values[r * cols + c] = scale * (16 * q - 128);
         }
       }
@@ -95,7 +97,7 @@ class QuantizedTest : public KernelsTest {
 
   // `num` random rows for weights of `form`; `zeros` of ten values are zero.
   void Draw(const Form& form, int64_t num, int64_t cols, int zeros,
-            RandomRows* x) {
+            RandomActivations* x) {
     x->x = Normal(num * cols);
     for (float& value : x->x) {
       if (static_cast<int>(random_() % 10) < zeros) value = 0;
@@ -103,26 +105,26 @@ class QuantizedTest : public KernelsTest {
     Quantize(kernels(), form, num, cols, x);
   }
 
-  // x, in those forms of it that the kernels take for weights of `form`.
+  // Quantizes x into the arrays that the kernels read for weights of `form`.
   static void Quantize(const KernelTable& kernels, const Form& form,
-                       int64_t num, int64_t cols, RandomRows* x) {
-    const bool pairs =
+                       int64_t num, int64_t cols, RandomActivations* x) {
+    const bool permuted =
         kernels.wants_int16_activations && form.type == QuantType::kInt8;
-    const int64_t apart = num + num % 3;
-    const int64_t size = apart * cols / kGroupCols;
-    const int64_t digits = size * kGroupCols;
-    x->pairs.resize(pairs ? digits : 0);
-    x->q.resize(pairs && form.int16_activations ? 0 : digits);
-    x->low.resize(!pairs && form.int16_activations ? digits : 0);
+    const int64_t stride = num + num % 3;
+    const int64_t size = stride * cols / kGroupCols;
+    const int64_t elements = size * kGroupCols;
+    x->permuted.resize(permuted ? elements : 0);
+    x->high.resize(permuted && form.int16_activations ? 0 : elements);
+    x->low.resize(!permuted && form.int16_activations ? elements : 0);
     x->scales.resize(size);
     x->offsets.resize(size);
     x->view = {num,
                cols,
-               apart,
+               stride,
                form.int16_activations,
-               x->q.empty() ? nullptr : x->q.data(),
+               x->high.empty() ? nullptr : x->high.data(),
                x->low.empty() ? nullptr : x->low.data(),
-               x->pairs.empty() ? nullptr : x->pairs.data(),
+               x->permuted.empty() ? nullptr : x->permuted.data(),
                x->scales.data(),
                x->offsets.data()};
     for (int64_t i = 0; i < num; ++i) {
@@ -131,33 +133,33 @@ class QuantizedTest : public KernelsTest {
   }
 
   Floats Multiply(const RandomWeights& w, const QuantizedActivations& x) {
-    Floats y(x.num * w.view.rows, NAN);
+    Floats y(x.num_rows * w.view.rows, NAN);
     kernels().quantized_matmul(
         {w.view, x, y.data(), w.view.rows}, 0,
         NumPackedBlocks(w.view.type, w.view.order, w.view.rows));
     return y;
   }
 
-  // Row `i` alone.
+  // Returns row `i` of x alone.
   static QuantizedActivations Row(const QuantizedActivations& x, int64_t i) {
-    const auto from = [&](auto* digits) {
-      return digits == nullptr ? nullptr : digits + i * kGroupCols;
+    const auto from = [&](auto* elements) {
+      return elements == nullptr ? nullptr : elements + i * kGroupCols;
     };
     return {1,
             x.cols,
-            x.apart,
-            x.int16_activations,
-            from(x.q),
+            x.stride,
+            x.is_int16,
+            from(x.high),
             from(x.low),
-            from(x.pairs),
+            from(x.permuted_int16),
             x.scales + i,
             x.offsets + i};
   }
 };
 
-TEST_P(QuantizedTest, RowsAreRoundedToTheirGroupsStep) {
+TEST_P(QuantizedMatMulTest, ActivationsAreRoundedToTheirGroupsStep) {
   for (const Form& form : kForms) {
-    RandomRows x;
+    RandomActivations x;
     Draw(form, 3, 192, 0, &x);
     const double most = form.int16_activations ? 127 * 256 : 127;
     for (int64_t i = 0; i < 3; ++i) {
@@ -170,52 +172,53 @@ TEST_P(QuantizedTest, RowsAreRoundedToTheirGroupsStep) {
         int64_t sum = 0;
         for (int c = 0; c < 64; ++c) {
           const double value = x.Value(i, g * 64 + c);
-          // Half a step, and the rounding of what is rounded.
+          // Half a step, plus the roundings of x / scale.
           ASSERT_NEAR(value, values[c], largest * (0.5 / most + 2 * kRounding));
-          sum += std::llround(value / x.scales[x.view.At(i, g)]);
+          sum += std::llround(value / x.scales[x.view.Index(i, g)]);
         }
-        ASSERT_EQ(x.offsets[x.view.At(i, g)], -128 * sum);
-        ASSERT_NEAR(x.scales[x.view.At(i, g)], largest / most, largest * 1e-8);
+        ASSERT_EQ(x.offsets[x.view.Index(i, g)], -128 * sum);
+        ASSERT_NEAR(x.scales[x.view.Index(i, g)], largest / most,
+                    largest * 1e-8);
       }
     }
   }
 }
 
-TEST_P(QuantizedTest, RowsOfOneDigitAreRoundedToEven) {
+TEST_P(QuantizedMatMulTest, Int8ActivationsAreRoundedToEven) {
   Floats x(64, 0.0f);
   x[0] = -127, x[1] = 2.5f, x[2] = 3.5f, x[3] = 0.4f, x[63] = -1.6f;
-  std::vector<int8_t> q(64);
+  std::vector<int8_t> high(64);
   float scale;
   int32_t offset;
   const int64_t zeros = kernels().quantize_row(
-      x.data(), {1, 64, 1, false, q.data(), nullptr, nullptr, &scale, &offset},
-      0);
+      x.data(),
+      {1, 64, 1, false, high.data(), nullptr, nullptr, &scale, &offset}, 0);
   EXPECT_EQ(zeros, 60);
   EXPECT_EQ(scale, 1.0f);
-  EXPECT_EQ(q[0], -127);
-  EXPECT_EQ(q[1], 2);
-  EXPECT_EQ(q[2], 4);
-  EXPECT_EQ(q[3], 0);
-  EXPECT_EQ(q[63], -2);
+  EXPECT_EQ(high[0], -127);
+  EXPECT_EQ(high[1], 2);
+  EXPECT_EQ(high[2], 4);
+  EXPECT_EQ(high[3], 0);
+  EXPECT_EQ(high[63], -2);
   EXPECT_EQ(offset, -128 * (-127 + 2 + 4 - 2));
 }
 
-TEST_P(QuantizedTest, RowsOfZerosStayZero) {
+TEST_P(QuantizedMatMulTest, ZeroActivationsStayZero) {
   const Floats x(64, 0.0f);
-  std::vector<int8_t> q(64, 1);
+  std::vector<int8_t> high(64, 1);
   float scale;
   int32_t offset;
   const int64_t zeros = kernels().quantize_row(
-      x.data(), {1, 64, 1, false, q.data(), nullptr, nullptr, &scale, &offset},
-      0);
+      x.data(),
+      {1, 64, 1, false, high.data(), nullptr, nullptr, &scale, &offset}, 0);
   EXPECT_EQ(zeros, 64);
   EXPECT_EQ(scale, 0.0f);
   EXPECT_EQ(offset, 0);
-  EXPECT_EQ(q, std::vector<int8_t>(64, 0));
+  EXPECT_EQ(high, std::vector<int8_t>(64, 0));
 }
 
 // The integers are exact, so only the sum over the groups is rounded.
-TEST_P(QuantizedTest, MatMulIsWithinTheBoundOfItsSums) {
+TEST_P(QuantizedMatMulTest, MatMulIsWithinItsErrorBound) {
   for (const Form& form : kForms) {
     for (const int64_t cols : {64, 128, 1088}) {
       for (const int64_t rows : {1, 16, 37, 140, 300}) {
@@ -223,7 +226,7 @@ TEST_P(QuantizedTest, MatMulIsWithinTheBoundOfItsSums) {
         Draw(form, rows, cols, &w);
         for (const int64_t num_x : {1, 3, 13}) {
           for (const int zeros : {0, 9}) {
-            RandomRows x;
+            RandomActivations x;
             Draw(form, num_x, cols, zeros, &x);
             const Floats y = Multiply(w, x.view);
             for (int64_t i = 0; i < num_x * rows; ++i) {
@@ -246,8 +249,8 @@ TEST_P(QuantizedTest, MatMulIsWithinTheBoundOfItsSums) {
   }
 }
 
-// Sums of the largest numbers fit what they are added up in.
-TEST_P(QuantizedTest, MatMulTakesTheLargestNumbersEverywhere) {
+// Sums of the largest numbers do not overflow the integers that hold them.
+TEST_P(QuantizedMatMulTest, LargestWeightsAndActivationsDoNotOverflow) {
   constexpr int64_t kRows = 48, kCols = 128;
   for (const Form& form : kForms) {
     for (const uint8_t byte : {uint8_t{0x01}, uint8_t{0xff}}) {
@@ -259,7 +262,7 @@ TEST_P(QuantizedTest, MatMulTakesTheLargestNumbersEverywhere) {
       const int weight =
           form.type == QuantType::kInt4 ? (value & 0xf0) - 128 : value - 128;
       for (const float sign : {1.0f, -1.0f}) {
-        RandomRows x;
+        RandomActivations x;
         x.x.assign(9 * kCols, sign);
         Quantize(kernels(), form, 9, kCols, &x);
         const Floats y = Multiply(w, x.view);
@@ -282,7 +285,7 @@ TEST_P(QuantizedTest, MatMulTakesTheLargestNumbersEverywhere) {
   }
 }
 
-TEST_P(QuantizedTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
+TEST_P(QuantizedMatMulTest, MatMulIsBitIdenticalForAnySplitAndAnyBatch) {
   constexpr int64_t kRows = 300, kCols = 1152;
   struct Case {
     int64_t num_x;
@@ -292,7 +295,7 @@ TEST_P(QuantizedTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
     for (const auto& [num_x, zeros] : {Case{40, 0}, {40, 8}, {25, 0}}) {
       RandomWeights w;
       Draw(form, kRows, kCols, &w);
-      RandomRows x;
+      RandomActivations x;
       Draw(form, num_x, kCols, zeros, &x);
       const Floats whole = Multiply(w, x.view);
       for (int64_t i = 0; i < num_x; ++i) {
@@ -314,8 +317,8 @@ TEST_P(QuantizedTest, MatMulGivesTheSameBitsForAnyCutAndAnyCompany) {
   }
 }
 
-// A processor's plain way and its dot products.
-TEST_P(QuantizedTest, AnExtensionGivesTheBitsOfWhatItExtends) {
+// For example AVX3_VNNI and AVX3_AMX against AVX3.
+TEST_P(QuantizedMatMulTest, ExtensionsAreBitIdenticalToTheirBase) {
   const std::string name = kernels().name;
   const std::string base = name.substr(0, name.find('_'));
   const KernelTable* const plain = FindKernels(base);
@@ -323,7 +326,7 @@ TEST_P(QuantizedTest, AnExtensionGivesTheBitsOfWhatItExtends) {
   for (const Form& form : kForms) {
     RandomWeights w;
     Draw(form, 48, 192, &w);
-    RandomRows x;
+    RandomActivations x;
     Draw(form, 20, 192, 5, &x);
     const Floats here = Multiply(w, x.view);
     Floats there(here.size());
@@ -334,7 +337,7 @@ TEST_P(QuantizedTest, AnExtensionGivesTheBitsOfWhatItExtends) {
   }
 }
 
-RWKVD_TEST_ALL_KERNELS(QuantizedTest);
+RWKVD_TEST_ALL_KERNELS(QuantizedMatMulTest);
 
 }  // namespace
 }  // namespace rwkvd
