@@ -28,7 +28,7 @@
 #include "core/engine/sink.h"
 #include "core/engine/step_runner.h"
 #include "core/model/model.h"
-#include "core/sampling/sampling_vocabulary.h"
+#include "core/sampling/params.h"
 #include "core/text/tokenizer.h"
 
 namespace rwkvd {

@@ -11,7 +11,7 @@
 
 #include "absl/time/time.h"
 #include "core/model/state.h"
-#include "core/sampling/sampling_params.h"
+#include "core/sampling/params.h"
 
 namespace rwkvd {
 

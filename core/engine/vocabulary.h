@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "core/sampling/sampling_vocabulary.h"
+#include "core/sampling/params.h"
 #include "core/text/tokenizer.h"
 
 namespace rwkvd {

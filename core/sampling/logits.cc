@@ -31,6 +31,8 @@ double SumOfExponentials(absl::Span<const float> logits, float largest) {
   return sum;
 }
 
+constexpr float kNever = -std::numeric_limits<float>::infinity();
+
 }  // namespace
 
 int32_t GreedyId(absl::Span<const float> logits) {
@@ -83,6 +85,20 @@ void LikeliestIds(absl::Span<const float> logits, int64_t n,
   };
   std::partial_sort(found.begin(), found.begin() + n, found.end(), is_likelier);
   ids->assign(found.begin(), found.begin() + n);
+}
+
+void AddBias(absl::Span<const LogitBias> biases, absl::Span<float> logits) {
+  for (const LogitBias& bias : biases) logits[bias.id] += bias.bias;
+}
+
+void Ban(absl::Span<const int32_t> ids, absl::Span<float> logits) {
+  for (const int32_t id : ids) logits[id] = kNever;
+}
+
+void CopyOnly(absl::Span<const int32_t> ids, absl::Span<const float> row,
+              absl::Span<float> logits) {
+  std::fill(logits.begin(), logits.end(), kNever);
+  for (const int32_t id : ids) logits[id] = row[id];
 }
 
 }  // namespace rwkvd

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "core/sampling/params.h"
 
 namespace rwkvd {
 
@@ -46,6 +47,19 @@ void LikeliestIds(absl::Span<const float> logits, int64_t n,
 // n-th largest of the `maxima` of its blocks, or -infinity if there are fewer
 // blocks. Reorders `maxima`.
 float LogitOfRank(int64_t n, absl::Span<float> maxima);
+
+// What a request says of single tokens. Ids are within the logits.
+
+// Adds each bias to its token's logit; those of one token add up.
+void AddBias(absl::Span<const LogitBias> biases, absl::Span<float> logits);
+
+// Lets none of `ids` be drawn.
+void Ban(absl::Span<const int32_t> ids, absl::Span<float> logits);
+
+// Sets `logits` to those of `row`, of the same size, that belong to `ids`; lets
+// no other be drawn.
+void CopyOnly(absl::Span<const int32_t> ids, absl::Span<const float> row,
+              absl::Span<float> logits);
 
 }  // namespace rwkvd
 

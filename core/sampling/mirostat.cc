@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "core/sampling/top_k.h"
+#include "core/sampling/truncation.h"
 
 namespace rwkvd {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "absl/types/span.h"
 #include "core/sampling/distribution.h"
-#include "core/sampling/sampling_params.h"
+#include "core/sampling/params.h"
 
 namespace rwkvd {
 

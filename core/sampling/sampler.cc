@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "core/base/check.h"
-#include "core/sampling/token_choice.h"
+#include "core/sampling/logits.h"
 #include "core/sampling/truncation.h"
 
 namespace rwkvd {

@@ -11,9 +11,8 @@
 #include "core/sampling/distribution.h"
 #include "core/sampling/logits.h"
 #include "core/sampling/mirostat.h"
-#include "core/sampling/penalty_history.h"
-#include "core/sampling/sampling_params.h"
-#include "core/sampling/sampling_vocabulary.h"
+#include "core/sampling/params.h"
+#include "core/sampling/penalties.h"
 
 namespace rwkvd {
 

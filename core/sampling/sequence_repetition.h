@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
-#include "core/sampling/sampling_params.h"
+#include "core/sampling/params.h"
 
 namespace rwkvd {
 

@@ -7,7 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
-#include "core/sampling/presets.h"
+#include "core/sampling/params.h"
 
 namespace rwkvd {
 

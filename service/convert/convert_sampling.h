@@ -3,7 +3,7 @@
 #define RWKVD_SERVICE_CONVERT_CONVERT_SAMPLING_H_
 
 #include "absl/status/statusor.h"
-#include "core/sampling/sampling_params.h"
+#include "core/sampling/params.h"
 #include "rwkv/v1/rwkv.pb.h"
 
 namespace rwkvd {

@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "benchmark/benchmark.h"
 #include "core/sampling/logits.h"
-#include "core/sampling/presets.h"
+#include "core/sampling/params.h"
 #include "core/sampling/sampler.h"
 
 namespace rwkvd::bench {

@@ -14,8 +14,8 @@
 #include "core/engine/sequence/sequence.h"
 #include "core/engine/sink.h"
 #include "core/engine/stop_matcher.h"
+#include "core/sampling/params.h"
 #include "core/sampling/sampler.h"
-#include "core/sampling/sampling_vocabulary.h"
 #include "core/text/tokenizer.h"
 #include "core/text/utf8_stream.h"
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/cumulative_key.h"
-
 #include <algorithm>
 #include <random>
 #include <vector>
 
+#include "core/sampling/truncation.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/locally_typical.h"
-
 #include <map>
 #include <random>
 #include <vector>
 
+#include "core/sampling/truncation.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/sampling/rows.h"

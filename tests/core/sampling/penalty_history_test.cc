@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/penalty_history.h"
-
 #include <random>
 #include <vector>
 
+#include "core/sampling/penalties.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

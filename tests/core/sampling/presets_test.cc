@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/presets.h"
-
+#include "core/sampling/params.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "core/sampling/presets.h"
+#include "core/sampling/params.h"
 #include "core/sampling/sampler.h"
 #include "gtest/gtest.h"
 #include "tests/core/sampling/rows.h"

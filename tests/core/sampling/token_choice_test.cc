@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/token_choice.h"
-
 #include <limits>
 #include <vector>
 
+#include "core/sampling/logits.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/token_counts.h"
-
 #include <deque>
 #include <map>
 #include <random>
 #include <vector>
 
+#include "core/sampling/penalties.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

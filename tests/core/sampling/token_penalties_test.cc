@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/token_penalties.h"
-
 #include <vector>
 
+#include "core/sampling/penalties.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/top_p.h"
-
 #include <random>
 #include <vector>
 
+#include "core/sampling/truncation.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/sampling/rows.h"

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/sampling/sampling_params.h"
-
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "core/sampling/params.h"
 #include "gtest/gtest.h"
 
 namespace rwkvd {

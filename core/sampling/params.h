@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_SAMPLING_SAMPLING_PARAMS_H_
-#define RWKVD_CORE_SAMPLING_SAMPLING_PARAMS_H_
+#ifndef RWKVD_CORE_SAMPLING_PARAMS_H_
+#define RWKVD_CORE_SAMPLING_PARAMS_H_
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "core/sampling/sampling_vocabulary.h"
 
 namespace rwkvd {
 
@@ -109,6 +109,18 @@ struct SamplingParams {
   MirostatParams mirostat;
 };
 
+// What sampling has to know of the tokens. A value.
+struct SamplingVocabulary {
+  // Ids from here on are never drawn: the model's vocabulary may be larger than
+  // the tokenizer's.
+  int64_t num_ids = 0;
+  // The token that ends a document, if there is one.
+  std::optional<int32_t> end_of_text;
+  // The tokens of blanks or digits, ascending:
+  // SamplingParams::exempt_blanks_and_digits.
+  std::vector<int32_t> blanks_and_digits;
+};
+
 // InvalidArgument naming the field, its value and its range, or the fields that
 // do not go together. NaN is in no range.
 absl::Status Validate(const SamplingParams& params);
@@ -117,6 +129,19 @@ absl::Status Validate(const SamplingParams& params);
 absl::Status ValidateTokens(const SamplingParams& params,
                             const SamplingVocabulary& vocabulary);
 
+// The defaults of RWKV's own package (pip's rwkv, PIPELINE_ARGS): temperature
+// 1, top-p 0.85, presence and frequency 0.2, decay 0.996, blanks and digits
+// exempt, top-p first.
+SamplingParams RwkvPreset();
+
+// Those of its chat demonstration (API_DEMO_CHAT.py): temperature 1, top-p 0.3,
+// presence and frequency 0.5, decay 0.996, never ending, top-p first.
+SamplingParams RwkvChatPreset();
+
+// smolrsrwkv's: repetition 1.3 over 64 tokens, presence and frequency over 64,
+// top-k 40, top-p 0.95, temperature 0.8, top-k first.
+SamplingParams SmolrsrwkvPreset();
+
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_SAMPLING_SAMPLING_PARAMS_H_
+#endif  // RWKVD_CORE_SAMPLING_PARAMS_H_
