@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/text/tokenizer.h"
 
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
 namespace rwkvd {
 
 std::string Tokenizer::Decode(absl::Span<const TokenId> ids) const {
@@ -10,6 +16,25 @@ std::string Tokenizer::Decode(absl::Span<const TokenId> ids) const {
     bytes.append(piece.data(), piece.size());
   }
   return bytes;
+}
+
+absl::Status CheckEveryByteIsAToken(
+    absl::string_view name,
+    absl::FunctionRef<bool(absl::string_view byte)> is_token) {
+  constexpr size_t kMostNamed = 16;
+  std::vector<std::string> missing;
+  size_t num_missing = 0;
+  for (int i = 0; i < 256; ++i) {
+    const char byte = static_cast<char>(i);
+    if (is_token(absl::string_view(&byte, 1))) continue;
+    if (++num_missing > kMostNamed) continue;
+    missing.push_back(absl::StrCat("0x", absl::Hex(i, absl::kZeroPad2)));
+  }
+  if (num_missing == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      name, ": expected the single bytes among the tokens, missing ",
+      num_missing, ": ", absl::StrJoin(missing, " "),
+      num_missing > kMostNamed ? " ..." : ""));
 }
 
 }  // namespace rwkvd

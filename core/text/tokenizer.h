@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -49,6 +50,12 @@ class Tokenizer {
 
   std::string Decode(absl::Span<const TokenId> ids) const;
 };
+
+// InvalidArgument, naming those of the 256 bytes that are no token of the
+// vocabulary `name`: without them some text could not be encoded.
+absl::Status CheckEveryByteIsAToken(
+    absl::string_view name,
+    absl::FunctionRef<bool(absl::string_view byte)> is_token);
 
 }  // namespace rwkvd
 

@@ -13,8 +13,8 @@
 #include "core/base/status_macros.h"
 #include "core/text/byte_alphabet.h"
 #include "core/text/json_fields.h"
-#include "core/text/missing_bytes.h"
 #include "core/text/nfc.h"
+#include "core/text/tokenizer.h"
 #include "core/text/tokenizer_pipeline.h"
 
 namespace rwkvd {

@@ -12,8 +12,8 @@
 #include "core/base/check.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/text/missing_bytes.h"
 #include "core/text/python_literal.h"
+#include "core/text/tokenizer.h"
 
 namespace rwkvd {
 namespace {
