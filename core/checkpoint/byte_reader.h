@@ -11,9 +11,9 @@
 
 namespace rwkvd {
 
-// Takes little-endian numbers and strings off the front of some bytes, never
-// more than there are: a read that fails takes nothing. A view; thread-
-// compatible.
+// Reads little-endian numbers and strings from a sequence of bytes, front to
+// back. A read of more bytes than remain returns false and does not advance. A
+// view; thread-compatible.
 class ByteReader {
  public:
   explicit ByteReader(absl::Span<const std::byte> bytes) : bytes_(bytes) {}
@@ -21,14 +21,15 @@ class ByteReader {
   size_t position() const { return position_; }
   size_t remaining() const { return bytes_.size() - position_; }
 
+  // Reads unsigned integers of the given types, one after the other.
   template <typename... Numbers>
   bool Read(Numbers*... numbers) {
     if (remaining() < (sizeof(Numbers) + ... + 0)) return false;
-    (Take(numbers), ...);
+    (ReadOne(numbers), ...);
     return true;
   }
 
-  // A number of `width` bytes, at most 8.
+  // Reads an unsigned integer of `width` bytes, at most 8.
   bool ReadNumber(size_t width, uint64_t* number) {
     if (remaining() < width) return false;
     *number = 0;
@@ -55,7 +56,7 @@ class ByteReader {
 
  private:
   template <typename Number>
-  void Take(Number* number) {
+  void ReadOne(Number* number) {
     static_assert(std::is_unsigned_v<Number>);
     uint64_t value = 0;
     ReadNumber(sizeof(Number), &value);

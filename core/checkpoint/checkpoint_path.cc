@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxNamed = 10;  // in a message
+constexpr size_t kMaxListed = 10;  // file names in a message
 
 constexpr absl::string_view kWellKnownNames[] = {
     "model.safetensors.index.json",
@@ -31,12 +31,14 @@ constexpr absl::string_view kWellKnownNames[] = {
     "pytorch_model.bin",
 };
 
-// Files of one kind, by the ends of their names. In order of preference.
+// A kind of file, recognized by the end of its name.
 struct Kind {
   std::vector<absl::string_view> suffixes;
-  bool check_content;  // others call quite different files so, too
+  // Whether other programs use these suffixes too, so that the content decides.
+  bool check_content;
 };
 
+// All kinds, in order of preference.
 const std::vector<Kind>& Kinds() {
   static const auto* const kinds = new std::vector<Kind>{
       {{".index.json"}, false},
@@ -53,7 +55,7 @@ absl::StatusOr<std::vector<std::string>> FileNames(
   std::vector<std::string> names;
   for (fs::directory_iterator it(directory, error), end; !error && it != end;
        it.increment(error)) {
-    std::error_code ignored;  // what cannot be examined fails when opened
+    std::error_code ignored;  // opening the file later reports it
     if (it->is_directory(ignored)) continue;
     names.push_back(it->path().filename().string());
   }
@@ -70,7 +72,7 @@ bool IsWrittenByTorch(const std::string& path) {
   return file.ok() && IsPth((*file)->bytes());
 }
 
-// The paths of those of the directory's files that are of one kind.
+// The paths of the files in `directory` that are of the given kind.
 std::vector<std::string> FilesOfKind(const std::string& directory,
                                      const std::vector<std::string>& names,
                                      const Kind& kind) {
@@ -89,11 +91,11 @@ std::vector<std::string> FilesOfKind(const std::string& directory,
 
 absl::Status Ambiguous(const std::string& directory,
                        absl::Span<const std::string> found) {
-  const auto named = found.first(std::min(found.size(), kMaxNamed));
+  const auto listed = found.first(std::min(found.size(), kMaxListed));
   return FileError(directory)(
       "expected one checkpoint, found ", found.size(),
-      "; name one of them: ", absl::StrJoin(named, ", "),
-      named.size() < found.size() ? ", ..." : "");
+      "; name one of them: ", absl::StrJoin(listed, ", "),
+      listed.size() < found.size() ? ", ..." : "");
 }
 
 absl::StatusOr<std::string> ChooseIn(const std::string& directory) {
@@ -111,14 +113,14 @@ absl::StatusOr<std::string> ChooseIn(const std::string& directory) {
   }
   return absl::NotFoundError(absl::StrCat(
       directory,
-      ": no checkpoint in it: no *.safetensors, *.st or *.index.json, no "
-      "*.pth, and no *.bin or *.pt of torch.save"));
+      ": no checkpoint found: expected a *.safetensors, *.st, *.index.json or "
+      "*.pth file, or a *.bin or *.pt file written by torch.save"));
 }
 
 }  // namespace
 
 absl::StatusOr<std::string> ChooseCheckpoint(const std::string& path) {
-  std::error_code ignored;  // what cannot be examined fails when it is opened
+  std::error_code ignored;  // opening the file later reports it
   if (!fs::is_directory(path, ignored)) return path;
   return ChooseIn(path);
 }

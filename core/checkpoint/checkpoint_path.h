@@ -8,18 +8,18 @@
 
 namespace rwkvd {
 
-// The file to open for `path`: itself, unless it is a directory. Of a
-// directory's files the first there is of:
+// The file to open for `path`: `path` itself, unless it is a directory. In a
+// directory, the first of these files that exists:
 //
 //   model.safetensors.index.json, model.safetensors,
 //   pytorch_model.bin.index.json, pytorch_model.bin,
-//   the one *.index.json,
-//   the one *.safetensors or *.st,
-//   the one *.pth,
-//   the one *.bin or *.pt that torch.save wrote.
+//   the only *.index.json,
+//   the only *.safetensors or *.st,
+//   the only *.pth,
+//   the only *.bin or *.pt that torch.save wrote.
 //
-// InvalidArgument, naming them, if there are several where one is expected:
-// none is guessed. NotFound if there is nothing of the kind.
+// Returns InvalidArgument with the names of the files if there are several
+// where only one is expected, and NotFound if there is no such file.
 absl::StatusOr<std::string> ChooseCheckpoint(const std::string& path);
 
 }  // namespace rwkvd

@@ -16,23 +16,25 @@ namespace {
 constexpr absl::string_view kIndexSuffix = ".index.json";
 constexpr size_t kHeadBytes = 512;
 
-// Formats that a checkpoint may be mistaken for, by their first bytes.
-struct Foreign {
+// Another format that users may pass as a checkpoint, and its first bytes.
+struct OtherFormat {
   absl::string_view magic;
   absl::string_view description;
 };
 
-constexpr Foreign kForeign[] = {
+constexpr OtherFormat kOtherFormats[] = {
     {"\x1f\x8b", "a gzip file; unpack it first"},
     {"BZh", "a bzip2 file; unpack it first"},
     {"\x28\xb5\x2f\xfd", "a zstd file; unpack it first"},
     {"\xfd\x37zXZ", "an xz file; unpack it first"},
     {"7z\xbc\xaf\x27\x1c", "a 7z archive; unpack it first"},
     {"Rar!\x1a\x07", "a RAR archive; unpack it first"},
-    {"GGUF", "a GGUF file of llama.cpp; use the checkpoint it was made from"},
-    {"fmgg", "a file of rwkv.cpp (ggmf); use the checkpoint it was made from"},
-    {"lmgg", "a ggml file; use the checkpoint it was made from"},
-    {"tjgg", "a ggjt file; use the checkpoint it was made from"},
+    {"GGUF",
+     "a GGUF file of llama.cpp; use the checkpoint it was converted from"},
+    {"fmgg",
+     "a file of rwkv.cpp (ggmf); use the checkpoint it was converted from"},
+    {"lmgg", "a ggml file; use the checkpoint it was converted from"},
+    {"tjgg", "a ggjt file; use the checkpoint it was converted from"},
     {"version https://git-lfs",
      "a git-lfs pointer, not the file itself; fetch it with git lfs pull"},
     {"\x89HDF", "an HDF5 file"},
@@ -41,7 +43,7 @@ constexpr Foreign kForeign[] = {
 };
 
 constexpr size_t kLengthBytes = 8;
-constexpr absl::string_view kTopOfLength("\0\0\0\0", 4);
+constexpr absl::string_view kHighBytesOfLength("\0\0\0\0", 4);
 
 absl::string_view Head(const MappedFile& file) {
   return absl::string_view(reinterpret_cast<const char*>(file.bytes().data()),
@@ -49,14 +51,15 @@ absl::string_view Head(const MappedFile& file) {
       .substr(0, kHeadBytes);
 }
 
-// A length below 2^32, little endian, and a JSON object. The length could be
-// anybody's magic number.
+// Whether the file begins with a little-endian length below 2^32 and a JSON
+// object. The length alone could be the magic number of another format.
 bool BeginsLikeSafetensors(absl::string_view head) {
   return head.size() > kLengthBytes && head[kLengthBytes] == '{' &&
-         absl::EndsWith(head.substr(0, kLengthBytes), kTopOfLength);
+         absl::EndsWith(head.substr(0, kLengthBytes), kHighBytesOfLength);
 }
 
-// What begins with eight letters is no safetensors file.
+// Whether the file begins with eight characters of text; a safetensors file
+// does not.
 bool IsText(absl::string_view head) {
   const absl::string_view first = head.substr(0, kLengthBytes);
   return first.size() == kLengthBytes &&
@@ -65,16 +68,16 @@ bool IsText(absl::string_view head) {
          });
 }
 
-// A protocol, and an opcode that is a letter or of the later protocols.
+// Whether the file begins with a pickle: its protocol and a plausible opcode.
 bool IsPickle(absl::string_view head) {
   return head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 &&
          (!absl::ascii_isascii(head[2]) || absl::ascii_isprint(head[2]));
 }
 
-// What the file is, if it is certainly nothing that holds tensors; else "".
-absl::string_view DescribeForeign(absl::string_view head) {
-  for (const Foreign& foreign : kForeign) {
-    if (absl::StartsWith(head, foreign.magic)) return foreign.description;
+// A description of the file if it certainly holds no tensors; otherwise "".
+absl::string_view DescribeOtherFormat(absl::string_view head) {
+  for (const OtherFormat& format : kOtherFormats) {
+    if (absl::StartsWith(head, format.magic)) return format.description;
   }
   if (head.size() > 262 && head.substr(257, 5) == "ustar") {
     return "a tar archive; unpack it first";
@@ -82,10 +85,10 @@ absl::string_view DescribeForeign(absl::string_view head) {
   const absl::string_view text = absl::StripLeadingAsciiWhitespace(head);
   if (absl::StartsWithIgnoreCase(text, "<!doctype html") ||
       absl::StartsWithIgnoreCase(text, "<html")) {
-    return "a web page; was the download refused?";
+    return "a web page; the download may have failed";
   }
-  if (IsText(head)) return "a text";
-  if (IsPickle(head)) return "a Python pickle, but none of torch.save";
+  if (IsText(head)) return "a text file";
+  if (IsPickle(head)) return "a Python pickle that torch.save did not write";
   return "";
 }
 
@@ -102,10 +105,10 @@ absl::StatusOr<std::vector<Tensor>> ParseTensors(const MappedFile& file) {
   const absl::string_view head = Head(file);
   if (BeginsLikeSafetensors(head)) return ParseSafetensors(file);
   if (IsPth(file.bytes())) return ParsePth(file);
-  const absl::string_view foreign = DescribeForeign(head);
-  if (!foreign.empty()) {
+  const absl::string_view other_format = DescribeOtherFormat(head);
+  if (!other_format.empty()) {
     return FileError(file.path())(
-        "expected a safetensors or PyTorch checkpoint, but this is ", foreign);
+        "expected a safetensors or PyTorch checkpoint, got ", other_format);
   }
   return ParseSafetensors(file);
 }

@@ -10,14 +10,15 @@
 
 namespace rwkvd {
 
-// What a file is, is seen from its first bytes and not from its name.
+// The format of a file is recognized by its first bytes, not by its name.
 
-// Whether it is an index of shards: JSON. A file called *.index.json always is.
+// Whether the file is a shard index: a JSON object, or a file that is called
+// *.index.json.
 bool IsShardIndex(const MappedFile& file);
 
-// The tensors of one safetensors or PyTorch file under their names in it, as
-// views into it. InvalidArgument if it is damaged or of another format, which
-// the message names where it is known.
+// The tensors of one safetensors or PyTorch file, with their names in the file,
+// as views into it. Returns InvalidArgument if the file is damaged or in
+// another format; the message names the format if it is known.
 absl::StatusOr<std::vector<Tensor>> ParseTensors(const MappedFile& file);
 
 }  // namespace rwkvd

@@ -17,7 +17,8 @@
 namespace rwkvd {
 namespace {
 
-// How a stored tensor becomes the native one. C: embedding size, r: rank.
+// The change that turns a stored tensor into the native one. C is the embedding
+// size, r the rank.
 enum class Change {
   kNone,
   kTranspose,
@@ -33,7 +34,7 @@ struct Rule {
   Change change = Change::kNone;
 };
 
-// Parts of a layer, after WithNativeParts.
+// The parts of a layer after WithNativeParts, and their native names.
 constexpr Rule kRules[] = {
     // Both versions.
     {"att.g_norm.weight", "att.ln_x.weight"},
@@ -80,8 +81,8 @@ constexpr Rule kRules[] = {
     {"ffn.receptance.mu", "ffn.time_maa_r"},
 };
 
-// Parts of version 7 that some converters leave, or the library always has,
-// under their native names and in native orientation.
+// Parts of version 7 with native name and orientation, in files of the library
+// itself or of some converters.
 constexpr absl::string_view kNativeParts[] = {
     "att.x_r",
     "att.x_w",
@@ -128,8 +129,9 @@ constexpr absl::string_view kShiftNames7[] = {"x_r", "x_w", "x_k",
 constexpr absl::string_view kShiftNames6[] = {
     "time_maa_r", "time_maa_w", "time_maa_k", "time_maa_v", "time_maa_g"};
 
-// Version 6 joins the token shift's LoRA matrices as r, w, k, v, g here, and
-// natively as w, k, v, r, g: where each native part is found.
+// The position of each native part among the joined LoRA matrices of version
+// 6's token shift. Their order is r, w, k, v, g here, and w, k, v, r, g
+// natively.
 constexpr int64_t kNumShifts6 = 5;
 constexpr int64_t kStoredShift6[kNumShifts6] = {1, 2, 3, 0, 4};
 
@@ -147,7 +149,7 @@ std::vector<std::string> AttentionNames(
   return names;
 }
 
-// The tensor, of `shape` in row-major order, that a copy holds.
+// `stored` with the given shape in row-major order and the data of `copy`.
 Tensor Rearranged(const Tensor& stored, absl::Span<const std::byte> copy,
                   std::vector<int64_t> shape) {
   Tensor tensor = stored;
@@ -157,12 +159,12 @@ Tensor Rearranged(const Tensor& stored, absl::Span<const std::byte> copy,
   return tensor;
 }
 
-// Adds the five joined matrices, whose ranks lie along `dimension`, in native
-// order: [5r, C] along 0 as [C, 5r], or [C, 5r] along 1 as [5, r, C].
+// Adds the five matrices that are joined along `dimension`, in native order:
+// [5r, C], joined along 0, as [C, 5r]; [C, 5r], joined along 1, as [5, r, C].
 absl::Status AddReordered(std::string name, const Tensor& stored,
                           size_t dimension, NativeCollector& collector) {
   if (!HasRank(stored, 2) || stored.shape[dimension] % kNumShifts6 != 0) {
-    return collector.Refuse(
+    return collector.TensorError(
         stored,
         absl::StrCat("expected shape ", dimension == 0 ? "[5r, C]" : "[C, 5r]",
                      ", got ", ShapeString(stored.shape)));
@@ -175,7 +177,7 @@ absl::Status AddReordered(std::string name, const Tensor& stored,
   for (int64_t i = 0; i < kNumShifts6; ++i) {
     const int64_t begin = kStoredShift6[i] * rank;
     const Tensor part = Sliced(stored, dimension, begin, begin + rank);
-    // Either way as [r, C].
+    // In both cases the part is copied as [r, C].
     CopyElements(dimension == 0 ? part : Transposed(part, 0, 1), 0,
                  copy.subspan(i * part_bytes, part_bytes));
   }
@@ -205,10 +207,10 @@ absl::Status Apply(const Rule& rule, absl::string_view layer, Tensor stored,
     case Change::kShiftUp6:
       return AddReordered(std::move(name), stored, 1, collector);
   }
-  return collector.Refuse(stored, "has no translation");
+  return collector.TensorError(stored, "has no native equivalent");
 }
 
-absl::Status CollectOne(Tensor stored, NativeCollector& collector) {
+absl::Status CollectTensor(Tensor stored, NativeCollector& collector) {
   const std::string name = WithNativeParts(stored.name);
   const std::optional<LayerName> split = SplitLayerName(name);
   if (split.has_value()) {
@@ -222,7 +224,7 @@ absl::Status CollectOne(Tensor stored, NativeCollector& collector) {
                         : Contains(kNativeNames, name)) {
     return collector.Add(name, std::move(stored));
   }
-  return collector.Refuse(
+  return collector.TensorError(
       stored, "is not part of RWKV-6 or RWKV-7 in flash-linear-attention");
 }
 
@@ -245,7 +247,7 @@ bool IsFlashLinearAttention(absl::Span<const Tensor> stored) {
 absl::Status CollectFlashLinearAttention(std::vector<Tensor> stored,
                                          NativeCollector& collector) {
   for (Tensor& tensor : stored) {
-    RWKVD_RETURN_IF_ERROR(CollectOne(std::move(tensor), collector));
+    RWKVD_RETURN_IF_ERROR(CollectTensor(std::move(tensor), collector));
   }
   return absl::OkStatus();
 }

@@ -11,14 +11,17 @@
 
 namespace rwkvd {
 
-// The names of RWKV7ForCausalLM and RWKV6ForCausalLM in
-// flash-linear-attention. Both store LoRA matrices transposed; version 6 also
-// joins those of the token shift, in another order than the native one, so
-// that they must be copied.
+// The layout of RWKV7ForCausalLM and RWKV6ForCausalLM in
+// flash-linear-attention. Both store LoRA matrices transposed. Version 6 also
+// joins those of the token shift in another order than the native one, so that
+// they must be copied.
 
+// Whether the names are those of this layout.
 bool IsFlashLinearAttention(absl::Span<const Tensor> stored);
 
-// InvalidArgument also for a tensor that is no part of these networks.
+// Adds all tensors to `collector` in the native layout. Returns
+// InvalidArgument, in addition to the collector's errors, for a tensor that
+// does not belong to these models.
 absl::Status CollectFlashLinearAttention(std::vector<Tensor> stored,
                                          NativeCollector& collector);
 

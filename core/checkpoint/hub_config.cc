@@ -17,7 +17,7 @@ namespace {
 
 constexpr JsonLimits kLimits = {.max_bytes = 1 << 20, .max_depth = 16};
 
-// Sets `*value` to the field `name`, if it is there and not null.
+// Sets `*value` to the field `name` unless it is absent or null.
 template <typename T>
 absl::Status Read(const Json& config, absl::string_view path, const char* name,
                   T* value) {
@@ -66,7 +66,7 @@ absl::StatusOr<HubConfig> ParseHubConfig(absl::string_view text,
 absl::StatusOr<HubConfig> FindHubConfig(const std::string& directory) {
   namespace fs = std::filesystem;
   const std::string path = (fs::path(directory) / "config.json").string();
-  std::error_code ignored;  // what cannot be examined fails when it is opened
+  std::error_code ignored;  // opening the file reports it
   if (fs::symlink_status(path, ignored).type() == fs::file_type::not_found) {
     return HubConfig();
   }

@@ -10,29 +10,31 @@
 
 namespace rwkvd {
 
-// What config.json, which the Hugging Face libraries write beside the weights,
-// says that the weights alone do not. A value.
+// Fields of config.json, which the Hugging Face libraries write next to the
+// weights, that the weights alone do not determine. A value.
 //
-// The numbers are for messages and cross-checks only: sizes are read from the
-// tensors. 0 or empty: config.json is absent or does not say.
+// The numbers are for messages and cross-checks only: sizes are taken from the
+// tensors. A number of 0 or an empty string means that the field is absent.
 struct HubConfig {
   std::string model_type;  // "rwkv", "rwkv5", "rwkv6", "rwkv7", ...
   int64_t hidden_size = 0;
   int64_t num_hidden_layers = 0;
   int64_t vocab_size = 0;
-  // The head's matrix is the embedding's, and may not be stored again.
+  // Whether the head uses the embedding's matrix, which then may be stored only
+  // once.
   bool tie_word_embeddings = false;
-  // A LayerNorm (native blocks.0.ln0) follows the embedding.
+  // Whether a LayerNorm (native name blocks.0.ln0) follows the embedding.
   bool norm_first = true;
 };
 
-// Reads the text of a config.json; fields other than the above, and those that
-// are null, do not matter. InvalidArgument, naming `path` and the field, if it
-// is malformed or one of the above has the wrong type.
+// Parses the text of a config.json. Ignores other fields, and fields that are
+// null. Returns InvalidArgument, with `path` and the field in the message, if
+// the text is malformed or a field has the wrong type.
 absl::StatusOr<HubConfig> ParseHubConfig(absl::string_view text,
                                          absl::string_view path);
 
-// Reads config.json in `directory`; the defaults if there is none.
+// Reads config.json in `directory`. Returns the defaults if there is no such
+// file.
 absl::StatusOr<HubConfig> FindHubConfig(const std::string& directory);
 
 }  // namespace rwkvd

@@ -14,12 +14,12 @@
 namespace rwkvd {
 namespace {
 
-struct Spelling {
+struct Renaming {
   absl::string_view stored;
   absl::string_view native;
 };
 
-constexpr Spelling kEndings[] = {
+constexpr Renaming kEndings[] = {
     {".time_mix_key", ".time_mix_k"},
     {".time_mix_value", ".time_mix_v"},
     {".time_mix_receptance", ".time_mix_r"},
@@ -40,7 +40,7 @@ bool IsHuggingFaceName(absl::string_view name) {
 
 std::string NativeNameOf(absl::string_view stored) {
   const std::string name = WithNativeParts(stored);
-  for (const Spelling& ending : kEndings) {
+  for (const Renaming& ending : kEndings) {
     if (absl::EndsWith(name, ending.stored)) {
       return absl::StrCat(
           absl::string_view(name).substr(0, name.size() - ending.stored.size()),

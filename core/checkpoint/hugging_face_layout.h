@@ -11,12 +11,15 @@
 
 namespace rwkvd {
 
-// The names of RwkvForCausalLM (version 4) in transformers, and of the models
-// published with their own code after it (versions 5.2 and 6), with or without
-// the prefix "rwkv.". They differ from the native ones in nothing but names.
+// The layout of RwkvForCausalLM (version 4) in transformers, and of later
+// models that were published with code of their own (versions 5.2 and 6), with
+// or without the prefix "rwkv.". It differs from the native layout in names
+// only.
 
+// Whether the names are those of this layout.
 bool IsHuggingFace(absl::Span<const Tensor> stored);
 
+// Adds all tensors to `collector` with their native names.
 absl::Status CollectHuggingFace(std::vector<Tensor> stored,
                                 NativeCollector& collector);
 

@@ -18,15 +18,16 @@
 namespace rwkvd {
 namespace {
 
-Layout Recognise(absl::Span<const Tensor> stored) {
+Layout Recognize(absl::Span<const Tensor> stored) {
   if (IsFlashLinearAttention(stored)) return Layout::kFlashLinearAttention;
   if (IsHuggingFace(stored)) return Layout::kHuggingFace;
   if (IsWebRwkv(stored)) return Layout::kWebRwkv;
   return Layout::kNative;
 }
 
-// Version 7 mixes each layer's values with the first layer's, so the first
-// layer has no use for the weights of that; some files carry them all the same.
+// Whether it is an unused tensor that some files contain. Version 7 mixes the
+// values of each layer with those of the first layer; the first layer itself
+// does not use the weights of this mix.
 bool IsUnused(absl::string_view stored_name) {
   const std::string name = WithNativeParts(stored_name);
   return name == "blocks.0.att.v0" || name == "blocks.0.att.v1" ||
@@ -34,8 +35,8 @@ bool IsUnused(absl::string_view stored_name) {
          absl::StartsWith(name, "blocks.0.att.v_lora.");
 }
 
-// Matrices that are to be added to others before use, as fine-tuning with
-// adapters leaves them.
+// Whether it is a LoRA adapter of fine-tuning: a matrix that must be merged
+// into the weights before use.
 bool IsAdapter(absl::string_view stored_name) {
   const std::string name = absl::AsciiStrToLower(stored_name);
   for (absl::string_view part : {"lora_a", "lora_b", "lora.0", "lora.1"}) {
@@ -44,14 +45,14 @@ bool IsAdapter(absl::string_view stored_name) {
   return false;
 }
 
-absl::Status RefuseAdapters(absl::Span<const Tensor> stored,
-                            const NativeCollector& collector) {
+absl::Status CheckNoAdapters(absl::Span<const Tensor> stored,
+                             const NativeCollector& collector) {
   for (const Tensor& tensor : stored) {
     if (IsAdapter(tensor.name)) {
-      return collector.Refuse(
-          tensor,
-          "is a LoRA adapter; adapters must be merged into their matrices, by "
-          "the tool that trained them, before the checkpoint can be used");
+      return collector.TensorError(tensor,
+                                   "is a LoRA adapter; merge the adapters into "
+                                   "the weights with the tool "
+                                   "that trained them");
     }
   }
   return absl::OkStatus();
@@ -62,7 +63,7 @@ absl::Status Collect(Layout layout, std::vector<Tensor> stored,
   if (layout == Layout::kFlashLinearAttention) {
     return CollectFlashLinearAttention(std::move(stored), collector);
   }
-  RWKVD_RETURN_IF_ERROR(RefuseAdapters(stored, collector));
+  RWKVD_RETURN_IF_ERROR(CheckNoAdapters(stored, collector));
   if (layout == Layout::kHuggingFace) {
     return CollectHuggingFace(std::move(stored), collector);
   }
@@ -76,7 +77,8 @@ absl::Status Collect(Layout layout, std::vector<Tensor> stored,
   return absl::OkStatus();
 }
 
-// The head's matrix is the embedding's, if so configured and not stored.
+// Uses the embedding's matrix as the head if so configured and no head is
+// stored.
 absl::Status TieHead(const HubConfig& config, NativeCollector& collector) {
   const Tensor* embedding = collector.Find("emb.weight");
   if (!config.tie_word_embeddings || embedding == nullptr ||
@@ -86,13 +88,14 @@ absl::Status TieHead(const HubConfig& config, NativeCollector& collector) {
   return collector.Add("head.weight", Tensor(*embedding));
 }
 
-// Whether a LayerNorm follows the embedding.
+// Whether a LayerNorm follows the embedding. InvalidArgument if the tensors and
+// `config` contradict each other.
 absl::StatusOr<bool> HasEmbeddingNorm(Layout layout, const HubConfig& config,
                                       const NativeCollector& collector) {
   if (layout != Layout::kFlashLinearAttention || config.norm_first) return true;
   const Tensor* norm = collector.Find("blocks.0.ln0.weight");
   if (norm == nullptr) return false;
-  return collector.Refuse(
+  return collector.TensorError(
       *norm, "is stored, but config.json says \"norm_first\": false");
 }
 
@@ -105,7 +108,7 @@ absl::StatusOr<NativeTensors> ToNativeLayout(std::vector<Tensor> stored,
                    stored.begin(), stored.end(),
                    [](const Tensor& tensor) { return IsUnused(tensor.name); }),
                stored.end());
-  const Layout layout = Recognise(stored);
+  const Layout layout = Recognize(stored);
   NativeCollector collector(path, stored);
   RWKVD_RETURN_IF_ERROR(Collect(layout, std::move(stored), collector));
   RWKVD_RETURN_IF_ERROR(TieHead(config, collector));

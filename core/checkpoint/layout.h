@@ -12,16 +12,16 @@
 
 namespace rwkvd {
 
-// Recognises the layout of all the tensors of a checkpoint by their names and
-// shapes, and translates it. The result views what `stored` views, and its own
-// copies. Which tensors a network needs, and their sizes, is not checked here;
-// what is absent stays absent, except for a head tied to the embedding. Weights
-// that no network uses are left out.
+// Recognizes the layout of a checkpoint by the names and shapes of all its
+// tensors, and translates it to the native layout. The result views the same
+// memory as `stored`, or its own copies. Does not check whether tensors are
+// missing or have the wrong size. Adds a head that is tied to the embedding,
+// and drops weights that no model uses.
 //
-// `path` begins the messages; `config` is the config.json beside the weights.
-// InvalidArgument if two stored tensors mean the same native one, if one has a
-// shape that cannot be translated, or if there are LoRA adapters that were to
-// be merged.
+// Messages begin with `path`; `config` is the config.json next to the weights.
+// Returns InvalidArgument if two stored tensors have the same native name, if a
+// shape cannot be translated, or if there are LoRA adapters that have not been
+// merged.
 absl::StatusOr<NativeTensors> ToNativeLayout(std::vector<Tensor> stored,
                                              absl::string_view path,
                                              const HubConfig& config);

@@ -18,41 +18,42 @@ namespace {
 
 using Kind = PickleObject::Kind;
 
-// The number 0x1950a86a20f9469cfc6c, as a pickle holds it.
+// The number 0x1950a86a20f9469cfc6c in the byte order of a pickle.
 constexpr absl::string_view kMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
 constexpr int64_t kProtocol = 1001;
-// Within which the magic number comes, whatever the protocol of its pickle.
+// The magic number lies within this many bytes, whatever its pickle's protocol.
 constexpr size_t kMagicPickleBytes = 32;
 
 absl::string_view Text(absl::Span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// Takes the next pickle off the front of `rest`.
-absl::StatusOr<Pickle> TakePickle(absl::Span<const std::byte>& rest,
-                                  absl::string_view where,
-                                  absl::string_view what) {
+// Reads the pickle at the front of `rest` and removes it from there.
+absl::StatusOr<Pickle> ReadNextPickle(absl::Span<const std::byte>& rest,
+                                      absl::string_view where,
+                                      absl::string_view what) {
   auto pickle = ReadPickle(rest, absl::StrCat(where, ": ", what));
   if (pickle.ok()) rest.remove_prefix(pickle->num_bytes());
   return pickle;
 }
 
-absl::Status TakeMagic(absl::Span<const std::byte>& rest,
+absl::Status ReadMagic(absl::Span<const std::byte>& rest,
                        const FileError& error) {
   RWKVD_ASSIGN_OR_RETURN(const Pickle magic,
-                         TakePickle(rest, error.file(), "magic number"));
+                         ReadNextPickle(rest, error.file(), "magic number"));
   if (magic.root().kind != Kind::kBigInt || magic.root().text != kMagic) {
     return error("expected the magic number of torch.save");
   }
   return absl::OkStatus();
 }
 
-absl::Status TakeProtocol(absl::Span<const std::byte>& rest,
+absl::Status ReadProtocol(absl::Span<const std::byte>& rest,
                           const FileError& error) {
-  RWKVD_ASSIGN_OR_RETURN(const Pickle protocol,
-                         TakePickle(rest, error.file(), "protocol version"));
+  RWKVD_ASSIGN_OR_RETURN(
+      const Pickle protocol,
+      ReadNextPickle(rest, error.file(), "protocol version"));
   if (protocol.root().kind != Kind::kInt) {
-    return error("expected a number as protocol version");
+    return error("protocol version: expected a number");
   }
   if (protocol.root().integer != kProtocol) {
     return error("expected protocol version ", kProtocol, ", got ",
@@ -61,22 +62,23 @@ absl::Status TakeProtocol(absl::Span<const std::byte>& rest,
   return absl::OkStatus();
 }
 
-// Properties of the machine that wrote the file.
-absl::Status TakeSystem(absl::Span<const std::byte>& rest,
+// Checks the properties of the machine that wrote the file.
+absl::Status ReadSystem(absl::Span<const std::byte>& rest,
                         const FileError& error) {
-  RWKVD_ASSIGN_OR_RETURN(const Pickle system,
-                         TakePickle(rest, error.file(), "system information"));
+  RWKVD_ASSIGN_OR_RETURN(
+      const Pickle system,
+      ReadNextPickle(rest, error.file(), "system information"));
   const PickleObject* const little = system.root().Find("little_endian");
   if (little == nullptr || little->kind != Kind::kBool) {
     return error("system information: expected a bool \"little_endian\"");
   }
   if (little->integer == 0) {
-    return error("was written on a big-endian machine, which is not supported");
+    return error("written on a big-endian machine, which is not supported");
   }
   return absl::OkStatus();
 }
 
-// Bytes of an element of each storage, by key.
+// The size of an element of each storage in bytes, by the storage's key.
 absl::StatusOr<absl::flat_hash_map<absl::string_view, size_t>> ElementSizes(
     const Pickle& object, absl::string_view where) {
   absl::flat_hash_map<absl::string_view, size_t> sizes;
@@ -88,12 +90,12 @@ absl::StatusOr<absl::flat_hash_map<absl::string_view, size_t>> ElementSizes(
   return sizes;
 }
 
-// Takes the storages that `keys` list, which fill the file to its end.
-absl::StatusOr<StorageMap> TakeStorages(absl::Span<const std::byte> rest,
+// Reads the storages that `keys` list. They must fill the file to its end.
+absl::StatusOr<StorageMap> ReadStorages(absl::Span<const std::byte> rest,
                                         const Pickle& object,
                                         const PickleObject& keys,
                                         const FileError& error) {
-  if (keys.kind != Kind::kList) return error("expected a list of storages");
+  if (keys.kind != Kind::kList) return error("storage keys: expected a list");
   RWKVD_ASSIGN_OR_RETURN(const auto sizes, ElementSizes(object, error.file()));
   StorageMap storages;
   ByteReader reader(rest);
@@ -102,26 +104,27 @@ absl::StatusOr<StorageMap> TakeStorages(absl::Span<const std::byte> rest,
     const auto size =
         key->kind == Kind::kString ? sizes.find(key->text) : sizes.end();
     if (size == sizes.end()) {
-      return storage_error("belongs to nothing in the file");
+      return storage_error("no tensor in the file refers to it");
     }
     uint64_t elements, num_bytes;
     absl::Span<const std::byte> bytes;
     if (!reader.Read(&elements)) {
-      return storage_error("is not in the file; is it cut off?");
+      return storage_error("is missing; the file may be truncated");
     }
     if (__builtin_mul_overflow(elements, size->second, &num_bytes) ||
         !reader.ReadBytes(num_bytes, &bytes)) {
-      return storage_error(elements, " elements of ", size->second,
-                           " bytes reach past the end of the file, of which ",
-                           reader.remaining(),
-                           " bytes are left; is it cut off?");
+      return storage_error("expected ", elements, " elements of ", size->second,
+                           " bytes, got ", reader.remaining(),
+                           " bytes before the end of the file; the file may be "
+                           "truncated");
     }
     if (!storages.emplace(key->text, bytes).second) {
       return storage_error("is listed twice");
     }
   }
   if (reader.remaining() != 0) {
-    return error(reader.remaining(), " bytes behind the last storage");
+    return error(reader.remaining(),
+                 " unexpected bytes after the last storage");
   }
   return storages;
 }
@@ -138,15 +141,15 @@ absl::StatusOr<std::vector<Tensor>> ParseLegacyPth(
     absl::Span<const std::byte> bytes, absl::string_view where) {
   const FileError error(where);
   absl::Span<const std::byte> rest = bytes;
-  RWKVD_RETURN_IF_ERROR(TakeMagic(rest, error));
-  RWKVD_RETURN_IF_ERROR(TakeProtocol(rest, error));
-  RWKVD_RETURN_IF_ERROR(TakeSystem(rest, error));
+  RWKVD_RETURN_IF_ERROR(ReadMagic(rest, error));
+  RWKVD_RETURN_IF_ERROR(ReadProtocol(rest, error));
+  RWKVD_RETURN_IF_ERROR(ReadSystem(rest, error));
   RWKVD_ASSIGN_OR_RETURN(const Pickle object,
-                         TakePickle(rest, where, "object"));
+                         ReadNextPickle(rest, where, "object"));
   RWKVD_ASSIGN_OR_RETURN(const Pickle keys,
-                         TakePickle(rest, where, "storage keys"));
+                         ReadNextPickle(rest, where, "storage keys"));
   RWKVD_ASSIGN_OR_RETURN(const StorageMap storages,
-                         TakeStorages(rest, object, keys.root(), error));
+                         ReadStorages(rest, object, keys.root(), error));
   return ReadStateDict(object.root(), storages, where);
 }
 

@@ -12,17 +12,18 @@
 
 namespace rwkvd {
 
-// Files as torch.save wrote them before PyTorch 1.6: no archive but, one after
-// the other, pickles of a magic number, of the protocol version 1001, of a dict
-// about the writing machine, of the object, and of the list of its storages'
-// keys; then for each key the number of elements (8 bytes, little endian) and
-// the elements.
+// The format that torch.save wrote before PyTorch 1.6. It is not an archive but
+// a sequence: pickles of a magic number, of the protocol version 1001, of a
+// dict that describes the machine, of the object, and of the list of its
+// storages' keys; then, for each key, the number of elements (8 bytes, little
+// endian) and the elements.
 
 // Whether `bytes` begin with the magic number.
 bool IsLegacyPth(absl::Span<const std::byte> bytes);
 
-// The tensors, as views into `bytes`. InvalidArgument, beginning with `where`,
-// if they break the form above or ReadStateDict refuses the object.
+// The tensors of the file, as views into `bytes`. Returns InvalidArgument, with
+// a message that begins with `where`, if the format is violated, and errors as
+// of ReadStateDict.
 absl::StatusOr<std::vector<Tensor>> ParseLegacyPth(
     absl::Span<const std::byte> bytes, absl::string_view where);
 

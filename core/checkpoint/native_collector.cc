@@ -15,7 +15,7 @@
 namespace rwkvd {
 namespace {
 
-// Bytes that the tensors lie in, those they share counted once.
+// The number of bytes that the tensors view; shared bytes count once.
 int64_t DistinctBytes(absl::Span<const Tensor> tensors) {
   std::vector<absl::Span<const std::byte>> ranges;
   for (const Tensor& tensor : tensors) ranges.push_back(tensor.data);
@@ -34,8 +34,8 @@ int64_t DistinctBytes(absl::Span<const Tensor> tensors) {
   return bytes;
 }
 
-// Whether neither of the last two dimensions has its elements side by side.
-// Dimensions of 1 have no step.
+// Whether the tensor is contiguous along neither of its last two dimensions,
+// ignoring dimensions of size 1.
 bool IsScattered(const Tensor& tensor) {
   const Tensor squeezed = Squeezed(tensor);
   const size_t rank = squeezed.shape.size();
@@ -51,12 +51,13 @@ NativeCollector::NativeCollector(absl::string_view path,
     : path_(path), max_copied_bytes_(DistinctBytes(stored)) {}
 
 absl::Status NativeCollector::Add(std::string native_name, Tensor view) {
-  const auto [place, is_new] = places_.try_emplace(
-      native_name, Place{collected_.tensors.size(), view.name});
+  const auto [entry, is_new] = entries_.try_emplace(
+      native_name, Entry{collected_.tensors.size(), view.name});
   if (!is_new) {
-    return Refuse(
-        view, absl::StrCat("means the same (", Quoted(native_name),
-                           ") as tensor ", Quoted(place->second.stored_name)));
+    return TensorError(
+        view,
+        absl::StrCat("has the native name ", Quoted(native_name),
+                     ", as has tensor ", Quoted(entry->second.stored_name)));
   }
   view.name = std::move(native_name);
   collected_.tensors.push_back(std::move(view));
@@ -67,10 +68,10 @@ absl::Status NativeCollector::AddTransposed(std::string native_name,
                                             const Tensor& stored) {
   const size_t rank = stored.shape.size();
   if (rank < 2 || !HasRank(stored, rank)) {
-    return Refuse(stored,
-                  absl::StrCat("expected a matrix, stored transposed, got "
-                               "shape ",
-                               ShapeString(stored.shape)));
+    return TensorError(stored,
+                       absl::StrCat("expected a matrix, stored transposed, got "
+                                    "shape ",
+                                    ShapeString(stored.shape)));
   }
   return Add(std::move(native_name), Transposed(stored, rank - 2, rank - 1));
 }
@@ -79,8 +80,9 @@ absl::Status NativeCollector::AddRows(
     absl::Span<const std::string> native_names, const Tensor& stored) {
   const int64_t rows = static_cast<int64_t>(native_names.size());
   if (!HasRank(stored, 2) || stored.shape[0] != rows) {
-    return Refuse(stored, absl::StrCat("expected shape [", rows, ", C], got ",
-                                       ShapeString(stored.shape)));
+    return TensorError(stored,
+                       absl::StrCat("expected shape [", rows, ", C], got ",
+                                    ShapeString(stored.shape)));
   }
   for (int64_t i = 0; i < rows; ++i) {
     RWKVD_RETURN_IF_ERROR(Add(native_names[i], Sliced(stored, 0, i, i + 1)));
@@ -92,10 +94,12 @@ absl::StatusOr<absl::Span<std::byte>> NativeCollector::NewCopy(
     const Tensor& stored) {
   const int64_t bytes = stored.num_bytes();
   if (bytes > max_copied_bytes_ - collected_.copied_bytes) {
-    return Refuse(stored, absl::StrCat("takes ", bytes,
-                                       " bytes to rearrange, which with those "
-                                       "before it are more than the ",
-                                       max_copied_bytes_, " stored"));
+    return TensorError(
+        stored,
+        absl::StrCat("needs a copy of ", bytes, " bytes in addition to ",
+                     collected_.copied_bytes, "; all copies may take at most ",
+                     max_copied_bytes_,
+                     " bytes, the size of the stored tensors"));
   }
   collected_.copied_bytes += bytes;
   collected_.copies.push_back(std::make_unique<std::byte[]>(bytes));
@@ -113,15 +117,15 @@ absl::Status NativeCollector::CopyScattered() {
   return absl::OkStatus();
 }
 
-absl::Status NativeCollector::Refuse(const Tensor& stored,
-                                     absl::string_view why) const {
-  return FileError(path_).In("tensor", stored.name)(why);
+absl::Status NativeCollector::TensorError(const Tensor& stored,
+                                          absl::string_view problem) const {
+  return FileError(path_).In("tensor", stored.name)(problem);
 }
 
 const Tensor* NativeCollector::Find(absl::string_view native_name) const {
-  const auto place = places_.find(native_name);
-  return place == places_.end() ? nullptr
-                                : &collected_.tensors[place->second.index];
+  const auto entry = entries_.find(native_name);
+  return entry == entries_.end() ? nullptr
+                                 : &collected_.tensors[entry->second.index];
 }
 
 NativeTensors NativeCollector::Take(Layout layout) && {

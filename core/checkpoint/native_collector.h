@@ -16,45 +16,48 @@
 
 namespace rwkvd {
 
-// Collects a checkpoint's tensors under their native names, while one of the
-// layouts is translated. What is added still bears its stored name, for
-// messages. Used by one thread.
+// Collects the tensors of a checkpoint under their native names while a layout
+// is translated. The tensors passed to it still have their stored names, which
+// messages show. Thread-compatible.
 class NativeCollector {
  public:
-  // `path` begins the messages, and outlives the collector. Copies may take
-  // no more memory than the bytes that `stored` lies in: tensors may share
-  // them, so a small file can describe any number of large tensors.
+  // Messages begin with `path`, which must outlive the collector. All copies
+  // together may take no more memory than the bytes in the file that `stored`
+  // views. Without this limit, a small file could describe any number of large
+  // tensors, since tensors may share bytes.
   NativeCollector(absl::string_view path, absl::Span<const Tensor> stored);
 
-  // InvalidArgument if there is a tensor `native_name` already.
+  // Adds a tensor. InvalidArgument if `native_name` has been added before.
   absl::Status Add(std::string native_name, Tensor view);
 
-  // A view with the last two dimensions exchanged.
+  // Adds a view of `stored` with the last two dimensions exchanged.
   absl::Status AddTransposed(std::string native_name, const Tensor& stored);
 
-  // [native_names.size(), C], whose rows are vectors.
+  // Adds each row of `stored`, of shape [native_names.size(), C], as a vector.
   absl::Status AddRows(absl::Span<const std::string> native_names,
                        const Tensor& stored);
 
-  // Memory for a copy of all elements of `stored`, kept with the result.
+  // Allocates memory, owned by the result, for a copy of all elements of
+  // `stored`. InvalidArgument if all copies would exceed the limit.
   absl::StatusOr<absl::Span<std::byte>> NewCopy(const Tensor& stored);
 
-  // Copies, row by row, every collected matrix whose elements are neighbours
-  // neither along its rows nor along its columns: such cannot be computed with
-  // in place. Called when all are collected.
+  // Replaces every collected matrix that is contiguous neither along its rows
+  // nor along its columns by a row-major copy, since kernels need one of the
+  // two. Call it after all tensors have been added.
   absl::Status CopyScattered();
 
-  // InvalidArgument: path, stored name, `why`.
-  absl::Status Refuse(const Tensor& stored, absl::string_view why) const;
+  // InvalidArgument, with a message of path, stored name and `problem`.
+  absl::Status TensorError(const Tensor& stored,
+                           absl::string_view problem) const;
 
-  // nullptr if no such tensor has been added.
+  // The tensor added as `native_name`, or nullptr.
   const Tensor* Find(absl::string_view native_name) const;
 
-  // Everything collected; ends the collector's use.
+  // Returns everything collected. The last call.
   NativeTensors Take(Layout layout) &&;
 
  private:
-  struct Place {
+  struct Entry {
     size_t index;  // in collected_.tensors
     std::string stored_name;
   };
@@ -62,7 +65,7 @@ class NativeCollector {
   const absl::string_view path_;
   const int64_t max_copied_bytes_;
   NativeTensors collected_;
-  absl::flat_hash_map<std::string, Place> places_;  // by native name
+  absl::flat_hash_map<std::string, Entry> entries_;  // by native name
 };
 
 // Whether `tensor` has `rank` dimensions, none of them 0.

@@ -12,22 +12,23 @@
 
 namespace rwkvd {
 
-// Who named the tensors of a checkpoint. The same network is stored under
-// several sets of names, some with matrices transposed, joined or in another
-// order. "Native" is how the training code names them.
+// The conventions for names, orientation and order of a checkpoint's tensors,
+// which differ between libraries. The native layout is that of the training
+// code.
 enum class Layout { kNative, kHuggingFace, kFlashLinearAttention, kWebRwkv };
 
-// "native", "Hugging Face", "flash-linear-attention", "web-rwkv".
+// The layout's name: "native", "Hugging Face", "flash-linear-attention" or
+// "web-rwkv".
 absl::string_view NameOf(Layout layout);
 
-// A checkpoint's tensors under their native names, in native orientation.
+// The tensors of a checkpoint in the native layout.
 struct NativeTensors {
-  Layout layout = Layout::kNative;  // what they came in
+  Layout layout = Layout::kNative;  // of the file
   std::vector<Tensor> tensors;
-  // False if the network is configured to do without blocks.0.ln0; where that
-  // is absent all the same, the checkpoint is incomplete.
+  // Whether the model has blocks.0.ln0. If true and the tensor is absent, the
+  // checkpoint is incomplete.
   bool has_embedding_norm = true;
-  // What some of the tensors view, where no view of the file can express them.
+  // Memory of tensors that are not views of the file.
   std::vector<std::unique_ptr<std::byte[]>> copies;
   int64_t copied_bytes = 0;
 };

@@ -44,8 +44,8 @@ bool IsPair(const PickleObject& object) {
          object.items.size() == 2;
 }
 
-// Python 3 calls it without arguments and sets the items afterwards; Python 2
-// passes a list of pairs.
+// Python 3 calls OrderedDict without arguments and sets the items afterwards;
+// Python 2 passes a list of pairs.
 bool CallOrderedDict(const PickleObject& arguments, PickleObject& result) {
   result.kind = Kind::kDict;
   if (arguments.items.empty()) return true;

@@ -7,16 +7,16 @@
 
 namespace rwkvd {
 
-// The globals that pickles of tensors name: dicts, tensors, parameters, sizes
-// and storages of PyTorch. Nothing of them is ever run: what a call of them
-// would build is built here.
+// The globals that pickles of tensors contain: PyTorch's tensors, parameters,
+// sizes and storages, and dicts. No Python code is ever run: the functions
+// below construct the results of calls.
 
-// "module.name", which stays valid, if it is one of them; else "".
+// "module.name", in static memory, if it is a supported global; otherwise "".
 absl::string_view FindGlobal(absl::string_view module, absl::string_view name);
 
-// Makes `result` what the call of the global `name` with the tuple `arguments`
-// builds. False if PyTorch never calls it, or never like that. Time and memory
-// are linear in the items of the result and of the arguments' own items.
+// Sets `result` to the result of calling the global `name` with the tuple
+// `arguments`. Returns false if the call is not supported. Time and memory are
+// linear in the items of the result and of the arguments.
 bool CallGlobal(absl::string_view name, const PickleObject& arguments,
                 PickleObject& result);
 

@@ -13,7 +13,7 @@ using Op = PickleOpcode;
 struct Literal {
   Op opcode;
   Kind kind;
-  size_t width;  // bytes of the number that follows: a value, or a length
+  size_t width;  // bytes of the number that follows, a value or a length
 };
 
 constexpr Literal kLiterals[] = {
@@ -43,7 +43,7 @@ const Literal* Find(Op opcode) {
   return found == std::end(kLiterals) ? nullptr : found;
 }
 
-// A little-endian two's complement of at most 8 bytes.
+// The value of a little-endian two's complement number of at most 8 bytes.
 int64_t ToInteger(absl::string_view bytes) {
   const bool negative = !bytes.empty() && (bytes.back() & 0x80) != 0;
   uint64_t value = negative ? ~uint64_t{0} : 0;
@@ -67,7 +67,7 @@ bool ReadLiteral(PickleOpcode opcode, ByteReader& reader,
     case Kind::kBool:
       object.integer = opcode == Op::kNewTrue;
       return true;
-    case Kind::kInt:  // only that of four bytes has a sign
+    case Kind::kInt:  // only the four-byte integer is signed
       object.integer = literal.width == 4
                            ? int64_t{static_cast<int32_t>(number)}
                            : static_cast<int64_t>(number);

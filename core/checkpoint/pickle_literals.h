@@ -8,12 +8,12 @@
 
 namespace rwkvd {
 
-// Whether the opcode pushes an object that its own bytes spell out: a number,
-// a text, a truth value or None.
+// Whether the opcode pushes an object that its own bytes define: a number, a
+// string, a boolean or None.
 bool IsLiteral(PickleOpcode opcode);
 
-// Reads what follows such an opcode into `object`. False if it is cut off, or
-// announces more bytes than there are.
+// Reads the bytes that follow a literal's opcode into `object`. Returns false
+// if there are fewer bytes than needed.
 bool ReadLiteral(PickleOpcode opcode, ByteReader& reader, PickleObject& object);
 
 }  // namespace rwkvd

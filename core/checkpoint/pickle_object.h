@@ -10,33 +10,34 @@
 
 namespace rwkvd {
 
-// A Python object, as far as checkpoints are made of them. Objects may be
-// shared and may hold themselves: whoever walks them bounds the depth.
+// A Python object of one of the kinds that checkpoints contain. Objects may be
+// shared and may contain themselves, so code that traverses them must limit the
+// depth.
 struct PickleObject {
   enum class Kind {
     kNone,
     kBool,     // integer: 0 or 1
     kInt,      // integer
-    kBigInt,   // text: its bytes, little endian, two's complement
-    kFloat,    // its value is not kept
+    kBigInt,   // text: a little-endian two's complement number
+    kFloat,    // without its value
     kString,   // text
     kBytes,    // text
     kTuple,    // items
     kList,     // items
-    kDict,     // items: key, value, key, value, ... a key may come twice
+    kDict,     // items: key, value, key, value, ... keys may repeat
     kGlobal,   // text: "module.name"
-    kStorage,  // what a persistent id names; arguments: the id
-    kTensor,   // a call of torch's rebuild function; arguments: the call's
+    kStorage,  // arguments: its persistent id
+    kTensor,   // arguments: those of torch's rebuild function
   };
 
   Kind kind = Kind::kNone;
   int64_t integer = 0;
-  absl::string_view text;  // into the pickle, or static
+  absl::string_view text;  // views the pickle or static memory
   std::vector<const PickleObject*> items;
   const PickleObject* arguments = nullptr;  // a kTuple
 
-  // What a dict holds under a text; nullptr if it is no dict, or nothing is
-  // there. Of several values the last counts, as in Python.
+  // The value of a string key in a dict: the last one if the key repeats, as in
+  // Python. nullptr if there is none, or if the object is not a dict.
   const PickleObject* Find(absl::string_view key) const {
     if (kind != Kind::kDict) return nullptr;
     const PickleObject* found = nullptr;

@@ -6,8 +6,8 @@
 
 namespace rwkvd {
 
-// The opcodes of Python's pickletools that data need, under its names. Those
-// that make objects of classes are left out on purpose.
+// The opcodes that pickles of data need, named as in Python's pickletools.
+// Opcodes that create objects of arbitrary classes are omitted on purpose.
 enum class PickleOpcode : uint8_t {
   kMark = '(',
   kStop = '.',

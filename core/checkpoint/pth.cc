@@ -22,7 +22,7 @@ absl::string_view Text(absl::Span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// The one entry ROOT/data.pkl.
+// The only entry ROOT/data.pkl.
 absl::StatusOr<ZipEntry> FindPickle(absl::Span<const ZipEntry> entries,
                                     const FileError& error) {
   const ZipEntry* found = nullptr;
@@ -36,8 +36,8 @@ absl::StatusOr<ZipEntry> FindPickle(absl::Span<const ZipEntry> entries,
   }
   if (found == nullptr) {
     return error(
-        "a zip archive without an entry ROOT/data.pkl: not written by "
-        "torch.save");
+        "expected an entry ROOT/data.pkl in the zip archive, found none; "
+        "torch.save did not write this file");
   }
   return *found;
 }

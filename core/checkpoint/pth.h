@@ -12,19 +12,19 @@
 
 namespace rwkvd {
 
-// Checkpoints as torch.save writes them, most often called .pth or .bin.
+// Checkpoints written by torch.save, usually called *.pth or *.bin.
 //
-// The form of today is a zip archive of stored entries: NAME/data.pkl, a pickle
-// of the object with ids in place of its tensors' bytes; NAME/data/KEY, the
-// bytes; perhaps NAME/byteorder, "little" or "big". See legacy_pth.h for the
-// form before that. The pickle is read by a machine that runs nothing.
+// The current format is a zip archive of uncompressed entries: NAME/data.pkl, a
+// pickle of the object with ids in place of the tensors' bytes; NAME/data/KEY,
+// the bytes; and, optionally, NAME/byteorder, "little" or "big". legacy_pth.h
+// describes the older format. Reading the pickle never runs code from the file.
 
-// Whether `bytes` begin like either form.
+// Whether `bytes` begin like a file of either format.
 bool IsPth(absl::Span<const std::byte> bytes);
 
-// The tensors of the file's state dict under their names in it, as views: into
-// the file, nothing is copied. InvalidArgument if it is damaged or holds what
-// no checkpoint of tensors needs; the message begins with the file's path.
+// The tensors of the file's state dict, with their names in the file, as views
+// into it. Returns InvalidArgument if the file is damaged or contains objects
+// that checkpoints do not need; the message begins with the file's path.
 absl::StatusOr<std::vector<Tensor>> ParsePth(const MappedFile& file);
 
 }  // namespace rwkvd

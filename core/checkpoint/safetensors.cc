@@ -20,7 +20,7 @@ constexpr uint64_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 constexpr int kMaxDepth = 4;  // header > tensor > shape, and some metadata
 constexpr size_t kMaxRank = 8;
 
-// The header's text, after checking that the file can hold it.
+// The text of the header. InvalidArgument if the file is too short for it.
 absl::StatusOr<absl::string_view> HeaderText(const MappedFile& file) {
   const FileError error(file.path());
   const absl::Span<const std::byte> bytes = file.bytes();
@@ -33,20 +33,20 @@ absl::StatusOr<absl::string_view> HeaderText(const MappedFile& file) {
     length |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
   }
   if (length > bytes.size() - kLengthBytes) {
-    return error(
-        "not a safetensors file, or cut off: the first 8 bytes announce a "
-        "header of ",
-        length, " bytes, but only ", bytes.size() - kLengthBytes, " follow");
+    return error("not a safetensors file, or truncated: expected a header of ",
+                 length, " bytes, the number in the first 8 bytes; got ",
+                 bytes.size() - kLengthBytes);
   }
   if (length > kMaxHeaderBytes) {
-    return error("header of ", length, " bytes is over the format's limit of ",
+    return error("header has ", length, " bytes, the format's limit is ",
                  kMaxHeaderBytes);
   }
   return absl::string_view(
       reinterpret_cast<const char*>(bytes.data() + kLengthBytes), length);
 }
 
-// A JSON value as a number of elements or bytes.
+// Reads a number of elements or bytes from a JSON value. Returns false if it is
+// not a whole number from 0 to 2^63-1.
 bool ReadSize(const Json& value, uint64_t* size) {
   if (!value.is_number_unsigned()) return false;
   *size = value.get<uint64_t>();
@@ -102,19 +102,19 @@ absl::StatusOr<Range> ReadOffsets(const Json& entry, uint64_t data_bytes,
     return error("expected \"data_offsets\" of two whole numbers");
   }
   if (range.begin > range.end) {
-    return error("data_offsets begin at ", range.begin,
-                 ", behind their end at ", range.end);
+    return error("data_offsets begin at ", range.begin, ", after their end at ",
+                 range.end);
   }
   if (range.end > data_bytes) {
-    return error("data_offsets end at ", range.end,
-                 ", but the file holds only ", data_bytes,
-                 " bytes of data (is it cut off?)");
+    return error("data_offsets end at byte ", range.end, ", but the file has ",
+                 data_bytes, " bytes of data; it may be truncated");
   }
   return range;
 }
 
-// Bytes of an array, or nothing if they pass 2^62, counting an empty dimension
-// as one so that no order of multiplication can overflow.
+// The size of an array in bytes; empty if it exceeds 2^62. For this limit, a
+// dimension of size 0 counts as 1, so that the order of the dimensions does not
+// matter.
 std::optional<uint64_t> ArrayBytes(absl::Span<const int64_t> shape,
                                    DType dtype) {
   uint64_t bytes = SizeOf(dtype);
@@ -144,7 +144,7 @@ absl::StatusOr<Tensor> ReadTensor(const std::string& name, const Json& entry,
   if (bytes != range.end - range.begin) {
     return error("shape ", ShapeString(tensor.shape), " of ",
                  NameOf(tensor.dtype), " takes ",
-                 bytes.has_value() ? absl::StrCat(*bytes) : "over 2^62",
+                 bytes.has_value() ? absl::StrCat(*bytes) : "more than 2^62",
                  " bytes, but data_offsets [", range.begin, ", ", range.end,
                  ") span ", range.end - range.begin);
   }
@@ -152,14 +152,14 @@ absl::StatusOr<Tensor> ReadTensor(const std::string& name, const Json& entry,
   return tensor;
 }
 
-// Tensors lie one behind the other, from the first byte to the last.
+// Checks that the tensors cover all of the data without overlaps or gaps.
 absl::Status CheckCoverage(absl::Span<const Tensor> tensors,
                            absl::Span<const std::byte> data,
                            const FileError& error) {
   std::vector<const Tensor*> order;
   for (const Tensor& tensor : tensors) order.push_back(&tensor);
   std::sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) {
-    // Empty tensors come before what begins at the same byte.
+    // An empty tensor comes before a tensor that begins at the same byte.
     return std::pair(a->data.data(), a->data.size()) <
            std::pair(b->data.data(), b->data.size());
   });
@@ -168,15 +168,16 @@ absl::Status CheckCoverage(absl::Span<const Tensor> tensors,
     const size_t begin = tensor->data.data() - data.data();
     if (begin != expected) {
       return error.In("tensor", tensor->name)(
-          "begins at byte ", begin, " of the data, but the tensor before it ",
-          begin < expected ? "reaches to " : "ends at ", expected,
-          begin < expected ? " (they overlap)" : " (there is a hole)");
+          "begins at byte ", begin,
+          " of the data, but the tensor before it ends at byte ", expected,
+          begin < expected ? " (they overlap)" : " (there is a gap)");
     }
     expected = begin + tensor->data.size();
   }
   if (expected != data.size()) {
-    return error("tensors end at byte ", expected,
-                 " of the data, but the file holds ", data.size());
+    return error("the last tensor ends at byte ", expected,
+                 " of the data, but the file has ", data.size(),
+                 " bytes of data");
   }
   return absl::OkStatus();
 }

@@ -12,13 +12,15 @@ namespace rwkvd {
 
 // The tensors of one safetensors file, as views into it.
 //
-// The format: 8 bytes little-endian length N of the header; N bytes of JSON,
-// {"name": {"dtype", "shape", "data_offsets": [begin, end)}, "__metadata__"};
-// then the data, to which the offsets count. Tensors cover all of the data,
-// without overlaps or holes. (github.com/huggingface/safetensors, README.)
+// The format: the length N of the header, 8 bytes, little endian; N bytes of
+// JSON, {"name": {"dtype", "shape", "data_offsets": [begin, end)}, ...,
+// "__metadata__"}; then the data, to which the offsets are relative. The
+// tensors cover all of the data without overlaps or gaps.
+// (github.com/huggingface/safetensors, README.)
 //
-// InvalidArgument if `file` breaks any of this, or holds a number type that no
-// model computes with; the message names file, tensor, expected and got.
+// Returns InvalidArgument if the file violates the format or has an element
+// type other than those of DType; the message names the file, the tensor, the
+// expected value and the actual one.
 absl::StatusOr<std::vector<Tensor>> ParseSafetensors(const MappedFile& file);
 
 }  // namespace rwkvd

@@ -24,22 +24,24 @@ constexpr size_t kLengthBytes = 8;
 constexpr size_t kAlignment = 64;
 constexpr size_t kMaxHeaderBytes = 100'000'000;  // the format's own limit
 
-absl::Status SystemError(absl::string_view doing, absl::string_view path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", doing, " ", path));
+absl::Status SystemError(absl::string_view operation, absl::string_view path) {
+  return absl::ErrnoToStatus(errno,
+                             absl::StrCat("cannot ", operation, " ", path));
 }
 
-absl::Status Refuse(const std::string& path, absl::string_view name,
-                    absl::string_view why) {
-  return FileError(path).In("tensor", name)("cannot be held: its name ", why);
+absl::Status NameError(const std::string& path, absl::string_view name,
+                       absl::string_view problem) {
+  return FileError(path).In("tensor", name)("cannot be stored: its name ",
+                                            problem);
 }
 
-absl::Status TooManyNames(const std::string& path, size_t num) {
-  return FileError(path)("the names of ", num,
-                         " tensors take a header over the format's limit of ",
+absl::Status HeaderTooLong(const std::string& path, size_t num) {
+  return FileError(path)("header of ", num,
+                         " tensors would exceed the format's limit of ",
                          kMaxHeaderBytes, " bytes");
 }
 
-// In quotes; empty if `name` is no UTF-8, which JSON text has to be.
+// `name` as a JSON string in quotes; empty if it is not valid UTF-8.
 std::string JsonString(const std::string& name) {
   std::string text =
       Json(name).dump(-1, ' ', false, Json::error_handler_t::ignore);
@@ -47,7 +49,7 @@ std::string JsonString(const std::string& name) {
   return parsed.ok() && *parsed == name ? text : "";
 }
 
-// The header, with spaces behind it that align what follows.
+// The header, padded with spaces so that the data is aligned.
 absl::StatusOr<std::string> HeaderText(
     const std::string& path,
     absl::Span<const SafetensorsWriter::Entry> entries) {
@@ -56,13 +58,13 @@ absl::StatusOr<std::string> HeaderText(
   int64_t begin = 0;
   for (const SafetensorsWriter::Entry& entry : entries) {
     if (!names.insert(entry.name).second) {
-      return Refuse(path, entry.name, "is taken");
+      return NameError(path, entry.name, "is reserved or used twice");
     }
     if (text.size() + entry.name.size() > kMaxHeaderBytes) {
-      return TooManyNames(path, entries.size());
+      return HeaderTooLong(path, entries.size());
     }
     const std::string name = JsonString(entry.name);
-    if (name.empty()) return Refuse(path, entry.name, "is no UTF-8");
+    if (name.empty()) return NameError(path, entry.name, "is not valid UTF-8");
     const int64_t end = begin + entry.num_bytes();
     absl::StrAppend(&text, ",", name, ":{\"dtype\":\"", NameOf(entry.dtype),
                     "\",\"shape\":[", absl::StrJoin(entry.shape, ","),
@@ -73,7 +75,7 @@ absl::StatusOr<std::string> HeaderText(
   const size_t size = kLengthBytes + text.size();
   text.append((kAlignment - size % kAlignment) % kAlignment, ' ');
   if (text.size() > kMaxHeaderBytes) {
-    return TooManyNames(path, entries.size());
+    return HeaderTooLong(path, entries.size());
   }
   return text;
 }
@@ -119,8 +121,7 @@ absl::Status SafetensorsWriter::Reserve(int64_t bytes) {
   while (fallocate(fd_, 0, 0, bytes) != 0) {
     if (errno == EINTR) continue;
     if (errno == EOPNOTSUPP || errno == ENOSYS) break;
-    return SystemError(absl::StrCat("find room for the ", bytes, " bytes of"),
-                       path_);
+    return SystemError(absl::StrCat("reserve ", bytes, " bytes for"), path_);
   }
   return absl::OkStatus();
 }
@@ -136,13 +137,13 @@ absl::Status SafetensorsWriter::Write(absl::Span<const std::byte> bytes) {
 }
 
 absl::Status SafetensorsWriter::Append(absl::Span<const std::byte> bytes) {
-  RWKVD_CHECK(fd_ >= 0 && static_cast<int64_t>(bytes.size()) <= missing_);
-  missing_ -= static_cast<int64_t>(bytes.size());
+  RWKVD_CHECK(fd_ >= 0 && static_cast<int64_t>(bytes.size()) <= remaining_);
+  remaining_ -= static_cast<int64_t>(bytes.size());
   return Write(bytes);
 }
 
 absl::Status SafetensorsWriter::Finish() {
-  RWKVD_CHECK(fd_ >= 0 && missing_ == 0);
+  RWKVD_CHECK(fd_ >= 0 && remaining_ == 0);
   if (fsync(fd_) != 0) return SystemError("write", path_);
   const int fd = std::exchange(fd_, -1);
   return close(fd) == 0 ? absl::OkStatus() : SystemError("write", path_);

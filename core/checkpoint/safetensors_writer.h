@@ -15,16 +15,15 @@
 
 namespace rwkvd {
 
-// Writes one safetensors file (see safetensors.h) front to back: the tensors
-// are named first and their elements follow, in pieces of any size, so that
-// none need be held in memory.
+// Writes one safetensors file (see safetensors.h) front to back: first the
+// header for all tensors, then their elements in chunks of any size, so that no
+// tensor need be in memory as a whole.
 //
-// The data begins at a multiple of 64 bytes; its tensors lie in the order in
-// which they are named, one directly behind the other.
+// The data begins at a multiple of 64 bytes. The tensors follow one another
+// without gaps, in the order of the entries.
 //
-// Owned and used by one thread. Errors are those of the operating system, with
-// the path. A file that is not finished stays where it is, and may look whole;
-// who named it removes it.
+// Used by one thread. Errors are those of the operating system, with the path.
+// The caller must remove an unfinished file, which may look complete.
 class SafetensorsWriter {
  public:
   struct Entry {
@@ -35,10 +34,9 @@ class SafetensorsWriter {
     int64_t num_bytes() const;
   };
 
-  // Creates the file, with room for all of it where the file system can
-  // reserve that. AlreadyExists if there is something called `path`;
-  // InvalidArgument if the format cannot hold the names: two are equal, one is
-  // no UTF-8 or reserved, or they are too many.
+  // Creates the file and reserves space for all of it if the file system
+  // supports that. Returns AlreadyExists if `path` exists, and InvalidArgument
+  // if the names are invalid: not unique, not UTF-8, reserved, or too many.
   static absl::StatusOr<std::unique_ptr<SafetensorsWriter>> Create(
       const std::string& path, absl::Span<const Entry> entries);
 
@@ -46,24 +44,24 @@ class SafetensorsWriter {
   SafetensorsWriter(const SafetensorsWriter&) = delete;
   SafetensorsWriter& operator=(const SafetensorsWriter&) = delete;
 
-  // Writes the next bytes of the tensors: row major, little endian. No more
-  // than were announced.
+  // Writes the next bytes of the tensors, row-major and little endian. The
+  // total must not exceed the size of all entries.
   absl::Status Append(absl::Span<const std::byte> bytes);
 
-  // After the last byte announced: waits until all is on the disk. The last
-  // call.
+  // Flushes the file to disk and closes it. Call it last, after all bytes have
+  // been appended.
   absl::Status Finish();
 
  private:
   SafetensorsWriter(std::string path, int fd, int64_t data_bytes)
-      : path_(std::move(path)), fd_(fd), missing_(data_bytes) {}
+      : path_(std::move(path)), fd_(fd), remaining_(data_bytes) {}
 
   absl::Status Reserve(int64_t bytes);
   absl::Status Write(absl::Span<const std::byte> bytes);
 
   const std::string path_;
-  int fd_;           // -1 once finished
-  int64_t missing_;  // bytes of tensors still to come
+  int fd_;             // -1 once finished
+  int64_t remaining_;  // bytes of tensors not yet appended
 };
 
 }  // namespace rwkvd

@@ -9,7 +9,7 @@
 namespace rwkvd {
 namespace {
 
-// Nothing that could lead out of the index's own folder.
+// Whether the name denotes a file in the index's own directory.
 bool IsPlainFileName(absl::string_view name) {
   return !name.empty() && name != "." && name != ".." &&
          name.find('/') == absl::string_view::npos &&
@@ -27,7 +27,7 @@ absl::StatusOr<ShardIndex> ParseShardIndex(const MappedFile& file) {
   const auto weight_map = json.find("weight_map");
   if (weight_map == json.end() || !weight_map->is_object() ||
       weight_map->empty()) {
-    return error("expected an object \"weight_map\" with tensors in it");
+    return error("expected an object \"weight_map\" with at least one tensor");
   }
   ShardIndex index;
   for (const auto& [tensor, shard] : weight_map->items()) {
@@ -35,7 +35,7 @@ absl::StatusOr<ShardIndex> ParseShardIndex(const MappedFile& file) {
     if (name == nullptr || !IsPlainFileName(*name)) {
       return error(
           "weight_map[", Quoted(tensor),
-          "]: expected the name of a file in the folder of the index, got ",
+          "]: expected the name of a file in the directory of the index, got ",
           name == nullptr ? shard.type_name() : Quoted(*name));
     }
     index.emplace(tensor, *name);

@@ -10,12 +10,13 @@
 
 namespace rwkvd {
 
-// Tensor name -> name of the file, in the index's folder, that holds it.
+// For each tensor name, the name of the file that contains the tensor, in the
+// directory of the index.
 using ShardIndex = absl::btree_map<std::string, std::string>;
 
-// Reads an index as Hugging Face writes it, {"weight_map": {tensor: file}}.
-// InvalidArgument if it is not one, names no tensor, or names a file outside
-// its own folder.
+// Parses an index of the Hugging Face libraries, {"weight_map": {tensor:
+// file}}. Returns InvalidArgument if it is malformed, contains no tensor, or
+// names a file outside its own directory.
 absl::StatusOr<ShardIndex> ParseShardIndex(const MappedFile& file);
 
 }  // namespace rwkvd

@@ -22,16 +22,17 @@ using Shape = std::vector<int64_t>;
 
 constexpr size_t kMaxRank = 8;
 constexpr uint64_t kMaxElements = uint64_t{1} << 60;
-// Tensors may share a storage, but a file does not hold much more than its
-// bytes: whoever copies or reads them all relies on it.
+// Tensors may share a storage. This limits the ratio of the bytes of all
+// tensors to those of the file, and so the work of code that copies or reads
+// them all.
 constexpr uint64_t kMaxSharing = 16;
 
-// A tuple of sizes or strides.
+// Reads a tuple of sizes or strides; `what` names it in messages.
 absl::StatusOr<Shape> ReadCounts(const PickleObject& tuple,
                                  absl::string_view what,
                                  const FileError& error) {
   if (tuple.kind != Kind::kTuple && tuple.kind != Kind::kList) {
-    return error("expected a tuple as its ", what);
+    return error(what, ": expected a tuple");
   }
   if (tuple.items.size() > kMaxRank) {
     return error("expected at most ", kMaxRank, " dimensions, got ",
@@ -41,15 +42,16 @@ absl::StatusOr<Shape> ReadCounts(const PickleObject& tuple,
   for (const PickleObject* item : tuple.items) {
     uint64_t count;
     if (!ReadCount(*item, &count)) {
-      return error("expected whole numbers from 0 to 2^63-1 as its ", what);
+      return error(what, ": expected whole numbers from 0 to 2^63-1");
     }
     counts.push_back(static_cast<int64_t>(count));
   }
   return counts;
 }
 
-// The elements of an array, counting an empty dimension as one so that no
-// order of multiplication can overflow; nothing if they pass kMaxElements.
+// The number of elements of an array; empty if it exceeds kMaxElements. A
+// dimension of size 0 counts as 1, so that the order of the dimensions does not
+// matter.
 std::optional<uint64_t> CountElements(const Shape& shape) {
   uint64_t elements = 1;
   for (int64_t dimension : shape) {
@@ -62,8 +64,8 @@ std::optional<uint64_t> CountElements(const Shape& shape) {
   return elements;
 }
 
-// The elements from the first to the last of an array that is not empty;
-// nothing if they pass 2^64.
+// The number of elements of the storage from the first to the last element of a
+// nonempty array; empty if it exceeds 2^64.
 std::optional<uint64_t> SpannedElements(const Shape& shape,
                                         const Shape& strides) {
   uint64_t spanned = 1;
@@ -78,7 +80,7 @@ std::optional<uint64_t> SpannedElements(const Shape& shape,
   return spanned;
 }
 
-// That shape and strides are possible, wherever they may lie.
+// Checks that shape and strides are consistent, whatever the storage.
 absl::Status CheckShape(const Shape& shape, const Shape& strides,
                         const FileError& error) {
   if (shape.size() != strides.size()) {
@@ -86,20 +88,20 @@ absl::Status CheckShape(const Shape& shape, const Shape& strides,
                  ShapeString(strides), " differ in length");
   }
   if (!CountElements(shape).has_value()) {
-    return error("shape ", ShapeString(shape),
-                 " has more elements than any file");
+    return error("shape ", ShapeString(shape), " has more than 2^60 elements");
   }
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] > 1 && strides[i] == 0) {
-      return error("repeats its elements (strides ", ShapeString(strides),
-                   " of shape ", ShapeString(shape), ")");
+      return error("shape ", ShapeString(shape), " with strides ",
+                   ShapeString(strides),
+                   " repeats elements, which is not supported");
     }
   }
   return absl::OkStatus();
 }
 
-// Sets shape, strides and data of `tensor`, whose elements begin `offset`
-// elements into `storage`. It has no more elements than that.
+// Sets shape, strides and data of `tensor`, whose first element is element
+// `offset` of `storage`. InvalidArgument if the tensor exceeds the storage.
 absl::Status SetView(Shape shape, Shape strides, uint64_t offset,
                      absl::Span<const std::byte> storage, Tensor& tensor,
                      const FileError& error) {
@@ -113,7 +115,7 @@ absl::Status SetView(Shape shape, Shape strides, uint64_t offset,
         *CountElements(shape) > held) {
       return error("shape ", ShapeString(shape), " with strides ",
                    ShapeString(strides), " at element ", offset,
-                   " reaches outside its storage of ", held, " elements");
+                   " exceeds its storage of ", held, " elements");
     }
     tensor.data = storage.subspan(offset * size, *spanned * size);
     tensor.strides = std::move(strides);
@@ -123,22 +125,22 @@ absl::Status SetView(Shape shape, Shape strides, uint64_t offset,
   return absl::OkStatus();
 }
 
-// The part of the file that `id` means.
+// The bytes in the file that `id` denotes.
 absl::StatusOr<absl::Span<const std::byte>> FindStorage(
     const StorageId& id, const StorageMap& storages, const FileError& error) {
   const auto found = storages.find(id.key);
   if (found == storages.end()) {
-    return error("its storage ", Quoted(id.key), " is not in the file");
+    return error("storage ", Quoted(id.key), " is missing from the file");
   }
   if (found->second.size() != id.num_bytes) {
-    return error("its storage ", Quoted(id.key), " should take ", id.num_bytes,
-                 " bytes, but the file holds ", found->second.size());
+    return error("storage ", Quoted(id.key), ": expected ", id.num_bytes,
+                 " bytes, got ", found->second.size());
   }
   return found->second.subspan(id.first * id.element_bytes,
                                id.count * id.element_bytes);
 }
 
-// A call (storage, offset, shape, strides, ...).
+// Reads a tensor from a call of (storage, offset, shape, strides, ...).
 absl::StatusOr<Tensor> ReadTensor(absl::string_view name,
                                   const PickleObject& object,
                                   const StorageMap& storages,
@@ -148,12 +150,12 @@ absl::StatusOr<Tensor> ReadTensor(absl::string_view name,
   if (arguments.size() < 4 || arguments[0]->kind != Kind::kStorage ||
       !ReadCount(*arguments[1], &offset)) {
     return error(
-        "expected it to be made of a storage, an offset, a shape and strides");
+        "expected a call with a storage, an offset, a shape and strides");
   }
   RWKVD_ASSIGN_OR_RETURN(const StorageId id,
                          ReadStorageId(*arguments[0], error.Prefix()));
   if (!id.dtype.has_value()) {
-    return error("expected numbers of F32, F16 or BF16, got ", id.type);
+    return error("expected elements of F32, F16 or BF16, got ", id.type);
   }
   Tensor tensor;
   tensor.name = std::string(name);
@@ -176,7 +178,7 @@ bool HoldsTensors(const PickleObject& object) {
   return false;
 }
 
-// The dict of tensors that `root` is or wraps; nullptr if there is none.
+// The state dict: `root` itself or one of its values; nullptr if there is none.
 const PickleObject* FindStateDict(const PickleObject& root) {
   for (absl::string_view wrapper : {"state_dict", "model"}) {
     const PickleObject* const wrapped = root.Find(wrapper);
@@ -187,39 +189,39 @@ const PickleObject* FindStateDict(const PickleObject& root) {
 
 using Names = absl::flat_hash_set<absl::string_view>;
 
-// The dict's keys that are texts. Reading stops at the first that comes twice,
-// so no text is looked at often.
+// The keys of the dict that are strings. InvalidArgument if one occurs twice.
 absl::StatusOr<Names> ReadNames(const PickleObject& dict,
                                 const FileError& error) {
   Names names;
   for (size_t i = 0; i < dict.items.size(); i += 2) {
     const PickleObject& key = *dict.items[i];
     if (key.kind == Kind::kString && !names.insert(key.text).second) {
-      return error.In("tensor", key.text)("comes twice");
+      return error.In("tensor", key.text)("occurs twice");
     }
   }
   return names;
 }
 
-// The rwkv pip package can save its weights ready for one strategy. They look
-// like the original, but matrices are transposed, scaled or quantized.
+// Refuses checkpoints that the rwkv pip package has saved for one strategy.
+// They look like the original, but matrices are transposed, scaled or
+// quantized.
 absl::Status CheckIsOriginal(const PickleObject& dict, const Names& names,
                              const FileError& error) {
-  const auto refuse = [&error](absl::string_view name) {
+  const auto converted = [&error](absl::string_view name) {
     return error(
-        "was rewritten by the rwkv pip package for one strategy (it holds ",
+        "was converted by the rwkv pip package for one strategy (it contains ",
         Quoted(name),
         "), which changes the weights; use the original checkpoint");
   };
   for (absl::string_view name : {"_strategy", "_version", "_rescale_layer"}) {
-    if (names.contains(name)) return refuse(name);
+    if (names.contains(name)) return converted(name);
   }
   for (size_t i = 0; i < dict.items.size(); i += 2) {
     const absl::string_view name = dict.items[i]->text;
     for (absl::string_view suffix : {"_mx", "_rx", "_my", "_ry"}) {
       if (absl::EndsWith(name, suffix) &&
           names.contains(name.substr(0, name.size() - suffix.size()))) {
-        return refuse(name);
+        return converted(name);
       }
     }
   }
@@ -236,7 +238,7 @@ absl::StatusOr<std::vector<Tensor>> ReadStateDict(const PickleObject& root,
   if (dict == nullptr) {
     return error(
         "expected a dict of tensors, or one under \"state_dict\" or \"model\", "
-        "and found none");
+        "found none");
   }
   RWKVD_ASSIGN_OR_RETURN(const Names names, ReadNames(*dict, error));
   RWKVD_RETURN_IF_ERROR(CheckIsOriginal(*dict, names, error));
@@ -248,14 +250,16 @@ absl::StatusOr<std::vector<Tensor>> ReadStateDict(const PickleObject& root,
     const PickleObject& key = *dict->items[i];
     const PickleObject& value = *dict->items[i + 1];
     if (value.kind != Kind::kTensor) continue;
-    if (key.kind != Kind::kString) return error("a tensor without a name");
+    if (key.kind != Kind::kString)
+      return error("expected a string as the name of each tensor");
     const FileError tensor_error = error.In("tensor", key.text);
     RWKVD_ASSIGN_OR_RETURN(Tensor tensor,
                            ReadTensor(key.text, value, storages, tensor_error));
     tensor_bytes += tensor.num_bytes();
     if (tensor_bytes / kMaxSharing > file_bytes) {
-      return tensor_error("with it the tensors take over ", kMaxSharing,
-                          " times the bytes that the file holds");
+      return tensor_error("the tensors up to this one take more than ",
+                          kMaxSharing, " times the ", file_bytes,
+                          " bytes of the file's storages");
     }
     tensors.push_back(std::move(tensor));
   }

@@ -15,19 +15,21 @@
 
 namespace rwkvd {
 
-// The bytes of each storage of a file, by key (see storage_id.h).
+// The bytes of each storage of a file, by the storage's key (see storage_id.h).
 using StorageMap =
     absl::flat_hash_map<absl::string_view, absl::Span<const std::byte>>;
 
-// The tensors of the state dict that `root` is, or wraps under "state_dict" or
-// "model", in its order, as views into `storages`. Everything in it that is
-// not a tensor is passed over.
+// The tensors of a state dict, in its order, as views into `storages`. The
+// state dict is `root` itself or its value for "state_dict" or "model". Values
+// other than tensors are ignored.
 //
-// InvalidArgument, beginning with `where` and naming the tensor, if there is
-// none, a name comes twice, a tensor is not of F32, F16 or BF16, repeats its
-// elements or reaches outside its storage, if all take far more bytes than the
-// storages, or if they were rewritten by the rwkv pip package. Time and memory
-// are linear in the pickle.
+// Returns InvalidArgument, with a message that begins with `where` and names
+// the tensor, if
+// - there is no tensor, or two have the same name;
+// - a tensor is not F32, F16 or BF16, repeats elements, or exceeds its storage;
+// - all tensors together take far more bytes than the storages;
+// - the rwkv pip package has converted the tensors.
+// Time and memory are linear in the size of the pickle.
 absl::StatusOr<std::vector<Tensor>> ReadStateDict(const PickleObject& root,
                                                   const StorageMap& storages,
                                                   absl::string_view where);

@@ -10,7 +10,8 @@ namespace {
 
 using Kind = PickleObject::Kind;
 
-// Keys are short numbers. They are looked up for every tensor.
+// Keys are short numbers. The limit bounds the time to look up the key of each
+// tensor.
 constexpr size_t kMaxKeyBytes = 256;
 
 struct StorageType {
@@ -39,8 +40,8 @@ const StorageType* FindStorageType(absl::string_view name) {
   return nullptr;
 }
 
-// Narrows `id` to a view (key, first, count) of the storage, as PyTorch wrote
-// until its version 0.4; None if there is none.
+// Restricts `id` to a view (key, first, count) of its storage, which PyTorch
+// wrote until version 0.4. `view` may be None.
 absl::Status ReadView(const PickleObject& view, StorageId& id,
                       const FileError& error) {
   if (view.kind == Kind::kNone) return absl::OkStatus();
@@ -53,7 +54,8 @@ absl::Status ReadView(const PickleObject& view, StorageId& id,
   }
   if (id.first > total || id.count > total - id.first) {
     return error("storage ", Quoted(id.key), ": a view of ", id.count,
-                 " elements from element ", id.first, ", outside its ", total);
+                 " elements from element ", id.first, " exceeds its ", total,
+                 " elements");
   }
   return absl::OkStatus();
 }
@@ -73,23 +75,23 @@ absl::StatusOr<StorageId> ReadStorageId(const PickleObject& storage,
   StorageId id;
   if (items.size() < 5 || items[1]->kind != Kind::kGlobal ||
       items[2]->kind != Kind::kString || !ReadCount(*items[4], &id.count)) {
-    return error("a storage without type, key or size");
+    return error("expected a storage with type, key and size");
   }
   const StorageType* const type = FindStorageType(items[1]->text);
   if (type == nullptr) {
-    return error("expected a type of storage, got ", items[1]->text);
+    return error("expected a storage type, got ", items[1]->text);
   }
   id.type = type->name;
   id.dtype = type->dtype;
   id.element_bytes = type->element_bytes;
   id.key = items[2]->text;
   if (id.key.size() > kMaxKeyBytes) {
-    return error("a storage's key of ", id.key.size(),
-                 " bytes is over the limit of ", kMaxKeyBytes);
+    return error("storage key has ", id.key.size(), " bytes, the limit is ",
+                 kMaxKeyBytes);
   }
   if (__builtin_mul_overflow(id.count, id.element_bytes, &id.num_bytes)) {
-    return error("storage ", Quoted(id.key), " of ", id.count,
-                 " elements is larger than any file");
+    return error("storage ", Quoted(id.key), ": ", id.count, " elements of ",
+                 id.element_bytes, " bytes exceed 2^64 bytes");
   }
   if (items.size() > 5) {
     RWKVD_RETURN_IF_ERROR(ReadView(*items[5], id, error));

@@ -13,26 +13,28 @@
 
 namespace rwkvd {
 
-// A storage of PyTorch as its persistent id describes it:
+// The persistent id of a PyTorch storage:
 // ('storage', type, key, device, number of elements[, view]).
 // Views the pickle; a value.
 struct StorageId {
   absl::string_view type;      // "torch.FloatStorage"
-  std::optional<DType> dtype;  // of that type, if a model computes with it
-  absl::string_view key;       // of the bytes in the file
+  std::optional<DType> dtype;  // empty if models do not support the type
+  absl::string_view key;       // names the bytes in the file
   size_t element_bytes = 0;
-  uint64_t num_bytes = 0;  // of all its elements
-  // The part that is meant, in elements: [first, first + count).
+  uint64_t num_bytes = 0;  // of the whole storage
+  // The part of the storage that the id denotes: elements
+  // [first, first + count).
   uint64_t first = 0;
   uint64_t count = 0;
 };
 
-// InvalidArgument, beginning with `where`, if `storage` (a kStorage) is not
-// described like that.
+// Reads the id of `storage`, a kStorage. Returns InvalidArgument, with a
+// message that begins with `where`, if the id does not have the form above.
 absl::StatusOr<StorageId> ReadStorageId(const PickleObject& storage,
                                         absl::string_view where);
 
-// `object` as a number of elements. False if it is none.
+// Reads a number of elements. Returns false if `object` is not a nonnegative
+// integer.
 bool ReadCount(const PickleObject& object, uint64_t* count);
 
 }  // namespace rwkvd

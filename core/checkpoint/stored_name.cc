@@ -10,29 +10,29 @@
 namespace rwkvd {
 namespace {
 
-struct Spelling {
+struct Renaming {
   absl::string_view stored;
   absl::string_view native;
 };
 
-constexpr Spelling kModelParts[] = {
+constexpr Renaming kModelParts[] = {
     {"embeddings.", "emb."},
     {"lm_head.", "head."},
     {"norm.", "ln_out."},
 };
 
-constexpr Spelling kLayerParts[] = {
+constexpr Renaming kLayerParts[] = {
     {"pre_ln.", "ln0."},    {"pre_norm.", "ln0."},     {"attn_norm.", "ln1."},
     {"ffn_norm.", "ln2."},  {"attention.", "att."},    {"attn.", "att."},
     {"self_attn.", "att."}, {"feed_forward.", "ffn."},
 };
 
-// `name` with the spelling it begins with replaced.
-std::string Respelled(absl::string_view name,
-                      absl::Span<const Spelling> spellings) {
-  for (const Spelling& spelling : spellings) {
-    if (absl::ConsumePrefix(&name, spelling.stored)) {
-      return absl::StrCat(spelling.native, name);
+// `name` with its start replaced as the first matching renaming says.
+std::string Renamed(absl::string_view name,
+                    absl::Span<const Renaming> renamings) {
+  for (const Renaming& renaming : renamings) {
+    if (absl::ConsumePrefix(&name, renaming.stored)) {
+      return absl::StrCat(renaming.native, name);
     }
   }
   return std::string(name);
@@ -67,10 +67,10 @@ std::string WithNativeParts(absl::string_view name) {
     absl::ConsumePrefix(&name, "model.");
   }
   const std::optional<LayerName> split = SplitLayerName(name);
-  if (!split.has_value()) return Respelled(name, kModelParts);
-  const std::string part = Respelled(split->part, kLayerParts);
+  if (!split.has_value()) return Renamed(name, kModelParts);
+  const std::string part = Renamed(split->part, kLayerParts);
   absl::string_view leaf = part;
-  // Some put one more level between.
+  // Some libraries have another level in between.
   if (absl::ConsumePrefix(&leaf, "att.time_mixing.") ||
       absl::ConsumePrefix(&leaf, "att.time_mixer.")) {
     return NativeName(split->number, absl::StrCat("att.", leaf));

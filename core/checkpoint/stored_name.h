@@ -9,23 +9,23 @@
 
 namespace rwkvd {
 
-// A tensor's name, taken apart at the number of its layer. Views the name.
+// A tensor's name, split at the number of its layer. Views the name.
 struct LayerName {
-  absl::string_view layers;  // what layers are called: "blocks" or "layers"
+  absl::string_view layers;  // the word for layers: "blocks" or "layers"
   absl::string_view number;  // digits
   absl::string_view part;    // "att.key.weight"
 };
 
-// Nothing if `name` is not that of a layer's tensor.
+// Splits `name`; empty if it is not the name of a layer's tensor.
 std::optional<LayerName> SplitLayerName(absl::string_view name);
 
-// "blocks.0.att.key.weight"
+// The native name of a layer's tensor, such as "blocks.0.att.key.weight".
 std::string NativeName(absl::string_view layer, absl::string_view part);
 
-// The name with the network's outer parts (embedding, layers, attention,
-// norms, head) called as they are natively, whichever of the Hugging Face
-// libraries called them something else; what follows the part stays:
-// "model.layers.3.attn.k_proj.weight" gives "blocks.3.att.k_proj.weight".
+// `name` with the outer parts of the model (embedding, layers, attention,
+// norms, head) renamed from any of the Hugging Face libraries' names to the
+// native ones. The rest of the name stays: "model.layers.3.attn.k_proj.weight"
+// gives "blocks.3.att.k_proj.weight".
 std::string WithNativeParts(absl::string_view name);
 
 }  // namespace rwkvd

@@ -12,7 +12,7 @@
 namespace rwkvd {
 namespace {
 
-// Bytes that the elements of a view span, from the first to the last.
+// The number of bytes from the first to the last element of a view.
 size_t SpannedBytes(absl::Span<const int64_t> shape,
                     absl::Span<const int64_t> strides, DType dtype) {
   int64_t last = 0;
@@ -23,7 +23,7 @@ size_t SpannedBytes(absl::Span<const int64_t> shape,
   return (last + 1) * SizeOf(dtype);
 }
 
-// Where the element of row-major number `index` lies, in elements.
+// The offset, in elements, of the element with row-major number `index`.
 int64_t Offset(absl::Span<const int64_t> shape,
                absl::Span<const int64_t> strides, int64_t index) {
   int64_t offset = 0;
@@ -118,7 +118,7 @@ void CopyElements(const Tensor& tensor, int64_t first,
   }
   const std::vector<int64_t> strides = tensor.Strides();
   const int64_t row = tensor.shape.back();
-  // Whole runs along the last dimension at a time.
+  // Copies the elements of one row, along the last dimension, at a time.
   for (int64_t done = 0; done < num;) {
     const int64_t index = first + done;
     const int64_t run = std::min(num - done, row - index % row);

@@ -13,54 +13,51 @@
 namespace rwkvd {
 
 // A named array inside a mapped file. A view: valid as long as the TensorFile
-// it came from.
+// it comes from.
 //
-// Element [i, j, ...] lies strides[0] * i + strides[1] * j + ... elements after
-// the first. Without strides the array is row major, one element behind the
-// other, as nearly all are; PyTorch also saves transposed arrays and parts of
-// larger ones.
+// Element [i, j, ...] is strides[0] * i + strides[1] * j + ... elements after
+// the first. Nearly all tensors are row-major and have no strides. The others
+// are transposed arrays and parts of larger arrays, which PyTorch saves too.
 struct Tensor {
   std::string name;
   DType dtype = DType::kF32;
   std::vector<int64_t> shape;
-  // From the first element to the last. Not necessarily aligned to the element.
+  // The bytes from the first element to the last, possibly unaligned.
   absl::Span<const std::byte> data;
-  // In elements, not negative; as many as dimensions, or none: row major.
+  // One nonnegative number of elements for each dimension; empty if row-major.
   std::vector<int64_t> strides;
 
   int64_t num_elements() const;
-  int64_t num_bytes() const;  // of its elements, however they lie
+  int64_t num_bytes() const;  // of the elements, without gaps
   bool is_row_major() const;
-  // strides, or what they are in a row-major array.
+  // `strides`, or those of a row-major array if it is empty.
   std::vector<int64_t> Strides() const;
 };
 
-// "[2, 3]"
+// The shape as text, such as "[2, 3]".
 std::string ShapeString(absl::Span<const int64_t> shape);
 
 // The strides, in elements, of a row-major array.
 std::vector<int64_t> RowMajorStrides(absl::Span<const int64_t> shape);
 
-// Elements of type `dtype`, at any alignment, as f32, exactly.
+// Converts elements of type `dtype`, at any alignment, to f32. Exact.
 void ToFloat(DType dtype, absl::Span<const std::byte> elements, float* dst);
 
-// The elements of `tensor` as f32, exactly, in row-major order.
+// The elements of `tensor`, converted to f32, in row-major order. Exact.
 std::vector<float> ToFloat(const Tensor& tensor);
 
-// Copies the elements that have, in row-major order, the numbers `first` and
-// following, until `dst` is full. dst.size() is a multiple of the element's
-// size and asks for no more than there is.
+// Fills `dst` with the elements of `tensor` from number `first` on, in
+// row-major order. dst.size() must be a multiple of the element size and must
+// not exceed the elements that follow.
 void CopyElements(const Tensor& tensor, int64_t first,
                   absl::Span<std::byte> dst);
 
-// Views of the same elements.
-//
-// With dimensions a and b exchanged.
+// A view of `tensor` with dimensions a and b exchanged.
 Tensor Transposed(const Tensor& tensor, size_t a, size_t b);
-// [begin, end) of dimension `dimension`.
+// A view of the indices [begin, end) of one dimension.
 Tensor Sliced(const Tensor& tensor, size_t dimension, int64_t begin,
               int64_t end);
-// Without the dimensions of size 1.
+// A view of `tensor` without its dimensions of size 1.
 Tensor Squeezed(const Tensor& tensor);
 
 }  // namespace rwkvd

@@ -25,10 +25,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kFingerprintSample = 4096;  // bytes from either end
-constexpr size_t kPreloadPiece = 64 << 20;    // bytes between reports
+constexpr int64_t kFingerprintSample = 4096;  // bytes at each end of a tensor
+constexpr size_t kPreloadChunk = 64 << 20;    // bytes between progress reports
 
-// What frameworks put before every name when they train a wrapped network.
+// The prefixes that training frameworks add to all names of a wrapped model.
 constexpr absl::string_view kFrameworkPrefixes[] = {
     "module.", "_forward_module.", "_orig_mod."};
 
@@ -37,7 +37,7 @@ std::string DirectoryOf(const std::string& path) {
   return parent.empty() ? "." : parent;
 }
 
-// The bytes of frameworks' prefixes that all names have in common.
+// The length of the frameworks' prefixes that all names have in common.
 size_t CommonPrefixBytes(absl::Span<const Tensor> tensors) {
   if (tensors.empty()) return 0;
   size_t size = 0;
@@ -133,7 +133,7 @@ absl::StatusOr<std::vector<Tensor>> TensorFile::ReadShards(
     if (tensor == shard->second.end()) {
       return FileError(path_)("tensor ", Quoted(name), " is not in ",
                               Quoted(shard_name),
-                              ", where the index says it is");
+                              ", the shard that the index names for it");
     }
     stored.push_back(std::move(tensor->second));
   }
@@ -168,15 +168,15 @@ std::string TensorFile::Fingerprint() const {
 
 void TensorFile::Preload(
     absl::FunctionRef<void(int64_t, int64_t)> progress) const {
-  int64_t all = 0, done = 0;
-  for (const auto& file : files_) all += file->bytes().size();
+  int64_t total = 0, done = 0;
+  for (const auto& file : files_) total += file->bytes().size();
   for (const auto& file : files_) {
     const size_t size = file->bytes().size();
-    for (size_t begin = 0; begin < size; begin += kPreloadPiece) {
-      const size_t piece = std::min(kPreloadPiece, size - begin);
-      file->Preload(begin, piece);
-      done += piece;
-      progress(done, all);
+    for (size_t begin = 0; begin < size; begin += kPreloadChunk) {
+      const size_t chunk = std::min(kPreloadChunk, size - begin);
+      file->Preload(begin, chunk);
+      done += chunk;
+      progress(done, total);
     }
   }
 }

@@ -17,53 +17,55 @@
 
 namespace rwkvd {
 
-// All tensors of a checkpoint under their native names, shapes and orientation,
-// whatever its format and layout and however many files it is spread over.
+// All tensors of a checkpoint with native names, shapes and orientation,
+// independent of its format, layout and number of files.
 //
-// Owned through a shared_ptr by the model whose weights view it. Thread-safe
-// (immutable). Every tensor's bounds have been checked against its file.
+// Shared ownership: the model whose weights view the file keeps a shared_ptr to
+// it. Thread-safe (immutable). All tensors have been checked to lie within
+// their files.
 class TensorFile {
  public:
-  // `path` is a safetensors file, a file of torch.save, an index that names
-  // such files beside it, or a directory that holds one of these (see
-  // checkpoint_path.h). What a file is, is seen from its content. A config.json
-  // beside it is read too. NotFound or InvalidArgument otherwise, or if any
-  // file is damaged; the message says which file, where, what was expected and
-  // what was found.
+  // `path` is a safetensors file, a file written by torch.save, an index of
+  // such files in the same directory, or a directory that contains one of these
+  // (see checkpoint_path.h). The format is recognized by the content. A
+  // config.json in the same directory is read too. Returns NotFound or
+  // InvalidArgument if there is no such file or a file is damaged; the message
+  // has the file, the position, the expected value and the actual one.
   static absl::StatusOr<std::shared_ptr<const TensorFile>> Open(
       const std::string& path);
 
-  // By name, in byte order.
+  // All tensors by name, in byte order of the names.
   const absl::btree_map<std::string, Tensor>& tensors() const {
     return tensors_;
   }
-  // nullptr if there is no such tensor.
+  // The tensor called `name`, or nullptr.
   const Tensor* Find(absl::string_view name) const;
 
-  // The file or index opened, and the folder it lies in, where companions such
-  // as the tokenizer are looked for.
+  // The path of the file or index that was opened, and its directory, which is
+  // searched for companions such as the tokenizer.
   const std::string& path() const { return path_; }
   const std::string& directory() const { return directory_; }
   int64_t num_files() const { return static_cast<int64_t>(files_.size()); }
-  // Of all tensors together.
+  // The size of all tensors together.
   int64_t tensor_bytes() const;
 
-  // Which naming the files came in, and the bytes of tensors that had to be
-  // rearranged in memory for it: 0 as a rule.
+  // The layout of the files, and the number of bytes that had to be copied to
+  // translate it, usually 0.
   Layout layout() const { return native_.layout; }
   int64_t copied_bytes() const { return native_.copied_bytes; }
-  // False if the network is configured to do without blocks.0.ln0.
+  // Whether the model has blocks.0.ln0.
   bool has_embedding_norm() const { return native_.has_embedding_norm; }
 
-  // Identifies the weights, whatever format, layout and number of files they
-  // come in: SHA-256, in hex, over each tensor's native name, type, shape
-  // without dimensions of 1, and first and last 4096 bytes in row-major order.
-  // Sampled, so that starting does not read the whole checkpoint.
+  // Identifies the weights, independent of format, layout and number of files:
+  // the SHA-256 digest, in hexadecimal, of each tensor's native name, type,
+  // shape without dimensions of 1, and first and last 4096 bytes in row-major
+  // order. It covers only samples, so that starting the server does not read
+  // the whole checkpoint.
   std::string Fingerprint() const;
 
-  // Reads every page of the files once, so that the first token need not.
-  // Calls `progress` with the bytes done and the bytes of all files, now and
-  // then and at the end.
+  // Reads all pages of the files, so that the first requests need not wait for
+  // the disk. Calls `progress` regularly, and at the end, with the number of
+  // bytes read and the number of bytes of all files.
   void Preload(absl::FunctionRef<void(int64_t, int64_t)> progress) const;
 
  private:
@@ -77,7 +79,7 @@ class TensorFile {
   const std::string path_;
   const std::string directory_;
   std::vector<std::shared_ptr<const MappedFile>> files_;
-  NativeTensors native_;  // but for its tensors, which are below
+  NativeTensors native_;  // without its tensors, which are in tensors_
   absl::btree_map<std::string, Tensor> tensors_;
 };
 

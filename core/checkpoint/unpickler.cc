@@ -24,16 +24,17 @@ using Op = PickleOpcode;
 
 namespace {
 
-// Each costs at most some hundred bytes of memory. A tensor takes about 45.
+// Each opcode takes at most a few hundred bytes of memory. A tensor has about
+// 45 opcodes.
 constexpr size_t kMaxOpcodes = 1'000'000;
 constexpr uint8_t kMinProtocol = 2;
 constexpr uint8_t kMaxProtocol = 5;
-constexpr size_t kMaxGlobalBytes = 256;  // of a module's or a name's line
+constexpr size_t kMaxGlobalBytes = 256;  // of a line with a module or a name
 constexpr size_t kToMark = std::numeric_limits<size_t>::max();
 
 }  // namespace
 
-// Runs one pickle. Lives for that long.
+// The stack machine that executes one pickle. Used once.
 class PickleMachine {
  public:
   PickleMachine(absl::Span<const std::byte> bytes, absl::string_view where)
@@ -43,71 +44,80 @@ class PickleMachine {
 
  private:
   absl::Status ReadProtocol();
-  // Takes `cost` from the budget: one for each opcode, and one for each item
-  // copied from an object that may be copied again and again.
+  // Subtracts `cost` from the budget: 1 for each opcode, and 1 for each item of
+  // an object that a call copies, since calls may copy it repeatedly.
   absl::Status Charge(size_t cost);
-  // One opcode, whose argument, if it has any, comes next.
+  // Executes one opcode; its argument, if any, is next in reader_.
   absl::Status Step(Op opcode);
 
   absl::Status PushLiteral(Op opcode);
-  // Makes a container of the last `num` objects, or of those down to the mark.
+  // Pops `num` objects and pushes a container of them. Here and below, kToMark
+  // as `num` stands for the objects above the last mark.
   absl::Status PushContainer(Kind kind, size_t num);
-  // Adds them to the container that lies below them.
+  // Pops `num` objects and adds them to the container below them.
   absl::Status Extend(Kind kind, size_t num);
-  // Stores an object in the memo, or pushes it from there. Its number takes
-  // `width` bytes; without any it is the next.
-  absl::Status Remember(size_t width);
-  absl::Status Recall(size_t width);
+  // Stores the object on top of the stack in the memo. Its number in the memo
+  // is read from `width` bytes; if `width` is 0, it is the next free number.
+  absl::Status Memoize(size_t width);
+  // Pushes the object whose number in the memo is read from `width` bytes.
+  absl::Status PushFromMemo(size_t width);
+  // Pushes a global whose module and name are the next two lines.
   absl::Status ReadGlobal();
+  // Pushes a global whose module and name are popped from the stack.
   absl::Status PopGlobal();
   absl::Status PushGlobal(absl::string_view module, absl::string_view name);
+  // Pops a persistent id, ('storage', type, key, ...), and pushes its storage.
   absl::Status PushStorage();
   absl::Status Call();
+  // Ignores the attributes of a dict, such as the version numbers of modules.
   absl::Status Build();
+  // Ignores the length of a frame, which serves readers of streams.
   absl::Status SkipFrame();
 
   PickleObject* Push(Kind kind);
   absl::StatusOr<PickleObject*> Pop();
-  // Moves the last `num` objects off the stack, in the order pushed; kToMark:
-  // those above the last mark, which goes too.
+  // Pops `num` objects and returns them in the order in which they were pushed.
+  // With kToMark, also pops the mark.
   absl::StatusOr<Items> PopItems(size_t num);
-  // How many objects lie above the last mark.
+  // The number of objects above the last mark.
   size_t Available() const {
     return stack_.size() - (marks_.empty() ? 0 : marks_.back());
   }
 
   template <typename... Args>
   absl::Status Error(const Args&... args) const {
-    return absl::InvalidArgumentError(
-        absl::StrCat(where_, ": pickle: byte ", opcode_at_, ": ", args...));
+    return absl::InvalidArgumentError(absl::StrCat(
+        where_, ": pickle: byte ", opcode_position_, ": ", args...));
   }
-  absl::Status CutOff() const { return Error("cut off"); }
-  absl::Status NothingLeft() const { return Error("nothing on the stack"); }
+  absl::Status Truncated() const { return Error("truncated"); }
+  absl::Status EmptyStack() const {
+    return Error("expected an object on the stack, found none");
+  }
 
   const absl::Span<const std::byte> bytes_;
   ByteReader reader_;
   const absl::string_view where_;
-  size_t opcode_at_ = 0;
+  size_t opcode_position_ = 0;
   size_t budget_ = kMaxOpcodes;
   Pickle pickle_;
   std::vector<PickleObject*> stack_;
-  std::vector<size_t> marks_;  // heights of the stack
+  std::vector<size_t> marks_;  // sizes of the stack
   absl::flat_hash_map<uint64_t, PickleObject*> memo_;
 };
 
 absl::StatusOr<Pickle> PickleMachine::Run() && {
   RWKVD_RETURN_IF_ERROR(ReadProtocol());
   while (true) {
-    opcode_at_ = reader_.position();
+    opcode_position_ = reader_.position();
     uint8_t opcode;
-    if (!reader_.Read(&opcode)) return CutOff();
+    if (!reader_.Read(&opcode)) return Truncated();
     if (Op{opcode} == Op::kStop) break;
     RWKVD_RETURN_IF_ERROR(Charge(1));
     RWKVD_RETURN_IF_ERROR(Step(Op{opcode}));
   }
   if (stack_.size() != 1 || !marks_.empty()) {
-    return Error("expected one object at the end, got ", stack_.size(), " and ",
-                 marks_.size(), " marks");
+    return Error("expected one object on the stack at the end, got ",
+                 stack_.size(), " objects and ", marks_.size(), " marks");
   }
   pickle_.root_ = stack_[0];
   pickle_.num_bytes_ = reader_.position();
@@ -116,7 +126,7 @@ absl::StatusOr<Pickle> PickleMachine::Run() && {
 
 absl::Status PickleMachine::ReadProtocol() {
   uint8_t opcode, protocol;
-  if (!reader_.Read(&opcode, &protocol)) return CutOff();
+  if (!reader_.Read(&opcode, &protocol)) return Truncated();
   if (Op{opcode} != Op::kProto) {
     return Error("expected a pickle of protocol 2 to 5");
   }
@@ -128,8 +138,8 @@ absl::Status PickleMachine::ReadProtocol() {
 
 absl::Status PickleMachine::Charge(size_t cost) {
   if (cost > budget_) {
-    return Error("over ", kMaxOpcodes,
-                 " opcodes, more than any checkpoint needs");
+    return Error("more than ", kMaxOpcodes,
+                 " opcodes, which no checkpoint needs");
   }
   budget_ -= cost;
   return absl::OkStatus();
@@ -171,15 +181,15 @@ absl::Status PickleMachine::Step(Op opcode) {
     case Op::kSetItems:
       return Extend(Kind::kDict, kToMark);
     case Op::kMemoize:
-      return Remember(0);
+      return Memoize(0);
     case Op::kBinPut:
-      return Remember(1);
+      return Memoize(1);
     case Op::kLongBinPut:
-      return Remember(4);
+      return Memoize(4);
     case Op::kBinGet:
-      return Recall(1);
+      return PushFromMemo(1);
     case Op::kLongBinGet:
-      return Recall(4);
+      return PushFromMemo(4);
     case Op::kGlobal:
       return ReadGlobal();
     case Op::kStackGlobal:
@@ -204,7 +214,7 @@ PickleObject* PickleMachine::Push(Kind kind) {
 }
 
 absl::StatusOr<PickleObject*> PickleMachine::Pop() {
-  if (Available() == 0) return NothingLeft();
+  if (Available() == 0) return EmptyStack();
   PickleObject* object = stack_.back();
   stack_.pop_back();
   return object;
@@ -212,11 +222,12 @@ absl::StatusOr<PickleObject*> PickleMachine::Pop() {
 
 absl::StatusOr<Items> PickleMachine::PopItems(size_t num) {
   if (num == kToMark) {
-    if (marks_.empty()) return Error("no mark on the stack");
+    if (marks_.empty())
+      return Error("expected a mark on the stack, found none");
     num = Available();
     marks_.pop_back();
   } else if (num > Available()) {
-    return NothingLeft();
+    return EmptyStack();
   }
   const auto begin = stack_.end() - static_cast<ptrdiff_t>(num);
   Items items(begin, stack_.end());
@@ -226,17 +237,18 @@ absl::StatusOr<Items> PickleMachine::PopItems(size_t num) {
 
 absl::Status PickleMachine::PushLiteral(Op opcode) {
   if (!IsLiteral(opcode)) {
-    return Error(absl::StrFormat("refused opcode 0x%02x, which no tensor needs",
-                                 static_cast<int>(opcode)));
+    return Error(absl::StrFormat(
+        "unsupported opcode 0x%02x, which checkpoints do not need",
+        static_cast<int>(opcode)));
   }
-  const bool whole = ReadLiteral(opcode, reader_, *Push(Kind::kNone));
-  return whole ? absl::OkStatus() : CutOff();
+  const bool complete = ReadLiteral(opcode, reader_, *Push(Kind::kNone));
+  return complete ? absl::OkStatus() : Truncated();
 }
 
 absl::Status PickleMachine::PushContainer(Kind kind, size_t num) {
   RWKVD_ASSIGN_OR_RETURN(Items items, PopItems(num));
   if (kind == Kind::kDict && items.size() % 2 != 0) {
-    return Error("a key without a value");
+    return Error("expected a value for each key of a dict");
   }
   Push(kind)->items = std::move(items);
   return absl::OkStatus();
@@ -245,9 +257,9 @@ absl::Status PickleMachine::PushContainer(Kind kind, size_t num) {
 absl::Status PickleMachine::Extend(Kind kind, size_t num) {
   RWKVD_ASSIGN_OR_RETURN(const Items items, PopItems(num));
   if (kind == Kind::kDict && items.size() % 2 != 0) {
-    return Error("a key without a value");
+    return Error("expected a value for each key of a dict");
   }
-  if (Available() == 0) return NothingLeft();
+  if (Available() == 0) return EmptyStack();
   PickleObject& container = *stack_.back();
   if (container.kind != kind) {
     return Error("expected a ", kind == Kind::kDict ? "dict" : "list",
@@ -257,27 +269,26 @@ absl::Status PickleMachine::Extend(Kind kind, size_t num) {
   return absl::OkStatus();
 }
 
-absl::Status PickleMachine::Remember(size_t width) {
+absl::Status PickleMachine::Memoize(size_t width) {
   uint64_t number;
-  if (!reader_.ReadNumber(width, &number)) return CutOff();
+  if (!reader_.ReadNumber(width, &number)) return Truncated();
   if (width == 0) number = memo_.size();
-  if (Available() == 0) return NothingLeft();
+  if (Available() == 0) return EmptyStack();
   memo_[number] = stack_.back();
   return absl::OkStatus();
 }
 
-absl::Status PickleMachine::Recall(size_t width) {
+absl::Status PickleMachine::PushFromMemo(size_t width) {
   uint64_t number;
-  if (!reader_.ReadNumber(width, &number)) return CutOff();
+  if (!reader_.ReadNumber(width, &number)) return Truncated();
   const auto found = memo_.find(number);
   if (found == memo_.end()) {
-    return Error("refers to object ", number, ", which was never stored");
+    return Error("object ", number, " is not in the memo");
   }
   stack_.push_back(found->second);
   return absl::OkStatus();
 }
 
-// Module and name are the next two lines.
 absl::Status PickleMachine::ReadGlobal() {
   absl::string_view lines[2];
   for (absl::string_view& line : lines) {
@@ -285,7 +296,7 @@ absl::Status PickleMachine::ReadGlobal() {
         reader_.position(), std::min(reader_.remaining(), kMaxGlobalBytes));
     const auto end = std::find(rest.begin(), rest.end(), std::byte{'\n'});
     if (end == rest.end()) {
-      return Error("a global whose name does not end within ", rest.size(),
+      return Error("the name of a global does not end within ", rest.size(),
                    " bytes");
     }
     reader_.ReadText(end - rest.begin() + 1, &line);
@@ -294,11 +305,10 @@ absl::Status PickleMachine::ReadGlobal() {
   return PushGlobal(lines[0], lines[1]);
 }
 
-// Module and name lie on the stack.
 absl::Status PickleMachine::PopGlobal() {
   RWKVD_ASSIGN_OR_RETURN(const Items both, PopItems(2));
   if (both[0]->kind != Kind::kString || both[1]->kind != Kind::kString) {
-    return Error("a global whose name is no string");
+    return Error("expected strings as module and name of a global");
   }
   return PushGlobal(both[0]->text, both[1]->text);
 }
@@ -307,21 +317,20 @@ absl::Status PickleMachine::PushGlobal(absl::string_view module,
                                        absl::string_view name) {
   const absl::string_view known = FindGlobal(module, name);
   if (known.empty()) {
-    return Error("refused global ", Quoted(absl::StrCat(module, ".", name)),
-                 ": no tensor needs it, and nothing from a file is run; if "
-                 "you trust the file, load it in Python and save its "
-                 "state_dict alone");
+    return Error("unsupported global ", Quoted(absl::StrCat(module, ".", name)),
+                 ": checkpoints do not need it, and code from a file is never "
+                 "run; if you trust the file, load it in Python and save "
+                 "only its state_dict");
   }
   Push(Kind::kGlobal)->text = known;
   return absl::OkStatus();
 }
 
-// A persistent id names a storage: ('storage', type, key, ...).
 absl::Status PickleMachine::PushStorage() {
   RWKVD_ASSIGN_OR_RETURN(const PickleObject* const id, Pop());
   if (id->kind != Kind::kTuple || id->items.empty() ||
       id->items[0]->kind != Kind::kString || id->items[0]->text != "storage") {
-    return Error("a persistent id that does not name a storage");
+    return Error("expected a persistent id that names a storage");
   }
   Push(Kind::kStorage)->arguments = id;
   return absl::OkStatus();
@@ -332,31 +341,28 @@ absl::Status PickleMachine::Call() {
   const PickleObject& function = *both[0];
   const PickleObject& arguments = *both[1];
   if (function.kind != Kind::kGlobal || arguments.kind != Kind::kTuple) {
-    return Error("a call of something that cannot be called");
+    return Error("expected a call of a global with a tuple of arguments");
   }
   PickleObject* const result = Push(Kind::kNone);
   if (!CallGlobal(function.text, arguments, *result)) {
-    return Error("refused call of ", function.text,
-                 ", which no tensor needs like that");
+    return Error("unsupported call of ", function.text,
+                 ", which checkpoints do not need with these arguments");
   }
   return Charge(result->items.size());
 }
 
-// Sets attributes, such as the version numbers that modules leave in a dict.
-// Nothing here has any.
 absl::Status PickleMachine::Build() {
   RWKVD_RETURN_IF_ERROR(Pop().status());
-  if (Available() == 0) return NothingLeft();
+  if (Available() == 0) return EmptyStack();
   if (stack_.back()->kind != Kind::kDict) {
     return Error("expected a dict to set attributes of");
   }
   return absl::OkStatus();
 }
 
-// Its length is a hint for those who read from a stream.
 absl::Status PickleMachine::SkipFrame() {
   uint64_t size;
-  if (!reader_.Read(&size) || size > reader_.remaining()) return CutOff();
+  if (!reader_.Read(&size) || size > reader_.remaining()) return Truncated();
   return absl::OkStatus();
 }
 

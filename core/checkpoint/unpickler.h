@@ -12,8 +12,8 @@
 
 namespace rwkvd {
 
-// What a pickle builds. Owns the objects, which view the pickle's bytes.
-// Move-only; thread-compatible.
+// The objects of a pickle. Owns them; they view the pickle's bytes. Move-only;
+// thread-compatible.
 class Pickle {
  public:
   Pickle() = default;
@@ -21,9 +21,9 @@ class Pickle {
   Pickle& operator=(Pickle&&) = default;
 
   const PickleObject& root() const { return *root_; }
-  // All objects, in the order in which they were made.
+  // All objects, in the order of their creation.
   const std::deque<PickleObject>& objects() const { return objects_; }
-  // Length of the pickle, up to and with its last opcode.
+  // The length of the pickle, including its last opcode.
   size_t num_bytes() const { return num_bytes_; }
 
  private:
@@ -34,14 +34,14 @@ class Pickle {
   size_t num_bytes_ = 0;
 };
 
-// Runs the pickle at the front of `bytes` without running any Python: it only
-// takes apart what torch.save puts together (protocols 2 to 5). The globals
-// that it knows are dicts, tensors, parameters, sizes and storages of PyTorch;
-// any other is refused by its name, and so is an opcode that needs one.
+// Reads the pickle at the front of `bytes` (protocols 2 to 5) without running
+// Python code. Supports only what torch.save writes: the globals of
+// pickle_globals.h and the opcodes of pickle_opcodes.h.
 //
-// InvalidArgument if the pickle is cut off, malformed, refused or over a limit;
-// the message begins with `where` and says at which byte. Time and memory are
-// linear in the length, with at most one million opcodes.
+// Returns InvalidArgument if the pickle is truncated, malformed, unsupported or
+// exceeds a limit; the message begins with `where` and has the position of the
+// opcode. Time and memory are linear in the length, with at most one million
+// opcodes.
 absl::StatusOr<Pickle> ReadPickle(absl::Span<const std::byte> bytes,
                                   absl::string_view where);
 

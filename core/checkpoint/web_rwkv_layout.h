@@ -11,16 +11,18 @@
 
 namespace rwkvd {
 
-// What the converters of web-rwkv and Ai00 write (*.st): native names, except
-// that time_faaaa is called time_first and time_maa time_mix, and that LoRA
-// matrices and initial states are transposed. Versions 4 and 5.0 come out
-// native.
+// The layout that the converters of web-rwkv and Ai00 write (*.st). It has
+// native names, except for time_first (natively time_faaaa) and time_mix
+// (natively time_maa), and LoRA matrices and initial states are transposed.
+// Files of versions 4 and 5.0 are the same as native ones.
 
-// By what is not native: the names that version 6 has only here, one
-// time_first for each channel of a head, or transposed LoRA matrices in
-// version 7 (one of the two converters leaves those as they are: native).
+// Whether the checkpoint differs from a native one: version 6 has its own names
+// here, time_first has one number for each channel of a head, or LoRA matrices
+// of version 7 are transposed (one of the two converters writes version 7
+// natively).
 bool IsWebRwkv(absl::Span<const Tensor> stored);
 
+// Adds all tensors to `collector` in the native layout.
 absl::Status CollectWebRwkv(std::vector<Tensor> stored,
                             NativeCollector& collector);
 

@@ -17,22 +17,25 @@ constexpr uint32_t kLocator64Signature = 0x07064b50;
 constexpr size_t kEndBytes = 22;
 constexpr size_t kLocator64Bytes = 20;
 constexpr size_t kMaxCommentBytes = 0xffff;
-constexpr size_t kEntryBytes = 46;  // of the directory, without its name
-// More than the tensors of any model, and few enough for an error in time.
+constexpr size_t kEntryBytes =
+    46;  // an entry of the directory without its name
+// More entries than any model has tensors; it bounds the time for a hostile
+// file.
 constexpr uint64_t kMaxEntries = 100'000;
 
-// What a field holds when the ZIP64 record holds its value.
-constexpr uint32_t kIn64 = 0xffffffff;
-constexpr uint16_t kIn64Short = 0xffff;
+// The content of a field whose value is in the ZIP64 record.
+constexpr uint32_t kInZip64 = 0xffffffff;
+constexpr uint16_t kInZip64Short = 0xffff;
 
-// The record that ends an archive.
+// The end record of an archive.
 struct End {
-  uint64_t at;  // its first byte
+  uint64_t at;  // the position of its first byte
   uint16_t disk, directory_disk, entries_here, entries;
   uint32_t size, offset;  // of the directory
 };
 
-// The last that is followed by exactly the comment that it announces.
+// Finds the last end record that is followed by a comment of exactly the length
+// in the record.
 std::optional<End> FindEnd(absl::Span<const std::byte> bytes) {
   if (bytes.size() < kEndBytes) return std::nullopt;
   const size_t last = bytes.size() - kEndBytes;
@@ -53,11 +56,11 @@ std::optional<End> FindEnd(absl::Span<const std::byte> bytes) {
 }
 
 absl::Status SeveralVolumes(const FileError& error) {
-  return error("zip archive of several volumes, expected one");
+  return error("expected a zip archive of one volume, got several");
 }
 
-// The byte at which the locator before `end` says that the ZIP64 end record
-// begins; nothing if there is no locator.
+// The position of the ZIP64 end record according to the locator before `end`;
+// empty if there is no locator.
 absl::StatusOr<std::optional<uint64_t>> FindEnd64(
     absl::Span<const std::byte> bytes, const End& end, const FileError& error) {
   if (end.at < kLocator64Bytes) return std::nullopt;
@@ -72,17 +75,17 @@ absl::StatusOr<std::optional<uint64_t>> FindEnd64(
   if (disk != 0 || num_disks > 1) return SeveralVolumes(error);
   if (at > locator_at) {
     return error("ZIP64 end record at byte ", at,
-                 ", behind its locator at byte ", locator_at);
+                 ", expected before its locator at byte ", locator_at);
   }
   return at;
 }
 
-bool Agree(uint64_t field, uint64_t in64, uint64_t value) {
-  return field == in64 || field == value;
+bool IsConsistent(uint64_t field, uint64_t in_zip64, uint64_t value) {
+  return field == in_zip64 || field == value;
 }
 
-// Reads the ZIP64 end record at byte `at`, which says the same as `end` where
-// that can say it.
+// Reads the ZIP64 end record at byte `at`. InvalidArgument if it contradicts
+// the fields of `end` that have a value.
 absl::StatusOr<ZipDirectory> ReadEnd64(absl::Span<const std::byte> bytes,
                                        uint64_t at, const End& end,
                                        const FileError& error) {
@@ -96,34 +99,35 @@ absl::StatusOr<ZipDirectory> ReadEnd64(absl::Span<const std::byte> bytes,
                    &directory.size, &directory.offset) ||
       signature != kEnd64Signature) {
     return error("no ZIP64 end record at byte ", at,
-                 ", where its locator says it is");
+                 ", where its locator points to");
   }
   if (disk != 0 || directory_disk != 0 ||
       entries_here != directory.num_entries) {
     return SeveralVolumes(error);
   }
-  if (!Agree(end.entries, kIn64Short, directory.num_entries) ||
-      !Agree(end.size, kIn64, directory.size) ||
-      !Agree(end.offset, kIn64, directory.offset)) {
+  if (!IsConsistent(end.entries, kInZip64Short, directory.num_entries) ||
+      !IsConsistent(end.size, kInZip64, directory.size) ||
+      !IsConsistent(end.offset, kInZip64, directory.offset)) {
     return error("the two end records of the zip archive disagree");
   }
   return directory;
 }
 
-// `limit` is the first byte behind what may be directory.
+// Checks the size of the directory. `limit` is the position of the end record.
 absl::Status CheckFits(const ZipDirectory& directory, uint64_t limit,
                        const FileError& error) {
   if (directory.offset > limit || directory.size > limit - directory.offset) {
     return error("zip directory of ", directory.size, " bytes at byte ",
-                 directory.offset, " reaches past its end at byte ", limit);
+                 directory.offset, " extends past byte ", limit,
+                 ", where its end record begins");
   }
   if (directory.num_entries > directory.size / kEntryBytes) {
-    return error("zip directory announces ", directory.num_entries,
-                 " entries, which do not fit its ", directory.size, " bytes");
+    return error("zip directory: ", directory.num_entries,
+                 " entries do not fit into its ", directory.size, " bytes");
   }
   if (directory.num_entries > kMaxEntries) {
-    return error("zip directory of ", directory.num_entries,
-                 " entries is over the limit of ", kMaxEntries);
+    return error("zip directory has ", directory.num_entries,
+                 " entries, the limit is ", kMaxEntries);
   }
   return absl::OkStatus();
 }
@@ -134,7 +138,8 @@ absl::StatusOr<ZipDirectory> FindZipDirectory(absl::Span<const std::byte> bytes,
                                               const FileError& error) {
   const std::optional<End> end = FindEnd(bytes);
   if (!end.has_value()) {
-    return error("no end of a zip archive found; is the file cut off?");
+    return error(
+        "no end record of a zip archive found; the file may be truncated");
   }
   ZipDirectory directory = {
       .offset = end->offset, .size = end->size, .num_entries = end->entries};

@@ -11,16 +11,16 @@
 
 namespace rwkvd {
 
-// Where in a zip archive its directory lies, in bytes.
+// The position of the directory in a zip archive, in bytes.
 struct ZipDirectory {
   uint64_t offset;
   uint64_t size;
   uint64_t num_entries;
 };
 
-// Finds the directory from the records at the archive's end, those of ZIP64
-// included. It lies before them, and is large enough for its entries.
-// InvalidArgument if there is none.
+// Finds the directory by the records at the end of the archive, including those
+// of ZIP64, and checks that it ends before them and has room for its entries.
+// Returns InvalidArgument if these records are missing or inconsistent.
 absl::StatusOr<ZipDirectory> FindZipDirectory(absl::Span<const std::byte> bytes,
                                               const FileError& error);
 

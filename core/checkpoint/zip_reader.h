@@ -11,22 +11,24 @@
 
 namespace rwkvd {
 
-// A file inside a zip archive: views into the archive's bytes.
+// An entry of a zip archive. Views the archive's bytes.
 struct ZipEntry {
-  absl::string_view name;  // any bytes, "/" between folders
+  absl::string_view name;  // any bytes; "/" separates directories
   absl::Span<const std::byte> data;
 };
 
-// The entries of a zip archive, by name in byte order. They are those that the
-// directory at the end lists; each must be stored as it is, in a place of its
-// own before the directory, behind a header that agrees. 64-bit archives
-// (ZIP64) are read too. (PKWARE's APPNOTE.TXT, sections 4.3-4.5.)
+// The entries of a zip archive, sorted by name in byte order. Only archives of
+// a strict form are accepted: every entry in the directory is uncompressed,
+// precedes the directory, does not overlap with others, and has a header that
+// matches the directory. 64-bit archives (ZIP64) are supported. (PKWARE's
+// APPNOTE.TXT, sections 4.3-4.5.)
 //
-// Checksums are not compared: that would read the whole file.
+// Does not verify checksums, which would read the whole file.
 //
-// InvalidArgument if `bytes` break any of this; the message begins with
-// `where` and names the entry. Time and memory are linear in the directory,
-// with at most 100,000 entries; of the rest only the entries' headers are read.
+// Returns InvalidArgument if the archive has another form; the message begins
+// with `where` and names the entry. Time and memory are linear in the size of
+// the directory, with at most 100,000 entries. Of the rest of the archive, only
+// the headers of entries are read.
 absl::StatusOr<std::vector<ZipEntry>> ReadZip(absl::Span<const std::byte> bytes,
                                               absl::string_view where);
 

@@ -12,7 +12,7 @@ absl::Span<const std::byte> Bytes(absl::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
-TEST(ByteReaderTest, NumbersAreLittleEndianAndComeInOrder) {
+TEST(ByteReaderTest, ReadsLittleEndianNumbersInOrder) {
   ByteReader reader(Bytes("\x01\x02\x03\xff\xff\xff\x7f"));
   uint8_t one;
   uint16_t two;
@@ -25,7 +25,7 @@ TEST(ByteReaderTest, NumbersAreLittleEndianAndComeInOrder) {
   EXPECT_EQ(reader.remaining(), 0u);
 }
 
-TEST(ByteReaderTest, NumbersOfAnyWidth) {
+TEST(ByteReaderTest, ReadsNumbersOfAnyWidth) {
   ByteReader reader(Bytes("\xfe\xff\xff\xff\xff\xff\xff\xff\x05\x06\x07"));
   uint64_t number;
   ASSERT_TRUE(reader.ReadNumber(8, &number));
@@ -36,7 +36,7 @@ TEST(ByteReaderTest, NumbersOfAnyWidth) {
   EXPECT_EQ(number, 0u);
 }
 
-TEST(ByteReaderTest, WhatFailsTakesNothing) {
+TEST(ByteReaderTest, FailedReadDoesNotAdvance) {
   ByteReader reader(Bytes("abc"));
   uint16_t two;
   uint64_t number;

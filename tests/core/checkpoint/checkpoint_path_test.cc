@@ -22,11 +22,11 @@ class CheckpointPathTest : public ::testing::Test {
   void Write(const std::string& name, const std::string& bytes = "") {
     testing::WriteFileOrDie(directory_ + "/" + name, bytes);
   }
-  // As torch.save does.
+  // Writes a file as torch.save does.
   void WriteTorch(const std::string& name) {
     Write(name, testing::PthBytes({{"w", {.shape = {1}, .values = {1}}}}));
   }
-  // The name of what is chosen from the folder.
+  // The name of the file that is chosen from the directory.
   std::string Chosen() {
     const auto path = ChooseCheckpoint(directory_);
     EXPECT_TRUE(path.ok()) << path.status();
@@ -45,15 +45,15 @@ class CheckpointPathTest : public ::testing::Test {
   const std::string directory_ = testing::MakeTempDirectory();
 };
 
-TEST_F(CheckpointPathTest, WhatIsNoFolderIsTakenAsItIs) {
+TEST_F(CheckpointPathTest, PathOfAFileIsReturnedUnchanged) {
   Write("some.thing");
   EXPECT_EQ(*ChooseCheckpoint(directory_ + "/some.thing"),
             directory_ + "/some.thing");
   EXPECT_EQ(*ChooseCheckpoint("/nowhere/at/all"), "/nowhere/at/all");
 }
 
-// Each is preferred to those written before it.
-TEST_F(CheckpointPathTest, OfSeveralKindsTheFirstCounts) {
+// Each file is preferred to those written before it.
+TEST_F(CheckpointPathTest, FirstOfSeveralKindsIsChosen) {
   Write("config.json", "{}");
   WriteTorch("any.pt");
   EXPECT_EQ(Chosen(), "any.pt");
@@ -66,7 +66,7 @@ TEST_F(CheckpointPathTest, OfSeveralKindsTheFirstCounts) {
   }
 }
 
-TEST_F(CheckpointPathTest, AFolderMayEndInASlashAndBeALink) {
+TEST_F(CheckpointPathTest, DirectoryMayEndInASlashOrBeALink) {
   Write("any.safetensors");
   EXPECT_TRUE(ChooseCheckpoint(directory_ + "/").ok());
   const std::string link = testing::MakeTempDirectory() + "/link";
@@ -74,28 +74,28 @@ TEST_F(CheckpointPathTest, AFolderMayEndInASlashAndBeALink) {
   EXPECT_EQ(*ChooseCheckpoint(link), link + "/any.safetensors");
 }
 
-TEST_F(CheckpointPathTest, LinksToFilesAreFiles) {
+TEST_F(CheckpointPathTest, LinksToFilesAreFollowed) {
   const std::string elsewhere = testing::MakeTempDirectory() + "/blob";
   testing::WriteFileOrDie(elsewhere, "");
   std::filesystem::create_symlink(elsewhere, directory_ + "/model.safetensors");
   EXPECT_EQ(Chosen(), "model.safetensors");
 }
 
-TEST_F(CheckpointPathTest, OfTheBinFilesThoseOfTorchCount) {
+TEST_F(CheckpointPathTest, OnlyBinFilesOfTorchAreConsidered) {
   WriteTorch("weights.bin");
   Write("training_args.bin", "\x80\x02}q\x01.");
   Write("rwkv-cpp.bin", "fmgg");
   EXPECT_EQ(Chosen(), "weights.bin");
 }
 
-TEST_F(CheckpointPathTest, FoldersAreNoFiles) {
+TEST_F(CheckpointPathTest, SubdirectoriesAreIgnored) {
   std::filesystem::create_directory(directory_ + "/model.safetensors");
   std::filesystem::create_directory(directory_ + "/old.pth");
   Write("new.pth");
   EXPECT_EQ(Chosen(), "new.pth");
 }
 
-TEST_F(CheckpointPathTest, OfSeveralOfOneKindNoneIsGuessed) {
+TEST_F(CheckpointPathTest, SeveralFilesOfOneKindAreAnError) {
   Write("b.pth");
   Write("a.pth");
   EXPECT_THAT(
@@ -110,7 +110,7 @@ TEST_F(CheckpointPathTest, OfSeveralOfOneKindNoneIsGuessed) {
               HasSubstr("found 2"));
 }
 
-TEST_F(CheckpointPathTest, NotTooManyAreNamed) {
+TEST_F(CheckpointPathTest, MessageListsAtMostTenFiles) {
   for (int i = 10; i < 30; ++i) Write(absl::StrCat("m", i, ".pth"));
   const std::string message = Message(absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(message, HasSubstr("found 20"));
@@ -118,12 +118,12 @@ TEST_F(CheckpointPathTest, NotTooManyAreNamed) {
   EXPECT_THAT(message, Not(HasSubstr("/m20.pth")));
 }
 
-TEST_F(CheckpointPathTest, WithoutAnyItSaysWhatWasLookedFor) {
+TEST_F(CheckpointPathTest, DirectoryWithoutCheckpointIsAnError) {
   Write("README.md");
   Write("vocab.bin");
   EXPECT_THAT(Message(absl::StatusCode::kNotFound),
-              HasSubstr("no *.safetensors, *.st or *.index.json, no *.pth, and "
-                        "no *.bin or *.pt of torch.save"));
+              HasSubstr("expected a *.safetensors, *.st, *.index.json or *.pth "
+                        "file, or a *.bin or *.pt file written by torch.save"));
 }
 
 }  // namespace

@@ -49,7 +49,7 @@ void ExpectReads(const std::string& bytes, const std::string& name) {
   EXPECT_EQ(ToFloat(tensors->at(0)), Written().at("w").values);
 }
 
-TEST(FileFormatTest, TheContentCountsNotTheName) {
+TEST(FileFormatTest, FormatIsRecognizedByContentNotByName) {
   for (const std::string name :
        {"m.safetensors", "m.st", "m.pth", "m.pt", "m.bin", "m", "m.gguf"}) {
     ExpectReads(testing::SafetensorsBytes(Written()), name);
@@ -58,21 +58,21 @@ TEST(FileFormatTest, TheContentCountsNotTheName) {
   }
 }
 
-// The length of a safetensors header may be anything.
-TEST(FileFormatTest, AHeadersLengthIsNoMagicNumber) {
+// The length of a safetensors header may begin like any other format.
+TEST(FileFormatTest, LengthThatResemblesAMagicNumberIsSafetensors) {
   const std::string small = testing::SafetensorsBytes(Written());
   const auto length_of = [](const std::string& bytes) {
     return static_cast<uint8_t>(bytes[0]) +
            256 * static_cast<uint8_t>(bytes[1]);
   };
-  // 1f 8b, as of gzip; 80 02 28, as of a pickle that begins with a mark.
+  // 1f 8b begins a gzip file, 80 02 28 a pickle whose first opcode is a mark.
   for (const int length : {0x8b1f, 0x280280}) {
     ExpectReads(testing::SafetensorsBytes(Written(), length - length_of(small)),
                 "m");
   }
 }
 
-TEST(FileFormatTest, OtherFormatsAreNamed) {
+TEST(FileFormatTest, OtherFormatsAreNamedInTheError) {
   const std::string rest(600, '\xf0');
   const std::pair<std::string, const char*> foreign[] = {
       {"\x1f\x8b\x08", "a gzip file"},
@@ -92,32 +92,33 @@ TEST(FileFormatTest, OtherFormatsAreNamed) {
       {std::string(257, '\0') + "ustar", "a tar archive"},
       {"<!DOCTYPE html><html lang=en>", "a web page"},
       {"\n  <html><head>", "a web page"},
-      {"import torch\n", "a text"},
-      {"\x80\4\x95", "a Python pickle, but none of torch.save"},
-      {"\x80\2}q\1", "a Python pickle, but none of torch.save"},
+      {"import torch\n", "a text file"},
+      {"\x80\4\x95", "a Python pickle that torch.save did not write"},
+      {"\x80\2}q\1", "a Python pickle that torch.save did not write"},
   };
   for (const auto& [head, description] : foreign) {
-    EXPECT_THAT(MessageOf(head + rest),
-                HasSubstr("expected a safetensors or PyTorch checkpoint, but "
-                          "this is "));
+    EXPECT_THAT(
+        MessageOf(head + rest),
+        HasSubstr("expected a safetensors or PyTorch checkpoint, got "));
     EXPECT_THAT(MessageOf(head + rest), HasSubstr(description));
   }
 }
 
-TEST(FileFormatTest, WhatIsNothingKnownIsNoSafetensorsFile) {
+TEST(FileFormatTest, UnknownFormatIsNotASafetensorsFile) {
   EXPECT_THAT(MessageOf(""), HasSubstr("not a safetensors file"));
   EXPECT_THAT(MessageOf("short"), HasSubstr("not a safetensors file"));
   EXPECT_THAT(MessageOf(std::string(100, '\xab')),
               HasSubstr("not a safetensors file"));
 }
 
-TEST(FileFormatTest, AZipFileOfOtherThingsIsNoCheckpoint) {
+TEST(FileFormatTest, ZipArchiveWithoutPickleIsRejected) {
   testing::ZipWriter zip;
   zip.Add("word/document.xml", "<w:document>");
-  EXPECT_THAT(MessageOf(zip.Finish()), HasSubstr("not written by torch.save"));
+  EXPECT_THAT(MessageOf(zip.Finish()),
+              HasSubstr("torch.save did not write this file"));
 }
 
-TEST(FileFormatTest, AnIndexOfShardsIsJson) {
+TEST(FileFormatTest, ShardIndexIsRecognizedAsJson) {
   EXPECT_TRUE(IsShardIndex(*FileOf("{\"weight_map\": {}}")));
   EXPECT_TRUE(IsShardIndex(*FileOf("\n { \"weight_map\": {}}")));
   EXPECT_TRUE(IsShardIndex(*FileOf("", "m.safetensors.index.json")));
@@ -127,8 +128,8 @@ TEST(FileFormatTest, AnIndexOfShardsIsJson) {
   EXPECT_FALSE(IsShardIndex(*FileOf(testing::SafetensorsBytes(Written()))));
 }
 
-// 7b 20 20 20: a length that reads "{   ".
-TEST(FileFormatTest, AHeadersLengthIsNoIndex) {
+// The length 7b 20 20 20 is the text "{   ".
+TEST(FileFormatTest, LengthThatResemblesJsonIsSafetensors) {
   EXPECT_FALSE(IsShardIndex(
       *FileOf(std::string("{   \0\0\0\0{\"w\"", 12) + std::string(50, ' '))));
 }

@@ -29,7 +29,7 @@ void ExpectDefaults(const HubConfig& config) {
   EXPECT_TRUE(config.norm_first);
 }
 
-TEST(HubConfigTest, ReadsWhatIsStated) {
+TEST(HubConfigTest, ReadsAllFields) {
   const auto config = ParseHubConfig(
       R"({"model_type": "rwkv7", "hidden_size": 128, "num_hidden_layers": 3,
           "vocab_size": 256, "tie_word_embeddings": true, "norm_first": false,
@@ -44,7 +44,7 @@ TEST(HubConfigTest, ReadsWhatIsStated) {
   EXPECT_FALSE(config->norm_first);
 }
 
-TEST(HubConfigTest, WhatIsNotStatedIsTheDefault) {
+TEST(HubConfigTest, AbsentFieldsHaveDefaults) {
   for (const char* text : {"{}", R"({"hidden_size": null, "x": 1})"}) {
     const auto config = ParseHubConfig(text, "config.json");
     ASSERT_TRUE(config.ok()) << config.status();
@@ -52,7 +52,7 @@ TEST(HubConfigTest, WhatIsNotStatedIsTheDefault) {
   }
 }
 
-TEST(HubConfigTest, WrongTypesAreRefusedByField) {
+TEST(HubConfigTest, WrongTypeIsAnErrorThatNamesTheField) {
   EXPECT_THAT(MessageOf(R"({"model_type": 7})"),
               HasSubstr("\"model_type\": expected a string, got number"));
   EXPECT_THAT(
@@ -71,7 +71,7 @@ TEST(HubConfigTest, WrongTypesAreRefusedByField) {
   }
 }
 
-TEST(HubConfigTest, DamagedOrHugeTextIsRefused) {
+TEST(HubConfigTest, MalformedOrHugeTextIsRejected) {
   MessageOf("");
   MessageOf("{");
   MessageOf(R"({"a": 1, "a": 2})");
@@ -80,7 +80,7 @@ TEST(HubConfigTest, DamagedOrHugeTextIsRefused) {
   EXPECT_THAT(MessageOf("[]"), HasSubstr("expected a JSON object, got array"));
 }
 
-TEST(HubConfigTest, AbsentFileMeansDefaults) {
+TEST(HubConfigTest, MissingFileMeansDefaults) {
   const auto config = FindHubConfig(testing::MakeTempDirectory());
   ASSERT_TRUE(config.ok()) << config.status();
   ExpectDefaults(*config);

@@ -126,7 +126,7 @@ void AddChannelMixing(const std::string& ffn, const std::string& version,
   add.AddVectors(ffn, {mix + "k", mix + "r"});
 }
 
-// [n, ...] as n parts along the first dimension.
+// Splits [n, ...] into n parts along the first dimension.
 std::vector<TestTensor> Split(const TestTensor& tensor, int64_t n) {
   const size_t size = tensor.values.size() / n;
   std::vector<TestTensor> parts(n, tensor);
@@ -138,7 +138,7 @@ std::vector<TestTensor> Split(const TestTensor& tensor, int64_t n) {
   return parts;
 }
 
-// Parts one behind the other along the first dimension.
+// Joins parts along the first dimension.
 TestTensor Join(const std::vector<TestTensor>& parts,
                 std::vector<int64_t> shape) {
   TestTensor joined{.shape = std::move(shape), .dtype = parts[0].dtype};
@@ -156,7 +156,8 @@ TestTensor Flat(TestTensor tensor) {
 
 std::string Block(int64_t layer) { return absl::StrCat("blocks.", layer, "."); }
 
-// The names that both versions of flash-linear-attention change alike.
+// Renames the tensors whose names both versions of flash-linear-attention
+// change in the same way.
 std::string OuterFlaName(const std::string& native) {
   if (native == "head.weight") return "lm_head.weight";
   return "model." + absl::StrReplaceAll(native, {{"emb.", "embeddings."},
@@ -298,7 +299,7 @@ TestTensors AsFla6(const TestTensors& native) {
     const auto attn = [&](const std::string& name) -> TestTensor& {
       return stored[layer + "attn." + name];
     };
-    // Natively w, k, v, r, g.
+    // The native order is w, k, v, r, g.
     const auto down =
         Split(TransposedTensor(native.at(time + "maa_w1")), 5);  // [r, C] each
     const auto up = Split(native.at(time + "maa_w2"), 5);        // [1, r, C]

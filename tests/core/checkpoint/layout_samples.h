@@ -2,9 +2,9 @@
 #ifndef RWKVD_TESTS_CORE_CHECKPOINT_LAYOUT_SAMPLES_H_
 #define RWKVD_TESTS_CORE_CHECKPOINT_LAYOUT_SAMPLES_H_
 
-// Small checkpoints of every version under native names, and the same as other
-// programs store them. Written from the layouts' description, independently of
-// the code under test, and the other way round.
+// Small checkpoints of every version in the native layout, and the same
+// checkpoints as other programs store them. The translation is written
+// independently of the code under test, in the opposite direction.
 
 #include <string>
 
@@ -12,28 +12,31 @@
 
 namespace rwkvd::testing {
 
-// Sizes of the samples. No two that a mistake could exchange are equal.
+// Sizes of the samples. They differ where a mistake could exchange dimensions.
 inline constexpr int64_t kLayers = 2;
 inline constexpr int64_t kChannels = 12;
 inline constexpr int64_t kHeads = 3;
 inline constexpr int64_t kHeadSize = 4;
 
-// All tensors of a network of `version`: "4", "5.0", "5.1", "5.2", "6" or "7".
-// Every element of the checkpoint has another value.
+// All tensors of a model of `version`: "4", "5.0", "5.1", "5.2", "6" or "7".
+// All elements of the checkpoint are different.
 TestTensors NativeSample(const std::string& version);
 
-// The last two dimensions exchanged.
+// The tensor with its last two dimensions exchanged.
 TestTensor TransposedTensor(const TestTensor& tensor);
 
-// As transformers names version 4, and its successors versions 5.2 and 6.
+// The layout of transformers for version 4, and of later models for
+// versions 5.2 and 6.
 TestTensors AsHuggingFace(const TestTensors& native);
-// As flash-linear-attention stores version 7 today,
+// The current layout of flash-linear-attention for version 7.
 TestTensors AsFla7(const TestTensors& native);
-// at first, with the token shift's vectors in one matrix,
+// Its first layout for version 7, with the vectors of the token shift in one
+// matrix.
 TestTensors AsOldFla7(const TestTensors& native);
-// and version 6.
+// The layout of flash-linear-attention for version 6.
 TestTensors AsFla6(const TestTensors& native);
-// As web-rwkv's converter writes versions 4 to 7, in `native`'s number types.
+// The layout of web-rwkv's converter for versions 4 to 7, with the number types
+// of `native`.
 TestTensors AsWebRwkv(const TestTensors& native);
 
 }  // namespace rwkvd::testing

@@ -31,7 +31,7 @@ std::vector<Tensor> ReadTensors(const std::string& path) {
   auto file = MappedFile::Open(path);
   RWKVD_CHECK(file.ok());
   static auto* const kept = new std::vector<std::shared_ptr<const MappedFile>>;
-  kept->push_back(*file);  // the tensors view it
+  kept->push_back(*file);  // as the tensors view it
   auto tensors = ParseSafetensors(**file);
   RWKVD_CHECK(tensors.ok());
   return *std::move(tensors);
@@ -60,7 +60,8 @@ std::vector<int64_t> WithoutOnes(std::vector<int64_t> shape) {
   return shape;
 }
 
-// The same names, the same shapes but for dimensions of 1, the same elements.
+// Checks that names, elements and shapes, except for dimensions of 1, are
+// equal.
 void ExpectTensors(absl::Span<const Tensor> got, const TestTensors& expected) {
   std::vector<std::string> names, expected_names;
   for (const Tensor& tensor : got) names.push_back(tensor.name);
@@ -104,7 +105,7 @@ TestTensors Renamed(
   return stored;
 }
 
-// Between the two: some converters changed the outer names only.
+// A mixture that some converters write: only the outer names are changed.
 TestTensors AsAttention7(const TestTensors& native) {
   return Renamed(native,
                  {{".att.", ".attention."}, {".ffn.", ".feed_forward."}});
@@ -115,7 +116,8 @@ TestTensors AsTimeMixer7(const TestTensors& native) {
                  {{".att.", ".self_attn.time_mixer."}, {"blocks.", "layers."}});
 }
 
-// The program's converter gives each channel its head's decay and bonus.
+// The converter of web-rwkv copies the decay and bonus of a head to each of its
+// channels.
 TestTensors AsWebRwkv51(const TestTensors& native) {
   TestTensors stored = testing::AsWebRwkv(native);
   for (int64_t i = 0; i < testing::kLayers; ++i) {
@@ -164,7 +166,7 @@ const Case kCases[] = {
     {"BareFla7", "7", AsBareFla7, kFla},
     {"Attention7", "7", AsAttention7, kFla},
     {"TimeMixer7", "7", AsTimeMixer7, kFla},
-    // Of these two there is nothing to recognise, nor to translate.
+    // These two are the same as native checkpoints.
     {"WebRwkv4", "4", testing::AsWebRwkv, Layout::kNative},
     {"WebRwkv50", "5.0", testing::AsWebRwkv, Layout::kNative},
     {"WebRwkv52", "5.2", testing::AsWebRwkv, Layout::kWebRwkv},
@@ -174,7 +176,7 @@ const Case kCases[] = {
 
 class LayoutTest : public ::testing::TestWithParam<Case> {};
 
-TEST_P(LayoutTest, ComesOutNative) {
+TEST_P(LayoutTest, TranslatesToNative) {
   const TestTensors expected = NativeSample(GetParam().version);
   const auto native = Convert(GetParam().store(expected));
   ASSERT_TRUE(native.ok()) << native.status();
@@ -183,10 +185,9 @@ TEST_P(LayoutTest, ComesOutNative) {
   ExpectTensors(native->tensors, expected);
 }
 
-// However long the training or the conversion, what is stored once in the
-// file is not stored again in memory, except for the one reordering that no
-// view can express.
-TEST_P(LayoutTest, CopiesOnlyWhatItMust) {
+// Tensors are views of the file, except for the one reordering that a view
+// cannot express.
+TEST_P(LayoutTest, CopiesOnlyReorderedTensors) {
   const TestTensors expected = NativeSample(GetParam().version);
   const auto native = Convert(GetParam().store(expected));
   ASSERT_TRUE(native.ok()) << native.status();
@@ -201,9 +202,9 @@ TEST_P(LayoutTest, CopiesOnlyWhatItMust) {
   EXPECT_EQ(native->copies.empty(), native->copied_bytes == 0);
 }
 
-// No tensor whose number of dimensions, or whose size, is a surprise brings
-// the translation down.
-TEST_P(LayoutTest, EveryMisshapenTensorEndsWell) {
+// The translation does not crash for any number of dimensions or any size of a
+// tensor.
+TEST_P(LayoutTest, TensorOfAnyShapeIsHandled) {
   const TestTensors stored = GetParam().store(NativeSample(GetParam().version));
   std::vector<Tensor> tensors = Stored(stored);
   for (Tensor& tensor : tensors) {
@@ -263,7 +264,7 @@ TEST(LayoutTest, ExpandedHeadsOfWebRwkv51AreVersion52) {
   ExpectTensors(native->tensors, expected);
 }
 
-TEST(LayoutTest, OneHeadIsRecognisedByTheGate) {
+TEST(LayoutTest, SingleHeadIsRecognizedByTheGate) {
   TestTensors stored = NativeSample("5.2");
   const std::vector<float> values(testing::kChannels, 1.0f);
   for (int64_t i = 0; i < testing::kLayers; ++i) {
@@ -294,13 +295,13 @@ TEST(LayoutTest, FirstLayersUnusedValueWeightsAreDropped) {
     ASSERT_TRUE(native.ok()) << native.status();
     ExpectTensors(native->tensors, expected);
   }
-  // Not even their shapes count.
+  // Their shapes do not matter either.
   with_unused["blocks.0.att.v1"] =
       testing::TransposedTensor(with_unused.at("blocks.0.att.v1"));
   EXPECT_EQ(Convert(with_unused)->layout, Layout::kNative);
 }
 
-TEST(LayoutTest, InitialStatesAreSwappedWhereTheyWereStoredSwapped) {
+TEST(LayoutTest, InitialStatesAreTransposedLikeTheLoraMatrices) {
   const auto with_state = [](const std::string& version) {
     TestTensors native = NativeSample(version);
     TestTensor state{.shape = {testing::kHeads, 4, 4}};
@@ -332,7 +333,8 @@ TEST(LayoutTest, FileOfInitialStatesAloneIsNative) {
   ExpectTensors(native->tensors, states);
 }
 
-// Of a LoRA matrix with as many ranks as channels, the shape does not tell.
+// A LoRA matrix whose rank equals the number of channels, so that its shape
+// does not determine its orientation.
 TestTensors WithSquareLora(const TestTensors& native) {
   TestTensors result = native;
   TestTensor& square = result.at("blocks.0.att.g1");
@@ -341,7 +343,7 @@ TestTensors WithSquareLora(const TestTensors& native) {
   return result;
 }
 
-TEST(LayoutTest, SquareLoraLiesAsTheOthersDo) {
+TEST(LayoutTest, SquareLoraHasTheOrientationOfTheOthers) {
   const TestTensors expected = WithSquareLora(NativeSample("7"));
   for (const auto store : {AsItIs, testing::AsWebRwkv}) {
     const auto native = Convert(store(expected));
@@ -350,16 +352,17 @@ TEST(LayoutTest, SquareLoraLiesAsTheOthersDo) {
   }
 }
 
-TEST(LayoutTest, SquareLoraAmongOthersThatDisagreeIsRefused) {
+TEST(LayoutTest, SquareLoraAmongMixedOrientationsIsRejected) {
   TestTensors stored = testing::AsWebRwkv(WithSquareLora(NativeSample("7")));
   TestTensor& other = stored.at("blocks.1.att.w1");
   other = testing::TransposedTensor(other);
-  EXPECT_THAT(MessageOf(stored),
-              HasSubstr("m.bin: tensor \"blocks.0.att.g1\": shape [12, 12] "
-                        "does not tell whether it is transposed"));
+  EXPECT_THAT(
+      MessageOf(stored),
+      HasSubstr("m.bin: tensor \"blocks.0.att.g1\": cannot tell from the "
+                "shape [12, 12] whether it is transposed"));
 }
 
-TEST(LayoutTest, LoraOfEitherDirectionIsTakenByItsOwnShape) {
+TEST(LayoutTest, LoraOrientationFollowsFromItsShape) {
   const TestTensors expected = NativeSample("7");
   TestTensors stored = testing::AsWebRwkv(expected);
   TestTensor& other = stored.at("blocks.1.att.w1");
@@ -410,7 +413,7 @@ TEST(LayoutTest, StoredHeadIsKeptEvenIfTied) {
   ExpectTensors(native->tensors, expected);
 }
 
-TEST(LayoutTest, NetworkMayBeConfiguredWithoutEmbeddingNorm) {
+TEST(LayoutTest, EmbeddingNormCanBeDisabledInTheConfig) {
   HubConfig without;
   without.norm_first = false;
   TestTensors stored = testing::AsFla7(NativeSample("7"));
@@ -420,23 +423,25 @@ TEST(LayoutTest, NetworkMayBeConfiguredWithoutEmbeddingNorm) {
   const auto native = Convert(stored, without);
   ASSERT_TRUE(native.ok()) << native.status();
   EXPECT_FALSE(native->has_embedding_norm);
-  EXPECT_TRUE(Convert(stored)->has_embedding_norm);  // and so is incomplete
+  EXPECT_TRUE(
+      Convert(stored)->has_embedding_norm);  // so the checkpoint is incomplete
   EXPECT_TRUE(Convert(NativeSample("7"), without)->has_embedding_norm);
 }
 
-TEST(LayoutTest, TwoNamesOfOneTensorAreRefused) {
+TEST(LayoutTest, TwoTensorsWithOneNativeNameAreRejected) {
   TestTensors stored = testing::AsHuggingFace(NativeSample("4"));
   stored["blocks.1.ln1.bias"] = stored.at("rwkv.blocks.1.ln1.bias");
-  EXPECT_THAT(MessageOf(stored),
-              HasSubstr("tensor \"rwkv.blocks.1.ln1.bias\": means the same "
-                        "(\"blocks.1.ln1.bias\") as tensor "
-                        "\"blocks.1.ln1.bias\""));
+  EXPECT_THAT(
+      MessageOf(stored),
+      HasSubstr("tensor \"rwkv.blocks.1.ln1.bias\": has the native name "
+                "\"blocks.1.ln1.bias\", as has tensor "
+                "\"blocks.1.ln1.bias\""));
   TestTensors both = NativeSample("6");
   both["blocks.0.att.time_mix_w1"] = both.at("blocks.0.att.time_maa_w1");
-  EXPECT_THAT(MessageOf(both), HasSubstr("means the same"));
+  EXPECT_THAT(MessageOf(both), HasSubstr("has the native name"));
 }
 
-TEST(LayoutTest, AdaptersAreRefused) {
+TEST(LayoutTest, LoraAdaptersAreRejected) {
   TestTensors stored = testing::AsWebRwkv(NativeSample("6"));
   stored["blocks.0.att.key.lora.0"] = stored.at("blocks.0.att.key.weight");
   EXPECT_THAT(MessageOf(stored),
@@ -447,7 +452,7 @@ TEST(LayoutTest, AdaptersAreRefused) {
   EXPECT_THAT(MessageOf(stored), HasSubstr("key.lora_A\": is a LoRA adapter"));
 }
 
-TEST(LayoutTest, UnknownPartOfFlashLinearAttentionIsRefused) {
+TEST(LayoutTest, UnknownTensorOfFlashLinearAttentionIsRejected) {
   for (const char* name :
        {"model.layers.0.attn.g_lora.lora.2.bias", "model.layers.0.mlp.weight",
         "model.layers.0.attn.q_proj.weight", "model.other.weight",
@@ -459,7 +464,7 @@ TEST(LayoutTest, UnknownPartOfFlashLinearAttentionIsRefused) {
   }
 }
 
-TEST(LayoutTest, MisshapenTensorsOfFlashLinearAttentionAreRefused) {
+TEST(LayoutTest, WrongShapesInFlashLinearAttentionAreRejected) {
   const TestTensor tensor{.shape = {4, 3}, .values = std::vector<float>(12)};
   const TestTensor vector{.shape = {12}, .values = std::vector<float>(12)};
   const auto message = [](const char* name, const TestTensor& value) {
@@ -480,8 +485,8 @@ TEST(LayoutTest, MisshapenTensorsOfFlashLinearAttentionAreRefused) {
               HasSubstr("expected shape [C, 5r], got [4, 3]"));
 }
 
-// Tensors may share their bytes, as those of a .pth file do; copies do not.
-// A matrix [rows, cols] over 64 numbers, with these steps between elements.
+// A matrix [rows, cols] over 64 numbers, with the given strides. Matrices may
+// share bytes, as in a .pth file; their copies do not.
 Tensor Strided(const std::vector<float>& numbers, int64_t rows, int64_t cols,
                std::vector<int64_t> strides) {
   const size_t span = (rows - 1) * strides[0] + (cols - 1) * strides[1] + 1;
@@ -493,7 +498,7 @@ Tensor Strided(const std::vector<float>& numbers, int64_t rows, int64_t cols,
           .strides = std::move(strides)};
 }
 
-TEST(LayoutTest, MatricesAreCopiedOnlyIfNeitherRowsNorColumnsAreWhole) {
+TEST(LayoutTest, OnlyMatricesWithoutContiguousRowsOrColumnsAreCopied) {
   std::vector<float> numbers(64);
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = i;
   for (const auto& [strides, bytes] :
@@ -510,7 +515,7 @@ TEST(LayoutTest, MatricesAreCopiedOnlyIfNeitherRowsNorColumnsAreWhole) {
   }
 }
 
-TEST(LayoutTest, ScatteredVectorsAreNotCopied) {
+TEST(LayoutTest, StridedVectorsAreNotCopied) {
   const std::vector<float> numbers(64);
   Tensor stored = Strided(numbers, 20, 1, {3, 7});
   const auto native = ToNativeLayout({stored}, "m.pth", {});
@@ -518,7 +523,7 @@ TEST(LayoutTest, ScatteredVectorsAreNotCopied) {
   EXPECT_EQ(native->copied_bytes, 0);
 }
 
-TEST(LayoutTest, CopiesTakeNoMoreMemoryThanTheFile) {
+TEST(LayoutTest, CopiesLargerThanTheFileAreRejected) {
   const std::vector<std::byte> bytes(5 * 4 * sizeof(float));
   std::vector<Tensor> stored;
   for (int i = 0; i < 2; ++i) {
@@ -529,10 +534,11 @@ TEST(LayoutTest, CopiesTakeNoMoreMemoryThanTheFile) {
   }
   const auto native = ToNativeLayout(stored, "m.bin", {});
   ASSERT_FALSE(native.ok());
-  EXPECT_THAT(std::string(native.status().message()),
-              HasSubstr("layers.1.attn.x_proj.2.weight\": takes 80 bytes to "
-                        "rearrange, which with those before it are more than "
-                        "the 80 stored"));
+  EXPECT_THAT(
+      std::string(native.status().message()),
+      HasSubstr("layers.1.attn.x_proj.2.weight\": needs a copy of 80 bytes "
+                "in addition to 80; all copies may take at most 80 "
+                "bytes"));
 }
 
 // Fixtures
@@ -585,7 +591,7 @@ TEST(LayoutFixturesTest, WebRwkvEqualsRoundedNative) {
   ExpectFixture("synth-7v0/webrwkv/model-f16.st", Layout::kWebRwkv, rounded);
 }
 
-TEST(LayoutFixturesTest, NativeFilesStayAsTheyAre) {
+TEST(LayoutFixturesTest, NativeFilesAreUnchanged) {
   RWKVD_NEED_FIXTURES();
   for (const char* path : {"hybrid-4v0/model-f16.safetensors",
                            "tiny-5v1-730k/model-f32.safetensors",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files of torch.save made to hurt whoever reads them.
+// Hostile files in the format of torch.save.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -33,7 +33,7 @@ constexpr bool kSanitized = true;
 constexpr bool kSanitized = false;
 #endif
 
-// A second, or what it is to instrumented code.
+// One second, or more for code with sanitizers.
 constexpr double kMaxSeconds = kSanitized ? 20 : 1;
 constexpr int64_t kMaxExtraBytes = 200 << 20;
 
@@ -44,7 +44,7 @@ std::string Repeated(absl::string_view text, int64_t times) {
   return result;
 }
 
-// Opcodes that push a text, a number, an object of the memo.
+// Opcodes that push a string, a number or an object of the memo.
 std::string Text(absl::string_view text) {
   return absl::StrCat("X", LittleEndian(text.size(), 4), text);
 }
@@ -54,7 +54,7 @@ std::string Int(uint32_t value) {
 std::string Get(uint32_t index) {
   return absl::StrCat("j", LittleEndian(index, 4));
 }
-// Stores the object pushed last in the memo.
+// The opcode that stores the top of the stack in the memo.
 std::string Put(uint32_t index) {
   return absl::StrCat("r", LittleEndian(index, 4));
 }
@@ -73,7 +73,7 @@ std::string Tensor1(absl::string_view storage) {
                       Int(1), "\x85", Int(1), "\x85\x89)tR");
 }
 
-// A zip file of that object and a storage "0" of one number.
+// A zip archive of the given object and a storage "0" of one number.
 std::string Zip(absl::string_view opcodes) {
   testing::ZipWriter zip;
   zip.Add("m/data.pkl", Pickle(opcodes));
@@ -81,7 +81,7 @@ std::string Zip(absl::string_view opcodes) {
   return zip.Finish();
 }
 
-// A file of the old form. `storages` follows the pickle of their keys.
+// A file in the legacy format. `storages` follows the pickle of their keys.
 std::string Legacy(absl::string_view opcodes, absl::string_view keys,
                    absl::string_view storages) {
   return absl::StrCat(
@@ -102,17 +102,17 @@ std::ostream& operator<<(std::ostream& out, const Bomb& bomb) {
 }
 
 constexpr char kNoTensors[] = "expected a dict of tensors";
-constexpr char kTooMany[] = "over 1000000 opcodes";
+constexpr char kTooMany[] = "more than 1000000 opcodes";
 
 const Bomb kBombs[] = {
-    {"AListInItself",
-     [] { return Zip(absl::StrCat("]", Put(0), Get(0), "a")); }, kNoTensors},
-    {"ADictInItself",
+    {"ListInItself", [] { return Zip(absl::StrCat("]", Put(0), Get(0), "a")); },
+     kNoTensors},
+    {"DictInItself",
      [] {
        return Zip(absl::StrCat("}", Put(0), Text("state_dict"), Get(0), "s"));
      },
      kNoTensors},
-    {"ListsThatDouble",
+    {"DoublingLists",
      [] {
        std::string opcodes = absl::StrCat("]", Put(0));
        for (uint32_t i = 0; i < 100'000; ++i) {
@@ -121,22 +121,21 @@ const Bomb kBombs[] = {
        return Zip(opcodes);
      },
      kNoTensors},
-    {"TuplesInTuples",
+    {"NestedTuples",
      [] { return Zip(absl::StrCat(")", Repeated("\x85", 900'000))); },
      kNoTensors},
-    {"ListsInLists",
+    {"NestedLists",
      [] {
        return Zip(absl::StrCat(Repeated("]", 400'000), Repeated("a", 399'999)));
      },
      kNoTensors},
     {"Marks", [] { return Zip(Repeated("(", 900'000)); }, "one object"},
-    {"AsManyAsMayBe",
+    {"MaximumNumberOfOpcodes",
      [] { return Zip(absl::StrCat(")", Repeated("\x85q\x01", 499'000))); },
      kNoTensors},
-    {"MoreOpcodesThanMayBe", [] { return Zip(Repeated("N", 5'000'000)); },
-     kTooMany},
-    // One long list is made into a dict, or a size, again and again.
-    {"PairsCopiedOften",
+    {"TooManyOpcodes", [] { return Zip(Repeated("N", 5'000'000)); }, kTooMany},
+    // A long list is converted to a dict, or a size, again and again.
+    {"RepeatedCopiesOfPairs",
      [] {
        return Zip(absl::StrCat(
            "](", Repeated("NN\x86", 100'000), "e\x85", Put(0),
@@ -144,29 +143,29 @@ const Bomb kBombs[] = {
                     50'000)));
      },
      kTooMany},
-    {"SizesCopiedOften",
+    {"RepeatedCopiesOfASize",
      [] {
        return Zip(absl::StrCat(
            "(", Repeated("N", 100'000), "t\x85", Put(0),
            Repeated(absl::StrCat("ctorch\nSize\n", Get(0), "R"), 50'000)));
      },
      kTooMany},
-    // The one long dict is looked for tensors as often as it is wrapped.
-    {"WrappedOften",
+    // A long dict is searched for tensors as often as it is wrapped.
+    {"RepeatedWrapping",
      [] {
        return Zip(absl::StrCat(
            "(", Text("state_dict"), Put(0), "(", Repeated("NN", 200'000), "d",
            Put(1), Repeated(absl::StrCat(Get(0), Get(1)), 200'000), "d"));
      },
      kNoTensors},
-    {"OneLongNameOften",
+    {"RepeatedLongName",
      [] {
        return Zip(absl::StrCat(
            "(", Text(std::string(1 << 20, 'x')), Put(0), Tensor1(Storage("0")),
            Repeated(absl::StrCat(Get(0), "N"), 200'000), "d"));
      },
-     "comes twice"},
-    {"OneLongKeyOften",
+     "occurs twice"},
+    {"RepeatedLongKey",
      [] {
        const std::string key(1 << 20, 'k');
        return Legacy(
@@ -177,8 +176,8 @@ const Bomb kBombs[] = {
            absl::StrCat("](", Text(key), "e"),
            absl::StrCat(LittleEndian(1, 8), LittleEndian(0, 4)));
      },
-     "is over the limit of"},
-    {"OneTensorUnderManyNames",
+     "bytes, the limit is"},
+    {"OneTensorWithManyNames",
      [] {
        std::string opcodes =
            absl::StrCat("(", Text("w"), Tensor1(Storage("0")), Put(0));
@@ -187,23 +186,23 @@ const Bomb kBombs[] = {
        }
        return Zip(absl::StrCat(opcodes, "d"));
      },
-     "times the bytes that the file holds"},
-    {"ALongerTextThanTheFile",
+     "bytes of the file's storages"},
+    {"StringLongerThanTheFile",
      [] {
        return Zip(absl::StrCat("\x8d", LittleEndian(~uint64_t{0} >> 1, 8)));
      },
-     "cut off"},
-    {"AnEndlessGlobal",
+     "truncated"},
+    {"EndlessGlobal",
      [] { return Zip(absl::StrCat("c", std::string(1 << 20, 'g'))); },
      "does not end within"},
-    {"AStorageOf2To63Elements",
+    {"StorageOf2To63Elements",
      [] {
        return Legacy(absl::StrCat("(", Text("w"), Tensor1(Storage("0")), "d"),
                      absl::StrCat("](", Text("0"), "e"),
                      LittleEndian(uint64_t{1} << 63, 8));
      },
      "9223372036854775808 elements of 4 bytes"},
-    {"ManyKeysOfOneStorage",
+    {"ManyIdsOfOneStorage",
      [] {
        return Legacy(absl::StrCat("(", Text("w"), Tensor1(Storage("0")), "d"),
                      absl::StrCat("](", Text("0"), Put(0),
@@ -227,9 +226,9 @@ class BombTest : public ::testing::TestWithParam<Bomb> {
   const std::string path_ = testing::MakeTempDirectory() + "/bomb.pth";
 };
 
-TEST_P(BombTest, IsRefusedWithinASecond) {
+TEST_P(BombTest, IsRejectedWithinASecond) {
   testing::WriteFileOrDie(path_, GetParam().make());
-  const std::clock_t begin = std::clock();  // of this process's own time
+  const std::clock_t begin = std::clock();  // CPU time
   const absl::Status status = Read(path_);
   const double seconds = double(std::clock() - begin) / CLOCKS_PER_SEC;
   EXPECT_LT(seconds, kMaxSeconds);
@@ -251,7 +250,8 @@ INSTANTIATE_TEST_SUITE_P(All, BombTest, ::testing::ValuesIn(kBombs),
                            return std::string(info.param.name);
                          });
 
-// Both forms, of two tensors that share a storage, one a parameter.
+// Files of both formats with two tensors that share a storage; one of them is a
+// parameter.
 std::vector<std::string> SmallFiles() {
   testing::TestTensors tensors;
   tensors["a"] = {.shape = {2}, .dtype = DType::kBF16, .values = {1, 2}};
@@ -264,7 +264,7 @@ std::vector<std::string> SmallFiles() {
   return {zip, testing::PthBytes(tensors, options)};
 }
 
-// A file in memory, to be written thousands of times.
+// Writes a file to memory, thousands of times.
 class PthHostileTest : public ::testing::Test {
  protected:
   PthHostileTest() : fd_(memfd_create("pth", MFD_CLOEXEC)) {
@@ -273,7 +273,7 @@ class PthHostileTest : public ::testing::Test {
   }
   ~PthHostileTest() override { close(fd_); }
 
-  // Tensors, or an error that says which file.
+  // Checks that the result is tensors, or an error that names the file.
   absl::Status ReadThis(absl::string_view bytes) {
     RWKVD_CHECK(ftruncate(fd_, 0) == 0);
     const ssize_t size = pwrite(fd_, bytes.data(), bytes.size(), 0);
@@ -290,7 +290,7 @@ class PthHostileTest : public ::testing::Test {
   std::string path_;
 };
 
-TEST_F(PthHostileTest, EveryTruncationIsRefused) {
+TEST_F(PthHostileTest, EveryTruncationIsRejected) {
   for (const std::string& whole : SmallFiles()) {
     for (size_t size = 0; size < whole.size(); ++size) {
       EXPECT_FALSE(ReadThis(whole.substr(0, size)).ok()) << size;
@@ -299,7 +299,7 @@ TEST_F(PthHostileTest, EveryTruncationIsRefused) {
   }
 }
 
-TEST_F(PthHostileTest, EveryChangedByteEndsWell) {
+TEST_F(PthHostileTest, EveryChangedByteIsHandled) {
   for (const std::string& whole : SmallFiles()) {
     for (size_t i = 0; i < whole.size(); ++i) {
       const int old = whole[i];
@@ -313,7 +313,7 @@ TEST_F(PthHostileTest, EveryChangedByteEndsWell) {
   }
 }
 
-TEST_F(PthHostileTest, EveryMissingByteEndsWell) {
+TEST_F(PthHostileTest, EveryMissingByteIsHandled) {
   for (const std::string& whole : SmallFiles()) {
     for (size_t i = 0; i < whole.size(); ++i) {
       std::string bytes = whole;

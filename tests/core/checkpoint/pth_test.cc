@@ -33,7 +33,7 @@ absl::StatusOr<std::vector<Tensor>> ParseFile(const std::string& path) {
   auto file = MappedFile::Open(path);
   RWKVD_CHECK(file.ok());
   static auto* const kept = new std::vector<std::shared_ptr<const MappedFile>>;
-  kept->push_back(*file);  // the tensors view it
+  kept->push_back(*file);  // as the tensors view it
   return ParsePth(**file);
 }
 
@@ -51,8 +51,8 @@ std::string MessageOf(const std::string& bytes) {
   return message;
 }
 
-// How `pickle` describes tensor number `i`, of `size` floats in storage `key`,
-// `offset` elements behind its first.
+// Writes tensor number `i` to `pickle`: `size` floats from element `offset` of
+// storage `key`.
 void WriteTensor(const std::string& key, int64_t elements, int64_t offset,
                  int64_t size, PickleWriter& pickle) {
   pickle.Global("torch._utils", "_rebuild_tensor_v2");
@@ -72,7 +72,7 @@ void WriteTensor(const std::string& key, int64_t elements, int64_t offset,
   pickle.Reduce();
 }
 
-// {"w": storage "0", of one number}
+// The pickle of {"w": a tensor of one number in storage "0"}.
 std::string OneTensor() {
   PickleWriter pickle;
   pickle.EmptyDict();
@@ -99,7 +99,7 @@ void ExpectHalf(const std::string& bytes) {
   EXPECT_EQ(ToFloat(tensors->at(0)), std::vector<float>{0.5f});
 }
 
-TEST(PthTest, BothFormsAreKnownByTheirFirstBytes) {
+TEST(PthTest, BothFormatsAreRecognizedByTheirFirstBytes) {
   const testing::TestTensors tensors = {{"w", {.shape = {1}, .values = {1}}}};
   EXPECT_TRUE(IsPth(Bytes(testing::PthBytes(tensors))));
   EXPECT_TRUE(IsPth(Bytes(testing::PthBytes(tensors, {.legacy = true}))));
@@ -109,7 +109,7 @@ TEST(PthTest, BothFormsAreKnownByTheirFirstBytes) {
   }
 }
 
-TEST(ZipPthTest, TheFolderInItMayHaveAnyName) {
+TEST(ZipPthTest, RootDirectoryMayHaveAnyName) {
   for (const std::string root : {"m", "archive", "a b/c", ""}) {
     ExpectHalf(Zip({{root + "/data.pkl", OneTensor()},
                     {root + "/data/0", Half()},
@@ -117,7 +117,7 @@ TEST(ZipPthTest, TheFolderInItMayHaveAnyName) {
   }
 }
 
-TEST(ZipPthTest, OtherFilesInItAreLeftAlone) {
+TEST(ZipPthTest, OtherEntriesAreIgnored) {
   ExpectHalf(Zip({{"m/.format_version", "1"},
                   {"m/.storage_alignment", "64"},
                   {"m/byteorder", "little"},
@@ -128,35 +128,35 @@ TEST(ZipPthTest, OtherFilesInItAreLeftAlone) {
                   {"m/.data/serialization_id", "123"}}));
 }
 
-TEST(ZipPthTest, BigEndianNumbersAreRefused) {
+TEST(ZipPthTest, BigEndianIsRejected) {
   EXPECT_THAT(MessageOf(Zip({{"m/data.pkl", OneTensor()},
                              {"m/data/0", Half()},
                              {"m/byteorder", "big"}})),
               HasSubstr("expected byteorder \"little\", got \"big\""));
 }
 
-TEST(ZipPthTest, ThereIsOnePickle) {
+TEST(ZipPthTest, ExactlyOnePickleIsRequired) {
   EXPECT_THAT(MessageOf(Zip({{"m/data/0", Half()}})),
-              HasSubstr("without an entry ROOT/data.pkl"));
+              HasSubstr("expected an entry ROOT/data.pkl in the zip archive"));
   EXPECT_THAT(MessageOf(Zip({{"data.pkl", OneTensor()}})),
-              HasSubstr("without an entry ROOT/data.pkl"));
+              HasSubstr("expected an entry ROOT/data.pkl in the zip archive"));
   EXPECT_THAT(MessageOf(Zip({{"a/data.pkl", OneTensor()}, {"b/data.pkl", ""}})),
               HasSubstr("found \"a/data.pkl\" and \"b/data.pkl\""));
 }
 
-TEST(ZipPthTest, AnErrorOfThePickleSaysSo) {
+TEST(ZipPthTest, ErrorInThePickleHasItsPosition) {
   EXPECT_THAT(MessageOf(Zip({{"m/data.pkl", "\x80\2cos\nsystem\n."}})),
-              HasSubstr("m.pth: data.pkl: pickle: byte 2: refused global "
+              HasSubstr("m.pth: data.pkl: pickle: byte 2: unsupported global "
                         "\"os.system\""));
 }
 
-TEST(ZipPthTest, AStorageMustBeInTheSameFolder) {
+TEST(ZipPthTest, StorageMustBeInTheSameDirectory) {
   EXPECT_THAT(
       MessageOf(Zip({{"m/data.pkl", OneTensor()}, {"n/data/0", Half()}})),
-      HasSubstr("tensor \"w\": its storage \"0\" is not in the file"));
+      HasSubstr("tensor \"w\": storage \"0\" is missing from the file"));
 }
 
-// The parts of a file of the old form, right or wrong.
+// The parts of a file in the legacy format, which tests may make invalid.
 struct Legacy {
   std::string magic, protocol, system, object, keys, storages;
 
@@ -211,13 +211,13 @@ std::ostream& operator<<(std::ostream& out, const BadLegacy& bad) {
 const BadLegacy kBadLegacies[] = {
     {"Protocol", [](Legacy& l) { l.protocol = Number(1002); },
      "expected protocol version 1001, got 1002"},
-    {"ProtocolOfText", [](Legacy& l) { l.protocol = Keys({}); },
-     "expected a number as protocol version"},
+    {"ProtocolIsNotANumber", [](Legacy& l) { l.protocol = Keys({}); },
+     "protocol version: expected a number"},
     {"BigEndian", [](Legacy& l) { l.system = System(false); },
      "written on a big-endian machine"},
-    {"NoSystem", [](Legacy& l) { l.system = Number(1); },
+    {"NoSystemInformation", [](Legacy& l) { l.system = Number(1); },
      "expected a bool \"little_endian\""},
-    {"DamagedSystem", [](Legacy& l) { l.system = "\x80\2."; },
+    {"DamagedSystemInformation", [](Legacy& l) { l.system = "\x80\2."; },
      "m.pth: system information: pickle: byte 2: "},
     {"Global",
      [](Legacy& l) {
@@ -225,57 +225,59 @@ const BadLegacy kBadLegacies[] = {
            "\x80\2"
            "cos\nsystem\n.";
      },
-     "m.pth: object: pickle: byte 2: refused global \"os.system\""},
+     "m.pth: object: pickle: byte 2: unsupported global \"os.system\""},
     {"NoList", [](Legacy& l) { l.keys = Number(1); },
-     "expected a list of storages"},
+     "storage keys: expected a list"},
     {"UnknownKey", [](Legacy& l) { l.keys = Keys({"1"}); },
-     "storage \"1\": belongs to nothing in the file"},
+     "storage \"1\": no tensor in the file refers to it"},
     {"NoKey",
      [](Legacy& l) {
        l.keys = Keys({});
        l.storages.clear();
      },
-     "tensor \"w\": its storage \"0\" is not in the file"},
-    {"KeyTwice",
+     "tensor \"w\": storage \"0\" is missing from the file"},
+    {"DuplicateKey",
      [](Legacy& l) {
        l.keys = Keys({"0", "0"});
        l.storages += l.storages;
      },
      "storage \"0\": is listed twice"},
     {"NoStorage", [](Legacy& l) { l.storages.resize(7); },
-     "storage \"0\": is not in the file; is it cut off?"},
-    {"StorageCutOff", [](Legacy& l) { l.storages.pop_back(); },
-     "storage \"0\": 1 elements of 4 bytes reach past the end of the file, of "
-     "which 3 bytes are left"},
+     "storage \"0\": is missing; the file may be truncated"},
+    {"TruncatedStorage", [](Legacy& l) { l.storages.pop_back(); },
+     "storage \"0\": expected 1 elements of 4 bytes, got 3 bytes before the "
+     "end "
+     "of the file"},
     {"HugeStorage",
      [](Legacy& l) {
        l.storages = LittleEndian((uint64_t{1} << 62) + 1, 8) + Half();
      },
-     "storage \"0\": 4611686018427387905 elements of 4 bytes"},
-    {"StorageOfAnotherSize",
+     "storage \"0\": expected 4611686018427387905 elements of 4 bytes"},
+    {"WrongStorageSize",
      [](Legacy& l) { l.storages = LittleEndian(2, 8) + Half() + Half(); },
-     "its storage \"0\" should take 4 bytes, but the file holds 8"},
-    {"BytesBehind", [](Legacy& l) { l.storages += "xyz"; },
-     "3 bytes behind the last storage"},
+     "storage \"0\": expected 4 bytes, got 8"},
+    {"TrailingBytes", [](Legacy& l) { l.storages += "xyz"; },
+     "3 unexpected bytes after the last storage"},
 };
 
-TEST(LegacyPthTest, TheOldFormIsRead) { ExpectHalf(GoodLegacy().bytes()); }
+TEST(LegacyPthTest, ReadsTheLegacyFormat) { ExpectHalf(GoodLegacy().bytes()); }
 
-class BadLegacyTest : public ::testing::TestWithParam<BadLegacy> {};
+class InvalidLegacyPthTest : public ::testing::TestWithParam<BadLegacy> {};
 
-TEST_P(BadLegacyTest, IsRefusedWithTheReason) {
+TEST_P(InvalidLegacyPthTest, IsRejectedWithReason) {
   Legacy legacy = GoodLegacy();
   GetParam().damage(legacy);
   EXPECT_THAT(MessageOf(legacy.bytes()), HasSubstr(GetParam().message));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, BadLegacyTest, ::testing::ValuesIn(kBadLegacies),
+INSTANTIATE_TEST_SUITE_P(All, InvalidLegacyPthTest,
+                         ::testing::ValuesIn(kBadLegacies),
                          [](const auto& info) {
                            return std::string(info.param.name);
                          });
 
-// A file of the old form with one storage of 2 GB, a hole on the disk, of which
-// each of 1000 tensors is a part.
+// A file in the legacy format with 1000 tensors in one storage of 2 GB, which
+// is a hole on disk.
 std::string WriteLarge() {
   constexpr int64_t kTensors = 1000, kEach = 512 << 10;
   Legacy legacy = GoodLegacy();
@@ -294,7 +296,7 @@ std::string WriteLarge() {
   return path;
 }
 
-TEST(PthTest, OpeningReadsTheDirectoryAlone) {
+TEST(PthTest, OpeningReadsNoTensorData) {
   const std::string path = WriteLarge();
   const int64_t before = testing::ResidentFileBytes();
   const auto tensors = ParseFile(path);

@@ -22,7 +22,7 @@ std::string Length(uint64_t n) {
   return bytes;
 }
 
-// A file with this header and `data_bytes` zeros behind it.
+// A file with the given header, followed by `data_bytes` zeros.
 std::string FileBytes(const std::string& header, size_t data_bytes) {
   return Length(header.size()) + header + std::string(data_bytes, '\0');
 }
@@ -33,7 +33,7 @@ absl::StatusOr<std::vector<Tensor>> Parse(const std::string& bytes) {
   auto file = MappedFile::Open(path);
   EXPECT_TRUE(file.ok()) << file.status();
   static auto* const kept = new std::vector<std::shared_ptr<const MappedFile>>;
-  kept->push_back(*file);  // the tensors view it
+  kept->push_back(*file);  // as the tensors view it
   return ParseSafetensors(**file);
 }
 
@@ -53,7 +53,7 @@ TEST(SafetensorsTest, ReadsNamesTypesShapesAndData) {
   EXPECT_EQ((*tensors)[1].data.data(), (*tensors)[0].data.data() + 8);
 }
 
-TEST(SafetensorsTest, ScalarsAndEmptyTensorsAreTensors) {
+TEST(SafetensorsTest, ReadsScalarsAndEmptyTensors) {
   const auto tensors = Parse(
       FileBytes(R"({"none":{"dtype":"F32","shape":[0,7],"data_offsets":[0,0]},)"
                 R"("one":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}})",
@@ -63,7 +63,7 @@ TEST(SafetensorsTest, ScalarsAndEmptyTensorsAreTensors) {
   EXPECT_EQ((*tensors)[1].num_elements(), 1);
 }
 
-TEST(SafetensorsTest, WrittenValuesComeBackFromMisalignedData) {
+TEST(SafetensorsTest, ReadsValuesFromMisalignedData) {
   testing::TestTensors written;
   written["odd"] = {.shape = {3}, .dtype = DType::kF32, .values = {1, -2, .5f}};
   for (int padding = 0; padding < 4; ++padding) {
@@ -95,15 +95,16 @@ std::vector<BadFile> BadFiles() {
       {"Empty", "", "expected at least 8 bytes, got 0"},
       {"SevenBytes", std::string(7, 'x'), "expected at least 8 bytes, got 7"},
       {"Random", "\x93\x1f\xa0\xf7 some other file",
-       "the first 8 bytes announce a header of"},
+       "truncated: expected a header of"},
       {"HeaderLongerThanFile", Length(100) + "{}",
-       "announce a header of 100 bytes, but only 2 follow"},
+       "expected a header of 100 bytes, the number in the first 8 bytes; got "
+       "2"},
       {"HeaderLengthOverflows", Length(~uint64_t{0}) + "{}",
-       "announce a header of 18446744073709551615 bytes"},
+       "expected a header of 18446744073709551615 bytes"},
       {"HeaderNotJson", FileBytes("{\"a\":", 0), "header"},
       {"HeaderNotObject", FileBytes("[1]", 0), "expected a JSON object"},
       {"NestedDeeply", FileBytes(std::string(100000, '['), 0), "header"},
-      {"NameTwice",
+      {"DuplicateName",
        FileBytes(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},)"
                  R"("a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
                  8),
@@ -126,17 +127,17 @@ std::vector<BadFile> BadFiles() {
        Entry(R"({"dtype":"F32","shape":[4294967296,4294967296],)"
              R"("data_offsets":[0,4]})",
              4),
-       "takes over 2^62 bytes"},
+       "takes more than 2^62 bytes"},
       {"ShapeWrapsToZero",
        Entry(R"({"dtype":"F32","shape":[4611686018427387904],)"
              R"("data_offsets":[0,0]})",
              0),
-       "takes over 2^62 bytes"},
-      {"ShapeOverflowsBehindAnEmptyDimension",
+       "takes more than 2^62 bytes"},
+      {"ShapeOverflowsAfterAnEmptyDimension",
        Entry(R"({"dtype":"F32","shape":[0,4294967296,4294967296],)"
              R"("data_offsets":[0,0]})",
              0),
-       "takes over 2^62 bytes"},
+       "takes more than 2^62 bytes"},
       {"TooManyDimensions",
        Entry(R"({"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],)"
              R"("data_offsets":[0,4]})",
@@ -149,21 +150,22 @@ std::vector<BadFile> BadFiles() {
        "expected \"data_offsets\" of two whole numbers"},
       {"OffsetsReversed",
        Entry(R"({"dtype":"F32","shape":[1],"data_offsets":[4,0]})", 4),
-       "data_offsets begin at 4, behind their end at 0"},
+       "data_offsets begin at 4, after their end at 0"},
       {"OffsetsBeyondFile",
        Entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})", 7),
-       "data_offsets end at 8, but the file holds only 7 bytes of data"},
+       "data_offsets end at byte 8, but the file has 7 bytes of data"},
       {"Overlap", FileBytes(second(4, 12), 12), "(they overlap)"},
       {"SameData", FileBytes(second(0, 8), 8), "(they overlap)"},
-      {"Hole", FileBytes(second(12, 20), 20), "(there is a hole)"},
-      {"BytesBehindTheLast", FileBytes(second(8, 16), 17),
-       "tensors end at byte 16 of the data, but the file holds 17"},
+      {"Gap", FileBytes(second(12, 20), 20), "(there is a gap)"},
+      {"TrailingBytes", FileBytes(second(8, 16), 17),
+       "the last tensor ends at byte 16 of the data, but the file has 17 "
+       "bytes"},
   };
 }
 
 class BadSafetensorsTest : public ::testing::TestWithParam<BadFile> {};
 
-TEST_P(BadSafetensorsTest, IsRefusedWithFileAndReason) {
+TEST_P(BadSafetensorsTest, IsRejectedWithFileAndReason) {
   const auto tensors = Parse(GetParam().bytes);
   ASSERT_FALSE(tensors.ok());
   EXPECT_EQ(tensors.status().code(), absl::StatusCode::kInvalidArgument);
@@ -178,9 +180,9 @@ INSTANTIATE_TEST_SUITE_P(All, BadSafetensorsTest,
                            return std::string(info.param.name);
                          });
 
-// Whatever byte of a small file is changed or missing, reading it ends in
-// tensors or an error, never in a crash (this runs under the sanitizers too).
-TEST(SafetensorsTest, EveryTruncationIsRefused) {
+// Whatever byte of a small file is changed or missing, the result is tensors or
+// an error, never a crash. Sanitizers run this test too.
+TEST(SafetensorsTest, EveryTruncationIsRejected) {
   testing::TestTensors written;
   written["a"] = {.shape = {2}, .dtype = DType::kBF16, .values = {1, 2}};
   written["b"] = {.shape = {2, 1}, .dtype = DType::kF32, .values = {3, 4}};
@@ -191,7 +193,7 @@ TEST(SafetensorsTest, EveryTruncationIsRefused) {
   EXPECT_TRUE(Parse(whole).ok());
 }
 
-TEST(SafetensorsTest, EveryFlippedByteEndsWell) {
+TEST(SafetensorsTest, EveryChangedByteIsHandled) {
   testing::TestTensors written;
   written["a"] = {.shape = {2}, .dtype = DType::kBF16, .values = {1, 2}};
   const std::string whole = testing::SafetensorsBytes(written);

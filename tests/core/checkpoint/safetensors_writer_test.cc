@@ -21,7 +21,7 @@ namespace {
 using ::testing::HasSubstr;
 using Entry = SafetensorsWriter::Entry;
 
-// As many bytes as the tensors take, no two neighbours alike.
+// The data of the tensors. Adjacent bytes differ.
 std::vector<std::byte> SomeData(const std::vector<Entry>& entries) {
   int64_t size = 0;
   for (const Entry& entry : entries) size += entry.num_bytes();
@@ -44,7 +44,7 @@ class SafetensorsWriterTest : public ::testing::Test {
     return (*writer)->Finish();
   }
 
-  // What has been written is what a reader finds.
+  // Checks that reading the file returns what was written.
   void ExpectHolds(const std::vector<Entry>& entries) {
     const auto file = MappedFile::Open(path_);
     ASSERT_TRUE(file.ok()) << file.status();
@@ -74,7 +74,7 @@ class SafetensorsWriterTest : public ::testing::Test {
   const std::string path_ = directory_ + "/m.safetensors";
 };
 
-TEST_F(SafetensorsWriterTest, WhatIsWrittenInAnyPiecesIsRead) {
+TEST_F(SafetensorsWriterTest, TensorsWrittenInAnyChunksAreReadBack) {
   const std::vector<Entry> entries = {{"matrix", DType::kBF16, {5, 7}},
                                       {"none", DType::kF32, {0, 3}},
                                       {"scalar", DType::kF16, {}},
@@ -86,7 +86,7 @@ TEST_F(SafetensorsWriterTest, WhatIsWrittenInAnyPiecesIsRead) {
   }
 }
 
-TEST_F(SafetensorsWriterTest, AFileWithoutTensorsIsAFile) {
+TEST_F(SafetensorsWriterTest, WritesAFileWithoutTensors) {
   ASSERT_TRUE(Write({}, 1).ok());
   ExpectHolds({});
 }
@@ -99,7 +99,7 @@ TEST_F(SafetensorsWriterTest, DataBeginsAtAMultipleOf64) {
   }
 }
 
-TEST_F(SafetensorsWriterTest, TheHeaderIsThatOfHubFiles) {
+TEST_F(SafetensorsWriterTest, HeaderHasTheMetadataOfHubFiles) {
   ASSERT_TRUE(
       Write({{"b", DType::kF16, {2}}, {"a", DType::kF32, {1}}}, 9).ok());
   EXPECT_THAT(testing::ReadFileOrDie(path_).substr(8),
@@ -120,26 +120,28 @@ TEST_F(SafetensorsWriterTest, NamesMayHoldAnyCharacters) {
   ExpectHolds(entries);
 }
 
-TEST_F(SafetensorsWriterTest, NamesThatTheFormatCannotHoldAreRefused) {
+TEST_F(SafetensorsWriterTest, InvalidNamesAreRejected) {
   EXPECT_THAT(Message({{"a", DType::kF32, {1}}, {"a", DType::kF16, {2}}}),
-              HasSubstr("tensor \"a\": cannot be held: its name is taken"));
+              HasSubstr("tensor \"a\": cannot be stored: its name is reserved "
+                        "or used twice"));
   EXPECT_THAT(Message({{"__metadata__", DType::kF32, {1}}}),
               HasSubstr("\"__metadata__\""));
-  EXPECT_THAT(Message({{"bad\xff", DType::kF32, {1}}}),
-              HasSubstr("\"bad\xff\": cannot be held: its name is no UTF-8"));
+  EXPECT_THAT(
+      Message({{"bad\xff", DType::kF32, {1}}}),
+      HasSubstr("\"bad\\xff\": cannot be stored: its name is not valid UTF-8"));
   EXPECT_THAT(Message({{std::string(100'000'000, 'x'), DType::kF32, {1}}}),
-              HasSubstr("over the format's limit of 100000000"));
+              HasSubstr("exceed the format's limit of 100000000"));
   EXPECT_FALSE(MappedFile::Open(path_).ok());
 }
 
-TEST_F(SafetensorsWriterTest, WhatIsThereAlreadyIsNotTouched) {
+TEST_F(SafetensorsWriterTest, ExistingFileIsNotOverwritten) {
   testing::WriteFileOrDie(path_, "precious");
   EXPECT_EQ(Write({{"a", DType::kF32, {1}}}, 9).code(),
             absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(testing::ReadFileOrDie(path_), "precious");
 }
 
-TEST_F(SafetensorsWriterTest, AFolderThatIsNotThereIsNamed) {
+TEST_F(SafetensorsWriterTest, MissingDirectoryIsNamedInTheError) {
   const auto writer =
       SafetensorsWriter::Create(directory_ + "/absent/m.safetensors", {});
   EXPECT_EQ(writer.status().code(), absl::StatusCode::kNotFound);
@@ -147,7 +149,7 @@ TEST_F(SafetensorsWriterTest, AFolderThatIsNotThereIsNamed) {
               HasSubstr("/absent/m.safetensors"));
 }
 
-TEST_F(SafetensorsWriterTest, ADiskThatIsTooSmallIsFoundOutAtOnce) {
+TEST_F(SafetensorsWriterTest, InsufficientDiskSpaceIsDetectedAtOnce) {
   signal(SIGXFSZ, SIG_IGN);
   rlimit before;
   ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -158,7 +160,7 @@ TEST_F(SafetensorsWriterTest, ADiskThatIsTooSmallIsFoundOutAtOnce) {
   ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
   ASSERT_FALSE(writer.ok());
   EXPECT_THAT(std::string(writer.status().message()),
-              HasSubstr("cannot find room for the 4194"));
+              HasSubstr("cannot reserve 4194"));
   EXPECT_THAT(std::string(writer.status().message()), HasSubstr(path_));
 }
 

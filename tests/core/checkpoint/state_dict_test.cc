@@ -26,13 +26,13 @@ using testing::PickleWriter;
 constexpr int64_t kElements = 24;  // of storage "0"
 constexpr int64_t kHuge = std::numeric_limits<int64_t>::max();
 
-// A call that makes a tensor, right or wrong.
+// The arguments of a call that creates a tensor, valid by default.
 struct Call {
   std::string name = "w";
   std::string type = "FloatStorage";
   std::string key = "0";
-  int64_t elements = kElements;  // that the storage is said to have
-  std::vector<int64_t> view;     // of the storage: first and count
+  int64_t elements = kElements;  // of the storage, according to its id
+  std::vector<int64_t> view;     // first and count of a view of the storage
   int64_t offset = 0;
   std::vector<int64_t> shape = {2, 3};
   std::vector<int64_t> strides = {3, 1};
@@ -84,8 +84,8 @@ void WriteDict(const std::vector<Call>& calls, PickleWriter& pickle) {
   });
 }
 
-// The tensors of what `write` pickles. Storage "0" holds kElements floats: 0,
-// 1, 2, ...
+// The tensors of the object that `write` pickles. Storage "0" holds kElements
+// floats: 0, 1, 2, ...
 absl::StatusOr<std::vector<Tensor>> Read(
     const std::function<void(PickleWriter&)>& write) {
   static const auto* const floats = [] {
@@ -124,7 +124,7 @@ std::string MessageOf(const absl::StatusOr<std::vector<Tensor>>& tensors) {
   return std::string(tensors.status().message());
 }
 
-TEST(StateDictTest, TensorsComeInOrderAsViews) {
+TEST(StateDictTest, ReturnsTensorsInOrderAsViews) {
   const auto tensors = Read({{.name = "second"}, {.name = "first"}});
   ASSERT_TRUE(tensors.ok()) << tensors.status();
   ASSERT_EQ(tensors->size(), 2u);
@@ -136,7 +136,7 @@ TEST(StateDictTest, TensorsComeInOrderAsViews) {
   EXPECT_EQ(tensors->at(0).data.data(), tensors->at(1).data.data());
 }
 
-TEST(StateDictTest, OffsetAndStridesAreHonoured) {
+TEST(StateDictTest, AppliesOffsetAndStrides) {
   EXPECT_THAT(ValuesOf({.offset = 4}), ElementsAre(4, 5, 6, 7, 8, 9));
   EXPECT_THAT(ValuesOf({.strides = {1, 2}}), ElementsAre(0, 2, 4, 1, 3, 5));
   EXPECT_THAT(ValuesOf({.offset = 1, .strides = {8, 2}}),
@@ -150,25 +150,26 @@ TEST(StateDictTest, OffsetAndStridesAreHonoured) {
   EXPECT_THAT(ValuesOf({.shape = {24}, .strides = {1}}), ::testing::SizeIs(24));
 }
 
-TEST(StateDictTest, EmptyTensorsLieNowhere) {
+TEST(StateDictTest, EmptyTensorMayHaveAnyOffset) {
   EXPECT_THAT(ValuesOf({.offset = 24, .shape = {0}, .strides = {1}}),
               ElementsAre());
   EXPECT_THAT(ValuesOf({.offset = kHuge, .shape = {3, 0}, .strides = {1, 1}}),
               ElementsAre());
 }
 
-TEST(StateDictTest, AViewOfAStorageNarrowsIt) {
+TEST(StateDictTest, ViewOfAStorageRestrictsIt) {
   EXPECT_THAT(ValuesOf({.view = {6, 6}}), ElementsAre(6, 7, 8, 9, 10, 11));
   EXPECT_THAT(MessageOf(Read({{.view = {6, 5}}})),
-              HasSubstr("outside its storage of 5 elements"));
+              HasSubstr("exceeds its storage of 5 elements"));
   EXPECT_THAT(
       MessageOf(Read({{.view = {20, 5}}})),
-      HasSubstr("a view of 5 elements from element 20, outside its 24"));
+      HasSubstr(
+          "a view of 5 elements from element 20 exceeds its 24 elements"));
   EXPECT_THAT(MessageOf(Read({{.view = {2, kHuge}}})),
-              HasSubstr("outside its 24"));
+              HasSubstr("exceeds its 24 elements"));
 }
 
-TEST(StateDictTest, HalvesAreTwoBytesWide) {
+TEST(StateDictTest, HalfPrecisionElementsHaveTwoBytes) {
   for (const auto& [type, dtype] :
        {std::pair("HalfStorage", DType::kF16),
         std::pair("BFloat16Storage", DType::kBF16)}) {
@@ -191,7 +192,7 @@ void WriteWrapped(const std::string& wrapper, PickleWriter& pickle) {
   });
 }
 
-TEST(StateDictTest, AWrappedDictIsFound) {
+TEST(StateDictTest, FindsAWrappedDict) {
   for (const char* wrapper : {"state_dict", "model"}) {
     const auto tensors =
         Read([&](PickleWriter& pickle) { WriteWrapped(wrapper, pickle); });
@@ -203,13 +204,13 @@ TEST(StateDictTest, AWrappedDictIsFound) {
       Read([](PickleWriter& pickle) { WriteWrapped("other", pickle); }).ok());
 }
 
-TEST(StateDictTest, ATensorCalledModelIsATensor) {
+TEST(StateDictTest, TensorMayBeCalledModel) {
   const auto tensors = Read({{.name = "model"}, {.name = "state_dict"}});
   ASSERT_TRUE(tensors.ok()) << tensors.status();
   EXPECT_EQ(tensors->size(), 2u);
 }
 
-TEST(StateDictTest, WhatIsNoTensorIsPassedOver) {
+TEST(StateDictTest, IgnoresValuesOtherThanTensors) {
   const auto tensors = Read([](PickleWriter& pickle) {
     pickle.EmptyDict();
     pickle.SetItems(2, [&](int64_t i) {
@@ -226,7 +227,7 @@ TEST(StateDictTest, WhatIsNoTensorIsPassedOver) {
   EXPECT_EQ(tensors->size(), 1u);
 }
 
-TEST(StateDictTest, WithoutTensorsThereIsNoStateDict) {
+TEST(StateDictTest, DictWithoutTensorsIsRejected) {
   EXPECT_THAT(MessageOf(Read([](PickleWriter& pickle) { pickle.Int(1); })),
               HasSubstr("expected a dict of tensors"));
   EXPECT_THAT(
@@ -236,7 +237,7 @@ TEST(StateDictTest, WithoutTensorsThereIsNoStateDict) {
               HasSubstr("expected a dict of tensors"));
 }
 
-TEST(StateDictTest, FilesOfThePipPackageAreRefusedByName) {
+TEST(StateDictTest, FilesConvertedByThePipPackageAreRejected) {
   for (const std::string name : {"_strategy", "_version", "_rescale_layer"}) {
     const auto message = MessageOf(Read([&](PickleWriter& pickle) {
       WriteDict({{}}, pickle);
@@ -245,12 +246,12 @@ TEST(StateDictTest, FilesOfThePipPackageAreRefusedByName) {
         pickle.String("cpu fp32");
       });
     }));
-    EXPECT_THAT(message, HasSubstr("rewritten by the rwkv pip package"));
+    EXPECT_THAT(message, HasSubstr("converted by the rwkv pip package"));
     EXPECT_THAT(message, HasSubstr(absl::StrCat("\"", name, "\"")));
   }
   for (const std::string suffix : {"_mx", "_rx", "_my", "_ry"}) {
     EXPECT_THAT(MessageOf(Read({{.name = "w" + suffix}, {.name = "w"}})),
-                HasSubstr(absl::StrCat("it holds \"w", suffix, "\"")));
+                HasSubstr(absl::StrCat("it contains \"w", suffix, "\"")));
     EXPECT_TRUE(Read({{.name = "other" + suffix}, {.name = "w"}}).ok());
   }
 }
@@ -268,69 +269,71 @@ std::ostream& operator<<(std::ostream& out, const BadCall& bad) {
 std::vector<BadCall> BadCalls() {
   const int64_t two62 = int64_t{1} << 62, two32 = int64_t{1} << 32;
   return {
-      {"Double",
+      {"DoublePrecision",
        {.type = "DoubleStorage", .elements = 12},
-       "expected numbers of F32, F16 or BF16, got torch.DoubleStorage"},
-      {"Byte",
+       "expected elements of F32, F16 or BF16, got torch.DoubleStorage"},
+      {"Bytes",
        {.type = "ByteStorage", .elements = 96},
        "got torch.ByteStorage"},
       {"NoStorageType",
        {.type = "Size"},
-       "expected a type of storage, got torch.Size"},
-      {"NoSuchStorage", {.key = "1"}, "its storage \"1\" is not in the file"},
-      {"StorageOfAnotherSize",
+       "expected a storage type, got torch.Size"},
+      {"MissingStorage",
+       {.key = "1"},
+       "storage \"1\" is missing from the file"},
+      {"WrongStorageSize",
        {.elements = 25},
-       "its storage \"0\" should take 100 bytes, but the file holds 96"},
-      {"HugeStorage", {.elements = kHuge}, "is larger than any file"},
-      {"NegativeStorage", {.elements = -1}, "without type, key or size"},
+       "storage \"0\": expected 100 bytes, got 96"},
+      {"HugeStorage", {.elements = kHuge}, "exceed 2^64 bytes"},
+      {"NegativeStorage",
+       {.elements = -1},
+       "expected a storage with type, key and size"},
       {"LongKey",
        {.key = std::string(257, 'k')},
-       "a storage's key of 257 bytes is over the limit of 256"},
+       "storage key has 257 bytes, the limit is 256"},
       {"NegativeOffset", {.offset = -1}, "a storage, an offset, a shape"},
-      {"OffsetBehindTheStorage",
+      {"OffsetAfterTheStorage",
        {.offset = 19},
-       "at element 19 reaches outside its storage of 24 elements"},
-      {"HugeOffset", {.offset = kHuge}, "reaches outside its storage"},
+       "at element 19 exceeds its storage of 24 elements"},
+      {"HugeOffset", {.offset = kHuge}, "exceeds its storage"},
       {"ShapeBeyondTheStorage",
        {.shape = {5, 5}, .strides = {5, 1}},
-       "shape [5, 5] with strides [5, 1] at element 0 reaches outside"},
-      {"StridesBeyondTheStorage",
-       {.strides = {22, 1}},
-       "reaches outside its storage"},
+       "shape [5, 5] with strides [5, 1] at element 0 exceeds its storage"},
+      {"StridesBeyondTheStorage", {.strides = {22, 1}}, "exceeds its storage"},
       {"StridesOverflow",
        {.shape = {5, 5}, .strides = {two62, 1}},
-       "reaches outside its storage"},
+       "exceeds its storage"},
       {"StridesWrapAround",
        {.shape = {3, 3}, .strides = {kHuge, 1}},
-       "reaches outside its storage"},
+       "exceeds its storage"},
       {"OffsetAndStridesWrapAround",
        {.offset = kHuge, .shape = {2, 2, 2}, .strides = {kHuge, 1, 1}},
-       "reaches outside its storage"},
-      {"StridesAddUpToNothing",
+       "exceeds its storage"},
+      {"StridesSumToZero",
        {.shape = {3, 3, 3}, .strides = {two62, two62, 1}},
-       "reaches outside its storage"},
+       "exceeds its storage"},
       {"Shape2To63",
        {.shape = {kHuge}, .strides = {1}},
-       "has more elements than any file"},
+       "has more than 2^60 elements"},
       {"ShapeWrapsToZero",
        {.shape = {two32, two32}, .strides = {1, 1}},
-       "has more elements than any file"},
+       "has more than 2^60 elements"},
       {"EmptyAndHuge",
        {.shape = {0, two62, two62}, .strides = {1, 1, 1}},
-       "has more elements than any file"},
+       "has more than 2^60 elements"},
       {"MoreElementsThanStored",
        {.shape = {5, 5}, .strides = {1, 1}},
-       "reaches outside its storage"},
-      {"Repeated",
+       "exceeds its storage"},
+      {"RepeatedElements",
        {.strides = {0, 1}},
-       "repeats its elements (strides [0, 1] of shape [2, 3])"},
+       "shape [2, 3] with strides [0, 1] repeats elements"},
       {"NegativeShape",
        {.shape = {-1, 3}},
-       "expected whole numbers from 0 to 2^63-1 as its shape"},
+       "shape: expected whole numbers from 0 to 2^63-1"},
       {"NegativeStride",
        {.strides = {-1, 3}},
-       "expected whole numbers from 0 to 2^63-1 as its strides"},
-      {"StridesOfAnotherRank",
+       "strides: expected whole numbers from 0 to 2^63-1"},
+      {"StridesOfWrongRank",
        {.strides = {1}},
        "shape [2, 3] and strides [1] differ in length"},
       {"NineDimensions",
@@ -341,7 +344,7 @@ std::vector<BadCall> BadCalls() {
 
 class BadCallTest : public ::testing::TestWithParam<BadCall> {};
 
-TEST_P(BadCallTest, IsRefusedWithTensorAndReason) {
+TEST_P(BadCallTest, IsRejectedWithTensorAndReason) {
   const std::string message =
       MessageOf(Read({{.name = "good"}, GetParam().call}));
   EXPECT_THAT(message, ::testing::StartsWith("m.pth: tensor \"w\": "));
@@ -353,9 +356,9 @@ INSTANTIATE_TEST_SUITE_P(All, BadCallTest, ::testing::ValuesIn(BadCalls()),
                            return std::string(info.param.name);
                          });
 
-TEST(StateDictTest, NamesAreTextsAndComeOnce) {
+TEST(StateDictTest, NamesMustBeUniqueStrings) {
   EXPECT_THAT(MessageOf(Read({{.name = "w"}, {.name = "w"}})),
-              HasSubstr("tensor \"w\": comes twice"));
+              HasSubstr("tensor \"w\": occurs twice"));
   EXPECT_THAT(MessageOf(Read([](PickleWriter& pickle) {
                 pickle.EmptyDict();
                 pickle.SetItems(1, [&](int64_t) {
@@ -363,13 +366,13 @@ TEST(StateDictTest, NamesAreTextsAndComeOnce) {
                   WriteTensor({}, pickle);
                 });
               })),
-              HasSubstr("a tensor without a name"));
+              HasSubstr("expected a string as the name of each tensor"));
   EXPECT_THAT(MessageOf(Read({{.name = std::string(300, '\n'), .key = "1"}})),
               ::testing::SizeIs(::testing::Lt(600u)));
 }
 
-// What reads or copies all tensors must not take forever on a small file.
-TEST(StateDictTest, AllTensorsTakeNotMuchMoreThanTheFile) {
+// The limit bounds the work of code that copies all tensors of a small file.
+TEST(StateDictTest, TensorsMuchLargerThanTheFileAreRejected) {
   std::vector<Call> calls;
   for (int i = 0; i < 16; ++i) {
     calls.push_back(
@@ -378,10 +381,11 @@ TEST(StateDictTest, AllTensorsTakeNotMuchMoreThanTheFile) {
   EXPECT_TRUE(Read(calls).ok());
   calls.push_back({.name = "one", .shape = {kElements}, .strides = {1}});
   EXPECT_THAT(MessageOf(Read(calls)),
-              HasSubstr("tensor \"one\": with it the tensors take over 16"));
+              HasSubstr("tensor \"one\": the tensors up to this one take more "
+                        "than 16 times"));
 }
 
-TEST(StateDictTest, ACallOfSomethingElseIsRefused) {
+TEST(StateDictTest, CallWithOtherArgumentsIsRejected) {
   const auto message = MessageOf(Read([](PickleWriter& pickle) {
     pickle.EmptyDict();
     pickle.SetItems(1, [&](int64_t) {
@@ -391,7 +395,7 @@ TEST(StateDictTest, ACallOfSomethingElseIsRefused) {
       pickle.Reduce();
     });
   }));
-  EXPECT_THAT(message, HasSubstr("tensor \"w\": expected it to be made of"));
+  EXPECT_THAT(message, HasSubstr("tensor \"w\": expected a call with"));
 }
 
 }  // namespace

@@ -6,7 +6,7 @@
 namespace rwkvd {
 namespace {
 
-TEST(StoredNameTest, LayersNamesComeApart) {
+TEST(StoredNameTest, SplitsNamesOfLayers) {
   const auto split = SplitLayerName("blocks.12.att.key.weight");
   ASSERT_TRUE(split.has_value());
   EXPECT_EQ(split->layers, "blocks");
@@ -15,7 +15,7 @@ TEST(StoredNameTest, LayersNamesComeApart) {
   EXPECT_EQ(SplitLayerName("layers.0.x")->layers, "layers");
 }
 
-TEST(StoredNameTest, OtherNamesAreNotLayers) {
+TEST(StoredNameTest, OtherNamesAreNotSplit) {
   for (const char* name :
        {"", "blocks", "blocks.", "blocks.1", "blocks..x", "blocks.-1.x",
         "blocks.1x.y", "blocksx.1.y", "emb.weight", "model.layers.0.x"}) {
@@ -23,7 +23,7 @@ TEST(StoredNameTest, OtherNamesAreNotLayers) {
   }
 }
 
-TEST(StoredNameTest, OuterPartsBecomeNative) {
+TEST(StoredNameTest, OuterPartsAreRenamed) {
   const char* const kNames[][2] = {
       {"model.layers.3.attn.k_proj.weight", "blocks.3.att.k_proj.weight"},
       {"model.layers.3.self_attn.x_r", "blocks.3.att.x_r"},

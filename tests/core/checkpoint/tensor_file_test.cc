@@ -52,7 +52,7 @@ class TensorFileTest : public ::testing::Test {
   const testing::TestTensors tensors_ = SomeTensors();
 };
 
-TEST_F(TensorFileTest, OneFileByItsPathAndByItsFolder) {
+TEST_F(TensorFileTest, OpensAFileByPathAndByDirectory) {
   const std::string path = testing::WriteCheckpoint(directory_, tensors_);
   for (const std::string& named : {path, directory_, directory_ + "/"}) {
     const auto file = TensorFile::Open(named);
@@ -64,7 +64,7 @@ TEST_F(TensorFileTest, OneFileByItsPathAndByItsFolder) {
   }
 }
 
-TEST_F(TensorFileTest, ShardsByTheirIndexAndByTheirFolder) {
+TEST_F(TensorFileTest, OpensShardsByIndexAndByDirectory) {
   const std::string path = testing::WriteCheckpoint(directory_, tensors_, 3);
   for (const std::string& named : {path, directory_}) {
     const auto file = TensorFile::Open(named);
@@ -74,7 +74,7 @@ TEST_F(TensorFileTest, ShardsByTheirIndexAndByTheirFolder) {
   }
 }
 
-TEST_F(TensorFileTest, TheFingerprintIsOfTheWeightsNotOfTheFiles) {
+TEST_F(TensorFileTest, FingerprintDependsOnlyOnTheWeights) {
   const auto fingerprint = [&](const testing::TestTensors& tensors,
                                int shards) {
     return testing::MakeTensorFile(tensors, shards)->Fingerprint();
@@ -93,7 +93,7 @@ TEST_F(TensorFileTest, TheFingerprintIsOfTheWeightsNotOfTheFiles) {
   EXPECT_NE(fingerprint(reshaped, 0), fingerprint(tensors_, 0));
 }
 
-TEST_F(TensorFileTest, PreloadingReportsEveryByteOfEveryFile) {
+TEST_F(TensorFileTest, PreloadReportsAllBytes) {
   const std::string path = testing::WriteCheckpoint(directory_, tensors_, 3);
   int64_t bytes = 0;
   for (const auto& entry : std::filesystem::directory_iterator(directory_)) {
@@ -110,7 +110,7 @@ TEST_F(TensorFileTest, PreloadingReportsEveryByteOfEveryFile) {
   EXPECT_EQ(done[2], bytes);
 }
 
-TEST_F(TensorFileTest, PreloadingBringsAllPagesInByAndBy) {
+TEST_F(TensorFileTest, PreloadReadsAllPages) {
   constexpr int64_t kBytes = 80 << 20;
   const std::string path = directory_ + "/large.safetensors";
   std::string bytes =
@@ -140,7 +140,7 @@ testing::TestTensors WithPrefix(const testing::TestTensors& tensors,
   return renamed;
 }
 
-TEST_F(TensorFileTest, PrefixesOfTrainingFrameworksAreTakenOff) {
+TEST_F(TensorFileTest, PrefixesOfTrainingFrameworksAreRemoved) {
   for (const std::string prefix :
        {"module.", "_forward_module.", "_orig_mod.", "module.module.",
         "_forward_module._orig_mod."}) {
@@ -149,7 +149,7 @@ TEST_F(TensorFileTest, PrefixesOfTrainingFrameworksAreTakenOff) {
   }
 }
 
-TEST_F(TensorFileTest, APrefixThatNotAllHaveIsPartOfTheName) {
+TEST_F(TensorFileTest, PrefixOfSomeNamesOnlyIsKept) {
   testing::TestTensors tensors = WithPrefix(tensors_, "module.");
   tensors["other"] = tensors_.at("t0");
   ExpectHolds(*testing::MakeTensorFile(tensors), tensors);
@@ -157,7 +157,7 @@ TEST_F(TensorFileTest, APrefixThatNotAllHaveIsPartOfTheName) {
   ExpectHolds(*testing::MakeTensorFile(renamed), renamed);
 }
 
-TEST_F(TensorFileTest, ATiedHeadIsTheEmbedding) {
+TEST_F(TensorFileTest, TiedHeadIsTheEmbedding) {
   testing::TestTensors tensors;
   tensors["rwkv.embeddings.weight"] = {.shape = {2, 2}, .values = {1, 2, 3, 4}};
   tensors["rwkv.blocks.0.pre_ln.weight"] = {.shape = {2}, .values = {5, 6}};
@@ -176,13 +176,13 @@ TEST_F(TensorFileTest, ATiedHeadIsTheEmbedding) {
   ASSERT_TRUE(loose.ok()) << loose.status();
   EXPECT_EQ((*loose)->Find("head.weight"), nullptr);
 
-  // The same weights as a file that holds the head, too.
+  // A file that also stores the head has the same weights.
   tensors["head.weight"] = tensors["rwkv.embeddings.weight"];
   EXPECT_EQ((*tied)->Fingerprint(),
             testing::MakeTensorFile(tensors)->Fingerprint());
 }
 
-TEST_F(TensorFileTest, ADamagedConfigIsNamed) {
+TEST_F(TensorFileTest, DamagedConfigIsNamedInTheError) {
   testing::WriteCheckpoint(directory_, tensors_);
   testing::WriteFileOrDie(directory_ + "/config.json", "{");
   EXPECT_THAT(Message(directory_), HasSubstr("/config.json"));
@@ -194,7 +194,7 @@ std::vector<Format> Formats() {
   std::vector<Format> formats;
   for (const Architecture architecture : testing::kAllArchitectures) {
     for (const testing::FileFormat format : testing::AllFileFormats()) {
-      // web-rwkv writes the numbers of 5.1 more than once, so they are others.
+      // web-rwkv repeats numbers of version 5.1, so the weights differ.
       const bool is_other = architecture == Architecture::kRwkv51 &&
                             format == testing::FileFormat::kWebRwkv;
       if (testing::HasFormat(architecture, format) && !is_other) {
@@ -214,9 +214,9 @@ std::string NameOfFormat(const ::testing::TestParamInfo<Format>& info) {
 
 class TensorFileFormatTest : public ::testing::TestWithParam<Format> {};
 
-TEST_P(TensorFileFormatTest, HasTheFingerprintOfItsWeights) {
+TEST_P(TensorFileFormatTest, FingerprintIsThatOfItsWeights) {
   const auto [architecture, format] = GetParam();
-  // F16, which every format can hold.
+  // F16, which every format supports.
   const auto tensors = testing::RandomCheckpoint(architecture, 3, DType::kF16);
   const auto file = TensorFile::Open(testing::WriteCheckpointAs(
       testing::MakeTempDirectory(), tensors, architecture, format));
@@ -231,18 +231,18 @@ TEST_P(TensorFileFormatTest, HasTheFingerprintOfItsWeights) {
 INSTANTIATE_TEST_SUITE_P(All, TensorFileFormatTest,
                          ::testing::ValuesIn(Formats()), NameOfFormat);
 
-TEST_F(TensorFileTest, AMissingFileIsNotFound) {
+TEST_F(TensorFileTest, MissingFileIsNotFound) {
   const auto file = TensorFile::Open(directory_ + "/absent.safetensors");
   EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(std::string(file.status().message()),
               HasSubstr("/absent.safetensors"));
 }
 
-TEST_F(TensorFileTest, AFolderWithoutACheckpointSaysWhatWasLookedFor) {
-  EXPECT_THAT(Message(directory_), HasSubstr("no *.safetensors"));
+TEST_F(TensorFileTest, DirectoryWithoutCheckpointIsAnError) {
+  EXPECT_THAT(Message(directory_), HasSubstr("expected a *.safetensors"));
 }
 
-TEST_F(TensorFileTest, OfSeveralCheckpointsNoneIsGuessed) {
+TEST_F(TensorFileTest, SeveralCheckpointsAreAnError) {
   testing::WriteFileOrDie(directory_ + "/a.safetensors", "");
   testing::WriteFileOrDie(directory_ + "/b.safetensors", "");
   EXPECT_THAT(Message(directory_),
@@ -250,14 +250,14 @@ TEST_F(TensorFileTest, OfSeveralCheckpointsNoneIsGuessed) {
   EXPECT_THAT(Message(directory_), HasSubstr("/b.safetensors"));
 }
 
-TEST_F(TensorFileTest, AnIndexThatNamesAnAbsentShardSaysWhich) {
+TEST_F(TensorFileTest, MissingShardIsNamedInTheError) {
   const std::string path = testing::WriteCheckpoint(directory_, tensors_, 3);
   std::filesystem::remove(directory_ + "/model-2-of-3.safetensors");
   EXPECT_THAT(Message(path), HasSubstr("shard of tensor \"t1\""));
   EXPECT_THAT(Message(path), HasSubstr("model-2-of-3.safetensors"));
 }
 
-TEST_F(TensorFileTest, ATensorThatItsShardDoesNotHoldIsNamed) {
+TEST_F(TensorFileTest, TensorMissingFromItsShardIsNamedInTheError) {
   const std::string path = directory_ + "/m.safetensors.index.json";
   testing::WriteFileOrDie(directory_ + "/s.safetensors",
                           testing::SafetensorsBytes(tensors_));
@@ -267,13 +267,13 @@ TEST_F(TensorFileTest, ATensorThatItsShardDoesNotHoldIsNamed) {
               HasSubstr("\"stranger\" is not in \"s.safetensors\""));
 }
 
-TEST_F(TensorFileTest, ADamagedShardIsNamed) {
+TEST_F(TensorFileTest, DamagedShardIsNamedInTheError) {
   const std::string path = testing::WriteCheckpoint(directory_, tensors_, 2);
   std::filesystem::resize_file(directory_ + "/model-1-of-2.safetensors", 100);
   EXPECT_THAT(Message(path), HasSubstr("model-1-of-2.safetensors"));
 }
 
-TEST_F(TensorFileTest, BadIndexesAreRefused) {
+TEST_F(TensorFileTest, InvalidIndexIsRejected) {
   const std::string path = directory_ + "/m.safetensors.index.json";
   const std::pair<const char*, const char*> bad[] = {
       {"", "m.safetensors.index.json"},

@@ -18,7 +18,7 @@ namespace {
 using ::testing::HasSubstr;
 using Kind = PickleObject::Kind;
 
-// The bytes of a literal, those of value 0 too.
+// The bytes of a string literal, including zeros.
 template <size_t size>
 std::string Raw(const char (&literal)[size]) {
   return std::string(literal, size - 1);
@@ -30,8 +30,8 @@ absl::StatusOr<Pickle> ReadBytes(absl::string_view bytes) {
       "m.pth: data.pkl");
 }
 
-// What a pickle of these opcodes builds. The objects view the bytes, which are
-// kept.
+// The result of a pickle of the given opcodes. Keeps the bytes, which the
+// objects view.
 absl::StatusOr<Pickle> Read(absl::string_view opcodes, int protocol = 2) {
   static auto* const kept = new std::vector<std::unique_ptr<std::string>>;
   kept->push_back(std::make_unique<std::string>(
@@ -51,7 +51,7 @@ std::string Message(absl::string_view opcodes) {
   return std::string(pickle.status().message());
 }
 
-// A container's items, which are numbers, texts, or other containers.
+// Formats the items of a container: numbers, strings or other containers.
 std::string Describe(const PickleObject& object) {
   switch (object.kind) {
     case Kind::kInt:
@@ -80,7 +80,7 @@ std::string Built(absl::string_view opcodes, int protocol = 2) {
   return Describe(Root(pickle));
 }
 
-TEST(UnpicklerTest, WholeNumbersOfAllSizes) {
+TEST(UnpicklerTest, ReadsIntegersOfAllSizes) {
   const std::pair<std::string, int64_t> numbers[] = {
       {Raw("K\xff"), 255},
       {Raw("M\xff\xff"), 65535},
@@ -103,7 +103,7 @@ TEST(UnpicklerTest, WholeNumbersOfAllSizes) {
   EXPECT_EQ(Root(pickle).text.size(), 9u);
 }
 
-TEST(UnpicklerTest, TextsOfAllKinds) {
+TEST(UnpicklerTest, ReadsStringsOfAllKinds) {
   for (const std::string& opcodes :
        {Raw("X\x03\x00\x00\x00") + "abc", Raw("\x8c\x03") + "abc",
         Raw("\x8d\x03\x00\x00\x00\x00\x00\x00\x00") + "abc",
@@ -121,7 +121,7 @@ TEST(UnpicklerTest, TextsOfAllKinds) {
   }
 }
 
-TEST(UnpicklerTest, OtherLiterals) {
+TEST(UnpicklerTest, ReadsOtherLiterals) {
   EXPECT_EQ(Root(Read("N")).kind, Kind::kNone);
   EXPECT_EQ(Root(Read(Raw("G\x3f\xf0\x00\x00\x00\x00\x00\x00"))).kind,
             Kind::kFloat);
@@ -132,7 +132,7 @@ TEST(UnpicklerTest, OtherLiterals) {
   EXPECT_EQ(Root(no).integer, 0);
 }
 
-TEST(UnpicklerTest, Containers) {
+TEST(UnpicklerTest, ReadsContainers) {
   EXPECT_EQ(Built(")"), "()");
   EXPECT_EQ(Built("K\1\x85"), "(1)");
   EXPECT_EQ(Built("K\1K\2\x86"), "(1 2)");
@@ -150,15 +150,15 @@ TEST(UnpicklerTest, Containers) {
   EXPECT_EQ(Built("((K\1tK\2t"), "((1) 2)");
 }
 
-TEST(UnpicklerTest, ObjectsComeBackFromTheMemo) {
+TEST(UnpicklerTest, ReadsObjectsFromTheMemo) {
   EXPECT_EQ(Built("]q\7K\1ah\7\x86"), "([1] [1])");
   EXPECT_EQ(Built(Raw("]r\x07\x01\x00\x00K\1aj\x07\x01\x00\x00\x86")),
             "([1] [1])");
-  // Numbered by themselves, from 0.
+  // kMemoize numbers objects from 0.
   EXPECT_EQ(Built("(K\5\x94K\6\x94" + Raw("h\x01h\x00") + "t"), "(5 6 6 5)");
 }
 
-TEST(UnpicklerTest, WhatIsPoppedIsGone) {
+TEST(UnpicklerTest, PopRemovesObjects) {
   EXPECT_EQ(Built("K\1K\2"
                   "0"),
             "1");
@@ -167,35 +167,35 @@ TEST(UnpicklerTest, WhatIsPoppedIsGone) {
             "1");
 }
 
-TEST(UnpicklerTest, FramesOfLaterProtocolsArePassedOver) {
+TEST(UnpicklerTest, FramesAreIgnored) {
   for (int protocol : {4, 5}) {
     EXPECT_EQ(Built(Raw("\x95\x02\x00\x00\x00\x00\x00\x00\x00K\1"), protocol),
               "1");
   }
   EXPECT_THAT(Message(Raw("\x95\xff\x00\x00\x00\x00\x00\x00\x00K\1")),
-              HasSubstr("cut off"));
+              HasSubstr("truncated"));
 }
 
-TEST(UnpicklerTest, GlobalsOfBothForms) {
+TEST(UnpicklerTest, ReadsGlobalsOfBothOpcodes) {
   EXPECT_EQ(Built("ctorch\nFloatStorage\n"), "torch.FloatStorage");
   EXPECT_EQ(Built("U\5torchU\013HalfStorage\x93"), "torch.HalfStorage");
 }
 
-TEST(UnpicklerTest, AnOrderedDictIsADict) {
+TEST(UnpicklerTest, OrderedDictIsADict) {
   const std::string name = "ccollections\nOrderedDict\n";
   EXPECT_EQ(Built(name + ")R"), "{}");
   EXPECT_EQ(Built(name + ")RK\1K\2s"), "{1 2}");
-  // As Python 2 made it.
+  // The call that Python 2 writes.
   EXPECT_EQ(Built(name + "](K\1K\2\x86(K\3K\4le\x85R"), "{1 2 3 4}");
-  // With an attribute.
+  // A dict with an attribute.
   EXPECT_EQ(Built(name + ")R}X\1" + Raw("\x00\x00\x00") + "aK\1sb"), "{}");
 }
 
-TEST(UnpicklerTest, ASizeIsATuple) {
+TEST(UnpicklerTest, SizeIsATuple) {
   EXPECT_EQ(Built("ctorch\nSize\nK\1K\2\x86\x85R"), "(1 2)");
 }
 
-TEST(UnpicklerTest, TensorsAndParametersKeepTheCallsArguments) {
+TEST(UnpicklerTest, TensorsAndParametersKeepTheArgumentsOfTheCall) {
   for (const char* name : {"ctorch._utils\n_rebuild_tensor\n",
                            "ctorch._utils\n_rebuild_tensor_v2\n"}) {
     const auto pickle = Read(absl::StrCat(name, "K\1K\2\x86R"));
@@ -211,20 +211,20 @@ TEST(UnpicklerTest, TensorsAndParametersKeepTheCallsArguments) {
   }
 }
 
-TEST(UnpicklerTest, APersistentIdIsAStorage) {
+TEST(UnpicklerTest, PersistentIdIsAStorage) {
   const auto pickle = Read("U\7storageK\1\x86Q");
   ASSERT_EQ(Root(pickle).kind, Kind::kStorage);
   EXPECT_EQ(Describe(*Root(pickle).arguments), "(storage 1)");
 }
 
-TEST(UnpicklerTest, ItEndsAtItsLastOpcode) {
+TEST(UnpicklerTest, PickleEndsAtItsStopOpcode) {
   const auto pickle = ReadBytes(Raw("\x80\x02K\1.and more"));
   ASSERT_TRUE(pickle.ok()) << pickle.status();
   EXPECT_EQ(pickle->num_bytes(), 5u);
   EXPECT_EQ(pickle->objects().size(), 1u);
 }
 
-TEST(UnpicklerTest, AKeyThatComesTwiceHasItsLastValue) {
+TEST(UnpicklerTest, RepeatedKeyHasItsLastValue) {
   const auto pickle = Read("}(U\1aK\1U\1aK\2K\3K\4u");
   const PickleObject* const value = Root(pickle).Find("a");
   ASSERT_NE(value, nullptr);
@@ -250,67 +250,82 @@ BadPickle Bad(const char* name, absl::string_view opcodes,
 
 std::vector<BadPickle> BadPickles() {
   return {
-      {"Empty", "", "byte 0: cut off"},
+      {"Empty", "", "byte 0: truncated"},
       {"NoProtocol", "N.", "expected a pickle of protocol 2 to 5"},
       {"Protocol1", "\x80\1N.", "expected protocol 2 to 5, got 1"},
       {"Protocol6", "\x80\6N.", "expected protocol 2 to 5, got 6"},
-      {"NoStop", "\x80\2N", "byte 3: cut off"},
-      Bad("Nothing", "", "expected one object at the end, got 0"),
-      Bad("TwoObjects", "NN", "expected one object at the end, got 2"),
-      Bad("AMarkIsLeft", "(N", "got 1 and 1 marks"),
+      {"NoStop", "\x80\2N", "byte 3: truncated"},
+      Bad("Nothing", "", "expected one object on the stack at the end, got 0"),
+      Bad("TwoObjects", "NN",
+          "expected one object on the stack at the end, got 2"),
+      Bad("MarkAtTheEnd", "(N", "got 1 objects and 1 marks"),
       Bad("System", "cos\nsystem\nU\2ls\x85R",
-          "byte 2: refused global \"os.system\""),
+          "byte 2: unsupported global \"os.system\""),
       Bad("StackedSystem", "U\2osU\6system\x93",
-          "byte 14: refused global \"os.system\""),
+          "byte 14: unsupported global \"os.system\""),
       Bad("LongGlobal", absl::StrCat("c", std::string(300, 'm'), "\nn\n"),
           "does not end within 256 bytes"),
-      Bad("GlobalOfNumbers", "K\1K\2\x93", "a global whose name is no string"),
-      Bad("TypeWithAnotherPrefix", "ctorchFloat\nStorage\n", "refused global"),
-      Bad("NewObject", "ctorch\nSize\n)\x81", "refused opcode 0x81"),
-      Bad("Instance", "(cos\nsystem\no", "refused global"),
-      Bad("PersistentText", "Pid\n", "refused opcode 0x50"),
-      Bad("Extension", "\x82\1", "refused opcode 0x82"),
-      Bad("CallOfATuple", "))R", "a call of something that cannot be called"),
+      Bad("GlobalOfNumbers", "K\1K\2\x93",
+          "expected strings as module and name of a global"),
+      Bad("TypeWithAnotherPrefix", "ctorchFloat\nStorage\n",
+          "unsupported global"),
+      Bad("NewObject", "ctorch\nSize\n)\x81", "unsupported opcode 0x81"),
+      Bad("Instance", "(cos\nsystem\no", "unsupported global"),
+      Bad("TextualPersistentId", "Pid\n", "unsupported opcode 0x50"),
+      Bad("Extension", "\x82\1", "unsupported opcode 0x82"),
+      Bad("CallOfATuple", "))R",
+          "expected a call of a global with a tuple of arguments"),
       Bad("CallWithoutATuple", "ctorch\nSize\nNR",
-          "a call of something that cannot be called"),
+          "expected a call of a global with a tuple of arguments"),
       Bad("CallOfAStorage", "ctorch\nFloatStorage\n)R",
-          "refused call of torch.FloatStorage"),
-      Bad("SizeOfNothing", "ctorch\nSize\n)R", "refused call of torch.Size"),
+          "unsupported call of torch.FloatStorage"),
+      Bad("SizeOfNothing", "ctorch\nSize\n)R",
+          "unsupported call of torch.Size"),
       Bad("ParameterOfNothing", "ctorch._utils\n_rebuild_parameter\n)R",
-          "refused call of torch._utils._rebuild_parameter"),
+          "unsupported call of torch._utils._rebuild_parameter"),
       Bad("ParameterOfANumber", "ctorch._utils\n_rebuild_parameter\nK\1\x85R",
-          "refused call of torch._utils._rebuild_parameter"),
+          "unsupported call of torch._utils._rebuild_parameter"),
       Bad("OrderedDictOfATuple", "ccollections\nOrderedDict\n)\x85R",
-          "refused call of collections.OrderedDict"),
+          "unsupported call of collections.OrderedDict"),
       Bad("OrderedDictOfTriples",
-          "ccollections\nOrderedDict\n]((K\1K\2K\3te\x85R", "refused call of"),
-      Bad("IdOfANumber", "K\1Q", "does not name a storage"),
-      Bad("IdOfAnEmptyTuple", ")Q", "does not name a storage"),
-      Bad("IdOfAModule", "U\6moduleK\1\x86Q", "does not name a storage"),
+          "ccollections\nOrderedDict\n]((K\1K\2K\3te\x85R",
+          "unsupported call of"),
+      Bad("IdOfANumber", "K\1Q",
+          "expected a persistent id that names a storage"),
+      Bad("IdOfAnEmptyTuple", ")Q",
+          "expected a persistent id that names a storage"),
+      Bad("IdOfAModule", "U\6moduleK\1\x86Q",
+          "expected a persistent id that names a storage"),
       Bad("StateOfATuple", ")Nb", "expected a dict to set attributes of"),
-      Bad("StateOfNothing", "Nb", "nothing on the stack"),
-      Bad("NothingToPop", "0", "byte 2: nothing on the stack"),
-      Bad("NothingAboveTheMark", "K\1(0", "nothing on the stack"),
-      Bad("PairOfOne", "K\1\x86", "nothing on the stack"),
-      Bad("PairAcrossAMark", "K\1(K\2\x86", "nothing on the stack"),
-      Bad("NoMark", "K\1t", "no mark on the stack"),
-      Bad("AppendToNothing", "K\1a", "nothing on the stack"),
+      Bad("StateOfNothing", "Nb",
+          "expected an object on the stack, found none"),
+      Bad("NothingToPop", "0", "byte 2: expected an object on the stack"),
+      Bad("NothingAboveTheMark", "K\1(0",
+          "expected an object on the stack, found none"),
+      Bad("PairOfOne", "K\1\x86",
+          "expected an object on the stack, found none"),
+      Bad("PairAcrossAMark", "K\1(K\2\x86",
+          "expected an object on the stack, found none"),
+      Bad("NoMark", "K\1t", "expected a mark on the stack, found none"),
+      Bad("AppendToNothing", "K\1a",
+          "expected an object on the stack, found none"),
       Bad("AppendToATuple", ")K\1a", "expected a list to add items to"),
       Bad("SetInAList", "]K\1K\2s", "expected a dict to add items to"),
-      Bad("KeyWithoutValue", "}(K\1u", "a key without a value"),
-      Bad("DictOfThree", "(K\1K\2K\3d", "a key without a value"),
-      Bad("NeverStored", "h\1", "refers to object 1, which was never stored"),
-      Bad("NothingToStore", "q\1", "nothing on the stack"),
-      Bad("TextCutOff", Raw("X\xff\x00\x00\x00 text"), "cut off"),
-      Bad("NegativeText", Raw("T\xff\xff\xff\xff"), "cut off"),
-      Bad("EndlessText", Raw("\x8d\xff\xff\xff\xff\xff\xff\xff\xff"),
-          "cut off"),
+      Bad("KeyWithoutValue", "}(K\1u", "expected a value for each key"),
+      Bad("DictOfThree", "(K\1K\2K\3d", "expected a value for each key"),
+      Bad("NotInTheMemo", "h\1", "object 1 is not in the memo"),
+      Bad("MemoizeOnEmptyStack", "q\1",
+          "expected an object on the stack, found none"),
+      Bad("TruncatedString", Raw("X\xff\x00\x00\x00 text"), "truncated"),
+      Bad("NegativeStringLength", Raw("T\xff\xff\xff\xff"), "truncated"),
+      Bad("HugeStringLength", Raw("\x8d\xff\xff\xff\xff\xff\xff\xff\xff"),
+          "truncated"),
   };
 }
 
 class BadPickleTest : public ::testing::TestWithParam<BadPickle> {};
 
-TEST_P(BadPickleTest, IsRefusedWithTheByteAndTheReason) {
+TEST_P(BadPickleTest, IsRejectedWithPositionAndReason) {
   const auto pickle = ReadBytes(GetParam().bytes);
   EXPECT_EQ(pickle.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(pickle.status().message()),

@@ -18,10 +18,11 @@ using ::testing::HasSubstr;
 using testing::kIn64;
 
 constexpr uint64_t kOffset = 36;
-constexpr uint64_t kSize = 47;  // of one entry with a name of one letter
+constexpr uint64_t kSize =
+    47;  // of a directory with one entry, named by one letter
 
-// An archive that is all zeros but for these records at its end; its directory
-// would be where the constants say.
+// An archive of zeros, with the given records at its end. The constants give
+// the position of its directory.
 std::string Before(absl::string_view end) {
   return absl::StrCat(std::string(kOffset + kSize, '\0'), end);
 }
@@ -40,19 +41,21 @@ void ExpectFound(absl::string_view end) {
   EXPECT_EQ(directory->num_entries, 1u);
 }
 
-TEST(ZipDirectoryTest, IsFoundByTheEnd) { ExpectFound(End(1, kSize, kOffset)); }
+TEST(ZipDirectoryTest, IsFoundByTheEndRecord) {
+  ExpectFound(End(1, kSize, kOffset));
+}
 
 TEST(ZipDirectoryTest, IsFoundBeforeAComment) {
   ExpectFound(End(1, kSize, kOffset, "a comment"));
   ExpectFound(End(1, kSize, kOffset, std::string(0xffff, 'c')));
-  // Something that looks like an end, but announces another comment.
+  // A false end record, whose comment has another length.
   ExpectFound(
       End(1, kSize, kOffset, absl::StrCat("PK\5\6", std::string(30, '\1'))));
   ExpectFound(
       End(1, kSize, kOffset, absl::StrCat("PK\5\6", std::string(30, '\0'))));
 }
 
-TEST(ZipDirectoryTest, IsFoundByBothEndRecords) {
+TEST(ZipDirectoryTest, IsFoundByTheZip64EndRecord) {
   const std::string end64 = End64(1, kSize, kOffset, kOffset + kSize);
   ExpectFound(end64 + End(1, kSize, kOffset));
   ExpectFound(end64 + End(0xffff, kIn64, kIn64));
@@ -71,35 +74,36 @@ std::ostream& operator<<(std::ostream& out, const BadEnd& bad) {
 std::vector<BadEnd> BadEnds() {
   const uint64_t end64 = kOffset + kSize, huge = ~uint64_t{0};
   return {
-      {"Empty", "", "no end of a zip archive found"},
-      {"NoEnd", Before(std::string(100, '\0')),
-       "no end of a zip archive found; is the file cut off?"},
-      {"EndCutOff", Before(End(1, kSize, kOffset)).substr(0, 104),
-       "no end of a zip archive found"},
-      {"BytesBehindTheEnd", Before(End(1, kSize, kOffset) + "x"),
-       "no end of a zip archive found"},
-      {"FarBeforeTheEnd",
+      {"Empty", "", "no end record of a zip archive found"},
+      {"NoEndRecord", Before(std::string(100, '\0')),
+       "no end record of a zip archive found; the file may be truncated"},
+      {"TruncatedEndRecord", Before(End(1, kSize, kOffset)).substr(0, 104),
+       "no end record of a zip archive found"},
+      {"TrailingBytes", Before(End(1, kSize, kOffset) + "x"),
+       "no end record of a zip archive found"},
+      {"EndRecordTooFarFromTheEnd",
        Before(End(1, kSize, kOffset) + std::string(0x10000, '\0')),
-       "no end of a zip archive found"},
-      {"Volumes", Before(End(1, kSize, kOffset, "", 1)), "several volumes"},
+       "no end record of a zip archive found"},
+      {"SeveralVolumes", Before(End(1, kSize, kOffset, "", 1)),
+       "zip archive of one volume, got several"},
       {"DirectoryInTheEnd", Before(End(1, kSize, kOffset + 1)),
-       "zip directory of 47 bytes at byte 37 reaches past its end at byte 83"},
+       "zip directory of 47 bytes at byte 37 extends past byte 83"},
       {"TwoEntries", Before(End(2, kSize, kOffset)),
-       "announces 2 entries, which do not fit its 47 bytes"},
+       "2 entries do not fit into its 47 bytes"},
       {"ManyEntries64",
        Before(End64(huge, kSize, kOffset, end64) + End(0xffff, kIn64, kIn64)),
-       "announces 18446744073709551615 entries"},
+       "18446744073709551615 entries"},
       {"LargeDirectory64",
        Before(End64(1, huge, kOffset, end64) + End(1, kIn64, kIn64)),
        "zip directory of 18446744073709551615 bytes"},
       {"FarDirectory64",
        Before(End64(1, kSize, huge - 10, end64) + End(1, kSize, kIn64)),
-       "reaches past its end"},
+       "extends past byte"},
       {"DirectoryInTheEnd64",
        Before(End64(1, kSize, kOffset + 1, end64) + End(1, kSize, kIn64)),
-       "reaches past its end at byte 83"},
+       "extends past byte 83"},
       {"Far64", Before(End64(1, kSize, kOffset, huge) + End(1, kSize, kOffset)),
-       "behind its locator"},
+       "before its locator"},
       {"No64", Before(End64(1, kSize, kOffset, 3) + End(1, kSize, kOffset)),
        "no ZIP64 end record at byte 3"},
       {"EndsDisagree",
@@ -109,13 +113,13 @@ std::vector<BadEnd> BadEnds() {
        std::string(100'001 * 46, '\0') +
            End64(100'001, 100'001 * 46, 0, 100'001 * 46) +
            End(0xffff, kIn64, 0),
-       "zip directory of 100001 entries is over the limit of 100000"},
+       "zip directory has 100001 entries, the limit is 100000"},
   };
 }
 
 class BadEndTest : public ::testing::TestWithParam<BadEnd> {};
 
-TEST_P(BadEndTest, IsRefusedWithTheReason) {
+TEST_P(BadEndTest, IsRejectedWithReason) {
   const auto directory = Find(GetParam().bytes);
   EXPECT_EQ(directory.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(directory.status().message()),

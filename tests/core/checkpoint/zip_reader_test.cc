@@ -27,8 +27,8 @@ using testing::Local;
 
 constexpr uint16_t kSizesFollow = 1 << 3;
 
-// An archive of one entry, "a" unless `central` says otherwise, with the data
-// "data!"; both headers as given.
+// An archive of one entry with the given headers and the data "data!". The name
+// is that in `central`, by default "a".
 std::string OneEntry(const Header& local, const Header& central,
                      uint64_t offset = 0) {
   const std::string before = Local(local) + "data!";
@@ -58,7 +58,7 @@ void ExpectOneEntry(const std::string& bytes) {
   EXPECT_EQ(Data(entries->at(0)), "data!");
 }
 
-TEST(ZipReaderTest, EntriesAsTorchWritesThemComeByName) {
+TEST(ZipReaderTest, ReadsEntriesAsTorchWritesThem) {
   testing::ZipWriter zip;
   zip.Add("m/data.pkl", "pickle");
   zip.Add("m/data/1", "");
@@ -78,14 +78,14 @@ TEST(ZipReaderTest, EntriesAsTorchWritesThemComeByName) {
       reinterpret_cast<const std::byte*>(bytes.data()) + bytes.find("numbers"));
 }
 
-TEST(ZipReaderTest, AnEmptyArchiveHasNoEntries) {
+TEST(ZipReaderTest, EmptyArchiveHasNoEntries) {
   const std::string bytes = End(0, 0, 0);
   const auto entries = Read(bytes);
   ASSERT_TRUE(entries.ok()) << entries.status();
   EXPECT_TRUE(entries->empty());
 }
 
-TEST(ZipReaderTest, OtherWritersOfStoredEntriesAreRead) {
+TEST(ZipReaderTest, ReadsUncompressedEntriesOfOtherWriters) {
   ExpectOneEntry(OneEntry(kA));
   // The sizes follow the data.
   Header open = HeaderOf("a", 0), listed = kA;
@@ -99,7 +99,7 @@ TEST(ZipReaderTest, OtherWritersOfStoredEntriesAreRead) {
       absl::StrCat("ux", testing::Two(3), "123",
                    Extra64(absl::StrCat(testing::Eight(5), testing::Eight(5))));
   ExpectOneEntry(OneEntry(wide));
-  // Only what a field of 32 bits cannot hold is in the block.
+  // The block contains only the values that exceed 32 bits.
   Header mixed = kA;
   mixed.size = kIn64;
   mixed.extra = Extra64(testing::Eight(5));
@@ -140,34 +140,34 @@ std::vector<BadZip> BadEntries() {
           [](Header& local, Header& listed) { local.flags = listed.flags = 1; },
           "zip entry \"a\": is encrypted"),
       BadEntry(
-          "EncryptedInItsHeaderAlone",
+          "EncryptedOnlyInLocalHeader",
           [](Header& local, Header&) { local.flags = 1; },
-          "disagrees with the directory"),
+          "does not match the directory"),
       BadEntry(
-          "CompressedInItsHeaderAlone",
+          "CompressedOnlyInLocalHeader",
           [](Header& local, Header&) { local.method = 8; },
-          "disagrees with the directory"),
+          "does not match the directory"),
       BadEntry(
           "SizesDiffer", [](Header&, Header& listed) { listed.size = 1000; },
-          "takes 5 bytes for contents of 1000"),
+          "expected 1000 bytes stored without compression, got 5"),
       BadEntry(
-          "SizeInItsHeaderDiffers",
+          "SizeInLocalHeaderDiffers",
           [](Header& local, Header&) { local.size = 4; },
-          "disagrees with the directory"),
+          "does not match the directory"),
       BadEntry(
           "NameDiffers", [](Header& local, Header&) { local.name = "b"; },
-          "zip entry \"a\": its header at byte 0 disagrees"),
+          "zip entry \"a\": header at byte 0 does not match"),
       BadEntry(
-          "SizeIsLeftOpenWithoutSayingSo",
+          "SizeDeferredWithoutFlag",
           [](Header& local, Header&) { local.size = local.stored_size = 0; },
-          "disagrees with the directory"),
+          "does not match the directory"),
       BadEntry(
           "Large",
           [](Header& local, Header& listed) {
             local.size = local.stored_size = 6;
             listed.size = listed.stored_size = 6;
           },
-          "its 6 bytes from byte 31 reach into the directory at byte 36"),
+          "6 bytes from byte 31 extend into the directory at byte 36"),
       BadEntry(
           "2To63",
           [](Header& local, Header& listed) {
@@ -176,36 +176,36 @@ std::vector<BadZip> BadEntries() {
                 Extra64(absl::StrCat(testing::Eight(uint64_t{1} << 63),
                                      testing::Eight(uint64_t{1} << 63)));
           },
-          "its 9223372036854775808 bytes"),
+          "9223372036854775808 bytes"),
       BadEntry(
           "NoZip64",
           [](Header&, Header& listed) { listed = HeaderOf("a", kIn64); },
-          "its ZIP64 record is missing or cut off"),
+          "ZIP64 record is missing or truncated"),
       BadEntry(
-          "Zip64CutOff",
+          "TruncatedZip64",
           [](Header&, Header& listed) {
             listed = HeaderOf("a", kIn64);
             listed.extra =
                 Extra64(absl::StrCat(testing::Eight(5), testing::Four(5)));
           },
-          "its ZIP64 record is missing or cut off"),
+          "ZIP64 record is missing or truncated"),
       BadEntry(
-          "Zip64InItsHeaderCutOff",
+          "TruncatedZip64InLocalHeader",
           [](Header& local, Header&) {
             local = HeaderOf("a", kIn64);
             local.extra = Extra64(testing::Eight(5));
           },
-          "its ZIP64 record is missing or cut off"),
+          "ZIP64 record is missing or truncated"),
       BadEntry(
           "LongName",
           [](Header& local, Header& listed) {
             local.name = listed.name = std::string(4097, 'n');
           },
-          "name of 4097 bytes is over the limit of 4096"),
+          "name has 4097 bytes, the limit is 4096"),
   };
 }
 
-// Two entries, the second's header at `offset`.
+// Two entries; the directory says that the second one is at `offset`.
 std::string TwoEntries(absl::string_view second, uint64_t offset) {
   const std::string before =
       absl::StrCat(Local(kA), "data!", Local(HeaderOf(second, 3)), "two");
@@ -214,7 +214,7 @@ std::string TwoEntries(absl::string_view second, uint64_t offset) {
   return before + directory + End(2, directory.size(), before.size());
 }
 
-// An entry whose data hold the header and the data of the next.
+// An entry whose data contains the header and the data of the next entry.
 std::string OneInAnother() {
   const std::string inner = Local(HeaderOf("b", 1)) + "b";
   const Header outer = HeaderOf("a", inner.size());
@@ -225,26 +225,29 @@ std::string OneInAnother() {
   return before + directory + End(2, directory.size(), before.size());
 }
 
-// An archive whose end announces `num` entries, `shift` bytes too early.
+// An archive whose end record says that the directory has `num` entries and
+// begins `shift` bytes too early.
 std::string Listing(uint64_t num, uint64_t shift) {
   const std::string before = Local(kA) + "data!";
   const std::string directory = Central(kA, 0);
   return before + directory + End(num, directory.size(), before.size() - shift);
 }
 
-std::vector<BadZip> BadPlaces() {
+std::vector<BadZip> BadPositions() {
   const std::string last = Central(kA, 0, 3);
   return {
-      {"NameTwice", TwoEntries("a", 36), "zip entry \"a\": is listed twice"},
-      {"OneInAnother", OneInAnother(),
+      {"DuplicateName", TwoEntries("a", 36),
+       "zip entry \"a\": is listed twice"},
+      {"NestedEntries", OneInAnother(),
        "zip entry \"b\": begins at byte 31, inside the entry before it, which "
        "ends at byte 63"},
-      {"FewerThanListed", Listing(0, 0), "47 bytes behind its last entry"},
+      {"FewerEntriesThanInDirectory", Listing(0, 0),
+       "47 unexpected bytes after its last entry"},
       {"DirectoryElsewhere", Listing(1, 1),
-       "zip directory is damaged at its entry 0, which begins at its byte 0"},
+       "zip directory: entry 0, at byte 0 of the directory, is malformed"},
       {"NoHeader", TwoEntries("b", 37), "no header at byte 37"},
       {"HeaderInTheDirectory", TwoEntries("b", 71),
-       "begins at byte 71, behind the directory's first byte 70"},
+       "begins at byte 71, after the start of the directory at byte 70"},
       {"HeaderFarAway", TwoEntries("b", 0xfffffffe), "begins at byte 429"},
       {"AnotherVolume", absl::StrCat(last, End(1, last.size(), 0)),
        "zip entry \"a\": lies in another volume"},
@@ -253,7 +256,7 @@ std::vector<BadZip> BadPlaces() {
 
 class BadZipTest : public ::testing::TestWithParam<BadZip> {};
 
-TEST_P(BadZipTest, IsRefusedWithTheReason) {
+TEST_P(BadZipTest, IsRejectedWithReason) {
   const auto entries = Read(GetParam().bytes);
   ASSERT_FALSE(entries.ok());
   EXPECT_EQ(entries.status().code(), absl::StatusCode::kInvalidArgument);
@@ -269,15 +272,15 @@ std::string NameOfBad(const ::testing::TestParamInfo<BadZip>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Entries, BadZipTest, ::testing::ValuesIn(BadEntries()),
                          NameOfBad);
-INSTANTIATE_TEST_SUITE_P(Places, BadZipTest, ::testing::ValuesIn(BadPlaces()),
-                         NameOfBad);
+INSTANTIATE_TEST_SUITE_P(Positions, BadZipTest,
+                         ::testing::ValuesIn(BadPositions()), NameOfBad);
 
-TEST(ZipReaderTest, TwoEntriesSideBySideAreFine) {
+TEST(ZipReaderTest, ReadsAdjacentEntries) {
   EXPECT_TRUE(Read(TwoEntries("b", 36)).ok());
 }
 
-// An archive of `num` listed entries that all mean the one header before them,
-// whose extra field is as long and as crumbly as can be.
+// An archive whose directory has `num` entries that all refer to the same
+// header. Its extra field is as long, and has as many blocks, as possible.
 std::string ManyOfOneHeader(int64_t num, const Header& header) {
   const std::string before = Local(header);
   std::string directory;
@@ -290,7 +293,7 @@ std::string ManyOfOneHeader(int64_t num, const Header& header) {
                       End(0xffff, kIn64, kIn64));
 }
 
-TEST(ZipReaderTest, ManyEntriesAreRefusedInTime) {
+TEST(ZipReaderTest, HugeNumberOfEntriesIsRejectedQuickly) {
   Header header = HeaderOf("a", 0);
   for (int i = 0; i < 16'383; ++i) header.extra += std::string("ab\0\0", 4);
   header.size = kIn64;
@@ -304,7 +307,7 @@ TEST(ZipReaderTest, ManyEntriesAreRefusedInTime) {
       HasSubstr("inside the entry before it"));
   EXPECT_THAT(
       std::string(Read(ManyOfOneHeader(100'001, header)).status().message()),
-      HasSubstr("100001 entries is over the limit of 100000"));
+      HasSubstr("100001 entries, the limit is 100000"));
   EXPECT_LT(double(std::clock() - begin) / CLOCKS_PER_SEC, 5);
 }
 

@@ -2,8 +2,8 @@
 #ifndef RWKVD_TESTS_CORE_CHECKPOINT_ZIP_SAMPLES_H_
 #define RWKVD_TESTS_CORE_CHECKPOINT_ZIP_SAMPLES_H_
 
-// The records of a zip archive, each field as the test wants it, right or
-// wrong.
+// Writes the records of a zip archive with any values of their fields, valid or
+// invalid.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace rwkvd::testing {
 
-// What a field holds whose value is in a ZIP64 record.
+// The content of a field whose value is in a ZIP64 record.
 inline constexpr uint64_t kIn64 = 0xffffffff;
 
 inline std::string Two(uint64_t value) { return LittleEndian(value, 2); }
@@ -27,7 +27,7 @@ inline std::string Extra64(absl::string_view values) {
   return absl::StrCat(Two(1), Two(values.size()), values);
 }
 
-// What one of an entry's two headers says, right or wrong.
+// The fields of one of an entry's two headers.
 struct Header {
   std::string name;
   uint16_t flags = 0;
@@ -59,7 +59,7 @@ inline std::string Central(const Header& header, uint64_t offset,
                       header.extra);
 }
 
-// The record that ends an archive.
+// The end record of an archive.
 inline std::string End(uint64_t entries, uint64_t size, uint64_t offset,
                        absl::string_view comment = "", uint16_t volume = 0) {
   return absl::StrCat("PK\5\6", Two(volume), Two(volume), Two(entries),
@@ -67,7 +67,7 @@ inline std::string End(uint64_t entries, uint64_t size, uint64_t offset,
                       Two(comment.size()), comment);
 }
 
-// The ZIP64 end record, at byte `at`, and its locator.
+// The ZIP64 end record at byte `at`, and its locator.
 inline std::string End64(uint64_t entries, uint64_t size, uint64_t offset,
                          uint64_t at) {
   return absl::StrCat("PK\6\6", Eight(44), Two(45), Two(45), Four(0), Four(0),
