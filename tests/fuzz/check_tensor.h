@@ -12,7 +12,7 @@
 
 namespace rwkvd::testing {
 
-// Elements from the first to the last.
+// The number of elements of the storage from the first to the last element.
 inline size_t SpannedElements(const Tensor& tensor) {
   const std::vector<int64_t> strides = tensor.Strides();
   size_t spanned = 1;
@@ -23,9 +23,9 @@ inline size_t SpannedElements(const Tensor& tensor) {
   return spanned;
 }
 
-// Ends the process unless `tensor`, read from hostile bytes, is what every
-// parser promises: a view of `storage` that lies in it from its first to its
-// last element, claims no more than it holds, and can be read in any order.
+// Aborts the process unless `tensor`, read from untrusted bytes, is what every
+// parser guarantees: a view within `storage`, no larger than it, whose elements
+// can all be read.
 inline void CheckTensor(const Tensor& tensor,
                         absl::Span<const std::byte> storage) {
   RWKVD_CHECK(tensor.num_elements() >= 0);
@@ -37,7 +37,7 @@ inline void CheckTensor(const Tensor& tensor,
     RWKVD_CHECK(tensor.data.data() + tensor.data.size() <=
                 storage.data() + storage.size());
   }
-  const size_t elements = ToFloat(tensor).size();  // reads them all
+  const size_t elements = ToFloat(tensor).size();  // reads all elements
   RWKVD_CHECK(static_cast<int64_t>(elements) == tensor.num_elements());
   const Tensor squeezed = Squeezed(tensor);
   RWKVD_CHECK(ToFloat(squeezed).size() == elements);

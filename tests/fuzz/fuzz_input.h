@@ -8,8 +8,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
-// What each fuzz target defines: reads one input, and ends the process if that
-// went wrong. Answers 0. The name and form are libFuzzer's.
+// Defined by each fuzz target: processes one input, and aborts the process if
+// an invariant is violated. Returns 0. libFuzzer prescribes name and signature.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 namespace rwkvd::testing {

@@ -18,13 +18,13 @@
 
 namespace rwkvd::testing {
 
-// Bytes as a MappedFile, without a disk: in some microseconds.
+// A MappedFile with the given bytes that is created in memory, within
+// microseconds.
 //
-// A mapping ends in zeros up to a whole page, which a reader that goes too far
-// would find. Here the address sanitizer, where there is one, sees it.
+// The last page of a mapping is filled with zeros, which hide reads beyond the
+// end. The address sanitizer detects such reads here.
 //
-// Owned by one call of a fuzz target, which keeps no view into it.
-// Thread-compatible.
+// Owned by one call of a fuzz target. Thread-compatible.
 class MappedInput {
  public:
   explicit MappedInput(absl::Span<const std::byte> bytes)
@@ -51,7 +51,7 @@ class MappedInput {
     return *std::move(file);
   }
 
-  // What is left of the last page.
+  // The rest of the last page.
   static absl::Span<const std::byte> After(absl::Span<const std::byte> bytes) {
     const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
     const size_t used = bytes.size() % page;

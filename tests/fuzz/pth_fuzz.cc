@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a file of torch.save, in the form of today or that before it.
+// Reads the input as a file of torch.save, in the current or the legacy format.
 #include "core/base/check.h"
 #include "core/checkpoint/pth.h"
 #include "tests/fuzz/check_tensor.h"

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs a fuzz target on every file of its corpus, in the order of their names:
+// Runs a fuzz target on every file of its corpus, in the order of the names:
 //
 //   NAME_fuzz_test CORPUS
 //
-// Fails if there is none, or if one takes longer than any input of a few
-// kilobytes may, even under a sanitizer on a busy machine.
+// Fails if there is no file, or if a file takes more than 10 seconds, which
+// inputs of a few kilobytes never need, even with a sanitizer on a busy
+// machine.
 #include <signal.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@
 
 namespace {
 
-constexpr unsigned kMostSeconds = 10;
+constexpr unsigned kMaxSeconds = 10;
 
 std::vector<std::filesystem::path> FilesIn(const char* directory) {
   std::vector<std::filesystem::path> files;
@@ -40,7 +41,7 @@ std::string Contents(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-const char* running = "";  // the file that SIGALRM names
+const char* running = "";  // the file that OnAlarm reports
 
 void OnAlarm(int) {
   for (const char* part : {"takes too long: ", running, "\n"}) {
@@ -60,10 +61,10 @@ int main(int argc, char** argv) {
   const std::vector<std::filesystem::path> files = FilesIn(argv[1]);
   for (const std::filesystem::path& path : files) {
     std::printf("%s\n", path.c_str());
-    std::fflush(stdout);  // so a crash comes behind its name
+    std::fflush(stdout);  // so that the name precedes the report of a crash
     const std::string input = Contents(path);
     running = path.c_str();
-    alarm(kMostSeconds);
+    alarm(kMaxSeconds);
     LLVMFuzzerTestOneInput(reinterpret_cast<const uint8_t*>(input.data()),
                            input.size());
     alarm(0);

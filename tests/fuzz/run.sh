@@ -1,15 +1,16 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Builds the fuzz targets and lets them look for inputs that break them.
+# Builds the fuzz targets and runs them to find inputs that make them fail.
 #
 #   tests/fuzz/run.sh [--jobs N] [--work DIR] [SECONDS_PER_TARGET] [TARGET...]
 #
-# SECONDS_PER_TARGET is 60 unless told, the targets are all, and N, how many
-# run side by side, is the number of processors. DIR, by default a new one
-# below /tmp, keeps what was learned (corpus/), what was found (findings/) and
-# the logs; given again, the search goes on from there. Ends with a table, and
-# with 1 if anything was found. $BAZEL names another bazel, with its options.
+# By default, SECONDS_PER_TARGET is 60, all targets run, and N, the number of
+# targets that run in parallel, is the number of processors. DIR, by default a
+# new directory in /tmp, receives the new inputs (corpus/), the inputs that fail
+# (findings/) and the logs; with an existing DIR, the search continues from its
+# inputs. Prints a table at the end, and exits with 1 if an input failed. $BAZEL
+# is the bazel command with its options.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -49,15 +50,15 @@ labels=("${@/#///tests/fuzz:}")
 "${bazel[@]}" build --config=fuzz --noshow_progress "${labels[@]/%/_fuzzer}"
 binaries=$("${bazel[@]}" info --config=fuzz bazel-bin 2>/dev/null)/tests/fuzz
 
-# Abseil comes from Debian, built without the sanitizers: what it does to a
-# container is not seen, so the annotations of containers cannot be believed.
-# Its frames cannot be followed either: whole stacks of each allocation would
-# be a new guess each time, and remembering them would fill the memory.
+# Debian builds abseil without sanitizers. Its changes of a container are not
+# recorded, so the container annotations are unreliable. Stack traces through
+# abseil are unreliable too: traces of the same allocation would all differ, and
+# storing them would fill the memory.
 export ASAN_OPTIONS=detect_container_overflow=0:quarantine_size_mb=32
 ASAN_OPTIONS+=:malloc_context_size=1
 export UBSAN_OPTIONS=print_stacktrace=1
 
-# Runs the target $1; its log ends with the processor time that it took.
+# Runs the target $1; its log ends with the CPU time that it took.
 fuzz() {
   local target=$1 options=() TIMEFORMAT='cpu seconds: %0U'
   mkdir -p "$work/corpus/$target" "$work/findings/$target"
@@ -70,14 +71,14 @@ fuzz() {
     "$work/corpus/$target" "tests/fuzz/corpus/$target"
 }
 
-# The number behind the last $2 in the log of target $1.
+# The number after the last $2 in the log of target $1.
 figure() {
   grep -aoP "\Q$2\E *\K[0-9]+" "$work/$1.log" | tail -n 1 || echo "-"
 }
 
 count_files() { find "$1" -type f | wc -l; }
 
-# Copied, so that a later build does not change a program that runs.
+# Run copies, so that a later build does not change a running program.
 mkdir -p "$work/bin"
 for target in "$@"; do
   cp -f "$binaries/${target}_fuzzer" "$work/bin/"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a safetensors file: the input as it is and, so that a changed header
-// need not come with its changed length, the input without the length: up to
-// the first zero byte a header, from there on data.
+// Reads a safetensors file: first the input itself, then the input as a file
+// without the length of its header, so that the fuzzer can change the header
+// alone. The header then ends at the first zero byte, where the data begins.
 #include <algorithm>
 #include <string>
 
@@ -27,7 +27,7 @@ void Read(absl::string_view bytes) {
     testing::CheckTensor(tensor, file->bytes());
     data_bytes += tensor.data.size();
   }
-  RWKVD_CHECK(data_bytes <= file->bytes().size());  // each has its own
+  RWKVD_CHECK(data_bytes <= file->bytes().size());  // tensors do not overlap
 }
 
 std::string WithLength(absl::string_view bytes) {

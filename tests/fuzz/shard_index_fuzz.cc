@@ -29,7 +29,7 @@ void Read(absl::string_view input) {
   }
   RWKVD_CHECK(!index->empty());
   for (const auto& [tensor, shard] : *index) CheckShardName(shard);
-  // Written anew, it is the same.
+  // Writing and reading it again gives the same index.
   RWKVD_CHECK(Parse(Json({{"weight_map", *index}}).dump()).value() == *index);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a state file, as a state alone and as a request's: the input as it is
-// and, since no change would survive the checksum, the input followed by the
-// checksum that it ought to have.
+// Reads a state file, with and without a request: first the input itself, then
+// the input followed by its checksum, since the checksum would detect nearly
+// all changes of the fuzzer.
 #include <string>
 
 #include "absl/strings/escaping.h"
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kVocabSize = 4;
 
-bool IsRefusal(const absl::Status& status) {
+bool IsParseError(const absl::Status& status) {
   return status.code() == absl::StatusCode::kInvalidArgument ||
          status.code() == absl::StatusCode::kFailedPrecondition;
 }
@@ -26,15 +26,15 @@ void Read(absl::string_view bytes) {
   const ModelIdentity identity = {"rwkv7", std::string(64, 'a'), 8};
   const auto state = ParseState(testing::AsBytes(bytes), "input", identity);
   if (!state.ok()) {
-    RWKVD_CHECK(IsRefusal(state.status()));
+    RWKVD_CHECK(IsParseError(state.status()));
   } else {
-    // There is but one way to write it.
+    // The encoding of a state is unique.
     RWKVD_CHECK(SerializeState(*state, identity).value() == bytes);
   }
   const auto snapshot =
       ParseSnapshot(testing::AsBytes(bytes), "input", identity, kVocabSize);
   if (!snapshot.ok()) {
-    RWKVD_CHECK(IsRefusal(snapshot.status()));
+    RWKVD_CHECK(IsParseError(snapshot.status()));
   } else if (!state.ok()) {
     RWKVD_CHECK(SerializeSnapshot(*snapshot, identity).value() == bytes);
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a tokenizer.json and encodes with it: the input as it is and, so that
-// an input can be short, with the single bytes put into its vocabulary as the
-// tokens 0 to 255.
+// Reads a tokenizer.json and encodes text with it: first the input itself, then
+// the input with all single bytes added to its vocabulary as tokens 0 to 255,
+// so that inputs can be short.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -17,7 +17,7 @@
 namespace rwkvd {
 namespace {
 
-// "\"!\":33,..."
+// The vocabulary entries of all single bytes, such as "\"!\":33,".
 std::string SingleBytes() {
   std::string entries;
   for (int i = 0; i < 256; ++i) {
@@ -28,9 +28,9 @@ std::string SingleBytes() {
   return entries;
 }
 
-// What encoding gives back is the text in normalised form, so encoding that
-// once more changes nothing. (Where the end of text was left out, what stood
-// before and behind it has met.)
+// Decoding returns the text in normalized form, so encoding and decoding that
+// again does not change it. Does not check texts with an end-of-text token,
+// which is decoded to nothing and joins the text around it.
 void CheckEncoding(const BpeTokenizer& tokenizer, absl::string_view text) {
   const auto ids = tokenizer.Encode(text);
   if (!ids.ok()) return;  // a byte without a token
@@ -45,7 +45,7 @@ void CheckEncoding(const BpeTokenizer& tokenizer, absl::string_view text) {
   RWKVD_CHECK(tokenizer.Decode(*again) == once);
 }
 
-// Says whether single bytes are missing, and up to there nothing else.
+// Returns whether the first error is that single bytes are missing.
 bool Read(absl::string_view json) {
   const auto tokenizer = BpeTokenizer::Parse(json, "tokenizer.json");
   if (!tokenizer.ok()) {
@@ -55,16 +55,16 @@ bool Read(absl::string_view json) {
         status.message(),
         "tokenizer.json: model.vocab: expected the single bytes");
   }
-  // The input's own end: its merges, and what the fuzzer put behind them.
-  constexpr size_t kMostText = 512;
-  const size_t length = std::min(json.size(), kMostText);
+  // The end of the input: its merges and the bytes that the fuzzer added.
+  constexpr size_t kMaxTextBytes = 512;
+  const size_t length = std::min(json.size(), kMaxTextBytes);
   CheckEncoding(**tokenizer, json.substr(json.size() - length));
   CheckEncoding(**tokenizer, "It's 12 e\u0301 \xC3( <|endoftext|>\n\n x\xFF");
   return false;
 }
 
-void ReadBothWays(absl::string_view json) {
-  // Most inputs have something that is refused either way.
+void ReadWithAndWithoutSingleBytes(absl::string_view json) {
+  // Most inputs have another error, so that adding single bytes is useless.
   if (!Read(json)) return;
   constexpr absl::string_view kVocab = "\"vocab\":{";
   const size_t at = json.find(kVocab);
@@ -78,6 +78,6 @@ void ReadBothWays(absl::string_view json) {
 }  // namespace rwkvd
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  rwkvd::ReadBothWays(rwkvd::testing::AsText(data, size));
+  rwkvd::ReadWithAndWithoutSingleBytes(rwkvd::testing::AsText(data, size));
   return 0;
 }

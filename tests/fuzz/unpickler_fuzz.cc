@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Runs a pickle, and reads what it builds as a state dict over storages that
-// are as large as it says, if they are small.
+// Reads a pickle, and its object as a state dict. The storages have the sizes
+// that the pickle specifies, up to a limit.
 #include <algorithm>
 #include <cstddef>
 #include <deque>
@@ -18,19 +18,20 @@ namespace {
 
 constexpr uint64_t kMaxStorageBytes = 256;
 
-bool IsRefusal(const absl::Status& status) {
+bool IsParseError(const absl::Status& status) {
   return status.code() == absl::StatusCode::kInvalidArgument;
 }
 
-// Each in memory of its own, so that the address sanitizer sees who leaves it.
+// The storages of a pickle. Each has its own allocation, so that the address
+// sanitizer detects accesses beyond its ends.
 class Storages {
  public:
-  // For the storages that a pickle names.
+  // Allocates the storages that the pickle refers to.
   explicit Storages(const Pickle& pickle) {
     for (const PickleObject& object : pickle.objects()) {
       if (object.kind != PickleObject::Kind::kStorage) continue;
       const auto id = ReadStorageId(object, "input");
-      RWKVD_CHECK(id.ok() || IsRefusal(id.status()));
+      RWKVD_CHECK(id.ok() || IsParseError(id.status()));
       if (!id.ok()) continue;
       const size_t size = std::min(id->num_bytes, kMaxStorageBytes);
       map_.emplace(id->key, buffers_.emplace_back(size, std::byte{'x'}));
@@ -39,7 +40,7 @@ class Storages {
 
   const StorageMap& map() const { return map_; }
 
-  // The one that `tensor` views, or nothing.
+  // The storage that `tensor` views; empty if there is none.
   absl::Span<const std::byte> Of(const Tensor& tensor) const {
     for (const auto& [key, bytes] : map_) {
       const std::byte* const begin = bytes.data();
@@ -59,7 +60,7 @@ class Storages {
 void Read(absl::Span<const std::byte> bytes) {
   const auto pickle = ReadPickle(bytes, "input");
   if (!pickle.ok()) {
-    RWKVD_CHECK(IsRefusal(pickle.status()));
+    RWKVD_CHECK(IsParseError(pickle.status()));
     return;
   }
   RWKVD_CHECK(pickle->num_bytes() <= bytes.size());
@@ -67,7 +68,7 @@ void Read(absl::Span<const std::byte> bytes) {
   const Storages storages(*pickle);
   const auto tensors = ReadStateDict(pickle->root(), storages.map(), "input");
   if (!tensors.ok()) {
-    RWKVD_CHECK(IsRefusal(tensors.status()));
+    RWKVD_CHECK(IsParseError(tensors.status()));
     return;
   }
   for (const Tensor& tensor : *tensors) {

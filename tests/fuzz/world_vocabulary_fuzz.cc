@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a World vocabulary and encodes with it: the input as it is and, so that
-// an input can be short, behind lines for the single bytes (tokens 1 to 256).
+// Reads a World vocabulary and encodes text with it: first the input itself,
+// then the input after lines for all single bytes (tokens 1 to 256), so that
+// inputs can be short.
 #include <string>
 
 #include "absl/strings/match.h"
@@ -32,7 +33,7 @@ void CheckEncoding(const WorldTokenizer& tokenizer, absl::string_view text) {
   RWKVD_CHECK(tokenizer.Decode(*ids) == text);
 }
 
-// Says whether only single bytes are missing.
+// Returns whether the only error is that single bytes are missing.
 bool Read(absl::string_view vocabulary, absl::string_view text) {
   const auto tokenizer = WorldTokenizer::Parse(vocabulary, "rwkv_vocab.txt");
   if (tokenizer.ok()) {
@@ -45,8 +46,8 @@ bool Read(absl::string_view vocabulary, absl::string_view text) {
                           "rwkv_vocab.txt: expected the single bytes");
 }
 
-void ReadBothWays(absl::string_view input) {
-  // Most inputs have a line that is refused either way.
+void ReadWithAndWithoutSingleBytes(absl::string_view input) {
+  // Most inputs have another error, so that adding single bytes is useless.
   if (!Read(input, input)) return;
   static const auto* const bytes = new std::string(SingleBytes());
   const bool missing = Read(absl::StrCat(*bytes, input), input);
@@ -57,6 +58,6 @@ void ReadBothWays(absl::string_view input) {
 }  // namespace rwkvd
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  rwkvd::ReadBothWays(rwkvd::testing::AsText(data, size));
+  rwkvd::ReadWithAndWithoutSingleBytes(rwkvd::testing::AsText(data, size));
   return 0;
 }

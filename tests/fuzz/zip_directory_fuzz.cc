@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Reads a zip archive's directory.
+// Reads the input as a zip archive.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -12,16 +12,16 @@
 namespace rwkvd {
 namespace {
 
-// By name, each once.
+// Checks that the entries are sorted and have different names.
 void CheckNames(absl::Span<const ZipEntry> entries) {
   for (size_t i = 1; i < entries.size(); ++i) {
     RWKVD_CHECK(entries[i - 1].name < entries[i].name);
   }
 }
 
-// Each inside the archive, and behind the one before it.
-void CheckPlaces(std::vector<ZipEntry> entries,
-                 absl::Span<const std::byte> bytes) {
+// Checks that the entries lie inside the archive and do not overlap.
+void CheckPositions(std::vector<ZipEntry> entries,
+                    absl::Span<const std::byte> bytes) {
   std::sort(entries.begin(), entries.end(),
             [](const ZipEntry& a, const ZipEntry& b) {
               return a.data.data() < b.data.data();
@@ -41,7 +41,7 @@ void Read(absl::Span<const std::byte> bytes) {
     return;
   }
   CheckNames(*entries);
-  CheckPlaces(*std::move(entries), bytes);
+  CheckPositions(*std::move(entries), bytes);
 }
 
 }  // namespace

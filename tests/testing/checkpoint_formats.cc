@@ -30,7 +30,7 @@ std::string WriteSt(const std::string& directory, const TestTensors& tensors) {
   return path;
 }
 
-// The fields of config.json that a reader may look at.
+// The fields of config.json that readers use.
 nlohmann::json HubConfig(const TestTensors& tensors,
                          const std::string& model_type,
                          const std::string& class_name) {

@@ -12,38 +12,38 @@
 
 namespace rwkvd::testing {
 
-// What one checkpoint can be found as.
+// The formats and layouts in which checkpoints are published.
 enum class FileFormat {
   kSafetensors,
-  kSharded,      // safetensors, three files and their index
-  kPth,          // as torch.save writes it today
-  kPthLegacy,    // as it wrote before 1.6
-  kPthTricky,    // wrapped; nn.Parameters, shared storages, transposed views
-  kPthSharded,   // pytorch_model-0000i-of-00003.bin and their index
-  kHuggingFace,  // a folder with safetensors and config.json
-  kFla,          // the same, of flash-linear-attention
-  kFlaOld,       // the same, of its first months
+  kSharded,      // safetensors: three files and an index
+  kPth,          // the current format of torch.save
+  kPthLegacy,    // the format of torch.save before 1.6
+  kPthTricky,    // wrapped; parameters, shared storages, transposed views
+  kPthSharded,   // pytorch_model-0000i-of-00003.bin and an index
+  kHuggingFace,  // a directory with safetensors and config.json
+  kFla,          // the same for flash-linear-attention
+  kFlaOld,       // the same, as it was in its first months
   kWebRwkv,      // .st, rounded to F16
-  kWebRwkvRust,  // the same by the other converter
+  kWebRwkvRust,  // the same, by the other converter
 };
 
 const std::vector<FileFormat>& AllFileFormats();
 
-// "safetensors", "sharded", "pth", ...; letters and underscores.
+// The format's name, of letters and underscores: "safetensors", "sharded", ...
 absl::string_view NameOf(FileFormat format);
 
 // Whether checkpoints of that version exist in that format.
 bool HasFormat(Architecture architecture, FileFormat format);
 
-// Every version in each of its formats, for tests with these parameters.
+// Every version in each of its formats, as parameters of tests.
 using VersionAndFormat = std::tuple<Architecture, FileFormat>;
 std::vector<VersionAndFormat> AllVersionsAndFormats();
 
-// "rwkv5_0_pth": the name of such a test.
+// The name of a test with these parameters, such as "rwkv5_0_pth".
 std::string TestName(const VersionAndFormat& parameters);
 
-// Writes `tensors`, which are under BlinkDL's names and shapes, into the empty
-// folder `directory`; returns what to open, a file or the folder. Needs
+// Writes `tensors`, in the native layout, to the empty directory `directory`.
+// Returns the path to open: a file or the directory. Requires
 // HasFormat(architecture, format).
 std::string WriteCheckpointAs(const std::string& directory,
                               const TestTensors& tensors,

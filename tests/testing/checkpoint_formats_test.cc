@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every format that a checkpoint can be found in is written so that reading it
-// gives the same tensors.
+// Reading a checkpoint returns the tensors that were written, in every format.
 
 #include "tests/testing/checkpoint_formats.h"
 
@@ -17,9 +16,9 @@ namespace {
 class CheckpointFormatsTest
     : public ::testing::TestWithParam<VersionAndFormat> {};
 
-TEST_P(CheckpointFormatsTest, TensorsAreReadUnderTheirNativeNames) {
+TEST_P(CheckpointFormatsTest, TensorsHaveTheirNativeNames) {
   const auto [architecture, format] = GetParam();
-  // F16, which every format can hold.
+  // F16, which every format supports.
   const TestTensors tensors = RandomCheckpoint(architecture, 1, DType::kF16);
   const auto file = TensorFile::Open(
       WriteCheckpointAs(MakeTempDirectory(), tensors, architecture, format));
@@ -27,8 +26,8 @@ TEST_P(CheckpointFormatsTest, TensorsAreReadUnderTheirNativeNames) {
   for (const auto& [name, tensor] : (*file)->tensors()) {
     const auto found = tensors.find(name);
     ASSERT_TRUE(found != tensors.end()) << name;
-    // Dimensions of 1, and what stands once for all channels of a head, may
-    // be written out.
+    // A format may add dimensions of 1, and may repeat a number of a head for
+    // each of its channels.
     TestTensor expected = found->second, actual = CopyOf(tensor);
     if (actual.values.size() > expected.values.size()) continue;
     EXPECT_EQ(actual.values, expected.values) << name;
@@ -37,7 +36,7 @@ TEST_P(CheckpointFormatsTest, TensorsAreReadUnderTheirNativeNames) {
               Squeezed(Tensor{.shape = expected.shape}).shape)
         << name;
   }
-  // All are there, but for the three that version 7 ignores.
+  // All tensors are there except for the three that version 7 ignores.
   const size_t ignored = architecture == Architecture::kRwkv7 ? 3 : 0;
   EXPECT_GE((*file)->tensors().size() + ignored, tensors.size());
 }

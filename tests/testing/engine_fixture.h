@@ -19,16 +19,16 @@
 
 namespace rwkvd {
 
-// An engine on a fake model, whose steps read 10 tokens at most, wait at
-// `gate_` if it is closed, and take a second each. It is made when it is first
-// asked for, of the options as they are then.
+// An engine with a fake model. Each step processes at most 10 tokens, waits for
+// `gate_` unless that is open, and takes one second. The engine is created by
+// the first call of engine(), with the options at that time.
 class EngineFixture : public ::testing::Test {
  protected:
   using Tokens = std::vector<int32_t>;
 
   static constexpr int64_t kVocabSize = 40;
-  static constexpr int64_t kForever = 1
-                                      << 20;  // tokens; more than a test reads
+  static constexpr int64_t kForever =
+      1 << 20;  // tokens; more than a test generates
 
   EngineFixture(int32_t max_running, int32_t max_queued)
       : model_(kVocabSize,
@@ -44,7 +44,7 @@ class EngineFixture : public ::testing::Test {
     options_.clock = [this] { return Now(); };
   }
 
-  // A test that ends early leaves nobody waiting.
+  // If a test ends early, the engine must not wait for the gate.
   ~EngineFixture() override { gate_.Open(); }
 
   absl::Time Now() const {
@@ -68,7 +68,7 @@ class EngineFixture : public ::testing::Test {
     return request;
   }
 
-  // It lives as long as the test.
+  // A sink that lives as long as the test.
   RecordingSink* NewSink() {
     sinks_.push_back(std::make_unique<RecordingSink>());
     return sinks_.back().get();
@@ -77,12 +77,12 @@ class EngineFixture : public ::testing::Test {
   StepGate gate_;
   std::atomic<int64_t> seconds_{0};
   EngineOptions options_;
-  std::vector<NamedState> initial_states_;  // none: the model's own
+  std::vector<NamedState> initial_states_;  // if empty, the model's own
   FakeModel model_;
   FakeTokenizer tokenizer_;
   ThreadPool pool_;
   std::vector<std::unique_ptr<RecordingSink>> sinks_;
-  std::unique_ptr<Engine> engine_;  // last: ends before what it uses
+  std::unique_ptr<Engine> engine_;  // last, as it uses the members above
 };
 
 }  // namespace rwkvd

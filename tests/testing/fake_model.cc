@@ -28,7 +28,7 @@ uint64_t HashOfAll(absl::Span<const int32_t> tokens) {
   return hash;
 }
 
-// A hash as four floats of 16 bits, which hold them exactly.
+// A hash as four floats, each of which represents 16 of its bits exactly.
 State StateOf(uint64_t hash) {
   std::vector<float> values;
   for (int i = 0; i < 4; ++i) values.push_back((hash >> (16 * i)) & 0xffff);

@@ -11,21 +11,21 @@
 
 namespace rwkvd {
 
-// A network without weights: its state is a hash of every token read, and its
-// logits are a hash of that. Any mix-up of states, tokens or rows shows in what
-// comes after it. Checks the preconditions of Forward.
+// A model without weights. Its state is a hash of all tokens so far, and its
+// logits are a hash of the state, so that confusing states, tokens or rows
+// changes all later logits. Checks the preconditions of Forward.
 //
-// Thread-safe, as a Model is.
+// Thread-safe, like every Model.
 class FakeModel : public Model {
  public:
   using OnForward = std::function<void(absl::Span<const Chunk>)>;
 
-  // `on_forward` is called at the start of each forward pass, and may block.
+  // Calls `on_forward`, which may block, at the start of each forward pass.
   explicit FakeModel(int64_t vocab_size, OnForward on_forward = nullptr);
 
   const ModelConfig& config() const override { return config_; }
   State NewState() const override;
-  // As if the file's path had been read before the first token.
+  // The state after the bytes of the file's path as tokens.
   absl::StatusOr<State> NewTunedState(const TensorFile& file) const override;
   Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
   void Forward(absl::Span<const Chunk> chunks,
@@ -34,7 +34,7 @@ class FakeModel : public Model {
   // The state after `tokens`.
   State StateAfter(absl::Span<const int32_t> tokens) const;
 
-  // [vocab_size], in [-4, 4): what the model predicts after `tokens`, computed
+  // The logits after `tokens`, [vocab_size] numbers in [-4, 4), computed
   // without a state.
   std::vector<float> LogitsAfter(absl::Span<const int32_t> tokens) const;
 

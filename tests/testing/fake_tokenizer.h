@@ -12,14 +12,14 @@
 
 namespace rwkvd {
 
-// A vocabulary given in the test. Encodes nothing.
+// A tokenizer with the vocabulary of a test. Encode returns no tokens.
 class FakeTokenizer : public Tokenizer {
  public:
   explicit FakeTokenizer(std::vector<std::string> vocabulary,
                          std::optional<TokenId> end_of_text = std::nullopt)
       : vocabulary_(std::move(vocabulary)), end_of_text_(end_of_text) {}
 
-  // "<0>", "<1>", ...
+  // The vocabulary "<0>", "<1>", ...
   static std::vector<std::string> Numbers(int64_t size) {
     std::vector<std::string> vocabulary;
     for (int64_t i = 0; i < size; ++i) {

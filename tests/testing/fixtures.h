@@ -9,28 +9,28 @@
 
 namespace rwkvd::testing {
 
-// The folder of checkpoints, reference logits and tokenizer vectors that lies
-// beside the project, from the environment variable RWKVD_FIXTURES; "" if
-// unset.
+// The directory of checkpoints, reference logits and tokenizer test vectors,
+// which is not part of the project: the value of the environment variable
+// RWKVD_FIXTURES, or "".
 std::string FixturesDirectory();
 
-// The contents of a file that a test cannot do without.
+// The contents of a file. Abort the process if it cannot be read.
 std::string ReadFileOrDie(const std::string& path);
 std::vector<float> ReadFloatsOrDie(const std::string& path);
 
-// Writes a file that a test cannot do without.
+// Writes a file. Aborts the process if that fails.
 void WriteFileOrDie(const std::string& path, absl::string_view bytes);
 
-// A new, empty folder that goes away with the test's other temporary files.
+// Creates an empty directory among the temporary files of the test.
 std::string MakeTempDirectory();
 
 }  // namespace rwkvd::testing
 
-// Skips the test, saying why, where there are no fixtures.
-#define RWKVD_NEED_FIXTURES()                                               \
-  if (::rwkvd::testing::FixturesDirectory().empty()) {                      \
-    GTEST_SKIP() << "set RWKVD_FIXTURES to the folder of test checkpoints"; \
-  }                                                                         \
+// Skips the test, with a message, if there are no fixtures.
+#define RWKVD_NEED_FIXTURES()                                                  \
+  if (::rwkvd::testing::FixturesDirectory().empty()) {                         \
+    GTEST_SKIP() << "set RWKVD_FIXTURES to the directory of test checkpoints"; \
+  }                                                                            \
   static_assert(true, "")
 
 #endif  // RWKVD_TESTS_TESTING_FIXTURES_H_

@@ -16,7 +16,7 @@ namespace {
 
 using Renaming = std::vector<std::pair<const char*, const char*>>;
 
-// The values of the block that `name` is in: "blocks.1.", "att.key.weight".
+// Splits a name into block and leaf: "blocks.1." and "att.key.weight".
 std::pair<std::string, std::string> SplitBlock(const std::string& name) {
   if (!absl::StartsWith(name, "blocks.")) return {"", name};
   const size_t end = name.find('.', std::string("blocks.").size()) + 1;
@@ -27,7 +27,7 @@ TestTensor Flat(const TestTensor& tensor) {
   return Reshaped(tensor, {static_cast<int64_t>(tensor.values.size())});
 }
 
-// Tensors of one shape behind one another, along a new first dimension.
+// Stacks tensors of one shape along a new first dimension.
 TestTensor Stacked(const std::vector<TestTensor>& parts) {
   TestTensor stacked{.shape = parts[0].shape, .dtype = parts[0].dtype};
   stacked.shape.insert(stacked.shape.begin(), parts.size());
@@ -38,7 +38,8 @@ TestTensor Stacked(const std::vector<TestTensor>& parts) {
   return stacked;
 }
 
-// Row blocks of a matrix in another order: block i is what was block order[i].
+// Reorders the row blocks of a matrix: block i becomes the former block
+// order[i].
 TestTensor RowBlocks(const TestTensor& matrix, const std::vector<int>& order) {
   TestTensor result{.shape = matrix.shape, .dtype = matrix.dtype};
   const size_t size = matrix.values.size() / order.size();
@@ -50,7 +51,7 @@ TestTensor RowBlocks(const TestTensor& matrix, const std::vector<int>& order) {
   return result;
 }
 
-// Names outside the time and channel mixing, common to both versions.
+// Names outside time mixing and channel mixing, which both versions share.
 std::string FlaName(const std::string& name) {
   return absl::StrReplaceAll(name, {{"emb.weight", "model.embeddings.weight"},
                                     {"head.weight", "lm_head.weight"},
@@ -63,7 +64,8 @@ std::string FlaName(const std::string& name) {
                                     {"ln_x.", "g_norm."}});
 }
 
-// w1 -> w_lora.lora.0.weight and so on; "" if `leaf` is no part of a LoRA.
+// Renames parts of LoRAs, such as w1 to w_lora.lora.0.weight; "" for other
+// leaves.
 std::string Fla7LoraName(const std::string& leaf) {
   if (leaf.size() != 2 || !absl::StrContains("wavg", leaf[0])) return "";
   const std::string lora = absl::StrCat(leaf.substr(0, 1), "_lora.lora.");
@@ -93,7 +95,7 @@ void AddFla7(const std::string& name, const TestTensor& tensor, FlaAge age,
   }
 }
 
-// One tensor of a block's token shifts, in the order of `parts`.
+// Joins the token shifts of a block, in the order of `parts`, to one tensor.
 TestTensor StackedShifts(const TestTensors& tensors, const std::string& prefix,
                          absl::string_view parts) {
   std::vector<TestTensor> shifts;
@@ -103,7 +105,7 @@ TestTensor StackedShifts(const TestTensors& tensors, const std::string& prefix,
   return Stacked(shifts);
 }
 
-// Blocks come as w, k, v, r, g and go as r, w, k, v, g.
+// Changes the order of blocks from w, k, v, r, g to r, w, k, v, g.
 const std::vector<int>& Fla6Order() {
   static const auto* const order = new std::vector<int>{3, 0, 1, 2, 4};
   return *order;
@@ -154,7 +156,7 @@ void AddFla6(const std::string& name, const TestTensor& tensor,
   }
 }
 
-// A value for each head as one for each channel.
+// Repeats the value of each head for each of its channels.
 TestTensor SpreadOverChannels(const TestTensor& tensor, int64_t head_size) {
   TestTensor spread{.shape = {tensor.shape[0], head_size},
                     .dtype = tensor.dtype};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The writers of other projects' layouts against files that those projects'
-// own converters made.
+// Compares the layout writers with files of the projects' own converters.
 
 #include "tests/testing/layout_writer.h"
 
@@ -31,35 +30,35 @@ void ExpectSame(const TestTensors& actual, const TestTensors& expected) {
   EXPECT_EQ(actual.size(), expected.size());
 }
 
-TEST(LayoutWriterTest, HuggingFaceOfVersion4IsAsInTheFixture) {
+TEST(LayoutWriterTest, HuggingFaceOfVersion4EqualsTheFixture) {
   RWKVD_NEED_FIXTURES();
   ExpectSame(ToHuggingFace(Fixture("hybrid-4v0/model-bf16.safetensors"),
                            Architecture::kRwkv4),
              Fixture("hybrid-4v0/hf/model.safetensors"));
 }
 
-TEST(LayoutWriterTest, HuggingFaceOfVersion6IsAsInTheFixture) {
+TEST(LayoutWriterTest, HuggingFaceOfVersion6EqualsTheFixture) {
   RWKVD_NEED_FIXTURES();
   ExpectSame(ToHuggingFace(Fixture("tiny-6v0-1m/model-bf16.safetensors"),
                            Architecture::kRwkv6),
              Fixture("tiny-6v0-1m/hf/model.safetensors"));
 }
 
-TEST(LayoutWriterTest, FlaOfVersion7IsAsInTheFixture) {
+TEST(LayoutWriterTest, FlaOfVersion7EqualsTheFixture) {
   RWKVD_NEED_FIXTURES();
   ExpectSame(
       ToFla(Fixture("synth-7v0/model-bf16.safetensors"), Architecture::kRwkv7),
       Fixture("synth-7v0/fla/model.safetensors"));
 }
 
-TEST(LayoutWriterTest, WebRwkvOfVersion7IsAsInTheFixture) {
+TEST(LayoutWriterTest, WebRwkvOfVersion7EqualsTheFixture) {
   RWKVD_NEED_FIXTURES();
   ExpectSame(ToWebRwkv(Fixture("synth-7v0/model-f32.safetensors"),
                        Architecture::kRwkv7),
              Fixture("synth-7v0/webrwkv/model-f16.st"));
 }
 
-TEST(LayoutWriterTest, OldFlaHoldsTheTokenShiftsInOneTensor) {
+TEST(LayoutWriterTest, OldFlaHasTheTokenShiftsInOneTensor) {
   const TestTensors native = RandomRwkv7({}, 1);
   const TestTensors fla = ToFla(native, Architecture::kRwkv7, FlaAge::kOld);
   const TestTensor& shifts = fla.at("model.layers.1.attn.x_x");
@@ -70,7 +69,8 @@ TEST(LayoutWriterTest, OldFlaHoldsTheTokenShiftsInOneTensor) {
   EXPECT_EQ(fla.count("model.layers.1.ffn.x_k"), 1u);
 }
 
-// The LoRA that gives the mix of k: block 1 of BlinkDL's, block 2 of fla's.
+// The LoRA for the mix of k is block 1 natively, and block 2 in
+// flash-linear-attention.
 TEST(LayoutWriterTest, FlaOfVersion6HasTheReceptanceFirst) {
   const TestTensors native = RandomRwkv6({}, 1);  // C = 96, rank 8
   const TestTensors fla = ToFla(native, Architecture::kRwkv6);
@@ -89,7 +89,7 @@ TEST(LayoutWriterTest, FlaOfVersion6HasTheReceptanceFirst) {
   EXPECT_EQ(bias.values[2 * 96 + 7], native.at(att + "time_maa_k").values[7]);
 }
 
-TEST(LayoutWriterTest, FlaOfVersion6LeavesNoNativeName) {
+TEST(LayoutWriterTest, FlaOfVersion6RenamesAllTensors) {
   for (const auto& [name, tensor] :
        ToFla(RandomRwkv6({}, 1), Architecture::kRwkv6)) {
     EXPECT_TRUE(absl::StartsWith(name, "model.") || name == "lm_head.weight")
@@ -99,7 +99,7 @@ TEST(LayoutWriterTest, FlaOfVersion6LeavesNoNativeName) {
   }
 }
 
-TEST(LayoutWriterTest, WebRwkvSpreadsVersion51OverItsChannels) {
+TEST(LayoutWriterTest, WebRwkvExpandsVersion51ToChannels) {
   const TestTensors native = RandomRwkv5({.minor = 1}, 1, DType::kF16);
   const TestTensors web = ToWebRwkv(native, Architecture::kRwkv51);
   const TestTensor& first = web.at("blocks.1.att.time_first");
@@ -108,7 +108,7 @@ TEST(LayoutWriterTest, WebRwkvSpreadsVersion51OverItsChannels) {
             native.at("blocks.1.att.time_faaaa").values[5]);
 }
 
-TEST(LayoutWriterTest, OneWebRwkvConverterLeavesVersion7AsItIs) {
+TEST(LayoutWriterTest, RustWebRwkvConverterKeepsVersion7Native) {
   const TestTensors native = RandomRwkv7({}, 1, DType::kF16);
   ExpectSame(ToWebRwkv(native, Architecture::kRwkv7, WebRwkvConverter::kRust),
              native);

@@ -13,43 +13,43 @@
 
 namespace rwkvd::testing {
 
-// Writes one pickle of protocol 2, with the opcodes that Python's own pickler
-// chooses: each call appends one value, or an operation on those before it.
-// Strings and globals are written once and taken from the memo afterwards.
+// Writes one pickle of protocol 2 with the opcodes that Python's pickler
+// chooses. Each call appends one value, or an operation on the values before
+// it. Strings and globals are written once; later uses refer to the memo.
 class PickleWriter {
  public:
   PickleWriter();
 
-  // Ends the pickle; nothing may be written after it.
+  // Ends the pickle and returns its bytes. The last call.
   std::string Finish();
 
-  void Int(int64_t value);  // not negative, below 2^31
-  // 0x1950a86a20f9469cfc6c and the like: little-endian two's complement.
+  void Int(int64_t value);  // in [0, 2^31)
+  // A large integer, as a little-endian two's complement number.
   void Long(absl::string_view bytes);
   void Bool(bool value);
   void None();
   void String(const std::string& value);
-  // "collections", "OrderedDict"
+  // A global, such as ("collections", "OrderedDict").
   void Global(const std::string& module, const std::string& name);
 
-  // `write` appends the elements.
+  // A tuple whose elements `write` appends.
   void Tuple(int size, const std::function<void()>& write);
   void Ints(absl::Span<const int64_t> values);         // a tuple
   void Strings(absl::Span<const std::string> values);  // a list
-  // {} or OrderedDict().
+  // An empty dict or OrderedDict.
   void EmptyDict();
   void EmptyOrderedDict();
-  // Into the dict before it: `write(i)` appends a key and its value.
+  // Sets items of the dict before it; `write(i)` appends a key and its value.
   void SetItems(int64_t size, const std::function<void(int64_t)>& write);
 
-  void PersistentId();  // of the tuple before it
-  void Reduce();        // calls a global with the tuple after it
-  void Build();         // gives an object the state after it
+  void PersistentId();  // converts the tuple before it
+  void Reduce();        // calls a global with the tuple that follows it
+  void Build();         // sets the state of an object to the value after it
 
  private:
   void Op(char opcode) { bytes_ += opcode; }
   void Memoize();
-  // True if `key` was in the memo, and is now on the stack.
+  // Pushes the value of `key` from the memo; false if it is not there.
   bool Get(const std::string& key);
 
   std::string bytes_;

@@ -24,7 +24,7 @@ Pages CountPages() {
   return pages;
 }
 
-// Runs in the child, and does not come back.
+// Runs in the child process, and does not return.
 [[noreturn]] void Measure(absl::FunctionRef<void()> work, int pipe_end) {
   const int64_t before = ResidentBytes();
   work();

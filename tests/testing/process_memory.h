@@ -8,13 +8,13 @@
 
 namespace rwkvd::testing {
 
-// This process's resident set, in bytes: all of it, and the pages of mapped
-// files in it.
+// The resident set of this process in bytes: all of it, and the part of mapped
+// files.
 int64_t ResidentBytes();
 int64_t ResidentFileBytes();
 
-// How far the resident set of a process of its own grows at most while it runs
-// `work`. Only where there is one thread.
+// The maximum number of bytes by which the resident set of a child process
+// grows while it runs `work`. Only for processes with a single thread.
 int64_t PeakBytes(absl::FunctionRef<void()> work);
 
 }  // namespace rwkvd::testing

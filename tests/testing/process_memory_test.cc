@@ -8,12 +8,12 @@
 namespace rwkvd::testing {
 namespace {
 
-TEST(ProcessMemoryTest, ThePeakCountsWhatWasTouched) {
+TEST(ProcessMemoryTest, PeakIncludesTouchedMemory) {
   EXPECT_GT(PeakBytes([] { std::vector<char>(64 << 20, 1); }), 60 << 20);
   EXPECT_LT(PeakBytes([] {}), 4 << 20);
 }
 
-TEST(ProcessMemoryTest, TheResidentSetHoldsTheFiles) {
+TEST(ProcessMemoryTest, ResidentSetIncludesMappedFiles) {
   EXPECT_GT(ResidentFileBytes(), 0);
   EXPECT_GT(ResidentBytes(), ResidentFileBytes());
 }

@@ -17,7 +17,7 @@
 namespace rwkvd::testing {
 namespace {
 
-// Numbers of a shared storage before and after a tensor's own.
+// The unused numbers in a shared storage before and after each tensor.
 constexpr int64_t kGap = 7;
 
 struct Storage {
@@ -28,7 +28,7 @@ struct Storage {
   int64_t size() const { return bytes.size() / SizeOf(dtype); }
 };
 
-// Where a tensor lies. Offset and strides are in elements.
+// The position of a tensor. Offset and strides are in elements.
 struct Placed {
   std::string name;
   size_t storage = 0;
@@ -57,8 +57,8 @@ std::string StorageType(DType dtype) {
   RWKVD_CHECK(false);
 }
 
-// Keys are 0, 1, ... in zip files, and addresses in legacy ones, which come in
-// another order than the tensors.
+// Keys of storages are 0, 1, ... in zip archives. In legacy files they are
+// addresses, whose order differs from that of the tensors.
 size_t NewStorage(DType dtype, const PthOptions& options, Plan& plan) {
   const size_t number = plan.storages.size();
   plan.storages.push_back(
@@ -107,7 +107,7 @@ void WriteStorage(const Storage& storage, bool legacy, PickleWriter& pickle) {
     pickle.String(storage.key);
     pickle.String("cpu");
     pickle.Int(storage.size());
-    if (legacy) pickle.None();  // not a view of another storage
+    if (legacy) pickle.None();  // no view of another storage
   });
   pickle.PersistentId();
 }
@@ -137,7 +137,7 @@ void WriteParameter(const Placed& tensor, const Storage& storage, bool legacy,
   pickle.Reduce();
 }
 
-// What Module.state_dict() remembers of each module: its version.
+// The versions of all modules, which Module.state_dict() stores.
 void WriteMetadata(PickleWriter& pickle) {
   const std::vector<std::string> modules = {"", "emb", "blocks", "blocks.0"};
   pickle.EmptyDict();

@@ -9,31 +9,31 @@
 namespace rwkvd::testing {
 
 struct PthOptions {
-  // As torch.save wrote files before 1.6: pickles and storages one behind the
-  // other, in place of a zip file.
+  // The format of torch.save before 1.6: a sequence of pickles and storages,
+  // not a zip archive.
   bool legacy = false;
-  // {"state_dict": tensors}
+  // Whether the object is {"state_dict": tensors}.
   bool wrapped = false;
-  // Every third tensor is an nn.Parameter.
+  // Whether every third tensor is an nn.Parameter.
   bool parameters = false;
-  // Two of three tensors are parts of one storage for each number type, with
-  // unused numbers before, between and after them.
+  // Whether two of three tensors are parts of one storage for each number type,
+  // with unused numbers before, between and after them.
   bool shared_storage = false;
-  // Every other matrix is stored column by column, and strided accordingly.
+  // Whether every other matrix is stored column-major.
   bool transposed = false;
-  // The entries that newer versions of torch add, and the _metadata that
-  // Module.state_dict() attaches.
+  // Whether there are the entries that newer versions of torch add, and the
+  // _metadata that Module.state_dict() attaches.
   bool modern = true;
-  std::string root = "model";  // the folder inside the zip file
+  std::string root = "model";  // the directory in the zip archive
 };
 
-// The bytes of a .pth file: OrderedDict of names and tensors, as torch.save
-// writes it.
+// The bytes of the .pth file that torch.save writes for an OrderedDict of names
+// and tensors.
 std::string PthBytes(const TestTensors& tensors,
                      const PthOptions& options = {});
 
-// Writes `tensors` as pytorch_model-0000i-of-0000n.bin and their index;
-// returns the path of that.
+// Writes `tensors` as pytorch_model-0000i-of-0000n.bin and an index; returns
+// the path of the index.
 std::string WriteShardedPth(const std::string& directory,
                             const TestTensors& tensors, int num_shards);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the writer of .pth files writes is what Python's pickler and torch.save
-// write, and means what it should.
+// The writers of pickles, zip archives and .pth files write the same as Python
+// and torch.save, and the files can be read.
 
 #include "tests/testing/pth_writer.h"
 
@@ -20,7 +20,7 @@ namespace rwkvd::testing {
 namespace {
 
 // pickle.dumps({"a": (1, 2, 300, 70000), "b": ["a", "c"]}, 2)
-TEST(PickleWriterTest, WritesThePickleThatPythonWrites) {
+TEST(PickleWriterTest, EqualsThePickleOfPython) {
   constexpr char kPickle[] =
       "\x80\x02}q\x00(X\x01\x00\x00\x00"
       "aq\x01(K\x01K\x02M,\x01Jp\x11\x01\x00tq\x02X\x01\x00\x00\x00"
@@ -41,11 +41,11 @@ TEST(PickleWriterTest, WritesThePickleThatPythonWrites) {
   EXPECT_EQ(pickle.Finish(), std::string(kPickle, sizeof(kPickle) - 1));
 }
 
-TEST(ZipWriterTest, ChecksumIsThatOfZipFiles) {
+TEST(ZipWriterTest, ChecksumIsCrc32) {
   EXPECT_EQ(Crc32("123456789"), 0xcbf43926);
 }
 
-TEST(ZipWriterTest, DataLiesAtMultiplesOf64Bytes) {
+TEST(ZipWriterTest, DataIsAlignedTo64Bytes) {
   ZipWriter zip;
   zip.Add("a/data.pkl", "first");
   zip.Add("a/data/0", "second");
@@ -58,7 +58,7 @@ TEST(ZipWriterTest, DataLiesAtMultiplesOf64Bytes) {
 
 class PthWriterTest : public ::testing::TestWithParam<PthOptions> {};
 
-TEST_P(PthWriterTest, TensorsAreReadAsTheyWere) {
+TEST_P(PthWriterTest, TensorsAreReadBack) {
   const TestTensors tensors = RandomRwkv6({}, 1, [](const std::string& name) {
     return static_cast<DType>(name.size() % kNumFloatTypes);
   });

@@ -11,16 +11,16 @@
 
 namespace rwkvd::testing {
 
-// `tensors` with its large matrices quantized, as a checkpoint holds them.
+// `tensors` with its large matrices quantized, in the form of a checkpoint.
 TestTensors Quantized(const TestTensors& tensors, WeightKind kind);
 
-// The same network with matrices of numbers again, those that the quantized
-// ones stand for: what an oracle computes with. `original` tells their sizes.
+// The same model with its quantized matrices converted back to floats, as input
+// of the reference. `original` provides their shapes.
 TestTensors Dequantized(const TestTensors& quantized,
                         const TestTensors& original);
 
-// Writes a safetensors file whose quants begin at a cache line, as those of
-// rwkv-convert do, and opens it.
+// Writes a safetensors file whose quantized weights are aligned to cache lines,
+// as those of rwkv-convert are, and opens it.
 std::shared_ptr<const TensorFile> MakeQuantizedFile(const TestTensors& tensors);
 
 }  // namespace rwkvd::testing

@@ -2,9 +2,9 @@
 #ifndef RWKVD_TESTS_TESTING_RANDOM_CHECKPOINT_H_
 #define RWKVD_TESTS_TESTING_RANDOM_CHECKPOINT_H_
 
-// Random networks of every version, under the names and shapes of BlinkDL's
-// own checkpoints. Each tensor, bias or matrix, moves the logits visibly: what
-// ignores one is found out. Version 4 is in tiny_checkpoint.h.
+// Random models of every version in the native layout. Every tensor changes the
+// logits noticeably, so that tests detect if one is ignored. Version 4 is in
+// tiny_checkpoint.h.
 
 #include <cstdint>
 #include <string>
@@ -17,8 +17,9 @@
 
 namespace rwkvd::testing {
 
-// The embedding is heads * head_size wide. Defaults differ between heads,
-// head size, embedding and hidden units, so that none passes for another.
+// The embedding has heads * head_size channels. The defaults of heads, head
+// size, embedding and hidden units differ, so that tests detect if two are
+// confused.
 struct Rwkv5Sizes {
   int minor = 2;  // of the version: 0, 1 or 2
   int64_t layers = 2;
@@ -39,15 +40,15 @@ struct Rwkv6Sizes {
 };
 
 struct Rwkv7Sizes {
-  // Three, because layers share the values of the first, not of the previous.
+  // Three, because layers use the values of the first layer, not the previous.
   int64_t layers = 3;
   int64_t heads = 3;
   int64_t head_size = 32;
   int64_t ffn = 160;
   int64_t vocab = 64;
   int64_t w_rank = 12, a_rank = 10, v_rank = 6, g_rank = 20;
-  // Whether layer 0 carries v0, v1 and v2 as later layers do: large garbage,
-  // which the network ignores.
+  // Whether layer 0 has v0, v1 and v2 like later layers. The model ignores
+  // them; they have large random values.
   bool first_layer_has_v = true;
 };
 
@@ -67,27 +68,26 @@ inline constexpr Architecture kAllArchitectures[] = {
     Architecture::kRwkv4,  Architecture::kRwkv50, Architecture::kRwkv51,
     Architecture::kRwkv52, Architecture::kRwkv6,  Architecture::kRwkv7};
 
-// Of a network of whichever version.
-struct NetworkSizes {
+// The sizes of a model of any version.
+struct ModelSizes {
   Rwkv4Sizes rwkv4;
-  Rwkv5Sizes rwkv5;  // but for `minor`
+  Rwkv5Sizes rwkv5;  // `minor` is ignored
   Rwkv6Sizes rwkv6;
   Rwkv7Sizes rwkv7;
 };
 
-TestTensors RandomCheckpoint(Architecture architecture,
-                             const NetworkSizes& sizes, uint64_t seed,
-                             DType dtype = DType::kF32);
-// Of default sizes.
+TestTensors RandomCheckpoint(Architecture architecture, const ModelSizes& sizes,
+                             uint64_t seed, DType dtype = DType::kF32);
+// The same with default sizes.
 TestTensors RandomCheckpoint(Architecture architecture, uint64_t seed,
                              DType dtype = DType::kF32);
 
-// The initial states of a state-tuned file, blocks.N.att.time_state [heads,
-// head_size, head_size], for a network of those sizes.
+// The tensors of a state-tuned file, blocks.N.att.time_state [heads, head_size,
+// head_size], for a model of the given sizes.
 TestTensors RandomTimeState(int64_t layers, int64_t heads, int64_t head_size,
                             uint64_t seed, DType dtype = DType::kF32);
 
-// For a checkpoint of version 5, 6 or 7, whose sizes are read from it.
+// The same for the sizes of `checkpoint`, which is of version 5, 6 or 7.
 TestTensors RandomTimeState(const TestTensors& checkpoint, uint64_t seed,
                             DType dtype = DType::kF32);
 

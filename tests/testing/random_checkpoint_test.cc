@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A random checkpoint is worth something only if each of its tensors matters.
+// Random checkpoints must have tensors that all change the logits.
 
 #include "tests/testing/random_checkpoint.h"
 
@@ -33,7 +33,8 @@ double LargestDifference(const Logits& a, const Logits& b) {
   return largest;
 }
 
-// v0, v1 and v2 of version 7's first layer.
+// Whether it is v0, v1 or v2 of version 7's first layer, which the model
+// ignores.
 bool IsIgnored(const std::string& name) {
   return absl::StartsWith(name, "blocks.0.att.v") &&
          name.size() == std::string("blocks.0.att.v0").size();
@@ -41,7 +42,7 @@ bool IsIgnored(const std::string& name) {
 
 class RandomCheckpointTest : public ::testing::TestWithParam<Architecture> {
  protected:
-  // How much the logits move if `name` holds nothing but zeros.
+  // The largest change of a logit if the tensor `name` is set to zeros.
   double EffectOf(const std::string& name) {
     TestTensors without = tensors_;
     std::fill(without[name].values.begin(), without[name].values.end(), 0.0f);
@@ -52,7 +53,7 @@ class RandomCheckpointTest : public ::testing::TestWithParam<Architecture> {
   const Logits logits_ = Reference(GetParam(), tensors_, Tokens());
 };
 
-TEST_P(RandomCheckpointTest, EveryTensorMatters) {
+TEST_P(RandomCheckpointTest, EveryTensorChangesTheLogits) {
   for (const auto& [name, tensor] : tensors_) {
     if (IsIgnored(name)) {
       EXPECT_EQ(EffectOf(name), 0) << name;
@@ -62,7 +63,7 @@ TEST_P(RandomCheckpointTest, EveryTensorMatters) {
   }
 }
 
-TEST_P(RandomCheckpointTest, LogitsAreOfATrainedNetworksMagnitude) {
+TEST_P(RandomCheckpointTest, LogitsHaveTheMagnitudeOfATrainedModel) {
   for (const auto& row : logits_) {
     const auto [least, largest] = std::minmax_element(row.begin(), row.end());
     EXPECT_GT(*largest - *least, 2);
@@ -70,12 +71,12 @@ TEST_P(RandomCheckpointTest, LogitsAreOfATrainedNetworksMagnitude) {
   }
 }
 
-TEST_P(RandomCheckpointTest, SeedsGiveDifferentNetworks) {
+TEST_P(RandomCheckpointTest, SeedsGiveDifferentModels) {
   EXPECT_TRUE(RandomCheckpoint(GetParam(), 1) == tensors_);
   EXPECT_FALSE(RandomCheckpoint(GetParam(), 2) == tensors_);
 }
 
-TEST_P(RandomCheckpointTest, ValuesAreOfTheTypeAskedFor) {
+TEST_P(RandomCheckpointTest, ValuesAreOfTheRequestedType) {
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
     const TestTensors tensors = RandomCheckpoint(GetParam(), 1, dtype);
     EXPECT_TRUE(Rounded(tensors_, dtype) == tensors);
@@ -95,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Architecture::kRwkv6, Architecture::kRwkv7),
     Name);
 
-TEST(RandomCheckpointSizesTest, OneHeadIsEnough) {
+TEST(RandomCheckpointSizesTest, SupportsOneHead) {
   const auto logits = [](Architecture architecture,
                          const TestTensors& tensors) {
     return Reference(architecture, tensors, Tokens()).back().size();
@@ -109,7 +110,7 @@ TEST(RandomCheckpointSizesTest, OneHeadIsEnough) {
             64u);
 }
 
-TEST(RandomCheckpointSizesTest, EachTensorMayHaveItsOwnType) {
+TEST(RandomCheckpointSizesTest, TensorsMayHaveDifferentTypes) {
   const TestTensors tensors = RandomRwkv6({}, 1, [](const std::string& name) {
     return absl::StrContains(name, "time_") ? DType::kF32 : DType::kBF16;
   });

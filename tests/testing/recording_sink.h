@@ -16,7 +16,7 @@
 
 namespace rwkvd {
 
-// All that a sink was told.
+// Everything that a sink has received.
 struct Recording {
   struct Token {
     int32_t id = 0;
@@ -47,7 +47,7 @@ struct Recording {
   std::vector<PromptToken> prompt;
   std::vector<Token> tokens;
   std::vector<Score> scores;  // in the order of the request
-  // Of the last event, then of all together.
+  // Bytes and text of the last event, and of all events.
   std::string last_bytes, last_text;
   std::string bytes, text;
   FinishReason reason = FinishReason::kCancelled;
@@ -59,14 +59,14 @@ struct Recording {
   int num_finishes = 0;
 
   std::vector<int32_t> Ids() const;
-  // Sum of the tokens' log-probabilities, in order.
+  // The sum of the tokens' log-probabilities, added in order.
   double LogprobSum() const;
-  // What the answer is, and all that is said of it, but for where the time
-  // went and what came from the cache.
+  // Whether everything is equal except for times and for the number of tokens
+  // from the cache.
   bool HasSameAnswer(const Recording& other) const;
 };
 
-// Records what it is told. An event after OnFinish ends the test program.
+// Records all events. Aborts the process at an event after OnFinish.
 // Thread-safe.
 class RecordingSink : public GenerateSink, public ScoreSink {
  public:
@@ -76,9 +76,9 @@ class RecordingSink : public GenerateSink, public ScoreSink {
   void OnFinish(const FinishEvent& event) override ABSL_LOCKS_EXCLUDED(mutex_);
 
   void WaitForTokens(int64_t n) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Waits for OnFinish.
+  // Waits for OnFinish and returns the complete recording.
   Recording Wait() ABSL_LOCKS_EXCLUDED(mutex_);
-  // What has been recorded up to now.
+  // The recording so far.
   Recording Peek() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

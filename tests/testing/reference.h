@@ -11,9 +11,9 @@
 
 namespace rwkvd::testing {
 
-// The logits after every token of a text, [tokens.size()][vocab], from nothing
-// but the equations of the papers, in double precision. `tensors` are under
-// BlinkDL's names and shapes.
+// The logits after every token of a text, [tokens.size()][vocab], computed by
+// the equations of the papers in double precision. `tensors` are in the native
+// layout.
 Logits Reference(Architecture architecture, const TestTensors& tensors,
                  absl::Span<const int32_t> tokens,
                  const ReferenceOptions& options = {});

@@ -10,7 +10,7 @@ MatrixD ReferenceLinearAttention(const MatrixD& r, const MatrixD& k,
   for (int64_t t = 0; t < r.rows(); ++t) {
     const RowD bonus = r.row(t).cwiseProduct(u);
     y.row(t) = bonus.dot(k.row(t)) * v.row(t);
-    RowD decayed = r.row(t);  // by w_{i+1} .. w_{t-1}
+    RowD decayed = r.row(t);  // decayed by w_{i+1} .. w_{t-1}
     for (int64_t i = t - 1; i >= 0; --i) {
       y.row(t) += decayed.dot(k.row(i)) * v.row(i);
       decayed = decayed.cwiseProduct(w.row(i));

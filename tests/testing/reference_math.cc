@@ -81,7 +81,7 @@ MatrixD GroupNorm(const Weights& weights, const std::string& name,
                  weights.Row(name + ".bias"));
 }
 
-MatrixD OfHead(const MatrixD& x, int64_t head, int64_t head_size) {
+MatrixD HeadColumns(const MatrixD& x, int64_t head, int64_t head_size) {
   return x.middleCols(head * head_size, head_size);
 }
 
@@ -102,7 +102,7 @@ MatrixD InitialState(const Weights& weights, const ReferenceOptions& options,
   return value_major ? MatrixD(state.transpose()) : state;
 }
 
-Logits RunNetwork(
+Logits RunModel(
     const Weights& weights, absl::Span<const int32_t> tokens,
     absl::FunctionRef<MatrixD(int64_t, const MatrixD&)> mix_time,
     absl::FunctionRef<MatrixD(int64_t, const MatrixD&)> mix_channels) {

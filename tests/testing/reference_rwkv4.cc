@@ -11,7 +11,7 @@
 namespace rwkvd::testing {
 namespace {
 
-// A text is a matrix with one row for each token.
+// The activations of a text: one row for each token.
 using MatrixD =
     Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using RowD = Eigen::RowVectorXd;
@@ -62,7 +62,7 @@ class Reference {
     return y;
   }
 
-  // mu * x_t + (1 - mu) * x_{t-1}, nothing standing before the first token.
+  // mu * x_t + (1 - mu) * x_{t-1}, where x_{-1} is zero.
   MatrixD Mix(const MatrixD& x, const std::string& name) const {
     const RowD mu = Row(name);
     MatrixD y = MatrixD::Zero(x.rows(), x.cols());
@@ -96,8 +96,8 @@ class Reference {
            Matrix(att + "output.weight").transpose();
   }
 
-  // The mean of v_0 .. v_t, where v_i weighs e^(k_i - (t-1-i) w), and the
-  // present v_t weighs e^(k_t + u).
+  // The weighted mean of v_0 .. v_t, with weights e^(k_i - (t-1-i) w) for v_i
+  // and e^(k_t + u) for v_t.
   static double WeightedMean(const Eigen::VectorXd& k, const Eigen::VectorXd& v,
                              int64_t t, double w, double u) {
     std::vector<double> exponents;

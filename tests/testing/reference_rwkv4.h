@@ -10,11 +10,10 @@
 
 namespace rwkvd::testing {
 
-// The logits after every token of a text, from nothing but the equations of
-// the paper (arXiv 2305.13048, section 3.1 and appendix): in double precision,
-// for the whole text at once, with the attention-like sum over all earlier
-// tokens written out. Slow (quadratic), plain, and without a line in common
-// with the code under test. Result: [tokens.size()][vocab].
+// The logits of RWKV-4 after every token of a text, [tokens.size()][vocab],
+// computed by the equations of the paper (arXiv 2305.13048, section 3.1 and
+// appendix) in double precision. Computes the sum over all earlier tokens
+// explicitly, in quadratic time, and shares no code with the code under test.
 std::vector<std::vector<double>> ReferenceRwkv4(
     const TestTensors& tensors, absl::Span<const int32_t> tokens);
 

@@ -26,8 +26,10 @@ class Eagle {
     MatrixD y(x.rows(), x.cols());
     for (int64_t h = 0; h < heads; ++h) {
       y.middleCols(h * size, size) = ReferenceLinearAttention(
-          OfHead(r, h, size), OfHead(k, h, size), OfHead(v, h, size),
-          OfHead(w, h, size).replicate(x.rows(), 1), OfHead(u, h, size),
+          HeadColumns(r, h, size), HeadColumns(k, h, size),
+          HeadColumns(v, h, size),
+          HeadColumns(w, h, size).replicate(x.rows(), 1),
+          HeadColumns(u, h, size),
           InitialState(weights_, options_, layer, h, size, false));
     }
     y = GroupNorm(weights_, att + "ln_x", heads, options_.group_norm_epsilon,
@@ -74,7 +76,7 @@ class Eagle {
     return weights_.Row(att + "time_first").array().exp();
   }
 
-  // One value for each head, or already one for each channel.
+  // One value for each head or for each channel.
   static RowD PerChannel(const RowD& x, int64_t heads, int64_t size) {
     RowD y(heads * size);
     for (int64_t c = 0; c < y.size(); ++c) {
@@ -93,7 +95,7 @@ Logits ReferenceRwkv5(const TestTensors& tensors,
                       absl::Span<const int32_t> tokens,
                       const ReferenceOptions& options) {
   const Eagle eagle(tensors, options);
-  return RunNetwork(
+  return RunModel(
       eagle.weights(), tokens,
       [&](int64_t i, const MatrixD& x) { return eagle.MixTime(i, x); },
       [&](int64_t i, const MatrixD& x) { return eagle.MixChannels(i, x); });

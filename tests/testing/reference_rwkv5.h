@@ -9,11 +9,11 @@
 
 namespace rwkvd::testing {
 
-// "Eagle", from the equations of arXiv 2404.05892, section 4.1, for the whole
-// text at once; and its two forerunners, which have one decay and one bonus
-// for each head in place of each channel (5.1), and no gate (5.0). A bonus
-// called time_first is stored as its logarithm, one called time_faaaa as it
-// is. Slow, plain, and without a line in common with the code under test.
+// The logits of RWKV-5.2, "Eagle", by the equations of arXiv 2404.05892,
+// section 4.1, for the whole text at once; and of its predecessors, which have
+// one decay and one bonus for each head, not for each channel (5.1), and no
+// gate (5.0). A bonus called time_first is a logarithm; one called time_faaaa
+// is not. Slow, simple, and shares no code with the code under test.
 Logits ReferenceRwkv5(const TestTensors& tensors,
                       absl::Span<const int32_t> tokens,
                       const ReferenceOptions& options = {});

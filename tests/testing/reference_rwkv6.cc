@@ -27,8 +27,9 @@ class Finch {
     MatrixD y(x.rows(), x.cols());
     for (int64_t h = 0; h < heads; ++h) {
       y.middleCols(h * size, size) = ReferenceLinearAttention(
-          OfHead(r, h, size), OfHead(k, h, size), OfHead(v, h, size),
-          OfHead(w, h, size), OfHead(u, h, size),
+          HeadColumns(r, h, size), HeadColumns(k, h, size),
+          HeadColumns(v, h, size), HeadColumns(w, h, size),
+          HeadColumns(u, h, size),
           InitialState(weights_, options_, layer, h, size, false));
     }
     y = GroupNorm(weights_, att + "ln_x", heads, options_.group_norm_epsilon,
@@ -52,8 +53,8 @@ class Finch {
     return x + Scaled(Previous(x) - x, weights_.Row(name));
   }
 
-  // ddlerp: as lerp, with mu + tanh(lerp_x(x) A) B for mu, which differs from
-  // token to token. A is a fifth of the columns of time_maa_w1.
+  // ddlerp: like lerp, with mu + tanh(lerp_x(x) A) B in place of mu, which
+  // depends on the token. A is a fifth of the columns of time_maa_w1.
   MatrixD DynamicMix(const MatrixD& x, const std::string& att, int64_t which,
                      const std::string& part) const {
     const MatrixD all = weights_.Matrix(att + "time_maa_w1");
@@ -87,7 +88,7 @@ Logits ReferenceRwkv6(const TestTensors& tensors,
                       absl::Span<const int32_t> tokens,
                       const ReferenceOptions& options) {
   const Finch finch(tensors, options);
-  return RunNetwork(
+  return RunModel(
       finch.weights(), tokens,
       [&](int64_t i, const MatrixD& x) { return finch.MixTime(i, x); },
       [&](int64_t i, const MatrixD& x) { return finch.MixChannels(i, x); });

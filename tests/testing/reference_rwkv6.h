@@ -9,9 +9,9 @@
 
 namespace rwkvd::testing {
 
-// "Finch", from the equations of arXiv 2404.05892, section 4.2, for the whole
-// text at once. Slow, plain, and without a line in common with the code under
-// test.
+// The logits of RWKV-6, "Finch", by the equations of arXiv 2404.05892, section
+// 4.2, for the whole text at once. Slow, simple, and shares no code with the
+// code under test.
 Logits ReferenceRwkv6(const TestTensors& tensors,
                       absl::Span<const int32_t> tokens,
                       const ReferenceOptions& options = {});

@@ -10,8 +10,8 @@
 namespace rwkvd::testing {
 namespace {
 
-// e^-0.5 in the paper; released code has it rounded, which moves a logit by a
-// millionth.
+// e^-0.5 in the paper. The released code rounds it, which changes a logit by
+// one millionth.
 constexpr double kDecayScale = 0.606531;
 
 class Goose {
@@ -19,7 +19,8 @@ class Goose {
   Goose(const TestTensors& tensors, const ReferenceOptions& options)
       : weights_(tensors), options_(options) {}
 
-  // Layers are to be asked in order: the values of the first are kept.
+  // Must be called for the layers in order: keeps the values of the first
+  // layer.
   MatrixD MixTime(int64_t layer, const MatrixD& x) {
     const std::string att = absl::StrCat("blocks.", layer, ".att.");
     const MatrixD xv = Mix(x, att + "x_v");
@@ -32,7 +33,7 @@ class Goose {
     const MatrixD w = (-kDecayScale * Sigmoid(d).array()).exp();
     const MatrixD a = Sigmoid(Lora(Mix(x, att + "x_a"), att + "a", Identity));
     const MatrixD g = Lora(Mix(x, att + "x_g"), att + "g", Sigmoid);
-    // What is removed from the state, and what replaces it.
+    // The key that is removed from the state, and the key that replaces it.
     const MatrixD removal = Scaled(key, weights_.Row(att + "k_k"));
     const MatrixD k =
         key + Scaled(key.cwiseProduct(a) - key, weights_.Row(att + "k_a"));
@@ -46,12 +47,12 @@ class Goose {
     const int64_t heads = bonus.rows(), size = x.cols() / heads;
     MatrixD y(x.rows(), x.cols()), bonuses(x.rows(), x.cols());
     for (int64_t h = 0; h < heads; ++h) {
-      const MatrixD rh = OfHead(r, h, size), kh = OfHead(k, h, size),
-                    vh = OfHead(v, h, size);
-      y.middleCols(h * size, size) =
-          DeltaRule(rh, OfHead(w, h, size), kh, vh, OfHead(a, h, size),
-                    UnitRows(OfHead(removal, h, size)),
-                    InitialState(weights_, options_, layer, h, size, true));
+      const MatrixD rh = HeadColumns(r, h, size), kh = HeadColumns(k, h, size),
+                    vh = HeadColumns(v, h, size);
+      y.middleCols(h * size, size) = DeltaRule(
+          rh, HeadColumns(w, h, size), kh, vh, HeadColumns(a, h, size),
+          UnitRows(HeadColumns(removal, h, size)),
+          InitialState(weights_, options_, layer, h, size, true));
       for (int64_t t = 0; t < x.rows(); ++t) {
         const RowD rk = rh.row(t).cwiseProduct(kh.row(t));
         bonuses.row(t).segment(h * size, size) =
@@ -83,7 +84,7 @@ class Goose {
 
   static MatrixD Identity(const MatrixD& x) { return x; }
 
-  // loramlp: f(x A) B + lambda, where there is a lambda
+  // loramlp: f(x A) B + lambda, if there is a lambda
   MatrixD Lora(const MatrixD& x, const std::string& name,
                MatrixD (*f)(const MatrixD&)) const {
     const MatrixD y =
@@ -99,7 +100,7 @@ class Goose {
   }
 
   // wkv_t = wkv_{t-1} (diag(w_t) - removal_t^T (a_t * removal_t)) + v_t^T k_t
-  // and y_t = wkv_t r_t: wkv is [head_size, of values][head_size, of keys].
+  // and y_t = wkv_t r_t: wkv is [head_size (values)][head_size (keys)].
   static MatrixD DeltaRule(const MatrixD& r, const MatrixD& w, const MatrixD& k,
                            const MatrixD& v, const MatrixD& a,
                            const MatrixD& removal, const MatrixD& state) {
@@ -127,7 +128,7 @@ Logits ReferenceRwkv7(const TestTensors& tensors,
                       absl::Span<const int32_t> tokens,
                       const ReferenceOptions& options) {
   Goose goose(tensors, options);
-  return RunNetwork(
+  return RunModel(
       goose.weights(), tokens,
       [&](int64_t i, const MatrixD& x) { return goose.MixTime(i, x); },
       [&](int64_t i, const MatrixD& x) { return goose.MixChannels(i, x); });

@@ -9,9 +9,10 @@
 
 namespace rwkvd::testing {
 
-// "Goose", from the equations of arXiv 2503.14456, section 4, for the whole
-// text at once: the state of a head moves by whole matrices, as there. Slow,
-// plain, and without a line in common with the code under test.
+// The logits of RWKV-7, "Goose", by the equations of arXiv 2503.14456, section
+// 4, for the whole text at once. As in the paper, the state of a head is
+// multiplied by whole matrices. Slow, simple, and shares no code with the code
+// under test.
 Logits ReferenceRwkv7(const TestTensors& tensors,
                       absl::Span<const int32_t> tokens,
                       const ReferenceOptions& options = {});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The oracles against each other, where one version is a special case of
-// another, and against small cases worked out by hand. Their agreement with
-// logits made elsewhere is tested in tests/golden.
+// Compares the reference models with each other, where one version is a special
+// case of another, and with small cases computed by hand. tests/golden compares
+// them with logits of other implementations.
 
 #include "tests/testing/reference.h"
 
@@ -42,8 +42,8 @@ bool Differ(const Logits& a, const Logits& b) {
   return false;
 }
 
-// A network of version 5.2 as one of version 6 whose token shifts and decays
-// depend on nothing, which shifts the other way round.
+// Converts a model of version 5.2 to one of version 6 whose token shifts and
+// decays do not depend on the token. Version 6 mixes in the opposite direction.
 TestTensors AsRwkv6(const TestTensors& rwkv52) {
   TestTensors rwkv6;
   for (const auto& [name, tensor] : rwkv52) {
@@ -73,7 +73,7 @@ TestTensors AsRwkv6(const TestTensors& rwkv52) {
   return rwkv6;
 }
 
-// Decay and bonus of each head written down for each of its channels.
+// Repeats decay and bonus of each head for each of its channels.
 TestTensors AsRwkv52(const TestTensors& rwkv51, int64_t head_size) {
   TestTensors rwkv52 = rwkv51;
   for (auto& [name, tensor] : rwkv52) {
@@ -90,8 +90,8 @@ TestTensors AsRwkv52(const TestTensors& rwkv51, int64_t head_size) {
   return rwkv52;
 }
 
-// A gate of 1 cannot be had from a matrix, so the other way round: without a
-// gate, and with the bonus as its logarithm.
+// Converts version 5.1 to 5.0: removes the gate, and stores the bonus as its
+// logarithm. (The opposite is impossible: no matrix gives a gate of 1.)
 TestTensors AsRwkv50(const TestTensors& rwkv51) {
   TestTensors rwkv50;
   for (const auto& [name, tensor] : rwkv51) {
@@ -108,7 +108,7 @@ TestTensors AsRwkv50(const TestTensors& rwkv51) {
   return rwkv50;
 }
 
-TEST(ReferenceTest, Rwkv52IsRwkv6ThatDependsOnNothing) {
+TEST(ReferenceTest, Rwkv52IsRwkv6WithoutTokenDependence) {
   const TestTensors rwkv52 = RandomRwkv5({.minor = 2}, 1);
   ExpectSame(Reference(Architecture::kRwkv52, rwkv52, Tokens()),
              Reference(Architecture::kRwkv6, AsRwkv6(rwkv52), Tokens()));
@@ -120,7 +120,7 @@ TEST(ReferenceTest, Rwkv51IsRwkv52WithOneDecayForEachHead) {
              Reference(Architecture::kRwkv52, AsRwkv52(rwkv51, 16), Tokens()));
 }
 
-// With gates and without, a name decides whether a bonus is a logarithm.
+// The name decides whether a bonus is a logarithm, with and without a gate.
 TEST(ReferenceTest, TimeFirstIsALogarithmAndTimeFaaaaIsNot) {
   TestTensors rwkv51 = RandomRwkv5({.minor = 1}, 1);
   for (auto& [name, tensor] : rwkv51) {
@@ -140,8 +140,8 @@ TEST(ReferenceTest, TimeFirstIsALogarithmAndTimeFaaaaIsNot) {
       Differ(logits, Reference(Architecture::kRwkv51, rwkv51, Tokens())));
 }
 
-// One head of one channel: y_0 = r u k v + r s, and so on.
-TEST(ReferenceTest, LinearAttentionIsTheSumByHand) {
+// One head with one channel: y_0 = r u k v + r s, and so on.
+TEST(ReferenceTest, LinearAttentionEqualsTheSumByHand) {
   MatrixD r(3, 1), k(3, 1), v(3, 1), w(3, 1), state(1, 1);
   r << 2, 3, 5;
   k << 0.5, 7, 11;
@@ -156,8 +156,8 @@ TEST(ReferenceTest, LinearAttentionIsTheSumByHand) {
       y(2), 5 * (0.1 * 11 * 17 + 7 * 0.25 + 0.75 * 0.5 * 13 + 0.75 * 0.5 * 4));
 }
 
-// time_state[a][b] is of key b and value a up to version 6, of key a and
-// value b from version 7 on.
+// time_state[a][b] belongs to key b and value a up to version 6, and to key a
+// and value b from version 7 on.
 TEST(ReferenceTest, TimeStateIsTransposedUntilVersion7) {
   for (const Architecture architecture :
        {Architecture::kRwkv50, Architecture::kRwkv52, Architecture::kRwkv6,
@@ -179,9 +179,9 @@ TEST(ReferenceTest, TimeStateIsTransposedUntilVersion7) {
   }
 }
 
-// A key of the state is what the receptance of a token meets: if only key 3 of
-// head 0 holds anything, whatever comes out of head 0 lies along those values.
-TEST(ReferenceTest, TheStateIsKeysByValues) {
+// The receptance of a token is multiplied with the keys of the state: if only
+// key 3 of head 0 is not zero, the output of head 0 is parallel to its values.
+TEST(ReferenceTest, StateIsKeysByValues) {
   MatrixD state = MatrixD::Zero(4, 4);
   state.row(3) << 1, 2, 3, 4;
   const MatrixD none = MatrixD::Zero(1, 4);
@@ -192,7 +192,7 @@ TEST(ReferenceTest, TheStateIsKeysByValues) {
   EXPECT_TRUE(y.isApprox(0.5 * state.row(3)));
 }
 
-TEST(ReferenceTest, EpsilonMatters) {
+TEST(ReferenceTest, EpsilonChangesTheLogits) {
   for (const Architecture architecture :
        {Architecture::kRwkv50, Architecture::kRwkv6, Architecture::kRwkv7}) {
     const TestTensors tensors = RandomCheckpoint(architecture, 1);
@@ -202,8 +202,8 @@ TEST(ReferenceTest, EpsilonMatters) {
   }
 }
 
-// Logits depend on no later token.
-TEST(ReferenceTest, APrefixGivesThePrefixOfTheLogits) {
+// Logits do not depend on later tokens.
+TEST(ReferenceTest, PrefixGivesThePrefixOfTheLogits) {
   for (const Architecture architecture :
        {Architecture::kRwkv4, Architecture::kRwkv51, Architecture::kRwkv6,
         Architecture::kRwkv7}) {

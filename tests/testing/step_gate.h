@@ -9,10 +9,10 @@
 
 namespace rwkvd {
 
-// Holds a thread back at a place until the test lets it pass. Thread-safe.
+// Blocks a thread until the test permits it to continue. Thread-safe.
 class StepGate {
  public:
-  // The thread comes to the gate, and waits for a permit.
+  // Called by the thread: waits for a permit.
   void Pass() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     ++num_arrivals_;
@@ -21,19 +21,19 @@ class StepGate {
     --num_permits_;
   }
 
-  // Lets `n` more pass.
+  // Permits `n` more passes.
   void Permit(int64_t n) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     num_permits_ += n;
   }
 
-  // Lets everybody pass from now on.
+  // Permits all further passes.
   void Open() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     is_open_ = true;
   }
 
-  // Waits until the gate has been come to `n` times since the start.
+  // Waits until Pass has been called `n` times since construction.
   void WaitForArrivals(int64_t n) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     const auto has_arrivals = [&] { return num_arrivals_ >= n; };

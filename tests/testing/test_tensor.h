@@ -13,7 +13,7 @@
 
 namespace rwkvd::testing {
 
-// A tensor to write, and for an oracle to compute with. Row major.
+// A row-major tensor to write to a file or to compute a reference with.
 struct TestTensor {
   std::vector<int64_t> shape;
   DType dtype = DType::kF32;
@@ -24,22 +24,23 @@ using TestTensors = std::map<std::string, TestTensor>;
 
 bool operator==(const TestTensor& a, const TestTensor& b);
 
-// The nearest number of that type.
+// The nearest number of the given type.
 float Rounded(float value, DType dtype);
 
-// The same values, rounded to another type.
+// The same tensors with all values rounded to another type.
 TestTensor Rounded(const TestTensor& tensor, DType dtype);
 TestTensors Rounded(const TestTensors& tensors, DType dtype);
 
-// As they lie in a file, little endian.
+// The values as bytes of a file, little endian.
 std::string BytesOf(const TestTensor& tensor);
 
+// A copy of a tensor in a mapped file.
 TestTensor CopyOf(const Tensor& tensor);
 
-// The same values under another shape of as many elements.
+// The same values with another shape of the same number of elements.
 TestTensor Reshaped(const TestTensor& tensor, std::vector<int64_t> shape);
 
-// With the last two dimensions exchanged.
+// A copy with the last two dimensions exchanged.
 TestTensor TransposedCopy(const TestTensor& tensor);
 
 }  // namespace rwkvd::testing

@@ -6,8 +6,8 @@
 #include "core/base/mapped_file.h"
 #include "core/checkpoint/safetensors.h"
 #include "nlohmann/json.hpp"
-#include "tests/testing/drawer.h"
 #include "tests/testing/fixtures.h"
+#include "tests/testing/random_tensors.h"
 
 namespace rwkvd::testing {
 namespace {
@@ -18,24 +18,24 @@ std::string LittleEndian64(uint64_t value) {
   return bytes;
 }
 
-void DrawRwkv4Layer(const std::string& block, const Rwkv4Sizes& sizes,
-                    Drawer& draw) {
+void AddRwkv4Layer(const std::string& block, const Rwkv4Sizes& sizes,
+                   RandomTensors& random) {
   const int64_t c = sizes.embedding, a = sizes.attention, f = sizes.ffn;
-  draw.LayerNorm(block + "ln1", c);
-  draw.LayerNorm(block + "ln2", c);
+  random.LayerNorm(block + "ln1", c);
+  random.LayerNorm(block + "ln2", c);
   for (const char* part : {"att.time_mix_k", "att.time_mix_v", "att.time_mix_r",
                            "ffn.time_mix_k", "ffn.time_mix_r"}) {
-    draw.Normal(block + part, {1, 1, c}, 0.5f, 0.25f);
+    random.Normal(block + part, {1, 1, c}, 0.5f, 0.25f);
   }
-  draw.Normal(block + "att.time_decay", {a}, -2.0f, 2.0f);
-  draw.Normal(block + "att.time_first", {a}, -1.0f, 1.0f);
-  draw.Matrix(block + "att.key.weight", a, c);
-  draw.Matrix(block + "att.value.weight", a, c);
-  draw.Matrix(block + "att.receptance.weight", a, c);
-  draw.Matrix(block + "att.output.weight", c, a);
-  draw.Matrix(block + "ffn.key.weight", f, c);
-  draw.Matrix(block + "ffn.receptance.weight", c, c);
-  draw.Matrix(block + "ffn.value.weight", c, f);
+  random.Normal(block + "att.time_decay", {a}, -2.0f, 2.0f);
+  random.Normal(block + "att.time_first", {a}, -1.0f, 1.0f);
+  random.Matrix(block + "att.key.weight", a, c);
+  random.Matrix(block + "att.value.weight", a, c);
+  random.Matrix(block + "att.receptance.weight", a, c);
+  random.Matrix(block + "att.output.weight", c, a);
+  random.Matrix(block + "ffn.key.weight", f, c);
+  random.Matrix(block + "ffn.receptance.weight", c, c);
+  random.Matrix(block + "ffn.value.weight", c, f);
 }
 
 }  // namespace
@@ -43,14 +43,14 @@ void DrawRwkv4Layer(const std::string& block, const Rwkv4Sizes& sizes,
 TestTensors RandomRwkv4(const Rwkv4Sizes& sizes, uint64_t seed,
                         absl::FunctionRef<DType(const std::string&)> dtype) {
   TestTensors tensors;
-  Drawer draw(seed, dtype, &tensors);
-  draw.Matrix("emb.weight", sizes.vocab, sizes.embedding);
-  draw.LayerNorm("blocks.0.ln0", sizes.embedding);
+  RandomTensors random(seed, dtype, &tensors);
+  random.Matrix("emb.weight", sizes.vocab, sizes.embedding);
+  random.LayerNorm("blocks.0.ln0", sizes.embedding);
   for (int64_t i = 0; i < sizes.layers; ++i) {
-    DrawRwkv4Layer(absl::StrCat("blocks.", i, "."), sizes, draw);
+    AddRwkv4Layer(absl::StrCat("blocks.", i, "."), sizes, random);
   }
-  draw.LayerNorm("ln_out", sizes.embedding);
-  draw.Matrix("head.weight", sizes.vocab, sizes.embedding);
+  random.LayerNorm("ln_out", sizes.embedding);
+  random.Matrix("head.weight", sizes.vocab, sizes.embedding);
   return tensors;
 }
 

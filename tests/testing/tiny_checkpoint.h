@@ -2,7 +2,7 @@
 #ifndef RWKVD_TESTS_TESTING_TINY_CHECKPOINT_H_
 #define RWKVD_TESTS_TESTING_TINY_CHECKPOINT_H_
 
-// Small random checkpoints, written by the tests themselves.
+// Small random checkpoints of version 4, and safetensors files of any tensors.
 
 #include <cstdint>
 #include <memory>
@@ -23,28 +23,28 @@ struct Rwkv4Sizes {
   int64_t vocab = 64;
 };
 
-// An RWKV-4 network with random weights of a trained one's magnitudes. `dtype`
-// gives the type of each tensor by name.
+// An RWKV-4 model with random weights of the magnitudes of a trained model.
+// `dtype` returns the type of a tensor by its name.
 TestTensors RandomRwkv4(const Rwkv4Sizes& sizes, uint64_t seed,
                         absl::FunctionRef<DType(const std::string&)> dtype);
 TestTensors RandomRwkv4(const Rwkv4Sizes& sizes, uint64_t seed,
                         DType dtype = DType::kF32);
 
-// The bytes of a safetensors file. `header_padding` spaces end the header, so
-// that tensors can be made to lie at odd addresses.
+// The bytes of a safetensors file. Adds `header_padding` spaces to the header,
+// to misalign the tensors.
 std::string SafetensorsBytes(const TestTensors& tensors,
                              int header_padding = 0);
 
-// Writes `tensors` as `num_shards` files with an index, or as one without if
-// num_shards is 0; returns what to open.
+// Writes `tensors` as `num_shards` files and an index, or as one file if
+// `num_shards` is 0. Returns the path to open.
 std::string WriteCheckpoint(const std::string& directory,
                             const TestTensors& tensors, int num_shards = 0,
                             int header_padding = 0);
 
-// Every tensor of a safetensors file, under the names that it has there.
+// All tensors of a safetensors file, with their names in the file.
 TestTensors ReadSafetensorsOrDie(const std::string& path);
 
-// Writes and opens.
+// Writes a checkpoint and opens it.
 std::shared_ptr<const TensorFile> MakeTensorFile(const TestTensors& tensors,
                                                  int num_shards = 0,
                                                  int header_padding = 0);

@@ -14,7 +14,7 @@ std::string Two(uint64_t value) { return LittleEndian(value, 2); }
 std::string Four(uint64_t value) { return LittleEndian(value, 4); }
 std::string Eight(uint64_t value) { return LittleEndian(value, 8); }
 
-// Before the data of an entry whose header begins at `offset`.
+// The padding before the data of an entry whose header begins at `offset`.
 std::string Padding(int64_t offset, absl::string_view name) {
   const int64_t unpadded = offset + kLocalHeaderBytes + name.size() + 4;
   const int64_t size = (kAlignment - unpadded % kAlignment) % kAlignment;

@@ -10,20 +10,20 @@
 
 namespace rwkvd::testing {
 
-// CRC-32 as zip files have it.
+// The CRC-32 checksum of zip archives.
 uint32_t Crc32(absl::string_view bytes);
 
-// A number's low `size` bytes, the lowest first.
+// The low `size` bytes of a number, little endian.
 std::string LittleEndian(uint64_t value, int size);
 
-// A zip file of stored entries, byte for byte as torch.save lays one out: the
-// local headers hold neither sizes nor checksums, which follow the data and
-// stand in the directory; an extra field "FB" pads each header so that the
-// data lies at a multiple of 64 bytes; the zip64 end record is always there.
+// Writes a zip archive of uncompressed entries, byte for byte like torch.save.
+// The local headers have no sizes and checksums; these follow the data and are
+// in the directory. An extra field "FB" pads each header to align the data to
+// 64 bytes. There is always a ZIP64 end record.
 class ZipWriter {
  public:
   void Add(absl::string_view name, absl::string_view data);
-  // The whole file. Nothing may be added after it.
+  // Returns the whole archive. The last call.
   std::string Finish();
 
  private:

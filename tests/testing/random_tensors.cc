@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/testing/drawer.h"
+#include "tests/testing/random_tensors.h"
 
 #include <cmath>
 #include <utility>
 
 namespace rwkvd::testing {
 
-void Drawer::Normal(const std::string& name, std::vector<int64_t> shape,
-                    float mean, float deviation) {
+void RandomTensors::Normal(const std::string& name, std::vector<int64_t> shape,
+                           float mean, float deviation) {
   TestTensor tensor{.shape = std::move(shape), .dtype = dtype_(name)};
   int64_t size = 1;
   for (int64_t dimension : tensor.shape) size *= dimension;
@@ -18,16 +18,18 @@ void Drawer::Normal(const std::string& name, std::vector<int64_t> shape,
   tensors_->emplace(name, std::move(tensor));
 }
 
-void Drawer::LayerNorm(const std::string& name, int64_t size) {
+void RandomTensors::LayerNorm(const std::string& name, int64_t size) {
   Normal(name + ".weight", {size}, 1.0f, 0.2f);
   Normal(name + ".bias", {size}, 0.0f, 0.1f);
 }
 
-void Drawer::Matrix(const std::string& name, int64_t rows, int64_t cols) {
+void RandomTensors::Matrix(const std::string& name, int64_t rows,
+                           int64_t cols) {
   Normal(name, {rows, cols}, 0.0f, 1.5f / std::sqrt(float(cols)));
 }
 
-void Drawer::InOutMatrix(const std::string& name, int64_t in, int64_t out) {
+void RandomTensors::InOutMatrix(const std::string& name, int64_t in,
+                                int64_t out) {
   Normal(name, {in, out}, 0.0f, 1.5f / std::sqrt(float(in)));
 }
 

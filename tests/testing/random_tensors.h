@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_TESTS_TESTING_DRAWER_H_
-#define RWKVD_TESTS_TESTING_DRAWER_H_
+#ifndef RWKVD_TESTS_TESTING_RANDOM_TENSORS_H_
+#define RWKVD_TESTS_TESTING_RANDOM_TENSORS_H_
 
 #include <cstdint>
 #include <random>
@@ -13,22 +13,26 @@
 
 namespace rwkvd::testing {
 
-// Draws tensors one after the other from one random sequence, rounded to the
-// type that `dtype` gives by name. `dtype` and `tensors` outlive it.
-class Drawer {
+// Adds random tensors to `tensors`, all from one sequence of random numbers. A
+// tensor's values are rounded to the type that `dtype` returns for its name.
+// `dtype` and `tensors` must outlive it.
+class RandomTensors {
  public:
-  Drawer(uint64_t seed, absl::FunctionRef<DType(const std::string&)> dtype,
-         TestTensors* tensors)
+  RandomTensors(uint64_t seed,
+                absl::FunctionRef<DType(const std::string&)> dtype,
+                TestTensors* tensors)
       : random_(seed), dtype_(dtype), tensors_(tensors) {}
 
+  // Values of a normal distribution.
   void Normal(const std::string& name, std::vector<int64_t> shape, float mean,
               float deviation);
 
-  // Weight and bias.
+  // Weight and bias of a LayerNorm.
   void LayerNorm(const std::string& name, int64_t size);
 
-  // Magnitudes that keep those of its input: [rows, cols] is multiplied by a
-  // column of `cols`, [in, out] by a row of `in` values.
+  // Matrices whose product with an input has the magnitude of the input.
+  // Matrix, [rows, cols], is multiplied with a column of `cols` values;
+  // InOutMatrix, [in, out], with a row of `in` values.
   void Matrix(const std::string& name, int64_t rows, int64_t cols);
   void InOutMatrix(const std::string& name, int64_t in, int64_t out);
 
@@ -40,4 +44,4 @@ class Drawer {
 
 }  // namespace rwkvd::testing
 
-#endif  // RWKVD_TESTS_TESTING_DRAWER_H_
+#endif  // RWKVD_TESTS_TESTING_RANDOM_TENSORS_H_
