@@ -12,7 +12,7 @@
 namespace rwkvd {
 namespace {
 
-// Rows [first, first + num) as f32.
+// Returns rows [first, first + num) as f32, row-major.
 std::vector<float> RowsOf(const Tensor& matrix, int64_t first, int64_t num) {
   const int64_t cols = matrix.shape[1];
   const Tensor rows = Sliced(matrix, 0, first, first + num);
@@ -24,7 +24,7 @@ std::vector<float> RowsOf(const Tensor& matrix, int64_t first, int64_t num) {
   return ToFloat(rows);
 }
 
-// Lowers `value` to `other`, if that is smaller.
+// Lowers `value` to `other` if `other` is smaller.
 void LowerTo(int64_t other, std::atomic<int64_t>& value) {
   int64_t seen = value.load();
   while (other < seen && !value.compare_exchange_weak(seen, other)) {
@@ -62,9 +62,9 @@ absl::Status QuantizePackedBlocks(const Tensor& matrix, QuantForm form,
   const int64_t bad = first_bad.load();
   if (bad == rows) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(
-      "tensor ", Quoted(matrix.name), ": cannot be quantized: among its rows ",
-      bad, " to ", std::min(bad + block_rows, rows) - 1,
-      " is a weight that is not finite"));
+      "tensor ", Quoted(matrix.name), ": cannot be quantized: rows ", bad,
+      " to ", std::min(bad + block_rows, rows) - 1,
+      " contain a weight that is not finite"));
 }
 
 absl::StatusOr<QuantizedMatrix> QuantizeMatrix(const Tensor& matrix,

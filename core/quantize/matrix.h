@@ -40,9 +40,10 @@ absl::Status QuantizePackedBlocks(
 // A quantized matrix in memory of its own. A value; moving it leaves the arrays
 // where they are.
 struct QuantizedMatrix {
-  AlignedVector<uint8_t> quants;  // [packed blocks, bytes of a packed block]
-  std::vector<uint16_t>
-      scales;  // [packed blocks, groups, rows of a packed block]
+  // [packed blocks, bytes of a packed block]
+  AlignedVector<uint8_t> quants;
+  // [packed blocks, groups, rows of a packed block]
+  std::vector<uint16_t> scales;
 };
 
 // Quantizes all packed blocks of `matrix` as QuantizePackedBlocks does.

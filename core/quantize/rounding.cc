@@ -11,30 +11,31 @@
 namespace rwkvd {
 namespace {
 
-// Smaller weights' scales, and what is computed from them, would leave the
-// normal numbers.
+// The scales of smaller weights, and numbers computed from them, could be
+// subnormal.
 constexpr float kSmallest = 0x1p-100f;
 
-// Sums are kept apart in so many lanes, whatever the processor, and so are the
-// same on each.
+// Sums are computed in this many lanes on every processor, so that the result
+// is the same on each.
 constexpr int kLanes = 16;
 
-// Where the scale of a group is looked for. A step is 1 / 256 to 1 / 128 of the
-// scale: candidates are counted in bf16 numbers, which are evenly enough spaced
-// on a scale of logarithms.
+// The range in which the scale of a group is searched. Candidates are counted
+// in consecutive bf16 numbers, each 1 / 256 to 1 / 128 larger than the one
+// before: nearly evenly spaced on a logarithmic scale.
 struct Search {
-  int lowest, highest;  // the integers that a scale is multiplied with
-  // In bf16 numbers from the largest weight / -lowest: a coarse pass, and a
-  // fine one around what that has found.
+  int lowest, highest;  // the integers that a scale is multiplied by
+  // In bf16 numbers from the largest weight / -lowest: a coarse pass over
+  // [first, last], then a fine pass around the best candidate of the coarse
+  // one.
   int first, last, step;
-  bool both_signs;  // lowest and highest differ
+  bool both_signs;  // tries negative scales: lowest and highest differ
 };
 
-// With 8 bits, to cut off the largest weight never pays, but among scales a
-// little larger than need be, one fits the others by luck.
+// int8: clipping the largest weight never pays, but one of the scales slightly
+// larger than necessary may fit the other weights better.
 constexpr Search kInt8Search = {-127, 127, -2, 13, 1, false};
-// With 4 bits, it pays to cut off up to three tenths. Of the sign for which
-// only `highest` is there to hold the largest weight, 8 / 7 holds it.
+// int4: clipping up to three tenths pays. With the sign for which the largest
+// weight must be a multiple of `highest`, a scale larger by 8 / 7 holds it.
 constexpr Search kInt4Search = {-8, 7, -64, 28, 4, true};
 
 float FromBF16(uint16_t bits) {
@@ -44,16 +45,17 @@ float FromBF16(uint16_t bits) {
   return value;
 }
 
-// To the nearest, ties to even; `value` is finite and far from the largest.
+// Rounds to nearest, ties to even. `value` is finite and far from the largest
+// bf16.
 uint16_t ToBF16(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
   return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
 }
 
-// The integer nearest to x, ties to even, within [low, high]. Any number of
-// magnitude below 2^22 loses its fraction when this is added.
-// What is no number becomes `low`.
+// Returns the integer in [low, high] nearest to x, ties to even; NaN becomes
+// `low`. Adding kShift drops the fraction of any number below 2^22 in
+// magnitude.
 inline float Nearest(float x, float low, float high) {
   constexpr float kShift = 0x1.8p23f;
   x = x > low ? x : low;
@@ -61,7 +63,7 @@ inline float Nearest(float x, float low, float high) {
   return (x + kShift) - kShift;
 }
 
-// The sum of (x - scale * q)^2, each q being the best.
+// Returns the sum of (x - scale * q)^2 over a group, with the best q each.
 float SquaredError(const float* x, float scale, const Search& search) {
   const float inverse = 1 / scale;
   const float low = search.lowest, high = search.highest;
@@ -79,13 +81,13 @@ float SquaredError(const float* x, float scale, const Search& search) {
   return sums[0];
 }
 
-// A scale, and the sum of squared errors that it leaves.
+// A scale and the sum of squared errors that it leaves.
 struct Trial {
   float scale;
   float error;
 };
 
-// The scales that have been tried for the group x, in that order.
+// The scales tried for the group x, in order.
 class Trials {
  public:
   Trials(const float* x, const Search& search) : x_(x), search_(search) {}
@@ -95,12 +97,12 @@ class Trials {
     made_.push_back({scale, SquaredError(x_, scale, search_)});
   }
 
-  // The best of them, the first of equals.
+  // Returns the best scale; of equals, the first one tried.
   float best() const {
     return std::min_element(made_.begin(), made_.end(), IsBetter)->scale;
   }
 
-  // The `num` best, each once.
+  // Returns the `num` best scales, without duplicates.
   std::vector<float> Best(size_t num) && {
     std::stable_sort(made_.begin(), made_.end(), IsBetter);
     std::vector<float> scales;
@@ -125,22 +127,21 @@ class Trials {
   absl::InlinedVector<Trial, 64> made_;
 };
 
-// Tries scales for the group x, whose weight of the largest magnitude is
-// `largest`.
+// Tries scales for the group x, whose weight of largest magnitude is `largest`.
 Trials TryScales(const float* x, float largest, const Search& search) {
   Trials trials(x, search);
   const float magnitude =
       std::abs(largest) / static_cast<float>(-search.lowest);
-  const int middle = ToBF16(magnitude);
-  // So that the largest weight is a multiple of `lowest`, which may be larger
-  // than `highest`.
+  const int center = ToBF16(magnitude);
+  // With this sign the largest weight is a multiple of `lowest`, whose
+  // magnitude may exceed that of `highest`.
   const float sign = search.both_signs && largest > 0 ? -1 : 1;
   for (int i = search.first; i <= search.last; i += search.step) {
-    trials.Try(middle + i, sign);
-    if (search.both_signs) trials.Try(middle + i, -sign);
+    trials.Try(center + i, sign);
+    if (search.both_signs) trials.Try(center + i, -sign);
   }
   if (search.both_signs) {
-    // That which makes the largest a multiple of `highest`.
+    // The scale that makes the largest weight a multiple of `highest`.
     trials.Try(ToBF16(std::abs(largest) / static_cast<float>(search.highest)),
                -sign);
   }
@@ -157,13 +158,13 @@ const Search& SearchFor(QuantType type) {
   return type == QuantType::kInt8 ? kInt8Search : kInt4Search;
 }
 
-// The q that stands for zero.
+// Returns the q that stands for zero.
 int ZeroOf(QuantType type) {
   return type == QuantType::kInt8 ? kQuantZero : kQuantZero / 16;
 }
 
-// A group of weights times a power of two, which is exact: the largest is in
-// [1, 2).
+// A group of weights times a power of two, without rounding, such that the
+// largest is in [1, 2).
 struct Scaled {
   explicit Scaled(const float* w) {
     for (int i = 0; i < kGroupCols; ++i) {
@@ -179,10 +180,10 @@ struct Scaled {
   }
 
   bool is_finite = true;
-  bool is_zero = false;  // each weight is below kSmallest
-  // Where neither of both is so:
+  bool is_zero = false;  // all weights are below kSmallest
+  // Set if the group is finite and not zero:
   int exponent = 0;
-  float largest = 0;  // of the largest magnitude
+  float largest = 0;  // the weight of largest magnitude
   float x[kGroupCols] = {};
 };
 
@@ -197,13 +198,13 @@ std::optional<QuantGrid> QuantGrid::For(const float* w, QuantType type) {
   return QuantGrid(type, scale, scaled.exponent);
 }
 
-std::vector<QuantGrid> QuantGrid::Likely(const float* w, QuantType type) {
+std::vector<QuantGrid> QuantGrid::Candidates(const float* w, QuantType type) {
   const Scaled scaled(w);
   if (!scaled.is_finite) return {};
   if (scaled.is_zero) return {QuantGrid(type)};
   std::vector<QuantGrid> grids;
-  for (const float scale :
-       TryScales(scaled.x, scaled.largest, SearchFor(type)).Best(kMaxLikely)) {
+  for (const float scale : TryScales(scaled.x, scaled.largest, SearchFor(type))
+                               .Best(kMaxCandidates)) {
     grids.push_back(QuantGrid(type, scale, scaled.exponent));
   }
   return grids;
@@ -223,7 +224,7 @@ uint8_t QuantGrid::Round(float w) const {
                                                search.lowest, search.highest)));
 }
 
-std::optional<uint8_t> QuantGrid::OtherSide(float w, uint8_t q) const {
+std::optional<uint8_t> QuantGrid::OtherNeighbor(float w, uint8_t q) const {
   const Search& search = SearchFor(type_);
   const int steps = q - ZeroOf(type_);
   const float distance = w * factor_ * inverse_ - static_cast<float>(steps);
@@ -245,13 +246,13 @@ void StoreGroup(const QuantizeArgs& args, int64_t row, int64_t first_col,
   const int64_t block_rows = PackedBlockRows(args.type, args.order);
   args.scales[first_col / kGroupCols * block_rows + row] = group.scale;
   for (int64_t i = 0; i < kGroupCols; ++i) {
-    const QuantPosition place =
+    const QuantPosition position =
         PositionInPackedBlock(args.type, args.order, row, first_col + i);
-    uint8_t& byte = args.quants[place.byte];
+    uint8_t& byte = args.quants[position.byte];
     const int q = group.quants[i];
     if (args.type == QuantType::kInt8) {
       byte = static_cast<uint8_t>(q);
-    } else if (place.upper) {
+    } else if (position.is_high_nibble) {
       byte = static_cast<uint8_t>((byte & 0x0F) | q << 4);
     } else {
       byte = static_cast<uint8_t>((byte & 0xF0) | q);

@@ -10,8 +10,8 @@
 
 namespace rwkvd {
 
-// One packed block (a panel or a block, see quantized.h) of a matrix, before
-// and after.
+// One packed block of a matrix (core/kernels/quant/layout.h): its weights, and
+// where the quantized ones go.
 struct QuantizeArgs {
   QuantType type = QuantType::kInt8;
   QuantOrder order = QuantOrder::kRowPanels;
@@ -22,62 +22,63 @@ struct QuantizeArgs {
   uint16_t* scales = nullptr;  // bf16 [groups][PackedBlockRows()], written
 };
 
-// Quantizes a packed block. Of the bf16 numbers near the largest weight of a
-// group divided by the largest q, its scale is the one that leaves the smallest
-// sum of squared errors; each q is the nearest. A group without a weight of at
-// least 2^-100 is zero, as are the rows missing to a whole packed block.
+// Quantizes a packed block, rounding each weight to the nearest number. The
+// scale of a group is the bf16 number, among those near the group's largest
+// weight divided by the largest q, that leaves the smallest sum of squared
+// errors. A group whose weights are all below 2^-100 becomes zero, as do the
+// rows missing to a whole packed block.
 //
-// The same bytes on every processor. Thread-safe. False if a weight is not
-// finite: what was written then means nothing.
+// Writes the same bytes on every processor. Thread-safe. Returns false if a
+// weight is not finite; what was written is then meaningless.
 bool QuantizePackedBlock(const QuantizeArgs& args);
 
-// What QuantizePackedBlock does, step by step, for who rounds in another way.
+// ---- The steps of QuantizePackedBlock, for callers that round in another way.
 
-// Makes all of the packed block zero.
+// Sets all of a packed block to zero.
 void ClearPackedBlock(const QuantizeArgs& args);
 
-// The numbers that the weights of one group can become. A value.
+// The numbers that one group's weights can be rounded to. A value.
 class QuantGrid {
  public:
-  // With the scale that the weights w [kGroupCols] get. Nothing: one of them
-  // is not finite.
+  // Returns the grid with the best scale for the weights w [kGroupCols], or
+  // nullopt if one of them is not finite.
   static std::optional<QuantGrid> For(const float* w, QuantType type);
-  // That, and others whose scales leave little more of an error: the best
-  // first, at most kMaxLikely. None: a weight is not finite.
-  static constexpr int kMaxLikely = 16;
-  static std::vector<QuantGrid> Likely(const float* w, QuantType type);
+  // Returns at most kMaxCandidates grids with the scales that leave the
+  // smallest errors, best first; none if a weight is not finite.
+  static constexpr int kMaxCandidates = 16;
+  static std::vector<QuantGrid> Candidates(const float* w, QuantType type);
 
-  // The q, as it is stored, of the number nearest to `w`.
+  // Returns the stored q of the number nearest to `w`.
   uint8_t Round(float w) const;
-  // The q of the number on the other side of `w` from that of `q`, which is the
-  // nearest. Nothing: there is none.
-  std::optional<uint8_t> OtherSide(float w, uint8_t q) const;
-  // The number that q stands for.
+  // Given the nearest `q`, returns the q of the nearest number on the other
+  // side of `w`, or nullopt if there is none.
+  std::optional<uint8_t> OtherNeighbor(float w, uint8_t q) const;
+  // Returns the number that `q` stands for.
   float Value(uint8_t q) const;
-  // As it is stored: bf16.
+  // The stored scale: bf16.
   uint16_t scale() const { return scale_; }
 
  private:
   explicit QuantGrid(QuantType type) : type_(type) {}
-  // `scale` is that of weights multiplied by 2^-exponent.
+  // `scale` is the scale of the weights times 2^-exponent.
   QuantGrid(QuantType type, float scale, int exponent);
 
   QuantType type_;
-  // w * factor_ * inverse_ is a number of steps; both are 0 in a group that is
-  // zero.
+  // w * factor_ * inverse_ is w as a multiple of the grid's step. Both are 0
+  // for a group that is zero.
   float factor_ = 0;
   float inverse_ = 0;
   uint16_t scale_ = 0;
 };
 
-// A group of weights as it is stored.
+// One row's quantized weights in one group.
 struct QuantGroup {
   uint16_t scale = 0;  // bf16
   uint8_t quants[kGroupCols] = {};
 };
 
-// Puts that of row `row` and columns [first_col, first_col + kGroupCols) into
-// the packed block.
+// Stores `group` as row `row`, columns [first_col, first_col + kGroupCols) of a
+// packed block.
 void StoreGroup(const QuantizeArgs& args, int64_t row, int64_t first_col,
                 const QuantGroup& group);
 

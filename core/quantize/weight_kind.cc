@@ -19,10 +19,10 @@ constexpr QuantType kTypes[] = {QuantType::kInt8, QuantType::kInt4};
 
 constexpr absl::string_view kHead = "head.weight";
 constexpr absl::string_view kFfnKey = "ffn.key.weight";
-// Its input is zero for the most part, so its columns are skipped.
+// The input of ffn.value is mostly zero, so columns can be skipped.
 constexpr absl::string_view kFfnValue = "ffn.value.weight";
 
-// Of a layer, the others that are quantized.
+// The other quantized matrices of a layer.
 constexpr absl::string_view kLayerMatrices[] = {
     "att.receptance.weight", "att.key.weight",  "att.value.weight",
     "att.output.weight",     "att.gate.weight", kFfnKey,
@@ -32,11 +32,12 @@ absl::string_view NameOf(QuantType type) {
   return type == QuantType::kInt8 ? "int8" : "int4";
 }
 
+// Part of tensor names in files.
 absl::string_view NameOf(QuantOrder order) {
   return order == QuantOrder::kRowPanels ? "rows" : "columns";
 }
 
-// The first tensor of quants in `file`, or nullptr.
+// Returns the first tensor of quants in `file`, or nullptr.
 const Tensor* FirstQuants(const TensorFile& file) {
   for (const auto& [name, tensor] : file.tensors()) {
     if (ParseQuantsName(name).has_value()) return &tensor;
@@ -44,34 +45,34 @@ const Tensor* FirstQuants(const TensorFile& file) {
   return nullptr;
 }
 
-// The orders in which the matrix `name` may be stored; none if it is not to be
-// quantized.
+// Returns the orders in which the matrix `name` may be stored, none if it is
+// not quantized.
 absl::Span<const QuantOrder> OrdersOf(absl::string_view name) {
   static constexpr QuantOrder kBoth[] = {QuantOrder::kRowPanels,
                                          QuantOrder::kColumnBlocks};
-  static constexpr auto kOnlyRows = absl::MakeConstSpan(kBoth, 1);
-  if (name == kHead) return kOnlyRows;
+  static constexpr auto kOnlyRowPanels = absl::MakeConstSpan(kBoth, 1);
+  if (name == kHead) return kOnlyRowPanels;
   if (!absl::ConsumePrefix(&name, "blocks.")) return {};
   while (!name.empty() && absl::ascii_isdigit(name[0])) name.remove_prefix(1);
   if (!absl::ConsumePrefix(&name, ".")) return {};
   if (name == kFfnValue) return kBoth;
   for (absl::string_view matrix : kLayerMatrices) {
-    if (name == matrix) return kOnlyRows;
+    if (name == matrix) return kOnlyRowPanels;
   }
   return {};
 }
 
-// How a matrix that may be stored by columns is, if it is to be quantized to
-// `type`. Of few columns, to skip some saves nothing; in the order of rows, x
-// has two digits beside 8 bits.
+// Returns the order for a matrix that allows both. With few columns, skipping
+// some saves nothing, and int8 row panels take more precise activations
+// (int16).
 QuantOrder BestOrder(QuantType type, int64_t cols) {
   return type == QuantType::kInt8 && cols < kMinSkippedCols
              ? QuantOrder::kRowPanels
              : QuantOrder::kColumnBlocks;
 }
 
-// Whether rounding the matrix `name` to 8 bits costs more than all others do
-// (docs/numerics.md).
+// Returns whether rounding the matrix `name` to int8 costs more quality than
+// rounding all others (docs/numerics.md).
 bool IsCostly(absl::string_view name) {
   return name == kHead || absl::EndsWith(name, kFfnKey) ||
          absl::EndsWith(name, kFfnValue);
@@ -151,8 +152,9 @@ std::optional<ParsedQuantsName> ParseQuantsName(absl::string_view name) {
     for (QuantOrder order :
          {QuantOrder::kRowPanels, QuantOrder::kColumnBlocks}) {
       absl::string_view matrix = name;
-      if (!absl::ConsumeSuffix(&matrix, QuantsName("", {type, order})))
+      if (!absl::ConsumeSuffix(&matrix, QuantsName("", {type, order}))) {
         continue;
+      }
       if (absl::c_linear_search(OrdersOf(matrix), order)) {
         return ParsedQuantsName{matrix, {type, order}};
       }
@@ -189,8 +191,8 @@ absl::Status CheckQuantizable(const TensorFile& file, WeightKind kind) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat(file.path(), ": cannot be quantized to ", NameOf(kind),
-                   ": of none of its matrices are the rows a multiple of ",
-                   kPanelRows, " and the columns one of ", kGroupCols));
+                   ": no matrix has a multiple of ", kPanelRows,
+                   " rows and a multiple of ", kGroupCols, " columns"));
 }
 
 }  // namespace rwkvd

@@ -14,18 +14,19 @@
 
 namespace rwkvd {
 
-// What the large matrices of a network are to be held as. docs/numerics.md
-// argues the choices.
+// How the large matrices of a model are stored in memory. docs/numerics.md
+// gives the reasons for the choices.
 enum class WeightKind {
   kAsStored,
   kInt8,
   kInt8Mixed,  // ffn.key, ffn.value and the head as stored
   kInt4,
-  kInt4Mixed,  // the head in 8 bits
+  kInt4Mixed,  // the head as int8
 };
 
-// "as_stored", "int8", "int8,mixed", "int4", "int4,mixed"
+// "as_stored", "int8", "int8,mixed", "int4" or "int4,mixed".
 absl::string_view NameOf(WeightKind kind);
+// The inverse of NameOf; nullopt for any other string.
 std::optional<WeightKind> WeightKindFromName(absl::string_view name);
 
 // How a matrix is quantized. A value.
@@ -33,50 +34,53 @@ struct QuantForm {
   QuantType type = QuantType::kInt8;
   QuantOrder order = QuantOrder::kRowPanels;
 
-  // Whether its product takes x in two digits; not stored.
+  // Whether the matmul quantizes activations to int16; not stored in files.
   bool int16_activations() const {
     return type == QuantType::kInt8 && order == QuantOrder::kRowPanels;
   }
 };
 
-// Of ffn.value in 8 bits: with fewer columns it is stored by rows.
-// docs/numerics.md argues the number.
+// ffn.value as int8 is stored as column blocks if it has at least this many
+// columns, else as row panels. docs/numerics.md gives the reason for the
+// number.
 inline constexpr int64_t kMinSkippedCols = 512;
 
-// How the matrix [rows, cols] called `name` is quantized in a network of that
-// kind. Nothing: it stays as it is, since rounding hurts it (all but the
-// matrices of att, ffn and head) or since its size does not allow it.
+// Returns how the matrix `name`, [rows, cols], is quantized for `kind`. Returns
+// nullopt if it stays as stored: because it is none of the matrices of att, ffn
+// and head, which rounding would hurt, or because its size does not allow it.
 std::optional<QuantForm> FormOf(WeightKind kind, absl::string_view name,
                                 int64_t rows, int64_t cols);
 
-// In a checkpoint, two tensors stand in place of a quantized matrix NAME, one
-// row for each packed block: U8 "NAME.int8.rows" (or int4, or columns) of shape
-// [packed blocks, bytes of a packed block], and BF16 "NAME.scales" of shape
-// [packed blocks, groups, rows of a packed block].
+// A checkpoint stores a quantized matrix NAME as two tensors with an entry per
+// packed block: U8 "NAME.int8.rows" (or int4, or columns) of shape [packed
+// blocks, bytes of a packed block], and BF16 "NAME.scales" of shape [packed
+// blocks, groups, rows of a packed block].
 std::string QuantsName(absl::string_view name, QuantForm form);
 std::string ScalesName(absl::string_view name);
 std::vector<int64_t> QuantsShape(QuantForm form, int64_t rows, int64_t cols);
 std::vector<int64_t> ScalesShape(QuantForm form, int64_t rows, int64_t cols);
 
-// The name of a tensor of quants, taken apart. Views it.
+// The parts of the name of a tensor of quants. A view of the name.
 struct ParsedQuantsName {
   absl::string_view matrix;
   QuantForm form;
 };
-// Nothing if `name` is that of another tensor: only the matrices that FormOf
-// knows are quantized, ffn.value by columns or by rows, all others by rows.
+// Parses the name of a tensor of quants; nullopt for any other name. Only the
+// matrices that FormOf knows are quantized: ffn.value in either order, all
+// others as row panels.
 std::optional<ParsedQuantsName> ParseQuantsName(absl::string_view name);
 
-// The quants of the matrix `name`; nothing if `file` has none.
+// The tensor of quants of a matrix, and how they are stored.
 struct StoredQuants {
   const Tensor* tensor;
   QuantForm form;
 };
+// Finds the quants of the matrix `name`; nullopt if `file` has none.
 std::optional<StoredQuants> FindQuants(const TensorFile& file,
                                        absl::string_view name);
 
-// InvalidArgument if the matrices of `file` cannot be made `kind`: they are
-// quantized already, or none has a size that allows it.
+// Returns InvalidArgument if the matrices of `file` cannot be quantized to
+// `kind`: they are quantized already, or no matrix has a size that allows it.
 absl::Status CheckQuantizable(const TensorFile& file, WeightKind kind);
 
 }  // namespace rwkvd

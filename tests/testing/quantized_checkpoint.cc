@@ -46,15 +46,15 @@ float WeightOf(const TestTensor& quants, const TestTensor& scales,
                QuantForm form, int64_t row, int64_t col) {
   const int64_t block_rows = PackedBlockRows(form.type, form.order);
   const int64_t block = row / block_rows, own = row % block_rows;
-  const QuantPosition place =
+  const QuantPosition position =
       PositionInPackedBlock(form.type, form.order, own, col);
   const int byte =
-      static_cast<int>(quants.values[block * quants.shape[1] + place.byte]);
+      static_cast<int>(quants.values[block * quants.shape[1] + position.byte]);
   const float scale =
       scales.values[(block * scales.shape[1] + col / kGroupCols) * block_rows +
                     own];
   const int q = form.type == QuantType::kInt8 ? byte
-                : place.upper                 ? byte / 16 * 16
+                : position.is_high_nibble     ? byte / 16 * 16
                                               : byte % 16 * 16;
   return scale * static_cast<float>(q - kQuantZero);
 }

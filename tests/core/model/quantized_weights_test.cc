@@ -171,8 +171,8 @@ TEST(QuantizedWeightsTest, WeightsThatAreNotFiniteAreNamed) {
   EXPECT_THAT(
       Refusal(testing::MakeTensorFile(tensors), {.weights = WeightKind::kInt4}),
       HasSubstr("tensor \"blocks.1.att.key.weight\": cannot be "
-                "quantized: among its rows 96 to 111 is a weight that "
-                "is not finite"));
+                "quantized: rows 96 to 111 contain a weight that is "
+                "not finite"));
 }
 
 // Tensors, changed in one way, and what is said of it.

@@ -17,7 +17,7 @@ namespace {
 
 using Floats = std::vector<float>;
 
-// A packed block, as it was quantized.
+// A quantized packed block.
 struct PackedBlock {
   QuantType type;
   QuantOrder order;
@@ -30,12 +30,12 @@ struct PackedBlock {
     return BF16ToFloat(
         scales[col / kGroupCols * PackedBlockRows(type, order) + row]);
   }
-  // As quantized.h defines it.
+  // As quant/layout.h defines it.
   int Quant(int64_t row, int64_t col) const {
-    const QuantPosition place = PositionInPackedBlock(type, order, row, col);
-    const int byte = quants[place.byte];
+    const QuantPosition position = PositionInPackedBlock(type, order, row, col);
+    const int byte = quants[position.byte];
     if (type == QuantType::kInt8) return byte;
-    return place.upper ? byte >> 4 : byte & 0x0F;
+    return position.is_high_nibble ? byte >> 4 : byte & 0x0F;
   }
   double Weight(int64_t row, int64_t col) const {
     const int q = Quant(row, col);
@@ -67,8 +67,8 @@ Floats Normal(int64_t num, float deviation = 1) {
   return values;
 }
 
-// The least squared error of a group with that scale, for w = scale * n with n
-// from `low` to `high`.
+// Returns the least squared error of a group with that scale, for w = scale * n
+// with n in [low, high].
 double ErrorOf(const float* w, double scale, int low, int high) {
   double error = 0;
   for (int64_t i = 0; i < kGroupCols; ++i) {
@@ -79,7 +79,8 @@ double ErrorOf(const float* w, double scale, int low, int high) {
   return error;
 }
 
-// The least over all bf16 scales, and of the scale that just holds the largest.
+// The squared error with the best of all bf16 scales, and with the scale that
+// just holds the largest weight.
 struct Errors {
   double best = std::numeric_limits<double>::infinity();
   double plain;
@@ -95,8 +96,8 @@ Errors BruteForce(const float* w, QuantType type) {
   const float plain = largest / static_cast<float>(high);
   Errors errors{.plain =
                     ErrorOf(w, BF16ToFloat(FloatToBF16(plain)), low, high)};
-  const int middle = FloatToBF16(std::abs(plain));
-  for (int bits = middle - 256; bits < middle + 128; ++bits) {
+  const int center = FloatToBF16(std::abs(plain));
+  for (int bits = center - 256; bits < center + 128; ++bits) {
     const double scale = BF16ToFloat(static_cast<uint16_t>(bits));
     errors.best = std::min(errors.best, ErrorOf(w, scale, low, high));
     if (type == QuantType::kInt8) continue;
@@ -105,7 +106,7 @@ Errors BruteForce(const float* w, QuantType type) {
   return errors;
 }
 
-class QuantizeTest
+class RoundingTest
     : public ::testing::TestWithParam<std::tuple<QuantType, QuantOrder>> {
  protected:
   QuantType type() const { return std::get<0>(GetParam()); }
@@ -113,8 +114,8 @@ class QuantizeTest
   int64_t block_rows() const { return PackedBlockRows(type(), order()); }
 };
 
-// The errors of the groups, as read back, against every possible scale.
-TEST_P(QuantizeTest, ErrorsAreThoseOfTheBestScales) {
+// Compares the errors of the groups, as read back, with every possible scale.
+TEST_P(RoundingTest, ErrorsAreCloseToThoseOfTheBestScales) {
   constexpr int64_t kCols = 192;
   for (float deviation : {1e-20f, 0.02f, 3.0f, 1e20f}) {
     const Floats w = Normal(block_rows() * kCols, deviation);
@@ -139,8 +140,8 @@ TEST_P(QuantizeTest, ErrorsAreThoseOfTheBestScales) {
   }
 }
 
-// What can be represented is, exactly.
-TEST_P(QuantizeTest, MultiplesOfAScaleAreKept) {
+// Weights that can be represented exactly are.
+TEST_P(RoundingTest, MultiplesOfAScaleAreKept) {
   std::mt19937 random(3);
   const bool is_int8 = type() == QuantType::kInt8;
   const int low = is_int8 ? -127 : -8, high = is_int8 ? 127 : 7;
@@ -156,7 +157,7 @@ TEST_P(QuantizeTest, MultiplesOfAScaleAreKept) {
   }
 }
 
-TEST_P(QuantizeTest, MissingRowsOfAPackedBlockAreZero) {
+TEST_P(RoundingTest, MissingRowsOfAPackedBlockAreZero) {
   const PackedBlock block = Quantize(type(), order(), Normal(3 * 64), 3);
   for (int64_t row = 3; row < block_rows(); ++row) {
     for (int64_t col = 0; col < 64; ++col) {
@@ -166,7 +167,7 @@ TEST_P(QuantizeTest, MissingRowsOfAPackedBlockAreZero) {
   }
 }
 
-TEST_P(QuantizeTest, ZerosAndTheVerySmallAreZero) {
+TEST_P(RoundingTest, ZerosAndVerySmallWeightsAreZero) {
   for (float value : {0.0f, -0.0f, 1e-40f, 0x1.8p-101f}) {
     const PackedBlock block = Quantize(
         type(), order(), Floats(block_rows() * 64, value), block_rows());
@@ -177,7 +178,7 @@ TEST_P(QuantizeTest, ZerosAndTheVerySmallAreZero) {
   }
 }
 
-TEST_P(QuantizeTest, TheLargestFloatsAndTheSmallestThatCountHaveFiniteScales) {
+TEST_P(RoundingTest, LargestAndSmallestWeightsHaveNormalScales) {
   for (float value : {std::numeric_limits<float>::max(), 0x1p-100f}) {
     Floats w = Normal(64, value / 16);
     w[17] = -value;
@@ -188,7 +189,7 @@ TEST_P(QuantizeTest, TheLargestFloatsAndTheSmallestThatCountHaveFiniteScales) {
   }
 }
 
-TEST_P(QuantizeTest, WeightsThatAreNotFiniteAreRefusedWhereverTheyStand) {
+TEST_P(RoundingTest, WeightsThatAreNotFiniteAreRefusedAtAnyPosition) {
   for (float bad : {NAN, INFINITY, -INFINITY}) {
     for (int64_t at : {0, 63, 64, 191}) {
       Floats w(2 * 192, 1);
@@ -199,20 +200,20 @@ TEST_P(QuantizeTest, WeightsThatAreNotFiniteAreRefusedWhereverTheyStand) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    All, QuantizeTest,
+    All, RoundingTest,
     ::testing::Combine(::testing::Values(QuantType::kInt8, QuantType::kInt4),
                        ::testing::Values(QuantOrder::kRowPanels,
                                          QuantOrder::kColumnBlocks)));
 
 // A row whose weights are n / 64 for n from -127 on: the scale is 1 / 64.
-TEST(QuantizeKnownTest, EightBitsInRows) {
+TEST(RoundingLayoutTest, Int8RowPanel) {
   Floats w(2 * 64);
   for (int i = 0; i < 64; ++i) w[64 + i] = (4 * i - 127) / 64.0f;
   const PackedBlock block =
       Quantize(QuantType::kInt8, QuantOrder::kRowPanels, w, 2);
   EXPECT_EQ(block.scales[0], 0);
   EXPECT_EQ(block.scales[1], FloatToBF16(1 / 64.0f));
-  // Units of four columns; in each, the 16 rows with their four bytes.
+  // Quads of four columns; in each, the 16 rows with four bytes each.
   for (int col = 0; col < 64; ++col) {
     EXPECT_EQ(block.quants[col / 4 * 64 + 0 * 4 + col % 4], 128);
     EXPECT_EQ(block.quants[col / 4 * 64 + 1 * 4 + col % 4],
@@ -221,21 +222,21 @@ TEST(QuantizeKnownTest, EightBitsInRows) {
 }
 
 // Weights n / 4 for n from -8 to 7: the scale is a sixteenth of the step.
-TEST(QuantizeKnownTest, FourBitsInRows) {
+TEST(RoundingLayoutTest, Int4RowPanel) {
   Floats w(2 * 64);
   for (int i = 0; i < 64; ++i) w[64 + i] = (i % 16 - 8) / 4.0f;
   const PackedBlock block =
       Quantize(QuantType::kInt4, QuantOrder::kRowPanels, w, 2);
   EXPECT_EQ(block.scales[1], FloatToBF16(1 / 64.0f));
-  // Of two neighbouring units, the first is in the lower halves.
+  // Of two adjacent quads, the first one has the low nibbles.
   for (int col = 0; col < 64; ++col) {
     const int byte = block.quants[col / 8 * 64 + 1 * 4 + col % 4];
     EXPECT_EQ(col % 8 < 4 ? byte % 16 : byte / 16, col % 16);
   }
 }
 
-// The same with the signs turned: so is that of the scale.
-TEST(QuantizeKnownTest, FourBitsWithANegativeScale) {
+// The same weights negated have a negative scale.
+TEST(RoundingLayoutTest, Int4RowPanelWithANegativeScale) {
   Floats w(64);
   for (int i = 0; i < 64; ++i) w[i] = (8 - i % 16) / 4.0f;
   const PackedBlock block =
@@ -244,7 +245,7 @@ TEST(QuantizeKnownTest, FourBitsWithANegativeScale) {
   EXPECT_EQ(block.quants[0] % 16, 0);
 }
 
-TEST(QuantizeKnownTest, EightBitsInColumns) {
+TEST(RoundingLayoutTest, Int8ColumnBlock) {
   Floats w(128 * 64, 0);
   for (int row = 0; row < 128; ++row) {
     w[row * 64] = 127;
@@ -259,7 +260,7 @@ TEST(QuantizeKnownTest, EightBitsInColumns) {
   }
 }
 
-TEST(QuantizeKnownTest, FourBitsInColumns) {
+TEST(RoundingLayoutTest, Int4ColumnBlock) {
   Floats w(256 * 64, 0);
   for (int row = 0; row < 256; ++row) {
     w[row * 64] = -8;

@@ -18,7 +18,7 @@ using ::testing::HasSubstr;
 constexpr WeightKind kQuantized[] = {WeightKind::kInt8, WeightKind::kInt4,
                                      WeightKind::kInt4Mixed};
 
-TEST(QuantizationTest, KindsHaveNames) {
+TEST(WeightKindTest, KindsHaveNames) {
   for (const char* name :
        {"as_stored", "int8", "int8,mixed", "int4", "int4,mixed"}) {
     const auto kind = WeightKindFromName(name);
@@ -29,7 +29,7 @@ TEST(QuantizationTest, KindsHaveNames) {
   EXPECT_FALSE(WeightKindFromName("").has_value());
 }
 
-TEST(QuantizationTest, TheLargeMatricesAreQuantizedAndNothingElse) {
+TEST(WeightKindTest, OnlyLargeMatricesAreQuantized) {
   for (const WeightKind kind : kQuantized) {
     for (const char* name :
          {"blocks.0.att.receptance.weight", "blocks.7.att.key.weight",
@@ -51,7 +51,7 @@ TEST(QuantizationTest, TheLargeMatricesAreQuantizedAndNothingElse) {
   }
 }
 
-TEST(QuantizationTest, EightBitsMixedLeaveTheHeadAndChannelMixing) {
+TEST(WeightKindTest, Int8MixedLeavesHeadAndChannelMixingAsStored) {
   const auto form = [](const char* name) {
     return FormOf(WeightKind::kInt8Mixed, name, 64, 128);
   };
@@ -68,7 +68,7 @@ TEST(QuantizationTest, EightBitsMixedLeaveTheHeadAndChannelMixing) {
   }
 }
 
-TEST(QuantizationTest, TypesAndOrdersFollowTheTensorsRole) {
+TEST(WeightKindTest, TypeAndOrderFollowTheMatrixRole) {
   const auto form = [](WeightKind kind, const char* name) {
     return *FormOf(kind, name, 64, kMinSkippedCols);
   };
@@ -87,7 +87,7 @@ TEST(QuantizationTest, TypesAndOrdersFollowTheTensorsRole) {
   }
 }
 
-TEST(QuantizationTest, OfFewHiddenUnitsEightBitsAreStoredByRows) {
+TEST(WeightKindTest, Int8FfnValueWithFewColumnsIsStoredAsRowPanels) {
   const char value[] = "blocks.1.ffn.value.weight";
   constexpr int64_t kCols = kMinSkippedCols - kGroupCols;
   const auto few = FormOf(WeightKind::kInt8, value, 64, kCols);
@@ -103,7 +103,7 @@ TEST(QuantizationTest, OfFewHiddenUnitsEightBitsAreStoredByRows) {
   EXPECT_EQ(parsed->form.order, QuantOrder::kRowPanels);
 }
 
-TEST(QuantizationTest, OnlyMatricesOfWholeGroupsAndPanelsAreQuantized) {
+TEST(WeightKindTest, OnlyMatricesOfWholeGroupsAndPanelsAreQuantized) {
   const char key[] = "blocks.0.att.key.weight";
   for (const WeightKind kind : kQuantized) {
     EXPECT_FALSE(FormOf(kind, key, 64, 63).has_value());
@@ -111,13 +111,13 @@ TEST(QuantizationTest, OnlyMatricesOfWholeGroupsAndPanelsAreQuantized) {
     EXPECT_FALSE(FormOf(kind, key, 64, 0).has_value());
     EXPECT_FALSE(FormOf(kind, key, 24, 64).has_value());
     EXPECT_TRUE(FormOf(kind, key, 16, 64).has_value());
-    // A vocabulary has any size.
+    // The head has a row per token: any number.
     EXPECT_TRUE(FormOf(kind, "head.weight", 65529, 64).has_value());
     EXPECT_FALSE(FormOf(kind, "head.weight", 65529, 65).has_value());
   }
 }
 
-TEST(QuantizationTest, StoredNamesAndShapesAreThoseOfTheFormat) {
+TEST(WeightKindTest, StoredNamesAndShapesFollowTheFormat) {
   const QuantForm rows = {QuantType::kInt8, QuantOrder::kRowPanels};
   EXPECT_EQ(QuantsName("head.weight", rows), "head.weight.int8.rows");
   EXPECT_EQ(ScalesName("head.weight"), "head.weight.scales");
@@ -135,7 +135,7 @@ TEST(QuantizationTest, StoredNamesAndShapesAreThoseOfTheFormat) {
   EXPECT_EQ(parsed->form.order, QuantOrder::kColumnBlocks);
 }
 
-TEST(QuantizationTest, NamesOfOtherFormsAreNotParsed) {
+TEST(WeightKindTest, OtherNamesAreNotParsed) {
   for (const char* name :
        {"head.weight", "head.weight.int8", "head.weight.int8.columns",
         "head.weight.int5.rows", "emb.weight.int8.rows", ".int8.rows", "",
@@ -144,7 +144,7 @@ TEST(QuantizationTest, NamesOfOtherFormsAreNotParsed) {
   }
 }
 
-TEST(QuantizationTest, WhatCannotBeQuantizedIsSaid) {
+TEST(WeightKindTest, ErrorsSayWhyAFileCannotBeQuantized) {
   const auto refusal = [](const testing::TestTensors& tensors) {
     const auto status = CheckQuantizable(*testing::MakeQuantizedFile(tensors),
                                          WeightKind::kInt4);
@@ -163,7 +163,7 @@ TEST(QuantizationTest, WhatCannotBeQuantizedIsSaid) {
                                WeightKind::kAsStored)
                   .ok());
   EXPECT_THAT(refusal(testing::RandomRwkv7({.ffn = 130}, 1)),
-              HasSubstr("of none of its matrices"));
+              HasSubstr("no matrix has a multiple of 16 rows"));
 }
 
 }  // namespace

@@ -62,11 +62,11 @@ struct PackedBlock {
   }
   // As quantized.h defines it.
   int Quant(int64_t row, int64_t col) const {
-    const QuantPosition place =
+    const QuantPosition position =
         PositionInPackedBlock(args.type, args.order, row, col);
-    const int byte = quants[place.byte];
+    const int byte = quants[position.byte];
     if (args.type == QuantType::kInt8) return byte;
-    return place.upper ? byte >> 4 : byte & 0x0F;
+    return position.is_high_nibble ? byte >> 4 : byte & 0x0F;
   }
   double Weight(int64_t row, int64_t col) const {
     const int q = Quant(row, col);

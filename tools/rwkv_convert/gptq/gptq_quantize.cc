@@ -121,7 +121,7 @@ class PathSearch {
       };
       const uint8_t nearest = grid_.Round(target);
       add(nearest);
-      const auto other = grid_.OtherSide(target, nearest);
+      const auto other = grid_.OtherNeighbor(target, nearest);
       if (other.has_value()) add(*other);
     }
     const size_t kept = std::min(branches_.size(), kMaxPaths);
@@ -202,7 +202,7 @@ class Span {
     }
     std::optional<QuantGrid> best;
     float least = std::numeric_limits<float>::infinity();
-    for (const QuantGrid& grid : QuantGrid::Likely(w, args_.type)) {
+    for (const QuantGrid& grid : QuantGrid::Candidates(w, args_.type)) {
       const float error = ErrorOfNearest(group, grid, columns);
       if (best.has_value() && !(error < least)) continue;
       best = grid;
