@@ -10,20 +10,20 @@
 namespace rwkvd {
 namespace {
 
-// Elements that are worth handing to another thread.
+// The fewest elements per task: less work does not pay for another thread.
 constexpr int64_t kMinElements = 4096;
 
-// Rows of x whose logits lie one behind the other in memory.
+// Rows of x whose logits are contiguous in memory.
 struct LogitsGroup {
   int64_t first_row;
   int64_t num;
   float* logits;
 };
 
-// Enough for every sequence of a usual batch without allocating.
+// Holds the sequences of a usual batch without allocating.
 using LogitsGroups = absl::InlinedVector<LogitsGroup, 16>;
 
-// Normalises the rows that are wanted into the first rows of `y`.
+// Normalizes the rows whose logits are wanted into the first rows of `y`.
 LogitsGroups GatherWanted(const KernelTable& kernels,
                           absl::Span<const Chunk> chunks, const LayerNorm& norm,
                           int64_t vocab_size, Rows x, Rows y) {
@@ -52,7 +52,7 @@ LogitsGroups GatherWanted(const KernelTable& kernels,
   return groups;
 }
 
-// y [w.cols] = a row of `w`.
+// y [w.cols] = row `index` of `w`.
 void CopyRow(const KernelTable& kernels, const Matrix& w, int64_t index,
              float* y) {
   const int64_t size = SizeOf(w.dtype);
@@ -106,9 +106,9 @@ void ForEachRow(Workspace& workspace, int64_t num, int64_t width,
   });
 }
 
-void Embed(const KernelTable& kernels, Workspace& workspace,
-           absl::Span<const Chunk> chunks, const Matrix& embedding,
-           const LayerNorm& norm, Rows x) {
+void EmbedTokens(const KernelTable& kernels, Workspace& workspace,
+                 absl::Span<const Chunk> chunks, const Matrix& embedding,
+                 const LayerNorm& norm, Rows x) {
   ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
     RWKVD_CHECK(!chunk.tokens.empty());
     ForEachRow(workspace, chunk.tokens.size(), x.width, [&](int64_t i) {
@@ -150,6 +150,13 @@ void Add(const KernelTable& kernels, Workspace& workspace, Rows y, Rows x) {
              [&](int64_t row) { kernels.add(y[row], x.width, x[row]); });
 }
 
+void SquaredRelu(const KernelTable& kernels, Workspace& workspace,
+                 Rows hidden) {
+  ForEachRow(workspace, hidden.num, hidden.width, [&](int64_t row) {
+    kernels.squared_relu(hidden.width, hidden[row]);
+  });
+}
+
 void ForEachHead(Workspace& workspace, absl::Span<const Chunk> chunks,
                  int64_t num_heads,
                  absl::FunctionRef<void(const Chunk&, int64_t, int64_t)> fn) {
@@ -166,7 +173,7 @@ void ForEachHead(Workspace& workspace, absl::Span<const Chunk> chunks,
 void ForEachToken(int64_t first, int64_t num, absl::Span<const Rows> used,
                   int64_t column, int64_t size,
                   absl::FunctionRef<void(int64_t)> fn) {
-  // A token takes about as long as memory does.
+  // The prefetch distance in tokens: one takes about as long as a cache miss.
   constexpr int64_t kAhead = 2;
   constexpr int64_t kFloatsPerLine = 16;
   for (int64_t row = first; row < first + num; ++row) {
@@ -199,9 +206,9 @@ void TokenShift(const KernelTable& kernels, Workspace& workspace,
   });
 }
 
-void Head(const KernelTable& kernels, Workspace& workspace,
-          absl::Span<const Chunk> chunks, const LayerNorm& norm,
-          const Matrix& head, Rows x, Rows scratch) {
+void FillLogits(const KernelTable& kernels, Workspace& workspace,
+                absl::Span<const Chunk> chunks, const LayerNorm& norm,
+                const Matrix& head, Rows x, Rows scratch) {
   const LogitsGroups groups =
       GatherWanted(kernels, chunks, norm, head.rows, x, scratch);
   absl::InlinedVector<MatMulOperands, 16> products;

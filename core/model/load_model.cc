@@ -15,7 +15,7 @@
 
 namespace rwkvd {
 
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadModel(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options) {
   RWKVD_ASSIGN_OR_RETURN(ModelConfig config, DeduceConfig(*file));
   RWKVD_RETURN_IF_ERROR(CheckQuantizable(*file, options.weights));

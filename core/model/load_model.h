@@ -6,8 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/model/layered_model.h"
 #include "core/model/model_options.h"
-#include "core/model/stepwise_model.h"
 
 namespace rwkvd {
 
@@ -16,7 +16,7 @@ namespace rwkvd {
 // say so: InvalidArgument if `file` is quantized already. InvalidArgument names
 // every missing or misshapen tensor at once. The one place that knows all
 // versions.
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadModel(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options = {});
 
 }  // namespace rwkvd

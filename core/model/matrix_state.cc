@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
@@ -16,6 +17,15 @@ namespace rwkvd {
 
 State MatrixState::Zero() const {
   return State(std::vector<float>(AttShift(config_.num_layers), 0.0f));
+}
+
+absl::StatusOr<State> MatrixState::Initial(const TensorFile& file) const {
+  const bool is_tuned = std::any_of(
+      file.tensors().begin(), file.tensors().end(), [](const auto& tensor) {
+        return absl::EndsWith(tensor.first, ".att.time_state");
+      });
+  if (!is_tuned) return Zero();
+  return Tuned(file);
 }
 
 absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {

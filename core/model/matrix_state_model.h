@@ -5,78 +5,78 @@
 #include <memory>
 #include <utility>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/types/span.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/kernels/kernel_table.h"
 #include "core/model/blocks.h"
 #include "core/model/matrix_state.h"
 #include "core/model/model_options.h"
-#include "core/model/stepwise_model.h"
+#include "core/model/skeleton.h"
 #include "core/model/weight_reader.h"
-#include "core/model/workspace.h"
 
 namespace rwkvd {
 
-// What versions 5 to 7 have in common beside their blocks: heads that remember
-// matrices, and a state to begin with that a checkpoint may bring.
+// The base of versions 5 to 7, whose heads remember matrices, and whose
+// checkpoints can bring a tuned initial state.
 //
-// Thread-safe (immutable once loaded).
-class MatrixStateModel : public StepwiseModel {
- public:
-  using Chunks = absl::Span<const Chunk>;
+// Thread-safe (immutable).
+template <class TimeMixing, class ChannelMixing, class Activations>
+class MatrixStateModel
+    : public Skeleton<TimeMixing, ChannelMixing, Activations> {
+  using SkeletonBase = Skeleton<TimeMixing, ChannelMixing, Activations>;
 
-  const ModelConfig& config() const final { return config_; }
+ public:
+  MatrixStateModel(const ModelConfig& config, const ModelOptions& options,
+                   std::shared_ptr<const TensorFile> file,
+                   typename SkeletonBase::Weights weights,
+                   const MatrixState& layout, State initial)
+      : SkeletonBase(config, options, std::move(file), std::move(weights)),
+        group_norm_epsilon_(options.group_norm_epsilon),
+        layout_(layout),
+        initial_(std::move(initial)) {}
+
   State NewState() const final { return initial_; }
   absl::StatusOr<State> NewTunedState(const TensorFile& file) const final {
     return layout_.Tuned(file);
   }
 
-  // Takes the state to begin with from the checkpoint, if it has one. Called
-  // once, before anything else.
-  absl::Status LoadInitialState();
-
  protected:
-  // `file` is kept alive for the weights that view it.
-  MatrixStateModel(const ModelConfig& config, const ModelOptions& options,
-                   std::shared_ptr<const TensorFile> file,
-                   MatrixState::Stored stored);
-
   const MatrixState& layout() const { return layout_; }
-  const KernelTable& kernels() const { return kernels_; }
 
-  // y [head_size], the output of `head`, is normalised as a group of its own.
+  // Normalizes y [head_size], the output of `head`, as a group of its own.
   // `norm` is [attention_size].
-  void NormalizeHead(const LayerNorm& norm, int64_t head, float* y) const;
+  void NormalizeHead(const LayerNorm& norm, int64_t head, float* y) const {
+    const int64_t size = this->config().head_size, first = head * size;
+    this->kernels().layer_norm(y, norm.weight.data() + first,
+                               norm.bias.data() + first, group_norm_epsilon_,
+                               size, y);
+  }
 
  private:
-  const ModelConfig config_;
-  const std::shared_ptr<const TensorFile> file_;
-  const KernelTable& kernels_;
   const float group_norm_epsilon_;
   const MatrixState layout_;
-  State initial_;
+  const State initial_;
 };
 
-// Loads a Network, which is made of (config, options, file, weights).
-template <class Network, class Weights>
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadMatrixStateModel(
+// Loads a `Version`, which derives from MatrixStateModel.
+// `take_weights(reader)` returns its weights.
+template <class Version, class TakeWeights>
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadMatrixStateModel(
     const ModelConfig& config, const ModelOptions& options,
-    std::shared_ptr<const TensorFile> file,
-    Weights (*take_weights)(WeightReader&, const ModelConfig&)) {
+    std::shared_ptr<const TensorFile> file, MatrixState::Stored stored,
+    TakeWeights take_weights) {
   WeightReader reader(*file, options);
-  Weights weights = take_weights(reader, config);
+  typename Version::Weights weights = take_weights(reader);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     reader.LeaveAside(absl::StrCat("blocks.", layer, ".att.time_state"));
   }
   RWKVD_RETURN_IF_ERROR(reader.status());
-  auto model = std::make_unique<Network>(
-      config, options, reader.Owner(std::move(file)), std::move(weights));
-  RWKVD_RETURN_IF_ERROR(model->LoadInitialState());
-  return model;
+  const MatrixState layout(config, stored);
+  RWKVD_ASSIGN_OR_RETURN(State initial, layout.Initial(*file));
+  return std::make_unique<const Version>(
+      config, options, reader.Owner(std::move(file)), std::move(weights),
+      layout, std::move(initial));
 }
 
 }  // namespace rwkvd

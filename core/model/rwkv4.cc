@@ -8,21 +8,22 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/model/blocks.h"
+#include "core/model/gated_ffn.h"
+#include "core/model/skeleton.h"
 #include "core/model/weight_reader.h"
 
 namespace rwkvd {
 namespace {
 
-// Of the exponent pp, before any token: e^pp is zero.
+// The exponent pp before the first token: e^pp is zero.
 constexpr float kMinExponent = -1e30f;
 
-// Channels of one token that are worth handing to another thread.
+// The channels per task: fewer do not pay for another thread.
 constexpr int64_t kChannelBlock = 256;
 
-// C: embedding size, A: attention size, F: hidden units, V: vocabulary.
+// C is the embedding size, A the attention size, F the number of hidden units.
 struct TimeMixing {
   Vector mix_k, mix_v, mix_r;     // [C]
   Vector decay;                   // [A] w = -exp(time_decay)
@@ -31,29 +32,7 @@ struct TimeMixing {
   Matrix output;                  // [C, A]
 };
 
-struct ChannelMixing {
-  Vector mix_k, mix_r;  // [C]
-  Matrix key;           // [F, C]
-  Matrix receptance;    // [C, C]
-  Matrix value;         // [C, F]
-};
-
-struct Layer {
-  LayerNorm ln1;
-  TimeMixing att;
-  LayerNorm ln2;
-  ChannelMixing ffn;
-};
-
-struct Weights {
-  Matrix embedding;  // [V, C]
-  LayerNorm ln0;
-  std::vector<Layer> layers;
-  LayerNorm ln_out;
-  Matrix head;  // [V, C]
-};
-
-// A call's scratch; T rows.
+// The activations of a forward pass over T tokens.
 struct Activations {
   Rows x;           // [T, C] the residual stream
   Rows normed;      // [T, C]
@@ -61,7 +40,8 @@ struct Activations {
   Rows k, v, r;     // [T, A]
   Rows wkv;         // [T, A]
   Rows hidden;      // [T, F]
-  Rows gate, y;     // [T, C]
+  Rows receptance;  // [T, C]
+  Rows y;           // [T, C]
 };
 
 TimeMixing TakeTimeMixing(WeightReader& reader, const std::string& att,
@@ -81,87 +61,42 @@ TimeMixing TakeTimeMixing(WeightReader& reader, const std::string& att,
   return w;
 }
 
-ChannelMixing TakeChannelMixing(WeightReader& reader, const std::string& ffn,
-                                const ModelConfig& config) {
-  const int64_t c = config.embedding_size, f = config.ffn_size;
-  ChannelMixing w;
-  w.mix_k = reader.TakeVector(ffn + "time_mix_k", c);
-  w.mix_r = reader.TakeVector(ffn + "time_mix_r", c);
-  w.key = reader.TakeMatrix(ffn + "key.weight", f, c);
-  w.receptance = reader.TakeMatrix(ffn + "receptance.weight", c, c);
-  w.value = reader.TakeMatrix(ffn + "value.weight", c, f);
-  return w;
-}
+using Base = Skeleton<TimeMixing, GatedFfn, Activations>;
 
-Weights TakeWeights(WeightReader& reader, const ModelConfig& config) {
-  const int64_t c = config.embedding_size;
-  Weights w;
-  w.embedding = reader.TakeMatrix("emb.weight", config.vocab_size, c);
-  w.ln0 = TakeEmbeddingNorm(reader, config);
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    const std::string block = absl::StrCat("blocks.", i, ".");
-    w.layers.push_back(
-        {.ln1 = TakeLayerNorm(reader, block + "ln1", c),
-         .att = TakeTimeMixing(reader, block + "att.", config),
-         .ln2 = TakeLayerNorm(reader, block + "ln2", c),
-         .ffn = TakeChannelMixing(reader, block + "ffn.", config)});
-  }
-  w.ln_out = TakeLayerNorm(reader, "ln_out", c);
-  w.head = reader.TakeMatrix("head.weight", config.vocab_size, c);
-  return w;
-}
-
-class Rwkv4 final : public StepwiseModel {
+class Rwkv4 final : public Base {
  public:
-  using Chunks = absl::Span<const Chunk>;
+  using Base::Base;
 
-  Rwkv4(const ModelConfig& config, Weights weights,
-        std::shared_ptr<const TensorFile> file, const KernelTable& kernels)
-      : config_(config),
-        file_(std::move(file)),
-        weights_(std::move(weights)),
-        kernels_(kernels) {}
-
-  const ModelConfig& config() const override { return config_; }
   State NewState() const override;
   absl::StatusOr<State> NewTunedState(const TensorFile& file) const override;
-  Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
-  void Begin(Chunks chunks, Workspace& workspace) const override;
-  void End(Chunks chunks, Workspace& workspace) const override;
-  std::vector<Rows> Passed(int64_t num_rows,
-                           Workspace& workspace) const override;
 
  private:
-  // Where a layer's parts of the state begin.
-  int64_t LayerState(int64_t layer) const {
-    return layer * (2 * config_.embedding_size + 3 * config_.attention_size);
+  // Where the parts of the state begin: for each layer, the last input of
+  // channel mixing [C], the last input of time mixing [C], and aa, bb and pp of
+  // the recurrence [A].
+  int64_t FfnState(int64_t layer) const {
+    return layer * (2 * config().embedding_size + 3 * config().attention_size);
   }
-  int64_t FfnState(int64_t layer) const { return LayerState(layer); }
   int64_t AttState(int64_t layer) const {
-    return LayerState(layer) + config_.embedding_size;
+    return FfnState(layer) + config().embedding_size;
   }
   int64_t WkvState(int64_t layer) const {
-    return LayerState(layer) + 2 * config_.embedding_size;
+    return AttState(layer) + config().embedding_size;
   }
 
-  Activations TakeActivations(int64_t rows, Workspace& workspace) const;
-  void RunTimeMixing(int64_t layer, Chunks chunks,
+  Activations LayOut(TakeRows take) const override;
+  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
                      Workspace& workspace) const override;
   void RunWkv(int64_t layer, Chunks chunks, const Activations& a,
               Workspace& workspace) const;
-  void RunChannelMixing(int64_t layer, Chunks chunks,
+  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
                         Workspace& workspace) const override;
-
-  const ModelConfig config_;
-  const std::shared_ptr<const TensorFile> file_;  // what weights_ views
-  const Weights weights_;
-  const KernelTable& kernels_;
 };
 
 State Rwkv4::NewState() const {
-  std::vector<float> values(LayerState(config_.num_layers), 0.0f);
-  const int64_t a = config_.attention_size;
-  for (int64_t i = 0; i < config_.num_layers; ++i) {
+  std::vector<float> values(FfnState(config().num_layers), 0.0f);
+  const int64_t a = config().attention_size;
+  for (int64_t i = 0; i < config().num_layers; ++i) {
     std::fill_n(values.begin() + WkvState(i) + 2 * a, a, kMinExponent);
   }
   return State(std::move(values));
@@ -169,21 +104,11 @@ State Rwkv4::NewState() const {
 
 absl::StatusOr<State> Rwkv4::NewTunedState(const TensorFile& file) const {
   return absl::InvalidArgumentError(absl::StrCat(
-      file.path(), ": an RWKV-4 network has no state that could be tuned"));
+      file.path(), ": an RWKV-4 model has no state that can be tuned"));
 }
 
-Workspace Rwkv4::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
-  const int64_t floats = 7 * Workspace::Size(max_rows, config_.embedding_size) +
-                         4 * Workspace::Size(max_rows, config_.attention_size) +
-                         Workspace::Size(max_rows, config_.ffn_size);
-  return Workspace(floats, max_rows, pool);
-}
-
-// In the same places for each step of a call.
-Activations Rwkv4::TakeActivations(int64_t rows, Workspace& workspace) const {
-  workspace.TakeAllBack();
-  const auto take = [&](int64_t width) { return workspace.Take(rows, width); };
-  const int64_t c = config_.embedding_size, a = config_.attention_size;
+Activations Rwkv4::LayOut(TakeRows take) const {
+  const int64_t c = config().embedding_size, a = config().attention_size;
   return {.x = take(c),
           .normed = take(c),
           .xk = take(c),
@@ -193,52 +118,35 @@ Activations Rwkv4::TakeActivations(int64_t rows, Workspace& workspace) const {
           .v = take(a),
           .r = take(a),
           .wkv = take(a),
-          .hidden = take(config_.ffn_size),
-          .gate = take(c),
+          .hidden = take(config().ffn_size),
+          .receptance = take(c),
           .y = take(c)};
 }
 
-void Rwkv4::Begin(Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  Embed(kernels_, workspace, chunks, weights_.embedding, weights_.ln0, a.x);
-}
-
-void Rwkv4::End(Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  Head(kernels_, workspace, chunks, weights_.ln_out, weights_.head, a.x,
-       a.normed);
-}
-
-std::vector<Rows> Rwkv4::Passed(int64_t num_rows, Workspace& workspace) const {
-  const Activations a = TakeActivations(num_rows, workspace);
-  return {a.x};
-}
-
-// x += O (sigmoid(R xr) * wkv(K xk, V xv)); the x_ are shifted ln1(x).
-void Rwkv4::RunTimeMixing(int64_t layer, Chunks chunks,
+// x += O (sigmoid(R xr) * wkv(K xk, V xv)), where xk, xv and xr are
+// ln1(x) mixed with the previous token's.
+void Rwkv4::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
                           Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  const Layer& w = weights_.layers[layer];
-  Normalize(kernels_, workspace, w.ln1, a.x, a.normed);
+  const auto& w = weights().layers[layer];
+  Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
   TokenShift(
-      kernels_, workspace, chunks, AttState(layer), a.normed,
+      kernels(), workspace, chunks, AttState(layer), a.normed,
       {{&w.att.mix_k, a.xk}, {&w.att.mix_v, a.xv}, {&w.att.mix_r, a.xr}});
-  MatMul(kernels_, workspace,
+  MatMul(kernels(), workspace,
          {{&w.att.key, a.xk, a.k},
           {&w.att.value, a.xv, a.v},
           {&w.att.receptance, a.xr, a.r}});
   RunWkv(layer, chunks, a, workspace);
-  MatMul(kernels_, workspace, {{&w.att.output, a.wkv, a.y}});
-  ForEachRow(workspace, a.x.num, a.x.width,
-             [&](int64_t row) { kernels_.add(a.y[row], a.x.width, a.x[row]); });
+  MatMul(kernels(), workspace, {{&w.att.output, a.wkv, a.y}});
+  Add(kernels(), workspace, a.y, a.x);
 }
 
-// wkv = sigmoid(r) times the recurrence over each chunk's tokens; channels do
-// not meet, so blocks of them run side by side.
+// wkv = sigmoid(r) times the recurrence over the tokens of each chunk. Channels
+// are independent of one another, so blocks of channels run in parallel.
 void Rwkv4::RunWkv(int64_t layer, Chunks chunks, const Activations& a,
                    Workspace& workspace) const {
-  const TimeMixing& w = weights_.layers[layer].att;
-  const int64_t width = config_.attention_size;
+  const TimeMixing& w = weights().layers[layer].att;
+  const int64_t width = config().attention_size;
   const int64_t blocks = (width + kChannelBlock - 1) / kChannelBlock;
   ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
     float* const state = chunk.state->values().data() + WkvState(layer);
@@ -247,52 +155,56 @@ void Rwkv4::RunWkv(int64_t layer, Chunks chunks, const Activations& a,
       const int64_t c = block * kChannelBlock;
       const int64_t n = std::min(kChannelBlock, width - c);
       for (int64_t row = first; row < end; ++row) {
-        kernels_.wkv4({.k = a.k[row] + c,
-                       .v = a.v[row] + c,
-                       .r = a.r[row] + c,
-                       .decay = w.decay.data() + c,
-                       .bonus = w.bonus.data() + c,
-                       .aa = state + c,
-                       .bb = state + width + c,
-                       .pp = state + 2 * width + c,
-                       .out = a.wkv[row] + c},
-                      n);
+        kernels().wkv4({.k = a.k[row] + c,
+                        .v = a.v[row] + c,
+                        .r = a.r[row] + c,
+                        .decay = w.decay.data() + c,
+                        .bonus = w.bonus.data() + c,
+                        .aa = state + c,
+                        .bb = state + width + c,
+                        .pp = state + 2 * width + c,
+                        .out = a.wkv[row] + c},
+                       n);
       }
     };
     workspace.pool().ParallelFor(blocks, run_block);
   });
 }
 
-// x += sigmoid(R xr) * V max(K xk, 0)^2; the x_ are shifted ln2(x).
-void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks,
+// x += sigmoid(R xr) * V max(K xk, 0)^2, where xk and xr are ln2(x)
+// mixed with the previous token's.
+void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
                              Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  const Layer& w = weights_.layers[layer];
-  Normalize(kernels_, workspace, w.ln2, a.x, a.normed);
-  TokenShift(kernels_, workspace, chunks, FfnState(layer), a.normed,
+  const auto& w = weights().layers[layer];
+  Normalize(kernels(), workspace, w.ln2, a.x, a.normed);
+  TokenShift(kernels(), workspace, chunks, FfnState(layer), a.normed,
              {{&w.ffn.mix_k, a.xk}, {&w.ffn.mix_r, a.xr}});
-  MatMul(kernels_, workspace,
-         {{&w.ffn.key, a.xk, a.hidden}, {&w.ffn.receptance, a.xr, a.gate}});
-  ForEachRow(workspace, a.hidden.num, a.hidden.width, [&](int64_t row) {
-    kernels_.squared_relu(a.hidden.width, a.hidden[row]);
-  });
-  MatMul(kernels_, workspace, {{&w.ffn.value, a.hidden, a.y}});
-  ForEachRow(workspace, a.x.num, a.x.width, [&](int64_t row) {
-    kernels_.add_gated(a.gate[row], a.y[row], a.x.width, a.x[row]);
-  });
+  RunGatedFfn(kernels(), workspace, w.ffn,
+              {.xk = a.xk,
+               .xr = a.xr,
+               .hidden = a.hidden,
+               .receptance = a.receptance,
+               .y = a.y,
+               .x = a.x});
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv4(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv4(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file) {
   WeightReader reader(*file, options);
-  Weights weights = TakeWeights(reader, config);
+  auto weights = TakeModelWeights<Rwkv4::Weights>(
+      reader, config,
+      [&](int64_t, const std::string& att) {
+        return TakeTimeMixing(reader, att, config);
+      },
+      [&](const std::string& ffn) {
+        return TakeGatedFfn(reader, ffn, "time_mix_", config);
+      });
   RWKVD_RETURN_IF_ERROR(reader.status());
-  return std::make_unique<const Rwkv4>(config, std::move(weights),
-                                       reader.Owner(std::move(file)),
-                                       *options.kernels);
+  return std::make_unique<const Rwkv4>(
+      config, options, reader.Owner(std::move(file)), std::move(weights));
 }
 
 }  // namespace rwkvd

@@ -7,8 +7,8 @@
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/config.h"
+#include "core/model/layered_model.h"
 #include "core/model/model_options.h"
-#include "core/model/stepwise_model.h"
 
 namespace rwkvd {
 
@@ -18,7 +18,7 @@ namespace rwkvd {
 // Its state, for each layer: the last input of channel mixing [C], that of
 // time mixing [C], and the recurrence's aa, bb, pp [A each] (see
 // KernelTable::wkv4). C is the embedding size, A the attention size.
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv4(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv4(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file);
 

@@ -7,15 +7,15 @@
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/config.h"
+#include "core/model/layered_model.h"
 #include "core/model/model_options.h"
-#include "core/model/stepwise_model.h"
 
 namespace rwkvd {
 
 // RWKV-5, "Eagle" (Peng et al., arXiv 2404.05892), and its two forerunners:
 // 5.1, whose heads have one decay and bonus for all channels, and 5.0, which
 // also lacks the gate. InvalidArgument as LoadModel. The state is MatrixState.
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv5(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv5(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file);
 

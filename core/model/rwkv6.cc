@@ -7,22 +7,22 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/check.h"
 #include "core/model/blocks.h"
+#include "core/model/gated_ffn.h"
 #include "core/model/matrix_state_model.h"
 #include "core/model/weight_reader.h"
 
 namespace rwkvd {
 namespace {
 
-// What time mixing makes five mixtures for, in the order in which their
+// Time mixing mixes its input in five ways. This is the order in which their
 // low-rank matrices are stored.
 enum Part { kW, kK, kV, kR, kG };
 constexpr int kNumParts = 5;
 constexpr char kPartNames[] = "wkvrg";
 
-// C: embedding size, A: attention size, F: hidden units, V: vocabulary, D and
-// E: the ranks of the mixtures' and the decay's matrices.
+// C is the embedding size, A the attention size, F the number of hidden units,
+// D and E the ranks of the low-rank matrices of the mixtures and the decay.
 struct TimeMixing {
   Vector maa_x;                         // [C]
   std::array<Vector, kNumParts> maa;    // [C]
@@ -33,81 +33,29 @@ struct TimeMixing {
   Matrix decay_w2;                      // [A, E]
   Vector bonus;                         // [A] u = time_faaaa
   Matrix key, value, receptance, gate;  // [A, C]
-  LayerNorm norm;                       // [A], each head apart
+  LayerNorm norm;                       // [A], of each head separately
   Matrix output;                        // [C, A]
 };
 
-struct ChannelMixing {
-  Vector maa_k, maa_r;  // [C]
-  Matrix key;           // [F, C]
-  Matrix receptance;    // [C, C]
-  Matrix value;         // [C, F]
-};
-
-struct Layer {
-  LayerNorm ln1;
-  TimeMixing att;
-  LayerNorm ln2;
-  ChannelMixing ffn;
-};
-
-struct Weights {
-  Matrix embedding;  // [V, C]
-  LayerNorm ln0;
-  std::vector<Layer> layers;
-  LayerNorm ln_out;
-  Matrix head;  // [V, C]
-};
-
-// The ranks of all layers' low-rank matrices.
+// The ranks of the low-rank matrices, the same in all layers.
 struct Ranks {
   int64_t maa = 0;    // D
   int64_t decay = 0;  // E
 };
 
-// A call's scratch; T rows.
+// The activations of a forward pass over T tokens.
 struct Activations {
-  Rows x;                            // [T, C] the residual stream
-  Rows normed, dx;                   // [T, C] ln(x); the previous less this
-  Rows shifted;                      // [T, C]
+  Rows x;           // [T, C] the residual stream
+  Rows normed, dx;  // [T, C] ln(x); that of the previous token - ln(x)
+  Rows shifted;     // [T, C]
   std::array<Rows, kNumParts> low;   // [T, D]
-  std::array<Rows, kNumParts> part;  // [T, C] what each mixture is
+  std::array<Rows, kNumParts> part;  // [T, C] the mixtures
   Rows decay_low;                    // [T, E]
   Rows w, k, v, r, g;                // [T, A]
   Rows wkv;                          // [T, A]
   Rows hidden;                       // [T, F]
   Rows receptance, y;                // [T, C]
 };
-
-template <class Take>
-Activations MakeActivations(const ModelConfig& config, const Ranks& ranks,
-                            Take take) {
-  const int64_t c = config.embedding_size, a = config.attention_size;
-  Activations made = {.x = take(c),
-                      .normed = take(c),
-                      .dx = take(c),
-                      .shifted = take(c),
-                      .low = {},
-                      .part = {},
-                      .decay_low = take(ranks.decay),
-                      .w = take(a),
-                      .k = take(a),
-                      .v = take(a),
-                      .r = take(a),
-                      .g = take(a),
-                      .wkv = take(a),
-                      .hidden = take(config.ffn_size),
-                      .receptance = take(c),
-                      .y = take(c)};
-  for (Rows& low : made.low) low = take(ranks.maa);
-  for (Rows& part : made.part) part = take(c);
-  return made;
-}
-
-// Layer 0's, to which the others are held.
-Ranks RanksOf(const TimeMixing& w) {
-  return {.maa = w.maa_w1[0].rows, .decay = w.decay_w1.rows};
-}
 
 TimeMixing TakeTimeMixing(WeightReader& reader, const std::string& att,
                           const ModelConfig& config, const Ranks& ranks) {
@@ -136,110 +84,59 @@ TimeMixing TakeTimeMixing(WeightReader& reader, const std::string& att,
   return w;
 }
 
-ChannelMixing TakeChannelMixing(WeightReader& reader, const std::string& ffn,
-                                const ModelConfig& config) {
-  const int64_t c = config.embedding_size, f = config.ffn_size;
-  ChannelMixing w;
-  w.maa_k = reader.TakeVector(ffn + "time_maa_k", c);
-  w.maa_r = reader.TakeVector(ffn + "time_maa_r", c);
-  w.key = reader.TakeMatrix(ffn + "key.weight", f, c);
-  w.receptance = reader.TakeMatrix(ffn + "receptance.weight", c, c);
-  w.value = reader.TakeMatrix(ffn + "value.weight", c, f);
-  return w;
-}
-
-Weights TakeWeights(WeightReader& reader, const ModelConfig& config) {
-  const int64_t c = config.embedding_size;
+Ranks TakeRanks(WeightReader& reader) {
   const std::string att = "blocks.0.att.";
-  const Ranks ranks = {
-      .maa = reader.MatrixSize(att + "time_maa_w1", 1) / kNumParts,
-      .decay = reader.MatrixSize(att + "time_decay_w1", 1)};
-  Weights w;
-  w.embedding = reader.TakeMatrix("emb.weight", config.vocab_size, c);
-  w.ln0 = TakeEmbeddingNorm(reader, config);
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    const std::string block = absl::StrCat("blocks.", i, ".");
-    w.layers.push_back(
-        {.ln1 = TakeLayerNorm(reader, block + "ln1", c),
-         .att = TakeTimeMixing(reader, block + "att.", config, ranks),
-         .ln2 = TakeLayerNorm(reader, block + "ln2", c),
-         .ffn = TakeChannelMixing(reader, block + "ffn.", config)});
-  }
-  w.ln_out = TakeLayerNorm(reader, "ln_out", c);
-  w.head = reader.TakeMatrix("head.weight", config.vocab_size, c);
-  return w;
+  return {.maa = reader.MatrixSize(att + "time_maa_w1", 1) / kNumParts,
+          .decay = reader.MatrixSize(att + "time_decay_w1", 1)};
 }
 
-class Rwkv6 final : public MatrixStateModel {
- public:
-  Rwkv6(const ModelConfig& config, const ModelOptions& options,
-        std::shared_ptr<const TensorFile> file, Weights weights)
-      : MatrixStateModel(config, options, std::move(file),
-                         MatrixState::Stored::kValueByKey),
-        weights_(std::move(weights)),
-        ranks_(RanksOf(weights_.layers[0].att)) {}
+using Base = MatrixStateModel<TimeMixing, GatedFfn, Activations>;
 
-  Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
-  void Begin(Chunks chunks, Workspace& workspace) const override;
-  void End(Chunks chunks, Workspace& workspace) const override;
-  std::vector<Rows> Passed(int64_t num_rows,
-                           Workspace& workspace) const override;
+class Rwkv6 final : public Base {
+ public:
+  using Base::Base;
 
  private:
-  Activations TakeActivations(int64_t num_rows, Workspace& workspace) const;
-  void RunTimeMixing(int64_t layer, Chunks chunks,
+  Activations LayOut(TakeRows take) const override;
+  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
                      Workspace& workspace) const override;
   void MixParts(const TimeMixing& w, const Activations& a,
                 Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
-  void RunChannelMixing(int64_t layer, Chunks chunks,
+  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
                         Workspace& workspace) const override;
-
-  const Weights weights_;
-  const Ranks ranks_;
 };
 
-Workspace Rwkv6::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
-  int64_t floats = 0;
-  MakeActivations(config(), ranks_, [&](int64_t width) {
-    floats += Workspace::Size(max_rows, width);
-    return Rows();
-  });
-  return Workspace(floats, max_rows, pool);
-}
-
-// In the same places for each step of a call.
-Activations Rwkv6::TakeActivations(int64_t num_rows,
-                                   Workspace& workspace) const {
-  workspace.TakeAllBack();
-  return MakeActivations(config(), ranks_, [&](int64_t width) {
-    return workspace.Take(num_rows, width);
-  });
-}
-
-void Rwkv6::Begin(Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
-}
-
-void Rwkv6::End(Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
-       a.normed);
-}
-
-std::vector<Rows> Rwkv6::Passed(int64_t num_rows, Workspace& workspace) const {
-  const Activations a = TakeActivations(num_rows, workspace);
-  return {a.x};
+Activations Rwkv6::LayOut(TakeRows take) const {
+  const TimeMixing& att = weights().layers[0].att;
+  const int64_t c = config().embedding_size, a = config().attention_size;
+  Activations rows = {.x = take(c),
+                      .normed = take(c),
+                      .dx = take(c),
+                      .shifted = take(c),
+                      .low = {},
+                      .part = {},
+                      .decay_low = take(att.decay_w1.rows),
+                      .w = take(a),
+                      .k = take(a),
+                      .v = take(a),
+                      .r = take(a),
+                      .g = take(a),
+                      .wkv = take(a),
+                      .hidden = take(config().ffn_size),
+                      .receptance = take(c),
+                      .y = take(c)};
+  for (Rows& low : rows.low) low = take(att.maa_w1[0].rows);
+  for (Rows& part : rows.part) part = take(c);
+  return rows;
 }
 
 // x += O (norm(wkv(R xr, K xk, V xv, w)) * silu(G xg)), where the decay is
-// w = exp(-exp(decay + tanh(xw W1) W2)).
-void Rwkv6::RunTimeMixing(int64_t layer, Chunks chunks,
+// w = exp(-exp(decay + tanh(xw W1) W2)), and xr to xw are the mixtures.
+void Rwkv6::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
                           Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  const Layer& w = weights_.layers[layer];
+  const auto& w = weights().layers[layer];
   Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
   ShiftDifference(kernels(), workspace, chunks, layout().AttShift(layer),
                   a.normed, a.dx);
@@ -275,7 +172,7 @@ void Rwkv6::MixParts(const TimeMixing& w, const Activations& a,
     products[i] = {&w.maa_w1[i], a.shifted, a.low[i]};
   }
   MatMul(kernels(), workspace, products);
-  ForEachRow(workspace, a.x.num, kNumParts * ranks_.maa, [&](int64_t row) {
+  ForEachRow(workspace, a.x.num, kNumParts * a.low[0].width, [&](int64_t row) {
     for (const Rows& low : a.low) kernels().tanh(low.width, low[row]);
   });
   for (int i = 0; i < kNumParts; ++i) {
@@ -291,10 +188,10 @@ void Rwkv6::MixParts(const TimeMixing& w, const Activations& a,
   });
 }
 
-// The tokens of `chunk`, in order, through one head.
+// Runs one head over the tokens of `chunk`, in order.
 void Rwkv6::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                     int64_t first, const Activations& a) const {
-  const TimeMixing& w = weights_.layers[layer].att;
+  const TimeMixing& w = weights().layers[layer].att;
   const int64_t size = config().head_size, c = head * size;
   float* const state =
       chunk.state->values().data() + layout().Head(layer, head);
@@ -318,39 +215,47 @@ void Rwkv6::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                {a.w, a.r, a.k, a.v, a.g, a.wkv}, c, size, run);
 }
 
-// x += sigmoid(R xr) * V max(K xk, 0)^2; x_i = ln2(x) + dx * maa_i.
-void Rwkv6::RunChannelMixing(int64_t layer, Chunks chunks,
+// x += sigmoid(R xr) * V max(K xk, 0)^2; x_i = ln2(x) + dx * mix_i.
+void Rwkv6::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
                              Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  const Layer& w = weights_.layers[layer];
+  const auto& w = weights().layers[layer];
   const Rows xk = a.part[kK], xr = a.part[kR];
   Normalize(kernels(), workspace, w.ln2, a.x, a.normed);
   ShiftDifference(kernels(), workspace, chunks, layout().FfnShift(layer),
                   a.normed, a.dx);
   ForEachRow(workspace, a.x.num, 2 * a.x.width, [&](int64_t row) {
-    kernels().mul_add(a.normed[row], a.dx[row], w.ffn.maa_k.data(), a.x.width,
+    kernels().mul_add(a.normed[row], a.dx[row], w.ffn.mix_k.data(), a.x.width,
                       xk[row]);
-    kernels().mul_add(a.normed[row], a.dx[row], w.ffn.maa_r.data(), a.x.width,
+    kernels().mul_add(a.normed[row], a.dx[row], w.ffn.mix_r.data(), a.x.width,
                       xr[row]);
   });
-  MatMul(kernels(), workspace,
-         {{&w.ffn.key, xk, a.hidden}, {&w.ffn.receptance, xr, a.receptance}});
-  ForEachRow(workspace, a.hidden.num, a.hidden.width, [&](int64_t row) {
-    kernels().squared_relu(a.hidden.width, a.hidden[row]);
-  });
-  MatMul(kernels(), workspace, {{&w.ffn.value, a.hidden, a.y}});
-  ForEachRow(workspace, a.x.num, a.x.width, [&](int64_t row) {
-    kernels().add_gated(a.receptance[row], a.y[row], a.x.width, a.x[row]);
-  });
+  RunGatedFfn(kernels(), workspace, w.ffn,
+              {.xk = xk,
+               .xr = xr,
+               .hidden = a.hidden,
+               .receptance = a.receptance,
+               .y = a.y,
+               .x = a.x});
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv6(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv6(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file) {
-  return LoadMatrixStateModel<Rwkv6>(config, options, std::move(file),
-                                     &TakeWeights);
+  return LoadMatrixStateModel<Rwkv6>(
+      config, options, std::move(file), MatrixState::Stored::kValueByKey,
+      [&](WeightReader& reader) {
+        const Ranks ranks = TakeRanks(reader);
+        return TakeModelWeights<Rwkv6::Weights>(
+            reader, config,
+            [&](int64_t, const std::string& att) {
+              return TakeTimeMixing(reader, att, config, ranks);
+            },
+            [&](const std::string& ffn) {
+              return TakeGatedFfn(reader, ffn, "time_maa_", config);
+            });
+      });
 }
 
 }  // namespace rwkvd

@@ -7,15 +7,15 @@
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/config.h"
+#include "core/model/layered_model.h"
 #include "core/model/model_options.h"
-#include "core/model/stepwise_model.h"
 
 namespace rwkvd {
 
 // RWKV-6, "Finch" (Peng et al., arXiv 2404.05892): token shift and decay depend
 // on the tokens, through low-rank matrices. InvalidArgument as LoadModel. The
 // state is MatrixState.
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv6(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv6(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file);
 

@@ -8,7 +8,6 @@
 
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
-#include "core/base/check.h"
 #include "core/model/blocks.h"
 #include "core/model/matrix_state_model.h"
 #include "core/model/weight_reader.h"
@@ -16,15 +15,15 @@
 namespace rwkvd {
 namespace {
 
-// A low-rank matrix with what is added to its result: x -> down x, then maybe a
-// nonlinearity, -> up (...) + base. D is the rank, of each matrix its own.
+// A low-rank matrix and a bias: base + up f(down x), where f is the identity,
+// tanh or sigmoid. D is the rank, which differs between the matrices.
 struct LowRank {
   Matrix down;  // [D, C]
   Matrix up;    // [A, D]
   Vector base;  // [A], or empty
 };
 
-// C: embedding size, A: attention size, F: hidden units, V: vocabulary.
+// C is the embedding size, A the attention size, F the number of hidden units.
 struct TimeMixing {
   Vector x_r, x_w, x_k, x_v, x_a, x_g;  // [C]
   LowRank decay, rate, gate;            // w, a, g of the paper
@@ -32,7 +31,7 @@ struct TimeMixing {
   Vector k_k, k_a;                      // [A]
   Vector r_k;                           // [A]
   Matrix receptance, key, value;        // [A, C]
-  LayerNorm norm;                       // [A], each head apart
+  LayerNorm norm;                       // [A], of each head separately
   Matrix output;                        // [C, A]
 };
 
@@ -42,72 +41,26 @@ struct ChannelMixing {
   Matrix value;  // [C, F]
 };
 
-struct Layer {
-  LayerNorm ln1;
-  TimeMixing att;
-  LayerNorm ln2;
-  ChannelMixing ffn;
-};
-
-struct Weights {
-  Matrix embedding;  // [V, C]
-  LayerNorm ln0;
-  std::vector<Layer> layers;
-  LayerNorm ln_out;
-  Matrix head;  // [V, C]
-};
-
 // The ranks of the low-rank matrices.
 struct Ranks {
   int64_t decay = 0, rate = 0, gate = 0, value_mix = 0;
 };
 
-// A call's scratch; T rows.
+// The activations of a forward pass over T tokens.
 struct Activations {
   Rows x;                           // [T, C] the residual stream
   Rows normed, dx;                  // [T, C]
   Rows xr, xw, xk, xv, xa, xg;      // [T, C] shifted
   Rows w_low, a_low, g_low, v_low;  // [T, D]
   Rows r, w, k, v, a, g, v_mix;     // [T, A]
-  Rows kk;                          // [T, A] removal keys, one for each chunk
-  Rows v_first;                     // [T, A] layer 0's v
-  Rows y;                           // [T, A]
-  Rows hidden;                      // [T, F]
-  Rows out;                         // [T, C]
+  Rows kk;       // [T, A] removal key, one row per chunk is used
+  Rows v_first;  // [T, A] layer 0's v
+  Rows y;        // [T, A]
+  Rows hidden;   // [T, F]
+  Rows out;      // [T, C]
 };
 
-template <class Take>
-Activations MakeActivations(const ModelConfig& config, const Ranks& ranks,
-                            Take take) {
-  const int64_t c = config.embedding_size, a = config.attention_size;
-  return {.x = take(c),
-          .normed = take(c),
-          .dx = take(c),
-          .xr = take(c),
-          .xw = take(c),
-          .xk = take(c),
-          .xv = take(c),
-          .xa = take(c),
-          .xg = take(c),
-          .w_low = take(ranks.decay),
-          .a_low = take(ranks.rate),
-          .g_low = take(ranks.gate),
-          .v_low = take(ranks.value_mix),
-          .r = take(a),
-          .w = take(a),
-          .k = take(a),
-          .v = take(a),
-          .a = take(a),
-          .g = take(a),
-          .v_mix = take(a),
-          .kk = take(a),
-          .v_first = take(a),
-          .y = take(a),
-          .hidden = take(config.ffn_size),
-          .out = take(c)};
-}
-
-// `letter` names the three tensors; `rank` is what their shapes are held to.
+// `letter` names the three tensors, whose shapes must agree with `rank`.
 LowRank TakeLowRank(WeightReader& reader, const std::string& att, char letter,
                     int64_t rank, const ModelConfig& config) {
   const std::string name = att + letter;
@@ -121,8 +74,8 @@ LowRank TakeLowRank(WeightReader& reader, const std::string& att, char letter,
 }
 
 TimeMixing TakeTimeMixing(WeightReader& reader, int64_t layer,
-                          const ModelConfig& config, const Ranks& ranks) {
-  const std::string att = absl::StrCat("blocks.", layer, ".att.");
+                          const std::string& att, const ModelConfig& config,
+                          const Ranks& ranks) {
   const int64_t c = config.embedding_size, a = config.attention_size;
   TimeMixing w;
   w.x_r = reader.TakeVector(att + "x_r", c);
@@ -158,7 +111,7 @@ ChannelMixing TakeChannelMixing(WeightReader& reader, const std::string& ffn,
   return w;
 }
 
-// Ranks are the same in all layers.
+// The ranks are the same in all layers.
 Ranks TakeRanks(WeightReader& reader, const ModelConfig& config) {
   Ranks ranks = {.decay = reader.MatrixSize("blocks.0.att.w1", 1),
                  .rate = reader.MatrixSize("blocks.0.att.a1", 1),
@@ -169,103 +122,63 @@ Ranks TakeRanks(WeightReader& reader, const ModelConfig& config) {
   return ranks;
 }
 
-Weights TakeWeights(WeightReader& reader, const ModelConfig& config) {
-  const int64_t c = config.embedding_size;
-  const Ranks ranks = TakeRanks(reader, config);
-  Weights w;
-  w.embedding = reader.TakeMatrix("emb.weight", config.vocab_size, c);
-  w.ln0 = TakeEmbeddingNorm(reader, config);
-  for (int64_t i = 0; i < config.num_layers; ++i) {
-    const std::string block = absl::StrCat("blocks.", i, ".");
-    w.layers.push_back(
-        {.ln1 = TakeLayerNorm(reader, block + "ln1", c),
-         .att = TakeTimeMixing(reader, i, config, ranks),
-         .ln2 = TakeLayerNorm(reader, block + "ln2", c),
-         .ffn = TakeChannelMixing(reader, block + "ffn.", config)});
-  }
-  w.ln_out = TakeLayerNorm(reader, "ln_out", c);
-  w.head = reader.TakeMatrix("head.weight", config.vocab_size, c);
-  return w;
-}
+using Base = MatrixStateModel<TimeMixing, ChannelMixing, Activations>;
 
-Ranks RanksOf(const Weights& w) {
-  const TimeMixing& att = w.layers.back().att;
-  return {.decay = att.decay.down.rows,
-          .rate = att.rate.down.rows,
-          .gate = att.gate.down.rows,
-          .value_mix = att.value_mix.down.rows};
-}
-
-class Rwkv7 final : public MatrixStateModel {
+class Rwkv7 final : public Base {
  public:
-  Rwkv7(const ModelConfig& config, const ModelOptions& options,
-        std::shared_ptr<const TensorFile> file, Weights weights)
-      : MatrixStateModel(config, options, std::move(file),
-                         MatrixState::Stored::kKeyByValue),
-        weights_(std::move(weights)),
-        ranks_(RanksOf(weights_)) {}
-
-  Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const override;
-  void Begin(Chunks chunks, Workspace& workspace) const override;
-  void End(Chunks chunks, Workspace& workspace) const override;
-  std::vector<Rows> Passed(int64_t num_rows,
-                           Workspace& workspace) const override;
+  using Base::Base;
 
  private:
-  Activations TakeActivations(int64_t num_rows, Workspace& workspace) const;
-  void RunTimeMixing(int64_t layer, Chunks chunks,
+  Activations LayOut(TakeRows take) const override;
+  void RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
                      Workspace& workspace) const override;
   void Project(int64_t layer, const Activations& a, Workspace& workspace) const;
   void RunHead(int64_t layer, int64_t head, const Chunk& chunk, int64_t first,
                const Activations& a) const;
   void RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
                 float* state, const Activations& a) const;
-  void RunChannelMixing(int64_t layer, Chunks chunks,
+  void RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
                         Workspace& workspace) const override;
-
-  const Weights weights_;
-  const Ranks ranks_;
+  std::vector<Rows> CarriedActivations(const Activations& a) const override {
+    return {a.x, a.v_first};
+  }
 };
 
-Workspace Rwkv7::NewWorkspace(int64_t max_rows, ThreadPool* pool) const {
-  int64_t floats = 0;
-  MakeActivations(config(), ranks_, [&](int64_t width) {
-    floats += Workspace::Size(max_rows, width);
-    return Rows();
-  });
-  return Workspace(floats, max_rows, pool);
+Activations Rwkv7::LayOut(TakeRows take) const {
+  // The last layer has all low-rank matrices, unless it is the only one.
+  const TimeMixing& att = weights().layers.back().att;
+  const int64_t c = config().embedding_size, a = config().attention_size;
+  return {.x = take(c),
+          .normed = take(c),
+          .dx = take(c),
+          .xr = take(c),
+          .xw = take(c),
+          .xk = take(c),
+          .xv = take(c),
+          .xa = take(c),
+          .xg = take(c),
+          .w_low = take(att.decay.down.rows),
+          .a_low = take(att.rate.down.rows),
+          .g_low = take(att.gate.down.rows),
+          .v_low = take(att.value_mix.down.rows),
+          .r = take(a),
+          .w = take(a),
+          .k = take(a),
+          .v = take(a),
+          .a = take(a),
+          .g = take(a),
+          .v_mix = take(a),
+          .kk = take(a),
+          .v_first = take(a),
+          .y = take(a),
+          .hidden = take(config().ffn_size),
+          .out = take(c)};
 }
 
-// In the same places for each step of a call.
-Activations Rwkv7::TakeActivations(int64_t num_rows,
-                                   Workspace& workspace) const {
-  workspace.TakeAllBack();
-  return MakeActivations(config(), ranks_, [&](int64_t width) {
-    return workspace.Take(num_rows, width);
-  });
-}
-
-void Rwkv7::Begin(Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  Embed(kernels(), workspace, chunks, weights_.embedding, weights_.ln0, a.x);
-}
-
-void Rwkv7::End(Chunks chunks, Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  Head(kernels(), workspace, chunks, weights_.ln_out, weights_.head, a.x,
-       a.normed);
-}
-
-std::vector<Rows> Rwkv7::Passed(int64_t num_rows, Workspace& workspace) const {
-  const Activations a = TakeActivations(num_rows, workspace);
-  return {a.x, a.v_first};
-}
-
-// x += O (heads(...) * g); x_i = ln1(x) + dx * (the weights x_i).
-void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks,
+// x += O (heads(...) * g). The input of each part i is ln1(x) + dx * x_i.
+void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
                           Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  const Layer& w = weights_.layers[layer];
+  const auto& w = weights().layers[layer];
   const int64_t c = a.x.width;
   Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
   ShiftDifference(kernels(), workspace, chunks, layout().AttShift(layer),
@@ -287,13 +200,14 @@ void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks,
   Add(kernels(), workspace, a.out, a.x);
 }
 
-// r = R xr, k = K xk, v = V xv; and before their bases are added
-// w = tanh(xw W1) W2, a = (xa A1) A2, g = sigmoid(xg G1) G2,
+// r = R xr, k = K xk, v = V xv, and, without their biases, which RunToken adds,
+// w = tanh(xw W1) W2, a = (xa A1) A2, g = sigmoid(xg G1) G2 and
 // v_mix = (xv V1) V2.
 void Rwkv7::Project(int64_t layer, const Activations& a,
                     Workspace& workspace) const {
-  const TimeMixing& w = weights_.layers[layer].att;
-  // The large ones last: their blocks are small, and threads end together.
+  const TimeMixing& w = weights().layers[layer].att;
+  // The large matrices come last: their tasks are small compared to the whole,
+  // so the threads finish at about the same time.
   absl::InlinedVector<MatMulOperands, 7> down = {{&w.decay.down, a.xw, a.w_low},
                                                  {&w.rate.down, a.xa, a.a_low},
                                                  {&w.gate.down, a.xg, a.g_low}};
@@ -308,14 +222,15 @@ void Rwkv7::Project(int64_t layer, const Activations& a,
       down.end(),
       {{&w.receptance, a.xr, a.r}, {&w.key, a.xk, a.k}, {&w.value, a.xv, a.v}});
   MatMul(kernels(), workspace, down);
-  ForEachRow(workspace, a.x.num, ranks_.decay + ranks_.gate, [&](int64_t row) {
-    kernels().tanh(a.w_low.width, a.w_low[row]);
-    kernels().sigmoid(a.g_low.width, a.g_low[row]);
-  });
+  ForEachRow(workspace, a.x.num, a.w_low.width + a.g_low.width,
+             [&](int64_t row) {
+               kernels().tanh(a.w_low.width, a.w_low[row]);
+               kernels().sigmoid(a.g_low.width, a.g_low[row]);
+             });
   MatMul(kernels(), workspace, up);
 }
 
-// The tokens of `chunk`, in order, through one head.
+// Runs one head over the tokens of `chunk`, in order.
 void Rwkv7::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                     int64_t first, const Activations& a) const {
   float* const state =
@@ -328,10 +243,10 @@ void Rwkv7::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                });
 }
 
-// `kk` is for the removal key.
+// Runs one head for one token. `kk` [head_size] is scratch for the removal key.
 void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
                      float* state, const Activations& a) const {
-  const TimeMixing& weights = weights_.layers[layer].att;
+  const TimeMixing& att = weights().layers[layer].att;
   const KernelTable& on = kernels();
   const int64_t size = config().head_size, c = head * size;
   float *const r = a.r[row] + c, *const w = a.w[row] + c,
@@ -340,9 +255,9 @@ void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
                *const v_first = a.v_first[row] + c;
 
   // w = exp(-sigmoid(w0 + w) / sqrt(e)), a = sigmoid(a0 + a).
-  on.add(weights.decay.base.data() + c, size, w);
+  on.add(att.decay.base.data() + c, size, w);
   on.decay7(size, w);
-  on.add(weights.rate.base.data() + c, size, rate);
+  on.add(att.rate.base.data() + c, size, rate);
   on.sigmoid(size, rate);
 
   // v += (v_first - v) * sigmoid(v0 + v_mix).
@@ -350,16 +265,16 @@ void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
     std::copy_n(v, size, v_first);
   } else {
     float* const mix = a.v_mix[row] + c;
-    on.add(weights.value_mix.base.data() + c, size, mix);
+    on.add(att.value_mix.base.data() + c, size, mix);
     on.sigmoid(size, mix);
     on.lerp(v_first, mix, size, v);
   }
 
   // kk = k * k_k / |k * k_k|, k *= 1 + (a - 1) * k_a.
   std::copy_n(k, size, kk);
-  on.mul(weights.k_k.data() + c, size, kk);
+  on.mul(att.k_k.data() + c, size, kk);
   on.normalize(size, kk);
-  on.scale_key(rate, weights.k_a.data() + c, size, k);
+  on.scale_key(rate, att.k_a.data() + c, size, k);
 
   on.wkv7({.r = r,
            .k = k,
@@ -372,16 +287,15 @@ void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
           size);
 
   // y = (norm(y) + v * sum of r * k * r_k) * g.
-  NormalizeHead(weights.norm, head, y);
-  on.add_bonus(r, k, weights.r_k.data() + c, v, size, y);
+  NormalizeHead(att.norm, head, y);
+  on.add_bonus(r, k, att.r_k.data() + c, v, size, y);
   on.mul(a.g[row] + c, size, y);
 }
 
-// x += V max(K xk, 0)^2; xk = ln2(x) + dx * x_k.
-void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks,
+// x += V max(K xk, 0)^2, where xk = ln2(x) + dx * x_k.
+void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
                              Workspace& workspace) const {
-  const Activations a = TakeActivations(NumRows(chunks), workspace);
-  const Layer& w = weights_.layers[layer];
+  const auto& w = weights().layers[layer];
   Normalize(kernels(), workspace, w.ln2, a.x, a.normed);
   ShiftDifference(kernels(), workspace, chunks, layout().FfnShift(layer),
                   a.normed, a.dx);
@@ -390,20 +304,29 @@ void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks,
                       a.xk[row]);
   });
   MatMul(kernels(), workspace, {{&w.ffn.key, a.xk, a.hidden}});
-  ForEachRow(workspace, a.hidden.num, a.hidden.width, [&](int64_t row) {
-    kernels().squared_relu(a.hidden.width, a.hidden[row]);
-  });
+  SquaredRelu(kernels(), workspace, a.hidden);
   MatMul(kernels(), workspace, {{&w.ffn.value, a.hidden, a.out}});
   Add(kernels(), workspace, a.out, a.x);
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv7(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv7(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file) {
-  return LoadMatrixStateModel<Rwkv7>(config, options, std::move(file),
-                                     &TakeWeights);
+  return LoadMatrixStateModel<Rwkv7>(
+      config, options, std::move(file), MatrixState::Stored::kKeyByValue,
+      [&](WeightReader& reader) {
+        const Ranks ranks = TakeRanks(reader, config);
+        return TakeModelWeights<Rwkv7::Weights>(
+            reader, config,
+            [&](int64_t layer, const std::string& att) {
+              return TakeTimeMixing(reader, layer, att, config, ranks);
+            },
+            [&](const std::string& ffn) {
+              return TakeChannelMixing(reader, ffn, config);
+            });
+      });
 }
 
 }  // namespace rwkvd

@@ -7,15 +7,15 @@
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/config.h"
+#include "core/model/layered_model.h"
 #include "core/model/model_options.h"
-#include "core/model/stepwise_model.h"
 
 namespace rwkvd {
 
 // RWKV-7, "Goose" (Peng et al., arXiv 2503.14456): the state is edited by a
 // generalised delta rule, at a rate that depends on the tokens. InvalidArgument
 // as LoadModel. The state is MatrixState.
-absl::StatusOr<std::unique_ptr<const StepwiseModel>> LoadRwkv7(
+absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv7(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file);
 

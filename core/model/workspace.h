@@ -36,15 +36,13 @@ class Workspace {
   }
   MatMulInterceptor* interceptor() const { return interceptor_; }
 
-  // Before each call: forgets what was noted of the last one.
+  // Begins a new call: Take hands out the same memory again, and nothing is
+  // counted of its inputs yet. The values stay until they are overwritten.
   void Reset() {
+    used_ = 0;
     inputs_ = 0;
     zeros_ = 0;
   }
-
-  // Hands everything back; the floats stay as they are until they are written.
-  // Who takes the same sizes again finds them where they were.
-  void TakeAllBack() { used_ = 0; }
 
   // Of the inputs to weights that are skipped where those are zero, the share
   // that was, as seen in the first row of the last call; 0 if there were none.

@@ -32,6 +32,22 @@ constexpr absl::string_view kFfnValue = "ffn.value.weight";
 
 using Tokens = absl::Span<const int32_t>;
 
+std::vector<float> CopyOf(const std::vector<Rows>& activations) {
+  std::vector<float> copy;
+  for (const Rows& rows : activations) {
+    copy.insert(copy.end(), rows.data, rows.data + rows.num * rows.width);
+  }
+  return copy;
+}
+
+void CopyTo(const std::vector<Rows>& activations, const float* from) {
+  for (const Rows& rows : activations) {
+    const int64_t size = rows.num * rows.width;
+    std::copy_n(from, size, rows.data);
+    from += size;
+  }
+}
+
 // Shows the inputs of both networks to the hessian, and gives the rounded one
 // its matrices.
 class Interceptor final : public MatMulInterceptor {
@@ -125,7 +141,7 @@ absl::Status Calibration::ReadText() {
 }
 
 Calibration::Step Calibration::StepFor(const Tensor& matrix) const {
-  if (matrix.name == kHead) return {model_->num_blocks(), false, {}};
+  if (matrix.name == kHead) return {num_blocks(), false, {}};
   const std::optional<LayerName> name = SplitLayerName(matrix.name);
   RWKVD_CHECK(name.has_value());
   int64_t layer;
@@ -146,8 +162,8 @@ void Calibration::Plan(WeightKind weights) {
         .first->second.matrices.push_back({&matrix, *form});
   }
   for (auto& [at, step] : steps) steps_.push_back(std::move(step));
-  const int64_t blocks = std::min(steps_.empty() ? 0 : steps_.back().block + 1,
-                                  model_->num_blocks());
+  const int64_t blocks =
+      std::min(steps_.empty() ? 0 : steps_.back().block + 1, num_blocks());
   num_passes_ = blocks + static_cast<int64_t>(steps_.size());
 }
 
@@ -163,19 +179,13 @@ void Calibration::Restart() {
       Piece& piece = pieces_.emplace_back();
       piece.tokens = Tokens(window).subspan(first, kPieceTokens);
       piece.begins_window = first == 0;
-      model_->Begin({{.tokens = piece.tokens, .state = &state}}, *workspace_);
-      piece.passed[kOriginal] = piece.passed[kRounded] = CopyPassed(piece);
+      const Chunk chunk{.tokens = piece.tokens, .state = &state};
+      const auto pass = model_->BeginPass({&chunk, 1}, *workspace_);
+      pass->Embed();
+      piece.carried[kOriginal] = piece.carried[kRounded] =
+          CopyOf(pass->CarriedActivations());
     }
   }
-}
-
-std::vector<float> Calibration::CopyPassed(const Piece& piece) {
-  std::vector<float> copy;
-  for (const Rows& rows :
-       model_->Passed(static_cast<int64_t>(piece.tokens.size()), *workspace_)) {
-    copy.insert(copy.end(), rows.data, rows.data + rows.num * rows.width);
-  }
-  return copy;
 }
 
 absl::StatusOr<QuantizedMatrix> Calibration::Take(const Tensor& matrix,
@@ -197,7 +207,7 @@ absl::Status Calibration::RunNextBlock(OnProgress progress) {
     RWKVD_RETURN_IF_ERROR(RunStep(step, is_last, progress));
     has_steps = true;
   }
-  if (block < model_->num_blocks()) {
+  if (block < num_blocks()) {
     RWKVD_RETURN_IF_ERROR(RunPass(
         {.block = block, .keeps_original = !has_steps, .keeps_rounded = true},
         progress));
@@ -256,7 +266,7 @@ absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
       const int64_t width = model_->config().embedding_size;
       lack.resize(num * width);
       for (int64_t i = 0; i < num * width; ++i) {
-        lack[i] = piece.passed[kOriginal][i] - piece.passed[kRounded][i];
+        lack[i] = piece.carried[kOriginal][i] - piece.carried[kRounded][i];
       }
       pass.hessian->set_stream_lack({lack.data(), num, width});
     }
@@ -278,27 +288,28 @@ absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
 void Calibration::RunPiece(const Pass& pass, Network network, State& state,
                            Piece& piece) {
   const int64_t num = static_cast<int64_t>(piece.tokens.size());
-  const float* from = piece.passed[network].data();
-  for (const Rows& rows : model_->Passed(num, *workspace_)) {
-    const int64_t size = rows.num * rows.width;
-    std::copy_n(from, size, rows.data);
-    from += size;
-  }
-  Interceptor interceptor(network == kRounded, pass.hessian, rounded_);
-  workspace_->set_interceptor(&interceptor);
+  const bool is_head = pass.block == num_blocks();
   Chunk chunk{.tokens = piece.tokens, .state = &state};
-  if (pass.block < model_->num_blocks()) {
-    model_->RunBlock(pass.block, {chunk}, *workspace_);
-  } else {
+  if (is_head) {
     logits_.resize(num * model_->config().vocab_size);
     chunk.wanted = LogitsWanted::kAll;
     chunk.logits = absl::MakeSpan(logits_);
-    model_->End({chunk}, *workspace_);
+  }
+  const auto run = model_->BeginPass({&chunk, 1}, *workspace_);
+  CopyTo(run->CarriedActivations(), piece.carried[network].data());
+  Interceptor interceptor(network == kRounded, pass.hessian, rounded_);
+  workspace_->set_interceptor(&interceptor);
+  if (is_head) {
+    run->ComputeLogits();
+  } else if (pass.block % 2 == 0) {
+    run->RunTimeMixing(pass.block / 2);
+  } else {
+    run->RunChannelMixing(pass.block / 2);
   }
   workspace_->set_interceptor(nullptr);
   const bool is_kept =
       network == kOriginal ? pass.keeps_original : pass.keeps_rounded;
-  if (is_kept) piece.passed[network] = CopyPassed(piece);
+  if (is_kept) piece.carried[network] = CopyOf(run->CarriedActivations());
 }
 
 }  // namespace rwkvd

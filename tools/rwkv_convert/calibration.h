@@ -18,8 +18,8 @@
 #include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/model/layered_model.h"
 #include "core/model/matrix.h"
-#include "core/model/stepwise_model.h"
 #include "core/quantize/matrix.h"
 #include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/gptq/hessian_accumulator.h"
@@ -89,8 +89,8 @@ class Calibration {
   struct Piece {
     absl::Span<const int32_t> tokens;
     bool begins_window;
-    // What the block before has passed on.
-    std::vector<float> passed[kNumNetworks];
+    // The activations that the previous block carried over.
+    std::vector<float> carried[kNumNetworks];
   };
 
   // Matrices that are rounded together. The head comes after the last block.
@@ -112,10 +112,12 @@ class Calibration {
               const CalibrationOptions& options, ThreadPool* pool)
       : source_(std::move(source)), options_(options), pool_(*pool) {}
 
+  // Block 2 * i is the time mixing of layer i, block 2 * i + 1 its channel
+  // mixing; block num_blocks() is the head.
+  int64_t num_blocks() const { return 2 * model_->config().num_layers; }
   absl::Status ReadText();
   void Plan(WeightKind weights);
   Step StepFor(const Tensor& matrix) const;
-  std::vector<float> CopyPassed(const Piece& piece);
   absl::Status RunNextBlock(OnProgress progress);
   absl::Status RunStep(const Step& step, bool is_last, OnProgress progress);
   absl::Status RunPass(const Pass& pass, OnProgress progress);
@@ -124,7 +126,7 @@ class Calibration {
   const std::shared_ptr<const TensorFile> source_;
   const CalibrationOptions options_;
   ThreadPool& pool_;
-  std::unique_ptr<const StepwiseModel> model_;
+  std::unique_ptr<const LayeredModel> model_;
   std::optional<Workspace> workspace_;
   std::vector<float> logits_;                  // of a piece; nobody reads them
   std::vector<std::vector<int32_t>> windows_;  // of tokens

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks that are run step by step.
+// Models that are run step by step.
 
-#include "core/model/stepwise_model.h"
+#include "core/model/layered_model.h"
 
 #include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "core/base/thread_pool.h"
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
@@ -22,7 +23,7 @@ using Tokens = absl::Span<const int32_t>;
 
 constexpr int64_t kVocab = 40;
 
-// By the network's version.
+// Random models, by version.
 std::vector<std::pair<std::string, TestTensors>> AllVersions() {
   const auto rwkv5 = [](int minor) {
     return testing::RandomRwkv5({.minor = minor,
@@ -48,48 +49,48 @@ std::vector<std::pair<std::string, TestTensors>> AllVersions() {
                 {.heads = 3, .head_size = 8, .ffn = 50, .vocab = kVocab}, 1)}};
 }
 
-// A part of the text, and what its last step has passed on.
+// A part of the text, and the activations that its last step carried over.
 struct Piece {
   Tokens tokens;
-  std::vector<std::vector<float>> passed;
+  std::vector<std::vector<float>> carried;
 };
 
-class Stepwise {
- public:
-  Stepwise(const StepwiseModel& model, ThreadPool* pool, int64_t most)
-      : model_(model), workspace_(model.NewWorkspace(most, pool)) {}
-
-  void Keep(Piece& piece) {
-    piece.passed.clear();
-    for (const Rows& rows : Passed(piece)) {
-      piece.passed.emplace_back(rows.data, rows.data + rows.num * rows.width);
-    }
-    // Another piece's steps come between.
-    for (const Rows& rows : Passed(piece)) {
-      std::fill_n(rows.data, rows.num * rows.width, -7.0f);
-    }
+std::vector<std::vector<float>> CopyOf(const std::vector<Rows>& activations) {
+  std::vector<std::vector<float>> copies;
+  for (const Rows& rows : activations) {
+    copies.emplace_back(rows.data, rows.data + rows.num * rows.width);
   }
+  return copies;
+}
 
-  void PutBack(const Piece& piece) {
-    auto from = piece.passed.begin();
-    for (const Rows& rows : Passed(piece)) {
-      std::copy(from->begin(), from->end(), rows.data);
-      ++from;
-    }
+void CopyTo(const std::vector<std::vector<float>>& copies,
+            const std::vector<Rows>& activations) {
+  auto from = copies.begin();
+  for (const Rows& rows : activations) {
+    std::copy(from->begin(), from->end(), rows.data);
+    ++from;
   }
+}
 
-  std::vector<Rows> Passed(const Piece& piece) {
-    return model_.Passed(static_cast<int64_t>(piece.tokens.size()), workspace_);
+// As if the steps of another piece came between.
+void Overwrite(const std::vector<Rows>& activations) {
+  for (const Rows& rows : activations) {
+    std::fill_n(rows.data, rows.num * rows.width, -7.0f);
   }
+}
 
-  Workspace& workspace() { return workspace_; }
+// Runs one step of a forward pass over a piece.
+void RunStep(const LayeredModel& model, Workspace& workspace,
+             const Chunk& chunk, Piece& piece,
+             absl::FunctionRef<void(ForwardPass&)> step) {
+  const auto pass = model.BeginPass({&chunk, 1}, workspace);
+  if (!piece.carried.empty()) CopyTo(piece.carried, pass->CarriedActivations());
+  step(*pass);
+  piece.carried = CopyOf(pass->CarriedActivations());
+  Overwrite(pass->CarriedActivations());
+}
 
- private:
-  const StepwiseModel& model_;
-  Workspace workspace_;
-};
-
-TEST(StepwiseModelTest, BlockByBlockOverATextGivesTheSameBits) {
+TEST(LayeredModelTest, BlockByBlockOverATextIsBitIdenticalToForward) {
   std::vector<int32_t> text(23);
   for (size_t i = 0; i < text.size(); ++i) {
     text[i] = static_cast<int32_t>(i * i * 7 % kVocab);
@@ -99,7 +100,7 @@ TEST(StepwiseModelTest, BlockByBlockOverATextGivesTheSameBits) {
     SCOPED_TRACE(version);
     const auto loaded = LoadModel(testing::MakeTensorFile(tensors));
     ASSERT_TRUE(loaded.ok()) << loaded.status();
-    const StepwiseModel& model = **loaded;
+    const LayeredModel& model = **loaded;
     const int64_t size = static_cast<int64_t>(text.size());
 
     State whole = model.NewState();
@@ -115,32 +116,30 @@ TEST(StepwiseModelTest, BlockByBlockOverATextGivesTheSameBits) {
     for (int64_t first = 0; first < size; first += 10) {
       pieces.push_back({Tokens(text).subspan(first, 10), {}});
     }
-    Stepwise steps(model, &pool, 10);
+    Workspace small = model.NewWorkspace(10, &pool);
     State state = model.NewState();
-    for (Piece& piece : pieces) {
-      model.Begin({{.tokens = piece.tokens, .state = &state}},
-                  steps.workspace());
-      steps.Keep(piece);
-    }
-    for (int64_t block = 0; block < model.num_blocks(); ++block) {
+    const auto run_all = [&](absl::FunctionRef<void(ForwardPass&)> step) {
       for (Piece& piece : pieces) {
-        steps.PutBack(piece);
-        model.RunBlock(block, {{.tokens = piece.tokens, .state = &state}},
-                       steps.workspace());
-        steps.Keep(piece);
+        RunStep(model, small, {.tokens = piece.tokens, .state = &state}, piece,
+                step);
       }
+    };
+    run_all([](ForwardPass& pass) { pass.Embed(); });
+    for (int64_t layer = 0; layer < model.config().num_layers; ++layer) {
+      run_all([&](ForwardPass& pass) { pass.RunTimeMixing(layer); });
+      run_all([&](ForwardPass& pass) { pass.RunChannelMixing(layer); });
     }
     std::vector<float> logits(size * kVocab);
     int64_t done = 0;
-    for (const Piece& piece : pieces) {
-      steps.PutBack(piece);
+    for (Piece& piece : pieces) {
       const int64_t num = static_cast<int64_t>(piece.tokens.size());
-      model.End({{.tokens = piece.tokens,
-                  .state = &state,
-                  .wanted = LogitsWanted::kAll,
-                  .logits = absl::MakeSpan(logits).subspan(done * kVocab,
-                                                           num * kVocab)}},
-                steps.workspace());
+      RunStep(model, small,
+              {.tokens = piece.tokens,
+               .state = &state,
+               .wanted = LogitsWanted::kAll,
+               .logits =
+                   absl::MakeSpan(logits).subspan(done * kVocab, num * kVocab)},
+              piece, [](ForwardPass& pass) { pass.ComputeLogits(); });
       done += num;
     }
     EXPECT_EQ(logits, expected);
