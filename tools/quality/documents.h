@@ -12,10 +12,10 @@
 
 namespace rwkvd {
 
-// Cuts `text` at each `separator` and encodes the documents, of each at most
-// `max_tokens` (at least 2). Before each stands the end of text, as between the
-// documents of a training text, if the tokenizer has one. Those without a token
-// to predict are left out. InvalidArgument as Tokenizer::Encode.
+// Splits `text` at each `separator` and encodes the documents, each to at most
+// `max_tokens` tokens (at least 2). If the tokenizer has an end-of-text token,
+// each document begins with it, as in training texts. Documents without a token
+// to predict are skipped. InvalidArgument as Tokenizer::Encode.
 absl::StatusOr<std::vector<Document>> EncodeDocuments(
     absl::string_view text, absl::string_view separator, int64_t max_tokens,
     const Tokenizer& tokenizer);

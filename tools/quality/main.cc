@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// quality: how far a model with other weight types is from the original.
+// quality: compares a model with other weight types with the original model.
 
 #include <algorithm>
 #include <cstdio>
@@ -33,9 +33,9 @@ ABSL_FLAG(std::string, text, "", "A file of documents.");
 ABSL_FLAG(std::string, separator, "00",
           "The bytes that separate documents, in hexadecimal.");
 ABSL_FLAG(std::string, tokenizer, "",
-          "If empty, the one beside --reference, or bytes.");
-ABSL_FLAG(int64_t, max_tokens, 1024, "Tokens to read of each document.");
-ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon, "As of rwkvd.");
+          "A tokenizer. If empty: the one next to --reference, or bytes.");
+ABSL_FLAG(int64_t, max_tokens, 1024, "Maximum tokens to read of each document.");
+ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon, "The same flag as that of rwkvd.");
 
 namespace rwkvd {
 namespace {
@@ -44,8 +44,8 @@ constexpr absl::string_view kFiles[] = {"tools/quality/main.cc"};
 
 constexpr char kHelp[] =
     "quality --reference=MODEL --model=MODEL --text=FILE [flags]\n\n"
-    "Measures how a model predicts texts, and how far it is from a reference "
-    "model with\nthe same vocabulary. Prints a line of JSON.\n\n";
+    "Measures how well a model predicts texts, and how much it differs from a "
+    "reference\nmodel with the same vocabulary. Prints a line of JSON.\n\n";
 
 struct Loaded {
   std::string directory;
@@ -88,7 +88,8 @@ absl::StatusOr<std::string> Measure() {
   if (documents.empty() ||
       config.vocab_size != reference.model->config().vocab_size) {
     return absl::InvalidArgumentError(
-        "expected models of one vocabulary, and documents of several tokens");
+        "expected two models with the same vocabulary, and at least one "
+        "document of two or more tokens");
   }
   ThreadPool pool(UsableCpus());
   const Quality quality =
@@ -110,7 +111,7 @@ absl::StatusOr<std::string> Measure() {
   return json.dump();
 }
 
-// Of at least one byte.
+// Whether `text` is one or more bytes in hexadecimal.
 bool IsHex(absl::string_view text) {
   return !text.empty() && text.size() % 2 == 0 &&
          std::all_of(text.begin(), text.end(), absl::ascii_isxdigit);

@@ -9,11 +9,11 @@
 namespace rwkvd {
 namespace {
 
-constexpr int64_t kPieceTokens = 128;  // of a forward pass
+constexpr int64_t kPieceTokens = 128;  // per forward pass
 
 using Tokens = absl::Span<const int32_t>;
 
-// A model that reads one text after the other.
+// Runs a model over one text after another.
 class Reader {
  public:
   Reader(const Model& model, ThreadPool& pool)
@@ -23,8 +23,8 @@ class Reader {
 
   void Restart() { state_ = model_.NewState(); }
 
-  // Reads at most kPieceTokens tokens. The logits after each, [tokens, vocab],
-  // stay until the next call.
+  // Reads at most kPieceTokens tokens. Returns the logits after each of them,
+  // [tokens, vocab], which stay valid until the next call.
   absl::Span<const float> Read(Tokens tokens) {
     logits_.resize(tokens.size() * model_.config().vocab_size);
     model_.Forward({{.tokens = tokens,
@@ -42,7 +42,7 @@ class Reader {
   std::vector<float> logits_;
 };
 
-// log-probabilities of all tokens.
+// The log-probabilities of all tokens of the vocabulary.
 std::vector<double> LogProbabilities(absl::Span<const float> logits) {
   const double top = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
@@ -65,8 +65,8 @@ int32_t Likeliest(absl::Span<const float> logits) {
                               logits.begin());
 }
 
-// Calls fn(tokens, first) for pieces of `tokens` that a Reader can read,
-// `first` being the number of the piece's first token.
+// Calls fn(piece, first) for pieces of `tokens` that a Reader can read. `first`
+// is the index of the piece's first token.
 template <typename Function>
 void ForEachPiece(Tokens tokens, Function fn) {
   for (size_t first = 0; first < tokens.size(); first += kPieceTokens) {
@@ -91,7 +91,7 @@ class Measurement {
     quality_.num_bytes += document.num_bytes;
     const Tokens prompt =
         Tokens(document.tokens).subspan(0, options_.prompt_tokens);
-    if (options_.greedy_tokens > 0) Follow(prompt, WriteOn(prompt));
+    if (options_.greedy_tokens > 0) Follow(prompt, Continue(prompt));
   }
 
   Quality Finish() {
@@ -131,7 +131,7 @@ class Measurement {
         });
   }
 
-  // What both predict where `next` comes.
+  // Compares the predictions of both models where the next token is `next`.
   void Compare(absl::Span<const float> expected, absl::Span<const float> logits,
                int32_t next) {
     const auto p = LogProbabilities(expected), q = LogProbabilities(logits);
@@ -141,7 +141,7 @@ class Measurement {
   }
 
   // The reference's greedy continuation.
-  std::vector<int32_t> WriteOn(Tokens prompt) {
+  std::vector<int32_t> Continue(Tokens prompt) {
     reference_.Restart();
     int32_t next = 0;
     ForEachPiece(prompt, [&](Tokens piece, size_t) {
@@ -154,8 +154,8 @@ class Measurement {
     return text;
   }
 
-  // Counts where the model, which reads the reference's text, would have taken
-  // the same token.
+  // Runs the model over the reference's continuation and counts where it would
+  // have generated the same token.
   void Follow(Tokens prompt, const std::vector<int32_t>& text) {
     std::vector<int32_t> all(prompt.begin(), prompt.end());
     all.insert(all.end(), text.begin(), text.end() - 1);
@@ -181,9 +181,10 @@ class Measurement {
   const int64_t vocab_size_;
   Reader reference_, model_;
   Quality quality_;
-  std::vector<double> divergences_;  // of each predicted token
+  std::vector<double> divergences_;  // one per predicted token
   double bits_ = 0, reference_bits_ = 0;
-  int64_t texts_ = 0, agreed_ = 0, prefixes_ = 0;  // of greedy texts
+  // Of the greedy continuations.
+  int64_t texts_ = 0, agreed_ = 0, prefixes_ = 0;
 };
 
 }  // namespace

@@ -11,36 +11,41 @@
 
 namespace rwkvd {
 
-// A text to predict: every token but the first, each from those before it.
+// A text. Every token except the first is predicted from those before it.
 struct Document {
   std::vector<int32_t> tokens;
-  int64_t num_bytes = 0;  // that the predicted tokens stand for
+  int64_t num_bytes = 0;  // of the predicted tokens
 };
 
 struct QualityOptions {
-  // Of each document's first tokens the reference writes on.
+  // The reference continues the first `prompt_tokens` tokens of each document
+  // greedily, by `greedy_tokens` tokens; 0: no continuation.
   int64_t prompt_tokens = 32;
-  int64_t greedy_tokens = 256;  // so many; 0: none
+  int64_t greedy_tokens = 256;
 };
 
-// How a model predicts texts, and how far it is from a reference model.
+// How well a model predicts texts, and how much it differs from a reference
+// model.
 struct Quality {
   int64_t num_tokens = 0;  // predicted
   int64_t num_bytes = 0;
   double bits_per_byte = 0;
   double reference_bits_per_byte = 0;
-  // Of the reference's distribution from the model's, over the tokens, in nats.
+  // KL divergence of the model's distribution from the reference's, per
+  // predicted token, in nats.
   double mean_kl = 0;
-  double kl_999 = 0;  // 99.9 % are at most this
-  // Texts that the reference writes, always taking the likeliest token.
+  double kl_999 = 0;  // the 99.9th percentile
+  // The greedy continuations that the reference generates.
   int64_t num_greedy_tokens = 0;
-  double greedy_agreement = 0;  // of these, those that the model would take
-  double greedy_prefix = 0;     // mean tokens before the first it would not
+  // The share of these tokens that is also the model's likeliest token.
+  double greedy_agreement = 0;
+  // The mean number of tokens before the first one that is not.
+  double greedy_prefix = 0;
 };
 
-// Both models read all documents from their own state before the first token,
-// on `pool`. The result depends on the models and the instruction set alone.
-// Needs at least one token to predict.
+// Runs both models over all documents on `pool`; each document begins with the
+// model's initial state. The result depends on the models, the documents and
+// the instruction set alone. At least one token must be predicted.
 Quality MeasureQuality(const Model& reference, const Model& model,
                        absl::Span<const Document> documents,
                        const QualityOptions& options, ThreadPool& pool);

@@ -6,12 +6,12 @@
     tools/quality/table.py --work-dir ~/quality
     tools/quality/table.py --work-dir ~/quality --by-role
 
-The texts are those that the demo model's training held out; they are fetched as
-tools/train_demo/README.md says unless WORK_DIR has them already. Calibrated are
-the weights with the beginnings of texts that it was trained on. The trained
-models among the fixtures are measured, too, where RWKVD_FIXTURES is set.
---by-role measures the demo model with the matrices of one role quantized at a
-time.
+The texts are those that were held out from the training of the demo model; they
+are fetched as tools/train_demo/README.md says unless WORK_DIR already has them.
+Weights are calibrated with the beginnings of texts that the model was trained
+on. If RWKVD_FIXTURES is set, the trained models among the fixtures are measured,
+too. --by-role measures the demo model with only the matrices of one role
+quantized, one role after another.
 """
 import argparse
 import json
@@ -26,7 +26,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONVERT = ROOT / "bazel-bin/tools/rwkv_convert/rwkv-convert"
 QUALITY = ROOT / "bazel-bin/tools/quality/quality"
 SOURCES = ("sotu", "moby", "kjv")
-UTF16_SEPARATOR = b"\xff\xff"  # no character
+UTF16_SEPARATOR = b"\xff\xff"  # not a character
 ROLES = ("att.receptance", "att.key", "att.value", "att.output", "ffn.key",
          "ffn.value", "ffn.receptance", "head")
 TYPES = {
@@ -42,14 +42,14 @@ TYPES = {
     "int4,mixed, calibrated": ["--weights=int4,mixed", "--calibration"],
     "int4, calibrated": ["--weights=int4", "--calibration"],
 }
-CALIBRATION_EVERY = 12  # documents of training
-CALIBRATION_BYTES = 4096  # of each
+CALIBRATION_EVERY = 12  # training documents: takes one in so many
+CALIBRATION_BYTES = 4096  # of each document
 
 
 def prepare_texts(work: pathlib.Path):
-    """Writes heldout.txt, every sixth document of it as heldout.sample.txt, and
-    all as UTF-16 as heldout.utf16.txt; to calibrate with, calibration.txt and
-    calibration.utf16.txt."""
+    """Writes the held-out documents to heldout.txt and (in UTF-16)
+    heldout.utf16.txt, every sixth of them to heldout.sample.txt, and the text
+    for calibration to calibration.txt and calibration.utf16.txt."""
     parts = [work / f"heldout.{source}.txt" for source in SOURCES]
     trained = [work / f"train.{source}.txt" for source in SOURCES]
     if not all(part.exists() for part in parts + trained):
@@ -68,8 +68,8 @@ def prepare_texts(work: pathlib.Path):
 
 
 def models():
-    """Name, checkpoint, text file and its separator, and text to calibrate with
-    of each model."""
+    """Yields (name, checkpoint, text file, its separator, calibration text) for
+    each model."""
     yield "demo", ROOT / "models/demo", "heldout.txt", "00", "calibration.txt"
     fixtures = os.environ.get("RWKVD_FIXTURES")
     if not fixtures:
@@ -82,7 +82,7 @@ def models():
 
 
 def measure(work, name, checkpoint, text, separator, calibration):
-    """One dict of figures for each type of weights."""
+    """Returns one dict of results for each type of weights."""
     converted = {kind: work / "models" / name / kind for kind in TYPES}
     results = []
     for kind in TYPES:
@@ -107,7 +107,7 @@ def read_safetensors(path: pathlib.Path):
 
 
 def write_safetensors(path: pathlib.Path, tensors):
-    """Quants first, which begin at multiples of 64 bytes."""
+    """Writes the quants first: they begin at multiples of 64 bytes."""
     order = sorted(tensors, key=lambda name: tensors[name][0] != "U8")
     header, end = {}, 0
     for name in order:
@@ -145,7 +145,7 @@ def convert(checkpoint, kind, target, calibration=None):
 
 
 def measure_roles(work):
-    """Prints what each role costs if nothing else is quantized."""
+    """Prints the cost of each role when only its matrices are quantized."""
     folder = work / "models/demo"
     for kind in ("f32", "int8", "int4"):
         convert(ROOT / "models/demo", kind, folder / kind)
