@@ -12,8 +12,8 @@
 namespace rwkvd::bench {
 namespace {
 
-// The tensors that a step reads, joined where they lie side by side: gaps of
-// less than a page do not count.
+// Memory of the tensors that a step reads. Tensors less than a page apart are
+// joined into one region.
 std::vector<absl::Span<const std::byte>> RegionsOf(const TensorFile& file) {
   std::vector<absl::Span<const std::byte>> regions;
   for (const auto& [name, tensor] : file.tensors()) {

@@ -13,25 +13,26 @@
 
 namespace rwkvd::bench {
 
-// A network to measure, with what it reads and computes for each token.
+// A model to measure, and the bytes and operations that its steps need.
 struct BenchModel {
   std::string name;  // "F32", ... or the file's name
   std::shared_ptr<const TensorFile> file;
   std::unique_ptr<const Model> model;
-  // Where its weights lie, but for the embedding, which is only looked up.
+  // Memory of all weights except the embedding, which is only looked up.
   std::vector<absl::Span<const std::byte>> regions;
-  int64_t bytes_per_step = 0;       // of `regions`
-  double operations_per_token = 0;  // a multiplication and an addition are two
+  int64_t bytes_per_step = 0;       // total size of `regions`
+  double operations_per_token = 0;  // a multiply-add counts as two
 };
 
-// The checkpoint at `path`, which must be one.
+// Loads the checkpoint at `path`. Exits the process with a message on failure.
 BenchModel LoadBenchModel(const std::string& name, const std::string& path);
 
-// What its arithmetic can be held to: the peaks of this kind of weights.
+// The arithmetic limits to compare the model with, given its weight type.
 std::vector<Resource> PeaksOf(const BenchModel& model);
 
-// Sequences that each advance by the same number of tokens a step, the logits
-// after the last of them wanted. `model` and `pool` outlive it.
+// A fixed batch: `sequences` sequences that each advance by `tokens` tokens a
+// step and compute the logits of the last one. `model` and `pool` must outlive
+// this object.
 class Steps {
  public:
   Steps(const Model& model, int64_t sequences, int64_t tokens,
@@ -39,7 +40,8 @@ class Steps {
 
   void Run() { model_.Forward(chunks_, workspace_); }
   int64_t tokens() const { return static_cast<int64_t>(tokens_.size()); }
-  // Whether the last logits are numbers: what is slow otherwise may be NaN.
+  // Whether the last logits are finite. NaN or infinite values would make the
+  // measured speed meaningless.
   bool IsSane() const;
 
  private:
@@ -48,7 +50,7 @@ class Steps {
   std::vector<int32_t> tokens_;
   std::vector<float> logits_;
   std::vector<State> states_;
-  std::vector<Chunk> chunks_;  // of the above
+  std::vector<Chunk> chunks_;  // point into the vectors above
 };
 
 }  // namespace rwkvd::bench

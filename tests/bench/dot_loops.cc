@@ -13,8 +13,8 @@
 namespace rwkvd::bench {
 namespace {
 
-// Hides from the compiler what a register holds, or it would make one sum of
-// many equal ones; and tells it that the sums are needed.
+// Hides the value of a register from the compiler, which could otherwise merge
+// equal sums, or remove sums that nobody reads.
 #if defined(__x86_64__)
 #define RWKVD_HIDE(value) asm volatile("" : "+v"(value))
 #elif defined(__aarch64__)
@@ -23,8 +23,8 @@ namespace {
 
 #if defined(__x86_64__)
 
-constexpr int kWideSums = 20;    // of 32 registers
-constexpr int kNarrowSums = 10;  // of 16
+constexpr int kWideSums = 20;    // AVX-512 has 32 registers
+constexpr int kNarrowSums = 10;  // AVX2 has 16
 
 __attribute__((target("avx512f,avx512bf16"))) double RunBF16x512(
     int64_t rounds) {
@@ -73,8 +73,8 @@ __attribute__((target("avx2,avxvnni"))) double RunVnni256(int64_t rounds) {
   return 2.0 * 32 * kNarrowSums * double(rounds);
 }
 
-// Three instructions for what VNNI does in one. The factor changes from round
-// to round, or the compiler would multiply once.
+// The three AVX2 instructions that do the work of one VNNI instruction. A
+// factor is hidden in each round, so that the compiler multiplies every time.
 __attribute__((target("avx2"))) double RunMadd256(int64_t rounds) {
   __m256i sums[kNarrowSums] = {};
 #pragma GCC unroll 10
@@ -95,7 +95,8 @@ __attribute__((target("avx2"))) double RunMadd256(int64_t rounds) {
   return 2.0 * 32 * kNarrowSums * double(rounds);
 }
 
-// Eight tiles of 16 rows of 64 bytes, all zero: their content costs nothing.
+// Eight tiles of 16 rows of 64 bytes. They hold zeros: the speed of the
+// instructions does not depend on the values.
 struct alignas(64) TileConfig {
   uint8_t palette = 1;
   uint8_t start_row = 0;
@@ -104,7 +105,7 @@ struct alignas(64) TileConfig {
   uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
 
-// The arrangement of a matrix product: four tiles of sums, two of each factor.
+// The tile arrangement of a GEMM: four tiles of sums, two of each factor.
 __attribute__((target("amx-tile,amx-int8"))) double RunAmxInt8(int64_t rounds) {
   const TileConfig config;
   _tile_loadconfig(&config);
@@ -131,7 +132,7 @@ __attribute__((target("amx-tile,amx-bf16"))) double RunAmxBF16(int64_t rounds) {
   return 2.0 * 16 * 16 * 32 * 4 * double(rounds);
 }
 
-// Linux gives a process the tiles on request.
+// Asks Linux to let this process use AMX tiles. Returns whether it does.
 bool RequestTiles() {
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr long kTileData = 18;               // XFEATURE_XTILEDATA
@@ -167,7 +168,7 @@ std::vector<DotLoop> FindLoops() {
 
 #elif defined(__aarch64__)
 
-constexpr int kSums = 20;  // of 32 registers
+constexpr int kSums = 20;  // NEON has 32 registers
 
 __attribute__((target("+dotprod"))) double RunSdot(int64_t rounds) {
   int32x4_t sums[kSums] = {};

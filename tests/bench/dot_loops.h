@@ -9,17 +9,17 @@ namespace rwkvd::bench {
 
 enum class Arithmetic { kBF16, kInt8, kAmxBF16, kAmxInt8 };
 
-// A loop that does nothing but one kind of dot product on registers, with so
-// many sums side by side that no instruction waits for another.
+// A loop over one dot-product instruction on registers, with enough independent
+// sums that no instruction waits for the result of another.
 struct DotLoop {
   Arithmetic arithmetic;
   const char* instruction;
-  // Runs `rounds` times over all sums; returns the operations done: each
-  // multiplication and each addition is one.
+  // Updates all sums `rounds` times. Returns the number of operations, where a
+  // multiply-add counts as two.
   double (*run)(int64_t rounds);
 };
 
-// Those that this processor and system can run. Thread-safe.
+// The loops that this processor and operating system support. Thread-safe.
 const std::vector<DotLoop>& SupportedDotLoops();
 
 }  // namespace rwkvd::bench

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// matmul: one thread multiplies a matrix of 1024 columns by 1 to 64 rows of x.
-//   large: 256 MiB of weights, which come from memory; "of_read" is the share
-//   of the read bandwidth that one thread reaches in a plain loop.
-//   small: 256 KiB of weights, which stay in the cache; "of_flops" is the share
-//   of the multiply-adds that one thread does in a plain loop.
+// Measures matmuls of one thread: a matrix of 1024 columns and 1 to 64 rows of
+// x.
+//   large: 256 MiB of weights, read from memory. "of_read" is the read rate,
+//     divided by that of a plain loop on one thread.
+//   small: 256 KiB of weights, which stay in the cache. "of_flops" is the rate
+//     of operations, divided by that of a plain loop on one thread.
+//
 // Run with: bazel run -c opt //tests/bench:kernel_bench
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loops whose speed is a limit, compiled by limit_loops.cc for every
-// target.
+// The loops that measure the machine's limits. limit_loops.cc compiles them
+// once per instruction set.
 
 #if defined(RWKVD_TESTS_BENCH_LIMIT_LOOPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef RWKVD_TESTS_BENCH_LIMIT_LOOPS_INL_H_
@@ -19,9 +19,9 @@ namespace HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Returns the sum of the words of `n` bytes, a multiple of 4. Asks for what
-// lies `ahead` bytes further on, unless that is 0: which is faster differs
-// between processors.
+// Returns the sum of the 32-bit words in `n` bytes, a multiple of 4. `ahead` is
+// the prefetch distance in bytes, 0 for no software prefetch: which distance
+// is fastest depends on the processor.
 HWY_ATTR uint32_t ReadLoop(const uint8_t* p, size_t n, size_t ahead) {
   const hn::ScalableTag<uint32_t> d;
   const size_t size = hn::Lanes(d) * sizeof(uint32_t);
@@ -51,12 +51,13 @@ HWY_ATTR uint32_t ReadLoop(const uint8_t* p, size_t n, size_t ahead) {
   return sum;
 }
 
-// Does `rounds` * 12 vector multiply-adds; `*flops` counts two for each lane.
+// Computes `rounds` * 12 vector multiply-adds. Sets `*flops` to their number of
+// operations, two per lane.
 HWY_ATTR float FmaLoop(size_t rounds, double* flops) {
   const hn::ScalableTag<float> d;
   const auto x = hn::Set(d, 0.999f), y = hn::Set(d, 0.001f);
-  // Twelve sums in flight hide the latency of any multiply-add unit known;
-  // they begin apart, or the compiler would make one of them.
+  // Twelve independent sums hide the latency of every known multiply-add unit.
+  // They start with different values, so that the compiler cannot merge them.
   const auto begin = [&](float value) HWY_ATTR { return hn::Set(d, value); };
   auto a0 = begin(0), a1 = begin(1), a2 = begin(2), a3 = begin(3);
   auto a4 = begin(4), a5 = begin(5), b0 = begin(6), b1 = begin(7);

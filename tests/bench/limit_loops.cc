@@ -35,16 +35,16 @@ HWY_EXPORT(FmaLoop);
 
 constexpr size_t kBytes = size_t{1} << 30;
 constexpr int kRounds = 5;
-constexpr double kArithmeticSeconds = 0.02;  // of a round, about
+constexpr double kArithmeticSeconds = 0.02;  // approximate length of a round
 
-// Keeps a result that nobody needs from being optimised away.
+// Keeps the compiler from removing the computation of `value`.
 template <typename T>
 void Use(T value) {
   static std::atomic<T> sink;
   sink.store(value, std::memory_order_relaxed);
 }
 
-// kBytes of memory of this process alone, every page of it touched.
+// kBytes of private memory whose pages have all been touched.
 class Memory {
  public:
   explicit Memory(bool huge) {
@@ -65,8 +65,8 @@ class Memory {
   absl::Span<const std::byte> bytes_;
 };
 
-// A file of kBytes in the folder for temporary files, mapped as checkpoints
-// are; its name is gone already.
+// Maps a new file of kBytes in the directory for temporary files, as
+// checkpoints are mapped. The file is already unlinked.
 std::shared_ptr<const MappedFile> MapTemporaryFile() {
   std::string name = absl::StrCat(
       std::filesystem::temp_directory_path().string(), "/rwkvd-XXXXXX");
@@ -111,7 +111,7 @@ Rate MeasureLoop(ThreadPool& pool, Resource resource, const std::string& how,
     for (double own : done) all += own;
     return std::pair(all, seconds);
   };
-  int64_t rounds = 1 << 10;  // as many more as fill the time
+  int64_t rounds = 1 << 10;  // doubled until they take long enough
   while (run_all(rounds).second < kArithmeticSeconds / 2) rounds *= 2;
   std::vector<double> rates;
   for (int i = 0; i < kRounds; ++i) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this machine can do at best: reads from memory, and multiplications and
-// additions per second, each by plain loops that do nothing else.
-// Run with: bazel run -c opt //tests/bench:limits -- [THREADS...] (default:
-// one, and all usable processors)
+// Measures this machine's memory read bandwidth and its multiply-adds per
+// second, each with a loop that does nothing else.
+//
+// Run with: bazel run -c opt //tests/bench:limits -- [THREADS...]
+// Default: once with one thread, and once with all usable processors.
 
 #include <cstdio>
 #include <vector>
@@ -30,7 +31,7 @@ int Main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     int threads = 0;
     if (!absl::SimpleAtoi(argv[i], &threads) || threads < 1) {
-      std::fprintf(stderr, "limits: a number of threads, not \"%s\"\n",
+      std::fprintf(stderr, "limits: \"%s\" is not a number of threads\n",
                    argv[i]);
       return 1;
     }

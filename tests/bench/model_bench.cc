@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward passes of one network, by default RWKV-7 of the 0.4B shape with
-// random weights:
+// Measures forward passes of one model, by default the 0.4B shape of RWKV-7
+// with random weights:
 //   decode/T/N: N sequences advance by one token each, with logits.
 //   prefill/T/N: one sequence advances by N tokens, with the last logits.
-// T is the type of the weights, or the name of the file given. Beside the
-// tokens per second ("tokens"), as shares of what this process measures as the
-// machine's limits: "of_read", the time that reading the same weights once
-// takes a plain loop over the time of the step; "of_f32", "of_bf16", "of_int8"
-// and "of_amx_int8", the operations of the weights' products over the peak of
-// that arithmetic.
+// T is the weight type, or the name of the given file. "tokens" is tokens per
+// second. The other columns compare with the machine's limits, which this
+// process measures: "of_read" is the time that a plain loop takes to read the
+// same weights, divided by the time of the step; "of_f32", "of_bf16", "of_int8"
+// and "of_amx_int8" are the rate of the matmuls' operations, divided by the
+// peak rate of that arithmetic.
+//
 // Run with: bazel run -c opt //tests/bench:model_bench -- [--weights=f32,bf16]
 //   [--shape=rwkv7-0.4B] [--zeros=0.88] [--model=PATH] [--threads=N]
 //   [--benchmark_filter=REGEX] [--benchmark_format=json]
-// Random weights are written once to the folder for temporary files.
+// Random weights are written once to the directory for temporary files.
 
 #include <algorithm>
 #include <cstdio>
@@ -36,16 +37,18 @@
 #include "tests/bench/random_model.h"
 
 ABSL_FLAG(std::string, model, "",
-          "Checkpoint to measure, instead of random weights.");
-ABSL_FLAG(std::string, shape, "rwkv7-0.4B", "Of the random weights.");
+          "Checkpoint to measure instead of random weights.");
+ABSL_FLAG(std::string, shape, "rwkv7-0.4B",
+          "Shape of the model with random weights.");
 ABSL_FLAG(std::vector<std::string>, weights,
           (std::vector<std::string>{"f32", "bf16"}),
-          "Of the random weights: f32, bf16, f16, int8, int4, int4-mixed.");
+          "Types of the random weights, separated by commas: f32, bf16, f16, "
+          "int8, int4, int4-mixed.");
 ABSL_FLAG(double, zeros, 0,
           "Share of hidden units of channel mixing that are zero (RWKV-7).");
-ABSL_FLAG(int, threads, 0, "Threads that compute; 0: all usable processors.");
+ABSL_FLAG(int, threads, 0, "Compute threads; 0 for all usable processors.");
 ABSL_FLAG(absl::Duration, budget, absl::Seconds(110),
-          "Rows that would begin later than this are skipped.");
+          "Skip benchmarks that would start later than this.");
 
 namespace rwkvd::bench {
 namespace {
@@ -55,12 +58,12 @@ int Threads() {
   return threads > 0 ? threads : UsableCpus();
 }
 
-// What to measure, loaded when its first row runs.
+// A model to measure. It is loaded when its first benchmark runs.
 struct Subject {
   std::string name;
-  std::string path;  // empty: random weights of that name
+  std::string path;  // empty: random weights of the type `name`
   std::unique_ptr<const BenchModel> loaded;
-  double read_bytes_per_second = 0;  // of its own weights, where they lie
+  double read_bytes_per_second = 0;  // read bandwidth, on its own weights
 };
 
 const BenchModel& Load(Subject& subject) {
@@ -86,7 +89,7 @@ void Run(benchmark::State& state, Subject* subject, int64_t sequences,
          int64_t tokens) {
   static const absl::Time begin = absl::Now();
   if (absl::Now() - begin > absl::GetFlag(FLAGS_budget)) {
-    state.SkipWithError("the time of --budget is over");
+    state.SkipWithError("--budget is used up");
     return;
   }
   const BenchModel& model = Load(*subject);
@@ -144,14 +147,15 @@ std::vector<std::unique_ptr<Subject>> Subjects() {
 
 int Main() {
   if (FindShape(absl::GetFlag(FLAGS_shape)) == nullptr) {
-    std::fprintf(stderr, "--shape: one of");
+    std::fprintf(stderr, "--shape must be one of");
     for (const Shape& shape : kShapes) std::fprintf(stderr, " %s", shape.name);
     std::fprintf(stderr, "\n");
     return 1;
   }
   const auto subjects = Subjects();
   if (subjects.empty()) {
-    std::fprintf(stderr, "--weights: of %s, separated by commas\n",
+    std::fprintf(stderr,
+                 "--weights must be a comma-separated list of names from: %s\n",
                  absl::StrJoin(kWeightNames, ", ").c_str());
     return 1;
   }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a loop of the thread pool costs, with 2 threads or all processors:
-//   loop/N: N indices that do nothing, one loop after the other.
-//   after/US: 16 such indices, after US microseconds of the caller's own work.
-//   share/US: 64 indices of US microseconds each; "of_ideal" is the share of
-//   the threads' time that they got.
+// Measures the cost of ThreadPool::ParallelFor, with as many threads as usable
+// processors, but at least 2:
+//   loop/N: N empty tasks, in loops that follow one another at once.
+//   after/US: 16 empty tasks, after US microseconds of the caller's own work.
+//   share/US: 64 tasks of US microseconds each; "of_ideal" is the ideal time
+//   divided by the measured time.
+//
 // Run with: bazel run -c opt //tests/bench:pool_bench
 
 #include <algorithm>

@@ -25,8 +25,8 @@
 namespace rwkvd::bench {
 namespace {
 
-// Part of the file's name, so that files that were drawn otherwise are not
-// taken: to be raised with every change of what is drawn.
+// Part of the file's name, so that files of an older version of this code are
+// not reused. Increment it whenever the generated values change.
 constexpr int kRevision = 2;
 
 std::string Header(absl::Span<const PlannedTensor> plan, DType dtype,
@@ -47,12 +47,12 @@ std::string Header(absl::Span<const PlannedTensor> plan, DType dtype,
   return text;
 }
 
-// Quick and reproducible; nothing depends on how random it is.
+// A fast, reproducible generator. Its statistical quality does not matter here.
 class Uniform {
  public:
-  // In [-1, 1).
+  // Returns a number in [-1, 1).
   float operator()() { return static_cast<float>(Bits()) * 0x1p-23f - 1; }
-  // In [0, n).
+  // Returns a number in [0, n).
   int64_t Below(int64_t n) { return static_cast<int64_t>(Bits()) * n >> 24; }
 
  private:
@@ -64,7 +64,7 @@ class Uniform {
   uint64_t state_ = 1;
 };
 
-// 1 for each row, or -1 for those that are to be negated.
+// Returns a factor for each row: -1 if the row is to be negated, else 1.
 std::vector<float> DrawSigns(const PlannedTensor& tensor, Uniform& uniform) {
   const int64_t rows = tensor.shape[0];
   std::vector<float> signs(rows, 1);

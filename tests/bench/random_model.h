@@ -10,20 +10,21 @@
 
 namespace rwkvd::bench {
 
-// Writes a checkpoint of that shape (see PlanTensors) with random weights as
-// `path`, a tensor at a time, unless a file of the right size is there already.
+// Writes a checkpoint of the given shape (see PlanTensors) with random weights
+// to `path`, unless a file of the right size is already there.
 void WriteRandomModel(const Shape& shape, double zeros, DType dtype,
                       const std::string& path);
 
-// The same in the folder for temporary files; returns its path.
+// Writes such a checkpoint to the directory for temporary files, unless it is
+// already there. Returns its path.
 std::string RandomModelPath(const Shape& shape, double zeros, DType dtype);
 
 inline constexpr absl::string_view kWeightNames[] = {
     "f32", "bf16", "f16", "int8", "int4", "int4-mixed"};
 bool IsWeightName(absl::string_view name);
 
-// The same with weights of one of these names; those of 8 and 4 bits are
-// converted ahead of time from bf16.
+// As above, with the weight type given by one of kWeightNames. Weights of 8 and
+// 4 bits are quantized from bf16.
 std::string RandomModelPath(const Shape& shape, double zeros,
                             absl::string_view weights);
 

@@ -13,11 +13,11 @@ constexpr int64_t kHeadSize = 64;
 
 class Planner {
  public:
-  // Hands on sums of about the magnitude of its input's values.
+  // Adds a matrix whose outputs have about the same magnitude as its inputs.
   void Matrix(const std::string& name, int64_t rows, int64_t cols) {
     plan_.push_back({name, {rows, cols}, 0, 2 / std::sqrt(float(cols))});
   }
-  // The same, stored as columns: [in, out].
+  // As above, for a matrix stored column-major: [in, out].
   void InOutMatrix(const std::string& name, int64_t in, int64_t out) {
     plan_.push_back({name, {in, out}, 0, 2 / std::sqrt(float(in))});
   }
@@ -55,7 +55,7 @@ void PlanBlock4(const std::string& block, const Shape& shape, Planner& plan) {
   plan.Matrix(block + "ffn.value.weight", c, f);
 }
 
-// A bottleneck of `rank`, with what is added to its result.
+// Adds a low-rank layer of `rank`: its bias and its two matrices.
 void PlanLowRank(const std::string& name, int64_t c, int64_t rank,
                  Planner& plan) {
   plan.Values(name + "0", {1, 1, c}, 0, 1);
@@ -83,8 +83,9 @@ void PlanTimeMixing7(const std::string& att, const Shape& shape, bool is_first,
   plan.Norm(att + "ln_x", c);
 }
 
-// After ln2 with these weights, an input of about 1 meets rows of ffn.key that
-// sum up to +-1: the signs of hidden units are certain, whatever the token.
+// With these weights, ln2 outputs values of about 1, and each row of ffn.key
+// sums to about 1 or -1. So the sign of every hidden unit is known in advance,
+// for every token.
 void PlanChannelMixing7(const std::string& block, int64_t c, double zeros,
                         Planner& plan) {
   const int64_t f = 4 * c;

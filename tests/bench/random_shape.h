@@ -10,8 +10,8 @@
 
 namespace rwkvd::bench {
 
-// The sizes of a network of RWKV-4 or RWKV-7, as published. There are four
-// hidden units of channel mixing for each channel; heads have 64 channels.
+// The sizes of a published RWKV-4 or RWKV-7 model. Channel mixing has four
+// hidden units per channel; a head has 64 channels.
 struct Shape {
   const char* name;
   int version;  // 4 or 7
@@ -30,26 +30,26 @@ inline constexpr Shape kShapes[] = {
     {"rwkv7-1.5B", 7, 24, 2048, 65536, 96, 96, 64, 256},
 };
 
-// nullptr if there is none of that name.
+// The shape of that name, or nullptr if there is none.
 const Shape* FindShape(absl::string_view name);
 
-// A tensor to be drawn: its values lie evenly within mean +- spread.
+// A tensor to generate, with values uniform in [mean - spread, mean + spread).
 struct PlannedTensor {
   std::string name;
   std::vector<int64_t> shape;
   float mean = 0;
   float spread = 0;
-  // The share of rows, scattered evenly, that have all their signs changed.
+  // The share of rows, at random positions, whose values are negated.
   double negated_rows = 0;
 
   int64_t num_elements() const;
 };
 
-// All tensors of a network of that shape, such that activations keep their
+// All tensors of a model of that shape, such that activations keep their
 // magnitude from layer to layer. `zeros`, in [0, 1], is the share of hidden
-// units of channel mixing that the squared ReLU makes zero, for version 7 alone
-// and the same units whatever the token: ln2 hands on positive values, and the
-// rows of ffn.key are positive or negative throughout.
+// units of channel mixing that the squared ReLU makes zero (version 7 only).
+// These units are the same for every token: the outputs of ln2 are positive,
+// and each row of ffn.key is either all positive or all negative.
 std::vector<PlannedTensor> PlanTensors(const Shape& shape, double zeros);
 
 }  // namespace rwkvd::bench

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Draws of one sequence from rows of 65,536 logits, on one thread.
-//   peaked: a row as a trained model gives it: the likelier tokens follow
-//     Zipf's law over a tail of unlikely ones.
-//   flat: hardly any token is likelier than another, so that every token must
-//     be ranked: the worst that can come.
-// Each draw takes another of 8 rows, 2 MiB in all.
+// Measures sampling of one sequence from rows of 65,536 logits, on one thread.
+//   peaked: rows like those of a trained model: the likely tokens follow Zipf's
+//     law, above a tail of unlikely ones.
+//   flat: all tokens are about equally likely, so that the sampler must rank
+//     every token. This is the worst case.
+// The samples rotate through 8 rows, 2 MiB in all.
+//
 // Run with: bazel run //tests/bench:sampler_bench
 
 #include <cmath>
@@ -53,8 +54,8 @@ Rows MakeRows(bool flat) {
   return rows;
 }
 
-void Draw(benchmark::State& state, const Rows* rows,
-          const SamplingParams& params) {
+void SampleToken(benchmark::State& state, const Rows* rows,
+                 const SamplingParams& params) {
   Sampler sampler(params, kVocabSize);
   size_t i = 0;
   for (auto _ : state) {
@@ -62,7 +63,7 @@ void Draw(benchmark::State& state, const Rows* rows,
   }
 }
 
-// What a token's log-probability adds to the draw.
+// The extra cost of reporting the sampled token's log-probability.
 void Logprob(benchmark::State& state, const Rows* rows) {
   size_t i = 0;
   for (auto _ : state) {
@@ -80,7 +81,7 @@ void TopLogprobs(benchmark::State& state, const Rows* rows) {
   }
 }
 
-// Every sampler but Mirostat, which goes with none of them.
+// Every sampler except Mirostat, which cannot be combined with them.
 SamplingParams FullChain() {
   SamplingParams params = SmolrsrwkvPreset();
   params.presence_penalty = 0.2f;
@@ -103,8 +104,8 @@ SamplingParams WithMirostat(int32_t version) {
 
 void RegisterAll(const Rows* rows, const std::string& kind) {
   const auto add = [&](const char* name, const SamplingParams& params) {
-    benchmark::RegisterBenchmark(absl::StrCat(name, "/", kind).c_str(), Draw,
-                                 rows, params)
+    benchmark::RegisterBenchmark(absl::StrCat(name, "/", kind).c_str(),
+                                 SampleToken, rows, params)
         ->Unit(benchmark::kMicrosecond);
   };
   add("greedy", {.temperature = 0});

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What serving costs: the real server and its clients beside the bare engine.
+"""Measures the overhead of serving: server and clients against forward passes.
 
-In one run, on one network (by default RWKV-7 0.4B with random int8 weights):
-the forward passes alone (model_bench), clients that stream (rwkvctl bench), and
-the same while prompts of 2,000 tokens keep arriving. All share the processors.
+One run measures one model (by default RWKV-7 0.4B with random int8 weights) in
+three ways: forward passes only (model_bench), streaming clients (rwkvctl
+bench), and streaming clients while another client sends prompts of 2,000
+tokens. Server and clients share the processors.
 
   bazel run -c opt //tests/bench:service_bench -- [--model=PATH] [--clients=32]
 """
@@ -32,7 +33,9 @@ def run_json(*command):
 
 
 def measure_bare(model, clients):
-    """Tokens per second of decoding `clients` sequences, and a step's seconds."""
+    """Returns tokens per second and seconds per step of bare forward passes.
+
+    Each step decodes `clients` sequences."""
     which = f"--model={model}" if model else "--weights=int8"
     report = run_json(MODEL_BENCH, which, "--benchmark_format=json",
                       "--benchmark_min_time=1",
@@ -48,7 +51,7 @@ def newest_random_model():
 
 @contextlib.contextmanager
 def serving(model):
-    """Runs rwkvd, without a cache that would spare it work; its address."""
+    """Runs rwkvd without a state cache, which would save work. Yields its address."""
     with tempfile.TemporaryDirectory() as folder:
         port_file = os.path.join(folder, "ports")
         server = subprocess.Popen([
@@ -82,7 +85,7 @@ def measure_clients(address, clients, seed):
 
 @contextlib.contextmanager
 def long_prompts(address):
-    """One client that has one long prompt read after the other."""
+    """Runs a client that sends one long prompt after another."""
     client = subprocess.Popen(
         bench_command(address, "--concurrency=1", "--output_tokens=1",
                       f"--prompt_tokens={LONG_PROMPT}", "--duration=1h",
@@ -107,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="")
     parser.add_argument("--clients", type=int, default=32,
-                        help="1, 4, 16 or 32: a row of model_bench")
+                        help="number of clients: 1, 4, 16 or 32")
     args = parser.parse_args()
 
     before, step = measure_bare(args.model, args.clients)
@@ -115,14 +118,14 @@ def main():
     with serving(model) as address:
         alone = measure_clients(address, args.clients, seed=1)
         with long_prompts(address):
-            beside = measure_clients(address, args.clients, seed=2)
+            with_prompts = measure_clients(address, args.clients, seed=2)
     after, later_step = measure_bare(model, args.clients)
     bare, step = (before + after) / 2, (step + later_step) / 2
 
-    print(f"bare engine      {bare:7.1f} tokens/s ({before:.1f} before, "
+    print(f"forward passes   {bare:7.1f} tokens/s ({before:.1f} before, "
           f"{after:.1f} after), steps of {step * 1e3:.1f} ms")
     print_clients(f"{args.clients} clients", alone, bare, step)
-    print_clients("and long prompts", beside, bare, step)
+    print_clients("and long prompts", with_prompts, bare, step)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@
 
 namespace rwkvd::bench {
 
-// How long `fn` runs.
+// Wall time that `fn` takes, in seconds.
 inline double Seconds(absl::FunctionRef<void()> fn) {
   const auto begin = std::chrono::steady_clock::now();
   fn();
@@ -19,7 +19,7 @@ inline double Seconds(absl::FunctionRef<void()> fn) {
   return taken.count();
 }
 
-// Of at least one value.
+// Median of `values`, which must not be empty.
 inline double Median(std::vector<double> values) {
   const auto middle = values.begin() + values.size() / 2;
   std::nth_element(values.begin(), middle, values.end());

@@ -159,10 +159,10 @@ class ChatTest(unittest.TestCase):
         self.assertEqual(sum("finish" in event for event in events), 2)
 
     def test_mistakes_end_it_where_nobody_types(self):
-        for line, word in (("/sing", "there is no /sing"),
-                           ("/save", "/save wants FILE"),
-                           ("/undo", "nothing was said yet"),
-                           ("/save-state x", "nothing was said yet"),
+        for line, word in (("/sing", "unknown command /sing"),
+                           ("/save", "/save needs an argument: FILE"),
+                           ("/undo", "the conversation is empty"),
+                           ("/save-state x", "the conversation is empty"),
                            ("/load /nowhere/talk.json", "/nowhere/talk.json")):
             _, err = self.chat([line, "not said"], code=1)
             self.assertIn(word, err)
@@ -176,7 +176,7 @@ class ChatTest(unittest.TestCase):
         alone, _ = self.chat(["Hello."])
         self.assertIn(alone.strip(), said.replace("\r\n", "\n"))
         terminal.type(b"/sing\r")
-        terminal.wait_for(r"there is no /sing; see /help\r\n> ")
+        terminal.wait_for(r"unknown command /sing; see /help\r\n> ")
         terminal.type(b'"""\r')
         terminal.wait_for(r"\.\.\. ")
         terminal.type(b'one\rtwo\r"""\r')

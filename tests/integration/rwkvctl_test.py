@@ -88,8 +88,8 @@ class RwkvctlTest(unittest.TestCase):
             _, error = self.run_ctl("generate", word, "x", code=2)
             self.assertIn(word.split("=", maxsplit=1)[0][2:], error)
         _, error = self.run_ctl("generate", "--preset=best", "x", code=2)
-        self.assertEqual(error, 'rwkvctl: --preset: cannot read "best": there '
-                         "are rwkv, rwkv_chat, smolrsrwkv\n")
+        self.assertEqual(error, 'rwkvctl: --preset: cannot read "best": '
+                         "expected one of rwkv, rwkv_chat, smolrsrwkv\n")
         result = subprocess.run([RWKVCTL, "modle"], stderr=subprocess.PIPE,
                                 timeout=PATIENCE, check=False)
         self.assertIn(b"did you mean model?", result.stderr)
@@ -111,7 +111,7 @@ class RwkvctlTest(unittest.TestCase):
                 stdout=full, stderr=subprocess.PIPE, text=True,
                 timeout=PATIENCE, check=False)
         self.assertEqual((result.returncode, result.stderr), (
-            1, "rwkvctl: cannot write to the standard output\n"))
+            1, "rwkvctl: cannot write to standard output\n"))
 
     def test_a_truth_value_leaves_the_prompt_alone(self):
         text, _ = self.run_ctl("generate", "--max_tokens=2", "--never_end",
@@ -126,14 +126,14 @@ class RwkvctlTest(unittest.TestCase):
 
     def test_a_text_that_is_none_has_no_perplexity(self):
         _, error = self.run_ctl("perplexity", "-", code=2)
-        self.assertIn("there is no text", error)
+        self.assertIn("the text is empty", error)
         _, error = self.run_ctl("perplexity", "/", code=2)
         self.assertIn("/: cannot be read", error)
 
     def test_an_answer_out_of_time_names_the_server(self):
         _, error = self.run_ctl("generate", "--timeout=1us", "x", code=1)
-        self.assertEqual(error, "rwkvctl: DEADLINE_EXCEEDED: no answer in time "
-                         f"from {self.server.address}\n")
+        self.assertEqual(error, "rwkvctl: DEADLINE_EXCEEDED: no response from "
+                         f"{self.server.address} before the deadline\n")
 
     def test_a_wrong_address_is_named(self):
         for address in ("", "localhost", ":50051", "host:"):

@@ -21,25 +21,27 @@
 #include "tools/rwkvctl/sampling_flags.h"
 
 ABSL_FLAG(int32_t, concurrency, 8,
-          "Closed loop: how many clients, each of which sends a request when "
-          "its last one ended. Open loop: the most requests under way.");
+          "Closed loop: number of clients, each of which sends its next "
+          "request when its last one ends. Open loop: maximum number of "
+          "running requests.");
 ABSL_FLAG(double, rate, 0,
-          "Open loop: how many requests arrive in a second, in the mean and "
-          "at random times, however fast the server is. 0: closed loop.");
-ABSL_FLAG(int64_t, requests, 0, "End after so many requests. 0: no limit.");
+          "Open loop: mean number of requests per second, which arrive at "
+          "random times whatever the speed of the server. 0 for a closed "
+          "loop.");
+ABSL_FLAG(int64_t, requests, 0, "Number of requests to send; 0 for no limit.");
 ABSL_FLAG(absl::Duration, duration, absl::ZeroDuration(),
-          "End after this time; what is under way is cut short. 0: no limit. "
-          "If neither limit is given, 10s.");
+          "Length of the run, after which running requests are canceled; 0 for "
+          "no limit. Default: 10s if --requests is not set either.");
 ABSL_FLAG(rwkvd::TokenRange, prompt_tokens, rwkvd::TokenRange(),
-          "Length of a prompt: a number, or a range such as 16:512.");
+          "Tokens per prompt: a number, or a range such as 16:512.");
 ABSL_FLAG(rwkvd::TokenRange, output_tokens, rwkvd::TokenRange(),
-          "Most tokens of an answer: a number or a range.");
+          "Maximum tokens per answer: a number or a range.");
 ABSL_FLAG(uint64_t, workload_seed, 1,
-          "Decides prompts, lengths, times of arrival and how tokens are "
-          "drawn: the same seed, the same requests. What a server has read "
-          "with the same seed before, its cache may still know.");
+          "Seed of the prompts, lengths, arrival times and sampling: the same "
+          "seed gives the same requests. The server's state cache may still "
+          "hold prompts of an earlier run with the same seed.");
 ABSL_FLAG(int32_t, connections, 1,
-          "How many connections the requests are spread over.");
+          "Number of connections over which requests are distributed.");
 
 namespace rwkvd {
 namespace {
@@ -47,7 +49,7 @@ namespace {
 namespace v1 = ::rwkv::v1;
 
 constexpr absl::Duration kDefaultDuration = absl::Seconds(10);
-// A server that is there says at once what it serves.
+// A running server answers GetModel at once.
 constexpr absl::Duration kModelTimeout = absl::Seconds(20);
 
 BenchOptions OptionsFromFlags() {
@@ -78,7 +80,7 @@ grpc::Status GetModel(const std::shared_ptr<grpc::Channel>& channel,
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
-    return absl::InvalidArgumentError("no argument is needed");
+    return absl::InvalidArgumentError("bench takes no arguments");
   }
   const BenchOptions options = OptionsFromFlags();
   RWKVD_RETURN_IF_ERROR(Validate(options));
@@ -116,10 +118,9 @@ const Command kBench = {
     "bench",
     "",
     "measure speed",
-    "Sends requests with random prompts for a while, and tells how many tokens "
-    "came a\nsecond, how long the first token took, and how far apart the next "
-    "ones came.\nCtrl-C ends it early; the report then covers what there was. "
-    "Fails if any request\nfailed.",
+    "Sends requests with random prompts, and reports throughput, time to first "
+    "token\nand the time between tokens. Ctrl-C ends the run early with a "
+    "report of the\nrequests so far. The exit code is 1 if any request failed.",
     "rwkvctl bench --concurrency=16 --duration=30s\n"
     "rwkvctl bench --rate=5 --concurrency=200 --prompt_tokens=16:512 "
     "--output_tokens=1:128\n"

@@ -25,27 +25,28 @@
 #include "tools/rwkvctl/sampling_flags.h"
 
 ABSL_FLAG(std::string, template, "world",
-          "How the model was taught to converse: world (also G1), think, "
-          "no-think or raven.");
-ABSL_FLAG(std::string, system, "", "What the model is told before all else.");
+          "Chat template that the model was trained with: world (also G1), "
+          "think, no-think or raven.");
+ABSL_FLAG(std::string, system, "",
+          "System text: instructions at the start of the conversation.");
 ABSL_FLAG(std::string, load, "",
-          "Go on from a file that /save wrote; its template and system text "
-          "count.");
+          "Continue a conversation from a file of /save. Its template and "
+          "system text replace those of the flags.");
 ABSL_FLAG(bool, verbose, false,
-          "After each answer tell its token counts, how many of them the "
-          "server knew already, and times, on the standard error.");
+          "Print token counts (also of cached tokens) and times to stderr "
+          "after each answer.");
 
 namespace rwkvd {
 namespace {
 
 namespace v1 = ::rwkv::v1;
 
-// A server that is there says at once what it serves.
+// A running server answers GetModel at once.
 constexpr absl::Duration kModelTimeout = absl::Seconds(20);
-// An answer may be longer than a completion.
+// Higher than the server's default: answers are longer than completions.
 constexpr int32_t kDefaultMaxTokens = 1000;
 
-// What RWKV's own chat programs draw with, unless the flags say otherwise.
+// Sampling as in RWKV's own chat programs, where the flags do not differ.
 v1::Sampling ChatSampling() {
   v1::Sampling flags;
   SetSampling(&flags);
@@ -59,19 +60,19 @@ v1::Sampling ChatSampling() {
   return sampling;
 }
 
-absl::StatusOr<Conversation::Manner> MannerFromFlags() {
-  Conversation::Manner manner;
-  RWKVD_ASSIGN_OR_RETURN(manner.style,
+absl::StatusOr<Conversation::Options> OptionsFromFlags() {
+  Conversation::Options options;
+  RWKVD_ASSIGN_OR_RETURN(options.chat_template,
                          FindTemplate(absl::GetFlag(FLAGS_template)));
-  manner.request.set_max_tokens(kDefaultMaxTokens);
-  SetMaxTokens(&manner.request);
-  *manner.request.mutable_sampling() = ChatSampling();
-  manner.request.set_initial_state(InitialState());
-  manner.timeout = CallTimeout();
-  return manner;
+  options.request.set_max_tokens(kDefaultMaxTokens);
+  SetMaxTokens(&options.request);
+  *options.request.mutable_sampling() = ChatSampling();
+  options.request.set_initial_state(InitialState());
+  options.timeout = CallTimeout();
+  return options;
 }
 
-// Finds out, before somebody types, whether the server is there.
+// Checks that the server is running before the user types anything.
 grpc::Status Greet(v1::RwkvService::StubInterface& stub, Interrupt* interrupt,
                    bool interactive) {
   grpc::ClientContext context;
@@ -80,7 +81,7 @@ grpc::Status Greet(v1::RwkvService::StubInterface& stub, Interrupt* interrupt,
   v1::GetModelResponse model;
   const grpc::Status status = stub.GetModel(&context, {}, &model);
   if (status.ok() && interactive) {
-    std::fprintf(stderr, "%s (%s). /help lists orders, Ctrl-D ends.\n",
+    std::fprintf(stderr, "%s (%s). /help lists commands, Ctrl-D exits.\n",
                  model.name().c_str(), model.architecture().c_str());
   }
   return status;
@@ -88,18 +89,20 @@ grpc::Status Greet(v1::RwkvService::StubInterface& stub, Interrupt* interrupt,
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
-    return absl::InvalidArgumentError("no argument is needed");
+    return absl::InvalidArgumentError("chat takes no arguments");
   }
-  RWKVD_ASSIGN_OR_RETURN(Conversation::Manner manner, MannerFromFlags());
+  RWKVD_ASSIGN_OR_RETURN(Conversation::Options conversation_options,
+                         OptionsFromFlags());
   Interrupt interrupt;
   const auto stub = v1::RwkvService::NewStub(Connect());
-  Conversation conversation(std::move(manner), stub.get(), &interrupt);
+  Conversation conversation(std::move(conversation_options), stub.get(),
+                            &interrupt);
   LineReader lines(STDIN_FILENO, interrupt.end_fd());
   ChatSession::Options options;
   options.interactive = isatty(STDIN_FILENO) != 0;
   options.verbose = absl::GetFlag(FLAGS_verbose);
   if (WantJson()) {
-    options.show_json = [](const v1::GenerateResponse& response) {
+    options.print_json = [](const v1::GenerateResponse& response) {
       PrintJson(response);
     };
   }
@@ -113,7 +116,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   const absl::Status end = session.Run();
   if (absl::IsCancelled(end)) return kExitInterrupted;
   if (end.ok()) return kExitOk;
-  TellFailure(end);
+  PrintFailure(end);
   return kExitFailed;
 }
 
@@ -125,16 +128,14 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/chat.cc", kMaxTokensFile,
 const Command kChat = {
     "chat",
     "",
-    "converse",
-    "A conversation. A line is said as it stands, one that ends with \\ goes "
-    "on "
-    "with the\nnext, and so does all between two lines of \"\"\". Ctrl-C ends "
-    "an answer, Ctrl-D the\nconversation. /help lists orders: /save, /load, "
-    "/retry and so on. For lines that can\nbe edited and called back: rlwrap "
-    "rwkvctl chat.\n\nUnless flags say otherwise, RWKV's settings for chat are "
-    "used: top_p 0.3, presence\nand frequency penalty 0.5, penalty decay "
-    "0.996; "
-    "and at most 1000 tokens.",
+    "chat with the model",
+    "Starts a conversation. Each line is a message. A message of several lines "
+    "has a \\ at\nthe end of each line but the last, or stands between two "
+    "lines of \"\"\". Ctrl-C stops\nan answer, Ctrl-D exits. /help lists "
+    "commands such as /save, /load and /retry. For\nline editing and history: "
+    "rlwrap rwkvctl chat.\n\nThe defaults are RWKV's settings for chat: top_p "
+    "0.3, presence and frequency\npenalty 0.5, penalty decay 0.996, and at "
+    "most 1000 tokens per answer.",
     "rwkvctl chat\n"
     "rwkvctl chat --template=no-think --system=\"Be brief.\" --verbose\n"
     "rwkvctl chat --load=yesterday.json\n"

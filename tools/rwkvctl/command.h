@@ -14,13 +14,13 @@ namespace rwkvd {
 // One of rwkvctl's commands. A constant.
 struct Command {
   absl::string_view name;
-  absl::string_view arguments;                // "TEXT", for the usage line
-  absl::string_view summary;                  // what it does, in some words
-  absl::string_view help;                     // what it does, some lines
-  absl::string_view examples;                 // of its use, a line each
-  absl::Span<const absl::string_view> files;  // where its flags are defined
-  // Runs with the arguments that are no flags; gives the exit code, or
-  // InvalidArgument if they are wrong.
+  absl::string_view arguments;  // positional arguments, for the usage line
+  absl::string_view summary;    // a few words, for the list of commands
+  absl::string_view help;       // a few lines, for --help
+  absl::string_view examples;   // one per line
+  absl::Span<const absl::string_view> files;  // source files with its flags
+  // Runs the command with its positional arguments. Returns the exit code, or
+  // InvalidArgument if the arguments or flags are wrong.
   absl::StatusOr<int> (*run)(const std::vector<std::string>& arguments);
 };
 

@@ -15,35 +15,36 @@
 #include "tools/rwkvctl/report.h"
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051",
-          "Where rwkvd listens: host:port or unix:path.");
+          "Address of rwkvd: host:port or unix:path.");
 ABSL_FLAG(absl::Duration, timeout, absl::ZeroDuration(),
-          "How long the call may take; 0 for as long as it likes.");
+          "Deadline of each call; 0 for none.");
 ABSL_FLAG(bool, json, false,
-          "Print what the server sends as JSON, a message a line.");
+          "Print the server's messages as JSON, one per line.");
 
 namespace rwkvd {
 namespace {
 
-// A server that is just starting is found soon after it listens.
+// Short delays, to find a starting server soon after it listens.
 constexpr int kFirstReconnectMs = 100;
-// gRPC takes its least backoff for the time that an attempt may take, too.
-constexpr int kConnectTimeoutMs = 5000;
 constexpr int kMaxReconnectMs = 1000;
+// gRPC uses its minimum backoff as the timeout of a connection attempt, too.
+constexpr int kConnectTimeoutMs = 5000;
 
-// `message`, made clear where gRPC, in version 1.51, says little or too much.
-std::string Clarify(const grpc::Status& status) {
+// The status's message. Messages of gRPC 1.51 about connections and deadlines
+// are replaced by clearer ones, which name the server.
+std::string ReadableMessage(const grpc::Status& status) {
   const std::string& message = status.error_message();
   const std::string server = absl::GetFlag(FLAGS_server);
   if (absl::StartsWith(message, "failed to connect") ||
       absl::StartsWith(message, "DNS resolution failed")) {
-    // The last of the reasons is the operating system's.
+    // The last reason in the list is that of the operating system.
     const size_t reason = message.rfind(": ");
     return absl::StrCat(
-        "no server at ", server, " (--server names another)",
+        "no server at ", server, " (choose another with --server)",
         reason == std::string::npos ? "" : message.substr(reason));
   }
   if (message == "Deadline Exceeded") {
-    return absl::StrCat("no answer in time from ", server);
+    return absl::StrCat("no response from ", server, " before the deadline");
   }
   return message;
 }
@@ -55,7 +56,7 @@ std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
-  arguments.SetMaxReceiveMessageSize(-1);  // long scores make long messages
+  arguments.SetMaxReceiveMessageSize(-1);  // scores of long texts are large
   if (own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
   return grpc::CreateCustomChannel(absl::GetFlag(FLAGS_server),
                                    grpc::InsecureChannelCredentials(),
@@ -74,8 +75,8 @@ absl::Status CheckServer() {
 
 int ExitCode(const grpc::Status& status) {
   if (status.ok()) return kExitOk;
-  TellFailure(absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                           Clarify(status)));
+  PrintFailure(absl::Status(static_cast<absl::StatusCode>(status.error_code()),
+                            ReadableMessage(status)));
   return kExitFailed;
 }
 

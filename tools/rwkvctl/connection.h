@@ -17,31 +17,31 @@
 
 namespace rwkvd {
 
-// What every command ends with.
+// Exit codes of all commands.
 inline constexpr int kExitOk = 0;
-inline constexpr int kExitFailed = 1;         // the call, or what it told
-inline constexpr int kExitUsage = 2;          // the command line
-inline constexpr int kExitInterrupted = 130;  // Ctrl-C, as shells count it
+inline constexpr int kExitFailed = 1;         // a call failed, or its result is
+                                              // negative (health, bench)
+inline constexpr int kExitUsage = 2;          // wrong command line
+inline constexpr int kExitInterrupted = 130;  // Ctrl-C; 128 + SIGINT
 
-// A channel to the server that --server names. It connects by itself, when
-// first used; a connection of its own, if `own_connection`.
+// Returns a channel to the server given by --server, which connects on first
+// use. Channels share one TCP connection unless `own_connection` is set.
 std::shared_ptr<grpc::Channel> Connect(bool own_connection = false);
 
-// InvalidArgument, if --server cannot be the address of one.
+// InvalidArgument if --server is not an address.
 absl::Status CheckServer();
 
-// The exit code for the status of a call; tells a failure on the standard
-// error.
+// Returns the exit code for the status of a call. Prints a failure to stderr.
 int ExitCode(const grpc::Status& status);
 
-// The value of --timeout: 0, if there is none.
+// The value of --timeout; 0 for no timeout.
 absl::Duration CallTimeout();
 
-// One call to the server: its context, with the deadline of --timeout, ended by
-// Ctrl-C. Owned by a command; thread-compatible.
+// The context of one call to the server: sets the deadline, and cancels the
+// call on Ctrl-C. Owned by a command; thread-compatible.
 class Call {
  public:
-  // A `timeout` other than the flag's, if given.
+  // `timeout` replaces the value of --timeout unless it is 0.
   explicit Call(absl::Duration timeout = absl::ZeroDuration());
   ~Call();
   Call(const Call&) = delete;
@@ -49,19 +49,20 @@ class Call {
 
   grpc::ClientContext* context() { return &context_; }
 
-  // The same, unless Ctrl-C ended the call.
+  // As rwkvd::ExitCode, but kExitInterrupted if Ctrl-C canceled the call.
   int ExitCode(const grpc::Status& status) const;
 
  private:
   grpc::ClientContext context_;
   std::atomic<bool> interrupted_{false};
-  SignalWatcher signals_;  // its thread uses the others
+  SignalWatcher signals_;  // last member: its thread uses those above
 };
 
 // Whether --json was given.
 bool WantJson();
 
-// Prints a message as one line of JSON, with the contract's field names.
+// Prints a message as one line of JSON, with the field names of the .proto
+// file.
 void PrintJson(const google::protobuf::Message& message);
 
 }  // namespace rwkvd

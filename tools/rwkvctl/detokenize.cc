@@ -40,8 +40,8 @@ const Command kDetokenize = {
     "detokenize",
     "IDS | -",
     "turn token ids into bytes",
-    "Prints exactly the bytes that token ids stand for, and nothing else. The "
-    "ids are\nseparated by commas or blanks.",
+    "Prints the bytes of the given tokens, and nothing else. The ids are "
+    "separated by\ncommas or blanks.",
     "rwkvctl detokenize 97,98 99\n"
     "rwkvctl tokenize abc | rwkvctl detokenize -",
     kFiles,

@@ -9,7 +9,7 @@ size_t CutAtToken(absl::string_view text) {
   for (size_t i = text.size() - 1; i > 0; --i) {
     if (text[i - 1] == '\n' && text[i] != '\n') return i;
   }
-  // A byte 10xxxxxx goes on with the character before it.
+  // A byte 10xxxxxx continues a UTF-8 character.
   size_t cut = text.size() - 1;
   while (cut > 0 && (text[cut] & 0xc0) == 0x80) --cut;
   return cut > 0 ? cut : text.size();

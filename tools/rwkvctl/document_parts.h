@@ -10,12 +10,14 @@
 
 namespace rwkvd {
 
-// Where to cut `text`, of which more is to come, so that hardly any token is
-// cut: after the last line break that no other follows, else before the last
-// character that begins there. In [1, text.size()]; `text` is not empty.
+// Returns a position, in [1, text.size()], at which to split `text` so that the
+// split rarely falls inside a token: after the last line break that is followed
+// by another character than a line break; without one, before the last UTF-8
+// character. More text follows `text`, which must not be empty.
 size_t CutAtToken(absl::string_view text);
 
-// Reads a document in parts of at most kMaxBytes that are tokenized one by one.
+// Splits a document into parts of at most kMaxBytes, each of which is tokenized
+// on its own.
 //
 // Thread-compatible; does not own the stream.
 class DocumentParts {
@@ -24,12 +26,12 @@ class DocumentParts {
 
   explicit DocumentParts(std::istream* in) : in_(in) {}
 
-  // The next part; empty at the end.
+  // Returns the next part, or an empty string at the end of the document.
   std::string Next();
 
  private:
   std::istream* const in_;
-  std::string rest_;  // read, and not yet part of a part
+  std::string rest_;  // read from the stream, but not returned yet
 };
 
 }  // namespace rwkvd

@@ -22,42 +22,44 @@
 #include "tools/rwkvctl/saved_state.h"
 
 ABSL_FLAG(std::string, stop, "",
-          "The answer ends before any of these strings: separated by commas, "
-          "with C's escapes (\\n, \\x2c for a comma).");
+          "Stop the answer before any of these strings, separated by commas, "
+          "with C escapes (\\n, \\x2c for a comma).");
 ABSL_FLAG(std::string, stop_tokens, "",
-          "The answer ends with any of these token ids, separated by commas.");
+          "Stop the answer at any of these token ids, separated by commas.");
 ABSL_FLAG(bool, logprobs, false,
-          "Ask for each token's log-probability (shown with --json).");
+          "Request each token's log-probability (printed with --json).");
 ABSL_FLAG(int32_t, top_logprobs, 0,
-          "How many of the likeliest tokens to list at each place (shown with "
+          "Number of likeliest tokens to report at each position (printed with "
           "--json).");
 ABSL_FLAG(bool, prompt_logprobs, false,
-          "Ask for the log-probabilities of the prompt's tokens, too (shown "
+          "Request the log-probabilities of the prompt's tokens, too (printed "
           "with --json).");
 ABSL_FLAG(int32_t, top_prompt_logprobs, 0,
-          "How many of the likeliest tokens to list at each place of the "
-          "prompt (shown with --json).");
+          "Number of likeliest tokens to report at each position of the prompt "
+          "(printed with --json).");
 ABSL_FLAG(std::string, pin, "",
-          "Keep the state after the prompt under this name, so that prompts "
-          "which begin alike are quick to read; see rwkvctl pins.");
+          "Keep the state after the prompt under this name, which speeds up "
+          "prompts with the same beginning; see rwkvctl pins.");
 ABSL_FLAG(absl::Duration, pin_ttl, absl::ZeroDuration(),
-          "How long --pin lasts; 0 for until it is unpinned.");
+          "How long the server keeps the state of --pin; 0 for until it is "
+          "unpinned.");
 ABSL_FLAG(bool, drawn_logprobs, false,
-          "Ask for each token's log-probability after all samplers (shown with "
-          "--json).");
+          "Request each token's log-probability after all samplers (printed "
+          "with --json).");
 ABSL_FLAG(int32_t, top_drawn_logprobs, 0,
-          "How many of the likeliest tokens after all samplers to list at each "
-          "place (shown with --json).");
+          "Number of likeliest tokens after all samplers to report at each "
+          "position (printed with --json).");
 ABSL_FLAG(int32_t, n, 1,
-          "How many answers to draw; more than one are shown as they end, each "
-          "under its number.");
+          "Number of answers. If more than one, each is printed when it is "
+          "complete, after its number.");
 ABSL_FLAG(int32_t, best_of, 0,
-          "Draw so many answers and show the --n likeliest; 0 for as many.");
+          "Number of answers to generate, of which the --n likeliest are "
+          "printed; 0 for --n.");
 ABSL_FLAG(bool, prompt_is_tokens, false,
-          "The prompt is token ids separated by commas, not text.");
+          "The prompt is a list of token ids separated by commas.");
 ABSL_FLAG(bool, echo, false, "Print the prompt before the answer.");
 ABSL_FLAG(bool, stats, false,
-          "Afterwards tell token counts and times on the standard error.");
+          "Print token counts and times to stderr after the answer.");
 
 namespace rwkvd {
 namespace {
@@ -91,7 +93,7 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
     request.mutable_prompt()->mutable_tokens()->mutable_ids()->Assign(
         ids.begin(), ids.end());
   } else {
-    // As bytes: a terminal may give anything.
+    // As bytes, since the input may not be valid UTF-8.
     request.mutable_prompt()->set_bytes(prompt);
   }
   SetMaxTokens(&request);
@@ -109,21 +111,22 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
   if (const int32_t best_of = absl::GetFlag(FLAGS_best_of); best_of != 0) {
     request.set_best_of(best_of);
   }
-  SetStates(&request);
+  SetStateOptions(&request);
   return request;
 }
 
-void Show(const std::string& text) {
+void Write(const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
 }
 
-// Shows a stream's messages: one answer as it comes, several as they end.
-class Answers {
+// Prints the messages of a response stream. A single answer is printed as it
+// arrives; of several answers, each is printed when it is complete.
+class AnswerWriter {
  public:
-  explicit Answers(bool several) : several_(several) {}
+  explicit AnswerWriter(bool several) : several_(several) {}
 
-  void Take(const v1::GenerateResponse& response) {
+  void Add(const v1::GenerateResponse& response) {
     const bool ends = response.has_finish();
     const std::string& text =
         ends ? response.finish().text() : response.delta().text();
@@ -132,17 +135,17 @@ class Answers {
       return;
     }
     if (WantJson()) return PrintJson(response);
-    if (!several_) return Show(ends ? text + "\n" : text);
+    if (!several_) return Write(ends ? text + "\n" : text);
     if (!ends) {
       texts_[response.delta().sample()] += text;
       return;
     }
     const int32_t sample = response.finish().sample();
-    Show(absl::StrCat("--- ", sample, " ---\n", texts_[sample], text, "\n"));
+    Write(absl::StrCat("--- ", sample, " ---\n", texts_[sample], text, "\n"));
     texts_.erase(sample);
   }
 
-  // Of one answer.
+  // The state that the server returned, if any. Only for a single answer.
   const std::string& state() const { return state_; }
 
  private:
@@ -153,31 +156,32 @@ class Answers {
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (arguments.size() > 1) {
-    return absl::InvalidArgumentError("one prompt at most; quote it");
+    return absl::InvalidArgumentError(
+        "generate takes one prompt; put it in quotes");
   }
   const std::string prompt =
       arguments.empty() ? "" : ReadArgument(arguments[0]);
   RWKVD_ASSIGN_OR_RETURN(v1::GenerateRequest request, MakeRequest(prompt));
   RWKVD_RETURN_IF_ERROR(CheckSaveState());
-  Call call;  // before gRPC has threads
+  Call call;  // before gRPC starts threads, which inherit the signal mask
   const auto stub = v1::RwkvService::NewStub(Connect());
-  const grpc::Status loaded = LoadState(stub.get(), &request);
-  if (!loaded.ok()) return call.ExitCode(loaded);
+  const grpc::Status uploaded = UploadState(stub.get(), &request);
+  if (!uploaded.ok()) return call.ExitCode(uploaded);
   const auto reader = stub->Generate(call.context(), request);
   const bool echo = absl::GetFlag(FLAGS_echo) && !WantJson();
-  if (echo) Show(prompt);
+  if (echo) Write(prompt);
   v1::GenerateResponse response;
-  Answers answers(request.n() > 1);
-  bool line_open = echo;  // something was shown and no end of it
+  AnswerWriter writer(request.n() > 1);
+  bool line_open = echo;  // whether the last line lacks its line break
   while (reader->Read(&response)) {
-    answers.Take(response);
+    writer.Add(response);
     line_open = !response.has_finish();
     if (response.has_finish() && absl::GetFlag(FLAGS_stats)) {
-      TellStats(response.finish());
+      PrintStats(response.finish());
     }
   }
-  if (line_open && !WantJson()) Show("\n");
-  const absl::Status saved = SaveState(answers.state());
+  if (line_open && !WantJson()) Write("\n");
+  const absl::Status saved = SaveState(writer.state());
   if (!saved.ok()) return ExitCode(ToGrpcStatus(saved));
   return call.ExitCode(reader->Finish());
 }
@@ -192,8 +196,8 @@ const Command kGenerate = {
     "generate",
     "[PROMPT | -]",
     "continue a prompt",
-    "Continues a prompt and shows the answer while it is written. \"-\" reads "
-    "the\nprompt from the standard input. Ctrl-C ends the request.",
+    "Continues a prompt and prints the answer as it is generated. \"-\" reads "
+    "the prompt\nfrom standard input. Ctrl-C cancels the request.",
     "rwkvctl generate --echo \"The President of the United States\"\n"
     "rwkvctl generate --max_tokens=50 --temperature=0.8 --top_p=0.5 --seed=1 "
     "Once\n"

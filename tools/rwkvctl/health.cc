@@ -11,9 +11,9 @@
 #include "tools/rwkvctl/connection.h"
 
 ABSL_FLAG(absl::Duration, wait, absl::ZeroDuration(),
-          "How long to wait until the server is there and says SERVING.");
+          "How long to wait for the server to report SERVING.");
 ABSL_FLAG(std::string, service, "",
-          "The service asked about; empty for the server as a whole.");
+          "Name of the service to check; empty for the whole server.");
 
 namespace rwkvd {
 namespace {
@@ -22,7 +22,8 @@ using grpc::health::v1::Health;
 using grpc::health::v1::HealthCheckRequest;
 using grpc::health::v1::HealthCheckResponse;
 
-int Tell(const HealthCheckResponse& response) {
+// Prints the health, and returns the exit code.
+int Report(const HealthCheckResponse& response) {
   if (WantJson()) {
     PrintJson(response);
   } else {
@@ -34,8 +35,9 @@ int Tell(const HealthCheckResponse& response) {
                                                            : kExitFailed;
 }
 
-// Watches until the answer is SERVING.
-int Wait(const HealthCheckRequest& request, absl::Duration timeout) {
+// Watches the server's health until it is SERVING. Returns the exit code.
+int WaitUntilServing(const HealthCheckRequest& request,
+                     absl::Duration timeout) {
   Call call(timeout);
   call.context()->set_wait_for_ready(true);
   const auto reader =
@@ -45,7 +47,7 @@ int Wait(const HealthCheckRequest& request, absl::Duration timeout) {
     if (response.status() == HealthCheckResponse::SERVING) {
       call.context()->TryCancel();
       reader->Finish();
-      return Tell(response);
+      return Report(response);
     }
   }
   return call.ExitCode(reader->Finish());
@@ -53,18 +55,18 @@ int Wait(const HealthCheckRequest& request, absl::Duration timeout) {
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
-    return absl::InvalidArgumentError("no argument is needed");
+    return absl::InvalidArgumentError("health takes no arguments");
   }
   HealthCheckRequest request;
   request.set_service(absl::GetFlag(FLAGS_service));
   const absl::Duration wait = absl::GetFlag(FLAGS_wait);
-  if (wait > absl::ZeroDuration()) return Wait(request, wait);
+  if (wait > absl::ZeroDuration()) return WaitUntilServing(request, wait);
   Call call;
   HealthCheckResponse response;
   const grpc::Status status =
       Health::NewStub(Connect())->Check(call.context(), request, &response);
   if (!status.ok()) return call.ExitCode(status);
-  return Tell(response);
+  return Report(response);
 }
 
 constexpr absl::string_view kFiles[] = {"tools/rwkvctl/health.cc"};
@@ -74,8 +76,8 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/health.cc"};
 const Command kHealth = {
     "health",
     "",
-    "tell whether it serves",
-    "Prints the server's health; succeeds only if that is SERVING.",
+    "check the server's health",
+    "Prints the server's health. The exit code is 0 only if it is SERVING.",
     "rwkvctl health\n"
     "rwkvctl health --wait=30s && rwkvctl generate Hello",
     kFiles,

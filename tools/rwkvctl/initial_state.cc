@@ -4,9 +4,8 @@
 #include "absl/flags/flag.h"
 
 ABSL_FLAG(std::string, initial_state, "",
-          "What the model remembers to begin with: the name of one of the "
-          "server's initial states, which \"rwkvctl model\" lists. If empty, "
-          "the server's default.");
+          "Name of the initial state to start from; \"rwkvctl model\" lists "
+          "them. If empty, the server's default.");
 
 namespace rwkvd {
 

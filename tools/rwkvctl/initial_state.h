@@ -8,7 +8,7 @@
 
 namespace rwkvd {
 
-// Where --initial_state is defined, which several commands have.
+// The source file that defines --initial_state, a flag of several commands.
 inline constexpr absl::string_view kInitialStateFile =
     "tools/rwkvctl/initial_state.cc";
 

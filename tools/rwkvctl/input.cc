@@ -39,7 +39,7 @@ absl::StatusOr<std::vector<std::string>> ParseStrings(absl::string_view text) {
     std::string plain;
     if (!absl::CUnescape(word, &plain)) {
       return absl::InvalidArgumentError(
-          absl::StrCat(Quoted(word), " has an escape that is none"));
+          absl::StrCat(Quoted(word), " contains an invalid escape sequence"));
     }
     strings.push_back(std::move(plain));
   }

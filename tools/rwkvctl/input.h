@@ -11,15 +11,15 @@
 
 namespace rwkvd {
 
-// What an argument stands for: itself, or with "-" all of the standard input.
+// Returns the argument, or all of standard input if the argument is "-".
 std::string ReadArgument(const std::string& argument);
 
-// Numbers separated by commas or white space. InvalidArgument names the first
-// that is none.
+// Parses token ids separated by commas or white space. InvalidArgument names
+// the first word that is not a number.
 absl::StatusOr<std::vector<int32_t>> ParseIds(absl::string_view text);
 
-// Strings separated by commas, each with C's escapes (\n, \x2c for a comma).
-// InvalidArgument names the first whose escapes are wrong.
+// Parses strings separated by commas, with C escapes (\n, \x2c for a comma).
+// InvalidArgument names the first string with an invalid escape.
 absl::StatusOr<std::vector<std::string>> ParseStrings(absl::string_view text);
 
 }  // namespace rwkvd

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// rwkvctl: rwkvd's client for the command line.
+// rwkvctl: the command-line client of rwkvd.
 
 #include <cstdio>
 #include <string>
@@ -24,23 +24,23 @@ const Command* const kCommands[] = {
     &kPerplexity, &kModel, &kPins,     &kHealth,     &kBench};
 
 constexpr absl::string_view kExitCodes =
-    "Exit codes: 0 well, 1 failed, 2 wrong command line, 130 interrupted.\n";
+    "Exit codes: 0 success, 1 failure, 2 wrong command line, 130 "
+    "interrupted.\n";
 
 std::string Overview() {
   std::string text =
-      "rwkvctl talks to rwkvd, which serves an RWKV language model.\n\n";
+      "rwkvctl is a client of rwkvd, a server for RWKV language models.\n\n";
   for (const Command* command : kCommands) {
     absl::StrAppendFormat(&text, "  rwkvctl %-10s %s\n", command->name,
                           command->summary);
   }
   return absl::StrCat(text,
-                      "\nAll take --server=HOST:PORT (127.0.0.1:50051 if "
-                      "absent) and --json.\nrwkvctl COMMAND --help tells "
-                      "more, with examples.\n\n",
+                      "\nAll commands accept --server=HOST:PORT (default "
+                      "127.0.0.1:50051) and --json.\nrwkvctl COMMAND --help "
+                      "prints details and examples.\n\n",
                       kExitCodes);
 }
 
-// `examples`, indented.
 std::string Indented(absl::string_view examples) {
   std::string text;
   for (absl::string_view line : absl::StrSplit(examples, '\n')) {
@@ -90,7 +90,7 @@ const Command* FindCommand(absl::string_view name) {
 
 int UnknownCommand(absl::string_view name) {
   if (absl::StartsWith(name, "-")) {
-    return UsageError(absl::StrCat(name, " comes before the command; write ",
+    return UsageError(absl::StrCat("flag ", name, " before the command; write ",
                                    "rwkvctl COMMAND [FLAGS]"));
   }
   std::vector<std::string> names;
@@ -99,7 +99,7 @@ int UnknownCommand(absl::string_view name) {
   return UsageError(absl::StrCat(
       "unknown command ", name,
       nearest.empty() ? "" : absl::StrCat(", did you mean ", nearest, "?"),
-      " (rwkvctl --help lists them)"));
+      " (rwkvctl --help lists all commands)"));
 }
 
 int Main(std::vector<std::string> args) {
@@ -121,10 +121,10 @@ int Main(std::vector<std::string> args) {
   return RunCommand(*command, {args.begin() + 1, args.end()});
 }
 
-// `code`, unless what was printed did not all arrive.
+// Returns `code`, or a failure if writing to standard output failed.
 int CheckOutput(int code) {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
-  std::fputs("rwkvctl: cannot write to the standard output\n", stderr);
+  std::fputs("rwkvctl: cannot write to standard output\n", stderr);
   return code == kExitOk ? kExitFailed : code;
 }
 

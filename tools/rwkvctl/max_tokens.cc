@@ -6,8 +6,9 @@
 
 #include "absl/flags/flag.h"
 
-ABSL_FLAG(std::optional<int32_t>, max_tokens, std::nullopt,
-          "Most tokens to draw; 256, or in a chat 1000, if absent.");
+ABSL_FLAG(
+    std::optional<int32_t>, max_tokens, std::nullopt,
+    "Maximum number of tokens to generate. Default: 256; 1000 in a chat.");
 
 namespace rwkvd {
 

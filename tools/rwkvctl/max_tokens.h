@@ -7,7 +7,7 @@
 
 namespace rwkvd {
 
-// Where --max_tokens is defined, which several commands have.
+// The source file that defines --max_tokens, a flag of several commands.
 inline constexpr absl::string_view kMaxTokensFile =
     "tools/rwkvctl/max_tokens.cc";
 

@@ -19,7 +19,7 @@ namespace {
 
 namespace v1 = ::rwkv::v1;
 
-// A field's value as a line shows it; "-" if there is none.
+// A field's value as text; "-" if it is not set.
 std::string ValueOf(const google::protobuf::Message& message,
                     const google::protobuf::FieldDescriptor* field) {
   const auto one = [&](int index) {
@@ -45,7 +45,7 @@ std::string ValueOf(const google::protobuf::Message& message,
   return absl::StrJoin(values, ", ");
 }
 
-// A line for each field of the contract, in its order: name and value.
+// Prints a line for each field of the message type: its name and value.
 void PrintTable(const google::protobuf::Message& message) {
   const google::protobuf::Descriptor& type = *message.GetDescriptor();
   size_t width = 0;
@@ -61,7 +61,7 @@ void PrintTable(const google::protobuf::Message& message) {
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
-    return absl::InvalidArgumentError("no argument is needed");
+    return absl::InvalidArgumentError("model takes no arguments");
   }
   Call call;
   v1::GetModelResponse response;
@@ -81,11 +81,10 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/model.cc"};
 
 const Command kModel = {"model",
                         "",
-                        "tell what is served",
-                        "Prints what is being served, a name and its value a "
-                        "line: the model, its sizes,\nlimits and states. The "
-                        "names are those of the contract, which says what "
-                        "they mean.",
+                        "describe the model and the server",
+                        "Prints the model, its sizes, and the server's limits "
+                        "and initial states: a name\nand its value per line. "
+                        "proto/rwkv/v1/rwkv.proto explains the names.",
                         "rwkvctl model\n"
                         "rwkvctl model --json | jq -r .architecture",
                         kFiles,

@@ -27,8 +27,8 @@ void Print(const v1::DocumentTotal& total) {
   const double bytes = static_cast<double>(total.byte_count());
   const double nats = -total.logprob_sum();
   absl::PrintF(
-      "perplexity %.4f, bits per byte %.4f; %d tokens, %d bytes, %.1f %% of "
-      "the tokens the likeliest\n",
+      "perplexity %.4f, bits per byte %.4f; %d tokens, %d bytes, top-1 "
+      "accuracy %.1f %%\n",
       tokens > 0 ? std::exp(nats / tokens) : 1,
       bytes > 0 ? nats / std::log(2.0) / bytes : 0, total.token_count(),
       total.byte_count(),
@@ -45,8 +45,8 @@ int Score(std::istream& document) {
   request.set_initial_state(InitialState());
   do {
     request.mutable_part()->set_bytes(parts.Next());
-    if (!stream->Write(request)) break;  // Finish says why
-    request.clear_initial_state();       // of the first message only
+    if (!stream->Write(request)) break;  // Finish returns the reason
+    request.clear_initial_state();       // allowed in the first message only
   } while (!request.part().bytes().empty());
   stream->WritesDone();
   std::optional<v1::DocumentTotal> total;
@@ -65,26 +65,26 @@ int Score(std::istream& document) {
   return call.ExitCode(status);
 }
 
-absl::StatusOr<int> ScoreIfText(const std::string& name,
-                                std::istream& document) {
+absl::StatusOr<int> ScoreUnlessEmpty(const std::string& name,
+                                     std::istream& document) {
   if (document.peek() != std::istream::traits_type::eof()) {
     return Score(document);
   }
   return absl::InvalidArgumentError(absl::StrCat(
-      name, document.bad() ? ": cannot be read" : ": there is no text"));
+      name, document.bad() ? ": cannot be read" : ": the text is empty"));
 }
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (arguments.size() != 1) {
-    return absl::InvalidArgumentError("one file is needed, or \"-\"");
+    return absl::InvalidArgumentError("perplexity takes one file, or \"-\"");
   }
-  if (arguments[0] == "-") return ScoreIfText("standard input", std::cin);
+  if (arguments[0] == "-") return ScoreUnlessEmpty("standard input", std::cin);
   std::ifstream file(arguments[0], std::ios::binary);
   if (!file) {
     return absl::InvalidArgumentError(
         absl::StrCat("cannot open ", arguments[0], ": ", std::strerror(errno)));
   }
-  return ScoreIfText(arguments[0], file);
+  return ScoreUnlessEmpty(arguments[0], file);
 }
 
 constexpr absl::string_view kFiles[] = {kInitialStateFile};
@@ -94,10 +94,10 @@ constexpr absl::string_view kFiles[] = {kInitialStateFile};
 const Command kPerplexity = {
     "perplexity",
     "FILE | -",
-    "measure how well a text is predicted",
-    "Reads a text of any length, and prints its perplexity per token and its "
-    "bits per\nbyte, which can be compared between models with different "
-    "tokenizers.",
+    "measure how well the model predicts a text",
+    "Prints a text's perplexity per token, and its bits per byte, which are "
+    "comparable\nbetween models with different tokenizers. The text may have "
+    "any length.",
     "rwkvctl perplexity book.txt\n"
     "zcat corpus.gz | rwkvctl perplexity - --json",
     kFiles,

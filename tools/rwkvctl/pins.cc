@@ -8,8 +8,7 @@
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
 
-ABSL_FLAG(std::string, unpin, "",
-          "Forget the prompt that was pinned under this name.");
+ABSL_FLAG(std::string, unpin, "", "Name of a pinned prompt to remove.");
 
 namespace rwkvd {
 namespace {
@@ -52,7 +51,7 @@ int List() {
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
-    return absl::InvalidArgumentError("no argument is needed");
+    return absl::InvalidArgumentError("pins takes no arguments");
   }
   const std::string name = absl::GetFlag(FLAGS_unpin);
   return name.empty() ? List() : Unpin(name);
@@ -65,9 +64,9 @@ constexpr absl::string_view kFiles[] = {"tools/rwkvctl/pins.cc"};
 const Command kPins = {
     "pins",
     "",
-    "list the prompts that are pinned",
+    "list or remove pinned prompts",
     "Prints the prompts that the server keeps under a name (rwkvctl generate "
-    "--pin), a\nline each; or forgets one of them.",
+    "--pin), one\nper line, or removes one of them (--unpin).",
     "rwkvctl pins\n"
     "rwkvctl pins --unpin=rules",
     kFiles,

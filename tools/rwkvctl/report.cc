@@ -11,13 +11,13 @@ namespace rwkvd {
 
 namespace v1 = ::rwkv::v1;
 
-void TellFailure(const absl::Status& status) {
+void PrintFailure(const absl::Status& status) {
   absl::FPrintF(stderr, "rwkvctl: %s: %s\n",
                 NameOf(static_cast<grpc::StatusCode>(status.code())),
                 status.message());
 }
 
-void TellStats(const v1::Finish& finish) {
+void PrintStats(const v1::Finish& finish) {
   const v1::Usage& usage = finish.usage();
   const v1::Times& times = finish.times();
   const double speed = times.decode_seconds() > 0

@@ -7,13 +7,11 @@
 
 namespace rwkvd {
 
-// These tell on the standard error, in one line each.
+// Prints an error to stderr as one line: "rwkvctl: UNAVAILABLE: ...".
+void PrintFailure(const absl::Status& status);
 
-// What failed: "rwkvctl: UNAVAILABLE: ...".
-void TellFailure(const absl::Status& status);
-
-// The token counts and times of an answer.
-void TellStats(const ::rwkv::v1::Finish& finish);
+// Prints the token counts and times of an answer to stderr as one line.
+void PrintStats(const ::rwkv::v1::Finish& finish);
 
 }  // namespace rwkvd
 

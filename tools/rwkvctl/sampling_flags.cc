@@ -34,7 +34,7 @@ bool AbslParseFlag(absl::string_view text, TokenIdsFlag* flag,
        absl::StrSplit(text, ',', absl::SkipWhitespace())) {
     int32_t id = 0;
     if (!absl::SimpleAtoi(part, &id)) {
-      *error = absl::StrCat(Quoted(part), " is no token id");
+      *error = absl::StrCat(Quoted(part), " is not a token id");
       return false;
     }
     flag->ids.push_back(id);
@@ -61,7 +61,7 @@ bool AbslParseFlag(absl::string_view text, BiasesFlag* flag,
     float bias = 0;
     if (pair.size() != 2 || !absl::SimpleAtoi(pair[0], &id) ||
         !absl::SimpleAtof(pair[1], &bias)) {
-      *error = absl::StrCat(Quoted(part), " is no id:bias");
+      *error = absl::StrCat(Quoted(part), " is not an id:bias pair");
       return false;
     }
     flag->biases.emplace_back(id, bias);
@@ -73,10 +73,11 @@ std::string AbslUnparseFlag(const BiasesFlag& flag) {
   return absl::StrJoin(flag.biases, ",", absl::PairFormatter(":"));
 }
 
-// A value of an enum of the contract, without the enum's name and in any case.
+// A flag whose value is a protobuf enum's value, without the enum's prefix and
+// in upper or lower case.
 template <typename Enum, bool (*Parse)(const std::string&, Enum*)>
 struct EnumFlag {
-  Enum value = static_cast<Enum>(0);  // of the contract: not said
+  Enum value = static_cast<Enum>(0);  // ..._UNSPECIFIED
 
   friend bool AbslParseFlag(absl::string_view text, EnumFlag* flag,
                             std::string* error) {
@@ -84,7 +85,7 @@ struct EnumFlag {
               &flag->value)) {
       return true;
     }
-    *error = absl::StrCat("there are ", absl::StrJoin(Names(), ", "));
+    *error = absl::StrCat("expected one of ", absl::StrJoin(Names(), ", "));
     return false;
   }
   friend std::string AbslUnparseFlag(const EnumFlag& flag) {
@@ -97,7 +98,7 @@ struct EnumFlag {
   static const google::protobuf::EnumDescriptor& Descriptor() {
     return *google::protobuf::GetEnumDescriptor<Enum>();
   }
-  // The enum's name, as its values begin with it.
+  // The prefix that the names of all the enum's values share.
   static absl::string_view Prefix() {
     const absl::string_view unspecified = Descriptor().value(0)->name();
     return unspecified.substr(0, unspecified.rfind('_') + 1);
@@ -133,62 +134,70 @@ using ScopeFlag = EnumFlag<v1::PenaltyScope, &ParseScope>;
 }  // namespace rwkvd
 
 ABSL_FLAG(rwkvd::PresetFlag, preset, {},
-          "Defaults of the flags below: rwkv, rwkv_chat or smolrsrwkv.");
+          "Set of defaults for the flags below: rwkv, rwkv_chat or "
+          "smolrsrwkv.");
 ABSL_FLAG(std::optional<float>, temperature, std::nullopt,
-          "0 takes the likeliest token; 1, the default, leaves probabilities "
-          "as they are.");
+          "Divides the logits. 0 always picks the likeliest token. "
+          "Default: 1.");
 ABSL_FLAG(std::optional<int32_t>, top_k, std::nullopt,
-          "Draw from the k likeliest tokens only; 0 for all.");
+          "Sample from the k likeliest tokens only; 0 for all.");
 ABSL_FLAG(std::optional<float>, top_p, std::nullopt,
-          "Draw from the likeliest tokens that together have this "
-          "probability.");
-ABSL_FLAG(
-    std::optional<float>, min_p, std::nullopt,
-    "Draw from tokens at least so many times as likely as the likeliest.");
+          "Sample from the likeliest tokens whose probabilities add up to "
+          "this value.");
+ABSL_FLAG(std::optional<float>, min_p, std::nullopt,
+          "Sample from tokens whose probability is at least this fraction of "
+          "the highest one.");
 ABSL_FLAG(std::optional<float>, typical_p, std::nullopt,
-          "Draw from the most typical tokens that together have this "
-          "probability.");
+          "Sample from the most typical tokens whose probabilities add up to "
+          "this value.");
 ABSL_FLAG(std::optional<float>, tail_free_z, std::nullopt,
-          "Cut off the tail of unlikely tokens; 1 for none.");
+          "Remove the tail of unlikely tokens (tail-free sampling); 1 for "
+          "none.");
 ABSL_FLAG(rwkvd::OrderFlag, order, {},
-          "What comes first: top_p_first, top_k_first or temperature_first.");
-ABSL_FLAG(
-    int32_t, mirostat, 0,
-    "Keep the surprise of tokens near --mirostat_tau, by version 1 or 2.");
+          "Which step comes first: top_p_first, top_k_first or "
+          "temperature_first.");
+ABSL_FLAG(int32_t, mirostat, 0,
+          "Mirostat version, 1 or 2; 0 for none. Keeps the surprise of tokens "
+          "near --mirostat_tau.");
 ABSL_FLAG(std::optional<float>, mirostat_tau, std::nullopt,
-          "That surprise, in bits; 5 by default.");
+          "Target surprise in bits. Default: 5.");
 ABSL_FLAG(std::optional<float>, mirostat_eta, std::nullopt,
-          "How fast it is approached; 0.1 by default.");
+          "Learning rate of Mirostat. Default: 0.1.");
 ABSL_FLAG(std::optional<float>, presence_penalty, std::nullopt,
-          "Taken once from the logit of each token already generated.");
+          "Subtracted from the logit of each token that was already "
+          "generated.");
 ABSL_FLAG(std::optional<float>, frequency_penalty, std::nullopt,
-          "Taken from it once for each time it was generated.");
+          "Subtracted from a token's logit once for each time that the token "
+          "was generated.");
 ABSL_FLAG(std::optional<float>, penalty_decay, std::nullopt,
-          "Multiplies those counts at every step.");
+          "Multiplies the counts of --frequency_penalty after every token.");
 ABSL_FLAG(std::optional<int32_t>, penalty_window, std::nullopt,
-          "How many of the last tokens they look at; 0, the default, for all.");
+          "Number of last tokens that presence and frequency penalties count; "
+          "0 for all. Default: 0.");
 ABSL_FLAG(std::optional<float>, repetition_penalty, std::nullopt,
-          "Divides the logit of each token already generated, or multiplies it "
-          "if it is negative.");
+          "Divides the logit of each token that was already generated if the "
+          "logit is positive, and multiplies it if it is negative.");
 ABSL_FLAG(std::optional<int32_t>, repetition_window, std::nullopt,
-          "How many of the last tokens it looks at; 64 by default, 0 for all.");
+          "Number of last tokens that --repetition_penalty considers; 0 for "
+          "all. Default: 64.");
 ABSL_FLAG(rwkvd::ScopeFlag, penalty_scope, {},
-          "What penalties look at: output, the default, prompt or "
-          "prompt_and_output.");
+          "Tokens that penalties consider: output, prompt or "
+          "prompt_and_output. Default: output.");
 ABSL_FLAG(std::optional<bool>, exempt_blanks_and_digits, std::nullopt,
-          "Do not count blanks and digits for --frequency_penalty.");
+          "Exclude blanks and digits from --frequency_penalty.");
 ABSL_FLAG(rwkvd::BiasesFlag, logit_bias, {},
-          "Added to logits: id:bias, separated by commas.");
+          "Biases added to logits: id:bias pairs, separated by commas.");
 ABSL_FLAG(rwkvd::TokenIdsFlag, banned_tokens, {},
-          "Never drawn: token ids separated by commas.");
+          "Token ids that are never sampled, separated by commas.");
 ABSL_FLAG(rwkvd::TokenIdsFlag, allowed_tokens, {},
-          "Draw only these token ids, separated by commas.");
+          "Sample only these token ids, separated by commas.");
 ABSL_FLAG(rwkvd::TokenIdsFlag, forced_tokens, {},
-          "The answer begins with these token ids, separated by commas.");
+          "Start the answer with these token ids, separated by commas.");
 ABSL_FLAG(std::optional<bool>, never_end, std::nullopt,
-          "Never draw the end of text.");
+          "Never sample the end-of-text token.");
 ABSL_FLAG(std::optional<uint64_t>, seed, std::nullopt,
-          "The same seed gives the same answer; drawn at random if absent.");
+          "Seed of the random numbers; the same seed gives the same answer. "
+          "Default: random.");
 
 namespace rwkvd {
 namespace {

@@ -7,12 +7,12 @@
 
 namespace rwkvd {
 
-// Where the flags that say how tokens are drawn are defined, which several
-// commands have: one for each field of the contract's Sampling.
+// The source file that defines the sampling flags, which several commands
+// share: one flag for each field of the Sampling message.
 inline constexpr absl::string_view kSamplingFlagsFile =
     "tools/rwkvctl/sampling_flags.cc";
 
-// Sets the fields whose flags were given.
+// Sets the fields whose flags are on the command line.
 void SetSampling(::rwkv::v1::Sampling* sampling);
 
 }  // namespace rwkvd

@@ -18,14 +18,14 @@
 #include "tools/rwkvctl/connection.h"
 
 ABSL_FLAG(std::string, save_state, "",
-          "Where to write the state at the end of the answer, or when the "
-          "server shuts down: for --load_state.");
+          "File for the state at the end of the answer, or at the shutdown of "
+          "the server. --load_state reads it.");
 ABSL_FLAG(std::string, load_state, "",
-          "Go on from a state that --save_state has written, with a server of "
-          "the same model: the prompt comes after what it has read.");
+          "Continue from a state file of --save_state, on any server with the "
+          "same model. The prompt follows the text that the state has seen.");
 ABSL_FLAG(bool, resume, false,
-          "With --load_state: take up the answer where it was cut short. The "
-          "other flags are those of the first time, without the prompt.");
+          "With --load_state: resume an interrupted answer. Repeat the other "
+          "flags of the first call, but not its prompt.");
 
 namespace rwkvd {
 namespace {
@@ -34,7 +34,7 @@ namespace v1 = ::rwkv::v1;
 
 constexpr size_t kChunkBytes = size_t{1} << 20;
 
-// Long enough for one call.
+// The server keeps an uploaded state for this long: enough for one call.
 constexpr double kSecondsToKeep = 600;
 
 }  // namespace
@@ -51,15 +51,15 @@ absl::Status CheckSaveState() {
       "--save_state: cannot write to ", folder, ": ", std::strerror(errno)));
 }
 
-void SetStates(v1::GenerateRequest* request) {
+void SetStateOptions(v1::GenerateRequest* request) {
   request->set_resume(absl::GetFlag(FLAGS_resume));
   if (absl::GetFlag(FLAGS_save_state).empty()) return;
   request->mutable_return_state()->set_at_end(true);
   request->mutable_return_state()->set_on_drain(!request->has_best_of());
 }
 
-grpc::Status LoadState(v1::RwkvService::Stub* stub,
-                       v1::GenerateRequest* request) {
+grpc::Status UploadState(v1::RwkvService::Stub* stub,
+                         v1::GenerateRequest* request) {
   const std::string path = absl::GetFlag(FLAGS_load_state);
   if (path.empty()) return grpc::Status::OK;
   const auto file = MappedFile::Open(path);

@@ -11,23 +11,24 @@
 
 namespace rwkvd {
 
-// Where --save_state, --load_state and --resume are defined.
+// The source file that defines --save_state, --load_state and --resume.
 inline constexpr absl::string_view kSavedStateFile =
     "tools/rwkvctl/saved_state.cc";
 
-// InvalidArgument, if the folder of --save_state cannot be written to: better
-// known before the answer than after it.
+// InvalidArgument if the directory of --save_state is not writable. Called
+// before generation, so that no answer is lost.
 absl::Status CheckSaveState();
 
-// Sets what the flags say, but for the state to load.
-void SetStates(::rwkv::v1::GenerateRequest* request);
+// Sets the request's fields that --resume and --save_state control.
+void SetStateOptions(::rwkv::v1::GenerateRequest* request);
 
-// Gives the server the file of --load_state, if there is one, and the request
-// its handle.
-grpc::Status LoadState(::rwkv::v1::RwkvService::Stub* stub,
-                       ::rwkv::v1::GenerateRequest* request);
+// Uploads the file given by --load_state, if any, and puts the state's handle
+// into the request.
+grpc::Status UploadState(::rwkv::v1::RwkvService::Stub* stub,
+                         ::rwkv::v1::GenerateRequest* request);
 
-// Writes what came of a state to the file of --save_state, if there is one.
+// Writes a state to the file given by --save_state. Does nothing without that
+// flag, or if `bytes` is empty.
 absl::Status SaveState(absl::string_view bytes);
 
 }  // namespace rwkvd

@@ -25,7 +25,8 @@ void Print(const v1::ContinuationScore& score, const std::string& text) {
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (arguments.size() < 2) {
     return absl::InvalidArgumentError(
-        "a context (may be \"\") and at least one continuation are needed");
+        "score takes a context (which may be \"\") and one or more "
+        "continuations");
   }
   v1::ScoreRequest request;
   request.mutable_context()->set_bytes(ReadArgument(arguments[0]));
@@ -58,9 +59,9 @@ const Command kScore = {
     "score",
     "CONTEXT CONTINUATION...",
     "compare continuations of a text",
-    "Prints for each continuation the sum of its tokens' log-probabilities "
-    "after the\ncontext, its number of tokens, and whether greedy decoding "
-    "would write it.",
+    "Prints for each continuation: the sum of its tokens' log-probabilities "
+    "after the\ncontext, its number of tokens, and \"greedy\" if greedy "
+    "decoding would generate it.",
     "rwkvctl score \"In the beginning\" \" God created\" \" the whale\"\n"
     "rwkvctl score - \" yes\" \" no\" < question.txt",
     kFiles,

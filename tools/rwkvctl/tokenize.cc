@@ -15,7 +15,8 @@ namespace v1 = ::rwkv::v1;
 
 absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   if (arguments.size() != 1) {
-    return absl::InvalidArgumentError("one text is needed; quote it");
+    return absl::InvalidArgumentError(
+        "tokenize takes one text; put it in quotes");
   }
   v1::TokenizeRequest request;
   request.set_bytes(ReadArgument(arguments[0]));

@@ -21,13 +21,13 @@ std::vector<std::string> PartsOf(const std::string& text) {
   return all;
 }
 
-TEST(CutAtTokenTest, AfterTheLastLineBreakThatIsAlone) {
+TEST(CutAtTokenTest, CutsAfterLastLineBreakFollowedByText) {
   EXPECT_EQ(CutAtToken("one\ntwo\nthr"), 8u);
   EXPECT_EQ(CutAtToken("one\ntwo\n\n"), 4u);  // more breaks may follow
   EXPECT_EQ(CutAtToken("one\n\n\ntwo"), 6u);
 }
 
-TEST(CutAtTokenTest, ElseBeforeTheLastCharacter) {
+TEST(CutAtTokenTest, WithoutLineBreakCutsBeforeLastCharacter) {
   EXPECT_EQ(CutAtToken("abc"), 2u);
   EXPECT_EQ(CutAtToken("ab\xe6\x9d"), 2u);  // the third byte may follow
   EXPECT_EQ(CutAtToken("a"), 1u);
@@ -35,7 +35,7 @@ TEST(CutAtTokenTest, ElseBeforeTheLastCharacter) {
   EXPECT_EQ(CutAtToken("\n"), 1u);
 }
 
-TEST(DocumentPartsTest, AreTheWholeDocumentInPieces) {
+TEST(DocumentPartsTest, PartsAddUpToTheDocument) {
   std::string lines, line;
   for (int i = 0; i < 20000; ++i) lines += std::to_string(i * i) + "\n";
   line.assign(3 * DocumentParts::kMaxBytes, 'x');

@@ -63,11 +63,11 @@ absl::Status Validate(const BenchOptions& options) {
                       BenchOptions::kMaxRequests);
   }
   if (options.duration < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("--duration: it is negative");
+    return absl::InvalidArgumentError("--duration: must not be negative");
   }
   if (options.requests == 0 && options.duration == absl::ZeroDuration()) {
     return absl::InvalidArgumentError(
-        "neither --requests nor --duration says where the run ends");
+        "set a limit: neither --requests nor --duration is given");
   }
   return absl::OkStatus();
 }

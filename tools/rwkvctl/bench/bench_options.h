@@ -12,8 +12,8 @@
 
 namespace rwkvd {
 
-// Numbers of tokens, from `low` to `high`, both included. Written "64" or
-// "16:512".
+// A range of token counts, from `low` to `high`, both inclusive. As text: "64"
+// or "16:512".
 struct TokenRange {
   static constexpr int64_t kMost = int64_t{1} << 20;
 
@@ -25,12 +25,12 @@ struct TokenRange {
   }
 };
 
-// How Abseil reads and writes it as a flag.
+// Conversions that make TokenRange a type of Abseil flags.
 bool AbslParseFlag(absl::string_view text, TokenRange* range,
                    std::string* error);
 std::string AbslUnparseFlag(const TokenRange& range);
 
-// What a benchmark does. A value; each field is the flag of its name.
+// The options of a benchmark. A value; each field has a flag of the same name.
 struct BenchOptions {
   static constexpr int32_t kMaxConcurrency = 1024;
   static constexpr int32_t kMaxConnections = 256;
@@ -42,17 +42,17 @@ struct BenchOptions {
   double rate = 0;                                 // 0: closed loop
   int64_t requests = 0;                            // 0: no limit
   absl::Duration duration = absl::ZeroDuration();  // 0: no limit
-  absl::Duration timeout = absl::ZeroDuration();   // of a request; 0: none
+  absl::Duration timeout = absl::ZeroDuration();   // per request; 0: none
   TokenRange prompt_tokens;
   TokenRange output_tokens;
   uint64_t workload_seed = 1;
-  ::rwkv::v1::Sampling sampling;  // its seed, if set, is every request's
+  ::rwkv::v1::Sampling sampling;  // a seed in here is used for all requests
 
   bool is_open() const { return rate > 0; }
 };
 
-// InvalidArgument names the flag that is out of its range, and the range; so
-// it does if neither `requests` nor `duration` limits the run.
+// InvalidArgument if an option is out of range (the message names the flag and
+// the range), or if neither `requests` nor `duration` limits the run.
 absl::Status Validate(const BenchOptions& options);
 
 }  // namespace rwkvd

@@ -26,7 +26,7 @@ std::string Loop(const BenchOptions& options) {
     return absl::StrFormat("closed loop, concurrency %d", options.concurrency);
   }
   return absl::StrFormat(
-      "open loop, %g requests/s arriving, at most %d under way", options.rate,
+      "open loop, %g requests/s arriving, at most %d running", options.rate,
       options.concurrency);
 }
 
@@ -48,7 +48,7 @@ std::string Table(const BenchOptions& options, const Measurements& seen) {
                   Row("per token after the first", seen.per_token()),
                   Row("whole request", seen.request()));
   if (options.is_open()) {
-    absl::StrAppend(&text, Row("sent after it was due", seen.start_delay()));
+    absl::StrAppend(&text, Row("delay of sending", seen.start_delay()));
   }
   return text;
 }
@@ -56,7 +56,7 @@ std::string Table(const BenchOptions& options, const Measurements& seen) {
 std::string FailureLines(const Measurements& seen) {
   std::string text;
   for (const auto& [code, failures] : seen.failures()) {
-    absl::StrAppendFormat(&text, "%s: %d, the first: %s\n", NameOf(code),
+    absl::StrAppendFormat(&text, "%s: %d; first message: %s\n", NameOf(code),
                           failures.count, failures.example);
   }
   return text;
@@ -100,18 +100,18 @@ std::string TextReport(const BenchOptions& options,
       absl::StrFormat("%s: %s, %s, %s, %d threads\n", model.name(),
                       model.architecture(), model.weight_type(), model.isa(),
                       model.num_threads()),
-      absl::StrFormat("%s; prompts of %s tokens, answers of up to %s; seed "
+      absl::StrFormat("%s; prompts of %s tokens, answers of at most %s; seed "
                       "%d\n\n",
                       Loop(options), AbslUnparseFlag(options.prompt_tokens),
                       AbslUnparseFlag(options.output_tokens),
                       options.workload_seed),
       absl::StrFormat("%d requests in %.2f s: %d succeeded, %d failed, %d cut "
-                      "short by the end\n",
+                      "short at the end\n",
                       seen.requests(), result.seconds, seen.succeeded(),
                       seen.failed(), seen.cut_short()),
       FailureLines(seen),
       absl::StrFormat("%.2f requests/s, %.1f tokens/s generated, %.1f tokens/s "
-                      "of prompts (%.1f %% cached), %.2f tokens a message\n",
+                      "of prompts (%.1f %% cached), %.2f tokens/message\n",
                       PerSecond(seen.succeeded(), result),
                       PerSecond(seen.tokens(), result),
                       PerSecond(seen.prompt_tokens(), result),
@@ -155,7 +155,7 @@ std::string JsonReport(const BenchOptions& options,
         {"per_token", ToJson(seen.per_token())},
         {"request", ToJson(seen.request())},
         {"start_delay", ToJson(seen.start_delay())}}}};
-  // What a server says may be no UTF-8.
+  // Messages of the server may not be valid UTF-8.
   return report.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

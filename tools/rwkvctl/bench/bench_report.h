@@ -10,12 +10,12 @@
 
 namespace rwkvd {
 
-// What a benchmark showed, for people: a few lines and a table.
+// The report of a benchmark as text: a few lines and a table.
 std::string TextReport(const BenchOptions& options,
                        const ::rwkv::v1::GetModelResponse& model,
                        const BenchResult& result);
 
-// The same as one line of JSON; times in seconds.
+// The report as one line of JSON, with times in seconds.
 std::string JsonReport(const BenchOptions& options,
                        const ::rwkv::v1::GetModelResponse& model,
                        const BenchResult& result);

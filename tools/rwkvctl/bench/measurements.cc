@@ -4,7 +4,7 @@
 namespace rwkvd {
 
 void Measurements::Add(const RequestOutcome& outcome) {
-  start_delay_.Add(outcome.begun);
+  start_delay_.Add(outcome.sent);
   if (outcome.messages > 0) {
     first_token_.Add(outcome.first_token);
     prompt_tokens_ += outcome.prompt_tokens;

@@ -12,30 +12,30 @@
 
 namespace rwkvd {
 
-// What became of one request; seconds from when it was due.
+// The outcome of one request. Times are in seconds since the request was due.
 struct RequestOutcome {
   grpc::Status status;
-  bool cut_short = false;  // by the end of the benchmark
-  double begun = 0;        // when it was sent
-  double first_token = 0;  // when the first token came; 0: none came
-  double last_token = 0;   // when the last one came
-  double ended = 0;        // when its status came
+  bool cut_short = false;  // canceled by the end of the benchmark
+  double sent = 0;         // when the request was sent
+  double first_token = 0;  // when the first token arrived; 0: none did
+  double last_token = 0;   // when the last token arrived
+  double ended = 0;        // when the status arrived
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;  // known only at the end of a whole answer
-  int64_t tokens = 0;         // generated
-  int64_t messages = 0;       // that brought tokens
+  int64_t cached_tokens = 0;  // 0 unless the answer is complete
+  int64_t tokens = 0;         // generated tokens
+  int64_t messages = 0;       // messages with tokens
 };
 
-// What a client saw of all its requests. Thread-compatible.
+// Statistics of all requests of a client. Thread-compatible.
 class Measurements {
  public:
   struct Failures {
     int64_t count = 0;
-    std::string example;  // the message of the first
+    std::string example;  // the first error message
   };
 
   void Add(const RequestOutcome& outcome);
-  // A message with tokens came so long after the one before it.
+  // Adds the time between two messages with tokens.
   void AddGap(double seconds) { between_messages_.Add(seconds); }
   void Merge(const Measurements& other);
 
@@ -47,20 +47,23 @@ class Measurements {
     return failures_;
   }
 
-  // Of all requests, also of those cut short. Prompts count from their first
-  // token on.
+  // Totals of all requests, including those cut short. A prompt counts once the
+  // first token of its answer has arrived.
   int64_t prompt_tokens() const { return prompt_tokens_; }
   int64_t cached_tokens() const { return cached_tokens_; }
   int64_t tokens() const { return tokens_; }
   int64_t messages() const { return messages_; }
 
-  // In seconds: from when a request was due until it was sent; until its first
-  // token; from a message with tokens to the next; from the first to the last
-  // token, per token; until its status (of the successful).
+  // Distributions of times, in seconds.
+  // From when a request was due until it was sent.
   const Percentiles& start_delay() const { return start_delay_; }
+  // From when a request was due until its first token arrived.
   const Percentiles& first_token() const { return first_token_; }
+  // From one message with tokens to the next.
   const Percentiles& between_messages() const { return between_messages_; }
+  // From the first to the last token of an answer, divided by their number - 1.
   const Percentiles& per_token() const { return per_token_; }
+  // From when a request was due until its end, for successful requests.
   const Percentiles& request() const { return request_; }
 
  private:

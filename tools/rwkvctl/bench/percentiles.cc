@@ -10,7 +10,7 @@ namespace {
 
 const double kLogStep = std::log(Percentiles::kStep);
 
-// Bucket 0 holds all up to kSmallest; bucket i the values between
+// Bucket 0 holds values up to kSmallest; bucket i holds those between
 // kSmallest * kStep^(i - 1) and kSmallest * kStep^i.
 size_t BucketOf(double seconds) {
   if (!(seconds > Percentiles::kSmallest)) return 0;

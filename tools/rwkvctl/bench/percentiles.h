@@ -7,32 +7,31 @@
 
 namespace rwkvd {
 
-// How a duration was distributed over any number of observations, in memory
-// that does not grow with them: buckets whose bounds lie kStep apart. Count,
-// mean, least and largest are exact; a quantile is off by at most half a
-// bucket, 0.5 %.
+// The distribution of a duration, in constant memory: a histogram in which each
+// bucket's bound is kStep times the one before it. Count, mean, minimum and
+// maximum are exact; the error of a quantile is at most half a bucket, 0.5 %.
 //
 // Thread-compatible.
 class Percentiles {
  public:
-  static constexpr double kStep = 1.01;      // ratio of neighbouring bounds
-  static constexpr double kSmallest = 1e-7;  // seconds; all below are alike
-  static constexpr double kLargest = 1e5;    // seconds; all above are alike
+  static constexpr double kStep = 1.01;      // ratio of adjacent bounds
+  static constexpr double kSmallest = 1e-7;  // seconds; bound of first bucket
+  static constexpr double kLargest = 1e5;    // seconds; last bucket is open
 
   Percentiles();
 
-  // One observation, in seconds; what is below 0 counts as 0.
+  // Adds one observation. Negative values count as 0.
   void Add(double seconds);
-  // All observations of `other`.
+  // Adds all observations of `other`.
   void Merge(const Percentiles& other);
 
   int64_t count() const { return count_; }
-  // Of no observations, these are 0.
+  // In seconds; 0 without observations.
   double mean() const { return count_ > 0 ? sum_ / count_ : 0; }
   double min() const { return min_; }
   double max() const { return max_; }
-  // The least value that `share` of the observations, in (0, 1], do not
-  // exceed.
+  // The smallest value that at least a fraction `share`, in (0, 1], of the
+  // observations do not exceed.
   double Quantile(double share) const;
 
  private:

@@ -15,15 +15,15 @@
 namespace rwkvd {
 namespace {
 
-// A server that refuses at once is not asked again at once.
+// Limits the load on a server that rejects requests immediately.
 constexpr absl::Duration kPauseAfterFailure = absl::Milliseconds(100);
 
-// Hands out the requests. Thread-safe.
+// Assigns requests to clients. Thread-safe.
 class Schedule {
  public:
-  struct Turn {
-    uint64_t index;
-    std::optional<double> due;  // seconds; none: when its client is ready
+  struct Item {
+    uint64_t index;             // of the request in the workload
+    std::optional<double> due;  // seconds since the start; nullopt: now
   };
 
   explicit Schedule(const BenchOptions& options)
@@ -35,14 +35,14 @@ class Schedule {
                      : std::numeric_limits<double>::infinity()),
         arrivals_(options.rate, options.workload_seed) {}
 
-  // None once there are no more.
-  std::optional<Turn> Next() ABSL_LOCKS_EXCLUDED(mutex_) {
+  // The next request, or nullopt if there are no more.
+  std::optional<Item> Next() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     if (next_ == requests_) return std::nullopt;
-    Turn turn{next_++, std::nullopt};
-    if (open_) turn.due = arrivals_.Next();
-    if (turn.due.value_or(0) >= seconds_) return std::nullopt;
-    return turn;
+    Item item{next_++, std::nullopt};
+    if (open_) item.due = arrivals_.Next();
+    if (item.due.value_or(0) >= seconds_) return std::nullopt;
+    return item;
   }
 
  private:
@@ -59,19 +59,19 @@ SteadyTime After(SteadyTime begin, double seconds) {
                      std::chrono::duration<double>(seconds));
 }
 
-// One client, until there is nothing more to send.
+// Sends the requests of one client, until there are no more.
 void RunClient(const BenchOptions& options, const Workload& workload,
                const std::shared_ptr<grpc::Channel>& channel, SteadyTime begin,
                Schedule* schedule, Stopper* stopper,
                Measurements* measurements) {
   const auto stub = ::rwkv::v1::RwkvService::NewStub(channel);
   while (!stopper->stopped()) {
-    const std::optional<Schedule::Turn> turn = schedule->Next();
-    if (!turn.has_value()) return;
-    const ::rwkv::v1::GenerateRequest request = workload.Request(turn->index);
+    const std::optional<Schedule::Item> item = schedule->Next();
+    if (!item.has_value()) return;
+    const ::rwkv::v1::GenerateRequest request = workload.Request(item->index);
     SteadyTime due = std::chrono::steady_clock::now();
-    if (turn->due.has_value()) {
-      due = After(begin, *turn->due);
+    if (item->due.has_value()) {
+      due = After(begin, *item->due);
       if (stopper->Pause(absl::Seconds(-SecondsSince(due)))) return;
     }
     if (!RunRequest(*stub, request, due, options.timeout, stopper,
@@ -106,7 +106,7 @@ BenchResult RunBench(const BenchOptions& options, const Workload& workload,
   for (std::thread& client : clients) client.join();
   BenchResult result;
   result.seconds = SecondsSince(begin);
-  stopper->Stop();  // the timer
+  stopper->Stop();  // ends the timer's pause
   timer.join();
   for (const Measurements& client : seen) {
     result.measurements.Merge(client);

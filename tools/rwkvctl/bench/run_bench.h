@@ -17,14 +17,14 @@ namespace rwkvd {
 
 struct BenchResult {
   Measurements measurements;
-  double seconds = 0;  // from the first request until the last one ended
+  double seconds = 0;  // from the start until the last request ended
 };
 
-// Runs a benchmark with valid `options` over `channels`, until it has reached
-// its limit or `stopper` ends it. Requests that the end finds under way are cut
-// short. A closed loop has `concurrency` clients that each send a request when
-// their last one ended; an open loop sends each when it arrives, or, if
-// `concurrency` of them are under way, as soon as one of these ends.
+// Runs a benchmark over `channels` until it reaches its limit or `stopper`
+// stops it, and cancels the requests that are still running then. `options`
+// must be valid. In a closed loop, each of `concurrency` clients sends its next
+// request when its last one ends. In an open loop, a request is sent when it
+// arrives, or, while `concurrency` requests are running, when one of them ends.
 BenchResult RunBench(const BenchOptions& options, const Workload& workload,
                      absl::Span<const std::shared_ptr<grpc::Channel>> channels,
                      Stopper* stopper);

@@ -29,7 +29,7 @@ bool RunRequest(v1::RwkvService::StubInterface& stub,
   const Stopper::Guard guard(stopper, &context);
   RequestOutcome outcome;
   outcome.prompt_tokens = request.prompt().tokens().ids_size();
-  outcome.begun = SecondsSince(due);
+  outcome.sent = SecondsSince(due);
   const auto reader = stub.Generate(&context, request);
   v1::GenerateResponse response;
   while (reader->Read(&response)) {

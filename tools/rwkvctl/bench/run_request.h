@@ -13,12 +13,12 @@ namespace rwkvd {
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 
-// The time since `begin`, in seconds; negative before it.
+// Seconds since `begin`; negative if `begin` is in the future.
 double SecondsSince(SteadyTime begin);
 
-// Sends `request`, which was due at `due`, reads the answer to its end, and
-// adds what was seen to `measurements`. Returns whether that went well. A
-// `timeout` other than 0 ends the call.
+// Sends `request`, which was due at `due`, reads its whole answer, and adds the
+// outcome to `measurements`. Returns whether the request succeeded. `timeout`
+// is the deadline of the call; 0 for none.
 bool RunRequest(::rwkv::v1::RwkvService::StubInterface& stub,
                 const ::rwkv::v1::GenerateRequest& request, SteadyTime due,
                 absl::Duration timeout, Stopper* stopper,

@@ -11,19 +11,19 @@
 
 namespace rwkvd {
 
-// Ends what many threads do: the calls under way, and the pauses between them.
+// Stops the work of many threads: cancels their calls and ends their pauses.
 //
 // Thread-safe.
 class Stopper {
  public:
-  // Cancels the calls under way and all that begin later. Idempotent.
+  // Cancels the running calls and all calls that start later. Idempotent.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
   bool stopped() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Sleeps until stopped, at most for `duration`; whether it was stopped.
+  // Sleeps for `duration`, or until stopped. Returns whether it was stopped.
   bool Pause(absl::Duration duration) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // A call under way, for as long as this lives.
+  // Registers a running call for as long as the guard lives.
   class Guard {
    public:
     Guard(Stopper* stopper, grpc::ClientContext* context);

@@ -10,14 +10,15 @@
 
 namespace rwkvd {
 
-// The requests of a benchmark: prompts of random tokens, no two alike, so that
-// no prefix is found in the server's cache. Request i is the same in every run
-// with the same options, whoever sends it and when.
+// The requests of a benchmark. Their prompts are random tokens, all different,
+// so that the server's cache finds no common prefix. Request i depends only on
+// the options and i.
 //
 // Thread-safe (immutable).
 class Workload {
  public:
-  // `options` are valid; token ids are drawn from what `model` can read.
+  // `options` must be valid. Token ids are limited to the vocabulary of
+  // `model`.
   Workload(const BenchOptions& options,
            const ::rwkv::v1::GetModelResponse& model);
 
@@ -30,15 +31,15 @@ class Workload {
   const int64_t num_ids_;
 };
 
-// When requests of an open loop arrive: independently of one another, `rate`
-// of them a second in the mean (a Poisson process).
+// Arrival times of the requests of an open loop: a Poisson process with a mean
+// of `rate` requests per second.
 //
 // Thread-compatible.
 class Arrivals {
  public:
   Arrivals(double rate, uint64_t seed);
 
-  // Seconds from the beginning to the next arrival. Never before the last.
+  // Seconds from the start to the next arrival. Never decreases.
   double Next();
 
  private:

@@ -8,20 +8,20 @@
 
 namespace rwkvd {
 
-// Prints an answer as it comes, without the white space it begins with, and on
-// lines of its own. Thread-compatible; does not own the file.
+// Prints an answer as it arrives, without its leading white space, and ends it
+// with a line break. Thread-compatible; does not own the file.
 class AnswerPrinter {
  public:
   explicit AnswerPrinter(std::FILE* out) : out_(out) {}
 
   void Print(absl::string_view text);
-  // Ends the last line.
+  // Ends the last line, if it is not ended yet.
   void End();
 
  private:
   std::FILE* const out_;
   bool begun_ = false;
-  bool in_line_ = true;  // an answer without text has a line, too
+  bool in_line_ = true;  // an empty answer is printed as an empty line
 };
 
 }  // namespace rwkvd

@@ -35,24 +35,24 @@ absl::StatusOr<std::string> ReadFile(const std::string& path) {
 
 }  // namespace
 
-const ChatSession::Word ChatSession::kWords[] = {
-    {"help", "", "this list", &ChatSession::Help},
-    {"reset", "", "forget all that was said", &ChatSession::Reset},
-    {"undo", "", "forget the last answer and what you said before it",
-     &ChatSession::Undo},
-    {"retry", "", "have the last answer written again", &ChatSession::Retry},
-    {"system", "[TEXT]",
-     "what the model is told before all else; without TEXT, nothing",
+const ChatSession::SlashCommand ChatSession::kCommands[] = {
+    {"help", "", "print this list", &ChatSession::Help},
+    {"reset", "", "start a new conversation", &ChatSession::Reset},
+    {"undo", "", "remove the last message and its answer", &ChatSession::Undo},
+    {"retry", "", "generate the last answer again", &ChatSession::Retry},
+    {"system", "[TEXT]", "set the system text; without TEXT, remove it",
      &ChatSession::System},
-    {"history", "", "all that was said", &ChatSession::History},
-    {"save", "FILE", "write it to a file, as JSON", &ChatSession::Save},
-    {"load", "FILE", "go on from such a file", &ChatSession::Load},
-    {"save-state", "FILE", "write what the model remembers of it to a file",
+    {"history", "", "print the conversation", &ChatSession::History},
+    {"save", "FILE", "write the conversation to a file, as JSON",
+     &ChatSession::Save},
+    {"load", "FILE", "continue the conversation in a file of /save",
+     &ChatSession::Load},
+    {"save-state", "FILE", "write the model's state to a file",
      &ChatSession::SaveState},
     {"load-state", "FILE",
-     "go on from such a file, with any server of the same model",
+     "continue from a file of /save-state, on any server of the same model",
      &ChatSession::LoadState},
-    {"exit", "", "end; so does Ctrl-D", &ChatSession::Exit},
+    {"exit", "", "exit, as Ctrl-D does", &ChatSession::Exit},
 };
 
 ChatSession::ChatSession(Options options, Conversation* conversation,
@@ -70,7 +70,7 @@ absl::Status ChatSession::Run() {
     if (status.ok()) status = Handle(**message);
     if (status.ok()) continue;
     if (!options_.interactive) return status;
-    TellFailure(status);
+    PrintFailure(status);
   }
   return absl::OkStatus();
 }
@@ -97,47 +97,48 @@ absl::Status ChatSession::Handle(const std::string& message) {
   absl::string_view text = absl::StripAsciiWhitespace(message);
   if (text.empty()) return absl::OkStatus();
   if (!absl::ConsumePrefix(&text, "/")) return Say(message);
-  // To say something that begins with "/", begin with "//".
+  // "//" starts a message that begins with "/".
   if (absl::StartsWith(text, "/")) return Say(std::string(text));
   const size_t name_end = std::min(text.find_first_of(" \n"), text.size());
   const absl::string_view name = text.substr(0, name_end);
   const std::string argument(absl::StripAsciiWhitespace(text.substr(name_end)));
-  for (const Word& word : kWords) {
-    if (word.name != name) continue;
-    if (argument.empty() && !word.argument.empty() && word.argument[0] != '[') {
+  for (const SlashCommand& command : kCommands) {
+    if (command.name != name) continue;
+    if (argument.empty() && !command.argument.empty() &&
+        command.argument[0] != '[') {
       return absl::InvalidArgumentError(
-          absl::StrCat("/", name, " wants ", word.argument));
+          absl::StrCat("/", name, " needs an argument: ", command.argument));
     }
-    return (this->*word.run)(argument);
+    return (this->*command.run)(argument);
   }
   return absl::InvalidArgumentError(
-      absl::StrCat("there is no /", name, "; see /help"));
+      absl::StrCat("unknown command /", name, "; see /help"));
 }
 
 absl::Status ChatSession::Say(const std::string& user) {
   AnswerPrinter printer(stdout);
   std::optional<v1::Finish> finish;
-  const bool as_json = options_.show_json != nullptr;
-  if (!as_json) printer.Print(conversation_->style().opening);
+  const bool as_json = options_.print_json != nullptr;
+  if (!as_json) printer.Print(conversation_->chat_template().opening);
   const absl::Status status =
       conversation_->Say(user, [&](const v1::GenerateResponse& response) {
         if (response.has_finish()) finish = response.finish();
         if (as_json) {
-          options_.show_json(response);
+          options_.print_json(response);
         } else {
           printer.Print(response.has_delta() ? response.delta().text()
                                              : response.finish().text());
         }
       });
   if (!as_json) printer.End();
-  if (finish.has_value() && options_.verbose) TellStats(*finish);
+  if (finish.has_value() && options_.verbose) PrintStats(*finish);
   return status;
 }
 
 absl::Status ChatSession::SetSystem(const std::string& system) {
   Transcript changed = conversation_->transcript();
   changed.system = system;
-  return conversation_->Replace(std::move(changed));
+  return conversation_->SetTranscript(std::move(changed));
 }
 
 Transcript ChatSession::WithoutLastTurn() const {
@@ -148,31 +149,33 @@ Transcript ChatSession::WithoutLastTurn() const {
 
 absl::Status ChatSession::Help(const std::string&) {
   std::fputs(
-      "A line is said as it stands. One that ends with \\ goes on with the "
-      "next; so does\nall between two lines of \"\"\". Ctrl-C ends an answer. "
-      "What begins with / is an\norder; say // to begin with one /.\n",
+      "Each line is a message. A message of several lines has a \\ at the end "
+      "of each line\nbut the last, or stands between two lines of \"\"\". "
+      "Ctrl-C stops an answer. A line that\nstarts with / is a command; type "
+      "// to start a message with /.\n",
       stderr);
-  for (const Word& word : kWords) {
+  for (const SlashCommand& command : kCommands) {
     absl::FPrintF(stderr, "  /%-16s %s\n",
-                  absl::StrCat(word.name, " ", word.argument), word.help);
+                  absl::StrCat(command.name, " ", command.argument),
+                  command.help);
   }
   return absl::OkStatus();
 }
 
 absl::Status ChatSession::Reset(const std::string&) {
-  return conversation_->StartFrom("");
+  return conversation_->StartFromState("");
 }
 
 absl::Status ChatSession::Undo(const std::string&) {
   if (conversation_->transcript().turns.empty()) {
-    return absl::FailedPreconditionError("nothing was said yet");
+    return absl::FailedPreconditionError("the conversation is empty");
   }
-  return conversation_->Replace(WithoutLastTurn());
+  return conversation_->SetTranscript(WithoutLastTurn());
 }
 
 absl::Status ChatSession::Retry(const std::string& argument) {
   if (conversation_->transcript().turns.empty()) {
-    return absl::FailedPreconditionError("nothing was said yet");
+    return absl::FailedPreconditionError("the conversation is empty");
   }
   const std::string user = conversation_->transcript().turns.back().user;
   RWKVD_RETURN_IF_ERROR(Undo(argument));
@@ -185,13 +188,13 @@ absl::Status ChatSession::System(const std::string& argument) {
 
 absl::Status ChatSession::History(const std::string&) {
   const Transcript& transcript = conversation_->transcript();
-  const ChatTemplate& style = conversation_->style();
+  const ChatTemplate& chat_template = conversation_->chat_template();
   if (!transcript.system.empty()) {
-    absl::PrintF("%s%s\n\n", style.before_system, transcript.system);
+    absl::PrintF("%s%s\n\n", chat_template.before_system, transcript.system);
   }
   for (const Turn& turn : transcript.turns) {
-    absl::PrintF("%s: %s\n\n%s:%s\n\n", style.user, turn.user, style.assistant,
-                 turn.assistant);
+    absl::PrintF("%s: %s\n\n%s:%s\n\n", chat_template.user, turn.user,
+                 chat_template.assistant, turn.assistant);
   }
   std::fflush(stdout);
   return absl::OkStatus();
@@ -204,21 +207,21 @@ absl::Status ChatSession::Save(const std::string& path) {
 absl::Status ChatSession::Load(const std::string& path) {
   RWKVD_ASSIGN_OR_RETURN(const std::string text, ReadFile(path));
   RWKVD_ASSIGN_OR_RETURN(Transcript transcript, TranscriptFromJson(text, path));
-  RWKVD_RETURN_IF_ERROR(conversation_->StartFrom(""));
-  return conversation_->Replace(std::move(transcript));
+  RWKVD_RETURN_IF_ERROR(conversation_->StartFromState(""));
+  return conversation_->SetTranscript(std::move(transcript));
 }
 
 absl::Status ChatSession::SaveState(const std::string& path) {
-  RWKVD_ASSIGN_OR_RETURN(const std::string state, conversation_->State());
+  RWKVD_ASSIGN_OR_RETURN(const std::string state, conversation_->FetchState());
   return ReplaceFile(path, state);
 }
 
 absl::Status ChatSession::LoadState(const std::string& path) {
   RWKVD_ASSIGN_OR_RETURN(std::string state, ReadFile(path));
   if (state.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": empty"));
+    return absl::InvalidArgumentError(absl::StrCat(path, ": file is empty"));
   }
-  return conversation_->StartFrom(std::move(state));
+  return conversation_->StartFromState(std::move(state));
 }
 
 absl::Status ChatSession::Exit(const std::string&) {

@@ -16,42 +16,41 @@
 
 namespace rwkvd {
 
-// Shows a message of an answer.
-using ShowResponse =
+// Prints one message of a response stream.
+using PrintResponse =
     std::function<void(const ::rwkv::v1::GenerateResponse& response)>;
 
-// A conversation at the terminal: what the user types is said, or, if it begins
-// with "/", obeyed. Answers go to the standard output, all else to the standard
-// error.
+// A chat in the terminal. A line that starts with "/" is a command; all other
+// input is sent as messages. Answers go to stdout, everything else to stderr.
 //
 // One thread only. Owns none of the pointers.
 class ChatSession {
  public:
   struct Options {
-    bool interactive = false;  // somebody types: prompt, and survive failures
-    bool verbose = false;      // tell counts and times of each answer
-    ShowResponse show_json;    // if set, shows answers instead
+    bool interactive = false;  // print prompts, and continue after failures
+    bool verbose = false;      // print token counts and times of each answer
+    PrintResponse print_json;  // if set, prints answers in place of the text
   };
 
   ChatSession(Options options, Conversation* conversation, LineReader* lines);
 
-  // Goes on from what /save wrote.
+  // Loads a conversation that /save wrote.
   absl::Status Load(const std::string& path);
   absl::Status SetSystem(const std::string& system);
 
-  // Until the input or the user ends it: OK; Cancelled after Ctrl-C; where
-  // nobody types, the first failure.
+  // Runs until the end of the input or /exit. Returns Cancelled after Ctrl-C,
+  // and, if not interactive, the first failure.
   absl::Status Run();
 
  private:
-  // What a line that begins with "/" does.
-  struct Word {
+  // A command: a line that starts with "/".
+  struct SlashCommand {
     absl::string_view name;
     absl::string_view argument;
     absl::string_view help;
     absl::Status (ChatSession::*run)(const std::string& argument);
   };
-  static const Word kWords[];
+  static const SlashCommand kCommands[];
 
   absl::Status Help(const std::string& argument);
   absl::Status Reset(const std::string& argument);
@@ -64,11 +63,11 @@ class ChatSession {
   absl::Status LoadState(const std::string& argument);
   absl::Status Exit(const std::string& argument);
 
-  // What the user enters next; nothing at the end of the input.
+  // Reads the next message or command; nullopt at the end of the input.
   absl::StatusOr<std::optional<std::string>> ReadMessage();
   absl::Status Handle(const std::string& message);
   absl::Status Say(const std::string& user);
-  // The conversation without its last turn, which there is.
+  // The conversation without its last turn. There must be one.
   Transcript WithoutLastTurn() const;
 
   const Options options_;

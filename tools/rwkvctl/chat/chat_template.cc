@@ -11,15 +11,15 @@
 namespace rwkvd {
 namespace {
 
-constexpr char kBreak[] = "\n\n";  // ends what somebody says
+constexpr char kBreak[] = "\n\n";  // ends a message
 
 constexpr ChatTemplate kTemplates[] = {
     {"world", "User", "Assistant", "System: ", "",
      "User and Assistant: World and G1 models"},
     {"think", "User", "Assistant", "System: ", " <think",
-     "the same, and the answer begins with thinking: G1 models"},
+     "as world, but answers start with thinking: G1 models"},
     {"no-think", "User", "Assistant", "System: ", " <think>\n</think",
-     "the same, and the thinking is left out: G1 models, faster"},
+     "as world, but answers skip the thinking: G1 models, faster"},
     {"raven", "Bob", "Alice", "", "", "Bob and Alice: Raven models"},
 };
 
@@ -27,22 +27,24 @@ constexpr ChatTemplate kTemplates[] = {
 
 std::string DescribeTemplates() {
   std::string text;
-  for (const ChatTemplate& style : kTemplates) {
-    absl::StrAppend(&text, "  ", style.name,
-                    std::string(10 - style.name.size(), ' '), style.help, "\n");
+  for (const ChatTemplate& chat_template : kTemplates) {
+    absl::StrAppend(&text, "  ", chat_template.name,
+                    std::string(10 - chat_template.name.size(), ' '),
+                    chat_template.help, "\n");
   }
   return text;
 }
 
 absl::StatusOr<const ChatTemplate*> FindTemplate(absl::string_view name) {
-  for (const ChatTemplate& style : kTemplates) {
-    if (style.name == name) return &style;
+  for (const ChatTemplate& chat_template : kTemplates) {
+    if (chat_template.name == name) return &chat_template;
   }
-  const auto append_name = [](std::string* out, const ChatTemplate& style) {
-    absl::StrAppend(out, style.name);
+  const auto append_name = [](std::string* out,
+                              const ChatTemplate& chat_template) {
+    absl::StrAppend(out, chat_template.name);
   };
   return absl::InvalidArgumentError(
-      absl::StrCat("no template ", Quoted(name), "; there are ",
+      absl::StrCat("unknown template ", Quoted(name), "; expected one of ",
                    absl::StrJoin(kTemplates, ", ", append_name)));
 }
 
@@ -56,32 +58,33 @@ std::string CleanText(absl::string_view text) {
   return clean;
 }
 
-std::string RenderTurns(const ChatTemplate& style,
+std::string RenderTurns(const ChatTemplate& chat_template,
                         const Transcript& transcript) {
   std::vector<std::string> parts;
   if (!transcript.system.empty()) {
-    parts.push_back(
-        absl::StrCat(style.before_system, CleanText(transcript.system)));
+    parts.push_back(absl::StrCat(chat_template.before_system,
+                                 CleanText(transcript.system)));
   }
   for (const Turn& turn : transcript.turns) {
-    parts.push_back(absl::StrCat(style.user, ": ", CleanText(turn.user)));
-    parts.push_back(absl::StrCat(style.assistant, ":", turn.assistant));
+    parts.push_back(
+        absl::StrCat(chat_template.user, ": ", CleanText(turn.user)));
+    parts.push_back(absl::StrCat(chat_template.assistant, ":", turn.assistant));
   }
   return absl::StrJoin(parts, kBreak);
 }
 
-std::string RenderPrompt(const ChatTemplate& style,
+std::string RenderPrompt(const ChatTemplate& chat_template,
                          const Transcript& transcript, absl::string_view user) {
-  std::string prompt = RenderTurns(style, transcript);
+  std::string prompt = RenderTurns(chat_template, transcript);
   if (!prompt.empty()) prompt += kBreak;
-  absl::StrAppend(&prompt, style.user, ": ", CleanText(user), kBreak,
-                  style.assistant, ":", style.opening);
+  absl::StrAppend(&prompt, chat_template.user, ": ", CleanText(user), kBreak,
+                  chat_template.assistant, ":", chat_template.opening);
   return prompt;
 }
 
-std::vector<std::string> StopStrings(const ChatTemplate& style) {
-  return {absl::StrCat("\n\n", style.user, ":"),
-          absl::StrCat("\n", style.user, ":")};
+std::vector<std::string> StopStrings(const ChatTemplate& chat_template) {
+  return {absl::StrCat("\n\n", chat_template.user, ":"),
+          absl::StrCat("\n", chat_template.user, ":")};
 }
 
 }  // namespace rwkvd

@@ -11,7 +11,7 @@
 
 namespace rwkvd {
 
-// How a kind of model was taught to write conversations:
+// The format in which a family of models was trained on conversations:
 //
 //   System: ...
 //
@@ -19,37 +19,39 @@ namespace rwkvd {
 //
 //   Assistant: ...
 //
-// Two line breaks end what somebody says, so a user's text has no empty lines.
+// Two line breaks end a message, so a user's message contains no empty lines.
 // A constant.
 struct ChatTemplate {
   absl::string_view name;
-  absl::string_view user;
-  absl::string_view assistant;
-  absl::string_view before_system;
-  absl::string_view opening;  // begins every answer, as if the model wrote it
+  absl::string_view user;           // name of the user
+  absl::string_view assistant;      // name of the model
+  absl::string_view before_system;  // precedes the system text
+  absl::string_view opening;        // start of every answer, before the model's
   absl::string_view help;
 };
 
-// "world", "think", "no-think", "raven", each with its help, a line each.
+// The names of all templates and their help, one template per line.
 std::string DescribeTemplates();
 
-// InvalidArgument lists the names there are.
+// The template of that name. InvalidArgument lists the known names.
 absl::StatusOr<const ChatTemplate*> FindTemplate(absl::string_view name);
 
-// A user's text as it stands in a conversation: without carriage returns, empty
-// lines, and blanks at the ends.
+// Returns `text` without carriage returns, empty lines, and leading and
+// trailing blanks, as a user's message appears in a prompt.
 std::string CleanText(absl::string_view text);
 
-// All that was said, up to the end of the last answer.
-std::string RenderTurns(const ChatTemplate& style,
+// Renders the system text and all turns, up to the end of the last answer.
+std::string RenderTurns(const ChatTemplate& chat_template,
                         const Transcript& transcript);
 
-// The whole conversation, up to where the model is to go on after `user`.
-std::string RenderPrompt(const ChatTemplate& style,
+// Renders the transcript and the user's next message `user`, up to where the
+// model's answer starts.
+std::string RenderPrompt(const ChatTemplate& chat_template,
                          const Transcript& transcript, absl::string_view user);
 
-// Where the model begins to write what the user would say.
-std::vector<std::string> StopStrings(const ChatTemplate& style);
+// Strings at which an answer ends, because the model starts to write the user's
+// next message.
+std::vector<std::string> StopStrings(const ChatTemplate& chat_template);
 
 }  // namespace rwkvd
 

@@ -14,7 +14,7 @@ namespace {
 
 namespace v1 = ::rwkv::v1;
 
-// Of a state, in one message.
+// Bytes of a state per message of an upload.
 constexpr size_t kChunkBytes = size_t{1} << 20;
 
 absl::Status ToAbsl(const grpc::Status& status) {
@@ -24,49 +24,54 @@ absl::Status ToAbsl(const grpc::Status& status) {
 
 }  // namespace
 
-Conversation::Conversation(Manner manner, v1::RwkvService::StubInterface* stub,
+Conversation::Conversation(Options options,
+                           v1::RwkvService::StubInterface* stub,
                            Interrupt* interrupt)
-    : manner_(std::move(manner)), stub_(stub), interrupt_(interrupt) {
-  transcript_.template_name = std::string(manner_.style->name);
+    : options_(std::move(options)), stub_(stub), interrupt_(interrupt) {
+  transcript_.template_name = std::string(options_.chat_template->name);
 }
 
-absl::Status Conversation::Replace(Transcript transcript) {
-  RWKVD_ASSIGN_OR_RETURN(manner_.style, FindTemplate(transcript.template_name));
+absl::Status Conversation::SetTranscript(Transcript transcript) {
+  RWKVD_ASSIGN_OR_RETURN(options_.chat_template,
+                         FindTemplate(transcript.template_name));
   transcript_ = std::move(transcript);
   return absl::OkStatus();
 }
 
 absl::Status Conversation::Say(const std::string& user,
                                const OnResponse& on_response) {
-  std::string text = AfterStart(RenderPrompt(style(), transcript_, user));
+  std::string text =
+      ContinueStart(RenderPrompt(chat_template(), transcript_, user));
   RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> ids, TokensOf(text));
-  v1::GenerateRequest request = manner_.request;
-  for (const std::string& stop : StopStrings(style())) {
+  v1::GenerateRequest request = options_.request;
+  for (const std::string& stop : StopStrings(chat_template())) {
     request.add_stop_strings(stop);
   }
   RWKVD_ASSIGN_OR_RETURN(Answer answer,
-                         Ask(std::move(request), ids, on_response));
+                         Generate(std::move(request), ids, on_response));
   if (answer.interrupted && answer.ids.empty()) return absl::OkStatus();
   const absl::string_view written =
       absl::StripTrailingAsciiWhitespace(answer.bytes);
-  transcript_.turns.push_back({user, absl::StrCat(style().opening, written)});
-  Know(std::move(ids), std::move(text), std::move(answer));
+  transcript_.turns.push_back(
+      {user, absl::StrCat(chat_template().opening, written)});
+  Remember(std::move(ids), std::move(text), std::move(answer));
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Conversation::State() {
+absl::StatusOr<std::string> Conversation::FetchState() {
   if (transcript_.turns.empty()) {
-    return absl::FailedPreconditionError("nothing was said yet");
+    return absl::FailedPreconditionError("the conversation is empty");
   }
-  const std::string text = AfterStart(RenderTurns(style(), transcript_));
+  const std::string text =
+      ContinueStart(RenderTurns(chat_template(), transcript_));
   RWKVD_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, TokensOf(text));
   v1::GenerateRequest request;
-  request.set_initial_state(manner_.request.initial_state());
+  request.set_initial_state(options_.request.initial_state());
   request.set_max_tokens(0);
   request.mutable_return_state()->set_at_end(true);
   std::string state;
-  const absl::StatusOr<Answer> answer =
-      Ask(std::move(request), ids, [&](const v1::GenerateResponse& response) {
+  const absl::StatusOr<Answer> answer = Generate(
+      std::move(request), ids, [&](const v1::GenerateResponse& response) {
         state += response.state_chunk().data();
       });
   RWKVD_RETURN_IF_ERROR(answer.status());
@@ -74,20 +79,20 @@ absl::StatusOr<std::string> Conversation::State() {
   return state;
 }
 
-absl::Status Conversation::StartFrom(std::string state) {
+absl::Status Conversation::StartFromState(std::string state) {
   start_ = std::move(state);
   start_handle_.clear();
   known_.Clear();
   transcript_.turns.clear();
   if (start_.empty()) return absl::OkStatus();
-  transcript_.system.clear();  // part of the state
-  const absl::Status status = PutStart();
+  transcript_.system.clear();  // the state contains it
+  const absl::Status status = UploadStart();
   if (!status.ok()) start_.clear();
   return status;
 }
 
-std::string Conversation::AfterStart(std::string text) const {
-  // A state ends with an answer.
+std::string Conversation::ContinueStart(std::string text) const {
+  // The text of a state ends with an answer.
   return start_.empty() ? text : absl::StrCat("\n\n", text);
 }
 
@@ -101,16 +106,16 @@ absl::StatusOr<std::vector<int32_t>> Conversation::TokensOf(
   return ids;
 }
 
-absl::Status Conversation::PutStart() {
+absl::Status Conversation::UploadStart() {
   grpc::ClientContext context;
-  Limit(&context);
+  SetDeadline(&context);
   const Interrupt::Guard guard(interrupt_, &context);
   v1::PutStateResponse response;
   const auto writer = stub_->PutState(&context, &response);
   for (size_t begin = 0; begin < start_.size(); begin += kChunkBytes) {
     v1::PutStateRequest chunk;
     chunk.set_data(start_.substr(begin, kChunkBytes));
-    if (!writer->Write(chunk)) break;  // Finish says why
+    if (!writer->Write(chunk)) break;  // Finish returns the reason
   }
   writer->WritesDone();
   RWKVD_RETURN_IF_ERROR(ToAbsl(writer->Finish()));
@@ -118,7 +123,7 @@ absl::Status Conversation::PutStart() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Conversation::Answer> Conversation::Ask(
+absl::StatusOr<Conversation::Answer> Conversation::Generate(
     v1::GenerateRequest request, const std::vector<int32_t>& prompt,
     const OnResponse& on_response) {
   request.mutable_prompt()->mutable_tokens()->mutable_ids()->Assign(
@@ -127,17 +132,17 @@ absl::StatusOr<Conversation::Answer> Conversation::Ask(
     request.clear_initial_state();
     request.set_state_handle(start_handle_);
   }
-  absl::StatusOr<Answer> answer = AskOnce(request, on_response);
+  absl::StatusOr<Answer> answer = GenerateOnce(request, on_response);
   if (start_.empty() || !absl::IsNotFound(answer.status())) return answer;
-  RWKVD_RETURN_IF_ERROR(PutStart());
+  RWKVD_RETURN_IF_ERROR(UploadStart());
   request.set_state_handle(start_handle_);
-  return AskOnce(request, on_response);
+  return GenerateOnce(request, on_response);
 }
 
-absl::StatusOr<Conversation::Answer> Conversation::AskOnce(
+absl::StatusOr<Conversation::Answer> Conversation::GenerateOnce(
     const v1::GenerateRequest& request, const OnResponse& on_response) {
   grpc::ClientContext context;
-  Limit(&context);
+  SetDeadline(&context);
   const Interrupt::Guard guard(interrupt_, &context);
   const auto reader = stub_->Generate(&context, request);
   Answer answer;
@@ -150,7 +155,7 @@ absl::StatusOr<Conversation::Answer> Conversation::AskOnce(
                                          : response.finish().bytes();
     if (response.finish().reason() == v1::FINISH_REASON_END_OF_TEXT &&
         !answer.ids.empty()) {
-      answer.ids.pop_back();  // the conversation goes on
+      answer.ids.pop_back();  // not part of the continued conversation
     }
     on_response(response);
   }
@@ -160,9 +165,9 @@ absl::StatusOr<Conversation::Answer> Conversation::AskOnce(
   return answer;
 }
 
-void Conversation::Know(std::vector<int32_t> prompt, std::string text,
-                        Answer answer) {
-  // Whoever was interrupted does not wait for another call.
+void Conversation::Remember(std::vector<int32_t> prompt, std::string text,
+                            Answer answer) {
+  // After Ctrl-C, the user does not want to wait for another call.
   if (!answer.interrupted && !answer.ids.empty()) {
     const absl::StatusOr<std::string> written = Detokenize(answer.ids);
     if (written.ok()) {
@@ -176,7 +181,7 @@ void Conversation::Know(std::vector<int32_t> prompt, std::string text,
 absl::StatusOr<std::vector<int32_t>> Conversation::Tokenize(
     absl::string_view text) {
   grpc::ClientContext context;
-  Limit(&context);
+  SetDeadline(&context);
   const Interrupt::Guard guard(interrupt_, &context);
   v1::TokenizeRequest request;
   request.set_bytes(std::string(text));
@@ -188,7 +193,7 @@ absl::StatusOr<std::vector<int32_t>> Conversation::Tokenize(
 absl::StatusOr<std::string> Conversation::Detokenize(
     const std::vector<int32_t>& ids) {
   grpc::ClientContext context;
-  Limit(&context);
+  SetDeadline(&context);
   const Interrupt::Guard guard(interrupt_, &context);
   v1::DetokenizeRequest request;
   request.mutable_ids()->Assign(ids.begin(), ids.end());
@@ -198,9 +203,9 @@ absl::StatusOr<std::string> Conversation::Detokenize(
   return response.bytes();
 }
 
-void Conversation::Limit(grpc::ClientContext* context) const {
-  if (manner_.timeout > absl::ZeroDuration()) {
-    context->set_deadline(absl::ToChronoTime(absl::Now() + manner_.timeout));
+void Conversation::SetDeadline(grpc::ClientContext* context) const {
+  if (options_.timeout > absl::ZeroDuration()) {
+    context->set_deadline(absl::ToChronoTime(absl::Now() + options_.timeout));
   }
 }
 

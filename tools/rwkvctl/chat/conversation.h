@@ -20,42 +20,43 @@
 
 namespace rwkvd {
 
-// A conversation with a server. Each time it is sent as a whole, as one prompt,
-// of which the server's state cache knows all but the end: so an answer begins
-// as soon in a long conversation as in a short one, and no server need remember
-// it.
+// A conversation with a server. Every request contains the whole conversation
+// as its prompt. The server's state cache holds all of it but the end, so that
+// answers start as fast in a long conversation as in a short one, although the
+// server need not keep the conversation.
 //
 // One thread only. Owns none of the pointers.
 class Conversation {
  public:
-  // How a conversation is led. A value.
-  struct Manner {
-    const ChatTemplate* style = nullptr;
+  // A value.
+  struct Options {
+    const ChatTemplate* chat_template = nullptr;
     ::rwkv::v1::GenerateRequest request;  // without prompt and stop strings
-    absl::Duration timeout = absl::ZeroDuration();  // of a call; 0: none
+    absl::Duration timeout = absl::ZeroDuration();  // per call; 0: none
   };
   using OnResponse = std::function<void(const ::rwkv::v1::GenerateResponse&)>;
 
-  Conversation(Manner manner, ::rwkv::v1::RwkvService::StubInterface* stub,
+  Conversation(Options options, ::rwkv::v1::RwkvService::StubInterface* stub,
                Interrupt* interrupt);
 
-  // Says something; `on_response` sees the answer as it comes. If Ctrl-C ends
-  // it, what came of it is the answer. Otherwise a call that fails changes
-  // nothing, and its status is returned.
+  // Sends the user's message, passes the answer to `on_response` as it arrives,
+  // and adds both to the transcript. If Ctrl-C stops the answer, the part that
+  // arrived becomes the answer. On any other failure, returns the status of the
+  // call and changes nothing.
   absl::Status Say(const std::string& user, const OnResponse& on_response);
 
-  const ChatTemplate& style() const { return *manner_.style; }
+  const ChatTemplate& chat_template() const { return *options_.chat_template; }
   const Transcript& transcript() const { return transcript_; }
-  // Goes on from `transcript` instead. InvalidArgument if its template is
+  // Continues from `transcript` instead. InvalidArgument if its template is
   // unknown.
-  absl::Status Replace(Transcript transcript);
+  absl::Status SetTranscript(Transcript transcript);
 
-  // What the model remembers after all that was said, as the bytes of a state
-  // file. FailedPrecondition if nothing was said.
-  absl::StatusOr<std::string> State();
-  // Goes on from such a state, without knowing what was said before; from the
-  // beginning, if it is empty. The status of the server, if it cannot.
-  absl::Status StartFrom(std::string state);
+  // Returns the model's state after the conversation, as the bytes of a state
+  // file. FailedPrecondition if the conversation is empty.
+  absl::StatusOr<std::string> FetchState();
+  // Starts a new conversation from such a state, whose text is unknown, or from
+  // the beginning if `state` is empty. Returns the server's status on failure.
+  absl::Status StartFromState(std::string state);
 
  private:
   struct Answer {
@@ -66,30 +67,33 @@ class Conversation {
 
   absl::StatusOr<std::vector<int32_t>> Tokenize(absl::string_view text);
   absl::StatusOr<std::string> Detokenize(const std::vector<int32_t>& ids);
-  // `text` as tokens, the known ones first.
+  // The tokens of `text`: the known ones, followed by those of the rest.
   absl::StatusOr<std::vector<int32_t>> TokensOf(absl::string_view text);
-  // What comes after the state that was started from, if there is one.
-  std::string AfterStart(std::string text) const;
-  // Gives the server the state that was started from.
-  absl::Status PutStart();
-  // Sends `request`; once more if its state was forgotten meanwhile.
-  absl::StatusOr<Answer> Ask(::rwkv::v1::GenerateRequest request,
-                             const std::vector<int32_t>& prompt,
-                             const OnResponse& on_response);
-  absl::StatusOr<Answer> AskOnce(const ::rwkv::v1::GenerateRequest& request,
-                                 const OnResponse& on_response);
-  // Makes known what was said after `prompt`, of the text `text`.
-  void Know(std::vector<int32_t> prompt, std::string text, Answer answer);
+  // Returns `text` as the continuation of the start state, if there is one.
+  std::string ContinueStart(std::string text) const;
+  // Uploads the start state to the server.
+  absl::Status UploadStart();
+  // Sends `request` with `prompt`. If the server no longer has the start state,
+  // uploads it and sends the request again.
+  absl::StatusOr<Answer> Generate(::rwkv::v1::GenerateRequest request,
+                                  const std::vector<int32_t>& prompt,
+                                  const OnResponse& on_response);
+  absl::StatusOr<Answer> GenerateOnce(
+      const ::rwkv::v1::GenerateRequest& request,
+      const OnResponse& on_response);
+  // Stores the tokens of `prompt`, whose text is `text`, and of `answer` as
+  // known tokens.
+  void Remember(std::vector<int32_t> prompt, std::string text, Answer answer);
   // Sets the deadline of a call.
-  void Limit(grpc::ClientContext* context) const;
+  void SetDeadline(grpc::ClientContext* context) const;
 
-  Manner manner_;
+  Options options_;
   ::rwkv::v1::RwkvService::StubInterface* const stub_;
   Interrupt* const interrupt_;
   Transcript transcript_;
   KnownTokens known_;
-  std::string start_;         // a state file; empty: none
-  std::string start_handle_;  // under which the server keeps it
+  std::string start_;         // bytes of a state file; empty: none
+  std::string start_handle_;  // the server's handle of that state
 };
 
 }  // namespace rwkvd

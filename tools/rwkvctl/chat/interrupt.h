@@ -10,10 +10,10 @@
 
 namespace rwkvd {
 
-// What Ctrl-C does in a session: it ends the call under way, and where there is
-// none, the session. SIGTERM ends both.
+// Handles Ctrl-C and SIGTERM in a chat. Ctrl-C cancels the running call, or
+// ends the session if no call is running. SIGTERM does both.
 //
-// One per process, made before any other thread; thread-safe.
+// One per process, created before any other thread starts. Thread-safe.
 class Interrupt {
  public:
   Interrupt();
@@ -21,7 +21,7 @@ class Interrupt {
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
-  // A call under way, for as long as this lives.
+  // Registers the running call for as long as the guard lives.
   class Guard {
    public:
     Guard(Interrupt* interrupt, grpc::ClientContext* context);
@@ -29,14 +29,15 @@ class Interrupt {
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
 
-    // Whether the call was ended.
+    // Whether a signal canceled the call.
     bool interrupted() const;
 
    private:
     Interrupt* const interrupt_;
   };
 
-  // Becomes readable when the session is to end, and stays so.
+  // A file descriptor that becomes and stays readable once the session has to
+  // end.
   int end_fd() const { return end_fd_; }
   bool ended() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -48,7 +49,7 @@ class Interrupt {
   bool call_interrupted_ ABSL_GUARDED_BY(mutex_) = false;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   int end_fd_ = -1;
-  SignalWatcher signals_;  // its thread uses the others
+  SignalWatcher signals_;  // last member: its thread uses those above
 };
 
 }  // namespace rwkvd

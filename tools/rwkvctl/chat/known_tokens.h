@@ -10,19 +10,20 @@
 
 namespace rwkvd {
 
-// The tokens that the server has read and written so far, and their text. A
-// conversation goes on from them, so that the server finds it in its state
-// cache: the same text cut into other tokens would be another prefix.
+// The tokens that the server has prefilled and generated so far, and their
+// text. The next prompt reuses these tokens, so that the server finds the
+// prefix in its state cache: the same text split into other tokens would be a
+// different prefix.
 //
 // Thread-compatible.
 class KnownTokens {
  public:
-  // The known tokens that `prompt` begins with, all or none of them; `rest` is
-  // set to the text after them, which is still to be tokenized.
+  // If `prompt` starts with the known text, returns the known tokens, otherwise
+  // none. Sets `rest` to the remaining text, which is still to be tokenized.
   std::vector<int32_t> Prefix(absl::string_view prompt,
                               absl::string_view* rest) const;
 
-  // `ids` were read and written, and are the bytes of `text`.
+  // Replaces the known tokens by `ids`, whose bytes are `text`.
   void Set(std::vector<int32_t> ids, std::string text);
   void Clear() { Set({}, ""); }
 

@@ -23,7 +23,7 @@ absl::StatusOr<bool> LineReader::Fill() {
   if (fds[1].revents != 0) return absl::CancelledError("interrupted");
   char bytes[4096];
   const ssize_t count = read(fd_, bytes, sizeof(bytes));
-  if (count < 0) return absl::ErrnoToStatus(errno, "the standard input");
+  if (count < 0) return absl::ErrnoToStatus(errno, "standard input");
   buffer_.append(bytes, static_cast<size_t>(count));
   return count > 0;
 }
@@ -37,7 +37,7 @@ absl::StatusOr<std::optional<std::string>> LineReader::Next() {
       buffer_.erase(0, end + 1);
       if (std::exchange(skipping_, false)) {
         return absl::InvalidArgumentError(
-            absl::StrCat("a line of more than ", kMaxLineBytes, " bytes"));
+            absl::StrCat("the line is longer than ", kMaxLineBytes, " bytes"));
       }
       return line;
     }
@@ -56,8 +56,8 @@ absl::StatusOr<std::optional<std::string>> LineReader::Next() {
 absl::StatusOr<bool> MessageAssembler::Add(absl::string_view line) {
   if (text_.size() + line.size() > kMaxMessageBytes) {
     *this = MessageAssembler();
-    return absl::InvalidArgumentError(
-        absl::StrCat("a message of more than ", kMaxMessageBytes, " bytes"));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the message is longer than ", kMaxMessageBytes, " bytes"));
   }
   const bool is_fence = absl::StripAsciiWhitespace(line) == "\"\"\"";
   if (is_fence && (in_block_ || text_.empty())) {
@@ -68,9 +68,9 @@ absl::StatusOr<bool> MessageAssembler::Add(absl::string_view line) {
     absl::StrAppend(&text_, line, "\n");
     return false;
   }
-  const bool goes_on = absl::ConsumeSuffix(&line, "\\");
-  absl::StrAppend(&text_, line, goes_on ? "\n" : "");
-  return !goes_on;
+  const bool continues = absl::ConsumeSuffix(&line, "\\");
+  absl::StrAppend(&text_, line, continues ? "\n" : "");
+  return !continues;
 }
 
 std::string MessageAssembler::Take() {

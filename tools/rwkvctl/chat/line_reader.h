@@ -11,7 +11,7 @@
 
 namespace rwkvd {
 
-// Reads lines from a terminal or a pipe, and stops waiting when another file
+// Reads lines from a terminal or a pipe. Stops waiting when a second file
 // descriptor becomes readable.
 //
 // Thread-compatible; owns neither descriptor.
@@ -21,35 +21,35 @@ class LineReader {
 
   LineReader(int fd, int stop_fd) : fd_(fd), stop_fd_(stop_fd) {}
 
-  // The next line, without its end; nothing at the end of the input. Cancelled
-  // once `stop_fd` is readable; InvalidArgument for a line beyond
-  // kMaxLineBytes, all of which is skipped.
+  // Returns the next line without its line break, or nullopt at the end of the
+  // input. Cancelled once `stop_fd` is readable. InvalidArgument for a line of
+  // more than kMaxLineBytes, which is skipped.
   absl::StatusOr<std::optional<std::string>> Next();
 
  private:
-  // Reads more; false at the end of the input.
+  // Reads more bytes into the buffer. Returns false at the end of the input.
   absl::StatusOr<bool> Fill();
 
   const int fd_;
   const int stop_fd_;
   std::string buffer_;
-  bool skipping_ = false;  // the rest of a line that is too long
+  bool skipping_ = false;  // whether the current line is too long
 };
 
-// Puts together what a user says, of one line or several: a line that ends with
-// a backslash goes on with the next one, and so does all between two lines of
-// """ alone. A value; thread-compatible.
+// Joins input lines into messages. A message is a single line; or several
+// lines, of which all but the last end with a backslash; or the lines between
+// two lines that contain only """. A value; thread-compatible.
 class MessageAssembler {
  public:
   static constexpr size_t kMaxMessageBytes = 4 << 20;
 
-  // Adds a line; whether the message is whole now. InvalidArgument if it has
-  // outgrown kMaxMessageBytes; it is dropped.
+  // Adds a line. Returns whether the message is complete. InvalidArgument if it
+  // has more than kMaxMessageBytes; it is then discarded.
   absl::StatusOr<bool> Add(absl::string_view line);
 
-  // Whether a message has begun.
+  // Whether no line was added since the last message.
   bool empty() const { return text_.empty() && !in_block_; }
-  // Ends the message, and gives it.
+  // Returns the message and starts a new one.
   std::string Take();
 
  private:

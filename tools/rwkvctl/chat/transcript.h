@@ -10,8 +10,8 @@
 
 namespace rwkvd {
 
-// What the user said, and what the model wrote after the template's
-// "Assistant:", with the blank that it usually begins with. Bytes.
+// A user's message and the model's answer: the text after the template's
+// "Assistant:", which usually starts with a blank. Bytes, not always UTF-8.
 struct Turn {
   std::string user;
   std::string assistant;
@@ -24,11 +24,11 @@ struct Transcript {
   std::vector<Turn> turns;
 };
 
-// As a JSON document, with U+FFFD for what is no UTF-8.
+// Returns the transcript as a JSON document, with U+FFFD for invalid UTF-8.
 std::string ToJson(const Transcript& transcript);
 
-// Back from there. InvalidArgument says what is wrong with the document, which
-// `what` names.
+// Parses such a document. `what` names it in errors. InvalidArgument if it is
+// not a valid transcript.
 absl::StatusOr<Transcript> TranscriptFromJson(absl::string_view json,
                                               absl::string_view what);
 

@@ -26,7 +26,7 @@ BenchOptions Limited() {
   return options;
 }
 
-TEST(TokenRangeTest, IsANumberOrTwo) {
+TEST(TokenRangeTest, ParsesOneOrTwoNumbers) {
   EXPECT_EQ(Parsed("64"), (TokenRange{64, 64}));
   EXPECT_EQ(Parsed("16:512"), (TokenRange{16, 512}));
   EXPECT_EQ(Parsed("1:1048576"), (TokenRange{1, 1048576}));
@@ -38,7 +38,7 @@ TEST(TokenRangeTest, IsANumberOrTwo) {
   EXPECT_EQ(AbslUnparseFlag(TokenRange{16, 512}), "16:512");
 }
 
-TEST(BenchOptionsTest, EitherLimitIsEnough) {
+TEST(BenchOptionsTest, ValidateRequiresOneLimit) {
   EXPECT_TRUE(Validate(Limited()).ok());
   BenchOptions options;
   options.duration = absl::Seconds(1);
@@ -47,27 +47,27 @@ TEST(BenchOptionsTest, EitherLimitIsEnough) {
               HasSubstr("neither --requests nor --duration"));
 }
 
-TEST(BenchOptionsTest, WhatIsOutOfRangeIsNamed) {
-  const auto complaint = [](auto change) {
+TEST(BenchOptionsTest, ValidateNamesTheFlagOutOfRange) {
+  const auto error_of = [](auto change) {
     BenchOptions options = Limited();
     change(options);
     return std::string(Validate(options).message());
   };
   using Options = BenchOptions;
-  EXPECT_EQ(complaint([](Options& o) { o.concurrency = 0; }),
+  EXPECT_EQ(error_of([](Options& o) { o.concurrency = 0; }),
             "--concurrency: 0 is not between 1 and 1024");
-  EXPECT_THAT(complaint([](Options& o) { o.concurrency = 1025; }),
+  EXPECT_THAT(error_of([](Options& o) { o.concurrency = 1025; }),
               HasSubstr("--concurrency"));
-  EXPECT_THAT(complaint([](Options& o) { o.connections = 0; }),
+  EXPECT_THAT(error_of([](Options& o) { o.connections = 0; }),
               HasSubstr("--connections"));
-  EXPECT_THAT(complaint([](Options& o) { o.rate = -1; }), HasSubstr("--rate"));
-  EXPECT_THAT(complaint([](Options& o) {
+  EXPECT_THAT(error_of([](Options& o) { o.rate = -1; }), HasSubstr("--rate"));
+  EXPECT_THAT(error_of([](Options& o) {
                 o.rate = std::numeric_limits<double>::quiet_NaN();
               }),
               HasSubstr("--rate"));
-  EXPECT_THAT(complaint([](Options& o) { o.requests = -1; }),
+  EXPECT_THAT(error_of([](Options& o) { o.requests = -1; }),
               HasSubstr("--requests"));
-  EXPECT_THAT(complaint([](Options& o) { o.duration = -absl::Seconds(1); }),
+  EXPECT_THAT(error_of([](Options& o) { o.duration = -absl::Seconds(1); }),
               HasSubstr("--duration"));
 }
 

@@ -13,7 +13,8 @@ using ::testing::Not;
 
 namespace v1 = ::rwkv::v1;
 
-// Two seconds in which one request brought 7 tokens, and another was refused.
+// The result of two seconds with one request of 7 tokens, and one rejected
+// request.
 BenchResult TestResult() {
   BenchResult result;
   result.seconds = 2;
@@ -41,26 +42,27 @@ v1::GetModelResponse TestModel() {
   return model;
 }
 
-TEST(BenchReportTest, TextTellsFiguresAndFailures) {
+TEST(BenchReportTest, TextContainsRatesAndFailures) {
   const std::string text =
       TextReport(BenchOptions(), TestModel(), TestResult());
   EXPECT_THAT(text, HasSubstr("closed loop, concurrency 8"));
   EXPECT_THAT(text, HasSubstr("2 requests in 2.00 s: 1 succeeded, 1 failed, "));
-  EXPECT_THAT(text, HasSubstr("RESOURCE_EXHAUSTED: 1, the first: the queue"));
+  EXPECT_THAT(text,
+              HasSubstr("RESOURCE_EXHAUSTED: 1; first message: the queue"));
   EXPECT_THAT(text, HasSubstr("0.50 requests/s, 3.5 tokens/s generated, 5.0 "
                               "tokens/s of prompts (50.0 % cached), 1.75 "));
-  EXPECT_THAT(text, Not(HasSubstr("due")));
+  EXPECT_THAT(text, Not(HasSubstr("delay of sending")));
 }
 
-TEST(BenchReportTest, AnOpenLoopTellsItsRateAndDelays) {
+TEST(BenchReportTest, TextOfAnOpenLoopContainsRateAndDelays) {
   BenchOptions options;
   options.rate = 2.5;
   const std::string text = TextReport(options, TestModel(), TestResult());
   EXPECT_THAT(text, HasSubstr("open loop, 2.5 requests/s"));
-  EXPECT_THAT(text, HasSubstr("sent after it was due"));
+  EXPECT_THAT(text, HasSubstr("delay of sending"));
 }
 
-TEST(BenchReportTest, JsonIsOneLineWithTheSameFigures) {
+TEST(BenchReportTest, JsonIsOneLineWithTheSameValues) {
   const std::string text =
       JsonReport(BenchOptions(), TestModel(), TestResult());
   EXPECT_THAT(text, Not(HasSubstr("\n")));
@@ -82,7 +84,7 @@ TEST(BenchReportTest, JsonIsOneLineWithTheSameFigures) {
   EXPECT_EQ(gaps["max"], 0.1);
 }
 
-TEST(BenchReportTest, NothingSeenIsReportedToo) {
+TEST(BenchReportTest, ReportsARunWithoutRequests) {
   const BenchResult nothing;
   EXPECT_THAT(TextReport(BenchOptions(), TestModel(), nothing),
               HasSubstr("(none)"));

@@ -10,7 +10,7 @@ using grpc::StatusCode;
 
 RequestOutcome Whole() {
   RequestOutcome outcome;
-  outcome.begun = 0.5;
+  outcome.sent = 0.5;
   outcome.first_token = 2;
   outcome.last_token = 5;
   outcome.ended = 6;
@@ -29,7 +29,7 @@ RequestOutcome Failed(StatusCode code, const char* message) {
   return outcome;
 }
 
-TEST(MeasurementsTest, AWholeAnswerCountsInFull) {
+TEST(MeasurementsTest, CountsEverythingOfACompleteAnswer) {
   Measurements seen;
   seen.Add(Whole());
   EXPECT_EQ(seen.requests(), 1);
@@ -44,7 +44,7 @@ TEST(MeasurementsTest, AWholeAnswerCountsInFull) {
   EXPECT_EQ(seen.request().max(), 6);
 }
 
-TEST(MeasurementsTest, WhatWasCutShortCountsAsFarAsItCame) {
+TEST(MeasurementsTest, CountsTheTokensOfARequestCutShort) {
   Measurements seen;
   RequestOutcome outcome = Whole();
   outcome.status = grpc::Status(StatusCode::CANCELLED, "");
@@ -58,7 +58,7 @@ TEST(MeasurementsTest, WhatWasCutShortCountsAsFarAsItCame) {
   EXPECT_EQ(seen.request().count(), 0);
 }
 
-TEST(MeasurementsTest, FailuresAreCountedByStatusWithTheFirstMessage) {
+TEST(MeasurementsTest, CountsFailuresByStatusAndKeepsTheFirstMessage) {
   Measurements seen;
   seen.Add(Failed(StatusCode::RESOURCE_EXHAUSTED, "full"));
   seen.Add(Failed(StatusCode::RESOURCE_EXHAUSTED, "still full"));
@@ -67,13 +67,13 @@ TEST(MeasurementsTest, FailuresAreCountedByStatusWithTheFirstMessage) {
   EXPECT_EQ(seen.failures().at(StatusCode::RESOURCE_EXHAUSTED).count, 2);
   EXPECT_EQ(seen.failures().at(StatusCode::RESOURCE_EXHAUSTED).example, "full");
   EXPECT_EQ(seen.failures().at(StatusCode::UNAVAILABLE).count, 1);
-  // Nothing was read, so no prompt counts and no time to a first token.
+  // No token arrived, so neither prompt tokens nor token times are counted.
   EXPECT_EQ(seen.prompt_tokens(), 0);
   EXPECT_EQ(seen.first_token().count(), 0);
   EXPECT_EQ(seen.per_token().count(), 0);
 }
 
-TEST(MeasurementsTest, MergingAddsEverything) {
+TEST(MeasurementsTest, MergeAddsAllFields) {
   Measurements seen, other;
   seen.Add(Whole());
   seen.Add(Failed(StatusCode::UNAVAILABLE, "first"));

@@ -12,14 +12,14 @@
 namespace rwkvd {
 namespace {
 
-// The nearest-rank definition, from the sorted values themselves.
+// The quantile by the nearest-rank definition, computed from sorted values.
 double ExactQuantile(std::vector<double> values, double share) {
   std::sort(values.begin(), values.end());
   const auto rank = static_cast<size_t>(std::ceil(share * values.size()));
   return values[std::max<size_t>(rank, 1) - 1];
 }
 
-// Durations of every size, from microseconds to minutes.
+// Random durations from a microsecond to 100 seconds.
 std::vector<double> RandomDurations(int count, int seed) {
   std::mt19937_64 random(seed);
   std::uniform_real_distribution<double> exponent(-6, 2);
@@ -37,7 +37,7 @@ Percentiles Of(const std::vector<double>& values) {
 
 constexpr double kShares[] = {0.001, 0.1, 0.5, 0.9, 0.95, 0.99, 0.999, 1};
 
-TEST(PercentilesTest, QuantilesAreHalfAPercentFromTheSortedValues) {
+TEST(PercentilesTest, QuantileErrorIsAtMostHalfAPercent) {
   for (int count : {1, 2, 3, 10, 99, 100, 101, 5000}) {
     const std::vector<double> values = RandomDurations(count, count);
     const Percentiles distribution = Of(values);
@@ -62,7 +62,7 @@ TEST(PercentilesTest, CountMeanAndExtremesAreExact) {
   EXPECT_EQ(distribution.Quantile(1), distribution.max());
 }
 
-TEST(PercentilesTest, MergingIsAddingAll) {
+TEST(PercentilesTest, MergeEqualsAddingAllValues) {
   std::vector<double> all = RandomDurations(300, 1);
   Percentiles merged = Of(all);
   const std::vector<double> others = RandomDurations(200, 2);
@@ -82,7 +82,7 @@ TEST(PercentilesTest, MergingIsAddingAll) {
   EXPECT_EQ(from_nothing.min(), Of(others).min());
 }
 
-TEST(PercentilesTest, NothingAndExtremesHaveQuantilesToo) {
+TEST(PercentilesTest, HandlesNoValuesAndValuesBeyondTheBuckets) {
   EXPECT_EQ(Percentiles().Quantile(0.5), 0);
   EXPECT_EQ(Percentiles().mean(), 0);
   const Percentiles zeros = Of({0, 0, -1});

@@ -13,7 +13,7 @@
 namespace rwkvd {
 namespace {
 
-// Benchmarks of a real server over a model without weights.
+// Benchmarks of a real server with a model without weights.
 class RunBenchTest : public ::testing::Test {
  protected:
   static BenchOptions SmallBench() {
@@ -43,7 +43,7 @@ class RunBenchTest : public ::testing::Test {
   Stopper stopper_;
 };
 
-TEST_F(RunBenchTest, AClosedLoopSendsExactlyTheRequestsAskedFor) {
+TEST_F(RunBenchTest, ClosedLoopSendsTheGivenNumberOfRequests) {
   server_.gate().Open();
   BenchOptions options = SmallBench();
   options.requests = 25;
@@ -58,7 +58,7 @@ TEST_F(RunBenchTest, AClosedLoopSendsExactlyTheRequestsAskedFor) {
   EXPECT_GT(result.seconds, 0);
 }
 
-TEST_F(RunBenchTest, AnOpenLoopSendsThemToo) {
+TEST_F(RunBenchTest, OpenLoopSendsTheGivenNumberOfRequests) {
   server_.gate().Open();
   BenchOptions options = SmallBench();
   options.requests = 25;
@@ -66,8 +66,8 @@ TEST_F(RunBenchTest, AnOpenLoopSendsThemToo) {
   EXPECT_EQ(Run(options).measurements.succeeded(), 25);
 }
 
-TEST_F(RunBenchTest, ItsTimeOverItCutsShortWhatIsUnderWay) {
-  // The gate is closed: no request comes to its end.
+TEST_F(RunBenchTest, EndOfDurationCancelsRunningRequests) {
+  // The gate is closed, so no request can finish.
   BenchOptions options = SmallBench();
   options.duration = absl::Milliseconds(50);
   const Measurements seen = Run(options).measurements;
@@ -75,7 +75,7 @@ TEST_F(RunBenchTest, ItsTimeOverItCutsShortWhatIsUnderWay) {
   EXPECT_EQ(seen.requests(), 4);
 }
 
-TEST_F(RunBenchTest, StoppingEndsItEarly) {
+TEST_F(RunBenchTest, StopperEndsTheRunEarly) {
   BenchOptions options = SmallBench();
   options.duration = absl::InfiniteDuration();
   std::thread stop([this] {
@@ -88,7 +88,7 @@ TEST_F(RunBenchTest, StoppingEndsItEarly) {
   EXPECT_GE(seen.requests(), 1);
 }
 
-TEST_F(RunBenchTest, ADeadlineIsAFailureByItsName) {
+TEST_F(RunBenchTest, CountsExpiredDeadlinesAsFailures) {
   BenchOptions options = SmallBench();
   options.requests = 4;
   options.timeout = absl::Milliseconds(20);
@@ -96,10 +96,10 @@ TEST_F(RunBenchTest, ADeadlineIsAFailureByItsName) {
   EXPECT_EQ(seen.failures().at(grpc::StatusCode::DEADLINE_EXCEEDED).count, 4);
 }
 
-TEST_F(RunBenchTest, RefusalsAreCounted) {
+TEST_F(RunBenchTest, CountsRejectedRequestsAsFailures) {
   server_.gate().Open();
   BenchOptions options = SmallBench();
-  options.prompt_tokens = {11, 11};  // one more than this server reads
+  options.prompt_tokens = {11, 11};  // one more than the server's limit
   options.requests = 3;
   const Measurements seen = Run(options).measurements;
   EXPECT_EQ(seen.failed(), 3);

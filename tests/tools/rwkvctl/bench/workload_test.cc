@@ -29,7 +29,7 @@ Workload TestWorkload(const BenchOptions& options = Options()) {
   return Workload(options, model);
 }
 
-TEST(WorkloadTest, ARequestDependsOnSeedAndIndexAlone) {
+TEST(WorkloadTest, RequestDependsOnlyOnSeedAndIndex) {
   const Workload workload = TestWorkload();
   const Workload again = TestWorkload();
   std::set<std::string> prompts;
@@ -41,17 +41,17 @@ TEST(WorkloadTest, ARequestDependsOnSeedAndIndexAlone) {
     prompts.insert(request.prompt().SerializeAsString());
     seeds.insert(request.sampling().seed());
   }
-  EXPECT_GT(prompts.size(), 995u);  // of three tokens some may be alike
+  EXPECT_GT(prompts.size(), 995u);  // short prompts may coincide
   EXPECT_EQ(seeds.size(), 1000u);
   EXPECT_NE(TestWorkload(Options(2)).Request(0).SerializeAsString(),
             workload.Request(0).SerializeAsString());
 }
 
-TEST(WorkloadTest, NoAnswerEndsBeforeItsLength) {
+TEST(WorkloadTest, RequestsForbidTheEndOfText) {
   EXPECT_TRUE(TestWorkload().Request(0).sampling().never_end());
 }
 
-TEST(WorkloadTest, LengthsAndIdsFillTheirRanges) {
+TEST(WorkloadTest, LengthsAndIdsCoverTheirRanges) {
   const Workload workload = TestWorkload();
   std::set<int> prompt_lengths, answer_lengths, ids;
   for (uint64_t i = 0; i < 2000; ++i) {
@@ -63,13 +63,13 @@ TEST(WorkloadTest, LengthsAndIdsFillTheirRanges) {
   }
   EXPECT_EQ(prompt_lengths, (std::set<int>{3, 4, 5, 6}));
   EXPECT_EQ(answer_lengths, (std::set<int>{10, 11, 12}));
-  // All that the tokenizer knows, but for 0, which ends a text.
+  // All tokens of the tokenizer except 0, the end of text.
   EXPECT_EQ(*ids.begin(), 1);
   EXPECT_EQ(*ids.rbegin(), 255);
   EXPECT_EQ(ids.size(), 255u);
 }
 
-TEST(WorkloadTest, SamplingIsAsAskedFor) {
+TEST(WorkloadTest, RequestsUseTheGivenSampling) {
   BenchOptions options = Options();
   options.sampling.set_top_p(0.25f);
   v1::Sampling sampling = TestWorkload(options).Request(3).sampling();
@@ -80,10 +80,10 @@ TEST(WorkloadTest, SamplingIsAsAskedFor) {
   EXPECT_EQ(TestWorkload(options).Request(4).sampling().seed(), 7u);
 }
 
-// Between two arrivals of a Poisson process lie independent times with an
-// exponential distribution: mean and standard deviation 1 / rate, median
-// ln 2 / rate. The bounds are five standard errors.
-TEST(ArrivalsTest, ArePoisson) {
+// The times between the arrivals of a Poisson process are independent and
+// exponentially distributed: mean and standard deviation are 1 / rate, the
+// median is ln 2 / rate. The bounds are five standard errors.
+TEST(ArrivalsTest, TimesAreAPoissonProcess) {
   constexpr int kCount = 100'000;
   constexpr double kRate = 40;
   Arrivals arrivals(kRate, 1);
@@ -107,7 +107,7 @@ TEST(ArrivalsTest, ArePoisson) {
   EXPECT_NEAR(static_cast<double>(below_median) / kCount, 0.5, error / 2);
 }
 
-TEST(ArrivalsTest, DependOnTheSeedAlone) {
+TEST(ArrivalsTest, TimesDependOnlyOnTheSeed) {
   const auto first = [](uint64_t seed) { return Arrivals(5, seed).Next(); };
   EXPECT_EQ(first(1), first(1));
   EXPECT_NE(first(1), first(2));

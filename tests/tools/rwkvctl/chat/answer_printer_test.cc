@@ -22,7 +22,7 @@ std::string Printed(const std::vector<std::string>& parts) {
   return printed;
 }
 
-TEST(AnswerPrinterTest, BeginsWithTheFirstWordAndEndsItsLine) {
+TEST(AnswerPrinterTest, SkipsLeadingSpaceAndEndsTheLastLine) {
   EXPECT_EQ(Printed({" ", "\n ", " Hello", " there. "}), "Hello there. \n");
   EXPECT_EQ(Printed({" a\n", "\n b\n"}), "a\n\n b\n");
   EXPECT_EQ(Printed({}), "\n");

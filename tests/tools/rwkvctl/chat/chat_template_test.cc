@@ -10,48 +10,51 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const ChatTemplate& Style(absl::string_view name) {
+const ChatTemplate& Template(absl::string_view name) {
   return *FindTemplate(name).value();
 }
 
-// The expected prompts are those of BlinkDL's RWKV7-G1x-templates.txt and, for
-// Raven, of ChatRWKV's prompts.
-TEST(ChatTemplateTest, WorldIsUserAndAssistant) {
-  EXPECT_EQ(RenderPrompt(Style("world"), {}, "Hi"), "User: Hi\n\nAssistant:");
+// The expected prompts are from BlinkDL's RWKV7-G1x-templates.txt and, for
+// Raven, from ChatRWKV.
+TEST(ChatTemplateTest, WorldNamesUserAndAssistant) {
+  EXPECT_EQ(RenderPrompt(Template("world"), {}, "Hi"),
+            "User: Hi\n\nAssistant:");
   const Transcript transcript = {
       "world", "Be brief.", {{"One?", " Two."}, {"Three?", " Four."}}};
-  EXPECT_EQ(RenderPrompt(Style("world"), transcript, "Five?"),
+  EXPECT_EQ(RenderPrompt(Template("world"), transcript, "Five?"),
             "System: Be brief.\n\n"
             "User: One?\n\nAssistant: Two.\n\n"
             "User: Three?\n\nAssistant: Four.\n\n"
             "User: Five?\n\nAssistant:");
-  EXPECT_THAT(StopStrings(Style("world")), ElementsAre("\n\nUser:", "\nUser:"));
+  EXPECT_THAT(StopStrings(Template("world")),
+              ElementsAre("\n\nUser:", "\nUser:"));
 }
 
-TEST(ChatTemplateTest, ThinkingIsBegunForTheModel) {
-  EXPECT_EQ(RenderPrompt(Style("think"), {}, "Hi"),
+TEST(ChatTemplateTest, ThinkingTemplatesOpenTheAnswer) {
+  EXPECT_EQ(RenderPrompt(Template("think"), {}, "Hi"),
             "User: Hi\n\nAssistant: <think");
-  EXPECT_EQ(RenderPrompt(Style("no-think"), {}, "Hi"),
+  EXPECT_EQ(RenderPrompt(Template("no-think"), {}, "Hi"),
             "User: Hi\n\nAssistant: <think>\n</think");
 }
 
-TEST(ChatTemplateTest, RavenIsBobAndAlice) {
+TEST(ChatTemplateTest, RavenNamesBobAndAlice) {
   const Transcript transcript = {"raven", "They talk.", {{"Hi", " Hello."}}};
-  EXPECT_EQ(RenderPrompt(Style("raven"), transcript, "Bye"),
+  EXPECT_EQ(RenderPrompt(Template("raven"), transcript, "Bye"),
             "They talk.\n\nBob: Hi\n\nAlice: Hello.\n\nBob: Bye\n\nAlice:");
-  EXPECT_THAT(StopStrings(Style("raven")), ElementsAre("\n\nBob:", "\nBob:"));
+  EXPECT_THAT(StopStrings(Template("raven")),
+              ElementsAre("\n\nBob:", "\nBob:"));
 }
 
-TEST(ChatTemplateTest, TextOfUsersAndSystemHasNoEmptyLines) {
+TEST(ChatTemplateTest, RemovesEmptyLinesFromUserAndSystemText) {
   EXPECT_EQ(CleanText("  a\r\n\r\n\nb\n  c \n\n"), "a\nb\n  c");
   EXPECT_EQ(CleanText(" \n\t"), "");
   const Transcript transcript = {"world", "x\n\ny", {{"a\n\nb", " c\n\nd"}}};
-  EXPECT_EQ(RenderPrompt(Style("world"), transcript, "e\n\n\nf"),
+  EXPECT_EQ(RenderPrompt(Template("world"), transcript, "e\n\n\nf"),
             "System: x\ny\n\nUser: a\nb\n\nAssistant: c\n\nd\n\n"
             "User: e\nf\n\nAssistant:");
 }
 
-TEST(ChatTemplateTest, AnUnknownNameListsTheOthers) {
+TEST(ChatTemplateTest, ErrorForUnknownNameListsAllNames) {
   EXPECT_THAT(std::string(FindTemplate("x").status().message()),
               HasSubstr("world, think, no-think, raven"));
 }

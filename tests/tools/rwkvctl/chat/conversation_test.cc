@@ -15,22 +15,23 @@
 namespace rwkvd {
 namespace {
 
-// Conversations with a real server over a model without weights, whose tokens
-// are the bytes.
+// Conversations with a real server and a model without weights. Each byte is a
+// token.
 class ConversationTest : public ::testing::Test {
  protected:
   ConversationTest() { server_.gate().Open(); }
 
-  // Answers of exactly `tokens` letters, so that nothing else ends them.
-  Conversation::Manner Letters(int tokens) {
-    Conversation::Manner manner;
-    manner.style = FindTemplate("world").value();
-    manner.request.set_max_tokens(tokens);
-    manner.request.mutable_sampling()->set_seed(1);
-    return manner;
+  // Options for answers of exactly `tokens` letters.
+  Conversation::Options Letters(int tokens) {
+    Conversation::Options options;
+    options.chat_template = FindTemplate("world").value();
+    options.request.set_max_tokens(tokens);
+    options.request.mutable_sampling()->set_seed(1);
+    return options;
   }
 
-  // Says it, and returns the end of the answer.
+  // Sends a message. Returns the last message of the response, and sets
+  // `status_`.
   std::optional<v1::Finish> Say(Conversation& conversation,
                                 const std::string& user) {
     std::optional<v1::Finish> finish;
@@ -40,13 +41,13 @@ class ConversationTest : public ::testing::Test {
     return finish;
   }
 
-  Interrupt interrupt_;  // before other threads
+  Interrupt interrupt_;  // created before other threads start
   TestServer server_;
   std::unique_ptr<v1::RwkvService::Stub> stub_ = server_.NewStub();
   absl::Status status_;
 };
 
-TEST_F(ConversationTest, OnlyWhatIsNewIsRead) {
+TEST_F(ConversationTest, SecondPromptIsCachedExceptForItsNewText) {
   Conversation conversation(Letters(20), stub_.get(), &interrupt_);
   const auto first = Say(conversation, "one");
   ASSERT_TRUE(first.has_value()) << status_;
@@ -54,7 +55,7 @@ TEST_F(ConversationTest, OnlyWhatIsNewIsRead) {
       first->usage().prompt_tokens(),
       static_cast<int64_t>(std::string("User: one\n\nAssistant:").size()));
   const std::string written = conversation.transcript().turns[0].assistant;
-  // Bytes that are whitespace would not come back; these do not end so.
+  // Trailing white space would be removed; this answer has none.
   ASSERT_EQ(written.size(), 20u);
   const auto second = Say(conversation, "two");
   ASSERT_TRUE(second.has_value()) << status_;
@@ -62,17 +63,16 @@ TEST_F(ConversationTest, OnlyWhatIsNewIsRead) {
   EXPECT_EQ(second->usage().prompt_tokens(),
             first->usage().prompt_tokens() + 20 +
                 static_cast<int64_t>(new_text.size()));
-  // All but the last token drawn, which nobody had read yet.
+  // The model has not yet read the token that it sampled last.
   EXPECT_EQ(second->usage().cached_tokens(),
             first->usage().prompt_tokens() + 19);
 }
 
-TEST_F(ConversationTest, ItIsOneTextForTheModel) {
+TEST_F(ConversationTest, AnswerEqualsThatOfTheWholeConversationAsOnePrompt) {
   Conversation conversation(Letters(8), stub_.get(), &interrupt_);
   Say(conversation, "one");
   const std::string first = conversation.transcript().turns[0].assistant;
   Say(conversation, "two");
-  // Asked as one prompt, the model says the same.
   v1::GenerateRequest request = Letters(8).request;
   request.mutable_prompt()->set_bytes("User: one\n\nAssistant:" + first +
                                       "\n\nUser: two\n\nAssistant:");
@@ -87,15 +87,15 @@ TEST_F(ConversationTest, ItIsOneTextForTheModel) {
       absl::StartsWith(answer, conversation.transcript().turns[1].assistant));
 }
 
-TEST_F(ConversationTest, AFailureChangesNothing) {
-  Conversation::Manner manner = Letters(-1);  // refused
-  Conversation conversation(manner, stub_.get(), &interrupt_);
+TEST_F(ConversationTest, FailedCallLeavesTheTranscriptUnchanged) {
+  // The server rejects a negative limit.
+  Conversation conversation(Letters(-1), stub_.get(), &interrupt_);
   EXPECT_FALSE(Say(conversation, "one").has_value());
   EXPECT_EQ(status_.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_TRUE(conversation.transcript().turns.empty());
 }
 
-TEST_F(ConversationTest, CtrlCEndsTheAnswerAlone) {
+TEST_F(ConversationTest, CtrlCDuringAnAnswerEndsTheAnswerOnly) {
   Conversation conversation(Letters(1 << 20), stub_.get(), &interrupt_);
   bool sent = false;
   const absl::Status status =
@@ -108,25 +108,25 @@ TEST_F(ConversationTest, CtrlCEndsTheAnswerAlone) {
   EXPECT_EQ(conversation.transcript().turns.size(), 1u);
 }
 
-TEST_F(ConversationTest, CtrlCWithoutAnAnswerEndsTheSession) {
+TEST_F(ConversationTest, CtrlCBetweenAnswersEndsTheSession) {
   kill(getpid(), SIGINT);
   EXPECT_TRUE(Eventually([this] { return interrupt_.ended(); }));
 }
 
-TEST_F(ConversationTest, ADeadlineIsAFailure) {
-  Conversation::Manner manner = Letters(1 << 20);
-  manner.timeout = absl::Milliseconds(50);
-  Conversation conversation(manner, stub_.get(), &interrupt_);
+TEST_F(ConversationTest, ExpiredDeadlineIsAFailure) {
+  Conversation::Options options = Letters(1 << 20);
+  options.timeout = absl::Milliseconds(50);
+  Conversation conversation(options, stub_.get(), &interrupt_);
   Say(conversation, "one");
   EXPECT_EQ(status_.code(), absl::StatusCode::kDeadlineExceeded);
 }
 
-TEST_F(ConversationTest, ATranscriptOfAnUnknownTemplateIsRefused) {
+TEST_F(ConversationTest, SetTranscriptRejectsUnknownTemplates) {
   Conversation conversation(Letters(5), stub_.get(), &interrupt_);
-  EXPECT_FALSE(conversation.Replace({"sonnet", "", {}}).ok());
-  EXPECT_EQ(conversation.style().name, "world");
-  EXPECT_TRUE(conversation.Replace({"raven", "", {}}).ok());
-  EXPECT_EQ(conversation.style().user, "Bob");
+  EXPECT_FALSE(conversation.SetTranscript({"sonnet", "", {}}).ok());
+  EXPECT_EQ(conversation.chat_template().name, "world");
+  EXPECT_TRUE(conversation.SetTranscript({"raven", "", {}}).ok());
+  EXPECT_EQ(conversation.chat_template().user, "Bob");
 }
 
 }  // namespace

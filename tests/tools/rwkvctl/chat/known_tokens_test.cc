@@ -10,7 +10,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-TEST(KnownTokensTest, APromptThatGoesOnKeepsItsTokens) {
+TEST(KnownTokensTest, PrefixReturnsTokensOfAContinuedPrompt) {
   KnownTokens known;
   known.Set({1, 2, 3}, "abc");
   absl::string_view rest;
@@ -20,7 +20,7 @@ TEST(KnownTokensTest, APromptThatGoesOnKeepsItsTokens) {
   EXPECT_EQ(rest, "");
 }
 
-TEST(KnownTokensTest, AnotherPromptHasNone) {
+TEST(KnownTokensTest, PrefixIsEmptyForAnotherPrompt) {
   KnownTokens known;
   absl::string_view rest;
   EXPECT_THAT(known.Prefix("abx", &rest), IsEmpty());

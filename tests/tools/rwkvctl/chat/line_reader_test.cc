@@ -38,7 +38,7 @@ class LineReaderTest : public ::testing::Test {
   int stop_[2];
 };
 
-TEST_F(LineReaderTest, ReadsLinesWhateverTheirPieces) {
+TEST_F(LineReaderTest, JoinsLinesFromSeveralReads) {
   LineReader lines(input_[0], stop_[0]);
   Write("one\n\ntw");
   EXPECT_EQ(lines.Next().value(), "one");
@@ -51,14 +51,14 @@ TEST_F(LineReaderTest, ReadsLinesWhateverTheirPieces) {
   EXPECT_EQ(lines.Next().value(), std::nullopt);
 }
 
-TEST_F(LineReaderTest, StopsWaitingWhenTold) {
+TEST_F(LineReaderTest, IsCancelledWhenStopFdIsReadable) {
   LineReader lines(input_[0], stop_[0]);
   std::thread stop([this] { EXPECT_EQ(write(stop_[1], "x", 1), 1); });
   EXPECT_TRUE(absl::IsCancelled(lines.Next().status()));
   stop.join();
 }
 
-TEST_F(LineReaderTest, AnEndlessLineIsSkipped) {
+TEST_F(LineReaderTest, SkipsLinesThatAreTooLong) {
   LineReader lines(input_[0], stop_[0]);
   std::thread writer([this] {
     Write(std::string(3 * LineReader::kMaxLineBytes, 'x') + "\nnext\n");
@@ -75,7 +75,7 @@ bool Add(MessageAssembler& message, absl::string_view line) {
   return message.Add(line).value();
 }
 
-TEST(MessageAssemblerTest, ALineIsAMessage) {
+TEST(MessageAssemblerTest, LineIsAMessage) {
   MessageAssembler message;
   EXPECT_TRUE(message.empty());
   EXPECT_TRUE(Add(message, "say \"\"\" this"));
@@ -83,7 +83,7 @@ TEST(MessageAssemblerTest, ALineIsAMessage) {
   EXPECT_TRUE(message.empty());
 }
 
-TEST(MessageAssemblerTest, ABackslashGoesOn) {
+TEST(MessageAssemblerTest, BackslashContinuesTheMessage) {
   MessageAssembler message;
   EXPECT_FALSE(Add(message, "one\\"));
   EXPECT_FALSE(message.empty());
@@ -92,7 +92,7 @@ TEST(MessageAssemblerTest, ABackslashGoesOn) {
   EXPECT_EQ(message.Take(), "one\ntwo\nthree");
 }
 
-TEST(MessageAssemblerTest, ABlockIsTakenAsItStands) {
+TEST(MessageAssemblerTest, BlockKeepsItsTextUnchanged) {
   MessageAssembler message;
   EXPECT_FALSE(Add(message, "\"\"\""));
   EXPECT_FALSE(message.empty());
@@ -105,7 +105,7 @@ TEST(MessageAssemblerTest, ABlockIsTakenAsItStands) {
   EXPECT_EQ(message.Take(), "next");
 }
 
-TEST(MessageAssemblerTest, AMessageWithoutEndIsDropped) {
+TEST(MessageAssemblerTest, DiscardsMessagesThatAreTooLong) {
   MessageAssembler message;
   EXPECT_FALSE(Add(message, "\"\"\""));
   const std::string line(LineReader::kMaxLineBytes, 'x');

@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-TEST(TranscriptTest, ComesBackFromJson) {
+TEST(TranscriptTest, JsonRoundTripPreservesAllFields) {
   const Transcript transcript = {
       "raven", "system \"s\"", {{"u\n1", " a1"}, {"ü", ""}}};
   const auto back = TranscriptFromJson(ToJson(transcript), "t.json");
@@ -24,20 +24,20 @@ TEST(TranscriptTest, ComesBackFromJson) {
   EXPECT_EQ(back->turns[1].assistant, "");
 }
 
-TEST(TranscriptTest, IsReadableJson) {
+TEST(TranscriptTest, JsonHasNamedFields) {
   const auto json = nlohmann::json::parse(ToJson({"world", "", {{"u", "a"}}}));
   EXPECT_EQ(json["template"], "world");
   EXPECT_EQ(json["turns"][0]["assistant"], "a");
 }
 
-TEST(TranscriptTest, BytesThatAreNoTextAreReplaced) {
+TEST(TranscriptTest, ReplacesInvalidUtf8) {
   const auto back =
       TranscriptFromJson(ToJson({"world", "", {{"u\xff", "a"}}}), "t");
   ASSERT_TRUE(back.ok());
   EXPECT_EQ(back->turns[0].user, "u\uFFFD");
 }
 
-TEST(TranscriptTest, OtherDocumentsAreRefusedByName) {
+TEST(TranscriptTest, ErrorForInvalidDocumentsNamesTheFile) {
   const std::string start = R"({"format": "rwkvctl chat 1", "template": "w")";
   for (const std::string& json :
        {std::string(), std::string("[]"), std::string("{}"),

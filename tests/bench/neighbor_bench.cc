@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is left of a network's decoding while other processes keep processors
-// busy: rounds without and with them take turns, in one run. Fair is what the
-// threads would get if each runnable thread had the same share of the
-// processors: of two processors, two threads with one neighbour get 2/3 of
-// what they have alone.
-// Run with: bazel run -c opt //tests/bench:neighbour_bench --
-//   [--sequences=16] [--neighbours=1] [--rounds=3] [--seconds=2] [--threads=N]
+// Measures how much slower decoding becomes while other processes (neighbors)
+// keep processors busy. Rounds without and with neighbors alternate. The fair
+// share is the speed that would remain if every runnable thread got the same
+// share of the processors: on two processors, two threads with one neighbor
+// would keep 2/3 of their speed.
+//
+// Run with: bazel run -c opt //tests/bench:neighbor_bench --
+//   [--sequences=16] [--neighbors=1] [--rounds=3] [--seconds=2] [--threads=N]
 //   [--shape=rwkv7-0.4B] [--weights=bf16] [--model=PATH]
-// Random weights are written once to the folder for temporary files.
+// Random weights are written once to the directory for temporary files.
 
 #include <signal.h>
 #include <sys/prctl.h>
@@ -29,24 +30,25 @@
 #include "tests/bench/timing.h"
 
 ABSL_FLAG(std::string, model, "",
-          "Checkpoint to measure, instead of random weights.");
-ABSL_FLAG(std::string, shape, "rwkv7-0.4B", "Of the random weights.");
-ABSL_FLAG(std::string, weights, "bf16", "Of the random weights.");
-ABSL_FLAG(int, sequences, 16, "Decoded together.");
-ABSL_FLAG(int, neighbours, 1, "Processes that do nothing but keep busy.");
-ABSL_FLAG(int, rounds, 3, "With neighbours, and as many without.");
-ABSL_FLAG(double, seconds, 2, "Of a round.");
-ABSL_FLAG(int, threads, 0, "Threads that compute; 0: all usable processors.");
+          "Checkpoint to measure instead of random weights.");
+ABSL_FLAG(std::string, shape, "rwkv7-0.4B",
+          "Shape of the model with random weights.");
+ABSL_FLAG(std::string, weights, "bf16", "Type of the random weights.");
+ABSL_FLAG(int, sequences, 16, "Number of sequences decoded together.");
+ABSL_FLAG(int, neighbors, 1, "Number of processes that keep busy.");
+ABSL_FLAG(int, rounds, 3, "Rounds with neighbors, and as many without.");
+ABSL_FLAG(double, seconds, 2, "Length of a round.");
+ABSL_FLAG(int, threads, 0, "Compute threads; 0 for all usable processors.");
 
 namespace rwkvd::bench {
 namespace {
 
-// Processes that loop between Begin and End and are stopped otherwise; they end
-// with this. To be made before there is memory to share: what is written first
-// after a fork is copied, which would slow the steps.
-class Neighbours {
+// Processes that loop between Begin and End, and are stopped otherwise. The
+// destructor ends them. Create this object before allocating much memory: a
+// page's first write after a fork copies it, which would slow the steps.
+class Neighbors {
  public:
-  explicit Neighbours(int number) {
+  explicit Neighbors(int number) {
     for (int i = 0; i < number; ++i) {
       const pid_t pid = fork();
       RWKVD_CHECK(pid >= 0);
@@ -55,12 +57,12 @@ class Neighbours {
     }
     Signal(SIGSTOP);
   }
-  ~Neighbours() {
+  ~Neighbors() {
     Signal(SIGKILL);
     for (pid_t pid : pids_) waitpid(pid, nullptr, 0);
   }
-  Neighbours(const Neighbours&) = delete;
-  Neighbours& operator=(const Neighbours&) = delete;
+  Neighbors(const Neighbors&) = delete;
+  Neighbors& operator=(const Neighbors&) = delete;
 
   void Begin() const { Signal(SIGCONT); }
   void End() const { Signal(SIGSTOP); }
@@ -78,7 +80,7 @@ class Neighbours {
   std::vector<pid_t> pids_;
 };
 
-// Of this process, all threads, so far.
+// CPU time that all threads of this process have used so far.
 double CpuSeconds() {
   timespec now;
   RWKVD_CHECK(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now) == 0);
@@ -86,8 +88,8 @@ double CpuSeconds() {
 }
 
 struct Observed {
-  std::vector<double> steps;  // seconds
-  double seconds = 0;
+  std::vector<double> steps;  // seconds of each
+  double seconds = 0;         // their sum
   double cpu_seconds = 0;
 
   double StepsPerSecond() const { return double(steps.size()) / seconds; }
@@ -111,7 +113,7 @@ double Percentile(std::vector<double> values, double share) {
 
 void Print(const char* what, const Observed& observed, int64_t tokens) {
   std::printf(
-      "%-11s %7.1f tokens/s, steps p50 %6.1f ms, p99 %6.1f ms, on %.2f "
+      "%-14s %7.1f tokens/s, steps p50 %6.1f ms, p99 %6.1f ms, on %.2f "
       "processors\n",
       what, double(tokens) * observed.StepsPerSecond(),
       Percentile(observed.steps, 0.5) * 1e3,
@@ -125,7 +127,7 @@ BenchModel Load() {
   const Shape* shape = FindShape(absl::GetFlag(FLAGS_shape));
   const std::string weights = absl::GetFlag(FLAGS_weights);
   if (shape == nullptr || !IsWeightName(weights)) {
-    std::fprintf(stderr, "--shape or --weights: unknown\n");
+    std::fprintf(stderr, "--shape or --weights: unknown value\n");
     std::exit(1);
   }
   return LoadBenchModel(weights, RandomModelPath(*shape, 0, weights));
@@ -135,25 +137,25 @@ int Main() {
   const int usable = UsableCpus();
   const int threads =
       absl::GetFlag(FLAGS_threads) > 0 ? absl::GetFlag(FLAGS_threads) : usable;
-  const int neighbours = absl::GetFlag(FLAGS_neighbours);
+  const int num_neighbors = absl::GetFlag(FLAGS_neighbors);
   const double seconds = absl::GetFlag(FLAGS_seconds);
-  const Neighbours busy(neighbours);
+  const Neighbors neighbors(num_neighbors);
   const BenchModel model = Load();
   ThreadPool pool(threads);
   Steps steps(*model.model, absl::GetFlag(FLAGS_sequences), 1, &pool);
-  steps.Run();  // reads the weights
-  Observed alone, beside;
+  steps.Run();  // loads the weights into memory
+  Observed alone, shared;
   for (int i = 0; i < absl::GetFlag(FLAGS_rounds); ++i) {
     RunSteps(steps, seconds, &alone);
-    busy.Begin();
-    RunSteps(steps, seconds, &beside);
-    busy.End();
+    neighbors.Begin();
+    RunSteps(steps, seconds, &shared);
+    neighbors.End();
   }
   Print("alone", alone, steps.tokens());
-  Print("neighboured", beside, steps.tokens());
-  std::printf("remains     %7.1f %%; fair: %.1f %%\n",
-              100 * beside.StepsPerSecond() / alone.StepsPerSecond(),
-              100 * std::min(1.0, double(usable) / (threads + neighbours)));
+  Print("with neighbors", shared, steps.tokens());
+  std::printf("remaining      %7.1f %%; fair share: %.1f %%\n",
+              100 * shared.StepsPerSecond() / alone.StepsPerSecond(),
+              100 * std::min(1.0, double(usable) / (threads + num_neighbors)));
   return 0;
 }
 
