@@ -32,19 +32,20 @@ void MatMul(benchmark::State& state, const KernelTable* kernels, DType dtype,
   const std::vector<float> x(num_x * kCols, 0.5f);
   std::vector<float> y(num_x * rows);
   for (auto _ : state) {
-    // In blocks, as the model does it.
-    const int64_t block =
+    // One task after another, as a model does it.
+    const int64_t task_rows =
         std::max<int64_t>(4, (1 << 18) / kCols / int64_t(SizeOf(dtype)));
-    for (int64_t begin = 0; begin < rows; begin += block) {
+    for (int64_t begin = 0; begin < rows; begin += task_rows) {
       kernels->matmul({.dtype = dtype,
                        .w = weights.data(),
+                       .w_stride = kCols,
                        .cols = kCols,
                        .num_x = num_x,
                        .x = x.data(),
                        .x_stride = kCols,
                        .y = y.data(),
                        .y_stride = rows},
-                      begin, std::min(rows, begin + block));
+                      begin, std::min(rows, begin + task_rows));
     }
     benchmark::ClobberMemory();
   }
