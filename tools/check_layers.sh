@@ -60,6 +60,17 @@ forbid() {
 # "base kernels" -> "base|kernels"
 alternatives() { echo "$*" | tr -s ' ' '|'; }
 
+# The folders of core/kernels have an order, too, with kernel_table.h and targets
+# on top (core/kernels/README.md).
+check_kernel_includes() {
+  local above='kernel_table\.h|targets/' folder
+  for folder in amx quant gemm; do
+    forbid "core/kernels/$folder" "#include *\"core/kernels/($above)" "" \
+      "core/kernels/$folder includes a folder above it"
+    above+="|$folder/"
+  done
+}
+
 check_includes() {
   local layer
   for layer in $(cd core && find . -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort); do
@@ -72,6 +83,7 @@ check_includes() {
       "#include *\"core/($(alternatives $layer ${BELOW[$layer]}))/" \
       "core/$layer may include only core/$layer ${BELOW[$layer]}"
   done
+  check_kernel_includes
   forbid core "$BINARIES_ONLY" "" "core names what only the binaries may"
   forbid core '#include *[<"](cli|service|tools|tests|proto)/' "" "core looks up"
   forbid cli '#include *[<"](core|service|tools|tests|proto|rwkv)/' \
