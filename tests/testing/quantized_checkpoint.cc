@@ -41,7 +41,7 @@ void AddQuantized(const std::string& name, const TestTensor& matrix,
   result.emplace(ScalesName(name), std::move(scales));
 }
 
-// Read back by the definition in quantized.h.
+// Read back as core/kernels/quant/layout.h defines it.
 float WeightOf(const TestTensor& quants, const TestTensor& scales,
                QuantForm form, int64_t row, int64_t col) {
   const int64_t block_rows = PackedBlockRows(form.type, form.order);

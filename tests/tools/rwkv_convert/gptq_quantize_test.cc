@@ -60,7 +60,7 @@ struct PackedBlock {
         scales[col / kGroupCols * PackedBlockRows(args.type, args.order) +
                row]);
   }
-  // As quantized.h defines it.
+  // As core/kernels/quant/layout.h defines it.
   int Quant(int64_t row, int64_t col) const {
     const QuantPosition position =
         PositionInPackedBlock(args.type, args.order, row, col);
