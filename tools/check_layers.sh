@@ -1,35 +1,60 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Fails if an include, or a dependency that Bazel knows, points up or sideways
-# in the layers of docs/architecture.md, or if core names what only the
-# binaries may.
+# Fails if a layer of docs/architecture.md uses a folder or a third-party
+# library that the tables below do not list for it. Checks #include lines,
+# third-party labels in BUILD files, and the dependencies that Bazel computes.
 #
-#   tools/check_layers.sh [--includes-only] [ROOT]
+#   tools/check_layers.sh [--without-bazel] [ROOT]
 #
-# --includes-only leaves Bazel out, for trees that are not a workspace.
+# --without-bazel skips the queries, for directories that are no workspace.
 set -euo pipefail
 
-# Each folder of core, and the folders below it that it may use.
-declare -rA BELOW=(
-  [base]=""
-  [checkpoint]="base"
-  [kernels]="base"
-  [quantize]="checkpoint kernels base"
-  [model]="quantize checkpoint kernels base"
-  [text]="base"
-  [sampling]="kernels base"
-  [engine]="model text sampling quantize checkpoint kernels base"
+# The folders whose headers and targets each layer may use, besides its own.
+declare -rA FOLDERS=(
+  [core/base]=""
+  [core/checkpoint]="core/base"
+  [core/kernels]="core/base"
+  [core/quantize]="core/base core/checkpoint core/kernels"
+  [core/model]="core/base core/checkpoint core/kernels core/quantize"
+  [core/text]="core/base"
+  [core/sampling]="core/base core/kernels"
+  [core/engine]="core/base core/checkpoint core/kernels core/quantize core/model
+    core/sampling core/text"
+  [cli]="core/base"
+  [service]="core cli proto"
+  [tools/quality]="core cli"
+  [tools/rwkv_convert]="core cli"
+  [tools/rwkvctl]="core/base cli proto"
+  [tools/train_demo]=""
 )
 
-# All of third_party that core may use, and what the use of the rest looks like
-# in a source file.
-readonly FOR_CORE="absl highway json crypto pcre2 utf8proc"
-readonly BINARIES_ONLY='#include *[<"](grpc|google/protobuf|prometheus/|absl/flags/|spdlog/|.*\.pb\.h)|\b(secure_)?getenv *\('
+# The libraries that each layer may use: targets of //third_party, other labels,
+# or repositories.
+readonly GRPC="absl grpc protobuf //third_party/grpc_health:health_cc_grpc"
+declare -rA LIBRARIES=(
+  [core/base]="absl crypto json"
+  [core/checkpoint]="absl"
+  [core/kernels]="absl highway"
+  [core/quantize]="absl"
+  [core/model]="absl"
+  [core/text]="absl pcre2 utf8proc"
+  [core/sampling]="absl highway"
+  [core/engine]="absl"
+  [cli]="absl absl_flags grpc"
+  [service]="$GRPC absl_flags grpc_reflection prometheus spdlog"
+  [tools/quality]="absl absl_flags"
+  [tools/rwkv_convert]="absl absl_flags @eigen"
+  [tools/rwkvctl]="$GRPC absl_flags json"
+  [tools/train_demo]=""
+)
 
-includes_only=no
-if [[ ${1-} == --includes-only ]]; then
-  includes_only=yes
+# Headers of libraries, and functions, that core may not use.
+readonly NOT_IN_CORE='#include *[<"](grpc|google/protobuf|prometheus/|absl/flags/|spdlog/|.*\.pb\.h)|\b(secure_)?getenv *\('
+
+with_bazel=yes
+if [[ ${1-} == --without-bazel ]]; then
+  with_bazel=no
   shift
 fi
 cd "${1-$(dirname "${BASH_SOURCE[0]}")/..}"
@@ -41,104 +66,124 @@ complain() {
   broken=1
 }
 
-sources() {
-  find "$@" \( -name '*.h' -o -name '*.cc' -o -name '*.inc' \) -print 2>/dev/null |
-    sort
+# Prints the layers in this tree.
+layers() {
+  local layer
+  for layer in "${!FOLDERS[@]}"; do
+    if [[ -d $layer ]]; then echo "$layer"; fi
+  done | sort
 }
 
-# Complains about lines of $1's files that match $2 and not $3 (grep -E; no $3:
-# all count), saying $4.
-forbid() {
-  local files found
-  mapfile -t files < <(sources "$1")
-  if [[ ${#files[@]} == 0 ]]; then return; fi
-  found=$(grep -EHn "$2" "${files[@]}") || return 0
+# Prints the layers in this tree that contain targets.
+layers_with_targets() {
+  local layer
+  for layer in $(layers); do
+    if [[ $(find "$layer" -name BUILD.bazel) ]]; then echo "$layer"; fi
+  done
+}
+
+# Complains with the text $1 about lines in the files $4... that match $2 but
+# not $3 (grep -E).
+forbid_lines() {
+  local found
+  found=$(grep -EHn "$2" "${@:4}") || return 0
   if [[ -n $3 ]]; then found=$(echo "$found" | grep -Ev "$3") || return 0; fi
-  complain "$4" "$found"
+  complain "$1" "$found"
 }
 
-# "base kernels" -> "base|kernels"
-alternatives() { echo "$*" | tr -s ' ' '|'; }
+# "a b" -> "a|b"
+alternatives() { xargs <<<"$*" | tr ' ' '|'; }
+
+# Sets the array `files` to the files below $1 whose names match $2... (find).
+find_files() {
+  if [[ ! -d $1 ]]; then return 1; fi
+  mapfile -t files < <(find "$1" -type f \( "${@:2}" \) | sort)
+  ((${#files[@]} > 0))
+}
+
+check_sources() {
+  local layer folder files
+  for folder in core/* tools/*; do
+    if [[ -d $folder && -z ${FOLDERS[$folder]+listed} ]]; then
+      complain "$folder is not a layer; add it to $0" "$folder"
+    fi
+  done
+  for layer in $(layers); do
+    if find_files "$layer" -name '*.h' -o -name '*.cc' -o -name '*.inc'; then
+      forbid_lines "$layer may include only: $layer ${FOLDERS[$layer]}" \
+        '#include *[<"](core|cli|service|tools|tests|proto|rwkv)/' \
+        "#include \"($(alternatives "$layer" "${FOLDERS[$layer]/proto/rwkv}"))/" \
+        "${files[@]}"
+      if [[ $layer == core/* ]]; then
+        forbid_lines "core may not use this" "$NOT_IN_CORE" "" "${files[@]}"
+      fi
+    fi
+    if find_files "$layer" -name 'BUILD.bazel' -o -name '*.bzl'; then
+      forbid_lines "$layer may use only the libraries: ${LIBRARIES[$layer]}" \
+        '"(@|//third_party)' \
+        "\"(//third_party:)?($(alternatives "${LIBRARIES[$layer]}"))\"" \
+        "${files[@]}"
+    fi
+  done
+}
 
 # The folders of core/kernels have an order, too, with kernel_table.h and targets
 # on top (core/kernels/README.md).
-check_kernel_includes() {
-  local above='kernel_table\.h|targets/' folder
+check_kernels() {
+  local above='kernel_table\.h|targets/' folder files
   for folder in amx quant gemm; do
-    forbid "core/kernels/$folder" "#include *\"core/kernels/($above)" "" \
-      "core/kernels/$folder includes a folder above it"
+    if find_files "core/kernels/$folder" -name '*.h'; then
+      forbid_lines "core/kernels/$folder includes a folder above it" \
+        "#include *\"core/kernels/($above)" "" "${files[@]}"
+    fi
     above+="|$folder/"
   done
 }
 
-check_includes() {
-  local layer
-  for layer in $(cd core && find . -mindepth 1 -maxdepth 1 -type d -printf '%f\n' | sort); do
-    if [[ -z ${BELOW[$layer]+known} ]]; then
-      complain "core/$layer is in no layer; give it a place in $0" "core/$layer"
-      continue
-    fi
-    # shellcheck disable=SC2086  # a list of words
-    forbid "core/$layer" '#include *"core/' \
-      "#include *\"core/($(alternatives $layer ${BELOW[$layer]}))/" \
-      "core/$layer may include only core/$layer ${BELOW[$layer]}"
+# Prints a query for the direct dependencies of the layer $1 that are not
+# allowed. What those depend on is checked in their own layers.
+forbidden_targets() {
+  local allowed="//$1/..." name
+  for name in ${FOLDERS[$1]}; do allowed+=" + //$name/..."; done
+  for name in ${LIBRARIES[$1]}; do
+    case $name in
+      @*) name+=//:${name#@} ;;
+      [!/]*) name=//third_party:$name ;;
+    esac
+    allowed+=" + $name"
   done
-  check_kernel_includes
-  forbid core "$BINARIES_ONLY" "" "core names what only the binaries may"
-  forbid core '#include *[<"](cli|service|tools|tests|proto)/' "" "core looks up"
-  forbid cli '#include *[<"](core|service|tools|tests|proto|rwkv)/' \
-    '#include "core/base/' "cli may include only core/base"
-  forbid service '#include *"(tools|tests)/' "" "service includes tools or tests"
-  forbid tools '#include *"(service|tests)/' "" "tools includes service or tests"
+  echo "(kind(rule, deps(//$1/..., 1)) except ($allowed))"
 }
 
-# Complains, saying $2, about every target that the Bazel query $1 finds.
-forbid_targets() {
-  local found
-  if ! found=$(bazel query --noshow_progress "$1" 2>&1); then
-    complain "bazel query failed: $1" "$found"
-    exit 1 # and so would the next
-  elif found=$(echo "$found" | grep '^[@/]'); then
-    complain "$2" "$found"
-  fi
+query() {
+  bazel query --noshow_progress --noimplicit_deps "$1" 2>"$errors" ||
+    { cat "$errors" >&2 && exit 1; }
 }
 
-# "//core/base: check json" -> "(//core/base:check + //core/base:json)"
-targets() {
-  local package=$1 name list=""
-  shift
-  for name in "$@"; do list+="${list:+ + }$package$name"; done
-  echo "($list)"
-}
-
-# shellcheck disable=SC2086  # lists of words
 check_targets() {
-  local layer lower allowed
-  forbid_targets "(deps(//core/...) intersect //third_party/...) except
-    $(targets //third_party: $FOR_CORE)" \
-    "of third_party core may use only $FOR_CORE"
-  forbid_targets "deps(//core/...) intersect
-    (//cli/... + //service/... + //tools/... + //tests/... + //proto/...)" \
-    "core depends on what is above it"
-  for layer in "${!BELOW[@]}"; do
-    if [[ ! -e core/$layer/BUILD.bazel ]]; then continue; fi
-    allowed="//core/$layer/..."
-    for lower in ${BELOW[$layer]}; do allowed+=" + //core/$lower/..."; done
-    forbid_targets "(deps(//core/$layer/...) intersect //core/...) except ($allowed)" \
-      "core/$layer depends on what it may not"
+  local layer all="" errors found
+  errors=$(mktemp)
+  for layer in $(layers_with_targets); do
+    all+="${all:+ + }$(forbidden_targets "$layer")"
   done
-  forbid_targets "deps(//service/...) intersect (//tools/... + //tests/...)" \
-    "service depends on tools or tests"
-  forbid_targets "(deps(//cli/...) intersect
-    (//core/... + //service/... + //tools/... + //tests/... + //proto/...)) except
-    //core/base/..." "cli depends on more than core/base"
-  forbid_targets "deps(//tools/...) intersect (//service/... + //tests/...)" \
-    "tools depends on service or tests"
-  # GPTQ, what only calibration needs, and Eigen stay out of the server.
-  forbid_targets "somepath(//service:rwkvd, //tools/rwkv_convert/... + @eigen//...)" \
-    "the server depends on the offline quantizer"
+  # One query for all layers is much faster than one for each.
+  if [[ -n $(query "$all") ]]; then
+    for layer in $(layers_with_targets); do
+      found=$(query "$(forbidden_targets "$layer")")
+      if [[ -n $found ]]; then
+        complain "$layer may not depend on:" "$found"
+      fi
+    done
+  fi
+  found=$(query \
+    "somepath(//service:rwkvd, //tools/rwkv_convert/... + @eigen//...)")
+  if [[ -n $found ]]; then
+    complain "the server depends on the offline quantizer:" "$found"
+  fi
+  rm -f "$errors"
 }
 
-check_includes
-if [[ $includes_only == no ]]; then check_targets; fi
+check_sources
+check_kernels
+if [[ $with_bazel == yes ]]; then check_targets; fi
 exit "$broken"
