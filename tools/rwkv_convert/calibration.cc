@@ -58,10 +58,10 @@ class Interceptor final : public MatMulInterceptor {
 
   const Matrix& Intercept(const Matrix& w, Rows x) override {
     if (!is_rounded_) {
-      if (hessian_ != nullptr) hessian_->OnOriginal(w, x);
+      if (hessian_ != nullptr) hessian_->AddOriginal(w, x);
       return w;
     }
-    if (hessian_ != nullptr) hessian_->OnRounded(w, x);
+    if (hessian_ != nullptr) hessian_->AddRounded(w, x);
     const auto found = rounded_.find(w.data);
     return found == rounded_.end() ? w : found->second;
   }
@@ -228,7 +228,7 @@ absl::Status Calibration::RunStep(const Step& step, bool is_last,
     const Tensor& matrix = *planned.matrix;
     const bool adds = absl::EndsWith(matrix.name, kOutput) ||
                       (absl::EndsWith(matrix.name, kFfnValue) && adds_value);
-    hessian.Watch(matrix.data.data(), matrix.shape[1],
+    hessian.Track(matrix.data.data(), matrix.shape[1],
                   adds ? model_->config().embedding_size : 0);
   }
   RWKVD_RETURN_IF_ERROR(RunPass(
@@ -268,7 +268,7 @@ absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
       for (int64_t i = 0; i < num * width; ++i) {
         lack[i] = piece.carried[kOriginal][i] - piece.carried[kRounded][i];
       }
-      pass.hessian->set_stream_lack({lack.data(), num, width});
+      pass.hessian->set_stream_error({lack.data(), num, width});
     }
     for (const Network network : {kOriginal, kRounded}) {
       if (pass.hessian == nullptr && network == kOriginal &&

@@ -16,10 +16,11 @@ namespace {
 
 using ::testing::Each;
 
-// The lower triangle of the sums over kNum random inputs that go together.
+// The number of random inputs.
 constexpr int64_t kNum = 500;
 
-std::vector<float> RandomMoments(int64_t cols, uint32_t seed) {
+// The lower triangle of the sums of x^T x over kNum correlated random inputs x.
+std::vector<float> RandomHessian(int64_t cols, uint32_t seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;
   std::vector<float> hessian(cols * cols), x(cols);
@@ -41,10 +42,11 @@ double Mean(const std::vector<float>& hessian, int64_t cols) {
   return sum / static_cast<double>(cols);
 }
 
-// D from the last column on, then F D F^T against the Hessian, in double.
-TEST(GptqFactorsTest, TheFactorIsThatOfTheMomentsInTheOrderOfRounding) {
+// Compares F D F^T with the Hessian in double precision, after computing D from
+// the last column on.
+TEST(GptqFactorsTest, FactorizesTheDampedHessianInTheOrderOfRounding) {
   constexpr int64_t kCols = 2 * kGroupCols;
-  const std::vector<float> hessian = RandomMoments(kCols, 1);
+  const std::vector<float> hessian = RandomHessian(kCols, 1);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kNum);
   ASSERT_TRUE(factors.has_value());
   const double damping = kHessianDamping * Mean(hessian, kCols);
@@ -72,9 +74,9 @@ TEST(GptqFactorsTest, TheFactorIsThatOfTheMomentsInTheOrderOfRounding) {
   }
 }
 
-TEST(GptqFactorsTest, TheSpreadIsWhatTheFactorLeaves) {
+TEST(GptqFactorsTest, DiagonalCompletesTheFactorization) {
   constexpr int64_t kCols = kGroupCols;
-  const std::vector<float> hessian = RandomMoments(kCols, 4);
+  const std::vector<float> hessian = RandomHessian(kCols, 4);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kNum);
   ASSERT_TRUE(factors.has_value());
   const double damping = kHessianDamping * Mean(hessian, kCols);
@@ -83,16 +85,16 @@ TEST(GptqFactorsTest, TheSpreadIsWhatTheFactorLeaves) {
     double sum = 0;
     for (int64_t k = i; k < kCols; ++k) {
       const double f = factors->factor[i * kCols + k];
-      sum += f * f * factors->spread[k];
+      sum += f * f * factors->diagonal[k];
     }
     const double expected = hessian[a * (kCols + 1)] + damping;
     EXPECT_NEAR(sum, expected, 1e-5 * expected);
   }
 }
 
-// With `part` of it, in the middle of wider rows and of a larger matrix: what
-// was added, times H, is what was asked for.
-TEST(GptqFactorsTest, TheCorrectionIsThatOfLeastSquares) {
+// The change of a row times H is the share of the error that was asked for. The
+// rows lie in the middle of a larger matrix and have a stride.
+TEST(GptqFactorsTest, CorrectWeightsSolvesTheLeastSquaresProblem) {
   constexpr int64_t kCols = 2 * kGroupCols, kStride = kCols + 5;
   constexpr int64_t kFirst = 2, kRows = 3;
   std::mt19937 random(5);
@@ -102,25 +104,26 @@ TEST(GptqFactorsTest, TheCorrectionIsThatOfLeastSquares) {
     for (float& value : values) value = normal(random);
     return values;
   };
-  const std::vector<float> hessian = RandomMoments(kCols, 6);
+  const std::vector<float> hessian = RandomHessian(kCols, 6);
   auto factors = MakeGptqFactors(hessian.data(), kCols, int64_t{1} << 50);
   ASSERT_TRUE(factors.has_value());
-  factors->wanted = draw(kCols * kCols);
-  factors->part = 0.25f;
+  factors->input_error = draw(kCols * kCols);
+  factors->correction_share = 0.25f;
   const double damping = kHessianDamping * Mean(hessian, kCols);
   const std::vector<float> before = draw(kRows * kStride);
   for (const bool adds : {false, true}) {
-    if (adds) factors->added = draw((kFirst + kRows) * kCols);
+    if (adds) factors->stream_error = draw((kFirst + kRows) * kCols);
     std::vector<float> rows = before;
     CorrectWeights(*factors, kFirst, kRows, rows.data(), kStride);
     for (int64_t row = 0; row < kRows; ++row) {
       const float* const w = before.data() + row * kStride;
       const float* const got = rows.data() + row * kStride;
       for (int64_t j = 0; j < kCols; ++j) {
-        double asked = adds ? factors->added[(kFirst + row) * kCols + j] : 0.0;
+        double asked =
+            adds ? factors->stream_error[(kFirst + row) * kCols + j] : 0.0;
         double sum = damping * (got[j] - w[j]);
         for (int64_t i = 0; i < kCols; ++i) {
-          asked += double{w[i]} * factors->wanted[i * kCols + j];
+          asked += double{w[i]} * factors->input_error[i * kCols + j];
           sum += (double{got[i]} - w[i]) *
                  hessian[std::max(i, j) * kCols + std::min(i, j)];
         }
@@ -131,8 +134,8 @@ TEST(GptqFactorsTest, TheCorrectionIsThatOfLeastSquares) {
   }
 }
 
-TEST(GptqFactorsTest, WithoutSumsForItNothingIsCorrected) {
-  const std::vector<float> hessian = RandomMoments(kGroupCols, 7);
+TEST(GptqFactorsTest, CorrectWeightsWithoutErrorSumsDoesNothing) {
+  const std::vector<float> hessian = RandomHessian(kGroupCols, 7);
   const auto factors = MakeGptqFactors(hessian.data(), kGroupCols, kNum);
   ASSERT_TRUE(factors.has_value());
   std::vector<float> row(kGroupCols, 3.0f);
@@ -140,7 +143,7 @@ TEST(GptqFactorsTest, WithoutSumsForItNothingIsCorrected) {
   EXPECT_THAT(row, Each(3.0f));
 }
 
-TEST(GptqFactorsTest, TheLargestComeFirstButGroupsStayTogether) {
+TEST(GptqFactorsTest, OrdersByMomentButKeepsGroupsTogether) {
   constexpr int64_t kCols = 3 * kGroupCols;
   std::vector<float> hessian(kCols * kCols);
   for (int64_t i = 0; i < kCols; ++i) {
@@ -164,7 +167,7 @@ TEST(GptqFactorsTest, TheLargestComeFirstButGroupsStayTogether) {
   EXPECT_EQ(factors->order, expected);
 }
 
-TEST(GptqFactorsTest, InputsThatDoNotGoTogetherMakeUpForNothing) {
+TEST(GptqFactorsTest, UncorrelatedInputsGiveTheIdentityAsFactor) {
   constexpr int64_t kCols = kGroupCols;
   for (const float moment : {0.0f, 3.0f}) {
     std::vector<float> hessian(kCols * kCols);
@@ -181,12 +184,12 @@ TEST(GptqFactorsTest, InputsThatDoNotGoTogetherMakeUpForNothing) {
   }
 }
 
-TEST(GptqFactorsTest, MomentsThatAreNotFiniteGiveNone) {
+TEST(GptqFactorsTest, NonFiniteMomentsGiveNoFactors) {
   constexpr int64_t kCols = kGroupCols;
   for (const float bad : {std::numeric_limits<float>::infinity(),
                           std::numeric_limits<float>::quiet_NaN()}) {
     for (const int64_t at : {3 * kCols + 3, 9 * kCols + 2}) {
-      std::vector<float> hessian = RandomMoments(kCols, 2);
+      std::vector<float> hessian = RandomHessian(kCols, 2);
       hessian[at] = bad;
       EXPECT_FALSE(MakeGptqFactors(hessian.data(), kCols, kNum).has_value());
     }

@@ -26,8 +26,8 @@ Floats Normal(int64_t num, uint32_t seed) {
   return values;
 }
 
-// A whole Hessian, of inputs that go together.
-Floats RandomMoments(int64_t cols, uint32_t seed) {
+// A full Hessian of correlated inputs.
+Floats RandomHessian(int64_t cols, uint32_t seed) {
   const int64_t num = 3 * cols;
   const Floats noise = Normal(num * (cols + 2), seed);
   Floats hessian(cols * cols), x(cols);
@@ -46,7 +46,7 @@ Floats RandomMoments(int64_t cols, uint32_t seed) {
   return hessian;
 }
 
-// Rows enough for the Hessian to be trusted.
+// So many inputs that MakeGptqFactors trusts the Hessian.
 constexpr int64_t kMany = int64_t{1} << 50;
 
 struct PackedBlock {
@@ -81,7 +81,7 @@ class GptqQuantizeTest
   QuantType type() const { return std::get<0>(GetParam()); }
   QuantOrder order() const { return std::get<1>(GetParam()); }
 
-  // With no spans: as QuantizePackedBlock.
+  // Without spans: QuantizePackedBlock.
   PackedBlock Run(const Floats& w, int64_t rows,
                   const std::vector<GptqFactors>& spans = {}) {
     const int64_t cols = static_cast<int64_t>(w.size()) / rows;
@@ -114,7 +114,7 @@ double ErrorOf(const Doubles& e, const Doubles& hessian) {
   return sum;
 }
 
-// What a row was less what it is.
+// The errors of a row: before - after rounding.
 Doubles ErrorsOf(const PackedBlock& block, int64_t row) {
   Doubles e(block.args.cols);
   for (int64_t i = 0; i < block.args.cols; ++i) {
@@ -123,7 +123,7 @@ Doubles ErrorsOf(const PackedBlock& block, int64_t row) {
   return e;
 }
 
-// Of all rows.
+// The sum of ErrorOf over all rows.
 double OutputError(const PackedBlock& block, const Floats& hessian) {
   double sum = 0;
   for (int64_t row = 0; row < block.args.rows; ++row) {
@@ -133,7 +133,7 @@ double OutputError(const PackedBlock& block, const Floats& hessian) {
   return sum;
 }
 
-// The hessian with what MakeGptqFactors adds to each of a column with itself.
+// The Hessian with the damping that MakeGptqFactors adds to its diagonal.
 Doubles Damped(const Floats& hessian, int64_t cols) {
   Doubles damped(hessian.begin(), hessian.end());
   double mean = 0;
@@ -144,7 +144,8 @@ Doubles Damped(const Floats& hessian, int64_t cols) {
   return damped;
 }
 
-// The inverse of a positive definite matrix [n, n], by Gauss and Jordan.
+// The inverse of a positive definite matrix [n, n], by Gauss-Jordan
+// elimination.
 Doubles Inverse(Doubles a, int64_t n) {
   Doubles b(n * n);
   for (int64_t i = 0; i < n; ++i) b[i * n + i] = 1;
@@ -166,11 +167,11 @@ Doubles Inverse(Doubles a, int64_t n) {
   return b;
 }
 
-// The errors of one row that is rounded as the paper of GPTQ has it: after each
-// column, all that are left move to where they make up for it best, and the
-// inverse of the Hessian loses the column. The scales are those that `packed
-// block` has.
-Doubles ErrorsByThePaper(const PackedBlock& block, int64_t row,
+// The errors of one row that is rounded by the algorithm of the GPTQ paper:
+// after each column, all columns that are left are set to the values that
+// compensate best, and the column is eliminated from the inverse of the
+// Hessian. The scales are those of `block`.
+Doubles ErrorsOfThePaper(const PackedBlock& block, int64_t row,
                          const Doubles& hessian, const GptqFactors& factors) {
   const int64_t cols = block.args.cols;
   const bool is_int8 = block.args.type == QuantType::kInt8;
@@ -192,7 +193,7 @@ Doubles ErrorsByThePaper(const PackedBlock& block, int64_t row,
         inverse[i * cols + j] -= column[i] * column[j] / column[k];
       }
     }
-    // What rounding has left of it.
+    // The rounded column no longer takes part.
     for (int64_t i = 0; i < cols; ++i) {
       inverse[i * cols + k] = inverse[k * cols + i] = 0;
     }
@@ -200,10 +201,10 @@ Doubles ErrorsByThePaper(const PackedBlock& block, int64_t row,
   return errors;
 }
 
-TEST_P(GptqQuantizeTest, OutputsErrLessThanAsThePaperOfGptqHasIt) {
+TEST_P(GptqQuantizeTest, ErrsLessThanTheAlgorithmOfTheGptqPaper) {
   constexpr int64_t kCols = 2 * kGroupCols;
   const int64_t kRows = PackedBlockRows(type(), order());
-  const Floats hessian = RandomMoments(kCols, 1);
+  const Floats hessian = RandomHessian(kCols, 1);
   const Floats w = Normal(kRows * kCols, 2);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
   ASSERT_TRUE(factors.has_value());
@@ -214,13 +215,13 @@ TEST_P(GptqQuantizeTest, OutputsErrLessThanAsThePaperOfGptqHasIt) {
   for (int64_t row = 0; row < kRows; ++row) {
     sum += ErrorOf(ErrorsOf(block, row), damped);
     sum_of_paper +=
-        ErrorOf(ErrorsByThePaper(block, row, damped, *factors), damped);
+        ErrorOf(ErrorsOfThePaper(block, row, damped, *factors), damped);
   }
   EXPECT_LT(sum, 0.96 * sum_of_paper);
 }
 
 // The least e H e^T over all ways to round the columns `free` of a row to one
-// of the six numbers around it, the others being as they are.
+// of the six nearest numbers, while the other columns stay as they are.
 double LeastError(const PackedBlock& block, int64_t row, const Doubles& hessian,
                   const std::vector<int64_t>& free) {
   const bool is_int8 = block.args.type == QuantType::kInt8;
@@ -245,11 +246,11 @@ double LeastError(const PackedBlock& block, int64_t row, const Doubles& hessian,
   return least;
 }
 
-TEST_P(GptqQuantizeTest, OfFewColumnsThatGoTogetherTheBestWayIsFound) {
+TEST_P(GptqQuantizeTest, FindsTheOptimumOfFewCorrelatedColumns) {
   constexpr int64_t kCols = kGroupCols, kRows = 12;
   // Columns 5, 20, 21 and 63 are rounded first.
   const std::vector<int64_t> together = {5, 20, 21, 63};
-  const Floats some = RandomMoments(kGroupCols, 11);
+  const Floats some = RandomHessian(kGroupCols, 11);
   Floats hessian(kCols * kCols);
   for (int64_t i = 0; i < kCols; ++i) hessian[i * kCols + i] = 0.5f;
   for (const int64_t i : together) {
@@ -270,10 +271,10 @@ TEST_P(GptqQuantizeTest, OfFewColumnsThatGoTogetherTheBestWayIsFound) {
   }
 }
 
-TEST_P(GptqQuantizeTest, OutputsErrLessThanWithPlainRounding) {
+TEST_P(GptqQuantizeTest, ErrsLessThanRoundingToNearest) {
   constexpr int64_t kCols = 3 * kGroupCols;
   const int64_t rows = PackedBlockRows(type(), order());
-  const Floats hessian = RandomMoments(kCols, 3);
+  const Floats hessian = RandomHessian(kCols, 3);
   const Floats w = Normal(rows * kCols, 4);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
   ASSERT_TRUE(factors.has_value());
@@ -283,7 +284,7 @@ TEST_P(GptqQuantizeTest, OutputsErrLessThanWithPlainRounding) {
             0.5 * OutputError(Run(w, rows), hessian));
 }
 
-TEST_P(GptqQuantizeTest, InputsAllAlikeGiveTheBytesOfPlainRounding) {
+TEST_P(GptqQuantizeTest, UncorrelatedInputsGiveTheBytesOfRoundingToNearest) {
   constexpr int64_t kCols = 3 * kGroupCols;
   const int64_t rows = PackedBlockRows(type(), order()) - 3;
   Floats w = Normal(rows * kCols, 5);
@@ -301,9 +302,9 @@ TEST_P(GptqQuantizeTest, InputsAllAlikeGiveTheBytesOfPlainRounding) {
   EXPECT_EQ(compensated.scales, plain.scales);
 }
 
-TEST_P(GptqQuantizeTest, NothingPassesFromOneSpanToTheNext) {
+TEST_P(GptqQuantizeTest, SpansAreIndependent) {
   constexpr int64_t kRows = 5;
-  const Floats hessian = RandomMoments(kGroupCols, 6);
+  const Floats hessian = RandomHessian(kGroupCols, 6);
   const GptqFactors factors =
       *MakeGptqFactors(hessian.data(), kGroupCols, kMany);
   const Floats left = Normal(kRows * kGroupCols, 7);
@@ -327,8 +328,8 @@ TEST_P(GptqQuantizeTest, NothingPassesFromOneSpanToTheNext) {
   }
 }
 
-TEST_P(GptqQuantizeTest, AWeightThatIsNotFiniteIsRefused) {
-  const Floats hessian = RandomMoments(kGroupCols, 9);
+TEST_P(GptqQuantizeTest, RefusesAWeightThatIsNotFinite) {
+  const Floats hessian = RandomHessian(kGroupCols, 9);
   const GptqFactors factors =
       *MakeGptqFactors(hessian.data(), kGroupCols, kMany);
   for (const float bad : {std::numeric_limits<float>::infinity(),

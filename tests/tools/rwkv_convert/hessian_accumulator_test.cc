@@ -20,7 +20,7 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
 constexpr int64_t kCols = 2 * kGroupCols, kRows = 3;
-// More than are added up at a time.
+// More tokens than are buffered.
 constexpr int64_t kX = 1100;
 
 std::vector<float> Random(int64_t num, uint32_t seed) {
@@ -38,7 +38,7 @@ Matrix View(const std::vector<float>& weights, int64_t cols) {
           .stride = cols};
 }
 
-// The sums of a^T b over the rows of both, in double.
+// The sums of a^T b over the rows of both, in double precision.
 std::vector<float> Sums(const std::vector<float>& a, int64_t a_cols,
                         const std::vector<float>& b, int64_t b_cols) {
   std::vector<double> sums(a_cols * b_cols);
@@ -66,20 +66,20 @@ Rows RowsOf(std::vector<float>& values, int64_t width) {
 
 class HessianAccumulatorTest : public ::testing::Test {
  protected:
-  // Of what is watched, while the originals and x_ meet it in two pieces.
+  // The factors of w_ after its inputs, original_ and x_, in two pieces.
   std::vector<GptqFactors> Gather(int threads, int64_t stream_width = kRows) {
     ThreadPool pool(threads);
     HessianAccumulator hessian(&BestKernels(), &pool);
-    hessian.Watch(w_.data, kCols, stream_width);
-    hessian.Watch(w_.data, kCols, stream_width);  // once is enough
+    hessian.Track(w_.data, kCols, stream_width);
+    hessian.Track(w_.data, kCols, stream_width);  // does nothing
     for (const auto& [first, num] : {std::pair(0, 130), {130, kX - 130}}) {
       const Rows original = {&original_[first * kCols], num, kCols};
       const Rows rounded = {&x_[first * kCols], num, kCols};
-      hessian.OnOriginal(w_, original);
-      hessian.OnOriginal(other_, rounded);
-      hessian.set_stream_lack({&lack_[first * kRows], num, kRows});
-      hessian.OnRounded(other_, original);
-      hessian.OnRounded(w_, rounded);
+      hessian.AddOriginal(w_, original);
+      hessian.AddOriginal(other_, rounded);
+      hessian.set_stream_error({&stream_error_[first * kRows], num, kRows});
+      hessian.AddRounded(other_, original);
+      hessian.AddRounded(w_, rounded);
     }
     return hessian.MakeFactors(w_.data);
   }
@@ -89,7 +89,7 @@ class HessianAccumulatorTest : public ::testing::Test {
   const Matrix w_ = View(weights_, kCols), other_ = View(others_, kCols);
   std::vector<float> x_ = Random(kX * kCols, 3);
   std::vector<float> original_ = Random(kX * kCols, 4);
-  std::vector<float> lack_ = Random(kX * kRows, 5);  // of the stream
+  std::vector<float> stream_error_ = Random(kX * kRows, 5);
 };
 
 void ExpectNear(const std::vector<float>& got,
@@ -100,49 +100,50 @@ void ExpectNear(const std::vector<float>& got,
   }
 }
 
-TEST_F(HessianAccumulatorTest, FeedbackIsThatOfTheInputs) {
+TEST_F(HessianAccumulatorTest, FactorsAreThoseOfTheSumsOfInputs) {
   const auto expected =
       MakeGptqFactors(Sums(x_, kCols, x_, kCols).data(), kCols, kX);
   const std::vector<GptqFactors> got = Gather(2);
   ASSERT_THAT(got, SizeIs(1));
   EXPECT_EQ(got[0].order, expected->order);
   ExpectNear(got[0].factor, expected->factor, 1e-4);
-  ExpectNear(got[0].wanted, Sums(Difference(original_, x_), kCols, x_, kCols),
+  ExpectNear(got[0].input_error,
+             Sums(Difference(original_, x_), kCols, x_, kCols), 1e-6 * kX * 10);
+  ExpectNear(got[0].stream_error, Sums(stream_error_, kRows, x_, kCols),
              1e-6 * kX * 10);
-  ExpectNear(got[0].added, Sums(lack_, kRows, x_, kCols), 1e-6 * kX * 10);
-  EXPECT_FLOAT_EQ(got[0].part,
+  EXPECT_FLOAT_EQ(got[0].correction_share,
                   static_cast<float>(kX) / (kX + kCorrectionDoubt * kCols));
 }
 
-TEST_F(HessianAccumulatorTest, ProductsThatAreNotAddedToTheStreamLetItBe) {
+TEST_F(HessianAccumulatorTest, MatricesOutsideTheStreamDoNotCorrectIt) {
   const std::vector<GptqFactors> got = Gather(2, /*stream_width=*/0);
   ASSERT_THAT(got, SizeIs(1));
-  EXPECT_THAT(got[0].added, IsEmpty());
+  EXPECT_THAT(got[0].stream_error, IsEmpty());
 }
 
-TEST_F(HessianAccumulatorTest, TheSameBitsOnAnyNumberOfThreads) {
+TEST_F(HessianAccumulatorTest, BitIdenticalOnAnyNumberOfThreads) {
   const std::vector<GptqFactors> one = Gather(1), three = Gather(3);
   ASSERT_THAT(one, SizeIs(1));
   ASSERT_THAT(three, SizeIs(1));
   EXPECT_EQ(one[0].order, three[0].order);
   EXPECT_EQ(one[0].factor, three[0].factor);
-  EXPECT_EQ(one[0].wanted, three[0].wanted);
-  EXPECT_EQ(one[0].added, three[0].added);
+  EXPECT_EQ(one[0].input_error, three[0].input_error);
+  EXPECT_EQ(one[0].stream_error, three[0].stream_error);
 }
 
-TEST_F(HessianAccumulatorTest, WideMatricesHaveSeveralSpans) {
+TEST_F(HessianAccumulatorTest, WideMatricesAreSplitIntoSpans) {
   constexpr int64_t kSpan = 2 * kGroupCols, kWide = kSpan + kGroupCols;
   ThreadPool pool(2);
   HessianAccumulator hessian(&BestKernels(), &pool, kSpan);
   const std::vector<float> weights(kWide);
   const Matrix w = View(weights, kWide);
-  hessian.Watch(w.data, kWide, 0);
-  // Of each span, the column that is rounded first tells that it was seen.
+  hessian.Track(w.data, kWide, 0);
+  // The column that is rounded first shows which input a span has seen.
   std::vector<float> x(kWide);
   x[7] = 1;
   x[kWide - 3] = 1;
-  hessian.OnOriginal(w, RowsOf(x, kWide));
-  hessian.OnRounded(w, RowsOf(x, kWide));
+  hessian.AddOriginal(w, RowsOf(x, kWide));
+  hessian.AddRounded(w, RowsOf(x, kWide));
   const std::vector<GptqFactors> factors = hessian.MakeFactors(w.data);
   ASSERT_THAT(factors, SizeIs(2));
   EXPECT_EQ(factors[0].cols(), kSpan);
@@ -151,7 +152,7 @@ TEST_F(HessianAccumulatorTest, WideMatricesHaveSeveralSpans) {
   EXPECT_EQ(factors[1].order[0], kGroupCols - 3);
 }
 
-TEST_F(HessianAccumulatorTest, InputsThatAreNotFiniteGiveNothing) {
+TEST_F(HessianAccumulatorTest, NonFiniteInputsGiveNoFactors) {
   for (std::vector<float>* const inputs : {&x_, &original_}) {
     const float was = std::exchange((*inputs)[kCols + 5],
                                     std::numeric_limits<float>::quiet_NaN());

@@ -15,8 +15,8 @@ namespace {
 using Floats =
     Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// The columns: groups by the sum of their moments, in each by their own, the
-// largest first.
+// The order of rounding: groups by the sum of their moments and columns within
+// a group by their own moment, the largest first.
 std::vector<int32_t> OrderOf(const std::vector<double>& diagonal) {
   const int64_t num_groups = static_cast<int64_t>(diagonal.size()) / kGroupCols;
   std::vector<double> sums(num_groups);
@@ -42,7 +42,8 @@ std::vector<int32_t> OrderOf(const std::vector<double>& diagonal) {
   return order;
 }
 
-// What is added to the diagonal. Inputs that were all zero say nothing: 1.
+// The number to add to each element of the diagonal. Inputs that were all zero
+// say nothing about the weights: 1.
 double DampingOf(const std::vector<double>& diagonal) {
   const double sum = std::accumulate(diagonal.begin(), diagonal.end(), 0.0);
   if (sum == 0) return 1;
@@ -60,9 +61,9 @@ std::optional<GptqFactors> MakeGptqFactors(const float* sums, int64_t cols,
   GptqFactors factors{.order = OrderOf(diagonal)};
   const std::vector<int32_t>& order = factors.order;
 
-  // Cholesky's factor of the Hessian in reverse order, whose lower triangle is
-  // that of F in reverse, times the root of D.
-  const double believed =
+  // The Cholesky factor of the Hessian with its columns in reverse order: F,
+  // reversed, times the square root of D.
+  const double trusted =
       static_cast<double>(num) / static_cast<double>(num + cols);
   Eigen::MatrixXd lower(cols, cols);
   for (int64_t j = 0; j < cols; ++j) {
@@ -70,21 +71,21 @@ std::optional<GptqFactors> MakeGptqFactors(const float* sums, int64_t cols,
     lower(j, j) = diagonal[b] + damping;
     for (int64_t i = j + 1; i < cols; ++i) {
       const int64_t a = order[cols - 1 - i];
-      lower(i, j) = believed * sums[std::max(a, b) * cols + std::min(a, b)];
+      lower(i, j) = trusted * sums[std::max(a, b) * cols + std::min(a, b)];
     }
   }
   const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factored(lower);
   if (factored.info() != Eigen::Success) return std::nullopt;
 
-  factors.part = static_cast<float>(num) /
-                 static_cast<float>(num + kCorrectionDoubt * cols);
+  factors.correction_share = static_cast<float>(num) /
+                             static_cast<float>(num + kCorrectionDoubt * cols);
   factors.factor.resize(cols * cols);
-  factors.spread.resize(cols);
+  factors.diagonal.resize(cols);
   for (int64_t k = 0; k < cols; ++k) {
     const auto column = lower.col(cols - 1 - k);
     const double root = column(cols - 1 - k), inverse = 1 / root;
     if (!std::isfinite(inverse)) return std::nullopt;
-    factors.spread[k] = static_cast<float>(root * root);
+    factors.diagonal[k] = static_cast<float>(root * root);
     for (int64_t i = 0; i < k; ++i) {
       factors.factor[i * cols + k] =
           static_cast<float>(column(cols - 1 - i) * inverse);
@@ -96,28 +97,30 @@ std::optional<GptqFactors> MakeGptqFactors(const float* sums, int64_t cols,
 
 void CorrectWeights(const GptqFactors& factors, int64_t first, int64_t num,
                     float* rows, int64_t stride) {
-  if (factors.wanted.empty()) return;
+  if (factors.input_error.empty()) return;
   const int64_t cols = factors.cols();
-  const Eigen::Map<const Floats> wanted(factors.wanted.data(), cols, cols);
+  const Eigen::Map<const Floats> input_error(factors.input_error.data(), cols,
+                                             cols);
   const Eigen::Map<const Floats> factor(factors.factor.data(), cols, cols);
   const Eigen::Map<Floats, 0, Eigen::OuterStride<>> weights(
       rows, num, cols, Eigen::OuterStride<>(stride));
-  Floats lack(num, cols);
-  lack.noalias() = weights * wanted;
-  if (!factors.added.empty()) {
-    lack += Eigen::Map<const Floats>(factors.added.data() + first * cols, num,
-                                     cols);
+  Floats change(num, cols);
+  change.noalias() = weights * input_error;
+  if (!factors.stream_error.empty()) {
+    change += Eigen::Map<const Floats>(
+        factors.stream_error.data() + first * cols, num, cols);
   }
-  // Times the inverse of F D F^T, in the order of rounding.
+  // Multiplies by the inverse of F D F^T, with the columns in the order of
+  // rounding.
   Floats solved(num, cols);
   for (int64_t k = 0; k < cols; ++k) {
-    solved.col(k) = lack.col(factors.order[k]);
+    solved.col(k) = change.col(factors.order[k]);
   }
   factor.transpose()
       .triangularView<Eigen::UnitLower>()
       .solveInPlace<Eigen::OnTheRight>(solved);
   for (int64_t k = 0; k < cols; ++k) {
-    solved.col(k) *= factors.part / factors.spread[k];
+    solved.col(k) *= factors.correction_share / factors.diagonal[k];
   }
   factor.triangularView<Eigen::UnitUpper>().solveInPlace<Eigen::OnTheRight>(
       solved);

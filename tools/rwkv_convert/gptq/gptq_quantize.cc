@@ -17,22 +17,23 @@ namespace {
 using Floats =
     Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// A row of a group, its columns in the order of rounding, on the way.
+// One row of a group while it is being rounded, its columns in the order of
+// rounding.
 struct Columns {
-  float weights[kGroupCols];  // what they were
-  float targets[kGroupCols];  // what they are to become
-  float errors[kGroupCols];   // what they were less what they are
+  float weights[kGroupCols];  // before rounding
+  float targets[kGroupCols];  // the weights, compensated for earlier columns
+  float errors[kGroupCols];   // before - after rounding
 };
 
-// Where a group's factors are: F, rows `stride` apart, and D.
+// The factors of one group: F, whose rows have the given stride, and D.
 struct GroupFactors {
   const float* factor;
   int64_t stride;
-  const float* spread;
+  const float* diagonal;
 };
 
-// Column `k` is `value` now, and those after it make up for it.
-void Become(const GroupFactors& group, int64_t k, float value,
+// Sets column `k` to `value` and lets the columns after it compensate.
+void Assign(const GroupFactors& group, int64_t k, float value,
             Columns& columns) {
   const float error = columns.weights[k] - value;
   columns.errors[k] = error;
@@ -42,81 +43,81 @@ void Become(const GroupFactors& group, int64_t k, float value,
   }
 }
 
-// What they are to become if nothing is rounded.
-void LeaveUnrounded(const GroupFactors& group, Columns& columns) {
+// Computes the targets as they would be without rounding.
+void AssignUnrounded(const GroupFactors& group, Columns& columns) {
   for (int64_t k = 0; k < kGroupCols; ++k) {
-    Become(group, k, columns.targets[k], columns);
+    Assign(group, k, columns.targets[k], columns);
   }
 }
 
-// What a column that becomes `value` adds to the output's squared error.
+// The squared error of the output that setting column `k` to `value` adds.
 float ErrorOf(const GroupFactors& group, int64_t k, float target, float value) {
-  return group.spread[k] * ((target - value) * (target - value));
+  return group.diagonal[k] * ((target - value) * (target - value));
 }
 
-// The output's squared error if each column becomes the nearest number.
-float ErrorOfNearest(const GroupFactors& group, const QuantGrid& grid,
-                     Columns columns) {
+// The squared error of the output if each column is rounded to nearest.
+float ErrorRoundedToNearest(const GroupFactors& group, const QuantGrid& grid,
+                            Columns columns) {
   float sum = 0;
   for (int64_t k = 0; k < kGroupCols; ++k) {
     const float target = columns.targets[k];
     const float value = grid.Value(grid.Round(target));
     sum += ErrorOf(group, k, target, value);
-    Become(group, k, value, columns);
+    Assign(group, k, value, columns);
   }
   return sum;
 }
 
-// Some of the columns rounded, from the first on.
-struct Path {
+// A candidate of the beam search: the first columns are rounded.
+struct Candidate {
   float error = 0;
   uint8_t quants[kGroupCols];
   Columns columns;
 };
 
-// One of the two ways on from a path.
-struct Branch {
+// A candidate with one more column rounded, up or down.
+struct Extension {
   float error;
-  int path;
+  int candidate;
   uint8_t quant;
 };
 
-// Follows the kMaxPaths best ways to round the columns, each up or down, from
-// one column to the next.
-class PathSearch {
+// A beam search for the best way to round each column up or down: keeps the
+// kBeamWidth best candidates from one column to the next.
+class BeamSearch {
  public:
-  PathSearch(const GroupFactors& group, const QuantGrid& grid)
+  BeamSearch(const GroupFactors& group, const QuantGrid& grid)
       : group_(group), grid_(grid) {}
 
-  // The best that has been found.
-  Path Run(const Columns& columns) {
-    paths_.resize(1);
-    paths_[0].columns = columns;
+  // Returns the best candidate.
+  Candidate Run(const Columns& columns) {
+    beam_.resize(1);
+    beam_[0].columns = columns;
     for (int64_t k = 0; k < kGroupCols; ++k) {
-      Branches(k);
-      next_.resize(branches_.size());
-      for (size_t i = 0; i < branches_.size(); ++i) {
-        next_[i] = paths_[branches_[i].path];
-        next_[i].error = branches_[i].error;
-        next_[i].quants[k] = branches_[i].quant;
-        Become(group_, k, grid_.Value(branches_[i].quant), next_[i].columns);
+      Extend(k);
+      next_.resize(extensions_.size());
+      for (size_t i = 0; i < extensions_.size(); ++i) {
+        next_[i] = beam_[extensions_[i].candidate];
+        next_[i].error = extensions_[i].error;
+        next_[i].quants[k] = extensions_[i].quant;
+        Assign(group_, k, grid_.Value(extensions_[i].quant), next_[i].columns);
       }
-      std::swap(paths_, next_);
+      std::swap(beam_, next_);
     }
-    return paths_[0];
+    return beam_[0];
   }
 
  private:
-  static constexpr size_t kMaxPaths = 8;
+  static constexpr size_t kBeamWidth = 8;
 
-  // The best ways on at column `k`, the very best first.
-  void Branches(int64_t k) {
-    branches_.clear();
-    for (size_t i = 0; i < paths_.size(); ++i) {
-      const float target = paths_[i].columns.targets[k];
+  // Finds the best extensions by column `k`, the best first.
+  void Extend(int64_t k) {
+    extensions_.clear();
+    for (size_t i = 0; i < beam_.size(); ++i) {
+      const float target = beam_[i].columns.targets[k];
       const auto add = [&](uint8_t q) {
-        branches_.push_back(
-            {paths_[i].error + ErrorOf(group_, k, target, grid_.Value(q)),
+        extensions_.push_back(
+            {beam_[i].error + ErrorOf(group_, k, target, grid_.Value(q)),
              static_cast<int>(i), q});
       };
       const uint8_t nearest = grid_.Round(target);
@@ -124,30 +125,32 @@ class PathSearch {
       const auto other = grid_.OtherNeighbor(target, nearest);
       if (other.has_value()) add(*other);
     }
-    const size_t kept = std::min(branches_.size(), kMaxPaths);
-    std::partial_sort(branches_.begin(), branches_.begin() + kept,
-                      branches_.end(), [](const Branch& a, const Branch& b) {
-                        return std::tie(a.error, a.path, a.quant) <
-                               std::tie(b.error, b.path, b.quant);
+    const size_t kept = std::min(extensions_.size(), kBeamWidth);
+    std::partial_sort(extensions_.begin(), extensions_.begin() + kept,
+                      extensions_.end(),
+                      [](const Extension& a, const Extension& b) {
+                        return std::tie(a.error, a.candidate, a.quant) <
+                               std::tie(b.error, b.candidate, b.quant);
                       });
-    branches_.resize(kept);
+    extensions_.resize(kept);
   }
 
   const GroupFactors group_;
   const QuantGrid& grid_;
-  std::vector<Path> paths_, next_;
-  std::vector<Branch> branches_;
+  std::vector<Candidate> beam_, next_;
+  std::vector<Extension> extensions_;
 };
 
-// The columns [first_col, first_col + factors.cols()) of a packed block.
-class Span {
+// Rounds columns [first_col, first_col + factors.cols()) of a packed block.
+class SpanQuantizer {
  public:
-  Span(const QuantizeArgs& args, int64_t first_col, const GptqFactors& factors)
+  SpanQuantizer(const QuantizeArgs& args, int64_t first_col,
+                const GptqFactors& factors)
       : args_(args),
         first_col_(first_col),
         factors_(factors),
         factor_(factors.factor.data(), factors.cols(), factors.cols()),
-        made_up_(Floats::Zero(args.rows, factors.cols())),
+        compensation_(Floats::Zero(args.rows, factors.cols())),
         errors_(args.rows, kGroupCols) {}
 
   bool Run() {
@@ -156,14 +159,15 @@ class Span {
         if (!RunGroup(row, begin)) return false;
       }
       const int64_t end = begin + kGroupCols, rest = factors_.cols() - end;
-      made_up_.rightCols(rest).noalias() +=
+      compensation_.rightCols(rest).noalias() +=
           errors_ * factor_.block(begin, end, kGroupCols, rest);
     }
     return true;
   }
 
  private:
-  // Rounds the columns from number `begin` on, in the order of rounding.
+  // Rounds one row of the group whose first column has index `begin` in the
+  // order of rounding.
   bool RunGroup(int64_t row, int64_t begin) {
     const int32_t* const order = factors_.order.data() + begin;
     const int64_t first = first_col_ + order[0] / kGroupCols * kGroupCols;
@@ -171,31 +175,32 @@ class Span {
     const GroupFactors group = {
         .factor = factor_.data() + begin * (factor_.cols() + 1),
         .stride = factor_.cols(),
-        .spread = factors_.spread.data() + begin};
+        .diagonal = factors_.diagonal.data() + begin};
     Columns columns;
     for (int64_t k = 0; k < kGroupCols; ++k) {
       columns.weights[k] = w[order[k] % kGroupCols];
-      columns.targets[k] = columns.weights[k] + made_up_(row, begin + k);
+      columns.targets[k] = columns.weights[k] + compensation_(row, begin + k);
     }
     const auto grid = GridFor(group, columns, order);
     if (!grid.has_value()) return false;
-    const Path path = PathSearch(group, *grid).Run(columns);
+    const Candidate candidate = BeamSearch(group, *grid).Run(columns);
     QuantGroup rounded{.scale = grid->scale()};
     for (int64_t k = 0; k < kGroupCols; ++k) {
-      rounded.quants[order[k] % kGroupCols] = path.quants[k];
+      rounded.quants[order[k] % kGroupCols] = candidate.quants[k];
     }
-    std::copy_n(path.columns.errors, kGroupCols, &errors_(row, 0));
+    std::copy_n(candidate.columns.errors, kGroupCols, &errors_(row, 0));
     StoreGroup(args_, row, first, rounded);
     return true;
   }
 
-  // Of the scales that suit the columns as they would be if none of them were
-  // rounded, that which leaves the least error when all are.
+  // Returns the grid with the smallest error when all columns are rounded to
+  // nearest, among those that fit the columns as they would be without
+  // rounding.
   std::optional<QuantGrid> GridFor(const GroupFactors& group,
                                    const Columns& columns,
                                    const int32_t* order) const {
     Columns unrounded = columns;
-    LeaveUnrounded(group, unrounded);
+    AssignUnrounded(group, unrounded);
     float w[kGroupCols];
     for (int64_t k = 0; k < kGroupCols; ++k) {
       w[order[k] % kGroupCols] = unrounded.targets[k];
@@ -203,7 +208,7 @@ class Span {
     std::optional<QuantGrid> best;
     float least = std::numeric_limits<float>::infinity();
     for (const QuantGrid& grid : QuantGrid::Candidates(w, args_.type)) {
-      const float error = ErrorOfNearest(group, grid, columns);
+      const float error = ErrorRoundedToNearest(group, grid, columns);
       if (best.has_value() && !(error < least)) continue;
       best = grid;
       least = error;
@@ -215,8 +220,8 @@ class Span {
   const int64_t first_col_;
   const GptqFactors& factors_;
   const Eigen::Map<const Floats> factor_;  // [cols, cols]
-  Floats made_up_;                         // [rows, cols], for those before
-  Floats errors_;                          // [rows, kGroupCols] of the group
+  Floats compensation_;  // [rows, cols], for the errors of earlier groups
+  Floats errors_;        // [rows, kGroupCols], of the current group
 };
 
 }  // namespace
@@ -226,7 +231,7 @@ bool GptqQuantize(const QuantizeArgs& args,
   ClearPackedBlock(args);
   int64_t first_col = 0;
   for (const GptqFactors& factors : spans) {
-    if (!Span(args, first_col, factors).Run()) return false;
+    if (!SpanQuantizer(args, first_col, factors).Run()) return false;
     first_col += factors.cols();
   }
   return true;

@@ -13,29 +13,27 @@
 
 namespace rwkvd {
 
-// Quantizes a packed block as QuantizePackedBlock does, except that what
-// rounding takes from a column is made up for by those that are rounded later.
-// `spans` are for columns one behind another, all of the packed block's
-// together; nothing passes from one to the next.
+// Quantizes one packed block as QuantizePackedBlock does, but lets the columns
+// that are rounded later compensate for the errors of those before. `spans` are
+// the factors of consecutive runs of columns, which together are all columns.
+// Errors are not carried from one run to the next.
 //
-// The scale of a group is that, of those which suit its columns as they would
-// be if none of them were rounded, which leaves the least error when each
-// becomes the nearest number. Then each is rounded up or down, whichever is
-// best for the output: not all ways are tried, but the best few go on from
-// column to column.
+// The scale of a group is the one with the smallest error when each of its
+// columns is rounded to nearest, among those that fit the columns as they would
+// be without rounding. Each column is then rounded up or down by a beam search
+// for the smallest error of the output.
 //
-// Where the inputs do not go together and are all alike (moments that are a
+// If the inputs are uncorrelated and have equal moments (the Hessian is a
 // multiple of the identity), the bytes are those of QuantizePackedBlock.
 //
-// The bytes depend on the arguments alone. Thread-safe. False if
-// a weight is not finite, or what is to make up for others: what was written
-// then means nothing.
+// The bytes depend on the arguments alone. Thread-safe. Returns false if a
+// weight or a compensated weight is not finite; the output is then unspecified.
 bool GptqQuantize(const QuantizeArgs& args,
                   absl::Span<const GptqFactors> spans);
 
-// Quantizes `matrix`, for which FormOf returned `form`: corrects its rows with
-// CorrectWeights, then rounds its packed blocks with GptqQuantize, in parallel.
-// `spans` cover all columns. The bytes depend on the weights and `spans` alone.
+// Quantizes `matrix`, for which FormOf returned `form`: corrects its rows
+// (CorrectWeights), then rounds its packed blocks (GptqQuantize), in parallel.
+// `spans` are as above. The bytes depend on the weights and `spans` alone.
 // InvalidArgument as QuantizeMatrix.
 absl::StatusOr<QuantizedMatrix> GptqQuantizeMatrix(
     const Tensor& matrix, QuantForm form, absl::Span<const GptqFactors> spans,

@@ -12,7 +12,7 @@
 namespace rwkvd {
 namespace {
 
-// Rows of sums that one thread takes at a time, at most.
+// The most rows of sums per task.
 constexpr int64_t kTileRows = 64;
 
 bool AreFinite(const std::vector<float>& values) {
@@ -22,7 +22,7 @@ bool AreFinite(const std::vector<float>& values) {
 
 }  // namespace
 
-void HessianAccumulator::Gather(Rows rows, int64_t num, Gathered& to) {
+void HessianAccumulator::Append(Rows rows, int64_t num, Buffer& to) {
   const int64_t tiles = (to.width + kTileRows - 1) / kTileRows;
   pool_.ParallelFor(tiles, [&](int64_t tile) {
     const int64_t begin = tile * kTileRows;
@@ -35,92 +35,92 @@ void HessianAccumulator::Gather(Rows rows, int64_t num, Gathered& to) {
   });
 }
 
-void HessianAccumulator::Watch(const std::byte* weights, int64_t cols,
+void HessianAccumulator::Track(const std::byte* weights, int64_t cols,
                                int64_t stream_width) {
   RWKVD_CHECK(cols % kGroupCols == 0 && span_cols_ % kGroupCols == 0);
-  if (watched_.contains(weights)) return;
-  auto watched = std::make_unique<Watched>(cols, stream_width);
+  if (tracked_.contains(weights)) return;
+  auto tracked = std::make_unique<Tracked>(cols, stream_width);
   for (int64_t first = 0; first < cols; first += span_cols_) {
     const int64_t size = std::min(span_cols_, cols - first);
-    watched->spans.push_back(
+    tracked->spans.push_back(
         {.first_col = first,
          .cols = size,
          .sums = std::vector<float>(size * size),
-         .wanted = std::vector<float>(size * size),
-         .added = std::vector<float>(stream_width * size)});
+         .input_error = std::vector<float>(size * size),
+         .stream_error = std::vector<float>(stream_width * size)});
   }
-  watched_.emplace(weights, std::move(watched));
+  tracked_.emplace(weights, std::move(tracked));
 }
 
-void HessianAccumulator::OnOriginal(const Matrix& w, Rows x) {
-  const auto found = watched_.find(w.data);
-  if (found == watched_.end()) return;
+void HessianAccumulator::AddOriginal(const Matrix& w, Rows x) {
+  const auto found = tracked_.find(w.data);
+  if (found == tracked_.end()) return;
   found->second->original.assign(x.data, x.data + x.num * x.width);
 }
 
-void HessianAccumulator::OnRounded(const Matrix& w, Rows x) {
-  const auto found = watched_.find(w.data);
-  if (found == watched_.end()) return;
-  Watched& watched = *found->second;
-  std::vector<float>& lack = watched.original;
-  RWKVD_CHECK(static_cast<int64_t>(lack.size()) == x.num * x.width);
-  kernels_.sub(lack.data(), x.data, lack.size(), lack.data());
+void HessianAccumulator::AddRounded(const Matrix& w, Rows x) {
+  const auto found = tracked_.find(w.data);
+  if (found == tracked_.end()) return;
+  Tracked& tracked = *found->second;
+  std::vector<float>& error = tracked.original;
+  RWKVD_CHECK(static_cast<int64_t>(error.size()) == x.num * x.width);
+  kernels_.sub(error.data(), x.data, error.size(), error.data());
   for (int64_t done = 0; done < x.num;) {
-    const int64_t num = std::min(x.num - done, kDepth - watched.num_gathered);
+    const int64_t num = std::min(x.num - done, kDepth - tracked.num_buffered);
     const auto part = [&](Rows rows) {
       return Rows{rows[done], num, rows.width};
     };
-    Gather(part(x), watched.num_gathered, watched.inputs);
-    Gather(part({lack.data(), x.num, x.width}), watched.num_gathered,
-           watched.lack);
-    if (watched.stream_lack.width > 0) {
-      Gather(part(stream_lack_), watched.num_gathered, watched.stream_lack);
+    Append(part(x), tracked.num_buffered, tracked.inputs);
+    Append(part({error.data(), x.num, x.width}), tracked.num_buffered,
+           tracked.input_error);
+    if (tracked.stream_error.width > 0) {
+      Append(part(stream_error_), tracked.num_buffered, tracked.stream_error);
     }
-    watched.num_gathered += num;
+    tracked.num_buffered += num;
     done += num;
-    if (watched.num_gathered == kDepth) AddUp(watched);
+    if (tracked.num_buffered == kDepth) Flush(tracked);
   }
 }
 
-void HessianAccumulator::AddUp(Watched& watched) {
-  if (watched.num_gathered == 0) return;
-  for (Span& span : watched.spans) AddUp(watched, span);
-  watched.num += std::exchange(watched.num_gathered, 0);
+void HessianAccumulator::Flush(Tracked& tracked) {
+  if (tracked.num_buffered == 0) return;
+  for (Span& span : tracked.spans) AddTo(span, tracked);
+  tracked.num += std::exchange(tracked.num_buffered, 0);
 }
 
-void HessianAccumulator::AddUp(const Watched& watched, Span& span) {
+void HessianAccumulator::AddTo(Span& span, const Tracked& tracked) {
   const int64_t cols = span.cols, first = span.first_col;
-  const int64_t width = watched.stream_lack.width;
+  const int64_t width = tracked.stream_error.width;
   const int64_t tiles = (cols + kTileRows - 1) / kTileRows;
-  const int64_t tiles_added = (width + kTileRows - 1) / kTileRows;
-  pool_.ParallelFor(tiles + tiles_added, [&](int64_t tile) {
+  const int64_t stream_tiles = (width + kTileRows - 1) / kTileRows;
+  pool_.ParallelFor(tiles + stream_tiles, [&](int64_t tile) {
     if (tile >= tiles) {
       const int64_t begin = (tile - tiles) * kTileRows;
-      return AddProducts(watched, watched.stream_lack, begin,
+      return AddProducts(tracked, tracked.stream_error, begin,
                          std::min(kTileRows, width - begin), first, cols,
-                         span.added.data() + begin * cols, cols);
+                         span.stream_error.data() + begin * cols, cols);
     }
     const int64_t begin = tile * kTileRows;
     const int64_t num = std::min(kTileRows, cols - begin);
-    AddProducts(watched, watched.inputs, first + begin, num, first, begin + num,
+    AddProducts(tracked, tracked.inputs, first + begin, num, first, begin + num,
                 span.sums.data() + begin * cols, cols);
-    AddProducts(watched, watched.lack, first + begin, num, first, cols,
-                span.wanted.data() + begin * cols, cols);
+    AddProducts(tracked, tracked.input_error, first + begin, num, first, cols,
+                span.input_error.data() + begin * cols, cols);
   });
 }
 
-void HessianAccumulator::AddProducts(const Watched& watched, const Gathered& a,
+void HessianAccumulator::AddProducts(const Tracked& tracked, const Buffer& a,
                                      int64_t begin, int64_t num,
                                      int64_t first_b, int64_t num_b,
                                      float* sums, int64_t stride) const {
-  // Of so few rows at a time that they stay in the second-level cache.
+  // So few rows at a time that they stay in the second-level cache.
   float products[kTileRows * kTileRows];
   for (int64_t b = 0; b < num_b; b += kTileRows) {
     const int64_t rows = std::min(kTileRows, num_b - b);
     kernels_.matmul({.dtype = DType::kF32,
-                     .w = watched.inputs.Channel(first_b + b),
+                     .w = tracked.inputs.Channel(first_b + b),
                      .w_stride = kStride,
-                     .cols = watched.num_gathered,
+                     .cols = tracked.num_buffered,
                      .num_x = num,
                      .x = a.Channel(begin),
                      .x_stride = kStride,
@@ -135,18 +135,18 @@ void HessianAccumulator::AddProducts(const Watched& watched, const Gathered& a,
 
 std::vector<GptqFactors> HessianAccumulator::MakeFactors(
     const std::byte* weights) {
-  const auto found = watched_.find(weights);
-  RWKVD_CHECK(found != watched_.end());
-  Watched& watched = *found->second;
-  AddUp(watched);
-  std::vector<std::optional<GptqFactors>> made(watched.spans.size());
+  const auto found = tracked_.find(weights);
+  RWKVD_CHECK(found != tracked_.end());
+  Tracked& tracked = *found->second;
+  Flush(tracked);
+  std::vector<std::optional<GptqFactors>> made(tracked.spans.size());
   pool_.ParallelFor(static_cast<int64_t>(made.size()), [&](int64_t i) {
-    Span& span = watched.spans[i];
-    if (!AreFinite(span.wanted) || !AreFinite(span.added)) return;
-    made[i] = MakeGptqFactors(span.sums.data(), span.cols, watched.num);
+    Span& span = tracked.spans[i];
+    if (!AreFinite(span.input_error) || !AreFinite(span.stream_error)) return;
+    made[i] = MakeGptqFactors(span.sums.data(), span.cols, tracked.num);
     if (!made[i].has_value()) return;
-    made[i]->wanted = std::move(span.wanted);
-    made[i]->added = std::move(span.added);
+    made[i]->input_error = std::move(span.input_error);
+    made[i]->stream_error = std::move(span.stream_error);
   });
   std::vector<GptqFactors> factors;
   for (std::optional<GptqFactors>& span : made) {

@@ -17,58 +17,66 @@
 
 namespace rwkvd {
 
-// Adds up, for chosen matrices, what a GptqFactors is made of: products of
-// each two of their inputs in a rounded network, and of those with what the
-// inputs are in the original. Inputs further apart than a span are taken for
-// independent, so that memory and time do not grow with the square of the
-// widest matrix.
+// Accumulates, for chosen matrices, the sums from which GptqFactors are made:
+// those of x^T x over the inputs x of a matrix in the rounded model, and those
+// of the differences between the inputs of both models. Columns that are more
+// than a span apart are taken to be uncorrelated, so that memory and time do
+// not grow with the square of the widest matrix.
 //
-// The same tokens are shown to it piece by piece: first the inputs of all
-// matrices in the original, then in the rounded one.
+// The text passes through in pieces. For each piece, the caller reports the
+// inputs of all matrices in the original model (AddOriginal), then those in the
+// rounded model (AddRounded).
 //
-// The same sums on any number of threads. Thread-compatible; used by one
-// Forward at a time.
+// The sums do not depend on the number of threads. Thread-compatible; used by
+// one forward pass at a time.
 class HessianAccumulator {
  public:
   static constexpr int64_t kSpanCols = 4096;
 
-  // `kernels` and `pool` outlive it; `span_cols` is a multiple of kGroupCols.
+  // `kernels` and `pool` outlive the accumulator. `span_cols` is a multiple of
+  // kGroupCols.
   HessianAccumulator(const KernelTable* kernels, ThreadPool* pool,
                      int64_t span_cols = kSpanCols)
       : kernels_(*kernels), pool_(*pool), span_cols_(span_cols) {}
 
-  // From now on, for the matrix whose weights lie at `weights`; `cols` is a
-  // multiple of kGroupCols. If its product is added to the residual stream,
-  // `stream_width` is that of the stream, else 0: then it shall make up for
-  // what the stream lacks, too. Once more for the same matrix: nothing.
-  void Watch(const std::byte* weights, int64_t cols, int64_t stream_width);
+  // Accumulates for the matrix whose weights begin at `weights` from now on.
+  // `cols` is a multiple of kGroupCols. If the matrix's output is added to the
+  // residual stream, `stream_width` is the width of the stream, and the matrix
+  // will also correct the error of the stream; otherwise it is 0. Does nothing
+  // if the matrix is tracked already.
+  void Track(const std::byte* weights, int64_t cols, int64_t stream_width);
 
-  // The inputs of `w` in the original, if it is watched.
-  void OnOriginal(const Matrix& w, Rows x);
-  // What the original's stream, before the piece's products are added to it,
-  // is larger by: [n, stream_width]; stays until the next piece.
-  void set_stream_lack(Rows lack) { stream_lack_ = lack; }
-  // The inputs of `w` in the rounded network; as many rows as OnOriginal had.
-  void OnRounded(const Matrix& w, Rows x);
+  // The inputs of `w` in the original model. Does nothing if `w` is not
+  // tracked.
+  void AddOriginal(const Matrix& w, Rows x);
+  // The residual stream of the original model minus that of the rounded model,
+  // before the outputs of the current piece are added: [n, stream_width]. It
+  // stays valid until the next piece.
+  void set_stream_error(Rows error) { stream_error_ = error; }
+  // The inputs of `w` in the rounded model; as many rows as AddOriginal had.
+  // Does nothing if `w` is not tracked.
+  void AddRounded(const Matrix& w, Rows x);
 
-  // For a watched matrix, by spans; empty: an input was not finite. Takes the
-  // sums along: no more is to be shown for this matrix. Makes them side by
-  // side, with five times the memory of the sums for a while.
+  // Returns the factors of a tracked matrix, one per span; none if an input was
+  // not finite. Consumes the sums: no more inputs of this matrix may follow.
+  // Works on all spans in parallel, which needs five times the memory of the
+  // sums while it runs.
   std::vector<GptqFactors> MakeFactors(const std::byte* weights);
 
  private:
-  // Tokens whose products are added up at a time.
+  // The inputs are buffered; the products of so many tokens are added at once.
   static constexpr int64_t kDepth = 1024;
 
-  // Apart so much that caches have room for neighbours.
+  // Padded, so that adjacent channels do not compete for the same cache sets.
   static constexpr int64_t kStride = kDepth + 16;
 
-  // Numbers of up to kDepth tokens, those of a channel one behind another.
-  struct Gathered {
+  // Buffered rows of up to kDepth tokens, transposed: each channel is
+  // contiguous.
+  struct Buffer {
     int64_t width = 0;
     AlignedVector<float> values;  // [width, kStride]
 
-    explicit Gathered(int64_t width) : width(width), values(width * kStride) {}
+    explicit Buffer(int64_t width) : width(width), values(width * kStride) {}
     const float* Channel(int64_t index) const {
       return values.data() + index * kStride;
     }
@@ -76,38 +84,38 @@ class HessianAccumulator {
   struct Span {
     int64_t first_col;
     int64_t cols;
-    std::vector<float> sums;    // [cols, cols], the lower triangle
-    std::vector<float> wanted;  // [cols, cols]
-    std::vector<float> added;   // [stream width, cols]
+    std::vector<float> sums;          // [cols, cols], the lower triangle
+    std::vector<float> input_error;   // [cols, cols]
+    std::vector<float> stream_error;  // [stream width, cols]
   };
-  struct Watched {
-    int64_t num = 0;              // rows of x that are added up
-    int64_t num_gathered = 0;     // those that are not yet
-    std::vector<float> original;  // of the piece
-    Gathered inputs, lack, stream_lack;
+  struct Tracked {
+    int64_t num = 0;              // rows in the sums
+    int64_t num_buffered = 0;     // rows in the buffers
+    std::vector<float> original;  // inputs in the original model, of the piece
+    Buffer inputs, input_error, stream_error;
     std::vector<Span> spans;
 
-    Watched(int64_t cols, int64_t stream_width)
-        : inputs(cols), lack(cols), stream_lack(stream_width) {}
+    Tracked(int64_t cols, int64_t stream_width)
+        : inputs(cols), input_error(cols), stream_error(stream_width) {}
   };
 
-  // Puts the rows behind the `num` tokens that `to` has.
-  void Gather(Rows rows, int64_t num, Gathered& to);
-  // Adds up what has been gathered.
-  void AddUp(Watched& watched);
-  void AddUp(const Watched& watched, Span& span);
-  // Adds the products of `num` channels, a tile at most, from `begin` on of `a`
-  // with `num_b` from `first_b` on of the inputs, over the tokens, to `sums`,
-  // rows `stride` apart.
-  void AddProducts(const Watched& watched, const Gathered& a, int64_t begin,
+  // Appends the rows to a buffer that holds `num` tokens.
+  void Append(Rows rows, int64_t num, Buffer& to);
+  // Adds the products of the buffered rows to the sums and empties the buffers.
+  void Flush(Tracked& tracked);
+  void AddTo(Span& span, const Tracked& tracked);
+  // Adds the products of channels [begin, begin + num) of `a`, at most one
+  // tile, with channels [first_b, first_b + num_b) of the inputs, over the
+  // tokens, to `sums`, whose rows have the given stride.
+  void AddProducts(const Tracked& tracked, const Buffer& a, int64_t begin,
                    int64_t num, int64_t first_b, int64_t num_b, float* sums,
                    int64_t stride) const;
 
   const KernelTable& kernels_;
   ThreadPool& pool_;
   const int64_t span_cols_;
-  Rows stream_lack_;
-  absl::flat_hash_map<const std::byte*, std::unique_ptr<Watched>> watched_;
+  Rows stream_error_;
+  absl::flat_hash_map<const std::byte*, std::unique_ptr<Tracked>> tracked_;
 };
 
 }  // namespace rwkvd
