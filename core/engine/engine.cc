@@ -62,35 +62,29 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(GenerateRequest request,
 
 absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
     GenerateRequest request, absl::Span<GenerateSink* const> sinks) {
-  RWKVD_RETURN_IF_ERROR(
-      Validate(request, options_, model_->config().vocab_size));
-  RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
-  RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_RETURN_IF_ERROR(
-      ValidateSamples("samples", static_cast<int64_t>(sinks.size()), options_));
-  if (request.resume && sinks.size() > 1) {
-    return FieldError(
-        "samples",
-        absl::StrCat(sinks.size(), " samples of a request that is resumed"));
-  }
-  RWKVD_ASSIGN_OR_RETURN(const RequestId first,
-                         Reserve(sinks.size(), TokensOf(request),
-                                 /*continues=*/false));
-  std::shared_ptr<SharedPrompt> shared;
-  if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
-  std::vector<RequestId> ids;
-  for (GenerateSink* const sink : sinks) {
-    // The last sample takes the request itself, so that this thread holds no
-    // reference to the start state once the engine thread may run the sample.
-    const bool is_last = ids.size() + 1 == sinks.size();
-    GenerateRequest sample = is_last ? std::move(request) : request;
-    sample.sampling.seed += ids.size();
-    ids.push_back(first + ids.size());
-    Enqueue(std::make_unique<GenerateSequence>(ids.back(), std::move(sample),
-                                               vocabulary_, tokenizer_, sink,
-                                               &counters_, shared));
-  }
-  return ids;
+  const auto num_samples = static_cast<int64_t>(sinks.size());
+  RWKVD_RETURN_IF_ERROR(Check(request, num_samples));
+  RWKVD_RETURN_IF_ERROR(ValidateStart(request, options_));
+  RWKVD_ASSIGN_OR_RETURN(
+      Reservation reservation,
+      ReserveSlots(num_samples, TokensOf(request), /*continues=*/false));
+  return Enqueue(std::move(reservation), std::move(request), sinks);
+}
+
+absl::StatusOr<Engine::Reservation> Engine::Reserve(
+    const GenerateRequest& request, int64_t num_samples) {
+  RWKVD_CHECK(request.start == nullptr);
+  RWKVD_RETURN_IF_ERROR(Check(request, num_samples));
+  return ReserveSlots(num_samples, TokensOf(request), /*continues=*/false);
+}
+
+absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
+    Reservation reservation, GenerateRequest request,
+    absl::Span<GenerateSink* const> sinks) {
+  RWKVD_CHECK(static_cast<int64_t>(sinks.size()) == reservation.num_samples_);
+  RWKVD_RETURN_IF_ERROR(ValidateStart(request, options_));
+  RWKVD_RETURN_IF_ERROR(Extend(&reservation, TokensOf(request)));
+  return Enqueue(std::move(reservation), std::move(request), sinks);
 }
 
 absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
@@ -98,11 +92,26 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_ASSIGN_OR_RETURN(const RequestId id,
-                         Reserve(1, TokensOf(request), request.continues));
+  RWKVD_ASSIGN_OR_RETURN(Reservation reservation,
+                         ReserveSlots(1, TokensOf(request), request.continues));
+  reservation.engine_ = nullptr;
+  const RequestId id = reservation.first_id_;
   Enqueue(std::make_unique<ScoreSequence>(id, std::move(request), sink,
                                           &counters_));
   return id;
+}
+
+absl::Status Engine::Check(const GenerateRequest& request,
+                           int64_t num_samples) const {
+  RWKVD_RETURN_IF_ERROR(
+      Validate(request, options_, model_->config().vocab_size));
+  RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
+  RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
+  RWKVD_RETURN_IF_ERROR(ValidateSamples("samples", num_samples, options_));
+  if (!request.resume || num_samples == 1) return absl::OkStatus();
+  return FieldError("samples", absl::StrCat(num_samples,
+                                            " samples of a request that is "
+                                            "resumed"));
 }
 
 absl::Status Engine::CheckInitialState(int32_t index) const {
@@ -112,31 +121,58 @@ absl::Status Engine::CheckInitialState(int32_t index) const {
                     absl::StrCat(index, " is not in [0, ", size, ")"));
 }
 
-absl::StatusOr<Engine::RequestId> Engine::Reserve(size_t n, int64_t tokens,
-                                                  bool continues) {
+absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(int64_t num_samples,
+                                                         int64_t tokens,
+                                                         bool continues) {
   absl::MutexLock lock(&mutex_);
   if (draining_) {
     counters_.rejected_draining.Add(1);
     return absl::UnavailableError("the server is shutting down");
   }
-  const size_t slots = size_t{0} + options_.max_running + options_.max_queued;
-  if (live_.size() + n > slots && !continues) {
+  const int64_t slots = int64_t{0} + options_.max_running + options_.max_queued;
+  if (static_cast<int64_t>(live_.size()) + num_samples > slots && !continues) {
     counters_.rejected_queue_full.Add(1);
     return Exhausted(absl::StrCat("the queue is full: ", options_.max_running,
                                   " requests run and ", options_.max_queued,
                                   " wait"));
   }
-  const int64_t all = static_cast<int64_t>(n) * tokens;
-  if (all > options_.max_total_tokens - live_tokens_ && !continues) {
-    counters_.rejected_total_tokens.Add(1);
-    return Exhausted(absl::StrCat(
-        "too many tokens: those that run and wait count for ", live_tokens_,
-        " of at most ", options_.max_total_tokens, ", this one for ", all));
+  if (!continues) {
+    RWKVD_RETURN_IF_ERROR(CheckTotalTokens(live_tokens_, num_samples * tokens));
   }
   const RequestId first = last_id_ + 1;
-  for (size_t i = 0; i < n; ++i) live_.emplace(++last_id_, tokens);
-  live_tokens_ += all;
-  return first;
+  for (int64_t i = 0; i < num_samples; ++i) live_.emplace(++last_id_, tokens);
+  live_tokens_ += num_samples * tokens;
+  return Reservation(this, first, num_samples, tokens);
+}
+
+absl::Status Engine::Extend(Reservation* reservation, int64_t tokens) {
+  absl::MutexLock lock(&mutex_);
+  const int64_t others =
+      live_tokens_ - reservation->num_samples_ * reservation->tokens_;
+  const int64_t all = reservation->num_samples_ * tokens;
+  RWKVD_RETURN_IF_ERROR(CheckTotalTokens(others, all));
+  for (int64_t i = 0; i < reservation->num_samples_; ++i) {
+    live_[reservation->first_id_ + i] = tokens;
+  }
+  live_tokens_ = others + all;
+  reservation->tokens_ = tokens;
+  return absl::OkStatus();
+}
+
+void Engine::Release(const Reservation& reservation) {
+  absl::MutexLock lock(&mutex_);
+  for (int64_t i = 0; i < reservation.num_samples_; ++i) {
+    live_.erase(reservation.first_id_ + i);
+  }
+  live_tokens_ -= reservation.num_samples_ * reservation.tokens_;
+}
+
+absl::Status Engine::CheckTotalTokens(int64_t others, int64_t tokens) {
+  if (tokens <= options_.max_total_tokens - others) return absl::OkStatus();
+  counters_.rejected_total_tokens.Add(1);
+  return Exhausted(absl::StrCat(
+      "too many tokens: those that run and wait count for ", others,
+      " of at most ", options_.max_total_tokens, ", this one for ", tokens));
 }
 
 absl::Status Engine::Exhausted(absl::string_view why) const {
@@ -146,6 +182,27 @@ absl::Status Engine::Exhausted(absl::string_view why) const {
           .value_or(kDefaultRetryAfter);
   return WithRetryAfter(absl::ResourceExhaustedError(why),
                         std::clamp(pause, kMinRetryAfter, kMaxRetryAfter));
+}
+
+std::vector<Engine::RequestId> Engine::Enqueue(
+    Reservation reservation, GenerateRequest request,
+    absl::Span<GenerateSink* const> sinks) {
+  reservation.engine_ = nullptr;  // the sequences count from now on
+  std::shared_ptr<SharedPrompt> shared;
+  if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
+  std::vector<RequestId> ids;
+  for (GenerateSink* const sink : sinks) {
+    // The last sample takes the request itself, so that this thread holds no
+    // reference to the start state once the engine thread may run the sample.
+    const bool is_last = ids.size() + 1 == sinks.size();
+    GenerateRequest sample = is_last ? std::move(request) : request;
+    sample.sampling.seed += ids.size();
+    ids.push_back(reservation.first_id_ + ids.size());
+    Enqueue(std::make_unique<GenerateSequence>(ids.back(), std::move(sample),
+                                               vocabulary_, tokenizer_, sink,
+                                               &counters_, shared));
+  }
+  return ids;
 }
 
 void Engine::Enqueue(std::unique_ptr<Sequence> sequence) {

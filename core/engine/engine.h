@@ -6,6 +6,7 @@
 #include <deque>
 #include <memory>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -55,6 +56,37 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  // Queue slots and tokens that are set aside for a request whose start state
+  // has not been loaded yet. They are given back when it is destroyed, unless
+  // Submit took it. The engine outlives it; draining waits for it. Thread-safe
+  // as a value: one thread at a time.
+  class Reservation {
+   public:
+    Reservation(Reservation&& other) noexcept
+        : engine_(std::exchange(other.engine_, nullptr)),
+          first_id_(other.first_id_),
+          num_samples_(other.num_samples_),
+          tokens_(other.tokens_) {}
+    Reservation& operator=(Reservation&&) = delete;
+    ~Reservation() {
+      if (engine_ != nullptr) engine_->Release(*this);
+    }
+
+   private:
+    friend class Engine;
+    Reservation(Engine* engine, RequestId first_id, int64_t num_samples,
+                int64_t tokens)
+        : engine_(engine),
+          first_id_(first_id),
+          num_samples_(num_samples),
+          tokens_(tokens) {}
+
+    Engine* engine_;  // null once it was moved from or submitted
+    RequestId first_id_;
+    int64_t num_samples_;  // their ids follow first_id_
+    int64_t tokens_;       // of one sample
+  };
+
   // Takes the request in, or returns without having kept anything:
   // InvalidArgument naming the field; Unavailable while draining;
   // ResourceExhausted if max_running + max_queued requests are there already,
@@ -73,6 +105,20 @@ class Engine {
   absl::StatusOr<std::vector<RequestId>> Submit(
       GenerateRequest request, absl::Span<GenerateSink* const> sinks);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, ScoreSink* sink);
+
+  // The two halves of Submit, for a request that starts from a snapshot which
+  // takes time to load. Reserve checks all but `start` (still null) and what
+  // depends on it, and returns the same errors as Submit; so a full or draining
+  // engine refuses a request before anything is loaded for it. The second half
+  // takes the same request, with its `start`, and as many sinks as there are
+  // samples: InvalidArgument if `start` does not suit the request,
+  // ResourceExhausted if the tokens of `start` exceed max_total_tokens.
+  // Draining does not refuse what was reserved before.
+  absl::StatusOr<Reservation> Reserve(const GenerateRequest& request,
+                                      int64_t num_samples);
+  absl::StatusOr<std::vector<RequestId>> Submit(
+      Reservation reservation, GenerateRequest request,
+      absl::Span<GenerateSink* const> sinks);
 
   // Ends the request at the next step with kCancelled and a Cancelled status.
   // Does nothing if it has ended already, or is unknown.
@@ -101,11 +147,25 @@ class Engine {
 
  private:
   absl::Status CheckInitialState(int32_t index) const;
-  // Takes `n` places for requests of `tokens` each, or says why not; what
-  // `continues` another request may be one too many. Gives the first of their
-  // ids, which follow one another.
-  absl::StatusOr<RequestId> Reserve(size_t n, int64_t tokens, bool continues)
+  // Checks all but what depends on `start`.
+  absl::Status Check(const GenerateRequest& request, int64_t num_samples) const;
+  // Reserves for `num_samples` requests of `tokens` each, or returns why not. A
+  // request that `continues` another one may exceed the limits.
+  absl::StatusOr<Reservation> ReserveSlots(int64_t num_samples, int64_t tokens,
+                                           bool continues)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Raises what the reservation counts for to `tokens` a sample.
+  absl::Status Extend(Reservation* reservation, int64_t tokens)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Release(const Reservation& reservation) ABSL_LOCKS_EXCLUDED(mutex_);
+  // ResourceExhausted if `tokens` exceed max_total_tokens in addition to those
+  // of the `others`.
+  absl::Status CheckTotalTokens(int64_t others, int64_t tokens)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Enqueues a request that has been checked.
+  std::vector<RequestId> Enqueue(Reservation reservation,
+                                 GenerateRequest request,
+                                 absl::Span<GenerateSink* const> sinks);
   absl::Status Exhausted(absl::string_view why) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(std::unique_ptr<Sequence> sequence) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -145,7 +205,7 @@ class Engine {
   // Never held while a sink is called or a step runs.
   mutable absl::Mutex mutex_;
   RequestId last_id_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Accepted and not ended: on their way into queue_, in it, or running.
+  // Reserved or accepted, and not ended: not in queue_ yet, in it, or running.
   // With what each counts for in max_total_tokens, and the sum of that.
   absl::flat_hash_map<RequestId, int64_t> live_ ABSL_GUARDED_BY(mutex_);
   int64_t live_tokens_ ABSL_GUARDED_BY(mutex_) = 0;

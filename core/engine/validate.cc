@@ -115,30 +115,6 @@ absl::Status CheckResume(const GenerateRequest& request) {
   return FieldError("stop_strings", "not those of the request that is resumed");
 }
 
-absl::Status CheckStart(const GenerateRequest& request,
-                        const EngineOptions& options) {
-  if (request.start == nullptr) {
-    return request.resume
-               ? FieldError("resume", "there is no state to go on from")
-               : absl::OkStatus();
-  }
-  const Snapshot& start = *request.start;
-  if (request.pin.has_value()) {
-    return FieldError("pin", "not of a prompt that goes on from a state");
-  }
-  RWKVD_RETURN_IF_ERROR(CheckSize(
-      "prompt and what its state has read", "tokens",
-      static_cast<int64_t>(request.prompt.size() + start.tokens.size()), 0,
-      MaxSnapshotTokens(options)));
-  if (request.resume) return CheckResume(request);
-  const bool can_go_on =
-      !request.prompt.empty() || start.num_pending > 0 || !start.logits.empty();
-  if (can_go_on) return absl::OkStatus();
-  return FieldError(
-      "prompt",
-      "must not be empty, for it is not known what follows the state");
-}
-
 }  // namespace
 
 int64_t MaxSnapshotTokens(const EngineOptions& options) {
@@ -167,7 +143,6 @@ absl::Status Validate(const GenerateRequest& request,
                                    options.max_generated_tokens));
   RWKVD_RETURN_IF_ERROR(Validate(request.sampling));
   RWKVD_RETURN_IF_ERROR(CheckStops(request, vocab_size));
-  RWKVD_RETURN_IF_ERROR(CheckStart(request, options));
   if (request.pin.has_value()) {
     RWKVD_RETURN_IF_ERROR(CheckPin(*request.pin, options));
   }
@@ -178,6 +153,30 @@ absl::Status Validate(const GenerateRequest& request,
                                    options.max_top_logprobs));
   return CheckRange("top_sampled_logprobs", request.top_sampled_logprobs, 0,
                     options.max_top_logprobs);
+}
+
+absl::Status ValidateStart(const GenerateRequest& request,
+                           const EngineOptions& options) {
+  if (request.start == nullptr) {
+    return request.resume
+               ? FieldError("resume", "there is no state to go on from")
+               : absl::OkStatus();
+  }
+  const Snapshot& start = *request.start;
+  if (request.pin.has_value()) {
+    return FieldError("pin", "not of a prompt that goes on from a state");
+  }
+  RWKVD_RETURN_IF_ERROR(CheckSize(
+      "prompt and what its state has read", "tokens",
+      static_cast<int64_t>(request.prompt.size() + start.tokens.size()), 0,
+      MaxSnapshotTokens(options)));
+  if (request.resume) return CheckResume(request);
+  const bool can_go_on =
+      !request.prompt.empty() || start.num_pending > 0 || !start.logits.empty();
+  if (can_go_on) return absl::OkStatus();
+  return FieldError(
+      "prompt",
+      "must not be empty, for it is not known what follows the state");
 }
 
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,

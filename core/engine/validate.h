@@ -23,9 +23,12 @@ absl::Status ValidateSamples(absl::string_view field, int64_t n,
                              const EngineOptions& options);
 
 // OK if the engine can run `request` on a model of `vocab_size`; otherwise a
-// FieldError with the field's value and range.
+// FieldError with the field's value and range. For a GenerateRequest, that is
+// all but its `start` and what depends on it, which ValidateStart checks.
 absl::Status Validate(const GenerateRequest& request,
                       const EngineOptions& options, int64_t vocab_size);
+absl::Status ValidateStart(const GenerateRequest& request,
+                           const EngineOptions& options);
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
                       int64_t vocab_size);
 

@@ -37,8 +37,14 @@ ScoreRequest ValidScore() {
   return request;
 }
 
-std::string MessageOf(const GenerateRequest& request) {
+// The request and its start.
+absl::Status ValidateAll(const GenerateRequest& request) {
   const absl::Status status = Validate(request, SmallOptions(), kVocabSize);
+  return status.ok() ? ValidateStart(request, SmallOptions()) : status;
+}
+
+std::string MessageOf(const GenerateRequest& request) {
+  const absl::Status status = ValidateAll(request);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   return std::string(status.message());
 }
@@ -130,7 +136,7 @@ TEST(ValidateTest, BoundsTheTokensThatPenaltiesCountAnew) {
   snapshot->tokens.assign(28, 1);
   GenerateRequest request = ValidGenerate();
   request.start = snapshot;
-  EXPECT_TRUE(Validate(request, SmallOptions(), kVocabSize).ok());
+  EXPECT_TRUE(ValidateAll(request).ok());
   snapshot->tokens.push_back(1);
   EXPECT_EQ(MessageOf(request),
             "prompt and what its state has read: has 31 tokens, must have 0 to "
@@ -158,7 +164,7 @@ TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
   snapshot.held_back = "us";
   GenerateRequest request = resumed(snapshot);
   request.stop_strings = {"user"};
-  EXPECT_TRUE(Validate(request, SmallOptions(), kVocabSize).ok());
+  EXPECT_TRUE(ValidateAll(request).ok());
 
   request.stop_strings = {"else"};
   EXPECT_EQ(MessageOf(request),
