@@ -130,9 +130,10 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_ASSIGN_OR_RETURN(
       std::vector<NamedState> initial_states,
       LoadInitialStates(options, *served->model, served->fingerprint));
-  RWKVD_ASSIGN_OR_RETURN(
-      served->states,
-      OpenSavedStates(options, *served->model, served->fingerprint));
+  RWKVD_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> store,
+                         OpenStateStore(options));
+  served->states = NewSavedStates(options, *served->model, served->fingerprint,
+                                  std::move(store));
   if (options.preload) Preload(*file, progress);
   served->engine = std::make_unique<Engine>(
       EngineOptionsOf(options), served->model.get(), served->tokenizer.get(),
@@ -141,22 +142,22 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   return served;
 }
 
-absl::StatusOr<std::unique_ptr<SavedStates>> OpenSavedStates(
-    const Options& options, const Model& model,
-    const std::string& fingerprint) {
-  std::unique_ptr<StateStore> store;
+absl::StatusOr<std::unique_ptr<StateStore>> OpenStateStore(
+    const Options& options) {
   if (options.state_dir.empty()) {
-    store = std::make_unique<MemoryStateStore>(options.state_store_bytes);
-  } else {
-    auto directory = DirectoryStateStore::Open(
-        options.state_dir, options.state_store_bytes, absl::Now());
-    if (!directory.ok()) {
-      return absl::Status(
-          directory.status().code(),
-          absl::StrCat("--state_dir: ", directory.status().message()));
-    }
-    store = *std::move(directory);
+    return std::make_unique<MemoryStateStore>(options.state_store_bytes);
   }
+  auto store = DirectoryStateStore::Open(
+      options.state_dir, options.state_store_bytes, absl::Now());
+  if (store.ok()) return *std::move(store);
+  return absl::Status(store.status().code(),
+                      absl::StrCat("--state_dir: ", store.status().message()));
+}
+
+std::unique_ptr<SavedStates> NewSavedStates(const Options& options,
+                                            const Model& model,
+                                            const std::string& fingerprint,
+                                            std::unique_ptr<StateStore> store) {
   return std::make_unique<SavedStates>(
       SavedStates::Options{
           .identity = IdentityOf(model, fingerprint),

@@ -14,6 +14,7 @@
 #include "service/load_progress.h"
 #include "service/options.h"
 #include "service/states/saved_states.h"
+#include "service/states/state_store.h"
 
 namespace rwkvd {
 
@@ -39,10 +40,15 @@ struct ServedModel {
 absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
     const Options& options, LoadProgress& progress);
 
-// Where a model's states are kept, as the options say. What the operating
-// system reports of --state_dir.
-absl::StatusOr<std::unique_ptr<SavedStates>> OpenSavedStates(
-    const Options& options, const Model& model, const std::string& fingerprint);
+// The store that the options ask for. Returns what the operating system reports
+// for --state_dir.
+absl::StatusOr<std::unique_ptr<StateStore>> OpenStateStore(
+    const Options& options);
+// The saved states of a model with this fingerprint.
+std::unique_ptr<SavedStates> NewSavedStates(const Options& options,
+                                            const Model& model,
+                                            const std::string& fingerprint,
+                                            std::unique_ptr<StateStore> store);
 
 // InvalidArgument if the tokenizer has ids that the model has no row for.
 absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config);

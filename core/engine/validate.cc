@@ -196,14 +196,6 @@ absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
       std::min(options.max_score_tokens, options.max_total_tokens));
 }
 
-absl::Status ValidatePart(absl::Span<const int32_t> part,
-                          const EngineOptions& options, int64_t vocab_size) {
-  // Beside the token before it.
-  RWKVD_RETURN_IF_ERROR(CheckSize("part", "tokens", part.size(), 0,
-                                  options.max_prompt_tokens - 1));
-  return CheckIds("part.tokens", part, vocab_size);
-}
-
 int64_t TokensOf(const GenerateRequest& request) {
   const size_t before =
       request.start == nullptr ? 0 : request.start->tokens.size();

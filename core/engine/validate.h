@@ -32,10 +32,6 @@ absl::Status ValidateStart(const GenerateRequest& request,
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
                       int64_t vocab_size);
 
-// As the part of a document that is scored in parts: `part` may be empty.
-absl::Status ValidatePart(absl::Span<const int32_t> part,
-                          const EngineOptions& options, int64_t vocab_size);
-
 // What a request counts for in EngineOptions::max_total_tokens: all that it may
 // read and draw.
 int64_t TokensOf(const GenerateRequest& request);

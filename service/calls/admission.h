@@ -9,16 +9,16 @@
 
 namespace rwkvd {
 
-// The trailing metadata by which gRPC's own retries (A6) are told how long to
-// wait, in milliseconds.
+// The trailing metadata that tells gRPC's own retries (proposal A6) how many
+// milliseconds to wait.
 inline constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
 
-// If `status` says when to try again, tells it to the client of `context`,
+// If `status` has a RetryAfter, adds it to the trailing metadata of `context`,
 // whose call must not have been finished yet.
 void AddRetryPushback(const absl::Status& status,
                       grpc::ServerContextBase* context);
 
-// The client's deadline; InfiniteFuture if it set none.
+// The client's deadline; InfiniteFuture if it has not set one.
 absl::Time DeadlineOf(const grpc::ServerContextBase& context);
 
 }  // namespace rwkvd

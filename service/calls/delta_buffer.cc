@@ -4,14 +4,13 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "service/convert/convert.h"
-#include "service/convert/convert_states.h"
+#include "service/convert/responses.h"
 
 namespace rwkvd {
 namespace {
 
-// What a token takes on the wire at most, and each alternative it lists: tags,
-// lengths, an id of up to ten bytes and doubles.
+// The most bytes of a token on the wire, and of each alternative that it lists:
+// tags, lengths, an id of up to ten bytes and doubles.
 constexpr size_t kTokenBytes = 33;
 constexpr size_t kAlternativeBytes = 24;
 
@@ -91,7 +90,7 @@ void DeltaBuffer::Clear() { Keep({}); }
 
 void DeltaBuffer::Keep(const std::vector<int32_t>& kept) {
   std::deque<Message> all = std::exchange(messages_, {});
-  num_popped_ += static_cast<int64_t>(all.size());  // none is open
+  num_popped_ += static_cast<int64_t>(all.size());  // no message is open
   bytes_ = 0;
   for (const int32_t sample : kept) {
     for (Message& message : all) {

@@ -8,7 +8,8 @@
 
 namespace rwkvd {
 
-// Answers a Detokenize call. InvalidArgument names the id that is out of range.
+// Answers a Detokenize call. InvalidArgument with the first id that is out of
+// range.
 absl::Status Detokenize(const ServedModel& model,
                         const ::rwkv::v1::DetokenizeRequest& request,
                         ::rwkv::v1::DetokenizeResponse* response);

@@ -5,12 +5,13 @@
 #include <numeric>
 #include <utility>
 
-#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
+#include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
-#include "service/convert/convert.h"
+#include "service/convert/responses.h"
 
 namespace rwkvd {
 namespace {
@@ -21,19 +22,23 @@ grpc::Status TooMuchUnread(bool keeps_best) {
                      : "the client reads too slowly"};
 }
 
+// `status` with the name of the field before its message.
+absl::Status InField(absl::string_view field, const absl::Status& status) {
+  const absl::Status named(status.code(),
+                           absl::StrCat(field, ": ", status.message()));
+  const auto retry_after = RetryAfter(status);
+  return retry_after.has_value() ? WithRetryAfter(named, *retry_after) : named;
+}
+
 }  // namespace
 
 GenerateCall* GenerateCall::Start(const ServedModel* model, Metrics* metrics,
                                   grpc::CallbackServerContext* context,
                                   const v1::GenerateRequest& request) {
   auto* call = new GenerateCall(model, metrics, context);
-  const absl::Status status = call->Submit(request);
-  if (!status.ok()) {
-    AddRetryPushback(status, context);
-    call->status_ = ToGrpcStatus(status);
-    call->Finish(call->status_);
-  }
-  // gRPC keeps back OnDone until it was given the call, so it still exists.
+  const absl::Status status = call->Begin(request);
+  if (!status.ok()) call->Refuse(status);
+  // The call still exists: gRPC calls OnDone only after this has returned.
   return call;
 }
 
@@ -44,46 +49,88 @@ GenerateCall::GenerateCall(const ServedModel* model, Metrics* metrics,
       context_(context),
       record_(metrics, Rpc::kGenerate) {}
 
-absl::Status GenerateCall::Submit(const v1::GenerateRequest& request) {
+absl::Status GenerateCall::Begin(const v1::GenerateRequest& proto) {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  RWKVD_ASSIGN_OR_RETURN(GenerateRequest native,
-                         FromProto(request, LimitsOf(*model_)));
-  RWKVD_ASSIGN_OR_RETURN(samples_,
-                         SamplesFromProto(request, LimitsOf(*model_)));
-  RWKVD_ASSIGN_OR_RETURN(delivery_,
-                         ReadStates(request, *model_->states, &native));
-  native.received = record_.received();
-  native.deadline = DeadlineOf(*context_);
-  with_logprob_ = native.want_logprobs;
-  seed_ = native.sampling.seed;
-  if (keeps_best()) native.want_logprobs = true;
-  if (keeps_best() && native.echo) {
-    return absl::InvalidArgumentError("echo: not together with best_of");
+  RWKVD_ASSIGN_OR_RETURN(GenerateInput input,
+                         FromProto(proto, LimitsOf(*model_)));
+  GenerateRequest& request = input.request;
+  request.received = record_.received();
+  request.deadline = DeadlineOf(*context_);
+  absl::StatusOr<Engine::Reservation> reservation =
+      model_->engine->Reserve(request, input.samples.generated);
+  samples_ = input.samples;
+  if (!reservation.ok()) {
+    return NameGenerateField(reservation.status(), samples_);
   }
+  delivery_ = input.delivery;
+  is_resumed_ = request.resume;
+  delivers_state_ = request.snapshot_at_end || request.snapshot_on_drain;
+  if (delivers_state_) model_->states->BeginDelivery();
+  if (input.state_handle.empty()) {
+    return Submit(*std::move(reservation), std::move(request));
+  }
+  Ref();  // the worker's
+  model_->states->worker().Do([this, handle = std::move(input.state_handle),
+                               reservation = *std::move(reservation),
+                               request = std::move(request)]() mutable {
+    const absl::Status status =
+        LoadAndSubmit(handle, std::move(reservation), std::move(request));
+    if (!status.ok()) Refuse(status);
+    Unref();
+  });
+  return absl::OkStatus();
+}
+
+absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
+                                         Engine::Reservation reservation,
+                                         GenerateRequest request) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (cancelled_) return absl::CancelledError("cancelled");
+  }
+  auto start = model_->states->Load(state_handle);
+  if (!start.ok()) return InField("state_handle", start.status());
+  request.start = *std::move(start);
+  if (request.resume) request.sampling.seed = request.start->seed;
+  return Submit(std::move(reservation), std::move(request));
+}
+
+absl::Status GenerateCall::Submit(Engine::Reservation reservation,
+                                  GenerateRequest request) {
+  seed_ = request.sampling.seed;
   std::vector<GenerateSink*> sinks;
-  for (int32_t i = 0; i < samples_.drawn; ++i) {
+  for (int32_t i = 0; i < samples_.generated; ++i) {
     sinks_.push_back(std::make_unique<Sample>(this, i));
     sinks.push_back(sinks_.back().get());
   }
-  {
-    absl::MutexLock lock(&mutex_);
-    pending_ = DeltaBuffer(samples_.drawn);
-    logprob_sums_.resize(samples_.drawn);
-  }
-  is_resumed_ = native.resume;
-  delivers_ = native.snapshot_at_end || native.snapshot_on_drain;
-  if (delivers_) model_->states->BeginDelivery();
-  refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
+  // The engine's first event waits for the lock, and so for ids_.
+  absl::MutexLock lock(&mutex_);
+  if (cancelled_) return absl::CancelledError("cancelled");
+  pending_ = DeltaBuffer(samples_.generated);
+  logprob_sums_.resize(samples_.generated);
+  Ref();  // the engine's
   absl::StatusOr<std::vector<Engine::RequestId>> ids =
-      model_->engine->Submit(std::move(native), sinks);
+      model_->engine->Submit(std::move(reservation), std::move(request), sinks);
   if (!ids.ok()) {
     refs_.fetch_sub(1, std::memory_order_relaxed);
-    return NameGenerateField(ids.status());
+    return NameGenerateField(ids.status(), samples_);
   }
   ids_ = *std::move(ids);
   return absl::OkStatus();
+}
+
+void GenerateCall::Refuse(const absl::Status& status) {
+  Action action;
+  {
+    absl::MutexLock lock(&mutex_);
+    AddRetryPushback(status, context_);
+    status_ = EndStatus(status, *context_);
+    ended_ = true;
+    action = NextAction();
+  }
+  Perform(action);
 }
 
 void GenerateCall::Sample::OnPrompt(const PromptEvent& event) {
@@ -99,51 +146,39 @@ void GenerateCall::Sample::OnFinish(const FinishEvent& event) {
 }
 
 void GenerateCall::OnPrompt(int32_t sample, const PromptEvent& event) {
+  Action action;
   {
     absl::MutexLock lock(&mutex_);
     if (gone_) return;
     pending_.AddPrompt(sample, event);
+    action = NextAction();
   }
-  SendOrGiveUp();
+  Perform(action);
 }
 
 void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
+  Action action;
   {
     absl::MutexLock lock(&mutex_);
     logprob_sums_[sample] += event.logprob;
     if (gone_) return;
-    pending_.AddToken(sample, event, with_logprob_);
+    pending_.AddToken(sample, event, delivery_.logprobs);
+    action = NextAction();
   }
-  SendOrGiveUp();
-}
-
-void GenerateCall::SendOrGiveUp() {
-  bool give_up = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (pending_.overflown()) {
-      give_up = gone_ = too_slow_ = true;
-      pending_.Clear();
-    }
-  }
-  if (give_up) {
-    context_->TryCancel();  // OnCancel then tells the engine
-  } else {
-    Advance();
-  }
+  Perform(action);
 }
 
 void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
   v1::Finish finish;
   ToProto(event, seed_ + sample, &finish);
-  // The tokens of a resumed request are not all of these times.
+  // The times of a resumed request do not cover all of its tokens.
   if (event.status.ok() && !is_resumed_) {
     metrics_->Generated(event.usage, event.times);
   }
   if (event.snapshot == nullptr) {
     return EndSample(sample, std::move(finish), event.reason, event.status);
   }
-  // To put it into bytes takes its time, which the engine does not have.
+  // Serializing takes too long for the engine's thread.
   model_->states->worker().Do([this, sample, finish = std::move(finish),
                                snapshot = event.snapshot, reason = event.reason,
                                status = event.status]() mutable {
@@ -159,11 +194,11 @@ absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
                                    v1::StateInfo* info) {
   RWKVD_ASSIGN_OR_RETURN(std::string bytes,
                          model_->states->Serialize(snapshot));
-  if (delivery_.as_handle) {
+  if (delivery_.state_as_handle) {
     RWKVD_ASSIGN_OR_RETURN(
-        const KeptState kept,
-        model_->states->Keep(std::move(bytes), delivery_.time_to_live));
-    ToProto(kept, absl::Now(), info);
+        const SavedState saved,
+        model_->states->Save(std::move(bytes), delivery_.time_to_live));
+    ToProto(saved, absl::Now(), info);
     return absl::OkStatus();
   }
   info->set_bytes(static_cast<int64_t>(bytes.size()));
@@ -177,35 +212,37 @@ absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
 
 void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
                              FinishReason reason, const absl::Status& status) {
+  Action action;
   bool is_last = false;
   {
     absl::MutexLock lock(&mutex_);
-    if (with_logprob_ || keeps_best()) {
+    if (delivery_.logprobs || keeps_best()) {
       finish.set_logprob_sum(logprob_sums_[sample]);
     }
-    // A client that is to try again must not have got anything before.
+    // A client that should retry must not have received anything before.
     const bool refused = reason == FinishReason::kRefused;
     if (!gone_ && !refused) pending_.AddFinish(sample, std::move(finish));
-    if (status_.ok()) {  // the first that was ended early tells why
+    if (status_.ok()) {  // the first error is the status of the call
       AddRetryPushback(status, context_);
       status_ = EndStatus(status, *context_);
     }
     if (too_slow_) status_ = TooMuchUnread(keeps_best());
-    is_last = ended_ = ++num_ended_ == samples_.drawn;
+    is_last = ended_ = ++num_ended_ == samples_.generated;
     if (is_last && keeps_best()) KeepBest();
+    action = NextAction();
   }
-  Advance();
+  Perform(action);
   if (is_last) Unref();
 }
 
 void GenerateCall::KeepBest() {
-  std::vector<int32_t> order(samples_.drawn);
+  std::vector<int32_t> order(samples_.generated);
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [this](int32_t a, int32_t b) {
     mutex_.AssertHeld();
     return logprob_sums_[a] > logprob_sums_[b];
   });
-  // Of samples that were ended early none is the best.
+  // If a sample failed, there is no best one.
   order.resize(status_.ok() ? samples_.returned : 0);
   pending_.Keep(order);
 }
@@ -215,6 +252,7 @@ void GenerateCall::OnWriteDone(bool ok) {
     first_token_written_ = true;
     metrics_->FirstTokenWritten(absl::Now() - record_.received());
   }
+  Action action;
   {
     absl::MutexLock lock(&mutex_);
     write_under_way_ = false;
@@ -222,40 +260,51 @@ void GenerateCall::OnWriteDone(bool ok) {
       gone_ = true;
       pending_.Clear();
     }
+    action = NextAction();
   }
-  Advance();
+  Perform(action);
 }
 
 void GenerateCall::OnCancel() {
+  absl::MutexLock lock(&mutex_);
+  cancelled_ = true;
   for (const Engine::RequestId id : ids_) model_->engine->Cancel(id);
 }
 
 void GenerateCall::OnDone() {
   record_.End(status_);
-  if (delivers_) model_->states->EndDelivery();
+  if (delivers_state_) model_->states->EndDelivery();
   Unref();
 }
 
-void GenerateCall::Advance() {
-  bool write = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (write_under_way_ || finish_called_) return;
-    if (keeps_best() && !ended_) return;
-    if (!pending_.empty()) {
-      write = write_under_way_ = true;
-      writing_ = pending_.Pop();
-    } else if (ended_) {
-      finish_called_ = true;
-    } else {
-      return;
-    }
+GenerateCall::Action GenerateCall::NextAction() {
+  if (pending_.overflown()) {
+    gone_ = too_slow_ = true;
+    pending_.Clear();
+    return Action::kCancel;
   }
-  // Not under the lock: gRPC may call back before these return.
-  if (write) {
-    StartWrite(&writing_);
-  } else {
-    Finish(status_);
+  if (write_under_way_ || finish_called_) return Action::kNothing;
+  if (keeps_best() && !ended_) return Action::kNothing;
+  if (!pending_.empty()) {
+    write_under_way_ = true;
+    writing_ = pending_.Pop();
+    return Action::kWrite;
+  }
+  if (!ended_) return Action::kNothing;
+  finish_called_ = true;
+  return Action::kFinish;
+}
+
+void GenerateCall::Perform(Action action) {
+  switch (action) {
+    case Action::kNothing:
+      return;
+    case Action::kWrite:
+      return StartWrite(&writing_);
+    case Action::kFinish:
+      return Finish(status_);
+    case Action::kCancel:
+      return context_->TryCancel();  // OnCancel then cancels the requests
   }
 }
 

@@ -8,29 +8,34 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
-#include "core/engine/request.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/calls/delta_buffer.h"
-#include "service/convert/convert.h"
-#include "service/convert/convert_states.h"
+#include "service/convert/generate_request.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
-// One Generate call: a sink of the engine for each sample on one side, a gRPC
-// stream on the other. Tokens wait in a buffer while a write is under way, so a
-// slow client gets larger messages and the engine never waits. Where only the
-// best samples are asked for, all wait until all have ended.
+// One Generate call. It receives the events of each sample from the engine and
+// writes them to a gRPC stream. While a write is under way, tokens are
+// buffered: a slow client gets larger messages, and the engine never waits. If
+// only the best samples are to be returned, all are buffered until all have
+// finished.
 //
-// Owns itself: it is deleted when both the engine (OnFinish) and gRPC (OnDone)
-// are through with it. Thread-safe. The model and the metrics outlive it.
+// A call is converted, reserves its slots in the engine, loads its start state
+// on the worker's thread if it has one, and is submitted.
+//
+// Owns itself: it is deleted when gRPC (OnDone), the engine (the last OnFinish)
+// and the worker no longer use it. Thread-safe. The model and the metrics
+// outlive it.
 class GenerateCall final
     : public grpc::ServerWriteReactor<::rwkv::v1::GenerateResponse> {
  public:
@@ -40,7 +45,7 @@ class GenerateCall final
                              const ::rwkv::v1::GenerateRequest& request);
 
  private:
-  // Tells the call which sample it is that the engine speaks of.
+  // Forwards the events of one sample to the call.
   class Sample final : public GenerateSink {
    public:
     Sample(GenerateCall* call, int32_t index) : call_(call), index_(index) {}
@@ -53,35 +58,49 @@ class GenerateCall final
     const int32_t index_;
   };
 
+  // What to do after the lock has been released.
+  enum class Action { kNothing, kWrite, kFinish, kCancel };
+
   GenerateCall(const ServedModel* model, Metrics* metrics,
                grpc::CallbackServerContext* context);
   ~GenerateCall() override = default;
 
-  absl::Status Submit(const ::rwkv::v1::GenerateRequest& request);
+  // The way into the engine. An error ends the call.
+  absl::Status Begin(const ::rwkv::v1::GenerateRequest& proto);
+  // On the worker's thread.
+  absl::Status LoadAndSubmit(const std::string& state_handle,
+                             Engine::Reservation reservation,
+                             GenerateRequest request);
+  absl::Status Submit(Engine::Reservation reservation, GenerateRequest request)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Ends a call that the engine has not accepted.
+  void Refuse(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The engine's side.
+  // Events of the engine.
   void OnPrompt(int32_t sample, const PromptEvent& event);
   void OnToken(int32_t sample, const TokenEvent& event);
-  // Sends what was added, or gives a client up that leaves too much unread.
-  void SendOrGiveUp() ABSL_LOCKS_EXCLUDED(mutex_);
   void OnFinish(int32_t sample, const FinishEvent& event);
-  // Sends what is left to say of a sample; the last of them ends the call.
+  // Buffers the end of a sample; the last of them ends the call.
   void EndSample(int32_t sample, ::rwkv::v1::Finish finish, FinishReason reason,
                  const absl::Status& status);
-  // Makes of a snapshot what the client asked for; on the worker's thread.
+  // Buffers or saves the state in a snapshot, as the client asked for. On the
+  // worker's thread.
   absl::Status Deliver(int32_t sample, const Snapshot& snapshot,
                        ::rwkv::v1::StateInfo* info);
 
-  // gRPC's side.
+  // Events of gRPC.
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
 
-  // Begins the next write, or ends the call, if its turn has come.
-  void Advance() ABSL_LOCKS_EXCLUDED(mutex_);
-  // What is sent of the samples that have ended, if only the best are wanted.
+  // Decides on the next write or the end of the call, whichever is due.
+  Action NextAction() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Not under the lock: gRPC may call back before this returns.
+  void Perform(Action action) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Drops all buffered samples but those to be returned.
   void KeepBest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool keeps_best() const { return samples_.returned < samples_.drawn; }
+  bool keeps_best() const { return samples_.returned < samples_.generated; }
+  void Ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
   void Unref();
 
   const ServedModel* const model_;
@@ -90,29 +109,29 @@ class GenerateCall final
   CallRecord record_;
   std::atomic<int> refs_{1};
 
-  // Set before gRPC or the engine know this call.
-  bool with_logprob_ = false;
+  // Set before the engine knows this call.
   uint64_t seed_ = 0;
   SampleCounts samples_;
-  StateDelivery delivery_;
-  bool delivers_ = false;  // states
+  Delivery delivery_;
+  bool delivers_state_ = false;
   bool is_resumed_ = false;
   std::vector<std::unique_ptr<Sample>> sinks_;
-  // Set before gRPC may call OnCancel, which it does not before Start returns.
-  std::vector<Engine::RequestId> ids_;
 
-  // Of the write under way; gRPC reads it until OnWriteDone.
+  // The message that gRPC reads until OnWriteDone.
   ::rwkv::v1::GenerateResponse writing_;
-  bool first_token_written_ = false;  // by OnWriteDone only
+  bool first_token_written_ = false;  // used by OnWriteDone only
 
   absl::Mutex mutex_;
+  std::vector<Engine::RequestId> ids_ ABSL_GUARDED_BY(mutex_);
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) =
+      false;  // by the client, or too late
   DeltaBuffer pending_ ABSL_GUARDED_BY(mutex_);
   bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
-  bool gone_ ABSL_GUARDED_BY(mutex_) = false;  // nobody reads any more
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;  // the client reads no more
   bool too_slow_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<double> logprob_sums_ ABSL_GUARDED_BY(mutex_);  // by sample
   int32_t num_ended_ ABSL_GUARDED_BY(mutex_) = 0;             // samples
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // the engine is through
+  bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // no more events will come
   bool finish_called_ ABSL_GUARDED_BY(mutex_) = false;
   grpc::Status status_;  // set before finish_called_, read after
 };

@@ -6,7 +6,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
-#include "service/convert/convert_states.h"
+#include "service/convert/responses.h"
 
 namespace rwkvd {
 
@@ -17,12 +17,13 @@ GetStateCall* GetStateCall::Start(const ServedModel* model, Metrics* metrics,
   auto* call = new GetStateCall(model, metrics, request.handle());
   if (model == nullptr) {
     call->End(absl::UnavailableError("the model is being loaded"));
-  } else if (!(call->has_place_ = model->states->BeginTransfer())) {
-    call->End(absl::ResourceExhaustedError("too many states are on their way"));
+  } else if (!(call->has_transfer_ = model->states->BeginTransfer())) {
+    call->End(
+        absl::ResourceExhaustedError("too many states are being transferred"));
   } else {
-    model->states->worker().Do([call] { call->Open(); });
+    model->states->worker().Do([call] { call->Load(); });
   }
-  // gRPC keeps back OnDone until it was given the call, so it still exists.
+  // The call still exists: gRPC calls OnDone only after this has returned.
   return call;
 }
 
@@ -32,7 +33,7 @@ GetStateCall::GetStateCall(const ServedModel* model, Metrics* metrics,
       handle_(std::move(handle)),
       record_(metrics, Rpc::kGetState) {}
 
-void GetStateCall::Open() {
+void GetStateCall::Load() {
   absl::StatusOr<std::shared_ptr<const std::string>> bytes =
       model_->states->store().Get(handle_, absl::Now());
   if (!bytes.ok()) return End(bytes.status());
@@ -61,7 +62,7 @@ void GetStateCall::End(const absl::Status& status) {
 }
 
 void GetStateCall::OnDone() {
-  if (has_place_) model_->states->EndTransfer();
+  if (has_transfer_) model_->states->EndTransfer();
   record_.End(status_);
   delete this;
 }

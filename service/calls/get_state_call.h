@@ -16,10 +16,10 @@
 
 namespace rwkvd {
 
-// One GetState call: sends a state that is kept, in pieces.
+// One GetState call. It sends a saved state, in several messages.
 //
-// Owns itself: gRPC's OnDone deletes it. One thread at a time: the worker's,
-// then gRPC's. The model and the metrics outlive it.
+// Owns itself: OnDone deletes it. Used by one thread at a time: first the
+// worker's, then gRPC's. The model and the metrics outlive it.
 class GetStateCall final
     : public grpc::ServerWriteReactor<::rwkv::v1::GetStateResponse> {
  public:
@@ -34,14 +34,15 @@ class GetStateCall final
   void OnWriteDone(bool ok) override;
   void OnDone() override;
 
-  void Open();
+  // Reads the state. On the worker's thread.
+  void Load();
   void SendNext();
   void End(const absl::Status& status);
 
   const ServedModel* const model_;
   const std::string handle_;
   CallRecord record_;
-  bool has_place_ = false;
+  bool has_transfer_ = false;
   std::shared_ptr<const std::string> bytes_;
   size_t sent_ = 0;  // of bytes_
   ::rwkv::v1::GetStateResponse response_;

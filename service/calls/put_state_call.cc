@@ -7,7 +7,8 @@
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
-#include "service/convert/convert_states.h"
+#include "service/convert/input.h"
+#include "service/convert/responses.h"
 
 namespace rwkvd {
 
@@ -23,7 +24,7 @@ PutStateCall* PutStateCall::Start(const ServedModel* model, Metrics* metrics,
   } else {
     call->End(status);
   }
-  // gRPC keeps back OnDone until it was given the call, so it still exists.
+  // The call still exists: gRPC calls OnDone only after this has returned.
   return call;
 }
 
@@ -39,41 +40,42 @@ absl::Status PutStateCall::Begin() {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  has_place_ = model_->states->BeginTransfer();
-  if (has_place_) return absl::OkStatus();
-  return absl::ResourceExhaustedError("too many states are on their way");
+  has_transfer_ = model_->states->BeginTransfer();
+  if (has_transfer_) return absl::OkStatus();
+  return absl::ResourceExhaustedError("too many states are being transferred");
 }
 
 void PutStateCall::OnReadDone(bool ok) {
   if (ok) {
-    const absl::Status status = Take();
+    const absl::Status status = AppendMessage();
     if (!status.ok()) return End(status);
     return StartRead(&request_);
   }
   if (context_->IsCancelled()) return End(absl::CancelledError("cancelled"));
-  model_->states->worker().Do([this] { End(Keep()); });
+  model_->states->worker().Do([this] { End(Save()); });
 }
 
-absl::Status PutStateCall::Take() {
+absl::Status PutStateCall::AppendMessage() {
   if (request_.has_ttl_seconds()) {
     RWKVD_ASSIGN_OR_RETURN(
-        time_to_live_, ReadTimeToLive("ttl_seconds", request_.ttl_seconds()));
+        time_to_live_,
+        TimeToLiveFromProto("ttl_seconds", request_.ttl_seconds()));
   }
   bytes_ += request_.data();
   const int64_t max_bytes = model_->states->max_bytes();
   if (static_cast<int64_t>(bytes_.size()) <= max_bytes) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("data: more than ", max_bytes,
-                   " bytes, the most that a state of this model can have"));
+                   " bytes, the maximum for a state of this model"));
 }
 
-absl::Status PutStateCall::Keep() {
+absl::Status PutStateCall::Save() {
   RWKVD_RETURN_IF_ERROR(model_->states->Parse(bytes_, "data").status());
   RWKVD_ASSIGN_OR_RETURN(
-      const KeptState kept,
-      model_->states->Keep(std::move(bytes_),
+      const SavedState saved,
+      model_->states->Save(std::move(bytes_),
                            time_to_live_.value_or(absl::ZeroDuration())));
-  ToProto(kept, absl::Now(), response_->mutable_state());
+  ToProto(saved, absl::Now(), response_->mutable_state());
   return absl::OkStatus();
 }
 
@@ -83,7 +85,7 @@ void PutStateCall::End(const absl::Status& status) {
 }
 
 void PutStateCall::OnDone() {
-  if (has_place_) model_->states->EndTransfer();
+  if (has_transfer_) model_->states->EndTransfer();
   record_.End(status_);
   delete this;
 }

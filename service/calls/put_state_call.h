@@ -16,10 +16,11 @@
 
 namespace rwkvd {
 
-// One PutState call: gathers a state, checks it, and keeps it.
+// One PutState call. It receives a state in several messages, checks it, and
+// saves it.
 //
-// Owns itself: gRPC's OnDone deletes it. One thread at a time: gRPC's, then the
-// worker's. The model and the metrics outlive it.
+// Owns itself: OnDone deletes it. Used by one thread at a time: first gRPC's,
+// then the worker's. The model and the metrics outlive it.
 class PutStateCall final
     : public grpc::ServerReadReactor<::rwkv::v1::PutStateRequest> {
  public:
@@ -38,17 +39,18 @@ class PutStateCall final
   void OnDone() override;
 
   absl::Status Begin();
-  // Adds a message to what has come.
-  absl::Status Take();
-  // What to answer once all has come.
-  absl::Status Keep();
+  // Appends the message that was read to bytes_.
+  absl::Status AppendMessage();
+  // Checks and saves bytes_. On the worker's thread.
+  absl::Status Save();
   void End(const absl::Status& status);
 
   const ServedModel* const model_;
   grpc::CallbackServerContext* const context_;
-  ::rwkv::v1::PutStateResponse* const response_;  // gRPC's, until Finish
+  ::rwkv::v1::PutStateResponse* const
+      response_;  // owned by gRPC, valid until Finish
   CallRecord record_;
-  bool has_place_ = false;
+  bool has_transfer_ = false;
   ::rwkv::v1::PutStateRequest request_;  // the message being read
   std::string bytes_;
   std::optional<absl::Duration> time_to_live_;

@@ -12,13 +12,13 @@
 #include "service/calls/score_call.h"
 #include "service/calls/score_document_call.h"
 #include "service/calls/tokenize.h"
-#include "service/convert/convert.h"
+#include "service/convert/responses.h"
 
 namespace rwkvd {
 
-template <typename Answer>
 grpc::ServerUnaryReactor* RwkvService::AnswerAtOnce(
-    Rpc rpc, grpc::CallbackServerContext* context, Answer answer) {
+    Rpc rpc, grpc::CallbackServerContext* context,
+    absl::FunctionRef<absl::Status(const ServedModel&)> answer) {
   CallRecord record(metrics_, rpc);
   const ServedModel* const model = this->model();
   const grpc::Status status = ToGrpcStatus(
@@ -69,7 +69,8 @@ grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
       Rpc::kUnpinPrefix, context, [&](const ServedModel& model) {
         return model.engine->Unpin(request->name())
                    ? absl::OkStatus()
-                   : absl::NotFoundError("name: no prefix is pinned as that");
+                   : absl::NotFoundError(
+                         "name: no prefix is pinned under this name");
       });
 }
 
@@ -97,10 +98,21 @@ grpc::ServerWriteReactor<v1::GetStateResponse>* RwkvService::GetState(
 grpc::ServerUnaryReactor* RwkvService::DeleteState(
     grpc::CallbackServerContext* context, const v1::DeleteStateRequest* request,
     v1::DeleteStateResponse*) {
-  return AnswerAtOnce(
-      Rpc::kDeleteState, context, [&](const ServedModel& model) {
-        return model.states->store().Delete(request->handle(), absl::Now());
+  const ServedModel* const model = this->model();
+  if (model == nullptr) {
+    return AnswerAtOnce(Rpc::kDeleteState, context,
+                        [](const ServedModel&) { return absl::OkStatus(); });
+  }
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  model->states->worker().Do(
+      [model, reactor, handle = request->handle(),
+       record = CallRecord(metrics_, Rpc::kDeleteState)]() mutable {
+        const grpc::Status status =
+            ToGrpcStatus(model->states->store().Delete(handle, absl::Now()));
+        record.End(status);
+        reactor->Finish(status);
       });
+  return reactor;
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetModel(

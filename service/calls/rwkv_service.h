@@ -8,21 +8,23 @@
 #include <atomic>
 #include <cstdint>
 
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
-// The wire contract's service: hands each call to its handler.
+// The gRPC service of the wire contract. It passes each call to its handler.
 //
 // Owned by the server; thread-safe. The metrics outlive it.
 class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
  public:
   explicit RwkvService(Metrics* metrics) : metrics_(metrics) {}
 
-  // From now on calls are answered by `model`, which outlives the service;
-  // before, they end with UNAVAILABLE. Once.
+  // Sets the model that answers calls from now on; it outlives the service.
+  // Earlier calls end with UNAVAILABLE. Called once.
   void Serve(const ServedModel* model) {
     model_.store(model, std::memory_order_release);
   }
@@ -71,14 +73,14 @@ class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
   const ServedModel* model() const {
     return model_.load(std::memory_order_acquire);
   }
-  // A call that `answer` (of a ServedModel, giving a Status) answers at once.
-  template <typename Answer>
-  grpc::ServerUnaryReactor* AnswerAtOnce(Rpc rpc,
-                                         grpc::CallbackServerContext* context,
-                                         Answer answer);
+  // Ends a call with the status that `answer` returns for the model. `answer`
+  // must not block.
+  grpc::ServerUnaryReactor* AnswerAtOnce(
+      Rpc rpc, grpc::CallbackServerContext* context,
+      absl::FunctionRef<absl::Status(const ServedModel&)> answer);
 
   Metrics* const metrics_;
-  std::atomic<int32_t> num_documents_{0};  // calls of ScoreDocument now
+  std::atomic<int32_t> num_documents_{0};  // open calls of ScoreDocument
   std::atomic<const ServedModel*> model_{nullptr};
 };
 

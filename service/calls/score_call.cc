@@ -7,7 +7,8 @@
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
-#include "service/convert/convert.h"
+#include "service/convert/responses.h"
+#include "service/convert/score_request.h"
 #include "service/convert/score_size.h"
 
 namespace rwkvd {
@@ -23,7 +24,7 @@ ScoreCall* ScoreCall::Start(const ServedModel* model, Metrics* metrics,
     call->status_ = ToGrpcStatus(status);
     call->Finish(call->status_);
   }
-  // gRPC keeps back OnDone until it was given the call, so it still exists.
+  // The call still exists: gRPC calls OnDone only after this has returned.
   return call;
 }
 
@@ -35,29 +36,29 @@ ScoreCall::ScoreCall(const ServedModel* model, Metrics* metrics,
       response_(response),
       record_(metrics, Rpc::kScore) {}
 
-absl::Status ScoreCall::Submit(const v1::ScoreRequest& request) {
+absl::Status ScoreCall::Submit(const v1::ScoreRequest& proto) {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  RWKVD_ASSIGN_OR_RETURN(ScoreRequest native,
-                         FromProto(request, LimitsOf(*model_)));
-  RWKVD_RETURN_IF_ERROR(CheckScoreResponseSize(request, native));
-  native.received = record_.received();
-  native.deadline = DeadlineOf(*context_);
-  // Before the engine has the request: from then on it fills them.
-  is_list_ = !request.items().empty();
-  with_tokens_ = !request.totals_only();
-  for (const ScoreItem& item : native.items) {
+  RWKVD_ASSIGN_OR_RETURN(ScoreRequest request,
+                         FromProto(proto, LimitsOf(*model_)));
+  RWKVD_RETURN_IF_ERROR(CheckScoreResponseSize(proto, request));
+  request.received = record_.received();
+  request.deadline = DeadlineOf(*context_);
+  // The engine's thread fills these in as soon as it has the request.
+  is_list_ = !proto.items().empty();
+  with_tokens_ = !proto.totals_only();
+  for (const ScoreItem& item : request.items) {
     auto* const scores = is_list_ ? response_->add_items()->mutable_scores()
                                   : response_->mutable_scores();
     for (size_t i = 0; i < item.continuations.size(); ++i) scores->Add();
   }
   refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
   absl::StatusOr<Engine::RequestId> id =
-      model_->engine->Submit(std::move(native), this);
+      model_->engine->Submit(std::move(request), this);
   if (!id.ok()) {
     refs_.fetch_sub(1, std::memory_order_relaxed);
-    return id.status();
+    return NameScoreField(id.status(), proto);
   }
   id_ = *id;
   return absl::OkStatus();

@@ -16,10 +16,10 @@
 
 namespace rwkvd {
 
-// One Score call: collects the scores from the engine into the answer.
+// One Score call. It collects the scores from the engine in the response.
 //
 // Owns itself: it is deleted when both the engine (OnFinish) and gRPC (OnDone)
-// are through with it. Thread-safe. The model and the metrics outlive it.
+// no longer use it. Thread-safe. The model and the metrics outlive it.
 class ScoreCall final : public grpc::ServerUnaryReactor, private ScoreSink {
  public:
   // Answers the call into `response`; `model` is null while it is being loaded.
@@ -34,13 +34,13 @@ class ScoreCall final : public grpc::ServerUnaryReactor, private ScoreSink {
             ::rwkv::v1::ScoreResponse* response);
   ~ScoreCall() override = default;
 
-  absl::Status Submit(const ::rwkv::v1::ScoreRequest& request);
+  absl::Status Submit(const ::rwkv::v1::ScoreRequest& proto);
 
-  // The engine's side.
+  // Events of the engine.
   void OnScore(const ScoreEvent& event) override;
   void OnFinish(const FinishEvent& event) override;
 
-  // gRPC's side.
+  // Events of gRPC.
   void OnCancel() override;
   void OnDone() override;
 
@@ -48,13 +48,14 @@ class ScoreCall final : public grpc::ServerUnaryReactor, private ScoreSink {
 
   const ServedModel* const model_;
   grpc::CallbackServerContext* const context_;
-  ::rwkv::v1::ScoreResponse* const response_;  // gRPC's, until Finish
+  ::rwkv::v1::ScoreResponse* const
+      response_;  // owned by gRPC, valid until Finish
   CallRecord record_;
   std::atomic<int> refs_{1};
-  // Set before the engine has the request.
+  // Set before the engine knows this call.
   bool is_list_ = false;
   bool with_tokens_ = true;
-  // Set before gRPC may call OnCancel, which it does not before Start returns.
+  // Set before Start returns; gRPC does not call OnCancel before.
   std::optional<Engine::RequestId> id_;
   grpc::Status status_;  // set before Finish is called, read after
 };

@@ -12,13 +12,14 @@
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
-#include "service/convert/convert.h"
+#include "service/convert/responses.h"
+#include "service/convert/score_request.h"
 #include "service/states/initial_states.h"
 
 namespace rwkvd {
 namespace {
 
-// When to try again if too many documents are open: one takes a while.
+// When a client should retry if too many documents are being scored.
 constexpr absl::Duration kRetryAfter = absl::Seconds(5);
 
 void Add(const Times& times, v1::Times* sum) {
@@ -42,7 +43,7 @@ ScoreDocumentCall* ScoreDocumentCall::Start(
   } else {
     call->End(status);
   }
-  // gRPC keeps back OnDone until it was given the call, so it still exists.
+  // The call still exists: gRPC calls OnDone only after this has returned.
   return call;
 }
 
@@ -69,8 +70,8 @@ absl::Status ScoreDocumentCall::CheckOpen() const {
     return absl::OkStatus();
   }
   return WithRetryAfter(
-      absl::ResourceExhaustedError(
-          absl::StrCat(most, " documents are being scored, and no more may")),
+      absl::ResourceExhaustedError(absl::StrCat(
+          "too many documents are being scored: the limit is ", most)),
       kRetryAfter);
 }
 
@@ -83,21 +84,21 @@ void ScoreDocumentCall::OnReadDone(bool ok) {
     WriteTotal();
     return;
   }
-  const absl::Status status = TakePart();
+  const absl::Status status = SubmitPart();
   if (!status.ok()) End(status);
 }
 
-absl::Status ScoreDocumentCall::TakePart() {
+absl::Status ScoreDocumentCall::SubmitPart() {
   const RequestLimits limits = LimitsOf(*model_);
-  if (!begun_) {
-    begun_ = true;
+  if (!has_begun_) {
+    has_begun_ = true;
     with_tokens_ = request_.token_scores();
     RWKVD_ASSIGN_OR_RETURN(
         initial_state_,
         FindInitialState(limits.initial_states, request_.initial_state()));
   }
   RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                         FromProto(request_.part(), limits));
+                         PartFromProto(request_.part(), limits));
   request_.Clear();
   if (!tokens.empty()) return Submit(std::move(tokens));
   StartRead(&request_);
@@ -117,14 +118,14 @@ absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
   request.received = absl::Now();
   request.deadline = DeadlineOf(*context_);
   refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
-  // From here on the engine may already be through with it, so that another
-  // thread has gone on; but not with the lock.
+  // The engine may finish the request before Submit returns; OnFinish then
+  // waits for this lock.
   absl::MutexLock lock(&mutex_);
   absl::StatusOr<Engine::RequestId> id =
       model_->engine->Submit(std::move(request), this);
   if (!id.ok()) {
     refs_.fetch_sub(1, std::memory_order_relaxed);
-    return id.status();
+    return NamePartField(id.status());
   }
   id_ = *id;
   if (cancelled_) model_->engine->Cancel(*id);
@@ -153,7 +154,7 @@ void ScoreDocumentCall::OnScore(const ScoreEvent& event) {
 
 void ScoreDocumentCall::OnFinish(const FinishEvent& event) {
   {
-    // Submit has returned, or has nothing left to do.
+    // Waits until Submit has released the lock.
     absl::MutexLock lock(&mutex_);
   }
   Add(event.times, total_.mutable_times());

@@ -22,24 +22,24 @@
 
 namespace rwkvd {
 
-// One ScoreDocument call: reads a part, has it scored as a request of its own
-// that goes on from the state before it, writes its scores, reads the next.
-// So between two parts it holds a state and no place among the running, and no
-// more of the document than a part.
+// One ScoreDocument call. It reads a part of the document, submits it as a
+// request that continues from the state before it, writes the scores, and reads
+// the next part. Between two parts it holds a state, but no slot of the engine
+// and no text of the document.
 //
-// Owns itself: it is deleted when gRPC (OnDone) and the engine, if it has a
-// part (OnFinish), are through with it. Thread-safe. The model, the metrics and
-// `num_open`, which counts such calls, outlive it.
+// Owns itself: it is deleted when gRPC (OnDone) and, if a part was submitted,
+// the engine (OnFinish) no longer use it. Thread-safe. The model, the metrics
+// and `num_open`, the number of these calls, outlive it.
 class ScoreDocumentCall final
     : public grpc::ServerBidiReactor<::rwkv::v1::ScoreDocumentRequest,
                                      ::rwkv::v1::ScoreDocumentResponse>,
       private ScoreSink {
  public:
-  // Tokens of one answer at most: less than 1 MiB.
+  // The most token scores in one response, which then has less than 1 MiB.
   static constexpr int kMaxTokensInMessage = 32768;
 
-  // Answers the call; `model` is null while it is being loaded. At most as many
-  // are open as requests may run; more end with RESOURCE_EXHAUSTED.
+  // Answers the call; `model` is null while it is being loaded. At most
+  // max_running calls may be open; further ones end with RESOURCE_EXHAUSTED.
   static ScoreDocumentCall* Start(const ServedModel* model, Metrics* metrics,
                                   grpc::CallbackServerContext* context,
                                   std::atomic<int32_t>* num_open);
@@ -51,22 +51,22 @@ class ScoreDocumentCall final
   ~ScoreDocumentCall() override;
 
   absl::Status CheckOpen() const;
-  // Takes the part that was read to the engine, or reads the next if it is
-  // empty.
-  absl::Status TakePart();
+  // Submits the part that was read, or reads the next one if it is empty.
+  absl::Status SubmitPart();
   absl::Status Submit(std::vector<int32_t> tokens);
 
-  // The engine's side.
+  // Events of the engine.
   void OnScore(const ScoreEvent& event) override;
   void OnFinish(const FinishEvent& event) override;
 
-  // gRPC's side.
+  // Events of gRPC.
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
   void OnDone() override;
 
-  // Writes the next scores that wait, or reads on.
+  // Writes the next scores of the part, or reads the next part if there are
+  // none left.
   void Advance();
   void WriteTotal();
   void End(const absl::Status& status);
@@ -79,23 +79,23 @@ class ScoreDocumentCall final
   std::atomic<int> refs_{1};
   grpc::Status status_;  // set before Finish is called, read after
 
-  // One thread at a time uses these: that of gRPC while it reads and writes,
-  // the engine's while it has a part.
+  // Used by one thread at a time: gRPC's during reads and writes, the engine's
+  // while it runs a part.
   ::rwkv::v1::ScoreDocumentRequest request_;
   ::rwkv::v1::ScoreDocumentResponse response_;
-  bool begun_ = false;  // the first message was read
+  bool has_begun_ = false;  // the first message was read
   bool with_tokens_ = false;
   int32_t initial_state_ = 0;
   std::vector<::rwkv::v1::TokenScore> scores_;  // of the part
-  size_t num_written_ = 0;                      // of these
-  // What the next part goes on from: the token before it, and the state before
-  // that.
+  size_t num_written_ = 0;                      // of scores_
+  // The start of the next part: the token before it, and the state before that
+  // token.
   std::optional<int32_t> last_token_;
   std::shared_ptr<const State> state_;
   ::rwkv::v1::DocumentTotal total_;
 
   absl::Mutex mutex_;
-  // Of the part that the engine has, or had last.
+  // The request of the last part that was submitted.
   std::optional<Engine::RequestId> id_ ABSL_GUARDED_BY(mutex_);
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
 };

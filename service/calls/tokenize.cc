@@ -12,7 +12,7 @@ namespace rwkvd {
 absl::Status Tokenize(const ServedModel& model,
                       const ::rwkv::v1::TokenizeRequest& request,
                       ::rwkv::v1::TokenizeResponse* response) {
-  // One of the two is set, or neither.
+  // Either field is set, or neither.
   const absl::StatusOr<std::vector<int32_t>> ids = model.tokenizer->Encode(
       request.has_bytes() ? request.bytes() : request.text());
   if (!ids.ok()) {

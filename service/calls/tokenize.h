@@ -8,7 +8,8 @@
 
 namespace rwkvd {
 
-// Answers a Tokenize call.
+// Answers a Tokenize call. Returns the errors of Tokenizer::Encode, with the
+// name of the field.
 absl::Status Tokenize(const ServedModel& model,
                       const ::rwkv::v1::TokenizeRequest& request,
                       ::rwkv::v1::TokenizeResponse* response);

@@ -12,11 +12,11 @@
 namespace rwkvd {
 namespace {
 
-// When to try again if too many wait to go on from states.
+// When a client should retry if the pending states use too many bytes.
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
 
-// What has been opened, with its count.
-struct Opened {
+// A loaded snapshot together with its part of pending_bytes_.
+struct Loaded {
   std::shared_ptr<const Snapshot> snapshot;
   CountedBytes counted;
 };
@@ -42,40 +42,49 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Parse(
   return std::make_shared<const Snapshot>(std::move(snapshot));
 }
 
-absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Open(
+absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Load(
     absl::string_view handle) {
+  // Nothing is read if no state of any size would fit.
+  const int64_t pending = pending_bytes_.load();
+  if (pending > 0 && pending >= options_.max_pending_bytes) {
+    return TooManyPending(pending);
+  }
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const std::string> bytes,
                          store_->Get(handle, absl::Now()));
   const auto size = static_cast<int64_t>(bytes->size());
   CountedBytes counted(&pending_bytes_, size);
   if (counted.before() > 0 &&
       counted.before() + size > options_.max_pending_bytes) {
-    return WithRetryAfter(
-        absl::ResourceExhaustedError(
-            absl::StrCat("requests that wait to go on from a state hold ",
-                         counted.before(), " bytes of at most ",
-                         options_.max_pending_bytes, ", this one has ", size)),
-        kRetryAfter);
+    return TooManyPending(counted.before());
   }
   RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot,
                          Parse(*bytes, absl::StrCat("state ", handle)));
-  const Snapshot* const opened = snapshot.get();
+  const Snapshot* const loaded = snapshot.get();
   return std::shared_ptr<const Snapshot>(
-      std::make_shared<Opened>(Opened{std::move(snapshot), std::move(counted)}),
-      opened);
+      std::make_shared<Loaded>(Loaded{std::move(snapshot), std::move(counted)}),
+      loaded);
 }
 
-absl::StatusOr<KeptState> SavedStates::Keep(std::string bytes,
-                                            absl::Duration time_to_live) {
+absl::Status SavedStates::TooManyPending(int64_t pending_bytes) const {
+  return WithRetryAfter(
+      absl::ResourceExhaustedError(absl::StrCat(
+          "requests that continue from a state hold ", pending_bytes,
+          " bytes, of at most ", options_.max_pending_bytes,
+          " (--max_pending_states_mib); this one does not fit")),
+      kRetryAfter);
+}
+
+absl::StatusOr<SavedState> SavedStates::Save(std::string bytes,
+                                             absl::Duration time_to_live) {
   const absl::Time now = absl::Now();
-  KeptState kept;
-  kept.bytes = static_cast<int64_t>(bytes.size());
-  kept.expires =
+  SavedState saved;
+  saved.bytes = static_cast<int64_t>(bytes.size());
+  saved.expires =
       now + (time_to_live > absl::ZeroDuration() ? time_to_live
                                                  : options_.time_to_live);
-  RWKVD_ASSIGN_OR_RETURN(kept.handle,
-                         store_->Put(std::move(bytes), now, kept.expires));
-  return kept;
+  RWKVD_ASSIGN_OR_RETURN(saved.handle,
+                         store_->Put(std::move(bytes), now, saved.expires));
+  return saved;
 }
 
 int64_t SavedStates::max_bytes() const {

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -18,14 +19,14 @@
 
 namespace rwkvd {
 
-// A state that is kept for a client.
-struct KeptState {
+// A state that the server has saved for a client. A value.
+struct SavedState {
   std::string handle;
   int64_t bytes = 0;
   absl::Time expires;
 };
 
-// Counts bytes for as long as it lives. Moved from, it counts none.
+// Adds a number of bytes to a sum, and subtracts it again when destroyed.
 class CountedBytes {
  public:
   // `sum` outlives it.
@@ -37,7 +38,7 @@ class CountedBytes {
         before_(other.before_) {}
   ~CountedBytes() { sum_->fetch_sub(bytes_); }
 
-  // Of the sum, before these.
+  // The sum before these bytes were added.
   int64_t before() const { return before_; }
 
  private:
@@ -46,11 +47,11 @@ class CountedBytes {
   const int64_t before_;
 };
 
-// One model's states outside the engine: their bytes, and where they are kept.
+// The states of one model that are outside the engine: converts them to and
+// from bytes, and saves them in a store.
 //
-// Owned by the served model; thread-safe. What waits for a disk is for the
-// worker's thread; reading one state may be done on any thread but the
-// engine's.
+// Owned by the served model; thread-safe. Load and Save may wait for a disk, so
+// that calls use them on the worker's thread only.
 class SavedStates {
  public:
   struct Options {
@@ -58,35 +59,36 @@ class SavedStates {
     int64_t vocab_size = 0;
     int64_t max_tokens = 0;  // of a snapshot
     absl::Duration time_to_live = absl::Hours(1);
-    // Of the snapshots that Open gives out.
+    // Limit on the bytes of all snapshots that Load has returned and that are
+    // still in use.
     int64_t max_pending_bytes = int64_t{1} << 30;
   };
 
   SavedStates(Options options, std::unique_ptr<StateStore> store);
 
   absl::StatusOr<std::string> Serialize(const Snapshot& snapshot) const;
-  // Errors as of ParseSnapshot; `name` names the bytes in them.
+  // Returns the errors of ParseSnapshot, which name the bytes as `name`.
   absl::StatusOr<std::shared_ptr<const Snapshot>> Parse(
       absl::string_view bytes, absl::string_view name) const;
-  // The state of a handle, which counts as open as long as somebody has it:
-  // NotFound if there is none; ResourceExhausted with a RetryAfter if it would
-  // pass max_pending_bytes, though one alone always may.
-  absl::StatusOr<std::shared_ptr<const Snapshot>> Open(
+
+  // Loads the state with this handle. NotFound if there is none.
+  // ResourceExhausted with a RetryAfter if the snapshots in use would exceed
+  // max_pending_bytes; a single one may always.
+  absl::StatusOr<std::shared_ptr<const Snapshot>> Load(
       absl::string_view handle);
+  // Saves a state for `time_to_live`, or for the default time if that is 0.
+  absl::StatusOr<SavedState> Save(std::string bytes,
+                                  absl::Duration time_to_live);
 
-  // Keeps it for `time_to_live`, or, at zero, for the default.
-  absl::StatusOr<KeptState> Keep(std::string bytes,
-                                 absl::Duration time_to_live);
-
-  // No state of this model has more.
+  // The most bytes that a state of this model can have.
   int64_t max_bytes() const;
 
-  // Takes one of kMaxTransfers places for a state that PutState or GetState
-  // carries; false if all are taken.
+  // Takes one of kMaxTransfers slots for a call of PutState or GetState; false
+  // if all are in use.
   bool BeginTransfer();
   void EndTransfer() { --num_transfers_; }
 
-  // A call has a state to send, until it has ended.
+  // Counts the calls that may still have a state to send to their client.
   void BeginDelivery() { ++num_deliveries_; }
   void EndDelivery() { --num_deliveries_; }
   int num_deliveries() const { return num_deliveries_; }
@@ -97,12 +99,14 @@ class SavedStates {
  private:
   static constexpr int kMaxTransfers = 16;
 
+  absl::Status TooManyPending(int64_t pending_bytes) const;
+
   const Options options_;
   const std::unique_ptr<StateStore> store_;
   std::atomic<int64_t> pending_bytes_{0};
   std::atomic<int> num_transfers_{0};
   std::atomic<int> num_deliveries_{0};
-  Worker worker_;  // its tasks use the others
+  Worker worker_;  // last: its tasks use the other members
 };
 
 }  // namespace rwkvd

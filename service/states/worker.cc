@@ -15,7 +15,7 @@ Worker::~Worker() {
   thread_.join();
 }
 
-void Worker::Do(std::function<void()> task) {
+void Worker::Do(absl::AnyInvocable<void()> task) {
   absl::MutexLock lock(&mutex_);
   tasks_.push_back(std::move(task));
 }
@@ -25,7 +25,7 @@ void Worker::Run() {
     return stop_ || !tasks_.empty();
   };
   while (true) {
-    std::function<void()> task;
+    absl::AnyInvocable<void()> task;
     {
       absl::MutexLock lock(&mutex_, absl::Condition(&has_work));
       if (tasks_.empty()) return;

@@ -20,7 +20,9 @@ using grpc::health::v1::HealthCheckResponse;
 }  // namespace
 
 TestServer::TestServer(Options options,
-                       std::function<absl::Status()> before_loading) {
+                       std::function<absl::Status()> before_loading,
+                       std::unique_ptr<StateStore> store)
+    : store_(std::move(store)) {
   options.listen = "127.0.0.1:0";
   const bool serve_at_once = before_loading == nullptr;
   auto server = Server::Start(
@@ -56,8 +58,11 @@ absl::StatusOr<std::unique_ptr<ServedModel>> TestServer::Load(
   model->model = std::move(fake);
   RWKVD_ASSIGN_OR_RETURN(model->tokenizer, LoadTokenizer("bytes"));
   model->pool = std::make_unique<ThreadPool>(1);
-  RWKVD_ASSIGN_OR_RETURN(model->states, OpenSavedStates(options, *model->model,
-                                                        std::string(64, 'f')));
+  if (store_ == nullptr) {
+    RWKVD_ASSIGN_OR_RETURN(store_, OpenStateStore(options));
+  }
+  model->states = NewSavedStates(options, *model->model, std::string(64, 'f'),
+                                 std::move(store_));
   model->engine = std::make_unique<Engine>(options.engine, model->model.get(),
                                            model->tokenizer.get(),
                                            model->pool.get(), initial_states);

@@ -22,28 +22,34 @@ namespace rwkvd {
 
 namespace v1 = ::rwkv::v1;
 
-// A real server at a free port of loopback, over a model without weights whose
-// 256 tokens are the bytes, and whose every step passes `gate` (closed at
-// first; the destructor opens it). Requests may start from the initial state
-// "after-x", as if "x" had been read. Not thread-safe.
+// A real server on a free port of the loopback interface, with a model that has
+// no weights and whose 256 tokens are the bytes. Every step of the model passes
+// `gate`, which is closed at first and opened by the destructor. Requests may
+// start from the initial state "after-x", the state after reading "x". Not
+// thread-safe.
 class TestServer {
  public:
-  // Serves at once; or, given `before_loading`, loads after that returned OK.
+  // Returns once the server serves. With `before_loading` it returns earlier,
+  // and the model is loaded after that function has returned OK. With `store`,
+  // states are saved there instead of where `options` say.
   explicit TestServer(Options options = {},
-                      std::function<absl::Status()> before_loading = nullptr);
+                      std::function<absl::Status()> before_loading = nullptr,
+                      std::unique_ptr<StateStore> store = nullptr);
   ~TestServer();
 
   Server& server() { return *server_; }
   StepGate& gate() { return gate_; }
-  // Only once it serves.
+  // These exist only once it serves.
   Engine& engine() { return *model_->engine; }
+  SavedStates& states() { return *model_->states; }
   uint64_t NumFinished(FinishReason reason) {
     return engine().Stats().finished[static_cast<int>(reason)];
   }
-  // What Server::Wait has returned; waits for it.
+  // Waits for Server::Wait and returns its result.
   absl::Status WaitForEnd();
 
-  // A channel of its own, so that one test client does not hold up another.
+  // Each stub has its own channel, so that test clients do not block each
+  // other.
   std::unique_ptr<v1::RwkvService::Stub> NewStub() const;
   std::unique_ptr<grpc::health::v1::Health::Stub> NewHealthStub() const;
   // The health of `service` now.
@@ -58,7 +64,8 @@ class TestServer {
   std::shared_ptr<grpc::Channel> NewChannel() const;
 
   StepGate gate_;
-  ServedModel* model_ = nullptr;  // the server's
+  std::unique_ptr<StateStore> store_;  // null once the model has it
+  ServedModel* model_ = nullptr;       // the server's
   std::unique_ptr<Server> server_;
   absl::Status end_;
   std::thread waiter_;

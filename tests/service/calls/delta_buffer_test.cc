@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "service/convert/convert.h"
+#include "service/convert/responses.h"
 
 namespace rwkvd {
 namespace {

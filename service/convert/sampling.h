@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_SERVICE_CONVERT_CONVERT_SAMPLING_H_
-#define RWKVD_SERVICE_CONVERT_CONVERT_SAMPLING_H_
+#ifndef RWKVD_SERVICE_CONVERT_SAMPLING_H_
+#define RWKVD_SERVICE_CONVERT_SAMPLING_H_
 
 #include "absl/status/statusor.h"
 #include "core/sampling/params.h"
@@ -15,4 +15,4 @@ absl::StatusOr<SamplingParams> FromProto(const ::rwkv::v1::Sampling& proto);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_SERVICE_CONVERT_CONVERT_SAMPLING_H_
+#endif  // RWKVD_SERVICE_CONVERT_SAMPLING_H_

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "service/convert/convert_sampling.h"
+#include "service/convert/sampling.h"
 
 #include <cstdint>
 #include <random>

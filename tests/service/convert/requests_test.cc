@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "service/convert/convert.h"
+// What becomes of Generate and Score messages on their way into the engine:
+// conversion, the engine's validation, and the names of fields in errors.
 
-#include <cmath>
 #include <limits>
+#include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "core/engine/validate.h"
 #include "core/text/load_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/convert/generate_request.h"
+#include "service/convert/score_request.h"
 
 namespace rwkvd {
 namespace {
@@ -17,6 +23,10 @@ using ::testing::HasSubstr;
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
+namespace v1 = ::rwkv::v1;
+
+constexpr int64_t kVocabSize = 256;
+
 class ConvertTest : public ::testing::Test {
  protected:
   ConvertTest() : bytes_(*LoadTokenizer("bytes")) {
@@ -24,21 +34,44 @@ class ConvertTest : public ::testing::Test {
     engine_.max_generated_tokens = 100;
   }
 
-  RequestLimits limits() const {
-    return {*bytes_, 256, engine_, initial_states_};
+  RequestLimits limits() const { return {*bytes_, engine_, initial_states_}; }
+
+  // The request is valid.
+  GenerateRequest RequestOf(const v1::GenerateRequest& proto) const {
+    const auto input = FromProto(proto, limits());
+    EXPECT_TRUE(input.ok()) << input.status();
+    return input->request;
   }
 
-  std::string ErrorOf(const v1::GenerateRequest& request) const {
-    const auto result = FromProto(request, limits());
-    if (result.ok()) return "";
-    EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
-    return std::string(result.status().message());
+  absl::Status StatusOf(const v1::GenerateRequest& proto) const {
+    const auto input = FromProto(proto, limits());
+    if (!input.ok()) return input.status();
+    absl::Status status = Validate(input->request, engine_, kVocabSize);
+    if (status.ok()) {
+      status = ValidateSamples("samples", input->samples.generated, engine_);
+    }
+    return NameGenerateField(status, input->samples);
   }
-  std::string ErrorOf(const v1::ScoreRequest& request) const {
-    const auto result = FromProto(request, limits());
-    if (result.ok()) return "";
-    EXPECT_EQ(result.status().code(), absl::StatusCode::kInvalidArgument);
-    return std::string(result.status().message());
+  absl::Status StatusOf(const v1::ScoreRequest& proto) const {
+    const auto request = FromProto(proto, limits());
+    if (!request.ok()) return request.status();
+    return NameScoreField(Validate(*request, engine_, kVocabSize), proto);
+  }
+  // A part of a document, alone in its request.
+  absl::Status StatusOf(const v1::Input& part) const {
+    const auto tokens = PartFromProto(part, limits());
+    if (!tokens.ok()) return tokens.status();
+    ScoreRequest request;
+    request.items[0].continuations = {*tokens};
+    return NamePartField(Validate(request, engine_, kVocabSize));
+  }
+
+  template <typename Proto>
+  std::string ErrorOf(const Proto& proto) const {
+    const absl::Status status = StatusOf(proto);
+    if (status.ok()) return "";
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    return std::string(status.message());
   }
 
   const std::unique_ptr<const Tokenizer> bytes_;
@@ -48,20 +81,19 @@ class ConvertTest : public ::testing::Test {
 };
 
 TEST_F(ConvertTest, AnEmptyRequestTakesTheDefaults) {
-  const auto request = FromProto(v1::GenerateRequest(), limits());
-  ASSERT_TRUE(request.ok()) << request.status();
-  EXPECT_TRUE(request->prompt.empty());
-  EXPECT_EQ(request->max_tokens, 100);  // 256, but the server allows 100
-  EXPECT_EQ(request->sampling.temperature, 1);
-  EXPECT_EQ(request->sampling.top_k, 0);
-  EXPECT_EQ(request->sampling.top_p, 1);
-  EXPECT_EQ(request->sampling.presence_penalty, 0);
-  EXPECT_EQ(request->sampling.frequency_penalty, 0);
-  EXPECT_EQ(request->sampling.penalty_decay, 1);
-  EXPECT_EQ(request->initial_state, 0);
-  EXPECT_FALSE(request->want_logprobs);
+  const GenerateRequest request = RequestOf(v1::GenerateRequest());
+  EXPECT_TRUE(request.prompt.empty());
+  EXPECT_EQ(request.max_tokens, 100);  // 256, but the server allows 100
+  EXPECT_EQ(request.sampling.temperature, 1);
+  EXPECT_EQ(request.sampling.top_k, 0);
+  EXPECT_EQ(request.sampling.top_p, 1);
+  EXPECT_EQ(request.sampling.presence_penalty, 0);
+  EXPECT_EQ(request.sampling.frequency_penalty, 0);
+  EXPECT_EQ(request.sampling.penalty_decay, 1);
+  EXPECT_EQ(request.initial_state, 0);
+  EXPECT_FALSE(request.want_logprobs);
   engine_.max_generated_tokens = 1000;
-  EXPECT_EQ(FromProto(v1::GenerateRequest(), limits())->max_tokens, 256);
+  EXPECT_EQ(RequestOf(v1::GenerateRequest()).max_tokens, 256);
 }
 
 TEST_F(ConvertTest, EveryFieldArrives) {
@@ -82,60 +114,82 @@ TEST_F(ConvertTest, EveryFieldArrives) {
   proto.set_drawn_logprobs(true);
   proto.set_top_drawn_logprobs(6);
   proto.set_initial_state("code");
-  const auto request = FromProto(proto, limits());
-  ASSERT_TRUE(request.ok()) << request.status();
-  EXPECT_THAT(request->prompt, ElementsAre('h', 'i'));
-  EXPECT_EQ(request->max_tokens, 7);
-  EXPECT_EQ(request->sampling.temperature, 0);
-  EXPECT_EQ(request->sampling.top_k, 3);
-  EXPECT_EQ(request->sampling.top_p, 0.5);
-  EXPECT_EQ(request->sampling.presence_penalty, -1);
-  EXPECT_EQ(request->sampling.frequency_penalty, 2);
-  EXPECT_EQ(request->sampling.penalty_decay, 0.25);
-  EXPECT_EQ(request->sampling.seed, 1ull << 63);
-  EXPECT_THAT(request->stop_strings, ElementsAre(std::string("\0\xff", 2)));
-  EXPECT_THAT(request->stop_tokens, ElementsAre(9));
-  EXPECT_EQ(request->top_logprobs, 5);
-  EXPECT_TRUE(request->want_sampled_logprobs);
-  EXPECT_EQ(request->top_sampled_logprobs, 6);
-  EXPECT_EQ(request->initial_state, 2);
-  EXPECT_TRUE(request->want_logprobs);
+  const GenerateRequest request = RequestOf(proto);
+  EXPECT_THAT(request.prompt, ElementsAre('h', 'i'));
+  EXPECT_EQ(request.max_tokens, 7);
+  EXPECT_EQ(request.sampling.temperature, 0);
+  EXPECT_EQ(request.sampling.top_k, 3);
+  EXPECT_EQ(request.sampling.top_p, 0.5);
+  EXPECT_EQ(request.sampling.presence_penalty, -1);
+  EXPECT_EQ(request.sampling.frequency_penalty, 2);
+  EXPECT_EQ(request.sampling.penalty_decay, 0.25);
+  EXPECT_EQ(request.sampling.seed, 1ull << 63);
+  EXPECT_THAT(request.stop_strings, ElementsAre(std::string("\0\xff", 2)));
+  EXPECT_THAT(request.stop_tokens, ElementsAre(9));
+  EXPECT_EQ(request.top_logprobs, 5);
+  EXPECT_TRUE(request.want_sampled_logprobs);
+  EXPECT_EQ(request.top_sampled_logprobs, 6);
+  EXPECT_EQ(request.initial_state, 2);
+  EXPECT_TRUE(request.want_logprobs);
 }
 
 TEST_F(ConvertTest, ThePromptComesInThreeForms) {
   v1::GenerateRequest proto;
   proto.mutable_prompt()->set_bytes(std::string("\0\xff", 2));
-  EXPECT_THAT(FromProto(proto, limits())->prompt, ElementsAre(0, 255));
+  EXPECT_THAT(RequestOf(proto).prompt, ElementsAre(0, 255));
   proto.mutable_prompt()->mutable_tokens()->add_ids(42);
-  EXPECT_THAT(FromProto(proto, limits())->prompt, ElementsAre(42));
+  EXPECT_THAT(RequestOf(proto).prompt, ElementsAre(42));
   proto.mutable_prompt()->mutable_tokens()->clear_ids();
-  EXPECT_THAT(FromProto(proto, limits())->prompt, ElementsAre());
+  EXPECT_THAT(RequestOf(proto).prompt, ElementsAre());
 }
 
 TEST_F(ConvertTest, SamplesAreOneUnlessMoreAreAskedFor) {
   v1::GenerateRequest proto;
-  EXPECT_EQ(SamplesFromProto(proto, limits())->drawn, 1);
-  EXPECT_EQ(SamplesFromProto(proto, limits())->returned, 1);
+  const auto samples = [&] { return FromProto(proto, limits())->samples; };
+  EXPECT_EQ(samples().generated, 1);
+  EXPECT_EQ(samples().returned, 1);
   proto.set_best_of(4);
-  EXPECT_EQ(SamplesFromProto(proto, limits())->drawn, 4);
-  EXPECT_EQ(SamplesFromProto(proto, limits())->returned, 1);
+  EXPECT_EQ(samples().generated, 4);
+  EXPECT_EQ(samples().returned, 1);
   proto.set_n(5);
-  EXPECT_EQ(SamplesFromProto(proto, limits()).status().message(),
-            "best_of: 4 is less than n, 5");
+  EXPECT_EQ(ErrorOf(proto), "best_of: 4 is less than n, 5");
   proto.clear_best_of();
-  EXPECT_EQ(SamplesFromProto(proto, limits())->drawn, 5);
+  EXPECT_EQ(samples().generated, 5);
   for (const int n : {-1, 0, 129}) {
     proto.set_n(n);
-    EXPECT_THAT(
-        std::string(SamplesFromProto(proto, limits()).status().message()),
-        HasSubstr("n: "));
+    EXPECT_THAT(ErrorOf(proto), HasSubstr("n: "));
     proto.set_n(1);
     proto.set_best_of(n);
-    EXPECT_THAT(
-        std::string(SamplesFromProto(proto, limits()).status().message()),
-        HasSubstr("best_of: "));
+    EXPECT_THAT(ErrorOf(proto), HasSubstr("best_of: "));
     proto.clear_best_of();
   }
+}
+
+TEST_F(ConvertTest, BestOfNeedsTheLogprobsThatItDoesNotReturn) {
+  v1::GenerateRequest proto;
+  proto.set_best_of(2);
+  const auto input = FromProto(proto, limits());
+  ASSERT_TRUE(input.ok()) << input.status();
+  EXPECT_TRUE(input->request.want_logprobs);
+  EXPECT_FALSE(input->delivery.logprobs);
+  proto.set_echo(true);
+  EXPECT_EQ(ErrorOf(proto), "echo: not together with best_of");
+}
+
+TEST_F(ConvertTest, StatesAreConvertedWithTheRequest) {
+  v1::GenerateRequest proto;
+  proto.set_state_handle("some handle");
+  proto.mutable_return_state()->set_at_end(true);
+  proto.mutable_return_state()->set_as_handle(true);
+  proto.mutable_return_state()->set_ttl_seconds(7);
+  const auto input = FromProto(proto, limits());
+  ASSERT_TRUE(input.ok()) << input.status();
+  EXPECT_EQ(input->state_handle, "some handle");
+  EXPECT_EQ(input->request.start, nullptr);
+  EXPECT_TRUE(input->request.snapshot_at_end);
+  EXPECT_FALSE(input->request.snapshot_on_drain);
+  EXPECT_TRUE(input->delivery.state_as_handle);
+  EXPECT_EQ(input->delivery.time_to_live, absl::Seconds(7));
 }
 
 TEST_F(ConvertTest, GenerateErrorsNameTheField) {
@@ -225,70 +279,16 @@ TEST_F(ConvertTest, ScoreErrorsNameTheField) {
   EXPECT_THAT(ErrorOf(request), HasSubstr("continuations[1]"));
 }
 
-TEST_F(ConvertTest, ATokenHasTheLogprobsAskedFor) {
-  TokenEvent event;
-  event.id = 3;
-  event.logprob = -2;
-  v1::Delta delta;
-  AppendToken(event, /*with_logprob=*/false, &delta);
-  EXPECT_FALSE(delta.tokens(0).has_logprob());
-  EXPECT_FALSE(delta.tokens(0).has_drawn_logprob());
-  const TokenLogprob top[] = {{4, -0.5}}, top_sampled[] = {{3, 0}, {5, -9}};
-  event.top = top;
-  event.sampled_logprob = -0.25;
-  event.top_sampled = top_sampled;
-  AppendToken(event, /*with_logprob=*/true, &delta);
-  const v1::Token& token = delta.tokens(1);
-  EXPECT_EQ(token.logprob(), -2);
-  ASSERT_EQ(token.top_logprobs_size(), 1);
-  EXPECT_EQ(token.top_logprobs(0).id(), 4);
-  EXPECT_EQ(token.drawn_logprob(), -0.25);
-  ASSERT_EQ(token.top_drawn_logprobs_size(), 2);
-  EXPECT_EQ(token.top_drawn_logprobs(1).id(), 5);
-  EXPECT_EQ(token.top_drawn_logprobs(1).logprob(), -9);
-}
-
-TEST_F(ConvertTest, AFinishKeepsAllItSays) {
-  FinishEvent event;
-  event.reason = FinishReason::kStopString;
-  event.stop_string = "\n";
-  event.bytes = "\xff";
-  event.text = "\xef\xbf\xbd";
-  event.usage = {5, 2, 3};
-  event.times.queue = absl::Seconds(1);
-  event.times.prefill = absl::Seconds(2);
-  event.times.decode = absl::Seconds(3);
-  v1::Finish finish;
-  ToProto(event, 99, &finish);
-  EXPECT_EQ(finish.reason(), v1::FINISH_REASON_STOP_STRING);
-  EXPECT_EQ(finish.stop_string(), "\n");
-  EXPECT_EQ(finish.bytes(), "\xff");
-  EXPECT_EQ(finish.text(), "\xef\xbf\xbd");
-  EXPECT_EQ(finish.usage().prompt_tokens(), 5);
-  EXPECT_EQ(finish.usage().cached_tokens(), 2);
-  EXPECT_EQ(finish.usage().generated_tokens(), 3);
-  EXPECT_EQ(finish.times().queue_seconds(), 1);
-  EXPECT_EQ(finish.times().prefill_seconds(), 2);
-  EXPECT_EQ(finish.times().decode_seconds(), 3);
-  EXPECT_FALSE(finish.times().has_time_to_first_token_seconds());
-  EXPECT_EQ(finish.seed(), 99u);
-}
-
-TEST_F(ConvertTest, EveryReasonHasItsName) {
-  const std::pair<FinishReason, v1::FinishReason> cases[] = {
-      {FinishReason::kStopString, v1::FINISH_REASON_STOP_STRING},
-      {FinishReason::kStopToken, v1::FINISH_REASON_STOP_TOKEN},
-      {FinishReason::kEndOfText, v1::FINISH_REASON_END_OF_TEXT},
-      {FinishReason::kLength, v1::FINISH_REASON_LENGTH},
-      {FinishReason::kCancelled, v1::FINISH_REASON_CANCELLED},
-  };
-  for (const auto& [from, to] : cases) {
-    FinishEvent event;
-    event.reason = from;
-    v1::Finish finish;
-    ToProto(event, 0, &finish);
-    EXPECT_EQ(finish.reason(), to);
-  }
+TEST_F(ConvertTest, PartErrorsNameThePart) {
+  v1::Input part;
+  EXPECT_TRUE(PartFromProto(part, limits())->empty());
+  part.set_text("1234567");
+  EXPECT_EQ(ErrorOf(part), "");
+  part.set_text("12345678");
+  EXPECT_EQ(ErrorOf(part), "part: has 8 tokens, must have 0 to 7");
+  part.mutable_tokens()->add_ids(1);
+  part.mutable_tokens()->add_ids(256);
+  EXPECT_EQ(ErrorOf(part), "part.tokens[1]: token 256 is not in [0, 256)");
 }
 
 }  // namespace

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/convert/generate_request.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "core/base/status_macros.h"
+#include "core/engine/field_error.h"
+#include "core/engine/validate.h"
+#include "service/convert/input.h"
+#include "service/convert/sampling.h"
+#include "service/states/initial_states.h"
+
+namespace rwkvd {
+namespace {
+
+namespace v1 = ::rwkv::v1;
+
+// The contract's default for max_tokens; less if the server allows less.
+constexpr int64_t kDefaultMaxTokens = 256;
+
+absl::StatusOr<PinRequest> PinFromProto(const v1::Pin& proto) {
+  PinRequest pin;
+  pin.name = proto.name();
+  if (proto.has_ttl_seconds()) {
+    RWKVD_ASSIGN_OR_RETURN(
+        pin.time_to_live,
+        TimeToLiveFromProto("pin.ttl_seconds", proto.ttl_seconds()));
+  }
+  return pin;
+}
+
+absl::StatusOr<SampleCounts> SamplesFromProto(const v1::GenerateRequest& proto,
+                                              const EngineOptions& engine) {
+  SampleCounts samples;
+  if (proto.has_n()) samples.returned = proto.n();
+  samples.generated = proto.has_best_of() ? proto.best_of() : samples.returned;
+  // The engine checks the samples that it generates.
+  if (!proto.has_best_of()) return samples;
+  RWKVD_RETURN_IF_ERROR(ValidateSamples("n", samples.returned, engine));
+  if (samples.generated >= samples.returned) return samples;
+  return FieldError(
+      "best_of",
+      absl::StrCat(samples.generated, " is less than n, ", samples.returned));
+}
+
+absl::Status SetLogprobs(const v1::GenerateRequest& proto,
+                         GenerateInput* input) {
+  GenerateRequest& request = input->request;
+  request.top_logprobs = proto.top_logprobs();
+  request.echo_top_logprobs = proto.echo_top_logprobs();
+  request.echo = proto.echo() || request.echo_top_logprobs > 0;
+  request.want_sampled_logprobs = proto.drawn_logprobs();
+  request.top_sampled_logprobs = proto.top_drawn_logprobs();
+  const bool keeps_best = input->samples.returned < input->samples.generated;
+  if (keeps_best && request.echo) {
+    return FieldError("echo", "not together with best_of");
+  }
+  input->delivery.logprobs = proto.logprobs() || request.top_logprobs > 0;
+  request.want_logprobs = input->delivery.logprobs || keeps_best;
+  return absl::OkStatus();
+}
+
+absl::Status SetStates(const v1::GenerateRequest& proto,
+                       const RequestLimits& limits, GenerateInput* input) {
+  input->request.resume = proto.resume();
+  input->state_handle = proto.state_handle();
+  if (!proto.state_handle().empty() && !proto.initial_state().empty()) {
+    return FieldError("initial_state", "not together with state_handle");
+  }
+  const v1::ReturnState& wanted = proto.return_state();
+  input->delivery.state_as_handle = wanted.as_handle();
+  if (wanted.has_ttl_seconds()) {
+    RWKVD_ASSIGN_OR_RETURN(
+        input->delivery.time_to_live,
+        TimeToLiveFromProto("return_state.ttl_seconds", wanted.ttl_seconds()));
+  }
+  input->request.snapshot_at_end = wanted.at_end();
+  input->request.snapshot_on_drain = wanted.on_drain();
+  if (!wanted.on_drain()) return absl::OkStatus();
+  if (input->samples.returned < input->samples.generated) {
+    return FieldError("return_state.on_drain",
+                      "a request with best_of cannot be resumed");
+  }
+  if (wanted.as_handle() && !limits.handles_outlive_server) {
+    return absl::FailedPreconditionError(
+        "return_state.on_drain: this server's handles become invalid when it "
+        "stops; ask for the state itself");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<GenerateInput> FromProto(const v1::GenerateRequest& proto,
+                                        const RequestLimits& limits) {
+  GenerateInput input;
+  GenerateRequest& request = input.request;
+  RWKVD_ASSIGN_OR_RETURN(
+      request.prompt,
+      TokensFromProto(proto.prompt(), limits.tokenizer, "prompt"));
+  RWKVD_ASSIGN_OR_RETURN(
+      request.initial_state,
+      FindInitialState(limits.initial_states, proto.initial_state()));
+  request.max_tokens =
+      proto.has_max_tokens()
+          ? proto.max_tokens()
+          : std::min(kDefaultMaxTokens, limits.engine.max_generated_tokens);
+  RWKVD_ASSIGN_OR_RETURN(request.sampling, FromProto(proto.sampling()));
+  request.stop_strings.assign(proto.stop_strings().begin(),
+                              proto.stop_strings().end());
+  request.stop_tokens.assign(proto.stop_tokens().begin(),
+                             proto.stop_tokens().end());
+  if (proto.has_pin()) {
+    RWKVD_ASSIGN_OR_RETURN(request.pin, PinFromProto(proto.pin()));
+  }
+  RWKVD_ASSIGN_OR_RETURN(input.samples, SamplesFromProto(proto, limits.engine));
+  RWKVD_RETURN_IF_ERROR(SetLogprobs(proto, &input));
+  RWKVD_RETURN_IF_ERROR(SetStates(proto, limits, &input));
+  return input;
+}
+
+absl::Status NameGenerateField(const absl::Status& status,
+                               const SampleCounts& samples) {
+  return RenameField(status, [&](absl::string_view field) -> std::string {
+    if (field == "samples") {
+      return samples.generated == samples.returned ? "n" : "best_of";
+    }
+    if (field == "top_sampled_logprobs") return "top_drawn_logprobs";
+    if (absl::ConsumePrefix(&field, "prompt[")) {
+      return absl::StrCat("prompt.tokens[", field);
+    }
+    return std::string(field);
+  });
+}
+
+}  // namespace rwkvd
