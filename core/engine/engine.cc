@@ -17,13 +17,13 @@
 namespace rwkvd {
 namespace {
 
-// When to try again if nothing is known of the pace, and at least and at most.
+// The retry time if the release rate of slots is unknown, and its bounds.
 constexpr absl::Duration kDefaultRetryAfter = absl::Seconds(1);
 constexpr absl::Duration kMinRetryAfter = absl::Milliseconds(100);
 constexpr absl::Duration kMaxRetryAfter = absl::Minutes(1);
 
-std::vector<NamedState> OrOwnState(std::vector<NamedState> states,
-                                   const Model& model) {
+std::vector<NamedState> WithDefaultState(std::vector<NamedState> states,
+                                         const Model& model) {
   if (states.empty()) states.push_back({kOwnStateName, model.NewState()});
   return states;
 }
@@ -37,7 +37,7 @@ Engine::Engine(const EngineOptions& options, const Model* model,
       model_(model),
       tokenizer_(tokenizer),
       vocabulary_(VocabularyOf(*tokenizer, model->config().vocab_size)),
-      initial_states_(OrOwnState(std::move(initial_states), *model)),
+      initial_states_(WithDefaultState(std::move(initial_states), *model)),
       state_cache_({options.state_cache_bytes, options.max_pinned_bytes,
                     options.max_pinned}),
       runner_(options, model, initial_states_, &state_cache_, pool, &counters_),
@@ -171,12 +171,12 @@ absl::Status Engine::CheckTotalTokens(int64_t others, int64_t tokens) {
   if (tokens <= options_.max_total_tokens - others) return absl::OkStatus();
   counters_.rejected_total_tokens.Add(1);
   return Exhausted(absl::StrCat(
-      "too many tokens: those that run and wait count for ", others,
+      "too many tokens: requests that run or wait count for ", others,
       " of at most ", options_.max_total_tokens, ", this one for ", tokens));
 }
 
 absl::Status Engine::Exhausted(absl::string_view why) const {
-  // By then half of a full queue is gone, if nobody comes.
+  // Half of a full queue is gone by then if no request arrives.
   const absl::Duration pause =
       slot_release_rate_.TimeFor(1 + options_.max_queued / 2)
           .value_or(kDefaultRetryAfter);
@@ -187,7 +187,7 @@ absl::Status Engine::Exhausted(absl::string_view why) const {
 std::vector<Engine::RequestId> Engine::Enqueue(
     Reservation reservation, GenerateRequest request,
     absl::Span<GenerateSink* const> sinks) {
-  reservation.engine_ = nullptr;  // the sequences count from now on
+  reservation.engine_ = nullptr;  // the sequences now use the slots
   std::shared_ptr<SharedPrompt> shared;
   if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
   std::vector<RequestId> ids;
@@ -277,44 +277,47 @@ void Engine::SleepUntilWork() {
   mutex_.Await(has_work);
 }
 
-std::vector<Ended> Engine::TakeCancelled(absl::Time now) {
-  std::vector<Ended> ended;
+std::vector<EndedSequence> Engine::TakeCancelled(absl::Time now) {
+  std::vector<EndedSequence> ended;
   absl::MutexLock lock(&mutex_);
-  const bool end_all = draining_ && now >= drain_deadline_;
   if (!draining_ && cancelled_.empty()) return ended;
-  const auto is_out = [&](const Sequence& sequence) {
+  const bool end_all = draining_ && now >= drain_deadline_;
+  const auto ends = [&](const Sequence& sequence) {
     mutex_.AssertHeld();
     return end_all || (draining_ && sequence.SuspendsOnDrain()) ||
            cancelled_.contains(sequence.id());
   };
-  const auto add = [&](std::unique_ptr<Sequence> sequence) {
-    mutex_.AssertHeld();
-    const bool is_cancelled = cancelled_.contains(sequence->id());
-    if (!is_cancelled && sequence->SuspendsOnDrain()) {
-      if (!sequence->has_joined()) runner_.Begin(*sequence, now);
-      sequence->Suspend();
-    }
-    ended.push_back(
-        {std::move(sequence), FinishReason::kCancelled,
-         is_cancelled ? absl::CancelledError("cancelled")
-                      : absl::UnavailableError("the server is shutting down")});
-  };
-  for (auto& sequence : runner_.Remove(is_out)) add(std::move(sequence));
+  for (auto& sequence : runner_.Remove(ends)) {
+    ended.push_back(EndEarly(std::move(sequence), now));
+  }
   for (auto& sequence : queue_) {
-    if (is_out(*sequence)) add(std::move(sequence));
+    if (ends(*sequence)) ended.push_back(EndEarly(std::move(sequence), now));
   }
   std::erase(queue_, nullptr);
   cancelled_.clear();
   return ended;
 }
 
-std::vector<Ended> Engine::TakeRefused(absl::Time now) {
-  std::vector<Ended> ended;
+EndedSequence Engine::EndEarly(std::unique_ptr<Sequence> sequence,
+                               absl::Time now) {
+  if (cancelled_.contains(sequence->id())) {
+    return {std::move(sequence), FinishReason::kCancelled,
+            absl::CancelledError("cancelled")};
+  }
+  if (sequence->SuspendsOnDrain()) {
+    if (!sequence->is_admitted()) runner_.LoadStart(*sequence, now);
+    sequence->Suspend();
+  }
+  return {std::move(sequence), FinishReason::kCancelled,
+          absl::UnavailableError("the server is shutting down")};
+}
+
+std::vector<EndedSequence> Engine::TakeRefused(absl::Time now) {
+  std::vector<EndedSequence> ended;
   absl::MutexLock lock(&mutex_);
-  const int64_t num_free = options_.max_running - runner_.num_running();
   const size_t num_seen = queue_.size() - std::min(num_new_, queue_.size());
   num_new_ = 0;
-  int64_t num_before = 0;  // that will take a place before
+  int64_t num_before = 0;  // requests that stay in the queue before this one
   for (size_t i = 0; i < queue_.size(); ++i) {
     std::unique_ptr<Sequence>& sequence = queue_[i];
     if (now - sequence->received() > options_.max_queue_time &&
@@ -324,12 +327,8 @@ std::vector<Ended> Engine::TakeRefused(absl::Time now) {
                        Exhausted("waited for too long in the queue")});
       continue;
     }
-    const absl::Duration wait =
-        num_before < num_free
-            ? absl::ZeroDuration()
-            : slot_release_rate_.TimeFor(num_before - num_free + 1)
-                  .value_or(absl::ZeroDuration());
-    if (i >= num_seen && IsTooLate(*sequence, now + wait / 2)) {
+    if (i >= num_seen &&
+        IsTooLate(*sequence, now + WaitBehind(num_before) / 2)) {
       ended.push_back(RefuseAsTooLate(std::move(sequence)));
     } else {
       ++num_before;
@@ -339,21 +338,28 @@ std::vector<Ended> Engine::TakeRefused(absl::Time now) {
   return ended;
 }
 
-bool Engine::IsTooLate(const Sequence& sequence, absl::Time joins) {
-  if (sequence.deadline() == absl::InfiniteFuture()) return false;
-  return joins + runner_.LeastTimeFor(sequence) > sequence.deadline();
+absl::Duration Engine::WaitBehind(int64_t num_before) const {
+  const int64_t num_free = options_.max_running - runner_.num_running();
+  if (num_before < num_free) return absl::ZeroDuration();
+  return slot_release_rate_.TimeFor(num_before - num_free + 1)
+      .value_or(absl::ZeroDuration());
 }
 
-Ended Engine::RefuseAsTooLate(std::unique_ptr<Sequence> sequence) {
+bool Engine::IsTooLate(const Sequence& sequence, absl::Time admission) {
+  if (sequence.deadline() == absl::InfiniteFuture()) return false;
+  return admission + runner_.MinTimeFor(sequence) > sequence.deadline();
+}
+
+EndedSequence Engine::RefuseAsTooLate(std::unique_ptr<Sequence> sequence) {
   counters_.rejected_deadline.Add(1);
   return {std::move(sequence), FinishReason::kRefused,
           absl::DeadlineExceededError(
-              "the deadline cannot be met: it would pass before the prompt "
-              "could be read")};
+              "the deadline cannot be met: it would pass before the end of "
+              "prefill")};
 }
 
-std::vector<Ended> Engine::Admit(absl::Time now) {
-  std::vector<Ended> ended;
+std::vector<EndedSequence> Engine::Admit(absl::Time now) {
+  std::vector<EndedSequence> ended;
   while (runner_.num_running() < options_.max_running) {
     std::unique_ptr<Sequence> sequence;
     {
@@ -365,7 +371,7 @@ std::vector<Ended> Engine::Admit(absl::Time now) {
     if (IsTooLate(*sequence, now)) {
       ended.push_back(RefuseAsTooLate(std::move(sequence)));
     } else {
-      runner_.Join(std::move(sequence), now);
+      runner_.Admit(std::move(sequence), now);
     }
   }
   absl::MutexLock lock(&mutex_);
@@ -374,23 +380,24 @@ std::vector<Ended> Engine::Admit(absl::Time now) {
   return ended;
 }
 
-void Engine::Retire(std::vector<Ended> ended) {
+void Engine::Retire(std::vector<EndedSequence> ended) {
   if (ended.empty()) return;
   const absl::Time now = options_.clock();
   {
-    // Before the sinks are told: who hears of an end finds the place free.
+    // Before the sinks are called, so that a client that sees the end finds the
+    // slot free.
     absl::MutexLock lock(&mutex_);
     int64_t num_released = 0;
-    for (const Ended& one : ended) {
+    for (const EndedSequence& one : ended) {
       const auto live = live_.find(one.sequence->id());
       live_tokens_ -= live->second;
       live_.erase(live);
-      if (one.sequence->has_joined()) ++num_released;
+      if (one.sequence->is_admitted()) ++num_released;
     }
     if (num_released > 0) slot_release_rate_.NoteReleased(num_released, now);
     num_finishing_ = ended.size();
   }
-  for (const Ended& one : ended) {
+  for (const EndedSequence& one : ended) {
     one.sequence->Finish(one.reason, one.status, now);
   }
   absl::MutexLock lock(&mutex_);

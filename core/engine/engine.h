@@ -34,32 +34,33 @@
 
 namespace rwkvd {
 
-// Runs requests against one model: a single thread owns every sequence's
-// state, and all running sequences advance together, one forward pass a step.
+// Runs requests on one model. A single thread owns the state of every sequence,
+// and all running sequences advance together, one forward pass per step.
 //
-// The public methods put requests into an inbox, and take none out: that is
-// done by the engine's own thread, between steps. While nothing runs and
-// nothing waits, the thread sleeps.
+// The public methods only add to the queue and to the set of cancelled
+// requests; the engine's thread takes requests out between steps. It sleeps
+// while no request runs or waits.
 //
-// Owned by the server; `model`, `tokenizer` and `pool` outlive it. Thread-safe.
+// Owned by the server. Thread-safe.
 class Engine {
  public:
   using RequestId = uint64_t;
 
-  // `options` are valid. `initial_states` are what requests may start from, the
-  // default first; if there are none, that is the model's own state.
+  // `options` are valid. `model`, `tokenizer` and `pool` outlive the engine.
+  // Requests refer to `initial_states` by index, the first being the default;
+  // an empty list stands for the model's own state.
   Engine(const EngineOptions& options, const Model* model,
          const Tokenizer* tokenizer, ThreadPool* pool,
          std::vector<NamedState> initial_states = {});
-  // Ends what still runs as Drain(InfinitePast) does, and joins the thread.
+  // Ends running requests as Drain(InfinitePast) does, and joins the thread.
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Queue slots and tokens that are set aside for a request whose start state
-  // has not been loaded yet. They are given back when it is destroyed, unless
-  // Submit took it. The engine outlives it; draining waits for it. Thread-safe
-  // as a value: one thread at a time.
+  // Queue slots and tokens reserved for a request whose start state is not
+  // loaded yet. The destructor releases them unless Submit has taken the
+  // reservation. The engine outlives it, and Drain waits for it.
+  // Thread-compatible.
   class Reservation {
    public:
     Reservation(Reservation&& other) noexcept
@@ -81,39 +82,42 @@ class Engine {
           num_samples_(num_samples),
           tokens_(tokens) {}
 
-    Engine* engine_;  // null once it was moved from or submitted
+    Engine* engine_;  // null after a move or Submit
     RequestId first_id_;
-    int64_t num_samples_;  // their ids follow first_id_
+    int64_t num_samples_;  // their ids are consecutive
     int64_t tokens_;       // of one sample
   };
 
-  // Takes the request in, or returns without having kept anything:
-  // InvalidArgument naming the field; Unavailable while draining;
-  // ResourceExhausted if max_running + max_queued requests are there already,
-  // or max_total_tokens would be exceeded; it carries a RetryAfter.
-  // On success `sink` is called from then on, possibly before Submit returns,
-  // and must live until its OnFinish. That tells kRefused, before the request
-  // has run, if it waits for longer than max_queue_time, or as soon as it
-  // cannot meet its deadline any more: an estimate on the safe side, from half
-  // the time that those before it would take at the pace of late, and from
-  // reading its prompt alone at the best speed of late.
+  // Accepts the request, or returns an error and keeps nothing:
+  //  - InvalidArgument: a FieldError, or one that names a sampling parameter;
+  //  - Unavailable: the engine is draining;
+  //  - ResourceExhausted with a RetryAfter: max_running + max_queued requests
+  //    are present, or max_total_tokens would be exceeded.
+  // `sink` is called from then on, possibly before Submit returns, and must
+  // live until its OnFinish.
+  //
+  // An accepted request still finishes with kRefused before it has run if it
+  // waits for longer than max_queue_time, or once it cannot meet its deadline.
+  // That is a conservative estimate: half of the time that the requests before
+  // it need at the recent rate, plus prefill at the best recent speed.
   absl::StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink* sink);
-  // As many samples of one request as there are sinks, each told to its own:
-  // sample i is what the request alone is answered with seed + i. The prompt is
-  // read once. Each takes a place of its own, so all together must fit.
-  // InvalidArgument if they are none, or more than kMaxSamples or max_running.
+  absl::StatusOr<RequestId> Submit(ScoreRequest request, ScoreSink* sink);
+  // Submits one sample of the request per sink. Sample i gets the answer that
+  // the request would get alone with seed + i. The prompt is prefilled once.
+  // Each sample needs a slot, so either all are accepted or none.
+  // InvalidArgument also if there are no sinks, or more than kMaxSamples or
+  // max_running.
   absl::StatusOr<std::vector<RequestId>> Submit(
       GenerateRequest request, absl::Span<GenerateSink* const> sinks);
-  absl::StatusOr<RequestId> Submit(ScoreRequest request, ScoreSink* sink);
 
-  // The two halves of Submit, for a request that starts from a snapshot which
-  // takes time to load. Reserve checks all but `start` (still null) and what
-  // depends on it, and returns the same errors as Submit; so a full or draining
-  // engine refuses a request before anything is loaded for it. The second half
-  // takes the same request, with its `start`, and as many sinks as there are
-  // samples: InvalidArgument if `start` does not suit the request,
-  // ResourceExhausted if the tokens of `start` exceed max_total_tokens.
-  // Draining does not refuse what was reserved before.
+  // The two halves of Submit, for a request that starts from a snapshot that
+  // takes time to load: a full or draining engine refuses the request before
+  // anything is loaded for it. Reserve checks everything except `start`, which
+  // is still null, and what depends on it; its errors are those of Submit.
+  // Submit takes the same request with its `start`, and one sink per sample.
+  // It returns InvalidArgument if `start` does not suit the request, and
+  // ResourceExhausted if the tokens of `start` exceed max_total_tokens;
+  // draining does not refuse a reservation.
   absl::StatusOr<Reservation> Reserve(const GenerateRequest& request,
                                       int64_t num_samples);
   absl::StatusOr<std::vector<RequestId>> Submit(
@@ -121,22 +125,20 @@ class Engine {
       absl::Span<GenerateSink* const> sinks);
 
   // Ends the request at the next step with kCancelled and a Cancelled status.
-  // Does nothing if it has ended already, or is unknown.
+  // Does nothing if the request is unknown or has ended.
   void Cancel(RequestId id);
 
-  // Takes no more requests, lets the accepted ones run until `deadline`, then
-  // ends the rest with kCancelled and an Unavailable status. Those that want
-  // to be handed back end so at once, with a snapshot. Returns when all have
-  // ended. May be called again with an earlier deadline.
+  // Accepts no more requests. Requests with snapshot_on_drain are suspended at
+  // once; the others run until `deadline`, and then end with kCancelled and an
+  // Unavailable status. Returns when all have ended. May be called again with
+  // an earlier deadline.
   void Drain(absl::Time deadline);
 
-  // Takes away the name of a pinned prefix; false if there is none of this
-  // name.
+  // Removes the pin of this name. Returns false if there is none.
   bool Unpin(absl::string_view name) { return state_cache_.Unpin(name); }
-  // By name, without those whose time is over.
+  // All pins that have not expired, by name.
   std::vector<PinnedPrefix> Pinned(absl::Time now);
 
-  // Counters, gauges and histograms since the start.
   EngineStats Stats() const;
 
   const EngineOptions& options() const { return options_; }
@@ -147,48 +149,60 @@ class Engine {
 
  private:
   absl::Status CheckInitialState(int32_t index) const;
-  // Checks all but what depends on `start`.
+  // Checks everything except what depends on `start`.
   absl::Status Check(const GenerateRequest& request, int64_t num_samples) const;
-  // Reserves for `num_samples` requests of `tokens` each, or returns why not. A
-  // request that `continues` another one may exceed the limits.
+  // Reserves slots for `num_samples` samples of `tokens` tokens each. A request
+  // that continues another one is exempt from the limits.
   absl::StatusOr<Reservation> ReserveSlots(int64_t num_samples, int64_t tokens,
                                            bool continues)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Raises what the reservation counts for to `tokens` a sample.
+  // Raises the tokens that the reservation counts for to `tokens` per sample.
   absl::Status Extend(Reservation* reservation, int64_t tokens)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Release(const Reservation& reservation) ABSL_LOCKS_EXCLUDED(mutex_);
-  // ResourceExhausted if `tokens` exceed max_total_tokens in addition to those
-  // of the `others`.
+  // ResourceExhausted if `tokens` exceed max_total_tokens together with those
+  // of the other requests.
   absl::Status CheckTotalTokens(int64_t others, int64_t tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Enqueues a request that has been checked.
+  // ResourceExhausted with a RetryAfter.
+  absl::Status Exhausted(absl::string_view why) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Enqueues the samples of a request that has been checked.
   std::vector<RequestId> Enqueue(Reservation reservation,
                                  GenerateRequest request,
                                  absl::Span<GenerateSink* const> sinks);
-  absl::Status Exhausted(absl::string_view why) const
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Enqueue(std::unique_ptr<Sequence> sequence) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The engine's thread.
+  // All of the following runs on the engine's thread.
   void Run();
-  // Returns when there is something to do; false if that is to stop.
+  // Waits for work. Returns false if the thread must stop.
   bool WaitForWork() ABSL_LOCKS_EXCLUDED(mutex_);
-  // As that, where nothing runs: tells options_.on_idle if it takes long.
+  // Waits for work while no request runs. Calls options_.on_idle if that takes
+  // long.
   void SleepUntilWork() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Takes out, waiting or running, what was cancelled or has outlived Drain.
-  std::vector<Ended> TakeCancelled(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Takes out of the queue who has waited for too long, and whoever is new and
-  // cannot meet its deadline behind the others.
-  std::vector<Ended> TakeRefused(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Lets those who wait longest join the running ones, as far as places go;
-  // returns who would do so too late.
-  std::vector<Ended> Admit(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether `sequence` cannot meet its deadline if it joins at `joins`.
-  bool IsTooLate(const Sequence& sequence, absl::Time joins);
-  Ended RefuseAsTooLate(std::unique_ptr<Sequence> sequence);
-  // Frees the places of `ended`, then tells their sinks.
-  void Retire(std::vector<Ended> ended) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Removes waiting and running requests that were cancelled or that draining
+  // ends.
+  std::vector<EndedSequence> TakeCancelled(absl::Time now)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Why `sequence` ends early. Suspends it if draining does that.
+  EndedSequence EndEarly(std::unique_ptr<Sequence> sequence, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Removes requests from the queue that have waited for too long, and new ones
+  // that cannot meet their deadline behind the others.
+  std::vector<EndedSequence> TakeRefused(absl::Time now)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // The estimated wait of a request behind `num_before` others.
+  absl::Duration WaitBehind(int64_t num_before) const
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Admits the requests that have waited longest to the free slots. Returns
+  // those that cannot meet their deadline any more.
+  std::vector<EndedSequence> Admit(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether `sequence` cannot meet its deadline if it is admitted at
+  // `admission`.
+  bool IsTooLate(const Sequence& sequence, absl::Time admission);
+  EndedSequence RefuseAsTooLate(std::unique_ptr<Sequence> sequence);
+  // Releases the slots of `ended` and sends the ends to their sinks.
+  void Retire(std::vector<EndedSequence> ended) ABSL_LOCKS_EXCLUDED(mutex_);
 
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   bool AllHaveEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
@@ -205,23 +219,23 @@ class Engine {
   // Never held while a sink is called or a step runs.
   mutable absl::Mutex mutex_;
   RequestId last_id_ ABSL_GUARDED_BY(mutex_) = 0;
-  // Reserved or accepted, and not ended: not in queue_ yet, in it, or running.
-  // With what each counts for in max_total_tokens, and the sum of that.
+  // Reserved or accepted requests that have not ended, each with the tokens
+  // that it counts for in max_total_tokens; and the sum of these.
   absl::flat_hash_map<RequestId, int64_t> live_ ABSL_GUARDED_BY(mutex_);
   int64_t live_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
-  // In order of arrival; the last num_new_ have not met TakeRefused yet.
+  // In order of arrival. TakeRefused has not yet seen the last num_new_ ones.
   std::deque<std::unique_ptr<Sequence>> queue_ ABSL_GUARDED_BY(mutex_);
   size_t num_new_ ABSL_GUARDED_BY(mutex_) = 0;
   SlotReleaseRate slot_release_rate_ ABSL_GUARDED_BY(mutex_);
-  // Live ones to be ended at the next step.
+  // Live requests to end at the next step.
   absl::flat_hash_set<RequestId> cancelled_ ABSL_GUARDED_BY(mutex_);
-  // Ended, but their OnFinish has not returned.
+  // Requests that are not live any more, but whose OnFinish has not returned.
   size_t num_finishing_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time drain_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
 
-  std::thread thread_;  // last: it uses all of the above
+  std::thread thread_;  // last: uses all other members
 };
 
 }  // namespace rwkvd

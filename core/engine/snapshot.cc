@@ -90,7 +90,7 @@ std::string SerializeContinuation(const Snapshot& snapshot) {
   Append<int64_t>(snapshot.num_pending, &out);
   AppendAll<int32_t>(snapshot.tokens, &out);
   AppendAll<float>(snapshot.logits, &out);
-  AppendAll(AsSpan(snapshot.held_back), &out);
+  AppendAll(AsSpan(snapshot.withheld_bytes), &out);
   AppendAll(AsSpan(snapshot.unfinished_text), &out);
   return out;
 }
@@ -132,8 +132,8 @@ std::string Complaint(const Snapshot& snapshot, uint64_t flags,
   if (!std::isfinite(snapshot.sampler.surprise_limit)) {
     return "a limit of surprise that is no number";
   }
-  if (snapshot.held_back.size() >= kMaxStopStringBytes) {
-    return absl::StrCat(snapshot.held_back.size(), " bytes held back");
+  if (snapshot.withheld_bytes.size() >= kMaxStopStringBytes) {
+    return absl::StrCat(snapshot.withheld_bytes.size(), " bytes held back");
   }
   if (IsUnfinished(snapshot.unfinished_text)) return "";
   return "text that is no beginning of a character";
@@ -167,7 +167,7 @@ absl::StatusOr<Snapshot> ParseSnapshot(absl::Span<const std::byte> bytes,
   snapshot.num_pending = reader.Read<int64_t>();
   reader.ReadAll(&snapshot.tokens);
   reader.ReadAll(&snapshot.logits);
-  reader.ReadAll(&snapshot.held_back);
+  reader.ReadAll(&snapshot.withheld_bytes);
   reader.ReadAll(&snapshot.unfinished_text);
   const std::string complaint = reader.done()
                                     ? Complaint(snapshot, flags, vocab_size)

@@ -34,7 +34,7 @@ struct Snapshot {
   int64_t prompt_tokens = 0;     // as its Usage says
   int64_t generated_tokens = 0;  // the last of `tokens`
   SamplerProgress sampler;
-  std::string held_back;        // bytes that may begin a stop string
+  std::string withheld_bytes;   // bytes that may begin a stop string
   std::string unfinished_text;  // bytes of a character that is not whole
 };
 

@@ -16,32 +16,32 @@
 #include "core/engine/engine_counters.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/named_state.h"
-#include "core/engine/request.h"
 #include "core/engine/schedule/prompt_budget.h"
 #include "core/engine/schedule/scheduler.h"
 #include "core/engine/sequence/logits_buffer.h"
 #include "core/engine/sequence/sequence.h"
+#include "core/engine/sequence/shared_prompt.h"
 #include "core/engine/sink.h"
 #include "core/model/model.h"
 
 namespace rwkvd {
 
-// A sequence that takes part no more, and what its sink is to be told.
-struct Ended {
+// A sequence that has ended, with what Sequence::Finish must report.
+struct EndedSequence {
   std::unique_ptr<Sequence> sequence;
   FinishReason reason = FinishReason::kCancelled;
   absl::Status status;
 };
 
-// The sequences that share each step, and the step itself: one forward pass of
-// the model for all of them.
+// Runs the steps of the running sequences: each step is one forward pass of the
+// model for all of them.
 //
-// Owned by the engine; engine thread only. Whatever takes place in a step is
-// bounded by EngineOptions, and its buffers are allocated once.
+// Owned by the engine; engine thread only. EngineOptions bound the size of a
+// step, and its buffers are allocated once.
 class StepRunner {
  public:
-  // `options` are valid. `model`, `initial_states`, which sequences choose by
-  // index, `state_cache`, `pool` and `counters` outlive it.
+  // `options` are valid. The other arguments outlive the runner. Sequences
+  // refer to `initial_states` by index.
   StepRunner(const EngineOptions& options, const Model* model,
              absl::Span<const NamedState> initial_states,
              StateCache* state_cache, ThreadPool* pool,
@@ -49,55 +49,57 @@ class StepRunner {
 
   int64_t num_running() const { return static_cast<int64_t>(running_.size()); }
 
-  // The time in which `sequence`, if it joined now, could at best have read
-  // what it needs, less what the state cache knows of its prompt: at the speed
-  // of the fastest full step of late in which nobody decoded. Zero as long as
-  // there was none.
-  absl::Duration LeastTimeFor(const Sequence& sequence);
+  // A lower bound on the time in which `sequence`, if it was admitted now,
+  // could process its required tokens, without those that the state cache
+  // knows. Assumes the speed of the fastest recent step that only prefilled and
+  // was full. Zero if there was none.
+  absl::Duration MinTimeFor(const Sequence& sequence);
 
-  // Gives it what it starts from, though it takes no part.
-  void Begin(Sequence& sequence, absl::Time now) const;
+  // Loads the sequence's start state without scheduling the sequence.
+  void LoadStart(Sequence& sequence, absl::Time now) const;
 
-  // Lets `sequence` take part from the next step on, with what the state cache
-  // knows of its prompt. There must be a free place.
-  void Join(std::unique_ptr<Sequence> sequence, absl::Time now);
+  // Lets `sequence` take part from the next step on, starting with the longest
+  // prefix of its prompt that the state cache knows. Requires a free slot.
+  void Admit(std::unique_ptr<Sequence> sequence, absl::Time now);
 
-  // Runs one step and tells the sinks what has come of it. Returns the
-  // sequences that are complete, whose sinks have not been told the end.
-  std::vector<Ended> Step();
+  // Runs one step and sends its results to the sinks. Returns the sequences
+  // that are complete; the caller finishes them.
+  std::vector<EndedSequence> Step();
 
-  // Takes out the sequences that `is_out` picks.
+  // Removes and returns the sequences for which `matches` is true.
   std::vector<std::unique_ptr<Sequence>> Remove(
-      absl::FunctionRef<bool(const Sequence&)> is_out);
+      absl::FunctionRef<bool(const Sequence&)> matches);
 
  private:
-  // A piece of Sequence::ProcessLogits.
+  // One task of Sequence::ProcessLogits.
   struct LogitsTask {
     Sequence* sequence;
     int64_t index;
   };
 
-  // The longest known prefix of its prompt, if any; plans its save points.
-  std::shared_ptr<const KnownPrefix> LookUp(Sequence& sequence, absl::Time now);
-  // What a step consists of, in tokens.
+  // The tokens of a step.
   struct StepSize {
     int64_t decoded = 0;
-    int64_t read = 0;
+    int64_t prefilled = 0;
   };
 
-  // Lets the other samples of its request go on from the prompt it has read.
-  void ShareOut(Sequence& reader);
-  // Lets another sample read on in its place.
-  void Replace(const Sequence& reader);
-  // Shares the step out.
+  // The longest known prefix of the sequence's prompt, or null.
+  std::shared_ptr<const KnownPrefix> LookUp(Sequence& sequence, absl::Time now);
+  // Plans the step's chunks.
   StepSize Plan();
-  // Runs what the sequences make of their logits, side by side.
   void ProcessLogits();
-  std::vector<Ended> Deliver(absl::Time now);
+  std::vector<EndedSequence> SendResults(absl::Time now);
   void Store(const Sequence& sequence);
-  // Pins the prompt that was just read, if that was asked for.
-  absl::Status Pin(const Sequence& sequence, absl::Time now);
-  void NoteStep(const StepSize& size, double seconds);
+  // Stores and pins the prompt that the sequence has just completed, and hands
+  // its result to the other samples of the request.
+  absl::Status CompletePrompt(Sequence& sequence, absl::Time now);
+  void SetSharedResult(Sequence& leader);
+  // Lets the samples that waited for a shared prompt continue from its result.
+  void ContinueWaitingSamples();
+  // Makes another sample continue the prefill of the shared prompt that the
+  // removed `leader` led, if it did.
+  void ReplaceLeader(const Sequence& leader);
+  void RecordStepTime(const StepSize& size, double seconds);
 
   const EngineOptions options_;
   const Model* const model_;
@@ -110,15 +112,16 @@ class StepRunner {
   LogitsBuffer logits_;
   Scheduler scheduler_;
   PromptBudget prompt_budget_;
-  std::vector<std::unique_ptr<Sequence>> running_;  // in order of joining
+  std::vector<std::unique_ptr<Sequence>> running_;  // in order of admission
 
-  std::deque<double> full_steps_;  // seconds of the last few, newest first
+  // Seconds of the last full steps without decoding sequences, newest first.
+  std::deque<double> full_step_seconds_;
 
   // Of the current step.
   std::vector<StepDemand> demands_;
   std::vector<Chunk> chunks_;
   std::vector<LogitsTask> logits_tasks_;
-  std::vector<std::shared_ptr<SharedPrompt>> prompts_read_;
+  std::vector<std::shared_ptr<SharedPrompt>> completed_prompts_;
 };
 
 }  // namespace rwkvd

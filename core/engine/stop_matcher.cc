@@ -9,8 +9,8 @@
 namespace rwkvd {
 namespace {
 
-// The longest prefix of `stop` that the stream ends with after `byte`, where
-// `matched` bytes, not all, was the longest before.
+// The length of the longest prefix of `stop` that the stream ends with after
+// `byte`, if that length was `matched`, less than all of `stop`, before.
 int32_t NextMatched(absl::string_view stop, const std::vector<int32_t>& border,
                     int32_t matched, char byte) {
   while (matched > 0 && stop[matched] != byte) matched = border[matched];
@@ -40,23 +40,23 @@ StopMatcher::Result StopMatcher::Append(absl::string_view bytes) {
   RWKVD_CHECK(!ended_);
   Result result;
   for (const char byte : bytes) {
-    held_back_.push_back(byte);
+    withheld_.push_back(byte);
     result.hit = Advance(byte);
     if (!result.hit.has_value()) continue;
     ended_ = true;
-    held_back_.resize(held_back_.size() - stops_[*result.hit].size());
-    result.released = std::exchange(held_back_, "");
+    withheld_.resize(withheld_.size() - stops_[*result.hit].size());
+    result.released = std::exchange(withheld_, "");
     return result;
   }
-  const size_t released = held_back_.size() - LongestPartialMatch();
-  result.released = held_back_.substr(0, released);
-  held_back_.erase(0, released);
+  const size_t released = withheld_.size() - LongestPartialMatch();
+  result.released = withheld_.substr(0, released);
+  withheld_.erase(0, released);
   return result;
 }
 
 std::string StopMatcher::Flush() {
   ended_ = true;
-  return std::exchange(held_back_, "");
+  return std::exchange(withheld_, "");
 }
 
 std::optional<int64_t> StopMatcher::Advance(char byte) {

@@ -108,8 +108,8 @@ absl::Status CheckResume(const GenerateRequest& request) {
                                                  " were drawn before"));
   }
   StopMatcher stops(request.stop_strings);
-  const StopMatcher::Result held_back = stops.Append(start.held_back);
-  if (held_back.released.empty() && !held_back.hit.has_value()) {
+  const StopMatcher::Result withheld = stops.Append(start.withheld_bytes);
+  if (withheld.released.empty() && !withheld.hit.has_value()) {
     return absl::OkStatus();
   }
   return FieldError("stop_strings", "not those of the request that is resumed");

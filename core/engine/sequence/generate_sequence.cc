@@ -9,12 +9,42 @@
 namespace rwkvd {
 namespace {
 
-// What the penalties see as the prompt: all that is read before the first token
-// is drawn, so not what a request that is resumed has drawn.
-absl::Span<const int32_t> GivenTokens(absl::Span<const int32_t> before,
-                                      const GenerateRequest& request) {
-  const int64_t drawn = request.resume ? request.start->generated_tokens : 0;
-  return before.first(before.size() - static_cast<size_t>(drawn));
+// All tokens to prefill: those of the snapshot first, if there is one.
+std::vector<int32_t> TakePrompt(GenerateRequest& request) {
+  std::vector<int32_t> prompt = std::move(request.prompt);
+  if (request.start == nullptr) return OrStartToken(std::move(prompt));
+  const std::vector<int32_t>& before = request.start->tokens;
+  prompt.insert(prompt.begin(), before.begin(), before.end());
+  return prompt;
+}
+
+// Moves prompt and pin out of `request`.
+SequenceParams TakeParams(Sequence::Id id, GenerateRequest& request,
+                          EngineCounters* counters,
+                          std::shared_ptr<SharedPrompt> shared_prompt) {
+  SequenceParams params;
+  params.id = id;
+  params.usage_prompt_tokens = static_cast<int64_t>(request.prompt.size());
+  params.prompt = TakePrompt(request);
+  params.start = {.initial_state = request.initial_state,
+                  .snapshot = request.start};
+  params.cache = {.enabled = request.use_state_cache && !request.echo &&
+                             request.start == nullptr,
+                  .initial_state = request.initial_state,
+                  .pin = std::move(request.pin)};
+  params.shared_prompt = std::move(shared_prompt);
+  params.received = request.received;
+  params.deadline = request.deadline;
+  params.counters = counters;
+  return params;
+}
+
+// The tokens that the penalties treat as the prompt: all those before the first
+// sampled token. A resumed request has sampled the last tokens of `prompt`.
+absl::Span<const int32_t> PenaltyPrompt(absl::Span<const int32_t> prompt,
+                                        const GenerateRequest& request) {
+  const int64_t sampled = request.resume ? request.start->generated_tokens : 0;
+  return prompt.first(prompt.size() - static_cast<size_t>(sampled));
 }
 
 }  // namespace
@@ -24,9 +54,7 @@ GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
                                    const Tokenizer* tokenizer,
                                    GenerateSink* sink, EngineCounters* counters,
                                    std::shared_ptr<SharedPrompt> shared_prompt)
-    : Sequence(id, std::move(request.prompt), EmptyPrompt::kStartToken,
-               request.initial_state, request.use_state_cache && !request.echo,
-               request.received, counters, request.start),
+    : Sequence(TakeParams(id, request, counters, std::move(shared_prompt))),
       tokenizer_(tokenizer),
       sink_(sink),
       max_tokens_(request.max_tokens),
@@ -40,14 +68,11 @@ GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
       snapshot_at_end_(request.snapshot_at_end),
       snapshot_on_drain_(request.snapshot_on_drain),
       seed_(request.sampling.seed),
-      sampler_(request.sampling, vocabulary, GivenTokens(prompt(), request)),
+      sampler_(request.sampling, vocabulary, PenaltyPrompt(prompt(), request)),
       stop_matcher_(std::move(request.stop_strings)) {
-  PinAs(std::move(request.pin));
-  EndBy(request.deadline);
-  Share(std::move(shared_prompt));
   if (request.resume) Resume(*request.start);
-  // The token that an empty prompt reads is not the client's. Once something
-  // was drawn, all of the prompt was told.
+  // The start token of an empty prompt is not the client's. A resumed request
+  // that has sampled a token had sent all of its prompt.
   echo_ = request.echo && usage().prompt_tokens > 0 &&
           usage().generated_tokens == 0;
   echo_begin_ = prompt().size() - (echo_ ? usage().prompt_tokens : 0);
@@ -56,18 +81,18 @@ GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
 void GenerateSequence::Resume(const Snapshot& start) {
   usage().prompt_tokens = start.prompt_tokens;
   usage().generated_tokens = start.generated_tokens;
-  // What is yet to be read is prompt as long as nothing was drawn.
+  // Until the first token is sampled, the pending tokens belong to the prompt.
   const int64_t unread = start.generated_tokens > 0 ? 0 : start.num_pending;
   usage().cached_tokens = std::max<int64_t>(0, start.prompt_tokens - unread);
   sampler_.Resume(absl::MakeConstSpan(start.tokens)
                       .last(static_cast<size_t>(start.generated_tokens)),
                   start.sampler);
   utf8_stream_.Append(start.unfinished_text);
-  stop_matcher_.Append(start.held_back);
+  stop_matcher_.Append(start.withheld_bytes);
 }
 
-StepDemand GenerateSequence::Next() const {
-  StepDemand demand = Sequence::Next();
+StepDemand GenerateSequence::NextDemand() const {
+  StepDemand demand = Sequence::NextDemand();
   if (Echoes()) demand.logits_rows = demand.tokens;
   return demand;
 }
@@ -77,11 +102,11 @@ void GenerateSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
   if (!Echoes() || num_tokens == 0) {
     return Sequence::Plan(num_tokens, buffer, chunks);
   }
-  const size_t begin = tokens_read().size();
+  const size_t begin = processed_tokens().size();
   const absl::Span<const float> logits =
-      Read(num_tokens, /*all_logits=*/true, buffer, chunks);
-  const size_t end = tokens_read().size();
-  // Each predicts the one after it; the first is told without.
+      AddTokens(num_tokens, /*all_logits=*/true, buffer, chunks);
+  const size_t end = processed_tokens().size();
+  // Each token predicts the next one. Nothing predicts the first.
   const size_t first = std::max(begin, echo_begin_);
   const size_t last = std::min(end, prompt().size() - 1);
   if (first >= end) return;
@@ -111,7 +136,7 @@ void GenerateSequence::ScorePromptToken(int64_t task) {
       echoed_[echoed_.size() - static_cast<size_t>(num_scored_ - task)];
   const LogSoftmax log_softmax = ComputeLogSoftmax(logits);
   token.logprob = LogProbability(logits, log_softmax, token.id);
-  std::vector<int32_t> ids;  // of its own: pieces run side by side
+  std::vector<int32_t> ids;  // not a member: tasks run at the same time
   LikeliestIds(logits, echo_top_logprobs_, &ids);
   for (const int32_t id : ids) {
     token.top.push_back({id, LogProbability(logits, log_softmax, id)});
@@ -128,17 +153,11 @@ void GenerateSequence::ComputeLogprobs() {
   }
 }
 
-std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
-  if (!echoed_.empty()) {
-    PromptEvent event;
-    event.tokens = echoed_;
-    sink_->OnPrompt(event);
-    echoed_.clear();
-    num_scored_ = 0;
-  }
-  if (max_tokens_ == 0 && prompt_is_read()) return FinishReason::kLength;
-  if (NumLogitsTasks() == 0) return std::nullopt;  // still reading
-  NoteToken(now);
+std::optional<FinishReason> GenerateSequence::SendResults(absl::Time now) {
+  SendPrompt();
+  if (max_tokens_ == 0 && is_prefilled()) return FinishReason::kLength;
+  if (NumLogitsTasks() == 0) return std::nullopt;  // within the prompt
+  CountToken(now);
   TokenEvent event;
   event.id = sampled_token_;
   event.logprob = logprob_;
@@ -146,8 +165,9 @@ std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
   if (want_sampled_logprobs_) event.sampled_logprob = sampled_logprobs_.logprob;
   event.top_sampled = sampled_logprobs_.top;
   std::optional<FinishReason> reason = EndingToken();
-  if (!reason.has_value() && Release(&event))
+  if (!reason.has_value() && ReleaseText(&event)) {
     reason = FinishReason::kStopString;
+  }
   if (!reason.has_value() && usage().generated_tokens == max_tokens_) {
     reason = FinishReason::kLength;
   }
@@ -156,20 +176,30 @@ std::optional<FinishReason> GenerateSequence::Deliver(absl::Time now) {
   return reason;
 }
 
-void GenerateSequence::NoteToken(absl::Time now) {
+void GenerateSequence::SendPrompt() {
+  if (echoed_.empty()) return;
+  PromptEvent event;
+  event.tokens = echoed_;
+  sink_->OnPrompt(event);
+  echoed_.clear();
+  num_scored_ = 0;
+}
+
+void GenerateSequence::CountToken(absl::Time now) {
   ++usage().generated_tokens;
   counters().generated_tokens.Add(1);
   if (last_token_at_.has_value()) {
     counters().inter_token_seconds.Observe(
         PositiveSeconds(now - *last_token_at_));
   } else {
-    NoteFirstToken(now);
+    MarkFirstToken(now);
   }
   last_token_at_ = now;
 }
 
 std::optional<FinishReason> GenerateSequence::EndingToken() const {
-  // The client's own list first: what it asked for is what it is told.
+  // A token that is both in stop_tokens and the end of text counts as a stop
+  // token: the client asked for that one.
   if (std::find(stop_tokens_.begin(), stop_tokens_.end(), sampled_token_) !=
       stop_tokens_.end()) {
     return FinishReason::kStopToken;
@@ -180,13 +210,13 @@ std::optional<FinishReason> GenerateSequence::EndingToken() const {
   return std::nullopt;
 }
 
-bool GenerateSequence::Release(TokenEvent* event) {
+bool GenerateSequence::ReleaseText(TokenEvent* event) {
   StopMatcher::Result match =
       stop_matcher_.Append(tokenizer_->TokenBytes(sampled_token_));
   stop_string_ = match.hit;
   bytes_ = std::move(match.released);
   text_ = utf8_stream_.Append(bytes_);
-  // Nothing follows that could complete a character.
+  // After a stop string no bytes follow that could complete a character.
   if (stop_string_.has_value()) text_ += utf8_stream_.Finish();
   event->bytes = bytes_;
   event->text = text_;
@@ -217,7 +247,8 @@ std::shared_ptr<const Snapshot> GenerateSequence::MakeSnapshot(
   const bool ends_text = event.reason == FinishReason::kLength ||
                          event.reason == FinishReason::kStopString;
   if (ends_text && max_tokens_ > 0) {
-    // Part of the answer, and not read; other tokens that end one are not.
+    // The last token is part of the answer, but was not processed. Other tokens
+    // that end an answer are not part of it.
     snapshot->tokens.push_back(sampled_token_);
     snapshot->num_pending = 1;
     snapshot->logits.clear();
@@ -231,7 +262,7 @@ std::shared_ptr<const Snapshot> GenerateSequence::MakeSnapshot(
   snapshot->seed = seed_;
   snapshot->sampler = sampler_.progress();
   if (is_suspended()) {
-    snapshot->held_back = stop_matcher_.held_back();
+    snapshot->withheld_bytes = stop_matcher_.withheld();
     snapshot->unfinished_text = utf8_stream_.pending();
   }
   return snapshot;

@@ -21,46 +21,49 @@
 
 namespace rwkvd {
 
-// A request to continue a prompt: draws a token from each prediction, tells it,
-// and reads it in turn. On request it first tells what the model predicted of
-// the prompt, as it is read. Threads: see Sequence.
+// A request to continue a prompt. Samples a token from each prediction, sends
+// it, and processes it in the next step. If the request has `echo`, it first
+// sends the prompt's tokens with their predictions as they are prefilled.
+// Threads: see Sequence.
 class GenerateSequence : public Sequence {
  public:
-  // `request` is valid. `tokenizer`, `sink` and `counters` outlive it.
-  // `vocabulary` says of the tokenizer's tokens which are drawn, and how.
-  // `shared_prompt` is what it shares with other samples of the request, if
-  // there are any.
+  // `request` is valid. `tokenizer`, `sink` and `counters` outlive the
+  // sequence. `vocabulary` describes the tokenizer's tokens to the sampler.
+  // `shared_prompt` is null unless the request has several samples.
   GenerateSequence(Id id, GenerateRequest request,
                    const SamplingVocabulary& vocabulary,
                    const Tokenizer* tokenizer, GenerateSink* sink,
                    EngineCounters* counters,
                    std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
 
-  StepDemand Next() const override;
+  StepDemand NextDemand() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;
   int64_t NumLogitsTasks() const override;
   void ProcessLogits(int64_t task) override;
   bool SuspendsOnDrain() const override { return snapshot_on_drain_; }
-  std::optional<FinishReason> Deliver(absl::Time now) override;
+  std::optional<FinishReason> SendResults(absl::Time now) override;
 
  protected:
   void SendFinish(FinishEvent event) override;
 
  private:
-  // Takes up the request that was cut short at `start`.
+  // Restores the progress of the suspended request that `start` holds.
   void Resume(const Snapshot& start);
-  // What the end has left, but for what SendFinish flushes.
+  // The snapshot that the request asked for. Leaves out the withheld text if
+  // SendFinish is going to flush it.
   std::shared_ptr<const Snapshot> MakeSnapshot(const FinishEvent& event);
-  // Whether the next tokens read are of a prompt that is to be told.
-  bool Echoes() const { return echo_ && !prompt_is_read(); }
+  // Whether the next tokens to process are prompt tokens to echo.
+  bool Echoes() const { return echo_ && !is_prefilled(); }
   void ScorePromptToken(int64_t task);
   void ComputeLogprobs();
-  void NoteToken(absl::Time now);
-  // Whether the token drawn ends the answer, whatever the text.
+  void SendPrompt();
+  void CountToken(absl::Time now);
+  // Whether the sampled token ends the answer, whatever its text.
   std::optional<FinishReason> EndingToken() const;
-  // Adds what the token drawn releases; true if it completes a stop string.
-  bool Release(TokenEvent* event);
+  // Adds the bytes and text that the sampled token releases. Returns true if it
+  // completes a stop string.
+  bool ReleaseText(TokenEvent* event);
   // Adds the bytes and text that are still withheld at the end.
   void FlushText(FinishEvent* event);
 
@@ -71,7 +74,7 @@ class GenerateSequence : public Sequence {
   const bool want_logprobs_;
   const int64_t top_logprobs_;
   bool echo_ = false;
-  size_t echo_begin_ = 0;  // in prompt(), after what came before the request
+  size_t echo_begin_ = 0;  // in prompt(): the first token of the request's own
   const int64_t echo_top_logprobs_;
   const bool want_sampled_logprobs_;
   const int64_t top_sampled_logprobs_;
@@ -82,23 +85,23 @@ class GenerateSequence : public Sequence {
   Sampler sampler_;
   StopMatcher stop_matcher_;
   Utf8Stream utf8_stream_;
-  std::optional<int64_t> stop_string_;  // the one that hit
+  std::optional<int64_t> stop_string_;  // index of the completed one
   std::optional<absl::Time> last_token_at_;
 
-  // Of the prompt's tokens read in this step: those that become known, and the
-  // logits that the last num_scored_ of these are scored by.
+  // The prompt tokens to send after this step, and the logits that predict the
+  // last num_scored_ of them.
   std::vector<PromptEvent::Token> echoed_;
   int64_t num_scored_ = 0;
-  absl::Span<const float> echo_logits_;  // [at least num_scored_, vocab_size]
-  int64_t vocab_size_ = 0;               // of these
+  absl::Span<const float> echo_logits_;  // [at least num_scored_, vocab_size_]
+  int64_t vocab_size_ = 0;
 
-  // Of the token drawn last.
+  // The last sampled token, and what is reported about it.
   int32_t sampled_token_ = 0;
   double logprob_ = 0;
   std::vector<TokenLogprob> top_;
-  std::vector<int32_t> top_ids_;  // scratch
+  std::vector<int32_t> top_ids_;  // scratch of ComputeLogprobs
   DrawnLogprobs sampled_logprobs_;
-  // What the views in events point to.
+  // Own the bytes that string views in events refer to.
   std::string bytes_;
   std::string text_;
 };

@@ -9,16 +9,17 @@
 namespace rwkvd {
 namespace {
 
-// Nodes read in one step. Each takes a state while it is read; a hundred of the
-// largest models' would be gigabytes.
+// Nodes processed in one step. Each holds a state meanwhile; a hundred states
+// of the largest models would be gigabytes.
 constexpr size_t kMaxLanes = 16;
 
-// Lanes and branches from which on there is one lane only, so that no further
-// branch opens beside that one. It may then open one for each halving of the
-// texts, since the child with the most of them comes last and takes the state.
+// When this many lanes and branches are open, lanes open one at a time, so that
+// few further branches open: one for each halving of the number of texts at
+// most, because the child with the most texts comes last and takes the state of
+// its parent.
 constexpr size_t kMaxStates = 32;
 
-// How many tokens `a` and `b` have in common at their beginning.
+// The length of the longest common prefix of `a` and `b`.
 size_t SharedSize(absl::Span<const int32_t> a, absl::Span<const int32_t> b) {
   return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
          a.begin();
@@ -37,7 +38,7 @@ std::vector<ScoreItem> WithStartTokens(std::vector<ScoreItem> items) {
   return items;
 }
 
-// What all contexts, with their start tokens, begin with.
+// The longest common prefix of all contexts, with their start tokens.
 std::vector<int32_t> SharedContext(const std::vector<ScoreItem>& items) {
   std::vector<int32_t> shared = OrStartToken(items[0].context);
   for (const ScoreItem& item : items) {
@@ -48,21 +49,32 @@ std::vector<int32_t> SharedContext(const std::vector<ScoreItem>& items) {
   return shared;
 }
 
+SequenceParams ParamsOf(Sequence::Id id, const ScoreRequest& request,
+                        EngineCounters* counters) {
+  SequenceParams params;
+  params.id = id;
+  params.prompt = SharedContext(request.items);
+  params.usage_prompt_tokens = TokensOfContexts(request.items);
+  params.start = {.initial_state = request.initial_state,
+                  .state = request.start};
+  params.cache = {
+      .enabled = request.use_state_cache && request.start == nullptr,
+      .initial_state = request.initial_state};
+  params.received = request.received;
+  params.deadline = request.deadline;
+  params.continues = request.continues;
+  params.counters = counters;
+  return params;
+}
+
 }  // namespace
 
 ScoreSequence::ScoreSequence(Id id, ScoreRequest request, ScoreSink* sink,
                              EngineCounters* counters)
-    : Sequence(id, SharedContext(request.items), EmptyPrompt::kNothing,
-               request.initial_state,
-               request.use_state_cache && request.start == nullptr,
-               request.received, counters),
+    : Sequence(ParamsOf(id, request, counters)),
       sink_(sink),
       context_tokens_(TokensOfContexts(request.items)),
       items_(WithStartTokens(std::move(request.items))) {
-  EndBy(request.deadline);
-  StartFrom(std::move(request.start));
-  SetContinues(request.continues);
-  usage().prompt_tokens = context_tokens_;
   lanes_.reserve(kMaxLanes);
   BuildTree();
 }
@@ -73,9 +85,9 @@ void ScoreSequence::BuildTree() {
     const ScoreItem& item = items_[i];
     const auto rest = absl::MakeConstSpan(item.context).subspan(shared);
     const size_t before = tree_.num_tokens();
-    const ScoreTree::Place end = tree_.Insert({}, rest, /*wanted=*/false);
-    const size_t laid_down = tree_.num_tokens() - before;
-    shared_tokens_ += static_cast<int64_t>(rest.size() - laid_down);
+    const ScoreTree::Position end = tree_.Insert({}, rest, /*wanted=*/false);
+    const size_t num_new = tree_.num_tokens() - before;
+    shared_tokens_ += static_cast<int64_t>(rest.size() - num_new);
     for (size_t j = 0; j < item.continuations.size(); ++j) {
       const std::vector<int32_t>& continuation = item.continuations[j];
       tree_.AddEnd(tree_.Insert(end, continuation, true),
@@ -96,42 +108,39 @@ void ScoreSequence::SendFinish(FinishEvent event) {
   sink_->OnFinish(event);
 }
 
-int64_t ScoreSequence::TokensNeeded() const {
+int64_t ScoreSequence::NumRequiredTokens() const {
   size_t tokens = prompt().size();
   for (size_t i = 0; i < tree_.num_nodes(); ++i) {
-    tokens += tree_.TokensToRead(static_cast<int32_t>(i));
+    tokens += tree_.NumTokensToProcess(static_cast<int32_t>(i));
   }
   return static_cast<int64_t>(tokens);
 }
 
-StepDemand ScoreSequence::Next() const {
-  if (!started_) return Sequence::Next();
+StepDemand ScoreSequence::NextDemand() const {
+  if (!started_) return Sequence::NextDemand();
   size_t tokens = 0;
-  size_t quiet = 0;
+  size_t unscored = 0;
   for (const Lane& lane : lanes_) {
-    tokens += lane.run_end - lane.read;
-    quiet += std::max(lane.quiet_end, lane.read) - lane.read;
+    tokens += lane.NumLeft();
+    unscored += lane.NumUnscored();
   }
   return {.tokens = static_cast<int64_t>(tokens),
-          .logits_rows = static_cast<int64_t>(tokens - quiet)};
+          .logits_rows = static_cast<int64_t>(tokens - unscored)};
 }
 
 void ScoreSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
                          std::vector<Chunk>* chunks) {
   if (!started_) return Sequence::Plan(num_tokens, buffer, chunks);
   DropLogits();
-  // What needs no logits first: so it was demanded.
+  // Tokens without logits come first, as NextDemand promised.
   size_t left = num_tokens;
   std::vector<size_t> allocations(lanes_.size());
   for (size_t i = 0; i < lanes_.size(); ++i) {
-    const Lane& lane = lanes_[i];
-    allocations[i] =
-        std::min(left, std::max(lane.quiet_end, lane.read) - lane.read);
+    allocations[i] = std::min(left, lanes_[i].NumUnscored());
     left -= allocations[i];
   }
   for (size_t i = 0; i < lanes_.size() && left > 0; ++i) {
-    const size_t more =
-        std::min(left, lanes_[i].run_end - lanes_[i].read - allocations[i]);
+    const size_t more = std::min(left, lanes_[i].NumLeft() - allocations[i]);
     allocations[i] += more;
     left -= more;
   }
@@ -144,20 +153,21 @@ void ScoreSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
 void ScoreSequence::PlanLane(Lane* lane, size_t num_tokens,
                              LogitsBuffer* buffer, std::vector<Chunk>* chunks) {
   Chunk chunk;
-  chunk.tokens = tree_.node(lane->node).tokens.subspan(lane->read, num_tokens);
+  chunk.tokens =
+      tree_.node(lane->node).tokens.subspan(lane->num_processed, num_tokens);
   chunk.state = &lane->state;
-  const bool all_wanted = lane->read >= lane->quiet_end;
+  const bool all_wanted = lane->num_processed >= lane->unscored_end;
   for (size_t i = 0; i < num_tokens; ++i) {
-    if (!tree_.node(lane->node).scores[lane->read + i].wanted) {
+    if (!tree_.node(lane->node).scores[lane->num_processed + i].wanted) {
       counters().prompt_tokens.Add(1);
     }
   }
-  lane->read += num_tokens;
+  lane->num_processed += num_tokens;
   size_t num_rows = 0;
   if (all_wanted) {
     chunk.wanted = LogitsWanted::kAll;
     num_rows = num_tokens;
-  } else if (lane->read > lane->quiet_end) {
+  } else if (lane->num_processed > lane->unscored_end) {
     chunk.wanted = LogitsWanted::kLast;
     num_rows = 1;
   }
@@ -165,20 +175,20 @@ void ScoreSequence::PlanLane(Lane* lane, size_t num_tokens,
   for (size_t i = 0; i < num_rows; ++i) {
     rows_.push_back(
         {chunk.logits.subspan(i * buffer->vocab_size(), buffer->vocab_size()),
-         lane->node, lane->read - num_rows + i});
+         lane->node, lane->num_processed - num_rows + i});
   }
   chunks->push_back(chunk);
 }
 
 void ScoreSequence::FindRun(Lane* lane) const {
-  const size_t end = tree_.TokensToRead(lane->node);
+  const size_t end = tree_.NumTokensToProcess(lane->node);
   const auto is_wanted = [&](size_t offset) {
     return tree_.IsPredictionWanted(lane->node, offset);
   };
-  size_t at = lane->read;
+  size_t at = lane->num_processed;
   while (at < end && !is_wanted(at)) ++at;
-  lane->quiet_end = at;
-  if (at > lane->read) {
+  lane->unscored_end = at;
+  if (at > lane->num_processed) {
     at = std::min(at + 1, end);
   } else {
     while (at < end && is_wanted(at)) ++at;
@@ -215,21 +225,21 @@ void ScoreSequence::ScoreAfter(const Row& row) {
   }
 }
 
-std::optional<FinishReason> ScoreSequence::Deliver(absl::Time) {
+std::optional<FinishReason> ScoreSequence::SendResults(absl::Time) {
   rows_.clear();
   if (!started_) {
-    if (!prompt_is_read()) return std::nullopt;
+    if (!is_prefilled()) return std::nullopt;
     started_ = true;
     OpenBranch(ScoreTree::kRoot, state());
   }
   for (Lane& lane : lanes_) {
     const size_t size = tree_.node(lane.node).tokens.size();
-    TellEnds(lane.node, std::min(lane.read + 1, size), &lane.told,
-             lane.read + 1 == size ? &lane.state : nullptr);
-    if (lane.read == tree_.TokensToRead(lane.node)) {
+    SendEnds(lane.node, std::min(lane.num_processed + 1, size), &lane.num_sent,
+             lane.num_processed + 1 == size ? &lane.state : nullptr);
+    if (lane.num_processed == tree_.NumTokensToProcess(lane.node)) {
       OpenBranch(lane.node, std::move(lane.state));
       lane.done = true;
-    } else if (lane.read == lane.run_end) {
+    } else if (lane.num_processed == lane.run_end) {
       FindRun(&lane);
     }
   }
@@ -242,11 +252,11 @@ std::optional<FinishReason> ScoreSequence::Deliver(absl::Time) {
 void ScoreSequence::OpenBranch(int32_t node, State state) {
   Branch branch;
   for (const int32_t child : tree_.node(node).children) {
-    if (tree_.TokensToRead(child) > 0) {
+    if (tree_.NumTokensToProcess(child) > 0) {
       branch.children.push_back(child);
     } else {
-      size_t told = 0;
-      TellEnds(child, 1, &told, &state);
+      size_t num_sent = 0;
+      SendEnds(child, 1, &num_sent, &state);
     }
   }
   if (branch.children.empty()) {
@@ -280,31 +290,32 @@ void ScoreSequence::OpenLanes() {
   }
 }
 
-void ScoreSequence::TellEnds(int32_t node, size_t num_scored, size_t* told,
+void ScoreSequence::SendEnds(int32_t node, size_t num_scored, size_t* num_sent,
                              const State* state) {
   const std::vector<ScoreTree::End>& ends = tree_.node(node).ends;
-  for (; *told < ends.size() && ends[*told].offset <= num_scored; ++*told) {
-    const ScoreTree::End& end = ends[*told];
+  for (; *num_sent < ends.size() && ends[*num_sent].offset <= num_scored;
+       ++*num_sent) {
+    const ScoreTree::End& end = ends[*num_sent];
     const bool is_last = end.offset == tree_.node(node).tokens.size();
-    Tell(texts_[end.text], {node, end.offset}, is_last ? state : nullptr);
+    SendText(texts_[end.text], {node, end.offset}, is_last ? state : nullptr);
   }
 }
 
-void ScoreSequence::Tell(const Text& text, ScoreTree::Place end,
-                         const State* state) {
-  told_tokens_.clear();
-  told_greedy_.clear();
+void ScoreSequence::SendText(const Text& text, ScoreTree::Position end,
+                             const State* state) {
+  sent_tokens_.clear();
+  sent_greedy_.clear();
   ScoreEvent event;
   tree_.VisitText(end, text.size,
                   [&](int32_t id, const ScoreTree::Score& score) {
-                    told_tokens_.push_back({id, score.logprob});
-                    told_greedy_.push_back(score.is_greedy);
+                    sent_tokens_.push_back({id, score.logprob});
+                    sent_greedy_.push_back(score.is_greedy);
                     event.logprob_sum += score.logprob;
                   });
   event.item = text.item;
   event.continuation = text.continuation;
-  event.tokens = told_tokens_;
-  event.is_greedy = told_greedy_;
+  event.tokens = sent_tokens_;
+  event.is_greedy = sent_greedy_;
   event.state = state;
   usage().generated_tokens += static_cast<int64_t>(text.size);
   counters().scored_tokens.Add(static_cast<int64_t>(text.size));

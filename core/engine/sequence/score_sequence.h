@@ -16,57 +16,65 @@
 
 namespace rwkvd {
 
-// A request for log-probabilities. What all contexts begin with is its prompt;
-// from there its texts form a tree, whose nodes are read once each, every
-// branch from a copy of the state where they part, several in one step where
-// they are short. Continuations are told as they are complete, in any order.
-// Threads: see Sequence.
+// A request for log-probabilities. Its prompt is what all contexts begin with.
+// After the prompt its texts form a tree, each node of which is processed once:
+// branches start from copies of the state at their fork, and several short
+// nodes share a step. Scores of a continuation are sent when it is complete, so
+// in any order. Threads: see Sequence.
 //
-// Each row of logits serves whatever tokens follow it, so a score is the same,
-// bit for bit, whatever else the request asks for.
+// A row of logits scores every token that follows it, so a score is
+// bit-identical whatever else the request contains.
 class ScoreSequence : public Sequence {
  public:
-  // `request` is valid. `sink` and `counters` outlive it.
+  // `request` is valid. `sink` and `counters` outlive the sequence.
   ScoreSequence(Id id, ScoreRequest request, ScoreSink* sink,
                 EngineCounters* counters);
 
-  int64_t TokensNeeded() const override;
-  StepDemand Next() const override;
+  int64_t NumRequiredTokens() const override;
+  StepDemand NextDemand() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;
   int64_t NumLogitsTasks() const override;
   void ProcessLogits(int64_t task) override;
-  std::optional<FinishReason> Deliver(absl::Time now) override;
+  std::optional<FinishReason> SendResults(absl::Time now) override;
 
  protected:
   void SendFinish(FinishEvent event) override;
 
  private:
+  // A continuation, by its indices in the request.
   struct Text {
     int64_t item = 0;
     int64_t continuation = 0;
-    size_t size = 0;  // tokens of the continuation
+    size_t size = 0;  // tokens
   };
 
-  // A node that is read, and a run in it: tokens whose predictions nobody wants
-  // and the one after them, or tokens of which each is wanted.
+  // A node that is being processed, and the current run in it: either tokens
+  // without wanted predictions followed by one token with, or only tokens with
+  // wanted predictions.
   struct Lane {
     int32_t node = 0;
-    size_t read = 0;
-    size_t told = 0;       // of the node's ends
-    size_t quiet_end = 0;  // before it, no prediction is wanted
+    size_t num_processed = 0;  // tokens of the node
+    size_t num_sent = 0;       // ends of the node
+    size_t unscored_end = 0;   // no prediction before it is wanted
     size_t run_end = 0;
     bool done = false;
     State state;
+
+    // Tokens left in the run, and those of them without wanted predictions.
+    size_t NumLeft() const { return run_end - num_processed; }
+    size_t NumUnscored() const {
+      return unscored_end > num_processed ? unscored_end - num_processed : 0;
+    }
   };
 
-  // A node that was read, and children that wait for a lane.
+  // A processed node with children that wait for a lane.
   struct Branch {
     std::vector<int32_t> children;  // last first
     State state;
   };
 
-  // A prediction of this step: after that token.
+  // A prediction of this step: that after token `offset` of `node`.
   struct Row {
     absl::Span<const float> logits;
     int32_t node = 0;
@@ -77,31 +85,33 @@ class ScoreSequence : public Sequence {
   void FindRun(Lane* lane) const;
   void PlanLane(Lane* lane, size_t num_tokens, LogitsBuffer* buffer,
                 std::vector<Chunk>* chunks);
+  // Sets the scores of all tokens that may follow `row`.
   void ScoreAfter(const Row& row);
-  // Lets the children of `node`, which was read, go on from `state`.
+  // Lets the children of a processed node start from `state`.
   void OpenBranch(int32_t node, State state);
   void OpenLanes();
-  // Tells those that end in the first `num_scored` tokens of `node`, from the
-  // `told`th; the state is the one before the last of them, if it is known.
-  void TellEnds(int32_t node, size_t num_scored, size_t* told,
+  // Sends the texts that end within the first `num_scored` tokens of `node`,
+  // starting with its end number *num_sent. `state` is the one before the
+  // node's last token, or null if it is not known.
+  void SendEnds(int32_t node, size_t num_scored, size_t* num_sent,
                 const State* state);
-  void Tell(const Text& text, ScoreTree::Place end, const State* state);
+  void SendText(const Text& text, ScoreTree::Position end, const State* state);
 
   ScoreSink* const sink_;
-  const int64_t context_tokens_;  // of all items, as they were given
+  const int64_t context_tokens_;  // of all items, without start tokens
   const std::vector<ScoreItem> items_;
   std::vector<Text> texts_;
   ScoreTree tree_;
-  int64_t shared_tokens_ = 0;  // of contexts, read for others already
+  int64_t shared_tokens_ = 0;  // context tokens processed for another context
 
-  bool started_ = false;          // the prompt is read, and the root scored
+  bool started_ = false;          // the prompt is processed, the root scored
   std::vector<Lane> lanes_;       // never reallocated
   std::vector<Branch> branches_;  // innermost last
   std::vector<State> spare_states_;
   std::vector<Row> rows_;
-  // What an event points to.
-  std::vector<TokenLogprob> told_tokens_;
-  absl::InlinedVector<bool, 64> told_greedy_;
+  // Own what spans in events refer to.
+  std::vector<TokenLogprob> sent_tokens_;
+  absl::InlinedVector<bool, 64> sent_greedy_;
 };
 
 }  // namespace rwkvd

@@ -7,31 +7,31 @@
 
 namespace rwkvd {
 
-ScoreTree::Place ScoreTree::Insert(Place place,
-                                   absl::Span<const int32_t> tokens,
-                                   bool wanted) {
+ScoreTree::Position ScoreTree::Insert(Position position,
+                                      absl::Span<const int32_t> tokens,
+                                      bool wanted) {
   for (size_t i = 0; i < tokens.size();) {
-    Node& node = nodes_[place.node];
-    if (place.offset < node.tokens.size()) {
-      if (node.tokens[place.offset] != tokens[i]) {
-        Split(place.node, place.offset);
+    Node& node = nodes_[position.node];
+    if (position.offset < node.tokens.size()) {
+      if (node.tokens[position.offset] != tokens[i]) {
+        Split(position.node, position.offset);
         continue;
       }
-      node.scores[place.offset].wanted |= wanted;
-      ++place.offset;
+      node.scores[position.offset].wanted |= wanted;
+      ++position.offset;
       ++i;
       continue;
     }
-    const auto child = child_by_token_.find({place.node, tokens[i]});
+    const auto child = child_by_token_.find({position.node, tokens[i]});
     if (child == child_by_token_.end()) {
-      const int32_t leaf = AddNode(place.node, tokens.subspan(i));
+      const int32_t leaf = AddNode(position.node, tokens.subspan(i));
       for (Score& score : nodes_[leaf].scores) score.wanted = wanted;
       num_tokens_ += tokens.size() - i;
       return {leaf, tokens.size() - i};
     }
-    place = {child->second, 0};
+    position = {child->second, 0};
   }
-  return place;
+  return position;
 }
 
 int32_t ScoreTree::AddNode(int32_t parent, absl::Span<const int32_t> tokens) {
@@ -59,7 +59,7 @@ void ScoreTree::Split(int32_t index, size_t offset) {
   tail.children = children;
   for (const int32_t child : children) {
     const int32_t token = nodes_[child].tokens[0];
-    // Not that of `lower`, which begins with a token of its own.
+    // Keeps the edge to `lower`, which may begin with the same token.
     const auto edge = child_by_token_.find({index, token});
     if (edge != child_by_token_.end() && edge->second == child) {
       child_by_token_.erase(edge);
@@ -76,8 +76,8 @@ void ScoreTree::Split(int32_t index, size_t offset) {
                 [offset](const End& end) { return end.offset > offset; });
 }
 
-void ScoreTree::AddEnd(Place place, int64_t text) {
-  nodes_[place.node].ends.push_back({place.offset, text});
+void ScoreTree::AddEnd(Position position, int64_t text) {
+  nodes_[position.node].ends.push_back({position.offset, text});
 }
 
 void ScoreTree::Finish() {
@@ -99,7 +99,7 @@ void ScoreTree::Finish() {
   }
 }
 
-size_t ScoreTree::TokensToRead(int32_t index) const {
+size_t ScoreTree::NumTokensToProcess(int32_t index) const {
   const Node& node = nodes_[index];
   const size_t size = node.tokens.size();
   return node.children.empty() && size > 0 ? size - 1 : size;

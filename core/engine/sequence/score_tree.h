@@ -13,76 +13,79 @@
 
 namespace rwkvd {
 
-// The texts of a request for log-probabilities, laid over one another: what
-// several of them begin with is there once, and so is its score.
+// The texts of a request for log-probabilities, as a prefix tree: a common
+// prefix of several texts is stored and scored once.
 //
-// A node is a run of tokens that all texts through it share; at its end they
-// part, or the last of them ends. The root has no tokens. Views tokens that
-// somebody else owns. Thread-compatible.
+// A node is a run of tokens that all texts through it share. At its end the
+// texts branch, or the last of them ends. The root has no tokens. The caller
+// owns the tokens and keeps them alive. Thread-compatible.
 class ScoreTree {
  public:
   static constexpr int32_t kRoot = 0;
 
-  // Of a token, after all those above it.
+  // The score of a token, given all tokens above it.
   struct Score {
     double logprob = 0;
     bool is_greedy = false;
-    bool wanted = false;  // by some text
+    bool wanted = false;  // some text reports it
   };
 
   // Where a text ends.
   struct End {
-    size_t offset = 0;  // tokens of the node that are its own
+    size_t offset = 0;  // the number of tokens of the node that belong to it
     int64_t text = 0;
   };
 
   struct Node {
     absl::Span<const int32_t> tokens;
-    std::vector<Score> scores;  // of tokens
+    std::vector<Score> scores;  // of each token
     int32_t parent = -1;
     std::vector<int32_t> children;
-    std::vector<End> ends;  // of ascending offsets once Finish was called
+    std::vector<End> ends;  // by ascending offset once Finish was called
   };
 
-  // A place between two tokens: after `offset` tokens of `node`.
-  struct Place {
+  // A position in the tree: after `offset` tokens of `node`.
+  struct Position {
     int32_t node = kRoot;
     size_t offset = 0;
   };
 
   ScoreTree() : nodes_(1) {}
 
-  // Lays `tokens` down from `place` on, whose scores are wanted or not, and
-  // returns where they end. A place stays valid while nothing but what goes on
-  // from it is laid down.
-  Place Insert(Place place, absl::Span<const int32_t> tokens, bool wanted);
+  // Inserts `tokens` after `position` and returns the position of their end.
+  // `wanted` says whether their scores are reported. A position stays valid
+  // until tokens are inserted that do not follow it.
+  Position Insert(Position position, absl::Span<const int32_t> tokens,
+                  bool wanted);
 
-  // The text of that number, one of those that want scores, ends at `place`,
-  // which Insert has just returned.
-  void AddEnd(Place place, int64_t text);
+  // Marks `position`, which Insert has just returned, as the end of the text
+  // with index `text`.
+  void AddEnd(Position position, int64_t text);
 
-  // After the last text: orders children so that the one with the most texts
-  // comes last, for a walk that keeps few states.
+  // Call after the last text. Orders children so that the one with the most
+  // texts comes last, for a traversal that keeps few states.
   void Finish();
 
   size_t num_nodes() const { return nodes_.size(); }
-  // Of all nodes.
+  // The tokens of all nodes together.
   size_t num_tokens() const { return num_tokens_; }
   const Node& node(int32_t index) const { return nodes_[index]; }
   Score& score(int32_t node, size_t offset) {
     return nodes_[node].scores[offset];
   }
 
-  // How many of its tokens must be read: where nothing follows, not the last.
-  size_t TokensToRead(int32_t node) const;
-  // Whether what follows that token, in the node or below, is to be scored.
+  // The number of the node's tokens that must be processed: without the last
+  // one if no token follows it.
+  size_t NumTokensToProcess(int32_t node) const;
+  // Whether the score of a token that follows `offset`, in the node or in a
+  // child, is wanted.
   bool IsPredictionWanted(int32_t node, size_t offset) const;
 
-  // Calls visit(token, score) for the last `num` tokens, in order, of the text
+  // Calls visit(token, score), in order, for the last `num` tokens of the text
   // that ends at `end`.
   template <typename Visit>
-  void VisitText(Place end, size_t num, Visit visit) const {
-    std::vector<std::pair<const Node*, size_t>> path;  // tokens of each
+  void VisitText(Position end, size_t num, Visit visit) const {
+    std::vector<std::pair<const Node*, size_t>> path;  // nodes and token counts
     for (size_t left = num; left > 0;) {
       const Node& node = nodes_[end.node];
       path.emplace_back(&node, end.offset);
@@ -103,12 +106,12 @@ class ScoreTree {
 
  private:
   int32_t AddNode(int32_t parent, absl::Span<const int32_t> tokens);
-  // Cuts a node in two before the token at `offset`, at least one.
+  // Splits a node into two before the token at `offset`, which is at least 1.
   void Split(int32_t node, size_t offset);
 
   std::vector<Node> nodes_;
   size_t num_tokens_ = 0;
-  // The child of a node that begins with a token.
+  // The child of a node, by the node and the child's first token.
   absl::flat_hash_map<std::pair<int32_t, int32_t>, int32_t> child_by_token_;
 };
 

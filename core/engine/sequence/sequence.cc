@@ -11,18 +11,12 @@ namespace {
 
 constexpr int32_t kStartToken = 0;
 
-std::vector<int32_t> Appended(std::vector<int32_t> tokens,
-                              absl::Span<const int32_t> more) {
-  tokens.insert(tokens.end(), more.begin(), more.end());
-  return tokens;
-}
-
-size_t TokensRead(const Snapshot* snapshot) {
+size_t NumProcessed(const Snapshot* snapshot) {
   return snapshot == nullptr ? 0
                              : snapshot->tokens.size() - snapshot->num_pending;
 }
 
-// Never negative, though a clock may be set back.
+// Never negative, although a clock may be set back.
 absl::Duration Between(absl::Time begin, absl::Time end) {
   return std::max(end - begin, absl::ZeroDuration());
 }
@@ -34,105 +28,91 @@ std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens) {
   return tokens;
 }
 
-Sequence::Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
-                   int32_t initial_state, bool use_state_cache,
-                   absl::Time received, EngineCounters* counters,
-                   std::shared_ptr<const Snapshot> snapshot)
-    : id_(id),
-      tokens_(snapshot != nullptr ? Appended(snapshot->tokens, prompt)
-              : empty_prompt == EmptyPrompt::kStartToken ? OrStartToken(prompt)
-                                                         : prompt),
+Sequence::Sequence(SequenceParams params)
+    : id_(params.id),
+      tokens_(std::move(params.prompt)),
       prompt_size_(tokens_.size()),
-      initial_state_(initial_state),
-      use_state_cache_(use_state_cache && snapshot == nullptr),
-      received_(received),
-      counters_(counters),
-      snapshot_(std::move(snapshot)),
-      read_(TokensRead(snapshot_.get())) {
-  usage_.prompt_tokens = static_cast<int64_t>(prompt.size());
+      start_(std::move(params.start)),
+      cache_use_(std::move(params.cache)),
+      shared_prompt_(std::move(params.shared_prompt)),
+      received_(params.received),
+      deadline_(params.deadline),
+      continues_(params.continues),
+      counters_(params.counters),
+      num_processed_(NumProcessed(start_.snapshot.get())) {
+  usage_.prompt_tokens = params.usage_prompt_tokens;
 }
 
-void Sequence::Join(State start, absl::Time now) {
-  state_ = std::move(start);
-  joined_at_ = now;
+void Sequence::AdmitFrom(State state, absl::Time now) {
+  state_ = std::move(state);
+  admitted_at_ = now;
   counters_->queue_seconds.Observe(PositiveSeconds(now - received_));
 }
 
-void Sequence::JoinFromSnapshot(absl::Time now) {
-  Join(snapshot_->state, now);
-  if (prompt_is_read()) logits_ = snapshot_->logits;
+void Sequence::AdmitFromSnapshot(absl::Time now) {
+  AdmitFrom(start_.snapshot->state, now);
+  if (is_prefilled()) logits_ = start_.snapshot->logits;
 }
 
-void Sequence::Join(std::shared_ptr<const KnownPrefix> known, absl::Time now) {
-  Join(State(), now);
-  Adopt(std::move(known));
+void Sequence::AdmitFrom(std::shared_ptr<const KnownPrefix> known,
+                         absl::Time now) {
+  AdmitFrom(State(), now);
+  ContinueFrom(std::move(known));
 }
 
-void Sequence::Adopt(std::shared_ptr<const KnownPrefix> known) {
+void Sequence::ContinueFrom(std::shared_ptr<const KnownPrefix> known) {
   state_ = known->state;
-  read_ = static_cast<size_t>(known->num_tokens);
-  RWKVD_CHECK(read_ <= prompt_size_);
-  // An empty prompt has nothing that could be known.
+  num_processed_ = static_cast<size_t>(known->num_tokens);
+  RWKVD_CHECK(num_processed_ <= prompt_size_);
+  // The start token of an empty prompt may be known, but is not reported.
   usage_.cached_tokens =
-      std::min(static_cast<int64_t>(read_), usage_.prompt_tokens);
+      std::min(static_cast<int64_t>(num_processed_), usage_.prompt_tokens);
   counters_->cached_tokens.Add(usage_.cached_tokens);
-  if (prompt_is_read()) logits_ = known->logits;
+  if (is_prefilled()) logits_ = known->logits;
   known_ = std::move(known);
 }
 
-void Sequence::TakeOver(const Sequence& reader) {
-  state_ = reader.state_;
-  read_ = reader.read_;
-  save_points_ = reader.save_points_;
-  usage_.cached_tokens = reader.usage_.cached_tokens;
+void Sequence::TakeOverPrefill(const Sequence& leader) {
+  state_ = leader.state_;
+  num_processed_ = leader.num_processed_;
+  cache_use_ = leader.cache_use_;
+  usage_.cached_tokens = leader.usage_.cached_tokens;
 }
 
-bool Sequence::Waits() const {
-  return shared_prompt_ != nullptr && shared_prompt_->known == nullptr &&
-         shared_prompt_->reader != this;
-}
-
-StepDemand Sequence::Next() const {
-  if (Waits()) return {};
-  const auto read = static_cast<int64_t>(read_);
-  auto end = static_cast<int64_t>(tokens_.size());
-  const auto save_point =
-      std::upper_bound(save_points_.begin(), save_points_.end(), read);
-  if (save_point != save_points_.end()) end = *save_point;
-  return {.tokens = end - read, .decoding = prompt_is_read()};
-}
-
-bool Sequence::AtSavePoint() const {
-  return std::binary_search(save_points_.begin(), save_points_.end(),
-                            static_cast<int64_t>(read_));
+StepDemand Sequence::NextDemand() const {
+  if (WaitsForLeader()) return {};
+  const auto begin = static_cast<int64_t>(num_processed_);
+  const auto end = static_cast<int64_t>(tokens_.size());
+  return {.tokens = cache_use_.NextSavePoint(begin).value_or(end) - begin,
+          .decoding = is_prefilled()};
 }
 
 void Sequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
                     std::vector<Chunk>* chunks) {
-  Read(num_tokens, /*all_logits=*/false, buffer, chunks);
+  AddTokens(num_tokens, /*all_logits=*/false, buffer, chunks);
 }
 
-absl::Span<const float> Sequence::Read(int64_t num_tokens, bool all_logits,
-                                       LogitsBuffer* buffer,
-                                       std::vector<Chunk>* chunks) {
+absl::Span<const float> Sequence::AddTokens(int64_t num_tokens, bool all_logits,
+                                            LogitsBuffer* buffer,
+                                            std::vector<Chunk>* chunks) {
   if (num_tokens == 0) return {};
-  if (!prompt_is_read()) counters_->prompt_tokens.Add(num_tokens);
+  if (!is_prefilled()) counters_->prompt_tokens.Add(num_tokens);
   Chunk chunk;
-  chunk.tokens = absl::MakeConstSpan(tokens_).subspan(read_, num_tokens);
+  chunk.tokens =
+      absl::MakeConstSpan(tokens_).subspan(num_processed_, num_tokens);
   chunk.state = &state_;
-  read_ += num_tokens;
+  num_processed_ += num_tokens;
+  const bool is_last = num_processed_ == tokens_.size();
   if (all_logits) {
     chunk.wanted = LogitsWanted::kAll;
     chunk.logits = buffer->Take(num_tokens);
-  } else if (read_ == tokens_.size()) {
+  } else if (is_last) {
     chunk.wanted = LogitsWanted::kLast;
     chunk.logits = buffer->Take(1);
   }
   DropLogits();
   const absl::Span<const float> logits = chunk.logits;
-  if (read_ == tokens_.size()) {
-    logits_ = logits.last(buffer->vocab_size());
-  }
+  if (is_last) logits_ = logits.last(buffer->vocab_size());
   chunks->push_back(chunk);
   return logits;
 }
@@ -140,7 +120,7 @@ absl::Span<const float> Sequence::Read(int64_t num_tokens, bool all_logits,
 Snapshot Sequence::TakeSnapshot() {
   Snapshot snapshot;
   snapshot.state = std::move(state_);
-  snapshot.num_pending = static_cast<int64_t>(tokens_.size() - read_);
+  snapshot.num_pending = static_cast<int64_t>(tokens_.size() - num_processed_);
   snapshot.tokens = std::move(tokens_);
   if (snapshot.num_pending == 0) {
     snapshot.logits.assign(logits_.begin(), logits_.end());
@@ -153,15 +133,15 @@ Snapshot Sequence::TakeSnapshot() {
 void Sequence::DropLogits() {
   logits_ = {};
   known_ = nullptr;
-  snapshot_ = nullptr;
+  start_.snapshot = nullptr;
 }
 
 int64_t Sequence::NumLogitsTasks() const { return logits_.empty() ? 0 : 1; }
 
-bool Sequence::NotePromptRead(absl::Time now) {
-  if (!prompt_is_read() || prompt_read_at_.has_value()) return false;
-  prompt_read_at_ = now;
-  counters_->prefill_seconds.Observe(PositiveSeconds(now - *joined_at_));
+bool Sequence::MarkPrefilled(absl::Time now) {
+  if (!is_prefilled() || prefilled_at_.has_value()) return false;
+  prefilled_at_ = now;
+  counters_->prefill_seconds.Observe(PositiveSeconds(now - *admitted_at_));
   return true;
 }
 
@@ -172,7 +152,7 @@ void Sequence::Finish(FinishReason reason, const absl::Status& status,
   event.status = status;
   event.usage = usage_;
   event.times = TimesAt(now);
-  if (prompt_read_at_.has_value()) {
+  if (prefilled_at_.has_value()) {
     counters_->decode_seconds.Observe(
         absl::ToDoubleSeconds(event.times.decode));
   }
@@ -182,12 +162,12 @@ void Sequence::Finish(FinishReason reason, const absl::Status& status,
 
 Times Sequence::TimesAt(absl::Time now) const {
   Times times;
-  times.queue = Between(received_, joined_at_.value_or(now));
-  if (joined_at_.has_value()) {
-    times.prefill = Between(*joined_at_, prompt_read_at_.value_or(now));
+  times.queue = Between(received_, admitted_at_.value_or(now));
+  if (admitted_at_.has_value()) {
+    times.prefill = Between(*admitted_at_, prefilled_at_.value_or(now));
   }
-  if (prompt_read_at_.has_value()) {
-    times.decode = Between(*prompt_read_at_, now);
+  if (prefilled_at_.has_value()) {
+    times.decode = Between(*prefilled_at_, now);
   }
   if (first_token_at_.has_value()) {
     times.first_token = Between(received_, *first_token_at_);

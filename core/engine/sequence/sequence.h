@@ -5,209 +5,197 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/engine/cache/cache_use.h"
 #include "core/engine/cache/state_cache.h"
 #include "core/engine/engine_counters.h"
-#include "core/engine/request.h"
 #include "core/engine/schedule/scheduler.h"
 #include "core/engine/sequence/logits_buffer.h"
+#include "core/engine/sequence/shared_prompt.h"
 #include "core/engine/sink.h"
 #include "core/engine/snapshot.h"
 #include "core/model/model.h"
 
 namespace rwkvd {
 
-class Sequence;
-
-// What the samples of one request share: their prompt is read once, by the
-// first of them that joins the running ones. Engine thread only.
-struct SharedPrompt {
-  const Sequence* reader = nullptr;  // of the prompt; null before one joins
-  std::shared_ptr<const KnownPrefix> known;  // all of it, once it was read
-};
-
-// `tokens`, or if there are none, the token 0: a recurrent network predicts
-// only after reading.
+// `tokens`, or the single token 0 if there are none: a recurrent model predicts
+// only after processing a token.
 std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens);
 
-// One request on its way through the engine: first it waits, then it joins the
-// running ones and takes part in steps, and at any time it may be finished.
-// This part reads tokens; what is done with the predictions is left to the
-// kinds of request, GenerateSequence and ScoreSequence.
+// The state before a sequence's prompt. At most one pointer is set; if none is,
+// it is an initial state of the engine.
+struct SequenceStart {
+  int32_t initial_state = 0;  // index
+  std::shared_ptr<const State> state;
+  std::shared_ptr<const Snapshot> snapshot;
+};
+
+// What a sequence is made of, whatever the kind of its request.
+struct SequenceParams {
+  uint64_t id = 0;
+  // The tokens to prefill. With a snapshot, its tokens come first, although
+  // all but the pending ones have been processed. May be empty.
+  std::vector<int32_t> prompt;
+  int64_t usage_prompt_tokens = 0;  // reported in Usage
+  SequenceStart start;
+  CacheUse::Params cache;
+  std::shared_ptr<SharedPrompt> shared_prompt;  // null: not shared
+  absl::Time received;
+  absl::Time deadline = absl::InfiniteFuture();
+  // Whether it continues an accepted request, and so cannot be refused.
+  bool continues = false;
+  EngineCounters* counters = nullptr;  // outlives the sequence
+};
+
+// One request on its way through the engine. It waits in the queue, is admitted
+// to a slot, takes part in steps, and can be finished at any time. This base
+// class processes tokens; the subclasses GenerateSequence and ScoreSequence
+// decide what is done with the predictions.
 //
-// A step calls, in this order: Next, Plan, ProcessLogits (once the forward pass
-// is done), NotePromptRead, Deliver.
+// Each step calls, in this order: NextDemand, Plan, ProcessLogits (after the
+// forward pass), MarkPrefilled, SendResults.
 //
-// Made by the thread that submits it; from then on owned by the engine and used
-// by its thread alone, but for ProcessLogits.
+// Made by the thread that submits the request. From then on the engine owns it
+// and only the engine's thread uses it, except for ProcessLogits.
 class Sequence {
  public:
   using Id = uint64_t;
 
-  // What comes of an empty prompt: the token 0 is read, or nothing.
-  enum class EmptyPrompt { kStartToken, kNothing };
-
-  // A `snapshot`, if there is one, takes the place of the initial state, and
-  // may make do without a prompt. `counters` outlives it.
-  Sequence(Id id, std::vector<int32_t> prompt, EmptyPrompt empty_prompt,
-           int32_t initial_state, bool use_state_cache, absl::Time received,
-           EngineCounters* counters,
-           std::shared_ptr<const Snapshot> snapshot = nullptr);
+  explicit Sequence(SequenceParams params);
   virtual ~Sequence() = default;
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 
   Id id() const { return id_; }
-  // What it starts from, as an index.
-  int32_t initial_state() const { return initial_state_; }
-  bool use_state_cache() const { return use_state_cache_; }
-  // Under which name its prompt is to be kept, if any.
-  const std::optional<PinRequest>& pin() const { return pin_; }
   absl::Time received() const { return received_; }
-  // By when TokensNeeded() must have been read.
+  // The time by which NumRequiredTokens() must have been processed.
   absl::Time deadline() const { return deadline_; }
-  virtual int64_t TokensNeeded() const {
-    return static_cast<int64_t>(prompt_size_ - read_);
-  }
-  // A state to start from that is not one of the initial states; or null.
-  const State* start() const { return start_.get(); }
-  // Whether it goes on with what was taken in before, and is not refused now.
   bool continues() const { return continues_; }
-  // What it goes on from, until its first step; null if that is a state.
-  const Snapshot* snapshot() const { return snapshot_.get(); }
-  // What is read before anything else, with what its snapshot has read.
+  // The unprocessed tokens on which the deadline depends: by default, the
+  // prompt's.
+  virtual int64_t NumRequiredTokens() const {
+    return static_cast<int64_t>(prompt_size_ - num_processed_);
+  }
+  // All tokens to prefill; see SequenceParams.
   absl::Span<const int32_t> prompt() const {
     return absl::MakeConstSpan(tokens_).first(prompt_size_);
   }
+  // Its snapshot is null after the first step.
+  const SequenceStart& start() const { return start_; }
+  CacheUse& cache_use() { return cache_use_; }
+  const CacheUse& cache_use() const { return cache_use_; }
 
-  // Joins the running ones: from the start, that is with its initial state, or
-  // with a prefix of prompt() known.
-  void Join(State start, absl::Time now);
-  void JoinFromSnapshot(absl::Time now);
-  void Join(std::shared_ptr<const KnownPrefix> known, absl::Time now);
-  bool has_joined() const { return joined_at_.has_value(); }
+  // Admits the sequence: with the state before its prompt, with its snapshot,
+  // or with a known prefix of prompt().
+  void AdmitFrom(State state, absl::Time now);
+  void AdmitFromSnapshot(absl::Time now);
+  void AdmitFrom(std::shared_ptr<const KnownPrefix> known, absl::Time now);
+  bool is_admitted() const { return admitted_at_.has_value(); }
 
-  // Of samples of one request, what they share; else null.
+  // The prompt shared with other samples; null if there is none, or once its
+  // result is known.
   const std::shared_ptr<SharedPrompt>& shared_prompt() const {
     return shared_prompt_;
   }
-  // Goes on from a prefix of prompt() that has become known.
-  void Adopt(std::shared_ptr<const KnownPrefix> known);
-  // Has no part in it any more.
   void LeaveSharedPrompt() { shared_prompt_ = nullptr; }
-  // Goes on with reading their prompt where `reader` has come to.
-  void TakeOver(const Sequence& reader);
+  // Continues from a prefix of prompt() that has become known.
+  void ContinueFrom(std::shared_ptr<const KnownPrefix> known);
+  // Continues the prefill of the same prompt where `leader` has stopped.
+  void TakeOverPrefill(const Sequence& leader);
 
-  // Numbers of tokens of prompt(), ascending, after which the state is to be
-  // kept: no step goes past one.
-  void SetSavePoints(std::vector<int64_t> places) {
-    save_points_ = std::move(places);
-  }
-  // Whether the last step came to one.
-  bool AtSavePoint() const;
+  // What the sequence could use of the next step.
+  virtual StepDemand NextDemand() const;
 
-  // What it could use of the next step.
-  virtual StepDemand Next() const;
-
-  // Takes its part in the step, of `num_tokens` as Next demanded: appends its
-  // chunks, whose logits are taken from `buffer`.
+  // Adds `num_tokens`, at most those of NextDemand, to the step: appends their
+  // chunks to `chunks`, with logits from `buffer`.
   virtual void Plan(int64_t num_tokens, LogitsBuffer* buffer,
                     std::vector<Chunk>* chunks);
 
-  // What is computed from the logits of this step comes in NumLogitsTasks
-  // pieces. ProcessLogits computes one; different ones at the same time on any
-  // thread.
+  // The step's logits are processed in NumLogitsTasks tasks. ProcessLogits runs
+  // one of them; any threads may run different tasks at the same time.
   virtual int64_t NumLogitsTasks() const;
   virtual void ProcessLogits(int64_t task) = 0;
 
-  // True once: in the step that completed the prompt.
-  bool NotePromptRead(absl::Time now);
+  // Returns true exactly once: in the step that completed the prompt.
+  bool MarkPrefilled(absl::Time now);
 
-  // Tells the sink what has come of the step. The reason to finish, if it is
-  // complete.
-  virtual std::optional<FinishReason> Deliver(absl::Time now) = 0;
+  // Sends the results of the step to the sink. Returns the reason to finish if
+  // the sequence is complete.
+  virtual std::optional<FinishReason> SendResults(absl::Time now) = 0;
 
-  // Whether it is to end when draining begins, with a snapshot.
+  // Whether the sequence is to be suspended when draining begins.
   virtual bool SuspendsOnDrain() const { return false; }
-  // The end that follows is that. It has joined.
+  // Marks the Finish that follows as a suspension, which takes a snapshot to
+  // resume from. The sequence must be admitted.
   void Suspend() { is_suspended_ = true; }
 
-  // Tells the sink the end. The last call.
+  // Sends the end to the sink. The last call.
   void Finish(FinishReason reason, const absl::Status& status, absl::Time now);
 
-  // What is known now: all tokens read, the state after them, and the logits
-  // that follow them (empty in the midst of a prompt). Until the next Plan.
-  absl::Span<const int32_t> tokens_read() const {
-    return absl::MakeConstSpan(tokens_).first(read_);
+  // The position of the sequence, valid until the next Plan: all processed
+  // tokens, the state after them, and the logits that predict the next token
+  // (empty within a prompt).
+  absl::Span<const int32_t> processed_tokens() const {
+    return absl::MakeConstSpan(tokens_).first(num_processed_);
   }
   const State& state() const { return state_; }
   absl::Span<const float> logits() const { return logits_; }
+  bool IsAtSavePoint() const {
+    return cache_use_.IsSavePoint(static_cast<int64_t>(num_processed_));
+  }
 
  protected:
-  // Completes `event` with what a kind of request adds, and sends it to the
-  // sink.
+  // Adds to `event` what the kind of request reports, and sends it to the sink.
   virtual void SendFinish(FinishEvent event) = 0;
 
   bool is_suspended() const { return is_suspended_; }
-  // All it has come to but what a kind of request adds. At the end only.
+  // Everything the base class tracks; subclasses add their own fields. Moves
+  // state and tokens out, so only at the end.
   Snapshot TakeSnapshot();
-  // As Plan, with the logits of all these tokens or of the last one only;
-  // returns those there are: [0, 1 or num_tokens, vocab_size].
-  absl::Span<const float> Read(int64_t num_tokens, bool all_logits,
-                               LogitsBuffer* buffer,
-                               std::vector<Chunk>* chunks);
-  // What was predicted is of no more use, nor is what it came from.
+  // Does the work of Plan with the logits of all these tokens, or only of the
+  // last token that is known. Returns the logits: [0, 1 or num_tokens,
+  // vocab_size].
+  absl::Span<const float> AddTokens(int64_t num_tokens, bool all_logits,
+                                    LogitsBuffer* buffer,
+                                    std::vector<Chunk>* chunks);
+  // Forgets logits() and what owns them.
   void DropLogits();
-  // A token to be read next.
+  // Adds a token to process next.
   void Append(int32_t token) { tokens_.push_back(token); }
-  bool prompt_is_read() const { return read_ >= prompt_size_; }
-  void PinAs(std::optional<PinRequest> pin) { pin_ = std::move(pin); }
-  void Share(std::shared_ptr<SharedPrompt> prompt) {
-    shared_prompt_ = std::move(prompt);
-  }
-  void NoteFirstToken(absl::Time now) { first_token_at_ = now; }
-  void EndBy(absl::Time deadline) { deadline_ = deadline; }
-  void StartFrom(std::shared_ptr<const State> state) {
-    start_ = std::move(state);
-  }
-  void SetContinues(bool continues) { continues_ = continues; }
+  bool is_prefilled() const { return num_processed_ >= prompt_size_; }
+  void MarkFirstToken(absl::Time now) { first_token_at_ = now; }
   Usage& usage() { return usage_; }
   EngineCounters& counters() { return *counters_; }
 
  private:
-  // Whether another sample reads the prompt.
-  bool Waits() const;
+  bool WaitsForLeader() const {
+    return shared_prompt_ != nullptr && shared_prompt_->MustWait(this);
+  }
   Times TimesAt(absl::Time now) const;
 
   const Id id_;
-  // What its start has read, the prompt, then what is appended.
-  std::vector<int32_t> tokens_;
+  std::vector<int32_t> tokens_;  // the prompt, then appended tokens
   const size_t prompt_size_;
-  const int32_t initial_state_;
-  const bool use_state_cache_;
-  std::optional<PinRequest> pin_;
+  SequenceStart start_;
+  CacheUse cache_use_;
   std::shared_ptr<SharedPrompt> shared_prompt_;
   const absl::Time received_;
-  absl::Time deadline_ = absl::InfiniteFuture();
-  std::shared_ptr<const State> start_;
-  bool continues_ = false;
+  const absl::Time deadline_;
+  const bool continues_;
   EngineCounters* const counters_;
 
-  std::shared_ptr<const Snapshot> snapshot_;  // until its first step
   bool is_suspended_ = false;
-  size_t read_ = 0;  // of tokens_; the state is the one after them
-  std::vector<int64_t> save_points_;
+  size_t num_processed_ = 0;  // of tokens_; state_ is the one after them
   State state_;
   absl::Span<const float> logits_;
-  std::shared_ptr<const KnownPrefix> known_;  // keeps logits_ alive, if from it
+  std::shared_ptr<const KnownPrefix> known_;  // owns logits_ if they are its
   Usage usage_;
-  std::optional<absl::Time> joined_at_;
-  std::optional<absl::Time> prompt_read_at_;
+  std::optional<absl::Time> admitted_at_;
+  std::optional<absl::Time> prefilled_at_;
   std::optional<absl::Time> first_token_at_;
 };
 

@@ -43,7 +43,7 @@ Snapshot Full() {
   snapshot.prompt_tokens = 7;
   snapshot.generated_tokens = 3;
   snapshot.sampler = {.num_draws = 2, .surprise_limit = 0.1};
-  snapshot.held_back = "\nUser";
+  snapshot.withheld_bytes = "\nUser";
   snapshot.unfinished_text = "\xe4\xbd";
   return snapshot;
 }
@@ -66,7 +66,7 @@ TEST(SnapshotTest, ARoundTripIsIdentity) {
     EXPECT_EQ(parsed->generated_tokens, snapshot.generated_tokens);
     EXPECT_EQ(parsed->sampler.num_draws, snapshot.sampler.num_draws);
     EXPECT_EQ(parsed->sampler.surprise_limit, snapshot.sampler.surprise_limit);
-    EXPECT_EQ(parsed->held_back, snapshot.held_back);
+    EXPECT_EQ(parsed->withheld_bytes, snapshot.withheld_bytes);
     EXPECT_EQ(parsed->unfinished_text, snapshot.unfinished_text);
     EXPECT_EQ(*SerializeSnapshot(*parsed, Identity()), bytes);
     EXPECT_LE(static_cast<int64_t>(bytes.size()),
@@ -102,7 +102,7 @@ TEST(SnapshotTest, WhatNoRequestCanHaveComeToIsRefused) {
          s.sampler.surprise_limit = std::numeric_limits<double>::infinity();
        },
        "surprise"},
-      {[](Snapshot& s) { s.held_back = std::string(1024, 'x'); },
+      {[](Snapshot& s) { s.withheld_bytes = std::string(1024, 'x'); },
        "1024 bytes held back"},
       {[](Snapshot& s) { s.unfinished_text = "a"; }, "no beginning"},
       {[](Snapshot& s) { s.unfinished_text = "\xe4\xbd\xa0"; }, "no beginning"},

@@ -76,8 +76,9 @@ TEST_F(StepRunnerCacheTest, TheContextOfAScoreIsKnownToAPrompt) {
   request.items[0].context = {5, 6};
   request.items[0].continuations = {{1, 2}, {3, 4, 5}};
   RecordingSink score;
-  runner().Join(std::make_unique<ScoreSequence>(1, request, &score, &counters_),
-                absl::UnixEpoch());
+  runner().Admit(
+      std::make_unique<ScoreSequence>(1, request, &score, &counters_),
+      absl::UnixEpoch());
   StepUntilNothingRuns();
   EXPECT_EQ(state_cache_->figures().entries, 1);
   RecordingSink* sink = Join({5, 6}, 3);
@@ -86,8 +87,9 @@ TEST_F(StepRunnerCacheTest, TheContextOfAScoreIsKnownToAPrompt) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({5, 6}, 3));
 
   RecordingSink again;
-  runner().Join(std::make_unique<ScoreSequence>(2, request, &again, &counters_),
-                absl::UnixEpoch());
+  runner().Admit(
+      std::make_unique<ScoreSequence>(2, request, &again, &counters_),
+      absl::UnixEpoch());
   StepUntilNothingRuns();
   EXPECT_TRUE(again.Peek().HasSameAnswer(score.Peek()));
   EXPECT_EQ(again.Peek().usage.cached_tokens, 2);
@@ -99,8 +101,9 @@ TEST_F(StepRunnerCacheTest, AScoreStoresNoOtherLogitsThanThoseOfItsContext) {
   request.items[0].context = {5, 6};
   request.items[0].continuations = {Tokens(30, 1)};
   RecordingSink score;
-  runner().Join(std::make_unique<ScoreSequence>(1, request, &score, &counters_),
-                absl::UnixEpoch());
+  runner().Admit(
+      std::make_unique<ScoreSequence>(1, request, &score, &counters_),
+      absl::UnixEpoch());
   Step();
   Join({9}, 1);  // takes the place of the context
   StepUntilNothingRuns();

@@ -60,10 +60,11 @@ class StepRunnerFairnessTest : public testing::Test {
     request.max_tokens = max_tokens;
     sinks_.push_back(std::make_unique<RecordingSink>());
     const Running running{sinks_.back().get(), steps_};
-    runner_->Join(std::make_unique<GenerateSequence>(
-                      ++last_id_, request, VocabularyOf(tokenizer_, kVocabSize),
-                      &tokenizer_, running.sink, &counters_),
-                  now_);
+    runner_->Admit(
+        std::make_unique<GenerateSequence>(
+            ++last_id_, request, VocabularyOf(tokenizer_, kVocabSize),
+            &tokenizer_, running.sink, &counters_),
+        now_);
     return running;
   }
 
@@ -73,14 +74,14 @@ class StepRunnerFairnessTest : public testing::Test {
     request.items[0].continuations = {std::vector<int32_t>(continuation, 4)};
     sinks_.push_back(std::make_unique<RecordingSink>());
     const Running running{sinks_.back().get(), steps_};
-    runner_->Join(std::make_unique<ScoreSequence>(++last_id_, request,
-                                                  running.sink, &counters_),
-                  now_);
+    runner_->Admit(std::make_unique<ScoreSequence>(++last_id_, request,
+                                                   running.sink, &counters_),
+                   now_);
     return running;
   }
 
   void Step() {
-    for (const Ended& one : runner_->Step()) {
+    for (const EndedSequence& one : runner_->Step()) {
       one.sequence->Finish(one.reason, one.status, now_);
     }
     ++steps_;
@@ -151,7 +152,7 @@ TEST_F(StepRunnerFairnessTest, MixedLoadHoldsUpNobody) {
 }
 
 TEST_F(StepRunnerFairnessTest,
-       MoreReadersThanTokensToReadStillAdvanceEachStep) {
+       MoreReadersThanNumTokensToProcessStillAdvanceEachStep) {
   const Running decoder = Join(1, kForever);
   Step();
   std::vector<Running> readers;

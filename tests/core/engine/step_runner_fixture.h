@@ -77,7 +77,7 @@ class StepRunnerTest : public testing::Test {
   RecordingSink* Join(GenerateRequest request,
                       std::shared_ptr<SharedPrompt> shared = nullptr) {
     sinks_.push_back(std::make_unique<RecordingSink>());
-    runner().Join(
+    runner().Admit(
         std::make_unique<GenerateSequence>(
             sinks_.size(), request, VocabularyOf(tokenizer_, kVocabSize),
             &tokenizer_, sinks_.back().get(), &counters_, std::move(shared)),
@@ -88,8 +88,8 @@ class StepRunnerTest : public testing::Test {
   // Returns how many ended.
   size_t Step() {
     chunk_sizes_.clear();
-    const std::vector<Ended> ended = runner().Step();
-    for (const Ended& one : ended) {
+    const std::vector<EndedSequence> ended = runner().Step();
+    for (const EndedSequence& one : ended) {
       one.sequence->Finish(one.reason, one.status, absl::UnixEpoch());
     }
     return ended.size();

@@ -161,7 +161,7 @@ TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
   snapshot.num_pending = 1;
   snapshot.is_resumable = true;
   snapshot.generated_tokens = 2;
-  snapshot.held_back = "us";
+  snapshot.withheld_bytes = "us";
   GenerateRequest request = resumed(snapshot);
   request.stop_strings = {"user"};
   EXPECT_TRUE(ValidateAll(request).ok());
@@ -171,7 +171,7 @@ TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
             "stop_strings: not those of the request that is resumed");
   request.stop_strings = {"us"};
   EXPECT_EQ(MessageOf(request).find("stop_strings: "), 0);
-  snapshot.held_back.clear();
+  snapshot.withheld_bytes.clear();
   request = resumed(snapshot);
   request.max_tokens = 2;
   EXPECT_EQ(MessageOf(request), "max_tokens: 2, 2 were drawn before");

@@ -39,7 +39,7 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
   GenerateSequence generation(1, request,
                               VocabularyOf(tokenizer, tokenizer.size()),
                               &tokenizer, &sink, &counters);
-  generation.Join(State(), kStart);
+  generation.AdmitFrom(State(), kStart);
   LogitsBuffer buffer(1, tokenizer.size());
   std::optional<FinishReason> reason;
   for (size_t i = 0; i < drawn.size() && !reason.has_value(); ++i) {
@@ -51,7 +51,7 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
     std::fill(chunks[0].logits.begin(), chunks[0].logits.end(), 0.0f);
     chunks[0].logits[drawn[i]] = 1;
     generation.ProcessLogits(0);
-    reason = generation.Deliver(kStart);
+    reason = generation.SendResults(kStart);
   }
   generation.Finish(reason.value_or(FinishReason::kCancelled), absl::OkStatus(),
                     kStart);

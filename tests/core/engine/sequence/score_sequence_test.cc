@@ -64,9 +64,9 @@ Result ScoreOf(const ScoreRequest& request, int32_t max_step_tokens = 256) {
   StateCache cache({});
   StepRunner runner(options, &model, start, &cache, &pool, &counters);
   StateSink sink;
-  runner.Join(std::make_unique<ScoreSequence>(1, request, &sink, &counters),
-              absl::UnixEpoch());
-  std::vector<Ended> ended;
+  runner.Admit(std::make_unique<ScoreSequence>(1, request, &sink, &counters),
+               absl::UnixEpoch());
+  std::vector<EndedSequence> ended;
   while (ended.empty()) ended = runner.Step();
   EXPECT_EQ(ended[0].reason, FinishReason::kScored);
   ended[0].sequence->Finish(ended[0].reason, ended[0].status,

@@ -46,10 +46,10 @@ TEST(ScoreTreeTest, TextsPartWhereTheyDiffer) {
               ElementsAre(nodes.at({1, 2, 3}), nodes.at({1, 2, 4, 5})));
   ASSERT_EQ(tree.node(shared).ends.size(), 1);
   EXPECT_EQ(tree.node(shared).ends[0].text, 2);
-  EXPECT_EQ(tree.TokensToRead(shared), 2);
-  EXPECT_EQ(tree.TokensToRead(nodes.at({1, 2, 3})), 0);
-  EXPECT_EQ(tree.TokensToRead(nodes.at({1, 2, 4, 5})), 1);
-  EXPECT_EQ(tree.TokensToRead(ScoreTree::kRoot), 0);
+  EXPECT_EQ(tree.NumTokensToProcess(shared), 2);
+  EXPECT_EQ(tree.NumTokensToProcess(nodes.at({1, 2, 3})), 0);
+  EXPECT_EQ(tree.NumTokensToProcess(nodes.at({1, 2, 4, 5})), 1);
+  EXPECT_EQ(tree.NumTokensToProcess(ScoreTree::kRoot), 0);
   // The child with the most texts comes last.
   EXPECT_THAT(tree.node(ScoreTree::kRoot).children,
               ElementsAre(nodes.at({6}), shared));
@@ -61,7 +61,7 @@ TEST(ScoreTreeTest, OnlyWhatATextScoresIsWanted) {
   const Tokens a = {6, 7}, b = {3}, c = {3, 9};
   ScoreTree tree;
   tree.AddEnd(tree.Insert(tree.Insert({}, context, false), a, true), 0);
-  const ScoreTree::Place place = tree.Insert({}, shorter, false);
+  const ScoreTree::Position place = tree.Insert({}, shorter, false);
   tree.AddEnd(tree.Insert(place, b, true), 1);
   tree.AddEnd(tree.Insert(place, c, true), 2);
   tree.Finish();
@@ -93,8 +93,8 @@ TEST(ScoreTreeTest, NothingIsThereTwiceAndEveryTextIsFoundAgain) {
     }
     ScoreTree tree;
     std::set<Tokens> prefixes;
-    std::vector<ScoreTree::Place> ends;
-    ScoreTree::Place place;
+    std::vector<ScoreTree::Position> ends;
+    ScoreTree::Position place;
     for (size_t i = 0; i < texts.size(); ++i) {
       const auto& [context, tokens] = texts[i];
       if (i == 0 || context != texts[i - 1].first) {

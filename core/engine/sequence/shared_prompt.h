@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_ENGINE_SEQUENCE_SHARED_PROMPT_H_
+#define RWKVD_CORE_ENGINE_SEQUENCE_SHARED_PROMPT_H_
+
+#include <memory>
+#include <utility>
+
+#include "core/engine/cache/state_cache.h"
+
+namespace rwkvd {
+
+class Sequence;
+
+// The prompt that the samples of one request share. One of the admitted
+// samples, the leader, prefills it; the others wait and continue from its
+// result.
+//
+// Owned by these samples, each until it has the result. Engine thread only.
+class SharedPrompt {
+ public:
+  // Makes `sample` the leader if there is none. Returns whether that was so.
+  bool Claim(const Sequence* sample) {
+    if (leader_ != nullptr) return false;
+    leader_ = sample;
+    return true;
+  }
+  // Leaves the prompt without a leader, because the leader was removed.
+  void Release() { leader_ = nullptr; }
+  bool IsLedBy(const Sequence* sample) const { return leader_ == sample; }
+
+  // The result of prefilling the whole prompt; null until then.
+  const std::shared_ptr<const KnownPrefix>& result() const { return result_; }
+  void SetResult(std::shared_ptr<const KnownPrefix> result) {
+    result_ = std::move(result);
+  }
+
+  // Whether `sample` must wait for the leader.
+  bool MustWait(const Sequence* sample) const {
+    return result_ == nullptr && leader_ != sample;
+  }
+
+ private:
+  const Sequence* leader_ = nullptr;
+  std::shared_ptr<const KnownPrefix> result_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_ENGINE_SEQUENCE_SHARED_PROMPT_H_
