@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "core/engine/field_error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/engine_fixture.h"
@@ -157,8 +158,7 @@ TEST_F(EngineTest, TellsEachTimeThatItIsIdleAndNotBefore) {
 TEST_F(EngineTest, RefusesAnInvalidRequestWithoutKeepingIt) {
   RecordingSink sink;
   EXPECT_EQ(engine().Submit(Request({40}, 1), &sink).status(),
-            absl::InvalidArgumentError(
-                "prompt.tokens[0]: token 40 is not in [0, 40)"));
+            FieldError("prompt[0]", "token 40 is not in [0, 40)"));
   ScoreRequest score;
   EXPECT_EQ(engine().Submit(score, &sink).status().code(),
             absl::StatusCode::kInvalidArgument);
