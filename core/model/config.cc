@@ -16,15 +16,15 @@
 namespace rwkvd {
 namespace {
 
-// More layers than any network has; what a hostile name may claim is bounded.
+// More layers than any model has: limits what a hostile tensor name can claim.
 constexpr int64_t kMaxLayers = 4096;
 
 absl::Status Refuse(const TensorFile& file, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(file.path(), ": ", why));
 }
 
-// Parts of tensor names, and the variant of RWKV they belong to, which computes
-// something else.
+// Parts of tensor names and the unsupported variant of RWKV that they belong
+// to.
 constexpr std::pair<absl::string_view, absl::string_view> kVariants[] = {
     {"ffnPre.", "RWKV-4 with pre_ffn"},
     {"head_q.", "RWKV-4 with head_qk"},
@@ -59,18 +59,18 @@ absl::Status CheckVariant(const TensorFile& file) {
   return absl::OkStatus();
 }
 
-// The tensor of block 0's time mixing, or nullptr.
+// The tensor `name` of the time mixing of layer 0, or nullptr.
 const Tensor* Att(const TensorFile& file, absl::string_view name) {
   return file.Find(absl::StrCat("blocks.0.att.", name));
 }
 
-// Whether there is one, be it quantized.
+// Whether the time mixing of layer 0 has the matrix `name`, quantized or not.
 bool HasAtt(const TensorFile& file, absl::string_view name) {
   return Att(file, name) != nullptr ||
          FindQuants(file, absl::StrCat("blocks.0.att.", name)).has_value();
 }
 
-// Told by which tensors there are, and between 5.1 and 5.2 by a shape.
+// Decides by the names of the tensors, and between 5.1 and 5.2 by a shape.
 absl::StatusOr<Architecture> DeduceArchitecture(const TensorFile& file) {
   if (Att(file, "r_k") != nullptr || Att(file, "k_k") != nullptr) {
     return Architecture::kRwkv7;
@@ -90,7 +90,7 @@ absl::StatusOr<Architecture> DeduceArchitecture(const TensorFile& file) {
   return per_channel ? Architecture::kRwkv52 : Architecture::kRwkv51;
 }
 
-// One more than the largest N of the names "blocks.N.".
+// One more than the largest N among the names "blocks.N.".
 absl::StatusOr<int64_t> CountLayers(const TensorFile& file) {
   int64_t layers = 0;
   for (const auto& [name, tensor] : file.tensors()) {
@@ -115,7 +115,7 @@ absl::Status RefuseShape(const TensorFile& file, const Tensor& tensor,
                          expected, ", got shape ", ShapeString(tensor.shape)));
 }
 
-// Size of dimension `index` of a tensor that must be a matrix.
+// The size of dimension `index` of a tensor that must be a matrix.
 absl::StatusOr<int64_t> MatrixSize(const TensorFile& file,
                                    absl::string_view name, size_t index) {
   const Tensor* tensor = file.Find(name);
@@ -128,7 +128,7 @@ absl::StatusOr<int64_t> MatrixSize(const TensorFile& file,
   return tensor->shape[index];
 }
 
-// Rows of a matrix that may be quantized, then in whole panels.
+// The number of rows of a matrix. If it is quantized, they fill whole panels.
 absl::StatusOr<int64_t> NumRows(const TensorFile& file,
                                 absl::string_view name) {
   const std::optional<StoredQuants> quants = FindQuants(file, name);
@@ -141,7 +141,7 @@ absl::StatusOr<int64_t> NumRows(const TensorFile& file,
   return shape[0] * PackedBlockRows(quants->form.type, quants->form.order);
 }
 
-// The first tensor of these names that tells the number of heads.
+// The tensor whose shape gives the number of heads, or nullptr.
 const Tensor* HeadTensor(const TensorFile& file, Architecture architecture) {
   switch (architecture) {
     case Architecture::kRwkv4:
@@ -158,21 +158,21 @@ const Tensor* HeadTensor(const TensorFile& file, Architecture architecture) {
   return nullptr;
 }
 
-// Fills num_heads and head_size. Dimensions of 1 count here: with one head,
-// only they tell [1, size] from [heads].
+// Fills num_heads and head_size. Dimensions of size 1 matter here: with one
+// head, only they distinguish [1, size] from [heads].
 absl::Status DeduceHeads(const TensorFile& file, ModelConfig* config) {
   const Architecture architecture = config->architecture;
   if (architecture == Architecture::kRwkv4) return absl::OkStatus();
   const Tensor* tensor = HeadTensor(file, architecture);
   if (tensor == nullptr) {
-    return Refuse(file, absl::StrCat("no tensor tells the number of heads of ",
+    return Refuse(file, absl::StrCat("no tensor gives the number of heads of ",
                                      NameOf(architecture)));
   }
   const bool is_flat = tensor->shape.size() < 2;
   int64_t heads = tensor->shape.empty() ? 1 : tensor->shape[0];
   if (is_flat && architecture != Architecture::kRwkv50 &&
       architecture != Architecture::kRwkv51) {
-    heads = 1;  // [1, size] after somebody dropped the 1
+    heads = 1;  // [1, size] that lost its first dimension
   }
   const int64_t size = heads > 0 ? config->attention_size / heads : 0;
   if (heads < 1 || heads * size != config->attention_size ||
@@ -187,7 +187,7 @@ absl::Status DeduceHeads(const TensorFile& file, ModelConfig* config) {
   return absl::OkStatus();
 }
 
-// Of quantized weights; "" if there are none.
+// The weight type of a checkpoint with quantized weights; "" if it has none.
 std::string QuantizedType(const TensorFile& file) {
   bool has_int4 = false, has_int8 = false, has_int8_head = false;
   for (const auto& [name, tensor] : file.tensors()) {
@@ -222,8 +222,8 @@ std::string WeightType(const TensorFile& file) {
   return type;
 }
 
-// Of a tensor of quants: the weights it stands for, without those that only
-// fill up its last packed block.
+// The number of weights that a tensor of quants represents, without the padding
+// of its last packed block.
 int64_t CountQuants(const Tensor& tensor, const ParsedQuantsName& parsed,
                     const ModelConfig& config) {
   const QuantForm form = parsed.form;

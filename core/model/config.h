@@ -11,14 +11,14 @@
 
 namespace rwkvd {
 
-// RWKV-5 came in three steps: 5.0 without a gate; 5.1 with one; 5.2 with a
-// decay for each channel in place of one for each head.
+// RWKV-5 has three variants: 5.0 has no gate, 5.1 has one, and 5.2 has a decay
+// for each channel instead of one for each head.
 enum class Architecture { kRwkv4, kRwkv50, kRwkv51, kRwkv52, kRwkv6, kRwkv7 };
 
 // "rwkv4", "rwkv5.0", "rwkv5.1", "rwkv5.2", "rwkv6", "rwkv7"
 absl::string_view NameOf(Architecture architecture);
 
-// The sizes of a network, read from its tensors' names and shapes alone. A
+// The sizes of a model, deduced from the names and shapes of its tensors. A
 // value.
 struct ModelConfig {
   Architecture architecture = Architecture::kRwkv4;
@@ -29,19 +29,18 @@ struct ModelConfig {
   int64_t head_size = 0;       // attention_size / num_heads; 0 for version 4
   int64_t ffn_size = 0;        // hidden units of channel mixing
   int64_t vocab_size = 0;      // rows of the embedding and of the head
-  // Whether the embedding is normalised (blocks.0.ln0), as in every released
-  // network.
+  // Whether the embedding is normalized (blocks.0.ln0), as in every released
+  // model.
   bool has_embedding_norm = true;
   int64_t num_parameters = 0;
-  // Of the matrices: "F32", "F16", "BF16"; "int8", "int8,mixed", "int4",
-  // "int4,mixed", which leave some in 16 or 32 bits; or "mixed".
+  // The type of the matrices: "F32", "F16" or "BF16"; "int8", "int8,mixed",
+  // "int4" or "int4,mixed", where some matrices keep 16 or 32 bits; or "mixed".
   std::string weight_type;
 };
 
-// InvalidArgument if `file` is not the checkpoint of a supported network: it
-// says which version it looks like, or which part of it changes the network in
-// an unsupported way. Sizes that tensors disagree about are found when the
-// weights are taken, not here.
+// InvalidArgument if `file` is not a checkpoint of a supported model. The
+// message says which variant it seems to be, or which tensor is wrong. Whether
+// all tensors agree about the sizes is checked later, by WeightReader.
 absl::StatusOr<ModelConfig> DeduceConfig(const TensorFile& file);
 
 }  // namespace rwkvd

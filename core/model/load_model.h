@@ -11,11 +11,11 @@
 
 namespace rwkvd {
 
-// Loads the network in `file` and keeps `file` alive; matrices are used where
-// they are mapped, or quantized into memory of the model's own where `options`
-// say so: InvalidArgument if `file` is quantized already. InvalidArgument names
-// every missing or misshapen tensor at once. The one place that knows all
-// versions.
+// Loads the model in `file` and keeps `file` alive. Matrices are used where
+// they are mapped; those that `options` says to quantize are quantized into
+// memory that the model owns. InvalidArgument if `file` is to be quantized but
+// already is, and if tensors are missing, misshapen or unknown; the message
+// names all of them. Only this function knows all versions.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options = {});
 

@@ -39,7 +39,7 @@ absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {
     if (tensor == nullptr || tensor->shape != expected || is_bytes) {
       return absl::InvalidArgumentError(absl::StrCat(
           file.path(), ": tensor ", Quoted(name), ": expected ",
-          ShapeString(expected), ", the heads of this model, got ",
+          ShapeString(expected), ", one matrix per head of this model, got ",
           tensor == nullptr ? "none"
                             : absl::StrCat(is_bytes ? "U8 " : "",
                                            ShapeString(tensor->shape))));
@@ -49,21 +49,20 @@ absl::StatusOr<State> MatrixState::Tuned(const TensorFile& file) const {
     const auto bad = std::find_if_not(values.begin(), values.end(),
                                       [](float v) { return std::isfinite(v); });
     if (bad != values.end()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat(file.path(), ": tensor ", Quoted(name), ": element ",
-                       bad - values.begin(), " is ", *bad,
-                       ": nothing can be computed from it"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          file.path(), ": tensor ", Quoted(name), ": element ",
+          bad - values.begin(), " is ", *bad, ", expected finite numbers"));
     }
     std::copy(values.begin(), values.end(),
               state.values().begin() + Head(layer, 0));
   }
-  // That of a deeper network with the same heads.
+  // The file may belong to a model with more layers.
   const std::string beyond =
       absl::StrCat("blocks.", config_.num_layers, ".att.time_state");
   if (file.Find(beyond) != nullptr) {
     return absl::InvalidArgumentError(absl::StrCat(
         file.path(), ": tensor ", Quoted(beyond), ": expected ",
-        config_.num_layers, " layers, as this model has, got more"));
+        config_.num_layers, " layers, as many as this model has, got more"));
   }
   return state;
 }

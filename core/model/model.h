@@ -13,50 +13,50 @@
 
 namespace rwkvd {
 
-// Which of a chunk's tokens have the logits of their next token computed.
+// After which tokens of a chunk the logits of the next token are computed.
 enum class LogitsWanted { kNone, kLast, kAll };
 
 // Consecutive tokens of one sequence: one when decoding, many of a prompt.
 struct Chunk {
-  // At least one; each in [0, vocab_size).
+  // At least one token; each is in [0, vocab_size).
   absl::Span<const int32_t> tokens;
-  // Read, then advanced past `tokens`. No two chunks of a call share one.
+  // Advanced past `tokens`. No two chunks of a call share a state.
   State* state = nullptr;
   LogitsWanted wanted = LogitsWanted::kNone;
   // [LogitsRows(), vocab_size], written.
   absl::Span<float> logits;
 
-  // 0, 1 or tokens.size(), as `wanted` says.
+  // 0, 1 or tokens.size(), depending on `wanted`.
   int64_t LogitsRows() const;
 };
 
-// A network with its weights.
+// An RWKV model with its weights.
 //
-// Owned by the process; outlives the engine that runs it. Thread-safe (const),
-// but a Workspace serves one Forward at a time.
+// Owned by the process; outlives the engine that runs it. Thread-safe
+// (immutable), but a Workspace serves one Forward at a time.
 class Model {
  public:
   virtual ~Model() = default;
 
   virtual const ModelConfig& config() const = 0;
 
-  // The state before the first token: zero, or what the checkpoint was tuned
-  // to begin with (its tensors blocks.N.att.time_state).
+  // Returns the state before the first token: the tuned initial state, if the
+  // checkpoint has one (tensors blocks.N.att.time_state), otherwise zero.
   virtual State NewState() const = 0;
 
-  // The state before the first token that `file` holds as such tensors, in
-  // place of the checkpoint's own. InvalidArgument if any is missing,
-  // misshapen, or this version of the network has none.
+  // Returns the tuned initial state that `file` holds, to be used instead of
+  // NewState. InvalidArgument if a tensor is missing or misshapen, or if this
+  // version of RWKV has no such states.
   virtual absl::StatusOr<State> NewTunedState(const TensorFile& file) const = 0;
 
-  // A workspace for at most `max_rows` tokens in a call, over all chunks. It
-  // computes on `pool`, which must outlive it.
+  // Returns a workspace for at most `max_rows` tokens per call, over all
+  // chunks. It computes on `pool`, which outlives it.
   virtual Workspace NewWorkspace(int64_t max_rows, ThreadPool* pool) const = 0;
 
-  // Advances every chunk's state and fills its logits. Prefill, decode and
-  // score are this same call; each weight matrix is read once for all rows.
-  // What a chunk gets does not depend, by a single bit, on the other chunks,
-  // the number of threads, or how its sequence was cut into chunks.
+  // Advances the state of each chunk and fills its logits. Prefill, decode and
+  // score all use this call; each weight matrix is read once for all rows. The
+  // results of a chunk are bit-identical whatever the other chunks are, the
+  // number of threads is, and however its sequence is split into chunks.
   virtual void Forward(absl::Span<const Chunk> chunks,
                        Workspace& workspace) const = 0;
 };

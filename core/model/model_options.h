@@ -8,17 +8,19 @@
 
 namespace rwkvd {
 
-// The official epsilon in the normalisation of each head's output (versions 5
-// to 7): that of an input divided by 8, 1e-5, times 8^2.
+// The epsilon of the normalization of each head's output (versions 5 to 7). The
+// official implementation divides its input by 8 and uses 1e-5, hence 8^2 *
+// 1e-5.
 inline constexpr float kGroupNormEpsilon = 64e-5f;
 
-// What a checkpoint does not say of its network, and how to hold it. A value.
+// Properties of a model that its checkpoint does not state, and how to load it.
+// A value.
 struct ModelOptions {
   const KernelTable* kernels = &BestKernels();
   float group_norm_epsilon = kGroupNormEpsilon;
-  // Quantized while loading, unless kAsStored.
+  // The matrices are quantized while loading, unless this is kAsStored.
   WeightKind weights = WeightKind::kAsStored;
-  // That does the quantizing; nullptr: the calling thread alone.
+  // Runs the quantization; nullptr: the calling thread does.
   ThreadPool* pool = nullptr;
 };
 

@@ -15,8 +15,8 @@ namespace rwkvd {
 // RWKV-4, "Dove" (Peng et al., arXiv 2305.13048), from a checkpoint with
 // BlinkDL's names. InvalidArgument as LoadModel.
 //
-// Its state, for each layer: the last input of channel mixing [C], that of
-// time mixing [C], and the recurrence's aa, bb, pp [A each] (see
+// The state holds for each layer the last input of channel mixing [C], the last
+// input of time mixing [C], and aa, bb and pp of the recurrence [A each] (see
 // KernelTable::wkv4). C is the embedding size, A the attention size.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv4(
     const ModelConfig& config, const ModelOptions& options,

@@ -12,9 +12,10 @@
 
 namespace rwkvd {
 
-// RWKV-5, "Eagle" (Peng et al., arXiv 2404.05892), and its two forerunners:
+// RWKV-5, "Eagle" (Peng et al., arXiv 2404.05892), and its two predecessors:
 // 5.1, whose heads have one decay and bonus for all channels, and 5.0, which
-// also lacks the gate. InvalidArgument as LoadModel. The state is MatrixState.
+// also lacks the gate. InvalidArgument as LoadModel. The layout of the
+// state is MatrixState.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv5(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file);

@@ -14,7 +14,7 @@ namespace rwkvd {
 
 // RWKV-6, "Finch" (Peng et al., arXiv 2404.05892): token shift and decay depend
 // on the tokens, through low-rank matrices. InvalidArgument as LoadModel. The
-// state is MatrixState.
+// layout of the state is MatrixState.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv6(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file);

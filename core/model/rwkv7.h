@@ -13,8 +13,8 @@
 namespace rwkvd {
 
 // RWKV-7, "Goose" (Peng et al., arXiv 2503.14456): the state is edited by a
-// generalised delta rule, at a rate that depends on the tokens. InvalidArgument
-// as LoadModel. The state is MatrixState.
+// generalized delta rule, at a rate that depends on the tokens. InvalidArgument
+// as LoadModel. The layout of the state is MatrixState.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv7(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file);

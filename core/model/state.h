@@ -10,10 +10,10 @@
 
 namespace rwkvd {
 
-// Everything a sequence remembers between two steps: a fixed number of f32
-// values, laid out by the model that made it (Model::NewState). A copy is a
-// fork of the conversation. Thread-compatible; owned by its sequence or by the
-// state cache.
+// Everything that a sequence remembers between two forward passes: a fixed
+// number of f32 values, whose layout the model defines (Model::NewState). To
+// copy a state is to fork the conversation. Thread-compatible; owned by its
+// sequence or by the state cache.
 class State {
  public:
   State() = default;

@@ -24,11 +24,12 @@ static_assert(std::endian::native == std::endian::little,
               "values are copied as they lie in memory");
 
 constexpr absl::string_view kMagic("\x89RWKVST\n", 8);
-constexpr uint32_t kStateAlone = 1;  // versions
+// Format versions.
+constexpr uint32_t kStateAlone = 1;
 constexpr uint32_t kWithContinuation = 2;
 constexpr uint32_t kLatestVersion = kWithContinuation;
 
-// Where the parts begin.
+// Offsets of the sections, in bytes.
 constexpr size_t kVersionOffset = 8;
 constexpr size_t kArchitectureOffset = 12;
 constexpr size_t kFingerprintOffset = 32;
@@ -76,21 +77,23 @@ absl::Status Refuse(absl::string_view path, absl::string_view why) {
 
 absl::Status CheckFormat(Bytes bytes, absl::string_view path) {
   if (!IsStateFile(bytes)) {
-    return Refuse(path, "not a state file: it does not begin as one");
+    return Refuse(
+        path,
+        "not a state file: expected it to begin with the bytes \\x89RWKVST");
   }
-  // First the version: a later one may be shorter.
+  // The version comes first: files of a later version may be shorter.
   const bool has_version = bytes.size() >= kArchitectureOffset;
   const uint32_t version =
       has_version ? ReadAt<uint32_t>(bytes, kVersionOffset) : kStateAlone;
   if (version == 0 || version > kLatestVersion) {
-    return Refuse(path, absl::StrCat("a state file of format version ", version,
-                                     ", this program reads versions 1 to ",
-                                     kLatestVersion,
-                                     version > 0 ? " (it is too old)" : ""));
+    return Refuse(path,
+                  absl::StrCat("state file of format version ", version,
+                               ", expected 1 to ", kLatestVersion,
+                               version > 0 ? "; this program is too old" : ""));
   }
   if (bytes.size() >= kValuesOffset + kChecksumBytes) return absl::OkStatus();
   return Refuse(path, absl::StrCat("truncated: ", bytes.size(),
-                                   " bytes, a state file has at least ",
+                                   " bytes, expected at least ",
                                    kValuesOffset + kChecksumBytes));
 }
 
@@ -98,40 +101,40 @@ bool HasContinuation(Bytes bytes) {
   return ReadAt<uint32_t>(bytes, kVersionOffset) == kWithContinuation;
 }
 
-// Where the values end.
+// The offset of the end of the values.
 size_t ValuesEnd(Bytes bytes) {
   return kValuesOffset +
          ReadAt<uint64_t>(bytes, kNumValuesOffset) * sizeof(float);
 }
 
-// Whether the continuation is all that lies between the values and the
-// checksum, `room` bytes.
+// Whether the continuation fills the `room` bytes between the values and the
+// checksum.
 absl::Status CheckContinuationSize(Bytes bytes, absl::string_view path,
                                    uint64_t room) {
   const size_t end = ValuesEnd(bytes);
   if (room < kContinuationSizeBytes) {
     return Refuse(path, absl::StrCat("truncated: ", room,
                                      " bytes after the "
-                                     "values, where the size of the "
-                                     "continuation is to be"));
+                                     "values, expected at least ",
+                                     kContinuationSizeBytes,
+                                     ", the size of the continuation"));
   }
   const uint64_t announced = ReadAt<uint64_t>(bytes, end);
   room -= kContinuationSizeBytes;
   if (announced == room && room > 0) return absl::OkStatus();
   return Refuse(path,
-                absl::StrCat("byte ", end, " announces a continuation of ",
-                             announced, " bytes, there are ", room));
+                absl::StrCat("byte ", end, ": expected a continuation of ",
+                             announced, " bytes, got ", room));
 }
 
-// Whether there are as many bytes as the values that are announced take, and
-// what follows them.
+// Whether the sections, of the sizes that the header says, fill the file.
 absl::Status CheckSize(Bytes bytes, absl::string_view path) {
   const uint64_t announced = ReadAt<uint64_t>(bytes, kNumValuesOffset);
   const uint64_t room = bytes.size() - kValuesOffset - kChecksumBytes;
   if (announced > room / sizeof(float)) {
-    return Refuse(path, absl::StrCat("truncated: byte ", kNumValuesOffset,
-                                     " announces ", announced, " values, ",
-                                     room, " bytes are there for them"));
+    return Refuse(path, absl::StrCat("truncated: expected ", announced,
+                                     " values (as byte ", kNumValuesOffset,
+                                     " says), got ", room, " bytes"));
   }
   const uint64_t trailing = room - announced * sizeof(float);
   if (HasContinuation(bytes)) {
@@ -140,7 +143,7 @@ absl::Status CheckSize(Bytes bytes, absl::string_view path) {
   if (trailing == 0) return absl::OkStatus();
   return Refuse(
       path, absl::StrCat(trailing, " bytes too many after the ", announced,
-                         " values that byte ", kNumValuesOffset, " announces"));
+                         " values that byte ", kNumValuesOffset, " specifies"));
 }
 
 absl::Status CheckChecksum(Bytes bytes, absl::string_view path) {
@@ -148,11 +151,11 @@ absl::Status CheckChecksum(Bytes bytes, absl::string_view path) {
   if (Checksum(bytes.first(end)) == AsText(bytes.subspan(end))) {
     return absl::OkStatus();
   }
-  return Refuse(path, absl::StrCat("damaged: the SHA-256 of its first ", end,
-                                   " bytes is not the one that follows them"));
+  return Refuse(path, absl::StrCat("damaged: the SHA-256 of the first ", end,
+                                   " bytes differs from the one in the file"));
 }
 
-// An architecture's name as it is stored.
+// The name of an architecture, padded as in the file.
 std::string Padded(std::string architecture) {
   architecture.resize(kArchitectureBytes, '\0');
   return architecture;
@@ -169,24 +172,23 @@ absl::Status CheckIdentity(Bytes bytes, absl::string_view path,
     const absl::string_view name =
         architecture.substr(0, architecture.find_last_not_of('\0') + 1);
     return absl::FailedPreconditionError(absl::StrCat(
-        path, ": ", "a state of another model: ", Quoted(name), " ",
-        fingerprint, ", not of this one: ", identity.architecture, " ",
-        identity.fingerprint));
+        path, ": ", "state of another model: expected ", identity.architecture,
+        " ", identity.fingerprint, ", got ", Quoted(name), " ", fingerprint));
   }
   const uint64_t found = ReadAt<uint64_t>(bytes, kNumValuesOffset);
   if (found == static_cast<uint64_t>(identity.num_values))
     return absl::OkStatus();
-  return Refuse(path, absl::StrCat(found, " values, a state of this model has ",
-                                   identity.num_values));
+  return Refuse(path, absl::StrCat("expected ", identity.num_values,
+                                   " values, got ", found));
 }
 
 absl::Status CheckFinite(absl::Span<const float> values) {
   const auto bad = std::find_if_not(values.begin(), values.end(),
                                     [](float v) { return std::isfinite(v); });
   if (bad == values.end()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("value ", bad - values.begin(), " of the state is ", *bad,
-                   ": nothing can be computed from it"));
+  return absl::InvalidArgumentError(absl::StrCat("value ", bad - values.begin(),
+                                                 " of the state is ", *bad,
+                                                 ", expected finite numbers"));
 }
 
 }  // namespace
@@ -250,7 +252,7 @@ absl::StatusOr<State> ParseState(Bytes bytes, absl::string_view path,
                          ParseStateFile(bytes, path, identity));
   if (file.continuation.empty()) return std::move(file.state);
   return Refuse(path,
-                "it holds a request that can be continued, not a state alone");
+                "expected a state alone, got one with a request to continue");
 }
 
 }  // namespace rwkvd

@@ -2,7 +2,7 @@
 #ifndef RWKVD_CORE_MODEL_STATE_FILE_H_
 #define RWKVD_CORE_MODEL_STATE_FILE_H_
 
-// States outside the process; docs/state-file.md says what each byte means.
+// Saved states. docs/state-file.md defines the format.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,41 +16,45 @@
 
 namespace rwkvd {
 
-// The network whose states are meant: to another they would be noise. A value.
+// Identifies the model that a state belongs to: to another model its values
+// would be noise. A value.
 struct ModelIdentity {
   std::string architecture;  // NameOf(ModelConfig::architecture)
-  std::string fingerprint;   // TensorFile::Fingerprint(), 64 digits
-  int64_t num_values = 0;    // of each of its states
+  std::string fingerprint;   // TensorFile::Fingerprint(), 64 hex digits
+  int64_t num_values = 0;    // in each state
 };
 
-// Whether `bytes` begin as a state file does.
+// Whether `bytes` begin with the magic number of a state file.
 bool IsStateFile(absl::Span<const std::byte> bytes);
 
-// What a state file holds. A value.
+// The contents of a state file. A value.
 struct StateContents {
   State state;
-  // How its sequence goes on, in words that are not the model's: see
-  // docs/state-file.md. Empty if the state is all there is.
+  // How to continue the request that was suspended with this state, in a format
+  // that the model does not know: see docs/state-file.md. Empty if the file
+  // holds a state alone.
   std::string continuation;
 };
 
-// The bytes of a state file, of format version 1 if there is no `continuation`,
-// else 2. InvalidArgument if a value is not finite: the sequence has left the
-// range of numbers, and all that followed would be lost.
+// Returns the bytes of a state file, of format version 2 if there is a
+// `continuation`, otherwise 1. InvalidArgument if a value is not finite:
+// nothing useful could be computed from such a state.
 absl::StatusOr<std::string> SerializeState(const State& state,
                                            const ModelIdentity& identity,
                                            absl::string_view continuation = "");
 
-// What is in `bytes`, bit for bit as it was. InvalidArgument, saying what and
-// where, if they are not a state file, of a later format, or damaged;
-// FailedPrecondition if of another network than `identity`. `path` names them
+// Returns the contents of the state file `bytes`, bit-identical to what was
+// saved. InvalidArgument, saying what is wrong and where, if `bytes` are not a
+// state file, have a later format version, or are damaged. FailedPrecondition
+// if the state belongs to another model than `identity`. `path` names the file
 // in messages.
 absl::StatusOr<StateContents> ParseStateFile(absl::Span<const std::byte> bytes,
                                              absl::string_view path,
                                              const ModelIdentity& identity);
 
-// The same of a state alone: InvalidArgument too if it has a continuation, for
-// then tokens may be missing from it.
+// Returns the state of a state file that holds a state alone. Also
+// InvalidArgument if it has a continuation: then the state may lack tokens of
+// the request.
 absl::StatusOr<State> ParseState(absl::Span<const std::byte> bytes,
                                  absl::string_view path,
                                  const ModelIdentity& identity);

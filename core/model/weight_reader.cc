@@ -15,8 +15,8 @@ namespace {
 
 constexpr size_t kQuantsAlignment = 64;  // a cache line
 
-// Of the problems of one checkpoint, how many are told.
-constexpr size_t kMaxTold = 12;
+// The most problems that one message lists.
+constexpr size_t kMaxListed = 12;
 
 std::string Misshapen(const Tensor& tensor, absl::string_view expected) {
   return absl::StrCat(Quoted(tensor.name), " expected ", expected, ", got ",
@@ -47,13 +47,13 @@ bool IsVector(const Tensor& tensor, int64_t size) {
                        [](int64_t dimension) { return dimension != 1; }) <= 1;
 }
 
-// What a network keeps alive for its weights.
+// The memory that a model keeps alive for its weights.
 struct Kept {
   std::shared_ptr<const TensorFile> file;
   std::vector<QuantizedMatrix> quantized;
 };
 
-// The matrix of number `index` in a tensor of three dimensions.
+// The matrix at `index` of a tensor of three dimensions.
 Tensor Layer(const Tensor& tensor, int64_t index) {
   Tensor view = Sliced(tensor, 0, index, index + 1);
   view.shape.erase(view.shape.begin());
@@ -84,11 +84,11 @@ Matrix WeightReader::View(const Tensor& tensor) {
   const std::vector<int64_t> strides = tensor.Strides();
   const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
   Matrix matrix{tensor.dtype, rows, cols, tensor.data.data()};
-  // A dimension of size 1 has no step of its own.
+  // The stride of a dimension of size 1 means nothing.
   if (strides[1] == 1 || cols == 1) {
     matrix.stride = rows == 1 ? cols : strides[0];
   } else {
-    RWKVD_CHECK(strides[0] == 1 || rows == 1);  // TensorFile sees to it
+    RWKVD_CHECK(strides[0] == 1 || rows == 1);  // TensorFile guarantees it
     matrix.stride = strides[1];
     matrix.transposed = true;
   }
@@ -128,11 +128,11 @@ const Tensor* WeightReader::FindPackedBlocks(const std::string& name,
         Quoted(name), " expected ", NameOf(dtype), " ", ShapeString(shape),
         ", got ", NameOf(tensor->dtype), " ", ShapeString(tensor->shape)));
   } else if (past != 0 || !tensor->is_row_major()) {
-    problems_.push_back(absl::StrCat(Quoted(name),
-                                     " expected at a multiple of ", alignment,
-                                     " bytes of its file, got ", past,
-                                     " past one: rwkv-convert puts it "
-                                     "there"));
+    problems_.push_back(
+        absl::StrCat(Quoted(name), " expected at a multiple of ", alignment,
+                     " bytes of its file, got an offset of ", past,
+                     "; convert the checkpoint with "
+                     "rwkv-convert"));
   } else {
     return tensor;
   }
@@ -276,16 +276,16 @@ absl::Status WeightReader::status() const {
       if (taken_.contains(name)) continue;
       problems.push_back(absl::StrCat(
           Quoted(name),
-          " has no place in this network; variants of it are not supported"));
+          " is unknown; variants of this architecture are not supported"));
     }
   }
   if (problems.empty()) return absl::OkStatus();
-  const size_t told = std::min(problems.size(), kMaxTold);
+  const size_t listed = std::min(problems.size(), kMaxListed);
   return absl::InvalidArgumentError(absl::StrCat(
       file_.path(), ": ", problems.size(),
       " tensors are missing, misshapen or unknown: ",
-      absl::StrJoin(problems.begin(), problems.begin() + told, "; "),
-      told < problems.size() ? "; ..." : ""));
+      absl::StrJoin(problems.begin(), problems.begin() + listed, "; "),
+      listed < problems.size() ? "; ..." : ""));
 }
 
 }  // namespace rwkvd

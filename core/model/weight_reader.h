@@ -18,73 +18,77 @@
 
 namespace rwkvd {
 
-// A vector of a network's weights, as f32.
+// A vector of weights, as f32.
 using Vector = std::vector<float>;
 
-// Takes a network's weights out of a checkpoint by name and expected shape,
-// and remembers everything that is wrong, so that a user hears of it all at
-// once. What cannot be taken comes back empty.
+// Takes the weights of a model from a checkpoint by name and expected shape,
+// and collects all problems, so that one error message can report them
+// together. Weights that cannot be taken are returned empty.
 //
-// Used while loading, by one thread; `file` outlives it and every Matrix. What
-// it quantizes lies in memory of its own, for which see Owner.
+// Used while loading, by one thread. `file` outlives the reader and every
+// Matrix. Weights that the reader quantizes lie in memory of their own, which
+// the result of Owner keeps alive.
 class WeightReader {
  public:
   explicit WeightReader(const TensorFile& file,
                         const ModelOptions& options = {})
       : file_(file), options_(options) {}
 
-  // A view of the [rows, cols] matrix: as it is stored, be it quantized, or as
-  // it was quantized here, if the options say so.
+  // Returns a view of the [rows, cols] matrix as it is stored (which may be
+  // quantized), or quantizes it first, if the options say so.
   Matrix TakeMatrix(absl::string_view name, int64_t rows, int64_t cols);
 
-  // A view of the matrix that is stored as its transpose, [cols, rows]: such
-  // weights stand to the right of x in the papers, y = x W.
+  // Returns a view of a matrix whose transpose is stored, [cols, rows]: the
+  // papers write such weights to the right of x, y = x W.
   Matrix TakeTransposed(absl::string_view name, int64_t rows, int64_t cols);
 
-  // Views of the `num` transposed matrices that a tensor [num, cols, rows]
-  // holds, or side by side a tensor [cols, num * rows].
+  // Return views of `num` matrices whose transposes are stored in one tensor,
+  // [num, cols, rows] (Stack) or [cols, num * rows] (Slices).
   std::vector<Matrix> TakeTransposedStack(absl::string_view name, int64_t num,
                                           int64_t rows, int64_t cols);
   std::vector<Matrix> TakeTransposedSlices(absl::string_view name, int64_t num,
                                            int64_t rows, int64_t cols);
 
-  // A copy of the vector of `size`, which may be stored with dimensions of 1
-  // around it, as [1, 1, size].
+  // Returns a copy of a vector of `size` elements. It may be stored with
+  // additional dimensions of size 1, as [1, 1, size].
   Vector TakeVector(absl::string_view name, int64_t size);
 
-  // A copy of the values of a tensor [num, size], as one vector. One of [num]
-  // has each value repeated `size` times. Either may have dimensions of 1.
+  // Returns a copy of the values of a tensor [num, size], as one vector. If the
+  // tensor is [num], each value is repeated `size` times. Either may be stored
+  // with additional dimensions of size 1.
   Vector TakePerHead(absl::string_view name, int64_t num, int64_t size);
 
   bool Has(absl::string_view name) const;
 
-  // Counts as taken, if it is there: somebody else reads it.
+  // Marks a tensor as taken, if it exists: another reader takes it.
   void LeaveAside(absl::string_view name) { taken_.emplace(name); }
 
-  // The size of dimension `index` of a matrix, so that the rest can be expected
-  // to fit; 0 if there is no such matrix, which is then a problem.
+  // Returns the size of dimension `index` of a matrix, from which the expected
+  // shapes of others follow. If there is no such matrix, returns 0 and records
+  // a problem.
   int64_t MatrixSize(absl::string_view name, size_t index);
 
-  // InvalidArgument naming every tensor that was missing or misshapen, or was
-  // not taken at all: what changes the network is not left out in silence.
+  // InvalidArgument that names every tensor that was missing or misshapen, or,
+  // if there was none, every tensor that was not taken: a tensor that may
+  // change the model is never ignored silently.
   absl::Status status() const;
 
-  // `file`, which is that of this reader, together with the memory of all that
-  // was quantized: what a network keeps alive for its weights. The last call.
+  // Returns a pointer to `file`, the file of this reader, that also keeps the
+  // weights alive that the reader quantized. The last call.
   std::shared_ptr<const TensorFile> Owner(
       std::shared_ptr<const TensorFile> file);
 
  private:
   const Tensor* Find(absl::string_view name);
-  // Views of tensors of quants and their scales.
+  // Returns a view of stored quants and their scales.
   Matrix TakeQuants(absl::string_view name, const StoredQuants& stored,
                     int64_t rows, int64_t cols);
   const Tensor* FindPackedBlocks(const std::string& name, DType dtype,
                                  absl::Span<const int64_t> shape,
                                  size_t alignment);
-  // A view of the quantized form of `tensor`, made here.
+  // Quantizes `tensor` and returns a view of the result.
   Matrix Quantize(const Tensor& tensor, QuantForm form);
-  // `tensor`, of a shape that has been checked, as a matrix.
+  // Returns a view of `tensor`, whose shape has been checked.
   Matrix View(const Tensor& tensor);
 
   const TensorFile& file_;

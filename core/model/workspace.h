@@ -14,14 +14,14 @@ namespace rwkvd {
 
 class MatMulInterceptor;
 
-// Scratch for the activations of one Model::Forward, so that a step allocates
-// nothing. Its contents mean nothing between calls.
+// Memory for the activations of one forward pass, so that Forward allocates
+// nothing. Its contents are unspecified between calls.
 //
-// Made by Model::NewWorkspace, owned by who calls Forward; one Forward at a
-// time.
+// Made by Model::NewWorkspace and owned by the caller of Forward. Serves one
+// Forward at a time.
 class Workspace {
  public:
-  // Room for `num_floats`, for calls of at most `max_rows` tokens.
+  // Allocates `num_floats`, enough for calls of at most `max_rows` tokens.
   Workspace(int64_t num_floats, int64_t max_rows, ThreadPool* pool)
       : floats_(num_floats), max_rows_(max_rows), pool_(pool) {}
 
@@ -36,16 +36,18 @@ class Workspace {
   }
   MatMulInterceptor* interceptor() const { return interceptor_; }
 
-  // Begins a new call: Take hands out the same memory again, and nothing is
-  // counted of its inputs yet. The values stay until they are overwritten.
+  // Begins a forward pass: Take starts over at the beginning of the memory,
+  // whose values stay until they are overwritten, and the counts below become
+  // zero.
   void Reset() {
     used_ = 0;
     inputs_ = 0;
     zeros_ = 0;
   }
 
-  // Of the inputs to weights that are skipped where those are zero, the share
-  // that was, as seen in the first row of the last call; 0 if there were none.
+  // The share of zeros among the inputs of matrices whose columns are skipped
+  // where the input is zero, counted in the first row of the last call; 0 if
+  // the model has no such matrices.
   double zero_share() const {
     return inputs_ == 0 ? 0 : static_cast<double>(zeros_) / inputs_;
   }
@@ -54,14 +56,16 @@ class Workspace {
     zeros_ += zeros;
   }
 
-  // `size` bytes at the start of a cache line, until the next such call: for
-  // what a product makes of its x. Grows to the largest call.
+  // Returns `size` bytes at the start of a cache line, valid until the next
+  // such call. A matmul keeps the quantized form of its x there. Grows to the
+  // largest size that was asked for.
   std::byte* Scratch(int64_t size) {
     if (static_cast<int64_t>(scratch_.size()) < size) scratch_.resize(size);
     return scratch_.data();
   }
 
-  // The next [num, width] floats, uninitialised, at the start of a cache line.
+  // Returns the next [num, width] floats, uninitialized, at the start of a
+  // cache line.
   Rows Take(int64_t num, int64_t width) {
     RWKVD_CHECK(num <= max_rows_);
     Rows rows{floats_.data() + used_, num, width};
@@ -70,7 +74,7 @@ class Workspace {
     return rows;
   }
 
-  // What Take(num, width) uses up, in floats.
+  // The number of floats that Take(num, width) consumes.
   static int64_t Size(int64_t num, int64_t width) {
     constexpr int64_t kFloatsPerLine = 16;
     return (num * width + kFloatsPerLine - 1) / kFloatsPerLine * kFloatsPerLine;

@@ -30,7 +30,7 @@ std::string Refusal(const TestTensors& tensors) {
   return std::string(model.status().message());
 }
 
-TEST(LoadModelTest, SizesAreReadFromShapes) {
+TEST(LoadModelTest, ReadsSizesFromShapes) {
   const auto model = Load(SomeRwkv4());
   ASSERT_TRUE(model.ok()) << model.status();
   const ModelConfig& config = (*model)->config();
@@ -46,11 +46,11 @@ TEST(LoadModelTest, SizesAreReadFromShapes) {
     parameters += tensor.values.size();
   }
   EXPECT_EQ(config.num_parameters, parameters);
-  // Two vectors of the stream's width and three of the attention's, a layer.
+  // Per layer: two vectors [embedding_size] and three [attention_size].
   EXPECT_EQ((*model)->NewState().bytes(), 2 * (2 * 16 + 3 * 24) * 4u);
 }
 
-TEST(LoadModelTest, WeightTypesAreTold) {
+TEST(LoadModelTest, ReportsWeightTypes) {
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     const auto model = Load(testing::RandomRwkv4(kSizes, 1, dtype));
     ASSERT_TRUE(model.ok()) << model.status();
@@ -61,8 +61,8 @@ TEST(LoadModelTest, WeightTypesAreTold) {
   EXPECT_EQ((*Load(mixed))->config().weight_type, "mixed");
 }
 
-TEST(LoadModelTest, MatricesAreUsedWhereTheyAreMapped) {
-  // What Forward reads after the file has been changed in place is the change.
+TEST(LoadModelTest, UsesMatricesWhereTheyAreMapped) {
+  // Forward sees a change of the file after loading.
   const TestTensors tensors = SomeRwkv4();
   const std::string path =
       testing::WriteCheckpoint(::testing::TempDir(), tensors);
@@ -95,7 +95,7 @@ TEST(LoadModelTest, MatricesAreUsedWhereTheyAreMapped) {
   }
 }
 
-TEST(LoadModelTest, EverythingMissingOrMisshapenIsNamedAtOnce) {
+TEST(LoadModelTest, NamesAllMissingAndMisshapenTensors) {
   TestTensors tensors = SomeRwkv4();
   tensors.erase("blocks.1.att.value.weight");
   tensors.erase("ln_out.bias");
@@ -111,7 +111,7 @@ TEST(LoadModelTest, EverythingMissingOrMisshapenIsNamedAtOnce) {
                                  "got [4, 4]"));
 }
 
-TEST(LoadModelTest, VariantsThatComputeSomethingElseAreRefusedByName) {
+TEST(LoadModelTest, RefusesUnsupportedVariantsByName) {
   for (const char* name :
        {"blocks.0.ffnPre.key.weight", "head_q.weight", "head_k.weight",
         "copy_mask", "blocks.1.tiny_ln.weight", "pos_emb_x",
@@ -124,20 +124,21 @@ TEST(LoadModelTest, VariantsThatComputeSomethingElseAreRefusedByName) {
   }
 }
 
-TEST(LoadModelTest, ATensorWithoutAPlaceIsRefusedByName) {
+TEST(LoadModelTest, RefusesUnknownTensorsByName) {
   TestTensors tensors = SomeRwkv4();
   tensors["blocks.1.att.novelty.weight"] = {.shape = {1}, .values = {0}};
-  EXPECT_THAT(Refusal(tensors), HasSubstr("\"blocks.1.att.novelty.weight\" "
-                                          "has no place in this network"));
+  EXPECT_THAT(Refusal(tensors),
+              HasSubstr("\"blocks.1.att.novelty.weight\" "
+                        "is unknown; variants of this architecture"));
 }
 
-TEST(LoadModelTest, AFileOfSomethingElseIsRefused) {
+TEST(LoadModelTest, RefusesOtherFiles) {
   TestTensors tensors;
   tensors["encoder.0.q_proj.weight"] = {.shape = {1}, .values = {0}};
   EXPECT_THAT(Refusal(tensors), HasSubstr("not an RWKV checkpoint"));
 }
 
-TEST(LoadModelTest, HostileLayerNumbersAreRefused) {
+TEST(LoadModelTest, RefusesHostileLayerNumbers) {
   for (const char* name : {"blocks.4096.x", "blocks.-1.x",
                            "blocks.99999999999999999999.x", "blocks.one.x"}) {
     TestTensors tensors = SomeRwkv4();
@@ -146,7 +147,7 @@ TEST(LoadModelTest, HostileLayerNumbersAreRefused) {
   }
 }
 
-TEST(LoadModelTest, AnEmbeddingThatIsNoMatrixIsRefused) {
+TEST(LoadModelTest, RefusesAnEmbeddingThatIsNotAMatrix) {
   TestTensors tensors = SomeRwkv4();
   tensors["emb.weight"].shape = {480};
   EXPECT_THAT(Refusal(tensors), HasSubstr("\"emb.weight\": expected a matrix"));

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t kRows = 128, kCols = 128, kX = 3;
 
-// Weights by columns, of 8 bits, all 1: scale 1, q 129.
+// Int8 weights in column blocks, all 1: scale 1, q 129.
 class MatrixTest : public ::testing::Test {
  protected:
   Matrix Ones() {
@@ -34,7 +34,7 @@ class MatrixTest : public ::testing::Test {
   AlignedVector<float> y_ = AlignedVector<float>(kX * kRows);
 };
 
-TEST_F(MatrixTest, QuantizedWeightsSumWhatIsNotZero) {
+TEST_F(MatrixTest, QuantizedMatMulSkipsZeros) {
   const Matrix w = Ones();
   for (int64_t i = 0; i < kX; ++i) {
     for (int64_t c = 0; c <= i; ++c) x_[i * kCols + 7 * c] = 127;
@@ -48,7 +48,7 @@ TEST_F(MatrixTest, QuantizedWeightsSumWhatIsNotZero) {
   }
 }
 
-TEST_F(MatrixTest, TheShareOfZerosIsThatOfTheFirstRowSinceReset) {
+TEST_F(MatrixTest, ZeroShareCountsTheFirstRowSinceReset) {
   EXPECT_EQ(workspace_.zero_share(), 0);
   const Matrix w = Ones();
   x_[5] = 1;
@@ -63,7 +63,7 @@ TEST_F(MatrixTest, TheShareOfZerosIsThatOfTheFirstRowSinceReset) {
   EXPECT_EQ(workspace_.zero_share(), 0);
 }
 
-TEST_F(MatrixTest, RowsApartMeetOneMatrixAsRowsTogetherDo) {
+TEST_F(MatrixTest, ScatteredRowsGiveTheSameResultsAsContiguousRows) {
   const Matrix w = Ones();
   for (size_t i = 0; i < x_.size(); ++i) x_[i] = static_cast<float>(i % 11);
   MatMul(BestKernels(), workspace_,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Loading quantized checkpoints, good and hostile, and quantizing while
-// loading.
+// Tests loading of quantized checkpoints, valid and hostile, and quantization
+// while loading.
 
 #include <cmath>
 #include <cstring>
@@ -59,7 +59,7 @@ TestTensors SomeQuantized() {
   return Quantized(AllVersions()[0], WeightKind::kInt8);
 }
 
-// Also with the columns' packed blocks cut short by the size.
+// Also with a size that does not fill the last column block.
 std::string Refusal(const std::shared_ptr<const TensorFile>& file,
                     const ModelOptions& options = {}) {
   const auto model = LoadModel(file, options);
@@ -71,7 +71,7 @@ std::string Refusal(const TestTensors& tensors) {
   return Refusal(MakeQuantizedFile(tensors));
 }
 
-TEST(QuantizedWeightsTest, TheConfigIsThatOfTheOriginal) {
+TEST(QuantizedWeightsTest, ConfigEqualsThatOfTheOriginal) {
   for (const TestTensors& tensors : AllVersions()) {
     const auto original = DeduceConfig(*testing::MakeTensorFile(tensors));
     ASSERT_TRUE(original.ok()) << original.status();
@@ -93,7 +93,7 @@ TEST(QuantizedWeightsTest, TheConfigIsThatOfTheOriginal) {
   }
 }
 
-TEST(QuantizedWeightsTest, AFileOfSeveralTypesIsMixed) {
+TEST(QuantizedWeightsTest, WeightTypeOfSeveralTypesIsMixed) {
   TestTensors tensors = SomeQuantized();
   const TestTensors int4 = Quantized(AllVersions()[0], WeightKind::kInt4);
   tensors.erase(kQuants);
@@ -105,7 +105,7 @@ TEST(QuantizedWeightsTest, AFileOfSeveralTypesIsMixed) {
   EXPECT_EQ((*model)->config().weight_type, "mixed");
 }
 
-TEST(QuantizedWeightsTest, QuantizedWhileLoadingTheModelSaysSo) {
+TEST(QuantizedWeightsTest, WeightTypeReportsQuantizationWhileLoading) {
   ThreadPool pool(2);
   for (const TestTensors& tensors : AllVersions()) {
     for (const WeightKind kind : kKinds) {
@@ -117,7 +117,7 @@ TEST(QuantizedWeightsTest, QuantizedWhileLoadingTheModelSaysSo) {
   }
 }
 
-TEST(QuantizedWeightsTest, StoredQuantsAreViewedWhereTheyAreMapped) {
+TEST(QuantizedWeightsTest, UsesStoredQuantsWhereTheyAreMapped) {
   const auto file = MakeQuantizedFile(SomeQuantized());
   WeightReader reader(*file);
   const Matrix matrix = reader.TakeMatrix(kKey, 128, 64);
@@ -134,8 +134,8 @@ TEST(QuantizedWeightsTest, StoredQuantsAreViewedWhereTheyAreMapped) {
   EXPECT_EQ(reader.Owner(file), file);
 }
 
-// Whatever the matrix was stored as, and on however many threads.
-TEST(QuantizedWeightsTest, WhileLoadingTheSameBytesAreMadeAsAheadOfTime) {
+// For all storage types and numbers of threads.
+TEST(QuantizedWeightsTest, QuantizingWhileLoadingGivesTheBytesOfConversion) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     const TestTensors tensors = AllVersions(dtype)[0];
     const auto stored =
@@ -159,13 +159,13 @@ TEST(QuantizedWeightsTest, WhileLoadingTheSameBytesAreMadeAsAheadOfTime) {
   }
 }
 
-TEST(QuantizedWeightsTest, AQuantizedFileIsNotQuantizedAgain) {
+TEST(QuantizedWeightsTest, RefusesToQuantizeAQuantizedFile) {
   EXPECT_THAT(Refusal(MakeQuantizedFile(SomeQuantized()),
                       {.weights = WeightKind::kInt8}),
               HasSubstr("quantized already"));
 }
 
-TEST(QuantizedWeightsTest, WeightsThatAreNotFiniteAreNamed) {
+TEST(QuantizedWeightsTest, NamesWeightsThatAreNotFinite) {
   TestTensors tensors = AllVersions()[0];
   tensors[kKey].values[100 * 64 + 3] = INFINITY;
   EXPECT_THAT(
@@ -175,13 +175,13 @@ TEST(QuantizedWeightsTest, WeightsThatAreNotFiniteAreNamed) {
                 "not finite"));
 }
 
-// Tensors, changed in one way, and what is said of it.
+// Tensors with one kind of damage, and the expected message.
 struct Damage {
   std::function<void(TestTensors&)> apply;
   std::string said;
 };
 
-TEST(QuantizedWeightsTest, DamagedFilesAreRefusedWithTheReason) {
+TEST(QuantizedWeightsTest, RefusesDamagedFilesWithTheReason) {
   const auto erase = [](const std::string& name) {
     return [name](TestTensors& tensors) { tensors.erase(name); };
   };
@@ -220,20 +220,20 @@ TEST(QuantizedWeightsTest, DamagedFilesAreRefusedWithTheReason) {
       {reshape(scales, {8, 16}), "expected BF16 [8, 1, 16], got BF16 [8, 16]"},
       {retype(scales, DType::kF16), "expected BF16 [8, 1, 16], got F16"},
       {retype(scales, DType::kF32), "expected BF16 [8, 1, 16], got F32"},
-      // The other type: half the bytes.
+      // The other type has half the bytes.
       {rename(quants, key + ".int4.rows"), "expected U8 [8, 512], got"},
-      // Both at once, and what has no place.
+      // Both forms of a matrix, and an unknown tensor.
       {copy(quants, key + ".int4.rows"), "\"" + key + ".int4.rows\" has no"},
       {copy("emb.weight", key), "\"" + key + "\" has no place"},
       {rename(quants, key + ".int8.columns"), "\"" + key + "\" is missing"},
       {rename(quants, key + ".int5.rows"), "\"" + key + "\" is missing"},
       {copy(scales, "emb.weight.scales"), "\"emb.weight.scales\" has no place"},
       {rename("emb.weight", "emb.weight.int8.rows"), "emb.weight"},
-      // Bytes where the network wants numbers.
+      // Bytes in place of numbers.
       {retype("blocks.0.ln1.weight", DType::kU8),
        "\"blocks.0.ln1.weight\" expected numbers, F32, F16 or BF16, got U8"},
       {retype("emb.weight", DType::kU8), "\"emb.weight\" expected numbers"},
-      // Sizes that are read from quants.
+      // Sizes that are deduced from quants.
       {reshape("blocks.0.att.key.weight.int8.rows", {8, 0}),
        "\"blocks.0.att.key.weight.int8.rows\": expected [packed blocks, bytes"},
       {reshape("blocks.0.ffn.key.weight.int8.rows", {0, 1024}),
@@ -252,7 +252,7 @@ TEST(QuantizedWeightsTest, DamagedFilesAreRefusedWithTheReason) {
   }
 }
 
-TEST(QuantizedWeightsTest, QuantsThatBeginWithinACacheLineAreRefused) {
+TEST(QuantizedWeightsTest, RefusesMisalignedQuants) {
   const TestTensors tensors = SomeQuantized();
   int refused = 0;
   for (int padding = 0; padding < 64; ++padding) {

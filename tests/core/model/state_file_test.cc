@@ -33,7 +33,7 @@ std::string Serialize(const std::vector<float>& values) {
   return *SerializeState(State(values), IdentityOf(values.size()));
 }
 
-// Why they are refused; "" if they are not.
+// The error message; "" if the file is accepted.
 std::string ErrorOf(absl::string_view bytes, const ModelIdentity& identity) {
   const auto state = ParseState(AsBytes(bytes), "some/path", identity);
   if (state.ok()) return "";
@@ -45,7 +45,7 @@ std::string ErrorOf(absl::string_view bytes, const ModelIdentity& identity) {
   return message;
 }
 
-// With the checksum that belongs to what was changed.
+// `bytes` with the right checksum.
 std::string Repaired(std::string bytes) {
   bytes.resize(bytes.size() - 32);
   Sha256 digest;
@@ -53,7 +53,7 @@ std::string Repaired(std::string bytes) {
   return bytes + absl::HexStringToBytes(digest.Hex());
 }
 
-// Any bits that make a finite number, signed zeros and subnormals among them.
+// Random finite numbers, including signed zeros and subnormal numbers.
 float RandomFinite(std::mt19937& random) {
   const uint32_t special[] = {0, 0x80000000, 1, 0x807fffff, 0x7f7fffff};
   uint32_t bits = random();
@@ -64,7 +64,7 @@ float RandomFinite(std::mt19937& random) {
   return value;
 }
 
-TEST(StateFileTest, ARoundTripIsIdentityBitForBit) {
+TEST(StateFileTest, RoundTripIsBitIdentical) {
   std::mt19937 random(1);
   for (int round = 0; round < 300; ++round) {
     std::vector<float> values(random() % 200);
@@ -82,8 +82,8 @@ TEST(StateFileTest, ARoundTripIsIdentityBitForBit) {
   }
 }
 
-// The page docs/state-file.md, as bytes.
-TEST(StateFileTest, EveryByteIsWhereTheFormatSaysItIs) {
+// The layout that docs/state-file.md documents.
+TEST(StateFileTest, BytesAreAsDocumented) {
   std::string expected = "\x89RWKVST\n";
   expected += std::string("\1\0\0\0", 4);
   expected += "rwkv7" + std::string(15, '\0');
@@ -95,7 +95,7 @@ TEST(StateFileTest, EveryByteIsWhereTheFormatSaysItIs) {
   EXPECT_EQ(Serialize({1, -2}), Repaired(expected));
 }
 
-TEST(StateFileTest, EveryFlippedBitIsRefused) {
+TEST(StateFileTest, RefusesEveryFlippedBit) {
   const std::string bytes = Serialize({1, 2, 3});
   for (size_t bit = 0; bit < 8 * bytes.size(); ++bit) {
     std::string flipped = bytes;
@@ -104,7 +104,7 @@ TEST(StateFileTest, EveryFlippedBitIsRefused) {
   }
 }
 
-TEST(StateFileTest, EveryTruncationAndEveryExtensionIsRefused) {
+TEST(StateFileTest, RefusesEveryTruncationAndExtension) {
   const std::string bytes = Serialize({1, 2, 3});
   for (size_t size = 0; size < bytes.size(); ++size) {
     EXPECT_NE(ErrorOf(bytes.substr(0, size), IdentityOf(3)), "") << size;
@@ -122,7 +122,7 @@ TEST(StateFileTest, EveryTruncationAndEveryExtensionIsRefused) {
   }
 }
 
-TEST(StateFileTest, WhatIsNoStateFileIsToldSo) {
+TEST(StateFileTest, RefusesOtherFiles) {
   for (const char* text :
        {"", "\x89RWKV", "PK\3\4 a zip file, or so it says"}) {
     EXPECT_THAT(ErrorOf(text, IdentityOf(3)), HasSubstr("not a state file"));
@@ -131,7 +131,7 @@ TEST(StateFileTest, WhatIsNoStateFileIsToldSo) {
   EXPECT_FALSE(IsStateFile(AsBytes("\x89RWKVST")));
 }
 
-TEST(StateFileTest, ALaterVersionIsToldEvenIfItsFilesAreShort) {
+TEST(StateFileTest, ReportsALaterVersionEvenOfShortFiles) {
   std::string bytes = Serialize({1});
   bytes[8] = 3;
   EXPECT_THAT(ErrorOf(Repaired(bytes), IdentityOf(1)),
@@ -142,7 +142,7 @@ TEST(StateFileTest, ALaterVersionIsToldEvenIfItsFilesAreShort) {
               HasSubstr("truncated"));
 }
 
-TEST(StateFileTest, AnotherModelIsRefusedAndBothAreNamed) {
+TEST(StateFileTest, RefusesAnotherModelAndNamesBoth) {
   const std::string bytes = Serialize({1, 2});
   ModelIdentity identity = IdentityOf(2);
   identity.fingerprint = std::string(64, '7');
@@ -152,22 +152,21 @@ TEST(StateFileTest, AnotherModelIsRefusedAndBothAreNamed) {
   identity = IdentityOf(2);
   identity.architecture = "rwkv6";
   error = ErrorOf(bytes, identity);
-  EXPECT_THAT(error, HasSubstr("another model: rwkv7"));
-  EXPECT_THAT(error, HasSubstr("not of this one: rwkv6"));
-  // A name that only begins as ours does.
+  EXPECT_THAT(error, HasSubstr("another model: expected rwkv6 "));
+  EXPECT_THAT(error, HasSubstr("got \"rwkv7\""));
+  // A longer name with the same beginning.
   std::string longer = Serialize({1, 2});
   longer[20] = 'x';
   EXPECT_THAT(ErrorOf(Repaired(longer), IdentityOf(2)),
-              HasSubstr("another model: rwkv7"));
+              HasSubstr("got \"rwkv7"));
 }
 
-TEST(StateFileTest, AnotherNumberOfValuesIsRefused) {
+TEST(StateFileTest, RefusesAnotherNumberOfValues) {
   const std::string error = ErrorOf(Serialize({1, 2}), IdentityOf(3));
-  EXPECT_THAT(error, HasSubstr("2 values"));
-  EXPECT_THAT(error, HasSubstr("has 3"));
+  EXPECT_THAT(error, HasSubstr("expected 3 values, got 2"));
 }
 
-TEST(StateFileTest, ANumberOfValuesNoFileCouldHoldIsRefused) {
+TEST(StateFileTest, RefusesANumberOfValuesThatNoFileCanHold) {
   for (const uint64_t announced :
        {uint64_t{4}, uint64_t{1} << 62, uint64_t{1} << 63, ~uint64_t{0}}) {
     std::string bytes = Serialize({1, 2, 3});
@@ -177,13 +176,13 @@ TEST(StateFileTest, ANumberOfValuesNoFileCouldHoldIsRefused) {
   }
 }
 
-TEST(StateFileTest, DamageIsToldAsSuch) {
+TEST(StateFileTest, ReportsDamage) {
   std::string bytes = Serialize({1, 2, 3});
   bytes[75] ^= 1;
   EXPECT_THAT(ErrorOf(bytes, IdentityOf(3)), HasSubstr("SHA-256"));
 }
 
-TEST(StateFileTest, ValuesThatAreNotFiniteAreNeitherWrittenNorRead) {
+TEST(StateFileTest, RefusesToWriteAndReadNonFiniteValues) {
   const float inf = std::numeric_limits<float>::infinity();
   for (const float bad : {inf, -inf, std::numeric_limits<float>::quiet_NaN()}) {
     const auto written = SerializeState(State({1, bad}), IdentityOf(2));
@@ -195,8 +194,8 @@ TEST(StateFileTest, ValuesThatAreNotFiniteAreNeitherWrittenNorRead) {
   }
 }
 
-// As docs/state-file.md says.
-TEST(StateFileTest, TheBytesOfAContinuationAreThoseOfTheDocumentation) {
+// The layout that docs/state-file.md documents.
+TEST(StateFileTest, BytesWithAContinuationAreAsDocumented) {
   std::string expected = Serialize({1, -2});
   expected.resize(expected.size() - 32);
   expected[8] = 2;
@@ -209,14 +208,15 @@ TEST(StateFileTest, TheBytesOfAContinuationAreThoseOfTheDocumentation) {
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_EQ(file->state, State({1, -2}));
   EXPECT_EQ(file->continuation, "words");
-  // It is no state alone; a state alone has none.
-  EXPECT_THAT(ErrorOf(bytes, IdentityOf(2)), HasSubstr("can be continued"));
+  // A file with a continuation is not a state alone, and the reverse.
+  EXPECT_THAT(ErrorOf(bytes, IdentityOf(2)),
+              HasSubstr("a request to continue"));
   EXPECT_EQ(
       ParseStateFile(AsBytes(Serialize({1})), "p", IdentityOf(1))->continuation,
       "");
 }
 
-TEST(StateFileTest, AContinuationIsCheckedAsAllElse) {
+TEST(StateFileTest, ChecksTheContinuation) {
   const std::string bytes =
       *SerializeState(State({1, 2}), IdentityOf(2), "words");
   const auto error = [](const std::string& spoilt) {
@@ -236,11 +236,10 @@ TEST(StateFileTest, AContinuationIsCheckedAsAllElse) {
         << size;
   }
   EXPECT_THAT(error(Repaired(bytes + "x")),
-              HasSubstr("byte 80 announces a continuation of 5 bytes, there "
-                        "are 6"));
+              HasSubstr("byte 80: expected a continuation of 5 bytes, got 6"));
   std::string huge = bytes;
   huge[87] = '\x7f';
-  EXPECT_THAT(error(Repaired(huge)), HasSubstr("byte 80 announces"));
+  EXPECT_THAT(error(Repaired(huge)), HasSubstr("byte 80: expected"));
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What Model::NewTunedState refuses. That it computes what the papers say is
-// shown with the laws.
+// Tests which files Model::NewTunedState refuses. tests/laws test its results.
 
 #include <cmath>
 #include <string>
@@ -25,7 +24,7 @@ class TunedStateTest : public ::testing::Test {
       : checkpoint_(testing::RandomCheckpoint(Architecture::kRwkv6, 1)),
         tuned_(testing::RandomTimeState(checkpoint_, 2)) {}
 
-  // Of the file of states alone, and of the checkpoint that holds them.
+  // Both for a file of tuned states alone and for a checkpoint that has them.
   void ExpectRefused(const std::string& why) {
     const auto model = LoadModel(testing::MakeTensorFile(checkpoint_));
     ASSERT_TRUE(model.ok()) << model.status();
@@ -38,27 +37,27 @@ class TunedStateTest : public ::testing::Test {
   TestTensors checkpoint_, tuned_;
 };
 
-TEST_F(TunedStateTest, AMissingLayerIsRefused) {
+TEST_F(TunedStateTest, RefusesAMissingLayer) {
   tuned_.erase(kSecond);
   ExpectRefused("blocks.1.att.time_state\": expected [4, 24, 24]");
 }
 
-TEST_F(TunedStateTest, OtherHeadsAreRefused) {
+TEST_F(TunedStateTest, RefusesOtherHeads) {
   tuned_[kSecond].shape = {2, 48, 24};
   ExpectRefused("got [2, 48, 24]");
 }
 
-TEST_F(TunedStateTest, ADeeperNetworkIsRefused) {
+TEST_F(TunedStateTest, RefusesTheStateOfADeeperModel) {
   tuned_["blocks.2.att.time_state"] = tuned_[kSecond];
   ExpectRefused("expected 2 layers");
 }
 
-TEST_F(TunedStateTest, WhatIsNoNumberIsRefused) {
+TEST_F(TunedStateTest, RefusesNonFiniteValues) {
   tuned_[kSecond].values[5] = std::nanf("");
-  ExpectRefused("nothing can be computed from it");
+  ExpectRefused("expected finite numbers");
 }
 
-TEST_F(TunedStateTest, ACheckpointMustBringAllLayersOrNone) {
+TEST_F(TunedStateTest, CheckpointNeedsTheStateOfAllLayersOrNone) {
   checkpoint_[kSecond] = tuned_[kSecond];
   const auto model = LoadModel(testing::MakeTensorFile(checkpoint_));
   EXPECT_EQ(model.status().code(), absl::StatusCode::kInvalidArgument);
@@ -66,7 +65,7 @@ TEST_F(TunedStateTest, ACheckpointMustBringAllLayersOrNone) {
               HasSubstr("blocks.0.att.time_state"));
 }
 
-TEST_F(TunedStateTest, Version4HasNone) {
+TEST_F(TunedStateTest, Version4HasNoTunedState) {
   const auto model =
       LoadModel(testing::MakeTensorFile(testing::RandomRwkv4({}, 1)));
   ASSERT_TRUE(model.ok());
