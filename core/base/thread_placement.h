@@ -19,8 +19,8 @@ namespace rwkvd {
 // Each thread records the processor it runs on. Thread 0 then moves threads
 // that share a processor: it excludes the occupied processors from the thread's
 // affinity, and restores the affinity at once. So the kernel remains free to
-// move the thread later, and the affinity that the process was given is kept.
-// A thread that waits for another one on the same processor prevents it from
+// move the thread later, and the affinity that the process was given is kept. A
+// thread that waits for another one on the same processor prevents it from
 // running, and should sleep instead of spinning.
 //
 // Owned by the pool. Thread-safe, except for Spread, which only thread 0 calls.

@@ -109,13 +109,14 @@ absl::Status SetView(Shape shape, Shape strides, uint64_t offset,
   const bool empty = std::find(shape.begin(), shape.end(), 0) != shape.end();
   if (!empty) {
     const uint64_t size = SizeOf(tensor.dtype);
-    const uint64_t held = storage.size() / size;
+    const uint64_t num_elements = storage.size() / size;
     const std::optional<uint64_t> spanned = SpannedElements(shape, strides);
-    if (!spanned.has_value() || offset > held || *spanned > held - offset ||
-        *CountElements(shape) > held) {
+    if (!spanned.has_value() || offset > num_elements ||
+        *spanned > num_elements - offset ||
+        *CountElements(shape) > num_elements) {
       return error("shape ", ShapeString(shape), " with strides ",
                    ShapeString(strides), " at element ", offset,
-                   " exceeds its storage of ", held, " elements");
+                   " exceeds its storage of ", num_elements, " elements");
     }
     tensor.data = storage.subspan(offset * size, *spanned * size);
     tensor.strides = std::move(strides);

@@ -111,7 +111,7 @@ absl::StatusOr<DirectoryEntry> ReadDirectoryEntry(ByteReader& reader,
                        kMaxNameBytes);
   }
   if (disk != 0 && disk != kInZip64Short) {
-    return entry_error("lies in another volume");
+    return entry_error("is in another volume");
   }
   entry.stored_size = stored_size;
   entry.size = size;

@@ -65,15 +65,16 @@ void RecordingSink::OnToken(const TokenEvent& event) {
 void RecordingSink::OnScore(const ScoreEvent& event) {
   absl::MutexLock lock(&mutex_);
   RWKVD_CHECK(recording_.num_finishes == 0);
-  auto place = recording_.scores.end();
+  auto position = recording_.scores.end();
   const auto is_after = [&event](const Recording::Score& score) {
     return std::pair(score.item, score.continuation) >
            std::pair(event.item, event.continuation);
   };
-  while (place != recording_.scores.begin() && is_after(*std::prev(place))) {
-    --place;
+  while (position != recording_.scores.begin() &&
+         is_after(*std::prev(position))) {
+    --position;
   }
-  Recording::Score& score = *recording_.scores.emplace(place);
+  Recording::Score& score = *recording_.scores.emplace(position);
   score.item = event.item;
   score.continuation = event.continuation;
   score.tokens = PairsOf(event.tokens);

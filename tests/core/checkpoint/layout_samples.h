@@ -25,8 +25,8 @@ TestTensors NativeSample(const std::string& version);
 // The tensor with its last two dimensions exchanged.
 TestTensor TransposedTensor(const TestTensor& tensor);
 
-// The layout of transformers for version 4, and of later models for
-// versions 5.2 and 6.
+// The layout of transformers for version 4, and of later models for versions
+// 5.2 and 6.
 TestTensors AsHuggingFace(const TestTensors& native);
 // The current layout of flash-linear-attention for version 7.
 TestTensors AsFla7(const TestTensors& native);

@@ -32,13 +32,13 @@ std::vector<std::byte> SomeData(const std::vector<Entry>& entries) {
 
 class SafetensorsWriterTest : public ::testing::Test {
  protected:
-  absl::Status Write(const std::vector<Entry>& entries, size_t piece) {
+  absl::Status Write(const std::vector<Entry>& entries, size_t chunk) {
     const std::vector<std::byte> data = SomeData(entries);
     auto writer = SafetensorsWriter::Create(path_, entries);
     if (!writer.ok()) return writer.status();
-    for (size_t i = 0; i < data.size(); i += piece) {
+    for (size_t i = 0; i < data.size(); i += chunk) {
       const absl::Status status =
-          (*writer)->Append(absl::MakeConstSpan(data).subspan(i, piece));
+          (*writer)->Append(absl::MakeConstSpan(data).subspan(i, chunk));
       if (!status.ok()) return status;
     }
     return (*writer)->Finish();
@@ -79,8 +79,8 @@ TEST_F(SafetensorsWriterTest, TensorsWrittenInAnyChunksAreReadBack) {
                                       {"none", DType::kF32, {0, 3}},
                                       {"scalar", DType::kF16, {}},
                                       {"a", DType::kF32, {1, 1, 9}}};
-  for (size_t piece : {1, 3, 64, 1000}) {
-    ASSERT_TRUE(Write(entries, piece).ok());
+  for (size_t chunk : {1, 3, 64, 1000}) {
+    ASSERT_TRUE(Write(entries, chunk).ok());
     ExpectHolds(entries);
     ASSERT_EQ(remove(path_.c_str()), 0);
   }

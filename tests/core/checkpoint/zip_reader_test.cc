@@ -250,7 +250,7 @@ std::vector<BadZip> BadPositions() {
        "begins at byte 71, after the start of the directory at byte 70"},
       {"HeaderFarAway", TwoEntries("b", 0xfffffffe), "begins at byte 429"},
       {"AnotherVolume", absl::StrCat(last, End(1, last.size(), 0)),
-       "zip entry \"a\": lies in another volume"},
+       "zip entry \"a\": is in another volume"},
   };
 }
 
