@@ -28,8 +28,12 @@ TEST(Float16Test, EveryNumberSurvivesARoundTrip) {
   for (uint32_t i = 0; i <= 0xFFFF; ++i) {
     const uint16_t bits = static_cast<uint16_t>(i);
     const float f16 = F16ToFloat(bits), bf16 = BF16ToFloat(bits);
-    if (!std::isnan(f16)) ASSERT_EQ(FloatToF16(f16), bits);
-    if (!std::isnan(bf16)) ASSERT_EQ(FloatToBF16(bf16), bits);
+    if (!std::isnan(f16)) {
+      ASSERT_EQ(FloatToF16(f16), bits);
+    }
+    if (!std::isnan(bf16)) {
+      ASSERT_EQ(FloatToBF16(bf16), bits);
+    }
   }
 }
 
