@@ -6,8 +6,8 @@
 namespace rwkvd {
 namespace {
 
-// The buckets that OpenTelemetry's conventions for generative models give for
-// the time to the first token, for each further token, and for a request.
+// Bucket bounds from OpenTelemetry's semantic conventions for generative AI:
+// for the time to the first token, per further token, and per request.
 constexpr double kFirstTokenSeconds[] = {
     .001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10};
 constexpr double kTokenSeconds[] = {.01, .025, .05, .075, .1, .15, .2,

@@ -13,7 +13,7 @@
 
 namespace rwkvd {
 
-// A number that threads may change and read at any time. Thread-safe.
+// A number that any thread may change and read. Thread-safe.
 class Counter {
  public:
   void Add(int64_t n) { value_.fetch_add(n, std::memory_order_relaxed); }
@@ -24,19 +24,19 @@ class Counter {
   std::atomic<int64_t> value_{0};
 };
 
-// The live numbers behind EngineStats; see there for what each counts.
+// The current values of the fields of EngineStats.
 //
-// Owned by the engine. Thread-safe: the engine's thread counts, taking no lock,
-// and anybody reads.
+// Owned by the engine. Thread-safe without locks: mostly the engine's thread
+// writes, and any thread reads.
 struct EngineCounters {
   EngineCounters();
 
-  // All but what the engine's inbox and its state cache know: `queued`, and
-  // what the cache holds and has dropped.
+  // Everything except what the engine's queue and the state cache know:
+  // `queued`, and the cache's bytes, entries, pins and evictions.
   EngineStats Read() const;
 
   Counter running;
-  Counter ffn_sparsity_ppm;  // parts of a million
+  Counter ffn_sparsity_ppm;  // parts per million
 
   Counter prompt_tokens;
   Counter cached_tokens;
@@ -61,7 +61,7 @@ struct EngineCounters {
   Histogram batch_tokens;
 };
 
-// In seconds, and never negative: a clock may be set back.
+// In seconds. Never negative, although a clock may be set back.
 double PositiveSeconds(absl::Duration duration);
 
 }  // namespace rwkvd

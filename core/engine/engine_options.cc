@@ -20,7 +20,7 @@ absl::Status CheckAtLeast(absl::string_view name, int64_t value,
 absl::Status Validate(const EngineOptions& options) {
   RWKVD_RETURN_IF_ERROR(CheckAtLeast("max_running", options.max_running, 1));
   RWKVD_RETURN_IF_ERROR(CheckAtLeast("max_queued", options.max_queued, 0));
-  // So that each running sequence can read a token in every step.
+  // So that each running sequence can process a token in every step.
   RWKVD_RETURN_IF_ERROR(CheckAtLeast("max_step_tokens", options.max_step_tokens,
                                      int64_t{options.max_running} + 1));
   if (!(options.max_decode_slowdown > 1)) {

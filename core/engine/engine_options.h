@@ -11,44 +11,48 @@
 
 namespace rwkvd {
 
-// The bounds within which an engine works. A value.
+// The limits of an engine. A value.
 struct EngineOptions {
-  int32_t max_running = 64;       // sequences that share a step; >= 1
-  int32_t max_queued = 256;       // requests that wait to join them; >= 0
-  int32_t max_step_tokens = 256;  // rows of one forward pass; > max_running
-  // While sequences decode, prompts may make a step take this many times what
-  // it would take without them; > 1. Some of their tokens are read even so.
+  int32_t max_running = 64;       // slots for running sequences; >= 1
+  int32_t max_queued = 256;       // requests that wait for a slot; >= 0
+  int32_t max_step_tokens = 256;  // rows of a forward pass; > max_running
+  // While sequences decode, prefill may lengthen a step to this many times the
+  // duration without prefill; > 1. However, at least min_step_prompt_tokens
+  // are prefilled per step; >= 1.
   double max_decode_slowdown = 1.4;
-  int32_t min_step_prompt_tokens = 16;  // >= 1
-  // Of a prompt, or of a score's context and its longest continuation.
+  int32_t min_step_prompt_tokens = 16;
+  // Tokens of a prompt, or of a score request's context together with its
+  // longest continuation.
   int64_t max_prompt_tokens = 1 << 20;
-  int64_t max_generated_tokens = 1 << 20;  // cap on GenerateRequest.max_tokens
-  // Requests that have waited for longer than this are refused; > 0.
+  int64_t max_generated_tokens = 1 << 20;  // limit of max_tokens
+  // Requests that have waited for longer are refused; > 0.
   absl::Duration max_queue_time = absl::InfiniteDuration();
-  // Of all requests that run or wait, prompts and max_tokens together. At least
-  // max_prompt_tokens + max_generated_tokens, so that each may come alone.
+  // Tokens of all running and waiting requests, including their max_tokens. At
+  // least max_prompt_tokens + max_generated_tokens, so that any request fits.
   int64_t max_total_tokens = 1 << 26;
-  // Of a score's context and all its continuations together.
+  // Tokens of a score request's contexts and continuations together.
   int64_t max_score_tokens = 1 << 22;
   int32_t max_top_logprobs = 32;
   int64_t state_cache_bytes = 256 << 20;  // 0: no cache
-  // Tokens of a prompt between two of its states that are stored; 0: only the
-  // last one is. More where a prompt is long: see PlanSavePoints.
+  // Tokens between two states of a prompt that are stored while it is
+  // prefilled; 0: only the last state is stored. Larger in long prompts: see
+  // PlanSavePoints.
   int64_t state_cache_interval = 512;
-  // Of prefixes that are pinned, beside the others; and how many names.
+  // Limits of pinned prefixes, which do not count in state_cache_bytes: their
+  // bytes, and their names.
   int64_t max_pinned_bytes = 64 << 20;
   int32_t max_pinned = 64;
-  // Tells the time of everything that is measured, and when a deadline is
-  // over. Called by the engine's thread alone.
+  // The clock for all measured times and for deadlines. Only the engine's
+  // thread calls it.
   std::function<absl::Time()> clock = absl::Now;
-  // Called by the engine's thread, if there is one to call, each time nothing
-  // has run and nothing has waited for so long: the moment for what would hold
-  // up a step. A request that comes meanwhile waits for it.
+  // Unless null, the engine's thread calls this after `idle_after` without
+  // requests, each time it becomes idle. Meant for work that would delay a
+  // step; a request that arrives meanwhile waits for it.
   std::function<void()> on_idle;
   absl::Duration idle_after = absl::Seconds(1);  // >= 0
 };
 
-// InvalidArgument naming the member, its value and its range.
+// InvalidArgument with the member, its value and its range.
 absl::Status Validate(const EngineOptions& options);
 
 }  // namespace rwkvd

@@ -10,21 +10,21 @@
 
 namespace rwkvd {
 
-// What an engine has done since it started, and does now. A value; times in
-// seconds. Counters of different fields may be a step apart.
+// Counters, gauges and histograms of an engine. A value; times in seconds.
+// Different fields may be a step apart.
 struct EngineStats {
-  // Now.
+  // Current values.
   int64_t queued = 0;
   int64_t running = 0;
   int64_t state_cache_bytes = 0;
   int64_t state_cache_entries = 0;
   int64_t state_cache_pinned = 0;  // names
-  // Of the hidden units of channel mixing, the share that was zero in the last
-  // step, where the weights allow to skip them; else 0.
+  // The share of channel mixing's hidden units that was zero in the last step,
+  // if the weights allow skipping these; else 0.
   double ffn_sparsity = 0;
 
-  // Since the start.
-  uint64_t prompt_tokens = 0;  // read, without those from the cache
+  // Totals since the start.
+  uint64_t prompt_tokens = 0;  // prefilled, without cached ones
   uint64_t cached_tokens = 0;
   uint64_t generated_tokens = 0;
   uint64_t scored_tokens = 0;
@@ -39,13 +39,13 @@ struct EngineStats {
   uint64_t rejected_deadline = 0;
   std::array<uint64_t, kNumFinishReasons> finished = {};  // by FinishReason
 
-  Histogram::Snapshot queue_seconds;        // a request
-  Histogram::Snapshot prefill_seconds;      // a request
-  Histogram::Snapshot decode_seconds;       // a request
-  Histogram::Snapshot inter_token_seconds;  // a token after the first
-  Histogram::Snapshot step_seconds;         // a step
-  Histogram::Snapshot batch_size;           // sequences in a step
-  Histogram::Snapshot batch_tokens;         // rows in a step
+  Histogram::Snapshot queue_seconds;        // per request
+  Histogram::Snapshot prefill_seconds;      // per request
+  Histogram::Snapshot decode_seconds;       // per request
+  Histogram::Snapshot inter_token_seconds;  // per token after the first
+  Histogram::Snapshot step_seconds;         // per step
+  Histogram::Snapshot batch_size;           // sequences per step
+  Histogram::Snapshot batch_tokens;         // rows per step
 };
 
 }  // namespace rwkvd

@@ -8,10 +8,10 @@
 
 namespace rwkvd {
 
-// What Model::NewState() is called among the states to start from.
+// The name of Model::NewState() among the initial states.
 inline constexpr char kOwnStateName[] = "model";
 
-// A state that sequences may start from, and what requests call it. A value.
+// An initial state, with the name by which requests choose it. A value.
 struct NamedState {
   std::string name;
   State state;

@@ -9,8 +9,8 @@
 
 namespace rwkvd {
 
-// A status that is not OK may carry when it is worth trying again: these put
-// it there, rounded to milliseconds, and take it out.
+// Attach the time after which a retry is worthwhile, rounded to milliseconds,
+// to a status that is not OK, and read it.
 absl::Status WithRetryAfter(absl::Status status, absl::Duration duration);
 std::optional<absl::Duration> RetryAfter(const absl::Status& status);
 

@@ -18,86 +18,96 @@ namespace rwkvd {
 
 struct Snapshot;  // core/engine/snapshot.h
 
-// One token drawn, and the bytes that may now be shown.
+// One sampled token, and the part of the answer that it releases.
 struct TokenEvent {
   int32_t id = 0;
-  // Bytes of the answer released by this token: none while they may still be
-  // the beginning of a stop string. Their concatenation is the answer.
+  // Bytes of the answer that this token releases. Bytes that may still be the
+  // beginning of a stop string are withheld. The bytes of all events together
+  // are the answer.
   absl::string_view bytes;
-  // The same as always-valid UTF-8; a split character waits until it is whole.
+  // The same as valid UTF-8. An incomplete character is withheld.
   absl::string_view text;
-  double logprob = 0;                  // if want_logprobs
-  absl::Span<const TokenLogprob> top;  // likeliest first; top_logprobs
-  // The same after all samplers.
+  // The model's log-probability of the token if want_logprobs, and the
+  // top_logprobs likeliest tokens, likeliest first.
+  double logprob = 0;
+  absl::Span<const TokenLogprob> top;
+  // The same for the distribution after all samplers.
   std::optional<double> sampled_logprob;  // if want_sampled_logprobs
   absl::Span<const TokenLogprob> top_sampled;
 };
 
-// Consecutive tokens of the prompt, as they are read.
+// Consecutive prompt tokens that have been processed.
 struct PromptEvent {
   struct Token {
     int32_t id = 0;
-    // Nothing for the first token, which nothing has predicted.
-    std::optional<double> logprob;
+    std::optional<double> logprob;  // none for the prompt's first token
     std::vector<TokenLogprob> top;  // likeliest first
   };
   absl::Span<const Token> tokens;
 };
 
-// One continuation scored.
+// The scores of one continuation.
 struct ScoreEvent {
   int64_t item = 0;                       // index in the request
   int64_t continuation = 0;               // index in the item
   absl::Span<const TokenLogprob> tokens;  // in order
-  absl::Span<const bool> is_greedy;       // is the likeliest at its place
-  double logprob_sum = 0;                 // added up in order
-  // After all its tokens but the last, if no other text goes on from there.
+  absl::Span<const bool> is_greedy;  // whether each token is the likeliest one
+  double logprob_sum = 0;            // added up in order
+  // The state before the continuation's last token. Null if another text
+  // branches off there.
   const State* state = nullptr;
 };
 
+// Why a request has ended.
 enum class FinishReason {
   kStopString,
   kStopToken,
   kEndOfText,
-  kLength,
-  kCancelled,  // by the client, its deadline, or the server's draining
-  kScored,     // a score request ran to its end
+  kLength,     // max_tokens
+  kCancelled,  // by the client, its deadline or draining; suspended requests
+               // too
+  kScored,     // all continuations of a score request are scored
   kRefused,    // it never ran: the status says why
 };
 
 inline constexpr int kNumFinishReasons = 7;
 
-// "stop_string", ...: the values of metric labels.
+// The value of metric labels, such as "stop_string".
 absl::string_view NameOf(FinishReason reason);
 
+// The tokens that a request has used.
 struct Usage {
   int64_t prompt_tokens = 0;
-  int64_t cached_tokens = 0;     // of these, taken from the state cache
-  int64_t generated_tokens = 0;  // drawn; for a score, tokens scored
+  int64_t cached_tokens = 0;     // the prompt tokens that were not processed
+  int64_t generated_tokens = 0;  // sampled, or scored by a score request
 };
 
+// Where the time of a request went.
 struct Times {
-  absl::Duration queue;    // received -> joined the running sequences
-  absl::Duration prefill;  // joined -> prompt read
-  absl::Duration decode;   // prompt read -> end
-  absl::Duration first_token = absl::InfiniteDuration();  // received -> drawn
+  absl::Duration queue;    // from receipt to admission
+  absl::Duration prefill;  // from admission to the end of prefill
+  absl::Duration decode;   // from the end of prefill to the end
+  // From receipt to the first sampled token; infinite if there is none.
+  absl::Duration first_token = absl::InfiniteDuration();
 };
 
+// The end of a request.
 struct FinishEvent {
   FinishReason reason = FinishReason::kCancelled;
-  // OK, or why the sequence was ended: Cancelled, Unavailable on draining; if
-  // it was refused, ResourceExhausted after max_queue_time, or DeadlineExceeded
-  // where it cannot meet its deadline.
+  // OK, or why the request was ended early. kCancelled: Cancelled, Unavailable
+  // (draining), or the error of a pin. kRefused: ResourceExhausted with a
+  // RetryAfter (max_queue_time), or DeadlineExceeded.
   absl::Status status;
-  // Bytes and text held back until now. Empty text and bytes after a stop
-  // string: what was held back was the stop string itself.
-  absl::string_view bytes;
-  absl::string_view text;
-  absl::string_view stop_string;  // the one that hit, with kStopString
   Usage usage;
   Times times;
-  // What was asked for, to go on from; else null. Where a request was cut short
-  // for it, bytes and text stay held back: they are in it.
+
+  // Only for generate requests. Bytes and text that were still withheld; the
+  // bytes of a stop string are not part of the answer. A suspended request has
+  // them in its snapshot instead.
+  absl::string_view bytes;
+  absl::string_view text;
+  absl::string_view stop_string;  // the completed one, with kStopString
+  // The requested snapshot, or null.
   std::shared_ptr<const Snapshot> snapshot;
 };
 

@@ -15,16 +15,16 @@ namespace rwkvd {
 // Whether a prefix may be pinned under `name`.
 bool IsPinName(absl::string_view name);
 
-// Tokens that a snapshot may hold.
+// The maximum number of tokens of a snapshot.
 int64_t MaxSnapshotTokens(const EngineOptions& options);
 
 // OK if a request may have `n` samples; otherwise a FieldError for `field`.
 absl::Status ValidateSamples(absl::string_view field, int64_t n,
                              const EngineOptions& options);
 
-// OK if the engine can run `request` on a model of `vocab_size`; otherwise a
-// FieldError with the field's value and range. For a GenerateRequest, that is
-// all but its `start` and what depends on it, which ValidateStart checks.
+// OK if the engine can run `request` on a model with `vocab_size` tokens;
+// otherwise a FieldError with the field's value and range. Does not check the
+// `start` of a GenerateRequest and what depends on it: ValidateStart does.
 absl::Status Validate(const GenerateRequest& request,
                       const EngineOptions& options, int64_t vocab_size);
 absl::Status ValidateStart(const GenerateRequest& request,
@@ -32,8 +32,8 @@ absl::Status ValidateStart(const GenerateRequest& request,
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
                       int64_t vocab_size);
 
-// What a request counts for in EngineOptions::max_total_tokens: all that it may
-// read and draw.
+// The tokens that a request counts for in EngineOptions::max_total_tokens: all
+// that it may process and generate.
 int64_t TokensOf(const GenerateRequest& request);
 int64_t TokensOf(const ScoreRequest& request);
 

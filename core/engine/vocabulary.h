@@ -9,9 +9,9 @@
 
 namespace rwkvd {
 
-// What sampling has to know of the tokens of a model that has `vocab_size` of
-// them. Tokens of blanks or digits are those whose bytes are part of
-// " \t0123456789", as in RWKV's own programs.
+// What sampling must know about the tokens of a model with `vocab_size` tokens.
+// Tokens of blanks or digits are those whose bytes are part of
+// " \t0123456789", as in the programs of the RWKV project.
 SamplingVocabulary VocabularyOf(const Tokenizer& tokenizer, int64_t vocab_size);
 
 }  // namespace rwkvd

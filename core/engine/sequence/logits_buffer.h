@@ -10,14 +10,14 @@
 
 namespace rwkvd {
 
-// The logits that one step computes: allocated once, handed out anew each step.
-// Engine thread only.
+// The logits of a step. Allocated once and reused in each step. Engine thread
+// only.
 class LogitsBuffer {
  public:
   LogitsBuffer(int64_t max_rows, int64_t vocab_size)
       : values_(max_rows * vocab_size), vocab_size_(vocab_size) {}
 
-  // The next [num_rows, vocab_size], uninitialised; valid until Clear.
+  // The next [num_rows, vocab_size], uninitialized; valid until Clear.
   absl::Span<float> Take(int64_t num_rows) {
     const int64_t begin = used_;
     used_ += num_rows * vocab_size_;
