@@ -45,7 +45,7 @@ ABSL_FLAG(std::string, weights, "as_stored",
           "8 bits), quantized while loading; or as_stored: as they are, "
           "mapped. rwkv-convert --weights quantizes once and for all.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
-          "Added to the variance where the output of each head is normalised, "
+          "Added to the variance where the output of each head is normalized, "
           "in versions 5 to 7. The default is that of the official programs; "
           "models made for another need it told, such as rwkv.cpp's small test "
           "models of version 5, which need 1e-5.");

@@ -21,13 +21,13 @@ class BpeMerges {
   class Scratch {
    private:
     friend class BpeMerges;
-    // A symbol of the word, in a doubly linked list. kNone: no neighbour.
+    // A symbol of the word, in a doubly linked list. kNone: no neighbor.
     struct Symbol {
-      TokenId id;  // kGone: became part of its left neighbour
+      TokenId id;  // kGone: became part of its left neighbor
       size_t previous;
       size_t next;
     };
-    // Two neighbours that a rule could merge, when it was noted.
+    // Two neighbors that a rule could merge, when it was noted.
     struct Candidate {
       uint32_t rank;
       size_t position;  // of the left one

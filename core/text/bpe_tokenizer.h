@@ -16,7 +16,7 @@
 
 namespace rwkvd {
 
-// Byte-level BPE with Unicode normalisation, the tokenizer of the Pile models.
+// Byte-level BPE with Unicode normalization, the tokenizer of the Pile models.
 //
 // Encode cuts the bytes into stretches of valid UTF-8, which it encodes as the
 // tokenizers library would, and bytes in between, each its own token. The 20B
@@ -49,7 +49,7 @@ class BpeTokenizer final : public Tokenizer {
 
   const BpeVocabulary vocabulary_;
   const std::optional<TokenId> end_of_text_;
-  const ByteTrie raw_added_;         // looked for before normalisation
+  const ByteTrie raw_added_;         // looked for before normalization
   const ByteTrie normalized_added_;  // looked for after it
   const WordSplitter splitter_;
 };

@@ -17,7 +17,7 @@ namespace rwkvd {
 // Owned by a tokenizer. Thread-safe (immutable).
 //
 // Nodes are numbered in breadth-first order, so the children of a node are
-// neighbours, and those of the next node follow them: a node is the index of
+// neighbors, and those of the next node follow them: a node is the index of
 // its first child, its value, and the byte that leads to it.
 class ByteTrie {
  public:

@@ -26,7 +26,7 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
 
   // Any bytes, valid UTF-8 or not. Decode(Encode(x)) == x, except that a
-  // tokenizer with a Unicode normalisation gives back the normalised form, and
+  // tokenizer with a Unicode normalization gives back the normalized form, and
   // one that finds the end of text in a text leaves it out. InvalidArgument,
   // saying which and where, for a byte that has no token: some vocabularies
   // lack those that occur nowhere in UTF-8 (C0, C1, F5 to FF).

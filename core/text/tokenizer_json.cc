@@ -139,7 +139,7 @@ class Assembler {
   }
 
   absl::Status AddAddedToken(AddedToken token, absl::string_view where) {
-    // The model knows it as it is written, the text has it normalised.
+    // The model knows it as it is written, the text has it normalized.
     const std::optional<TokenId> known = Find(token.content);
     if (known && *known != token.id) {
       return absl::InvalidArgumentError(

@@ -23,7 +23,7 @@ inline constexpr size_t kMaxBpeTokenBytes = 1024;
 struct AddedToken {
   std::string content;
   TokenId id = 0;
-  bool normalized = false;  // looked for after normalisation, not before
+  bool normalized = false;  // looked for after normalization, not before
 };
 
 // What a tokenizer.json says.
@@ -36,7 +36,7 @@ struct BpeVocabulary {
   std::vector<AddedToken> added;
 };
 
-// Reads a byte-level BPE model as the tokenizers library writes it: normaliser
+// Reads a byte-level BPE model as the tokenizers library writes it: normalizer
 // NFC, pre-tokenizer and decoder ByteLevel. InvalidArgument, naming `name` and
 // the field, for whatever else in it would change how a text is encoded.
 absl::StatusOr<BpeVocabulary> ParseTokenizerJson(absl::string_view text,

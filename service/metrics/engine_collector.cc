@@ -37,8 +37,8 @@ MetricFamily Counter(const char* name, const char* help, uint64_t value) {
   return family;
 }
 
-void AddLabelled(MetricFamily& family, const char* label,
-                 absl::string_view label_value, uint64_t value) {
+void AddLabeled(MetricFamily& family, const char* label,
+                absl::string_view label_value, uint64_t value) {
   ClientMetric& metric = family.metric.emplace_back();
   metric.label.push_back({label, std::string(label_value)});
   metric.counter.value = static_cast<double>(value);
@@ -70,7 +70,7 @@ MetricFamily FinishedByReason(const EngineStats& stats) {
     // Counted apart.
     if (reason == FinishReason::kCancelled) continue;
     if (reason == FinishReason::kRefused) continue;
-    AddLabelled(family, "finish_reason", NameOf(reason), stats.finished[i]);
+    AddLabeled(family, "finish_reason", NameOf(reason), stats.finished[i]);
   }
   return family;
 }
@@ -79,11 +79,11 @@ MetricFamily RejectedByReason(const EngineStats& stats) {
   MetricFamily family = Family("rwkv_requests_rejected_total",
                                "Valid requests that were not run, by reason.",
                                MetricType::Counter);
-  AddLabelled(family, "reason", "queue_full", stats.rejected_queue_full);
-  AddLabelled(family, "reason", "draining", stats.rejected_draining);
-  AddLabelled(family, "reason", "total_tokens", stats.rejected_total_tokens);
-  AddLabelled(family, "reason", "queue_time", stats.rejected_queue_time);
-  AddLabelled(family, "reason", "deadline", stats.rejected_deadline);
+  AddLabeled(family, "reason", "queue_full", stats.rejected_queue_full);
+  AddLabeled(family, "reason", "draining", stats.rejected_draining);
+  AddLabeled(family, "reason", "total_tokens", stats.rejected_total_tokens);
+  AddLabeled(family, "reason", "queue_time", stats.rejected_queue_time);
+  AddLabeled(family, "reason", "deadline", stats.rejected_deadline);
   return family;
 }
 

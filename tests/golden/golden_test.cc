@@ -361,7 +361,7 @@ TEST(GoldenFixturesTest, CheckpointsWithoutAReferenceFollowTheOracle) {
   EXPECT_GT(num, 0);
 }
 
-// rwkv.cpp's own expected logits for its own test models. It normalises the
+// rwkv.cpp's own expected logits for its own test models. It normalizes the
 // heads of version 5 with another epsilon.
 TEST(GoldenRwkvCppTest, LogitsAgree) {
   RWKVD_NEED_FIXTURES();

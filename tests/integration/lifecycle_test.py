@@ -49,7 +49,7 @@ class LifecycleTest(unittest.TestCase):
             return last, error.code()
         return last, grpc.StatusCode.OK
 
-    def test_cancelling_frees_the_place(self):
+    def test_canceling_frees_the_place(self):
         server = self.start(*ONE_AT_A_TIME)
         start_call(server.stub, ENDLESS).cancel()
         # There is one place only: otherwise this one would wait for long.

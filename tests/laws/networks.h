@@ -41,7 +41,7 @@ testing::TestTensors MakeTensors(const Network& network, DType dtype);
 //
 // The weights are the same numbers on both sides, so what differs is rounding.
 // Roundings of a sum of n terms add up like a random walk, to about sqrt(n) *
-// 2^-24 of its size; layer normalisation brings the stream back to size 1
+// 2^-24 of its size; layer normalization brings the stream back to size 1
 // before each product in a row, whose errors at worst add; and n is at most the
 // FFN's width, or a head's. A layer has four products in a row: the keys,
 // values and decays (a LoRA's two factors run beside them), the output of the

@@ -18,13 +18,13 @@ bool IsBeginning(const std::vector<std::string>& part,
          std::equal(part.begin(), part.end(), whole.begin());
 }
 
-bool Explains(Behaviour::Kind behaviour, StatusCode code) {
-  switch (behaviour) {
-    case Behaviour::Kind::kCancel:
+bool Explains(Behavior::Kind behavior, StatusCode code) {
+  switch (behavior) {
+    case Behavior::Kind::kCancel:
       return code == StatusCode::CANCELLED;
-    case Behaviour::Kind::kDeadline:
+    case Behavior::Kind::kDeadline:
       return code == StatusCode::DEADLINE_EXCEEDED;
-    case Behaviour::Kind::kCut:
+    case Behavior::Kind::kCut:
       return code == StatusCode::UNAVAILABLE;
     default:
       return false;
@@ -69,12 +69,12 @@ void LoadAnswer::Add(const v1::GenerateResponse& response) {
 }
 
 std::string WhatIsWrong(const LoadAnswer& alone, const LoadAnswer& answer,
-                        Behaviour::Kind behaviour) {
+                        Behavior::Kind behavior) {
   if (answer.after_finish) return "something came after the finish";
   const bool is_whole = answer.finish.has_value() &&
                         answer.finish->reason() != v1::FINISH_REASON_CANCELLED;
   if (answer.status.ok() && !is_whole) return "OK, but no finish";
-  if (!answer.status.ok() && !Explains(behaviour, answer.status.error_code())) {
+  if (!answer.status.ok() && !Explains(behavior, answer.status.error_code())) {
     return absl::StrCat("status ", answer.status.error_code(), ": ",
                         answer.status.error_message());
   }

@@ -28,9 +28,9 @@ struct LoadAnswer {
 
 // What is wrong with `answer`, given the one to the same request alone: "" if
 // nothing. A whole answer is equal to it; a part is its beginning, and has a
-// status that `behaviour` explains.
+// status that `behavior` explains.
 std::string WhatIsWrong(const LoadAnswer& alone, const LoadAnswer& answer,
-                        Behaviour::Kind behaviour);
+                        Behavior::Kind behavior);
 
 }  // namespace rwkvd::testing
 

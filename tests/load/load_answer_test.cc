@@ -8,7 +8,7 @@ namespace {
 
 namespace v1 = ::rwkv::v1;
 using grpc::StatusCode;
-using Kind = Behaviour::Kind;
+using Kind = Behavior::Kind;
 
 v1::GenerateResponse Delta(int id, const char* bytes) {
   v1::GenerateResponse response;
@@ -37,8 +37,8 @@ const v1::GenerateResponse kEnd = Finish(v1::FINISH_REASON_LENGTH, 2);
 
 LoadAnswer Alone() { return Answer({Delta(1, "a"), Delta(2, "b"), kEnd}); }
 
-bool IsWell(const LoadAnswer& answer, Kind behaviour) {
-  return WhatIsWrong(Alone(), answer, behaviour).empty();
+bool IsWell(const LoadAnswer& answer, Kind behavior) {
+  return WhatIsWrong(Alone(), answer, behavior).empty();
 }
 
 TEST(LoadAnswerTest, TheSameIsWellWhoeverAsks) {

@@ -35,21 +35,21 @@ void Pause(std::mt19937_64& random) {
 }
 
 LoadAnswer Read(v1::RwkvService::Stub& stub, const v1::GenerateRequest& request,
-                const Behaviour& behaviour, std::mt19937_64& random) {
-  using Kind = Behaviour::Kind;
+                const Behavior& behavior, std::mt19937_64& random) {
+  using Kind = Behavior::Kind;
   grpc::ClientContext context;
-  if (behaviour.kind == Kind::kDeadline) {
+  if (behavior.kind == Kind::kDeadline) {
     context.set_deadline(
-        absl::ToChronoTime(absl::Now() + absl::Milliseconds(behaviour.amount)));
+        absl::ToChronoTime(absl::Now() + absl::Milliseconds(behavior.amount)));
   }
   const auto reader = stub.Generate(&context, request);
   LoadAnswer answer;
   v1::GenerateResponse response;
   for (int64_t messages = 0;; ++messages) {
-    if (behaviour.kind == Kind::kCancel && messages == behaviour.amount) {
+    if (behavior.kind == Kind::kCancel && messages == behavior.amount) {
       context.TryCancel();
     }
-    if (behaviour.kind == Kind::kSlow && messages < kPauses) Pause(random);
+    if (behavior.kind == Kind::kSlow && messages < kPauses) Pause(random);
     if (!reader->Read(&response)) break;
     answer.Add(response);
   }
@@ -67,15 +67,15 @@ LoadClient::LoadClient(const std::string& server, int connections)
 }
 
 LoadAnswer LoadClient::Ask(const v1::GenerateRequest& request,
-                           const Behaviour& behaviour,
+                           const Behavior& behavior,
                            std::mt19937_64& random) const {
-  if (behaviour.kind != Behaviour::Kind::kCut) {
-    return Read(*stubs_[random() % stubs_.size()], request, behaviour, random);
+  if (behavior.kind != Behavior::Kind::kCut) {
+    return Read(*stubs_[random() % stubs_.size()], request, behavior, random);
   }
   const CuttingProxy proxy(
-      server_, behaviour.amount,
-      behaviour.reset ? CuttingProxy::Cut::kReset : CuttingProxy::Cut::kClose);
-  return Read(*Connect(proxy.address()), request, behaviour, random);
+      server_, behavior.amount,
+      behavior.reset ? CuttingProxy::Cut::kReset : CuttingProxy::Cut::kClose);
+  return Read(*Connect(proxy.address()), request, behavior, random);
 }
 
 }  // namespace rwkvd::testing

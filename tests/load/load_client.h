@@ -13,7 +13,7 @@
 
 namespace rwkvd::testing {
 
-// Sends requests in whatever manner a behaviour asks for, over some connections
+// Sends requests in whatever manner a behavior asks for, over some connections
 // that all share, but those which are to be cut over one of their own.
 //
 // Thread-safe.
@@ -25,7 +25,7 @@ class LoadClient {
 
   // The answer, whatever it is. `random` decides on pauses, and the connection.
   LoadAnswer Ask(const ::rwkv::v1::GenerateRequest& request,
-                 const Behaviour& behaviour, std::mt19937_64& random) const;
+                 const Behavior& behavior, std::mt19937_64& random) const;
 
  private:
   const std::string server_;

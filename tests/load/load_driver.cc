@@ -31,7 +31,7 @@ ABSL_FLAG(int32_t, clients, 200, "How many ask at the same time.");
 ABSL_FLAG(int32_t, requests, 48, "How many different requests there are.");
 ABSL_FLAG(absl::Duration, duration, absl::Seconds(10),
           "How long clients begin new requests.");
-ABSL_FLAG(uint64_t, seed, 1, "Decides on requests and behaviours.");
+ABSL_FLAG(uint64_t, seed, 1, "Decides on requests and behaviors.");
 
 namespace rwkvd::testing {
 namespace {
@@ -42,12 +42,12 @@ constexpr size_t kMaxComplaints = 20;
 // What happened. Thread-safe.
 class Tally {
  public:
-  void Add(const Behaviour& behaviour, const LoadAnswer& answer,
+  void Add(const Behavior& behavior, const LoadAnswer& answer,
            const std::string& wrong) ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     ++requests_;
     tokens_ += answer.tokens.size();
-    ++endings_[NameOf(behaviour.kind)]
+    ++endings_[NameOf(behavior.kind)]
               [rwkvd::NameOf(answer.status.error_code())];
     if (wrong.empty()) return;
     ++wrong_;
@@ -73,7 +73,7 @@ class Tally {
   int64_t requests_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t tokens_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t wrong_ ABSL_GUARDED_BY(mutex_) = 0;
-  // By behaviour and status.
+  // By behavior and status.
   std::map<std::string, std::map<std::string, int64_t>> endings_
       ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> complaints_ ABSL_GUARDED_BY(mutex_);
@@ -91,9 +91,9 @@ class Load {
     std::mt19937_64 random(absl::GetFlag(FLAGS_seed));
     const bool first = alone_.empty();
     for (size_t i = 0; i < requests_.size(); ++i) {
-      LoadAnswer answer = client_.Ask(requests_[i], Behaviour(), random);
+      LoadAnswer answer = client_.Ask(requests_[i], Behavior(), random);
       if (first) alone_.push_back(answer);
-      Count(i, Behaviour(), answer);
+      Count(i, Behavior(), answer);
     }
   }
 
@@ -115,17 +115,17 @@ class Load {
  private:
   void AskSomething(std::mt19937_64& random) {
     const size_t i = random() % requests_.size();
-    const Behaviour behaviour = DrawBehaviour(random);
-    Count(i, behaviour, client_.Ask(requests_[i], behaviour, random));
+    const Behavior behavior = DrawBehavior(random);
+    Count(i, behavior, client_.Ask(requests_[i], behavior, random));
   }
 
-  void Count(size_t i, const Behaviour& behaviour, const LoadAnswer& answer) {
-    const std::string wrong = WhatIsWrong(alone_[i], answer, behaviour.kind);
-    tally_.Add(behaviour, answer,
+  void Count(size_t i, const Behavior& behavior, const LoadAnswer& answer) {
+    const std::string wrong = WhatIsWrong(alone_[i], answer, behavior.kind);
+    tally_.Add(behavior, answer,
                wrong.empty()
                    ? ""
-                   : absl::StrCat("request ", i, ", ", NameOf(behaviour.kind),
-                                  " ", behaviour.amount, ": ", wrong));
+                   : absl::StrCat("request ", i, ", ", NameOf(behavior.kind),
+                                  " ", behavior.amount, ": ", wrong));
   }
 
   const LoadClient client_;

@@ -75,24 +75,24 @@ std::vector<v1::GenerateRequest> LoadRequests(const v1::GetModelResponse& model,
   return requests;
 }
 
-const char* NameOf(Behaviour::Kind kind) {
+const char* NameOf(Behavior::Kind kind) {
   switch (kind) {
-    case Behaviour::Kind::kPlain:
+    case Behavior::Kind::kPlain:
       return "plain";
-    case Behaviour::Kind::kSlow:
+    case Behavior::Kind::kSlow:
       return "slow";
-    case Behaviour::Kind::kCancel:
+    case Behavior::Kind::kCancel:
       return "cancel";
-    case Behaviour::Kind::kDeadline:
+    case Behavior::Kind::kDeadline:
       return "deadline";
-    case Behaviour::Kind::kCut:
+    case Behavior::Kind::kCut:
       return "cut";
   }
   RWKVD_CHECK(false);
 }
 
-Behaviour DrawBehaviour(std::mt19937_64& random) {
-  using Kind = Behaviour::Kind;
+Behavior DrawBehavior(std::mt19937_64& random) {
+  using Kind = Behavior::Kind;
   switch (Draw(random, 0, 19) / 3) {
     case 0:
       return {Kind::kSlow};

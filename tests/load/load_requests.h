@@ -17,7 +17,7 @@ std::vector<::rwkv::v1::GenerateRequest> LoadRequests(
     const ::rwkv::v1::GetModelResponse& model, int count, uint64_t seed);
 
 // What a client does with a request.
-struct Behaviour {
+struct Behavior {
   enum class Kind {
     kPlain,     // reads the answer as it comes
     kSlow,      // pauses between messages
@@ -33,10 +33,10 @@ struct Behaviour {
 };
 
 // "plain", "slow", ...
-const char* NameOf(Behaviour::Kind kind);
+const char* NameOf(Behavior::Kind kind);
 
 // Draws one: of twenty clients, eight are plain, and three each of the others.
-Behaviour DrawBehaviour(std::mt19937_64& random);
+Behavior DrawBehavior(std::mt19937_64& random);
 
 }  // namespace rwkvd::testing
 

@@ -75,10 +75,10 @@ class LoadTest(unittest.TestCase):
         """They were what they were meant to be."""
         self.assertEqual(set(report["endings"]),
                          {"plain", "slow", "cancel", "deadline", "cut"})
-        for behaviour, code in (("cancel", "CANCELLED"),
+        for behavior, code in (("cancel", "CANCELLED"),
                                 ("deadline", "DEADLINE_EXCEEDED"),
                                 ("cut", "UNAVAILABLE")):
-            self.assertIn(code, report["endings"][behaviour])
+            self.assertIn(code, report["endings"][behavior])
 
     def test_nothing_is_lost_or_left(self):
         with rwkvd(*FLAGS) as server:

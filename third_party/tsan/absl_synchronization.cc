@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells the thread sanitizer what the system's Abseil synchronises.
+// Tells the thread sanitizer what the system's Abseil synchronizes.
 //
 // That library was not compiled for the sanitizer, which then takes every
 // correctly locked access for a race. The linker (--wrap, in .bazelrc) sends

@@ -12,7 +12,7 @@
 namespace rwkvd {
 namespace {
 
-// Linux maps more than the page that is touched: its neighbours, or all of a
+// Linux maps more than the page that is touched: its neighbors, or all of a
 // huge page that the file lies in. So much around what is released goes, too.
 constexpr uintptr_t kMappedAround = 2 << 20;
 

@@ -111,7 +111,7 @@ class Values {
 };
 
 // Whether the number of `bits` is the one that `value` is to be rounded to: the
-// nearest, of two equally near ones that whose lowest bit is 0. Neighbours in
+// nearest, of two equally near ones that whose lowest bit is 0. Neighbors in
 // order of bits are those in order of magnitude; half way between them is
 // exact in double precision. Nothing is rounded to infinity.
 bool IsNearest(double value, uint32_t bits, const Values& values) {
@@ -123,9 +123,9 @@ bool IsNearest(double value, uint32_t bits, const Values& values) {
   if (value == got) return true;
   if (std::isinf(value) || std::isinf(got)) return false;
   const bool below = std::abs(value) < std::abs(got);
-  const double neighbour = values(below ? bits - 1 : bits + 1);
-  if (std::isinf(neighbour)) return false;
-  const double half_way = std::abs(got + neighbour) / 2;
+  const double neighbor = values(below ? bits - 1 : bits + 1);
+  if (std::isinf(neighbor)) return false;
+  const double half_way = std::abs(got + neighbor) / 2;
   if (std::abs(value) == half_way) return bits % 2 == 0;
   return (std::abs(value) > half_way) == below;
 }

@@ -116,7 +116,7 @@ class PrefixTree {
   }
 
   // Drops `node` if all it does is lead to one other. Costs no more than the
-  // tokens of that one, amortised, so that a long chain can be taken apart from
+  // tokens of that one, amortized, so that a long chain can be taken apart from
   // its beginning.
   void Join(Node* node) {
     if (node->parent == nullptr || node->value.has_value() ||

@@ -200,7 +200,7 @@ TEST_F(EngineTest, ThoseWhoWaitJoinInOrder) {
   third.second->Wait();
 }
 
-TEST_F(EngineTest, CancellingARunningRequestFreesItsPlaceAtTheNextStep) {
+TEST_F(EngineTest, CancelingARunningRequestFreesItsPlaceAtTheNextStep) {
   const auto first = Submit({1}, kForever);
   const auto second = Submit({2}, kForever);
   const auto waiting = Submit({3}, 1);
@@ -218,7 +218,7 @@ TEST_F(EngineTest, CancellingARunningRequestFreesItsPlaceAtTheNextStep) {
   EXPECT_EQ(waiting.second->Wait().reason, FinishReason::kLength);
 }
 
-TEST_F(EngineTest, CancellingAWaitingRequestEndsItThoughNoPlaceIsFree) {
+TEST_F(EngineTest, CancelingAWaitingRequestEndsItThoughNoPlaceIsFree) {
   Submit({1}, kForever);
   Submit({2}, kForever);
   const auto waiting = Submit({3}, 1);
@@ -234,7 +234,7 @@ TEST_F(EngineTest, CancellingAWaitingRequestEndsItThoughNoPlaceIsFree) {
   EXPECT_EQ(engine().Stats().running, 2);
 }
 
-TEST_F(EngineTest, CancellingWhatIsNotThereDoesNothing) {
+TEST_F(EngineTest, CancelingWhatIsNotThereDoesNothing) {
   gate_.Open();
   engine().Cancel(12345);
   const auto first = Submit({1}, 2);

@@ -29,7 +29,7 @@ TEST(PresetsTest, RwkvIsThatOfItsPackage) {
   EXPECT_FALSE(preset.never_end);
 }
 
-// GEN_TEMP and its neighbours in API_DEMO_CHAT.py.
+// GEN_TEMP and its neighbors in API_DEMO_CHAT.py.
 TEST(PresetsTest, RwkvChatIsThatOfItsDemonstration) {
   const SamplingParams preset = RwkvChatPreset();
   EXPECT_EQ(preset.temperature, 1);

@@ -111,7 +111,7 @@ TEST(SamplerTest, DecayForgivesOldTokens) {
   EXPECT_THAT(Draw(params, logits, 4), ElementsAre(0, 1, 0, 1));
 }
 
-TEST(SamplerTest, NegativePenaltiesFavourRepetition) {
+TEST(SamplerTest, NegativePenaltiesFavorRepetition) {
   SamplingParams params;
   params.presence_penalty = -100;
   const std::vector<int32_t> ids = Draw(params, LogitsOf({1, 1, 1, 1}), 20);

@@ -43,7 +43,7 @@ TEST(BpeTokenizer, MergesWithinWordsOnly) {
   EXPECT_THAT(*tokenizer->Encode(""), IsEmpty());
 }
 
-TEST(BpeTokenizer, NormalisesFirst) {
+TEST(BpeTokenizer, NormalizesFirst) {
   const auto tokenizer = Parse(SmallModel().dump());
   EXPECT_THAT(*tokenizer->Encode("e\u0301"), ElementsAre(258));
   EXPECT_THAT(*tokenizer->Encode("\u00e9"), ElementsAre(258));
@@ -91,7 +91,7 @@ TEST(BpeTokenizer, AddedTokensAreFoundInTheTextLeftmostThenLongest) {
               ElementsAre(0xff, 300, 0xff));
 }
 
-TEST(BpeTokenizer, NormalizedAddedTokensAreFoundAfterNormalisation) {
+TEST(BpeTokenizer, NormalizedAddedTokensAreFoundAfterNormalization) {
   json document = SmallModel();
   AddToken(&document, "\u00e9!", 300, true);
   AddToken(&document, "\u00e8!", 301, false);
@@ -139,11 +139,11 @@ TEST(BpeTokenizer, ErrorsNameTheFile) {
               HasSubstr("dir/t.json"));
 }
 
-TEST(BpeTokenizer, RandomBytesSurviveTheRoundTripUpToNormalisation) {
+TEST(BpeTokenizer, RandomBytesSurviveTheRoundTripUpToNormalization) {
   const auto tokenizer = Parse(SmallModel().dump());
   std::mt19937 random(10);
   for (int i = 0; i < 500; ++i) {
-    // Random bytes hold few characters that normalisation changes, if any: up
+    // Random bytes hold few characters that normalization changes, if any: up
     // to 2-byte ones with a mark behind them.
     const std::string bytes = RandomBytes(random, i);
     std::string expected;
@@ -221,7 +221,7 @@ TEST_F(The20BTokenizer, EveryOtherByteSurvivesTheRoundTrip) {
   }
 }
 
-TEST_F(The20BTokenizer, NormalisedTextSurvivesTheRoundTrip) {
+TEST_F(The20BTokenizer, NormalizedTextSurvivesTheRoundTrip) {
   std::mt19937 random(11);
   for (int i = 0; i < 300; ++i) {
     std::string text;

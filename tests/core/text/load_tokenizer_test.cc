@@ -102,7 +102,7 @@ TEST_F(LoadTokenizerTest, FindsTheOneBesideTheModel) {
                {"rwkv_vocab_v20230424.txt", SmallWorldVocabulary(), "world"},
                {"tokenizer.json", SmallTokenizerJson().dump(), "bpe"},
                {"20B_tokenizer.json", SmallTokenizerJson().dump(), "bpe"}};
-  // Neighbours that are none.
+  // Neighbors that are none.
   Write("config.json", "{}");
   Write("tokenizer_config.json", "{}");
   Write("vocab.txt", "");

@@ -14,7 +14,7 @@ namespace rwkvd {
 namespace {
 
 // From the standard's annex 15 and its NormalizationTest.txt.
-TEST(Nfc, NormalisesKnownExamples) {
+TEST(Nfc, NormalizesKnownExamples) {
   const struct {
     std::string text;
     std::string expected;
@@ -83,7 +83,7 @@ TEST(Nfc, AgreesWithTheLibraryOnRandomTextFullOfMarks) {
   }
 }
 
-// Sorting them by exchanging neighbours would take 10^10 steps.
+// Sorting them by exchanging neighbors would take 10^10 steps.
 TEST(Nfc, ALongRunOfMisorderedMarksIsSorted) {
   constexpr int kMany = 200000;
   std::string above;  // class 230

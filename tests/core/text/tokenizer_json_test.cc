@@ -167,7 +167,7 @@ TEST(ParseTokenizerJson, TheBytesThatNoUtf8HasMayBeMissing) {
   ExpectRefused(document.dump(), "missing 1: 0xc2");
 }
 
-TEST(ParseTokenizerJson, AddedTokensThatNormaliseToTheSameAreRefused) {
+TEST(ParseTokenizerJson, AddedTokensThatNormalizeToTheSameAreRefused) {
   json document = SmallTokenizerJson();
   AddToken(&document, "e\u0301!", 256, true);
   AddToken(&document, "\u00e9!", 257, true);

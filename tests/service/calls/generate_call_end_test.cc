@@ -32,7 +32,7 @@ bool StepUntilCancelled(TestServer& server) {
   });
 }
 
-TEST(GenerateCallEndTest, CancellingFreesThePlace) {
+TEST(GenerateCallEndTest, CancelingFreesThePlace) {
   TestServer server(OneAtATime(8));
   Client first(server, SimpleRequest(1 << 20));
   server.gate().WaitForArrivals(1);  // it runs
@@ -44,7 +44,7 @@ TEST(GenerateCallEndTest, CancellingFreesThePlace) {
   EXPECT_EQ(second.Finish().ids.size(), 2u);
 }
 
-TEST(GenerateCallEndTest, CancellingTakesTheRequestOutOfTheQueue) {
+TEST(GenerateCallEndTest, CancelingTakesTheRequestOutOfTheQueue) {
   TestServer server(OneAtATime(8));
   Client running(server, SimpleRequest(1 << 20));
   server.gate().WaitForArrivals(1);

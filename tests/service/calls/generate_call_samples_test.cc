@@ -122,7 +122,7 @@ TEST(GenerateCallSamplesTest, SamplesWaitForPlacesAsRequestsDo) {
   EXPECT_EQ(second.Finish().ids.size(), 3u);
 }
 
-TEST(GenerateCallSamplesTest, CancellingEndsEverySample) {
+TEST(GenerateCallSamplesTest, CancelingEndsEverySample) {
   TestServer server;
   v1::GenerateRequest request = SimpleRequest(1 << 20);
   request.set_n(3);

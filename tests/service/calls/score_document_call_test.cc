@@ -266,7 +266,7 @@ TEST(ScoreDocumentCallTest, OnlySoManyMayBeOpen) {
   EXPECT_TRUE(Eventually([&] { return Client(server).Finish().status.ok(); }));
 }
 
-TEST(ScoreDocumentCallTest, CancellingEndsThePart) {
+TEST(ScoreDocumentCallTest, CancelingEndsThePart) {
   TestServer server;
   Client client(server);
   // More steps than pass until the server hears of it.
