@@ -85,7 +85,7 @@ TEST(ParseJson, SizeLimitIsExact) {
   const auto longer = ParseJson("[123]", "doc", limits);
   EXPECT_EQ(longer.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(longer.status().message()),
-              AllOf(HasSubstr("5 bytes"), HasSubstr("at most 4")));
+              AllOf(HasSubstr("at most 4 bytes"), HasSubstr("got 5")));
 }
 
 TEST(ParseJson, RejectsDuplicateKeyInOneObject) {
