@@ -3,12 +3,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -22,123 +23,128 @@
 
 ABSL_FLAG(std::string, model, "",
           "Required. The model: a .safetensors, .st or .pth file, a "
-          "model.safetensors.index.json or pytorch_model.bin.index.json, or "
-          "the folder that holds one of these.");
+          "model.safetensors.index.json or pytorch_model.bin.index.json, or a "
+          "folder with one of these.");
 ABSL_FLAG(std::string, tokenizer, "",
           "The tokenizer: a World vocabulary (.txt), a tokenizer.json, or the "
-          "word \"bytes\". If empty, it is looked for beside the model.");
+          "word \"bytes\". If empty, the server looks for it in the folder of "
+          "the model.");
 ABSL_FLAG(std::string, model_name, "",
-          "The name told to clients and in metrics. If empty, the name of the "
-          "model's file or folder.");
+          "The name of the model in answers and metrics. If empty, the name of "
+          "the model's file or folder.");
 ABSL_FLAG(rwkvd::RepeatedFlag, initial_state, {},
-          "NAME=PATH: a state that requests may start from, under this name "
-          "(letters, digits, \".\", \"_\" and \"-\", at most 64). The file "
-          "is a state-tuned .pth or .safetensors, or a state that was saved "
-          "from this model. May be given several times.");
+          "NAME=PATH: an initial state that requests can choose by this name "
+          "(1 to 64 letters, digits, \".\", \"_\" and \"-\"). The file is a "
+          "state-tuned .pth or .safetensors file, or a saved state of this "
+          "model. May be given several times.");
 ABSL_FLAG(std::string, default_initial_state, rwkvd::kOwnStateName,
-          "What requests start from if they do not say: the name of an "
-          "--initial_state, or \"model\", the model's own: zero, or what its "
-          "checkpoint was tuned to begin with.");
+          "The initial state of requests that do not choose one: the name of "
+          "an --initial_state, or \"model\" for the model's own state, which "
+          "is zero unless its checkpoint contains a tuned one.");
 ABSL_FLAG(std::string, weights, "as_stored",
-          "What the large matrices are held as: int8, \"int8,mixed\" (but for "
-          "the head, ffn.key and ffn.value), int4, \"int4,mixed\" (the head in "
-          "8 bits), quantized while loading; or as_stored: as they are, "
-          "mapped. rwkv-convert --weights quantizes once and for all.");
+          "The type of the large weight matrices: as_stored, int8, "
+          "\"int8,mixed\" (int8, except the head, ffn.key and ffn.value), "
+          "int4, or \"int4,mixed\" (int4, with the head in int8). Matrices are "
+          "quantized during loading; rwkv-convert --weights does that once, "
+          "in advance. as_stored maps the file without copying it.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
-          "Added to the variance where the output of each head is normalized, "
-          "in versions 5 to 7. The default is that of the official programs; "
-          "models made for another need it told, such as rwkv.cpp's small test "
-          "models of version 5, which need 1e-5.");
+          "The epsilon that is added to the variance in the group "
+          "normalization of RWKV-5 to RWKV-7. The default is that of the "
+          "official implementations. rwkv.cpp's small test models of RWKV-5 "
+          "need 1e-5.");
 ABSL_FLAG(bool, preload, false,
-          "Read the model's files once before saying SERVING, so that the "
-          "first requests need not wait for the disk.");
+          "Read the model's files once before the server reports SERVING, so "
+          "that the first requests do not wait for the disk.");
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
-          "Where gRPC listens: host:port (port 0: any free one) or unix:path.");
+          "The address of the gRPC server: host:port (port 0 chooses a free "
+          "one) or unix:path.");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:9464",
-          "Where Prometheus finds /metrics: host:port; empty for nowhere.");
+          "The address at which Prometheus finds /metrics: host:port. If "
+          "empty, there are no metrics.");
 ABSL_FLAG(int32_t, threads, 0,
-          "Threads that compute; 0 takes what the processors and the control "
-          "group's quota allow.");
+          "The number of compute threads. 0 chooses it from the available "
+          "CPUs and the CPU quota of the control group.");
 ABSL_FLAG(std::string, isa, "auto",
-          "Instruction set of the kernels; auto takes the widest there is.");
+          "The instruction set of the kernels. auto chooses the best one that "
+          "this processor supports.");
 ABSL_FLAG(int32_t, max_running, rwkvd::EngineOptions().max_running,
-          "Most requests that are computed together.");
+          "The maximum number of requests that run at the same time. In "
+          "[1, 4096].");
 ABSL_FLAG(int32_t, max_queued, rwkvd::EngineOptions().max_queued,
-          "Most requests that wait; more are refused with "
-          "RESOURCE_EXHAUSTED.");
+          "The maximum number of requests in the queue. Further requests are "
+          "refused with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(int32_t, max_step_tokens, rwkvd::EngineOptions().max_step_tokens,
-          "Most tokens of one forward pass, prompts and answers together; more "
-          "than --max_running.");
+          "The maximum number of tokens in one forward pass, of prompts and "
+          "answers together. More than --max_running.");
 ABSL_FLAG(double, max_decode_slowdown,
           rwkvd::EngineOptions().max_decode_slowdown,
-          "While answers are being drawn, prompts are read in pieces so small "
-          "that a step takes at most this many times what it would take "
-          "without them: less for a more even stream of tokens, more for a "
-          "sooner first one. In (1, 1000].");
-ABSL_FLAG(int32_t, min_step_prompt_tokens,
-          rwkvd::EngineOptions().min_step_prompt_tokens,
-          "Tokens of prompts that such a step reads even if they take longer.");
+          "How many times longer a step may take because it also prefills "
+          "prompts, compared with a step that only decodes. Lower values give "
+          "a more even stream of tokens, higher values a shorter time to the "
+          "first token. In (1, 1000].");
 ABSL_FLAG(int64_t, max_prompt_tokens, rwkvd::EngineOptions().max_prompt_tokens,
-          "Most tokens of a prompt, or of a context and its longest "
-          "continuation.");
+          "The maximum number of tokens in a prompt, or in a context together "
+          "with its longest continuation.");
 ABSL_FLAG(int64_t, max_generated_tokens,
           rwkvd::EngineOptions().max_generated_tokens,
-          "Most tokens a request may ask for.");
+          "The maximum for a request's max_tokens.");
 ABSL_FLAG(absl::Duration, max_queue_time, rwkvd::EngineOptions().max_queue_time,
-          "Requests that have waited for longer than this are refused with "
-          "RESOURCE_EXHAUSTED; inf for never.");
+          "The maximum time in the queue. Requests that have waited longer are "
+          "refused with RESOURCE_EXHAUSTED. inf sets no maximum.");
 ABSL_FLAG(int64_t, max_total_tokens, rwkvd::EngineOptions().max_total_tokens,
-          "Most tokens, prompts and max_tokens together, of all requests that "
-          "run or wait; more are refused with RESOURCE_EXHAUSTED. At least "
-          "--max_prompt_tokens and --max_generated_tokens together.");
+          "The maximum number of tokens of all running and queued requests, "
+          "counting their prompts and max_tokens. Further requests are refused "
+          "with RESOURCE_EXHAUSTED. At least --max_prompt_tokens plus "
+          "--max_generated_tokens.");
 ABSL_FLAG(int64_t, state_cache_mib,
           rwkvd::EngineOptions().state_cache_bytes >> 20,
-          "Memory for the states of prompts that were read before, in MiB; 0 "
-          "for none.");
+          "The memory for the states of earlier prompts, in MiB. 0 turns the "
+          "state cache off.");
 ABSL_FLAG(int64_t, state_cache_interval,
           rwkvd::EngineOptions().state_cache_interval,
-          "Tokens of a prompt between two states that are kept on its way, so "
-          "that prompts which begin alike share them; doubled until there are "
-          "8 at most. 0 for none but the last.");
+          "The number of prompt tokens between two states that are stored "
+          "during the prefill, so that prompts with the same beginning share "
+          "them. It is doubled until a prompt stores at most 8. 0 stores only "
+          "the state after the prompt.");
 ABSL_FLAG(int64_t, pinned_states_mib,
           rwkvd::EngineOptions().max_pinned_bytes >> 20,
-          "Memory for the states of pinned prompts, in MiB, beside "
+          "The memory for the states of pinned prompts, in MiB, in addition to "
           "--state_cache_mib.");
 ABSL_FLAG(int32_t, max_pinned_states, rwkvd::EngineOptions().max_pinned,
-          "Most names of pinned prompts.");
+          "The maximum number of pinned prompts.");
 ABSL_FLAG(std::string, state_dir, "",
-          "Where states that clients have handles of are kept: a directory, "
-          "which outlives the server and may be shared by several. If empty, "
-          "in memory.");
+          "The directory for states that are saved for clients. It survives a "
+          "restart, and several servers may share it. If empty, these states "
+          "are kept in memory.");
 ABSL_FLAG(int64_t, state_store_mib, 256,
-          "Most that such states may take, in MiB; none goes before its time, "
-          "so more are refused with RESOURCE_EXHAUSTED.");
+          "The maximum size of all states that are saved for clients, in MiB. "
+          "No state is deleted before it expires; further ones are refused "
+          "with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(absl::Duration, state_ttl, absl::Hours(1),
-          "How long they are kept if the client does not say.");
-ABSL_FLAG(
-    int64_t, max_pending_states_mib, 1024,
-    "Most that requests hold which wait and go on from such states, in "
-    "MiB; more are refused with RESOURCE_EXHAUSTED, but never one alone.");
+          "How long a state is saved if the client does not choose a time.");
+ABSL_FLAG(int64_t, max_pending_states_mib, 1024,
+          "The maximum size of all saved states that have been loaded for "
+          "queued requests, in MiB. Further such requests are refused with "
+          "RESOURCE_EXHAUSTED; a single one is always accepted.");
 ABSL_FLAG(int32_t, max_message_mib, 16,
-          "Largest request message, in MiB; a larger one is refused with "
-          "RESOURCE_EXHAUSTED.");
+          "The maximum size of a request message, in MiB. Larger ones are "
+          "refused with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(absl::Duration, drain_grace, absl::Seconds(20),
-          "After SIGTERM or SIGINT, how long running requests may take to "
-          "finish. A second signal cuts it short.");
+          "How long running requests may continue after SIGTERM or SIGINT. A "
+          "second signal ends them at once.");
 ABSL_FLAG(absl::Duration, lame_duck, absl::ZeroDuration(),
-          "After SIGTERM or SIGINT, how long requests are still accepted while "
-          "health already says NOT_SERVING.");
+          "How long requests are still accepted after SIGTERM or SIGINT, while "
+          "the health service already reports NOT_SERVING.");
 ABSL_FLAG(std::string, port_file, "",
-          "Once listening, write the addresses to this file: grpc=host:port, "
-          "metrics=host:port, a line each.");
-ABSL_FLAG(std::string, log_level, "info", "debug, info, warn or error.");
+          "A file to which the server writes its addresses once it listens, "
+          "one per line: grpc=host:port, metrics=host:port.");
+ABSL_FLAG(std::string, log_level, "info",
+          "The lowest level to log: debug, info, warn or error.");
 
 namespace rwkvd {
 namespace {
 
 constexpr absl::string_view kFlagFiles[] = {"service/options.cc"};
-
-constexpr size_t kMaxStateNameBytes = 64;
 
 template <typename T>
 absl::Status CheckRange(absl::string_view flag, T value, T low, T high) {
@@ -151,18 +157,6 @@ absl::Status CheckEpsilon(float value) {
   if (value > 0 && value <= 1) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat("--group_norm_epsilon: ", value, " is not in (0, 1]"));
-}
-
-absl::Status CheckDecodeSlowdown(double value) {
-  if (value > 1 && value <= 1000) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("--max_decode_slowdown: ", value, " is not in (1, 1000]"));
-}
-
-absl::Status CheckQueueTime(absl::Duration value) {
-  if (value > absl::ZeroDuration()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--max_queue_time: ", absl::FormatDuration(value), " is not above 0"));
 }
 
 absl::StatusOr<WeightKind> ParseWeights(absl::string_view text) {
@@ -200,9 +194,9 @@ absl::Status CheckIsa(const std::string& isa) {
       SupportedKernels(), ", ", [](std::string* out, const KernelTable* table) {
         out->append(table->name);
       });
-  return absl::InvalidArgumentError(
-      absl::StrCat("--isa: ", Quoted(isa),
-                   " is not one of those of this processor: auto, ", names));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--isa: ", Quoted(isa),
+      " is not supported by this processor; it supports auto, ", names));
 }
 
 absl::Status CheckLogLevel(absl::string_view level) {
@@ -213,14 +207,7 @@ absl::Status CheckLogLevel(absl::string_view level) {
       "--log_level: ", Quoted(level), " is not debug, info, warn or error"));
 }
 
-bool IsStateName(absl::string_view name) {
-  return !name.empty() && name.size() <= kMaxStateNameBytes &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-         });
-}
-
-// "NAME=PATH", taken apart. A path may hold further signs of equality.
+// Splits "NAME=PATH"; the path may contain further equals signs.
 absl::StatusOr<NamedPath> ParseNamedPath(absl::string_view text) {
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(text, absl::MaxSplits('=', 1));
@@ -229,9 +216,9 @@ absl::StatusOr<NamedPath> ParseNamedPath(absl::string_view text) {
         absl::StrCat("--initial_state: ", Quoted(text), " is not NAME=PATH"));
   }
   if (!IsStateName(parts.first)) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--initial_state: the name ", Quoted(parts.first), " is not 1 to ",
-        kMaxStateNameBytes, " letters, digits, \".\", \"_\" and \"-\""));
+    return absl::InvalidArgumentError(absl::StrCat("--initial_state: the name ",
+                                                   Quoted(parts.first),
+                                                   " is not ", kStateNameRule));
   }
   return NamedPath{std::string(parts.first), std::string(parts.second)};
 }
@@ -247,8 +234,9 @@ absl::Status TakeInitialStates(Options* options) {
   for (const std::string& text : absl::GetFlag(FLAGS_initial_state).values) {
     RWKVD_ASSIGN_OR_RETURN(NamedPath state, ParseNamedPath(text));
     if (state.name == kOwnStateName) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "--initial_state: ", Quoted(kOwnStateName), " is the model's own"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("--initial_state: ", Quoted(kOwnStateName),
+                       " is the model's own state; choose another name"));
     }
     if (HasState(*options, state.name)) {
       return absl::InvalidArgumentError(
@@ -281,8 +269,6 @@ Options FromFlags() {
   options.engine.max_queued = absl::GetFlag(FLAGS_max_queued);
   options.engine.max_step_tokens = absl::GetFlag(FLAGS_max_step_tokens);
   options.engine.max_decode_slowdown = absl::GetFlag(FLAGS_max_decode_slowdown);
-  options.engine.min_step_prompt_tokens =
-      absl::GetFlag(FLAGS_min_step_prompt_tokens);
   options.engine.max_prompt_tokens = absl::GetFlag(FLAGS_max_prompt_tokens);
   options.engine.max_generated_tokens =
       absl::GetFlag(FLAGS_max_generated_tokens);
@@ -294,49 +280,61 @@ Options FromFlags() {
   return options;
 }
 
+// Upper limits, which only the flags have; the engine's own checks follow.
 absl::Status CheckEngine(const EngineOptions& engine) {
-  RWKVD_RETURN_IF_ERROR(CheckRange("max_running", engine.max_running, 1, 4096));
+  const std::tuple<const char*, int64_t, int64_t> limits[] = {
+      {"max_running", engine.max_running, 4096},
+      {"max_step_tokens", engine.max_step_tokens, 1 << 16},
+      {"max_prompt_tokens", engine.max_prompt_tokens, 1 << 30},
+      {"max_generated_tokens", engine.max_generated_tokens, 1 << 30},
+      {"max_total_tokens", engine.max_total_tokens, int64_t{1} << 40},
+      {"state_cache_interval", engine.state_cache_interval, 1 << 30},
+  };
+  for (const auto& [flag, value, high] : limits) {
+    if (value <= high) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", flag, ": ", value, " is more than ", high));
+  }
+  if (engine.max_decode_slowdown > 1000) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_decode_slowdown: ", engine.max_decode_slowdown,
+                     " is more than 1000"));
+  }
   RWKVD_RETURN_IF_ERROR(
       CheckRange("max_queued", engine.max_queued, 1, 1 << 20));
-  RWKVD_RETURN_IF_ERROR(CheckRange("max_step_tokens", engine.max_step_tokens,
-                                   engine.max_running + 1, 1 << 16));
-  RWKVD_RETURN_IF_ERROR(CheckDecodeSlowdown(engine.max_decode_slowdown));
-  RWKVD_RETURN_IF_ERROR(CheckRange("min_step_prompt_tokens",
-                                   engine.min_step_prompt_tokens, 1, 1 << 16));
-  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>(
-      "max_prompt_tokens", engine.max_prompt_tokens, 1, int64_t{1} << 30));
-  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>("max_generated_tokens",
-                                            engine.max_generated_tokens, 1,
-                                            int64_t{1} << 30));
-  RWKVD_RETURN_IF_ERROR(CheckQueueTime(engine.max_queue_time));
-  return CheckRange<int64_t>(
-      "max_total_tokens", engine.max_total_tokens,
-      engine.max_prompt_tokens + engine.max_generated_tokens, int64_t{1} << 40);
+  const absl::Status status = Validate(engine);
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(absl::StrCat("--", status.message()));
 }
 
-absl::Status TakePins(EngineOptions* engine) {
+// A flag in MiB, as bytes.
+absl::StatusOr<int64_t> BytesOf(const absl::Flag<int64_t>& flag,
+                                absl::string_view name, int64_t max_mib) {
+  const int64_t mib = absl::GetFlag(flag);
+  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>(name, mib, 0, max_mib));
+  return mib << 20;
+}
+
+absl::Status TakeStateCache(EngineOptions* engine) {
+  RWKVD_ASSIGN_OR_RETURN(
+      engine->state_cache_bytes,
+      BytesOf(FLAGS_state_cache_mib, "state_cache_mib", 1 << 20));
+  RWKVD_ASSIGN_OR_RETURN(
+      engine->max_pinned_bytes,
+      BytesOf(FLAGS_pinned_states_mib, "pinned_states_mib", 1 << 20));
   engine->state_cache_interval = absl::GetFlag(FLAGS_state_cache_interval);
-  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>("state_cache_interval",
-                                            engine->state_cache_interval, 0,
-                                            int64_t{1} << 30));
-  const int64_t pinned_mib = absl::GetFlag(FLAGS_pinned_states_mib);
-  RWKVD_RETURN_IF_ERROR(
-      CheckRange<int64_t>("pinned_states_mib", pinned_mib, 0, 1 << 20));
-  engine->max_pinned_bytes = pinned_mib << 20;
   engine->max_pinned = absl::GetFlag(FLAGS_max_pinned_states);
   return CheckRange("max_pinned_states", engine->max_pinned, 0, 1 << 16);
 }
 
 absl::Status TakeStateStore(Options* options) {
   options->state_dir = absl::GetFlag(FLAGS_state_dir);
-  const int64_t mib = absl::GetFlag(FLAGS_state_store_mib);
-  RWKVD_RETURN_IF_ERROR(
-      CheckRange<int64_t>("state_store_mib", mib, 0, int64_t{1} << 30));
-  options->state_store_bytes = mib << 20;
-  const int64_t pending_mib = absl::GetFlag(FLAGS_max_pending_states_mib);
-  RWKVD_RETURN_IF_ERROR(CheckRange<int64_t>("max_pending_states_mib",
-                                            pending_mib, 0, int64_t{1} << 30));
-  options->max_pending_states_bytes = pending_mib << 20;
+  RWKVD_ASSIGN_OR_RETURN(
+      options->state_store_bytes,
+      BytesOf(FLAGS_state_store_mib, "state_store_mib", 1 << 30));
+  RWKVD_ASSIGN_OR_RETURN(
+      options->max_pending_states_bytes,
+      BytesOf(FLAGS_max_pending_states_mib, "max_pending_states_mib", 1 << 30));
   options->state_ttl = absl::GetFlag(FLAGS_state_ttl);
   if (options->state_ttl > absl::ZeroDuration() &&
       options->state_ttl <= absl::Hours(24 * 365)) {
@@ -365,12 +363,14 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   options.version = line.version;
   if (line.help || line.version) return options;
   if (!line.arguments.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "unexpected argument ", Quoted(line.arguments[0]), " (--help)"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("unexpected argument ", Quoted(line.arguments[0]),
+                     " (--help lists the flags)"));
   }
   if (options.model.empty()) {
     return absl::InvalidArgumentError(
-        "--model: required, the model's file or folder (--help)");
+        "--model: required: the file or folder of the model (--help lists the "
+        "flags)");
   }
   RWKVD_RETURN_IF_ERROR(TakeInitialStates(&options));
   RWKVD_ASSIGN_OR_RETURN(options.weights,
@@ -379,12 +379,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   RWKVD_RETURN_IF_ERROR(CheckAddresses(options));
   RWKVD_RETURN_IF_ERROR(CheckRange("threads", options.threads, 0, 1024));
   RWKVD_RETURN_IF_ERROR(CheckIsa(options.isa));
+  RWKVD_RETURN_IF_ERROR(TakeStateCache(&options.engine));
   RWKVD_RETURN_IF_ERROR(CheckEngine(options.engine));
-  const int64_t cache_mib = absl::GetFlag(FLAGS_state_cache_mib);
-  RWKVD_RETURN_IF_ERROR(
-      CheckRange<int64_t>("state_cache_mib", cache_mib, 0, 1 << 20));
-  options.engine.state_cache_bytes = cache_mib << 20;
-  RWKVD_RETURN_IF_ERROR(TakePins(&options.engine));
   RWKVD_RETURN_IF_ERROR(TakeStateStore(&options));
   const int32_t message_mib = absl::GetFlag(FLAGS_max_message_mib);
   RWKVD_RETURN_IF_ERROR(CheckRange("max_message_mib", message_mib, 1, 1024));
@@ -399,12 +395,13 @@ std::string OptionsHelp() {
   return absl::StrCat(
       "rwkvd serves an RWKV language model over gRPC (rwkv.v1.RwkvService).\n\n"
       "    rwkvd --model=FILE_OR_FOLDER [flags]\n\n"
-      "SIGTERM or SIGINT ends it gracefully. Log lines go to the standard "
-      "output; the\none line that says why it could not start, to the standard "
+      "SIGTERM or SIGINT ends it gracefully. It logs to the standard output. "
+      "If "
+      "it cannot\nstart, it prints the reason in one line to the standard "
       "error.\n\n",
       DescribeFlags(kFlagFiles),
-      "  --version\n      Print the version.\n"
-      "  --help\n      Print this.\n");
+      "  --version\n      Print the version and exit.\n"
+      "  --help\n      Print this text and exit.\n");
 }
 
 }  // namespace rwkvd

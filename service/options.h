@@ -15,37 +15,38 @@
 
 namespace rwkvd {
 
-// A state for requests to start from: the flag --initial_state=NAME=PATH.
+// An initial state that requests can choose: the flag
+// --initial_state=NAME=PATH.
 struct NamedPath {
   std::string name;
   std::string path;
 };
 
-// How rwkvd was asked to run. A value, valid once ParseOptions has given it.
-// Each field is the flag of the same name; --help says what it means.
+// The command line of rwkvd. A value; what ParseOptions returns is valid. Each
+// field is named after its flag; docs/flags.md describes the flags.
 struct Options {
-  bool help = false;     // print OptionsHelp() and end
-  bool version = false;  // print the version and end
+  bool help = false;     // print OptionsHelp() and exit
+  bool version = false;  // print the version and exit
 
   std::string model;
-  std::string tokenizer;   // empty: found beside the model
+  std::string tokenizer;   // empty: found in the model's folder
   std::string model_name;  // empty: the name of the model's file or folder
   WeightKind weights = WeightKind::kAsStored;
   float group_norm_epsilon = kGroupNormEpsilon;
-  std::vector<NamedPath> initial_states;  // no name comes twice
+  std::vector<NamedPath> initial_states;  // names are unique
   std::string default_initial_state = kOwnStateName;
   bool preload = false;
 
   std::string listen = "127.0.0.1:0";
   std::string metrics_listen;  // empty: no metrics
-  std::string port_file;       // empty: none
+  std::string port_file;       // empty: none is written
 
-  std::string state_dir;  // empty: states are kept in memory
+  std::string state_dir;  // empty: states are saved in memory
   int64_t state_store_bytes = int64_t{256} << 20;
   absl::Duration state_ttl = absl::Hours(1);
   int64_t max_pending_states_bytes = int64_t{1} << 30;
 
-  int32_t threads = 0;  // 0: as many as the process may use
+  int32_t threads = 0;  // 0: as many CPUs as the process may use
   std::string isa = "auto";
   EngineOptions engine;
   int32_t max_message_bytes = 16 << 20;
@@ -55,11 +56,11 @@ struct Options {
   std::string log_level = "info";
 };
 
-// Reads the command line (without the program's name). InvalidArgument names
-// the flag, its value and what it may be.
+// Parses the command line, which does not include the program's name.
+// InvalidArgument with the flag, its value and the values that are allowed.
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args);
 
-// What --help prints.
+// The text that --help prints.
 std::string OptionsHelp();
 
 }  // namespace rwkvd

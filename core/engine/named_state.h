@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "core/model/state.h"
 
 namespace rwkvd {
@@ -11,7 +12,13 @@ namespace rwkvd {
 // The name of Model::NewState() among the initial states.
 inline constexpr char kOwnStateName[] = "model";
 
-// An initial state, with the name by which requests choose it. A value.
+// The rule for the names of states, initial or pinned.
+inline constexpr char kStateNameRule[] =
+    "1 to 64 letters, digits, \".\", \"_\" and \"-\"";
+bool IsStateName(absl::string_view name);
+
+// A state that sequences may start from, and the name by which requests choose
+// it. A value.
 struct NamedState {
   std::string name;
   State state;

@@ -24,12 +24,11 @@ inline constexpr int64_t kMaxStopTokens = 256;
 inline constexpr int64_t kMaxScoreItems = 1024;
 inline constexpr int64_t kMaxContinuations = 1024;  // per item
 inline constexpr int64_t kMaxScoreTexts = 4096;  // continuations of all items
-inline constexpr size_t kMaxPinNameBytes = 64;
-inline constexpr int64_t kMaxSamples = 128;  // of one request
+inline constexpr int64_t kMaxSamples = 128;      // of one request
 
 // Pins the state after a prompt in the state cache, under a name. A value.
 struct PinRequest {
-  std::string name;  // 1 to kMaxPinNameBytes letters, digits, ".", "_" and "-"
+  std::string name;  // see IsStateName
   absl::Duration time_to_live = absl::InfiniteDuration();
 };
 

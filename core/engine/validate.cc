@@ -3,13 +3,13 @@
 
 #include <algorithm>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/engine/field_error.h"
+#include "core/engine/named_state.h"
 #include "core/engine/snapshot.h"
 #include "core/engine/stop_matcher.h"
 
@@ -81,11 +81,9 @@ absl::Status CheckItem(absl::string_view name, const ScoreItem& item,
 }
 
 absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
-  if (!IsPinName(pin.name)) {
+  if (!IsStateName(pin.name)) {
     return FieldError(
-        "pin.name",
-        absl::StrCat(Quoted(pin.name), " is not 1 to ", kMaxPinNameBytes,
-                     " letters, digits, \".\", \"_\" and \"-\""));
+        "pin.name", absl::StrCat(Quoted(pin.name), " is not ", kStateNameRule));
   }
   if (options.state_cache_bytes > 0) return absl::OkStatus();
   return FieldError("pin", "this server has no state cache");
@@ -119,13 +117,6 @@ absl::Status CheckResume(const GenerateRequest& request) {
 
 int64_t MaxSnapshotTokens(const EngineOptions& options) {
   return options.max_prompt_tokens + options.max_generated_tokens;
-}
-
-bool IsPinName(absl::string_view name) {
-  return !name.empty() && name.size() <= kMaxPinNameBytes &&
-         std::all_of(name.begin(), name.end(), [](char c) {
-           return absl::ascii_isalnum(c) || c == '.' || c == '_' || c == '-';
-         });
 }
 
 absl::Status ValidateSamples(absl::string_view field, int64_t n,

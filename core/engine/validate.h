@@ -12,9 +12,6 @@
 
 namespace rwkvd {
 
-// Whether a prefix may be pinned under `name`.
-bool IsPinName(absl::string_view name);
-
 // The maximum number of tokens of a snapshot.
 int64_t MaxSnapshotTokens(const EngineOptions& options);
 

@@ -55,7 +55,6 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
                                      "--max_queue_time=15s",
                                      "--max_total_tokens=170",
                                      "--max_decode_slowdown=1.25",
-                                     "--min_step_prompt_tokens=14",
                                      "--max_prompt_tokens=8",
                                      "--max_generated_tokens=9",
                                      "--state_cache_mib=10",
@@ -87,7 +86,6 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->engine.max_queue_time, absl::Seconds(15));
   EXPECT_EQ(options->engine.max_total_tokens, 170);
   EXPECT_EQ(options->engine.max_decode_slowdown, 1.25);
-  EXPECT_EQ(options->engine.min_step_prompt_tokens, 14);
   EXPECT_EQ(options->engine.max_prompt_tokens, 8);
   EXPECT_EQ(options->engine.max_generated_tokens, 9);
   EXPECT_EQ(options->engine.state_cache_bytes, 10 << 20);
@@ -167,13 +165,15 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
        "--max_step_tokens"},
       {{"--model=m", "--max_decode_slowdown=1"}, "--max_decode_slowdown: 1"},
       {{"--model=m", "--max_decode_slowdown=nan"}, "--max_decode_slowdown"},
-      {{"--model=m", "--min_step_prompt_tokens=0"}, "--min_step_prompt_tokens"},
       {{"--model=m", "--max_prompt_tokens=0"}, "--max_prompt_tokens"},
       {{"--model=m", "--max_generated_tokens=0"}, "--max_generated_tokens"},
       {{"--model=m", "--max_queue_time=0"}, "--max_queue_time: 0"},
       {{"--model=m", "--max_prompt_tokens=9", "--max_generated_tokens=9",
         "--max_total_tokens=17"},
-       "--max_total_tokens: 17 is not in [18, "},
+       "--max_total_tokens: 17 is less than 18"},
+      {{"--model=m", "--max_running=5000"}, "--max_running: 5000 is more than"},
+      {{"--model=m", "--max_queued=2000000"}, "--max_queued"},
+      {{"--model=m", "--max_decode_slowdown=inf"}, "--max_decode_slowdown"},
       {{"--model=m", "--state_cache_mib=-1"}, "--state_cache_mib"},
       {{"--model=m", "--state_cache_interval=-1"}, "--state_cache_interval"},
       {{"--model=m", "--pinned_states_mib=-1"}, "--pinned_states_mib"},

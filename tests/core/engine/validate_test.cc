@@ -116,7 +116,7 @@ TEST(ValidateTest, NamesTheFieldOfAGenerateBeyondItsLimit) {
     request.pin = PinRequest{name};
     EXPECT_EQ(MessageOf(request).find("pin.name: \""), 0) << name;
   }
-  request.pin = PinRequest{std::string(kMaxPinNameBytes + 1, 'a')};
+  request.pin = PinRequest{std::string(65, 'a')};
   EXPECT_EQ(MessageOf(request).find("pin.name: \""), 0);
   for (const int32_t top_logprobs : {-1, 6}) {
     request = ValidGenerate();
