@@ -3,18 +3,11 @@
 
 #include <algorithm>
 
+#include "core/engine/latency_buckets.h"
+
 namespace rwkvd {
 namespace {
 
-// Bucket bounds from OpenTelemetry's semantic conventions for generative AI:
-// for the time to the first token, per further token, and per request.
-constexpr double kFirstTokenSeconds[] = {
-    .001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10};
-constexpr double kTokenSeconds[] = {.01, .025, .05, .075, .1, .15, .2,
-                                    .3,  .4,   .5,  .75,  1,  2.5};
-constexpr double kRequestSeconds[] = {.01,   .02,   .04,   .08,  .16,
-                                      .32,   .64,   1.28,  2.56, 5.12,
-                                      10.24, 20.48, 40.96, 81.92};
 constexpr double kPowersOfTwo[] = {1,   2,   4,   8,    16,   32,  64,
                                    128, 256, 512, 1024, 2048, 4096};
 

@@ -25,13 +25,13 @@ MetricFamily Family(const char* name, const char* help, MetricType type) {
   return family;
 }
 
-MetricFamily Gauge(const char* name, const char* help, double value) {
+MetricFamily ToGauge(const char* name, const char* help, double value) {
   MetricFamily family = Family(name, help, MetricType::Gauge);
   family.metric.emplace_back().gauge.value = value;
   return family;
 }
 
-MetricFamily Counter(const char* name, const char* help, uint64_t value) {
+MetricFamily ToCounter(const char* name, const char* help, uint64_t value) {
   MetricFamily family = Family(name, help, MetricType::Counter);
   family.metric.emplace_back().counter.value = static_cast<double>(value);
   return family;
@@ -44,8 +44,8 @@ void AddLabeled(MetricFamily& family, const char* label,
   metric.counter.value = static_cast<double>(value);
 }
 
-MetricFamily FromHistogram(const char* name, const char* help,
-                           const Histogram::Snapshot& snapshot) {
+MetricFamily ToHistogram(const char* name, const char* help,
+                         const Histogram::Snapshot& snapshot) {
   MetricFamily family = Family(name, help, MetricType::Histogram);
   ClientMetric::Histogram& out = family.metric.emplace_back().histogram;
   for (size_t i = 0; i < snapshot.cumulative.size(); ++i) {
@@ -60,14 +60,88 @@ MetricFamily FromHistogram(const char* name, const char* help,
   return family;
 }
 
+// The metrics that show one member of EngineStats.
+template <typename T>
+struct Metric {
+  const char* name;
+  const char* help;
+  T EngineStats::*member;
+};
+
+constexpr Metric<uint64_t> kCounters[] = {
+    {"rwkv_prompt_tokens_total",
+     "Prompt and context tokens that were computed.",
+     &EngineStats::prompt_tokens},
+    {"rwkv_prompt_tokens_cached_total",
+     "Prompt and context tokens that were not computed, because the state "
+     "after them was cached.",
+     &EngineStats::cached_tokens},
+    {"rwkv_generation_tokens_total", "Generated tokens.",
+     &EngineStats::generated_tokens},
+    {"rwkv_scored_tokens_total", "Scored tokens of continuations.",
+     &EngineStats::scored_tokens},
+    {"rwkv_steps_total", "Steps of the engine, one forward pass each.",
+     &EngineStats::steps},
+    {"rwkv_state_cache_queries_total",
+     "Prompts that were looked up in the state cache.",
+     &EngineStats::state_cache_queries},
+    {"rwkv_state_cache_hits_total",
+     "Prompts of which the state cache had a prefix.",
+     &EngineStats::state_cache_hits},
+    {"rwkv_state_cache_evictions_total",
+     "States that were evicted from the state cache.",
+     &EngineStats::state_cache_evictions},
+};
+
+constexpr Metric<uint64_t> kRejections[] = {
+    {"queue_full", "", &EngineStats::rejected_queue_full},
+    {"draining", "", &EngineStats::rejected_draining},
+    {"total_tokens", "", &EngineStats::rejected_total_tokens},
+    {"queue_time", "", &EngineStats::rejected_queue_time},
+    {"deadline", "", &EngineStats::rejected_deadline},
+};
+
+constexpr Metric<int64_t> kGauges[] = {
+    {"rwkv_queue_depth", "Requests in the queue.", &EngineStats::queued},
+    {"rwkv_requests_running", "Running requests.", &EngineStats::running},
+    {"rwkv_state_cache_bytes", "Size of the states in the state cache.",
+     &EngineStats::state_cache_bytes},
+    {"rwkv_state_cache_entries", "States in the state cache.",
+     &EngineStats::state_cache_entries},
+    {"rwkv_state_cache_pinned", "Pinned prompts.",
+     &EngineStats::state_cache_pinned},
+};
+
+constexpr Metric<Histogram::Snapshot> kHistograms[] = {
+    {"rwkv_request_queue_seconds",
+     "Time from the arrival of a request until it was admitted.",
+     &EngineStats::queue_seconds},
+    {"rwkv_prefill_seconds",
+     "Time from admission of a request until its prompt was computed.",
+     &EngineStats::prefill_seconds},
+    {"rwkv_decode_seconds",
+     "Time from the end of the prompt to the end of the answer.",
+     &EngineStats::decode_seconds},
+    {"rwkv_step_seconds",
+     "Duration of one step, which computes tokens of all running requests.",
+     &EngineStats::step_seconds},
+    {"rwkv_inter_token_latency_seconds",
+     "Time between two tokens of a request; one observation per token after "
+     "the first.",
+     &EngineStats::inter_token_seconds},
+    {"rwkv_batch_size", "Requests that were computed in one step.",
+     &EngineStats::batch_size},
+    {"rwkv_batch_tokens", "Tokens that were computed in one step.",
+     &EngineStats::batch_tokens},
+};
+
 MetricFamily FinishedByReason(const EngineStats& stats) {
   MetricFamily family =
       Family("rwkv_request_success_total",
-             "Requests that ran to an end of their own, by reason.",
-             MetricType::Counter);
+             "Requests that completed, by reason.", MetricType::Counter);
   for (int i = 0; i < kNumFinishReasons; ++i) {
     const auto reason = static_cast<FinishReason>(i);
-    // Counted apart.
+    // These two have metrics of their own.
     if (reason == FinishReason::kCancelled) continue;
     if (reason == FinishReason::kRefused) continue;
     AddLabeled(family, "finish_reason", NameOf(reason), stats.finished[i]);
@@ -77,98 +151,17 @@ MetricFamily FinishedByReason(const EngineStats& stats) {
 
 MetricFamily RejectedByReason(const EngineStats& stats) {
   MetricFamily family = Family("rwkv_requests_rejected_total",
-                               "Valid requests that were not run, by reason.",
+                               "Valid requests that were refused, by reason.",
                                MetricType::Counter);
-  AddLabeled(family, "reason", "queue_full", stats.rejected_queue_full);
-  AddLabeled(family, "reason", "draining", stats.rejected_draining);
-  AddLabeled(family, "reason", "total_tokens", stats.rejected_total_tokens);
-  AddLabeled(family, "reason", "queue_time", stats.rejected_queue_time);
-  AddLabeled(family, "reason", "deadline", stats.rejected_deadline);
+  for (const Metric<uint64_t>& reason : kRejections) {
+    AddLabeled(family, "reason", reason.name, stats.*reason.member);
+  }
   return family;
 }
 
-void AppendCounters(const EngineStats& stats,
-                    std::vector<MetricFamily>& families) {
-  families.push_back(Counter("rwkv_prompt_tokens_total",
-                             "Prompt and context tokens read.",
-                             stats.prompt_tokens));
-  families.push_back(
-      Counter("rwkv_prompt_tokens_cached_total",
-              "Prompt and context tokens not read again: the state after them "
-              "was still known.",
-              stats.cached_tokens));
-  families.push_back(Counter("rwkv_generation_tokens_total", "Tokens drawn.",
-                             stats.generated_tokens));
-  families.push_back(Counter("rwkv_scored_tokens_total",
-                             "Tokens of continuations scored.",
-                             stats.scored_tokens));
-  families.push_back(
-      Counter("rwkv_steps_total", "Forward passes.", stats.steps));
-  families.push_back(
-      Counter("rwkv_requests_cancelled_total",
-              "Requests ended early: by the client, its "
-              "deadline, or the server's shutdown.",
-              stats.finished[static_cast<size_t>(FinishReason::kCancelled)]));
-  families.push_back(FinishedByReason(stats));
-  families.push_back(RejectedByReason(stats));
-}
-
-void AppendStateCache(const EngineStats& stats,
-                      std::vector<MetricFamily>& families) {
-  families.push_back(Counter("rwkv_state_cache_queries_total",
-                             "Look-ups of a prompt's states.",
-                             stats.state_cache_queries));
-  families.push_back(Counter("rwkv_state_cache_hits_total",
-                             "Look-ups that found the state of a prefix.",
-                             stats.state_cache_hits));
-  families.push_back(Counter("rwkv_state_cache_evictions_total",
-                             "States dropped to make room.",
-                             stats.state_cache_evictions));
-  families.push_back(Gauge("rwkv_ffn_sparsity",
-                           "Share of channel mixing's hidden units that were "
-                           "zero in the last step and skipped.",
-                           stats.ffn_sparsity));
-  families.push_back(Gauge("rwkv_state_cache_bytes",
-                           "Memory of the states kept.",
-                           static_cast<double>(stats.state_cache_bytes)));
-  families.push_back(Gauge("rwkv_state_cache_entries", "States kept.",
-                           static_cast<double>(stats.state_cache_entries)));
-  families.push_back(Gauge("rwkv_state_cache_pinned",
-                           "Names of pinned prompts.",
-                           static_cast<double>(stats.state_cache_pinned)));
-}
-
-void AppendHistograms(const EngineStats& stats,
-                      std::vector<MetricFamily>& families) {
-  families.push_back(FromHistogram(
-      "rwkv_request_queue_seconds",
-      "Time from a request's receipt until it joined the running ones.",
-      stats.queue_seconds));
-  families.push_back(
-      FromHistogram("rwkv_prefill_seconds",
-                    "Time from joining the running requests until the prompt "
-                    "was read.",
-                    stats.prefill_seconds));
-  families.push_back(FromHistogram(
-      "rwkv_decode_seconds", "Time from the prompt's end to the answer's.",
-      stats.decode_seconds));
-  families.push_back(FromHistogram("rwkv_step_seconds",
-                                   "Time of one step of all that runs.",
-                                   stats.step_seconds));
-  families.push_back(
-      FromHistogram("rwkv_inter_token_latency_seconds",
-                    "Time between two tokens of a request, one observation "
-                    "for each token after the first.",
-                    stats.inter_token_seconds));
-  families.push_back(FromHistogram(
-      "rwkv_batch_size", "Sequences computed in one step.", stats.batch_size));
-  families.push_back(FromHistogram(
-      "rwkv_batch_tokens", "Tokens computed in one step.", stats.batch_tokens));
-}
-
 MetricFamily ModelInfo(const ServedModel& model) {
-  MetricFamily family =
-      Gauge("rwkv_model_info", "Always 1; its labels tell what is served.", 1);
+  MetricFamily family = ToGauge(
+      "rwkv_model_info", "Always 1; the labels describe the served model.", 1);
   const ModelConfig& config = model.model->config();
   family.metric[0].label = {
       {"architecture", std::string(NameOf(config.architecture))},
@@ -185,15 +178,30 @@ MetricFamily ModelInfo(const ServedModel& model) {
 
 std::vector<MetricFamily> ToMetricFamilies(const EngineStats& stats) {
   std::vector<MetricFamily> families;
-  families.push_back(Gauge("rwkv_queue_depth",
-                           "Requests that wait to join the running ones.",
-                           static_cast<double>(stats.queued)));
-  families.push_back(Gauge("rwkv_requests_running",
-                           "Requests computed together now.",
-                           static_cast<double>(stats.running)));
-  AppendCounters(stats, families);
-  AppendStateCache(stats, families);
-  AppendHistograms(stats, families);
+  for (const Metric<int64_t>& gauge : kGauges) {
+    families.push_back(ToGauge(gauge.name, gauge.help,
+                               static_cast<double>(stats.*gauge.member)));
+  }
+  families.push_back(
+      ToGauge("rwkv_ffn_sparsity",
+              "Share of the hidden units of channel mixing that "
+              "were zero, and therefore skipped, in the last step.",
+              stats.ffn_sparsity));
+  for (const Metric<uint64_t>& counter : kCounters) {
+    families.push_back(
+        ToCounter(counter.name, counter.help, stats.*counter.member));
+  }
+  families.push_back(ToCounter(
+      "rwkv_requests_cancelled_total",
+      "Requests that were ended early, by the client, its deadline or "
+      "the server's shutdown.",
+      stats.finished[static_cast<size_t>(FinishReason::kCancelled)]));
+  families.push_back(FinishedByReason(stats));
+  families.push_back(RejectedByReason(stats));
+  for (const Metric<Histogram::Snapshot>& histogram : kHistograms) {
+    families.push_back(
+        ToHistogram(histogram.name, histogram.help, stats.*histogram.member));
+  }
   return families;
 }
 
@@ -204,19 +212,20 @@ std::vector<MetricFamily> EngineCollector::Collect() const {
     families = ToMetricFamilies(model->engine->Stats());
     families.push_back(ModelInfo(*model));
     const StateStore::Figures states = model->states->store().figures();
-    families.push_back(Gauge("rwkv_state_store_handles",
-                             "States that clients have handles of.",
-                             static_cast<double>(states.handles)));
-    families.push_back(Gauge("rwkv_state_store_bytes", "Bytes of these states.",
-                             static_cast<double>(states.bytes)));
-    families.push_back(Gauge("rwkv_threads", "Threads that compute.",
-                             model->pool->num_threads()));
+    families.push_back(ToGauge("rwkv_state_store_handles",
+                               "States that are saved for clients.",
+                               static_cast<double>(states.handles)));
+    families.push_back(ToGauge("rwkv_state_store_bytes",
+                               "Size of the states that are saved for clients.",
+                               static_cast<double>(states.bytes)));
+    families.push_back(ToGauge("rwkv_threads", "Compute threads.",
+                               model->pool->num_threads()));
   }
-  families.push_back(
-      Gauge("rwkv_load_progress_ratio",
-            "How much of the model has been read before it is served, 0 to 1; "
-            "1 once it is served.",
-            model != nullptr ? 1 : load_progress_.ratio()));
+  families.push_back(ToGauge(
+      "rwkv_load_progress_ratio",
+      "Share of the model's files that --preload has read, from 0 to 1; 1 "
+      "once the model is served.",
+      model != nullptr ? 1 : load_progress_.ratio()));
   return families;
 }
 

@@ -13,22 +13,22 @@
 
 namespace rwkvd {
 
-// What EngineStats says, in Prometheus's form, under the names rwkv_*.
+// Converts EngineStats to Prometheus metrics, whose names begin with rwkv_.
 std::vector<prometheus::MetricFamily> ToMetricFamilies(
     const EngineStats& stats);
 
-// Pulls the engine's figures when Prometheus asks, so that the engine never
-// calls into metrics.
+// Reads the engine's statistics whenever Prometheus scrapes the server, so that
+// the engine does not depend on metrics.
 //
-// Owned by the server, shared with the exposer. Thread-safe.
+// Owned by the server and the metrics endpoint. Thread-safe.
 class EngineCollector : public prometheus::Collectable {
  public:
-  // From now on there is a model, which outlives the last Collect. Once.
+  // Sets the model, which outlives the last Collect. Called once.
   void Serve(const ServedModel* model) {
     model_.store(model, std::memory_order_release);
   }
 
-  // What is told before.
+  // Exported until the model is set.
   LoadProgress& load_progress() { return load_progress_; }
 
   std::vector<prometheus::MetricFamily> Collect() const override;

@@ -6,7 +6,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "absl/types/span.h"
 #include "cli/grpc_status.h"
+#include "core/engine/latency_buckets.h"
 #include "service/log.h"
 
 namespace rwkvd {
@@ -14,36 +16,16 @@ namespace {
 
 using Buckets = prometheus::Histogram::BucketBoundaries;
 
-// gRPC proposal A66, in seconds.
-const Buckets& CallBuckets() {
-  static const Buckets& buckets = *new Buckets{
-      0,     0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002,
-      0.003, 0.004,   0.005,   0.006,  0.008,  0.01,   0.013,  0.016, 0.02,
-      0.025, 0.03,    0.04,    0.05,   0.065,  0.08,   0.1,    0.13,  0.16,
-      0.2,   0.25,    0.3,     0.4,    0.5,    0.65,   0.8,    1,     2,
-      5,     10,      20,      50,     100};
-  return buckets;
-}
+// From gRPC proposal A66.
+constexpr double kCallSeconds[] = {
+    0,     0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002,
+    0.003, 0.004,   0.005,   0.006,  0.008,  0.01,   0.013,  0.016, 0.02,
+    0.025, 0.03,    0.04,    0.05,   0.065,  0.08,   0.1,    0.13,  0.16,
+    0.2,   0.25,    0.3,     0.4,    0.5,    0.65,   0.8,    1,     2,
+    5,     10,      20,      50,     100};
 
-// OpenTelemetry's semantic conventions for generative models, in seconds.
-const Buckets& FirstTokenBuckets() {
-  static const Buckets& buckets =
-      *new Buckets{0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,
-                   0.25,  0.5,   0.75, 1,    2.5,  5,    7.5,  10};
-  return buckets;
-}
-
-const Buckets& OutputTokenBuckets() {
-  static const Buckets& buckets = *new Buckets{
-      0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5};
-  return buckets;
-}
-
-const Buckets& RequestBuckets() {
-  static const Buckets& buckets =
-      *new Buckets{0.01, 0.02, 0.04, 0.08,  0.16,  0.32,  0.64,
-                   1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92};
-  return buckets;
+Buckets BucketsOf(absl::Span<const double> bounds) {
+  return Buckets(bounds.begin(), bounds.end());
 }
 
 prometheus::Labels MethodLabel(Rpc rpc) {
@@ -102,26 +84,29 @@ Metrics::Metrics()
     : registry_(std::make_shared<prometheus::Registry>()),
       call_seconds_(HistogramFamily(
           *registry_, "grpc_server_call_duration_seconds",
-          "Time from a call's arrival to its end, by method and status.")),
+          "Duration of calls from arrival to end, by method and status.")),
       first_token_seconds_(HistogramFamily(
           *registry_, "gen_ai_server_time_to_first_token_seconds",
-          "Time from a request's receipt until its first token was written.")),
+          "Time from the arrival of a request until its first token was "
+          "written "
+          "to the client.")),
       output_token_seconds_(HistogramFamily(
           *registry_, "gen_ai_server_time_per_output_token_seconds",
-          "Time for each token after the first, one observation for a request "
-          "that ended well.")),
+          "Average time per token after the first; one observation per "
+          "successful request.")),
       request_seconds_(HistogramFamily(
           *registry_, "gen_ai_server_request_duration_seconds",
-          "Time from receipt to end of a request that ended well.")) {
+          "Duration of successful requests from arrival to end.")) {
   auto& started = prometheus::BuildCounter()
                       .Name("grpc_server_call_started_total")
-                      .Help("Calls that arrived, by method.")
+                      .Help("Calls that have arrived, by method.")
                       .Register(*registry_);
   for (int i = 0; i < kNumRpcs; ++i) {
     const Rpc rpc = static_cast<Rpc>(i);
     started_[i] = &started.Add(MethodLabel(rpc));
-    // There from the start, so that a rate has something to begin from.
-    call_seconds_.Add(CallLabels(rpc, grpc::StatusCode::OK), CallBuckets());
+    // Present from the start, so that rates are defined.
+    call_seconds_.Add(CallLabels(rpc, grpc::StatusCode::OK),
+                      BucketsOf(kCallSeconds));
   }
 }
 
@@ -130,11 +115,13 @@ void Metrics::SetModelName(const std::string& name) {
   const prometheus::Labels generate = ModelLabels("text_completion", name);
   const prometheus::Labels score = ModelLabels("score", name);
   series_.first_token =
-      &first_token_seconds_.Add(generate, FirstTokenBuckets());
+      &first_token_seconds_.Add(generate, BucketsOf(kFirstTokenSeconds));
   series_.output_token =
-      &output_token_seconds_.Add(generate, OutputTokenBuckets());
-  series_.generate_duration = &request_seconds_.Add(generate, RequestBuckets());
-  series_.score_duration = &request_seconds_.Add(score, RequestBuckets());
+      &output_token_seconds_.Add(generate, BucketsOf(kTokenSeconds));
+  series_.generate_duration =
+      &request_seconds_.Add(generate, BucketsOf(kRequestSeconds));
+  series_.score_duration =
+      &request_seconds_.Add(score, BucketsOf(kRequestSeconds));
 }
 
 Metrics::ModelSeries Metrics::series() const {
@@ -147,13 +134,13 @@ void Metrics::CallStarted(Rpc rpc) {
 }
 
 void Metrics::CallEnded(Rpc rpc, grpc::StatusCode code, absl::Duration took) {
-  call_seconds_.Add(CallLabels(rpc, code), CallBuckets())
+  call_seconds_.Add(CallLabels(rpc, code), BucketsOf(kCallSeconds))
       .Observe(absl::ToDoubleSeconds(took));
 }
 
-void Metrics::FirstTokenWritten(absl::Duration since_receipt) {
+void Metrics::FirstTokenWritten(absl::Duration since_arrival) {
   if (prometheus::Histogram* histogram = series().first_token) {
-    histogram->Observe(absl::ToDoubleSeconds(since_receipt));
+    histogram->Observe(absl::ToDoubleSeconds(since_arrival));
   }
 }
 

@@ -40,10 +40,10 @@ inline constexpr int kNumRpcs = 11;
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);
 
-// What happens at the calls: counters and histograms by RPC and status (names
-// of gRPC's A66), and the latencies that OpenTelemetry's conventions for
-// generative models define. What happens inside the engine is
-// EngineCollector's.
+// Metrics of the calls: counters and histograms by RPC and status, named as in
+// gRPC proposal A66, and the latencies that OpenTelemetry's semantic
+// conventions for generative models define. EngineCollector has the metrics of
+// the engine.
 //
 // Owned by the server; thread-safe.
 class Metrics {
@@ -52,17 +52,18 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // Names the model in all that is observed from now on. Once.
+  // Sets the name of the model in the labels of the latencies, which are not
+  // observed before. Called once.
   void SetModelName(const std::string& name) ABSL_LOCKS_EXCLUDED(mutex_);
 
   void CallStarted(Rpc rpc);
   void CallEnded(Rpc rpc, grpc::StatusCode code, absl::Duration took);
 
-  // From a Generate request's receipt until its first token was written.
-  void FirstTokenWritten(absl::Duration since_receipt);
-  // A Generate request ended well.
+  // The first token of a Generate request has been written.
+  void FirstTokenWritten(absl::Duration since_arrival);
+  // A Generate request has succeeded.
   void Generated(const Usage& usage, const Times& times);
-  // A Generate or Score request ended well, `took` after its receipt.
+  // A Generate or Score request has succeeded, `took` after its arrival.
   void RequestServed(Rpc rpc, absl::Duration took);
 
   std::shared_ptr<prometheus::Collectable> collectable() const {
@@ -70,7 +71,7 @@ class Metrics {
   }
 
  private:
-  // Of one operation of the model that was named.
+  // The latencies with the labels of the model; null before it is known.
   struct ModelSeries {
     prometheus::Histogram* first_token = nullptr;
     prometheus::Histogram* output_token = nullptr;
@@ -90,8 +91,8 @@ class Metrics {
   ModelSeries series_ ABSL_GUARDED_BY(mutex_);
 };
 
-// One call's clock and its entry in the metrics and the log: made when the
-// call arrives, ended once.
+// Measures one call and records it in the metrics and the log. Constructed when
+// the call arrives; End is called once.
 //
 // Owned by the call; thread-compatible. The metrics outlive it.
 class CallRecord {

@@ -27,7 +27,7 @@ absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(
     return std::unique_ptr<MetricsEndpoint>(new MetricsEndpoint(
         std::move(sources), std::move(exposer), std::move(bound)));
   } catch (const std::exception&) {
-    // The library knows no more than that; the usual reason is a taken port.
+    // The library does not give the reason.
     return absl::UnavailableError(
         absl::StrCat("--metrics_listen: cannot listen at ", address,
                      " (in use, or not an address of this host?)"));

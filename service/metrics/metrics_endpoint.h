@@ -12,18 +12,18 @@
 
 namespace rwkvd {
 
-// Answers Prometheus: GET /metrics on a port of its own.
+// The HTTP endpoint GET /metrics, on a port of its own, for Prometheus.
 //
 // Owned by the server. Thread-safe.
 class MetricsEndpoint {
  public:
-  // Listens at `address` (host:port, port 0 for any). Unavailable if it cannot.
-  // `sources` are asked at each scrape and are kept alive.
+  // Listens at `address`: host:port, where port 0 chooses a free one.
+  // Unavailable if that fails. Each scrape collects from `sources`.
   static absl::StatusOr<std::unique_ptr<MetricsEndpoint>> Start(
       const std::string& address,
       std::vector<std::shared_ptr<prometheus::Collectable>> sources);
 
-  // host:port, with the port that was really bound.
+  // host:port, with the port that was chosen.
   const std::string& address() const { return address_; }
 
  private:
@@ -35,7 +35,7 @@ class MetricsEndpoint {
         address_(std::move(address)) {}
 
   const std::vector<std::shared_ptr<prometheus::Collectable>> sources_;
-  const std::unique_ptr<prometheus::Exposer> exposer_;  // asks the sources
+  const std::unique_ptr<prometheus::Exposer> exposer_;  // uses sources_
   const std::string address_;
 };
 
