@@ -4,8 +4,8 @@
 
 namespace rwkvd {
 
-// Returns all whole pages that the allocator has free to the operating system.
-// By default, glibc only returns pages at the end of its heap, so that one
+// Returns all whole free pages of the allocator to the operating system. By
+// default, glibc only returns pages at the end of its heap, so that one
 // long-lived block keeps all the free memory below it. The call takes some
 // milliseconds, during which other threads may wait for memory. It does nothing
 // with an allocator other than glibc's. Thread-safe.
