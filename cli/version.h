@@ -4,8 +4,10 @@
 
 namespace rwkvd {
 
-// As in CHANGELOG.md; told by --version, GetModel and rwkv_model_info.
-inline constexpr char kVersion[] = "0.1.0";
+// The version of this source code, reported by --version, GetModel and the
+// metric rwkv_model_info. tools/check_version.sh compares CHANGELOG.md and
+// deploy/ with it.
+inline constexpr char kVersion[] = "0.2.0";
 
 }  // namespace rwkvd
 

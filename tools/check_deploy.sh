@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Fails if a file under deploy/ is not what its reader expects: YAML and JSON
-# that parse, Prometheus configuration and alert rules that promtool accepts,
-# alert rules that fire as their tests say, a playbook page for every alert.
+# Fails if YAML or JSON under deploy/ does not parse, if promtool rejects the
+# Prometheus configuration or the alert rules, if an alert's tests fail, or if an
+# alert has no page in the playbook.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../deploy"
 
@@ -18,8 +18,7 @@ for path in glob.glob("**/*.yaml", recursive=True):
 for path in glob.glob("**/*.json", recursive=True):
     json.load(open(path))
 EOF
-# From a folder of its own, since promtool must be able to read what the
-# configuration names.
+# In this directory, since the configuration names files relative to it.
 (
   cd prometheus
   promtool check config prometheus.yaml

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fails if a C++ file is not formatted (clang-format 14, .clang-format), is
-# longer than 600 lines, or lacks its license line. --fix formats instead.
+# longer than 600 lines, or lacks the license line. --fix formats the files instead.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -23,7 +23,7 @@ for file in "${files[@]}"; do
     broken=1
   fi
   if ! head -n 1 "$file" | grep -q '^// SPDX-License-Identifier: Apache-2.0$'; then
-    echo "$file: the first line does not name the license" >&2
+    echo "$file: the first line is not the SPDX license line" >&2
     broken=1
   fi
 done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Fails if ShellCheck has something to say about a shell script.
+# Fails if ShellCheck reports anything about a shell script.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

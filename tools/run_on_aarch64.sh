@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs a program for ARM64 in an emulator (qemu-user), on two processors after
-# one another: one that has all instructions, and one without dot products.
+# Runs a program for ARM64 in an emulator (qemu-user), once on a processor with
+# all instructions, and once on one without dot products.
 #
 #   tools/run_on_aarch64.sh PROGRAM [ARGUMENTS]
 set -euo pipefail

@@ -4,10 +4,10 @@
 
   summarize_tests.py BUILD_EVENTS
 
-Reads Bazel's build events (--build_event_json_file) and the test.xml files they
-point to, so exactly the tests of that run count. Prints each skipped and each
-failed case, then as the last line "PASSED FAILED SKIPPED". A target that could
-not be built or run counts as one failure, a test without cases as one case.
+Reads Bazel's build events (--build_event_json_file) and the test.xml files that
+they name, so that exactly the tests of that run are counted. Prints skipped and
+failed cases; the last line is "PASSED FAILED SKIPPED". A target that could not
+be built or run counts as one failure, a test without cases as one case.
 """
 
 import json
@@ -30,8 +30,8 @@ def read_events(path):
                 if output["name"] == "test.xml":
                     xml_path = urllib.parse.unquote(
                         urllib.parse.urlparse(output["uri"]).path)
-            place = (key["label"], key.get("shard", 1), key.get("run", 1))
-            runs[place] = (result["status"], xml_path)  # the last attempt
+            run = (key["label"], key.get("shard", 1), key.get("run", 1))
+            runs[run] = (result["status"], xml_path)  # the last attempt
         elif "targetCompleted" in name and not event.get("completed", {}).get(
                 "success"):
             broken.append(name["targetCompleted"]["label"])
@@ -77,7 +77,7 @@ def main():
                 print(f"FAIL {label} {name}")
             elif outcome == "skipped":
                 reasons.setdefault(reason, []).append(f"{label} {name}")
-    for label in sorted(set(broken) - {place[0] for place in runs}):
+    for label in sorted(set(broken) - {run[0] for run in runs}):
         counts["failed"] += 1
         print(f"FAIL {label} (not built)")
     for reason, names in sorted(reasons.items()):
