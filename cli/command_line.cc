@@ -32,9 +32,10 @@ absl::CommandLineFlag* FindFlag(absl::string_view name, Files files) {
   return ours ? flag : nullptr;
 }
 
-// How many letters must be added, taken away or changed to make `a` of `b`.
+// The number of letters to insert, delete or change to turn `a` into `b`.
 size_t EditDistance(absl::string_view a, absl::string_view b) {
-  std::vector<size_t> row(b.size() + 1);  // distances of a's beginning to b's
+  std::vector<size_t> row(b.size() +
+                          1);  // distances from a prefix of a to those of b
   std::iota(row.begin(), row.end(), 0);
   for (size_t i = 0; i < a.size(); ++i) {
     size_t diagonal = row[0]++;
@@ -47,7 +48,7 @@ size_t EditDistance(absl::string_view a, absl::string_view b) {
   return row.back();
 }
 
-// ", did you mean --NAME?", if a flag has nearly the name that is unknown.
+// ", did you mean --NAME?", or empty if no flag has a similar name.
 std::string Suggestion(absl::string_view unknown, Files files) {
   std::vector<std::string> names;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
@@ -57,12 +58,12 @@ std::string Suggestion(absl::string_view unknown, Files files) {
   return nearest.empty() ? "" : absl::StrCat(", did you mean --", nearest, "?");
 }
 
-// Whether it is given without a value.
-bool IsTruthValue(const absl::CommandLineFlag& flag) {
+// Whether the flag may be given without a value.
+bool IsBoolean(const absl::CommandLineFlag& flag) {
   return flag.IsOfType<bool>() || flag.IsOfType<std::optional<bool>>();
 }
 
-// "--name=value", taken apart.
+// The parts of "--name=value".
 struct Word {
   std::string name;
   std::optional<std::string> value;
@@ -85,7 +86,7 @@ absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
     return absl::OkStatus();
   }
   if (flag.ParseFrom(value, &error)) return absl::OkStatus();
-  // Abseil says first what we say, too.
+  // Abseil's message begins with the flag and its value, as ours does.
   const std::string known = absl::StrCat(
       "Illegal value '", value, "' specified for flag '", flag.Name(), "'");
   absl::string_view reason = error;
@@ -96,15 +97,15 @@ absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
                    reason.empty() ? "" : ": ", reason));
 }
 
-// Sets the flag that args[*i] names; moves *i to the last argument used.
-absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
-                      size_t* i) {
+// Sets the flag at args[*i], and moves *i to the last argument of the flag.
+absl::Status SetFlagAt(absl::Span<const std::string> args, Files files,
+                       size_t* i) {
   Word word = Split(args[*i]);
   absl::CommandLineFlag* flag = FindFlag(word.name, files);
   absl::string_view negated = word.name;
   if (flag == nullptr && absl::ConsumePrefix(&negated, "no")) {
     flag = FindFlag(negated, files);
-    if (flag != nullptr && IsTruthValue(*flag) && !word.value) {
+    if (flag != nullptr && IsBoolean(*flag) && !word.value) {
       return Set(*flag, "false");
     }
     flag = nullptr;
@@ -114,7 +115,7 @@ absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
                                                    Suggestion(word.name, files),
                                                    " (--help lists them)"));
   }
-  if (!word.value && IsTruthValue(*flag)) word.value = "true";
+  if (!word.value && IsBoolean(*flag)) word.value = "true";
   if (!word.value) {
     if (*i + 1 == args.size()) {
       return absl::InvalidArgumentError(
@@ -125,8 +126,8 @@ absl::Status TakeFlag(absl::Span<const std::string> args, Files files,
   return Set(*flag, *word.value);
 }
 
-// Appends `text` in lines of at most kWidth characters, each indented by six
-// blanks.
+// Appends `text` in lines of at most kWidth characters, which are indented by
+// six spaces.
 void AppendWrapped(absl::string_view text, std::string* out) {
   constexpr size_t kWidth = 80;
   constexpr absl::string_view kIndent = "      ";
@@ -177,7 +178,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
     } else if (arg == "--version") {
       line.version = true;
     } else {
-      RWKVD_RETURN_IF_ERROR(TakeFlag(args, files, &i));
+      RWKVD_RETURN_IF_ERROR(SetFlagAt(args, files, &i));
     }
   }
   return line;
@@ -186,7 +187,7 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
 std::string NearestName(absl::string_view unknown,
                         absl::Span<const std::string> names) {
   constexpr size_t kMostDistance = 2;
-  // Any name is near one of a letter or two.
+  // Every name of two letters would be a match.
   if (unknown.size() <= kMostDistance) return "";
   std::string nearest;
   size_t distance = kMostDistance + 1;

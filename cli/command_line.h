@@ -11,45 +11,45 @@
 
 namespace rwkvd {
 
-// What a command line says besides the values of flags. A value.
+// What a command line contains in addition to the values of flags. A value.
 struct CommandLine {
-  std::vector<std::string> arguments;  // what is no flag, in order
+  std::vector<std::string> arguments;  // those that are not flags, in order
   bool help = false;                   // --help or -h
   bool version = false;                // --version
 };
 
-// The value of a flag that may be given several times: each of its values, in
-// order. Every time it is given adds one.
+// The value of a flag that may be given several times: one entry for each time,
+// in order.
 struct RepeatedFlag {
   std::vector<std::string> values;
 };
 
-// How Abseil stores and reads it: each value is followed by a zero byte, which
-// no argument can hold.
+// The form in which Abseil stores a RepeatedFlag: each value is followed by a
+// zero byte, which no argument can contain.
 bool AbslParseFlag(absl::string_view text, RepeatedFlag* flag,
                    std::string* error);
 std::string AbslUnparseFlag(const RepeatedFlag& flag);
 
-// Reads `args` (without the program's name) into the Abseil flags defined in
-// `files` (paths from the repository's root). Abseil's own parser is not used:
-// it ends the process itself and accepts the flags of every library linked in.
-// InvalidArgument names the flag that is unknown, lacks its value or has one
-// that cannot be read; flags before it stay set.
+// Parses `args`, which do not include the program's name, into the Abseil flags
+// that are defined in `files` (paths from the repository's root). Abseil's own
+// parser would exit the process on an error, and would accept the flags of
+// every linked library. InvalidArgument with the flag that is unknown, has no
+// value, or has an invalid one; the flags before it stay set.
 //
-// Written "--name=value", "--name value", or for a truth value "--name" and
-// "--noname"; "--" ends the flags.
+// A flag is written as "--name=value" or "--name value", and a boolean one also
+// as "--name" or "--noname". "--" ends the flags.
 absl::StatusOr<CommandLine> ParseCommandLine(
     absl::Span<const std::string> args,
     absl::Span<const absl::string_view> files);
 
-// The one of `names` that `unknown` was probably meant to be: at most two
-// letters away. Empty, if none is so near or `unknown` is of two letters
-// itself.
+// The one of `names` for which `unknown` is probably a typing error: the
+// nearest with an edit distance of at most 2. Empty if there is none, or if
+// `unknown` has at most two letters. (Abseil 20220623 suggests no flags.)
 std::string NearestName(absl::string_view unknown,
                         absl::Span<const std::string> names);
 
-// The flags defined in `files`, by file and name: what each means, and its
-// default.
+// A description of the flags that are defined in `files`, sorted by file and
+// name: the help text and the default of each.
 std::string DescribeFlags(absl::Span<const absl::string_view> files);
 
 }  // namespace rwkvd

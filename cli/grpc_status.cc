@@ -11,8 +11,8 @@
 namespace rwkvd {
 namespace {
 
-// gRPC refuses to send more than 8 KiB of headers; a message may quote what a
-// client sent.
+// gRPC sends at most 8 KiB of headers, and a message may quote text of a
+// client.
 constexpr size_t kMaxMessageBytes = 2048;
 
 constexpr const char* kNames[] = {
@@ -35,7 +35,8 @@ constexpr const char* kNames[] = {
     "UNAUTHENTICATED",
 };
 
-// At most `limit` bytes of `text`, not ending inside a UTF-8 character.
+// The first bytes of `text`, at most `limit`, without an incomplete UTF-8
+// character at the end.
 std::string Cut(absl::string_view text, size_t limit) {
   if (text.size() <= limit) return std::string(text);
   while (limit > 0 && (text[limit] & 0xC0) == 0x80) --limit;
@@ -46,7 +47,7 @@ std::string Cut(absl::string_view text, size_t limit) {
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  // Abseil's canonical codes are gRPC's, number by number.
+  // Abseil and gRPC use the same numbers.
   const auto code = static_cast<grpc::StatusCode>(status.code());
   return grpc::Status(code, Cut(status.message(), kMaxMessageBytes));
 }
@@ -56,7 +57,7 @@ grpc::Status EndStatus(const absl::Status& engine_status,
   if (engine_status.code() == absl::StatusCode::kCancelled &&
       context.deadline() <= std::chrono::system_clock::now()) {
     return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
-                        "the deadline is over");
+                        "the deadline has passed");
   }
   return ToGrpcStatus(engine_status);
 }

@@ -9,16 +9,17 @@
 
 namespace rwkvd {
 
-// The same code and message for the wire. A message is cut to what fits into
-// the headers of an answer.
+// Converts a status for the wire. Long messages are cut, since they must fit
+// into the headers of a response.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
-// What a call ends with, given why the engine ended its request: as above, but
-// a cancellation after the client's deadline is called by that name.
+// The status of a call whose request the engine has ended with `engine_status`:
+// the same as above, but DEADLINE_EXCEEDED for a cancellation after the
+// client's deadline.
 grpc::Status EndStatus(const absl::Status& engine_status,
                        const grpc::ServerContextBase& context);
 
-// "OK", "INVALID_ARGUMENT", ...: gRPC's own names, the values of metric labels.
+// gRPC's name of a code, such as "INVALID_ARGUMENT". Metrics use it as a label.
 const char* NameOf(grpc::StatusCode code);
 
 }  // namespace rwkvd

@@ -7,12 +7,12 @@
 
 namespace rwkvd {
 
-// Hands SIGTERM and SIGINT to a function on a thread of its own, where, unlike
-// in a signal handler, anything may be called.
+// Calls a function on SIGTERM and SIGINT. The function runs on a thread of the
+// watcher, so that it may call anything, unlike a signal handler.
 //
-// One per process, owned by main and made before any other thread, since every
-// thread must inherit the blocked signals. Signals that arrive before Start
-// wait for it.
+// There is one per process, owned by main and constructed before any other
+// thread starts, since all threads must inherit the blocked signals. Signals
+// that arrive before Start stay pending until then.
 class SignalWatcher {
  public:
   SignalWatcher();
@@ -20,10 +20,12 @@ class SignalWatcher {
   SignalWatcher(const SignalWatcher&) = delete;
   SignalWatcher& operator=(const SignalWatcher&) = delete;
 
-  // Calls `on_signal` with the number of each signal, one at a time. Once.
+  // Calls `on_signal` with the number of each signal, one at a time. Called
+  // once.
   void Start(std::function<void(int signal)> on_signal);
 
-  // Ends the thread; a call under way is waited for. Signals stay blocked.
+  // Ends the thread, after a running `on_signal` has returned. The signals stay
+  // blocked.
   void Stop();
 
  private:

@@ -8,8 +8,8 @@
 namespace rwkvd {
 namespace {
 
-constexpr absl::Duration kShortestSilence = absl::Seconds(2);
-constexpr absl::Duration kLongestSilence = absl::Seconds(20);
+constexpr absl::Duration kMinLogInterval = absl::Seconds(2);
+constexpr absl::Duration kMaxLogInterval = absl::Seconds(20);
 
 double Megabytes(int64_t bytes) { return static_cast<double>(bytes) / 1e6; }
 
@@ -22,8 +22,8 @@ LoadProgress::LoadProgress(std::function<absl::Time()> clock,
 }
 
 void LoadProgress::Begin() {
-  begin_ = told_at_ = clock_();
-  told_tenths_ = 0;
+  begin_ = logged_at_ = clock_();
+  logged_tenths_ = 0;
 }
 
 void LoadProgress::Update(int64_t bytes_done, int64_t bytes_all) {
@@ -34,8 +34,8 @@ void LoadProgress::Update(int64_t bytes_done, int64_t bytes_all) {
   const absl::Time now = clock_();
   const auto tenths = static_cast<int64_t>(10 * ratio);
   if (!IsDue(tenths, now)) return;
-  told_tenths_ = tenths;
-  told_at_ = now;
+  logged_tenths_ = tenths;
+  logged_at_ = now;
   log_(absl::StrFormat(
       "reading the model: %d %%, %.0f of %.0f MB, %.0f MB/s",
       static_cast<int64_t>(100 * ratio), Megabytes(bytes_done),
@@ -44,9 +44,9 @@ void LoadProgress::Update(int64_t bytes_done, int64_t bytes_all) {
 }
 
 bool LoadProgress::IsDue(int64_t tenths, absl::Time now) const {
-  const absl::Duration silence = now - told_at_;
-  if (silence >= kLongestSilence) return true;
-  return tenths > told_tenths_ && silence >= kShortestSilence;
+  const absl::Duration since_last_log = now - logged_at_;
+  if (since_last_log >= kMaxLogInterval) return true;
+  return tenths > logged_tenths_ && since_last_log >= kMinLogInterval;
 }
 
 }  // namespace rwkvd

@@ -13,18 +13,17 @@
 
 namespace rwkvd {
 
-// How far the reading of the model's files has come. Tells the log now and
-// then: at every tenth, but not more often than every other second, and after
-// some more seconds whatever has come of it.
+// The progress of reading the model's files. It is logged at every tenth, but
+// at most every 2 seconds, and at least every 20 seconds.
 //
-// Owned by the server. Begin and Update are called by the loading thread alone,
-// ratio by any.
+// Owned by the server. Only the loading thread calls Begin and Update; any
+// thread may call ratio.
 class LoadProgress {
  public:
   explicit LoadProgress(std::function<absl::Time()> clock = absl::Now,
                         std::function<void(absl::string_view)> log = &LogInfo);
 
-  // The reading begins, and the time that the log's speed is taken over.
+  // Starts the time from which the logged speed is computed.
   void Begin();
   void Update(int64_t bytes_done, int64_t bytes_all);
 
@@ -38,8 +37,8 @@ class LoadProgress {
   const std::function<void(absl::string_view)> log_;
   std::atomic<double> ratio_{0};
   absl::Time begin_;
-  int64_t told_tenths_ = 0;
-  absl::Time told_at_;
+  int64_t logged_tenths_ = 0;
+  absl::Time logged_at_;
 };
 
 }  // namespace rwkvd

@@ -6,11 +6,11 @@
 
 namespace rwkvd {
 
-// The process's log: a line each on the standard output, with time (UTC) and
-// level, written at once. Thread-safe.
+// The log of the process. Each line goes to the standard output immediately,
+// with the time (UTC) and the level. Thread-safe.
 
-// Lines below `level` ("debug", "info", "warn", "error") are dropped. Lines of
-// gRPC itself join at debug, its errors at warn.
+// Drops lines below `level`: "debug", "info", "warn" or "error". Also logs the
+// messages of gRPC: its errors at warn, all others at debug.
 void InitLog(absl::string_view level);
 
 bool DebugLogEnabled();

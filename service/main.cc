@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// rwkvd: serves an RWKV language model over gRPC.
+// rwkvd serves an RWKV language model over gRPC.
 
 #include <signal.h>
 
@@ -30,7 +30,7 @@ int Fail(const absl::Status& status) {
 }
 
 int Serve(const Options& options) {
-  SignalWatcher signals;  // before any thread
+  SignalWatcher signals;  // before any thread starts
   absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Start(options, [&options](LoadProgress& progress) {
         return LoadServedModel(options, progress);
@@ -38,10 +38,10 @@ int Serve(const Options& options) {
   if (!server.ok()) return Fail(server.status());
   signals.Start([&server](int) { (*server)->Drain(); });
   const absl::Status status = (*server)->Wait();
-  signals.Stop();  // it calls the server, which goes first
+  signals.Stop();  // before the server is destroyed
   if (!status.ok()) return Fail(status);
-  // Asked to end while loading, which cannot be interrupted: nobody is served,
-  // so nothing is lost by not waiting for it.
+  // The process was told to end while it loads the model. Loading cannot be
+  // interrupted, and no client is served, so it exits without waiting.
   if ((*server)->loading()) std::_Exit(0);
   return 0;
 }
@@ -68,6 +68,6 @@ int main(int argc, char** argv) {
   rwkvd::ShareOneHeap();
   absl::InitializeSymbolizer(argv[0]);
   absl::InstallFailureSignalHandler({});
-  signal(SIGPIPE, SIG_IGN);  // a client that is gone is no reason to end
+  signal(SIGPIPE, SIG_IGN);  // a client's disconnect must not end the process
   return rwkvd::Main({argv + 1, argv + argc});
 }

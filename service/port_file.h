@@ -8,10 +8,10 @@
 
 namespace rwkvd {
 
-// Writes "grpc=<address>" and, unless empty, "metrics=<address>", a line each,
-// to a file that appears with all of it at once, so that whoever started the
-// server with port 0 can wait for it. Unavailable, naming the file, if it
-// cannot be written.
+// Writes the lines "grpc=ADDRESS" and, unless `metrics` is empty,
+// "metrics=ADDRESS" to a file. The file appears when it is complete, so that
+// the process that has started the server with port 0 can wait for it.
+// Unavailable, with the path, if that fails.
 absl::Status WritePortFile(const std::string& path, const std::string& grpc,
                            const std::string& metrics);
 

@@ -31,7 +31,7 @@ namespace {
 const KernelTable& ChooseKernels(const std::string& isa) {
   if (isa == "auto") return BestKernels();
   const KernelTable* kernels = FindKernels(isa);
-  RWKVD_CHECK(kernels != nullptr);  // ParseOptions has looked
+  RWKVD_CHECK(kernels != nullptr);  // checked by ParseOptions
   return *kernels;
 }
 
@@ -41,7 +41,8 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
   return FindTokenizer(file.directory(), vocab_size);
 }
 
-// Of the weights that are computed with: quantized ones are others.
+// The fingerprint of the weights that the server computes with. Quantized
+// weights differ from those of the file.
 std::string FingerprintOf(const TensorFile& file, WeightKind weights) {
   std::string fingerprint = file.Fingerprint();
   if (weights == WeightKind::kAsStored) return fingerprint;
@@ -58,17 +59,17 @@ void Preload(const TensorFile& file, LoadProgress& progress) {
   });
 }
 
-// The engine's bounds, and what it does when nobody wants anything of it.
+// The engine's options, with a callback that returns free memory when idle.
 EngineOptions EngineOptionsOf(const Options& options) {
   EngineOptions engine = options.engine;
   engine.on_idle = [] {
     ReturnFreeMemory();
-    LogDebug("idle: gave free memory back");
+    LogDebug("idle: returned free memory to the system");
   };
   return engine;
 }
 
-// Nothing for RWKV-4, which has none.
+// Empty for RWKV-4, which has no heads.
 std::string Heads(const ModelConfig& config) {
   if (config.num_heads == 0) return "";
   return absl::StrCat(" (", config.num_heads, " heads of ", config.head_size,
@@ -96,8 +97,8 @@ void LogLoaded(const ServedModel& served, const TensorFile& file,
   if (file.copied_bytes() == 0) return;
   LogWarning(absl::StrCat(
       file.copied_bytes(), " bytes of ", file.path(),
-      " had to be rearranged in memory; files written by \"rwkv-convert ",
-      file.path(), " OUTPUT_DIRECTORY\" are used where they lie"));
+      " were copied because their layout differs; files that \"rwkv-convert ",
+      file.path(), " OUTPUT_DIRECTORY\" writes are mapped without a copy"));
 }
 
 }  // namespace

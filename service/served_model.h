@@ -20,12 +20,13 @@ namespace rwkvd {
 
 // A loaded model and the engine that runs it.
 //
-// Owned by the server. Thread-safe: nothing but the engine changes, and that is
-// thread-safe. The engine comes last, since it uses all the others.
+// Owned by the server. Thread-safe, since only the engine and the saved states
+// change, which are thread-safe. The engine is the last member, since it uses
+// all others.
 struct ServedModel {
   std::string name;
   std::string fingerprint;  // of the weights; see TensorFile
-  std::string layout;       // of the names in its files; see TensorFile
+  std::string layout;       // of the tensor names; see TensorFile
   std::string isa;
   std::unique_ptr<const Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;
@@ -34,9 +35,9 @@ struct ServedModel {
   std::unique_ptr<Engine> engine;
 };
 
-// Opens what the options name and starts the engine; tells the log what it has
-// found and, where that takes time, `progress`. NotFound, InvalidArgument and
-// others as the files give reason; the message says which file and what.
+// Opens the files that the options name, and starts the engine. Logs a summary,
+// and reports the progress of slow parts to `progress`. Returns NotFound,
+// InvalidArgument or other errors, with the file and the reason.
 absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
     const Options& options, LoadProgress& progress);
 
@@ -50,11 +51,10 @@ std::unique_ptr<SavedStates> NewSavedStates(const Options& options,
                                             const std::string& fingerprint,
                                             std::unique_ptr<StateStore> store);
 
-// InvalidArgument if the tokenizer has ids that the model has no row for.
+// InvalidArgument if the tokenizer has ids beyond the model's vocabulary.
 absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config);
 
-// The last part of a model's path: its folder's name, or its file's without
-// the ending.
+// The name of a model: its folder, or its file without the extension.
 std::string NameOfPath(const std::string& path);
 
 }  // namespace rwkvd

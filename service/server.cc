@@ -20,19 +20,19 @@
 namespace rwkvd {
 namespace {
 
-// After the engine has drained, how long clients may take to fetch what was
-// written to them before their calls are cut.
+// How long clients may take to read the last messages after the engine has
+// drained, before their calls are cancelled.
 constexpr absl::Duration kFlushGrace = absl::Seconds(2);
 
-// A peer that vanished without a word is noticed within half a minute; clients
-// may ask as often.
+// A lost connection is detected within 30 seconds. Clients may send keepalive
+// pings as often as the server.
 constexpr int kKeepaliveMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 constexpr int kMinClientPingMs = 10'000;
 
 void Configure(const Options& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
-  // Two servers at one port would share its calls at random.
+  // Otherwise two servers could listen at the same port and share its calls.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
@@ -72,7 +72,7 @@ Server::~Server() {
 absl::Status Server::Listen() {
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  // gRPC serves health without its description; reflection wants that too.
+  // gRPC's health service does not link its descriptor, which reflection needs.
   google::protobuf::LinkMessageReflection<
       grpc::health::v1::HealthCheckRequest>();
   if (!options_.metrics_listen.empty()) {
@@ -148,7 +148,7 @@ void Server::Drain() {
     }
     if (model_ != nullptr) engine = model_->engine.get();
   }
-  LogInfo("draining: cut short");
+  LogInfo("draining: ending all requests now");
   if (engine != nullptr) engine->Drain(absl::InfinitePast());
 }
 
@@ -156,7 +156,7 @@ void Server::ShutDown() {
   Engine* engine = nullptr;
   {
     absl::MutexLock lock(&mutex_);
-    // Before SERVING nobody was sent here, who would have to be told.
+    // A server that has not reported SERVING has no clients to wait for.
     const auto cut_short = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
       return drains_ > 1 || model_ == nullptr;
     };
@@ -165,11 +165,11 @@ void Server::ShutDown() {
   }
   const absl::Time grace_end = absl::Now() + options_.drain_grace;
   if (engine != nullptr) {
-    LogInfo(absl::StrCat("draining: running requests may take ",
+    LogInfo(absl::StrCat("draining: accepted requests may continue for ",
                          absl::FormatDuration(options_.drain_grace)));
     engine->Drain(grace_end);
   }
-  // States may be large, and whoever is sent one needs it whole.
+  // A client needs its complete state, and states may be large.
   absl::Time flush_end = absl::Now() + kFlushGrace;
   if (engine != nullptr && model_->states->num_deliveries() > 0) {
     flush_end = std::max(flush_end, grace_end);

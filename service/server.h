@@ -24,9 +24,9 @@
 
 namespace rwkvd {
 
-// The gRPC server from its first port to its last call: it listens, loads,
-// serves, drains, each once and in this order. Health says SERVING between
-// the end of loading and the beginning of draining only.
+// The gRPC server. It listens, loads the model, serves and drains, once each
+// and in this order. The health service reports SERVING only after loading and
+// before draining.
 //
 // Owned by main (or a test). Thread-safe.
 class Server {
@@ -34,30 +34,31 @@ class Server {
   using Loader = std::function<absl::StatusOr<std::unique_ptr<ServedModel>>(
       LoadProgress& progress)>;
 
-  // Listens, and begins to load on a thread of its own. Unavailable if an
-  // address cannot be listened at; the message names the flag.
+  // Listens, and starts to load the model on a separate thread. Unavailable,
+  // with the flag, if the server cannot listen at an address.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options,
                                                        Loader loader);
-  // Waits for the loader, if it still works.
+  // Waits for the loader, if it is still running.
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Serves until Drain was called and all is done: OK; or until loading has
-  // failed: its status. Called once.
+  // Serves until draining is complete, and returns OK; or until loading fails,
+  // and returns its status. Called once.
   absl::Status Wait() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Begins to drain: health NOT_SERVING; the lame-duck time; running requests
-  // get the grace period, the rest end with UNAVAILABLE. Called again, it
-  // cuts the lame-duck time and the grace period short. Does not wait for the
-  // first; Wait does.
+  // Starts draining and returns; Wait does the rest. The health service reports
+  // NOT_SERVING; requests are still accepted for the lame-duck time; accepted
+  // ones may continue for the grace period and then end with UNAVAILABLE. A
+  // second call ends both periods at once, and waits until all requests have
+  // ended.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Whether the loader has not returned yet.
+  // Whether the loader is still running.
   bool loading() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Where it really listens: host:port or unix:path; for metrics empty if
-  // there are none.
+  // The addresses with the chosen ports: host:port, or unix:path. The metrics
+  // address is empty if there are no metrics.
   const std::string& address() const { return address_; }
   std::string metrics_address() const;
 
@@ -70,8 +71,8 @@ class Server {
   void ShutDown() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
-  // Calls use the metrics and the model until gRPC has ended, scrapes until
-  // the endpoint has: so these two come before both, and go after them.
+  // Calls use the metrics and the model until gRPC has shut down, and scrapes
+  // use them until the endpoint has; so they are destroyed after both.
   Metrics metrics_;
   const std::shared_ptr<EngineCollector> collector_;
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once
@@ -83,9 +84,9 @@ class Server {
   mutable absl::Mutex mutex_;
   bool loaded_ ABSL_GUARDED_BY(mutex_) = false;  // the loader has returned
   absl::Status load_status_ ABSL_GUARDED_BY(mutex_);
-  int drains_ ABSL_GUARDED_BY(mutex_) = 0;  // calls of Drain
+  int drains_ ABSL_GUARDED_BY(mutex_) = 0;  // number of calls of Drain
 
-  std::thread loading_thread_;  // uses all of the above
+  std::thread loading_thread_;  // last: it uses all of the above
 };
 
 }  // namespace rwkvd

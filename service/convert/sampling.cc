@@ -36,10 +36,10 @@ absl::StatusOr<SamplingParams> ReadPreset(v1::SamplingPreset preset) {
 }
 
 absl::StatusOr<SamplerOrder> ReadOrder(v1::SamplerOrder order,
-                                       SamplerOrder otherwise) {
+                                       SamplerOrder default_order) {
   switch (order) {
     case v1::SAMPLER_ORDER_UNSPECIFIED:
-      return otherwise;
+      return default_order;
     case v1::SAMPLER_ORDER_TOP_P_FIRST:
       return SamplerOrder::kTopPFirst;
     case v1::SAMPLER_ORDER_TOP_K_FIRST:
@@ -99,7 +99,7 @@ void ReadSequences(const v1::SequenceRepetition& proto,
 
 void ReadChoices(const v1::Sampling& proto, SamplingParams* params) {
   if (proto.has_temperature()) params->temperature = proto.temperature();
-  if (proto.has_mirostat()) {  // in place of what a preset has
+  if (proto.has_mirostat()) {  // replaces the values of the preset
     params->top_k = 0;
     params->top_p = 1;
     const v1::Mirostat& mirostat = proto.mirostat();

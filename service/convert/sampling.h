@@ -8,9 +8,9 @@
 
 namespace rwkvd {
 
-// What the message says, over the defaults of its preset; with a seed drawn at
-// random if it has none. Ranges are not checked yet: InvalidArgument only for a
-// value of an enum that is not known.
+// The defaults of the message's preset, changed by the fields that are set. A
+// message without a seed gets a random one. InvalidArgument for an unknown
+// value of an enum; the engine checks the ranges.
 absl::StatusOr<SamplingParams> FromProto(const ::rwkv::v1::Sampling& proto);
 
 }  // namespace rwkvd

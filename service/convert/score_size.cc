@@ -9,17 +9,17 @@
 namespace rwkvd {
 namespace {
 
-// What clients of gRPC take if nobody tells them otherwise, and what protobuf
-// can put into one message.
+// The largest message that gRPC clients accept by default, and the largest that
+// protobuf can serialize.
 constexpr int64_t kDefaultMaxBytes = 4 << 20;
 constexpr int64_t kMostMaxBytes = std::numeric_limits<int32_t>::max();
 
-// Fields of the wire format, each with its tag of one byte.
+// Sizes of fields on the wire, with their tag of one byte.
 constexpr int64_t kDoubleBytes = 1 + 8;
 constexpr int64_t kBoolBytes = 1 + 1;
 constexpr int64_t kMaxInt64Bytes = 1 + 10;
 
-// Of `usage` (three counts) and `times` (four doubles).
+// Size of `usage` (three counts) and `times` (four doubles).
 constexpr int64_t kFixedBytes =
     (2 + 3 * kMaxInt64Bytes) + (2 + 4 * kDoubleBytes);
 
@@ -29,7 +29,7 @@ int64_t VarintBytes(uint64_t value) {
   return bytes;
 }
 
-// A message within another.
+// The size of a nested message with `size` bytes of fields.
 int64_t NestedBytes(int64_t size) {
   return 1 + VarintBytes(static_cast<uint64_t>(size)) + size;
 }

@@ -10,13 +10,13 @@
 
 namespace rwkvd {
 
-// Bytes on the wire that the answer to `request` has at most, by item or as
-// one list, with the scores of its tokens or without. `request` is valid.
+// The maximum size of the response to `request` on the wire, in bytes: with the
+// scores grouped by item or in one list, with or without those of each token.
 int64_t MaxScoreResponseBytes(const ScoreRequest& request, bool by_item,
                               bool with_tokens);
 
-// InvalidArgument if the answer to `request`, which was made of `proto`, could
-// be larger than its client takes.
+// InvalidArgument if the response to `request`, which was converted from
+// `proto`, could be larger than the client accepts.
 absl::Status CheckScoreResponseSize(const ::rwkv::v1::ScoreRequest& proto,
                                     const ScoreRequest& request);
 

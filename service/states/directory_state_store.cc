@@ -24,7 +24,8 @@ namespace {
 
 constexpr absl::string_view kEnding = ".state";
 
-// Of a draft; see ReplaceFile. One so old is of a process that is gone.
+// Ending of a draft; see ReplaceFile. A draft of this age was left by a process
+// that has ended.
 constexpr absl::string_view kDraftEnding = ".tmp";
 constexpr absl::Duration kDraftAge = absl::Hours(1);
 
@@ -32,7 +33,8 @@ absl::Status SystemError(absl::string_view doing, absl::string_view path) {
   return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", doing, " ", path));
 }
 
-// When a state expires whose file has this name; nullopt if none has.
+// The time when the state in a file with this name expires; nullopt for other
+// files.
 std::optional<absl::Time> ExpiryOfFile(absl::string_view name) {
   if (!absl::ConsumeSuffix(&name, kEnding)) return std::nullopt;
   return ExpiryOf(name);
@@ -76,8 +78,8 @@ absl::StatusOr<std::string> DirectoryStateStore::Put(std::string bytes,
   RWKVD_RETURN_IF_ERROR(Sweep(now));
   if (figures_.bytes + size > max_bytes_) {
     return absl::ResourceExhaustedError(absl::StrCat(
-        "no room for a state of ", size, " bytes: ", figures_.bytes, " of ",
-        max_bytes_, " are taken"));
+        "the state store has no room for ", size, " bytes: ", figures_.bytes,
+        " of ", max_bytes_, " are in use (--state_store_mib)"));
   }
   std::string handle = NewStateHandle(expires);
   RWKVD_RETURN_IF_ERROR(ReplaceFile(PathOf(handle), bytes));

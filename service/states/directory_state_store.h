@@ -11,14 +11,15 @@
 
 namespace rwkvd {
 
-// States in files of one directory, HANDLE.state each: they survive a restart,
-// and servers may share the directory. A file takes its name at once and as a
-// whole. Files of other names are left alone, but for drafts of a write that
-// was cut short. Thread-safe.
+// A store of files in one directory, named HANDLE.state. They survive a
+// restart, and several servers may share the directory. A file gets its name
+// when it is complete. Files with other names are not touched, except the
+// drafts of interrupted writes. Thread-safe.
 class DirectoryStateStore final : public StateStore {
  public:
-  // Makes the directory, for this user alone, if there is none. What the
-  // operating system reports if it cannot be used; the message names it.
+  // Creates the directory, with access for this user only, if it does not
+  // exist. Returns the error of the operating system, with the path, if that
+  // fails.
   static absl::StatusOr<std::unique_ptr<DirectoryStateStore>> Open(
       const std::string& directory, int64_t max_bytes, absl::Time now);
 
@@ -36,12 +37,12 @@ class DirectoryStateStore final : public StateStore {
       : directory_(std::move(directory)), max_bytes_(max_bytes) {}
 
   std::string PathOf(absl::string_view handle) const;
-  // Deletes what has expired, and counts the rest.
+  // Deletes the files that have expired, and counts the others.
   absl::Status Sweep(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string directory_;
   const int64_t max_bytes_;
-  mutable absl::Mutex mutex_;  // one writer of this process at a time
+  mutable absl::Mutex mutex_;  // one writer at a time in this process
   Figures figures_ ABSL_GUARDED_BY(mutex_);
 };
 

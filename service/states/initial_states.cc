@@ -18,10 +18,8 @@
 namespace rwkvd {
 namespace {
 
-// Names listed in one message.
+// The most names that one message lists.
 constexpr size_t kMaxNamesListed = 20;
-
-// Bytes of a client's words repeated to it.
 
 absl::StatusOr<State> OpenState(const std::string& path, const Model& model,
                                 const std::string& fingerprint) {

@@ -16,21 +16,21 @@
 
 namespace rwkvd {
 
-// What requests may start from: the model's own state, as kOwnStateName, and
-// what the files hold that --initial_state names: each a state-tuned checkpoint
-// or a state file, told apart by its content. The first is the one that
-// requests start from if they choose none: --default_initial_state.
-// `fingerprint` is that of the model's weights. Errors say which state and
-// file, and are those of the files.
+// Loads the initial states: the model's own, named kOwnStateName, and those of
+// the flag --initial_state. Each of their files is a state-tuned checkpoint or
+// a state file, which its content shows. The first state that is returned is
+// the default, --default_initial_state. `fingerprint` is that of the model's
+// weights. Returns the errors of the files, with the name of the state and the
+// path.
 absl::StatusOr<std::vector<NamedState>> LoadInitialStates(
     const Options& options, const Model& model, const std::string& fingerprint);
 
-// The index of the state that a request asks for; 0 if it asks for none.
-// InvalidArgument if none has that name; it lists those there are.
+// The index of the state with this name; 0 if `name` is empty. InvalidArgument,
+// with the names that exist, if there is none.
 absl::StatusOr<int32_t> FindInitialState(absl::Span<const NamedState> states,
                                          absl::string_view name);
 
-// Whose a state of `model` is.
+// The identity of `model`, which its saved states carry.
 ModelIdentity IdentityOf(const Model& model, const std::string& fingerprint);
 
 }  // namespace rwkvd

@@ -15,9 +15,9 @@ absl::StatusOr<std::string> MemoryStateStore::Put(std::string bytes,
   absl::MutexLock lock(&mutex_);
   DropExpired(now);
   if (bytes_ + size > max_bytes_) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("no room for a state of ", size, " bytes: ", bytes_,
-                     " of ", max_bytes_, " are taken"));
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the state store has no room for ", size, " bytes: ", bytes_, " of ",
+        max_bytes_, " are in use (--state_store_mib)"));
   }
   std::string handle = NewStateHandle(expires);
   entries_[handle] = {std::make_shared<const std::string>(std::move(bytes)),

@@ -12,7 +12,7 @@
 
 namespace rwkvd {
 
-// States in memory: gone with the process. Thread-safe.
+// A store in memory, whose content is lost when the process ends. Thread-safe.
 class MemoryStateStore final : public StateStore {
  public:
   explicit MemoryStateStore(int64_t max_bytes) : max_bytes_(max_bytes) {}

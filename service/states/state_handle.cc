@@ -51,15 +51,14 @@ absl::Status NoSuchState(absl::string_view handle, absl::Time now) {
   const std::optional<absl::Time> expiry = ExpiryOf(handle);
   if (!expiry.has_value()) {
     return absl::NotFoundError(
-        absl::StrCat(Quoted(handle), " is no handle of a state"));
+        absl::StrCat(Quoted(handle), " is not the handle of a state"));
   }
   if (*expiry <= now) {
     return absl::NotFoundError(
-        absl::StrCat("the state ", handle, " has expired at ",
+        absl::StrCat("the state ", handle, " expired at ",
                      absl::FormatTime(*expiry, absl::UTCTimeZone())));
   }
-  return absl::NotFoundError(
-      absl::StrCat("there is no state ", handle, " here"));
+  return absl::NotFoundError(absl::StrCat("this server has no state ", handle));
 }
 
 }  // namespace rwkvd

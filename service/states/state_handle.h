@@ -11,16 +11,16 @@
 
 namespace rwkvd {
 
-// A name for a state: 32 random hexadecimal digits, "-", and 12 that say when
-// it expires, in milliseconds of Unix time. Whoever has it may use the state.
-// It is fit for a file's name, and nothing else is taken for a handle.
+// A new handle for a state: 32 random hexadecimal digits, "-", and 12 digits
+// for the time when it expires, in milliseconds of Unix time. Any client that
+// knows a handle may use its state. A handle is a valid file name.
 std::string NewStateHandle(absl::Time expires);
 
-// When it expires; nullopt if it is no handle.
+// The time when a handle expires; nullopt if `handle` is not one.
 std::optional<absl::Time> ExpiryOf(absl::string_view handle);
 
-// NotFound for a state that is not there, or not any more. Says what was asked
-// for, however strange.
+// NotFound for a state that does not exist, or no longer. The message quotes
+// `handle`, which may be any string.
 absl::Status NoSuchState(absl::string_view handle, absl::Time now);
 
 }  // namespace rwkvd

@@ -13,11 +13,11 @@
 
 namespace rwkvd {
 
-// Keeps state files for a time, under handles that nobody can guess. What a
-// client sends as a handle may be anything; what is none is NotFound.
+// Stores the bytes of state files until they expire, under handles that cannot
+// be guessed. A string that is not a handle is NotFound.
 //
-// Owned by the served model; thread-safe. May wait for a disk, so not for the
-// engine's thread.
+// Owned by SavedStates; thread-safe. The methods may wait for a disk, so that
+// calls use them on the worker's thread only.
 class StateStore {
  public:
   struct Figures {
@@ -27,23 +27,24 @@ class StateStore {
 
   virtual ~StateStore() = default;
 
-  // Keeps `bytes` until `expires`, and gives their handle. ResourceExhausted if
-  // there is no room, for nothing goes before its time; or what the operating
-  // system reports.
+  // Stores `bytes` until `expires` and returns their handle. ResourceExhausted
+  // if the store is full, since no state is deleted before it expires; or the
+  // error of the operating system.
   virtual absl::StatusOr<std::string> Put(std::string bytes, absl::Time now,
                                           absl::Time expires) = 0;
 
-  // What was put. NotFound if it is not there, or not any more.
+  // The bytes with this handle. NotFound if there are none, or none any more.
   virtual absl::StatusOr<std::shared_ptr<const std::string>> Get(
       absl::string_view handle, absl::Time now) = 0;
 
-  // NotFound as above.
+  // NotFound, as for Get.
   virtual absl::Status Delete(absl::string_view handle, absl::Time now) = 0;
 
-  // What it held when it last looked, expired handles perhaps among it.
+  // The content when the store last looked; it may include expired states. Does
+  // not wait for a disk.
   virtual Figures figures() const = 0;
 
-  // Whether its handles outlive the process.
+  // Whether handles stay valid after the process has ended.
   virtual bool outlives_process() const = 0;
 };
 

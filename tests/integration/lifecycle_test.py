@@ -110,7 +110,7 @@ class LifecycleTest(unittest.TestCase):
         stream = start_call(server.stub, request(max_tokens=1500))
         server.signal(signal.SIGTERM)
         wait_until(
-            lambda: "running requests may take" in server.log(), "the drain")
+            lambda: "accepted requests may continue" in server.log(), "the drain")
         # Others are turned away meanwhile.
         wait_until(
             lambda: self.rest_of(server.stub.Generate(
@@ -137,7 +137,7 @@ class LifecycleTest(unittest.TestCase):
         stream = start_call(server.stub, ENDLESS)
         server.signal(signal.SIGINT)
         wait_until(
-            lambda: "running requests may take" in server.log(), "the drain")
+            lambda: "accepted requests may continue" in server.log(), "the drain")
         server.signal(signal.SIGINT)
         self.assertEqual(self.rest_of(stream)[1],
                          grpc.StatusCode.UNAVAILABLE)

@@ -24,7 +24,7 @@ LOADS = 3 if SECONDS < 60 else 1
 FLAGS = ("--state_cache_mib=2",)
 MOST_GROWTH = 1.02
 # What it logs when it does.
-GAVE_BACK = "idle: gave free memory back"
+GAVE_BACK = "idle: returned free memory to the system"
 
 ENDED = re.compile(r'grpc_server_call_duration_seconds_count\{'
                    r'grpc_method="[^"]*/Generate",'
