@@ -52,6 +52,25 @@ HWY_INLINE VI HighNibbles(VI bytes) {
   return LowNibbles(hn::ShiftRight<4>(bytes));
 }
 
+// The int4 weights in the low (high) nibbles of `bytes`, as the dot product
+// type D takes them.
+template <class D>
+HWY_INLINE typename D::W LowWeights(VI bytes) {
+  if constexpr (D::kTakesNibbles) {
+    return LowNibbles(bytes);
+  } else {
+    return D::Weights(LowNibblesTimes16(bytes));
+  }
+}
+template <class D>
+HWY_INLINE typename D::W HighWeights(VI bytes) {
+  if constexpr (D::kTakesNibbles) {
+    return HighNibbles(bytes);
+  } else {
+    return D::Weights(HighNibblesTimes16(bytes));
+  }
+}
+
 HWY_INLINE VI LoadBytes(const uint8_t* p) {
   return hn::LoadU(kI, reinterpret_cast<const int32_t*>(p));
 }

@@ -19,7 +19,6 @@
 #include "core/kernels/quant/layout-inl.h"
 #include "core/kernels/quant/layout.h"
 #include "core/kernels/quant/matmul_args.h"
-#include "core/kernels/quant/row_panels-inl.h"
 #include "hwy/highway.h"
 
 RWKVD_BEFORE_NAMESPACE();
