@@ -27,7 +27,7 @@ class CommandLineTest : public ::testing::Test {
   absl::FlagSaver saver_;
 };
 
-TEST_F(CommandLineTest, ATruthValueNeedsNoValue) {
+TEST_F(CommandLineTest, BooleanFlagNeedsNoValue) {
   ASSERT_TRUE(ParseCommandLine({"--toggle"}, kHere).ok());
   EXPECT_TRUE(absl::GetFlag(FLAGS_toggle));
   ASSERT_TRUE(ParseCommandLine({"--notoggle"}, kHere).ok());
@@ -36,7 +36,7 @@ TEST_F(CommandLineTest, ATruthValueNeedsNoValue) {
   EXPECT_TRUE(absl::GetFlag(FLAGS_toggle));
 }
 
-TEST_F(CommandLineTest, NorDoesOneThatMayBeAbsent) {
+TEST_F(CommandLineTest, OptionalBooleanFlagNeedsNoValue) {
   const auto line = ParseCommandLine({"--maybe", "text"}, kHere);
   ASSERT_TRUE(line.ok()) << line.status();
   EXPECT_EQ(absl::GetFlag(FLAGS_maybe), true);
@@ -45,19 +45,19 @@ TEST_F(CommandLineTest, NorDoesOneThatMayBeAbsent) {
   EXPECT_EQ(absl::GetFlag(FLAGS_maybe), false);
 }
 
-TEST_F(CommandLineTest, AValueThatCannotBeReadIsToldOnce) {
+TEST_F(CommandLineTest, InvalidValueIsQuotedOnce) {
   EXPECT_EQ(ParseCommandLine({"--number=abc"}, kHere).status().message(),
             "--number: cannot read \"abc\"");
 }
 
-TEST_F(CommandLineTest, OtherFlagsTakeTheNextArgument) {
+TEST_F(CommandLineTest, OtherFlagsUseTheNextArgument) {
   const auto line = ParseCommandLine({"a", "--word", "-", "b"}, kHere);
   ASSERT_TRUE(line.ok());
   EXPECT_EQ(absl::GetFlag(FLAGS_word), "-");
   EXPECT_THAT(line->arguments, ElementsAre("a", "b"));
 }
 
-TEST_F(CommandLineTest, ARepeatedFlagKeepsEveryValueAsItWasGiven) {
+TEST_F(CommandLineTest, RepeatedFlagKeepsEveryValueUnchanged) {
   ASSERT_TRUE(ParseCommandLine({"--items=a,b=c", "--word=x", "--items", "",
                                 "--items=line\nbreak", "--items=a,b=c"},
                                kHere)
@@ -66,7 +66,7 @@ TEST_F(CommandLineTest, ARepeatedFlagKeepsEveryValueAsItWasGiven) {
               ElementsAre("a,b=c", "", "line\nbreak", "a,b=c"));
 }
 
-TEST_F(CommandLineTest, ARepeatedFlagThatIsNotGivenHasNoValue) {
+TEST_F(CommandLineTest, AbsentRepeatedFlagHasNoValues) {
   ASSERT_TRUE(ParseCommandLine({"--word=x"}, kHere).ok());
   EXPECT_THAT(absl::GetFlag(FLAGS_items).values, ElementsAre());
   EXPECT_THAT(
@@ -74,7 +74,7 @@ TEST_F(CommandLineTest, ARepeatedFlagThatIsNotGivenHasNoValue) {
       HasSubstr("the value is missing"));
 }
 
-TEST_F(CommandLineTest, AnUnknownFlagNamesTheOneThatIsNearest) {
+TEST_F(CommandLineTest, UnknownFlagErrorSuggestsTheNearestFlag) {
   const auto complaint = [](const std::string& arg) {
     return std::string(ParseCommandLine({arg}, kHere).status().message());
   };
@@ -101,7 +101,7 @@ TEST_F(CommandLineTest, FlagsOfOtherFilesAreUnknown) {
   EXPECT_FALSE(ParseCommandLine({"--noword"}, kHere).ok());
 }
 
-TEST_F(CommandLineTest, DescriptionsTellHelpAndDefault) {
+TEST_F(CommandLineTest, DescriptionHasHelpAndDefault) {
   const std::string text = DescribeFlags(kHere);
   EXPECT_THAT(text, HasSubstr("--word\n      A word. Default: w."));
   EXPECT_THAT(text, HasSubstr("--toggle\n      Is it on? Default: false."));

@@ -23,7 +23,7 @@ class LoadProgressTest : public ::testing::Test {
       [this](absl::string_view line) { lines_.emplace_back(line); }};
 };
 
-TEST_F(LoadProgressTest, TheRatioIsThatOfTheBytes) {
+TEST_F(LoadProgressTest, RatioIsTheShareOfTheBytes) {
   EXPECT_EQ(progress_.ratio(), 0);
   progress_.Update(1, 8);
   EXPECT_EQ(progress_.ratio(), 0.125);
@@ -31,19 +31,19 @@ TEST_F(LoadProgressTest, TheRatioIsThatOfTheBytes) {
   EXPECT_EQ(progress_.ratio(), 1);
 }
 
-TEST_F(LoadProgressTest, WhereThereIsNothingToReadAllIsRead) {
+TEST_F(LoadProgressTest, RatioOfNoBytesIsOne) {
   progress_.Update(0, 0);
   EXPECT_EQ(progress_.ratio(), 1);
 }
 
-TEST_F(LoadProgressTest, AFastDiskIsNotWorthALine) {
+TEST_F(LoadProgressTest, FastLoadLogsNothing) {
   for (int i = 0; i <= 1000; ++i) progress_.Update(i, 1000);
   EXPECT_THAT(lines_, IsEmpty());
 }
 
-TEST_F(LoadProgressTest, EveryTenthIsTold) {
+TEST_F(LoadProgressTest, EveryTenthIsLogged) {
   constexpr int64_t kMB = 1'000'000;
-  now_ += absl::Hours(1);  // not reading yet
+  now_ += absl::Hours(1);  // before Begin
   progress_.Begin();
   for (int i = 1; i <= 100; ++i) {
     now_ += absl::Milliseconds(500);
@@ -53,7 +53,7 @@ TEST_F(LoadProgressTest, EveryTenthIsTold) {
   EXPECT_EQ(lines_[2], "reading the model: 30 %, 30 of 100 MB, 2 MB/s");
 }
 
-TEST_F(LoadProgressTest, LinesKeepTheirDistance) {
+TEST_F(LoadProgressTest, LinesAreAtLeastTwoSecondsApart) {
   for (int i = 1; i <= 100; ++i) {
     now_ += absl::Milliseconds(50);
     progress_.Update(i, 100);
@@ -61,7 +61,7 @@ TEST_F(LoadProgressTest, LinesKeepTheirDistance) {
   EXPECT_THAT(lines_, ElementsAre(HasSubstr(" 40 %"), HasSubstr(" 80 %")));
 }
 
-TEST_F(LoadProgressTest, ASlowDiskIsHeardOfToo) {
+TEST_F(LoadProgressTest, SlowLoadIsLoggedEveryTwentySeconds) {
   for (int i = 0; i < 50; ++i) {
     now_ += absl::Seconds(1);
     progress_.Update(1, 1000);

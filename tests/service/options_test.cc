@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Each test begins with the flags' defaults.
+// Each test starts with the default values of the flags.
 class OptionsTest : public ::testing::Test {
  protected:
   static std::string ErrorOf(const std::vector<std::string>& args) {
@@ -41,7 +41,7 @@ TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
   EXPECT_EQ(options->max_message_bytes, 16 << 20);
 }
 
-TEST_F(OptionsTest, FlagsReachTheirFields) {
+TEST_F(OptionsTest, FlagsSetTheirFields) {
   const auto options = ParseOptions({"--model",
                                      "m",
                                      "--tokenizer=t",
@@ -106,7 +106,7 @@ TEST_F(OptionsTest, FlagsReachTheirFields) {
   EXPECT_EQ(options->max_pending_states_bytes, 19 << 20);
 }
 
-TEST_F(OptionsTest, InitialStatesAreNamedAndKeepTheirOrder) {
+TEST_F(OptionsTest, InitialStatesKeepTheirNamesAndOrder) {
   const auto options = ParseOptions(
       {"--model=m", "--initial_state=b-1=dir/x=y,z.pth",
        "--default_initial_state=a.B_2", "--initial_state", "a.B_2=s"});
@@ -119,14 +119,14 @@ TEST_F(OptionsTest, InitialStatesAreNamedAndKeepTheirOrder) {
   EXPECT_EQ(options->default_initial_state, "a.B_2");
 }
 
-TEST_F(OptionsTest, TheLongestNameOfAStateHas64Bytes) {
+TEST_F(OptionsTest, StateNamesHaveAtMost64Bytes) {
   const std::string longest(64, 'x');
   EXPECT_EQ(ErrorOf({"--model=m", "--initial_state=" + longest + "=p"}), "");
   EXPECT_THAT(ErrorOf({"--model=m", "--initial_state=x" + longest + "=p"}),
               HasSubstr("--initial_state"));
 }
 
-TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
+TEST_F(OptionsTest, ErrorsAreOneLineWithTheFlag) {
   const std::pair<std::vector<std::string>, std::string> cases[] = {
       {{}, "--model"},
       {{"--modle=m"}, "unknown flag --modle"},
@@ -187,7 +187,7 @@ TEST_F(OptionsTest, ErrorsAreOneLineThatNamesTheFlag) {
       {{"--model=m", "--drain_grace=inf"}, "--drain_grace"},
       {{"--model=m", "--lame_duck=soon"}, "--lame_duck"},
       {{"--model=m", "--log_level=loud"}, "--log_level"},
-      // Abseil's own flags are not ours.
+      // The flags of Abseil are not accepted.
       {{"--model=m", "--flagfile=f"}, "unknown flag --flagfile"},
   };
   for (const auto& [args, expected] : cases) {
@@ -203,7 +203,7 @@ TEST_F(OptionsTest, HelpAndVersionNeedNoModel) {
   EXPECT_TRUE(ParseOptions({"--version"})->version);
 }
 
-TEST_F(OptionsTest, HelpNamesEveryFlagAndNothingOfTheLibraries) {
+TEST_F(OptionsTest, HelpListsOnlyFlagsOfTheServer) {
   const std::string help = OptionsHelp();
   for (const char* flag : {"--model\n", "--listen\n", "--drain_grace\n"}) {
     EXPECT_THAT(help, HasSubstr(flag));

@@ -16,7 +16,7 @@ std::string Contents(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(file), {});
 }
 
-TEST(PortFileTest, HoldsTheAddresses) {
+TEST(PortFileTest, ContainsTheAddresses) {
   const std::string path = ::testing::TempDir() + "/ports";
   ASSERT_TRUE(WritePortFile(path, "127.0.0.1:1", "127.0.0.1:2").ok());
   EXPECT_EQ(Contents(path), "grpc=127.0.0.1:1\nmetrics=127.0.0.1:2\n");
@@ -24,7 +24,7 @@ TEST(PortFileTest, HoldsTheAddresses) {
   EXPECT_EQ(Contents(path), "grpc=unix:/s\n");
 }
 
-TEST(PortFileTest, AFolderThatIsNotThereIsNamed) {
+TEST(PortFileTest, ErrorNamesTheMissingFolder) {
   const absl::Status status = WritePortFile("/nowhere/ports", "a:1", "");
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(status.message()),

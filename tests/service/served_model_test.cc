@@ -35,7 +35,7 @@ TEST(ServedModelTest, IsNamedAfterItsFileOrFolder) {
   EXPECT_EQ(NameOfPath("/"), "model");
 }
 
-TEST(ServedModelTest, ATokenizerMayBeSmallerThanTheModelButNotLarger) {
+TEST(ServedModelTest, TokenizerMustNotBeLargerThanTheVocabulary) {
   const auto bytes = LoadTokenizer("bytes");
   ASSERT_TRUE(bytes.ok());
   ModelConfig config;
@@ -49,7 +49,7 @@ TEST(ServedModelTest, ATokenizerMayBeSmallerThanTheModelButNotLarger) {
   EXPECT_THAT(error, HasSubstr("largest id"));
 }
 
-TEST(ServedModelTest, AMissingModelIsNamed) {
+TEST(ServedModelTest, ErrorNamesTheMissingModel) {
   Options options;
   options.model = ::testing::TempDir() + "/absent.safetensors";
   LoadProgress progress;
@@ -59,7 +59,7 @@ TEST(ServedModelTest, AMissingModelIsNamed) {
               HasSubstr("absent.safetensors"));
 }
 
-// All versions whose state can be tuned, over the 256 bytes.
+// Models of all versions that have tuned states, with 256 byte tokens.
 std::vector<std::pair<Architecture, TestTensors>> TunableNetworks() {
   std::vector<std::pair<Architecture, TestTensors>> networks;
   for (const auto& [minor, architecture] :
@@ -83,7 +83,7 @@ std::unique_ptr<ServedModel> Load(const Options& options) {
   return *std::move(served);
 }
 
-// Scores {'c', 'd'} after {'a', 'b'}.
+// The scores of {'c', 'd'} after {'a', 'b'}.
 Recording Score(Engine& engine, int32_t initial_state) {
   ScoreRequest request;
   request.items[0].context = {'a', 'b'};
@@ -94,7 +94,7 @@ Recording Score(Engine& engine, int32_t initial_state) {
   return sink.Wait();
 }
 
-// What the equations give for that, token by token.
+// The same scores from the reference implementation, token by token.
 std::vector<double> ScoreByReference(Architecture architecture,
                                      const TestTensors& tensors) {
   const testing::Logits logits =
@@ -117,7 +117,7 @@ void ExpectLogprobs(const Recording& recording,
   }
 }
 
-TEST(ServedModelTest, ATunedStateServesWhatTheEquationsGive) {
+TEST(ServedModelTest, ScoresFromATunedStateEqualTheReference) {
   for (const auto& [architecture, tensors] : TunableNetworks()) {
     SCOPED_TRACE(std::string(NameOf(architecture)));
     const TestTensors tuned = testing::RandomTimeState(tensors, 8);
@@ -137,7 +137,7 @@ TEST(ServedModelTest, ATunedStateServesWhatTheEquationsGive) {
     EXPECT_GT(
         std::abs(own.scores[0].logprob_sum - chosen.scores[0].logprob_sum),
         1e-2);
-    // The same to the last bit as where the state is set by hand.
+    // Bit-identical to a request whose start state is set directly.
     ThreadPool pool(1);
     Engine by_hand(
         {}, served->model.get(), served->tokenizer.get(), &pool,
@@ -146,7 +146,7 @@ TEST(ServedModelTest, ATunedStateServesWhatTheEquationsGive) {
   }
 }
 
-TEST(ServedModelTest, ATunedStateInTheCheckpointIsTheModelsOwn) {
+TEST(ServedModelTest, TunedStateInTheCheckpointIsTheModelsOwnState) {
   for (const auto& [architecture, tensors] : TunableNetworks()) {
     SCOPED_TRACE(std::string(NameOf(architecture)));
     TestTensors with_state = tensors;
@@ -161,7 +161,7 @@ TEST(ServedModelTest, ATunedStateInTheCheckpointIsTheModelsOwn) {
   }
 }
 
-TEST(ServedModelTest, PreloadingReadsTheFilesToTheEnd) {
+TEST(ServedModelTest, PreloadReadsTheWholeFiles) {
   Options options;
   options.model = testing::WriteCheckpoint(
       testing::MakeTempDirectory(), testing::RandomRwkv4({.vocab = 256}, 1));

@@ -82,7 +82,7 @@ TEST(ServerTest, CallsDuringLoadingAreUnavailable) {
   EXPECT_TRUE(GetModel(server, &response).ok());
 }
 
-TEST(ServerTest, AFailedLoadEndsIt) {
+TEST(ServerTest, FailedLoadEndsTheServer) {
   TestServer server({}, [] { return absl::NotFoundError("no such model"); });
   const absl::Status end = server.WaitForEnd();
   EXPECT_EQ(end.code(), absl::StatusCode::kNotFound);
@@ -92,7 +92,7 @@ TEST(ServerTest, AFailedLoadEndsIt) {
 TEST(ServerTest, DrainingDuringLoadingDoesNotWaitForTheLoader) {
   absl::Notification may_load;
   Options options;
-  options.lame_duck = absl::Hours(1);  // which is for those who serve
+  options.lame_duck = absl::Hours(1);  // not used before serving
   TestServer server(options, [&] {
     may_load.WaitForNotification();
     return absl::OkStatus();
@@ -103,7 +103,7 @@ TEST(ServerTest, DrainingDuringLoadingDoesNotWaitForTheLoader) {
   may_load.Notify();
 }
 
-TEST(ServerTest, TheLameDuckStillTakesRequests) {
+TEST(ServerTest, RequestsAreAcceptedDuringTheLameDuckTime) {
   Options options;
   options.lame_duck = absl::Hours(1);
   TestServer server(options);
@@ -117,11 +117,11 @@ TEST(ServerTest, TheLameDuckStillTakesRequests) {
   while (reader->Read(&event)) {
   }
   EXPECT_TRUE(reader->Finish().ok());
-  server.server().Drain();  // cuts it short
+  server.server().Drain();  // ends the lame-duck time
   EXPECT_TRUE(server.WaitForEnd().ok());
 }
 
-TEST(ServerTest, TellsWhatItServes) {
+TEST(ServerTest, GetModelDescribesTheModel) {
   TestServer server;
   v1::GetModelResponse model;
   ASSERT_TRUE(GetModel(server, &model).ok());
@@ -156,7 +156,7 @@ std::string Generate(const TestServer& server, const std::string& prompt,
   return status.ok() ? answer : status.error_message();
 }
 
-TEST(ServerTest, GeneratesFromTheInitialStateThatIsAskedFor) {
+TEST(ServerTest, GenerateStartsFromTheChosenInitialState) {
   TestServer server;
   server.gate().Open();
   const std::string answer = Generate(server, "ab", "after-x");
@@ -166,7 +166,7 @@ TEST(ServerTest, GeneratesFromTheInitialStateThatIsAskedFor) {
               HasSubstr("no \"after-y\"; this server has model, after-x"));
 }
 
-TEST(ServerTest, ScoresFromTheInitialStateThatIsAskedFor) {
+TEST(ServerTest, ScoreStartsFromTheChosenInitialState) {
   TestServer server;
   server.gate().Open();
   const auto score = [&](const char* text, const char* initial_state) {
@@ -183,7 +183,7 @@ TEST(ServerTest, ScoresFromTheInitialStateThatIsAskedFor) {
   EXPECT_NE(score("ab", "after-x"), score("ab", ""));
 }
 
-// The answer to GET /metrics at `address`.
+// The response to GET /metrics at `address`.
 std::string Scrape(const std::string& address) {
   const int fd = socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in to = {};
@@ -202,7 +202,7 @@ std::string Scrape(const std::string& address) {
   return answer;
 }
 
-TEST(ServerTest, TellsPrometheusHowFarLoadingHasCome) {
+TEST(ServerTest, MetricsShowTheLoadProgress) {
   absl::Notification half_read, may_fail;
   Options options;
   options.listen = "127.0.0.1:0";
@@ -222,7 +222,7 @@ TEST(ServerTest, TellsPrometheusHowFarLoadingHasCome) {
   EXPECT_EQ((*server)->Wait().message(), "enough");
 }
 
-TEST(ServerTest, OnceItServesTheModelHasBeenLoaded) {
+TEST(ServerTest, LoadProgressIsOneOnceTheServerServes) {
   Options options;
   options.metrics_listen = "127.0.0.1:0";
   TestServer server(options);
@@ -251,7 +251,7 @@ TEST(ServerTest, TokenizesAndDetokenizesAnyBytes) {
             std::string("a\0\xef\xbf\xbd\xc3\xa9\xef\xbf\xbd", 10));
 }
 
-TEST(ServerTest, DetokenizeNamesTheIdOutOfRange) {
+TEST(ServerTest, DetokenizeErrorNamesTheIdOutOfRange) {
   TestServer server;
   for (const int32_t bad : {-1, 256}) {
     grpc::ClientContext context;
@@ -266,7 +266,7 @@ TEST(ServerTest, DetokenizeNamesTheIdOutOfRange) {
   }
 }
 
-TEST(ServerTest, AMessageTooLargeIsRefused) {
+TEST(ServerTest, MessageThatIsTooLargeIsRefused) {
   Options options;
   options.max_message_bytes = 1 << 20;
   TestServer server(options);
@@ -279,7 +279,7 @@ TEST(ServerTest, AMessageTooLargeIsRefused) {
       grpc::StatusCode::RESOURCE_EXHAUSTED);
 }
 
-TEST(ServerTest, APortInUseIsAnErrorThatNamesTheFlag) {
+TEST(ServerTest, PortInUseIsAnErrorWithTheFlag) {
   TestServer first;
   Options options;
   options.listen = first.server().address();
@@ -290,7 +290,7 @@ TEST(ServerTest, APortInUseIsAnErrorThatNamesTheFlag) {
   EXPECT_THAT(std::string(second.status().message()), HasSubstr("--listen"));
 }
 
-TEST(ServerTest, AMetricsPortInUseIsAnErrorThatNamesTheFlag) {
+TEST(ServerTest, MetricsPortInUseIsAnErrorWithTheFlag) {
   Options options;
   options.metrics_listen = "127.0.0.1:0";
   TestServer first(options);

@@ -38,7 +38,7 @@ TestServer::~TestServer() {
   gate_.Open();
   if (!waiter_.joinable()) return;
   server_->Drain();
-  server_->Drain();  // at once
+  server_->Drain();  // ends the grace period
   waiter_.join();
 }
 

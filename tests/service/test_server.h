@@ -52,7 +52,7 @@ class TestServer {
   // other.
   std::unique_ptr<v1::RwkvService::Stub> NewStub() const;
   std::unique_ptr<grpc::health::v1::Health::Stub> NewHealthStub() const;
-  // The health of `service` now.
+  // The current health of `service`.
   grpc::health::v1::HealthCheckResponse::ServingStatus Health(
       const std::string& service = "") const;
   void WaitUntilServing() const;
@@ -71,11 +71,12 @@ class TestServer {
   std::thread waiter_;
 };
 
-// Waits until `condition` holds; false if it did not within half a minute. For
-// what has no event to wait for.
+// Polls until `condition` is true; returns false if it is not within 30
+// seconds. For conditions of a running server that have no event; see
+// tests/README.md.
 bool Eventually(const std::function<bool()>& condition);
 
-// A prompt of one token.
+// A request with a prompt of one token.
 v1::GenerateRequest SimpleRequest(int max_tokens);
 
 }  // namespace rwkvd

@@ -19,7 +19,7 @@ TokenEvent Token(int32_t id, absl::string_view bytes) {
   return event;
 }
 
-TEST(DeltaBufferTest, TokensThatWaitJoinOneMessage) {
+TEST(DeltaBufferTest, BufferedTokensShareOneMessage) {
   DeltaBuffer buffer;
   EXPECT_TRUE(buffer.empty());
   buffer.AddToken(0, Token(1, "a"), false);
@@ -34,7 +34,7 @@ TEST(DeltaBufferTest, TokensThatWaitJoinOneMessage) {
   EXPECT_EQ(message.delta().text(), "abc");
 }
 
-TEST(DeltaBufferTest, TheFinishIsAMessageOfItsOwn) {
+TEST(DeltaBufferTest, FinishIsASeparateMessage) {
   DeltaBuffer buffer;
   buffer.AddToken(0, Token(1, "a"), true);
   v1::Finish finish;
@@ -45,7 +45,7 @@ TEST(DeltaBufferTest, TheFinishIsAMessageOfItsOwn) {
   EXPECT_TRUE(buffer.empty());
 }
 
-TEST(DeltaBufferTest, NoMessageOutgrowsWhatClientsAccept) {
+TEST(DeltaBufferTest, MessagesStayBelowTheLimitOfClients) {
   DeltaBuffer buffer;
   const std::vector<TokenLogprob> top(32, {1 << 30, -1.5});
   TokenEvent event = Token(1 << 30, std::string(64, 'x'));
@@ -63,13 +63,13 @@ TEST(DeltaBufferTest, NoMessageOutgrowsWhatClientsAccept) {
     taken += message.delta().tokens_size();
   }
   EXPECT_EQ(taken, added);
-  // The estimate is not far from the truth, and never below it.
+  // The estimated size is close to the real one, and never below it.
   EXPECT_LE(total, DeltaBuffer::kMaxPendingBytes + 2048);
   EXPECT_GT(total, DeltaBuffer::kMaxPendingBytes / 2);
   EXPECT_FALSE(buffer.overflown());
 }
 
-TEST(DeltaBufferTest, TokensOfSamplesJoinTheirOwn) {
+TEST(DeltaBufferTest, TokensOfDifferentSamplesAreSeparate) {
   DeltaBuffer buffer(2);
   buffer.AddToken(1, Token(1, "a"), false);
   buffer.AddToken(0, Token(2, "b"), false);
@@ -81,12 +81,13 @@ TEST(DeltaBufferTest, TokensOfSamplesJoinTheirOwn) {
   const v1::GenerateResponse other = buffer.Pop();
   EXPECT_EQ(other.delta().bytes(), "bd");
   EXPECT_EQ(other.delta().sample(), 0);
-  buffer.AddToken(0, Token(5, "e"), false);  // not into what was taken
+  buffer.AddToken(0, Token(5, "e"),
+                  false);  // not to the message that was popped
   EXPECT_EQ(buffer.Pop().finish().sample(), 1);
   EXPECT_EQ(buffer.Pop().delta().bytes(), "e");
 }
 
-TEST(DeltaBufferTest, KeepsSomeSamplesInAnOrder) {
+TEST(DeltaBufferTest, KeepReturnsSamplesInTheGivenOrder) {
   DeltaBuffer buffer(3);
   for (const int32_t sample : {0, 1, 2, 0}) {
     buffer.AddToken(sample, Token(1, std::string(1, '0' + sample)), false);
@@ -103,14 +104,14 @@ TEST(DeltaBufferTest, KeepsSomeSamplesInAnOrder) {
   EXPECT_TRUE(buffer.empty());
 }
 
-TEST(DeltaBufferTest, ClearForgetsAll) {
+TEST(DeltaBufferTest, ClearRemovesEverything) {
   DeltaBuffer buffer;
   buffer.AddToken(0, Token(1, "a"), false);
   buffer.Clear();
   EXPECT_TRUE(buffer.empty());
 }
 
-TEST(DeltaBufferTest, ALongPromptIsCutIntoMessages) {
+TEST(DeltaBufferTest, LongPromptIsSplitIntoMessages) {
   DeltaBuffer buffer;
   const PromptEvent::Token token = {
       7, -1.5, std::vector<TokenLogprob>(32, TokenLogprob{1 << 30, -2.5})};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Generate calls that are refused, or end before their time: cancelled, out of
-// time, or drained.
+// Generate calls that are refused or end early: cancelled, past their deadline,
+// or drained.
 
 #include <string>
 
@@ -23,8 +23,8 @@ Options OneAtATime(int max_queued) {
   return options;
 }
 
-// Lets the model go step by step until a request was cancelled: the server
-// hears of a cancellation soon, but there is no event to tell when.
+// Lets the model run step by step until a request has been cancelled. There is
+// no event for the moment when the server learns of a cancellation.
 bool StepUntilCancelled(TestServer& server) {
   return Eventually([&] {
     server.gate().Permit(1);
@@ -32,10 +32,10 @@ bool StepUntilCancelled(TestServer& server) {
   });
 }
 
-TEST(GenerateCallEndTest, CancelingFreesThePlace) {
+TEST(GenerateCallEndTest, CancelingFreesTheSlot) {
   TestServer server(OneAtATime(8));
   Client first(server, SimpleRequest(1 << 20));
-  server.gate().WaitForArrivals(1);  // it runs
+  server.gate().WaitForArrivals(1);  // the request runs
   Client second(server, SimpleRequest(2));
   first.Cancel();
   EXPECT_EQ(first.Finish().status.error_code(), grpc::StatusCode::CANCELLED);
@@ -44,7 +44,7 @@ TEST(GenerateCallEndTest, CancelingFreesThePlace) {
   EXPECT_EQ(second.Finish().ids.size(), 2u);
 }
 
-TEST(GenerateCallEndTest, CancelingTakesTheRequestOutOfTheQueue) {
+TEST(GenerateCallEndTest, CancelingRemovesTheRequestFromTheQueue) {
   TestServer server(OneAtATime(8));
   Client running(server, SimpleRequest(1 << 20));
   server.gate().WaitForArrivals(1);
@@ -59,7 +59,7 @@ TEST(GenerateCallEndTest, CancelingTakesTheRequestOutOfTheQueue) {
   running.Finish();
 }
 
-TEST(GenerateCallEndTest, TheDeadlineEndsTheRequest) {
+TEST(GenerateCallEndTest, DeadlineEndsTheRequest) {
   TestServer server(OneAtATime(8));
   Client late(server, SimpleRequest(1 << 20), absl::Milliseconds(100));
   EXPECT_EQ(late.Finish().status.error_code(),
@@ -69,13 +69,13 @@ TEST(GenerateCallEndTest, TheDeadlineEndsTheRequest) {
   EXPECT_EQ(Generate(server, SimpleRequest(1)).ids.size(), 1u);
 }
 
-TEST(GenerateCallEndTest, AFullQueueIsToldAtOnce) {
+TEST(GenerateCallEndTest, FullQueueIsReportedAtOnce) {
   TestServer server(OneAtATime(1));
   Client running(server, SimpleRequest(2));
   server.gate().WaitForArrivals(1);
   Client queued(server, SimpleRequest(2));
   ASSERT_TRUE(Eventually([&] { return server.engine().Stats().queued == 1; }));
-  // The gate is closed: nothing moves, and still there is an answer.
+  // The gate is closed: the call is answered although no step completes.
   const Answer refused = Generate(server, SimpleRequest(2));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(refused.pushback, "1000");
@@ -84,8 +84,8 @@ TEST(GenerateCallEndTest, AFullQueueIsToldAtOnce) {
   EXPECT_TRUE(queued.Finish().status.ok());
 }
 
-// gRPC's own retries take up only what has not been answered in part.
-TEST(GenerateCallEndTest, WhoHasWaitedForTooLongGetsNothingButTheStatus) {
+// gRPC retries a call only if it has received no message.
+TEST(GenerateCallEndTest, RequestThatWaitedTooLongReceivesOnlyTheStatus) {
   Options options;
   options.engine.max_queue_time = absl::Nanoseconds(1);
   TestServer server(options);
@@ -96,9 +96,9 @@ TEST(GenerateCallEndTest, WhoHasWaitedForTooLongGetsNothingButTheStatus) {
   EXPECT_EQ(server.engine().Stats().rejected_queue_time, 1u);
 }
 
-TEST(GenerateCallEndTest, ADeadlineThatCannotBeMetIsRefused) {
+TEST(GenerateCallEndTest, RequestThatCannotMeetItsDeadlineIsRefused) {
   Options options;
-  // The engine sees each step take ten seconds.
+  // The engine's clock measures ten seconds per step.
   options.engine.clock = [late = absl::ZeroDuration()]() mutable {
     late += absl::Seconds(10);
     return absl::Now() + late;
@@ -107,7 +107,8 @@ TEST(GenerateCallEndTest, ADeadlineThatCannotBeMetIsRefused) {
   server.gate().Open();
   v1::GenerateRequest request = SimpleRequest(1);
   request.mutable_prompt()->set_text(std::string(256, 'a'));
-  EXPECT_TRUE(Generate(server, request).status.ok());  // a full step
+  // One full step, from which the engine learns its speed.
+  EXPECT_TRUE(Generate(server, request).status.ok());
   request.mutable_prompt()->set_text(std::string(1 << 18, 'b'));
   const Answer refused = Client(server, request, absl::Hours(1)).Finish();
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
@@ -117,14 +118,15 @@ TEST(GenerateCallEndTest, ADeadlineThatCannotBeMetIsRefused) {
   EXPECT_TRUE(Client(server, request, absl::Hours(1)).Finish().status.ok());
 }
 
-TEST(GenerateCallEndTest, DrainingLetsARunningRequestFinishInItsGrace) {
+TEST(GenerateCallEndTest,
+     DrainingLetsARunningRequestFinishWithinTheGracePeriod) {
   Options options;
   options.drain_grace = absl::Minutes(10);
   TestServer server(options);
   Client running(server, SimpleRequest(3));
   server.gate().WaitForArrivals(1);
   server.server().Drain();
-  // Refused, once the engine drains too.
+  // Calls are refused once the engine drains, too.
   EXPECT_TRUE(Eventually([&] {
     return Client(server, SimpleRequest(1), absl::Milliseconds(200))
                .Finish()
@@ -137,7 +139,7 @@ TEST(GenerateCallEndTest, DrainingLetsARunningRequestFinishInItsGrace) {
   EXPECT_TRUE(server.WaitForEnd().ok());
 }
 
-TEST(GenerateCallEndTest, DrainingEndsTheRestWithUnavailable) {
+TEST(GenerateCallEndTest, DrainingEndsLongRequestsWithUnavailable) {
   Options options;
   options.drain_grace = absl::ZeroDuration();
   TestServer server(options);
@@ -152,7 +154,7 @@ TEST(GenerateCallEndTest, DrainingEndsTheRestWithUnavailable) {
   EXPECT_TRUE(server.WaitForEnd().ok());
 }
 
-TEST(GenerateCallEndTest, ASecondDrainCutsTheGraceShort) {
+TEST(GenerateCallEndTest, SecondDrainEndsTheGracePeriod) {
   Options options;
   options.drain_grace = absl::Hours(1);
   TestServer server(options);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Generate calls that ask for several samples of one prompt.
+// Generate calls with several samples.
 
 #include <algorithm>
 #include <map>
@@ -17,7 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// The answers to `n` samples, by their numbers.
+// The answers to `n` samples, by the number of the sample.
 std::map<int, Answer> GenerateSamples(const TestServer& server,
                                       const v1::GenerateRequest& request,
                                       grpc::Status* status,
@@ -46,7 +46,7 @@ std::map<int, Answer> GenerateSamples(const TestServer& server,
   return answers;
 }
 
-TEST(GenerateCallSamplesTest, SamplesAreRequestsWithSeedsOfTheirOwn) {
+TEST(GenerateCallSamplesTest, SampleEqualsARequestWithItsSeed) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest request = SimpleRequest(30);
@@ -67,7 +67,7 @@ TEST(GenerateCallSamplesTest, SamplesAreRequestsWithSeedsOfTheirOwn) {
   }
 }
 
-TEST(GenerateCallSamplesTest, TheBestOfManySamplesComeInTheirOrder) {
+TEST(GenerateCallSamplesTest, BestSamplesAreReturnedInOrder) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest request = SimpleRequest(20);
@@ -102,7 +102,7 @@ TEST(GenerateCallSamplesTest, TheBestOfManySamplesComeInTheirOrder) {
   }
 }
 
-TEST(GenerateCallSamplesTest, SamplesWaitForPlacesAsRequestsDo) {
+TEST(GenerateCallSamplesTest, EachSampleNeedsASlot) {
   Options options;
   options.engine.max_running = 2;
   options.engine.max_queued = 1;
@@ -114,7 +114,7 @@ TEST(GenerateCallSamplesTest, SamplesWaitForPlacesAsRequestsDo) {
   request.set_n(2);
   Client first(server, request);
   server.gate().WaitForArrivals(1);
-  // One could wait, two cannot.
+  // The queue has room for one sample, not for two.
   EXPECT_EQ(Generate(server, request).status.error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
   Client second(server, SimpleRequest(3));
@@ -136,7 +136,7 @@ TEST(GenerateCallSamplesTest, CancelingEndsEverySample) {
   client.Finish();
 }
 
-TEST(GenerateCallSamplesTest, SamplesEchoTheirPromptOnce) {
+TEST(GenerateCallSamplesTest, SamplesEchoThePromptOnce) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest request = SimpleRequest(3);

@@ -26,21 +26,21 @@ TEST(GenerateCallTest, StreamsTokensThenOneFinish) {
   EXPECT_EQ(answer.finish.usage().generated_tokens(), 20);
   EXPECT_EQ(answer.finish.seed(), 1u);
   EXPECT_TRUE(answer.finish.times().has_time_to_first_token_seconds());
-  // Token ids are the bytes.
+  // Token ids equal the bytes.
   EXPECT_EQ(answer.bytes, std::string(answer.ids.begin(), answer.ids.end()));
 }
 
-TEST(GenerateCallTest, SendsEachTokenWithoutWaitingForTheNext) {
+TEST(GenerateCallTest, SendsEachTokenBeforeTheNextIsGenerated) {
   TestServer server;
   Client client(server, SimpleRequest(3));
   server.gate().Permit(1);
-  // The second step is held back, and still the first token is there.
+  // The first token arrives although the second step cannot run.
   EXPECT_EQ(client.ReadDelta().tokens_size(), 1);
   server.gate().Open();
   EXPECT_EQ(client.Finish().ids.size(), 2u);
 }
 
-TEST(GenerateCallTest, TheSeedOfTheFinishRepeatsTheAnswer) {
+TEST(GenerateCallTest, SeedOfTheFinishReproducesTheAnswer) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest request = SimpleRequest(30);
@@ -53,7 +53,7 @@ TEST(GenerateCallTest, TheSeedOfTheFinishRepeatsTheAnswer) {
   EXPECT_EQ(Generate(server, request).ids, first.ids);
 }
 
-TEST(GenerateCallTest, LogprobsComeOnlyIfAskedFor) {
+TEST(GenerateCallTest, SendsLogprobsOnlyIfRequested) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest request = SimpleRequest(2);
@@ -67,14 +67,14 @@ TEST(GenerateCallTest, LogprobsComeOnlyIfAskedFor) {
             answer.tokens[0].top_logprobs(1).logprob());
 }
 
-TEST(GenerateCallTest, EchoesThePromptWithItsLogprobsFirst) {
+TEST(GenerateCallTest, EchoesThePromptWithLogprobsFirst) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest request = SimpleRequest(2);
   request.mutable_prompt()->set_text("abcd");
   EXPECT_TRUE(Generate(server, request).prompt.empty());
   request.set_echo_top_logprobs(2);
-  // The second time the cache knows the prompt; it is read all the same.
+  // The second time the prompt is in the cache, but an echo computes it again.
   for (int i = 0; i < 2; ++i) {
     const Answer answer = Generate(server, request);
     EXPECT_TRUE(answer.status.ok()) << answer.status.error_message();
@@ -91,16 +91,16 @@ TEST(GenerateCallTest, EchoesThePromptWithItsLogprobsFirst) {
   }
 }
 
-TEST(GenerateCallTest, ALongEchoComesInBoundedMessages) {
+TEST(GenerateCallTest, LongEchoIsSplitIntoMessages) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest request = SimpleRequest(1);
   request.mutable_prompt()->set_text(std::string(20000, 'a'));
-  request.set_echo_top_logprobs(32);  // some 10 MiB
+  request.set_echo_top_logprobs(32);  // about 10 MiB
   EXPECT_EQ(Generate(server, request).prompt.size(), 20000u);
 }
 
-TEST(GenerateCallTest, BadFieldsAreNamed) {
+TEST(GenerateCallTest, ErrorNamesTheInvalidField) {
   TestServer server;
   v1::GenerateRequest request = SimpleRequest(1);
   request.mutable_sampling()->set_temperature(
@@ -111,13 +111,14 @@ TEST(GenerateCallTest, BadFieldsAreNamed) {
   EXPECT_FALSE(answer.has_finish);
 }
 
-TEST(GenerateCallTest, ASlowReaderGetsLargerMessagesAndHoldsUpNobody) {
+TEST(GenerateCallTest, SlowReaderGetsLargerMessagesAndBlocksNoOtherCall) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest big = SimpleRequest(8000);
-  big.set_top_logprobs(32);  // some 4 MiB in all, more than fits on the way
+  big.set_top_logprobs(32);  // about 4 MiB, more than the connection buffers
   Client slow(server, big);
-  // Reads nothing; the engine finishes it all the same, and others meanwhile.
+  // The client reads nothing, and the engine still completes this call and
+  // others.
   EXPECT_TRUE(Generate(server, SimpleRequest(10)).status.ok());
   EXPECT_TRUE(Eventually(
       [&] { return server.NumFinished(FinishReason::kLength) == 2; }));
@@ -126,11 +127,12 @@ TEST(GenerateCallTest, ASlowReaderGetsLargerMessagesAndHoldsUpNobody) {
   EXPECT_EQ(answer.ids.size(), 8000u);
   EXPECT_EQ(answer.bytes, std::string(answer.ids.begin(), answer.ids.end()));
   EXPECT_TRUE(answer.has_finish);
-  // What fitted on the way came token by token, the rest in large pieces.
+  // The first tokens came in messages of their own, the buffered ones in larger
+  // messages.
   EXPECT_GT(answer.largest_delta, 10);
 }
 
-TEST(GenerateCallTest, AReaderThatLeavesTooMuchUnreadIsGivenUp) {
+TEST(GenerateCallTest, CallOfAReaderThatLeavesTooMuchUnreadEnds) {
   TestServer server;
   server.gate().Open();
   v1::GenerateRequest huge = SimpleRequest(1 << 20);

@@ -17,7 +17,7 @@
 
 namespace rwkvd {
 
-// One Generate call and what came of it.
+// The result of one Generate call.
 struct Answer {
   std::vector<int32_t> ids;
   std::vector<v1::Token> prompt;
@@ -28,10 +28,10 @@ struct Answer {
   bool has_finish = false;
   v1::Finish finish;
   grpc::Status status;
-  std::string pushback;  // when to try again, in milliseconds
+  std::string pushback;  // when to retry, in milliseconds; or empty
 };
 
-// A call under way. Not thread-safe.
+// A Generate call that is being read. Not thread-safe.
 class Client {
  public:
   Client(const TestServer& server, const v1::GenerateRequest& request,
@@ -41,7 +41,7 @@ class Client {
 
   v1::Delta ReadDelta();
 
-  // Reads to the end.
+  // Reads until the call ends.
   Answer Finish();
 
  private:
@@ -50,7 +50,7 @@ class Client {
   std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>> reader_;
 };
 
-// A call from beginning to end.
+// Makes a call and waits for its end.
 Answer Generate(const TestServer& server, const v1::GenerateRequest& request);
 
 }  // namespace rwkvd

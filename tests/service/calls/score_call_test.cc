@@ -54,7 +54,7 @@ TEST(ScoreCallTest, AnswersInTheOrderOfTheRequest) {
   EXPECT_EQ(response.usage().generated_tokens(), 4);
 }
 
-TEST(ScoreCallTest, ScoresManyContextsAsEachAlone) {
+TEST(ScoreCallTest, ScoresOfManyItemsEqualThoseOfEachAlone) {
   TestServer server;
   server.gate().Open();
   v1::ScoreRequest many;
@@ -86,7 +86,7 @@ TEST(ScoreCallTest, ScoresManyContextsAsEachAlone) {
   }
 }
 
-TEST(ScoreCallTest, LeavesTokensOutIfAskedTo) {
+TEST(ScoreCallTest, TotalsOnlyOmitsTokens) {
   TestServer server;
   server.gate().Open();
   v1::ScoreRequest request = TwoContinuations();
@@ -102,8 +102,8 @@ TEST(ScoreCallTest, LeavesTokensOutIfAskedTo) {
   }
 }
 
-TEST(ScoreCallTest, AnAnswerThatTheClientCouldNotTakeIsRefusedAtOnce) {
-  TestServer server;  // whose gate is closed
+TEST(ScoreCallTest, ResponseThatWouldExceedTheClientsLimitIsRefusedAtOnce) {
+  TestServer server;  // its gate is closed
   v1::ScoreRequest request;
   for (int i = 0; i < 4; ++i) {
     request.add_continuations()->set_text(std::string(70'000, 'x'));
@@ -118,7 +118,7 @@ TEST(ScoreCallTest, AnAnswerThatTheClientCouldNotTakeIsRefusedAtOnce) {
   EXPECT_EQ(response.scores(3).token_count(), 70'000);
 }
 
-TEST(ScoreCallTest, ItemsDoNotGoWithAContextBesideThem) {
+TEST(ScoreCallTest, ItemsWithAContextAreRefused) {
   TestServer server;
   v1::ScoreRequest request = TwoContinuations();
   request.add_items();
@@ -131,7 +131,7 @@ TEST(ScoreCallTest, ItemsDoNotGoWithAContextBesideThem) {
               HasSubstr("items[0].continuations: has 0 entries"));
 }
 
-TEST(ScoreCallTest, BadFieldsAreNamed) {
+TEST(ScoreCallTest, ErrorNamesTheInvalidField) {
   TestServer server;
   v1::ScoreRequest request = TwoContinuations();
   request.mutable_continuations(1)->mutable_tokens()->add_ids(256);
@@ -141,7 +141,7 @@ TEST(ScoreCallTest, BadFieldsAreNamed) {
   EXPECT_THAT(status.error_message(), HasSubstr("continuations[1].tokens[1]"));
 }
 
-TEST(ScoreCallTest, TheDeadlineEndsTheRequest) {
+TEST(ScoreCallTest, DeadlineEndsTheRequest) {
   Options options;
   options.engine.max_running = 1;
   options.engine.max_step_tokens = 2;
@@ -154,14 +154,14 @@ TEST(ScoreCallTest, TheDeadlineEndsTheRequest) {
   v1::ScoreResponse response;
   EXPECT_EQ(server.NewStub()->Score(&context, request, &response).error_code(),
             grpc::StatusCode::DEADLINE_EXCEEDED);
-  // Step by step: the server hears of it soon, and long before the end.
+  // The server learns of the cancellation during one of the next steps.
   EXPECT_TRUE(Eventually([&] {
     server.gate().Permit(1);
     return server.NumFinished(FinishReason::kCancelled) == 1;
   }));
 }
 
-TEST(ScoreCallTest, DrainingEndsItWithUnavailable) {
+TEST(ScoreCallTest, DrainingEndsTheRequestWithUnavailable) {
   Options options;
   options.drain_grace = absl::ZeroDuration();
   TestServer server(options);
@@ -171,7 +171,8 @@ TEST(ScoreCallTest, DrainingEndsItWithUnavailable) {
       [&] { status = Score(server, TwoContinuations(), &response); });
   server.gate().WaitForArrivals(1);
   server.server().Drain();
-  // Refused, once the engine drains: then its deadline is over.
+  // A call is refused once the engine drains; then the drain deadline has
+  // passed.
   EXPECT_TRUE(Eventually([&] {
     v1::ScoreResponse ignored;
     grpc::ClientContext context;

@@ -17,7 +17,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// What has come of a document.
+// The result of one ScoreDocument call.
 struct Scored {
   std::vector<v1::TokenScore> tokens;
   int largest_message = 0;  // in tokens
@@ -26,7 +26,7 @@ struct Scored {
   grpc::Status status;
 };
 
-// A call under way.
+// A ScoreDocument call that is in progress.
 class Client {
  public:
   explicit Client(const TestServer& server) : stub_(server.NewStub()) {
@@ -101,7 +101,7 @@ v1::ContinuationScore ScoreWhole(const TestServer& server,
   return response.scores(0);
 }
 
-TEST(ScoreDocumentCallTest, PartsScoreWhatTheWholeDoes) {
+TEST(ScoreDocumentCallTest, ScoresOfPartsEqualThoseOfTheWhole) {
   TestServer server;
   server.gate().Open();
   std::mt19937 random(3);
@@ -135,7 +135,7 @@ TEST(ScoreDocumentCallTest, PartsScoreWhatTheWholeDoes) {
   }
 }
 
-TEST(ScoreDocumentCallTest, SendsTheTotalAloneUnlessAskedForMore) {
+TEST(ScoreDocumentCallTest, SendsOnlyTheTotalByDefault) {
   TestServer server;
   server.gate().Open();
   Client client(server);
@@ -147,7 +147,7 @@ TEST(ScoreDocumentCallTest, SendsTheTotalAloneUnlessAskedForMore) {
             ScoreWhole(server, "abcd").logprob_sum());
 }
 
-TEST(ScoreDocumentCallTest, AnEmptyDocumentHasATotalToo) {
+TEST(ScoreDocumentCallTest, EmptyDocumentHasATotal) {
   TestServer server;
   const Scored scored = Client(server).Finish();
   EXPECT_TRUE(scored.status.ok());
@@ -155,7 +155,7 @@ TEST(ScoreDocumentCallTest, AnEmptyDocumentHasATotalToo) {
   EXPECT_EQ(scored.total.token_count(), 0);
 }
 
-TEST(ScoreDocumentCallTest, ADocumentMayBeLongerThanAnyPrompt) {
+TEST(ScoreDocumentCallTest, DocumentMayBeLongerThanAPrompt) {
   Options options;
   options.engine.max_prompt_tokens = 8;
   TestServer server(options);
@@ -167,7 +167,7 @@ TEST(ScoreDocumentCallTest, ADocumentMayBeLongerThanAnyPrompt) {
   EXPECT_EQ(scored.total.token_count(), 700);
 }
 
-TEST(ScoreDocumentCallTest, ScoresOfEachPartComeBeforeTheNextIsTaken) {
+TEST(ScoreDocumentCallTest, SendsScoresOfAPartBeforeReadingTheNext) {
   TestServer server;
   server.gate().Open();
   Client client(server);
@@ -190,7 +190,7 @@ TEST(ScoreDocumentCallTest, MessagesAreBounded) {
   EXPECT_EQ(scored.largest_message, ScoreDocumentCall::kMaxTokensInMessage);
 }
 
-TEST(ScoreDocumentCallTest, BadFieldsAreNamed) {
+TEST(ScoreDocumentCallTest, ErrorNamesTheInvalidField) {
   Options options;
   options.engine.max_prompt_tokens = 8;
   TestServer server(options);
@@ -209,14 +209,14 @@ TEST(ScoreDocumentCallTest, BadFieldsAreNamed) {
               HasSubstr("initial_state"));
 }
 
-TEST(ScoreDocumentCallTest, AWholeQueueDoesNotHoldUpWhatHasBegun) {
+TEST(ScoreDocumentCallTest, FullQueueDoesNotRefuseLaterParts) {
   Options options;
   options.engine.max_running = 2;
   options.engine.max_queued = 1;
   TestServer server(options);
   Client document(server);
   document.Send("ab", true);
-  server.gate().Permit(2);  // the start token, and a
+  server.gate().Permit(2);  // the start token and "a"
   v1::ScoreDocumentResponse response;
   ASSERT_TRUE(document.Read(&response));
   std::vector<std::unique_ptr<v1::RwkvService::Stub>> stubs;
@@ -232,7 +232,8 @@ TEST(ScoreDocumentCallTest, AWholeQueueDoesNotHoldUpWhatHasBegun) {
     const EngineStats stats = server.engine().Stats();
     return stats.running + stats.queued;
   };
-  ASSERT_TRUE(Eventually([&] { return num_there() == 3; }));  // no more may
+  ASSERT_TRUE(
+      Eventually([&] { return num_there() == 3; }));  // the queue is full
   document.Send("cd");
   ASSERT_TRUE(Eventually([&] { return num_there() == 4; }));
   server.gate().Open();
@@ -247,7 +248,7 @@ TEST(ScoreDocumentCallTest, AWholeQueueDoesNotHoldUpWhatHasBegun) {
   }
 }
 
-TEST(ScoreDocumentCallTest, OnlySoManyMayBeOpen) {
+TEST(ScoreDocumentCallTest, LimitsTheNumberOfOpenDocuments) {
   Options options;
   options.engine.max_running = 1;
   TestServer server(options);
@@ -260,7 +261,7 @@ TEST(ScoreDocumentCallTest, OnlySoManyMayBeOpen) {
   EXPECT_EQ(second.Finish().status.error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(second.Pushback(), "5000");
-  // Who leaves makes room.
+  // A call that ends makes room for another.
   first->Cancel();
   EXPECT_EQ(first->Finish().status.error_code(), grpc::StatusCode::CANCELLED);
   EXPECT_TRUE(Eventually([&] { return Client(server).Finish().status.ok(); }));
@@ -269,7 +270,7 @@ TEST(ScoreDocumentCallTest, OnlySoManyMayBeOpen) {
 TEST(ScoreDocumentCallTest, CancelingEndsThePart) {
   TestServer server;
   Client client(server);
-  // More steps than pass until the server hears of it.
+  // More steps than run before the server learns of the cancellation.
   client.Send(std::string(100'000, 'a'));
   server.gate().WaitForArrivals(1);
   client.Cancel();
@@ -280,7 +281,7 @@ TEST(ScoreDocumentCallTest, CancelingEndsThePart) {
   }));
 }
 
-TEST(ScoreDocumentCallTest, DrainingEndsItWithUnavailable) {
+TEST(ScoreDocumentCallTest, DrainingEndsTheCallWithUnavailable) {
   TestServer server;
   server.gate().Open();
   Client client(server);

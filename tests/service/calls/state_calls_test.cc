@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// States on their way out of a real server and back: return_state, PutState,
-// GetState, DeleteState, state_handle and resume.
+// The calls that return, save, read and delete states of a real server, and
+// requests that continue from them: return_state, PutState, GetState,
+// DeleteState, state_handle and resume.
 #include <string>
 #include <thread>
 #include <vector>
@@ -104,7 +105,7 @@ class StateCallsTest : public ::testing::Test {
   TestServer server_;
 };
 
-TEST_F(StateCallsTest, AStateIsSentBeforeTheFinishOnlyIfAskedFor) {
+TEST_F(StateCallsTest, StateIsSentBeforeTheFinishOnlyIfRequested) {
   EXPECT_THAT(Generate(server_, SimpleRequest(5)).state, IsEmpty());
   EXPECT_FALSE(Generate(server_, SimpleRequest(5)).finish.has_state());
   const Answer answer = Generate(server_, WithState(5, false));
@@ -115,7 +116,7 @@ TEST_F(StateCallsTest, AStateIsSentBeforeTheFinishOnlyIfAskedFor) {
   EXPECT_THAT(answer.finish.state().handle(), IsEmpty());
 }
 
-TEST_F(StateCallsTest, WhatIsPutIsGotAndDeleted) {
+TEST_F(StateCallsTest, SavedStateCanBeReadAndDeleted) {
   const Answer answer = Generate(server_, WithState(5, false));
   v1::StateInfo info;
   ASSERT_TRUE(Put(server_, answer.state, &info).ok());
@@ -136,7 +137,7 @@ TEST_F(StateCallsTest, WhatIsPutIsGotAndDeleted) {
   EXPECT_THAT(status.error_message(), HasSubstr("state_handle: "));
 }
 
-TEST_F(StateCallsTest, AnAnswerInTwoPartsIsThatInOne) {
+TEST_F(StateCallsTest, ResumedAnswerEqualsAnUninterruptedOne) {
   const Answer whole = Generate(server_, SimpleRequest(20));
   for (const bool as_handle : {false, true}) {
     const Answer first = Generate(server_, WithState(8, as_handle));
@@ -160,7 +161,7 @@ TEST_F(StateCallsTest, AnAnswerInTwoPartsIsThatInOne) {
   }
 }
 
-TEST_F(StateCallsTest, AnotherTurnGoesOnFromTheFirst) {
+TEST_F(StateCallsTest, SecondTurnContinuesFromTheStateOfTheFirst) {
   const Answer first = Generate(server_, WithState(8, true));
   v1::GenerateRequest second = SimpleRequest(8);
   second.set_state_handle(first.finish.state().handle());
@@ -168,11 +169,11 @@ TEST_F(StateCallsTest, AnotherTurnGoesOnFromTheFirst) {
   v1::GenerateRequest whole = SimpleRequest(8);
   whole.mutable_prompt()->set_bytes("a" + first.bytes + "xyz");
   EXPECT_EQ(Generate(server_, second).ids, Generate(server_, whole).ids);
-  // As often as one likes.
+  // A handle can be used again.
   EXPECT_EQ(Generate(server_, second).ids, Generate(server_, whole).ids);
 }
 
-TEST_F(StateCallsTest, WhatIsNoStateOfThisModelIsNotKept) {
+TEST_F(StateCallsTest, PutRefusesBytesThatAreNotAStateOfThisModel) {
   const Answer answer = Generate(server_, WithState(5, false));
   v1::StateInfo info;
   EXPECT_EQ(Put(server_, "", &info).error_code(),
@@ -180,7 +181,7 @@ TEST_F(StateCallsTest, WhatIsNoStateOfThisModelIsNotKept) {
   EXPECT_EQ(Put(server_, "nonsense", &info).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
   std::string spoilt = answer.state;
-  spoilt[75] ^= 1;  // a value
+  spoilt[75] ^= 1;  // in a value
   grpc::Status status = Put(server_, spoilt, &info);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("data: damaged"));
@@ -191,7 +192,7 @@ TEST_F(StateCallsTest, WhatIsNoStateOfThisModelIsNotKept) {
   EXPECT_THAT(status.error_message(), HasSubstr("ttl_seconds"));
 }
 
-TEST_F(StateCallsTest, ContradictionsNameTheirField) {
+TEST_F(StateCallsTest, ErrorNamesTheContradictoryField) {
   const std::string handle =
       Generate(server_, WithState(5, true)).finish.state().handle();
   const auto error = [&](void (*change)(v1::GenerateRequest&)) {
@@ -241,7 +242,7 @@ TEST_F(StateCallsTest, ContradictionsNameTheirField) {
               HasSubstr("return_state.on_drain: "));
 }
 
-TEST(StateCallsDrainTest, AStateThatCannotBeKeptFailsTheCallAfterItsFinish) {
+TEST(StateCallsDrainTest, CallFailsAfterItsFinishIfTheStateCannotBeSaved) {
   Options options;
   options.state_store_bytes = 10;
   TestServer server(options);
@@ -253,17 +254,17 @@ TEST(StateCallsDrainTest, AStateThatCannotBeKeptFailsTheCallAfterItsFinish) {
   EXPECT_FALSE(answer.finish.has_state());
 }
 
-TEST(StateCallsWaitingTest, TheStatesOfThoseThatWaitAreBounded) {
+TEST(StateCallsWaitingTest, StatesOfQueuedRequestsAreBounded) {
   Options options;
   options.engine.max_running = 1;
-  options.max_pending_states_bytes = 1;  // but one alone always may
+  options.max_pending_states_bytes = 1;  // a single state is always accepted
   TestServer server(options);
   server.gate().Permit(5);
   const std::string handle =
       Generate(server, WithState(5, true)).finish.state().handle();
   const auto stub = server.NewStub();
   grpc::ClientContext contexts[3];
-  // One runs, which has let its state go, and one waits.
+  // One request runs and has released its state; another one is queued.
   v1::GenerateRequest long_one = SimpleRequest(1 << 20);
   long_one.set_state_handle(handle);
   const auto running = stub->Generate(&contexts[0], long_one);
@@ -278,7 +279,7 @@ TEST(StateCallsWaitingTest, TheStatesOfThoseThatWaitAreBounded) {
   EXPECT_THAT(status.error_message(), HasSubstr("state_handle: requests that"));
   EXPECT_THAT(contexts[2].GetServerTrailingMetadata(),
               Contains(Pair(kRetryPushback, "1000")));
-  // Who waits does not need the handle any more.
+  // A queued request does not need the handle any more.
   ASSERT_TRUE(Delete(server, handle).ok());
   contexts[0].TryCancel();
   EXPECT_TRUE(Eventually([&] {
@@ -287,7 +288,7 @@ TEST(StateCallsWaitingTest, TheStatesOfThoseThatWaitAreBounded) {
   }));
   ReadAll(*running);
   server.gate().Open();
-  // What it holds is whole.
+  // Its state is still complete.
   EXPECT_EQ(ReadAll(*waiting).ids.size(), 3u);
   v1::StateInfo info;
   ASSERT_TRUE(
@@ -296,7 +297,7 @@ TEST(StateCallsWaitingTest, TheStatesOfThoseThatWaitAreBounded) {
   EXPECT_TRUE(Generate(server, request).status.ok());
 }
 
-TEST(StateCallsDrainTest, ARequestIsHandedBackWhenDrainingBegins) {
+TEST(StateCallsDrainTest, RequestIsSuspendedWhenDrainingBegins) {
   TestServer other;
   other.gate().Open();
   const Answer whole = Generate(other, SimpleRequest(500));
@@ -308,7 +309,7 @@ TEST(StateCallsDrainTest, ARequestIsHandedBackWhenDrainingBegins) {
   request.mutable_return_state()->set_on_drain(true);
   std::vector<Answer> first(2);
   {
-    // One that runs, and one that waits.
+    // One request runs, and one is queued.
     grpc::ClientContext contexts[2];
     const auto stub = server.NewStub();
     const auto running = stub->Generate(&contexts[0], request);

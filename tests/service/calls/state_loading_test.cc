@@ -124,7 +124,7 @@ TEST_F(StateLoadingTest, FullServerReadsNoState) {
 
 TEST_F(StateLoadingTest, DrainingServerReadsNoState) {
   const std::string handle = SaveState();
-  server_->engine().Drain(absl::InfinitePast());  // at once, for nothing runs
+  server_->engine().Drain(absl::InfinitePast());  // returns, as nothing runs
   const Answer refused = Generate(*server_, ContinueFrom(handle));
   EXPECT_EQ(refused.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(store_->readers(), IsEmpty());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What becomes of Generate and Score messages on their way into the engine:
-// conversion, the engine's validation, and the names of fields in errors.
+// The conversion of Generate and Score messages, together with the engine's
+// validation and the names of fields in errors.
 
 #include <limits>
 #include <memory>
@@ -36,7 +36,7 @@ class ConvertTest : public ::testing::Test {
 
   RequestLimits limits() const { return {*bytes_, engine_, initial_states_}; }
 
-  // The request is valid.
+  // Converts a valid message.
   GenerateRequest RequestOf(const v1::GenerateRequest& proto) const {
     const auto input = FromProto(proto, limits());
     EXPECT_TRUE(input.ok()) << input.status();
@@ -57,7 +57,7 @@ class ConvertTest : public ::testing::Test {
     if (!request.ok()) return request.status();
     return NameScoreField(Validate(*request, engine_, kVocabSize), proto);
   }
-  // A part of a document, alone in its request.
+  // Converts a part of a document that is alone in its request.
   absl::Status StatusOf(const v1::Input& part) const {
     const auto tokens = PartFromProto(part, limits());
     if (!tokens.ok()) return tokens.status();
@@ -80,7 +80,7 @@ class ConvertTest : public ::testing::Test {
       {kOwnStateName, State()}, {"chat", State()}, {"code", State()}};
 };
 
-TEST_F(ConvertTest, AnEmptyRequestTakesTheDefaults) {
+TEST_F(ConvertTest, EmptyRequestHasTheDefaults) {
   const GenerateRequest request = RequestOf(v1::GenerateRequest());
   EXPECT_TRUE(request.prompt.empty());
   EXPECT_EQ(request.max_tokens, 100);  // 256, but the server allows 100
@@ -96,7 +96,7 @@ TEST_F(ConvertTest, AnEmptyRequestTakesTheDefaults) {
   EXPECT_EQ(RequestOf(v1::GenerateRequest()).max_tokens, 256);
 }
 
-TEST_F(ConvertTest, EveryFieldArrives) {
+TEST_F(ConvertTest, EveryFieldIsConverted) {
   v1::GenerateRequest proto;
   proto.mutable_prompt()->set_text("hi");
   proto.set_max_tokens(7);
@@ -133,7 +133,7 @@ TEST_F(ConvertTest, EveryFieldArrives) {
   EXPECT_TRUE(request.want_logprobs);
 }
 
-TEST_F(ConvertTest, ThePromptComesInThreeForms) {
+TEST_F(ConvertTest, PromptHasThreeForms) {
   v1::GenerateRequest proto;
   proto.mutable_prompt()->set_bytes(std::string("\0\xff", 2));
   EXPECT_THAT(RequestOf(proto).prompt, ElementsAre(0, 255));
@@ -143,7 +143,7 @@ TEST_F(ConvertTest, ThePromptComesInThreeForms) {
   EXPECT_THAT(RequestOf(proto).prompt, ElementsAre());
 }
 
-TEST_F(ConvertTest, SamplesAreOneUnlessMoreAreAskedFor) {
+TEST_F(ConvertTest, OneSampleIsTheDefault) {
   v1::GenerateRequest proto;
   const auto samples = [&] { return FromProto(proto, limits())->samples; };
   EXPECT_EQ(samples().generated, 1);
@@ -165,7 +165,7 @@ TEST_F(ConvertTest, SamplesAreOneUnlessMoreAreAskedFor) {
   }
 }
 
-TEST_F(ConvertTest, BestOfNeedsTheLogprobsThatItDoesNotReturn) {
+TEST_F(ConvertTest, BestOfComputesLogprobsWithoutReturningThem) {
   v1::GenerateRequest proto;
   proto.set_best_of(2);
   const auto input = FromProto(proto, limits());
@@ -176,7 +176,7 @@ TEST_F(ConvertTest, BestOfNeedsTheLogprobsThatItDoesNotReturn) {
   EXPECT_EQ(ErrorOf(proto), "echo: not together with best_of");
 }
 
-TEST_F(ConvertTest, StatesAreConvertedWithTheRequest) {
+TEST_F(ConvertTest, StateFieldsAreConverted) {
   v1::GenerateRequest proto;
   proto.set_state_handle("some handle");
   proto.mutable_return_state()->set_at_end(true);
@@ -272,14 +272,15 @@ TEST_F(ConvertTest, ScoreErrorsNameTheField) {
   EXPECT_EQ(FromProto(request, limits())->initial_state, 1);
   request.mutable_context()->set_text("123456789");
   EXPECT_THAT(ErrorOf(request), HasSubstr("context"));
-  request.mutable_context()->set_text("123456");  // and 3 exceed 8
+  request.mutable_context()->set_text(
+      "123456");  // 6 tokens and 3 exceed the maximum of 8
   EXPECT_THAT(ErrorOf(request), HasSubstr("continuations[0]"));
   request.mutable_context()->clear_input();
   request.add_continuations();
   EXPECT_THAT(ErrorOf(request), HasSubstr("continuations[1]"));
 }
 
-TEST_F(ConvertTest, PartErrorsNameThePart) {
+TEST_F(ConvertTest, PartErrorsNameTheField) {
   v1::Input part;
   EXPECT_TRUE(PartFromProto(part, limits())->empty());
   part.set_text("1234567");

@@ -8,7 +8,7 @@
 namespace rwkvd {
 namespace {
 
-TEST(ResponsesTest, ATokenHasTheLogprobsAskedFor) {
+TEST(ResponsesTest, TokenHasTheRequestedLogprobs) {
   TokenEvent event;
   event.id = 3;
   event.logprob = -2;
@@ -31,7 +31,7 @@ TEST(ResponsesTest, ATokenHasTheLogprobsAskedFor) {
   EXPECT_EQ(token.top_drawn_logprobs(1).logprob(), -9);
 }
 
-TEST(ResponsesTest, AFinishKeepsAllItSays) {
+TEST(ResponsesTest, EveryFieldOfAFinishIsConverted) {
   FinishEvent event;
   event.reason = FinishReason::kStopString;
   event.stop_string = "\n";
@@ -57,7 +57,7 @@ TEST(ResponsesTest, AFinishKeepsAllItSays) {
   EXPECT_EQ(finish.seed(), 99u);
 }
 
-TEST(ResponsesTest, EveryReasonHasItsName) {
+TEST(ResponsesTest, EveryFinishReasonIsConverted) {
   const std::pair<FinishReason, v1::FinishReason> cases[] = {
       {FinishReason::kStopString, v1::FINISH_REASON_STOP_STRING},
       {FinishReason::kStopToken, v1::FINISH_REASON_STOP_TOKEN},

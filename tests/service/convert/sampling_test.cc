@@ -13,7 +13,7 @@ namespace v1 = ::rwkv::v1;
 
 using ::testing::ElementsAre;
 
-TEST(ConvertSamplingTest, AnEmptyMessageChangesNothing) {
+TEST(ConvertSamplingTest, EmptyMessageHasTheDefaults) {
   const auto params = FromProto(v1::Sampling());
   ASSERT_TRUE(params.ok()) << params.status();
   EXPECT_EQ(params->temperature, 1);
@@ -41,11 +41,11 @@ TEST(ConvertSamplingTest, AnEmptyMessageChangesNothing) {
   EXPECT_EQ(params->mirostat.version, 0);
 }
 
-TEST(ConvertSamplingTest, WithoutASeedEachHasItsOwn) {
+TEST(ConvertSamplingTest, MessagesWithoutASeedGetDifferentSeeds) {
   EXPECT_NE(FromProto(v1::Sampling())->seed, FromProto(v1::Sampling())->seed);
 }
 
-TEST(ConvertSamplingTest, EveryFieldArrives) {
+TEST(ConvertSamplingTest, EveryFieldIsConverted) {
   v1::Sampling proto;
   proto.set_temperature(0.5);
   proto.set_top_k(3);
@@ -117,7 +117,7 @@ TEST(ConvertSamplingTest, EveryFieldArrives) {
   EXPECT_EQ(params->mirostat.eta, 0.25);
 }
 
-TEST(ConvertSamplingTest, APresetGivesTheDefaultsOfAbsentFields) {
+TEST(ConvertSamplingTest, PresetSetsTheDefaultsOfAbsentFields) {
   v1::Sampling proto;
   proto.set_preset(v1::SAMPLING_PRESET_SMOLRSRWKV);
   proto.set_top_k(7);
@@ -141,7 +141,7 @@ TEST(ConvertSamplingTest, APresetGivesTheDefaultsOfAbsentFields) {
   EXPECT_TRUE(FromProto(proto)->never_end);
 }
 
-TEST(ConvertSamplingTest, MirostatTakesThePlaceOfThePresetsChoices) {
+TEST(ConvertSamplingTest, MirostatReplacesTopKAndTopPOfThePreset) {
   v1::Sampling proto;
   proto.set_preset(v1::SAMPLING_PRESET_SMOLRSRWKV);
   proto.mutable_mirostat();
@@ -151,11 +151,11 @@ TEST(ConvertSamplingTest, MirostatTakesThePlaceOfThePresetsChoices) {
   EXPECT_EQ(params->mirostat.eta, 0.1f);
   EXPECT_EQ(params->temperature, 0.8f);
   EXPECT_TRUE(Validate(*params).ok()) << Validate(*params);
-  proto.set_top_k(40);  // by the client itself
+  proto.set_top_k(40);  // set by the client
   EXPECT_FALSE(Validate(*FromProto(proto)).ok());
 }
 
-TEST(ConvertSamplingTest, ValuesOfEnumsThatAreNotKnownAreRefused) {
+TEST(ConvertSamplingTest, UnknownEnumValuesAreRefused) {
   v1::Sampling proto;
   proto.set_preset(static_cast<v1::SamplingPreset>(99));
   EXPECT_EQ(FromProto(proto).status().message(),

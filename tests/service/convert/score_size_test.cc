@@ -30,7 +30,7 @@ void Fill(const std::vector<int32_t>& tokens, bool with_tokens,
   score->set_is_greedy(true);
 }
 
-// The largest answer that there can be, as protobuf writes it.
+// The largest response to `request`.
 v1::ScoreResponse LargestResponse(const ScoreRequest& request, bool by_item,
                                   bool with_tokens) {
   v1::ScoreResponse response;
@@ -41,7 +41,7 @@ v1::ScoreResponse LargestResponse(const ScoreRequest& request, bool by_item,
            scores != nullptr ? scores->add_scores() : response.add_scores());
     }
   }
-  const int64_t most = -1;  // takes as many bytes as any
+  const int64_t most = -1;  // has the longest encoding
   response.mutable_usage()->set_prompt_tokens(most);
   response.mutable_usage()->set_cached_tokens(most);
   response.mutable_usage()->set_generated_tokens(most);
@@ -60,7 +60,7 @@ ScoreRequest SomeRequest() {
   return request;
 }
 
-TEST(ScoreSizeTest, IsThatOfTheLargestAnswer) {
+TEST(ScoreSizeTest, EqualsTheSizeOfTheLargestResponse) {
   const ScoreRequest request = SomeRequest();
   for (const bool by_item : {false, true}) {
     for (const bool with_tokens : {false, true}) {
@@ -70,7 +70,7 @@ TEST(ScoreSizeTest, IsThatOfTheLargestAnswer) {
   }
 }
 
-TEST(ScoreSizeTest, ByDefaultAnAnswerIsWhatAnyClientTakes) {
+TEST(ScoreSizeTest, DefaultLimitIsThatOfGrpcClients) {
   v1::ScoreRequest proto;
   ScoreRequest request;
   request.items[0].continuations.assign(4, std::vector<int32_t>(60'000, 255));
@@ -86,7 +86,7 @@ TEST(ScoreSizeTest, ByDefaultAnAnswerIsWhatAnyClientTakes) {
   EXPECT_TRUE(CheckScoreResponseSize(proto, request).ok());
 }
 
-TEST(ScoreSizeTest, AClientThatTakesMoreOrLessSaysSo) {
+TEST(ScoreSizeTest, ClientCanChangeTheLimit) {
   const ScoreRequest request = SomeRequest();
   const int64_t bytes = MaxScoreResponseBytes(request, false, true);
   v1::ScoreRequest proto;

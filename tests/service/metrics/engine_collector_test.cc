@@ -17,7 +17,7 @@ std::string Exposition(const EngineStats& stats) {
   return prometheus::TextSerializer().Serialize(ToMetricFamilies(stats));
 }
 
-TEST(EngineCollectorTest, FiguresGoByTheirNames) {
+TEST(EngineCollectorTest, StatisticsHaveTheirMetricNames) {
   EngineStats stats;
   stats.queued = 1;
   stats.running = 2;
@@ -56,7 +56,7 @@ TEST(EngineCollectorTest, FiguresGoByTheirNames) {
   }
 }
 
-TEST(EngineCollectorTest, CancelledRequestsAreCountedApart) {
+TEST(EngineCollectorTest, CancelledRequestsHaveASeparateMetric) {
   EngineStats stats;
   for (int i = 0; i < kNumFinishReasons; ++i) stats.finished[i] = i + 20;
   const std::string text = Exposition(stats);
@@ -82,7 +82,7 @@ TEST(EngineCollectorTest, HistogramsAreCumulativeAndEndAtInfinity) {
   EXPECT_THAT(text, HasSubstr(name + "_count 4\n"));
 }
 
-TEST(EngineCollectorTest, WhileLoadingThereIsOnlyTheProgress) {
+TEST(EngineCollectorTest, OnlyTheProgressIsExportedDuringLoading) {
   EngineCollector collector;
   EXPECT_THAT(prometheus::TextSerializer().Serialize(collector.Collect()),
               HasSubstr("\nrwkv_load_progress_ratio 0\n"));
@@ -92,7 +92,7 @@ TEST(EngineCollectorTest, WhileLoadingThereIsOnlyTheProgress) {
   EXPECT_EQ(collector.Collect().size(), 1u);
 }
 
-TEST(EngineCollectorTest, EveryFamilySaysWhatItIs) {
+TEST(EngineCollectorTest, EveryMetricHasAHelpText) {
   for (const prometheus::MetricFamily& family :
        ToMetricFamilies(EngineStats())) {
     EXPECT_GT(family.help.size(), 8u) << family.name;

@@ -40,9 +40,9 @@ TEST(MetricsTest, CallsAreCountedByMethodAndStatus) {
   EXPECT_THAT(text, HasSubstr(bucket + labels + ",le=\"0.003\"} 1\n"));
 }
 
-TEST(MetricsTest, ModelLatenciesCarryTheModelsName) {
+TEST(MetricsTest, ModelLatenciesAreLabeledWithTheModelName) {
   Metrics metrics;
-  metrics.FirstTokenWritten(absl::Seconds(1));  // no model yet: not counted
+  metrics.FirstTokenWritten(absl::Seconds(1));  // not counted without a model
   metrics.SetModelName("demo");
   metrics.FirstTokenWritten(absl::Milliseconds(15));
   const std::string labels =
@@ -56,7 +56,7 @@ TEST(MetricsTest, ModelLatenciesCarryTheModelsName) {
   EXPECT_THAT(text, HasSubstr(name + "_bucket" + labels + ",le=\"0.02\"} 1\n"));
 }
 
-TEST(MetricsTest, TimePerOutputTokenLeavesTheFirstOut) {
+TEST(MetricsTest, TimePerOutputTokenExcludesTheFirstToken) {
   Metrics metrics;
   metrics.SetModelName("demo");
   Times times;
@@ -65,7 +65,7 @@ TEST(MetricsTest, TimePerOutputTokenLeavesTheFirstOut) {
   times.decode = absl::Seconds(8);
   times.first_token = absl::Seconds(3);
   metrics.Generated({1, 0, 5}, times);  // 8 s for 4 tokens
-  metrics.Generated({1, 0, 1}, times);  // none after the first
+  metrics.Generated({1, 0, 1}, times);  // no token after the first
   const std::string text = Exposition(metrics);
   EXPECT_THAT(text, HasSubstr("gen_ai_server_time_per_output_token_seconds_"
                               "count{gen_ai_operation_name=\"text_"
@@ -75,7 +75,7 @@ TEST(MetricsTest, TimePerOutputTokenLeavesTheFirstOut) {
   EXPECT_THAT(text, HasSubstr("gen_ai_response_model=\"demo\"} 2\n"));  // sum
 }
 
-TEST(MetricsTest, OnlyCallsThatEndWellHaveARequestDuration) {
+TEST(MetricsTest, OnlySuccessfulCallsHaveARequestDuration) {
   Metrics metrics;
   metrics.SetModelName("demo");
   CallRecord(&metrics, Rpc::kScore).End(grpc::Status::OK);

@@ -22,7 +22,7 @@ const std::string kFingerprint(64, 'f');
 
 class InitialStatesTest : public ::testing::Test {
  protected:
-  // A state file of the model, or of one of other weights.
+  // A state file of the model, or of a model with other weights.
   std::string StateFile(const State& state,
                         const std::string& fingerprint = kFingerprint) {
     const std::string path = testing::MakeTempDirectory() + "/it";
@@ -41,7 +41,7 @@ class InitialStatesTest : public ::testing::Test {
   FakeModel model_{10};
 };
 
-TEST_F(InitialStatesTest, WithoutAnyThereIsTheModelsOwn) {
+TEST_F(InitialStatesTest, ModelsOwnStateIsTheOnlyOneByDefault) {
   const auto states = Load();
   ASSERT_TRUE(states.ok()) << states.status();
   ASSERT_EQ(states->size(), 1);
@@ -49,7 +49,7 @@ TEST_F(InitialStatesTest, WithoutAnyThereIsTheModelsOwn) {
   EXPECT_EQ((*states)[0].state, model_.NewState());
 }
 
-TEST_F(InitialStatesTest, ContentTellsAStateFileFromATunedCheckpoint) {
+TEST_F(InitialStatesTest, LoadsStateFilesAndTunedCheckpointsByContent) {
   const std::string tuned = testing::WriteCheckpoint(
       testing::MakeTempDirectory(),
       {{"blocks.0.att.time_state", {{1}, DType::kF32, {1}}}});
@@ -66,7 +66,7 @@ TEST_F(InitialStatesTest, ContentTellsAStateFileFromATunedCheckpoint) {
   EXPECT_EQ((*states)[2].state, saved);
 }
 
-TEST_F(InitialStatesTest, TheDefaultComesFirst) {
+TEST_F(InitialStatesTest, DefaultIsTheFirst) {
   options_.initial_states = {{"a", StateFile(model_.StateAfter({1}))},
                              {"b", StateFile(model_.StateAfter({2}))},
                              {"c", StateFile(model_.StateAfter({3}))}};
@@ -104,7 +104,7 @@ TEST_F(InitialStatesTest, ErrorsNameTheStateAndTheFile) {
   }
 }
 
-TEST(FindInitialStateTest, FindsByNameAndTheDefaultWithout) {
+TEST(FindInitialStateTest, FindsByNameAndTheDefaultForNone) {
   const std::vector<NamedState> states = {{"b", {}}, {"model", {}}, {"a", {}}};
   EXPECT_EQ(*FindInitialState(states, ""), 0);
   EXPECT_EQ(*FindInitialState(states, "b"), 0);
@@ -112,7 +112,7 @@ TEST(FindInitialStateTest, FindsByNameAndTheDefaultWithout) {
   EXPECT_EQ(*FindInitialState(states, "a"), 2);
 }
 
-TEST(FindInitialStateTest, AnUnknownNameIsAnsweredWithTheKnownOnes) {
+TEST(FindInitialStateTest, ErrorForAnUnknownNameListsTheKnownOnes) {
   const std::vector<NamedState> states = {{"model", {}}, {"a", {}}, {"b", {}}};
   const absl::Status status = FindInitialState(states, "c\n").status();
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);

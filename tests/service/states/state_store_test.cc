@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What every StateStore does, and what only that of a directory does.
+// Tests of all implementations of StateStore, then of DirectoryStateStore only.
 #include "service/states/state_store.h"
 
 #include <sys/stat.h>
@@ -47,7 +47,7 @@ class StateStoreTest : public ::testing::TestWithParam<bool> {
   std::unique_ptr<StateStore> store_;
 };
 
-TEST_P(StateStoreTest, GivesBackWhatWasPutUntilItIsDeleted) {
+TEST_P(StateStoreTest, ReturnsTheStateUntilItIsDeleted) {
   const std::string bytes("a\0b\xff", 4);
   const std::string one = Put(bytes, absl::Seconds(10));
   const std::string other = Put("other", absl::Seconds(10));
@@ -63,7 +63,7 @@ TEST_P(StateStoreTest, GivesBackWhatWasPutUntilItIsDeleted) {
   EXPECT_EQ(store_->figures().bytes, 5);
 }
 
-TEST_P(StateStoreTest, ForgetsWhatHasExpired) {
+TEST_P(StateStoreTest, DeletesExpiredStates) {
   const std::string soon = Put("1234", absl::Seconds(1));
   const std::string late = Put("12345", absl::Seconds(2));
   const absl::Time then = kNow + absl::Seconds(1);
@@ -77,18 +77,18 @@ TEST_P(StateStoreTest, ForgetsWhatHasExpired) {
   EXPECT_EQ(store_->figures().bytes, 6);
 }
 
-TEST_P(StateStoreTest, RefusesWhatDoesNotFitRatherThanForget) {
+TEST_P(StateStoreTest, FullStoreRefusesStatesInsteadOfDeletingOthers) {
   const std::string first =
       Put(std::string(kMaxBytes - 1, 'x'), absl::Seconds(5));
   const auto refused = store_->Put("yy", kNow, kNow + absl::Seconds(9));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(store_->Get(first, kNow).ok());
   Put("y", absl::Seconds(5));
-  // Once the time of the first is over there is room.
+  // There is room once the first state has expired.
   Put(std::string(kMaxBytes, 'z'), absl::Seconds(5), kNow + absl::Seconds(5));
 }
 
-TEST_P(StateStoreTest, TakesNothingElseForAHandle) {
+TEST_P(StateStoreTest, RefusesStringsThatAreNotHandles) {
   const std::string handle = Put("secret", absl::Hours(1));
   for (std::string strange :
        {std::string(), std::string("../") + handle, handle + "x",
@@ -100,7 +100,7 @@ TEST_P(StateStoreTest, TakesNothingElseForAHandle) {
     EXPECT_EQ(store_->Delete(strange, kNow).code(),
               absl::StatusCode::kNotFound);
   }
-  // A later end cannot be had by asking for it.
+  // A client cannot extend the expiry time by changing the handle.
   std::string longer = handle;
   longer.back() = longer.back() == 'f' ? '0' : 'f';
   EXPECT_EQ(store_->Get(longer, kNow).status().code(),
@@ -110,7 +110,7 @@ TEST_P(StateStoreTest, TakesNothingElseForAHandle) {
 
 INSTANTIATE_TEST_SUITE_P(MemoryAndDirectory, StateStoreTest, ::testing::Bool());
 
-TEST(StateHandleTest, IsRandomAndTellsWhenItExpires) {
+TEST(StateHandleTest, IsRandomAndContainsTheExpiryTime) {
   std::set<std::string> handles;
   for (int i = 0; i < 100; ++i) handles.insert(NewStateHandle(kNow));
   EXPECT_EQ(handles.size(), 100u);
@@ -145,21 +145,21 @@ TEST_F(DirectoryStateStoreTest, StatesSurviveARestartAndAreShared) {
   auto other = Open();
   EXPECT_EQ(**other->Get(handle, kNow), "bytes");
   EXPECT_EQ(other->figures().bytes, 5);
-  // What one puts later the other finds too.
+  // Each store finds states that the other saves later.
   const std::string later = *store->Put("x", kNow, kNow + absl::Seconds(9));
   EXPECT_EQ(**other->Get(later, kNow), "x");
   store = nullptr;
   EXPECT_EQ(**Open()->Get(handle, kNow), "bytes");
 }
 
-TEST_F(DirectoryStateStoreTest, IsForItsUserAlone) {
+TEST_F(DirectoryStateStoreTest, DirectoryIsAccessibleToItsUserOnly) {
   Open();
   struct stat directory;
   ASSERT_EQ(stat(directory_.c_str(), &directory), 0);
   EXPECT_EQ(directory.st_mode & 0777, 0700);
 }
 
-TEST_F(DirectoryStateStoreTest, DeletesWhatHasExpiredAndDraftsButNothingElse) {
+TEST_F(DirectoryStateStoreTest, DeletesOnlyExpiredStatesAndOldDrafts) {
   auto store = Open();
   const std::string handle =
       *store->Put("bytes", kNow, kNow + absl::Seconds(9));
@@ -176,7 +176,7 @@ TEST_F(DirectoryStateStoreTest, DeletesWhatHasExpiredAndDraftsButNothingElse) {
   EXPECT_EQ(Files(), (std::set<std::string>{"notes.txt", "other.state"}));
 }
 
-TEST_F(DirectoryStateStoreTest, SaysWhyADirectoryCannotBeUsed) {
+TEST_F(DirectoryStateStoreTest, ErrorSaysWhyTheDirectoryCannotBeUsed) {
   const auto store =
       DirectoryStateStore::Open("/no/such/place", kMaxBytes, kNow);
   EXPECT_THAT(std::string(store.status().message()),
