@@ -109,9 +109,9 @@ absl::Status Engine::Check(const GenerateRequest& request,
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
   RWKVD_RETURN_IF_ERROR(ValidateSamples("samples", num_samples, options_));
   if (!request.resume || num_samples == 1) return absl::OkStatus();
-  return FieldError("samples", absl::StrCat(num_samples,
-                                            " samples of a request that is "
-                                            "resumed"));
+  return FieldError(
+      "samples",
+      absl::StrCat(num_samples, " samples of a resumed request, must be 1"));
 }
 
 absl::Status Engine::CheckInitialState(int32_t index) const {

@@ -17,8 +17,7 @@ inline constexpr char kStateNameRule[] =
     "1 to 64 letters, digits, \".\", \"_\" and \"-\"";
 bool IsStateName(absl::string_view name);
 
-// A state that sequences may start from, and the name by which requests choose
-// it. A value.
+// An initial state, with the name by which requests choose it. A value.
 struct NamedState {
   std::string name;
   State state;

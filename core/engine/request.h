@@ -2,7 +2,6 @@
 #ifndef RWKVD_CORE_ENGINE_REQUEST_H_
 #define RWKVD_CORE_ENGINE_REQUEST_H_
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>

@@ -16,12 +16,11 @@ namespace rwkvd {
 namespace {
 
 static_assert(std::endian::native == std::endian::little,
-              "numbers are copied as they lie in memory");
+              "numbers are copied byte by byte");
 
-constexpr uint64_t kResumable = 1;  // of the flags
+constexpr uint64_t kResumable = 1;  // a flag
 
-// Of all but the state, with everything in it as large as it may be but for the
-// tokens and the logits.
+// An upper bound on the bytes of everything except state, tokens and logits.
 constexpr int64_t kMaxFixedBytes = 4096;
 
 template <typename Number>
@@ -29,7 +28,7 @@ void Append(Number number, std::string* out) {
   out->append(reinterpret_cast<const char*>(&number), sizeof(number));
 }
 
-// The number of elements, then these.
+// Appends the number of elements, then the elements.
 template <typename Element>
 void AppendAll(absl::Span<const Element> elements, std::string* out) {
   Append<uint64_t>(elements.size(), out);
@@ -41,8 +40,8 @@ absl::Span<const char> AsSpan(const std::string& text) {
   return {text.data(), text.size()};
 }
 
-// Takes apart what the above put together. Once something is missing it gives
-// zeros, and ok() says so.
+// Reads what Append and AppendAll wrote. Once bytes are missing, all further
+// reads return zeros, and done() returns false.
 class Reader {
  public:
   explicit Reader(absl::string_view bytes) : rest_(bytes) {}
@@ -64,7 +63,7 @@ class Reader {
     Copy(elements->data(), size * kSize);
   }
 
-  // Whether all was there, and nothing more.
+  // Whether exactly all bytes were read.
   bool done() const { return ok_ && rest_.empty(); }
 
  private:
@@ -95,13 +94,14 @@ std::string SerializeContinuation(const Snapshot& snapshot) {
   return out;
 }
 
+// Whether `bytes` are the beginning of a UTF-8 character.
 bool IsUnfinished(absl::string_view bytes) {
   return bytes.size() <= 3 && Utf8Stream().Append(bytes).empty();
 }
 
-// What is wrong with what was read; empty if nothing is.
-std::string Complaint(const Snapshot& snapshot, uint64_t flags,
-                      int64_t vocab_size) {
+// What is wrong with the parsed values; empty if nothing is.
+std::string FindProblem(const Snapshot& snapshot, uint64_t flags,
+                        int64_t vocab_size) {
   const auto num_tokens = static_cast<int64_t>(snapshot.tokens.size());
   if (flags > kResumable) return "unknown flags";
   for (const int32_t id : snapshot.tokens) {
@@ -114,14 +114,15 @@ std::string Complaint(const Snapshot& snapshot, uint64_t flags,
     return absl::StrCat(num_logits, " logits, the model has ", vocab_size);
   }
   if (snapshot.num_pending < 0 || snapshot.num_pending > num_tokens) {
-    return absl::StrCat(snapshot.num_pending, " tokens to be read of ",
+    return absl::StrCat(snapshot.num_pending, " pending tokens of ",
                         num_tokens);
   }
   const bool knows_next = snapshot.num_pending > 0 || num_logits > 0;
-  if (snapshot.is_resumable && !knows_next) return "nothing to go on from";
+  if (snapshot.is_resumable && !knows_next)
+    return "resumable, but without a prediction";
   if (snapshot.prompt_tokens < 0 || snapshot.generated_tokens < 0 ||
       snapshot.generated_tokens > num_tokens) {
-    return absl::StrCat(snapshot.generated_tokens, " tokens drawn of ",
+    return absl::StrCat(snapshot.generated_tokens, " generated tokens of ",
                         num_tokens);
   }
   if (snapshot.sampler.num_draws < 0 ||
@@ -130,13 +131,13 @@ std::string Complaint(const Snapshot& snapshot, uint64_t flags,
                         snapshot.generated_tokens, " tokens");
   }
   if (!std::isfinite(snapshot.sampler.surprise_limit)) {
-    return "a limit of surprise that is no number";
+    return "the surprise limit is not finite";
   }
   if (snapshot.withheld_bytes.size() >= kMaxStopStringBytes) {
-    return absl::StrCat(snapshot.withheld_bytes.size(), " bytes held back");
+    return absl::StrCat(snapshot.withheld_bytes.size(), " withheld bytes");
   }
   if (IsUnfinished(snapshot.unfinished_text)) return "";
-  return "text that is no beginning of a character";
+  return "the unfinished text does not begin a character";
 }
 
 }  // namespace
@@ -169,12 +170,13 @@ absl::StatusOr<Snapshot> ParseSnapshot(absl::Span<const std::byte> bytes,
   reader.ReadAll(&snapshot.logits);
   reader.ReadAll(&snapshot.withheld_bytes);
   reader.ReadAll(&snapshot.unfinished_text);
-  const std::string complaint = reader.done()
-                                    ? Complaint(snapshot, flags, vocab_size)
-                                    : "its parts do not fill it";
-  if (complaint.empty()) return snapshot;
+  const std::string problem =
+      reader.done() ? FindProblem(snapshot, flags, vocab_size)
+                    : absl::StrCat("its fields do not add up to its ",
+                                   file.continuation.size(), " bytes");
+  if (problem.empty()) return snapshot;
   return absl::InvalidArgumentError(
-      absl::StrCat(path, ": no request's continuation: ", complaint));
+      absl::StrCat(path, ": invalid continuation: ", problem));
 }
 
 int64_t MaxSnapshotBytes(const ModelIdentity& identity, int64_t vocab_size,

@@ -16,42 +16,44 @@
 
 namespace rwkvd {
 
-// All that a Generate request has come to: enough to go on from, in this
-// process or another one of the same model. A value.
+// The progress of a Generate request: enough to continue from it, in this
+// process or in another one with the same model. A value.
 struct Snapshot {
   State state;
-  // All that was read before, oldest first, then what is to be read next.
+  // The processed tokens, oldest first, then num_pending unprocessed ones.
   std::vector<int32_t> tokens;
-  int64_t num_pending = 0;  // of these are to be read
-  // [vocab_size], of the token that follows. Empty if some are to be read, or
-  // if it is not known.
+  int64_t num_pending = 0;
+  // [vocab_size], the prediction of the next token. Empty if tokens are pending
+  // or the prediction is unknown.
   std::vector<float> logits;
 
-  // Whether the request was cut short, so that it can itself be taken up again;
-  // else another can go on from where it ended. The rest is for that.
+  // Whether the request was suspended, so that it can be resumed; otherwise a
+  // new request can continue from its end. The fields below are for resuming.
   bool is_resumable = false;
   uint64_t seed = 0;
-  int64_t prompt_tokens = 0;     // as its Usage says
-  int64_t generated_tokens = 0;  // the last of `tokens`
+  int64_t prompt_tokens = 0;     // of its Usage
+  int64_t generated_tokens = 0;  // the last ones of `tokens`
   SamplerProgress sampler;
-  std::string withheld_bytes;   // bytes that may begin a stop string
-  std::string unfinished_text;  // bytes of a character that is not whole
+  std::string withheld_bytes;   // the beginning of a possible stop string
+  std::string unfinished_text;  // the bytes of an incomplete character
 };
 
-// The bytes of a state file that holds it; docs/state-file.md says what each
-// means. InvalidArgument if the state is lost: see SerializeState.
+// The bytes of a state file with the snapshot, in the format of
+// docs/state-file.md. InvalidArgument if the state is not finite: see
+// SerializeState.
 absl::StatusOr<std::string> SerializeSnapshot(const Snapshot& snapshot,
                                               const ModelIdentity& identity);
 
-// The snapshot in `bytes`, of a network of `vocab_size`. A state alone is one
-// of which no tokens are known. Errors as of ParseStateFile; InvalidArgument
-// too for what no request can have come to. `path` names the bytes in messages.
+// The snapshot in `bytes`, for a model with `vocab_size` tokens. Of a file with
+// a state only, no tokens are known. `path` names the bytes in messages. Errors
+// are those of ParseStateFile, and InvalidArgument for values that no request
+// can produce.
 absl::StatusOr<Snapshot> ParseSnapshot(absl::Span<const std::byte> bytes,
                                        absl::string_view path,
                                        const ModelIdentity& identity,
                                        int64_t vocab_size);
 
-// Bytes that the snapshot of a request with `num_tokens` may take, at most.
+// The maximum size of a serialized snapshot with `num_tokens` tokens.
 int64_t MaxSnapshotBytes(const ModelIdentity& identity, int64_t vocab_size,
                          int64_t num_tokens);
 

@@ -62,7 +62,7 @@ absl::Status CheckItem(absl::string_view name, const ScoreItem& item,
                        const EngineOptions& options, int64_t vocab_size) {
   const std::string context = absl::StrCat(name, ".context");
   const auto context_size = static_cast<int64_t>(item.context.size());
-  // With room for a token to score.
+  // One token less, so that there is one left to score.
   RWKVD_RETURN_IF_ERROR(CheckSize(context, "tokens", context_size, 0,
                                   options.max_prompt_tokens - 1));
   RWKVD_RETURN_IF_ERROR(CheckIds(context, item.context, vocab_size));
@@ -92,25 +92,26 @@ absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
 absl::Status CheckResume(const GenerateRequest& request) {
   const Snapshot& start = *request.start;
   if (!request.prompt.empty()) {
-    return FieldError("prompt", "must be empty where a request is resumed");
+    return FieldError("prompt", "must be empty if the request is resumed");
   }
   if (!start.is_resumable) {
     return FieldError(
         "resume",
-        "the request of this state has ended; without resume another "
-        "can go on from it");
+        "the request of this state has ended; a new request can continue from "
+        "it without resume");
   }
   if (start.generated_tokens >= request.max_tokens && request.max_tokens > 0) {
-    return FieldError("max_tokens", absl::StrCat(request.max_tokens, ", ",
-                                                 start.generated_tokens,
-                                                 " were drawn before"));
+    return FieldError(
+        "max_tokens",
+        absl::StrCat(request.max_tokens, " is not more than the ",
+                     start.generated_tokens, " tokens generated before"));
   }
   StopMatcher stops(request.stop_strings);
   const StopMatcher::Result withheld = stops.Append(start.withheld_bytes);
   if (withheld.released.empty() && !withheld.hit.has_value()) {
     return absl::OkStatus();
   }
-  return FieldError("stop_strings", "not those of the request that is resumed");
+  return FieldError("stop_strings", "differ from those of the resumed request");
 }
 
 }  // namespace
@@ -150,24 +151,24 @@ absl::Status ValidateStart(const GenerateRequest& request,
                            const EngineOptions& options) {
   if (request.start == nullptr) {
     return request.resume
-               ? FieldError("resume", "there is no state to go on from")
+               ? FieldError("resume", "there is no state to resume from")
                : absl::OkStatus();
   }
   const Snapshot& start = *request.start;
   if (request.pin.has_value()) {
-    return FieldError("pin", "not of a prompt that goes on from a state");
+    return FieldError("pin",
+                      "a prompt that continues from a state cannot be pinned");
   }
   RWKVD_RETURN_IF_ERROR(CheckSize(
-      "prompt and what its state has read", "tokens",
+      "prompt together with its state", "tokens",
       static_cast<int64_t>(request.prompt.size() + start.tokens.size()), 0,
       MaxSnapshotTokens(options)));
   if (request.resume) return CheckResume(request);
-  const bool can_go_on =
+  const bool can_continue =
       !request.prompt.empty() || start.num_pending > 0 || !start.logits.empty();
-  if (can_go_on) return absl::OkStatus();
-  return FieldError(
-      "prompt",
-      "must not be empty, for it is not known what follows the state");
+  if (can_continue) return absl::OkStatus();
+  return FieldError("prompt",
+                    "must not be empty, because the state has no prediction");
 }
 
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,

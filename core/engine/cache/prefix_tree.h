@@ -16,20 +16,21 @@
 
 namespace rwkvd {
 
-// Values by sequences of tokens, such that all stored prefixes of a sequence
-// are found in one walk along it. Sequences that begin alike share the tokens
-// of their beginning.
+// A radix tree of values by sequences of tokens. One walk along a sequence
+// finds all of its stored prefixes. Sequences with a common prefix share its
+// tokens.
 //
-// Owned by the state cache; thread-compatible. Each node but the root has a
-// value or leads to several others: so there are at most two for each value.
+// Owned by the state cache; thread-compatible. Each node except the root has a
+// value or at least two children, so there are at most two nodes per value.
 template <typename Value>
 class PrefixTree {
  public:
-  // A place in the tree. Stays where it is as long as it has a value.
+  // Its address does not change while it has a value.
   struct Node {
     Node* parent = nullptr;
     std::vector<int32_t> tokens;  // from the parent to here; not empty
-    absl::flat_hash_map<int32_t, std::unique_ptr<Node>> children;  // by first
+    absl::flat_hash_map<int32_t, std::unique_ptr<Node>>
+        children;  // by first token
     std::optional<Value> value;
   };
 
@@ -37,9 +38,9 @@ class PrefixTree {
   PrefixTree(PrefixTree&&) = default;
   ~PrefixTree() { Clear(); }
 
-  // Calls `visit` for each value whose tokens are a prefix of `tokens`,
-  // shortest first, with their number. Returns how many of `tokens` begin some
-  // stored sequence. O(tokens.size()).
+  // Calls visit(n, node) for each node with a value whose sequence is the first
+  // n of `tokens`, shortest first. Returns the number of leading tokens that
+  // are also leading tokens of a stored sequence. O(tokens.size()).
   size_t Walk(absl::Span<const int32_t> tokens,
               absl::FunctionRef<void(size_t, Node*)> visit) const {
     size_t length = 0;
@@ -55,8 +56,8 @@ class PrefixTree {
     return length;
   }
 
-  // The node of exactly `tokens`, which are not empty. One that had no value
-  // must get one. O(tokens.size()).
+  // The node of exactly `tokens`, which are not empty. If it has no value, the
+  // caller must set one. O(tokens.size()).
   Node* Insert(absl::Span<const int32_t> tokens) {
     Node* node = root_.get();
     while (!tokens.empty()) {
@@ -70,7 +71,7 @@ class PrefixTree {
     return node;
   }
 
-  // Takes away the value of a node, and what then leads nowhere.
+  // Removes the value of `node`, and the nodes that are not needed without it.
   void Remove(Node* node) {
     node->value.reset();
     if (node->children.empty()) {
@@ -83,7 +84,7 @@ class PrefixTree {
     Join(node);
   }
 
-  // Tokens kept, those of shared beginnings once.
+  // The tokens of all nodes; those of a common prefix count once.
   int64_t num_tokens() const { return num_tokens_; }
 
  private:
@@ -102,9 +103,9 @@ class PrefixTree {
     return leaf;
   }
 
-  // Puts a node above `*place`, `length` tokens below their parent.
-  static void Split(std::unique_ptr<Node>* place, size_t length) {
-    std::unique_ptr<Node> lower = std::move(*place);
+  // Splits `*node` after its first `length` tokens, which move to a new parent.
+  static void Split(std::unique_ptr<Node>* node, size_t length) {
+    std::unique_ptr<Node> lower = std::move(*node);
     auto upper = std::make_unique<Node>();
     const auto middle = lower->tokens.begin() + length;
     upper->parent = lower->parent;
@@ -112,12 +113,12 @@ class PrefixTree {
     lower->tokens.erase(lower->tokens.begin(), middle);
     lower->parent = upper.get();
     upper->children.emplace(lower->tokens[0], std::move(lower));
-    *place = std::move(upper);
+    *node = std::move(upper);
   }
 
-  // Drops `node` if all it does is lead to one other. Costs no more than the
-  // tokens of that one, amortized, so that a long chain can be taken apart from
-  // its beginning.
+  // Merges `node` into its child if it has no value and only one child. The
+  // amortized cost is proportional to the child's tokens, so that a long chain
+  // can be removed from its beginning.
   void Join(Node* node) {
     if (node->parent == nullptr || node->value.has_value() ||
         node->children.size() != 1) {
@@ -132,7 +133,7 @@ class PrefixTree {
     node->parent->children[first] = std::move(lower);  // deletes node
   }
 
-  // Level by level: a tree may be deeper than a stack.
+  // Without recursion, because a tree may be too deep for the stack.
   void Clear() {
     std::vector<std::unique_ptr<Node>> nodes;
     if (root_ != nullptr) nodes.push_back(std::move(root_));
@@ -145,7 +146,7 @@ class PrefixTree {
     }
   }
 
-  std::unique_ptr<Node> root_;  // of no tokens
+  std::unique_ptr<Node> root_;  // has no tokens
   int64_t num_tokens_ = 0;
 };
 

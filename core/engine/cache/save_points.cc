@@ -7,22 +7,22 @@ namespace rwkvd {
 
 std::vector<int64_t> PlanSavePoints(int64_t num_tokens, int64_t num_known,
                                     int64_t num_shared, int64_t interval) {
-  std::vector<int64_t> places;
+  std::vector<int64_t> points;
   if (interval > 0) {
     int64_t stride = interval;
     while ((num_tokens - 1) / stride > kMaxSavePoints) stride *= 2;
-    for (int64_t place = (num_known / stride + 1) * stride; place < num_tokens;
-         place += stride) {
-      places.push_back(place);
+    for (int64_t point = (num_known / stride + 1) * stride; point < num_tokens;
+         point += stride) {
+      points.push_back(point);
     }
   }
   if (num_shared < num_tokens && num_shared - num_known >= kMinSharedTokens) {
     const auto after =
-        std::lower_bound(places.begin(), places.end(), num_shared);
-    const bool is_there = after != places.end() && *after == num_shared;
-    if (!is_there) places.insert(after, num_shared);
+        std::lower_bound(points.begin(), points.end(), num_shared);
+    const bool is_there = after != points.end() && *after == num_shared;
+    if (!is_there) points.insert(after, num_shared);
   }
-  return places;
+  return points;
 }
 
 }  // namespace rwkvd

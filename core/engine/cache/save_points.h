@@ -7,22 +7,23 @@
 
 namespace rwkvd {
 
-// Save points of one prompt, at most, beside the one where it parts from what
-// is known. More would only push each other out of the state cache.
+// Maximum save points of one prompt, in addition to the branch point. More
+// would only evict one another from the state cache.
 inline constexpr int64_t kMaxSavePoints = 8;
 
-// Tokens that must be saved for the place where prompts part to be kept.
+// Minimum tokens that a save point at a branch point must save from prefill.
 inline constexpr int64_t kMinSharedTokens = 32;
 
-// After how many of its `num_tokens` the states of a prompt are to be stored
-// while it is read, besides at its end; ascending, and all between what is
-// known and the end. `num_known` of them need not be read, and `num_shared`
-// begin another prompt that was stored: where the two part a third may part
-// too.
+// The save points of a prompt of `num_tokens`: the numbers of tokens after
+// which its state is stored during prefill, in addition to its end. Ascending,
+// and between `num_known` and `num_tokens`, both excluded.
 //
-// The others are multiples of `interval` (0: none), or of that doubled until
-// they are few enough: so prompts that begin alike have them at the same
-// places.
+// The first `num_known` tokens are in the state cache. The first `num_shared`
+// are a prefix of another stored prompt; the point where the two branch is a
+// save point, because a third prompt may branch there too. The other save
+// points are multiples of `interval` (none if it is 0), which is doubled until
+// they are few enough; so prompts with a common prefix have them at the same
+// positions.
 std::vector<int64_t> PlanSavePoints(int64_t num_tokens, int64_t num_known,
                                     int64_t num_shared, int64_t interval);
 

@@ -9,7 +9,7 @@
 namespace rwkvd {
 namespace {
 
-// Of the tree, the list and the allocator, per entry; roughly.
+// An estimate of the bytes per entry in the tree, the list and the allocator.
 constexpr int64_t kOverheadBytes = 512;
 
 constexpr int64_t kTokenBytes = sizeof(int32_t);
@@ -34,9 +34,9 @@ StateCache::Found StateCache::Lookup(int32_t initial_state,
   Node* longest = nullptr;
   found.num_shared = static_cast<int64_t>(
       tree->second.Walk(tokens, [&](size_t length, Node* node) {
-        const bool can_go_on =
+        const bool can_continue =
             length < tokens.size() || !node->value->known->logits.empty();
-        if (can_go_on) longest = node;
+        if (can_continue) longest = node;
       }));
   if (longest == nullptr) return found;
   Use(longest);
@@ -53,12 +53,12 @@ void StateCache::Store(int32_t initial_state, absl::Span<const int32_t> tokens,
   if (node == nullptr) {
     MakeRoom(bytes);
     node = Insert(initial_state, tokens);
-    node->value->place = unpinned_.insert(unpinned_.begin(), node);
+    node->value->position = unpinned_.insert(unpinned_.begin(), node);
   } else {
     Use(node);
     const bool adds = node->value->known->logits.empty() && !logits.empty();
     if (!adds) return;
-    // It is the last that would go, and it fits.
+    // This entry was just used, so it is not evicted, and it fits.
     MakeRoom(BytesOf(state, logits) - node->value->bytes);
   }
   Set(&*node->value, static_cast<int64_t>(tokens.size()), state, logits);
@@ -94,7 +94,7 @@ void StateCache::Set(Entry* entry, int64_t num_tokens, const State& state,
 void StateCache::Use(Node* node) {
   const Entry& entry = *node->value;
   if (entry.num_pins > 0) return;
-  unpinned_.splice(unpinned_.begin(), unpinned_, entry.place);
+  unpinned_.splice(unpinned_.begin(), unpinned_, entry.position);
 }
 
 void StateCache::MakeRoom(int64_t bytes) {
@@ -122,7 +122,7 @@ absl::Status StateCache::Pin(absl::string_view name, absl::Time expires,
   if (node == nullptr) {
     node = Insert(initial_state, tokens);
   } else if (!is_pinned) {
-    unpinned_.erase(node->value->place);
+    unpinned_.erase(node->value->position);
   }
   if (!is_pinned) {
     Set(&*node->value, static_cast<int64_t>(tokens.size()), state, logits);
@@ -142,21 +142,21 @@ absl::Status StateCache::CheckPin(absl::string_view name, Node* node,
   if (const auto old = pinned_.find(name); old != pinned_.end()) {
     --names;
     const Entry& entry = *old->second.node->value;
-    const bool goes = entry.num_pins == 1 && old->second.node != node;
-    if (goes) pinned_bytes -= BytesWithTokens(entry);
+    const bool is_released = entry.num_pins == 1 && old->second.node != node;
+    if (is_released) pinned_bytes -= BytesWithTokens(entry);
   }
   if (names >= limits_.max_pinned) {
     return absl::ResourceExhaustedError(
-        absl::StrCat("pin: ", names, " prefixes are pinned, and may be ",
+        absl::StrCat("pin: ", names, " prefixes are pinned, the limit is ",
                      limits_.max_pinned));
   }
   const bool is_pinned = node != nullptr && node->value->num_pins > 0;
   if (is_pinned || pinned_bytes + bytes <= limits_.max_pinned_bytes) {
     return absl::OkStatus();
   }
-  return absl::ResourceExhaustedError(
-      absl::StrCat("pin: the prefix takes ", bytes, " bytes; ", pinned_bytes,
-                   " bytes are pinned, and may be ", limits_.max_pinned_bytes));
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "pin: the prefix takes ", bytes, " bytes; ", pinned_bytes,
+      " bytes are pinned, the limit is ", limits_.max_pinned_bytes));
 }
 
 bool StateCache::Unpin(absl::string_view name) {
@@ -172,7 +172,7 @@ void StateCache::Release(Node* node) {
   Entry& entry = *node->value;
   if (--entry.num_pins > 0) return;
   pinned_bytes_ -= BytesWithTokens(entry);
-  entry.place = unpinned_.insert(unpinned_.begin(), node);
+  entry.position = unpinned_.insert(unpinned_.begin(), node);
   MakeRoom(0);
 }
 

@@ -21,80 +21,82 @@
 
 namespace rwkvd {
 
-// What is known after reading some tokens from the start of a sequence: all a
-// sequence needs to go on from there; with logits, without a step of its own
-// even for its first prediction. Immutable.
+// The result of processing some tokens at the start of a sequence, from which
+// another sequence with the same start can continue. With logits, its first
+// prediction needs no step. Immutable.
 struct KnownPrefix {
-  int64_t num_tokens = 0;  // read, at least one
+  int64_t num_tokens = 0;  // at least one
   State state;             // after the last of them
-  // [vocab_size], of the token that follows; empty if they were not computed.
+  // [vocab_size], the prediction of the next token; empty if not computed.
   std::vector<float> logits;
 };
 
-// A prefix that stays known, under a name. A value.
+// A prefix that is never evicted, under a name. A value.
 struct PinnedPrefix {
   std::string name;
   int64_t num_tokens = 0;
   int64_t bytes = 0;   // of memory
-  absl::Time expires;  // InfiniteFuture: not by itself
+  absl::Time expires;  // InfiniteFuture: never
 };
 
-// Remembers prefixes, within a limit on their bytes; those used longest ago go
-// first. Pinned ones stay, within a limit of their own, until their pin is
-// taken away, its time is over or its name is given to another prefix; then
-// they are as all others.
+// Stores known prefixes up to a limit on their bytes, and evicts the least
+// recently used ones. Pinned prefixes have a limit of their own and stay until
+// their pin is removed, expires, or its name is given to another prefix; then
+// they become ordinary prefixes.
 //
-// Owned by the engine. Thread-safe; only the engine's thread stores. What it
-// returns equals recomputation bit for bit, since only what was computed is
-// stored, under all it depends on: the initial state and the tokens.
+// Owned by the engine. Thread-safe; only the engine's thread stores. A hit is
+// bit-identical to recomputation: only computed values are stored, under
+// everything they depend on, which is the initial state and the tokens.
 class StateCache {
  public:
   struct Limits {
-    int64_t max_bytes = 0;  // of what is not pinned; 0: nothing is stored
+    int64_t max_bytes = 0;  // of unpinned prefixes; 0: nothing is stored
     int64_t max_pinned_bytes = 0;
     int64_t max_pinned = 0;  // names
   };
 
   struct Found {
     std::shared_ptr<const KnownPrefix> known;  // null if there is none
-    // How many of the tokens begin a stored sequence, known or not.
+    // The number of leading tokens that are also leading tokens of a stored
+    // prefix, whether the state after them is known or not.
     int64_t num_shared = 0;
   };
 
   struct Figures {
-    int64_t bytes = 0;  // of all that is stored, pinned or not
+    int64_t bytes = 0;  // of all prefixes, pinned or not
     int64_t entries = 0;
-    int64_t evictions = 0;  // for want of room, since the start
+    int64_t evictions = 0;  // since the start
     int64_t pinned = 0;     // names
   };
 
   explicit StateCache(const Limits& limits) : limits_(limits) {}
 
-  // The longest stored prefix of `tokens`, of a sequence that started from
-  // `initial_state`, from which it can go on: perhaps all of them, if what
-  // they predict is known too. O(tokens.size()).
+  // The longest prefix of `tokens` that is stored for `initial_state` and can
+  // be continued from: all tokens only if their prediction is known. Marks it
+  // as used. O(tokens.size()).
   Found Lookup(int32_t initial_state, absl::Span<const int32_t> tokens)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Stores what is known after `initial_state` and `tokens`, or, if it is
-  // stored already, marks it as used. `logits` may be empty. Left out if it
-  // does not fit the limit even alone. O(tokens.size()).
+  // Stores the result of processing `tokens` after `initial_state`. If it is
+  // stored already, marks it as used, and adds `logits` if it has none.
+  // `logits` may be empty. Stores nothing that exceeds the limit alone.
+  // O(tokens.size()).
   void Store(int32_t initial_state, absl::Span<const int32_t> tokens,
              const State& state, absl::Span<const float> logits)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Stores it, and keeps it under `name` until `expires`; what had the name
-  // before has it no longer. ResourceExhausted, with nothing changed, if a
-  // limit on pins would be passed. `logits` are known.
+  // Stores the same and pins it under `name` until `expires`, instead of what
+  // had the name before. `logits` are not empty. ResourceExhausted, with
+  // nothing changed, if a limit on pins would be exceeded.
   absl::Status Pin(absl::string_view name, absl::Time expires,
                    int32_t initial_state, absl::Span<const int32_t> tokens,
                    const State& state, absl::Span<const float> logits)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether there was a pin of this name.
+  // Removes the pin of this name. Returns false if there is none.
   bool Unpin(absl::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Takes away the pins whose time is over.
+  // Removes the pins that have expired.
   void Expire(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // By name.
+  // All pins, by name.
   std::vector<PinnedPrefix> Pinned() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   Figures figures() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -110,29 +112,33 @@ class StateCache {
     std::shared_ptr<const KnownPrefix> known;
     int64_t bytes = 0;  // without the tokens
     int64_t num_pins = 0;
-    NodeList::iterator place;  // in unpinned_, if there is no pin
+    NodeList::iterator position;  // in unpinned_, if num_pins is 0
   };
 
-  struct Holder {
+  struct PinTarget {
     Node* node;
     absl::Time expires;
   };
 
-  // The entry of exactly `tokens`, or null.
+  // The node of exactly `tokens`, or null.
   Node* Find(int32_t initial_state, absl::Span<const int32_t> tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A new one, which is in no list yet.
+  // A new node for `tokens`, which is not in unpinned_ yet.
   Node* Insert(int32_t initial_state, absl::Span<const int32_t> tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Sets what is known, and counts its bytes.
   void Set(Entry* entry, int64_t num_tokens, const State& state,
            absl::Span<const float> logits)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Marks an unpinned node as the most recently used.
   void Use(Node* node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Drops entries until `bytes` more fit, or none is left that may go.
+  // Evicts entries until `bytes` more fit, or all others are pinned.
   void MakeRoom(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // ResourceExhausted if pinning `bytes` as `name` would exceed a limit. `node`
+  // is the prefix, or null if it is not stored.
   absl::Status CheckPin(absl::string_view name, Node* node, int64_t bytes)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // One pin less.
+  // Removes one pin of `node`, which becomes ordinary without any.
   void Release(Node* node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static int64_t BytesWithTokens(const Entry& entry);
   int64_t BytesUsed() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
@@ -141,11 +147,11 @@ class StateCache {
 
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<int32_t, Tree> trees_ ABSL_GUARDED_BY(mutex_);
-  NodeList unpinned_ ABSL_GUARDED_BY(mutex_);  // last used first
-  absl::btree_map<std::string, Holder> pinned_ ABSL_GUARDED_BY(mutex_);
+  NodeList unpinned_ ABSL_GUARDED_BY(mutex_);  // most recently used first
+  absl::btree_map<std::string, PinTarget> pinned_ ABSL_GUARDED_BY(mutex_);
   int64_t entries_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t entry_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // without the tokens
-  // Of pinned entries, with their tokens as if they shared none.
+  // Of pinned entries, each with all of its tokens.
   int64_t pinned_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t evictions_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -10,15 +10,16 @@
 namespace rwkvd {
 namespace {
 
-// Steps that are remembered, and how many of them tell the time of the next.
+// The number of remembered decode-only steps, and of those whose median
+// predicts the next.
 constexpr size_t kMaxDecodeSteps = 32;
 constexpr size_t kNearest = 5;
 
-// What a step may change the budget by. Down faster than up, for a step that is
-// too long is what shall not be; yet one that was held up by something else
-// must not undo too much.
-constexpr double kMostUp = 1.05;
-constexpr double kMostDown = 0.8;
+// The largest changes of the budget after a step. It shrinks faster than it
+// grows, because long steps are to be avoided; but a step that was slow for
+// another reason must not undo too much.
+constexpr double kMaxGrowth = 1.05;
+constexpr double kMaxShrink = 0.8;
 
 }  // namespace
 
@@ -36,9 +37,9 @@ int64_t PromptBudget::Next() const {
   return static_cast<int64_t>(tokens_);
 }
 
-void PromptBudget::Observe(int64_t num_decoding, int64_t num_read,
+void PromptBudget::Observe(int64_t num_decoding, int64_t num_prefilled,
                            double seconds) {
-  if (num_read == 0) {
+  if (num_prefilled == 0) {
     decode_steps_.push_front({num_decoding, seconds});
     if (decode_steps_.size() > kMaxDecodeSteps) decode_steps_.pop_back();
     since_measured_ = 0;
@@ -49,11 +50,12 @@ void PromptBudget::Observe(int64_t num_decoding, int64_t num_read,
   if (!decode.has_value()) return;
   const double allowed = (max_slowdown_ - 1) * *decode;
   const double taken = seconds - *decode;
-  // A step that read less than it might have tells nothing good of the rest.
-  if (taken <= allowed && num_read < static_cast<int64_t>(tokens_)) return;
-  // Both may be 0 where a clock stands still.
-  const double change = taken * kMostUp <= allowed ? kMostUp : allowed / taken;
-  tokens_ = std::clamp(tokens_ * std::max(change, kMostDown), min_tokens_,
+  // A fast step below its budget is no reason to grow the budget.
+  if (taken <= allowed && num_prefilled < static_cast<int64_t>(tokens_)) return;
+  // Both may be 0 if the clock does not advance.
+  const double change =
+      taken * kMaxGrowth <= allowed ? kMaxGrowth : allowed / taken;
+  tokens_ = std::clamp(tokens_ * std::max(change, kMaxShrink), min_tokens_,
                        max_tokens_);
 }
 

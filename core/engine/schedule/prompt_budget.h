@@ -8,34 +8,34 @@
 
 namespace rwkvd {
 
-// How many tokens of prompts a step may read while other sequences decode, so
-// that the time between two tokens of those stays even: as many as keep the
-// step within `max_slowdown` times what it would take without them.
+// The number of prompt tokens that a step may prefill while other sequences
+// decode, so that the time between their tokens stays even: as many as keep the
+// step within `max_slowdown` times its duration without prefill.
 //
-// The latter is learnt from steps that only decode: the median of the five
-// nearest in size, newest first. So that it stays known while prompts keep
-// arriving, one step in kStepsBetweenMeasurements + 1 reads nothing. From there
-// the budget is steered, by a little after each step: what a token costs is not
-// known and need not be constant, for the first few hide behind the reading of
-// the weights.
+// That duration is the median of the five remembered decode-only steps of the
+// most similar size, newest first. It is kept up to date while prompts keep
+// arriving: one step in kStepsBetweenMeasurements + 1 prefills nothing. The
+// budget itself is adjusted a little after each step, because the cost of a
+// token is unknown and not constant: the first few tokens cost little, since
+// the weights are read anyway.
 //
-// Owned by the engine's thread. Holds no clock: seconds come as arguments, and
-// any seconds give the same results, only in steps of other sizes.
+// Used by the engine's thread only. Has no clock: seconds are arguments, and
+// results do not depend on them, only the sizes of steps.
 class PromptBudget {
  public:
   static constexpr int64_t kStepsBetweenMeasurements = 32;
 
-  // `max_slowdown` > 1. Where so few tokens would already stretch the step
-  // further, `min_tokens` are read all the same, for prompts must make way too.
+  // `max_slowdown` > 1. The budget is at least `min_tokens` even if they slow a
+  // step down further, so that prompts always make progress.
   PromptBudget(double max_slowdown, int64_t min_tokens, int64_t max_tokens);
 
-  // Tokens to read in the next step in which some, but not all, sequences
+  // Tokens to prefill in the next step in which some, but not all, sequences
   // decode: 0, or in [min_tokens, max_tokens].
   int64_t Next() const;
 
-  // A step in which `num_decoding`, at least one, decoded and `num_read` tokens
-  // were read took `seconds`.
-  void Observe(int64_t num_decoding, int64_t num_read, double seconds);
+  // Records that a step took `seconds` in which `num_decoding` sequences, at
+  // least one, decoded and `num_prefilled` tokens were prefilled.
+  void Observe(int64_t num_decoding, int64_t num_prefilled, double seconds);
 
  private:
   struct DecodeStep {
@@ -43,7 +43,8 @@ class PromptBudget {
     double seconds = 0;
   };
 
-  // What the step would take if it read nothing. Nothing before one was seen.
+  // The duration of the step without prefill. None before the first decode-only
+  // step.
   std::optional<double> DecodeSeconds(int64_t num_decoding) const;
 
   const double max_slowdown_;
@@ -51,7 +52,7 @@ class PromptBudget {
   const double max_tokens_;
   double tokens_;                        // the budget
   std::deque<DecodeStep> decode_steps_;  // newest first
-  int64_t since_measured_ = 0;  // mixed steps since one that only decoded
+  int64_t since_measured_ = 0;  // steps with prefill since a decode-only one
 };
 
 }  // namespace rwkvd

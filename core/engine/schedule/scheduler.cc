@@ -13,52 +13,53 @@ Scheduler::Scheduler(int64_t max_tokens, int64_t max_logits_rows)
 }
 
 absl::Span<const int64_t> Scheduler::Allocate(
-    absl::Span<const StepDemand> demands, int64_t max_read) {
+    absl::Span<const StepDemand> demands, int64_t max_prefill) {
   const int64_t num_demands = demands.size();
   RWKVD_CHECK(num_demands < max_tokens_ && num_demands <= max_logits_rows_);
   allocations_.assign(demands.size(), 0);
-  wanted_.clear();
-  for (const StepDemand& demand : demands) wanted_.push_back(demand.tokens);
+  limits_.clear();
+  for (const StepDemand& demand : demands) limits_.push_back(demand.tokens);
 
-  // A row of logits is kept for everybody; those that need more than one share
-  // the rest, which bounds the tokens they can use.
-  readers_.clear();
+  // Every sequence gets a row of logits. The rest is divided among sequences
+  // that need more than one, which limits the tokens that these can use.
+  sharers_.clear();
   for (size_t i = 0; i < demands.size(); ++i) {
     if (demands[i].logits_rows <= 1) continue;
-    readers_.push_back(i);
-    wanted_[i] = demands[i].logits_rows;
+    sharers_.push_back(i);
+    limits_[i] = demands[i].logits_rows;
   }
-  Fill(max_logits_rows_ - (num_demands - readers_.size()));
-  for (const int64_t i : readers_) {
-    wanted_[i] = demands[i].tokens - (demands[i].logits_rows - allocations_[i]);
+  Divide(max_logits_rows_ - (num_demands - sharers_.size()));
+  for (const int64_t i : sharers_) {
+    limits_[i] = demands[i].tokens - (demands[i].logits_rows - allocations_[i]);
   }
 
-  readers_.clear();
+  sharers_.clear();
   int64_t budget = max_tokens_;
   for (size_t i = 0; i < demands.size(); ++i) {
     if (demands[i].decoding) {
-      allocations_[i] = wanted_[i];
+      allocations_[i] = limits_[i];
       budget -= allocations_[i];
-    } else if (wanted_[i] > 0) {
-      readers_.push_back(i);
+    } else if (limits_[i] > 0) {
+      sharers_.push_back(i);
     }
   }
-  const int64_t num_readers = readers_.size();
-  Fill(max_read == 0 ? 0 : std::min(budget, std::max(max_read, num_readers)));
+  const int64_t num_prefilling = sharers_.size();
+  Divide(max_prefill == 0
+             ? 0
+             : std::min(budget, std::max(max_prefill, num_prefilling)));
   return allocations_;
 }
 
-void Scheduler::Fill(int64_t budget) {
-  // Those who want least first: what they leave of an even share is shared
-  // among the rest.
+void Scheduler::Divide(int64_t budget) {
+  // Smallest limits first: what they leave of an even share goes to the others.
   std::stable_sort(
-      readers_.begin(), readers_.end(),
-      [this](int64_t a, int64_t b) { return wanted_[a] < wanted_[b]; });
-  for (size_t served = 0; served < readers_.size(); ++served) {
-    const int64_t i = readers_[served];
+      sharers_.begin(), sharers_.end(),
+      [this](int64_t a, int64_t b) { return limits_[a] < limits_[b]; });
+  for (size_t served = 0; served < sharers_.size(); ++served) {
+    const int64_t i = sharers_[served];
     const int64_t even =
-        budget / static_cast<int64_t>(readers_.size() - served);
-    allocations_[i] = std::min(wanted_[i], even);
+        budget / static_cast<int64_t>(sharers_.size() - served);
+    allocations_[i] = std::min(limits_[i], even);
     budget -= allocations_[i];
   }
 }

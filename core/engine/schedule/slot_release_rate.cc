@@ -6,8 +6,8 @@
 namespace rwkvd {
 namespace {
 
-// What the past counts for whenever places become free.
-constexpr double kMemory = 15.0 / 16;
+// The factor by which each release decays the weight of earlier ones.
+constexpr double kDecay = 15.0 / 16;
 
 }  // namespace
 
@@ -22,9 +22,9 @@ void SlotReleaseRate::SetFull(bool full, absl::Time now) {
 void SlotReleaseRate::NoteReleased(int64_t num, absl::Time now) {
   if (!full_since_.has_value()) return;
   const double seconds = absl::ToDoubleSeconds(now - *full_since_);
-  released_ = released_ * kMemory + static_cast<double>(num);
-  // Never negative, though a clock may be set back.
-  seconds_ = seconds_ * kMemory + std::max(seconds, 0.0);
+  released_ = released_ * kDecay + static_cast<double>(num);
+  // Never negative, although a clock may be set back.
+  seconds_ = seconds_ * kDecay + std::max(seconds, 0.0);
   full_since_ = now;
 }
 

@@ -9,23 +9,24 @@
 
 namespace rwkvd {
 
-// How fast places become free while all of them are taken: the mean over the
-// last few that did, so that who waits can be told how long. Time comes as an
-// argument. Thread-compatible; owned by the engine.
+// The rate at which slots are released while all of them are in use: a mean
+// over recent releases, from which the engine estimates waiting times. Time is
+// an argument. Owned by the engine; thread-compatible.
 class SlotReleaseRate {
  public:
-  // Whether all places are taken from `now` on.
+  // Records whether all slots are in use from `now` on.
   void SetFull(bool full, absl::Time now);
 
-  // `num` places, at least one, have just become free.
+  // Records that `num` slots, at least one, were released at `now`.
   void NoteReleased(int64_t num, absl::Time now);
 
-  // How long `num` places take to become free. Nothing as long as none did.
+  // The estimated time until `num` slots are released. None before the first
+  // release.
   std::optional<absl::Duration> TimeFor(int64_t num) const;
 
  private:
-  std::optional<absl::Time> full_since_;  // or the last one became free
-  // Those that became free and the time it took, older ones counting less.
+  std::optional<absl::Time> full_since_;  // or since the last release
+  // Released slots and the seconds it took, with decaying weights.
   double released_ = 0;
   double seconds_ = 0;
 };

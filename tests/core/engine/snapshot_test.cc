@@ -87,15 +87,16 @@ TEST(SnapshotTest, WhatNoRequestCanHaveComeToIsRefused) {
   const std::pair<std::function<void(Snapshot&)>, std::string> cases[] = {
       {[](Snapshot& s) { s.tokens[1] = 3; }, "token 3 is not in [0, 3)"},
       {[](Snapshot& s) { s.tokens[1] = -1; }, "token -1"},
-      {[](Snapshot& s) { s.num_pending = 6; }, "6 tokens to be read of 5"},
-      {[](Snapshot& s) { s.num_pending = -1; }, "-1 tokens to be read"},
-      {[](Snapshot& s) { s.num_pending = 0; }, "nothing to go on from"},
+      {[](Snapshot& s) { s.num_pending = 6; }, "6 pending tokens of 5"},
+      {[](Snapshot& s) { s.num_pending = -1; }, "-1 pending tokens"},
+      {[](Snapshot& s) { s.num_pending = 0; },
+       "resumable, but without a prediction"},
       {[](Snapshot& s) {
          s.logits = {1, 2};
        },
        "2 logits, the model has 3"},
-      {[](Snapshot& s) { s.prompt_tokens = -1; }, "tokens drawn"},
-      {[](Snapshot& s) { s.generated_tokens = 6; }, "6 tokens drawn of 5"},
+      {[](Snapshot& s) { s.prompt_tokens = -1; }, "generated tokens"},
+      {[](Snapshot& s) { s.generated_tokens = 6; }, "6 generated tokens of 5"},
       {[](Snapshot& s) { s.sampler.num_draws = 4; }, "4 random numbers"},
       {[](Snapshot& s) { s.sampler.num_draws = -1; }, "-1 random numbers"},
       {[](Snapshot& s) {
@@ -103,9 +104,10 @@ TEST(SnapshotTest, WhatNoRequestCanHaveComeToIsRefused) {
        },
        "surprise"},
       {[](Snapshot& s) { s.withheld_bytes = std::string(1024, 'x'); },
-       "1024 bytes held back"},
-      {[](Snapshot& s) { s.unfinished_text = "a"; }, "no beginning"},
-      {[](Snapshot& s) { s.unfinished_text = "\xe4\xbd\xa0"; }, "no beginning"},
+       "1024 withheld bytes"},
+      {[](Snapshot& s) { s.unfinished_text = "a"; }, "does not begin"},
+      {[](Snapshot& s) { s.unfinished_text = "\xe4\xbd\xa0"; },
+       "does not begin"},
   };
   for (const auto& [spoil, expected] : cases) {
     Snapshot snapshot = Full();

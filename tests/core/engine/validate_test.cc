@@ -139,7 +139,7 @@ TEST(ValidateTest, BoundsTheTokensThatPenaltiesCountAnew) {
   EXPECT_TRUE(ValidateAll(request).ok());
   snapshot->tokens.push_back(1);
   EXPECT_EQ(MessageOf(request),
-            "prompt and what its state has read: has 31 tokens, must have 0 to "
+            "prompt together with its state: has 31 tokens, must have 0 to "
             "30");
 }
 
@@ -168,13 +168,14 @@ TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
 
   request.stop_strings = {"else"};
   EXPECT_EQ(MessageOf(request),
-            "stop_strings: not those of the request that is resumed");
+            "stop_strings: differ from those of the resumed request");
   request.stop_strings = {"us"};
   EXPECT_EQ(MessageOf(request).find("stop_strings: "), 0);
   snapshot.withheld_bytes.clear();
   request = resumed(snapshot);
   request.max_tokens = 2;
-  EXPECT_EQ(MessageOf(request), "max_tokens: 2, 2 were drawn before");
+  EXPECT_EQ(MessageOf(request),
+            "max_tokens: 2 is not more than the 2 tokens generated before");
   request = resumed(snapshot);
   request.prompt = {1};
   EXPECT_EQ(MessageOf(request).find("prompt: must be empty"), 0);
@@ -191,7 +192,8 @@ TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
   request.prompt.clear();
   EXPECT_EQ(MessageOf(request).find("prompt: must not be empty"), 0);
   snapshot.tokens.assign(40, 1);
-  EXPECT_EQ(MessageOf(from(snapshot)).find("prompt and what its state"), 0);
+  EXPECT_EQ(MessageOf(from(snapshot)).find("prompt together with its state"),
+            0);
 }
 
 TEST(ValidateTest, NamesTheStopThatIsBeyondItsLimit) {

@@ -208,7 +208,7 @@ TEST_F(StateCallsTest, ErrorNamesTheContradictoryField) {
                 r.clear_prompt();
                 r.set_max_tokens(5);
               }),
-              HasSubstr("max_tokens: 5, 5 were drawn before"));
+              HasSubstr("max_tokens: 5 is not more than the 5 tokens"));
   EXPECT_THAT(error([](v1::GenerateRequest& r) {
                 r.set_resume(true);
                 r.clear_prompt();
