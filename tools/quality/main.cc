@@ -34,8 +34,10 @@ ABSL_FLAG(std::string, separator, "00",
           "The bytes that separate documents, in hexadecimal.");
 ABSL_FLAG(std::string, tokenizer, "",
           "A tokenizer. If empty: the one next to --reference, or bytes.");
-ABSL_FLAG(int64_t, max_tokens, 1024, "Maximum tokens to read of each document.");
-ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon, "The same flag as that of rwkvd.");
+ABSL_FLAG(int64_t, max_tokens, 1024,
+          "Maximum tokens to read of each document.");
+ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
+          "The same flag as that of rwkvd.");
 
 namespace rwkvd {
 namespace {

@@ -9,13 +9,14 @@
 
 namespace rwkvd {
 
-// A number of bytes, as people write it: "4GB", "500 MB", "1.5GiB", "4096".
-// kB, MB, ... are powers of 1000, KiB, MiB, ... of 1024. The value of a flag.
+// A number of bytes, in notations such as "4GB", "500 MB", "1.5GiB" and "4096".
+// kB, MB, ... are powers of 1000; KiB, MiB, ... are powers of 1024. The value
+// of a flag.
 struct ByteSize {
   int64_t bytes = 0;
 };
 
-// At least 1 byte.
+// Accepts 1 byte or more.
 bool AbslParseFlag(absl::string_view text, ByteSize* size, std::string* error);
 std::string AbslUnparseFlag(const ByteSize& size);
 

@@ -24,9 +24,9 @@
 namespace rwkvd {
 namespace {
 
-constexpr int64_t kPieceTokens = 128;  // of a forward pass
+constexpr int64_t kPieceTokens = 128;  // per forward pass
 constexpr absl::string_view kHead = "head.weight";
-// What is rounded after the other matrices of its block.
+// These are rounded after the other matrices of their block.
 constexpr absl::string_view kOutput = "att.output.weight";
 constexpr absl::string_view kFfnValue = "ffn.value.weight";
 
@@ -48,8 +48,8 @@ void CopyTo(const std::vector<Rows>& activations, const float* from) {
   }
 }
 
-// Shows the inputs of both networks to the hessian, and gives the rounded one
-// its matrices.
+// Passes the inputs of matmuls to the accumulator, and replaces the matrices of
+// the rounded model.
 class Interceptor final : public MatMulInterceptor {
  public:
   Interceptor(bool is_rounded, HessianAccumulator* hessian,
@@ -112,13 +112,14 @@ absl::Status Calibration::ReadText() {
   if (static_cast<int64_t>(bytes.size()) > kMaxTextBytes) {
     return FileError(options_.text)("expected at most ", kMaxTextBytes,
                                     " bytes of text, got ", bytes.size(),
-                                    "; some hundred thousand suffice");
+                                    "; some hundred thousand are enough");
   }
   RWKVD_ASSIGN_OR_RETURN(
       const std::vector<int32_t> tokens,
       tokenizer->Encode(
           {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
-  if (tokens.empty()) return FileError(options_.text)("holds no text");
+  if (tokens.empty())
+    return FileError(options_.text)("expected text, got an empty file");
   const int32_t largest = *std::max_element(tokens.begin(), tokens.end());
   if (largest >= vocab_size) {
     return FileError(options_.text)("token ", largest,
@@ -173,7 +174,7 @@ void Calibration::Restart() {
   next_step_ = 0;
   done_.clear();
   pieces_.clear();
-  State state = model_->NewState();  // which the embedding leaves alone
+  State state = model_->NewState();  // Embed does not change it
   for (const std::vector<int32_t>& window : windows_) {
     for (size_t first = 0; first < window.size(); first += kPieceTokens) {
       Piece& piece = pieces_.emplace_back();
@@ -216,13 +217,13 @@ absl::Status Calibration::RunNextBlock(OnProgress progress) {
   return absl::OkStatus();
 }
 
-// Gathers hessian for the matrices of a step, and rounds them. What the
-// original passes on does not depend on that: it is kept if this is the block's
-// last step.
+// Collects the Hessians of the matrices of a step, and rounds the matrices. The
+// activations of the original model after the block do not depend on rounding:
+// they are kept in the last step of the block.
 absl::Status Calibration::RunStep(const Step& step, bool is_last,
                                   OnProgress progress) {
   HessianAccumulator hessian(&BestKernels(), &pool_);
-  // Networks with a receptance multiply what ffn.value gives by it.
+  // In the other versions the receptance gates the output of ffn.value.
   const bool adds_value = model_->config().architecture == Architecture::kRwkv7;
   for (const Planned& planned : step.matrices) {
     const Tensor& matrix = *planned.matrix;
@@ -234,7 +235,7 @@ absl::Status Calibration::RunStep(const Step& step, bool is_last,
   RWKVD_RETURN_IF_ERROR(RunPass(
       {.block = step.block, .hessian = &hessian, .keeps_original = is_last},
       progress));
-  // Tensors may share their weights.
+  // Several tensors may share their weights.
   absl::flat_hash_map<const std::byte*, std::vector<GptqFactors>> made;
   for (const auto& [matrix, form] : step.matrices) {
     const auto [found, is_new] = made.try_emplace(matrix->data.data());
@@ -243,8 +244,7 @@ absl::Status Calibration::RunStep(const Step& step, bool is_last,
     if (factors.empty()) {
       return FileError(source_->path())
           .In("tensor", matrix->name)(
-              "cannot be calibrated: what the network multiplies it with is "
-              "not always finite");
+              "cannot be calibrated: its inputs are not always finite");
     }
     RWKVD_ASSIGN_OR_RETURN(QuantizedMatrix quantized,
                            GptqQuantizeMatrix(*matrix, form, factors, pool_));
@@ -254,8 +254,8 @@ absl::Status Calibration::RunStep(const Step& step, bool is_last,
   return absl::OkStatus();
 }
 
-absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
-  std::optional<State> states[kNumNetworks];
+absl::Status Calibration::RunPass(const TextPass& pass, OnProgress progress) {
+  std::optional<State> states[kNumModels];
   std::vector<float> lack;
   for (Piece& piece : pieces_) {
     const int64_t num = static_cast<int64_t>(piece.tokens.size());
@@ -270,12 +270,12 @@ absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
       }
       pass.hessian->set_stream_error({lack.data(), num, width});
     }
-    for (const Network network : {kOriginal, kRounded}) {
-      if (pass.hessian == nullptr && network == kOriginal &&
+    for (const ModelKind kind : {kOriginal, kRounded}) {
+      if (pass.hessian == nullptr && kind == kOriginal &&
           !pass.keeps_original) {
         continue;
       }
-      RunPiece(pass, network, *states[network], piece);
+      RunPiece(pass, kind, *states[kind], piece);
     }
     tokens_done_ += num;
     RWKVD_RETURN_IF_ERROR(progress(
@@ -285,7 +285,7 @@ absl::Status Calibration::RunPass(const Pass& pass, OnProgress progress) {
   return absl::OkStatus();
 }
 
-void Calibration::RunPiece(const Pass& pass, Network network, State& state,
+void Calibration::RunPiece(const TextPass& pass, ModelKind kind, State& state,
                            Piece& piece) {
   const int64_t num = static_cast<int64_t>(piece.tokens.size());
   const bool is_head = pass.block == num_blocks();
@@ -296,8 +296,8 @@ void Calibration::RunPiece(const Pass& pass, Network network, State& state,
     chunk.logits = absl::MakeSpan(logits_);
   }
   const auto run = model_->BeginPass({&chunk, 1}, *workspace_);
-  CopyTo(run->CarriedActivations(), piece.carried[network].data());
-  Interceptor interceptor(network == kRounded, pass.hessian, rounded_);
+  CopyTo(run->CarriedActivations(), piece.carried[kind].data());
+  Interceptor interceptor(kind == kRounded, pass.hessian, rounded_);
   workspace_->set_interceptor(&interceptor);
   if (is_head) {
     run->ComputeLogits();
@@ -308,8 +308,8 @@ void Calibration::RunPiece(const Pass& pass, Network network, State& state,
   }
   workspace_->set_interceptor(nullptr);
   const bool is_kept =
-      network == kOriginal ? pass.keeps_original : pass.keeps_rounded;
-  if (is_kept) piece.carried[network] = CopyOf(run->CarriedActivations());
+      kind == kOriginal ? pass.keeps_original : pass.keeps_rounded;
+  if (is_kept) piece.carried[kind] = CopyOf(run->CarriedActivations());
 }
 
 }  // namespace rwkvd

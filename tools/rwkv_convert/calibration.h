@@ -28,26 +28,26 @@ namespace rwkvd {
 
 // Whether and how to calibrate. A value.
 struct CalibrationOptions {
-  std::string text;  // the path of a file; empty: no calibration
-  // To read of it: windows of Calibration::kWindowTokens, evenly spread, each
-  // from the state before the first token.
+  std::string text;  // path of a text file; empty: no calibration
+  // The most tokens to read: windows of Calibration::kWindowTokens tokens,
+  // evenly spread over the text. Each window starts with the initial state.
   int64_t max_tokens = 32768;
 };
 
-// Quantizes the matrices of a network for a text: runs the network as it is
-// stored over it, and beside it one whose matrices are rounded as far as it has
-// come. A matrix is corrected for what its inputs have become, and rounded so
-// that its columns make up for one another
-// (tools/rwkv_convert/gptq/gptq_factors.h).
+// Quantizes the matrices of a model with GPTQ, calibrated with a text. Runs two
+// models over the text: the original one, and the rounded one, in which the
+// matrices up to the current block are quantized. Each matrix is first
+// corrected for the change of its inputs, then rounded so that its columns
+// compensate for one another's errors (tools/rwkv_convert/gptq).
 //
 // The matrices of a block are rounded in one or two steps: att.output and
-// ffn.value when those are that make their inputs. For each step, and at the
-// end of the block, both networks run the block over the whole text; what
-// passes from block to block is kept in memory, 8 bytes for each token and
-// channel (version 7: 16).
+// ffn.value follow the matrices that produce their inputs. In each step, and at
+// the end of the block, both models run the block over the whole text. The
+// activations that are carried from block to block are kept in memory: 8 bytes
+// for each token and channel (version 7: 16).
 //
-// Thread-compatible. The results depend on the weights, the text and, as logits
-// do, the instruction set; not on the number of threads.
+// Thread-compatible. The result depends on the weights, the text and, as logits
+// do, on the instruction set, but not on the number of threads.
 class Calibration {
  public:
   using OnProgress = absl::FunctionRef<absl::Status(absl::string_view doing,
@@ -56,55 +56,56 @@ class Calibration {
   static constexpr int64_t kWindowTokens = 1024;
   static constexpr int64_t kMaxTextBytes = int64_t{64} << 20;
 
-  // For the matrices that `weights` has quantized. `pool` outlives it. Loads
-  // the network and its tokenizer, which is found beside it. Errors are those
-  // of MappedFile, LoadModel and FindTokenizer, and InvalidArgument for a text
-  // without a token, with one that the network does not know, or of more than
+  // Loads the model `source` and the tokenizer next to it. `weights` says which
+  // matrices will be quantized. `pool` outlives the result. Errors are those of
+  // MappedFile, LoadModel and FindTokenizer, and InvalidArgument if the text
+  // has no token, has a token outside of the vocabulary, or has more than
   // kMaxTextBytes.
   static absl::StatusOr<std::unique_ptr<Calibration>> Create(
       std::shared_ptr<const TensorFile> source, WeightKind weights,
       const CalibrationOptions& options, ThreadPool* pool);
 
-  // From then on, all matrices can be asked for once more.
+  // Starts over: all matrices can be taken once more.
   void Restart();
 
-  // `matrix` of the source, quantized; nobody has asked for it yet. Runs as far
-  // as it must; what is not asked for in the order of layers stays in memory
-  // until then. InvalidArgument if what the network multiplies it with is not
-  // always finite, or a weight is not; or what `progress` returns, which
-  // is told how far it has come as if it read the text once.
+  // Returns the quantized form of `matrix` of the source, which must not have
+  // been taken yet. Runs the models as far as needed. Matrices that are taken
+  // later than in the order of layers stay in memory until then. `progress`
+  // receives the progress as if the text was read once. InvalidArgument if an
+  // input of the matrix or a weight is not finite; or the error that `progress`
+  // returned.
   absl::StatusOr<QuantizedMatrix> Take(const Tensor& matrix,
                                        OnProgress progress);
 
  private:
-  enum Network { kOriginal, kRounded, kNumNetworks };
+  enum ModelKind { kOriginal, kRounded, kNumModels };
 
-  // A matrix of the source, and how it is to be quantized.
+  // A matrix of the source, and the form that it gets.
   struct Planned {
     const Tensor* matrix;
     QuantForm form;
   };
 
-  // Consecutive tokens of a window, as many as a forward pass takes.
+  // Consecutive tokens of a window, at most as many as a forward pass takes.
   struct Piece {
     absl::Span<const int32_t> tokens;
     bool begins_window;
     // The activations that the previous block carried over.
-    std::vector<float> carried[kNumNetworks];
+    std::vector<float> carried[kNumModels];
   };
 
-  // Matrices that are rounded together. The head comes after the last block.
+  // Matrices that are rounded together.
   struct Step {
     int64_t block;
-    bool is_second;  // of the block
+    bool is_second;  // the second step of its block
     std::vector<Planned> matrices;
   };
 
-  // What is done with the text at a time.
-  struct Pass {
+  // One run of a block over the whole text.
+  struct TextPass {
     int64_t block;
-    HessianAccumulator* hessian = nullptr;  // nullptr: none are gathered
-    bool keeps_original = false;            // what the block passes on
+    HessianAccumulator* hessian = nullptr;  // nullptr: not collected
+    bool keeps_original = false;            // the activations after the block
     bool keeps_rounded = false;
   };
 
@@ -120,26 +121,29 @@ class Calibration {
   Step StepFor(const Tensor& matrix) const;
   absl::Status RunNextBlock(OnProgress progress);
   absl::Status RunStep(const Step& step, bool is_last, OnProgress progress);
-  absl::Status RunPass(const Pass& pass, OnProgress progress);
-  void RunPiece(const Pass& pass, Network network, State& state, Piece& piece);
+  absl::Status RunPass(const TextPass& pass, OnProgress progress);
+  void RunPiece(const TextPass& pass, ModelKind kind, State& state,
+                Piece& piece);
 
   const std::shared_ptr<const TensorFile> source_;
   const CalibrationOptions options_;
   ThreadPool& pool_;
   std::unique_ptr<const LayeredModel> model_;
   std::optional<Workspace> workspace_;
-  std::vector<float> logits_;                  // of a piece; nobody reads them
+  std::vector<float> logits_;                  // of a piece; never read
   std::vector<std::vector<int32_t>> windows_;  // of tokens
   std::vector<Piece> pieces_;
   int64_t num_tokens_ = 0, num_bytes_ = 0;  // in all windows
 
   std::vector<Step> steps_;
-  int64_t num_passes_ = 0;  // that the plan takes
+  int64_t num_passes_ = 0;  // over the text, of the whole plan
   int64_t tokens_done_ = 0;
   int64_t next_block_ = 0;
   size_t next_step_ = 0;
-  // Of the block at work, by where the original's weights lie.
+  // The rounded matrices of the current block, by the address of the original
+  // weights.
   absl::flat_hash_map<const std::byte*, Matrix> rounded_;
+  // Rounded, but not taken yet.
   absl::flat_hash_map<const Tensor*, QuantizedMatrix> done_;
 };
 

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// As core/text/load_tokenizer.h describes what it looks for.
+// Whether FindTokenizer (core/text/load_tokenizer.h) looks for this name.
 bool IsTokenizer(absl::string_view name) {
   if (absl::StartsWith(name, ".")) return false;
   return absl::EndsWith(name, "tokenizer.json") ||
@@ -41,7 +41,7 @@ absl::StatusOr<std::vector<std::string>> CopyCompanions(const std::string& from,
   std::error_code error;
   for (fs::directory_iterator at(from, error), end; !error && at != end;
        at.increment(error)) {
-    std::error_code ignored;  // a dangling link is no file
+    std::error_code ignored;  // a dangling link is not a file
     const std::string name = at->path().filename().string();
     if (IsTokenizer(name) && at->is_regular_file(ignored)) {
       names.push_back(name);

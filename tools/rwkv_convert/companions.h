@@ -9,9 +9,9 @@
 
 namespace rwkvd {
 
-// Copies what a server needs beside the weights, the tokenizer's files, from
-// one folder to another; returns their names. (config.json is not needed: all
-// it may say about a network is in the tensors' native form.)
+// Copies the files that a server needs in addition to the weights, those of the
+// tokenizer, from one folder to another, and returns their names. config.json
+// is not copied: the native tensors contain all that it can say about a model.
 absl::StatusOr<std::vector<std::string>> CopyCompanions(const std::string& from,
                                                         const std::string& to);
 

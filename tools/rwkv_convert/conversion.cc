@@ -13,9 +13,9 @@
 namespace rwkvd {
 namespace {
 
-// Ends of the names of tensors that keep their type: of the decay and bonus of
-// versions 4 to 6, the decay of version 7, initial states; and the scales of
-// quantized weights.
+// The ends of the names of tensors that keep their type: decay and bonus of
+// versions 4 to 6, decay of version 7, and initial states. The scales of
+// quantized weights keep it, too.
 constexpr absl::string_view kNeverRounded[] = {
     ".att.time_decay", ".att.time_first", ".att.time_faaaa",
     ".att.w0",         ".att.time_state",

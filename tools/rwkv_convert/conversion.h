@@ -15,7 +15,7 @@
 
 namespace rwkvd {
 
-// The number type that weights are to have; none: they keep their own. The
+// The number type to convert weights to; none: each tensor keeps its type. The
 // value of a flag.
 struct TargetDType {
   std::optional<DType> dtype;
@@ -26,26 +26,27 @@ bool AbslParseFlag(absl::string_view text, TargetDType* target,
                    std::string* error);
 std::string AbslUnparseFlag(const TargetDType& target);
 
-// What weights are to become. A value.
+// The form of the converted weights. A value.
 struct Target {
-  TargetDType dtype;  // of those that are not quantized
+  TargetDType dtype;  // of the weights that are not quantized
   WeightKind weights = WeightKind::kAsStored;
 };
 
-// How `tensor` is quantized for the target; nothing: it is not.
+// The form that `tensor` is quantized to; nothing if it is not quantized.
 std::optional<QuantForm> FormAfter(const Tensor& tensor, WeightKind weights);
 
-// What type `tensor` has after conversion, if it is not quantized. Not always
-// the target: what decays and bonuses are computed from, and initial states,
-// are never rounded. Decay is an exponential of an exponential: a rounding of
-// its argument to 16 bits moves how long the network remembers by several
-// percent. Nor are quantized weights, which stay as they are.
+// The type of `tensor` after conversion, if it is not quantized. This is not
+// always the target: the tensors from which decays and bonuses are computed,
+// and initial states, are never rounded. A decay is the exponential of an
+// exponential, so rounding its argument to 16 bits would change how long the
+// model remembers by several percent. Weights that are already quantized stay
+// as they are.
 DType DTypeAfter(const Tensor& tensor, TargetDType target);
 
-// Converts `src`, elements of type `from`, to as many of type `to`: the nearest
-// number, of two equally near ones the even one. Infinities and NaN stay what
-// they are. Stops at a finite number that is too large for `to`, and returns
-// its index; nothing: all is well.
+// Converts `src`, elements of type `from`, to the same number of elements of
+// type `to`. Rounds to the nearest number, ties to even; infinities stay
+// infinities and NaN stays NaN. Stops at a finite number that is too large for
+// `to` and returns its index; returns nothing if there is none.
 std::optional<int64_t> Convert(absl::Span<const std::byte> src, DType from,
                                DType to, absl::Span<std::byte> dst);
 

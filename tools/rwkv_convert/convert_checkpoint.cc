@@ -36,7 +36,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The files that a checkpoint was read from, by name; all lie in its folder.
+// The names of the files of a checkpoint, all in its folder.
 absl::StatusOr<std::vector<std::string>> FilesOf(const TensorFile& source) {
   RWKVD_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(source.path()));
   std::vector<std::string> names = {
@@ -50,36 +50,36 @@ absl::StatusOr<std::vector<std::string>> FilesOf(const TensorFile& source) {
 
 absl::Status CheckSource(const TensorFile& source) {
   if (source.tensors().empty()) {
-    return FileError(source.path())("holds no tensors");
+    return FileError(source.path())("expected tensors, got none");
   }
   if (!source.has_embedding_norm()) {
     return FileError(source.path())(
-        "config.json says \"norm_first\": false, that this network does "
-        "without blocks.0.ln0; a checkpoint of native names cannot say so. "
-        "rwkvd serves it as it is");
+        "config.json says \"norm_first\": false: this model has no "
+        "blocks.0.ln0, which a checkpoint with native names cannot express. "
+        "rwkvd can serve it without conversion");
   }
   return absl::OkStatus();
 }
 
-// Of networks with a vocabulary, those over the 256 bytes need no file.
+// A model whose vocabulary is the 256 bytes needs no tokenizer file.
 bool NeedsTokenizer(const TensorFile& source) {
   const Tensor* embedding = source.Find("emb.weight");
   return embedding != nullptr && !embedding->shape.empty() &&
          embedding->shape[0] != 256;
 }
 
-// Never the files that are being read.
+// Refuses to overwrite the files that are being read.
 absl::Status CheckCollision(const TensorFile& source,
                             const std::string& directory) {
-  std::error_code ignored;  // what is not there is not the same
+  std::error_code ignored;  // a folder that does not exist is another one
   if (!fs::equivalent(source.directory(), directory, ignored)) {
     return absl::OkStatus();
   }
   RWKVD_ASSIGN_OR_RETURN(const auto files, FilesOf(source));
   for (const std::string& name : files) {
     if (IsOutputName(name)) {
-      return FileError(directory)("would write over the input, ", name,
-                                  "; name another folder");
+      return FileError(directory)("would overwrite the input, ", name,
+                                  "; choose another folder");
     }
   }
   return absl::OkStatus();
@@ -99,11 +99,11 @@ absl::Status CheckSpace(const std::string& directory, int64_t bytes) {
     return absl::OkStatus();
   }
   return absl::ResourceExhaustedError(absl::StrCat(
-      directory, ": no room for ", ShortBytes(bytes), ": only ",
-      ShortBytes(static_cast<int64_t>(space.available)), " are free"));
+      directory, ": expected ", ShortBytes(bytes), " of free space, got ",
+      ShortBytes(static_cast<int64_t>(space.available))));
 }
 
-// What all tensors of a conversion are written with.
+// Everything that is needed to write the tensors of a conversion.
 struct Writing {
   const TensorFile& source;
   const FilePages& pages;
@@ -113,7 +113,7 @@ struct Writing {
   const int64_t all_bytes;
   int64_t done_bytes = 0;
 
-  // Writes the next bytes, and tells.
+  // Writes the next bytes and reports the progress.
   absl::Status Append(absl::Span<const std::byte> bytes,
                       SafetensorsWriter& writer) {
     RWKVD_RETURN_IF_ERROR(writer.Append(bytes));
@@ -122,7 +122,7 @@ struct Writing {
   }
 };
 
-// Bytes of scales that are still to be written, by name.
+// The bytes of scales that are not written yet, by name.
 using Scales = std::map<std::string, std::vector<std::byte>>;
 
 absl::Status TooLarge(const Tensor& tensor, const TensorFile& source, DType to,
@@ -190,8 +190,8 @@ absl::Status WriteShard(const Shard& shard, const std::string& path,
   return writer->Finish();
 }
 
-// Writes all files of weights into the folder `drafts`; adds the index to
-// `names`, if there is to be one.
+// Writes all files of weights into the folder `drafts`. Writes an index, too,
+// and adds it to `names`, if there are several files.
 absl::Status WriteWeights(const std::vector<Shard>& shards,
                           const std::string& drafts, Writing& writing,
                           std::vector<std::string>& names) {
@@ -237,7 +237,7 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
   RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> weights,
                          output->FreeShardNames(shards.size()));
   const FilePages pages;
-  pages.ReleaseAll();  // what opening has touched
+  pages.ReleaseAll();  // the pages that opening has read
   Writing writing{*source,           pages,    pool,
                   calibration.get(), progress, result.num_bytes};
   RWKVD_RETURN_IF_ERROR(

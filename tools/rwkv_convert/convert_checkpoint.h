@@ -16,41 +16,40 @@ namespace rwkvd {
 
 struct ConvertOptions {
   std::string input;      // as TensorFile::Open takes it
-  std::string directory;  // made if need be
+  std::string directory;  // created if it does not exist
   Target target;
-  CalibrationOptions calibration;  // for weights that are quantized
-  int threads = 1;                 // that quantize
+  CalibrationOptions calibration;  // of quantized weights
+  int threads = 1;                 // for quantization
   int64_t shard_bytes = 4'000'000'000;
   bool verify = false;
   bool force = false;  // replace a checkpoint in `directory`
 };
 
-// What has been written.
+// The result of a conversion.
 struct Converted {
-  int64_t num_files = 0;  // of weights
+  int64_t num_files = 0;  // files of weights
   int64_t num_tensors = 0;
-  int64_t num_bytes = 0;  // of tensors
+  int64_t num_bytes = 0;  // bytes of tensors
   bool verified = false;
-  // Text needs a tokenizer, and there was none to copy.
+  // The model needs a tokenizer, but there was none to copy.
   bool lacks_tokenizer = false;
 };
 
-// Told now and then how many bytes of how many have been written or verified
-// (`doing`), many times a second. A status that is not OK ends the conversion
-// with it.
+// Called many times per second with the number of bytes that have been written
+// or verified (`doing` says which) and the total. If it returns an error, the
+// conversion ends with this error.
 using OnProgress =
     absl::FunctionRef<absl::Status(absl::string_view doing, int64_t, int64_t)>;
 
-// Writes a checkpoint of any format as safetensors under native names. Nothing
-// appears in the folder before all of it has been written and, if so wished,
-// verified. Takes little memory, whatever the checkpoint's size, except to
-// calibrate (Calibration).
+// Writes a checkpoint of any format as safetensors with native names. No file
+// appears in the folder until all files have been written and, if requested,
+// verified. Needs little memory, however large the checkpoint is, except for
+// calibration (Calibration).
 //
-// Errors are those of TensorFile, OutputDirectory and Calibration, and
-// InvalidArgument if the result could not be the same network: a number too
-// large for its new type, a weight that cannot be quantized or is so already,
-// or a network that native names cannot express; DataLoss if what has been
-// written differs from what was to be.
+// Errors are those of TensorFile, OutputDirectory and Calibration.
+// InvalidArgument if the result could not be the same model: a number is too
+// large for its new type, a weight cannot be quantized or already is, or native
+// names cannot express the model. DataLoss if verification fails.
 absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                             OnProgress progress);
 

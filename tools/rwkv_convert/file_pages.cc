@@ -12,11 +12,12 @@
 namespace rwkvd {
 namespace {
 
-// Linux maps more than the page that is touched: its neighbors, or all of a
-// huge page that the file lies in. So much around what is released goes, too.
+// Linux maps more than the page that is accessed: adjacent pages, or a whole
+// huge page of the file. So the surroundings of the bytes are released, too, up
+// to multiples of this size.
 constexpr uintptr_t kMappedAround = 2 << 20;
 
-void GiveBack(uintptr_t begin, uintptr_t end) {
+void ReleasePages(uintptr_t begin, uintptr_t end) {
   madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
@@ -27,8 +28,8 @@ FilePages::FilePages() {
   for (std::string line; std::getline(maps, line);) {
     Range range;
     char access[5];
-    // Shared and read-only: nothing but files is, and dropping their pages
-    // cannot lose anything.
+    // Only files are mapped shared and read-only, and to release their pages
+    // loses no data.
     if (std::sscanf(line.c_str(), "%" SCNxPTR "-%" SCNxPTR " %4s", &range.begin,
                     &range.end, access) == 3 &&
         std::string(access) == "r--s") {
@@ -43,18 +44,18 @@ void FilePages::Release(absl::Span<const std::byte> bytes) const {
   const uintptr_t last = first + bytes.size();
   for (const Range& range : files_) {
     if (first < range.begin || last > range.end) continue;
-    // Mappings begin at a page, and both bounds here at one, or at its end.
+    // Both bounds are bounds of pages, because mappings begin and end at pages.
     const uintptr_t begin =
         std::max(range.begin, first / kMappedAround * kMappedAround);
     const uintptr_t end =
         std::min(range.end, (last / kMappedAround + 1) * kMappedAround);
-    GiveBack(begin, end);
+    ReleasePages(begin, end);
     return;
   }
 }
 
 void FilePages::ReleaseAll() const {
-  for (const Range& range : files_) GiveBack(range.begin, range.end);
+  for (const Range& range : files_) ReleasePages(range.begin, range.end);
 }
 
 }  // namespace rwkvd

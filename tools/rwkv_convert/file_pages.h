@@ -10,15 +10,15 @@
 
 namespace rwkvd {
 
-// The files that this process had mapped, read-only, when this was made. Lets
-// go of their pages once they have been used, so that reading a large file does
-// not fill the memory. A value.
+// The files that the process had mapped read-only when this object was made.
+// Releases their pages after use, so that reading a large file does not fill
+// the memory. A value.
 class FilePages {
  public:
   FilePages();
 
-  // Gives the pages of `bytes` back; what is touched again is mapped again.
-  // Does nothing if they are not of such a file.
+  // Releases the pages of `bytes`; the next access maps them again. Does
+  // nothing if `bytes` are not in such a file.
   void Release(absl::Span<const std::byte> bytes) const;
   void ReleaseAll() const;
 

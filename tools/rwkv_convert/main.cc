@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// rwkv-convert: turns any RWKV checkpoint into safetensors.
+// rwkv-convert: converts any RWKV checkpoint to safetensors.
 
 #include <signal.h>
 #include <unistd.h>
@@ -25,37 +25,38 @@
 #include "tools/rwkv_convert/progress.h"
 
 ABSL_FLAG(rwkvd::ByteSize, shard_size, {4'000'000'000},
-          "The most bytes of tensors in one file. If all fit, the file is "
-          "model.safetensors; otherwise there are "
-          "model-00001-of-0000N.safetensors and so on, and their index.");
+          "Maximum bytes of tensors per file. If one file is enough, it is "
+          "model.safetensors; otherwise the files are "
+          "model-00001-of-0000N.safetensors and so on, with an index.");
 ABSL_FLAG(rwkvd::TargetDType, dtype, {},
-          "The number type of the weights: keep, f32, f16 or bf16. Rounded "
-          "to the nearest, ties to even. f16 and bf16 leave what is "
-          "sensitive to rounding as it is: att.time_decay, att.time_first, "
-          "att.time_faaaa, att.w0 and att.time_state. A weight too large for "
-          "the type (over 65504 for f16) is an error.");
+          "Number type of the weights: keep, f32, f16 or bf16. Rounds to "
+          "nearest, ties to even. f16 and bf16 do not change the tensors that "
+          "are sensitive to rounding: att.time_decay, att.time_first, "
+          "att.time_faaaa, att.w0 and att.time_state. A weight that is too "
+          "large for the type (over 65504 for f16) is an error.");
 ABSL_FLAG(std::string, weights, "as_stored",
-          "What the large matrices are quantized to: int8, \"int8,mixed\" "
-          "(but for the head, ffn.key and ffn.value), int4, \"int4,mixed\" "
-          "(the head in 8 bits), or as_stored: not at all. --dtype is for "
-          "the rest.");
+          "Quantization of the large matrices: int8, \"int8,mixed\" (all "
+          "except head, ffn.key and ffn.value), int4, \"int4,mixed\" (the "
+          "head in 8 bits), or as_stored: none. --dtype applies to all other "
+          "weights.");
 ABSL_FLAG(std::string, calibration, "",
-          "A file of text of the kind that the model will read, some hundred "
-          "kilobytes: rounding errors are made up for where they matter for "
-          "it, at no cost to who uses the result. With --weights=int8, "
-          "int8,mixed, int4 or int4,mixed.");
+          "A text file, a few hundred kilobytes of the kind of text that the "
+          "model will process. Quantization (GPTQ) then minimizes the error of "
+          "the model on this text; the result is used like any other. Requires "
+          "--weights=int8, int8,mixed, int4 or int4,mixed.");
 ABSL_FLAG(int32_t, calibration_tokens, 32768,
-          "Tokens of that text to read, in windows of 1024 evenly spread "
-          "over it. Many times the columns of the widest matrix do most.");
+          "Maximum tokens to read of that text, in windows of 1024 tokens "
+          "evenly spread over it. Best are several times as many as the widest "
+          "matrix has columns.");
 ABSL_FLAG(int32_t, threads, 0,
-          "Threads that quantize and calibrate; 0 takes what the processors "
-          "and the control group's quota allow.");
+          "Threads for quantization and calibration; 0: as many as the "
+          "processors and the quota of the control group allow.");
 ABSL_FLAG(bool, verify, false,
-          "Read the result back and compare every element with the input, "
-          "before it gets its name.");
+          "Read the result back and compare every element with the input "
+          "before the files get their final names.");
 ABSL_FLAG(bool, force, false,
-          "Replace a checkpoint in OUTPUT_DIRECTORY: once the new one is "
-          "complete, files called model*.safetensors that are not part of it "
+          "Replace a checkpoint in OUTPUT_DIRECTORY. When the new checkpoint "
+          "is complete, all files model*.safetensors that are not part of it "
           "are removed.");
 
 namespace rwkvd {
@@ -66,26 +67,26 @@ constexpr int kMaxThreads = 1024;
 constexpr int kExitOk = 0;
 constexpr int kExitFailed = 1;
 constexpr int kExitUsage = 2;
-constexpr int kExitSignal = 128;  // and the signal's number
+constexpr int kExitSignal = 128;  // plus the number of the signal
 
 constexpr absl::string_view kFiles[] = {"tools/rwkv_convert/main.cc"};
 
 constexpr char kHelp[] =
     R"(rwkv-convert [FLAGS] INPUT OUTPUT_DIRECTORY
 
-Turns an RWKV checkpoint of any kind that rwkvd reads into safetensors under
-the names of the training code, with its tokenizer beside it, and quantizes it
-if so wished. INPUT is a .pth, .safetensors or .st file, an index of such files,
-or a folder as downloaded from a hub.
+Converts an RWKV checkpoint of any format that rwkvd reads to safetensors with
+the tensor names of the training code, copies its tokenizer, and quantizes it if
+requested. INPUT is a .pth, .safetensors or .st file, an index of such files, or
+a folder as downloaded from a hub.
 
-Files get their names only when all of them are complete; until then they are
-in OUTPUT_DIRECTORY/rwkv-convert.tmp, which the next run removes if one is
-killed. Takes little memory, however large the checkpoint.
+The files get their final names only when all of them are complete. Until then
+they are in OUTPUT_DIRECTORY/rwkv-convert.tmp; if a run is killed, the next run
+removes this folder. Needs little memory, however large the checkpoint is.
 
 )";
 
 constexpr char kExitCodes[] =
-    "\nExit codes: 0 well, 1 failed, 2 wrong command line, 130 or 143 "
+    "\nExit codes: 0 success, 1 failure, 2 wrong command line, 130 or 143 "
     "interrupted.\n";
 
 std::atomic<int> caught_signal = 0;
@@ -96,7 +97,7 @@ void CatchSignals() {
   for (int number : {SIGINT, SIGTERM, SIGHUP}) {
     sigaction(number, &action, nullptr);
   }
-  // A file over the process's limit is an error like any other.
+  // A file that exceeds the limit of the process becomes an ordinary error.
   signal(SIGXFSZ, SIG_IGN);
 }
 
@@ -128,8 +129,8 @@ void Report(const Converted& result, const ConvertOptions& options,
   }
   if (result.lacks_tokenizer) {
     Show(
-        "rwkv-convert: no tokenizer was copied, since there is none beside the "
-        "input; rwkvd\nneeds one beside the result, or --tokenizer\n");
+        "rwkv-convert: no tokenizer was copied, because there is none next to "
+        "the input. rwkvd\nneeds one next to the result, or --tokenizer\n");
   }
 }
 
@@ -165,7 +166,8 @@ int Main(const std::vector<std::string>& args) {
     return kExitOk;
   }
   if (line->arguments.size() != 2) {
-    return UsageError("expected INPUT and OUTPUT_DIRECTORY (--help)");
+    return UsageError(
+        "expected two arguments, INPUT and OUTPUT_DIRECTORY (see --help)");
   }
   const auto weights = WeightKindFromName(absl::GetFlag(FLAGS_weights));
   if (!weights.has_value()) {
@@ -177,7 +179,7 @@ int Main(const std::vector<std::string>& args) {
       absl::GetFlag(FLAGS_calibration),
       absl::GetFlag(FLAGS_calibration_tokens)};
   if (!calibration.text.empty() && *weights == WeightKind::kAsStored) {
-    return UsageError("--calibration: expected --weights with it");
+    return UsageError("--calibration requires --weights");
   }
   if (calibration.max_tokens < 1) {
     return UsageError("--calibration_tokens: expected at least 1");

@@ -44,8 +44,8 @@ bool Exists(const std::string& path) {
   return lstat(path.c_str(), &info) == 0;
 }
 
-// The shards that the index in `directory` names; none if there is no index, or
-// it is damaged.
+// The shards that the index in `directory` names; none if there is no valid
+// index.
 absl::flat_hash_set<std::string> ShardsOf(const std::string& directory) {
   absl::flat_hash_set<std::string> shards;
   const auto file = MappedFile::Open(absl::StrCat(directory, "/", kIndexFile));
@@ -75,7 +75,7 @@ absl::StatusOr<std::unique_ptr<OutputDirectory>> OutputDirectory::Prepare(
   auto directory = absl::WrapUnique(new OutputDirectory(path));
   std::error_code error;
   directory->made_ = fs::create_directories(path, error);
-  if (error) return SystemError(error, "make the folder", path);
+  if (error) return SystemError(error, "create the folder", path);
   RWKVD_RETURN_IF_ERROR(directory->Lock());
   RWKVD_RETURN_IF_ERROR(directory->RemoveLeftovers());
   RWKVD_RETURN_IF_ERROR(directory->CheckExisting(replace));
@@ -84,7 +84,7 @@ absl::StatusOr<std::unique_ptr<OutputDirectory>> OutputDirectory::Prepare(
 }
 
 OutputDirectory::~OutputDirectory() {
-  std::error_code ignored;  // nobody is left to be told
+  std::error_code ignored;  // a destructor cannot report it
   if (has_drafts_) fs::remove_all(drafts_, ignored);
   if (made_) fs::remove(path_, ignored);  // only if empty
   if (fd_ >= 0) close(fd_);
@@ -103,22 +103,24 @@ absl::Status OutputDirectory::Lock() {
 absl::Status OutputDirectory::CheckExisting(bool replace) const {
   const absl::StatusOr<HubConfig> config = FindHubConfig(path_);
   if (!config.ok()) {
-    return absl::Status(config.status().code(),
-                        absl::StrCat(config.status().message(),
-                                     "; it is in the way of the result"));
+    return absl::Status(
+        config.status().code(),
+        absl::StrCat(
+            config.status().message(),
+            "; fix or remove this file, it would apply to the result"));
   }
   if (replace) return absl::OkStatus();
   const absl::StatusOr<std::string> chosen = ChooseCheckpoint(path_);
   if (absl::IsNotFound(chosen.status())) return absl::OkStatus();
   return absl::AlreadyExistsError(
-      absl::StrCat(path_, ": holds a checkpoint already",
+      absl::StrCat(path_, ": already holds a checkpoint",
                    chosen.ok() ? absl::StrCat(", ", *chosen) : "",
-                   "; --force replaces those called model*.safetensors"));
+                   "; --force replaces the files model*.safetensors"));
 }
 
 absl::Status OutputDirectory::RemoveLeftovers() const {
   if (!Exists(drafts_)) return absl::OkStatus();
-  // A run that was killed while it renamed its drafts left the index there.
+  // A run that was killed while it renamed its drafts has left the index.
   const absl::flat_hash_set<std::string> used = ShardsOf(path_);
   for (const std::string& shard : ShardsOf(drafts_)) {
     if (IsOutputName(shard) && !used.contains(shard)) {
@@ -132,7 +134,7 @@ absl::Status OutputDirectory::RemoveLeftovers() const {
 
 absl::Status OutputDirectory::MakeDrafts() {
   if (mkdir(drafts_.c_str(), 0777) != 0) {
-    return SystemError("make the folder", drafts_);
+    return SystemError("create the folder", drafts_);
   }
   has_drafts_ = true;
   return absl::OkStatus();
@@ -143,7 +145,7 @@ absl::StatusOr<std::vector<std::string>> OutputDirectory::FreeShardNames(
   std::string stem = "model";
   for (char letter = 'b'; letter <= 'z'; ++letter) {
     std::vector<std::string> names = ShardNames(stem, num);
-    // One file takes the place of another at once.
+    // A single file replaces another one atomically.
     if (num == 1 ||
         std::none_of(names.begin(), names.end(), [&](const std::string& name) {
           return Exists(PathOf(name));
@@ -153,7 +155,8 @@ absl::StatusOr<std::vector<std::string>> OutputDirectory::FreeShardNames(
     stem = absl::StrCat("model-", absl::string_view(&letter, 1));
   }
   return absl::AlreadyExistsError(absl::StrCat(
-      path_, ": too many checkpoints; remove some of model-*.safetensors"));
+      path_,
+      ": too many checkpoints; remove some of the files model-*.safetensors"));
 }
 
 absl::Status OutputDirectory::Sync() const {
@@ -181,7 +184,7 @@ absl::Status OutputDirectory::RemoveOthers(
     }
   }
   if (error) return SystemError(error, "list", path_);
-  // The index first: without it nothing needs its shards.
+  // The index comes first: without it nothing refers to its shards.
   std::sort(others.begin(), others.end(), [](const auto& a, const auto& b) {
     return (a == kIndexFile) > (b == kIndexFile);
   });
@@ -194,7 +197,7 @@ absl::Status OutputDirectory::RemoveOthers(
 
 absl::Status OutputDirectory::Commit(absl::Span<const std::string> names) {
   for (const std::string& name : names) {
-    // The shards are there to stay before anything names them.
+    // The shards are on disk before the index refers to them.
     if (name == names.back()) RWKVD_RETURN_IF_ERROR(Sync());
     RWKVD_RETURN_IF_ERROR(Rename(name));
     made_ = false;

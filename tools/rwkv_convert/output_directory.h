@@ -13,41 +13,42 @@
 
 namespace rwkvd {
 
-// The folder that a checkpoint is written to, such that at any moment, however
-// the program ends, it holds the old checkpoint (or none) or the whole new one.
+// The folder that a checkpoint is written to. At any moment, however the
+// program ends, the folder holds either the old checkpoint (or none) or the
+// complete new one.
 //
-// Files are written as drafts, into a folder of their own inside it, and
-// renamed only when all are complete. Shards get names that nothing there has,
-// so that an old checkpoint stays whole until the new index takes the place of
-// the old one. What a killed run left behind is removed by the next; two at
-// once are refused, as far as the file system knows locks.
+// Files are written as drafts to a subfolder and renamed only when all of them
+// are complete. Shards get names that are not in use, so that an old checkpoint
+// stays complete until the new index replaces the old one. The next run removes
+// what a killed run left behind. Two runs at the same time are refused if the
+// file system supports locks.
 //
 // Owned and used by one thread.
 class OutputDirectory {
  public:
-  // Makes the folder if need be, and the one for drafts in it. AlreadyExists
-  // if it holds a checkpoint, unless that is to be replaced; Unavailable if
-  // another process is writing to it; InvalidArgument if a config.json in it
-  // cannot be read, since the result could not be, either; otherwise what the
-  // operating system reports.
+  // Creates the folder, if it does not exist, and its subfolder for drafts.
+  // AlreadyExists if it holds a checkpoint and `replace` is false. Unavailable
+  // if another process is writing to it. InvalidArgument if its config.json
+  // cannot be read, because then the result could not be read, either.
+  // Otherwise the errors of the operating system.
   static absl::StatusOr<std::unique_ptr<OutputDirectory>> Prepare(
       const std::string& path, bool replace);
 
-  // Removes the drafts, and the folder if it was made for them, unless they
-  // have been committed.
+  // Unless the drafts have been committed, removes them, and the folder if
+  // Prepare created it.
   ~OutputDirectory();
   OutputDirectory(const OutputDirectory&) = delete;
   OutputDirectory& operator=(const OutputDirectory&) = delete;
 
-  // Where to write files, under their final names.
+  // The subfolder to write files to, under their final names.
   const std::string& drafts() const { return drafts_; }
 
-  // What to call the files of a checkpoint of so many shards.
+  // Returns unused names for the files of a checkpoint of `num` shards.
   absl::StatusOr<std::vector<std::string>> FreeShardNames(size_t num) const;
 
-  // Gives these drafts their final names, in this order; the index, or the only
-  // file of weights, comes last. Then removes files of weights that are none of
-  // these, as far as they are called as those of this program.
+  // Moves these drafts to the folder, in this order; the index, or the only
+  // file of weights, comes last. Then removes all other files that have names
+  // of this program's outputs.
   absl::Status Commit(absl::Span<const std::string> names);
 
  private:
@@ -64,9 +65,9 @@ class OutputDirectory {
 
   const std::string path_;
   const std::string drafts_;
-  bool made_ = false;        // the folder was not there before
-  bool has_drafts_ = false;  // and they are ours
-  int fd_ = -1;              // of the folder; holds the lock
+  bool made_ = false;        // whether Prepare created the folder
+  bool has_drafts_ = false;  // whether this object created the subfolder
+  int fd_ = -1;              // the folder; holds the lock
 };
 
 }  // namespace rwkvd

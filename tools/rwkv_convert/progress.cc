@@ -15,7 +15,7 @@ constexpr absl::Duration kLinePeriod = absl::Seconds(5);
 constexpr int64_t kBarCells = 30;
 constexpr char kClearLine[] = "\r\x1b[K";
 
-// Bytes a second; 0 if no time has passed.
+// Bytes per second; 0 if no time has passed.
 double Speed(int64_t done, absl::Duration time) {
   const double seconds = absl::ToDoubleSeconds(time);
   return seconds > 0 ? done / seconds : 0;

@@ -10,21 +10,22 @@
 
 namespace rwkvd {
 
-// What to show of work that takes a while: on a terminal a bar that is drawn
-// again at most ten times a second, elsewhere lines, of which one comes after
-// at least a tenth of the work and five seconds.
+// The progress display of a long task: on a terminal, a bar that is redrawn at
+// most ten times per second; otherwise, lines, each after at least a tenth of
+// the work and five seconds.
 //
-// Makes text; knows no clock and writes nothing. Used by one thread.
+// Returns text to write; uses no clock and writes nothing. Used by one thread.
 class Progress {
  public:
   explicit Progress(bool is_terminal) : is_terminal_(is_terminal) {}
 
-  // What to write now that `done` of `all` bytes of the work called `doing`
-  // are done; "" as a rule. A new name begins new work.
+  // Returns the text to write when `done` of `all` bytes of the task `doing`
+  // are done; usually "". A new name starts a new task.
   std::string Update(absl::string_view doing, int64_t done, int64_t all,
                      absl::Time now);
 
-  // What to write before anything else is: removes the bar.
+  // Returns the text that removes the bar. To be written before any other
+  // output.
   std::string End();
 
  private:

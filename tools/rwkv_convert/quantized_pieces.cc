@@ -13,7 +13,7 @@ namespace {
 // Of quants, unless one packed block for each thread is more.
 constexpr int64_t kPieceBytes = 8 << 20;
 
-// Gives back what was read to quantize rows [begin, end).
+// Releases the pages that were read to quantize rows [begin, end).
 void ReleaseRows(const Tensor& matrix, int64_t begin, int64_t end,
                  const FilePages& pages) {
   end = std::min(end, matrix.shape[0]);
@@ -37,11 +37,11 @@ std::vector<std::byte> CopyOfBytes(const std::vector<uint16_t>& scales) {
 absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
     const Tensor& matrix, QuantForm form, Calibration* calibration,
     Calibration::OnProgress progress, const FilePages& pages, ThreadPool& pool,
-    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take) {
+    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> write) {
   if (calibration != nullptr) {
     RWKVD_ASSIGN_OR_RETURN(const QuantizedMatrix quantized,
                            calibration->Take(matrix, progress));
-    RWKVD_RETURN_IF_ERROR(take(BytesOf(quantized.quants)));
+    RWKVD_RETURN_IF_ERROR(write(BytesOf(quantized.quants)));
     return CopyOfBytes(quantized.scales);
   }
   const int64_t cols = matrix.shape[1];
@@ -60,7 +60,7 @@ absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
         QuantizePackedBlocks(matrix, form, first, num, pool, quants.data(),
                              scales.data() + first * block_scales));
     ReleaseRows(matrix, first * block_rows, (first + num) * block_rows, pages);
-    RWKVD_RETURN_IF_ERROR(take(BytesOf(quants).first(num * block_bytes)));
+    RWKVD_RETURN_IF_ERROR(write(BytesOf(quants).first(num * block_bytes)));
   }
   return CopyOfBytes(scales);
 }

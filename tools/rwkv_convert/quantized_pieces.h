@@ -17,15 +17,15 @@
 
 namespace rwkvd {
 
-// Quantizes a matrix some packed blocks at a time, with little memory, or,
-// unless `calibration` is null, takes it from there whole: calls `take` with
-// the next quants, as they are stored, and returns the bytes of all scales.
-// Failures are those of QuantizePackedBlocks or Calibration::Take, which gets
-// `progress`; it also fails as `take` does.
+// Quantizes a matrix, some packed blocks at a time to use little memory, or
+// takes all of it from `calibration`, unless that is null. Calls `write` with
+// one part of the quants after another, as they are stored, and returns the
+// bytes of all scales. Errors are those of QuantizePackedBlocks, of
+// Calibration::Take, which reports its progress to `progress`, and of `write`.
 absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
     const Tensor& matrix, QuantForm form, Calibration* calibration,
     Calibration::OnProgress progress, const FilePages& pages, ThreadPool& pool,
-    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> take);
+    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> write);
 
 }  // namespace rwkvd
 

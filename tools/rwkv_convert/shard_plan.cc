@@ -20,9 +20,10 @@ namespace rwkvd {
 namespace {
 
 constexpr int64_t kAlignment = 64;
-constexpr size_t kMinDigits = 5;  // of a shard's number
+constexpr size_t kMinDigits = 5;  // of the number of a shard
 
-// Where a tensor is used: in the embedding, a layer, or after them.
+// The position of a tensor in the order of use: -1 for the embedding, then the
+// number of the layer, then the maximum.
 int64_t Depth(absl::string_view name) {
   if (name == "emb.weight") return -1;
   int64_t layer = std::numeric_limits<int64_t>::max();
@@ -35,7 +36,7 @@ int64_t Depth(absl::string_view name) {
 void SortForAlignment(Shard& shard) {
   const auto rank = [](const SafetensorsWriter::Entry& entry) {
     const bool is_scales = absl::EndsWith(entry.name, ".scales");
-    // Quants are multiples of 64 bytes; scales stay with them.
+    // The size of quants is a multiple of 64 bytes; scales stay with them.
     const size_t element = is_scales ? SizeOf(DType::kU8) : SizeOf(entry.dtype);
     const bool has_rest = entry.num_bytes() % kAlignment != 0;
     return std::tuple(has_rest, -static_cast<int>(element));
@@ -47,7 +48,7 @@ void SortForAlignment(Shard& shard) {
 
 using Entries = std::vector<SafetensorsWriter::Entry>;
 
-// What `tensor` is stored as.
+// The tensors that `tensor` is stored as.
 Entries EntriesOf(const Tensor& tensor, const Target& target) {
   const auto form = FormAfter(tensor, target.weights);
   if (!form.has_value()) {
@@ -60,7 +61,7 @@ Entries EntriesOf(const Tensor& tensor, const Target& target) {
       {ScalesName(tensor.name), DType::kBF16, ScalesShape(*form, rows, cols)}};
 }
 
-// Takes at least kMinDigits digits from the front.
+// Removes the digits at the front; true if they are at least kMinDigits.
 bool ConsumeNumber(absl::string_view* text) {
   size_t digits = 0;
   while (digits < text->size() && absl::ascii_isdigit((*text)[digits])) {
@@ -141,7 +142,7 @@ std::string IndexText(absl::Span<const Shard> shards,
   }
   const Json index = {{"metadata", {{"total_size", TotalBytes(shards)}}},
                       {"weight_map", std::move(map)}};
-  // The names have been written into the shards, and so are UTF-8.
+  // The names are in the shards already, so they are UTF-8.
   return index.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -14,38 +14,39 @@
 
 namespace rwkvd {
 
-// The tensors of one file, in the order in which they lie in it.
+// The tensors of one file, in their order in the file.
 using Shard = std::vector<SafetensorsWriter::Entry>;
 
-// A checkpoint's tensors: the embedding first, then layer by layer, those of a
-// layer by their names.
+// The tensors of a checkpoint: first the embedding, then layer by layer, sorted
+// by name within a layer.
 std::vector<const Tensor*> InOrderOfUse(const TensorFile& source);
 
-// Spreads a checkpoint's tensors over files of at most `max_bytes` of tensors
-// each, or of one tensor that is larger, in order of use. In a file, those
-// whose size is a multiple of 64 bytes come first, then those of larger
-// elements, so that every tensor is aligned to its elements and matrices to
-// cache lines.
+// Distributes the tensors of a checkpoint, in order of use, over files of at
+// most `max_bytes` of tensors each; a larger tensor gets a file of its own.
+// Within a file, tensors whose size is a multiple of 64 bytes come first, then
+// those with larger elements, so that every tensor is aligned to its elements
+// and matrices are aligned to cache lines.
 //
-// A quantized matrix comes as its quants, and its scales in the same file;
-// directly behind them, unless their size is no multiple of 64 bytes.
+// A quantized matrix becomes two tensors in the same file, its quants and its
+// scales. The scales follow the quants directly, unless their size is not a
+// multiple of 64 bytes.
 std::vector<Shard> PlanShards(const TensorFile& source, const Target& target,
                               int64_t max_bytes);
 
-// Of the tensors alone.
+// The size of all tensors, without headers.
 int64_t TotalBytes(absl::Span<const Shard> shards);
 
 inline constexpr char kSingleFile[] = "model.safetensors";
 inline constexpr char kIndexFile[] = "model.safetensors.index.json";
 
-// What the files are called: model.safetensors if there is one, else
+// The names of `num` files: model.safetensors if there is one, otherwise
 // STEM-00001-of-0000N.safetensors and so on.
 std::vector<std::string> ShardNames(absl::string_view stem, size_t num);
 
-// Whether a file is called as one of the above, or as an index of them.
+// Whether `name` is one of these names, or that of an index.
 bool IsOutputName(absl::string_view name);
 
-// The index of shards, as Hugging Face writes it.
+// The index of the shards, in the format of Hugging Face.
 std::string IndexText(absl::Span<const Shard> shards,
                       absl::Span<const std::string> names);
 

@@ -8,18 +8,19 @@ namespace rwkvd {
 namespace {
 
 constexpr int64_t kPieceBytes = 8 << 20;
-// Rows and columns of the blocks that matrices stored by columns are turned in:
-// small enough for the cache, however far apart rows and columns lie.
+// Column-major matrices are transposed in square blocks of this many rows and
+// columns, which fit into the cache whatever the stride is.
 constexpr int64_t kBlock = 64;
 
-// A matrix stored by columns: element [i, j] lies at i + j * stride.
+// A column-major matrix: element [i, j] is at i + j * stride.
 struct ColumnMajor {
   const std::byte* data = nullptr;
   int64_t cols = 0;
   int64_t stride = 0;  // in elements
 };
 
-// Whether whole rows can be read as those of a matrix stored by columns.
+// Whether `tensor` is a column-major matrix, which is then assigned to
+// `matrix`.
 bool IsColumnMajor(const Tensor& tensor, ColumnMajor* matrix) {
   const Tensor view = Squeezed(tensor);
   if (view.shape.size() != 2 || view.strides[0] != 1) return false;

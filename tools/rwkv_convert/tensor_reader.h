@@ -11,15 +11,15 @@
 
 namespace rwkvd {
 
-// Copies the elements that have, in row-major order, the numbers `first` and
-// following, until `dst` is full, as CopyElements does; but for matrices stored
-// by columns several times as fast, and with few pages of the file in memory at
-// any time: those it has used are released.
+// Copies elements to `dst` until it is full, beginning with element `first` in
+// row-major order, as CopyElements does. For column-major matrices it is
+// several times as fast. It releases the pages of the file after use, so that
+// few of them are in memory at any time.
 void ReadElements(const Tensor& tensor, const FilePages& pages, int64_t first,
                   absl::Span<std::byte> dst);
 
-// How many elements to read of `tensor` at a time: about 8 MB, and of a matrix
-// whole rows.
+// The number of elements of `tensor` to read at once: about 8 MB, and whole
+// rows of a matrix.
 int64_t ElementsPerPiece(const Tensor& tensor);
 
 }  // namespace rwkvd

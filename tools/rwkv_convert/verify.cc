@@ -24,8 +24,8 @@
 namespace rwkvd {
 namespace {
 
-// A binary floating-point type: sign, exponent, fraction, from the highest bit
-// down.
+// A binary floating-point type: from the highest bit down, sign, exponent and
+// fraction.
 struct Format {
   int exponent_bits;
   int fraction_bits;
@@ -42,12 +42,12 @@ Format FormatOf(DType dtype) {
     case DType::kBF16:
       return {8, 7};
     case DType::kU8:
-      break;  // is none
+      break;  // not a number
   }
   return {};
 }
 
-// Of the element with that number.
+// The bits of element `index`.
 uint32_t BitsOf(absl::Span<const std::byte> elements, int64_t index,
                 DType dtype) {
   if (dtype == DType::kF32) {
@@ -80,7 +80,7 @@ double ValueOf(uint32_t bits, const Format& format) {
   return negative ? -value : value;
 }
 
-// The numbers that all elements of a type of 16 bits stand for, by their bits.
+// The values of a 16-bit type, by their bits.
 std::vector<double> MakeTable(DType dtype) {
   std::vector<double> values;
   for (uint32_t bits = 0; bits < 1 << 16; ++bits) {
@@ -89,7 +89,7 @@ std::vector<double> MakeTable(DType dtype) {
   return values;
 }
 
-// ValueOf, fast.
+// The same as ValueOf, but faster.
 class Values {
  public:
   explicit Values(DType dtype) {
@@ -110,10 +110,10 @@ class Values {
   const double* table_ = nullptr;  // f32 has none
 };
 
-// Whether the number of `bits` is the one that `value` is to be rounded to: the
-// nearest, of two equally near ones that whose lowest bit is 0. Neighbors in
-// order of bits are those in order of magnitude; half way between them is
-// exact in double precision. Nothing is rounded to infinity.
+// Whether `bits` are the right rounding of `value`: to the nearest number, and
+// in case of a tie to the one whose lowest bit is 0. Numbers with adjacent bits
+// are adjacent in magnitude, and the midpoint between them is exact in double
+// precision. Nothing is rounded to infinity.
 bool IsNearest(double value, uint32_t bits, const Values& values) {
   const double got = values(bits);
   if (std::isnan(value) || std::isnan(got)) {
@@ -136,13 +136,13 @@ absl::Status Differs(const TensorFile& written, const Args&... args) {
       absl::StrCat(written.path(), ": verification failed: ", args...));
 }
 
-// Compares elements of one type with what was made of them.
+// Compares elements of one type with their conversions to another.
 class Comparison {
  public:
   Comparison(DType from, DType to)
       : from_(from), to_(to), from_values_(from), to_values_(to) {}
 
-  // The first of the elements that is not as it should be.
+  // The index of the first element that is wrong.
   std::optional<int64_t> FindDifference(absl::Span<const std::byte> from,
                                         absl::Span<const std::byte> to) const {
     if (from_ == to_ && from == to) return std::nullopt;
@@ -157,9 +157,10 @@ class Comparison {
   std::string Describe(absl::Span<const std::byte> from,
                        absl::Span<const std::byte> to, int64_t index) const {
     const auto right = RightBits(BitsOf(from, index, from_));
-    return absl::StrCat("expected ",
-                        right ? Describe(*right) : "a number too large for it",
-                        ", got ", Describe(BitsOf(to, index, to_)));
+    return absl::StrCat(
+        "expected ",
+        right ? Describe(*right) : "a number that is too large for the type",
+        ", got ", Describe(BitsOf(to, index, to_)));
   }
 
  private:
@@ -168,7 +169,7 @@ class Comparison {
                         : IsNearest(from_values_(from), to, to_values_);
   }
 
-  // What `from` should have become; nothing if that does not exist.
+  // The right conversion of `from`; nothing if it does not exist.
   std::optional<uint32_t> RightBits(uint32_t from) const {
     if (from_ == to_) return from;
     if (to_ == DType::kF32) {
@@ -192,7 +193,7 @@ class Comparison {
   const Values from_values_, to_values_;
 };
 
-// Checks one tensor after the other, and tells.
+// Checks one tensor after another and reports the progress.
 class Verification {
  public:
   Verification(const TensorFile& source, const TensorFile& written,
@@ -217,7 +218,7 @@ class Verification {
   }
 
  private:
-  // The tensor `name` of that form.
+  // Returns the tensor `name`, which must have this type and shape.
   absl::StatusOr<const Tensor*> Find(const std::string& name, DType dtype,
                                      absl::Span<const int64_t> shape) {
     expected_.insert(name);
@@ -261,7 +262,7 @@ class Verification {
     return absl::OkStatus();
   }
 
-  // That the bytes of `to` from number `first` on are `expected`.
+  // Checks that the bytes of `to` that begin at `first` are `expected`.
   absl::Status CheckBytes(const Tensor& to, int64_t first,
                           absl::Span<const std::byte> expected) {
     const absl::Span<const std::byte> got =
@@ -278,7 +279,7 @@ class Verification {
     return Advance(got.size());
   }
 
-  // Quantizes once more, which gives the same bytes.
+  // Quantizes the matrix once more and compares the bytes.
   absl::Status CheckQuantized(const Tensor& from, QuantForm form) {
     const int64_t rows = from.shape[0], cols = from.shape[1];
     RWKVD_ASSIGN_OR_RETURN(const Tensor* const quants,

@@ -17,14 +17,16 @@ namespace rwkvd {
 using VerifyProgress =
     absl::FunctionRef<absl::Status(absl::string_view, int64_t, int64_t)>;
 
-// Checks that `written` holds the tensors of `source`, and no others, under the
-// same native names, with the same shapes and every element as conversion to
-// `target` should give it. Rounding is checked by its definition, in double
-// precision, and not by the code that rounds; what is quantized is quantized
-// once more, on `pool`, with what `calibration` says, unless that is nullptr.
-// DataLoss if anything differs: which tensor, which
-// element, expected and got. `progress` is told the bytes compared, and can end
-// it.
+// Checks that `written` holds exactly the tensors of `source`, with the same
+// native names and shapes, and that every element is what the conversion to
+// `target` should give. Rounding is checked by its definition in double
+// precision, not with the code that rounds. Quantized matrices are quantized
+// once more, on `pool`, with `calibration` unless that is nullptr, and
+// compared.
+//
+// DataLoss if anything differs; the message says which tensor and element, and
+// the expected and the found value. `progress` receives the number of compared
+// bytes and can end the verification with an error.
 absl::Status Verify(const TensorFile& source, const TensorFile& written,
                     const Target& target, ThreadPool& pool,
                     Calibration* calibration, VerifyProgress progress);

@@ -12,7 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-TEST(DocumentsTest, TextsAreCutAtSeparatorsAndAtTheirLongest) {
+TEST(DocumentsTest, SplitsAtSeparatorsAndTruncates) {
   const auto bytes = *LoadTokenizer("bytes");
   const std::string text("abc\0x\0\0defgh", 12);
   const auto documents = EncodeDocuments(text, std::string(1, '\0'), 4, *bytes);
@@ -24,7 +24,7 @@ TEST(DocumentsTest, TextsAreCutAtSeparatorsAndAtTheirLongest) {
   EXPECT_EQ((*documents)[1].num_bytes, 3);
 }
 
-TEST(DocumentsTest, ASeparatorMayHaveSeveralBytes) {
+TEST(DocumentsTest, SeparatorCanHaveSeveralBytes) {
   const auto bytes = *LoadTokenizer("bytes");
   const std::string text(
       "a\0b\0\xff\xff"
@@ -38,7 +38,7 @@ TEST(DocumentsTest, ASeparatorMayHaveSeveralBytes) {
 }
 
 // Every one of the text's tokens is predicted.
-TEST(DocumentsTest, TheEndOfTextStandsBeforeATextIfThereIsOne) {
+TEST(DocumentsTest, DocumentsBeginWithTheEndOfTextTokenIfThereIsOne) {
   const auto world = LoadTokenizer("models/demo/rwkv_vocab_demo.txt");
   ASSERT_TRUE(world.ok()) << world.status();
   const auto documents =

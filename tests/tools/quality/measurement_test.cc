@@ -44,7 +44,7 @@ std::vector<double> Softmax(const std::vector<double>& logits) {
   return p;
 }
 
-TEST(MeasurementTest, FiguresAreThoseOfTheirDefinition) {
+TEST(MeasurementTest, ResultsFollowTheirDefinitions) {
   const TestTensors first = testing::RandomRwkv4(kSizes, 1);
   const TestTensors second = testing::RandomRwkv4(kSizes, 2);
   double bits = 0, reference_bits = 0, bytes = 0;
@@ -83,7 +83,7 @@ TEST(MeasurementTest, FiguresAreThoseOfTheirDefinition) {
   EXPECT_EQ(quality.num_greedy_tokens, 0);
 }
 
-TEST(MeasurementTest, AModelAgreesWithItself) {
+TEST(MeasurementTest, ModelAgreesWithItself) {
   const auto model = Load(testing::RandomRwkv4(kSizes, 1));
   ThreadPool pool(2);
   const Quality quality =
@@ -97,7 +97,7 @@ TEST(MeasurementTest, AModelAgreesWithItself) {
 }
 
 // The head of another network, but for one token that is likelier than all.
-TEST(MeasurementTest, AModelThatAlwaysSaysTheSameAgreesWhereThatIsRight) {
+TEST(MeasurementTest, ConstantModelsAgreeOnlyIfTheirTokenIsTheSame) {
   TestTensors constant = testing::RandomRwkv4(kSizes, 1);
   for (float& value : constant["ln_out.weight"].values) value = 0;
   for (float& value : constant["ln_out.bias"].values) value = 1;

@@ -156,7 +156,7 @@ double Change(const Quality& quality) {
   return quality.bits_per_byte / quality.reference_bits_per_byte - 1;
 }
 
-TEST_F(QualityGates, EightBitsAreHardlyTold) {
+TEST_F(QualityGates, Int8IsAlmostLossless) {
   const Quality quality = Measure(WeightKind::kInt8);
   EXPECT_LE(quality.mean_kl, 1e-4);
   EXPECT_LE(Change(quality), 0.001);
@@ -168,7 +168,7 @@ TEST_F(QualityGates, EightBitsAreHardlyTold) {
   EXPECT_GT(mixed.mean_kl, 1e-7);
 }
 
-TEST_F(QualityGates, FourBitsCostTwoPercentAtMost) {
+TEST_F(QualityGates, Int4CostsAtMostTwoPercent) {
   const Quality all = Measure(WeightKind::kInt4);
   const Quality mixed = Measure(WeightKind::kInt4Mixed);
   EXPECT_LE(Change(all), 0.02);
@@ -176,7 +176,7 @@ TEST_F(QualityGates, FourBitsCostTwoPercentAtMost) {
   EXPECT_LT(mixed.mean_kl, all.mean_kl);
 }
 
-TEST_F(QualityGates, CalibrationBringsAllKindsCloserToTheOriginal) {
+TEST_F(QualityGates, CalibrationReducesTheErrorOfAllKinds) {
   for (const WeightKind kind :
        {WeightKind::kInt8, WeightKind::kInt4, WeightKind::kInt4Mixed}) {
     const Quality calibrated = MeasureCalibrated(kind);
@@ -186,7 +186,7 @@ TEST_F(QualityGates, CalibrationBringsAllKindsCloserToTheOriginal) {
 }
 
 // Small networks suffer most from rounding.
-TEST_F(QualityGates, CalibratedAllKindsMeetTheirMarksEvenIfSmall) {
+TEST_F(QualityGates, CalibratedSmallModelMeetsTheLimits) {
   RWKVD_NEED_FIXTURES();
   Use(testing::FixturesDirectory() +
           "/models/tiny-5v1-730k/model-f32.safetensors",

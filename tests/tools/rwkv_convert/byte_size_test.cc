@@ -16,7 +16,7 @@ std::optional<int64_t> Parsed(absl::string_view text) {
   return std::nullopt;
 }
 
-TEST(ByteSizeTest, UnitsArePowersOf1000AndOf1024) {
+TEST(ByteSizeTest, ParsesUnitsOf1000AndOf1024) {
   EXPECT_EQ(Parsed("4096"), 4096);
   EXPECT_EQ(Parsed("7B"), 7);
   EXPECT_EQ(Parsed("4GB"), 4'000'000'000);
@@ -28,20 +28,20 @@ TEST(ByteSizeTest, UnitsArePowersOf1000AndOf1024) {
   EXPECT_EQ(Parsed("2TB"), 2'000'000'000'000);
 }
 
-TEST(ByteSizeTest, WhatIsNoSizeIsRefused) {
+TEST(ByteSizeTest, RefusesOtherText) {
   for (absl::string_view text :
        {"", "GB", "4XB", "-1", "0", "0.4", "4GBs", "1e99", "99999999TB", "."}) {
     EXPECT_EQ(Parsed(text), std::nullopt) << text;
   }
 }
 
-TEST(ByteSizeTest, IsWrittenAsItIsRead) {
+TEST(ByteSizeTest, UnparsesToTextThatParsesBack) {
   EXPECT_EQ(AbslUnparseFlag({4'000'000'000}), "4GB");
   EXPECT_EQ(AbslUnparseFlag({1'500'000}), "1500kB");
   EXPECT_EQ(AbslUnparseFlag({4097}), "4097");
 }
 
-TEST(ByteSizeTest, ShortFormsAreRounded) {
+TEST(ByteSizeTest, ShortBytesRounds) {
   EXPECT_EQ(ShortBytes(0), "0 B");
   EXPECT_EQ(ShortBytes(999), "999 B");
   EXPECT_EQ(ShortBytes(1250), "1.2 kB");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints quantized for a text.
+// Tests checkpoints that are quantized with calibration.
 
 #include "tools/rwkv_convert/calibration.h"
 
@@ -61,7 +61,7 @@ TestTensors MakeTensors(Architecture architecture) {
   return {};
 }
 
-// Of few letters, so that a network's inputs go together.
+// A text of few letters, so that the inputs of matrices are correlated.
 std::string Text(int64_t size, uint32_t seed) {
   std::string text;
   for (int64_t i = 0; i < size; ++i) {
@@ -83,7 +83,7 @@ absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
   });
 }
 
-// The folder of what `options` make of it.
+// Converts with `options` and returns the folder of the result.
 std::string Convert(ConvertOptions options) {
   options.directory = testing::MakeTempDirectory() + "/out";
   const auto result = RunOn(options);
@@ -122,7 +122,7 @@ double SquaredError(const std::vector<float>& a, const std::vector<float>& b) {
 
 class CalibratedVersionTest : public ::testing::TestWithParam<Architecture> {};
 
-TEST_P(CalibratedVersionTest, LogitsComeCloserToTheOriginals) {
+TEST_P(CalibratedVersionTest, LogitsAreCloserToTheOriginals) {
   const std::string input = testing::WriteCheckpoint(
       testing::MakeTempDirectory(), MakeTensors(GetParam()));
   const std::string calibration = WriteText(Text(4000, 1));
@@ -157,7 +157,7 @@ class CalibrationTest : public ::testing::Test {
             .target = {.weights = WeightKind::kInt4},
             .calibration = {text}};
   }
-  std::string Complaint(const std::string& text) const {
+  std::string ErrorOf(const std::string& text) const {
     const auto result = RunOn(Options(text));
     EXPECT_FALSE(result.ok());
     return std::string(result.status().message());
@@ -168,7 +168,7 @@ class CalibrationTest : public ::testing::Test {
       testing::WriteCheckpoint(testing::MakeTempDirectory(), tensors_);
 };
 
-TEST_F(CalibrationTest, TheFileDependsOnTheTextButNotOnThreads) {
+TEST_F(CalibrationTest, FileDependsOnTheTextButNotOnThreads) {
   ConvertOptions options = Options(WriteText(Text(3000, 1)));
   const std::string expected = Bytes(Convert(options));
   options.threads = 3;
@@ -190,17 +190,17 @@ TEST_F(CalibrationTest, WindowsAreSpreadEvenlyOverTheText) {
   EXPECT_EQ(Bytes(Convert(options)), expected);
 }
 
-TEST_F(CalibrationTest, ATextThatCannotBeUsedIsRefused) {
-  EXPECT_THAT(Complaint("/nonexistent/text"), HasSubstr("/nonexistent/text"));
+TEST_F(CalibrationTest, RefusesUnusableTexts) {
+  EXPECT_THAT(ErrorOf("/nonexistent/text"), HasSubstr("/nonexistent/text"));
   const std::string empty = WriteText("");
-  EXPECT_THAT(Complaint(empty), HasSubstr(empty));
+  EXPECT_THAT(ErrorOf(empty), HasSubstr(empty));
   const std::string large = WriteText("a");
   std::filesystem::resize_file(large, Calibration::kMaxTextBytes + 1);
-  EXPECT_THAT(Complaint(large),
+  EXPECT_THAT(ErrorOf(large),
               HasSubstr("expected at most 67108864 bytes of text"));
 }
 
-TEST_F(CalibrationTest, ANetworkWhoseNumbersOverflowIsRefused) {
+TEST_F(CalibrationTest, RefusesAModelWhoseActivationsOverflow) {
   for (float& value : tensors_["blocks.1.ln2.weight"].values) {
     value = std::numeric_limits<float>::infinity();
   }
@@ -213,7 +213,7 @@ TEST_F(CalibrationTest, ANetworkWhoseNumbersOverflowIsRefused) {
               HasSubstr("cannot be calibrated"));
 }
 
-TEST_F(CalibrationTest, ProgressTellsTheBytesOfTextAndCanStop) {
+TEST_F(CalibrationTest, ProgressReportsBytesOfTextAndCanCancel) {
   int64_t last = 0;
   const auto result = ConvertCheckpoint(
       Options(WriteText(Text(1500, 1))),

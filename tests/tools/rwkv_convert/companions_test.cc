@@ -15,7 +15,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-// Ids that no vocabulary of bytes has, so that a tokenizer is needed.
+// Ids outside of the vocabulary of bytes, so that a tokenizer is needed.
 constexpr int64_t kVocabSize = 65536;
 
 class CompanionsTest : public ::testing::Test {
@@ -30,7 +30,7 @@ class CompanionsTest : public ::testing::Test {
   const std::string to_ = testing::MakeTempDirectory();
 };
 
-TEST_F(CompanionsTest, TokenizersAreCopiedAndNothingElse) {
+TEST_F(CompanionsTest, CopiesTokenizersAndNothingElse) {
   testing::WriteFileOrDie(from_ + "/rwkv_vocab_v1.txt", "1 'a' 1\r\n");
   testing::WriteFileOrDie(from_ + "/20B_tokenizer.json", "{}");
   testing::WriteFileOrDie(from_ + "/tokenizer.json", "");
@@ -49,15 +49,15 @@ TEST_F(CompanionsTest, TokenizersAreCopiedAndNothingElse) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(to_), {}), 3);
 }
 
-// Whatever a server takes for the tokenizer of a model is copied with it.
-TEST_F(CompanionsTest, WhatAServerFindsIsCopied) {
+// Every file that the server would use as tokenizer is copied.
+TEST_F(CompanionsTest, CopiesWhatTheServerFinds) {
   for (const char* name :
        {"rwkv_vocab.txt", "rwkv_vocab_v20230424.txt", "tokenizer.json",
         "20B_tokenizer.json", "vocab.txt", ".rwkv_vocab.txt", "Tokenizer.json",
         "tokenizer.JSON", "tokenizer_config.json"}) {
     const std::string path = from_ + "/" + name;
     testing::WriteFileOrDie(path, "damaged");
-    // Found and damaged, or not found.
+    // The file is found but damaged, or not found.
     const auto found = FindTokenizer(from_, kVocabSize);
     ASSERT_FALSE(found.ok());
     EXPECT_EQ(Copy().size(), absl::IsNotFound(found.status()) ? 0u : 1u)
@@ -66,7 +66,9 @@ TEST_F(CompanionsTest, WhatAServerFindsIsCopied) {
   }
 }
 
-TEST_F(CompanionsTest, ThereMayBeNone) { EXPECT_THAT(Copy(), IsEmpty()); }
+TEST_F(CompanionsTest, WithoutTokenizerCopiesNothing) {
+  EXPECT_THAT(Copy(), IsEmpty());
+}
 
 }  // namespace
 }  // namespace rwkvd

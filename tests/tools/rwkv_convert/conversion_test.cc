@@ -15,7 +15,7 @@ std::vector<std::byte> ToBytes(uint32_t bits, DType dtype) {
   return bytes;
 }
 
-// The bits that an element becomes; nothing if it does not fit.
+// The bits of a converted element; nothing if it is too large.
 std::optional<uint32_t> Converted(uint32_t bits, DType from, DType to) {
   std::vector<std::byte> result(SizeOf(to));
   if (Convert(ToBytes(bits, from), from, to, absl::MakeSpan(result))) {
@@ -31,8 +31,8 @@ struct Case {
   uint32_t to;
 };
 
-// Worked out by hand, from the formats' definitions.
-TEST(ConversionTest, F32IsRoundedToTheNearestBF16TiesToEven) {
+// Computed by hand from the definitions of the formats.
+TEST(ConversionTest, RoundsF32ToTheNearestBF16TiesToEven) {
   const Case cases[] = {
       {0x3f800000, 0x3f80},  // 1
       {0x3f807fff, 0x3f80},  // just below half a step over 1
@@ -53,7 +53,7 @@ TEST(ConversionTest, F32IsRoundedToTheNearestBF16TiesToEven) {
   }
 }
 
-TEST(ConversionTest, F32IsRoundedToTheNearestF16TiesToEven) {
+TEST(ConversionTest, RoundsF32ToTheNearestF16TiesToEven) {
   const Case cases[] = {
       {0x3f800000, 0x3c00},  // 1
       {0x3f801000, 0x3c00},  // 1 + 2^-11, half a step: down to the even one
@@ -75,7 +75,7 @@ TEST(ConversionTest, F32IsRoundedToTheNearestF16TiesToEven) {
   }
 }
 
-TEST(ConversionTest, TypesOf16BitsAreRoundedToEachOther) {
+TEST(ConversionTest, RoundsBetweenThe16BitTypes) {
   // 1 + 2^-10 and 1 + 2^-7.
   EXPECT_EQ(Converted(0x3c01, DType::kF16, DType::kBF16), 0x3f80u);
   EXPECT_EQ(Converted(0x3c08, DType::kF16, DType::kBF16), 0x3f81u);
@@ -84,7 +84,7 @@ TEST(ConversionTest, TypesOf16BitsAreRoundedToEachOther) {
   EXPECT_EQ(Converted(0x3080, DType::kBF16, DType::kF16), 0x0000u);
 }
 
-TEST(ConversionTest, F32HoldsTheOthersExactly) {
+TEST(ConversionTest, WidensToF32Exactly) {
   EXPECT_EQ(Converted(0x3c01, DType::kF16, DType::kF32), 0x3f802000u);
   EXPECT_EQ(Converted(0x8001, DType::kF16, DType::kF32), 0xb3800000u);
   EXPECT_EQ(Converted(0x0001, DType::kBF16, DType::kF32), 0x00010000u);
@@ -99,7 +99,7 @@ TEST(ConversionTest, NaNStaysNaN) {
   }
 }
 
-TEST(ConversionTest, AFiniteNumberNeverBecomesInfinite) {
+TEST(ConversionTest, NeverRoundsAFiniteNumberToInfinity) {
   // 65505, just over 65504, and -1e6; the float after the largest BF16.
   EXPECT_EQ(Converted(0x477fe100, DType::kF32, DType::kF16), std::nullopt);
   EXPECT_EQ(Converted(0x477fe001, DType::kF32, DType::kF16), std::nullopt);
@@ -109,7 +109,7 @@ TEST(ConversionTest, AFiniteNumberNeverBecomesInfinite) {
   EXPECT_EQ(Converted(0xff7fffff, DType::kF32, DType::kBF16), std::nullopt);
 }
 
-TEST(ConversionTest, TheFirstNumberThatDoesNotFitIsTold) {
+TEST(ConversionTest, ReturnsTheIndexOfTheFirstNumberThatIsTooLarge) {
   const float values[] = {1, 65504, 7e4f, 8e4f};
   std::byte result[8];
   EXPECT_EQ(Convert(absl::MakeConstSpan(
@@ -118,7 +118,7 @@ TEST(ConversionTest, TheFirstNumberThatDoesNotFitIsTold) {
             2);
 }
 
-TEST(ConversionTest, DecayBonusAndStatesAreNotRounded) {
+TEST(ConversionTest, DoesNotRoundDecayBonusAndStates) {
   const auto after = [](const std::string& name, TargetDType target) {
     return DTypeAfter({.name = name, .dtype = DType::kF32}, target);
   };
@@ -141,7 +141,7 @@ TEST(ConversionTest, DecayBonusAndStatesAreNotRounded) {
   EXPECT_EQ(DTypeAfter(decay, {DType::kF32}), DType::kF32);
 }
 
-TEST(ConversionTest, QuantizedWeightsStayAsTheyAre) {
+TEST(ConversionTest, KeepsQuantizedWeights) {
   const Tensor quants = {.name = "head.weight.int8.rows", .dtype = DType::kU8};
   const Tensor scales = {.name = "head.weight.scales", .dtype = DType::kBF16};
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
@@ -150,7 +150,7 @@ TEST(ConversionTest, QuantizedWeightsStayAsTheyAre) {
   }
 }
 
-TEST(ConversionTest, TheFlagNamesATypeOrKeeps) {
+TEST(ConversionTest, FlagAcceptsATypeOrKeep) {
   TargetDType target;
   std::string error;
   for (const char* name : {"keep", "f32", "f16", "bf16"}) {

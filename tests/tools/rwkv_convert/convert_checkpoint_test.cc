@@ -34,7 +34,7 @@ absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
   });
 }
 
-std::string Complaint(const ConvertOptions& options) {
+std::string ErrorOf(const ConvertOptions& options) {
   const auto result = RunOn(options);
   EXPECT_FALSE(result.ok());
   return std::string(result.status().message());
@@ -65,7 +65,7 @@ class EveryFormatTest
                              architecture, format);
   }
 
-  // Every tensor of the result, as bits, after rounding by other code.
+  // The expected bits of every tensor of the result, rounded by other code.
   void ExpectHolds(const TensorFile& written, const TensorFile& source,
                    TargetDType target) {
     ASSERT_EQ(written.tensors().size(), source.tensors().size());
@@ -151,7 +151,7 @@ INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatTest,
 
 class ConvertCheckpointTest : public ::testing::Test {
  protected:
-  // Writes an RWKV-4 as one .pth.
+  // Writes an RWKV-4 model as one .pth file.
   std::string WritePth(const testing::TestTensors& tensors) {
     testing::WriteFileOrDie(folder_ + "/model.pth", testing::PthBytes(tensors));
     return folder_ + "/model.pth";
@@ -163,7 +163,7 @@ class ConvertCheckpointTest : public ::testing::Test {
   testing::TestTensors tensors_ = testing::RandomRwkv4({}, 1);
 };
 
-TEST_F(ConvertCheckpointTest, TensorsAreAlignedWhereTheyAreMapped) {
+TEST_F(ConvertCheckpointTest, AlignsTensorsInTheFile) {
   tensors_ = testing::RandomRwkv4(
       {.embedding = 33, .attention = 33, .ffn = 65, .vocab = 7}, 1,
       [](const std::string& name) {
@@ -186,7 +186,7 @@ TEST_F(ConvertCheckpointTest, TensorsAreAlignedWhereTheyAreMapped) {
   }
 }
 
-TEST_F(ConvertCheckpointTest, TheTokenizerComesWithIt) {
+TEST_F(ConvertCheckpointTest, CopiesTheTokenizer) {
   testing::WriteFileOrDie(folder_ + "/rwkv_vocab_v1.txt", "1 'a' 1\n");
   testing::WriteFileOrDie(folder_ + "/config.json", "{}");
   const auto result =
@@ -197,7 +197,8 @@ TEST_F(ConvertCheckpointTest, TheTokenizerComesWithIt) {
               ::testing::ElementsAre(kSingleFile, "rwkv_vocab_v1.txt"));
 }
 
-TEST_F(ConvertCheckpointTest, AMissingTokenizerIsToldUnlessItIsTheBytes) {
+TEST_F(ConvertCheckpointTest,
+       ReportsAMissingTokenizerUnlessTheVocabularyIsBytes) {
   const auto lacks = [&](int64_t vocab) {
     tensors_ = testing::RandomRwkv4({.vocab = vocab}, 1);
     const auto result = RunOn(
@@ -209,7 +210,7 @@ TEST_F(ConvertCheckpointTest, AMissingTokenizerIsToldUnlessItIsTheBytes) {
   EXPECT_FALSE(lacks(256));
 }
 
-TEST_F(ConvertCheckpointTest, ATiedHeadIsWrittenOut) {
+TEST_F(ConvertCheckpointTest, WritesATiedHeadTwice) {
   testing::TestTensors tied =
       testing::ToHuggingFace(tensors_, Architecture::kRwkv4);
   tied.erase("head.weight");
@@ -225,22 +226,22 @@ TEST_F(ConvertCheckpointTest, ATiedHeadIsWrittenOut) {
             tensors_["emb.weight"].values);
 }
 
-TEST_F(ConvertCheckpointTest, ANetworkThatNativeNamesCannotExpressIsRefused) {
+TEST_F(ConvertCheckpointTest, RefusesAModelThatNativeNamesCannotExpress) {
   testing::TestTensors fla = testing::ToFla(
       testing::RandomCheckpoint(Architecture::kRwkv7, 1), Architecture::kRwkv7);
   ASSERT_EQ(fla.erase("model.layers.0.pre_norm.weight"), 1u);
   fla.erase("model.layers.0.pre_norm.bias");
   testing::WriteCheckpoint(folder_, fla);
   testing::WriteFileOrDie(folder_ + "/config.json", R"({"norm_first": false})");
-  EXPECT_THAT(Complaint({.input = folder_, .directory = directory_}),
+  EXPECT_THAT(ErrorOf({.input = folder_, .directory = directory_}),
               HasSubstr("\"norm_first\": false"));
   EXPECT_THAT(FilesIn(parent_), IsEmpty());
 }
 
-TEST_F(ConvertCheckpointTest, AWeightTooLargeForItsTypeIsNamed) {
+TEST_F(ConvertCheckpointTest, NamesAWeightThatIsTooLargeForItsType) {
   tensors_["blocks.1.ffn.key.weight"].values[1000] = -7e4f;
   const std::string input = WritePth(tensors_);
-  const std::string message = Complaint(
+  const std::string message = ErrorOf(
       {.input = input, .directory = directory_, .target = {{DType::kF16}}});
   EXPECT_EQ(message, absl::StrCat(input,
                                   ": tensor \"blocks.1.ffn.key.weight\": "
@@ -254,13 +255,13 @@ TEST_F(ConvertCheckpointTest, AWeightTooLargeForItsTypeIsNamed) {
                   .ok());
 }
 
-TEST_F(ConvertCheckpointTest, AnInputWithoutTensorsIsRefused) {
+TEST_F(ConvertCheckpointTest, RefusesAnInputWithoutTensors) {
   testing::WriteCheckpoint(folder_, {});
-  EXPECT_THAT(Complaint({.input = folder_, .directory = directory_}),
-              HasSubstr("holds no tensors"));
+  EXPECT_THAT(ErrorOf({.input = folder_, .directory = directory_}),
+              HasSubstr("expected tensors, got none"));
 }
 
-TEST_F(ConvertCheckpointTest, StatesAloneAreConverted) {
+TEST_F(ConvertCheckpointTest, ConvertsAFileOfTunedStates) {
   testing::TestTensors states = testing::RandomTimeState(2, 4, 16, 1);
   const auto result = RunOn({.input = WritePth(states),
                              .directory = directory_,
@@ -272,35 +273,34 @@ TEST_F(ConvertCheckpointTest, StatesAloneAreConverted) {
             DType::kF32);
 }
 
-TEST_F(ConvertCheckpointTest, TheInputIsNeverWrittenOver) {
+TEST_F(ConvertCheckpointTest, NeverOverwritesTheInput) {
   const std::string one = testing::WriteCheckpoint(folder_, tensors_);
   for (const std::string& input : {one, folder_}) {
-    EXPECT_THAT(
-        Complaint({.input = input, .directory = folder_, .force = true}),
-        HasSubstr("would write over the input, model.safetensors"));
+    EXPECT_THAT(ErrorOf({.input = input, .directory = folder_, .force = true}),
+                HasSubstr("would overwrite the input, model.safetensors"));
   }
   fs::create_directory_symlink(folder_, parent_ + "/link");
   EXPECT_THAT(
-      Complaint({.input = one, .directory = parent_ + "/link", .force = true}),
-      HasSubstr("would write over the input"));
+      ErrorOf({.input = one, .directory = parent_ + "/link", .force = true}),
+      HasSubstr("would overwrite the input"));
 
-  // Shards that would be taken for those of an older result.
+  // Shards with the names of an older result.
   ASSERT_TRUE(
       RunOn({.input = one, .directory = directory_, .shard_bytes = 9999}).ok());
   const std::string index = directory_ + "/old.index.json";
   fs::rename(directory_ + "/" + kIndexFile, index);
   const auto files = FilesIn(directory_);
-  EXPECT_THAT(Complaint({.input = index,
-                         .directory = directory_ + "/../out/",
-                         .force = true}),
-              HasSubstr("would write over the input, model-000"));
+  EXPECT_THAT(ErrorOf({.input = index,
+                       .directory = directory_ + "/../out/",
+                       .force = true}),
+              HasSubstr("would overwrite the input, model-000"));
   EXPECT_EQ(FilesIn(directory_), files);
 }
 
-TEST_F(ConvertCheckpointTest, AFolderMayHoldBothInputAndResult) {
+TEST_F(ConvertCheckpointTest, InputAndResultMayShareAFolder) {
   const std::string input = WritePth(tensors_);
-  EXPECT_THAT(Complaint({.input = input, .directory = folder_}),
-              HasSubstr("holds a checkpoint already"));
+  EXPECT_THAT(ErrorOf({.input = input, .directory = folder_}),
+              HasSubstr("already holds a checkpoint"));
   ASSERT_TRUE(
       RunOn({.input = input, .directory = folder_, .force = true}).ok());
   EXPECT_THAT(FilesIn(folder_),
@@ -308,7 +308,7 @@ TEST_F(ConvertCheckpointTest, AFolderMayHoldBothInputAndResult) {
   EXPECT_EQ(Open(folder_)->Fingerprint(), Open(input)->Fingerprint());
 }
 
-TEST_F(ConvertCheckpointTest, AnOldResultIsReplacedByOneOfAnyOtherSharding) {
+TEST_F(ConvertCheckpointTest, ReplacesAnOldResultOfAnyOtherSharding) {
   for (int64_t shard_bytes : {10'000, 1'000'000, 10'000, 10'000, 1'000'000,
                               1'000'000, 50'000, 10'000}) {
     tensors_["ln_out.bias"].values[0] += 1;
@@ -324,7 +324,7 @@ TEST_F(ConvertCheckpointTest, AnOldResultIsReplacedByOneOfAnyOtherSharding) {
   }
 }
 
-TEST_F(ConvertCheckpointTest, NothingAppearsBeforeTheEnd) {
+TEST_F(ConvertCheckpointTest, NoFileAppearsBeforeTheEnd) {
   const std::string input = WritePth(tensors_);
   bool verifying = false;
   const auto result = ConvertCheckpoint(
@@ -339,7 +339,7 @@ TEST_F(ConvertCheckpointTest, NothingAppearsBeforeTheEnd) {
   EXPECT_TRUE(verifying);
 }
 
-TEST_F(ConvertCheckpointTest, NothingIsLeftOfWhatIsInterrupted) {
+TEST_F(ConvertCheckpointTest, InterruptionLeavesNothing) {
   const std::string input = WritePth(tensors_);
   for (absl::string_view when : {"writing", "verifying"}) {
     const auto result = ConvertCheckpoint(
@@ -354,7 +354,7 @@ TEST_F(ConvertCheckpointTest, NothingIsLeftOfWhatIsInterrupted) {
   }
 }
 
-TEST_F(ConvertCheckpointTest, ADraftThatIsSpoiledIsFoundAndNotPublished) {
+TEST_F(ConvertCheckpointTest, VerificationFindsADamagedDraft) {
   const std::string input = WritePth(tensors_);
   bool spoiled = false;
   const auto result = ConvertCheckpoint(
@@ -377,7 +377,7 @@ TEST_F(ConvertCheckpointTest, ADraftThatIsSpoiledIsFoundAndNotPublished) {
   EXPECT_FALSE(fs::exists(directory_));
 }
 
-TEST_F(ConvertCheckpointTest, TheIndexComesLast) {
+TEST_F(ConvertCheckpointTest, WritesTheIndexLast) {
   const std::string old = WritePth(tensors_);
   ASSERT_TRUE(
       RunOn({.input = old, .directory = directory_, .shard_bytes = 40'000})
@@ -391,7 +391,7 @@ TEST_F(ConvertCheckpointTest, TheIndexComesLast) {
        .verify = true,
        .force = true},
       [&](absl::string_view doing, int64_t done, int64_t all) {
-        // One of the shards cannot be given its name.
+        // One of the shards cannot be renamed.
         if (doing == "verifying" && done == all) {
           for (const std::string& name :
                FilesIn(directory_ + "/rwkv-convert.tmp")) {

@@ -17,7 +17,7 @@ namespace {
 
 constexpr size_t kSize = 16 << 20;
 
-// Bytes of the range that this process has in memory.
+// The number of bytes of the range that are in memory.
 int64_t ResidentBytes(absl::Span<const std::byte> bytes) {
   std::string pagemap(bytes.size() / sysconf(_SC_PAGESIZE) * 8, '\0');
   FILE* file = fopen("/proc/self/pagemap", "rb");
@@ -34,7 +34,7 @@ int64_t ResidentBytes(absl::Span<const std::byte> bytes) {
   return pages * sysconf(_SC_PAGESIZE);
 }
 
-TEST(FilePagesTest, ReleasedPagesAreGivenBackAndReadAgain) {
+TEST(FilePagesTest, ReleasesPagesWhichCanBeReadAgain) {
   const std::string path = testing::MakeTempDirectory() + "/file";
   testing::WriteFileOrDie(path, std::string(kSize, 'x'));
   const auto file = MappedFile::Open(path);
@@ -57,7 +57,7 @@ TEST(FilePagesTest, ReleasedPagesAreGivenBackAndReadAgain) {
   EXPECT_EQ(ResidentBytes(bytes), 0);
 }
 
-TEST(FilePagesTest, OtherMemoryIsLeftAlone) {
+TEST(FilePagesTest, DoesNotTouchOtherMemory) {
   const FilePages pages;
   std::vector<std::byte> memory(kSize, std::byte{'y'});
   pages.Release(memory);

@@ -46,7 +46,7 @@ class OutputDirectoryTest : public ::testing::Test {
     return output.ok() ? *std::move(output) : nullptr;
   }
 
-  std::string Complaint(bool replace = false) {
+  std::string ErrorOf(bool replace = false) {
     const auto output = OutputDirectory::Prepare(path_, replace);
     EXPECT_FALSE(output.ok());
     return std::string(output.status().message());
@@ -71,7 +71,7 @@ class OutputDirectoryTest : public ::testing::Test {
     EXPECT_TRUE(status.ok()) << status;
   }
 
-  // Leaves everything as it is when the process is killed.
+  // Leaves everything as a killed process would.
   void Kill(std::unique_ptr<OutputDirectory> output) {
     const std::string away = path_ + "/../away";
     fs::rename(output->drafts(), away);
@@ -83,7 +83,7 @@ class OutputDirectoryTest : public ::testing::Test {
   const std::string path_ = parent_ + "/out";
 };
 
-TEST_F(OutputDirectoryTest, NothingIsLeftOfWhatIsNotCommitted) {
+TEST_F(OutputDirectoryTest, LeavesNothingWithoutCommit) {
   auto output = Prepare();
   testing::WriteFileOrDie(output->drafts() + "/model.safetensors", "half");
   EXPECT_THAT(FilesIn(path_), ElementsAre("rwkv-convert.tmp"));
@@ -91,14 +91,14 @@ TEST_F(OutputDirectoryTest, NothingIsLeftOfWhatIsNotCommitted) {
   EXPECT_THAT(FilesIn(parent_), IsEmpty());
 }
 
-TEST_F(OutputDirectoryTest, AFolderThatWasThereStays) {
+TEST_F(OutputDirectoryTest, KeepsAFolderThatExistedBefore) {
   fs::create_directory(path_);
   Write("notes", "");
   Prepare().reset();
   EXPECT_THAT(FilesIn(path_), ElementsAre("notes"));
 }
 
-TEST_F(OutputDirectoryTest, CommittedFilesHaveTheirNames) {
+TEST_F(OutputDirectoryTest, CommitMovesFilesToTheirNames) {
   auto output = Prepare();
   CommitFiles(*output, {"tokenizer.json", "model.safetensors"}, "new");
   output.reset();
@@ -107,30 +107,30 @@ TEST_F(OutputDirectoryTest, CommittedFilesHaveTheirNames) {
   EXPECT_EQ(Read("model.safetensors"), "new");
 }
 
-TEST_F(OutputDirectoryTest, ACheckpointIsReplacedOnlyIfWished) {
+TEST_F(OutputDirectoryTest, ReplacesACheckpointOnlyOnRequest) {
   fs::create_directory(path_);
   for (const char* name : {"model.safetensors", "model.safetensors.index.json",
                            "old.pth", "a.st"}) {
     Write(name, "old");
-    EXPECT_THAT(Complaint(), HasSubstr("holds a checkpoint already"));
-    EXPECT_THAT(Complaint(), HasSubstr(name));
-    EXPECT_THAT(Complaint(), HasSubstr("--force"));
+    EXPECT_THAT(ErrorOf(), HasSubstr("already holds a checkpoint"));
+    EXPECT_THAT(ErrorOf(), HasSubstr(name));
+    EXPECT_THAT(ErrorOf(), HasSubstr("--force"));
     EXPECT_THAT(FilesIn(path_), ElementsAre(name));
     fs::remove(path_ + "/" + name);
   }
   Write("a.pth", "");
   Write("b.pth", "");
-  EXPECT_THAT(Complaint(), HasSubstr("holds a checkpoint already"));
+  EXPECT_THAT(ErrorOf(), HasSubstr("already holds a checkpoint"));
 }
 
-TEST_F(OutputDirectoryTest, OneFileReplacesAnother) {
+TEST_F(OutputDirectoryTest, OneFileReplacesAnotherAtomically) {
   CommitFiles(*Prepare(), {"model.safetensors"}, "old");
   CommitFiles(*Prepare(true), {"model.safetensors"}, "new");
   EXPECT_THAT(FilesIn(path_), ElementsAre("model.safetensors"));
   EXPECT_EQ(Read("model.safetensors"), "new");
 }
 
-TEST_F(OutputDirectoryTest, OldWeightsAreRemovedAndNothingElse) {
+TEST_F(OutputDirectoryTest, RemovesOldWeightsAndNothingElse) {
   CommitFiles(*Prepare(),
               {"model-00001-of-00002.safetensors",
                "model-00002-of-00002.safetensors", kIndexFile},
@@ -149,7 +149,7 @@ TEST_F(OutputDirectoryTest, OldWeightsAreRemovedAndNothingElse) {
   EXPECT_EQ(Read("my.safetensors"), "old");
 }
 
-TEST_F(OutputDirectoryTest, NewShardsNeverHaveTheNamesOfOldOnes) {
+TEST_F(OutputDirectoryTest, NewShardsGetUnusedNames) {
   auto first = Prepare();
   const auto names = first->FreeShardNames(2);
   ASSERT_TRUE(names.ok());
@@ -172,7 +172,7 @@ TEST_F(OutputDirectoryTest, NewShardsNeverHaveTheNamesOfOldOnes) {
   }
 }
 
-TEST_F(OutputDirectoryTest, DraftsOfAKilledRunAreRemoved) {
+TEST_F(OutputDirectoryTest, RemovesTheDraftsOfAKilledRun) {
   fs::create_directory(path_);
   auto killed = Prepare();
   testing::WriteFileOrDie(killed->drafts() + "/model.safetensors", "half");
@@ -183,7 +183,7 @@ TEST_F(OutputDirectoryTest, DraftsOfAKilledRunAreRemoved) {
   EXPECT_THAT(FilesIn(output->drafts()), IsEmpty());
 }
 
-TEST_F(OutputDirectoryTest, ShardsOfARunKilledWhileItCommittedAreRemoved) {
+TEST_F(OutputDirectoryTest, RemovesTheShardsOfARunKilledDuringCommit) {
   const std::vector<std::string> shards = ShardNames("model", 2);
   fs::create_directory(path_);
   auto killed = Prepare();
@@ -196,7 +196,7 @@ TEST_F(OutputDirectoryTest, ShardsOfARunKilledWhileItCommittedAreRemoved) {
   EXPECT_THAT(FilesIn(path_), IsEmpty());
 }
 
-TEST_F(OutputDirectoryTest, ShardsInUseAreNoLeftovers) {
+TEST_F(OutputDirectoryTest, KeepsShardsInUse) {
   const std::vector<std::string> shards = ShardNames("model", 2);
   fs::create_directory(path_);
   Write(kIndexFile, Index({shards[0]}));
@@ -211,23 +211,23 @@ TEST_F(OutputDirectoryTest, ShardsInUseAreNoLeftovers) {
               ElementsAre(shards[0], kIndexFile, "my.safetensors"));
 }
 
-TEST_F(OutputDirectoryTest, TwoAtOnceAreRefused) {
+TEST_F(OutputDirectoryTest, RefusesASecondProcess) {
   const auto first = Prepare();
-  EXPECT_THAT(Complaint(), HasSubstr("another rwkv-convert is writing"));
+  EXPECT_THAT(ErrorOf(), HasSubstr("another rwkv-convert is writing"));
   EXPECT_TRUE(fs::exists(first->drafts()));
 }
 
-TEST_F(OutputDirectoryTest, AFileInItsPlaceIsNamed) {
+TEST_F(OutputDirectoryTest, NamesAFileInPlaceOfTheFolder) {
   testing::WriteFileOrDie(path_, "");
-  EXPECT_THAT(Complaint(), HasSubstr(path_));
+  EXPECT_THAT(ErrorOf(), HasSubstr(path_));
   EXPECT_TRUE(fs::is_regular_file(path_));
 }
 
-TEST_F(OutputDirectoryTest, AConfigThatCannotBeReadIsInTheWay) {
+TEST_F(OutputDirectoryTest, RefusesAFolderWithAnUnreadableConfig) {
   fs::create_directory(path_);
   Write("config.json", "{");
-  EXPECT_THAT(Complaint(), HasSubstr("in the way of the result"));
-  EXPECT_THAT(Complaint(true), HasSubstr("config.json"));
+  EXPECT_THAT(ErrorOf(), HasSubstr("would apply to the result"));
+  EXPECT_THAT(ErrorOf(true), HasSubstr("config.json"));
 }
 
 }  // namespace

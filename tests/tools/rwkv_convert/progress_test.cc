@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 constexpr int64_t kAll = 100'000'000;
 const absl::Time kBegin = absl::UnixEpoch();
 
-TEST(ProgressTest, ABarTellsPercentSpeedAndTimeLeft) {
+TEST(ProgressTest, BarShowsPercentSpeedAndTimeLeft) {
   Progress progress(true);
   EXPECT_THAT(progress.Update("writing", 0, kAll, kBegin),
               HasSubstr("writing   [..............................]   0 %"));
@@ -29,7 +29,7 @@ TEST(ProgressTest, ABarTellsPercentSpeedAndTimeLeft) {
       HasSubstr("[##############################] 100 %"));
 }
 
-TEST(ProgressTest, ABarIsDrawnTenTimesASecond) {
+TEST(ProgressTest, BarIsRedrawnTenTimesPerSecond) {
   Progress progress(true);
   int drawn = 0;
   for (int ms = 0; ms < 1000; ++ms) {
@@ -40,7 +40,7 @@ TEST(ProgressTest, ABarIsDrawnTenTimesASecond) {
   EXPECT_EQ(drawn, 10);
 }
 
-TEST(ProgressTest, TheBarIsRemovedAtTheEnd) {
+TEST(ProgressTest, EndRemovesTheBar) {
   Progress progress(true);
   EXPECT_EQ(progress.End(), "");
   progress.Update("writing", 1, kAll, kBegin);
@@ -48,8 +48,8 @@ TEST(ProgressTest, TheBarIsRemovedAtTheEnd) {
   EXPECT_EQ(progress.End(), "");
 }
 
-TEST(ProgressTest, LinesAreFew) {
-  // For 100 seconds, 1 % each: at most one line for 10 %.
+TEST(ProgressTest, LinesAreRare) {
+  // 100 seconds, 1 % per second: at most one line per 10 %.
   Progress slow(false);
   int lines = 0;
   for (int i = 0; i <= 1000; ++i) {
@@ -58,7 +58,7 @@ TEST(ProgressTest, LinesAreFew) {
     lines += text.empty() ? 0 : 1;
   }
   EXPECT_EQ(lines, 10);
-  // For 10 seconds: at most one in 5.
+  // 10 seconds: at most one line per 5 seconds.
   Progress fast(false);
   lines = 0;
   for (int i = 0; i <= 1000; ++i) {
@@ -69,7 +69,7 @@ TEST(ProgressTest, LinesAreFew) {
   EXPECT_EQ(lines, 2);
 }
 
-TEST(ProgressTest, ALineTellsAmountPercentAndSpeed) {
+TEST(ProgressTest, LineShowsAmountPercentAndSpeed) {
   Progress progress(false);
   EXPECT_EQ(progress.Update("verifying", 0, kAll, kBegin), "");
   EXPECT_EQ(
@@ -78,7 +78,7 @@ TEST(ProgressTest, ALineTellsAmountPercentAndSpeed) {
   EXPECT_EQ(progress.End(), "");
 }
 
-TEST(ProgressTest, NewWorkBeginsAnew) {
+TEST(ProgressTest, NewTaskStartsOver) {
   Progress progress(true);
   progress.Update("writing", kAll, kAll, kBegin + absl::Seconds(50));
   progress.Update("verifying", 0, kAll, kBegin + absl::Seconds(50));
@@ -87,7 +87,7 @@ TEST(ProgressTest, NewWorkBeginsAnew) {
       HasSubstr("10.0 MB/s  ETA 0:09"));
 }
 
-TEST(ProgressTest, NothingToDoIsDone) {
+TEST(ProgressTest, EmptyTaskIsComplete) {
   Progress progress(true);
   EXPECT_THAT(progress.Update("writing", 0, 0, kBegin), HasSubstr("100 %"));
 }

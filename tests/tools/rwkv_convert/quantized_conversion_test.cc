@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints quantized by rwkv-convert: whatever they came as, they compute
-// what the original does when it is quantized while loading.
+// Tests that checkpoints of any format that rwkv-convert quantizes give the
+// logits of the original quantized while loading.
 
 #include <filesystem>
 #include <string>
@@ -74,7 +74,7 @@ std::vector<float> Logits(const std::string& path, WeightKind kind) {
 class QuantizedConversionTest
     : public ::testing::TestWithParam<testing::VersionAndFormat> {};
 
-TEST_P(QuantizedConversionTest, ComputesWhatQuantizingWhileLoadingDoes) {
+TEST_P(QuantizedConversionTest, LogitsEqualThoseOfQuantizingWhileLoading) {
   const auto [architecture, format] = GetParam();
   const std::string input = WriteCheckpointAs(
       testing::MakeTempDirectory(), MakeTensors(architecture, DType::kF16),
@@ -121,7 +121,7 @@ class QuantizedRwkv4Test : public ::testing::Test {
       testing::WriteCheckpoint(testing::MakeTempDirectory(), tensors_);
 };
 
-TEST_F(QuantizedRwkv4Test, TheFileDoesNotDependOnThreads) {
+TEST_F(QuantizedRwkv4Test, FileDoesNotDependOnThreads) {
   for (const WeightKind kind : kKinds) {
     const auto with = [&](int threads) {
       return Bytes(Convert(
@@ -131,7 +131,7 @@ TEST_F(QuantizedRwkv4Test, TheFileDoesNotDependOnThreads) {
   }
 }
 
-TEST_F(QuantizedRwkv4Test, TheRestMayHaveAnotherType) {
+TEST_F(QuantizedRwkv4Test, OtherWeightsCanHaveAnotherType) {
   const std::string output =
       Convert({.input = input_,
                .target = {{DType::kBF16}, WeightKind::kInt8},
@@ -142,7 +142,7 @@ TEST_F(QuantizedRwkv4Test, TheRestMayHaveAnotherType) {
   EXPECT_EQ(file->Find("head.weight.int8.rows")->dtype, DType::kU8);
 }
 
-TEST_F(QuantizedRwkv4Test, AQuantizedFileIsCopiedButNotQuantizedAgain) {
+TEST_F(QuantizedRwkv4Test, CopiesAQuantizedFileButDoesNotQuantizeItAgain) {
   const std::string first =
       Convert({.input = input_, .target = {.weights = WeightKind::kInt4}});
   const std::string second =
@@ -157,7 +157,7 @@ TEST_F(QuantizedRwkv4Test, AQuantizedFileIsCopiedButNotQuantizedAgain) {
               HasSubstr("quantized already"));
 }
 
-TEST_F(QuantizedRwkv4Test, AWeightThatIsNotFiniteIsRefused) {
+TEST_F(QuantizedRwkv4Test, RefusesAWeightThatIsNotFinite) {
   tensors_["blocks.1.ffn.key.weight"].values[77] = NAN;
   const auto refused = RunOn({.input = testing::WriteCheckpoint(
                                   testing::MakeTempDirectory(), tensors_),
@@ -169,9 +169,9 @@ TEST_F(QuantizedRwkv4Test, AWeightThatIsNotFiniteIsRefused) {
                         "quantized"));
 }
 
-// Moved where matrices begin within a cache line, which rwkvd refuses, a file
-// is put right by writing it again.
-TEST_F(QuantizedRwkv4Test, WritingAgainAlignsWhatAnotherProgramMoved) {
+// rwkvd refuses a file whose matrices are not aligned to cache lines.
+// Converting the file again fixes it.
+TEST_F(QuantizedRwkv4Test, ConvertingAgainRestoresAlignment) {
   const std::string output =
       Convert({.input = input_, .target = {.weights = WeightKind::kInt8}});
   const std::string moved = testing::MakeTempDirectory();

@@ -16,7 +16,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// A tensor of so many bytes.
+// A tensor of the given number of bytes.
 testing::TestTensor OfBytes(int64_t bytes, DType dtype = DType::kF32) {
   const int64_t num = bytes / static_cast<int64_t>(SizeOf(dtype));
   return {.shape = {num}, .dtype = dtype, .values = std::vector<float>(num, 1)};
@@ -31,7 +31,7 @@ std::vector<std::vector<std::string>> Names(const std::vector<Shard>& shards) {
   return names;
 }
 
-TEST(ShardPlanTest, TensorsFillFilesLayerByLayer) {
+TEST(ShardPlanTest, FillsFilesLayerByLayer) {
   const auto source =
       testing::MakeTensorFile({{"head.weight", OfBytes(64)},
                                {"ln_out.bias", OfBytes(64)},
@@ -49,7 +49,7 @@ TEST(ShardPlanTest, TensorsFillFilesLayerByLayer) {
   EXPECT_EQ(PlanShards(*source, {}, 1).size(), 6u);
 }
 
-TEST(ShardPlanTest, SizesAreThoseAfterConversion) {
+TEST(ShardPlanTest, UsesTheSizesAfterConversion) {
   const auto source = testing::MakeTensorFile(
       {{"a", OfBytes(64)}, {"b", OfBytes(64)}, {"c.att.w0", OfBytes(64)}});
   const auto shards = PlanShards(*source, {{DType::kF16}}, 128);
@@ -58,7 +58,7 @@ TEST(ShardPlanTest, SizesAreThoseAfterConversion) {
   EXPECT_EQ(TotalBytes(PlanShards(*source, {}, 128)), 192);
 }
 
-TEST(ShardPlanTest, ScalesStayWithTheirQuants) {
+TEST(ShardPlanTest, KeepsScalesWithTheirQuants) {
   const testing::TestTensor matrix = {.shape = {32, 128},
                                       .values = std::vector<float>(4096)};
   const auto source =
@@ -85,7 +85,7 @@ TEST(ShardPlanTest, ScalesStayWithTheirQuants) {
   }
 }
 
-TEST(ShardPlanTest, ALargeTensorHasAFileOfItsOwn) {
+TEST(ShardPlanTest, GivesALargeTensorAFileOfItsOwn) {
   const auto source = testing::MakeTensorFile(
       {{"a", OfBytes(4)}, {"b", OfBytes(1000)}, {"c", OfBytes(4)}});
   EXPECT_THAT(
@@ -93,7 +93,7 @@ TEST(ShardPlanTest, ALargeTensorHasAFileOfItsOwn) {
       ElementsAre(ElementsAre("a"), ElementsAre("b"), ElementsAre("c")));
 }
 
-TEST(ShardPlanTest, TensorsAreAlignedToTheirElementsAndMatricesTo64) {
+TEST(ShardPlanTest, AlignsTensorsToElementsAndMatricesTo64) {
   const auto source =
       testing::MakeTensorFile({{"a", OfBytes(6, DType::kBF16)},
                                {"b", OfBytes(12, DType::kF32)},
@@ -103,7 +103,7 @@ TEST(ShardPlanTest, TensorsAreAlignedToTheirElementsAndMatricesTo64) {
               ElementsAre(ElementsAre("d", "c", "b", "a")));
 }
 
-TEST(ShardPlanTest, NamesAreThoseOfHubFiles) {
+TEST(ShardPlanTest, NamesFilesAsOnTheHub) {
   EXPECT_THAT(ShardNames("model", 1), ElementsAre("model.safetensors"));
   EXPECT_THAT(ShardNames("model", 2),
               ElementsAre("model-00001-of-00002.safetensors",
@@ -126,7 +126,7 @@ TEST(ShardPlanTest, NamesAreThoseOfHubFiles) {
   }
 }
 
-TEST(ShardPlanTest, TheIndexNamesTheFileOfEveryTensor) {
+TEST(ShardPlanTest, IndexNamesTheFileOfEveryTensor) {
   const std::vector<Shard> shards = {{{"a", DType::kF32, {4}}},
                                      {{"b", DType::kF16, {3}}}};
   const Json index = Json::parse(IndexText(shards, {"one", "two"}));

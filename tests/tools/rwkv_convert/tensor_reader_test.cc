@@ -11,7 +11,7 @@
 namespace rwkvd {
 namespace {
 
-// A file of numbers, whose tensors begin at an odd byte.
+// A file of numbers whose tensors begin at an odd offset.
 class TensorReaderTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -32,7 +32,7 @@ class TensorReaderTest : public ::testing::Test {
     return tensor;
   }
 
-  // Reads all of it in pieces of so many elements.
+  // Reads the whole tensor in pieces of the given number of elements.
   std::vector<std::byte> Read(const Tensor& tensor, int64_t step) {
     const FilePages pages;
     const int64_t size = SizeOf(tensor.dtype), num = tensor.num_elements();
@@ -58,7 +58,7 @@ class TensorReaderTest : public ::testing::Test {
   std::shared_ptr<const MappedFile> file_;
 };
 
-TEST_F(TensorReaderTest, ElementsComeInRowMajorOrderHoweverTheyLie) {
+TEST_F(TensorReaderTest, ReadsInRowMajorOrderFromAnyLayout) {
   for (DType dtype : {DType::kF32, DType::kF16}) {
     ExpectReads(MakeTensor({}, dtype));
     ExpectReads(MakeTensor({1000}, dtype));
@@ -74,7 +74,7 @@ TEST_F(TensorReaderTest, ElementsComeInRowMajorOrderHoweverTheyLie) {
   }
 }
 
-TEST_F(TensorReaderTest, WhatIsNotOfAFileIsLeftAlone) {
+TEST_F(TensorReaderTest, DoesNotReleaseOtherMemory) {
   std::vector<std::byte> memory(1 << 20, std::byte{7});
   Tensor tensor{.name = "t", .dtype = DType::kF32, .shape = {512, 512}};
   tensor.data = memory;

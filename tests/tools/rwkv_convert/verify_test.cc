@@ -27,8 +27,8 @@ absl::Status Check(const TestTensors& source, const TestTensors& written,
       [](absl::string_view, int64_t, int64_t) { return absl::OkStatus(); });
 }
 
-std::string Complaint(const TestTensors& source, const TestTensors& written,
-                      const Target& target = {}) {
+std::string ErrorOf(const TestTensors& source, const TestTensors& written,
+                    const Target& target = {}) {
   const absl::Status status = Check(source, written, target);
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   return std::string(status.message());
@@ -39,53 +39,53 @@ TestTensors One(std::vector<float> values, DType dtype = DType::kF32) {
   return {{"w", {.shape = {size}, .dtype = dtype, .values = values}}};
 }
 
-TEST(VerifyTest, TheSameIsTheSame) {
+TEST(VerifyTest, AcceptsTheRightResult) {
   const TestTensors tensors = testing::RandomRwkv4({}, 1);
   EXPECT_TRUE(Check(tensors, tensors).ok());
   EXPECT_TRUE(Check(One({}), One({})).ok());
 }
 
-TEST(VerifyTest, ADifferenceIsNamedByTensorElementAndValues) {
+TEST(VerifyTest, NamesTensorElementAndValuesOfADifference) {
   TestTensors written = testing::RandomRwkv4({}, 1);
   TestTensors source = written;
   source["blocks.1.ffn.value.weight"].values[77] = .5f;
   written["blocks.1.ffn.value.weight"].values[77] = .25f;
-  EXPECT_THAT(Complaint(source, written),
+  EXPECT_THAT(ErrorOf(source, written),
               HasSubstr("verification failed: tensor "
                         "\"blocks.1.ffn.value.weight\", element 77: expected "
                         "0.5 (3f000000), got 0.25 (3e800000)"));
 }
 
-TEST(VerifyTest, TheLastElementIsCompared) {
+TEST(VerifyTest, ComparesTheLastElement) {
   std::vector<float> values(5'000'000, 1);
   const TestTensors source = One(values);
   values.back() = 2;
-  EXPECT_THAT(Complaint(source, One(values)), HasSubstr("element 4999999:"));
+  EXPECT_THAT(ErrorOf(source, One(values)), HasSubstr("element 4999999:"));
 }
 
-TEST(VerifyTest, ASignOfZeroIsADifference) {
-  EXPECT_THAT(Complaint(One({0}), One({-0.f})),
+TEST(VerifyTest, ComparesTheSignOfZero) {
+  EXPECT_THAT(ErrorOf(One({0}), One({-0.f})),
               HasSubstr("expected 0 (00000000), got -0 (80000000)"));
 }
 
-TEST(VerifyTest, WhatIsMissingOrTooMuchIsNamed) {
+TEST(VerifyTest, NamesMissingAndUnexpectedTensors) {
   const TestTensors tensors = testing::RandomRwkv4({}, 1);
   TestTensors fewer = tensors;
   fewer.erase("ln_out.bias");
-  EXPECT_THAT(Complaint(tensors, fewer),
+  EXPECT_THAT(ErrorOf(tensors, fewer),
               HasSubstr("tensor \"ln_out.bias\" is missing"));
-  EXPECT_THAT(Complaint(fewer, tensors),
+  EXPECT_THAT(ErrorOf(fewer, tensors),
               HasSubstr("tensor \"ln_out.bias\" is not in "));
 }
 
-TEST(VerifyTest, ShapesAndTypesAreCompared) {
+TEST(VerifyTest, ComparesShapesAndTypes) {
   TestTensors matrix = One({1, 2, 3, 4});
   matrix["w"].shape = {2, 2};
-  EXPECT_THAT(Complaint(One({1, 2, 3, 4}), matrix),
+  EXPECT_THAT(ErrorOf(One({1, 2, 3, 4}), matrix),
               HasSubstr("tensor \"w\": expected F32 [4], got F32 [2, 2]"));
-  EXPECT_THAT(Complaint(One({1}), One({1}), {DType::kBF16}),
+  EXPECT_THAT(ErrorOf(One({1}), One({1}), {DType::kBF16}),
               HasSubstr("tensor \"w\": expected BF16 [1], got F32 [1]"));
-  EXPECT_THAT(Complaint(One({1}), One({1}, DType::kBF16)),
+  EXPECT_THAT(ErrorOf(One({1}), One({1}, DType::kBF16)),
               HasSubstr("tensor \"w\": expected F32 [1], got BF16 [1]"));
 }
 
@@ -97,7 +97,7 @@ struct Rounding {
   const char* message;
 };
 
-TEST(VerifyTest, OnlyTheNearestNumberWillDo) {
+TEST(VerifyTest, AcceptsOnlyTheNearestNumber) {
   const Rounding roundings[] = {
       // The steps over 1 are 2^-7 and 2^-10.
       {DType::kBF16, 0x1.018p0f, 0x1.02p0f, 1, "expected 1.0078125 (3f81)"},
@@ -118,23 +118,24 @@ TEST(VerifyTest, OnlyTheNearestNumberWillDo) {
   for (const Rounding& it : roundings) {
     EXPECT_TRUE(Check(One({it.source}), One({it.right}, it.to), {it.to}).ok())
         << it.source;
-    EXPECT_THAT(Complaint(One({it.source}), One({it.wrong}, it.to), {it.to}),
+    EXPECT_THAT(ErrorOf(One({it.source}), One({it.wrong}, it.to), {it.to}),
                 HasSubstr(it.message))
         << it.source;
   }
 }
 
-TEST(VerifyTest, NothingStandsForANumberTooLarge) {
+TEST(VerifyTest, AcceptsNothingForANumberThatIsTooLarge) {
   for (float got : {65504.f, kInfinity}) {
-    EXPECT_THAT(Complaint(One({1e6f}), One({got}, DType::kF16), {DType::kF16}),
-                HasSubstr("expected a number too large for it, got "));
+    EXPECT_THAT(
+        ErrorOf(One({1e6f}), One({got}, DType::kF16), {DType::kF16}),
+        HasSubstr("expected a number that is too large for the type, got "));
   }
 }
 
-TEST(VerifyTest, WhatIsWidenedIsExact) {
+TEST(VerifyTest, WideningMustBeExact) {
   const TestTensors source = One({1.5f}, DType::kF16);
   EXPECT_TRUE(Check(source, One({1.5f}), {DType::kF32}).ok());
-  EXPECT_THAT(Complaint(source, One({1.500001f}), {DType::kF32}),
+  EXPECT_THAT(ErrorOf(source, One({1.500001f}), {DType::kF32}),
               HasSubstr("expected 1.5 (3fc00000), got 1.50000095"));
 }
 
@@ -142,11 +143,11 @@ TEST(VerifyTest, NaNStaysNaN) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_TRUE(Check(One({nan}), One({nan})).ok());
   EXPECT_TRUE(Check(One({nan}), One({nan}, DType::kF16), {DType::kF16}).ok());
-  EXPECT_THAT(Complaint(One({nan}), One({1}, DType::kF16), {DType::kF16}),
+  EXPECT_THAT(ErrorOf(One({nan}), One({1}, DType::kF16), {DType::kF16}),
               HasSubstr("expected nan"));
 }
 
-TEST(VerifyTest, QuantizedMatricesAreQuantizedOnceMore) {
+TEST(VerifyTest, QuantizesMatricesOnceMore) {
   const TestTensors source =
       testing::RandomRwkv4({.embedding = 64, .attention = 64, .ffn = 128}, 1);
   const Target target = {.weights = WeightKind::kInt4Mixed};
@@ -157,26 +158,26 @@ TEST(VerifyTest, QuantizedMatricesAreQuantizedOnceMore) {
   TestTensors written = good;
   float& byte = written[key + ".int4.rows"].values[700];
   byte = byte == 17 ? 18 : 17;
-  EXPECT_THAT(Complaint(source, written, target),
+  EXPECT_THAT(ErrorOf(source, written, target),
               HasSubstr("\"blocks.1.att.key.weight.int4.rows\", byte 700: "
                         "expected "));
   written = good;
   written[key + ".scales"].values[60] *= 2;
-  EXPECT_THAT(Complaint(source, written, target),
+  EXPECT_THAT(ErrorOf(source, written, target),
               HasSubstr("\"blocks.1.att.key.weight.scales\", byte 12"));
   written = good;
   written.erase(key + ".scales");
-  EXPECT_THAT(Complaint(source, written, target),
+  EXPECT_THAT(ErrorOf(source, written, target),
               HasSubstr("\"blocks.1.att.key.weight.scales\" is missing"));
   written = good;
   written[key] = source.at(key);
-  EXPECT_THAT(Complaint(source, written, target),
+  EXPECT_THAT(ErrorOf(source, written, target),
               HasSubstr("\"blocks.1.att.key.weight\" is not in "));
-  EXPECT_THAT(Complaint(source, source, target),
+  EXPECT_THAT(ErrorOf(source, source, target),
               HasSubstr("\"blocks.0.att.key.weight.int4.rows\" is missing"));
 }
 
-TEST(VerifyTest, ProgressEndsAtAllBytesAndCanStop) {
+TEST(VerifyTest, ProgressEndsAtAllBytesAndCanCancel) {
   const auto file = testing::MakeTensorFile(testing::RandomRwkv4({}, 1));
   ThreadPool pool(2);
   int64_t last = 0;
