@@ -191,17 +191,18 @@ std::vector<Engine::RequestId> Engine::Enqueue(
   std::shared_ptr<SharedPrompt> shared;
   if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
   std::vector<RequestId> ids;
-  for (GenerateSink* const sink : sinks) {
-    // The last sample takes the request itself, so that this thread holds no
-    // reference to the start state once the engine thread may run the sample.
-    const bool is_last = ids.size() + 1 == sinks.size();
-    GenerateRequest sample = is_last ? std::move(request) : request;
+  const auto enqueue = [&](GenerateRequest sample) {
+    GenerateSink* const sink = sinks[ids.size()];
     sample.sampling.seed += ids.size();
     ids.push_back(reservation.first_id_ + ids.size());
     Enqueue(std::make_unique<GenerateSequence>(ids.back(), std::move(sample),
                                                vocabulary_, tokenizer_, sink,
                                                &counters_, shared));
-  }
+  };
+  while (ids.size() + 1 < sinks.size()) enqueue(request);
+  // The last sample takes the request itself, so that this thread holds no
+  // reference to the start state once the engine thread may run the sample.
+  enqueue(std::move(request));
   return ids;
 }
 
