@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generate calls and what came of them."""
+"""Generate calls and their results."""
 
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE
 
 
 class Answer:
-    """All that a Generate stream has said."""
+    """All messages of a Generate stream."""
 
     def __init__(self, stream):
         self.ids, self.tokens = [], []
@@ -38,7 +38,7 @@ def generate(stub, message):
 
 
 def start_call(stub, message):
-    """The stream of a call that runs: its first message has been read."""
+    """The stream of a running call, whose first message has been read."""
     stream = stub.Generate(message, timeout=10 * PATIENCE)
     next(stream)
     return stream

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that look like checkpoints, or are those of other programs, and what a
-real rwkvd says of them."""
+"""The errors of a real rwkvd for damaged checkpoints and for files of other
+programs."""
 
 import os
 import pickle
@@ -15,7 +15,7 @@ from startup import assert_refuses
 
 
 class Command:
-    """What unpickling it would run."""
+    """Runs a command when it is unpickled."""
 
     def __init__(self, command):
         self.command = command
@@ -41,18 +41,18 @@ class BadCheckpointTest(unittest.TestCase):
         path = self.write(data, name)
         assert_refuses(self, [f"--model={path}"], path, *words)
 
-    def test_a_good_one_is_served(self):
+    def test_valid_checkpoint_is_served(self):
         path = self.write(pth_bytes(network(endless_rwkv4(1, 32))))
         with rwkvd("--threads=1", model=path):
             pass
 
-    def test_a_truncated_pth(self):
+    def test_truncated_pth_is_refused(self):
         whole = pth_bytes(network(endless_rwkv4(1, 32)))
         for size in (5, 100, len(whole) // 2, len(whole) - 1):
             with self.subTest(size=size):
                 self.refuse(whole[:size])
 
-    def test_a_pth_that_would_run_a_command(self):
+    def test_pth_that_would_run_a_command_is_refused(self):
         sign = os.path.join(self.folder, "sign")
         content = network(endless_rwkv4(1, 32))
         content["extra"] = Command(f"touch {sign}")
@@ -61,22 +61,22 @@ class BadCheckpointTest(unittest.TestCase):
                     "pickle")
         self.assertFalse(os.path.exists(sign))
 
-    def test_a_file_that_the_pip_package_has_rewritten(self):
+    def test_file_rewritten_by_the_pip_package_is_refused(self):
         content = network(endless_rwkv4(1, 32))
         content["_strategy"], content["_version"] = "cpu fp32", 0.7
         self.refuse(pth_bytes(content), "pip package")
 
-    def test_a_network_that_is_changed_in_an_unsupported_way(self):
+    def test_unsupported_model_variant_is_refused(self):
         tensors = endless_rwkv4(1, 32)
         tensors["head_q.weight"] = tensors["head.weight"]
         self.refuse(pth_bytes(network(tensors)), "head_q.weight")
 
-    def test_no_network_at_all(self):
+    def test_checkpoint_without_a_model_is_refused(self):
         self.refuse(pth_bytes({}))
         self.refuse(pth_bytes([1, 2, 3]))
         self.refuse(pth_bytes({"step": 5, "loss": 0.5}))
 
-    def test_files_of_other_programs(self):
+    def test_files_of_other_programs_are_refused(self):
         for data, word in (
                 (b"GGUF" + struct.pack("<IQQ", 3, 5, 5) + bytes(100), "GGUF"),
                 (b"fmgg" + bytes(100), "rwkv.cpp"),
@@ -88,7 +88,7 @@ class BadCheckpointTest(unittest.TestCase):
                 with self.subTest(word=word, name=name):
                     self.refuse(data, word, name=name)
 
-    def test_a_folder_with_several_checkpoints(self):
+    def test_folder_with_several_checkpoints_is_refused(self):
         data = file_bytes(endless_rwkv4(1, 32))
         names = ["a.safetensors", "b.safetensors"]
         for name in names:

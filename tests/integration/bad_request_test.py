@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real rwkvd says to requests that are wrong."""
+"""The errors of a real rwkvd for invalid requests."""
 
 import math
 import unittest
@@ -98,7 +98,7 @@ class BadRequestTest(unittest.TestCase):
         cls.stub = cls.server.stub
 
     def tearDown(self):
-        # Whatever was wrong, the next request is served.
+        # The next request is served.
         self.assertEqual(len(generate(self.stub, request(max_tokens=2)).ids),
                          2)
 
@@ -114,45 +114,45 @@ class BadRequestTest(unittest.TestCase):
         self.assertTrue(error.details().startswith(field),
                         f"{error.details()} does not name {field}")
 
-    def test_generate_names_the_field_at_fault(self):
+    def test_generate_error_names_the_field(self):
         for field, messages in BAD_GENERATE.items():
             for message in messages:
                 self.assert_names(
                     field, lambda: list(self.stub.Generate(
                         message, timeout=PATIENCE)), message)
 
-    def test_score_names_the_field_at_fault(self):
+    def test_score_error_names_the_field(self):
         for field, messages in BAD_SCORE.items():
             for message in messages:
                 self.assert_names(
                     field, lambda: self.stub.Score(message, timeout=PATIENCE),
                     message)
 
-    def test_detokenize_names_the_field_at_fault(self):
+    def test_detokenize_error_names_the_field(self):
         for bad in (-1, VOCABULARY):
             message = pb.DetokenizeRequest(ids=[1, 2, bad])
             self.assert_names(
                 "ids[2]", lambda: self.stub.Detokenize(
                     message, timeout=PATIENCE), message)
 
-    def test_a_message_too_large_is_refused(self):
+    def test_message_that_is_too_large_is_refused(self):
         message = pb.TokenizeRequest(bytes=b"x" * (2 << 20))
         error = self.error_of(
             lambda: self.stub.Tokenize(message, timeout=PATIENCE))
         self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
 
-    def test_bytes_that_are_no_message_are_refused(self):
+    def test_bytes_that_are_not_a_message_are_refused(self):
         call = self.server.channel.unary_unary(
             "/rwkv.v1.RwkvService/Tokenize")
-        # Nonsense; and text that is not UTF-8. It is gRPC's callback API that
-        # refuses them, and in version 1.51 it calls that UNIMPLEMENTED.
+        # Random bytes, and text that is not UTF-8. gRPC's callback API refuses
+        # them; version 1.51 uses the code UNIMPLEMENTED.
         for data in (b"\xff\xff\xff\xff", b"\x0a\x02\xff\xfe"):
             error = self.error_of(lambda: call(data, timeout=PATIENCE))
             self.assertIn(error.code(), (grpc.StatusCode.INTERNAL,
                                          grpc.StatusCode.INVALID_ARGUMENT,
                                          grpc.StatusCode.UNIMPLEMENTED))
 
-    def test_a_method_that_is_not_there_is_unimplemented(self):
+    def test_unknown_method_is_unimplemented(self):
         call = self.server.channel.unary_unary("/rwkv.v1.RwkvService/Sing")
         error = self.error_of(lambda: call(b"", timeout=PATIENCE))
         self.assertEqual(error.code(), grpc.StatusCode.UNIMPLEMENTED)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real rwkvd says when it cannot start: one line on the standard
-error, and a non-zero exit code."""
+"""A real rwkvd that cannot start prints one line to the standard error, and
+exits with a non-zero code."""
 
 import json
 import os
@@ -43,25 +43,25 @@ class BadStartupTest(unittest.TestCase):
 
     # Files.
 
-    def test_a_missing_model(self):
+    def test_missing_model_is_refused(self):
         self.assert_refuses(["--model=/no/such/model"], "/no/such/model")
 
-    def test_an_empty_folder(self):
+    def test_empty_folder_is_refused(self):
         self.assert_refuses([f"--model={self.folder}"], self.folder)
 
-    def test_an_empty_file(self):
+    def test_empty_file_is_refused(self):
         self.refuse_file(b"")
 
-    def test_a_file_of_random_bytes(self):
+    def test_file_of_random_bytes_is_refused(self):
         for seed in range(5):
             self.refuse_file(random.Random(seed).randbytes(10000))
 
-    def test_a_truncated_file(self):
+    def test_truncated_file_is_refused(self):
         whole = file_bytes(endless_rwkv4(1, 32))
         for size in (4, 8, 100, len(whole) // 2, len(whole) - 1):
             self.refuse_file(whole[:size])
 
-    def test_a_truncated_shard(self):
+    def test_truncated_shard_is_refused(self):
         copy = self.copy_of_the_model()
         shard = sorted(name for name in os.listdir(copy)
                        if name.endswith(".safetensors"))[1]
@@ -69,33 +69,33 @@ class BadStartupTest(unittest.TestCase):
         os.truncate(path, os.path.getsize(path) - 1000)
         self.assert_refuses([f"--model={copy}"], shard)
 
-    def test_a_header_longer_than_the_file(self):
+    def test_header_longer_than_the_file_is_refused(self):
         self.refuse_file(struct.pack("<Q", 1 << 40) + b"{}")
 
-    def test_offsets_that_overlap(self):
+    def test_overlapping_offsets_are_refused(self):
         def overlap(header):
             header["ln_out.bias"]["data_offsets"] = \
                 header["ln_out.weight"]["data_offsets"]
         self.refuse_header(overlap, "ln_out")
 
-    def test_offsets_out_of_range(self):
+    def test_offsets_out_of_range_are_refused(self):
         def exceed(header):
             begin, end = header["ln_out.bias"]["data_offsets"]
             header["ln_out.bias"]["data_offsets"] = [begin + (1 << 40),
                                                      end + (1 << 40)]
         self.refuse_header(exceed, "ln_out.bias")
 
-    def test_a_shape_that_disagrees_with_the_bytes(self):
+    def test_shape_that_does_not_match_the_bytes_is_refused(self):
         def widen(header):
             header["ln_out.bias"]["shape"] = [33]
         self.refuse_header(widen, "ln_out.bias")
 
-    def test_an_unknown_type(self):
+    def test_unknown_type_is_refused(self):
         def change(header):
             header["ln_out.bias"]["dtype"] = "F7"
         self.refuse_header(change, "ln_out.bias", "F7")
 
-    def test_missing_and_misshapen_tensors_all_named_at_once(self):
+    def test_error_lists_all_missing_and_misshapen_tensors(self):
         tensors = endless_rwkv4(2, 32)
         del tensors["blocks.1.att.key.weight"]
         del tensors["ln_out.bias"]
@@ -103,21 +103,21 @@ class BadStartupTest(unittest.TestCase):
         self.refuse_file(file_bytes(tensors), "blocks.1.att.key.weight",
                          "ln_out.bias", "blocks.0.ffn.value.weight")
 
-    def test_an_index_that_is_no_json(self):
+    def test_index_that_is_not_json_is_refused(self):
         copy = self.copy_of_the_model()
         index = os.path.join(copy, "model.safetensors.index.json")
         with open(index, "w") as file:
             file.write('{"weight_map": {')
         self.assert_refuses([f"--model={copy}"], "index.json")
 
-    def test_an_index_that_names_an_absent_shard(self):
+    def test_index_with_an_absent_shard_is_refused(self):
         copy = self.copy_of_the_model()
         shard = sorted(name for name in os.listdir(copy)
                        if name.endswith(".safetensors"))[0]
         os.remove(os.path.join(copy, shard))
         self.assert_refuses([f"--model={copy}"], shard)
 
-    def test_an_index_that_points_out_of_its_folder(self):
+    def test_index_that_points_out_of_its_folder_is_refused(self):
         copy = self.copy_of_the_model()
         index = os.path.join(copy, "model.safetensors.index.json")
         with open(index) as file:
@@ -128,24 +128,24 @@ class BadStartupTest(unittest.TestCase):
             json.dump(content, file)
         self.assert_refuses([f"--model={copy}"], "secret")
 
-    def test_a_network_that_is_not_rwkv4(self):
+    def test_model_that_is_not_rwkv4_is_refused(self):
         self.refuse_file(file_bytes({
             "transformer.wte.weight": ("F32", [4, 4], bytes(64))}))
 
     # Tokenizers.
 
-    def test_no_tokenizer_beside_the_model(self):
+    def test_missing_tokenizer_is_refused(self):
         path = os.path.join(self.folder, "model.safetensors")
         with open(path, "wb") as file:
             file.write(file_bytes(read_model(MODEL)))
         self.assert_refuses([f"--model={path}"], "tokenizer")
 
-    def test_a_tokenizer_that_is_not_there(self):
+    def test_absent_tokenizer_file_is_refused(self):
         self.assert_refuses(
             [f"--model={MODEL}", "--tokenizer=/no/such/vocab.txt"],
             "/no/such/vocab.txt")
 
-    def test_a_vocabulary_that_does_not_fit_the_model(self):
+    def test_vocabulary_that_does_not_fit_the_model_is_refused(self):
         path = os.path.join(self.folder, "vocab.txt")
         vocabulary = next(name for name in os.listdir(MODEL)
                           if name.startswith("rwkv_vocab"))
@@ -155,7 +155,7 @@ class BadStartupTest(unittest.TestCase):
         self.assert_refuses([f"--model={MODEL}", f"--tokenizer={path}"],
                             "5000", "2048")
 
-    def test_a_vocabulary_that_is_none(self):
+    def test_invalid_vocabulary_is_refused(self):
         path = os.path.join(self.folder, "vocab.txt")
         with open(path, "w") as file:
             file.write("this is not a vocabulary\n")
@@ -164,7 +164,7 @@ class BadStartupTest(unittest.TestCase):
 
     # The command line.
 
-    def test_unknown_flags(self):
+    def test_unknown_flags_are_refused(self):
         self.assert_refuses([f"--model={MODEL}", "--speed=9"], "--speed")
         self.assert_refuses([f"--model={MODEL}", "extra"], "extra")
         self.assert_refuses([f"--model={MODEL}", "--threads=many"],
@@ -172,10 +172,10 @@ class BadStartupTest(unittest.TestCase):
         self.assert_refuses([f"--model={MODEL}", "--max_running=0"],
                             "--max_running")
 
-    def test_no_model_given(self):
+    def test_missing_model_flag_is_refused(self):
         self.assert_refuses([], "--model")
 
-    def test_addresses_in_use(self):
+    def test_addresses_in_use_are_refused(self):
         model = write_endless_model(self.folder)
         with rwkvd(model=model) as server:
             self.assert_refuses(
@@ -186,7 +186,7 @@ class BadStartupTest(unittest.TestCase):
                  f"--metrics_listen={server.metrics_address}"],
                 "--metrics_listen", server.metrics_address)
 
-    def test_help_and_version_are_no_errors(self):
+    def test_help_and_version_exit_without_error(self):
         for flag, word in (("--help", "--drain_grace"), ("--version", "rwkvd")):
             result = subprocess.run([RWKVD, flag], stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE, text=True,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads and writes safetensors files, also bad ones; has others written."""
+"""Reads and writes safetensors files, valid and invalid ones, and runs
+write_checkpoints."""
 
 import json
 import os
@@ -29,7 +30,7 @@ def read_model(folder):
 
 
 def file_bytes(tensors, change_header=lambda header: None):
-    """A file's bytes; `change_header` may spoil what it says."""
+    """The bytes of a file, whose header `change_header` may modify."""
     header, data = {}, b""
     for name, (dtype, shape, values) in tensors.items():
         header[name] = {"dtype": dtype, "shape": shape,
@@ -48,8 +49,8 @@ def zeros(*shape):
 
 
 def endless_rwkv4(layers=4, width=256):
-    """A network of zeros over the 256 bytes: all are always equally likely,
-    and none of them ends a text."""
+    """A model of zeros with 256 byte tokens: all tokens always have the same
+    probability, and none of them ends a text."""
     tensors = {"emb.weight": zeros(256, width), "head.weight":
                zeros(256, width), "ln_out.weight": zeros(width),
                "ln_out.bias": zeros(width), "blocks.0.ln0.weight":
@@ -71,8 +72,8 @@ def endless_rwkv4(layers=4, width=256):
 
 
 def write_endless_model(folder):
-    """Writes endless_rwkv4 and returns what to open. Its tokenizer, the
-    bytes, needs no file."""
+    """Writes endless_rwkv4 and returns its path. Its tokenizer, "bytes", needs
+    no file."""
     path = os.path.join(folder, "endless.safetensors")
     with open(path, "wb") as file:
         file.write(file_bytes(endless_rwkv4()))
@@ -80,8 +81,8 @@ def write_endless_model(folder):
 
 
 def written_checkpoints():
-    """{version: [(format, path)]} of small random networks, and the temporary
-    folder they are in. See write_checkpoints.cc."""
+    """{version: [(format, path)]} of small random models, and the temporary
+    folder that contains them. See write_checkpoints.cc."""
     folder = tempfile.TemporaryDirectory()
     lines = subprocess.run([WRITER, folder.name], check=True, text=True,
                            stdout=subprocess.PIPE).stdout.splitlines()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every RPC of a real rwkvd, with the bundled model, from Python."""
+"""Every RPC of a real rwkvd with the bundled model, called from Python."""
 
 import concurrent.futures
 import json
@@ -16,7 +16,7 @@ from rwkvd_process import MODEL, PATIENCE, SERVICE, rwkvd
 
 
 def tensor_shapes():
-    """From the files' own headers."""
+    """Computed from the headers of the files."""
     shapes = {}
     for name in sorted(os.listdir(MODEL)):
         if not name.endswith(".safetensors"):
@@ -61,7 +61,7 @@ class ClientTest(unittest.TestCase):
             pb.DetokenizeRequest(ids=answer.ids), timeout=PATIENCE)
         self.assertEqual(detokenized.bytes, answer.bytes)
 
-    def test_the_default_length_is_256(self):
+    def test_default_max_tokens_is_256(self):
         message = request()
         message.ClearField("max_tokens")
         message.sampling.temperature = 1
@@ -70,7 +70,7 @@ class ClientTest(unittest.TestCase):
             len(answer.ids) == 256 or
             answer.finish.reason == pb.FINISH_REASON_END_OF_TEXT)
 
-    def test_text_bytes_and_tokens_are_the_same_prompt(self):
+    def test_text_bytes_and_tokens_give_the_same_prompt(self):
         prompt = "The President of the United States"
         as_text = request(prompt)
         as_bytes, as_tokens = request(), request()
@@ -80,7 +80,7 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(generate(self.stub, as_bytes).ids, ids)
         self.assertEqual(generate(self.stub, as_tokens).ids, ids)
 
-    def test_an_empty_prompt_starts_a_document(self):
+    def test_empty_prompt_starts_a_document(self):
         message = request()
         message.ClearField("prompt")
         answer = generate(self.stub, message)
@@ -89,7 +89,7 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(generate(self.stub, token_0).ids, answer.ids)
         self.assertGreater(len(answer.ids), 0)
 
-    def test_the_same_seed_repeats_and_others_differ(self):
+    def test_same_seed_repeats_the_answer_and_others_differ(self):
         message = request(temperature=1, seed=7)
         first = generate(self.stub, message)
         self.assertEqual(generate(self.stub, message).ids, first.ids)
@@ -99,7 +99,7 @@ class ClientTest(unittest.TestCase):
         message.sampling.seed = random_seed.finish.seed
         self.assertEqual(generate(self.stub, message).ids, random_seed.ids)
 
-    def test_answers_do_not_depend_on_batch_mates(self):
+    def test_answers_do_not_depend_on_the_batch(self):
         messages = [request(f"Chapter {i}", 60, temperature=1, seed=i)
                     for i in range(12)]
         alone = [generate(self.stub, message).ids for message in messages]
@@ -108,7 +108,7 @@ class ClientTest(unittest.TestCase):
                 lambda message: generate(self.stub, message).ids, messages))
         self.assertEqual(together, alone)
 
-    def test_a_stop_string_ends_the_answer_before_it(self):
+    def test_stop_string_ends_the_answer_before_it(self):
         whole = generate(self.stub, request(max_tokens=40))
         stop = whole.bytes[21:26]
         cut = generate(self.stub, request(max_tokens=40,
@@ -117,14 +117,14 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(cut.finish.stop_string, stop)
         self.assertEqual(cut.bytes, whole.bytes[:whole.bytes.index(stop)])
 
-    def test_a_stop_token_is_the_last(self):
+    def test_stop_token_is_the_last_token(self):
         whole = generate(self.stub, request(max_tokens=40))
         stop = whole.ids[10]
         cut = generate(self.stub, request(max_tokens=40, stop_tokens=[stop]))
         self.assertEqual(cut.finish.reason, pb.FINISH_REASON_STOP_TOKEN)
         self.assertEqual(cut.ids, whole.ids[:whole.ids.index(stop) + 1])
 
-    def test_scores_are_the_logprobs_of_generating(self):
+    def test_scores_equal_the_logprobs_of_generated_tokens(self):
         answer = generate(self.stub, request(max_tokens=25, top_logprobs=3))
         score = self.stub.Score(pb.ScoreRequest(
             context=pb.Input(text="In the beginning"),
@@ -156,7 +156,7 @@ class ClientTest(unittest.TestCase):
         self.assertGreater(response.scores[0].logprob_sum /
                            response.scores[0].token_count, -10)
 
-    def test_scores_many_contexts_as_each_alone(self):
+    def test_scores_of_many_items_equal_those_of_each_alone(self):
         pairs = [("In the beginning", " God"), ("In the end", " x"),
                  ("", "In the"), ("In the beginning", " God created")]
         many = self.stub.Score(pb.ScoreRequest(items=[
@@ -169,7 +169,7 @@ class ClientTest(unittest.TestCase):
                 continuations=[pb.Input(text=text)]), timeout=PATIENCE)
             self.assertEqual(list(alone.scores), list(item.scores))
 
-    def test_a_document_in_parts_scores_as_the_whole(self):
+    def test_scores_of_parts_equal_those_of_the_whole_document(self):
         ids = self.tokenize(b"In the beginning God created the heaven. " * 50)
         whole = self.stub.Score(pb.ScoreRequest(
             continuations=[pb.Input(tokens=pb.TokenIds(ids=ids))]),
@@ -186,7 +186,7 @@ class ClientTest(unittest.TestCase):
             self.assertEqual(last.total.logprob_sum, whole.logprob_sum)
             self.assertEqual(last.total.token_count, len(ids))
 
-    def test_echo_tells_what_a_score_does(self):
+    def test_echo_equals_the_score(self):
         ids = self.tokenize(b"In the beginning God created")
         prompt = []
         for response in self.stub.Generate(
@@ -213,7 +213,7 @@ class ClientTest(unittest.TestCase):
             self.assertEqual(response.bytes, data)
             self.assertEqual(response.text, data.decode(errors="replace"))
 
-    def test_tells_what_it_serves(self):
+    def test_get_model_describes_the_model(self):
         model = self.stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE)
         shapes = tensor_shapes()
         layers = {name.split(".")[1] for name in shapes
@@ -234,11 +234,11 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(model.weight_type, "BF16")
         self.assertEqual(model.tokenizer, "world")
         self.assertEqual(model.end_of_text_token, 0)
-        # Five vectors of f32 a layer.
+        # Five f32 vectors per layer.
         self.assertEqual(model.state_bytes, 5 * len(layers) * width * 4)
         self.assertEqual(len(model.fingerprint), 64)
 
-    def test_health_knows_both_names(self):
+    def test_health_has_both_service_names(self):
         serving = health_pb2.HealthCheckResponse.SERVING
         self.assertEqual(self.server.health.check(), serving)
         self.assertEqual(self.server.health.check(SERVICE), serving)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real rwkv-convert: what it writes is served like what it read, and
-however it ends, no half of a checkpoint is left under its final name."""
+"""The real rwkv-convert: its output is served like its input, and an
+interrupted run leaves no incomplete checkpoint under the final name."""
 
 import json
 import os
@@ -27,7 +27,7 @@ KILLS = 40
 
 
 def run(*arguments, code=0, **options):
-    """The lines of its output and of its errors."""
+    """The lines of its standard output and of its standard error."""
     result = subprocess.run(
         [CONVERT, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, timeout=PATIENCE, check=False, **options)
@@ -37,7 +37,7 @@ def run(*arguments, code=0, **options):
 
 
 def filled(byte, layers=1):
-    """A network all of whose bytes are the same."""
+    """A model in which all bytes of the weights are the same."""
     return {name: (dtype, shape, bytes([byte]) * len(data))
             for name, (dtype, shape, data) in
             endless_rwkv4(layers, 32).items()}
@@ -54,8 +54,7 @@ def read_file(path):
 
 
 def read_folder(folder):
-    """The tensors of the checkpoint that is found there; None: there is
-    none."""
+    """The tensors of the checkpoint at this path; None if there is none."""
     index = os.path.join(folder, INDEX)
     if not os.path.exists(index):
         single = os.path.join(folder, "model.safetensors")
@@ -95,8 +94,7 @@ class ConvertTest(unittest.TestCase):
         return self.path(name)
 
     def write_large(self):
-        """A checkpoint whose conversion takes a while, though it takes no
-        room."""
+        """A sparse checkpoint whose conversion takes a while."""
         rows, columns = 1 << 18, 1 << 10
         path = self.write("large.safetensors", b"")
         header = json.dumps({"emb.weight": {
@@ -108,7 +106,7 @@ class ConvertTest(unittest.TestCase):
         return path
 
     def start(self, *arguments):
-        """A run that has begun to write."""
+        """A process that has started to write."""
         process = subprocess.Popen([CONVERT, *arguments],
                                    stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.stderr.close)
@@ -118,9 +116,9 @@ class ConvertTest(unittest.TestCase):
         wait_until(lambda: os.path.exists(draft), "a draft")
         return process
 
-    # What it writes.
+    # The output files.
 
-    def test_what_is_written_is_served_as_what_was_read(self):
+    def test_output_is_served_like_the_input(self):
         checkpoints, folder = written_checkpoints()
         self.addCleanup(folder.cleanup)
         for version, name, *flags in (
@@ -133,7 +131,7 @@ class ConvertTest(unittest.TestCase):
                 run(path, output, *flags)
                 self.assertEqual(served(output), served(path))
 
-    def test_a_pth_becomes_safetensors(self):
+    def test_pth_is_converted_to_safetensors(self):
         tensors = filled(7)
         path = self.write("model.pth", pth_bytes(network(tensors)))
         self.write("rwkv_vocab_test.txt", b"1 'a' 1\n")
@@ -169,9 +167,9 @@ class ConvertTest(unittest.TestCase):
             kept = re.search(r"time_(decay|first)$", name)
             self.assertEqual(dtype, "F32" if kept else "BF16", name)
 
-    # What it says.
+    # Messages.
 
-    def test_on_a_terminal_there_is_a_bar(self):
+    def test_terminal_shows_a_progress_bar(self):
         path = self.write_large()
         terminal, its_end = pty.openpty()
         process = subprocess.Popen(
@@ -193,7 +191,7 @@ class ConvertTest(unittest.TestCase):
         self.assertTrue(text.endswith(
             b"\r\x1b[Krwkv-convert: interrupted\r\n"), text)
 
-    def test_mistakes_are_one_line_and_code_2(self):
+    def test_usage_errors_are_one_line_and_code_2(self):
         for words in ([], ["a"], ["a", "b", "c"], ["--speed=9", "a", "b"],
                       ["--dtype=int8", "a", "b"],
                       ["--shard_size=big", "a", "b"]):
@@ -206,7 +204,7 @@ class ConvertTest(unittest.TestCase):
         bad = self.write("bad.safetensors", file_bytes(filled(7))[:-1])
         text = self.write("text.txt", b"no checkpoint at all")
         large = filled(7)
-        # 2^17: beyond 65504, and no number to F16.
+        # 2^17 is more than 65504, the largest number in F16.
         large["ln_out.bias"] = ("F32", [32], b"\0\0\0\x48" * 32)
         large = self.write("large.safetensors", file_bytes(large))
         for words, expected in (
@@ -231,9 +229,9 @@ class ConvertTest(unittest.TestCase):
             self.assertIn(word, "\n".join(lines))
         self.assertRegex(run("--version")[0][0], r"^rwkv-convert \d")
 
-    # How it ends.
+    # Interrupted runs.
 
-    def test_a_checkpoint_is_not_replaced_unasked(self):
+    def test_existing_checkpoint_is_not_replaced_by_default(self):
         path = self.write("in.safetensors", file_bytes(filled(7)))
         other = self.write("other.safetensors", file_bytes(filled(8)))
         run(path, self.output)
@@ -243,7 +241,7 @@ class ConvertTest(unittest.TestCase):
         run("--force", other, self.output)
         self.assertEqual(read_folder(self.output), filled(8))
 
-    def test_a_full_disk_is_told_and_leaves_nothing(self):
+    def test_full_disk_is_reported_and_leaves_no_files(self):
         path = self.write("in.safetensors", file_bytes(filled(7, layers=9)))
 
         def limit_files():
@@ -256,7 +254,7 @@ class ConvertTest(unittest.TestCase):
                                         r".*: File too large$")
             self.assertFalse(os.path.exists(self.output))
 
-    def test_signals_end_it_and_leave_nothing(self):
+    def test_signals_end_it_and_leave_no_files(self):
         path = self.write_large()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process = self.start(path, self.output)
@@ -266,7 +264,7 @@ class ConvertTest(unittest.TestCase):
             self.assertEqual(errors, "rwkv-convert: interrupted\n")
             self.assertFalse(os.path.exists(self.output))
 
-    def test_two_at_once_are_refused(self):
+    def test_second_run_on_the_same_output_is_refused(self):
         path = self.write_large()
         small = self.write("in.safetensors", file_bytes(filled(7)))
         first = self.start(path, self.output)
@@ -275,11 +273,11 @@ class ConvertTest(unittest.TestCase):
         self.assertIn("another rwkv-convert", errors[0])
         first.kill()
         first.wait()
-        # And what it left is no obstacle.
+        # The draft that it has left does not block a later run.
         run(small, self.output)
         self.assertEqual(os.listdir(self.output), ["model.safetensors"])
 
-    def test_killed_at_any_moment_it_leaves_the_old_or_the_new(self):
+    def test_killed_run_leaves_the_old_or_the_new_checkpoint(self):
         inputs = [self.write(f"{i}.safetensors", file_bytes(filled(i, 2)))
                   for i in range(2)]
         sizes = ("20kB", "1MB", "20kB", "60kB")

@@ -21,7 +21,7 @@ REFUSED = ('grpc_server_call_duration_seconds_count{'
 
 
 class ExampleTests:
-    """What holds for every example. COMMAND runs it."""
+    """Tests of every example client. COMMAND runs it."""
 
     COMMAND = None
 
@@ -44,7 +44,7 @@ class ExampleTests:
         self.addCleanup(manager.__exit__, None, None, None)
         return server
 
-    def test_streams_the_answer_of_its_seed(self):
+    def test_streams_the_answer_of_the_seed(self):
         with rwkvd() as server:
             out, err = self.run_example(server.address, "--max-tokens=30",
                                         "--seed=7", PROMPT)
@@ -56,7 +56,7 @@ class ExampleTests:
             err, f"{pb.FinishReason.Name(answer.finish.reason)}, "
             f"{len(answer.ids)} tokens, seed 7\n")
 
-    def test_a_wrong_request_is_told_with_its_field(self):
+    def test_error_of_an_invalid_request_names_the_field(self):
         with rwkvd() as server:
             out, err = self.run_example(server.address, "--max-tokens=-1",
                                         PROMPT, code=1)
@@ -64,7 +64,7 @@ class ExampleTests:
         self.assertRegex(err, "^INVALID_ARGUMENT: max_tokens")
         self.assertEqual(err.count("\n"), 1)
 
-    def test_cancels(self):
+    def test_cancels_the_call(self):
         server = self.endless_server()
         out, err = self.run_example(server.address, "--max-tokens=1000000",
                                     "--stop-after=20", PROMPT)
@@ -74,7 +74,7 @@ class ExampleTests:
             lambda: gauge(server, "rwkv_requests_cancelled_total") == 1,
             "the server to hear of it")
 
-    def test_a_deadline_is_told(self):
+    def test_deadline_is_reported(self):
         server = self.endless_server()
         _, err = self.run_example(server.address, "--max-tokens=1000000",
                                   "--deadline=0.3", PROMPT, code=1)
@@ -90,7 +90,7 @@ class ExampleTests:
             lambda: gauge(server, "rwkv_requests_cancelled_total") == 1,
             "the server to hear of it")
 
-    def test_tries_again_while_there_is_no_room(self):
+    def test_retries_while_the_queue_is_full(self):
         server = self.endless_server("--max_running=1", "--max_step_tokens=16",
                                      "--max_queued=1")
         endless = request(max_tokens=1 << 20, temperature=1)
@@ -106,7 +106,7 @@ class ExampleTests:
         self.assertEqual(process.returncode, 0, err)
         self.assertIn("5 tokens", err)
 
-    def test_gives_up_in_the_end(self):
+    def test_gives_up_after_some_retries(self):
         with tempfile.TemporaryDirectory() as folder:
             _, err = self.run_example(f"unix:{folder}/absent", PROMPT, code=1)
         self.assertRegex(err, "^UNAVAILABLE")

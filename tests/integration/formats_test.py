@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real rwkvd on every version of RWKV, from every format it is found in:
-what is served does not depend on the format by a single bit."""
+"""A real rwkvd with every version of RWKV in every format: the answers of one
+version are bit-identical."""
 
 import os
 import unittest
@@ -13,14 +13,14 @@ from rwkvd_process import PATIENCE, rwkvd
 LAYOUTS = {"hugging_face": "Hugging Face", "fla": "flash-linear-attention",
            "fla_old": "flash-linear-attention", "web_rwkv": "web-rwkv"}
 
-# What web-rwkv's converters leave as it is.
+# Tensors that web-rwkv's converters do not change.
 STILL_NATIVE = {("rwkv4", "web_rwkv"), ("rwkv7", "web_rwkv_rust")}
 
-# It repeats each head's decay for its channels, which makes this a 5.2 of the
-# same function.
+# web-rwkv repeats each head's decay for its channels, which makes an equivalent
+# model of version 5.2.
 MADE_5_2 = ("rwkv5.1", "web_rwkv")
 
-# Of the networks that are written: layers, embedding, ffn, heads, head size.
+# Sizes of the models: layers, embedding, ffn, heads, head size.
 SIZES = {"rwkv4": (2, 32, 128, 0, 0), "rwkv5.0": (2, 96, 160, 6, 16),
          "rwkv5.1": (2, 96, 160, 6, 16), "rwkv5.2": (2, 96, 160, 6, 16),
          "rwkv6": (2, 96, 160, 4, 24), "rwkv7": (3, 96, 160, 3, 32)}
@@ -29,7 +29,7 @@ TEXT = b"caf\xc3\xa9 \xff"
 
 
 def served(path):
-    """Of a server: what it serves, and what it answers."""
+    """The description of the served model, and the answers of the server."""
     with rwkvd("--threads=1", model=path) as server:
         stub = server.stub
         model = stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE)
@@ -115,7 +115,7 @@ class FormatsTest(unittest.TestCase):
     def test_version_7(self):
         self.check_all_formats_of("rwkv7", 10)
 
-    def test_a_folder_is_enough(self):
+    def test_folder_can_be_given_as_the_model(self):
         for name, path in self.checkpoints["rwkv6"]:
             if name not in ("safetensors", "sharded", "pth", "pth_sharded",
                             "web_rwkv"):

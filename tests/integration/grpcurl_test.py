@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real grpcurl against a real rwkvd: what the README tells to type, and a
-little more."""
+"""The real grpcurl with a real rwkvd: the commands of the README and some
+others."""
 
 import json
 import os
@@ -16,14 +16,14 @@ README = os.environ.get("RWKVD_README", "README.md")
 
 
 def find_grpcurl():
-    """RWKVD_GRPCURL, or the one on the path, or where Go puts it."""
+    """The path in RWKVD_GRPCURL, or grpcurl in PATH or in the folder of Go."""
     named = os.environ.get("RWKVD_GRPCURL", "grpcurl")
     go_path = os.path.expanduser("~/go/bin")
     return shutil.which(named) or shutil.which("grpcurl", path=go_path)
 
 
 def readme_commands():
-    """The README's lines that begin with grpcurl, joined where they go on."""
+    """The grpcurl commands in the README, with continued lines joined."""
     with open(README, encoding="utf-8") as file:
         text = re.sub(r"\\\n\s*", "", file.read())
     commands = [line.strip() for line in text.splitlines()
@@ -62,7 +62,7 @@ class GrpcurlTest(unittest.TestCase):
             text = text[end:].lstrip()
         return found
 
-    def test_every_command_of_the_readme_works_as_typed(self):
+    def test_every_command_of_the_readme_works(self):
         commands = readme_commands()
         self.assertGreaterEqual(len(commands), 4)
         for command in commands:
@@ -96,7 +96,7 @@ class GrpcurlTest(unittest.TestCase):
         self.assertEqual(sum(len(delta["tokens"]) for delta in deltas), 20)
         self.assertTrue("".join(delta.get("text", "") for delta in deltas))
 
-    def test_says_health_of_both_names(self):
+    def test_health_has_both_service_names(self):
         for service in ("", SERVICE):
             (answer,) = self.messages(self.call(
                 "-d", json.dumps({"service": service}), self.server.address,

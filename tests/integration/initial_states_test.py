@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The states that requests start from, in a real rwkvd."""
+"""The initial states of requests in a real rwkvd."""
 
 import subprocess
 import tempfile
@@ -48,9 +48,9 @@ class InitialStatesTest(unittest.TestCase):
         self.addCleanup(manager.__exit__, None, None, None)
         return server
 
-    # Which one a request gets.
+    # The choice of the initial state.
 
-    def test_tuned_states_of_every_version_and_format(self):
+    def test_tuned_states_of_every_version_and_format_are_used(self):
         for version in TUNABLE:
             with self.subTest(version=version):
                 pth, safetensors = self.paths(version, "tuned")
@@ -68,7 +68,7 @@ class InitialStatesTest(unittest.TestCase):
                                  ["model", "pth", "st"])
                 self.assertEqual(model.default_initial_state, "model")
 
-    def test_a_saved_state_is_as_if_its_text_were_read(self):
+    def test_saved_state_equals_reading_its_text(self):
         for version in ("rwkv4", *TUNABLE):
             with self.subTest(version=version):
                 server = self.start(
@@ -77,13 +77,13 @@ class InitialStatesTest(unittest.TestCase):
                                  score(server, "The quick fox"))
                 self.assertNotEqual(score(server, "fox", "r"), score(server))
 
-    def test_a_saved_state_outlives_another_format_of_its_model(self):
+    def test_saved_state_is_valid_for_every_format_of_the_model(self):
         state = self.path("rwkv7", "read")
         server = self.start("rwkv7", f"--initial_state=r={state}", what="fla")
         self.assertEqual(score(server, "fox", "r"),
                          score(server, "The quick fox"))
 
-    def test_a_default_for_those_who_name_none(self):
+    def test_default_is_used_by_requests_that_choose_none(self):
         tuned = self.path("rwkv6", "tuned")
         server = self.start("rwkv6", f"--initial_state=t={tuned}",
                             "--default_initial_state=t")
@@ -94,7 +94,7 @@ class InitialStatesTest(unittest.TestCase):
         self.assertEqual(list(model.initial_states), ["t", "model"])
         self.assertEqual(model.default_initial_state, "t")
 
-    def test_generation_starts_from_it_too_whatever_is_cached(self):
+    def test_generation_starts_from_it_whatever_is_cached(self):
         read = self.path("rwkv5.2", "read")
         server = self.start("rwkv5.2", f"--initial_state=r={read}")
         answers = [generate(server.stub, request(prompt, 12, logprobs=True,
@@ -109,7 +109,7 @@ class InitialStatesTest(unittest.TestCase):
         cached = [answer.finish.usage.cached_tokens for answer in answers]
         self.assertEqual(cached, [0, 0, 3, 0])
 
-    def test_an_unknown_name_is_answered_with_the_known_ones(self):
+    def test_error_for_an_unknown_name_lists_the_known_ones(self):
         tuned = self.path("rwkv7", "tuned")
         server = self.start("rwkv7", f"--initial_state=chat={tuned}")
         for call in (lambda: score(server, initial_state="cat"),
@@ -140,7 +140,7 @@ class InitialStatesTest(unittest.TestCase):
             print_of("score", "--initial_state=r", "fox", " jumps"),
             print_of("score", "fox", " jumps"))
 
-    # What cannot be one.
+    # Files that are refused.
 
     def refuse(self, version, path, *words):
         assert_refuses(self, [f"--model={self.path(version, 'safetensors')}",
@@ -148,7 +148,7 @@ class InitialStatesTest(unittest.TestCase):
                        "--initial_state=x: ", path, *words)
 
     def changed(self, path, change):
-        """The path of a copy whose bytes `change` has spoilt."""
+        """The path of a copy whose bytes `change` has modified."""
         with open(path, "rb") as file:
             data = bytearray(file.read())
         change(data)
@@ -157,45 +157,45 @@ class InitialStatesTest(unittest.TestCase):
             file.write(data)
         return copy
 
-    def test_a_tuned_state_of_other_sizes(self):
+    def test_tuned_state_of_other_sizes_is_refused(self):
         self.refuse("rwkv6", self.path("rwkv5.2", "tuned"),
                     "blocks.0.att.time_state", "[4, 24, 24]", "[6, 16, 16]")
         self.refuse("rwkv7", self.path("rwkv6", "tuned"),
                     "blocks.0.att.time_state", "[3, 32, 32]", "[4, 24, 24]")
 
-    def test_a_tuned_state_for_version_4(self):
+    def test_tuned_state_for_version_4_is_refused(self):
         self.refuse("rwkv4", self.path("rwkv6", "tuned"),
                     "RWKV-4", "no state")
 
-    def test_a_checkpoint_without_states(self):
+    def test_checkpoint_without_states_is_refused(self):
         self.refuse("rwkv6", self.path("rwkv6", "pth"),
                     "blocks.0.att.time_state", "none")
 
-    def test_a_saved_state_of_another_model(self):
+    def test_saved_state_of_another_model_is_refused(self):
         self.refuse("rwkv5.2", self.path("rwkv5.1", "read"),
                     "another model", "rwkv5.1", "rwkv5.2")
 
-    def test_a_saved_state_that_is_cut_short(self):
+    def test_truncated_saved_state_is_refused(self):
         path = self.path("rwkv7", "read")
         for size in (9, 50, 300):
             self.refuse("rwkv7", self.changed(
                 path, lambda data, size=size: data.__delitem__(
                     slice(size, None))), "truncated")
 
-    def test_a_saved_state_with_a_flipped_bit(self):
+    def test_saved_state_with_a_flipped_bit_is_refused(self):
         def flip(data):
             data[1000] ^= 1
         self.refuse("rwkv7", self.changed(self.path("rwkv7", "read"), flip),
                     "damaged", "SHA-256")
 
-    def test_a_saved_state_of_a_later_format(self):
+    def test_saved_state_of_a_later_format_is_refused(self):
         def raise_version(data):
             data[8] = 3
         self.refuse("rwkv7",
                     self.changed(self.path("rwkv7", "read"), raise_version),
                     "format version 3", "too old")
 
-    def test_names(self):
+    def test_invalid_names_are_refused(self):
         model = f"--model={self.path('rwkv6', 'pth')}"
         tuned = self.path("rwkv6", "tuned")
         for flags, words in (

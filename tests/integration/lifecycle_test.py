@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cancellation, deadlines, the queue, and the end of a real rwkvd. The model
-of these tests never ends a text of its own accord."""
+"""Cancellation, deadlines, the queue and the shutdown of a real rwkvd. The
+model of these tests never ends a text."""
 
 import signal
 import tempfile
@@ -40,7 +40,7 @@ class LifecycleTest(unittest.TestCase):
         return caught.exception
 
     def rest_of(self, stream):
-        """The last event and the code of a stream that fails."""
+        """The last message and the status code of a stream that fails."""
         last = None
         try:
             for last in stream:
@@ -49,14 +49,14 @@ class LifecycleTest(unittest.TestCase):
             return last, error.code()
         return last, grpc.StatusCode.OK
 
-    def test_canceling_frees_the_place(self):
+    def test_canceling_frees_the_slot(self):
         server = self.start(*ONE_AT_A_TIME)
         start_call(server.stub, ENDLESS).cancel()
-        # There is one place only: otherwise this one would wait for long.
+        # There is only one slot: this request would wait if it were in use.
         self.assertEqual(
             len(generate(server.stub, request(max_tokens=3)).ids), 3)
 
-    def test_a_client_that_vanishes_frees_the_place(self):
+    def test_lost_client_frees_the_slot(self):
         server = self.start(*ONE_AT_A_TIME)
         channel = grpc.insecure_channel(
             server.address, options=[("grpc.use_local_subchannel_pool", 1)])
@@ -66,7 +66,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual(
             len(generate(server.stub, request(max_tokens=3)).ids), 3)
 
-    def test_a_deadline_frees_the_place(self):
+    def test_deadline_frees_the_slot(self):
         server = self.start(*ONE_AT_A_TIME)
         self.assert_fails(grpc.StatusCode.DEADLINE_EXCEEDED,
                           server.stub.Generate(ENDLESS, timeout=0.3))
@@ -76,7 +76,7 @@ class LifecycleTest(unittest.TestCase):
             lambda: gauge(server, "rwkv_requests_cancelled_total") == 1,
             "the cancelled request to be counted")
 
-    def test_a_full_queue_is_told_at_once(self):
+    def test_full_queue_is_reported_at_once(self):
         server = self.start(*ONE_AT_A_TIME, "--max_queued=1")
         running = start_call(server.stub, ENDLESS)
         queued = server.stub.Generate(request(max_tokens=3), timeout=PATIENCE)
@@ -88,7 +88,7 @@ class LifecycleTest(unittest.TestCase):
         running.cancel()
         self.assertEqual(len(Answer(queued).ids), 3)
 
-    def test_sigterm_ends_an_idle_server_well(self):
+    def test_sigterm_ends_an_idle_server_with_code_0(self):
         server = self.start()
         watch = server.health.watch(SERVICE)
         states = [next(watch).status]
@@ -105,13 +105,14 @@ class LifecycleTest(unittest.TestCase):
         except grpc.RpcError:
             pass
 
-    def test_sigterm_lets_a_running_request_finish_in_its_grace(self):
+    def test_sigterm_lets_a_running_request_finish_in_the_grace_period(self):
         server = self.start("--drain_grace=10m")
         stream = start_call(server.stub, request(max_tokens=1500))
         server.signal(signal.SIGTERM)
         wait_until(
-            lambda: "accepted requests may continue" in server.log(), "the drain")
-        # Others are turned away meanwhile.
+            lambda: "accepted requests may continue" in server.log(),
+            "the drain")
+        # Other requests are refused.
         wait_until(
             lambda: self.rest_of(server.stub.Generate(
                 request(max_tokens=1), timeout=PATIENCE))[1] ==
@@ -122,7 +123,7 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual(last.finish.usage.generated_tokens, 1500)
         self.assertEqual(server.wait(), 0)
 
-    def test_after_the_grace_requests_end_with_unavailable(self):
+    def test_requests_end_with_unavailable_after_the_grace_period(self):
         server = self.start("--drain_grace=100ms")
         running = [start_call(server.stub, ENDLESS) for _ in range(3)]
         server.signal(signal.SIGTERM)
@@ -132,18 +133,19 @@ class LifecycleTest(unittest.TestCase):
             self.assertEqual(last.finish.reason, pb.FINISH_REASON_CANCELLED)
         self.assertEqual(server.wait(), 0)
 
-    def test_a_second_signal_cuts_the_grace_short(self):
+    def test_second_signal_ends_the_grace_period(self):
         server = self.start("--drain_grace=10m")
         stream = start_call(server.stub, ENDLESS)
         server.signal(signal.SIGINT)
         wait_until(
-            lambda: "accepted requests may continue" in server.log(), "the drain")
+            lambda: "accepted requests may continue" in server.log(),
+            "the drain")
         server.signal(signal.SIGINT)
         self.assertEqual(self.rest_of(stream)[1],
                          grpc.StatusCode.UNAVAILABLE)
         self.assertEqual(server.wait(), 0)
 
-    def test_the_lame_duck_answers_while_health_says_no(self):
+    def test_lame_duck_serves_while_health_is_not_serving(self):
         server = self.start("--lame_duck=10m")
         server.signal(signal.SIGTERM)
         wait_until(lambda: server.health.check() ==

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real rwkvd does, and says of it, until it is SERVING."""
+"""A real rwkvd while it loads, before it is SERVING."""
 
 import json
 import os
@@ -17,14 +17,14 @@ from checkpoints import file_bytes, endless_rwkv4, written_checkpoints
 from metrics import gauge
 from rwkvd_process import PATIENCE, RWKVD, Health, rwkvd, wait_until
 
-# So many hidden units make each row of a step large.
+# This many hidden units make the rows of a step large.
 SMALL_STEPS = ("--max_running=1", "--max_step_tokens=2")
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 def mapped_bytes(process, path):
-    """How much of a file is mapped into a process, and of that in memory."""
+    """The bytes of a file that a process has mapped, and those in memory."""
     size = resident = 0
     inside = False
     with open(f"/proc/{process.pid}/smaps") as file:
@@ -41,8 +41,8 @@ def mapped_bytes(process, path):
 
 
 def write_with_large(path, tensors, large, shape):
-    """A file of `tensors` and of zeros that take no room on the disk. They must
-    be read all the same."""
+    """A sparse file with `tensors` and zeros. The zeros take no disk space, but
+    are read like other bytes."""
     size = 4 * shape[0] * shape[1]
 
     def announce(header):
@@ -56,8 +56,8 @@ def write_with_large(path, tensors, large, shape):
 
 
 def write_large_model(folder, hidden):
-    """A network of 2 x 4 x 32 x `hidden` bytes and some, in two files, whose
-    paths it returns."""
+    """Writes a model of about 2 x 4 x 32 x `hidden` bytes in two files, and
+    returns their paths."""
     key, value = "blocks.0.ffn.key.weight", "blocks.0.ffn.value.weight"
     tensors = endless_rwkv4(1, 32)
     del tensors[key], tensors[value]
@@ -103,7 +103,7 @@ class LoadingTest(unittest.TestCase):
             len(generate(eager.stub, request(max_tokens=2)).ids), 2)
 
     def start_to_load(self, *flags):
-        """The process of a server that loads for a while, stopped in it."""
+        """A server process that is stopped while it loads."""
         ports = os.path.join(self.folder, "ports")
         log = open(os.path.join(self.folder, "log"), "w+")
         self.addCleanup(log.close)
@@ -127,7 +127,7 @@ class LoadingTest(unittest.TestCase):
         self.assertNotIn("serving", read_log())
         return process, address, read_log
 
-    def test_health_is_not_serving_until_all_is_read(self):
+    def test_health_is_not_serving_until_the_model_is_read(self):
         process, address, read_log = self.start_to_load()
         process.send_signal(signal.SIGCONT)
         with grpc.insecure_channel(address) as channel:
@@ -139,7 +139,7 @@ class LoadingTest(unittest.TestCase):
                                   health_pb2.HealthCheckResponse.SERVING])
         self.assertIn("loaded large", read_log())
 
-    def test_a_signal_while_it_reads_ends_it_at_once(self):
+    def test_signal_during_loading_ends_the_server_at_once(self):
         process, _, read_log = self.start_to_load("--lame_duck=10m",
                                                   "--drain_grace=10m")
         process.send_signal(signal.SIGTERM)
@@ -151,21 +151,21 @@ class LoadingTest(unittest.TestCase):
         self.assertNotIn("loaded", read_log())
 
     def loaded_line(self, version, name):
-        """What the log says once the model is loaded, and all of it."""
+        """The log line about the loaded model, and the whole log."""
         path = dict(self.checkpoints[version])[name]
         log = self.start("--model_name=it", model=path).log()
         lines = [line for line in log.splitlines() if " loaded it in " in line]
         self.assertEqual(len(lines), 1, log)
         return lines[0], log
 
-    def test_the_log_tells_what_was_loaded(self):
+    def test_log_describes_the_loaded_model(self):
         line, log = self.loaded_line("rwkv7", "sharded")
         self.assertRegex(
             line, r"info loaded it in \d+\.\d\d s: rwkv7, native layout, F16, "
             r"\d+ tensors in 3 files, \d+ bytes, 0 of them copied$")
         self.assertNotIn("rwkv-convert", log)
 
-    def test_the_log_warns_of_copies(self):
+    def test_log_warns_of_copied_tensors(self):
         line, log = self.loaded_line("rwkv6", "fla")
         copied = int(re.search(r"(\d+) of them copied", line).group(1))
         self.assertIn("flash-linear-attention layout", line)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a server tells Prometheus."""
+"""Reads the metrics of a server."""
 
 import urllib.request
 
@@ -7,15 +7,15 @@ from rwkvd_process import PATIENCE
 
 
 def page(server):
-    """All that it tells, as text."""
+    """All metrics, as text."""
     url = f"http://{server.metrics_address}/metrics"
     with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
         return answer.read().decode()
 
 
 def gauge(server, name, absent=None):
-    """The value of a metric, named with its labels; `absent` if the server does
-    not tell it (yet), which otherwise fails."""
+    """The value of a metric, which is named with its labels. If the server does
+    not export it, returns `absent`, or fails if that is None."""
     for line in page(server).splitlines():
         if line.startswith(name + " "):
             return float(line.split()[1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States that leave a real rwkvd, and come back to it or to another."""
+"""States that are returned by a real rwkvd, and used by it or another one."""
 
 import os
 import signal
@@ -15,18 +15,18 @@ from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE, RWKVCTL, rwkvd, wait_until
 
 CHUNK = 1 << 16
-# All that a resumed request must take with it: a place in the random sequence,
-# penalties, text that is held back for a stop string which never comes.
+# A request with everything that a resumed request depends on: the position in
+# the random sequence, penalties, and text withheld because of a stop string.
 SAMPLING = pb.Sampling(temperature=1, seed=5, presence_penalty=0.3,
                        frequency_penalty=0.2, penalty_decay=0.99)
 STOPS = [b"the the the the", b"\n\nUser:", b" a b c", bytes([0xe4, 0xbd])]
 
 
 class Part:
-    """What one call has said."""
+    """The messages of one call."""
 
     def __init__(self, stream, after=0, then=None):
-        """Calls `then` once `after` tokens have come."""
+        """Calls `then` once `after` tokens have been received."""
         self.tokens, self.bytes, self.text = [], b"", ""
         self.state, self.finish, self.code = b"", None, grpc.StatusCode.OK
         try:
@@ -90,11 +90,11 @@ class PortableStatesTest(unittest.TestCase):
         self.assertEqual(caught.exception.code(), code)
         return caught.exception.details()
 
-    # One server hands a request back, another takes it up.
+    # One server suspends a request, another one resumes it.
 
     def move(self, first, second, after, *, as_handle=False):
-        """The two parts of an answer that moves, and the whole of one that
-        does not."""
+        """The two parts of an answer that moves to another server, and the
+        whole answer of one that does not."""
         message = pb.GenerateRequest(
             prompt=pb.Input(text="And it came to pass"), max_tokens=400,
             sampling=SAMPLING, stop_strings=STOPS, logprobs=True)
@@ -130,15 +130,15 @@ class PortableStatesTest(unittest.TestCase):
         self.assertEqual(rest.finish.usage.generated_tokens,
                          whole.finish.usage.generated_tokens)
 
-    def test_an_answer_moves_to_another_process_when_its_server_ends(self):
+    def test_answer_continues_in_another_process_when_its_server_ends(self):
         model = write_endless_model(self.folder)
         second = self.start(model=model)
         for after in (1, 40):
-            # It would have an hour, and is handed back at once.
+            # The grace period is an hour; the request is suspended at once.
             first = self.start("--drain_grace=1h", model=model)
             self.move(first, second, after)
 
-    def test_an_answer_moves_through_a_directory_that_both_share(self):
+    def test_answer_continues_through_a_shared_directory(self):
         model = write_endless_model(self.folder)
         shared = f"--state_dir={self.folder}/states"
         second = self.start(shared, model=model)
@@ -146,7 +146,7 @@ class PortableStatesTest(unittest.TestCase):
 
     # Handles.
 
-    def test_handles_in_a_directory_outlive_the_server(self):
+    def test_handles_in_a_directory_survive_a_restart(self):
         shared = f"--state_dir={self.folder}/states"
         first = self.start(shared)
         ended = self.call(first, request(
@@ -169,7 +169,7 @@ class PortableStatesTest(unittest.TestCase):
         self.assert_fails(grpc.StatusCode.NOT_FOUND,
                           lambda: self.get(second, handle))
 
-    def test_what_cannot_be_gone_on_from_is_refused(self):
+    def test_states_that_cannot_be_continued_are_refused(self):
         server = self.start()
         ended = self.call(server, request(
             "In the beginning", 5, return_state=pb.ReturnState(at_end=True)))
@@ -198,7 +198,7 @@ class PortableStatesTest(unittest.TestCase):
 
     # rwkvctl.
 
-    def test_rwkvctl_saves_and_loads(self):
+    def test_rwkvctl_saves_and_loads_states(self):
         server = self.start()
 
         def output(*words):

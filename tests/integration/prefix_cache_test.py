@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real rwkvd remembers of prompts, and what it is asked to keep."""
+"""The state cache and pinned prompts of a real rwkvd."""
 
 import unittest
 
@@ -34,7 +34,7 @@ class PrefixCacheTest(unittest.TestCase):
         self.assertEqual(caught.exception.code(), code)
         return caught.exception.details()
 
-    def test_prompts_that_part_share_their_beginning_bit_for_bit(self):
+    def test_prompts_share_a_common_prefix_bit_for_bit(self):
         server = self.start("--state_cache_interval=64")
         bare = self.start("--state_cache_mib=0")
         whole = request(TEXT + "And it was so.", 20, logprobs=True)
@@ -50,7 +50,7 @@ class PrefixCacheTest(unittest.TestCase):
         for answer in (second, third):
             self.assertEqual(answer.tokens, alone.tokens)
 
-    def test_reading_a_prompt_prepares_for_it(self):
+    def test_request_without_tokens_fills_the_cache(self):
         server = self.start()
         answer = generate(server.stub, request(TEXT, 0))
         self.assertEqual(answer.ids, [])
@@ -58,7 +58,7 @@ class PrefixCacheTest(unittest.TestCase):
         self.assertEqual(self.cached(server, TEXT),
                          answer.finish.usage.prompt_tokens)
 
-    def test_a_pinned_prompt_stays_until_it_is_unpinned(self):
+    def test_pinned_prompt_stays_until_it_is_unpinned(self):
         server = self.start("--state_cache_mib=1", "--max_pinned_states=1",
                             "--state_cache_interval=0")
         generate(server.stub,

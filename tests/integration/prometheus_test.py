@@ -29,7 +29,7 @@ scrape_configs:
 
 
 class Prometheus:
-    """A process that scrapes `target`."""
+    """A Prometheus process that scrapes `target`."""
 
     def __init__(self, target):
         self._folder = tempfile.TemporaryDirectory()
@@ -37,7 +37,7 @@ class Prometheus:
         path = os.path.join(self._folder.name, "prometheus.yml")
         with open(path, "w") as file:
             file.write(CONFIGURATION.format(target=target))
-        # It cannot say which port it was given for 0, so one is looked for.
+        # Prometheus does not report the port that it chooses for 0.
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -64,7 +64,7 @@ class Prometheus:
             return json.load(page)
 
     def value(self, expression):
-        """Of the first series the expression gives; None if there is none."""
+        """The value of the expression's first series, or None."""
         try:
             answer = self.get("/api/v1/query", query=expression)
         except (urllib.error.URLError, ConnectionError):
@@ -97,18 +97,18 @@ class PrometheusTest(unittest.TestCase):
             generate(stub, request(max_tokens=-1))
         except grpc.RpcError:
             pass
-        # A call's own figures may follow its answer by a moment.
+        # The metrics of a call may be updated shortly after its answer.
         wait_until(lambda: b'grpc_status="INVALID_ARGUMENT"} 1' in
                    exposition(cls.server), "the calls to be counted")
 
-    def test_promtool_has_no_complaint(self):
+    def test_promtool_accepts_the_metrics(self):
         result = subprocess.run(
             ["promtool", "check", "metrics"], input=exposition(self.server),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             timeout=PATIENCE, check=False)
         self.assertEqual((result.returncode, result.stdout), (0, b""))
 
-    def test_every_metric_says_what_it_is(self):
+    def test_every_metric_has_a_help_text(self):
         families, helped = set(), set()
         for line in exposition(self.server).decode().splitlines():
             words = line.split(" ", 3)
@@ -119,7 +119,7 @@ class PrometheusTest(unittest.TestCase):
         self.assertGreater(len(families), 20)
         self.assertEqual(families - helped, set())
 
-    def test_dashboard_and_alerts_ask_for_what_there_is(self):
+    def test_dashboard_and_alerts_use_existing_metrics(self):
         there = set(re.findall(r"^# TYPE (\w+)",
                                exposition(self.server).decode(), re.MULTILINE))
         for path in ("deploy/grafana/rwkvd.json",
@@ -132,7 +132,7 @@ class PrometheusTest(unittest.TestCase):
             self.assertGreater(len(asked), 3, path)
             self.assertEqual(asked - there, set(), path)
 
-    def test_the_series_arrive_in_prometheus(self):
+    def test_series_are_scraped_by_prometheus(self):
         prometheus = Prometheus(self.server.metrics_address)
         self.addCleanup(prometheus.close)
         method = 'grpc_method="rwkv.v1.RwkvService/{}"'.format

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes .pth files with Python's own pickle, as torch.save does: a zip file
-of a pickle and the tensors' values. Knows F32 alone."""
+"""Writes .pth files with Python's pickle in the format of torch.save: a zip
+file with a pickle and the values of the tensors. Supports only F32."""
 
 import collections
 import io
@@ -11,7 +11,7 @@ import zipfile
 
 
 def _stand_in(name, **members):
-    """A module that the pickler finds what it names in."""
+    """A module with the names that the pickler looks up."""
     module = types.ModuleType(name)
     for key, value in members.items():
         value.__module__, value.__qualname__ = name, key
@@ -36,7 +36,7 @@ class _Storage:
 
 
 class Tensor:
-    """Of F32 values in row-major order."""
+    """A tensor of F32 values in row-major order."""
 
     def __init__(self, shape, values):
         self.shape, self.values = tuple(shape), values
@@ -71,7 +71,7 @@ class _Pickler(pickle.Pickler):
 
 
 def pth_bytes(content):
-    """The file that torch.save(content) writes."""
+    """The bytes of the file that torch.save(content) writes."""
     file = io.BytesIO()
     pickler = _Pickler(file)
     pickler.dump(content)
@@ -85,7 +85,7 @@ def pth_bytes(content):
 
 
 def network(tensors):
-    """Tensors of checkpoints.py, all F32, as the content of a file."""
+    """Tensors of checkpoints.py, all F32, in the form that torch.save takes."""
     return collections.OrderedDict(
         (name, Tensor(shape, values))
         for name, (_, shape, values) in tensors.items())

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Runs a Python test with Debian's Python, which has Debian's grpcio, and with
-# the stubs that this build has generated.
+# Runs a Python test with Debian's Python and grpcio, and the stubs that this
+# build generates.
 set -euo pipefail
 
 root=$PWD # the runfiles of this repository

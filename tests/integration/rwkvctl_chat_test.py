@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Conversations of the real rwkvctl with a real rwkvd, through pipes and
-through a terminal."""
+"""Conversations of the real rwkvctl with a real rwkvd, through pipes and a
+terminal."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 
 class Terminal:
-    """rwkvctl chat as somebody at a terminal sees it."""
+    """rwkvctl chat in a terminal."""
 
     def __init__(self, address, *flags):
         self.master, slave = pty.openpty()
@@ -36,7 +36,7 @@ class Terminal:
         os.write(self.master, data)
 
     def wait_for(self, pattern):
-        """Reads until the pattern was seen; what came up to its end."""
+        """Reads until the pattern matches; returns the text up to its end."""
         deadline = time.monotonic() + PATIENCE
         while True:
             match = re.search(pattern, self.seen)
@@ -82,7 +82,7 @@ class ChatTest(unittest.TestCase):
         with open(path) as file:
             return json.load(file)
 
-    def test_a_conversation_through_pipes(self):
+    def test_conversation_through_pipes_prints_the_answers(self):
         path = os.path.join(self.folder, "talk.json")
         out, err = self.chat(["Hello.", "And \\", "then?", "", f"/save {path}"],
                              "--system=Be brief.")
@@ -95,16 +95,16 @@ class ChatTest(unittest.TestCase):
         self.assertEqual(out, "".join(
             turn["assistant"].strip() + "\n" for turn in talk["turns"]))
 
-    def test_only_what_is_new_is_read(self):
+    def test_only_new_text_is_computed(self):
         _, err = self.chat(["Un.", "Deux.", "Trois."], "--verbose")
         counts = [tuple(map(int, found)) for found in re.findall(
             r"prompt (\d+) tokens \((\d+) cached\), generated (\d+)", err)]
         self.assertEqual(len(counts), 3)
         for (prompt, _, generated), (_, cached, _) in zip(counts, counts[1:]):
-            # All that was said so far but the token drawn last.
+            # The whole conversation except the last generated token.
             self.assertEqual(cached, prompt + generated - 1)
 
-    def test_a_conversation_goes_on_from_its_file(self):
+    def test_conversation_continues_from_its_file(self):
         path = os.path.join(self.folder, "talk.json")
         whole, _ = self.chat(["One.", "Two.", f"/save {path}", "Three."])
         rest, _ = self.chat(["Three."], f"--load={path}")
@@ -112,7 +112,7 @@ class ChatTest(unittest.TestCase):
         again, _ = self.chat([f"/load {path}", "Three."])
         self.assertEqual(again, rest)
 
-    def test_a_conversation_goes_on_from_a_state_elsewhere(self):
+    def test_conversation_continues_from_a_state_on_another_server(self):
         path = os.path.join(self.folder, "talk.state")
         whole, _ = self.chat(["One.", "Two.", f"/save-state {path}", "Three.",
                               "Four."], "--temperature=0")
@@ -123,17 +123,17 @@ class ChatTest(unittest.TestCase):
             rest, err = self.chat([f"/load-state {path}", "Three.", "Four."],
                                   "--temperature=0", "--verbose")
         self.assertTrue(whole.endswith("\n" + rest), (whole, rest))
-        # What was said before is not read again.
+        # The earlier conversation is not computed again.
         alone = int(re.search(r"prompt (\d+) tokens", err)[1])
         self.assertLess(alone, 25)
 
-    def test_a_file_that_is_no_state_is_refused(self):
+    def test_file_that_is_not_a_state_is_refused(self):
         path = os.path.join(self.folder, "talk.json")
         self.chat(["One.", f"/save {path}"])
         _, err = self.chat([f"/load-state {path}"], code=1)
         self.assertIn("INVALID_ARGUMENT", err)
 
-    def test_orders_change_what_was_said(self):
+    def test_commands_change_the_conversation(self):
         first = os.path.join(self.folder, "1.json")
         last = os.path.join(self.folder, "2.json")
         self.chat(["One.", "Two.", "/undo", f"/save {first}", "/retry",
@@ -149,7 +149,7 @@ class ChatTest(unittest.TestCase):
         answer = out.splitlines()[0]
         self.assertIn(f"Bob: One.\n\nAlice: {answer}", out)
 
-    def test_the_thinking_that_was_begun_is_shown(self):
+    def test_prefilled_thinking_is_shown(self):
         out, _ = self.chat(["One."], "--template=no-think")
         self.assertTrue(out.startswith("<think>\n</think"), out)
 
@@ -158,7 +158,7 @@ class ChatTest(unittest.TestCase):
         events = [json.loads(line) for line in out.splitlines()]
         self.assertEqual(sum("finish" in event for event in events), 2)
 
-    def test_mistakes_end_it_where_nobody_types(self):
+    def test_errors_end_a_conversation_without_a_terminal(self):
         for line, word in (("/sing", "unknown command /sing"),
                            ("/save", "/save needs an argument: FILE"),
                            ("/undo", "the conversation is empty"),
@@ -168,7 +168,7 @@ class ChatTest(unittest.TestCase):
             self.assertIn(word, err)
             self.assertEqual(err.count("\n"), 1)
 
-    def test_a_terminal_prompts_answers_and_ends(self):
+    def test_terminal_prompts_answers_and_ends(self):
         terminal = Terminal(self.server.address, "--max_tokens=12", "--seed=1")
         terminal.wait_for(r"demo \(rwkv4\).*/help[^\n]*\r\n> ")
         terminal.type(b"Hello.\r")
@@ -195,7 +195,7 @@ class ChatTest(unittest.TestCase):
             terminal.wait_for(r"(?s)Go on\.\r\n.{10}")
             terminal.type(CTRL_C)
             terminal.wait_for(r"\n> $")
-            # The server is free again, and the conversation goes on.
+            # The server's slot is free, and the conversation continues.
             terminal.type(b"More.\r")
             terminal.wait_for(r"(?s)More\.\r\n.{10}")
             terminal.type(CTRL_C)
@@ -203,7 +203,7 @@ class ChatTest(unittest.TestCase):
             terminal.type(CTRL_C)
             self.assertEqual(terminal.end(), 130)
 
-    def test_a_server_that_is_away_is_told_before_anybody_types(self):
+    def test_unreachable_server_is_reported_before_the_first_prompt(self):
         result = subprocess.run(
             [RWKVCTL, "chat", f"--server=unix:{self.folder}/absent"],
             input="Hello.\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE,

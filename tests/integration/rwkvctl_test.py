@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The real rwkvctl against a real rwkvd."""
+"""The real rwkvctl with a real rwkvd."""
 
 import json
 import math
@@ -45,7 +45,7 @@ class RwkvctlTest(unittest.TestCase):
                                  "In the beginning")
         self.assertEqual(echoed, b"In the beginning" + text)
 
-    def test_every_field_of_the_request_has_its_flag(self):
+    def test_every_field_of_the_request_has_a_flag(self):
         text, _ = self.run_ctl(
             "generate", "--max_tokens=50", "--temperature=0.9", "--top_k=40",
             "--top_p=0.8", "--presence_penalty=0.1", "--frequency_penalty=0.2",
@@ -69,7 +69,7 @@ class RwkvctlTest(unittest.TestCase):
         self.assertEqual([top["id"] for top in token["top_drawn_logprobs"]],
                          [60])
 
-    def test_mirostat_and_allowed_tokens_have_their_flags(self):
+    def test_mirostat_and_allowed_tokens_have_flags(self):
         text, _ = self.run_ctl(
             "generate", "--max_tokens=20", "--mirostat=1", "--mirostat_tau=3",
             "--mirostat_eta=0.2", "--allowed_tokens=100,101", "--json", "x")
@@ -82,7 +82,7 @@ class RwkvctlTest(unittest.TestCase):
                                 code=1)
         self.assertIn("INVALID_ARGUMENT: sampling.mirostat", error)
 
-    def test_a_flag_that_is_no_value_is_refused(self):
+    def test_invalid_flag_value_is_refused(self):
         for word in ("--preset=best", "--order=random", "--banned_tokens=1,x",
                      "--logit_bias=1"):
             _, error = self.run_ctl("generate", word, "x", code=2)
@@ -94,17 +94,17 @@ class RwkvctlTest(unittest.TestCase):
                                 timeout=PATIENCE, check=False)
         self.assertIn(b"did you mean model?", result.stderr)
 
-    def test_the_servers_complaint_is_one_line(self):
+    def test_error_of_the_server_is_one_line(self):
         _, error = self.run_ctl("generate", "--temperature=nan", "x", code=1)
         self.assertTrue(error.startswith(
             "rwkvctl: INVALID_ARGUMENT: sampling.temperature"), error)
         self.assertEqual(error.count("\n"), 1)
 
-    def test_a_refused_request_prints_no_answer(self):
+    def test_refused_request_prints_no_answer(self):
         text, _ = self.run_ctl("generate", "--top_p=2", "x", code=1)
         self.assertEqual(text, b"")
 
-    def test_an_answer_that_cannot_be_printed_is_a_failure(self):
+    def test_answer_that_cannot_be_printed_is_a_failure(self):
         with open("/dev/full", "w") as full:
             result = subprocess.run(
                 [RWKVCTL, "model", f"--server={self.server.address}"],
@@ -113,29 +113,29 @@ class RwkvctlTest(unittest.TestCase):
         self.assertEqual((result.returncode, result.stderr), (
             1, "rwkvctl: cannot write to standard output\n"))
 
-    def test_a_truth_value_leaves_the_prompt_alone(self):
+    def test_boolean_flag_does_not_consume_the_prompt(self):
         text, _ = self.run_ctl("generate", "--max_tokens=2", "--never_end",
                                "--echo", "In the beginning")
         self.assertTrue(text.startswith(b"In the beginning"), text)
 
-    def test_a_place_for_the_state_is_looked_at_first(self):
+    def test_path_for_the_state_is_checked_first(self):
         text, error = self.run_ctl("generate", "--save_state=/nowhere/x", "x",
                                    code=2)
         self.assertEqual(text, b"")
         self.assertIn("--save_state: cannot write to /nowhere/", error)
 
-    def test_a_text_that_is_none_has_no_perplexity(self):
+    def test_empty_text_has_no_perplexity(self):
         _, error = self.run_ctl("perplexity", "-", code=2)
         self.assertIn("the text is empty", error)
         _, error = self.run_ctl("perplexity", "/", code=2)
         self.assertIn("/: cannot be read", error)
 
-    def test_an_answer_out_of_time_names_the_server(self):
+    def test_deadline_error_names_the_server(self):
         _, error = self.run_ctl("generate", "--timeout=1us", "x", code=1)
         self.assertEqual(error, "rwkvctl: DEADLINE_EXCEEDED: no response from "
                          f"{self.server.address} before the deadline\n")
 
-    def test_a_wrong_address_is_named(self):
+    def test_wrong_address_is_named(self):
         for address in ("", "localhost", ":50051", "host:"):
             _, error = self.run_ctl("model", code=2, address=address)
             self.assertIn("neither host:port nor unix:path", error)
@@ -158,7 +158,7 @@ class RwkvctlTest(unittest.TestCase):
         self.assertEqual([row[3] for row in rows], [" beginning", " xq"])
         self.assertGreater(float(rows[0][0]), float(rows[1][0]))
 
-    def test_perplexity_is_that_of_the_scores(self):
+    def test_perplexity_equals_that_of_the_scores(self):
         text = b"In the beginning God created the heaven and the earth.\n" * 3
         total, _ = self.run_ctl("perplexity", "-", "--json",
                                 standard_input=text)
@@ -188,7 +188,7 @@ class RwkvctlTest(unittest.TestCase):
         _, error = self.run_ctl("pins", "--unpin=rules", code=1)
         self.assertIn("NOT_FOUND", error)
 
-    def test_tells_the_probability_of_the_prompt(self):
+    def test_prints_the_logprob_of_the_prompt(self):
         text, _ = self.run_ctl("generate", "--json", "--max_tokens=1",
                                "--prompt_logprobs", "--top_prompt_logprobs=2",
                                "In the beginning")
@@ -198,7 +198,7 @@ class RwkvctlTest(unittest.TestCase):
         self.assertLess(tokens[1]["logprob"], 0)
         self.assertEqual(len(tokens[1]["top_logprobs"]), 2)
 
-    def test_tells_the_model(self):
+    def test_prints_the_model(self):
         text, _ = self.run_ctl("model", "--json")
         model = json.loads(text)
         self.assertEqual(model["name"], "demo")
@@ -210,19 +210,19 @@ class RwkvctlTest(unittest.TestCase):
             shown = ", ".join(value) if isinstance(value, list) else str(value)
             self.assertEqual(rows[name], shown)
 
-    def test_tells_health(self):
+    def test_prints_the_health(self):
         self.assertEqual(self.run_ctl("health")[0], b"SERVING\n")
         self.assertEqual(self.run_ctl("health", "--wait=30s",
                                       "--service=rwkv.v1.RwkvService")[0],
                          b"SERVING\n")
 
-    def test_waiting_for_a_server_that_never_comes_ends(self):
+    def test_wait_for_an_absent_server_times_out(self):
         with tempfile.TemporaryDirectory() as folder:
             _, error = self.run_ctl("health", "--wait=200ms", code=1,
                                     address=f"unix:{folder}/absent")
         self.assertIn("DEADLINE_EXCEEDED", error)
 
-    def test_waits_for_a_server_that_comes(self):
+    def test_waits_for_a_server_that_starts_later(self):
         with tempfile.TemporaryDirectory() as folder:
             socket = f"unix:{folder}/socket"
             waiting = subprocess.Popen(
@@ -284,7 +284,7 @@ class RwkvctlTest(unittest.TestCase):
         self.assertGreater(report["requests"]["total"], 0)
         self.assertEqual(report["requests"]["failed"], 0)
 
-    def test_mistakes_are_one_line_and_code_2(self):
+    def test_usage_errors_are_one_line_and_code_2(self):
         for words in (["generate", "--max_token=3"], ["sing"], ["help", "sing"],
                       ["--json", "model"], [""],
                       ["tokenize"], ["score", "only context"],
@@ -300,7 +300,7 @@ class RwkvctlTest(unittest.TestCase):
             self.assertTrue(result.stderr.startswith("rwkvctl: "))
             self.assertEqual(result.stderr.count("\n"), 1)
 
-    def test_help_tells_commands_and_flags(self):
+    def test_help_lists_commands_and_flags(self):
         def help_of(*words):
             return subprocess.run([RWKVCTL, *words, "--help"], check=True,
                                   stdout=subprocess.PIPE, text=True,

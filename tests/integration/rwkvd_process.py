@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starts real rwkvd processes for the tests, and ends them."""
+"""Starts and ends real rwkvd processes for the tests."""
 
 import contextlib
 import os
@@ -17,12 +17,14 @@ RWKVCTL = os.environ.get("RWKVD_CTL", "tools/rwkvctl/rwkvctl")
 MODEL = os.environ.get("RWKVD_MODEL", "models/demo")
 SERVICE = "rwkv.v1.RwkvService"
 
-# How long anything may take on a busy machine; nothing waits for it to pass.
+# Timeout in seconds for operations on a busy machine. No test waits for it to
+# pass.
 PATIENCE = 60
 
 
 def wait_until(condition, what):
-    """Polls, for what has no event to wait for."""
+    """Polls until `condition` is true. For conditions of other processes, which
+    have no event; see tests/README.md."""
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
@@ -31,7 +33,7 @@ def wait_until(condition, what):
 
 
 class Health:
-    """The standard health service, whose stubs Debian does not package."""
+    """A client of the standard health service, for which Debian has no stubs."""
 
     def __init__(self, channel):
         kinds = dict(
@@ -52,7 +54,7 @@ class Health:
 
 
 class Rwkvd:
-    """A server process that has said where it listens and is SERVING."""
+    """A server process that is SERVING."""
 
     def __init__(self, *flags, model=MODEL):
         self._folder = tempfile.TemporaryDirectory()
@@ -100,11 +102,11 @@ class Rwkvd:
         self.process.send_signal(number)
 
     def wait(self):
-        """The exit code."""
+        """Waits for the end of the process; returns the exit code."""
         return self.process.wait(timeout=PATIENCE)
 
     def close(self):
-        """Ends it, however it stands."""
+        """Ends the process in whatever state it is."""
         if hasattr(self, "channel"):
             self.channel.close()
         if self.process.poll() is None:

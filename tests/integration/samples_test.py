@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Several answers to one request, from a real rwkvd."""
+"""Requests with several samples, sent to a real rwkvd."""
 
 import collections
 import subprocess
@@ -12,14 +12,14 @@ PROMPT = "And it came to pass"
 
 
 class Sample:
-    """What was said of one sample."""
+    """The messages of one sample."""
 
     def __init__(self):
         self.tokens, self.text, self.finish = [], "", None
 
 
 def samples_of(stub, message):
-    """By their numbers, in the order in which they ended."""
+    """Samples by number, in the order in which they ended."""
     samples = collections.defaultdict(Sample)
     ended = {}
     for response in stub.Generate(message, timeout=PATIENCE):
@@ -45,7 +45,7 @@ class SamplesTest(unittest.TestCase):
         cls.addClassCleanup(manager.__exit__, None, None, None)
         cls.stub = cls.server.stub
 
-    def test_each_is_the_request_alone_with_its_seed(self):
+    def test_each_sample_equals_a_request_with_its_seed(self):
         fields = dict(max_tokens=30, temperature=1, logprobs=True)
         samples = samples_of(self.stub, request(PROMPT, n=6, seed=7, **fields))
         self.assertEqual(sorted(samples), list(range(6)))
@@ -59,7 +59,7 @@ class SamplesTest(unittest.TestCase):
             self.assertEqual(sample.finish.reason, alone.finish.reason)
             self.assertEqual(sample.finish.seed, 7 + number)
 
-    def test_the_best_are_the_likeliest(self):
+    def test_best_samples_are_the_most_probable(self):
         fields = dict(max_tokens=30, temperature=1, seed=3)
         everyone = samples_of(self.stub,
                               request(PROMPT, n=8, logprobs=True, **fields))
@@ -71,7 +71,7 @@ class SamplesTest(unittest.TestCase):
         for number, sample in best.items():
             self.assertEqual(sample.text, everyone[number].text)
 
-    def test_rwkvctl_shows_each_under_its_number(self):
+    def test_rwkvctl_shows_each_sample_with_its_number(self):
         output = subprocess.run(
             [RWKVCTL, "generate", f"--server={self.server.address}", "--n=3",
              "--max_tokens=10", PROMPT], check=True, stdout=subprocess.PIPE,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sampler chain, through a real rwkvd on the bundled model."""
+"""The sampler chain of a real rwkvd with the bundled model."""
 
 import concurrent.futures
 import math
@@ -59,11 +59,11 @@ class SamplingTest(unittest.TestCase):
         for name, one, two in zip(CHAINS, some, others, strict=True):
             self.assertEqual(one.tokens, two.tokens, name)
 
-    def test_each_chain_draws_its_own(self):
+    def test_each_chain_samples_different_tokens(self):
         ids = {tuple(answer.ids) for answer in answers(self.stub)}
         self.assertEqual(len(ids), len(CHAINS))
 
-    def test_the_same_tokens_whatever_is_cached(self):
+    def test_tokens_do_not_depend_on_the_cache(self):
         with rwkvd("--state_cache_mib=0") as server:
             first = answers(server.stub)
         answers(self.stub)
@@ -72,7 +72,7 @@ class SamplingTest(unittest.TestCase):
         self.assertGreater(again[0].finish.usage.cached_tokens, 0)
         self.assert_same(first, again)
 
-    def test_the_same_tokens_under_load(self):
+    def test_tokens_do_not_depend_on_the_load(self):
         alone = answers(self.stub)
         others = [request(f"Chapter {i} said", 200, temperature=1, seed=i)
                   for i in range(16)]
@@ -85,13 +85,13 @@ class SamplingTest(unittest.TestCase):
                 one.result()
         self.assert_same(alone, together)
 
-    def test_the_same_tokens_on_any_number_of_threads(self):
+    def test_tokens_do_not_depend_on_the_number_of_threads(self):
         here = answers(self.stub)
         for threads in (1, 2, 5):
             with rwkvd(f"--threads={threads}") as server:
                 self.assert_same(here, answers(server.stub))
 
-    def test_the_same_tokens_after_a_restart(self):
+    def test_tokens_are_the_same_after_a_restart(self):
         with rwkvd() as server:
             before = answers(server.stub)
             server.signal()
@@ -99,7 +99,7 @@ class SamplingTest(unittest.TestCase):
         with rwkvd() as server:
             self.assert_same(before, answers(server.stub))
 
-    def test_logprobs_are_told_before_and_after_the_samplers(self):
+    def test_logprobs_are_reported_before_and_after_the_samplers(self):
         for name, answer in zip(CHAINS, answers(self.stub)):
             for token in answer.tokens:
                 drawn = token.top_drawn_logprobs
@@ -117,7 +117,7 @@ class SamplingTest(unittest.TestCase):
                         math.fsum(math.exp(top.logprob) for top in drawn), 1)
                     self.assertIn(token.id, [top.id for top in drawn])
 
-    def test_greedy_tokens_are_certain(self):
+    def test_greedy_tokens_have_probability_1(self):
         answer = generate(self.stub, request(PROMPT, 10,
                                              top_drawn_logprobs=3))
         for token in answer.tokens:
@@ -126,7 +126,7 @@ class SamplingTest(unittest.TestCase):
                              [pb.TokenLogprob(id=token.id, logprob=0)])
             self.assertFalse(token.HasField("logprob"))
 
-    def test_tokens_are_forced_banned_and_allowed(self):
+    def test_tokens_can_be_forced_banned_and_allowed(self):
         message = request(PROMPT, 30, temperature=1)
         message.sampling.forced_tokens.extend([70, 80])
         forced = generate(self.stub, message)
@@ -141,7 +141,7 @@ class SamplingTest(unittest.TestCase):
         self.assertLessEqual(set(generate(self.stub, message).ids),
                              {65, 66, 67})
 
-    def test_an_answer_that_never_ends_has_its_length(self):
+    def test_never_end_gives_max_tokens(self):
         message = request("", 5)
         message.sampling.logit_bias.add(id=0, bias=100)
         ended = generate(self.stub, message)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a real rwkvd says when it cannot start."""
+"""Checks the error of a real rwkvd that cannot start."""
 
 import subprocess
 
@@ -7,8 +7,8 @@ from rwkvd_process import PATIENCE, RWKVD
 
 
 def assert_refuses(test, arguments, *words):
-    """Starts it, and expects one line with these words on the standard error,
-    and the exit code 1."""
+    """Starts rwkvd, and expects one line with these words on the standard
+    error, and the exit code 1."""
     result = subprocess.run(
         [RWKVD, "--listen=127.0.0.1:0", "--metrics_listen=", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real rwkvd that quantizes while loading: what it tells of its weights, and
-that they are those of a file quantized ahead of time, bit for bit."""
+"""A real rwkvd that quantizes during loading: it reports the weight type, and
+its answers are bit-identical to those of a file that was quantized before."""
 
 import hashlib
 import os
@@ -17,8 +17,8 @@ CONVERT = os.environ.get("RWKVD_CONVERT", "tools/rwkv_convert/rwkv-convert")
 
 
 def served(*flags, model=MODEL):
-    """What a server tells of its model, and the tokens it draws, with all that
-    is told of them."""
+    """The description of a server's model, and the tokens that it generates
+    with all their fields."""
     with rwkvd(*flags, model=model) as server:
         told = server.stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE)
         tokens = []
@@ -32,7 +32,8 @@ def served(*flags, model=MODEL):
 
 
 def fingerprint_of(stored, weights):
-    """As the contract says: of the file's, and of the flag's value."""
+    """The fingerprint that the contract defines, from that of the file and the
+    value of the flag."""
     digest = hashlib.sha256()
     for text in (stored.encode(), weights.encode()):
         digest.update(len(text).to_bytes(8, "little") + text)
@@ -53,7 +54,7 @@ class WeightsTest(unittest.TestCase):
                        check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
         return output
 
-    def test_quantized_while_loading_or_ahead_of_time_is_the_same(self):
+    def test_quantized_during_loading_equals_quantized_before(self):
         for weights in ("int8", "int8,mixed", "int4", "int4,mixed"):
             with self.subTest(weights=weights):
                 loading, tokens = served(f"--weights={weights}")
@@ -72,18 +73,18 @@ class WeightsTest(unittest.TestCase):
                 self.assertNotIn(ahead.fingerprint, (
                     loading.fingerprint, self.stored.fingerprint))
 
-    def test_as_stored_is_what_is_served_without_the_flag(self):
+    def test_as_stored_is_the_default(self):
         told, tokens = served("--weights=as_stored")
         self.assertEqual(told.fingerprint, self.stored.fingerprint)
         self.assertEqual(told.weight_type, "BF16")
         self.assertEqual(tokens, self.stored_tokens)
 
-    def test_the_threads_that_quantize_change_no_bit(self):
+    def test_number_of_threads_does_not_change_quantization(self):
         _, one = served("--weights=int8", "--threads=1")
         _, three = served("--weights=int8", "--threads=3")
         self.assertEqual(one, three)
 
-    def test_a_kind_that_there_is_not_is_refused(self):
+    def test_unknown_weight_type_is_refused(self):
         assert_refuses(self, [f"--model={MODEL}", "--weights=int5"],
                        "--weights", "int5")
 

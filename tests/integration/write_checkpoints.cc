@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// write_checkpoints DIRECTORY: writes random networks over the 256 bytes, one
-// of every version, in every format that version is found in, and states that
-// they can start from. Says what it wrote, a line each:
+// write_checkpoints DIRECTORY: writes random models with 256 byte tokens, one of
+// every version in every format of that version, and initial states for them.
+// Prints one line per file:
 //
 //   VERSION FORMAT PATH    a checkpoint; all of a version have equal weights
 //   VERSION tuned_in PATH  the same with blocks.N.att.time_state
-//   VERSION tuned PATH     these tensors alone, in .pth and in safetensors
-//   VERSION read PATH      a state file: what it remembers of kRead
+//   VERSION tuned PATH     only these tensors, in .pth and in safetensors
+//   VERSION read PATH      a state file: the state after reading kRead
 
 #include <cstdio>
 #include <filesystem>
@@ -29,7 +29,7 @@ namespace {
 
 constexpr uint64_t kSeed = 20;
 constexpr int64_t kVocab = 256;
-// The only type that web-rwkv writes: so its files hold the same values.
+// The only type that web-rwkv writes, so that its files have the same values.
 constexpr DType kType = DType::kF16;
 constexpr char kRead[] = "The quick ";
 
@@ -54,7 +54,7 @@ void Say(Architecture architecture, absl::string_view what,
               std::string(what).c_str(), path.c_str());
 }
 
-// The state after kRead.
+// The state after reading kRead.
 void WriteReadState(const std::string& checkpoint, const std::string& path) {
   const auto file = TensorFile::Open(checkpoint);
   RWKVD_CHECK(file.ok());
