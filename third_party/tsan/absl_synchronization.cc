@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tells the thread sanitizer what the system's Abseil synchronizes.
+// Reports the synchronization in the system's Abseil to the thread sanitizer.
 //
-// That library was not compiled for the sanitizer, which then takes every
-// correctly locked access for a race. The linker (--wrap, in .bazelrc) sends
-// our calls of the functions below here; they say what happens before what,
-// and call the real ones. Of the waits with a deadline one is among them: code
-// that uses another under the sanitizer needs its wrapper first.
+// The system's Abseil is not instrumented, so the sanitizer would report
+// correctly locked accesses as races. The linker (--wrap, in .bazelrc) replaces
+// our calls of the functions below by these wrappers, which report the order of
+// events and call the original functions. Only one of the waits with a deadline
+// is wrapped; tests that use another one need a wrapper first.
 
 extern "C" {
 void __tsan_acquire(void* address);
@@ -18,15 +18,15 @@ void AnnotateIgnoreWritesEnd(const char* file, int line);
 
 namespace {
 
-// While it lives, this thread's accesses are not looked at: inside the library
-// they follow rules that the sanitizer cannot see.
-class InsideTheLibrary {
+// Disables the sanitizer on this thread during a call of the library, whose own
+// accesses follow rules that the sanitizer does not know.
+class IgnoreAccesses {
  public:
-  InsideTheLibrary() {
+  IgnoreAccesses() {
     AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
     AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
   }
-  ~InsideTheLibrary() {
+  ~IgnoreAccesses() {
     AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
     AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
   }
@@ -34,12 +34,12 @@ class InsideTheLibrary {
 
 }  // namespace
 
-// Takes the mutex `m`: what its last holder did happened before.
+// Acquires the mutex `m`. Everything its last holder did happened before.
 #define RWKVD_WRAP_LOCK(symbol)              \
   extern "C" void __real_##symbol(void* m);  \
   extern "C" void __wrap_##symbol(void* m) { \
     {                                        \
-      InsideTheLibrary inside;               \
+      IgnoreAccesses ignore;                 \
       __real_##symbol(m);                    \
     }                                        \
     __tsan_acquire(m);                       \
@@ -49,48 +49,48 @@ class InsideTheLibrary {
   extern "C" void __real_##symbol(void* m);  \
   extern "C" void __wrap_##symbol(void* m) { \
     __tsan_release(m);                       \
-    InsideTheLibrary inside;                 \
+    IgnoreAccesses ignore;                   \
     __real_##symbol(m);                      \
   }
 
-// Takes the mutex `self` once `what` holds.
+// Acquires the mutex `self` once the condition `what` is true.
 #define RWKVD_WRAP_LOCK_WHEN(symbol)                        \
   extern "C" void __real_##symbol(void* self, void* what);  \
   extern "C" void __wrap_##symbol(void* self, void* what) { \
     {                                                       \
-      InsideTheLibrary inside;                              \
+      IgnoreAccesses ignore;                                \
       __real_##symbol(self, what);                          \
     }                                                       \
     __tsan_acquire(self);                                   \
   }
 
-// Gives the mutex `m` up while waiting for `what`, and takes it again.
+// Releases the mutex `m` while waiting for `what`, and acquires it again.
 #define RWKVD_WRAP_WAIT(symbol, m)                          \
   extern "C" void __real_##symbol(void* self, void* what);  \
   extern "C" void __wrap_##symbol(void* self, void* what) { \
     __tsan_release(m);                                      \
     {                                                       \
-      InsideTheLibrary inside;                              \
+      IgnoreAccesses ignore;                                \
       __real_##symbol(self, what);                          \
     }                                                       \
     __tsan_acquire(m);                                      \
   }
 
-// An absl::Duration, as far as handing one on is concerned.
+// Has the layout of absl::Duration, to pass one as an argument.
 struct Duration {
   long seconds;
   unsigned ticks;
 };
 
-// As RWKVD_WRAP_WAIT on the mutex `self`, for no longer than `timeout`. Whether
-// `what` holds.
+// Like RWKVD_WRAP_WAIT on the mutex `self`, but waits at most for `timeout`.
+// Returns whether the condition `what` is true.
 #define RWKVD_WRAP_TIMED_WAIT(symbol)                                         \
   extern "C" bool __real_##symbol(void* self, void* what, Duration timeout);  \
   extern "C" bool __wrap_##symbol(void* self, void* what, Duration timeout) { \
     __tsan_release(self);                                                     \
     bool holds = false;                                                       \
     {                                                                         \
-      InsideTheLibrary inside;                                                \
+      IgnoreAccesses ignore;                                                  \
       holds = __real_##symbol(self, what, timeout);                           \
     }                                                                         \
     __tsan_acquire(self);                                                     \
@@ -112,6 +112,6 @@ RWKVD_WRAP_LOCK_WHEN(_ZN4absl7debian35Mutex8LockWhenERKNS0_9ConditionE)
 // absl::CondVar
 RWKVD_WRAP_WAIT(_ZN4absl7debian37CondVar4WaitEPNS0_5MutexE, what)
 
-// absl::Notification: to notify is to release, to have waited to acquire.
+// absl::Notification: Notify releases, and WaitForNotification acquires.
 RWKVD_WRAP_UNLOCK(_ZN4absl7debian312Notification6NotifyEv)
 RWKVD_WRAP_LOCK(_ZNK4absl7debian312Notification19WaitForNotificationEv)
