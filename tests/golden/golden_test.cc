@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checkpoints of every version and format against the logits of BlinkDL's own
-// code. Tolerances are those the fixtures state: per logit, the larger of 2e-5
-// and ten times what that code itself moves between single and double
-// precision.
+// Compares models of every version and format with the logits of BlinkDL's
+// code. The fixtures state the tolerances: per logit, the larger of 2e-5 and
+// ten times the difference of that code between single and double precision.
 
 #include <algorithm>
 #include <cmath>
@@ -53,8 +52,8 @@ bool IsWeights(const fs::path& path) {
          extension == ".pth";
 }
 
-// What can be opened in a model's folder: its files of weights, and the folders
-// below it, as they come from a hub.
+// The checkpoints in the folder of a model: files of weights, and subfolders as
+// downloaded from a hub.
 std::vector<std::string> CheckpointsIn(const fs::path& folder) {
   std::vector<std::string> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -66,7 +65,7 @@ std::vector<std::string> CheckpointsIn(const fs::path& folder) {
   return found;
 }
 
-// The type of all tensors, "F32"; "mixed" if they have several.
+// The type of all tensors, for example "F32"; "mixed" if they differ.
 std::string TypeOf(const TensorFile& file) {
   std::string type;
   for (const auto& [name, tensor] : file.tensors()) {
@@ -77,9 +76,10 @@ std::string TypeOf(const TensorFile& file) {
   return type;
 }
 
-// The reference to a prompt that was made from the same weights, if there is
-// one. Where weights were rounded, "PROMPT.TYPE-weights" says so, and the plain
-// name is that of the unrounded ones; elsewhere no type needed rounding.
+// The reference of a prompt that was made from the same weights, if there is
+// one. References of rounded weights are called "PROMPT.TYPE-weights"; the
+// plain name then belongs to the unrounded weights. If there are none with a
+// type, no type needed rounding.
 std::optional<std::string> ReferenceFor(const fs::path& refs,
                                         const std::string& prompt,
                                         const std::string& weight_type) {
@@ -109,14 +109,14 @@ std::vector<std::string> PromptsIn(const fs::path& refs) {
   return prompts;
 }
 
-// Every checkpoint that the fixtures hold, below models/. One that cannot be
-// read fails in its test, not here.
+// Every checkpoint among the fixtures, below models/. A checkpoint that cannot
+// be read fails in its test, not here.
 std::vector<std::string> FindCheckpoints() {
   std::vector<std::string> found;
   const fs::path root = testing::FixturesDirectory();
   if (root.empty()) return found;
   for (const auto& model : fs::directory_iterator(root / "models")) {
-    // Without references there is nothing to run.
+    // Without references there is nothing to compare.
     if (!fs::exists(root / "refs" / model.path().filename())) continue;
     for (const std::string& checkpoint : CheckpointsIn(model.path())) {
       found.push_back(fs::relative(checkpoint, root / "models").string());
@@ -126,7 +126,7 @@ std::vector<std::string> FindCheckpoints() {
   return found;
 }
 
-// The references made from the same weights as `checkpoint`.
+// The references that were made from the weights of `checkpoint`.
 std::vector<Golden> GoldenFor(const std::string& checkpoint) {
   const fs::path root = testing::FixturesDirectory();
   const std::string model = fs::path(checkpoint).begin()->string();
@@ -149,7 +149,7 @@ std::vector<Golden> FindGolden() {
   return golden;
 }
 
-// One sequence through one model.
+// Runs one sequence through one model.
 class Sequence {
  public:
   explicit Sequence(const std::string& checkpoint,
@@ -172,7 +172,7 @@ class Sequence {
   int64_t vocab() const { return model_->config().vocab_size; }
   const State& state() const { return state_; }
 
-  // The weights as they were read.
+  // The weights as they were loaded.
   testing::TestTensors Tensors() const {
     testing::TestTensors tensors;
     for (const auto& [name, tensor] : file_->tensors()) {
@@ -181,7 +181,7 @@ class Sequence {
     return tensors;
   }
 
-  // The logits wanted, [n, vocab].
+  // Returns the wanted logits, [n, vocab].
   std::vector<float> Read(const std::vector<int32_t>& tokens,
                           LogitsWanted wanted) {
     const int64_t rows = wanted == LogitsWanted::kAll ? tokens.size() : 1;
@@ -287,7 +287,7 @@ TEST_P(GoldenTest, GreedyContinuationAgrees) {
   auto logits = sequence_->Read(ids_, LogitsWanted::kLast);
   const auto expected = reference_["greedy64_fp64"].get<std::vector<int32_t>>();
   for (size_t i = 0; i < expected.size(); ++i) {
-    // The fixtures hold no step that is closer than this.
+    // The fixtures have no step with a smaller margin.
     ASSERT_GT(reference_["greedy_margin_fp64"][i].get<double>(),
               2 * tolerance_);
     ASSERT_EQ(Greedy(logits), expected[i]) << "step " << i;
@@ -340,8 +340,8 @@ TEST(GoldenFixturesTest, ThereAreCheckpointsOfEveryKind) {
   }
 }
 
-// Weights of which some are rounded and some are not have no reference here;
-// the oracle, which agrees with all references there are, stands in.
+// There are no references for checkpoints with tensors of several types. The
+// oracle, which agrees with all references, replaces them.
 TEST(GoldenFixturesTest, CheckpointsWithoutAReferenceFollowTheOracle) {
   RWKVD_NEED_FIXTURES();
   const std::vector<int32_t> text = {'I', 't', ' ', 'w', 'a', 's', ' ', 'a'};
@@ -361,7 +361,7 @@ TEST(GoldenFixturesTest, CheckpointsWithoutAReferenceFollowTheOracle) {
   EXPECT_GT(num, 0);
 }
 
-// rwkv.cpp's own expected logits for its own test models. It normalizes the
+// The logits that rwkv.cpp expects of its test models. rwkv.cpp normalizes the
 // heads of version 5 with another epsilon.
 TEST(GoldenRwkvCppTest, LogitsAgree) {
   RWKVD_NEED_FIXTURES();
@@ -382,8 +382,8 @@ TEST(GoldenRwkvCppTest, LogitsAgree) {
   }
 }
 
-// The state after a prompt, value by value, in the order of BlinkDL's
-// RWKV_in_150_lines.py, which is ours.
+// Compares the state after a prompt, value by value. Our layout is that of
+// BlinkDL's RWKV_in_150_lines.py.
 TEST(GoldenStateTest, StateAgrees) {
   RWKVD_NEED_FIXTURES();
   for (const char* model : {"tiny-4v0-660k/model", "hybrid-4v0/model-f32"}) {

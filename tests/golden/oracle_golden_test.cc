@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The double-precision oracles against the logits of BlinkDL's own code in
-// double precision. What the oracles agree on with that, the models under test
-// may be held to for any random network.
+// Compares the double-precision oracles with the logits of BlinkDL's code in
+// double precision. This justifies the use of the oracles as references for
+// random models.
 
 #include <algorithm>
 #include <cmath>
@@ -47,7 +47,7 @@ std::vector<double> ReadDoubles(const std::string& path) {
   return values;
 }
 
-// As doubles, whatever precision the reference has.
+// The logits as doubles, whatever precision the reference has.
 std::vector<double> ExpectedLogits(const std::string& refs) {
   if (std::ifstream(refs + ".last-logits.f64")) {
     return ReadDoubles(refs + ".last-logits.f64");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The laws of the engine where it runs a real network, for every version,
-// instruction set and weight type: answers, down to the last bit of their
-// log-probabilities, do not depend on batch-mates, cache or threads, and a
-// score says of a text what was said while generating it.
+// Laws of the engine with a real model, for every version, instruction set and
+// weight type. Answers and their log-probabilities are bit-identical whatever
+// else is in the batch, with or without the cache, and for any number of
+// threads. The score of a text equals the log-probabilities of generating it.
 
 #include <cstddef>
 #include <cstdint>
@@ -19,7 +19,7 @@
 #include "core/model/load_model.h"
 #include "core/model/state_file.h"
 #include "gtest/gtest.h"
-#include "tests/laws/networks.h"
+#include "tests/laws/model_shapes.h"
 #include "tests/testing/fake_tokenizer.h"
 #include "tests/testing/recording_sink.h"
 #include "tests/testing/tiny_checkpoint.h"
@@ -28,14 +28,14 @@ namespace rwkvd {
 namespace {
 
 using Tokens = std::vector<int32_t>;
-// What weights are stored as, and what they are made while loading.
+// The type of the stored weights, and their quantization while loading.
 struct Weights {
   DType stored = DType::kF32;
   WeightKind kind = WeightKind::kAsStored;
 };
-using Param = std::tuple<const KernelTable*, Weights, Network>;
+using Param = std::tuple<const KernelTable*, Weights, ModelShape>;
 
-// Prompts of many lengths; most begin with the same tokens.
+// Prompts of many lengths, most of which begin with the same tokens.
 GenerateRequest RequestOf(int number) {
   GenerateRequest request;
   for (int i = 0; i < 3 + 7 * number; ++i) {
@@ -51,15 +51,15 @@ GenerateRequest RequestOf(int number) {
 class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
  protected:
   void SetUp() override {
-    const auto& [kernels, weights, network] = GetParam();
+    const auto& [kernels, weights, shape] = GetParam();
     auto model = LoadModel(
-        testing::MakeTensorFile(MakeTensors(network, weights.stored)),
+        testing::MakeTensorFile(MakeTensors(shape, weights.stored)),
         {.kernels = kernels, .weights = weights.kind, .pool = &three_threads_});
     ASSERT_TRUE(model.ok()) << model.status();
     model_ = *std::move(model);
   }
 
-  // An engine whose steps are small, so that prompts are read in pieces.
+  // An engine whose steps are small, so that prefill takes several of them.
   std::unique_ptr<Engine> MakeEngine(ThreadPool* pool, int64_t cache_bytes,
                                      int64_t interval = 7) {
     EngineOptions options;
@@ -85,7 +85,7 @@ class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
 };
 
 // Law 2.
-TEST_P(EngineOnModelLaws, AnswersAreTheSameAloneAndAmongOthers) {
+TEST_P(EngineOnModelLaws, AnswersAreBitIdenticalAloneAndInABatch) {
   constexpr int kNum = 11;
   auto crowd = MakeEngine(&three_threads_, 0);
   std::vector<RecordingSink> sinks(kNum);
@@ -99,7 +99,7 @@ TEST_P(EngineOnModelLaws, AnswersAreTheSameAloneAndAmongOthers) {
 }
 
 // Law 3.
-TEST_P(EngineOnModelLaws, SamplesAreTheSameAsRequestsOfTheirOwn) {
+TEST_P(EngineOnModelLaws, SamplesAreBitIdenticalToSeparateRequests) {
   auto forked = MakeEngine(&three_threads_, 0);
   auto alone = MakeEngine(&one_thread_, 0);
   GenerateRequest request = RequestOf(4);
@@ -116,11 +116,12 @@ TEST_P(EngineOnModelLaws, SamplesAreTheSameAsRequestsOfTheirOwn) {
 }
 
 // Law 4.
-TEST_P(EngineOnModelLaws, AHitInTheCacheIsTheSameAsRecomputation) {
+TEST_P(EngineOnModelLaws, CacheHitIsBitIdenticalToRecomputation) {
   auto cached = MakeEngine(&three_threads_, 1 << 20);
   auto uncached = MakeEngine(&one_thread_, 0);
   int64_t cached_tokens = 0;
-  // Short prompts first: they are prefixes of the later ones; then all again.
+  // Short prompts come first, because they are prefixes of later ones. Then all
+  // prompts follow once more.
   for (int i : {0, 1, 2, 3, 4, 0, 1, 2, 3, 4}) {
     const Recording hit = Ask(*cached, RequestOf(i));
     EXPECT_TRUE(hit.HasSameAnswer(Ask(*uncached, RequestOf(i)))) << i;
@@ -129,8 +130,8 @@ TEST_P(EngineOnModelLaws, AHitInTheCacheIsTheSameAsRecomputation) {
   EXPECT_GT(cached_tokens, 0) << "nothing was tested";
 }
 
-// Law 7: through bytes, at every border.
-TEST_P(EngineOnModelLaws, AnAnswerInTwoPartsIsTheSameAsInOne) {
+// Law 7: suspends and resumes through a saved state, after each token.
+TEST_P(EngineOnModelLaws, ResumedAnswerIsBitIdentical) {
   auto engine = MakeEngine(&three_threads_, 1 << 20);
   auto other = MakeEngine(&one_thread_, 0);
   const ModelIdentity identity = {
@@ -160,9 +161,9 @@ TEST_P(EngineOnModelLaws, AnAnswerInTwoPartsIsTheSameAsInOne) {
   }
 }
 
-// Law 4: states from the midst of a prompt, at intervals and where another
-// prompt parted from it.
-TEST_P(EngineOnModelLaws, WhatPromptsShareIsReadOnce) {
+// Law 4: the cache keeps states within a prompt, at intervals and where another
+// prompt diverged from it.
+TEST_P(EngineOnModelLaws, SharedPrefixIsPrefilledOnce) {
   auto cached = MakeEngine(&three_threads_, 1 << 20);
   auto uncached = MakeEngine(&one_thread_, 0);
   std::vector<int64_t> cached_tokens;
@@ -171,16 +172,16 @@ TEST_P(EngineOnModelLaws, WhatPromptsShareIsReadOnce) {
     request.prompt.resize(61, 5);
     request.prompt.push_back(last);
     request.prompt.resize(90, 6);
-    // The first 61 tokens are the same.
+    // The first 61 tokens are shared.
     for (int i = 0; i < 61; ++i) request.prompt[i] = (i * i) % kOddVocab;
     const Recording hit = Ask(*cached, request);
     EXPECT_TRUE(hit.HasSameAnswer(Ask(*uncached, request))) << last;
     cached_tokens.push_back(hit.usage.cached_tokens);
   }
-  // 90 tokens have their states at multiples of 14.
+  // A prompt of 90 tokens has states at multiples of 14.
   EXPECT_EQ(cached_tokens, (std::vector<int64_t>{0, 56, 56}));
 
-  // 42 tokens, of which the next prompt shares 40, and a third one too.
+  // The next two prompts share 40 of 42 tokens.
   cached_tokens.clear();
   auto sparse = MakeEngine(&three_threads_, 1 << 20, /*interval=*/0);
   for (const int32_t last : {1, 2, 3}) {
@@ -194,8 +195,8 @@ TEST_P(EngineOnModelLaws, WhatPromptsShareIsReadOnce) {
   EXPECT_EQ(cached_tokens, (std::vector<int64_t>{0, 0, 40}));
 }
 
-// Law 4: a cache that is too small for two states forgets, and stays right.
-TEST_P(EngineOnModelLaws, EvictionChangesNoAnswer) {
+// Law 4: a cache that is too small for two states evicts, but stays correct.
+TEST_P(EngineOnModelLaws, EvictionDoesNotChangeAnswers) {
   const int64_t state_bytes = static_cast<int64_t>(model_->NewState().bytes());
   auto tight = MakeEngine(&three_threads_, 2 * state_bytes);
   auto uncached = MakeEngine(&one_thread_, 0);
@@ -207,7 +208,7 @@ TEST_P(EngineOnModelLaws, EvictionChangesNoAnswer) {
 }
 
 // Law 8.
-TEST_P(EngineOnModelLaws, AScoreIsWhatGeneratingSaid) {
+TEST_P(EngineOnModelLaws, ScoreEqualsLogProbabilitiesOfGeneration) {
   auto engine = MakeEngine(&three_threads_, 1 << 20);
   for (int i = 0; i < 5; ++i) {
     const Recording generated = Ask(*engine, RequestOf(i));
@@ -226,9 +227,9 @@ TEST_P(EngineOnModelLaws, AScoreIsWhatGeneratingSaid) {
 }
 
 std::string Name(const ::testing::TestParamInfo<Param>& info) {
-  const auto& [kernels, weights, network] = info.param;
+  const auto& [kernels, weights, shape] = info.param;
   return absl::StrCat(
-      NameOf(network), NameOf(weights.stored),
+      NameOf(shape), NameOf(weights.stored),
       weights.kind == WeightKind::kAsStored ? "" : NameOf(weights.kind),
       kernels->name);
 }
@@ -239,7 +240,7 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(Weights{DType::kF32},
                                          Weights{DType::kF16},
                                          Weights{DType::kBF16}),
-                       ::testing::ValuesIn(OddNetworks())),
+                       ::testing::ValuesIn(OddShapes())),
     Name);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -248,7 +249,7 @@ INSTANTIATE_TEST_SUITE_P(
         ::testing::ValuesIn(SupportedKernels()),
         ::testing::Values(Weights{DType::kF32, WeightKind::kInt8},
                           Weights{DType::kBF16, WeightKind::kInt4}),
-        ::testing::ValuesIn(EvenNetworks())),
+        ::testing::ValuesIn(EvenShapes())),
     Name);
 
 }  // namespace

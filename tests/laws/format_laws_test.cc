@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Law 7: what a checkpoint is written as, and where a state has been, changes
-// not one bit of what is computed.
+// Law 7: results are bit-identical whatever format a checkpoint has, and if a
+// state is saved and restored.
 
 #include <cstddef>
 #include <memory>
@@ -15,7 +15,7 @@
 #include "core/model/load_model.h"
 #include "core/model/state_file.h"
 #include "gtest/gtest.h"
-#include "tests/laws/networks.h"
+#include "tests/laws/model_shapes.h"
 #include "tests/testing/checkpoint_formats.h"
 #include "tests/testing/fixtures.h"
 #include "tests/testing/tiny_checkpoint.h"
@@ -29,7 +29,7 @@ using Tokens = std::vector<int32_t>;
 
 const Tokens kText = {1, 52, 7, 7, 31, 0, 12, 40, 3, 19, 25, 2, 48};
 
-// A network as it was read from one file.
+// A model that was loaded from one file.
 class Loaded {
  public:
   explicit Loaded(const std::string& path) {
@@ -68,8 +68,8 @@ class Loaded {
   std::unique_ptr<const Model> model_;
 };
 
-// Whether the format keeps a network of that version and type as it is. Files
-// of web-rwkv hold F16 and nothing else, and no version 5.1.
+// Whether a model of this version and type can be stored in the format without
+// change. Files of web-rwkv hold only F16, and not version 5.1.
 bool Keeps(FileFormat format, Architecture architecture, DType dtype) {
   if (!HasFormat(architecture, format)) return false;
   if (format != FileFormat::kWebRwkv && format != FileFormat::kWebRwkvRust) {
@@ -78,27 +78,27 @@ bool Keeps(FileFormat format, Architecture architecture, DType dtype) {
   return dtype == DType::kF16 && architecture != Architecture::kRwkv51;
 }
 
-using Param = std::tuple<DType, Network>;
+using Param = std::tuple<DType, ModelShape>;
 
 class FormatLaws : public ::testing::TestWithParam<Param> {
  protected:
   DType dtype() const { return std::get<0>(GetParam()); }
-  const Network& network() const { return std::get<1>(GetParam()); }
+  const ModelShape& shape() const { return std::get<1>(GetParam()); }
 
   // The same weights in every format that can hold them.
   std::vector<std::string> WriteAll() const {
-    const TestTensors tensors = MakeTensors(network(), dtype());
+    const TestTensors tensors = MakeTensors(shape(), dtype());
     std::vector<std::string> paths;
     for (FileFormat format : testing::AllFileFormats()) {
-      if (!Keeps(format, network().architecture, dtype())) continue;
+      if (!Keeps(format, shape().architecture, dtype())) continue;
       paths.push_back(WriteCheckpointAs(testing::MakeTempDirectory(), tensors,
-                                        network().architecture, format));
+                                        shape().architecture, format));
     }
     return paths;
   }
 };
 
-TEST_P(FormatLaws, EveryFormatGivesTheSameBits) {
+TEST_P(FormatLaws, AllFormatsGiveBitIdenticalLogits) {
   const std::vector<std::string> paths = WriteAll();
   ASSERT_GE(paths.size(), 6u);
   Loaded first(paths[0]);
@@ -109,7 +109,7 @@ TEST_P(FormatLaws, EveryFormatGivesTheSameBits) {
     SCOPED_TRACE(path);
     Loaded other(path);
     ASSERT_TRUE(other.ok());
-    ASSERT_EQ(other.model().config().architecture, network().architecture);
+    ASSERT_EQ(other.model().config().architecture, shape().architecture);
     State state = other.model().NewState();
     EXPECT_EQ(other.Forward(kText, &state), expected);
     EXPECT_EQ(state, expected_state);
@@ -125,9 +125,9 @@ absl::StatusOr<State> Restore(absl::string_view bytes,
       "saved", identity);
 }
 
-// A saved conversation continues in a process that has the same weights in
-// another format.
-TEST_P(FormatLaws, AStateSavedBesideOneFormatContinuesWithAnother) {
+// A saved conversation can be continued by a process that has the same weights
+// in another format.
+TEST_P(FormatLaws, StateSavedWithOneFormatContinuesWithAnother) {
   const std::vector<std::string> paths = WriteAll();
   Loaded first(paths.front()), last(paths.back());
   ASSERT_TRUE(first.ok() && last.ok());
@@ -142,9 +142,9 @@ TEST_P(FormatLaws, AStateSavedBesideOneFormatContinuesWithAnother) {
   EXPECT_EQ(*restored, state);
 }
 
-TEST_P(FormatLaws, ASavedStateIsRefusedByAnotherNetwork) {
+TEST_P(FormatLaws, AnotherModelRefusesASavedState) {
   Loaded own(WriteAll().front());
-  TestTensors other_tensors = MakeTensors(network(), dtype());
+  TestTensors other_tensors = MakeTensors(shape(), dtype());
   float& weight = other_tensors.begin()->second.values[0];
   weight = weight == 1 ? 2 : 1;
   Loaded other(
@@ -156,9 +156,9 @@ TEST_P(FormatLaws, ASavedStateIsRefusedByAnotherNetwork) {
             absl::StatusCode::kFailedPrecondition);
 }
 
-// web-rwkv writes the decays of 5.1, one for each head, as those of 5.2, one
-// for each channel: another version, which computes the same.
-TEST(FormatLawsTest, Version51OfWebRwkvGivesTheSameBits) {
+// web-rwkv writes the decays of version 5.1, one per head, as those of 5.2, one
+// per channel: another version with the same results.
+TEST(FormatLawsTest, Version51OfWebRwkvGivesBitIdenticalLogits) {
   const auto architecture = Architecture::kRwkv51;
   const TestTensors tensors = MakeTensors({architecture, true}, DType::kF16);
   Loaded native(
@@ -173,15 +173,15 @@ TEST(FormatLawsTest, Version51OfWebRwkvGivesTheSameBits) {
 }
 
 std::string Name(const ::testing::TestParamInfo<Param>& info) {
-  const auto& [dtype, network] = info.param;
-  return absl::StrCat(NameOf(network), std::string(NameOf(dtype)));
+  const auto& [dtype, shape] = info.param;
+  return absl::StrCat(NameOf(shape), std::string(NameOf(dtype)));
 }
 
 INSTANTIATE_TEST_SUITE_P(AllVersions, FormatLaws,
                          ::testing::Combine(::testing::Values(DType::kF32,
                                                               DType::kF16,
                                                               DType::kBF16),
-                                            ::testing::ValuesIn(OddNetworks())),
+                                            ::testing::ValuesIn(OddShapes())),
                          Name);
 
 }  // namespace

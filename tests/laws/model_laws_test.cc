@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The laws of a recurrent engine, for every instruction set and weight type:
-// how a text is cut, who computes beside it, and on how many threads changes
-// not one bit; and what comes out is what the paper's equations say.
+// Laws of the models, for every instruction set and weight type. Results are
+// bit-identical however a text is split into chunks, whatever else is in the
+// batch, and for any number of threads; and they agree with the equations of
+// the papers.
 
 #include <cmath>
 #include <cstdint>
@@ -16,7 +17,7 @@
 #include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
-#include "tests/laws/networks.h"
+#include "tests/laws/model_shapes.h"
 #include "tests/testing/quantized_checkpoint.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/reference.h"
@@ -39,9 +40,9 @@ enum class WeightTypes {
   kInt4Mixed
 };
 
-TestTensors MakeTensors(const Network& network, WeightTypes types) {
+TestTensors MakeTensors(const ModelShape& shape, WeightTypes types) {
   int next = 0;
-  return MakeTensors(network, [&](const std::string&) {
+  return MakeTensors(shape, [&](const std::string&) {
     switch (types) {
       case WeightTypes::kF32:
       case WeightTypes::kInt8:
@@ -75,21 +76,21 @@ WeightKind KindOf(WeightTypes types) {
   }
 }
 
-using Param = std::tuple<const KernelTable*, WeightTypes, Network>;
+using Param = std::tuple<const KernelTable*, WeightTypes, ModelShape>;
 
 class ModelLaws : public ::testing::TestWithParam<Param> {
  protected:
   void SetUp() override {
-    const auto& [kernels, types, network] = GetParam();
+    const auto& [kernels, types, shape] = GetParam();
     kind_ = KindOf(types);
-    tensors_ = stored_ = MakeTensors(network, types);
+    tensors_ = stored_ = MakeTensors(shape, types);
     if (kind_ != WeightKind::kAsStored) {
       stored_ = testing::Quantized(tensors_, kind_);
       tensors_ = testing::Dequantized(stored_, tensors_);
     }
     auto model = Load(stored_);
     ASSERT_TRUE(model.ok()) << model.status();
-    ASSERT_EQ((*model)->config().architecture, network.architecture);
+    ASSERT_EQ((*model)->config().architecture, shape.architecture);
     model_ = *std::move(model);
     workspace_ = std::make_unique<Workspace>(model_->NewWorkspace(512, &pool_));
     vocab_ = model_->config().vocab_size;
@@ -97,7 +98,7 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
 
   absl::StatusOr<std::unique_ptr<const Model>> Load(
       const TestTensors& stored) const {
-    // An odd header makes every tensor misaligned, where that is allowed.
+    // A header of odd size misaligns every tensor, where that is allowed.
     return LoadModel(kind_ == WeightKind::kAsStored
                          ? testing::MakeTensorFile(stored, 2, 1)
                          : testing::MakeQuantizedFile(stored),
@@ -111,7 +112,7 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
     return tokens;
   }
 
-  // Advances `state` by `tokens` and returns the logits wanted.
+  // Advances `state` by `tokens` and returns the wanted logits.
   std::vector<float> Forward(absl::Span<const int32_t> tokens, State* state,
                              LogitsWanted wanted) {
     Chunk chunk{.tokens = tokens, .state = state, .wanted = wanted};
@@ -125,7 +126,7 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
     return {logits.end() - vocab_, logits.end()};
   }
 
-  // Within the bound of law 6.
+  // Compares logits within the bound of law 6.
   void ExpectNear(const std::vector<float>& logits,
                   const std::vector<std::vector<double>>& expected) {
     const double bound = RelativeErrorBound(model_->config(), kind_);
@@ -154,14 +155,14 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
 };
 
 // Law 1.
-TEST_P(ModelLaws, AnyCutOfATextGivesTheSameBits) {
+TEST_P(ModelLaws, AnySplitIntoChunksIsBitIdentical) {
   const Tokens text = RandomTokens(60);
   State whole = model_->NewState();
   const auto expected = Forward(text, &whole, LogitsWanted::kAll);
   for (int round = 0; round < 8; ++round) {
     State state = model_->NewState();
     std::vector<float> logits;
-    // The first round goes token by token.
+    // The first round processes token by token.
     std::uniform_int_distribution<size_t> length(1, round == 0 ? 1 : 25);
     for (size_t at = 0; at < text.size();) {
       const size_t n = std::min(length(random_), text.size() - at);
@@ -176,7 +177,7 @@ TEST_P(ModelLaws, AnyCutOfATextGivesTheSameBits) {
 }
 
 // Law 2.
-TEST_P(ModelLaws, BatchMatesChangeNoBit) {
+TEST_P(ModelLaws, AnyBatchIsBitIdentical) {
   for (int num : {2, 3, 5, 6, 7, 13, 20}) {
     std::vector<Tokens> texts;
     std::vector<State> states(num, model_->NewState());
@@ -203,8 +204,8 @@ TEST_P(ModelLaws, BatchMatesChangeNoBit) {
   }
 }
 
-// Logits that lie one behind the other are computed together; the same bits.
-TEST_P(ModelLaws, WhereLogitsAreWrittenChangesNoBit) {
+// Logits that are contiguous in memory are computed together.
+TEST_P(ModelLaws, AnyPlacementOfLogitsIsBitIdentical) {
   constexpr int kNum = 5;
   const Tokens text = RandomTokens(kNum);
   std::vector<State> apart(kNum, model_->NewState()), together = apart;
@@ -226,7 +227,7 @@ TEST_P(ModelLaws, WhereLogitsAreWrittenChangesNoBit) {
   }
 }
 
-TEST_P(ModelLaws, TheNumberOfThreadsChangesNoBit) {
+TEST_P(ModelLaws, AnyNumberOfThreadsIsBitIdentical) {
   const Tokens text = RandomTokens(40);
   State state = model_->NewState();
   const auto expected = Forward(text, &state, LogitsWanted::kAll);
@@ -246,7 +247,7 @@ TEST_P(ModelLaws, TheNumberOfThreadsChangesNoBit) {
 }
 
 // Law 3.
-TEST_P(ModelLaws, AForkedStateContinuesLikeASeparateRun) {
+TEST_P(ModelLaws, ForkedStateContinuesLikeASeparateRun) {
   const Tokens prefix = RandomTokens(11), left = RandomTokens(5),
                right = RandomTokens(7);
   State trunk = model_->NewState();
@@ -278,15 +279,15 @@ TEST_P(ModelLaws, SkippingLogitsChangesNothingElse) {
 }
 
 // Law 6.
-TEST_P(ModelLaws, LogitsFollowThePapersEquations) {
+TEST_P(ModelLaws, LogitsFollowTheEquationsOfThePapers) {
   const Tokens text = RandomTokens(50);
   State state = model_->NewState();
   ExpectNear(Forward(text, &state, LogitsWanted::kAll),
              testing::Reference(model_->config().architecture, tensors_, text));
 }
 
-// The same from a state that the checkpoint, or another file, was tuned to.
-TEST_P(ModelLaws, ATunedStateFollowsThePapersEquations) {
+// The same with a tuned initial state of the checkpoint or of another file.
+TEST_P(ModelLaws, TunedStateFollowsTheEquationsOfThePapers) {
   const Architecture architecture = model_->config().architecture;
   if (architecture == Architecture::kRwkv4) return;  // has no such states
   const Tokens text = RandomTokens(20);
@@ -313,8 +314,8 @@ TEST_P(ModelLaws, ATunedStateFollowsThePapersEquations) {
 std::string Name(const ::testing::TestParamInfo<Param>& info) {
   static constexpr const char* kTypes[] = {
       "F32", "F16", "BF16", "Mixed", "Int8", "Int8Mixed", "Int4", "Int4Mixed"};
-  const auto& [kernels, types, network] = info.param;
-  return absl::StrCat(NameOf(network), kTypes[static_cast<int>(types)],
+  const auto& [kernels, types, shape] = info.param;
+  return absl::StrCat(NameOf(shape), kTypes[static_cast<int>(types)],
                       kernels->name);
 }
 
@@ -324,7 +325,7 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(WeightTypes::kF32, WeightTypes::kF16,
                                          WeightTypes::kBF16,
                                          WeightTypes::kMixed),
-                       ::testing::ValuesIn(AllNetworks())),
+                       ::testing::ValuesIn(AllShapes())),
     Name);
 
 INSTANTIATE_TEST_SUITE_P(
@@ -334,7 +335,7 @@ INSTANTIATE_TEST_SUITE_P(
                                          WeightTypes::kInt8Mixed,
                                          WeightTypes::kInt4,
                                          WeightTypes::kInt4Mixed),
-                       ::testing::ValuesIn(EvenNetworks())),
+                       ::testing::ValuesIn(EvenShapes())),
     Name);
 
 }  // namespace

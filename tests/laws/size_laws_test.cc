@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Law 6 for networks of any size: heads, ranks and widths are read from shapes,
-// and none of them is taken to be what released networks have.
+// Law 6 for models of any size: heads, ranks and widths are deduced from
+// shapes, and none of them is assumed to have the value of the released models.
 
 #include <algorithm>
 #include <cmath>
@@ -13,7 +13,7 @@
 #include "core/base/thread_pool.h"
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
-#include "tests/laws/networks.h"
+#include "tests/laws/model_shapes.h"
 #include "tests/testing/quantized_checkpoint.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/reference.h"
@@ -26,13 +26,13 @@ using testing::TestTensors;
 using Tokens = std::vector<int32_t>;
 
 constexpr int kNumSizes = 25;
-// The bound is a part of the logits' size, which the largest of few does not
-// tell.
+// The error bound is relative to the size of the logits, which few logits would
+// not represent.
 constexpr int64_t kEnoughLogits = 17;
 
 class Drawer {
  public:
-  // From [low, high], small numbers more often than large ones.
+  // A random number in [low, high]; small numbers are more likely.
   int64_t Draw(int64_t low, int64_t high) {
     std::uniform_real_distribution<double> any(0, 1);
     const double x = any(random_);
@@ -43,7 +43,7 @@ class Drawer {
   std::mt19937_64 random_{11};
 };
 
-// That the network in `file` computes what the equations say of `tensors`.
+// Checks that the model in `file` follows the equations for `tensors`.
 void ExpectAsTheOracle(Architecture architecture,
                        std::shared_ptr<const TensorFile> file,
                        const TestTensors& tensors,
@@ -82,7 +82,7 @@ void ExpectAsTheOracle(Architecture architecture, const TestTensors& tensors) {
   ExpectAsTheOracle(architecture, testing::MakeTensorFile(tensors), tensors);
 }
 
-// Quantized while loading, which gives what is quantized ahead of time.
+// Quantizes while loading, which gives the same weights as conversion.
 void ExpectQuantizedAsTheOracle(Architecture architecture,
                                 const TestTensors& tensors) {
   for (const WeightKind kind :
@@ -163,7 +163,7 @@ TEST(SizeLawsTest, Rwkv7OfAnySize) {
   }
 }
 
-TEST(SizeLawsTest, QuantizedRwkv4OfAnySizeThatCanBe) {
+TEST(SizeLawsTest, QuantizedRwkv4OfAnyPossibleSize) {
   Drawer drawer;
   for (int i = 0; i < kNumSizes; ++i) {
     const testing::Rwkv4Sizes sizes = {
@@ -179,7 +179,7 @@ TEST(SizeLawsTest, QuantizedRwkv4OfAnySizeThatCanBe) {
   }
 }
 
-TEST(SizeLawsTest, QuantizedRwkv7OfAnySizeThatCanBe) {
+TEST(SizeLawsTest, QuantizedRwkv7OfAnyPossibleSize) {
   Drawer drawer;
   for (int i = 0; i < kNumSizes; ++i) {
     const testing::Rwkv7Sizes sizes = {

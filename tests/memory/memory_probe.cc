@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// memory_probe CHECKPOINT [ROWS]: loads a model, lets it read ROWS tokens at
-// once (256 unless told) and then one by one, and prints what memory that took,
-// as JSON, in bytes:
+// memory_probe CHECKPOINT [ROWS]: loads a model, processes ROWS tokens at once
+// (default 256) and then one by one, and prints the memory that this took, as
+// JSON, in bytes:
 //
-//   file       of all tensors in the checkpoint's files
-//   copied     of tensors that had to be rearranged
-//   vectors    of weights that are kept as f32: all but the matrices
-//   loading    memory of the process's own that loading added
-//   workspace  the same for the activations and the state
-//   serving    the same for what was then computed
-//   mapped     resident pages of files at the end, shared with whoever maps
-//   them
+//   file       all tensors in the files of the checkpoint
+//   copied     tensors that had to be rearranged
+//   vectors    weights that are kept as f32: all except the matrices
+//   loading    private memory that loading added
+//   workspace  private memory that the activations and the state added
+//   serving    private memory that the computations added
+//   mapped     resident pages of files at the end, shared by all processes that
+//              map them
 //
-// A process of its own, because what one model freed the next would be given.
+// It is a process of its own, because a second model in the same process would
+// reuse the memory that the first one freed.
 
 #include <cstdio>
 #include <cstdlib>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// memory_report VERSION: the table of docs/memory.md for one version, 4 or 6 or
-// 7: what memory_probe says of a network of the 0.1B shape in every format.
-// Writes some gigabytes below $TEST_TMPDIR or /tmp, and removes them again.
+// memory_report VERSION: prints the table of docs/memory.md for one version, 4,
+// 6 or 7: the results of memory_probe for a model of the 0.1B shape in every
+// format. Writes some gigabytes below $TEST_TMPDIR or /tmp and removes them.
 
 #include <cstdio>
 #include <filesystem>
@@ -19,8 +19,8 @@
 namespace rwkvd::testing {
 namespace {
 
-// Sizes and ranks of the released networks.
-TestTensors Network(Architecture architecture) {
+// A model with the sizes and ranks of the released models.
+TestTensors RandomModel(Architecture architecture) {
   constexpr auto kType = DType::kF16;  // all that web-rwkv writes
   if (architecture == Architecture::kRwkv4) {
     return RandomRwkv4({12, 768, 768, 3072, 50277}, 1, kType);
@@ -41,7 +41,7 @@ nlohmann::json Measure(const std::string& probe, const std::string& path) {
 }
 
 void Report(const std::string& probe, Architecture architecture) {
-  const TestTensors tensors = Network(architecture);
+  const TestTensors tensors = RandomModel(architecture);
   std::printf("| format | tensors | copied | loading | serving | mapped |\n");
   for (FileFormat format : AllFileFormats()) {
     if (!HasFormat(architecture, format)) continue;

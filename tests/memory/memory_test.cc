@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a model takes of memory beside its mapped file: activations, states, the
-// small vectors, and what its format is known to cost; nothing that grows with
-// the weights.
+// Checks the private memory of a model, in addition to its mapped file:
+// activations, states, the small vectors, and the known cost of its format, but
+// nothing that grows with the weights.
 
 #include <cstdio>
 #include <string>
@@ -22,11 +22,11 @@ namespace {
 using testing::FileFormat;
 using testing::TestTensors;
 
-// Names, shapes, tables of the allocator, stacks of threads.
+// Names, shapes, tables of the allocator and stacks of threads.
 constexpr int64_t kBookkeeping = 1 << 20;
 
-// Weights of some 20 MB, far more than all that may be added to them.
-TestTensors Network(Architecture architecture, DType dtype) {
+// Weights of about 20 MB, far more than the allowed memory.
+TestTensors RandomModel(Architecture architecture, DType dtype) {
   return testing::RandomCheckpoint(
       architecture,
       {.rwkv4 = {.layers = 3,
@@ -82,8 +82,8 @@ void ExpectNothingButCopies(const std::string& checkpoint, FileFormat format) {
   }
 }
 
-TEST_P(MemoryTest, WeightsOfEveryFormatStayWhereTheyAreMapped) {
-  const TestTensors tensors = Network(GetParam(), DType::kF16);
+TEST_P(MemoryTest, WeightsOfEveryFormatStayMapped) {
+  const TestTensors tensors = RandomModel(GetParam(), DType::kF16);
   for (FileFormat format : testing::AllFileFormats()) {
     if (!HasFormat(GetParam(), format)) continue;
     SCOPED_TRACE(std::string(NameOf(format)));
@@ -93,12 +93,12 @@ TEST_P(MemoryTest, WeightsOfEveryFormatStayWhereTheyAreMapped) {
   }
 }
 
-TEST_P(MemoryTest, WeightsOfEveryTypeStayWhereTheyAreMapped) {
+TEST_P(MemoryTest, WeightsOfEveryTypeStayMapped) {
   for (DType dtype : {DType::kF32, DType::kBF16}) {
     SCOPED_TRACE(std::string(NameOf(dtype)));
     ExpectNothingButCopies(
         testing::WriteCheckpoint(testing::MakeTempDirectory(),
-                                 Network(GetParam(), dtype)),
+                                 RandomModel(GetParam(), dtype)),
         FileFormat::kSafetensors);
   }
 }

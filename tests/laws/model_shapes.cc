@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/laws/networks.h"
+#include "tests/laws/model_shapes.h"
 
 #include <algorithm>
 #include <cmath>
@@ -22,7 +22,7 @@ constexpr Architecture kArchitectures[] = {
     Architecture::kRwkv4,  Architecture::kRwkv50, Architecture::kRwkv51,
     Architecture::kRwkv52, Architecture::kRwkv6,  Architecture::kRwkv7};
 
-// So many hidden units that ffn.value is stored by columns in 8 bits.
+// So many hidden units that int8 ffn.value is stored in column blocks.
 constexpr int64_t kManyHidden = kMinSkippedCols;
 
 TestTensors MakeRwkv4(bool odd, DTypeOf dtype) {
@@ -58,51 +58,51 @@ TestTensors MakeRwkv7(bool odd, DTypeOf dtype) {
 
 }  // namespace
 
-std::vector<Network> AllNetworks() {
-  std::vector<Network> networks;
+std::vector<ModelShape> AllShapes() {
+  std::vector<ModelShape> shapes;
   for (Architecture architecture : kArchitectures) {
-    networks.push_back({architecture, false});
-    networks.push_back({architecture, true});
+    shapes.push_back({architecture, false});
+    shapes.push_back({architecture, true});
   }
-  return networks;
+  return shapes;
 }
 
-std::vector<Network> OddNetworks() {
-  std::vector<Network> networks;
+std::vector<ModelShape> OddShapes() {
+  std::vector<ModelShape> shapes;
   for (Architecture architecture : kArchitectures) {
-    networks.push_back({architecture, true});
+    shapes.push_back({architecture, true});
   }
-  return networks;
+  return shapes;
 }
 
-std::vector<Network> EvenNetworks() {
-  std::vector<Network> networks;
+std::vector<ModelShape> EvenShapes() {
+  std::vector<ModelShape> shapes;
   for (Architecture architecture : kArchitectures) {
-    networks.push_back({architecture, false});
+    shapes.push_back({architecture, false});
   }
-  return networks;
+  return shapes;
 }
 
-TestTensors MakeTensors(const Network& network, DTypeOf dtype) {
-  switch (network.architecture) {
+TestTensors MakeTensors(const ModelShape& shape, DTypeOf dtype) {
+  switch (shape.architecture) {
     case Architecture::kRwkv4:
-      return MakeRwkv4(network.odd_sizes, dtype);
+      return MakeRwkv4(shape.odd_sizes, dtype);
     case Architecture::kRwkv50:
-      return MakeRwkv5(0, network.odd_sizes, dtype);
+      return MakeRwkv5(0, shape.odd_sizes, dtype);
     case Architecture::kRwkv51:
-      return MakeRwkv5(1, network.odd_sizes, dtype);
+      return MakeRwkv5(1, shape.odd_sizes, dtype);
     case Architecture::kRwkv52:
-      return MakeRwkv5(2, network.odd_sizes, dtype);
+      return MakeRwkv5(2, shape.odd_sizes, dtype);
     case Architecture::kRwkv6:
-      return MakeRwkv6(network.odd_sizes, dtype);
+      return MakeRwkv6(shape.odd_sizes, dtype);
     case Architecture::kRwkv7:
-      return MakeRwkv7(network.odd_sizes, dtype);
+      return MakeRwkv7(shape.odd_sizes, dtype);
   }
   RWKVD_CHECK(false);
 }
 
-TestTensors MakeTensors(const Network& network, DType dtype) {
-  return MakeTensors(network, [dtype](const std::string&) { return dtype; });
+TestTensors MakeTensors(const ModelShape& shape, DType dtype) {
+  return MakeTensors(shape, [dtype](const std::string&) { return dtype; });
 }
 
 double RelativeErrorBound(const ModelConfig& config) {
@@ -138,10 +138,10 @@ double RelativeErrorBound(const ModelConfig& config, WeightKind kind) {
   return RelativeErrorBound(config) + of_x;
 }
 
-std::string NameOf(const Network& network) {
+std::string NameOf(const ModelShape& shape) {
   return absl::StrCat(
-      absl::StrReplaceAll(NameOf(network.architecture), {{".", ""}}),
-      network.odd_sizes ? "Odd" : "Even");
+      absl::StrReplaceAll(NameOf(shape.architecture), {{".", ""}}),
+      shape.odd_sizes ? "Odd" : "Even");
 }
 
 }  // namespace rwkvd
