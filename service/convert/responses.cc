@@ -30,7 +30,7 @@ v1::FinishReason ToProto(FinishReason reason) {
       return v1::FINISH_REASON_CANCELLED;
     case FinishReason::kScored:
     case FinishReason::kRefused:
-      break;  // these have no finish message
+      break;  // requests with these reasons send no finish
   }
   return v1::FINISH_REASON_UNSPECIFIED;
 }

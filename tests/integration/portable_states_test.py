@@ -189,7 +189,7 @@ class PortableStatesTest(unittest.TestCase):
         handle = self.put(server, data, ttl_seconds=0.001).handle
         wait_until(lambda: self.is_gone(server, handle), "its time to be over")
         for unknown, word in ((handle, "expired"), ("../../etc/passwd", "no"),
-                              (64 * "a", "no handle")):
+                              (64 * "a", "not the handle")):
             part = self.call(server, request(state_handle=unknown))
             self.assertEqual(part.code, grpc.StatusCode.NOT_FOUND)
             self.assertIn(word, self.assert_fails(
