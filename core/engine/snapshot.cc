@@ -84,7 +84,7 @@ std::string SerializeContinuation(const Snapshot& snapshot) {
   Append<uint64_t>(snapshot.seed, &out);
   Append<int64_t>(snapshot.prompt_tokens, &out);
   Append<int64_t>(snapshot.generated_tokens, &out);
-  Append<int64_t>(snapshot.sampler.num_draws, &out);
+  Append<int64_t>(snapshot.sampler.num_random_draws, &out);
   Append<double>(snapshot.sampler.surprise_limit, &out);
   Append<int64_t>(snapshot.num_pending, &out);
   AppendAll<int32_t>(snapshot.tokens, &out);
@@ -125,9 +125,9 @@ std::string FindProblem(const Snapshot& snapshot, uint64_t flags,
     return absl::StrCat(snapshot.generated_tokens, " generated tokens of ",
                         num_tokens);
   }
-  if (snapshot.sampler.num_draws < 0 ||
-      snapshot.sampler.num_draws > snapshot.generated_tokens) {
-    return absl::StrCat(snapshot.sampler.num_draws, " random numbers for ",
+  if (snapshot.sampler.num_random_draws < 0 ||
+      snapshot.sampler.num_random_draws > snapshot.generated_tokens) {
+    return absl::StrCat(snapshot.sampler.num_random_draws, " random numbers for ",
                         snapshot.generated_tokens, " tokens");
   }
   if (!std::isfinite(snapshot.sampler.surprise_limit)) {
@@ -163,7 +163,7 @@ absl::StatusOr<Snapshot> ParseSnapshot(absl::Span<const std::byte> bytes,
   snapshot.seed = reader.Read<uint64_t>();
   snapshot.prompt_tokens = reader.Read<int64_t>();
   snapshot.generated_tokens = reader.Read<int64_t>();
-  snapshot.sampler.num_draws = reader.Read<int64_t>();
+  snapshot.sampler.num_random_draws = reader.Read<int64_t>();
   snapshot.sampler.surprise_limit = reader.Read<double>();
   snapshot.num_pending = reader.Read<int64_t>();
   reader.ReadAll(&snapshot.tokens);

@@ -15,7 +15,7 @@ constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 }  // namespace
 
-void Distribution::Begin(absl::Span<const float> logits, double scale) {
+void Distribution::Reset(absl::Span<const float> logits, double scale) {
   logits_ = logits;
   scale_ = scale;
   is_whole_ = true;
@@ -43,7 +43,7 @@ double Distribution::Sum() {
 }
 
 absl::Span<const Candidate> Distribution::candidates() {
-  if (is_whole_) Write(kMinusInfinity);
+  if (is_whole_) MaterializeCandidates(kMinusInfinity);
   return candidates_;
 }
 
@@ -55,15 +55,15 @@ float Distribution::LogitOfRank(int64_t n) {
 
 void Distribution::KeepAtLeast(float lowest) {
   if (is_whole_) {
-    Write(lowest);
+    MaterializeCandidates(lowest);
   } else {
-    Drop([lowest](const Candidate& candidate) {
+    RemoveIf([lowest](const Candidate& candidate) {
       return candidate.logit < lowest;
     });
   }
 }
 
-void Distribution::Write(float lowest) {
+void Distribution::MaterializeCandidates(float lowest) {
   ids_.resize(logits_.size());
   const size_t n = BestLogitKernels().find_at_least(
       logits_.data(), logits_.size(), lowest, ids_.data());
@@ -72,10 +72,10 @@ void Distribution::Write(float lowest) {
     candidates_[i] = {ids_[i], logits_[ids_[i]], 0};
   }
   is_whole_ = false;
-  Weigh();
+  ComputeWeights();
 }
 
-void Distribution::Weigh() {
+void Distribution::ComputeWeights() {
   const size_t n = candidates_.size();
   packed_.resize(n);
   weights_.resize(n);
@@ -91,23 +91,24 @@ void Distribution::SetScale(double scale) {
   scale_ = scale;
   sum_ = -1;
   if (is_whole_) return;
-  // The likeliest of all may be gone, and what is left be as good as nothing
-  // beside it.
+  // The likeliest token may have been removed. Relative to its logit, the
+  // weights of all remaining candidates could round to zero.
   reference_ = kMinusInfinity;
   for (const Candidate& candidate : candidates_) {
     reference_ = std::max(reference_, candidate.logit);
   }
-  Weigh();
+  ComputeWeights();
 }
 
-int32_t Distribution::Pick(double uniform) {
+int32_t Distribution::TokenAt(double uniform) {
   const double target = uniform * Sum();
-  if (is_whole_) return PickFromRow(target);
+  if (is_whole_) return TokenAtInRow(target);
   double below = 0;
   int32_t picked = candidates_.front().id;
   for (const Candidate& candidate : candidates_) {
     if (candidate.weight == 0) continue;
-    // The last one of any weight stands where rounding lets none be reached.
+    // If rounding keeps the sum below the target, the last candidate with a
+    // nonzero weight is returned.
     picked = candidate.id;
     below += candidate.weight;
     if (below > target) break;
@@ -115,10 +116,10 @@ int32_t Distribution::Pick(double uniform) {
   return picked;
 }
 
-int32_t Distribution::PickFromRow(double target) {
+int32_t Distribution::TokenAtInRow(double target) {
   size_t block = 0;
   double below = 0;
-  double before = 0;  // of the block
+  double before = 0;  // weight of all earlier blocks
   for (size_t i = 0; i < block_sums_.size(); ++i) {
     if (block_sums_[i] == 0) continue;
     block = i;
@@ -140,27 +141,28 @@ int32_t Distribution::PickFromRow(double target) {
   return picked;
 }
 
-double Distribution::LogOf(float logit) {
+double Distribution::LogProbabilityOf(float logit) {
   return (double{logit} - reference_) * scale_ - std::log(Sum());
 }
 
 double Distribution::LogProbability(int32_t id) {
   constexpr double kNever = -std::numeric_limits<double>::infinity();
   if (is_whole_) {
-    return std::isfinite(logits_[id]) ? LogOf(logits_[id]) : kNever;
+    return std::isfinite(logits_[id]) ? LogProbabilityOf(logits_[id]) : kNever;
   }
   const auto it = std::lower_bound(
       candidates_.begin(), candidates_.end(), id,
       [](const Candidate& candidate, int32_t id) { return candidate.id < id; });
   const bool found = it != candidates_.end() && it->id == id;
-  return found ? LogOf(it->logit) : kNever;
+  return found ? LogProbabilityOf(it->logit) : kNever;
 }
 
 void Distribution::Likeliest(int64_t n, std::vector<TokenLogprob>* top) {
   top->clear();
   if (is_whole_) {
     LikeliestIds(logits_, n, &ids_);
-    for (const int32_t id : ids_) top->push_back({id, LogOf(logits_[id])});
+    for (const int32_t id : ids_)
+      top->push_back({id, LogProbabilityOf(logits_[id])});
     return;
   }
   scratch_ = candidates_;
@@ -168,7 +170,7 @@ void Distribution::Likeliest(int64_t n, std::vector<TokenLogprob>* top) {
   std::partial_sort(scratch_.begin(), scratch_.begin() + n, scratch_.end(),
                     IsLikelier);
   for (int64_t i = 0; i < n; ++i) {
-    top->push_back({scratch_[i].id, LogOf(scratch_[i].logit)});
+    top->push_back({scratch_[i].id, LogProbabilityOf(scratch_[i].logit)});
   }
 }
 

@@ -7,8 +7,8 @@ namespace rwkvd {
 // e^x = 2^n * 2^f with n + f = x / ln 2 and f in [-0.5, 0.5].
 inline constexpr double kLog2OfE = 0x1.71547652b82fep+0;
 
-// 2^f, highest power first: its Chebyshev interpolant of degree 10, which is
-// off by less than 2.2e-16, with 2^0 = 1 exactly.
+// The coefficients of a polynomial for 2^f, highest power first: the Chebyshev
+// interpolant of degree 10, with an error below 2.2e-16 and 2^0 = 1 exactly.
 inline constexpr double kPowerOfTwo[] = {
     0x1.e6063f7217bc6p-28,
     0x1.b675bca4eeebbp-24,
@@ -23,11 +23,11 @@ inline constexpr double kPowerOfTwo[] = {
     0x1.0p+0,
 };
 
-// Added to a number below 2^51 in size, it leaves the nearest integer in the
-// lowest bits of the sum.
+// Rounds when added to a number of magnitude below 2^51: the lowest bits of the
+// sum hold the nearest integer.
 inline constexpr double kRounder = 0x1.8p+52;
 
-// Below 2^this, a result counts as zero.
+// Results below 2^kLowestExponent become zero.
 inline constexpr double kLowestExponent = -1022;
 
 }  // namespace rwkvd

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Passes over a row of logits, written once and compiled by logit_kernels.cc
-// for every target.
+// The functions of LogitKernels. logit_kernels.cc compiles them for every
+// target.
 
 #if defined(RWKVD_CORE_SAMPLING_LOGIT_KERNELS_INL_H_) == \
     defined(HWY_TARGET_TOGGLE)
@@ -24,20 +24,20 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The places of a block are dealt out to this many sums: place i to sum i mod
-// 8, whatever the length of a vector.
+// A block is added up in this many partial sums: element i belongs to sum
+// i mod 8, whatever the length of a vector.
 constexpr size_t kSums = 8;
 
 constexpr hn::CappedTag<double, kSums> kD;
-constexpr hn::Rebind<float, decltype(kD)> kHalf;  // as many floats
+constexpr hn::Rebind<float, decltype(kD)> kHalf;  // the same number of floats
 constexpr hn::CappedTag<float, kLogitBlock> kF;
 using VD = hn::Vec<decltype(kD)>;
 using VF = hn::Vec<decltype(kF)>;
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// The block, or a copy in `padded` that is filled up with what counts as no
-// logit.
+// Returns `block` if it is complete, else a copy in `padded` that is filled up
+// with -infinity, which all functions skip.
 HWY_INLINE const float* WholeBlock(const float* block, size_t size,
                                    float* padded) {
   if (size >= kLogitBlock) return block;
@@ -47,7 +47,7 @@ HWY_INLINE const float* WholeBlock(const float* block, size_t size,
   return padded;
 }
 
-// As rwkvd::Exp, for t = x / ln 2.
+// Returns 2^t: the same computation as rwkvd::Exp, with t = x * scale / ln 2.
 HWY_INLINE VD PowerOfTwo(VD t) {
   const VD clamped = hn::Max(t, hn::Set(kD, kLowestExponent));
   const VD rounded = hn::Add(clamped, hn::Set(kD, kRounder));
@@ -126,7 +126,7 @@ void ExpOfEach(const float* logits, size_t n, float largest, double scale,
   for (size_t j = i; j < n; ++j) weights[j] = results[j - i];
 }
 
-// Few are found, so that what is done with each matters little.
+// Optimized for blocks in which nothing is found, as in almost all of them.
 HWY_INLINE size_t FindInBlock(const float* block, size_t begin, float lowest,
                               int32_t* ids) {
   size_t found = 0;
@@ -136,9 +136,9 @@ HWY_INLINE size_t FindInBlock(const float* block, size_t begin, float lowest,
                                   hn::Le(hn::Abs(x), hn::Set(kF, FLT_MAX)));
     if (hn::AllFalse(kF, is_found)) continue;
     const hn::RebindToSigned<decltype(kF)> di;
-    const auto places = hn::Iota(di, static_cast<int32_t>(begin + i));
-    // Writes no more than it finds: `ids` may end there.
-    found += hn::CompressBlendedStore(places, hn::RebindMask(di, is_found), di,
+    const auto indices = hn::Iota(di, static_cast<int32_t>(begin + i));
+    // Writes only the elements found, because `ids` may end after them.
+    found += hn::CompressBlendedStore(indices, hn::RebindMask(di, is_found), di,
                                       ids + found);
   }
   return found;

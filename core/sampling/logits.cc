@@ -13,7 +13,8 @@ namespace {
 
 constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
-// Buffers of this thread; they hold nothing between calls.
+// The functions below use buffers of the calling thread; their contents are
+// undefined between calls.
 std::vector<float>& MaximaOf(absl::Span<const float> logits) {
   thread_local std::vector<float> maxima;
   maxima.resize(NumLogitBlocks(logits.size()));
@@ -27,7 +28,7 @@ double SumOfExponentials(absl::Span<const float> logits, float largest) {
   BestLogitKernels().block_sum_exp(logits.data(), logits.size(), largest, 1,
                                    sums.data());
   double sum = 0;
-  for (const double of_block : sums) sum += of_block;
+  for (const double block_sum : sums) sum += block_sum;
   return sum;
 }
 
@@ -87,16 +88,16 @@ void LikeliestIds(absl::Span<const float> logits, int64_t n,
   ids->assign(found.begin(), found.begin() + n);
 }
 
-void AddBias(absl::Span<const LogitBias> biases, absl::Span<float> logits) {
+void AddBiases(absl::Span<const LogitBias> biases, absl::Span<float> logits) {
   for (const LogitBias& bias : biases) logits[bias.id] += bias.bias;
 }
 
-void Ban(absl::Span<const int32_t> ids, absl::Span<float> logits) {
+void BanTokens(absl::Span<const int32_t> ids, absl::Span<float> logits) {
   for (const int32_t id : ids) logits[id] = kNever;
 }
 
-void CopyOnly(absl::Span<const int32_t> ids, absl::Span<const float> row,
-              absl::Span<float> logits) {
+void CopyAllowed(absl::Span<const int32_t> ids, absl::Span<const float> row,
+                 absl::Span<float> logits) {
   std::fill(logits.begin(), logits.end(), kNever);
   for (const int32_t id : ids) logits[id] = row[id];
 }

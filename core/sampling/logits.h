@@ -10,56 +10,60 @@
 
 namespace rwkvd {
 
-// Questions about one row of logits: what the model says of the next token,
-// before any sampler. A logit that is NaN or infinite counts as probability
-// zero everywhere. Pure functions; a row is [vocab_size], at least one logit.
+// Pure functions of one row of logits [vocab_size]: the model's scores of the
+// next token. A row has at least one logit. A logit that is NaN or infinite
+// stands for probability zero.
 
 struct TokenLogprob {
   int32_t id = 0;
-  double logprob = 0;  // natural logarithm of its probability
+  double logprob = 0;  // natural logarithm of the token's probability
 };
 
-// The likeliest token: the lowest id among the largest logits; 0 if none is
-// finite.
+// Returns the likeliest token: the lowest id among the largest logits; 0 if no
+// logit is finite.
 int32_t GreedyId(absl::Span<const float> logits);
 
-// What the log-probability of a token needs to know of all the others.
+// The normalization of a row, from which LogProbability computes any token's
+// log-probability.
 struct LogSoftmax {
   int32_t greedy_id = 0;
-  // The largest logit, and the logarithm of the sum over all of
-  // exp(logit - largest): nothing overflows, and little is lost.
+  // The largest logit, and ln of the sum of exp(logit - largest) over all
+  // logits: this form does not overflow and keeps precision.
   double largest = 0;
   double log_sum = 0;
 };
 
 LogSoftmax ComputeLogSoftmax(absl::Span<const float> logits);
 
-// Natural logarithm of the probability of `id`: <= 0; -infinity for zero.
+// Returns the natural logarithm of the probability of `id`: <= 0, and -infinity
+// for probability zero.
 double LogProbability(absl::Span<const float> logits,
                       const LogSoftmax& log_softmax, int32_t id);
 
-// Sets `ids` to the `n` likeliest tokens, likeliest first, the lower id first
-// of two alike; fewer if fewer are finite. Meant for small n.
+// Sets `ids` to the `n` likeliest tokens, likeliest first; of equal logits, the
+// lower id comes first. There are fewer than n if fewer logits are finite.
+// Meant for small n.
 void LikeliestIds(absl::Span<const float> logits, int64_t n,
                   std::vector<int32_t>* ids);
 
-// A logit that at least `n` of a row reach, and hardly more for small n: the
-// n-th largest of the `maxima` of its blocks, or -infinity if there are fewer
-// blocks. Reorders `maxima`.
+// Returns a threshold that at least `n` logits of a row reach, and few more for
+// small n: the n-th largest of `maxima`, the maxima of the row's blocks, or
+// -infinity if there are fewer than n blocks. Reorders `maxima`.
 float LogitOfRank(int64_t n, absl::Span<float> maxima);
 
-// What a request says of single tokens. Ids are within the logits.
+// The functions below apply a request's settings for single tokens. All ids are
+// valid indices of `logits`.
 
-// Adds each bias to its token's logit; those of one token add up.
-void AddBias(absl::Span<const LogitBias> biases, absl::Span<float> logits);
+// Adds each bias to its token's logit; several biases of one token add up.
+void AddBiases(absl::Span<const LogitBias> biases, absl::Span<float> logits);
 
-// Lets none of `ids` be drawn.
-void Ban(absl::Span<const int32_t> ids, absl::Span<float> logits);
+// Gives all `ids` probability zero.
+void BanTokens(absl::Span<const int32_t> ids, absl::Span<float> logits);
 
-// Sets `logits` to those of `row`, of the same size, that belong to `ids`; lets
-// no other be drawn.
-void CopyOnly(absl::Span<const int32_t> ids, absl::Span<const float> row,
-              absl::Span<float> logits);
+// Copies the logits of `ids` from `row` to `logits`, which has the same size,
+// and gives all other tokens probability zero.
+void CopyAllowed(absl::Span<const int32_t> ids, absl::Span<const float> row,
+                 absl::Span<float> logits);
 
 }  // namespace rwkvd
 

@@ -10,7 +10,7 @@
 namespace rwkvd {
 namespace {
 
-// Tokens that s is fitted to.
+// The number of likeliest tokens that s is fitted to.
 constexpr int64_t kNumFitted = 100;
 
 constexpr double kLn2 = 0x1.62e42fefa39efp-1;
@@ -33,7 +33,7 @@ int64_t NumForSurprise(double s, double mu, int64_t n) {
   if (n <= 1) return 1;
   const double e = s - 1;
   const double log_n = std::log(static_cast<double>(n));
-  // e / (1 - n^-e), and its limit for an exponent of 1.
+  // e / (1 - n^-e), and its limit for s = 1.
   const double factor =
       std::abs(e) < 1e-9 ? 1 / log_n : e / -std::expm1(-e * log_n);
   const double k = std::pow(factor * std::exp2(mu), 1 / s);
@@ -44,7 +44,7 @@ int64_t NumForSurprise(double s, double mu, int64_t n) {
 Mirostat::Mirostat(const MirostatParams& params)
     : params_(params), mu_(2 * double{params.tau}) {}
 
-void Mirostat::Narrow(Distribution* distribution) {
+void Mirostat::Truncate(Distribution* distribution) {
   RWKVD_CHECK(distribution->is_whole());
   log_sum_ = std::log(distribution->Sum());
   if (params_.version == 1) {
@@ -59,7 +59,7 @@ void Mirostat::Narrow(Distribution* distribution) {
   }
 }
 
-void Mirostat::Learn(int32_t id, Distribution* distribution) {
+void Mirostat::Update(int32_t id, Distribution* distribution) {
   const double logprob = distribution->LogProbability(id) +
                          std::log(distribution->Sum()) - log_sum_;
   const double surprise = -logprob / kLn2;

@@ -20,7 +20,7 @@ absl::Status OutOfRange(absl::string_view field, double value,
       absl::StrCat("sampling.", field, ": ", value, " is not in ", range));
 }
 
-// False for NaN, as every comparison with one is.
+// Refuses NaN, because every comparison with NaN is false.
 absl::Status CheckWithin(absl::string_view field, float value, float lowest,
                          float highest) {
   if (value >= lowest && value <= highest) return absl::OkStatus();
@@ -34,15 +34,15 @@ absl::Status CheckAbove(absl::string_view field, float value, float bound,
   return OutOfRange(field, value, absl::StrCat("(", bound, ", ", highest, "]"));
 }
 
-absl::Status CheckWhole(absl::string_view field, int64_t value, int64_t lowest,
-                        int64_t highest) {
+absl::Status CheckInteger(absl::string_view field, int64_t value,
+                          int64_t lowest, int64_t highest) {
   if (value >= lowest && value <= highest) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat("sampling.", field, ": ",
                                                  value, " is not in [", lowest,
                                                  ", ", highest, "]"));
 }
 
-absl::Status CheckChoices(const SamplingParams& params) {
+absl::Status CheckTruncation(const SamplingParams& params) {
   if (params.top_k < 0) {
     return OutOfRange("top_k", params.top_k, "[0, 2147483647]");
   }
@@ -61,10 +61,10 @@ absl::Status CheckPenalties(const SamplingParams& params) {
       CheckWithin("penalty_decay", params.penalty_decay, 0, 1));
   RWKVD_RETURN_IF_ERROR(
       CheckWithin("repetition_penalty", params.repetition_penalty, 0.01f, 100));
-  RWKVD_RETURN_IF_ERROR(CheckWhole(
+  RWKVD_RETURN_IF_ERROR(CheckInteger(
       "repetition_window", params.repetition_window, 0, kMaxPenaltyWindow));
-  return CheckWhole("penalty_window", params.penalty_window, 0,
-                    kMaxPenaltyWindow);
+  return CheckInteger("penalty_window", params.penalty_window, 0,
+                      kMaxPenaltyWindow);
 }
 
 absl::Status CheckSequences(const SequenceRepetition& sequences) {
@@ -75,21 +75,23 @@ absl::Status CheckSequences(const SequenceRepetition& sequences) {
       CheckWithin(name("flat_penalty"), sequences.flat_penalty, -100, 100));
   RWKVD_RETURN_IF_ERROR(CheckWithin(name("stacking_penalty"),
                                     sequences.stacking_penalty, -100, 100));
-  RWKVD_RETURN_IF_ERROR(CheckWhole(name("min_length"), sequences.min_length, 1,
-                                   kMaxSequenceWindow));
+  RWKVD_RETURN_IF_ERROR(CheckInteger(name("min_length"), sequences.min_length,
+                                     1, kMaxSequenceWindow));
   RWKVD_RETURN_IF_ERROR(
-      CheckWhole(name("window"), sequences.window, 2, kMaxSequenceWindow));
-  RWKVD_RETURN_IF_ERROR(CheckWhole(name("tolerance"), sequences.tolerance, 0,
-                                   kMaxSequenceTolerance));
-  return CheckWhole(name("max_merge"), sequences.max_merge, 1,
-                    kMaxSequenceMerge);
+      CheckInteger(name("window"), sequences.window, 2, kMaxSequenceWindow));
+  RWKVD_RETURN_IF_ERROR(CheckInteger(name("tolerance"), sequences.tolerance, 0,
+                                     kMaxSequenceTolerance));
+  return CheckInteger(name("max_merge"), sequences.max_merge, 1,
+                      kMaxSequenceMerge);
 }
 
-// What Mirostat replaces, or cannot work with.
+// Also refuses the truncation samplers, which Mirostat replaces, and
+// temperature 0, which leaves nothing to choose from.
 absl::Status CheckMirostat(const SamplingParams& params) {
   const MirostatParams& mirostat = params.mirostat;
   if (mirostat.version == 0) return absl::OkStatus();
-  RWKVD_RETURN_IF_ERROR(CheckWhole("mirostat.version", mirostat.version, 1, 2));
+  RWKVD_RETURN_IF_ERROR(
+      CheckInteger("mirostat.version", mirostat.version, 1, 2));
   RWKVD_RETURN_IF_ERROR(CheckAbove("mirostat.tau", mirostat.tau, 0, 100));
   RWKVD_RETURN_IF_ERROR(CheckAbove("mirostat.eta", mirostat.eta, 0, 10));
   std::string others;
@@ -103,15 +105,15 @@ absl::Status CheckMirostat(const SamplingParams& params) {
   add(params.min_p != 0, "min_p");
   add(params.temperature == 0, "temperature=0");
   if (others.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(
-      absl::StrCat("sampling.mirostat: chooses the candidates itself, so it "
-                   "does not go with:",
-                   others));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "sampling.mirostat: selects the candidates itself and cannot be combined "
+      "with:",
+      others));
 }
 
 absl::Status CheckBiases(absl::Span<const LogitBias> biases) {
   RWKVD_RETURN_IF_ERROR(
-      CheckWhole("logit_bias: size", biases.size(), 0, kMaxTokenChoices));
+      CheckInteger("logit_bias: size", biases.size(), 0, kMaxTokenChoices));
   for (size_t i = 0; i < biases.size(); ++i) {
     RWKVD_RETURN_IF_ERROR(CheckWithin(absl::StrCat("logit_bias[", i, "].bias"),
                                       biases[i].bias, -100, 100));
@@ -121,33 +123,33 @@ absl::Status CheckBiases(absl::Span<const LogitBias> biases) {
 
 absl::Status CheckIds(absl::string_view field, absl::Span<const int32_t> ids,
                       int64_t num_ids) {
-  RWKVD_RETURN_IF_ERROR(CheckWhole(absl::StrCat(field, ": size"), ids.size(), 0,
-                                   kMaxTokenChoices));
+  RWKVD_RETURN_IF_ERROR(CheckInteger(absl::StrCat(field, ": size"), ids.size(),
+                                     0, kMaxTokenChoices));
   for (size_t i = 0; i < ids.size(); ++i) {
     RWKVD_RETURN_IF_ERROR(
-        CheckWhole(absl::StrCat(field, "[", i, "]"), ids[i], 0, num_ids - 1));
+        CheckInteger(absl::StrCat(field, "[", i, "]"), ids[i], 0, num_ids - 1));
   }
   return absl::OkStatus();
 }
 
-// By id.
-std::vector<bool> MayBeDrawn(const SamplingParams& params,
-                             const SamplingVocabulary& vocabulary) {
-  std::vector<bool> may(vocabulary.num_ids, params.allowed_tokens.empty());
-  for (const int32_t id : params.allowed_tokens) may[id] = true;
-  for (const int32_t id : params.banned_tokens) may[id] = false;
+// Whether each id of the vocabulary can be sampled.
+std::vector<bool> CanBeSampled(const SamplingParams& params,
+                               const SamplingVocabulary& vocabulary) {
+  std::vector<bool> allowed(vocabulary.num_ids, params.allowed_tokens.empty());
+  for (const int32_t id : params.allowed_tokens) allowed[id] = true;
+  for (const int32_t id : params.banned_tokens) allowed[id] = false;
   if (params.never_end && vocabulary.end_of_text.has_value() &&
       *vocabulary.end_of_text < vocabulary.num_ids) {
-    may[*vocabulary.end_of_text] = false;
+    allowed[*vocabulary.end_of_text] = false;
   }
-  return may;
+  return allowed;
 }
 
 }  // namespace
 
 absl::Status Validate(const SamplingParams& params) {
   RWKVD_RETURN_IF_ERROR(CheckWithin("temperature", params.temperature, 0, 100));
-  RWKVD_RETURN_IF_ERROR(CheckChoices(params));
+  RWKVD_RETURN_IF_ERROR(CheckTruncation(params));
   RWKVD_RETURN_IF_ERROR(CheckPenalties(params));
   RWKVD_RETURN_IF_ERROR(CheckSequences(params.sequence_repetition));
   RWKVD_RETURN_IF_ERROR(CheckBiases(params.logit_bias));
@@ -158,8 +160,9 @@ absl::Status ValidateTokens(const SamplingParams& params,
                             const SamplingVocabulary& vocabulary) {
   const int64_t num_ids = vocabulary.num_ids;
   for (size_t i = 0; i < params.logit_bias.size(); ++i) {
-    RWKVD_RETURN_IF_ERROR(CheckWhole(absl::StrCat("logit_bias[", i, "].id"),
-                                     params.logit_bias[i].id, 0, num_ids - 1));
+    RWKVD_RETURN_IF_ERROR(CheckInteger(absl::StrCat("logit_bias[", i, "].id"),
+                                       params.logit_bias[i].id, 0,
+                                       num_ids - 1));
   }
   RWKVD_RETURN_IF_ERROR(
       CheckIds("banned_tokens", params.banned_tokens, num_ids));
@@ -167,17 +170,17 @@ absl::Status ValidateTokens(const SamplingParams& params,
       CheckIds("allowed_tokens", params.allowed_tokens, num_ids));
   RWKVD_RETURN_IF_ERROR(
       CheckIds("forced_tokens", params.forced_tokens, num_ids));
-  const std::vector<bool> may = MayBeDrawn(params, vocabulary);
-  if (std::find(may.begin(), may.end(), true) == may.end()) {
+  const std::vector<bool> allowed = CanBeSampled(params, vocabulary);
+  if (std::find(allowed.begin(), allowed.end(), true) == allowed.end()) {
     return absl::InvalidArgumentError(
-        "sampling.banned_tokens: with sampling.allowed_tokens and "
-        "sampling.never_end no token is left");
+        "sampling.banned_tokens: together with sampling.allowed_tokens and "
+        "sampling.never_end, it leaves no token to sample");
   }
   for (size_t i = 0; i < params.forced_tokens.size(); ++i) {
-    if (may[params.forced_tokens[i]]) continue;
+    if (allowed[params.forced_tokens[i]]) continue;
     return absl::InvalidArgumentError(absl::StrCat(
         "sampling.forced_tokens[", i, "]: token ", params.forced_tokens[i],
-        " may not be drawn, by sampling.banned_tokens, "
+        " is excluded by sampling.banned_tokens, "
         "sampling.allowed_tokens or sampling.never_end"));
   }
   return absl::OkStatus();

@@ -6,9 +6,88 @@
 #include <cstddef>
 
 namespace rwkvd {
+
+TokenCounts::TokenCounts(int64_t window, double decay)
+    : window_(window),
+      decay_(decay),
+      decay_of_window_(std::pow(decay, static_cast<double>(window))) {}
+
+void TokenCounts::Add(int32_t id, double weight) {
+  ++step_;
+  if (window_ > 0) {
+    const int64_t slot = (step_ - 1) % window_;
+    if (step_ <= window_) {
+      last_.push_back(id);
+    } else {
+      RemoveOne(last_[slot]);
+      last_[slot] = id;
+    }
+  }
+  const auto [it, is_new] =
+      index_of_.try_emplace(id, static_cast<int32_t>(entries_.size()));
+  if (is_new) {
+    entries_.push_back({.id = id, .weight = weight, .settled_step = step_});
+  }
+  Entry& entry = entries_[it->second];
+  ApplyDecay(&entry);
+  ++entry.times;
+  entry.settled_count += weight;
+}
+
+absl::Span<const TokenCounts::Entry> TokenCounts::Current() {
+  for (Entry& entry : entries_) {
+    entry.count = entry.settled_count * Power(step_ - entry.settled_step);
+  }
+  return entries_;
+}
+
+double TokenCounts::Power(int64_t steps) const {
+  return decay_ == 1 ? 1 : std::pow(decay_, static_cast<double>(steps));
+}
+
+void TokenCounts::ApplyDecay(Entry* entry) {
+  entry->settled_count *= Power(step_ - entry->settled_step);
+  entry->settled_step = step_;
+}
+
+void TokenCounts::RemoveOne(int32_t id) {
+  const auto it = index_of_.find(id);
+  const int32_t index = it->second;
+  Entry& entry = entries_[index];
+  if (--entry.times > 0) {
+    ApplyDecay(&entry);
+    entry.settled_count -= entry.weight * decay_of_window_;
+    return;
+  }
+  index_of_.erase(it);
+  if (entry.id != entries_.back().id) {
+    entry = entries_.back();
+    index_of_[entry.id] = index;
+  }
+  entries_.pop_back();
+}
+
+void PenalizeRepetition(absl::Span<const TokenCounts::Entry> seen,
+                        float penalty, absl::Span<float> logits) {
+  for (const TokenCounts::Entry& entry : seen) {
+    if (static_cast<size_t>(entry.id) >= logits.size()) continue;
+    float& logit = logits[entry.id];
+    logit = logit > 0 ? logit / penalty : logit * penalty;
+  }
+}
+
+void PenalizePresenceAndFrequency(absl::Span<const TokenCounts::Entry> seen,
+                                  double presence, double frequency,
+                                  absl::Span<float> logits) {
+  for (const TokenCounts::Entry& entry : seen) {
+    if (static_cast<size_t>(entry.id) >= logits.size()) continue;
+    logits[entry.id] -= static_cast<float>(presence + entry.count * frequency);
+  }
+}
+
 namespace {
 
-// As many as a window holds, of which 0 holds all.
+// Returns the last `window` ids, or all of them if `window` is 0.
 absl::Span<const int32_t> Last(absl::Span<const int32_t> ids, int64_t window) {
   const size_t size = ids.size();
   return window == 0 ? ids
@@ -26,7 +105,8 @@ PenaltyHistory::PenaltyHistory(const SamplingParams& params,
       has_sequences_(params.sequence_repetition.flat_penalty != 0 ||
                      params.sequence_repetition.stacking_penalty != 0),
       repetition_window_(params.repetition_window),
-      // Counts that decay are rounded at each token, so none is left out.
+      // Each added token rounds counts that decay. To get the same bits, all
+      // tokens are added even if the window holds fewer.
       penalty_window_(params.penalty_decay == 1 ? params.penalty_window : 0),
       scope_(params.penalty_scope),
       repetition_penalty_(params.repetition_penalty),
@@ -42,10 +122,10 @@ PenaltyHistory::PenaltyHistory(const SamplingParams& params,
 
 void PenaltyHistory::Apply(absl::Span<float> logits) {
   if (has_repetition_) {
-    PenalizeRepetition(repeated_.Now(), repetition_penalty_, logits);
+    PenalizeRepetition(repeated_.Current(), repetition_penalty_, logits);
   }
   if (has_presence_or_frequency_) {
-    PenalizePresenceAndFrequency(counts_.Now(), presence_penalty_,
+    PenalizePresenceAndFrequency(counts_.Current(), presence_penalty_,
                                  frequency_penalty_, logits);
   }
   if (has_sequences_) {
@@ -54,7 +134,7 @@ void PenaltyHistory::Apply(absl::Span<float> logits) {
   }
 }
 
-void PenaltyHistory::AddDrawn(absl::Span<const int32_t> ids) {
+void PenaltyHistory::AddGenerated(absl::Span<const int32_t> ids) {
   if (scope_ != PenaltyScope::kPrompt) Add(ids);
 }
 
@@ -76,87 +156,9 @@ void PenaltyHistory::Add(absl::Span<const int32_t> ids) {
 
 void PenaltyHistory::AddToWindow(int32_t id) {
   if (window_.size() == static_cast<size_t>(sequences_.window)) {
-    window_.erase(window_.begin());  // moves a kilobyte at most
+    window_.erase(window_.begin());  // moves at most one kilobyte
   }
   window_.push_back(id);
-}
-
-TokenCounts::TokenCounts(int64_t window, double decay)
-    : window_(window),
-      decay_(decay),
-      decay_of_window_(std::pow(decay, static_cast<double>(window))) {}
-
-void TokenCounts::Add(int32_t id, double weight) {
-  ++step_;
-  if (window_ > 0) {
-    const int64_t place = (step_ - 1) % window_;
-    if (step_ <= window_) {
-      last_.push_back(id);
-    } else {
-      Forget(last_[place]);
-      last_[place] = id;
-    }
-  }
-  const auto [it, is_new] =
-      places_.try_emplace(id, static_cast<int32_t>(entries_.size()));
-  if (is_new) {
-    entries_.push_back({.id = id, .weight = weight, .step_then = step_});
-  }
-  Entry& entry = entries_[it->second];
-  Settle(&entry);
-  ++entry.times;
-  entry.count_then += weight;
-}
-
-absl::Span<const TokenCounts::Entry> TokenCounts::Now() {
-  for (Entry& entry : entries_) {
-    entry.count = entry.count_then * Power(step_ - entry.step_then);
-  }
-  return entries_;
-}
-
-double TokenCounts::Power(int64_t steps) const {
-  return decay_ == 1 ? 1 : std::pow(decay_, static_cast<double>(steps));
-}
-
-void TokenCounts::Settle(Entry* entry) {
-  entry->count_then *= Power(step_ - entry->step_then);
-  entry->step_then = step_;
-}
-
-void TokenCounts::Forget(int32_t id) {
-  const auto it = places_.find(id);
-  const int32_t place = it->second;
-  Entry& entry = entries_[place];
-  if (--entry.times > 0) {
-    Settle(&entry);
-    entry.count_then -= entry.weight * decay_of_window_;
-    return;
-  }
-  places_.erase(it);
-  if (entry.id != entries_.back().id) {
-    entry = entries_.back();
-    places_[entry.id] = place;
-  }
-  entries_.pop_back();
-}
-
-void PenalizeRepetition(absl::Span<const TokenCounts::Entry> seen,
-                        float penalty, absl::Span<float> logits) {
-  for (const TokenCounts::Entry& entry : seen) {
-    if (static_cast<size_t>(entry.id) >= logits.size()) continue;
-    float& logit = logits[entry.id];
-    logit = logit > 0 ? logit / penalty : logit * penalty;
-  }
-}
-
-void PenalizePresenceAndFrequency(absl::Span<const TokenCounts::Entry> seen,
-                                  double presence, double frequency,
-                                  absl::Span<float> logits) {
-  for (const TokenCounts::Entry& entry : seen) {
-    if (static_cast<size_t>(entry.id) >= logits.size()) continue;
-    logits[entry.id] -= static_cast<float>(presence + entry.count * frequency);
-  }
 }
 
 }  // namespace rwkvd

@@ -12,72 +12,74 @@
 
 namespace rwkvd {
 
-// How often each token was seen among the last ones of a text, the older the
-// less.
+// Counts how often each token occurs among the most recent tokens of a text.
+// Older occurrences count less.
 //
-// Owned by one sequence; thread-compatible. A token takes constant time, and
-// memory only when it is new.
+// Owned by one sequence; thread-compatible. Adding a token takes constant time,
+// and allocates memory only for a new token.
 class TokenCounts {
  public:
   struct Entry {
     int32_t id = 0;
-    int32_t times = 0;  // within the window: 1 or more
-    double count = 0;   // sum of weight * decay^age over these times
+    int32_t times = 0;  // occurrences in the window, 1 or more
+    double count = 0;   // sum of weight * decay^age over these occurrences
     double weight = 0;
-    // The count when the token was last added or forgotten. It is worked out
-    // from this each time, so that it does not depend on when it is asked for.
-    double count_then = 0;
-    int64_t step_then = 0;
+    // The count when an occurrence was last added or removed, and the step of
+    // that change. `count` is always computed from this pair, so that its bits
+    // do not depend on when it is read.
+    double settled_count = 0;
+    int64_t settled_step = 0;
   };
 
-  // Of the last `window` tokens, or all of them for 0. Each further token
-  // multiplies counts by `decay`, in [0, 1].
+  // Counts the last `window` tokens, or all of them for 0. Each further token
+  // multiplies the counts by `decay`, in [0, 1].
   TokenCounts(int64_t window, double decay);
 
-  // Adds the next token. `weight` is what each time counts for: a function of
-  // the id.
+  // Adds the next token. `weight` is the value of one occurrence, and must be a
+  // function of the id.
   void Add(int32_t id, double weight);
 
   bool empty() const { return entries_.empty(); }
 
-  // Every token seen, with its count now, in an order that depends on the
-  // tokens alone. Until the next Add.
-  absl::Span<const Entry> Now();
+  // Returns every token of the window with its current count, in an order that
+  // depends only on the tokens. Valid until the next Add.
+  absl::Span<const Entry> Current();
 
  private:
   double Power(int64_t steps) const;
-  void Settle(Entry* entry);
-  void Forget(int32_t id);
+  void ApplyDecay(Entry* entry);
+  void RemoveOne(int32_t id);
 
   const int64_t window_;
   const double decay_;
   const double decay_of_window_;  // decay^window
-  int64_t step_ = 0;              // tokens added
+  int64_t step_ = 0;              // number of tokens added
   std::vector<Entry> entries_;
-  absl::flat_hash_map<int32_t, int32_t> places_;  // of ids in entries_
-  std::vector<int32_t> last_;  // a ring of the window's tokens
+  absl::flat_hash_map<int32_t, int32_t> index_of_;  // id -> index in entries_
+  std::vector<int32_t> last_;  // ring buffer of the window's tokens
 };
 
-// What tokens seen before cost. Ids beyond `logits` are passed over.
+// The penalties on tokens of `seen`. Both functions ignore ids that are not
+// indices of `logits`.
 
-// Divides the logit of each by `penalty` if it is positive, else multiplies it:
-// above 1 it makes them less likely. > 0.
+// Divides a token's logit by `penalty`, > 0, if the logit is positive, and
+// multiplies it otherwise: a penalty above 1 makes the token less likely.
 void PenalizeRepetition(absl::Span<const TokenCounts::Entry> seen,
                         float penalty, absl::Span<float> logits);
 
-// Takes `presence` from the logit of each, and its count times `frequency`.
+// Subtracts presence + count * frequency from each token's logit.
 void PenalizePresenceAndFrequency(absl::Span<const TokenCounts::Entry> seen,
                                   double presence, double frequency,
                                   absl::Span<float> logits);
 
-// What earlier tokens take from the logits of one sequence: it remembers as
-// much of prompt and answer as the penalties of its parameters look at.
+// The tokens of one sequence that its penalties depend on. Keeps only as many
+// tokens of the prompt and the answer as the penalties' windows need.
 //
 // Owned by one sampler; thread-compatible.
 class PenaltyHistory {
  public:
-  // `prompt` is everything that was read, wherever the state after it came
-  // from.
+  // `prompt` is the whole text before the answer, also the part that a saved or
+  // cached state stands for.
   PenaltyHistory(const SamplingParams& params,
                  const SamplingVocabulary& vocabulary,
                  absl::Span<const int32_t> prompt);
@@ -87,24 +89,26 @@ class PenaltyHistory {
     return repeated_.empty() && counts_.empty() && window_.empty();
   }
 
-  // Repetition, then presence and frequency, then sequence repetition.
+  // Applies the repetition penalty, then presence and frequency, then sequence
+  // repetition.
   void Apply(absl::Span<float> logits);
 
-  // Adds a token of the answer, or several, oldest first: the same as one after
-  // the other, but each penalty looks at no more of them than it remembers.
-  void AddDrawn(int32_t id) { AddDrawn(absl::MakeConstSpan(&id, 1)); }
-  void AddDrawn(absl::Span<const int32_t> ids);
+  // Adds generated tokens, oldest first. The result is the same as that of
+  // adding them one by one, but each penalty reads only as many of them as its
+  // window holds.
+  void AddGenerated(int32_t id) { AddGenerated(absl::MakeConstSpan(&id, 1)); }
+  void AddGenerated(absl::Span<const int32_t> ids);
 
  private:
   void Add(absl::Span<const int32_t> ids);
   void AddToWindow(int32_t id);
 
-  // Whether each takes part.
+  // The penalties that are enabled.
   const bool has_repetition_;
   const bool has_presence_or_frequency_;
   const bool has_sequences_;
 
-  // Last tokens that are remembered, exactly; 0: all.
+  // The number of most recent tokens to remember; 0: all.
   const int64_t repetition_window_;
   const int64_t penalty_window_;
 
@@ -113,11 +117,11 @@ class PenaltyHistory {
   const double presence_penalty_;
   const double frequency_penalty_;
   const SequenceRepetition sequences_;
-  const std::vector<int32_t> exempt_;  // ascending
+  const std::vector<int32_t> exempt_;  // ascending ids
 
-  TokenCounts repeated_;                 // for the repetition penalty
-  TokenCounts counts_;                   // for presence and frequency
-  std::vector<int32_t> window_;          // of sequence repetition, oldest first
+  TokenCounts repeated_;         // for the repetition penalty
+  TokenCounts counts_;           // for presence and frequency
+  std::vector<int32_t> window_;  // for sequence repetition, oldest first
   std::vector<RepeatedSequence> found_;  // scratch
 };
 

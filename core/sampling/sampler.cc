@@ -11,9 +11,9 @@
 namespace rwkvd {
 namespace {
 
-// Buffers of the size of a vocabulary. One set a thread rather than one a
-// sequence: they hold nothing between calls, a thousand sequences would hold
-// gigabytes, and one set stays in the cache of its core.
+// Buffers of the size of a vocabulary, with undefined contents between calls.
+// There is one set per thread, not per sequence: a thousand sequences would
+// hold gigabytes, and one set stays in the cache of its core.
 struct Scratch {
   std::vector<float> edited;
   Distribution distribution;
@@ -24,13 +24,13 @@ Scratch& ThreadScratch() {
   return scratch;
 }
 
-// Uniform in [0, 1): the 53 bits that a double can hold.
+// Returns a number uniform in [0, 1), with the 53 bits that a double can hold.
 double Uniform(std::mt19937_64& random) {
   return static_cast<double>(random() >> 11) * 0x1p-53;
 }
 
-std::vector<int32_t> BannedBy(const SamplingParams& params,
-                              const SamplingVocabulary& vocabulary) {
+std::vector<int32_t> BannedTokens(const SamplingParams& params,
+                                  const SamplingVocabulary& vocabulary) {
   std::vector<int32_t> banned = params.banned_tokens;
   const std::optional<int32_t> end = vocabulary.end_of_text;
   if (params.never_end && end.has_value() && *end < vocabulary.num_ids) {
@@ -40,9 +40,10 @@ std::vector<int32_t> BannedBy(const SamplingParams& params,
   return banned;
 }
 
-// Of `allowed`, or of all, that are not `banned` (ascending).
-int32_t LowestLeft(const std::vector<int32_t>& allowed,
-                   const std::vector<int32_t>& banned, int64_t num_ids) {
+// Returns the lowest id of `allowed`, or of all ids if `allowed` is empty, that
+// is not in `banned` (ascending).
+int32_t LowestPermittedId(const std::vector<int32_t>& allowed,
+                          const std::vector<int32_t>& banned, int64_t num_ids) {
   const auto is_banned = [&](int32_t id) {
     return std::binary_search(banned.begin(), banned.end(), id);
   };
@@ -55,11 +56,12 @@ int32_t LowestLeft(const std::vector<int32_t>& allowed,
   return lowest;
 }
 
-void TellTheOnly(int32_t id, int64_t num_top, DrawnLogprobs* drawn) {
-  if (drawn == nullptr) return;
-  drawn->logprob = 0;
-  drawn->top.clear();
-  if (num_top > 0) drawn->top.push_back({id, 0});
+// Reports `id` as the only possible token.
+void SetCertain(int32_t id, int64_t num_top, SampledLogprobs* sampled) {
+  if (sampled == nullptr) return;
+  sampled->logprob = 0;
+  sampled->top.clear();
+  if (num_top > 0) sampled->top.push_back({id, 0});
 }
 
 }  // namespace
@@ -69,8 +71,8 @@ Sampler::Sampler(const SamplingParams& params,
                  absl::Span<const int32_t> prompt)
     : params_(params),
       num_ids_(vocabulary.num_ids),
-      banned_(BannedBy(params, vocabulary)),
-      fallback_(LowestLeft(params.allowed_tokens, banned_, num_ids_)),
+      banned_(BannedTokens(params, vocabulary)),
+      fallback_(LowestPermittedId(params.allowed_tokens, banned_, num_ids_)),
       random_(params.seed),
       history_(params, vocabulary, prompt) {
   RWKVD_CHECK(num_ids_ >= 1);
@@ -80,39 +82,39 @@ Sampler::Sampler(const SamplingParams& params,
 Sampler::Sampler(const SamplingParams& params, int64_t num_ids)
     : Sampler(params, SamplingVocabulary{.num_ids = num_ids}, {}) {}
 
-int32_t Sampler::Sample(absl::Span<const float> logits, DrawnLogprobs* drawn,
-                        int64_t num_top) {
+int32_t Sampler::Sample(absl::Span<const float> logits,
+                        SampledLogprobs* sampled, int64_t num_top) {
   RWKVD_CHECK(static_cast<int64_t>(logits.size()) >= num_ids_);
   int32_t id = 0;
-  if (num_drawn_ < params_.forced_tokens.size()) {
-    id = params_.forced_tokens[num_drawn_];
-    TellTheOnly(id, num_top, drawn);
+  if (num_sampled_ < params_.forced_tokens.size()) {
+    id = params_.forced_tokens[num_sampled_];
+    SetCertain(id, num_top, sampled);
   } else {
-    id = Draw(Edit(logits.first(num_ids_)), drawn, num_top);
+    id = SampleFrom(EditLogits(logits.first(num_ids_)), sampled, num_top);
   }
-  ++num_drawn_;
-  history_.AddDrawn(id);
+  ++num_sampled_;
+  history_.AddGenerated(id);
   return id;
 }
 
 SamplerProgress Sampler::progress() const {
-  return {.num_draws = num_draws_,
+  return {.num_random_draws = num_random_draws_,
           .surprise_limit = mirostat_.has_value() ? mirostat_->mu() : 0};
 }
 
-void Sampler::Resume(absl::Span<const int32_t> drawn,
-                   const SamplerProgress& progress) {
-  history_.AddDrawn(drawn);
-  num_drawn_ = drawn.size();
-  num_draws_ = progress.num_draws;
-  random_.discard(static_cast<uint64_t>(num_draws_));
-  // What came before may not have been Mirostat's.
+void Sampler::Resume(absl::Span<const int32_t> generated,
+                     const SamplerProgress& progress) {
+  history_.AddGenerated(generated);
+  num_sampled_ = generated.size();
+  num_random_draws_ = progress.num_random_draws;
+  random_.discard(static_cast<uint64_t>(num_random_draws_));
+  // The state may have been saved by a sampler without Mirostat.
   if (mirostat_.has_value() && progress.surprise_limit != 0) {
     mirostat_->set_mu(progress.surprise_limit);
   }
 }
 
-absl::Span<const float> Sampler::Edit(absl::Span<const float> logits) {
+absl::Span<const float> Sampler::EditLogits(absl::Span<const float> logits) {
   const std::vector<int32_t>& allowed = params_.allowed_tokens;
   if (allowed.empty() && banned_.empty() && params_.logit_bias.empty() &&
       history_.empty()) {
@@ -123,45 +125,45 @@ absl::Span<const float> Sampler::Edit(absl::Span<const float> logits) {
     edited.assign(logits.begin(), logits.end());
   } else {
     edited.resize(logits.size());
-    CopyOnly(allowed, logits, absl::MakeSpan(edited));
+    CopyAllowed(allowed, logits, absl::MakeSpan(edited));
   }
-  AddBias(params_.logit_bias, absl::MakeSpan(edited));
+  AddBiases(params_.logit_bias, absl::MakeSpan(edited));
   history_.Apply(absl::MakeSpan(edited));
-  Ban(banned_, absl::MakeSpan(edited));
+  BanTokens(banned_, absl::MakeSpan(edited));
   return edited;
 }
 
-int32_t Sampler::Draw(absl::Span<const float> logits, DrawnLogprobs* drawn,
-                      int64_t num_top) {
+int32_t Sampler::SampleFrom(absl::Span<const float> logits,
+                            SampledLogprobs* sampled, int64_t num_top) {
   if (params_.temperature == 0) {
     int32_t id = GreedyId(logits);
     if (!std::isfinite(logits[id])) id = fallback_;
-    TellTheOnly(id, num_top, drawn);
+    SetCertain(id, num_top, sampled);
     return id;
   }
   const double uniform = Uniform(random_);
-  ++num_draws_;
+  ++num_random_draws_;
   Distribution& distribution = ThreadScratch().distribution;
-  distribution.Begin(logits, 1);
+  distribution.Reset(logits, 1);
   if (distribution.empty()) {
-    TellTheOnly(fallback_, num_top, drawn);
+    SetCertain(fallback_, num_top, sampled);
     return fallback_;
   }
-  Narrow(&distribution);
-  const int32_t id = distribution.Pick(uniform);
-  if (mirostat_.has_value()) mirostat_->Learn(id, &distribution);
-  if (drawn != nullptr) {
-    drawn->logprob = distribution.LogProbability(id);
-    distribution.Likeliest(num_top, &drawn->top);
+  TruncateAndScale(&distribution);
+  const int32_t id = distribution.TokenAt(uniform);
+  if (mirostat_.has_value()) mirostat_->Update(id, &distribution);
+  if (sampled != nullptr) {
+    sampled->logprob = distribution.LogProbability(id);
+    distribution.Likeliest(num_top, &sampled->top);
   }
   return id;
 }
 
-void Sampler::Narrow(Distribution* distribution) {
+void Sampler::TruncateAndScale(Distribution* distribution) {
   const double scale = 1 / double{params_.temperature};
   if (mirostat_.has_value()) {
     distribution->SetScale(scale);
-    mirostat_->Narrow(distribution);
+    mirostat_->Truncate(distribution);
     return;
   }
   if (params_.order == SamplerOrder::kTemperatureFirst) {

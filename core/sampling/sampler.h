@@ -16,64 +16,67 @@
 
 namespace rwkvd {
 
-// What the distribution was that a token was drawn from, after all samplers.
-struct DrawnLogprobs {
-  // Of the token drawn; 0 if it was the only one.
+// Log-probabilities in the distribution that a token was sampled from, after
+// penalties, truncation and temperature.
+struct SampledLogprobs {
+  // Of the sampled token; 0 if it was the only one possible.
   double logprob = 0;
-  // The likeliest, likeliest first; fewer than asked for if fewer may be drawn.
+  // Of the likeliest tokens, likeliest first. Fewer than requested if fewer
+  // tokens were possible.
   std::vector<TokenLogprob> top;
 };
 
-// How far a sampler has come, beside what it has drawn. A value.
+// The state of a sampler, apart from the tokens that it has sampled. A value.
 struct SamplerProgress {
-  int64_t num_draws = 0;      // random numbers used
-  double surprise_limit = 0;  // Mirostat's mu; 0 without it
+  int64_t num_random_draws = 0;  // random numbers used so far
+  double surprise_limit = 0;     // Mirostat's mu; 0 without Mirostat
 };
 
-// Draws the tokens of one sequence: docs/sampling.md says how. Remembers what
-// it drew and its place in the random sequence.
+// Samples the tokens of one sequence; docs/sampling.md describes how. Keeps the
+// penalties' history and the state of the random generator.
 //
-// Owned by one sequence; thread-compatible. Same parameters, same prompt and
-// same logits give the same ids on every instruction set, whatever happens
-// beside it.
+// Owned by one sequence; thread-compatible. The same parameters, prompt and
+// logits give the same ids on every instruction set, whatever other sequences
+// do.
 class Sampler {
  public:
-  // `params` are valid with `vocabulary`. `prompt` is what was read before.
+  // `params` are valid for `vocabulary`. `prompt` is the whole text before the
+  // answer.
   Sampler(const SamplingParams& params, const SamplingVocabulary& vocabulary,
           absl::Span<const int32_t> prompt);
-  // Without a prompt or an end of text.
+  // The same without a prompt and an end of text.
   Sampler(const SamplingParams& params, int64_t num_ids);
 
-  // The next token, given the model's raw `logits` [vocab_size]. Infinite or
-  // NaN logits are treated as never to be drawn; if nothing else is left, the
-  // lowest id that may be drawn. Advances the random sequence by one, except
-  // for a forced token or at temperature 0, where it is not used.
+  // Returns the next token, given the model's raw `logits` [vocab_size]. Tokens
+  // with infinite or NaN logits are never sampled. If no other token is left,
+  // returns the lowest id that `params` permit. Uses one random number, except
+  // for a forced token or at temperature 0.
   //
-  // If `drawn` is given, tells the distribution, with `num_top` of the
-  // likeliest.
-  int32_t Sample(absl::Span<const float> logits, DrawnLogprobs* drawn = nullptr,
-                 int64_t num_top = 0);
+  // If `sampled` is not null, sets it to log-probabilities of the token and of
+  // the `num_top` likeliest ones.
+  int32_t Sample(absl::Span<const float> logits,
+                 SampledLogprobs* sampled = nullptr, int64_t num_top = 0);
 
   SamplerProgress progress() const;
-  // Makes a new sampler go on where another one of the same parameters had come
-  // to when it had drawn `drawn`.
-  void Resume(absl::Span<const int32_t> drawn, const SamplerProgress& progress);
+  // Continues where another sampler with the same parameters stopped, after it
+  // had sampled the tokens `generated`. To be called once, before Sample.
+  void Resume(absl::Span<const int32_t> generated,
+              const SamplerProgress& progress);
 
  private:
-  // The logits with what the request adds to and takes from them.
-  absl::Span<const float> Edit(absl::Span<const float> logits);
-  // Leaves in `distribution` what is drawn from.
-  void Narrow(Distribution* distribution);
-  int32_t Draw(absl::Span<const float> logits, DrawnLogprobs* drawn,
-               int64_t num_top);
+  // Returns the logits with the request's bias, penalties and bans.
+  absl::Span<const float> EditLogits(absl::Span<const float> logits);
+  void TruncateAndScale(Distribution* distribution);
+  int32_t SampleFrom(absl::Span<const float> logits, SampledLogprobs* sampled,
+                     int64_t num_top);
 
   const SamplingParams params_;
   const int64_t num_ids_;
-  const std::vector<int32_t> banned_;  // with the end of text, if it is
-  const int32_t fallback_;             // the lowest id that may be drawn
-  size_t num_drawn_ = 0;               // tokens
+  const std::vector<int32_t> banned_;  // with the end of text if it is banned
+  const int32_t fallback_;             // the lowest permitted id
+  size_t num_sampled_ = 0;             // tokens, forced ones included
   std::mt19937_64 random_;
-  int64_t num_draws_ = 0;  // of random_
+  int64_t num_random_draws_ = 0;  // numbers used of random_
   PenaltyHistory history_;
   std::optional<Mirostat> mirostat_;
 };

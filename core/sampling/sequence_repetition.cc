@@ -8,11 +8,14 @@
 namespace rwkvd {
 namespace {
 
-// For one place i of the text and every earlier place j: how many tokens that
-// end at i agree with such that end at j, with at most t wildcards. Shape
-// [tolerance + 1][n].
+// The match lengths of one position i of the text with every earlier position
+// j: how many tokens that end at i match tokens that end at j with at most t
+// wildcards. Shape [tolerance + 1][n], indices t and j.
 using Lengths = std::vector<int32_t>;
 
+// Computes the match lengths of a text, position by position.
+//
+// Lives for one FindRepeatedSequences; thread-compatible.
 class Comparison {
  public:
   Comparison(absl::Span<const int32_t> tokens, const SequenceRepetition& params)
@@ -20,7 +23,8 @@ class Comparison {
         num_levels_(params.tolerance + 1),
         max_merge_(params.max_merge) {}
 
-  // Sets `lengths` for i, given those of i - 1; `before` is not read for 0.
+  // Sets `lengths` to those of position i. `before` has those of i - 1; it is
+  // not read if i is 0.
   void Extend(size_t i, const Lengths& before, Lengths* lengths) const {
     for (size_t level = 0; level < num_levels_; ++level) {
       for (size_t j = 0; j < i; ++j) {
@@ -32,7 +36,7 @@ class Comparison {
     }
   }
 
-  // The lengths of the whole text.
+  // Returns the length for `level` wildcards and position j.
   int32_t At(const Lengths& lengths, size_t level, size_t j) const {
     return lengths[level * tokens_.size() + j];
   }

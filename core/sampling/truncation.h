@@ -10,52 +10,55 @@
 
 namespace rwkvd {
 
-// Leaves the k >= 1 likeliest candidates; of those alike at the edge the ones
-// of lower ids. `distribution` is not empty.
+// The truncation samplers: each removes the less likely candidates of a
+// distribution that is not empty, and keeps at least one.
+
+// Keeps the k likeliest candidates, k >= 1; of equal logits at the boundary,
+// the lower ids.
 void KeepTopK(int64_t k, Distribution* distribution);
 
-// Leaves the likeliest candidates whose probabilities first sum to p or more,
-// p in (0, 1); those as likely as the last of them stay too. Then, of these,
-// the `top_k` likeliest, as KeepTopK does, but with less work; 0 for all.
-// `distribution` is not empty.
+// Keeps the smallest set of likeliest candidates whose probabilities sum to p
+// or more, p in (0, 1), and all candidates as likely as the last one of them.
+// If top_k is not 0, then keeps the top_k likeliest of these, with the same
+// result as a call of KeepTopK but in less time.
 void KeepTopP(double p, Distribution* distribution, int64_t top_k = 0);
 
-// Leaves the candidates that are at least p times as likely as the likeliest,
-// p in (0, 1]. `distribution` is not empty.
+// Keeps the candidates at least p times as likely as the likeliest one, p in
+// (0, 1].
 void KeepMinP(double p, Distribution* distribution);
 
-// Cuts the tail off where the probabilities, in descending order, run out into
-// a straight line. Of their second differences |p_i - 2 p_(i+1) + p_(i+2)|,
-// divided by the sum of all, those up to some i first sum to more than z: the
-// first i candidates are left, at least one. z in (0, 1).
+// Tail-free sampling: removes the candidates after the point where the
+// probabilities, in descending order, flatten out into a straight line. Let
+// d_i = |p_i - 2 p_(i+1) + p_(i+2)|, divided by the sum of all d_i. The first i
+// candidates remain, at least one, where i is the smallest index for which
+// d_0 + ... + d_i is more than z. z in (0, 1).
 //
-// Candidates less likely than e^-16 (about 10^-7) of the likeliest are tail
-// whatever z is, so that there is less to put in order. `distribution` is not
-// empty.
+// Candidates less likely than e^-16 (about 10^-7) times the likeliest one are
+// removed for any z, so that fewer need to be sorted.
 void KeepTailFree(double z, Distribution* distribution);
 
-// Leaves the most typical candidates (arXiv 2202.00666): those whose -ln p is
-// closest to the entropy, the mean of -ln p, and whose probabilities first sum
-// to `p` or more, p in (0, 1). Those as close as the last of them stay too.
-// `distribution` is not empty.
+// Locally typical sampling (arXiv 2202.00666): keeps the candidates whose -ln p
+// is closest to the entropy, the mean of -ln p, until their probabilities sum
+// to `p` or more, p in (0, 1), and all candidates as close as the last one of
+// them.
 void KeepLocallyTypical(double p, Distribution* distribution);
+
+// Applies the samplers that `params` enables, in its order. Each one computes
+// probabilities among the candidates that its predecessors kept.
+void Truncate(const SamplingParams& params, Distribution* distribution);
 
 struct KeyedWeight {
   double key = 0;
   double weight = 0;
 };
 
-// The key at which the weights, taken by ascending keys, first sum to `wanted`
-// or more; the largest if they never do. Sorts into ever narrower bins, which
-// takes a few passes over `items` where sorting them would take many. At least
-// one item; keys are finite. Leaves nothing useful in `items`.
+// Returns the smallest key for which the weights of all keys up to it sum to
+// `wanted` or more; the largest key if there is none. There is at least one
+// item, and keys are finite. Leaves `items` in an undefined state.
+//
+// Selects by narrowing a histogram of the keys, which takes a few passes over
+// `items` where sorting would take many.
 double KeyAtWeight(double wanted, std::vector<KeyedWeight>* items);
-
-// Leaves the candidates that top-k, tail-free, locally typical, top-p and
-// min-p leave, as far as they are on, in the order of `params`. Each looks at
-// the probabilities among those that the ones before it have left.
-// `distribution` is not empty.
-void Truncate(const SamplingParams& params, Distribution* distribution);
 
 }  // namespace rwkvd
 

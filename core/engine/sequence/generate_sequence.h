@@ -100,7 +100,7 @@ class GenerateSequence : public Sequence {
   double logprob_ = 0;
   std::vector<TokenLogprob> top_;
   std::vector<int32_t> top_ids_;  // scratch of ComputeLogprobs
-  DrawnLogprobs sampled_logprobs_;
+  SampledLogprobs sampled_logprobs_;
   // Own the bytes that string views in events refer to.
   std::string bytes_;
   std::string text_;

@@ -42,7 +42,7 @@ Snapshot Full() {
   snapshot.seed = 0xfedcba9876543210;
   snapshot.prompt_tokens = 7;
   snapshot.generated_tokens = 3;
-  snapshot.sampler = {.num_draws = 2, .surprise_limit = 0.1};
+  snapshot.sampler = {.num_random_draws = 2, .surprise_limit = 0.1};
   snapshot.withheld_bytes = "\nUser";
   snapshot.unfinished_text = "\xe4\xbd";
   return snapshot;
@@ -64,7 +64,8 @@ TEST(SnapshotTest, ARoundTripIsIdentity) {
     EXPECT_EQ(parsed->seed, snapshot.seed);
     EXPECT_EQ(parsed->prompt_tokens, snapshot.prompt_tokens);
     EXPECT_EQ(parsed->generated_tokens, snapshot.generated_tokens);
-    EXPECT_EQ(parsed->sampler.num_draws, snapshot.sampler.num_draws);
+    EXPECT_EQ(parsed->sampler.num_random_draws,
+              snapshot.sampler.num_random_draws);
     EXPECT_EQ(parsed->sampler.surprise_limit, snapshot.sampler.surprise_limit);
     EXPECT_EQ(parsed->withheld_bytes, snapshot.withheld_bytes);
     EXPECT_EQ(parsed->unfinished_text, snapshot.unfinished_text);
@@ -97,8 +98,9 @@ TEST(SnapshotTest, WhatNoRequestCanHaveComeToIsRefused) {
        "2 logits, the model has 3"},
       {[](Snapshot& s) { s.prompt_tokens = -1; }, "generated tokens"},
       {[](Snapshot& s) { s.generated_tokens = 6; }, "6 generated tokens of 5"},
-      {[](Snapshot& s) { s.sampler.num_draws = 4; }, "4 random numbers"},
-      {[](Snapshot& s) { s.sampler.num_draws = -1; }, "-1 random numbers"},
+      {[](Snapshot& s) { s.sampler.num_random_draws = 4; }, "4 random numbers"},
+      {[](Snapshot& s) { s.sampler.num_random_draws = -1; },
+       "-1 random numbers"},
       {[](Snapshot& s) {
          s.sampler.surprise_limit = std::numeric_limits<double>::infinity();
        },

@@ -10,7 +10,7 @@
 namespace rwkvd {
 namespace {
 
-TEST(KeyAtWeightTest, IsWhereTheWeightsReachIt) {
+TEST(KeyAtWeightTest, ReturnsFirstKeyThatReachesWeight) {
   const std::vector<KeyedWeight> items = {{3, 1}, {1, 2}, {2, 4}};
   for (const auto& [wanted, key] : {std::pair(0.5, 1.0),
                                     {2.0, 1.0},
@@ -24,11 +24,11 @@ TEST(KeyAtWeightTest, IsWhereTheWeightsReachIt) {
   }
 }
 
-TEST(KeyAtWeightTest, EqualsSorting) {
+TEST(KeyAtWeightTest, EqualsSortedReference) {
   std::mt19937 random(9);
   for (int round = 0; round < 1000; ++round) {
-    // Clustered at very different distances, so that one bin takes most; whole
-    // weights, so that sums are exact in any order.
+    // Keys cluster at very different distances, so that one bin gets most of
+    // them. Weights are integers, so that sums are exact in any order.
     std::vector<KeyedWeight> items(1 + random() % 2000);
     double all = 0;
     for (KeyedWeight& item : items) {
@@ -53,7 +53,7 @@ TEST(KeyAtWeightTest, EqualsSorting) {
   }
 }
 
-TEST(KeyAtWeightTest, KeysAlikeOrNearlyAlikeAreNoTrouble) {
+TEST(KeyAtWeightTest, EqualOrNearlyEqualKeysTerminate) {
   std::vector<KeyedWeight> items(1000, {7, 1});
   EXPECT_EQ(KeyAtWeight(500, &items), 7);
   items.assign(1000, {0, 1});

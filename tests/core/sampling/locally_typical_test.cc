@@ -21,33 +21,33 @@ std::vector<int32_t> Typical(const std::vector<float>& logits, double p,
       logits, [p](Distribution* d) { KeepLocallyTypical(p, d); }, scale);
 }
 
-// Probabilities 0.4, 0.2, 0.2, 0.2: -ln p is 0.916 and 1.609, the
-// entropy 1.332, so that the three are closer (0.277) than the likeliest
-// (0.416).
-TEST(LocallyTypicalTest, TheLikeliestNeedNotBeTypical) {
+// For probabilities 0.4, 0.2, 0.2, 0.2, -ln p is 0.916 and 1.609 and the
+// entropy 1.332, so the three are closer to it (0.277) than the likeliest
+// token (0.416).
+TEST(LocallyTypicalTest, LikeliestTokenMayBeRemoved) {
   const std::vector<float> logits = LogitsOf({0.2, 0.4, 0.2, 0.2});
   EXPECT_THAT(Typical(logits, 0.59), ElementsAre(0, 2, 3));
   EXPECT_THAT(Typical(logits, 0.61), ElementsAre(0, 1, 2, 3));
 }
 
-TEST(LocallyTypicalTest, APeakIsTypical) {
+TEST(LocallyTypicalTest, PeakIsTypical) {
   EXPECT_THAT(Typical(LogitsOf({0.01, 0.97, 0.01, 0.01}), 0.5), ElementsAre(1));
 }
 
-TEST(LocallyTypicalTest, TokensAsCloseAsTheLastStay) {
+TEST(LocallyTypicalTest, TokensAsCloseAsLastAreKept) {
   EXPECT_THAT(Typical(std::vector<float>(5, 1.0f), 0.1).size(), 5);
   EXPECT_THAT(Typical(LogitsOf({0.2, 0.4, 0.2, 0.2}), 0.1),
               ElementsAre(0, 2, 3));
 }
 
-// Odds 16, 4, 1 to the power of 1/2 are 4, 2, 1: -ln p is 0.560, 1.253, 1.946,
-// the entropy 0.956.
-TEST(LocallyTypicalTest, LooksAtProbabilitiesOfItsScale) {
+// Odds of 16, 4, 1 to the power of 1/2 are 4, 2, 1: -ln p is 0.560, 1.253,
+// 1.946, and the entropy is 0.956.
+TEST(LocallyTypicalTest, UsesProbabilitiesOfScale) {
   EXPECT_THAT(Typical(LogitsOf({16, 4, 1}), 0.25, 0.5), ElementsAre(1));
   EXPECT_THAT(Typical(LogitsOf({16, 4, 1}), 0.3, 0.5), ElementsAre(0, 1));
 }
 
-TEST(LocallyTypicalTest, EqualsTheDefinitionOnRandomRows) {
+TEST(LocallyTypicalTest, EqualsDefinitionOnRandomRows) {
   std::mt19937 random(8);
   for (int round = 0; round < 500; ++round) {
     std::vector<float> logits = testing::RandomRow(random, 1 + random() % 300);
@@ -57,16 +57,16 @@ TEST(LocallyTypicalTest, EqualsTheDefinitionOnRandomRows) {
     long double entropy = 0;
     for (const long double q : p) entropy -= q > 0 ? q * std::log(q) : 0;
     std::map<long double, std::vector<size_t>> by_distance;
-    std::map<float, long double> of_logit;  // alike: alike
+    std::map<float, long double> of_logit;  // equal logits get one distance
     for (size_t i = 0; i < ids.size(); ++i) {
       of_logit.try_emplace(logits[ids[i]], std::abs(-std::log(p[i]) - entropy));
       by_distance[of_logit[logits[ids[i]]]].push_back(i);
     }
     std::vector<int32_t> expected;
     long double sum = 0;
-    for (const auto& [distance, places] : by_distance) {
+    for (const auto& [distance, indices] : by_distance) {
       if (sum >= mass) break;
-      for (const size_t i : places) {
+      for (const size_t i : indices) {
         expected.push_back(ids[i]);
         sum += p[i];
       }

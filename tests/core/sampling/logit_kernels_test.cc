@@ -22,7 +22,7 @@ class LogitKernelsTest : public ::testing::TestWithParam<const LogitKernels*> {
  protected:
   const LogitKernels& kernels() const { return *GetParam(); }
 
-  // One in eight is no logit.
+  // Returns a random row in which one of eight values is NaN or infinite.
   std::vector<float> RandomRow(size_t n, float deviation) {
     std::normal_distribution<float> normal(0, deviation);
     std::vector<float> row(n);
@@ -54,7 +54,7 @@ float LargestOf(const std::vector<float>& row, size_t begin, size_t end) {
   return largest;
 }
 
-TEST_P(LogitKernelsTest, TheLargestOfEachBlock) {
+TEST_P(LogitKernelsTest, BlockMaxReturnsMaximumOfEachBlock) {
   for (const size_t n : kSizes) {
     const std::vector<float> row = RandomRow(n, 3);
     std::vector<float> maxima(NumLogitBlocks(n));
@@ -66,14 +66,14 @@ TEST_P(LogitKernelsTest, TheLargestOfEachBlock) {
   }
 }
 
-TEST_P(LogitKernelsTest, ABlockWithoutLogitsHasNoLargest) {
+TEST_P(LogitKernelsTest, BlockMaxOfNonFiniteBlockIsMinusInfinity) {
   const std::vector<float> row = {kNan, kInfinity, -kInfinity};
   float largest = 0;
   kernels().block_max(row.data(), row.size(), &largest);
   EXPECT_EQ(largest, -kInfinity);
 }
 
-TEST_P(LogitKernelsTest, ExponentialsAreAddedUpForEachBlock) {
+TEST_P(LogitKernelsTest, BlockSumExpMatchesReference) {
   for (const size_t n : kSizes) {
     for (const double scale : {1.0, 0.25, 3.0}) {
       const std::vector<float> row = RandomRow(n, 3);
@@ -88,7 +88,7 @@ TEST_P(LogitKernelsTest, ExponentialsAreAddedUpForEachBlock) {
           expected += std::exp((static_cast<long double>(row[i]) - largest) *
                                static_cast<long double>(scale));
         }
-        // 64 terms of at most 100 units each.
+        // 64 terms, each with an error of at most 100 units.
         EXPECT_NEAR(sums[b], static_cast<double>(expected),
                     170 * 0x1p-53 * static_cast<double>(expected));
       }
@@ -96,8 +96,8 @@ TEST_P(LogitKernelsTest, ExponentialsAreAddedUpForEachBlock) {
   }
 }
 
-TEST_P(LogitKernelsTest, SumsAreWhatExpAddsUpTo) {
-  // One logit a block, so that no order matters.
+TEST_P(LogitKernelsTest, BlockSumExpIsBitIdenticalToExp) {
+  // One logit per block, so that the order of additions does not matter.
   const std::vector<float> row = RandomRow(4096, 20);
   for (const double scale : {1.0, 0.7, 7e44}) {
     for (const float logit : row) {
@@ -109,7 +109,7 @@ TEST_P(LogitKernelsTest, SumsAreWhatExpAddsUpTo) {
   }
 }
 
-TEST_P(LogitKernelsTest, ExpOfEachIsExp) {
+TEST_P(LogitKernelsTest, ExpKernelIsBitIdenticalToExp) {
   for (const size_t n : kSizes) {
     std::vector<float> row(n);
     for (float& logit : row) logit = -static_cast<float>(random_() % 9999) / 99;
@@ -121,7 +121,7 @@ TEST_P(LogitKernelsTest, ExpOfEachIsExp) {
   }
 }
 
-TEST_P(LogitKernelsTest, FindsWhatIsLargeEnoughInOrder) {
+TEST_P(LogitKernelsTest, FindAtLeastReturnsAscendingIndices) {
   for (const size_t n : kSizes) {
     for (const float lowest : {-kInfinity, -3.0f, 0.0f, 2.5f, 100.0f}) {
       const std::vector<float> row = RandomRow(n, 1);
@@ -129,7 +129,8 @@ TEST_P(LogitKernelsTest, FindsWhatIsLargeEnoughInOrder) {
       for (size_t i = 0; i < n; ++i) {
         if (std::isfinite(row[i]) && row[i] >= lowest) expected.push_back(i);
       }
-      // Exactly as long as it must be, so that a sanitizer sees every store.
+      // The buffer has the minimum size, so that a sanitizer detects stores
+      // beyond it.
       std::vector<int32_t> ids(n, -1);
       ids.resize(kernels().find_at_least(row.data(), n, lowest, ids.data()));
       EXPECT_EQ(ids, expected) << n << " " << lowest;
@@ -137,15 +138,15 @@ TEST_P(LogitKernelsTest, FindsWhatIsLargeEnoughInOrder) {
   }
 }
 
-TEST_P(LogitKernelsTest, WhatIsAsLargeAsAskedForIsFound) {
+TEST_P(LogitKernelsTest, FindAtLeastIncludesEqualLogits) {
   const std::vector<float> row = {1.0f, 2.0f, std::nextafter(2.0f, 0.0f)};
   std::vector<int32_t> ids(3);
   ids.resize(kernels().find_at_least(row.data(), 3, 2.0f, ids.data()));
   EXPECT_EQ(ids, std::vector<int32_t>{1});
 }
 
-// So that a token drawn depends on the logits alone.
-TEST_P(LogitKernelsTest, EveryInstructionSetGivesTheSameBits) {
+// So that the sampled token depends only on the logits.
+TEST_P(LogitKernelsTest, InstructionSetsAreBitIdentical) {
   const LogitKernels& other = *SupportedLogitKernels().back();
   for (const float deviation : {0.1f, 3.0f, 300.0f}) {
     const std::vector<float> row = RandomRow(65536 - 13, deviation);
@@ -164,7 +165,7 @@ INSTANTIATE_TEST_SUITE_P(All, LogitKernelsTest,
                            return std::string(info.param->name);
                          });
 
-TEST(ExpTest, IsCloseToTheExponential) {
+TEST(ExpTest, ErrorIsWithinBound) {
   std::mt19937_64 random(6);
   for (int i = 0; i < 100000; ++i) {
     const double x = -std::ldexp(static_cast<double>(random() >> 11),

@@ -29,24 +29,24 @@ std::vector<int32_t> Likeliest(const std::vector<float>& logits, int64_t n) {
   return ids;
 }
 
-// Few distinct values, so that ties are common.
+// Returns logits with few distinct values, so that ties are common.
 std::vector<float> RandomLogits(std::mt19937& random, size_t size) {
   std::vector<float> logits(size);
   for (float& logit : logits) logit = static_cast<int>(random() % 9) - 4.0f;
   return logits;
 }
 
-TEST(LogitsTest, GreedyTakesTheLowestIdAmongTheLargest) {
+TEST(LogitsTest, GreedyIdIsLowestIdOfLargestLogits) {
   EXPECT_EQ(GreedyId({1.0f, 3.0f, 2.0f, 3.0f}), 1);
   EXPECT_EQ(GreedyId({-5.0f, -7.0f}), 0);
 }
 
-TEST(LogitsTest, GreedyPassesOverWhatIsNotFinite) {
+TEST(LogitsTest, GreedyIdSkipsNonFiniteLogits) {
   EXPECT_EQ(GreedyId({kNan, kInfinity, -8.0f, -kInfinity, -7.0f}), 4);
   EXPECT_EQ(GreedyId({kNan, kInfinity}), 0);
 }
 
-TEST(LogitsTest, LogProbabilitiesOfKnownOdds) {
+TEST(LogitsTest, LogProbabilitiesMatchKnownOdds) {
   // Odds 1 : 2 : 5.
   const std::vector<float> logits = {0.0f, std::log(2.0f), std::log(5.0f)};
   EXPECT_NEAR(LogProbabilityOf(logits, 0), std::log(1 / 8.0), 1e-7);
@@ -67,7 +67,7 @@ TEST(LogitsTest, LogProbabilitiesSumToOne) {
   EXPECT_NEAR(sum, 1, 1e-12);
 }
 
-TEST(LogitsTest, LargeLogitsNeitherOverflowNorLoseDigits) {
+TEST(LogitsTest, LargeLogitsKeepPrecision) {
   EXPECT_NEAR(LogProbabilityOf({1e30f, 1e30f}, 1), std::log(0.5), 1e-15);
   EXPECT_NEAR(LogProbabilityOf({3e38f, -3e38f}, 1), -6e38, 1e32);
   EXPECT_NEAR(LogProbabilityOf({1000.0f, 999.0f}, 1),
@@ -80,7 +80,7 @@ TEST(LogitsTest, LogProbabilityIsNeverAboveZero) {
   EXPECT_EQ(LogProbabilityOf({-3.0f}, 0), 0);
 }
 
-TEST(LogitsTest, WhatIsNotFiniteHasProbabilityZero) {
+TEST(LogitsTest, NonFiniteLogitsHaveProbabilityZero) {
   const std::vector<float> logits = {kNan, 1.0f, kInfinity, 1.0f, -kInfinity};
   EXPECT_NEAR(LogProbabilityOf(logits, 1), std::log(0.5), 1e-15);
   for (const int32_t id : {0, 2, 4}) {
@@ -91,14 +91,14 @@ TEST(LogitsTest, WhatIsNotFiniteHasProbabilityZero) {
             -std::numeric_limits<double>::infinity());
 }
 
-TEST(LogitsTest, LikeliestAreInOrderAndTiesByLowerId) {
+TEST(LogitsTest, LikeliestIdsAreRankedWithTiesByLowerId) {
   EXPECT_THAT(Likeliest({1.0f, 3.0f, 2.0f, 3.0f, 3.0f}, 2), ElementsAre(1, 3));
   EXPECT_THAT(Likeliest({1.0f, 3.0f, 2.0f}, 5), ElementsAre(1, 2, 0));
   EXPECT_THAT(Likeliest({1.0f, kNan, 2.0f, kInfinity}, 3), ElementsAre(2, 0));
   EXPECT_THAT(Likeliest({1.0f}, 0), IsEmpty());
 }
 
-TEST(LogitsTest, LikeliestEqualAStableSort) {
+TEST(LogitsTest, LikeliestIdsEqualStableSort) {
   std::mt19937 random(2);
   for (int round = 0; round < 300; ++round) {
     const std::vector<float> logits = RandomLogits(random, 1 + random() % 50);

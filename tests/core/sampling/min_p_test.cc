@@ -20,7 +20,7 @@ std::vector<int32_t> MinP(const std::vector<float>& logits, double p,
       logits, [p](Distribution* d) { KeepMinP(p, d); }, scale);
 }
 
-TEST(MinPTest, KeepsWhatIsLikelyEnoughBesideTheLikeliest) {
+TEST(MinPTest, KeepsTokensLikelyRelativeToLikeliest) {
   const std::vector<float> logits = LogitsOf({40, 9, 4, 1});
   EXPECT_THAT(MinP(logits, 0.2), ElementsAre(0, 1));
   EXPECT_THAT(MinP(logits, 0.23), ElementsAre(0));
@@ -28,17 +28,17 @@ TEST(MinPTest, KeepsWhatIsLikelyEnoughBesideTheLikeliest) {
   EXPECT_THAT(MinP(logits, 0.01), ElementsAre(0, 1, 2, 3));
 }
 
-TEST(MinPTest, AsLikelyAsAskedForIsEnough) {
+TEST(MinPTest, TokensExactlyAtThresholdAreKept) {
   EXPECT_THAT(MinP({3.0f, 2.0f, 3.0f}, 1), ElementsAre(0, 2));
 }
 
-TEST(MinPTest, LooksAtProbabilitiesOfItsScale) {
-  // Odds 4 and 1 to the power of 1/2.
+TEST(MinPTest, UsesProbabilitiesOfScale) {
+  // Odds of 4 and 1 to the power of 1/2 are 2 and 1.
   EXPECT_THAT(MinP(LogitsOf({4, 1}), 0.4, 0.5), ElementsAre(0, 1));
   EXPECT_THAT(MinP(LogitsOf({4, 1}), 0.6, 0.5), ElementsAre(0));
 }
 
-TEST(MinPTest, EqualsTheDefinitionOnRandomRows) {
+TEST(MinPTest, EqualsDefinitionOnRandomRows) {
   std::mt19937 random(6);
   for (int round = 0; round < 500; ++round) {
     const std::vector<float> logits =

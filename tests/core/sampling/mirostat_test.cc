@@ -20,22 +20,22 @@ std::vector<TokenLogprob> ZipfLogprobs(double s, int n) {
   return logprobs;
 }
 
-TEST(ZipfExponentTest, IsThatOfALawThatHolds) {
+TEST(ZipfExponentTest, ExactZipfLawReturnsItsExponent) {
   for (const double s : {0.5, 1.0, 1.3, 2.0}) {
     EXPECT_NEAR(ZipfExponent(ZipfLogprobs(s, 100)), s, 1e-12);
   }
   EXPECT_EQ(ZipfExponent(ZipfLogprobs(2, 1)), 1);
 }
 
-// Logarithms 0, -1, -1.5: b = 1, 0.5; t = ln 2, ln 1.5;
+// Log-probabilities 0, -1, -1.5 give b = 1, 0.5 and t = ln 2, ln 1.5:
 // (0.6931 + 0.2027) / (0.4805 + 0.1644) = 1.3892.
-TEST(ZipfExponentTest, IsTheLeastSquaresFit) {
+TEST(ZipfExponentTest, OtherProbabilitiesReturnLeastSquaresFit) {
   const std::vector<TokenLogprob> logprobs = {{0, 0}, {1, -1}, {2, -1.5}};
   EXPECT_NEAR(ZipfExponent(logprobs), 1.38918, 1e-4);
 }
 
 // s = 2, mu = 10, n = 1000: (1 * 1024 / (1 - 0.001))^(1/2) = 32.016.
-TEST(NumForSurpriseTest, FollowsItsFormula) {
+TEST(NumForSurpriseTest, MatchesFormula) {
   EXPECT_EQ(NumForSurprise(2, 10, 1000), 32);
   // s = 1: 2^5 / ln 1000 = 4.632.
   EXPECT_EQ(NumForSurprise(1, 5, 1000), 5);
@@ -46,8 +46,8 @@ TEST(NumForSurpriseTest, FollowsItsFormula) {
   EXPECT_EQ(NumForSurprise(2, 10, 1), 1);
 }
 
-TEST(MirostatTest, Version2DropsWhatIsMoreSurprisingThanMu) {
-  // Surprises 1, 2, 3 and 3 bits; mu is 2 tau.
+TEST(MirostatTest, Version2RemovesTokensMoreSurprisingThanMu) {
+  // The surprises are 3, 1, 2 and 3 bits; mu is 2 tau.
   const std::vector<float> logits = LogitsOf({0.125, 0.5, 0.25, 0.125});
   Distribution distribution;
   for (const auto& [tau, left] : {std::pair(0.6f, std::vector<int32_t>{1}),
@@ -55,38 +55,38 @@ TEST(MirostatTest, Version2DropsWhatIsMoreSurprisingThanMu) {
                                   {1.6f, {0, 1, 2, 3}},
                                   {0.1f, {1}}}) {
     Mirostat mirostat({.version = 2, .tau = tau});
-    distribution.Begin(logits, 1);
-    mirostat.Narrow(&distribution);
+    distribution.Reset(logits, 1);
+    mirostat.Truncate(&distribution);
     EXPECT_EQ(testing::IdsOf(&distribution), left) << tau;
   }
 }
 
-TEST(MirostatTest, Version1KeepsAsManyAsTheSurpriseAllows) {
+TEST(MirostatTest, Version1KeepsNumForSurpriseTokens) {
   std::vector<float> logits;  // s = 2
   for (int i = 1; i <= 1000; ++i) logits.push_back(-2 * std::log(i));
   Mirostat mirostat({.version = 1, .tau = 5});
   Distribution distribution;
-  distribution.Begin(logits, 1);
-  mirostat.Narrow(&distribution);
+  distribution.Reset(logits, 1);
+  mirostat.Truncate(&distribution);
   EXPECT_EQ(testing::IdsOf(&distribution).size(), 32);
 }
 
-TEST(MirostatTest, LearnsFromTheSurpriseBeforeAnyWereDropped) {
+TEST(MirostatTest, UpdateUsesSurpriseBeforeTruncation) {
   const std::vector<float> logits = LogitsOf({0.125, 0.5, 0.25, 0.125});
   Mirostat mirostat({.version = 2, .tau = 1.1f, .eta = 0.5f});
   EXPECT_NEAR(mirostat.mu(), 2.2, 1e-6);
   Distribution distribution;
-  distribution.Begin(logits, 1);
-  mirostat.Narrow(&distribution);
-  mirostat.Learn(2, &distribution);  // 2 bits
+  distribution.Reset(logits, 1);
+  mirostat.Truncate(&distribution);
+  mirostat.Update(2, &distribution);  // 2 bits
   EXPECT_NEAR(mirostat.mu(), 2.2 - 0.5 * (2 - 1.1), 1e-6);
-  mirostat.Learn(1, &distribution);  // 1 bit
+  mirostat.Update(1, &distribution);  // 1 bit
   EXPECT_NEAR(mirostat.mu(), 1.75 - 0.5 * (1 - 1.1), 1e-6);
 }
 
-// What it is for: the mean surprise comes to be tau.
-TEST(MirostatTest, TheMeanSurpriseIsTau) {
-  std::vector<float> logits;  // the likeliest has a surprise of 2.7 bits
+// The purpose of Mirostat.
+TEST(MirostatTest, MeanSurpriseConvergesToTau) {
+  std::vector<float> logits;  // the likeliest token has a surprise of 2.7 bits
   for (int i = 1; i <= 5000; ++i) logits.push_back(-1.1f * std::log(i));
   for (const int version : {1, 2}) {
     for (const float tau : {3.5f, 5.0f}) {
@@ -94,18 +94,18 @@ TEST(MirostatTest, TheMeanSurpriseIsTau) {
       std::mt19937_64 random(11);
       Distribution distribution;
       double sum = 0;
-      constexpr int kDraws = 20000;
-      for (int i = 0; i < kDraws; ++i) {
-        distribution.Begin(logits, 1);
-        mirostat.Narrow(&distribution);
+      constexpr int kNumSamples = 20000;
+      for (int i = 0; i < kNumSamples; ++i) {
+        distribution.Reset(logits, 1);
+        mirostat.Truncate(&distribution);
         const int32_t id =
-            distribution.Pick(static_cast<double>(random() >> 11) * 0x1p-53);
+            distribution.TokenAt(static_cast<double>(random() >> 11) * 0x1p-53);
         const double mu = mirostat.mu();
-        mirostat.Learn(id, &distribution);
+        mirostat.Update(id, &distribution);
         sum += (mu - mirostat.mu()) / 0.1f + tau;
       }
-      // All but (mu_0 - mu_end) / eta of the sum is n tau.
-      EXPECT_NEAR(sum / kDraws, tau, 0.02) << version << " " << tau;
+      // The sum is n tau, except for (mu_0 - mu_end) / eta.
+      EXPECT_NEAR(sum / kNumSamples, tau, 0.02) << version << " " << tau;
     }
   }
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "core/sampling/params.h"
+
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "core/sampling/params.h"
 #include "gtest/gtest.h"
 
 namespace rwkvd {
@@ -65,7 +66,7 @@ TEST(SamplingParamsTest, DefaultsAreValid) {
   EXPECT_TRUE(Validate(SamplingParams()).ok());
 }
 
-TEST(SamplingParamsTest, TakesTheEndsOfEachRange) {
+TEST(SamplingParamsTest, AcceptsEndsOfEachRange) {
   for (const Field& field : Fields()) {
     for (const float value : field.valid) {
       SamplingParams params;
@@ -75,7 +76,7 @@ TEST(SamplingParamsTest, TakesTheEndsOfEachRange) {
   }
 }
 
-TEST(SamplingParamsTest, NamesTheFieldThatIsOutOfRange) {
+TEST(SamplingParamsTest, OutOfRangeErrorNamesField) {
   for (const Field& field : Fields()) {
     for (const float value : field.invalid) {
       SamplingParams params;
@@ -88,7 +89,7 @@ TEST(SamplingParamsTest, NamesTheFieldThatIsOutOfRange) {
   }
 }
 
-TEST(SamplingParamsTest, TopKMayBeAnythingButNegative) {
+TEST(SamplingParamsTest, TopKRefusesOnlyNegativeValues) {
   SamplingParams params;
   params.top_k = 0x7fffffff;
   EXPECT_TRUE(Validate(params).ok());
@@ -99,7 +100,7 @@ TEST(SamplingParamsTest, TopKMayBeAnythingButNegative) {
 
 using Spoil = void (*)(SamplingParams&);
 
-// What Validate says once `spoil` has changed the defaults.
+// Returns the error message of Validate for defaults changed by `spoil`.
 std::string ErrorOf(Spoil spoil) {
   SamplingParams params;
   spoil(params);
@@ -108,7 +109,7 @@ std::string ErrorOf(Spoil spoil) {
   return std::string(status.message());
 }
 
-TEST(SamplingParamsTest, NamesTheFieldOfWholeNumbersAndMessages) {
+TEST(SamplingParamsTest, IntegerAndMessageErrorsNameField) {
   const std::pair<Spoil, std::string> cases[] = {
       {[](auto& p) { p.repetition_window = -1; }, "repetition_window"},
       {[](auto& p) { p.repetition_window = 65537; }, "repetition_window"},
@@ -144,7 +145,7 @@ TEST(SamplingParamsTest, NamesTheFieldOfWholeNumbersAndMessages) {
   }
 }
 
-TEST(SamplingParamsTest, MirostatChoosesCandidatesAlone) {
+TEST(SamplingParamsTest, MirostatExcludesTruncationSamplers) {
   const std::pair<Spoil, std::string> cases[] = {
       {[](auto& p) { p.top_k = 40; }, "sampling.top_k"},
       {[](auto& p) { p.top_p = 0.9f; }, "sampling.top_p"},
@@ -159,8 +160,8 @@ TEST(SamplingParamsTest, MirostatChoosesCandidatesAlone) {
     EXPECT_TRUE(Validate(params).ok());
     params.mirostat.version = 2;
     EXPECT_EQ(Validate(params).message(),
-              "sampling.mirostat: chooses the candidates itself, so it does "
-              "not go with: " +
+              "sampling.mirostat: selects the candidates itself and cannot be "
+              "combined with: " +
                   other);
   }
 }
@@ -172,7 +173,7 @@ std::string TokensErrorOf(Spoil spoil) {
   return std::string(ValidateTokens(params, vocabulary).message());
 }
 
-TEST(SamplingParamsTest, TokensExist) {
+TEST(SamplingParamsTest, UnknownTokenIdsAreRefused) {
   const std::pair<Spoil, std::string> cases[] = {
       {[](auto& p) {
          p.logit_bias = {{2, 1}, {3, 1}};
@@ -195,11 +196,11 @@ TEST(SamplingParamsTest, TokensExist) {
   }
 }
 
-TEST(SamplingParamsTest, SomeTokenIsLeft) {
+TEST(SamplingParamsTest, BanningEveryTokenIsRefused) {
   EXPECT_EQ(TokensErrorOf([](auto& p) { p.banned_tokens = {1, 2}; }), "");
   const std::string none =
-      "sampling.banned_tokens: with sampling.allowed_tokens and "
-      "sampling.never_end no token is left";
+      "sampling.banned_tokens: together with sampling.allowed_tokens and "
+      "sampling.never_end, it leaves no token to sample";
   EXPECT_EQ(TokensErrorOf([](auto& p) { p.banned_tokens = {0, 1, 2}; }), none);
   EXPECT_EQ(TokensErrorOf([](auto& p) {
               p.banned_tokens = {1};
@@ -213,10 +214,10 @@ TEST(SamplingParamsTest, SomeTokenIsLeft) {
             none);
 }
 
-TEST(SamplingParamsTest, ForcedTokensMayBeDrawn) {
+TEST(SamplingParamsTest, ForcedTokensThatAreExcludedAreRefused) {
   EXPECT_EQ(TokensErrorOf([](auto& p) { p.forced_tokens = {0, 2}; }), "");
   const std::string why =
-      " may not be drawn, by sampling.banned_tokens, "
+      " is excluded by sampling.banned_tokens, "
       "sampling.allowed_tokens or sampling.never_end";
   EXPECT_EQ(TokensErrorOf([](auto& p) {
               p.forced_tokens = {1, 2};

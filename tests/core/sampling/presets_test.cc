@@ -6,15 +6,15 @@
 namespace rwkvd {
 namespace {
 
-TEST(PresetsTest, AreValid) {
+TEST(PresetsTest, AllPresetsAreValid) {
   for (const SamplingParams& preset :
        {RwkvPreset(), RwkvChatPreset(), SmolrsrwkvPreset()}) {
     EXPECT_TRUE(Validate(preset).ok()) << Validate(preset);
   }
 }
 
-// The defaults of PIPELINE_ARGS in the pip package rwkv.
-TEST(PresetsTest, RwkvIsThatOfItsPackage) {
+// Expected values: PIPELINE_ARGS in the pip package rwkv.
+TEST(PresetsTest, RwkvMatchesPipPackage) {
   const SamplingParams preset = RwkvPreset();
   EXPECT_EQ(preset.temperature, 1);
   EXPECT_EQ(preset.top_p, 0.85f);
@@ -29,8 +29,8 @@ TEST(PresetsTest, RwkvIsThatOfItsPackage) {
   EXPECT_FALSE(preset.never_end);
 }
 
-// GEN_TEMP and its neighbors in API_DEMO_CHAT.py.
-TEST(PresetsTest, RwkvChatIsThatOfItsDemonstration) {
+// Expected values: GEN_TEMP and the lines after it in API_DEMO_CHAT.py.
+TEST(PresetsTest, RwkvChatMatchesChatDemonstration) {
   const SamplingParams preset = RwkvChatPreset();
   EXPECT_EQ(preset.temperature, 1);
   EXPECT_EQ(preset.top_p, 0.3f);
@@ -40,8 +40,8 @@ TEST(PresetsTest, RwkvChatIsThatOfItsDemonstration) {
   EXPECT_TRUE(preset.never_end);
 }
 
-// The defaults of its command line.
-TEST(PresetsTest, SmolrsrwkvIsThatOfItsCommand) {
+// Expected values: the defaults of smolrsrwkv's command line.
+TEST(PresetsTest, SmolrsrwkvMatchesItsCommandLine) {
   const SamplingParams preset = SmolrsrwkvPreset();
   EXPECT_EQ(preset.repetition_penalty, 1.3f);
   EXPECT_EQ(preset.repetition_window, 64);

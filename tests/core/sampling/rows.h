@@ -2,7 +2,7 @@
 #ifndef RWKVD_TESTS_CORE_SAMPLING_ROWS_H_
 #define RWKVD_TESTS_CORE_SAMPLING_ROWS_H_
 
-// Rows of logits for tests of samplers, and what is left of them.
+// Rows of logits and expected results for tests of samplers.
 
 #include <algorithm>
 #include <cmath>
@@ -19,7 +19,7 @@ namespace rwkvd::testing {
 inline constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-// Logits of tokens that are as likely as `odds` say; never drawn for 0.
+// Returns the logits of tokens with these odds; -infinity for 0.
 inline std::vector<float> LogitsOf(const std::vector<double>& odds) {
   std::vector<float> logits;
   for (const double odd : odds) {
@@ -36,24 +36,24 @@ inline std::vector<int32_t> IdsOf(Distribution* distribution) {
   return ids;
 }
 
-// What `keep` leaves of a row: of the whole row, and of its candidates written
-// down, which must be the same.
+// Returns the ids that `keep` keeps of a row. Applies it to the whole row and
+// to the list of its candidates; returns {-1} if the results differ.
 template <typename Keep>
 std::vector<int32_t> Left(const std::vector<float>& logits, Keep keep,
                           double scale = 1) {
   Distribution whole;
-  whole.Begin(logits, scale);
+  whole.Reset(logits, scale);
   keep(&whole);
-  Distribution written;
-  written.Begin(logits, scale);
-  written.candidates();
-  keep(&written);
+  Distribution listed;
+  listed.Reset(logits, scale);
+  listed.candidates();
+  keep(&listed);
   std::vector<int32_t> ids = IdsOf(&whole);
-  return ids == IdsOf(&written) ? ids : std::vector<int32_t>{-1};
+  return ids == IdsOf(&listed) ? ids : std::vector<int32_t>{-1};
 }
 
-// From rows where one token has it all to flat ones, with and without ties and
-// logits that are none.
+// Returns a random row, from flat to dominated by one token, with or without
+// ties, and with some logits that are NaN or -infinity.
 inline std::vector<float> RandomRow(std::mt19937& random, size_t size) {
   const float spread = std::exp2(static_cast<int>(random() % 9) - 4);
   const bool ties = random() % 2 == 0;
@@ -67,7 +67,8 @@ inline std::vector<float> RandomRow(std::mt19937& random, size_t size) {
   return logits;
 }
 
-// The finite ones, likeliest first, the lower id first of two alike.
+// Returns the ids of finite logits, likeliest first; of equal logits, the lower
+// id comes first.
 inline std::vector<int32_t> Ranked(const std::vector<float>& logits) {
   std::vector<int32_t> ids;
   for (size_t id = 0; id < logits.size(); ++id) {
@@ -78,7 +79,7 @@ inline std::vector<int32_t> Ranked(const std::vector<float>& logits) {
   return ids;
 }
 
-// Probabilities of `ids` among themselves.
+// Returns the probabilities of `ids`, normalized to a sum of 1.
 inline std::vector<long double> ProbabilitiesOf(
     const std::vector<int32_t>& ids, const std::vector<float>& logits,
     long double scale = 1) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A draw takes no memory, once its buffers are there.
+// Sampling allocates no memory once its buffers have grown to their size.
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
@@ -48,7 +48,7 @@ SamplingParams Mirostat(int version) {
   return params;
 }
 
-TEST(SamplerAllocationTest, DrawingTakesNoMemory) {
+TEST(SamplerAllocationTest, SamplingAllocatesNothingAfterWarmUp) {
   std::mt19937 random(15);
   std::normal_distribution<float> normal(0, 1);
   std::vector<std::vector<float>> rows(8, std::vector<float>(4096));
@@ -60,11 +60,11 @@ TEST(SamplerAllocationTest, DrawingTakesNoMemory) {
         SamplingParams{.top_p = 0.9f}, SamplingParams{.top_k = 40},
         Everything(), Mirostat(1), Mirostat(2)}) {
     Sampler sampler(params, 4096);
-    DrawnLogprobs drawn;
+    SampledLogprobs sampled;
     int64_t before = 0;
     for (int i = 0; i < 600; ++i) {
       if (i == 300) before = num_allocations;
-      sampler.Sample(rows[i % rows.size()], &drawn, 5);
+      sampler.Sample(rows[i % rows.size()], &sampled, 5);
     }
     EXPECT_EQ(num_allocations - before, 0);
   }

@@ -18,9 +18,10 @@ std::vector<int32_t> TailFree(const std::vector<float>& logits, double z) {
   return Left(logits, [z](Distribution* d) { KeepTailFree(z, d); });
 }
 
-// Probabilities 0.5, 0.3, 0.1, 0.06, 0.04; differences 0.2, 0.2, 0.04, 0.02;
-// of these 0, 0.16, 0.02, of 0.18 in all: they sum to 0, 0.889, 1.
-TEST(TailFreeTest, EndsWhereTheSecondDifferencesAreUsedUp) {
+// Probabilities 0.5, 0.3, 0.1, 0.06, 0.04 have the differences 0.2, 0.2, 0.04,
+// 0.02 and the second differences 0, 0.16, 0.02. Divided by their sum, 0.18,
+// these add up to 0, 0.889, 1.
+TEST(TailFreeTest, KeepsCandidatesUntilDifferencesReachZ) {
   const std::vector<float> logits = LogitsOf({0.06, 0.5, 0.04, 0.3, 0.1});
   EXPECT_THAT(TailFree(logits, 0.5), ElementsAre(1));
   EXPECT_THAT(TailFree(logits, 0.88), ElementsAre(1));
@@ -28,22 +29,22 @@ TEST(TailFreeTest, EndsWhereTheSecondDifferencesAreUsedUp) {
   EXPECT_THAT(TailFree(logits, 0.99), ElementsAre(1, 3));
 }
 
-TEST(TailFreeTest, TheLikeliestIsAlwaysLeft) {
+TEST(TailFreeTest, LikeliestIsAlwaysKept) {
   EXPECT_THAT(TailFree(LogitsOf({0.01, 0.98, 0.01}), 0.01), ElementsAre(1));
 }
 
-TEST(TailFreeTest, WhatIsFlatHasNoTail) {
+TEST(TailFreeTest, FlatDistributionHasNoTail) {
   EXPECT_THAT(TailFree(std::vector<float>(4, 2.0f), 0.3),
               ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(TailFree({1.0f, 0.0f}, 0.3), ElementsAre(0, 1));
 }
 
-TEST(TailFreeTest, TheFarTailGoesInAnyCase) {
+TEST(TailFreeTest, VeryUnlikelyTokensAreAlwaysRemoved) {
   EXPECT_THAT(TailFree({0.0f, -15.9f}, 0.9999), ElementsAre(0, 1));
   EXPECT_THAT(TailFree({0.0f, -16.1f}, 0.9999), ElementsAre(0));
 }
 
-TEST(TailFreeTest, EqualsTheDefinitionOnRandomRows) {
+TEST(TailFreeTest, EqualsDefinitionOnRandomRows) {
   std::mt19937 random(7);
   for (int round = 0; round < 500; ++round) {
     const std::vector<float> logits =

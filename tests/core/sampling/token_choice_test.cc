@@ -12,22 +12,22 @@ namespace {
 using ::testing::ElementsAre;
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
-TEST(TokenChoiceTest, BiasesAreAddedAndAddUp) {
+TEST(TokenChoiceTest, BiasesOfOneTokenAddUp) {
   std::vector<float> logits = {1.0f, 2.0f, 3.0f};
-  AddBias(std::vector<LogitBias>{{2, 0.5f}, {0, -4.0f}, {2, 0.25f}},
-          absl::MakeSpan(logits));
+  AddBiases(std::vector<LogitBias>{{2, 0.5f}, {0, -4.0f}, {2, 0.25f}},
+            absl::MakeSpan(logits));
   EXPECT_THAT(logits, ElementsAre(-3.0f, 2.0f, 3.75f));
 }
 
-TEST(TokenChoiceTest, BannedTokensAreNeverDrawn) {
+TEST(TokenChoiceTest, BannedTokensBecomeMinusInfinity) {
   std::vector<float> logits = {1.0f, 2.0f, 3.0f};
-  Ban({0, 2}, absl::MakeSpan(logits));
+  BanTokens({0, 2}, absl::MakeSpan(logits));
   EXPECT_THAT(logits, ElementsAre(kNever, 2.0f, kNever));
 }
 
-TEST(TokenChoiceTest, OnlyAllowedTokensAreCopied) {
+TEST(TokenChoiceTest, TokensNotAllowedBecomeMinusInfinity) {
   std::vector<float> logits(3);
-  CopyOnly({2, 1}, {1.0f, 2.0f, 3.0f}, absl::MakeSpan(logits));
+  CopyAllowed({2, 1}, {1.0f, 2.0f, 3.0f}, absl::MakeSpan(logits));
   EXPECT_THAT(logits, ElementsAre(kNever, 2.0f, 3.0f));
 }
 

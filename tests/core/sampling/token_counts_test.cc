@@ -15,7 +15,7 @@ using Seen = std::map<int32_t, double>;
 
 Seen CountsOf(TokenCounts& counts) {
   Seen seen;
-  for (const TokenCounts::Entry& entry : counts.Now()) {
+  for (const TokenCounts::Entry& entry : counts.Current()) {
     seen[entry.id] = entry.count;
   }
   return seen;
@@ -29,15 +29,15 @@ TEST(TokenCountsTest, CountsEveryToken) {
   EXPECT_EQ(CountsOf(counts), (Seen{{5, 3}, {7, 1}}));
 }
 
-TEST(TokenCountsTest, EachFurtherTokenMakesTheOthersCountLess) {
+TEST(TokenCountsTest, EachFurtherTokenDecaysCounts) {
   TokenCounts counts(0, 0.5);
   for (const int32_t id : {5, 7, 5, 9}) counts.Add(id, 1);
-  // 5: 1/8 + 1/2; 7: 1/4.
+  // Token 5 counts 1/8 + 1/2, token 7 counts 1/4.
   EXPECT_EQ(CountsOf(counts), (Seen{{5, 0.625}, {7, 0.25}, {9, 1}}));
 }
 
-// As after a resumption, which adds many tokens at once.
-TEST(TokenCountsTest, ToAskForCountsChangesNoBitOfThem) {
+// A resumed sequence adds many tokens without reading counts in between.
+TEST(TokenCountsTest, ReadingCountsDoesNotChangeThem) {
   std::mt19937 random(5);
   for (const int64_t window : {0, 16}) {
     TokenCounts asked(window, 0.996), left_alone(window, 0.996);
@@ -51,13 +51,13 @@ TEST(TokenCountsTest, ToAskForCountsChangesNoBitOfThem) {
   }
 }
 
-TEST(TokenCountsTest, WithoutAnyMemoryOnlyTheLastCounts) {
+TEST(TokenCountsTest, ZeroDecayCountsOnlyLastToken) {
   TokenCounts counts(0, 0);
   for (const int32_t id : {5, 7, 7}) counts.Add(id, 1);
   EXPECT_EQ(CountsOf(counts), (Seen{{5, 0}, {7, 1}}));
 }
 
-TEST(TokenCountsTest, TokensOutOfTheWindowAreForgotten) {
+TEST(TokenCountsTest, TokensOutsideWindowAreRemoved) {
   TokenCounts counts(3, 1);
   for (const int32_t id : {5, 7, 5}) counts.Add(id, 1);
   EXPECT_EQ(CountsOf(counts), (Seen{{5, 2}, {7, 1}}));
@@ -68,14 +68,14 @@ TEST(TokenCountsTest, TokensOutOfTheWindowAreForgotten) {
   EXPECT_EQ(CountsOf(counts), (Seen{{7, 3}}));
 }
 
-TEST(TokenCountsTest, WithoutWeightATokenIsSeenBut0Times) {
+TEST(TokenCountsTest, ZeroWeightTokenIsSeenZeroTimes) {
   TokenCounts counts(0, 0.5);
   counts.Add(5, 0);
   counts.Add(5, 0);
   EXPECT_EQ(CountsOf(counts), (Seen{{5, 0}}));
 }
 
-TEST(TokenCountsTest, EqualsAddingUpTheWholeText) {
+TEST(TokenCountsTest, CountsEqualDefinitionOnRandomTexts) {
   std::mt19937 random(10);
   for (int round = 0; round < 200; ++round) {
     const int64_t window = random() % 3 == 0 ? 0 : 1 + random() % 20;
@@ -89,7 +89,7 @@ TEST(TokenCountsTest, EqualsAddingUpTheWholeText) {
       if (window > 0 && text.size() > static_cast<size_t>(window)) {
         text.pop_back();
       }
-      // Sometimes not looked at for a while.
+      // Counts are read after some tokens only.
       if (random() % 3 != 0) continue;
       Seen expected;
       double worth = 1;

@@ -19,7 +19,7 @@ std::vector<int32_t> TopK(const std::vector<float>& logits, int64_t k) {
   return Left(logits, [k](Distribution* d) { KeepTopK(k, d); });
 }
 
-TEST(TopKTest, KeepsTheLikeliest) {
+TEST(TopKTest, KeepsLikeliest) {
   const std::vector<float> logits = {0.5f, -2.0f, 7.0f, 3.0f};
   EXPECT_THAT(TopK(logits, 1), ElementsAre(2));
   EXPECT_THAT(TopK(logits, 3), ElementsAre(0, 2, 3));
@@ -27,19 +27,19 @@ TEST(TopKTest, KeepsTheLikeliest) {
   EXPECT_THAT(TopK(logits, 0x7fffffff), ElementsAre(0, 1, 2, 3));
 }
 
-TEST(TopKTest, BreaksTiesByLowerId) {
+TEST(TopKTest, TiesKeepLowerIds) {
   EXPECT_THAT(TopK({1.0f, 2.0f, 1.0f, 1.0f}, 1), ElementsAre(1));
   EXPECT_THAT(TopK({1.0f, 2.0f, 1.0f, 1.0f}, 3), ElementsAre(0, 1, 2));
 }
 
-TEST(TopKTest, WhatIsNotFiniteIsNotCounted) {
+TEST(TopKTest, NonFiniteLogitsAreNotCounted) {
   EXPECT_THAT(TopK({testing::kNan, 1.0f, testing::kInfinity, 0.0f}, 2),
               ElementsAre(1, 3));
   EXPECT_THAT(TopK({testing::kNan, 1.0f, -testing::kInfinity}, 3),
               ElementsAre(1));
 }
 
-TEST(TopKTest, EqualsAStableSort) {
+TEST(TopKTest, EqualsStableSort) {
   std::mt19937 random(3);
   for (int round = 0; round < 500; ++round) {
     const std::vector<float> logits =

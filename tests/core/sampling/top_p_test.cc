@@ -20,7 +20,7 @@ std::vector<int32_t> TopP(const std::vector<float>& logits, double p,
       logits, [p](Distribution* d) { KeepTopP(p, d); }, scale);
 }
 
-TEST(TopPTest, EndsWithTheTokenThatReachesIt) {
+TEST(TopPTest, KeepsTokensUntilSumReachesP) {
   const std::vector<float> logits = LogitsOf({0.05, 0.5, 0.15, 0.3});
   EXPECT_THAT(TopP(logits, 0.01), ElementsAre(1));
   EXPECT_THAT(TopP(logits, 0.49), ElementsAre(1));
@@ -30,27 +30,27 @@ TEST(TopPTest, EndsWithTheTokenThatReachesIt) {
   EXPECT_THAT(TopP(logits, 0.96), ElementsAre(0, 1, 2, 3));
 }
 
-TEST(TopPTest, LooksAtProbabilitiesOfItsScale) {
-  // Odds 1, 4, 3, 2 to the power of 2: 1, 16, 9, 4 of 30.
+TEST(TopPTest, UsesProbabilitiesOfScale) {
+  // Odds of 1, 4, 3, 2 to the power of 2 are 1, 16, 9, 4 of 30.
   const std::vector<float> logits = LogitsOf({1, 4, 3, 2});
   EXPECT_THAT(TopP(logits, 0.52, 2), ElementsAre(1));
   EXPECT_THAT(TopP(logits, 0.54, 2), ElementsAre(1, 2));
   EXPECT_THAT(TopP(logits, 0.84, 2), ElementsAre(1, 2, 3));
 }
 
-TEST(TopPTest, ReachedExactlyIsReached) {
-  // One half each of what is left, exactly.
+TEST(TopPTest, SumExactlyAtPSuffices) {
+  // The only finite weight is exactly the sum of all.
   EXPECT_THAT(TopP({8.0f}, 0.5), ElementsAre(0));
   EXPECT_THAT(TopP({8.0f, -800.0f}, 0.9999), ElementsAre(0));
 }
 
-TEST(TopPTest, TokensAsLikelyAsTheLastStay) {
+TEST(TopPTest, TokensAsLikelyAsLastAreKept) {
   EXPECT_THAT(TopP(LogitsOf({0.2, 0.4, 0.2, 0.2}), 0.5),
               ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(TopP(std::vector<float>(100, 1.5f), 0.1).size(), 100);
 }
 
-// The definition, by sorting everything.
+// Computes the definition of top-p by sorting all tokens.
 std::vector<int32_t> ByDefinition(const std::vector<float>& logits, double p) {
   std::vector<int32_t> ids = testing::Ranked(logits);
   const auto probabilities = testing::ProbabilitiesOf(ids, logits);
@@ -63,18 +63,18 @@ std::vector<int32_t> ByDefinition(const std::vector<float>& logits, double p) {
   return ids;
 }
 
-TEST(TopPTest, EqualsTheDefinitionOnRandomRows) {
+TEST(TopPTest, EqualsDefinitionOnRandomRows) {
   std::mt19937 random(4);
   for (int round = 0; round < 2000; ++round) {
     const std::vector<float> logits =
         testing::RandomRow(random, 1 + random() % 400);
-    // Not a fraction that few equal odds would hit exactly.
+    // Not a fraction that a sum of few equal probabilities equals exactly.
     const double p = (1 + random() % 9999) / 10000.0003;
     EXPECT_EQ(TopP(logits, p), ByDefinition(logits, p)) << round << " " << p;
   }
 }
 
-TEST(TopPTest, EqualsTheDefinitionOnAFlatWorldVocabulary) {
+TEST(TopPTest, EqualsDefinitionOnFlatWorldVocabulary) {
   std::mt19937 random(5);
   std::normal_distribution<float> normal(0, 0.5f);
   std::vector<float> logits(65536);

@@ -22,13 +22,13 @@ std::vector<int32_t> Left(const std::vector<float>& logits,
       logits, [&](Distribution* d) { Truncate(params, d); }, scale);
 }
 
-TEST(TruncationTest, WithoutLimitsEverythingIsLeft) {
+TEST(TruncationTest, DefaultsKeepEveryFiniteLogit) {
   EXPECT_THAT(Left({1.0f, testing::kNan, -200.0f}, {}), ElementsAre(0, 2));
 }
 
-// Top-p alone leaves 1 and 3. Were top-k first, 1 would reach 0.6 by itself:
-// 0.4 of 0.65.
-TEST(TruncationTest, TopPAndTopKComeInEitherOrder) {
+// Top-p keeps 1 and 3. If top-k is first, 1 alone reaches 0.6: it is 0.4 of
+// 0.65.
+TEST(TruncationTest, OrderDecidesBetweenTopPAndTopKFirst) {
   const std::vector<float> logits = LogitsOf({0.2, 0.4, 0.15, 0.25});
   SamplingParams params = {.top_k = 2, .top_p = 0.6f};
   EXPECT_THAT(Left(logits, params), ElementsAre(1, 3));
@@ -38,28 +38,27 @@ TEST(TruncationTest, TopPAndTopKComeInEitherOrder) {
   EXPECT_THAT(Left(logits, params), ElementsAre(1));
 }
 
-// The three of 0.2 are typical of all four. Were top-p 0.5 first, all would
-// still be there; of what typical leaves it needs two, and the third is alike.
-TEST(TruncationTest, TypicalComesAfterTopK) {
+// Of all four tokens, the three of 0.2 are typical.
+TEST(TruncationTest, TypicalAppliesAfterTopK) {
   const std::vector<float> logits = LogitsOf({0.2, 0.4, 0.2, 0.2});
   SamplingParams params = {.order = SamplerOrder::kTopKFirst};
   params.typical_p = 0.5f;
   EXPECT_THAT(Left(logits, params), ElementsAre(0, 2, 3));
-  params.top_k = 2;  // 0 and 1, of 1/3 and 2/3: the latter is typical
+  params.top_k = 2;  // keeps 0 and 1 with 1/3 and 2/3; 1 is typical
   EXPECT_THAT(Left(logits, params), ElementsAre(1));
 }
 
-// 0.5, 0.3, 0.1, 0.06, 0.04; see tail_free_test.
-TEST(TruncationTest, TailFreeComesBeforeTypical) {
+// The probabilities of tail_free_test.cc.
+TEST(TruncationTest, TailFreeAppliesBeforeTypical) {
   const std::vector<float> logits = LogitsOf({0.5, 0.3, 0.1, 0.06, 0.04});
   SamplingParams params;
-  params.tail_free_z = 0.9f;  // 0 and 1
+  params.tail_free_z = 0.9f;  // keeps 0 and 1
   EXPECT_THAT(Left(logits, params), ElementsAre(0, 1));
-  params.typical_p = 0.3f;  // of these, 0: 5/8
+  params.typical_p = 0.3f;  // keeps 0, which has 5/8 of these
   EXPECT_THAT(Left(logits, params), ElementsAre(0));
 }
 
-TEST(TruncationTest, MinPComesLast) {
+TEST(TruncationTest, MinPAppliesLast) {
   const std::vector<float> logits = LogitsOf({0.5, 0.3, 0.1, 0.06, 0.04});
   SamplingParams params = {.top_k = 3};
   params.min_p = 0.55f;
@@ -68,7 +67,7 @@ TEST(TruncationTest, MinPComesLast) {
   EXPECT_THAT(Left(logits, params), ElementsAre(0, 1, 2));
 }
 
-// The definition of top-p, then top-k, by sorting everything.
+// Computes the definitions of top-p and then top-k by sorting all tokens.
 std::vector<int32_t> ByDefinition(const std::vector<float>& logits, float top_p,
                                   int32_t top_k) {
   std::vector<int32_t> ids = testing::Ranked(logits);
@@ -85,7 +84,7 @@ std::vector<int32_t> ByDefinition(const std::vector<float>& logits, float top_p,
   return ids;
 }
 
-TEST(TruncationTest, EqualsTheDefinitionOnRandomRows) {
+TEST(TruncationTest, EqualsDefinitionOnRandomRows) {
   std::mt19937 random(3);
   for (int round = 0; round < 2000; ++round) {
     const std::vector<float> logits =
