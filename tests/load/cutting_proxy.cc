@@ -29,7 +29,7 @@ int NewSocket() {
   return fd;
 }
 
-// Waits until one of `fds` is readable; whether the last one is not.
+// Waits until one of `fds` is readable. Returns whether the last one is not.
 template <size_t kCount>
 bool WaitFor(pollfd (&fds)[kCount]) {
   while (poll(fds, kCount, -1) < 0) {
@@ -37,8 +37,8 @@ bool WaitFor(pollfd (&fds)[kCount]) {
   return fds[kCount - 1].revents == 0;
 }
 
-// Hands on what `from` has, at most `limit` bytes; how many these were, 0 at
-// its end.
+// Forwards the available bytes of `from`, at most `limit`. Returns their
+// number, 0 at its end.
 int64_t Pump(int from, int to, int64_t limit) {
   char bytes[16384];
   const auto size = static_cast<size_t>(

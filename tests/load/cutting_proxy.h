@@ -8,25 +8,25 @@
 
 namespace rwkvd::testing {
 
-// Stands between one connection of a client and its server, and cuts it after
-// so many bytes of the server's, as a network does or a process that is killed.
+// Forwards one connection of a client to its server, and cuts it after a number
+// of bytes from the server, as a network failure or a killed process does.
 //
-// Owned by whoever makes the connection; its thread ends with it.
+// Owned by the caller that connects; the destructor joins its thread.
 class CuttingProxy {
  public:
   enum class Cut {
-    kClose,  // both ends are told in good order
+    kClose,  // both ends see an orderly close
     kReset,  // both ends see a reset
   };
 
   // `server` is "127.0.0.1:PORT".
   CuttingProxy(const std::string& server, int64_t bytes, Cut cut);
-  // Cuts the connection if it still is there.
+  // Cuts the connection if it is still open.
   ~CuttingProxy();
   CuttingProxy(const CuttingProxy&) = delete;
   CuttingProxy& operator=(const CuttingProxy&) = delete;
 
-  // Where the client connects, once.
+  // The address to which the client connects, once.
   const std::string& address() const { return address_; }
 
  private:

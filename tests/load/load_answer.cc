@@ -31,23 +31,25 @@ bool Explains(Behavior::Kind behavior, StatusCode code) {
   }
 }
 
-// What both finishes must say alike: all but times and the cache's part.
+// Compares what must be equal in both finishes: everything except times and
+// cached tokens.
 std::string DifferenceOf(const v1::Finish& alone, const v1::Finish& finish) {
-  if (finish.reason() != alone.reason()) return "another reason";
-  if (finish.stop_string() != alone.stop_string()) return "another stop string";
-  if (finish.seed() != alone.seed()) return "another seed";
+  if (finish.reason() != alone.reason()) return "a different finish reason";
+  if (finish.stop_string() != alone.stop_string())
+    return "a different stop string";
+  if (finish.seed() != alone.seed()) return "a different seed";
   if (finish.usage().prompt_tokens() != alone.usage().prompt_tokens() ||
       finish.usage().generated_tokens() != alone.usage().generated_tokens()) {
-    return "other token counts";
+    return "different token counts";
   }
   return "";
 }
 
-std::string WhatIsWrongWithWhole(const LoadAnswer& alone,
+std::string FindProblemWithWhole(const LoadAnswer& alone,
                                  const LoadAnswer& answer) {
-  if (answer.tokens != alone.tokens) return "other tokens than alone";
-  if (answer.bytes != alone.bytes) return "other bytes than alone";
-  if (answer.text != alone.text) return "other text than alone";
+  if (answer.tokens != alone.tokens) return "different tokens than alone";
+  if (answer.bytes != alone.bytes) return "different bytes than alone";
+  if (answer.text != alone.text) return "different text than alone";
   return DifferenceOf(*alone.finish, *answer.finish);
 }
 
@@ -68,23 +70,23 @@ void LoadAnswer::Add(const v1::GenerateResponse& response) {
   text += response.delta().text();
 }
 
-std::string WhatIsWrong(const LoadAnswer& alone, const LoadAnswer& answer,
+std::string FindProblem(const LoadAnswer& alone, const LoadAnswer& answer,
                         Behavior::Kind behavior) {
-  if (answer.after_finish) return "something came after the finish";
+  if (answer.after_finish) return "a message after the finish";
   const bool is_whole = answer.finish.has_value() &&
                         answer.finish->reason() != v1::FINISH_REASON_CANCELLED;
-  if (answer.status.ok() && !is_whole) return "OK, but no finish";
+  if (answer.status.ok() && !is_whole) return "status OK without a finish";
   if (!answer.status.ok() && !Explains(behavior, answer.status.error_code())) {
     return absl::StrCat("status ", answer.status.error_code(), ": ",
                         answer.status.error_message());
   }
-  if (is_whole) return WhatIsWrongWithWhole(alone, answer);
+  if (is_whole) return FindProblemWithWhole(alone, answer);
   if (!IsBeginning(answer.tokens, alone.tokens)) {
-    return "tokens that alone did not come";
+    return "tokens that do not begin the answer alone";
   }
-  // What is held back at the end of a part may be cut from a character.
+  // The withheld bytes at the end of a partial answer may split a character.
   if (!absl::StartsWith(alone.bytes, answer.bytes)) {
-    return "bytes that alone did not come";
+    return "bytes that do not begin the answer alone";
   }
   return "";
 }

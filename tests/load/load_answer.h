@@ -13,23 +13,22 @@
 
 namespace rwkvd::testing {
 
-// All that came of a request, bit for bit. Thread-compatible.
+// Everything that a client received for a request. Thread-compatible.
 struct LoadAnswer {
-  std::vector<std::string>
-      tokens;         // each serialized, log-probabilities and all
-  std::string bytes;  // deltas' and the finish's
+  std::vector<std::string> tokens;  // serialized, with log-probabilities
+  std::string bytes;                // of the deltas and the finish
   std::string text;
   std::optional<::rwkv::v1::Finish> finish;
-  bool after_finish = false;  // whether something came after the finish
+  bool after_finish = false;  // whether a message followed the finish
   grpc::Status status;
 
   void Add(const ::rwkv::v1::GenerateResponse& response);
 };
 
-// What is wrong with `answer`, given the one to the same request alone: "" if
-// nothing. A whole answer is equal to it; a part is its beginning, and has a
-// status that `behavior` explains.
-std::string WhatIsWrong(const LoadAnswer& alone, const LoadAnswer& answer,
+// What is wrong with `answer`, given the answer to the same request alone; ""
+// if nothing. A complete answer must equal that one. A partial answer must be
+// its beginning, with a status that `behavior` explains.
+std::string FindProblem(const LoadAnswer& alone, const LoadAnswer& answer,
                         Behavior::Kind behavior);
 
 }  // namespace rwkvd::testing

@@ -37,60 +37,60 @@ const v1::GenerateResponse kEnd = Finish(v1::FINISH_REASON_LENGTH, 2);
 
 LoadAnswer Alone() { return Answer({Delta(1, "a"), Delta(2, "b"), kEnd}); }
 
-bool IsWell(const LoadAnswer& answer, Kind behavior) {
-  return WhatIsWrong(Alone(), answer, behavior).empty();
+bool IsRight(const LoadAnswer& answer, Kind behavior) {
+  return FindProblem(Alone(), answer, behavior).empty();
 }
 
-TEST(LoadAnswerTest, TheSameIsWellWhoeverAsks) {
+TEST(LoadAnswerTest, EqualAnswerIsRightWithAnyBehavior) {
   for (Kind kind : {Kind::kPlain, Kind::kSlow, Kind::kCancel, Kind::kDeadline,
                     Kind::kCut}) {
-    EXPECT_TRUE(IsWell(Alone(), kind));
+    EXPECT_TRUE(IsRight(Alone(), kind));
   }
 }
 
-TEST(LoadAnswerTest, ABeginningIsWellWithTheStatusOfItsKind) {
+TEST(LoadAnswerTest, PartialAnswerIsRightWithTheStatusOfItsBehavior) {
   for (const auto& [kind, code] :
        {std::pair(Kind::kCancel, StatusCode::CANCELLED),
         std::pair(Kind::kDeadline, StatusCode::DEADLINE_EXCEEDED),
         std::pair(Kind::kCut, StatusCode::UNAVAILABLE)}) {
-    EXPECT_TRUE(IsWell(Answer({Delta(1, "a")}, code), kind));
-    EXPECT_TRUE(IsWell(Answer({}, code), kind));
-    // All had come before.
+    EXPECT_TRUE(IsRight(Answer({Delta(1, "a")}, code), kind));
+    EXPECT_TRUE(IsRight(Answer({}, code), kind));
+    // The complete answer arrived before.
     EXPECT_TRUE(
-        IsWell(Answer({Delta(1, "a"), Delta(2, "b"), kEnd}, code), kind));
-    EXPECT_FALSE(IsWell(Answer({Delta(1, "a")}, code), Kind::kPlain));
-    EXPECT_FALSE(IsWell(Answer({Delta(2, "a")}, code), kind));
-    EXPECT_FALSE(IsWell(Answer({Delta(1, "b")}, code), kind));
-    EXPECT_FALSE(IsWell(Answer({Delta(1, "a")}, StatusCode::INTERNAL), kind));
+        IsRight(Answer({Delta(1, "a"), Delta(2, "b"), kEnd}, code), kind));
+    EXPECT_FALSE(IsRight(Answer({Delta(1, "a")}, code), Kind::kPlain));
+    EXPECT_FALSE(IsRight(Answer({Delta(2, "a")}, code), kind));
+    EXPECT_FALSE(IsRight(Answer({Delta(1, "b")}, code), kind));
+    EXPECT_FALSE(IsRight(Answer({Delta(1, "a")}, StatusCode::INTERNAL), kind));
   }
 }
 
-TEST(LoadAnswerTest, TheFinishComesOnceAndLast) {
+TEST(LoadAnswerTest, FinishMustComeOnceAndLast) {
+  EXPECT_FALSE(IsRight(Answer({Delta(1, "a"), Delta(2, "b"), kEnd, kEnd}),
+                       Kind::kPlain));
   EXPECT_FALSE(
-      IsWell(Answer({Delta(1, "a"), Delta(2, "b"), kEnd, kEnd}), Kind::kPlain));
+      IsRight(Answer({Delta(1, "a"), kEnd, Delta(2, "b")}), Kind::kPlain));
+  EXPECT_FALSE(IsRight(Answer({Delta(1, "a"), Delta(2, "b")}), Kind::kPlain));
   EXPECT_FALSE(
-      IsWell(Answer({Delta(1, "a"), kEnd, Delta(2, "b")}), Kind::kPlain));
-  EXPECT_FALSE(IsWell(Answer({Delta(1, "a"), Delta(2, "b")}), Kind::kPlain));
-  EXPECT_FALSE(
-      IsWell(Answer({Delta(1, "a"), Finish(v1::FINISH_REASON_CANCELLED, 1)}),
-             Kind::kCancel));
+      IsRight(Answer({Delta(1, "a"), Finish(v1::FINISH_REASON_CANCELLED, 1)}),
+              Kind::kCancel));
 }
 
-TEST(LoadAnswerTest, AnyDifferenceOfAWholeAnswerIsSeen) {
+TEST(LoadAnswerTest, AnyDifferenceOfACompleteAnswerIsFound) {
   EXPECT_FALSE(
-      IsWell(Answer({Delta(1, "a"), Delta(3, "b"), kEnd}), Kind::kSlow));
+      IsRight(Answer({Delta(1, "a"), Delta(3, "b"), kEnd}), Kind::kSlow));
   EXPECT_FALSE(
-      IsWell(Answer({Delta(1, "a"), Delta(2, "c"), kEnd}), Kind::kSlow));
-  EXPECT_FALSE(IsWell(Answer({Delta(1, "a"), kEnd}), Kind::kSlow));
-  EXPECT_FALSE(IsWell(Answer({Delta(1, "a"), Delta(2, "b"),
-                              Finish(v1::FINISH_REASON_STOP_TOKEN, 2)}),
-                      Kind::kSlow));
-  EXPECT_FALSE(IsWell(Answer({Delta(1, "a"), Delta(2, "b"),
-                              Finish(v1::FINISH_REASON_LENGTH, 3)}),
-                      Kind::kSlow));
+      IsRight(Answer({Delta(1, "a"), Delta(2, "c"), kEnd}), Kind::kSlow));
+  EXPECT_FALSE(IsRight(Answer({Delta(1, "a"), kEnd}), Kind::kSlow));
+  EXPECT_FALSE(IsRight(Answer({Delta(1, "a"), Delta(2, "b"),
+                               Finish(v1::FINISH_REASON_STOP_TOKEN, 2)}),
+                       Kind::kSlow));
+  EXPECT_FALSE(IsRight(Answer({Delta(1, "a"), Delta(2, "b"),
+                               Finish(v1::FINISH_REASON_LENGTH, 3)}),
+                       Kind::kSlow));
   v1::GenerateResponse other = Delta(1, "a");
   other.mutable_delta()->mutable_tokens(0)->set_logprob(-1e-300);
-  EXPECT_FALSE(IsWell(Answer({other, Delta(2, "b"), kEnd}), Kind::kSlow));
+  EXPECT_FALSE(IsRight(Answer({other, Delta(2, "b"), kEnd}), Kind::kSlow));
 }
 
 }  // namespace

@@ -17,14 +17,15 @@ namespace {
 
 namespace v1 = ::rwkv::v1;
 
-// A slow reader pauses before each of so many messages, so long at most.
+// A slow reader pauses before each of its first messages.
 constexpr int kPauses = 25;
 constexpr int kMaxPauseMs = 80;
 
 std::unique_ptr<v1::RwkvService::Stub> Connect(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);  // each call is one call
+  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES,
+                   0);  // so that the server sees each call once
   return v1::RwkvService::NewStub(grpc::CreateCustomChannel(
       address, grpc::InsecureChannelCredentials(), arguments));
 }

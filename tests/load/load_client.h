@@ -13,8 +13,8 @@
 
 namespace rwkvd::testing {
 
-// Sends requests in whatever manner a behavior asks for, over some connections
-// that all share, but those which are to be cut over one of their own.
+// Sends requests with a behavior, over a number of shared connections; requests
+// whose connection is cut have one of their own.
 //
 // Thread-safe.
 class LoadClient {
@@ -23,7 +23,8 @@ class LoadClient {
 
   const ::rwkv::v1::GetModelResponse& model() const { return model_; }
 
-  // The answer, whatever it is. `random` decides on pauses, and the connection.
+  // Returns the answer, whatever its status. `random` chooses pauses and the
+  // connection.
   LoadAnswer Ask(const ::rwkv::v1::GenerateRequest& request,
                  const Behavior& behavior, std::mt19937_64& random) const;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // load_driver --server=HOST:PORT --clients=N --duration=TIME --seed=N
 //
-// First asks each of some requests alone. Then many clients ask them at once,
-// again and again: they read fast or slowly, cancel, have deadlines, or lose
-// their connections. Every answer is compared with the one alone. At last each
-// is asked alone once more. Prints what happened as one JSON object; the exit
-// code is 1 if anything was wrong.
+// Sends each of a number of requests alone. Then many clients send them at the
+// same time, again and again: they read fast or slowly, cancel, have deadlines,
+// or lose their connections. Every answer is compared with the answer alone.
+// Finally each request is sent alone once more. Prints a report as one JSON
+// object; the exit code is 1 if anything was wrong.
 
 #include <cstdio>
 #include <map>
@@ -26,20 +26,20 @@
 #include "tests/load/load_client.h"
 #include "tests/load/load_requests.h"
 
-ABSL_FLAG(std::string, server, "127.0.0.1:50051", "Where rwkvd listens.");
-ABSL_FLAG(int32_t, clients, 200, "How many ask at the same time.");
-ABSL_FLAG(int32_t, requests, 48, "How many different requests there are.");
+ABSL_FLAG(std::string, server, "127.0.0.1:50051", "Address of rwkvd.");
+ABSL_FLAG(int32_t, clients, 200, "Number of concurrent clients.");
+ABSL_FLAG(int32_t, requests, 48, "Number of different requests.");
 ABSL_FLAG(absl::Duration, duration, absl::Seconds(10),
-          "How long clients begin new requests.");
-ABSL_FLAG(uint64_t, seed, 1, "Decides on requests and behaviors.");
+          "Time during which clients start requests.");
+ABSL_FLAG(uint64_t, seed, 1, "Seed of requests and behaviors.");
 
 namespace rwkvd::testing {
 namespace {
 
 constexpr int kConnections = 8;
-constexpr size_t kMaxComplaints = 20;
+constexpr size_t kMaxProblems = 20;
 
-// What happened. Thread-safe.
+// Counts of what happened. Thread-safe.
 class Tally {
  public:
   void Add(const Behavior& behavior, const LoadAnswer& answer,
@@ -51,7 +51,7 @@ class Tally {
               [rwkvd::NameOf(answer.status.error_code())];
     if (wrong.empty()) return;
     ++wrong_;
-    if (complaints_.size() < kMaxComplaints) complaints_.push_back(wrong);
+    if (problems_.size() < kMaxProblems) problems_.push_back(wrong);
   }
 
   nlohmann::json ToJson() const ABSL_LOCKS_EXCLUDED(mutex_) {
@@ -60,10 +60,10 @@ class Tally {
             {"tokens", tokens_},
             {"endings", endings_},
             {"wrong", wrong_},
-            {"complaints", complaints_}};
+            {"problems", problems_}};
   }
 
-  bool all_well() const ABSL_LOCKS_EXCLUDED(mutex_) {
+  bool all_right() const ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     return wrong_ == 0;
   }
@@ -73,10 +73,10 @@ class Tally {
   int64_t requests_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t tokens_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t wrong_ ABSL_GUARDED_BY(mutex_) = 0;
-  // By behavior and status.
+  // Counts by behavior and status.
   std::map<std::string, std::map<std::string, int64_t>> endings_
       ABSL_GUARDED_BY(mutex_);
-  std::vector<std::string> complaints_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> problems_ ABSL_GUARDED_BY(mutex_);
 };
 
 class Load {
@@ -86,7 +86,8 @@ class Load {
         requests_(LoadRequests(client_.model(), absl::GetFlag(FLAGS_requests),
                                absl::GetFlag(FLAGS_seed))) {}
 
-  // What each request is answered alone; the first time, it is remembered.
+  // Sends each request alone. The first time, keeps the answers to compare
+  // with.
   void AskAlone() {
     std::mt19937_64 random(absl::GetFlag(FLAGS_seed));
     const bool first = alone_.empty();
@@ -115,12 +116,12 @@ class Load {
  private:
   void AskSomething(std::mt19937_64& random) {
     const size_t i = random() % requests_.size();
-    const Behavior behavior = DrawBehavior(random);
+    const Behavior behavior = RandomBehavior(random);
     Count(i, behavior, client_.Ask(requests_[i], behavior, random));
   }
 
   void Count(size_t i, const Behavior& behavior, const LoadAnswer& answer) {
-    const std::string wrong = WhatIsWrong(alone_[i], answer, behavior.kind);
+    const std::string wrong = FindProblem(alone_[i], answer, behavior.kind);
     tally_.Add(behavior, answer,
                wrong.empty()
                    ? ""
@@ -147,7 +148,7 @@ int Main(const std::vector<std::string>& arguments) {
   load.AskTogether();
   load.AskAlone();
   std::printf("%s\n", load.tally().ToJson().dump().c_str());
-  return load.tally().all_well() ? 0 : 1;
+  return load.tally().all_right() ? 0 : 1;
 }
 
 }  // namespace

@@ -19,8 +19,8 @@ int64_t Draw(std::mt19937_64& random, int64_t low, int64_t high) {
   return std::uniform_int_distribution<int64_t>(low, high)(random);
 }
 
-// Prompts are pieces of one document, some from the same places, so that they
-// find one another in the state cache.
+// Prompts are pieces of one document. Some begin at the same position, so that
+// they hit the state cache.
 void SetPrompt(const std::vector<int32_t>& document, std::mt19937_64& random,
                v1::GenerateRequest* request) {
   const int64_t begin = Draw(random, 0, 3) * 100;
@@ -65,7 +65,7 @@ std::vector<v1::GenerateRequest> LoadRequests(const v1::GetModelResponse& model,
     SetSampling(random, request.mutable_sampling());
     request.set_max_tokens(
         static_cast<int32_t>(Draw(random, 1, kMaxAnswerTokens)));
-    // Long messages, for those who read slowly.
+    // Large messages for slow readers.
     if (Draw(random, 0, 3) == 0) request.set_top_logprobs(32);
     if (Draw(random, 0, 3) == 0) {
       request.add_stop_strings(" the ");
@@ -91,7 +91,7 @@ const char* NameOf(Behavior::Kind kind) {
   RWKVD_CHECK(false);
 }
 
-Behavior DrawBehavior(std::mt19937_64& random) {
+Behavior RandomBehavior(std::mt19937_64& random) {
   using Kind = Behavior::Kind;
   switch (Draw(random, 0, 19) / 3) {
     case 0:
@@ -99,7 +99,7 @@ Behavior DrawBehavior(std::mt19937_64& random) {
     case 1:
       return {Kind::kCancel, Draw(random, 0, 40)};
     case 2:
-      // From one millisecond to ten seconds, as many of each size.
+      // From one millisecond to ten seconds, log-uniformly.
       return {Kind::kDeadline, static_cast<int64_t>(std::pow(
                                    10.0, Draw(random, 0, 400) * 0.01))};
     case 3:

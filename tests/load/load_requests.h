@@ -10,16 +10,16 @@
 
 namespace rwkvd::testing {
 
-// `count` requests of many kinds, the same for the same seed: prompts that
-// begin alike and others, short and long, answers of up to 120 tokens, greedy
-// and drawn, with penalties, stop strings and log-probabilities.
+// `count` requests of many kinds, the same for the same seed: prompts with and
+// without common prefixes, short and long; answers of up to 120 tokens, greedy
+// and sampled, with penalties, stop strings and log-probabilities.
 std::vector<::rwkv::v1::GenerateRequest> LoadRequests(
     const ::rwkv::v1::GetModelResponse& model, int count, uint64_t seed);
 
 // What a client does with a request.
 struct Behavior {
   enum class Kind {
-    kPlain,     // reads the answer as it comes
+    kPlain,     // reads the answer as it arrives
     kSlow,      // pauses between messages
     kCancel,    // cancels after `amount` messages
     kDeadline,  // has a deadline of `amount` milliseconds
@@ -35,8 +35,8 @@ struct Behavior {
 // "plain", "slow", ...
 const char* NameOf(Behavior::Kind kind);
 
-// Draws one: of twenty clients, eight are plain, and three each of the others.
-Behavior DrawBehavior(std::mt19937_64& random);
+// A random behavior: of twenty, eight are plain, and three each of the others.
+Behavior RandomBehavior(std::mt19937_64& random);
 
 }  // namespace rwkvd::testing
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Many clients of every kind at once, and what is left of them afterwards. How
-long they go on is told by RWKVD_LOAD_SECONDS, 10 if it is not set."""
+"""Many clients of every kind at once, and what they leave behind. They run for
+RWKVD_LOAD_SECONDS, 10 by default."""
 
 import json
 import os
@@ -15,16 +15,16 @@ from rwkvd_process import PATIENCE, rwkvd, wait_until
 DRIVER = os.environ.get("RWKVD_LOAD_DRIVER", "tests/load/load_driver")
 CLIENTS = 200
 SECONDS = int(os.environ.get("RWKVD_LOAD_SECONDS", "10"))
-# By then the server has met every kind of client, and filled its caches.
+# Long enough for the server to meet every kind of client and fill its caches.
 WARM_UP_SECONDS = max(8, SECONDS // 3)
-# A short warm-up on a busy machine may not be enough: then the first loads
-# warm up, too. A leak would show in each.
+# If a short warm-up on a busy machine is not enough, the first loads warm the
+# server up, too. A leak would show in each load.
 LOADS = 3 if SECONDS < 60 else 1
 # A state cache that is full when the warm-up is over.
 FLAGS = ("--state_cache_mib=2",)
-MOST_GROWTH = 1.02
-# What it logs when it does.
-GAVE_BACK = "idle: returned free memory to the system"
+MAX_GROWTH = 1.02
+# Logged when the idle server has returned free memory.
+RETURNED_MEMORY = "idle: returned free memory to the system"
 
 ENDED = re.compile(r'grpc_server_call_duration_seconds_count\{'
                    r'grpc_method="[^"]*/Generate",'
@@ -34,17 +34,17 @@ STARTED = ('grpc_server_call_started_total'
 
 
 def resident_kib(server):
-    """Once the server, idle, has given back what it held free."""
-    num_before = server.log().count(GAVE_BACK)
+    """Resident memory after the idle server has returned free memory."""
+    num_before = server.log().count(RETURNED_MEMORY)
     for _ in server.stub.Generate(rwkv_pb2.GenerateRequest(max_tokens=0)):
-        pass  # read, so that it becomes idle once more
-    wait_until(lambda: server.log().count(GAVE_BACK) > num_before, GAVE_BACK)
+        pass  # a request, so that the server becomes idle once more
+    wait_until(lambda: server.log().count(RETURNED_MEMORY) > num_before, RETURNED_MEMORY)
     with open(f"/proc/{server.process.pid}/status") as status:
         return int(re.search(r"VmRSS:\s+(\d+) kB", status.read())[1])
 
 
 def endings(server):
-    """How many Generate calls ended with which status."""
+    """The number of Generate calls by status."""
     return {code: int(count) for code, count in ENDED.findall(page(server))}
 
 
@@ -65,14 +65,14 @@ class LoadTest(unittest.TestCase):
         self.assertNotEqual(result.stdout, "", result.returncode)
         report = json.loads(result.stdout)
         print(json.dumps(report, indent=2, sort_keys=True))
-        self.assertEqual(report["complaints"], [])
+        self.assertEqual(report["problems"], [])
         self.assertEqual(result.returncode, 0)
-        # All ended, and left no place, no queue entry and no call behind.
+        # All ended, and left no slot, no queue entry and no call behind.
         wait_until(lambda: is_idle(server), "every call to have ended")
         return report
 
     def check_clients(self, report):
-        """They were what they were meant to be."""
+        """Checks that every kind of client has met its purpose."""
         self.assertEqual(set(report["endings"]),
                          {"plain", "slow", "cancel", "deadline", "cut"})
         for behavior, code in (("cancel", "CANCELLED"),
@@ -80,20 +80,20 @@ class LoadTest(unittest.TestCase):
                                 ("cut", "UNAVAILABLE")):
             self.assertIn(code, report["endings"][behavior])
 
-    def test_nothing_is_lost_or_left(self):
+    def test_load_loses_no_answer_and_leaks_no_memory(self):
         with rwkvd(*FLAGS) as server:
             self.load(server, WARM_UP_SECONDS, seed=0)
             sizes = [resident_kib(server)]
             for seed in range(1, LOADS + 1):
                 self.check_clients(self.load(server, SECONDS, seed))
                 sizes.append(resident_kib(server))
-                if sizes[-1] <= MOST_GROWTH * sizes[-2]:
+                if sizes[-1] <= MAX_GROWTH * sizes[-2]:
                     break
             ends = endings(server)
             print(f"resident KiB: {sizes}; ends: {ends}")
             self.assertLessEqual(
                 set(ends), {"OK", "CANCELLED", "DEADLINE_EXCEEDED"})
-            self.assertLessEqual(sizes[-1], MOST_GROWTH * sizes[-2])
+            self.assertLessEqual(sizes[-1], MAX_GROWTH * sizes[-2])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who is let in, who is refused and when.
+// Which requests the engine admits and refuses, and when.
 
 #include <string>
 #include <vector>
@@ -17,7 +17,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-// An engine of one place.
+// An engine with one slot.
 class EngineAdmissionTest : public EngineFixture {
  protected:
   EngineAdmissionTest() : EngineFixture(/*max_running=*/1, /*max_queued=*/6) {}
@@ -26,14 +26,14 @@ class EngineAdmissionTest : public EngineFixture {
     return engine().Submit(request, NewSink());
   }
 
-  // Submits what must be taken in.
+  // Submits a request that must be accepted.
   RecordingSink* Submit(const GenerateRequest& request) {
     const auto id = Try(request);
     EXPECT_TRUE(id.ok()) << id.status();
     return sinks_.back().get();
   }
 
-  // Submits a request that is to be over `seconds` from now.
+  // Submits a request with a deadline `seconds` from now.
   RecordingSink* SubmitWithin(int64_t seconds, const Tokens& prompt,
                               int64_t max_tokens = 1) {
     GenerateRequest request = Request(prompt, max_tokens);
@@ -49,7 +49,7 @@ class EngineAdmissionTest : public EngineFixture {
   }
 };
 
-TEST_F(EngineAdmissionTest, BoundsTheTokensOfAllThatRunAndWait) {
+TEST_F(EngineAdmissionTest, RefusesRequestBeyondMaxTotalTokens) {
   options_.max_prompt_tokens = 10;
   options_.max_generated_tokens = 10;
   options_.max_total_tokens = 30;
@@ -67,14 +67,14 @@ TEST_F(EngineAdmissionTest, BoundsTheTokensOfAllThatRunAndWait) {
   EXPECT_EQ(engine().Submit(score, first).status().code(),
             absl::StatusCode::kResourceExhausted);
   gate_.Open();
-  // What has ended leaves its share to others.
+  // The tokens of ended requests are free again.
   first->Wait();
   RecordingSink sink;
   EXPECT_TRUE(engine().Submit(score, &sink).ok());
   sink.Wait();
 }
 
-TEST_F(EngineAdmissionTest, RefusesWhoHasWaitedForTooLong) {
+TEST_F(EngineAdmissionTest, RefusesRequestAfterMaxQueueTime) {
   options_.max_queue_time = absl::Seconds(3);
   Submit(Request({1}, 6));
   gate_.WaitForArrivals(1);
@@ -95,22 +95,22 @@ TEST_F(EngineAdmissionTest, RefusesWhoHasWaitedForTooLong) {
   EXPECT_EQ(stats.finished[static_cast<int>(FinishReason::kCancelled)], 0);
 }
 
-TEST_F(EngineAdmissionTest, RefusesAPromptThatCannotBeReadBeforeItsDeadline) {
+TEST_F(EngineAdmissionTest, RefusesRequestWhosePrefillExceedsTheDeadline) {
   gate_.Open();
-  // Nothing is known of the machine yet, so nothing is refused.
+  // No speed is known yet, so no request is refused.
   EXPECT_EQ(SubmitWithin(1, Tokens(10, 5))->Wait().reason,
             FinishReason::kLength);
-  // Now it is known to read ten tokens in a second.
+  // The known speed is now ten tokens per second.
   ExpectRefused(SubmitWithin(2, Tokens(30, 7))->Wait(),
                 absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(engine().Stats().rejected_deadline, 1);
   const Tokens prompt(30, 8);
   EXPECT_EQ(SubmitWithin(3, prompt)->Wait().reason, FinishReason::kLength);
-  // What the cache knows need not be read.
+  // Cached tokens need no time.
   EXPECT_EQ(SubmitWithin(1, prompt)->Wait().reason, FinishReason::kLength);
 }
 
-TEST_F(EngineAdmissionTest, ForAScoreAllThatIsScoredCounts) {
+TEST_F(EngineAdmissionTest, ScoreDeadlineCountsAllScoredTokens) {
   gate_.Open();
   Submit(Request(Tokens(10, 5), 1))->Wait();
   ScoreRequest request;
@@ -128,20 +128,21 @@ TEST_F(EngineAdmissionTest, ForAScoreAllThatIsScoredCounts) {
   EXPECT_EQ(in_time.Wait().reason, FinishReason::kScored);
 }
 
-TEST_F(EngineAdmissionTest, RefusesAtOnceWhoWouldWaitPastTheDeadline) {
-  // Two that take four steps each tell the pace of the place.
+TEST_F(EngineAdmissionTest, RefusesAtOnceRequestThatWouldWaitPastItsDeadline) {
+  // Two requests of four steps each determine the release rate.
   RecordingSink* first = Submit(Request({1}, 4));
   gate_.WaitForArrivals(1);
   RecordingSink* second = Submit(Request({2}, 4));
   gate_.Permit(8);
   first->Wait();
   second->Wait();
-  // Full again, and another waits: a place is free after some eight seconds.
+  // Full again, with one waiting request: a slot is released in eight seconds.
   RecordingSink* runs = Submit(Request({3}, kForever));
   gate_.WaitForArrivals(9);
   Submit(Request({4}, 1));
   RecordingSink* late = SubmitWithin(3, {5});
-  RecordingSink* maybe = SubmitWithin(5, {6});  // if twice as fast as of late
+  RecordingSink* maybe =
+      SubmitWithin(5, {6});  // possible at twice the recent rate
   gate_.Permit(1);
   ExpectRefused(late->Wait(), absl::StatusCode::kDeadlineExceeded);
   EXPECT_EQ(runs->Peek().num_finishes, 0);
@@ -149,7 +150,7 @@ TEST_F(EngineAdmissionTest, RefusesAtOnceWhoWouldWaitPastTheDeadline) {
   EXPECT_EQ(engine().Stats().queued, 2);
 }
 
-TEST_F(EngineAdmissionTest, WhoIsNextAndCameTooLateDoesNotTakeThePlace) {
+TEST_F(EngineAdmissionTest, RefusesFirstInQueueThatIsTooLateForItsDeadline) {
   gate_.Permit(1);
   Submit(Request(Tokens(10, 5), 1))->Wait();
   Submit(Request({1}, 4));
@@ -161,7 +162,7 @@ TEST_F(EngineAdmissionTest, WhoIsNextAndCameTooLateDoesNotTakeThePlace) {
   EXPECT_EQ(other->Wait().times.queue, absl::Seconds(4));
 }
 
-TEST_F(EngineAdmissionTest, AFullQueueTellsWhenItIsWorthTryingAgain) {
+TEST_F(EngineAdmissionTest, RefusalOfFullQueueHasRetryAfter) {
   RecordingSink* first = Submit(Request({1}, 5));
   gate_.WaitForArrivals(1);
   for (int i = 0; i < 6; ++i) Submit(Request({2}, kForever));
@@ -170,11 +171,11 @@ TEST_F(EngineAdmissionTest, AFullQueueTellsWhenItIsWorthTryingAgain) {
     EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
     return RetryAfter(status);
   };
-  EXPECT_EQ(retry_after(), absl::Seconds(1));  // nothing is known
+  EXPECT_EQ(retry_after(), absl::Seconds(1));  // the rate is unknown
   gate_.Permit(5);
   first->Wait();
   Submit(Request({4}, 1));
-  // Half of the queue and one more, at five seconds each.
+  // Half of the queue and one more, five seconds each.
   EXPECT_EQ(retry_after(), absl::Seconds(20));
 }
 

@@ -6,7 +6,7 @@
 namespace rwkvd {
 namespace {
 
-TEST(EngineCountersTest, EachNumberIsReadWhereItWasCounted) {
+TEST(EngineCountersTest, ReadReturnsEveryCounter) {
   EngineCounters counters;
   Counter* const all[] = {
       &counters.running,
@@ -58,7 +58,7 @@ TEST(EngineCountersTest, EachNumberIsReadWhereItWasCounted) {
   EXPECT_EQ(stats.batch_tokens.sum, 18);
 }
 
-TEST(EngineCountersTest, AClockThatIsSetBackGivesZero) {
+TEST(EngineCountersTest, PositiveSecondsOfClockSetBackAreZero) {
   EXPECT_EQ(PositiveSeconds(absl::Milliseconds(1500)), 1.5);
   EXPECT_EQ(PositiveSeconds(-absl::Seconds(1)), 0);
 }

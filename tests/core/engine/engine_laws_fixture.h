@@ -17,14 +17,14 @@
 
 namespace rwkvd {
 
-// Engines that are given requests at random, and what these are answered.
+// Runs requests in engines, and returns their answers.
 class EngineLawsTest : public testing::Test {
  protected:
   EngineLawsTest()
       : model_(kVocabSize),
         tokenizer_(FakeTokenizer::Numbers(kVocabSize), /*end_of_text=*/0) {}
 
-  // Gives an engine all `requests` at once; returns what each was answered.
+  // Submits all `requests` to one engine at once, and returns the answers.
   std::vector<Recording> Run(const EngineOptions& options, int num_threads,
                              const std::vector<Request>& requests,
                              EngineStats* stats = nullptr) {
@@ -49,7 +49,7 @@ class EngineLawsTest : public testing::Test {
     return recordings;
   }
 
-  // What each request is answered by an engine of its own, without a cache.
+  // The answer that each request gets from its own engine, without a cache.
   std::vector<Recording> RunAlone(const std::vector<Request>& requests) {
     EngineOptions options;
     options.state_cache_bytes = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The engine's share of the laws of docs/architecture.md, on random mixes of
-// requests: what a request is answered depends on nothing but the request.
+// The laws of docs/architecture.md that concern the engine, on random mixes of
+// requests: an answer depends on nothing but its request.
 
 #include <cstddef>
 #include <cstdint>
@@ -18,7 +18,7 @@
 namespace rwkvd {
 namespace {
 
-TEST_F(EngineLawsTest, AloneEqualsAmongOthers) {
+TEST_F(EngineLawsTest, AnswerAloneEqualsAnswerAmongOthers) {
   std::mt19937 random(11);
   for (int round = 0; round < 12; ++round) {
     const std::vector<Request> requests = RandomRequests(random, 30);
@@ -31,7 +31,7 @@ TEST_F(EngineLawsTest, AloneEqualsAmongOthers) {
   }
 }
 
-TEST_F(EngineLawsTest, ACacheOfAnySizeChangesNoAnswer) {
+TEST_F(EngineLawsTest, CacheOfAnySizeChangesNoAnswer) {
   std::mt19937 random(12);
   uint64_t hits = 0;
   uint64_t evictions = 0;
@@ -49,12 +49,12 @@ TEST_F(EngineLawsTest, ACacheOfAnySizeChangesNoAnswer) {
     hits += stats.state_cache_hits;
     evictions += stats.state_cache_evictions;
   }
-  // It was put to use.
+  // The cache was used.
   EXPECT_GT(hits, 50);
   EXPECT_GT(evictions, 50);
 }
 
-// What a prompt would be if the initial state were part of it.
+// A prompt with the tokens of its initial state in front.
 Tokens Spelled(int32_t initial_state, const Tokens& prompt) {
   Tokens tokens = kInitialTokens[initial_state];
   if (prompt.empty()) tokens.push_back(0);
@@ -76,13 +76,13 @@ ScoreRequest Spelled(ScoreRequest request) {
   return request;
 }
 
-TEST_F(EngineLawsTest, AnInitialStateEqualsReadingWhatItHasRead) {
+TEST_F(EngineLawsTest, InitialStateEqualsPrefillOfItsTokens) {
   std::mt19937 random(16);
   for (int round = 0; round < 5; ++round) {
     std::vector<Request> chosen, spelled;
     for (int i = 0; i < 60; ++i) {
       GenerateRequest generate = RandomGenerate(random);
-      // What a state has read is no part of the prompt.
+      // Tokens of the initial state are not part of the prompt.
       generate.sampling.penalty_scope = PenaltyScope::kOutput;
       const ScoreRequest score = RandomScore(random);
       chosen.insert(chosen.end(), {generate, score});
@@ -100,7 +100,7 @@ TEST_F(EngineLawsTest, AnInitialStateEqualsReadingWhatItHasRead) {
   }
 }
 
-TEST_F(EngineLawsTest, AForkedConversationEqualsTwo) {
+TEST_F(EngineLawsTest, ForkedConversationEqualsTwoSeparateOnes) {
   std::mt19937 random(13);
   const Tokens shared = RandomTokens(random, 30);
   std::vector<Request> requests;
@@ -113,7 +113,7 @@ TEST_F(EngineLawsTest, AForkedConversationEqualsTwo) {
     requests.push_back(request);
   }
   EngineOptions options;
-  options.max_running = 1;  // so that the first has stored its prompt
+  options.max_running = 1;  // so that the first request stores its prompt
   EngineStats stats;
   const std::vector<Recording> forked = Run(options, 1, requests, &stats);
   EXPECT_EQ(stats.state_cache_hits, 9);
@@ -121,8 +121,8 @@ TEST_F(EngineLawsTest, AForkedConversationEqualsTwo) {
   ExpectSameAnswers(forked, RunAlone(requests));
 }
 
-// Law 3: sample i is the request alone with the seed raised by i.
-TEST_F(EngineLawsTest, SamplesEqualRequestsWithSeedsOfTheirOwn) {
+// Law 3: sample i equals the request alone with seed + i.
+TEST_F(EngineLawsTest, SamplesEqualSeparateRequestsWithTheirSeeds) {
   std::mt19937 random(17);
   std::vector<Request> alone;
   std::vector<RecordingSink> sinks(200);
@@ -138,23 +138,23 @@ TEST_F(EngineLawsTest, SamplesEqualRequestsWithSeedsOfTheirOwn) {
   Engine engine(options, &model_, &tokenizer_, &pool, initial_states);
   while (alone.size() < sinks.size()) {
     GenerateRequest request = RandomGenerate(random);
-    request.echo = false;  // only one of them would tell the prompt
-    std::vector<GenerateSink*> those;
+    request.echo = false;  // only one sample would send the prompt
+    std::vector<GenerateSink*> group;
     const size_t n = 1 + random() % options.max_running;
-    while (those.size() < n && alone.size() < sinks.size()) {
-      those.push_back(&sinks[alone.size()]);
+    while (group.size() < n && alone.size() < sinks.size()) {
+      group.push_back(&sinks[alone.size()]);
       GenerateRequest sample = request;
-      sample.sampling.seed += those.size() - 1;
+      sample.sampling.seed += group.size() - 1;
       alone.push_back(sample);
     }
-    ASSERT_TRUE(engine.Submit(request, those).ok());
+    ASSERT_TRUE(engine.Submit(request, group).ok());
   }
   std::vector<Recording> samples;
   for (RecordingSink& sink : sinks) samples.push_back(sink.Wait());
   ExpectSameAnswers(samples, RunAlone(alone));
 }
 
-TEST_F(EngineLawsTest, AskingForLogprobsChangesNoToken) {
+TEST_F(EngineLawsTest, RequestedLogprobsChangeNoToken) {
   std::mt19937 random(14);
   std::vector<Request> with, without;
   for (int i = 0; i < 50; ++i) {
@@ -171,7 +171,7 @@ TEST_F(EngineLawsTest, AskingForLogprobsChangesNoToken) {
   for (size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].Ids(), b[i].Ids());
 }
 
-TEST_F(EngineLawsTest, AnEchoEqualsTheScoreOfThePrompt) {
+TEST_F(EngineLawsTest, EchoEqualsScoreOfThePrompt) {
   std::mt19937 random(18);
   std::vector<Request> generates, scores;
   for (int i = 0; i < 60; ++i) {
@@ -208,7 +208,7 @@ TEST_F(EngineLawsTest, AnEchoEqualsTheScoreOfThePrompt) {
   }
 }
 
-TEST_F(EngineLawsTest, ScoresEqualTheLogprobsToldWhileGenerating) {
+TEST_F(EngineLawsTest, ScoresEqualLogprobsOfGeneratedTokens) {
   std::mt19937 random(15);
   std::vector<Request> generates;
   for (int i = 0; i < 40; ++i) generates.emplace_back(RandomGenerate(random));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The laws of states that leave the engine: whatever goes on from one is
-// answered as if it had never stopped.
+// The laws of snapshots: a request that continues from one gets the same answer
+// as without interruption.
 
 #include <algorithm>
 #include <cstddef>
@@ -31,8 +31,8 @@ namespace {
 
 class EngineMovesTest : public EngineLawsTest {
  protected:
-  // Gives an engine all `requests`, and drains it after `num_steps` steps and
-  // the one that is under way then.
+  // Submits all `requests` to an engine, and drains it after `num_steps` steps
+  // and the one that runs at that time.
   std::vector<Recording> RunUntilDrained(const std::vector<Request>& requests,
                                          int64_t num_steps) {
     StepGate gate;
@@ -57,7 +57,7 @@ class EngineMovesTest : public EngineLawsTest {
     gate.Permit(num_steps);
     gate.WaitForArrivals(num_steps + 1);
     std::thread drainer([&] { engine.Drain(absl::InfiniteFuture()); });
-    // Once it drains it takes no more.
+    // A draining engine accepts no more requests.
     GenerateRequest more = std::get<GenerateRequest>(requests[0]);
     std::deque<RecordingSink> others;
     while (engine.Submit(more, &others.emplace_back()).ok()) {
@@ -70,7 +70,7 @@ class EngineMovesTest : public EngineLawsTest {
   }
 };
 
-// What two parts of one answer say together.
+// The answer that two parts form together.
 Recording Joined(const Recording& first, const Recording& second) {
   Recording joined = second;
   joined.prompt = first.prompt;
@@ -84,14 +84,14 @@ Recording Joined(const Recording& first, const Recording& second) {
   return joined;
 }
 
-// Law 7: a request that is handed back, wherever it is, and taken up by another
-// engine, is answered as one that nobody disturbed.
-TEST_F(EngineMovesTest, ARequestThatMovesIsAnsweredAsIfItHadStayed) {
+// Law 7: a request that is suspended at any position and resumed by another
+// engine gets the same answer as without interruption.
+TEST_F(EngineMovesTest, RequestResumedByAnotherEngineGetsTheSameAnswer) {
   std::mt19937 random(18);
   int num_moved = 0;
   for (int64_t num_steps = 0; num_steps < 24; ++num_steps) {
     std::vector<Request> requests;
-    // So many that they are not done by then.
+    // So many that the request is still running when draining begins.
     for (int i = 0; i < 40; ++i) {
       GenerateRequest request = RandomGenerate(random);
       request.max_tokens = 1 + random() % 60;
@@ -129,8 +129,8 @@ TEST_F(EngineMovesTest, ARequestThatMovesIsAnsweredAsIfItHadStayed) {
   EXPECT_GT(num_moved, 100);
 }
 
-// A long answer in pieces, each its own request that resumes the one before.
-TEST_F(EngineMovesTest, AnAnswerCanBeDrawnPieceByPiece) {
+// A long answer in pieces, each a request that resumes the previous one.
+TEST_F(EngineMovesTest, AnswerGeneratedInPiecesEqualsWholeAnswer) {
   std::mt19937 random(19);
   for (int round = 0; round < 50; ++round) {
     GenerateRequest request = RandomGenerate(random);
@@ -158,8 +158,8 @@ TEST_F(EngineMovesTest, AnAnswerCanBeDrawnPieceByPiece) {
   }
 }
 
-// A new request goes on from where another has ended.
-TEST_F(EngineMovesTest, ATurnGoesOnFromTheStateOfTheLast) {
+// A new request continues from the end of another.
+TEST_F(EngineMovesTest, RequestFromStateEqualsRequestWithAllTokens) {
   std::mt19937 random(20);
   for (int round = 0; round < 60; ++round) {
     GenerateRequest request = RandomGenerate(random);
@@ -173,17 +173,17 @@ TEST_F(EngineMovesTest, ATurnGoesOnFromTheStateOfTheLast) {
     if (next.prompt.empty() && turn.snapshot->num_pending == 0) {
       ASSERT_EQ(turn.snapshot->logits.size(), kVocabSize);
     }
-    // All that was read, in one prompt. The token that ends an answer is no
-    // part of it, but for the last of a length or a stop string.
+    // All processed tokens in one prompt. The last token of an answer is part
+    // of it only if the answer ended by length or by a stop string.
     GenerateRequest whole = next;
     whole.start = nullptr;
     whole.initial_state = request.initial_state;
     whole.prompt = request.prompt.empty() ? Tokens{0} : request.prompt;
-    Tokens drawn = turn.Ids();
+    Tokens sampled = turn.Ids();
     const bool drops_last = turn.reason == FinishReason::kStopToken ||
                             turn.reason == FinishReason::kEndOfText;
-    if (drops_last) drawn.pop_back();
-    whole.prompt.insert(whole.prompt.end(), drawn.begin(), drawn.end());
+    if (drops_last) sampled.pop_back();
+    whole.prompt.insert(whole.prompt.end(), sampled.begin(), sampled.end());
     whole.prompt.insert(whole.prompt.end(), next.prompt.begin(),
                         next.prompt.end());
     const Recording a = Run({}, 1, {next})[0];

@@ -10,7 +10,7 @@ TEST(EngineOptionsTest, DefaultsAreValid) {
   EXPECT_TRUE(Validate(EngineOptions()).ok());
 }
 
-TEST(EngineOptionsTest, AStepHasRoomForEachRunningSequenceAndAReader) {
+TEST(EngineOptionsTest, MaxStepTokensMustExceedMaxRunning) {
   EngineOptions options;
   options.max_running = 8;
   options.max_step_tokens = 9;
@@ -19,7 +19,7 @@ TEST(EngineOptionsTest, AStepHasRoomForEachRunningSequenceAndAReader) {
   EXPECT_EQ(Validate(options).message(), "max_step_tokens: 8 is less than 9");
 }
 
-TEST(EngineOptionsTest, NamesTheMemberThatIsTooSmall) {
+TEST(EngineOptionsTest, ErrorNamesTheMemberAndItsMinimum) {
   EngineOptions options;
   options.idle_after = absl::Seconds(-1);
   EXPECT_EQ(Validate(options).message(), "idle_after: -1s is less than 0");

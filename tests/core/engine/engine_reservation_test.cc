@@ -26,8 +26,8 @@ class EngineReservationTest : public EngineFixture {
   EngineReservationTest()
       : EngineFixture(/*max_running=*/1, /*max_queued=*/1) {}
 
-  // The snapshot at the end of a request that has read `prompt` and generated
-  // one token.
+  // The snapshot at the end of a request with `prompt` that has generated one
+  // token.
   std::shared_ptr<const Snapshot> SnapshotAfter(const Tokens& prompt) {
     GenerateRequest request = Request(prompt, 1);
     request.snapshot_at_end = true;
@@ -81,7 +81,7 @@ TEST_F(EngineReservationTest, ReservedRequestContinuesLikeOneSubmittedWhole) {
   EXPECT_EQ(actual.num_finishes, 1);
 }
 
-TEST_F(EngineReservationTest, StartStateThatDoesNotFitGivesTheSlotsBack) {
+TEST_F(EngineReservationTest, StartStateThatDoesNotFitReleasesTheSlots) {
   gate_.Open();
   options_.max_prompt_tokens = 10;
   options_.max_generated_tokens = 10;

@@ -39,8 +39,8 @@ class EngineTest : public EngineFixture {
     return engine().Submit(Request({1}, 1), NewSink()).status();
   }
 
-  // Drains in a thread of its own. Returns once the engine knows; for that its
-  // queue must be full.
+  // Drains in another thread. Returns once the engine is draining, which it
+  // detects by the error of a Submit; for that the queue must be full.
   std::thread DrainBeside(absl::Time deadline) {
     std::thread drain([this, deadline] { engine().Drain(deadline); });
     while (!absl::IsUnavailable(StatusOfSubmit())) std::this_thread::yield();
@@ -64,7 +64,7 @@ TEST_F(EngineTest, GeneratesAndFinishes) {
   EXPECT_EQ(result.text, bytes);
 }
 
-TEST_F(EngineTest, StartsFromTheStateThatIsChosen) {
+TEST_F(EngineTest, StartsFromTheChosenInitialState) {
   gate_.Open();
   initial_states_ = {{"default", model_.StateAfter({4, 2})},
                      {"other", model_.StateAfter({9})}};
@@ -83,12 +83,12 @@ TEST_F(EngineTest, StartsFromTheStateThatIsChosen) {
   EXPECT_EQ(recordings[0].Ids(), Submit({4, 2, 5}, 6).second->Wait().Ids());
   EXPECT_EQ(recordings[1].Ids(), Submit({9, 5}, 6).second->Wait().Ids());
   EXPECT_EQ(recordings[2].Ids(), recordings[0].Ids());
-  // Only the third had the prompt read before it after the same state.
+  // Only the third one had a predecessor with the same prompt and state.
   EXPECT_EQ(recordings[1].usage.cached_tokens, 0);
   EXPECT_EQ(recordings[2].usage.cached_tokens, 1);
 }
 
-TEST_F(EngineTest, AnEmptyPromptReadsToken0AfterTheStateThatIsChosen) {
+TEST_F(EngineTest, EmptyPromptProcessesToken0AfterTheInitialState) {
   gate_.Open();
   initial_states_ = {{"", model_.NewState()}, {"x", model_.StateAfter({4})}};
   GenerateRequest request = Request({}, 6);
@@ -98,7 +98,7 @@ TEST_F(EngineTest, AnEmptyPromptReadsToken0AfterTheStateThatIsChosen) {
   EXPECT_EQ(sink->Wait().Ids(), Submit({4, 0}, 6).second->Wait().Ids());
 }
 
-TEST_F(EngineTest, AnInitialStateThatIsNoneIsRefused) {
+TEST_F(EngineTest, RefusesUnknownInitialState) {
   GenerateRequest generate = Request({1}, 1);
   ScoreRequest score;
   score.items[0].continuations = {{1}};
@@ -126,36 +126,36 @@ TEST_F(EngineTest, ScoresAndFinishes) {
   EXPECT_EQ(engine().Stats().scored_tokens, 3);
 }
 
-TEST_F(EngineTest, WakesUpForEachRequestAfterHavingBeenIdle) {
+TEST_F(EngineTest, RunsRequestsAfterIdleTime) {
   gate_.Open();
   for (int32_t i = 0; i < 20; ++i) {
     EXPECT_EQ(Submit({i}, 2).second->Wait().tokens.size(), 2);
   }
 }
 
-TEST_F(EngineTest, TellsEachTimeThatItIsIdleAndNotBefore) {
-  std::atomic<int> num_told{0};
-  StepGate told;  // arrivals are counted
-  told.Open();
+TEST_F(EngineTest, CallsOnIdleOncePerIdleTime) {
+  std::atomic<int> num_idle{0};
+  StepGate idle;  // counts arrivals
+  idle.Open();
   options_.idle_after = absl::ZeroDuration();
   options_.on_idle = [&] {
-    num_told.fetch_add(1);
-    told.Pass();
+    num_idle.fetch_add(1);
+    idle.Pass();
   };
   engine();
-  told.WaitForArrivals(1);
+  idle.WaitForArrivals(1);
   for (int32_t i = 2; i < 5; ++i) {
-    const auto runs = Submit({i}, 3);  // of which nothing is known yet
+    const auto runs = Submit({i}, 3);  // not cached
     gate_.Permit(2);
     runs.second->WaitForTokens(2);
-    EXPECT_EQ(num_told.load(), i - 1);
+    EXPECT_EQ(num_idle.load(), i - 1);
     gate_.Permit(1);
-    told.WaitForArrivals(i);
+    idle.WaitForArrivals(i);
   }
   engine_.reset();
 }
 
-TEST_F(EngineTest, RefusesAnInvalidRequestWithoutKeepingIt) {
+TEST_F(EngineTest, RefusesInvalidRequestWithoutCallingItsSink) {
   RecordingSink sink;
   EXPECT_EQ(engine().Submit(Request({40}, 1), &sink).status(),
             FieldError("prompt[0]", "token 40 is not in [0, 40)"));
@@ -166,7 +166,7 @@ TEST_F(EngineTest, RefusesAnInvalidRequestWithoutKeepingIt) {
   EXPECT_EQ(sink.Peek().num_finishes, 0);
 }
 
-TEST_F(EngineTest, RefusesAtOnceWhatExceedsTheQueue) {
+TEST_F(EngineTest, RefusesRequestBeyondTheQueueAtOnce) {
   for (int i = 0; i < 4; ++i) Submit({1, 2}, kForever);  // 2 run, 2 wait
   const absl::Status refused = StatusOfSubmit();
   EXPECT_EQ(refused.code(), absl::StatusCode::kResourceExhausted);
@@ -178,7 +178,7 @@ TEST_F(EngineTest, RefusesAtOnceWhatExceedsTheQueue) {
   EXPECT_EQ(stats.running + stats.queued, 4);
 }
 
-TEST_F(EngineTest, WhoHearsOfAnEndFindsThePlaceFree) {
+TEST_F(EngineTest, SlotIsFreeWhenOnFinishIsCalled) {
   gate_.Open();
   options_.max_running = 1;
   options_.max_queued = 0;
@@ -186,7 +186,7 @@ TEST_F(EngineTest, WhoHearsOfAnEndFindsThePlaceFree) {
   EXPECT_EQ(engine().Stats().rejected_queue_full, 0);
 }
 
-TEST_F(EngineTest, ThoseWhoWaitJoinInOrder) {
+TEST_F(EngineTest, AdmitsWaitingRequestsInOrder) {
   options_.max_running = 1;
   const auto first = Submit({1}, 1);
   const auto second = Submit({2}, 1);
@@ -200,7 +200,7 @@ TEST_F(EngineTest, ThoseWhoWaitJoinInOrder) {
   third.second->Wait();
 }
 
-TEST_F(EngineTest, CancelingARunningRequestFreesItsPlaceAtTheNextStep) {
+TEST_F(EngineTest, CancelOfRunningRequestReleasesItsSlotAtTheNextStep) {
   const auto first = Submit({1}, kForever);
   const auto second = Submit({2}, kForever);
   const auto waiting = Submit({3}, 1);
@@ -209,16 +209,16 @@ TEST_F(EngineTest, CancelingARunningRequestFreesItsPlaceAtTheNextStep) {
   second.second->WaitForTokens(1);
   gate_.WaitForArrivals(3);
   engine().Cancel(first.first);
-  gate_.Permit(1);  // the step that runs
+  gate_.Permit(1);  // the running step
   const Recording result = first.second->Wait();
   EXPECT_EQ(result.reason, FinishReason::kCancelled);
   EXPECT_EQ(result.status.code(), absl::StatusCode::kCancelled);
   EXPECT_LE(result.tokens.size(), 3);
-  gate_.Permit(1);  // the next one
+  gate_.Permit(1);  // the next step
   EXPECT_EQ(waiting.second->Wait().reason, FinishReason::kLength);
 }
 
-TEST_F(EngineTest, CancelingAWaitingRequestEndsItThoughNoPlaceIsFree) {
+TEST_F(EngineTest, CancelOfWaitingRequestNeedsNoSlot) {
   Submit({1}, kForever);
   Submit({2}, kForever);
   const auto waiting = Submit({3}, 1);
@@ -230,11 +230,11 @@ TEST_F(EngineTest, CancelingAWaitingRequestEndsItThoughNoPlaceIsFree) {
   EXPECT_THAT(result.tokens, IsEmpty());
   EXPECT_EQ(result.times.queue, absl::Seconds(1));
   EXPECT_EQ(result.times.prefill, absl::ZeroDuration());
-  gate_.WaitForArrivals(2);  // the others go on
+  gate_.WaitForArrivals(2);  // the others continue
   EXPECT_EQ(engine().Stats().running, 2);
 }
 
-TEST_F(EngineTest, CancelingWhatIsNotThereDoesNothing) {
+TEST_F(EngineTest, CancelOfUnknownRequestDoesNothing) {
   gate_.Open();
   engine().Cancel(12345);
   const auto first = Submit({1}, 2);
@@ -244,7 +244,7 @@ TEST_F(EngineTest, CancelingWhatIsNotThereDoesNothing) {
   EXPECT_EQ(Submit({1}, 2).second->Wait().reason, FinishReason::kLength);
 }
 
-TEST_F(EngineTest, DrainingLetsTheAcceptedOnesFinish) {
+TEST_F(EngineTest, DrainLetsAcceptedRequestsFinish) {
   const auto running = Submit({1}, 3);
   const auto other = Submit({2}, 3);
   const auto waiting = Submit({3}, 3);
@@ -259,7 +259,7 @@ TEST_F(EngineTest, DrainingLetsTheAcceptedOnesFinish) {
   }
 }
 
-TEST_F(EngineTest, DrainingEndsTheRestAtItsDeadline) {
+TEST_F(EngineTest, DrainEndsRequestsAtItsDeadline) {
   const auto soon = Submit({1}, 3);
   const auto never = Submit({2}, kForever);
   const auto later = Submit({3}, kForever);
@@ -275,11 +275,11 @@ TEST_F(EngineTest, DrainingEndsTheRestAtItsDeadline) {
     EXPECT_EQ(result.reason, FinishReason::kCancelled);
     EXPECT_EQ(result.status.code(), absl::StatusCode::kUnavailable);
   }
-  // They ran until then, and no step longer.
+  // They ran until the deadline, and no step longer.
   EXPECT_EQ(Now(), absl::UnixEpoch() + absl::Seconds(5));
 }
 
-TEST_F(EngineTest, DrainingMayBeCutShort) {
+TEST_F(EngineTest, SecondDrainWithEarlierDeadlineEndsRequestsThen) {
   options_.max_running = 1;
   options_.max_queued = 0;
   const auto never = Submit({1}, kForever);
@@ -290,7 +290,7 @@ TEST_F(EngineTest, DrainingMayBeCutShort) {
   EXPECT_EQ(never.second->Peek().status.code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(EngineTest, DrainingIsNeverDrawnOut) {
+TEST_F(EngineTest, SecondDrainWithLaterDeadlineChangesNothing) {
   options_.max_running = 1;
   options_.max_queued = 0;
   const auto never = Submit({1}, kForever);
@@ -302,14 +302,14 @@ TEST_F(EngineTest, DrainingIsNeverDrawnOut) {
   EXPECT_EQ(never.second->Peek().status.code(), absl::StatusCode::kUnavailable);
 }
 
-TEST_F(EngineTest, RefusesEverythingOnceItDrains) {
-  engine().Drain(absl::InfiniteFuture());  // nothing to wait for
+TEST_F(EngineTest, RefusesRequestsWhileDraining) {
+  engine().Drain(absl::InfiniteFuture());  // no requests
   EXPECT_EQ(StatusOfSubmit(),
             absl::UnavailableError("the server is shutting down"));
   EXPECT_EQ(engine().Stats().rejected_draining, 1);
 }
 
-TEST_F(EngineTest, ItsEndIsTheEndOfAllRequests) {
+TEST_F(EngineTest, DestructorEndsAllRequests) {
   const auto running = Submit({1}, kForever);
   const auto other = Submit({2}, kForever);
   const auto waiting = Submit({3}, kForever);
@@ -322,11 +322,11 @@ TEST_F(EngineTest, ItsEndIsTheEndOfAllRequests) {
   }
 }
 
-TEST_F(EngineTest, TellsWhereTheTimeWent) {
+TEST_F(EngineTest, ReportsTimesAndCounters) {
   options_.max_running = 1;
   const auto first = Submit({1}, 3);
   gate_.WaitForArrivals(1);
-  const auto second = Submit(Tokens(25, 2), 4);  // read in steps of 10
+  const auto second = Submit(Tokens(25, 2), 4);  // prefilled in steps of 10
   gate_.Open();
   const Times first_times = first.second->Wait().times;
   EXPECT_EQ(first_times.queue, absl::ZeroDuration());
@@ -348,14 +348,14 @@ TEST_F(EngineTest, TellsWhereTheTimeWent) {
   EXPECT_EQ(stats.finished[static_cast<int>(FinishReason::kLength)], 2);
 }
 
-TEST_F(EngineTest, WithoutATokenThereIsNoTimeToTheFirst) {
+TEST_F(EngineTest, RequestWithoutTokenHasNoTimeToFirstToken) {
   const auto request = Submit(Tokens(25, 2), 4);
   gate_.WaitForArrivals(1);
   engine().Cancel(request.first);
   gate_.Permit(1);
   const Times times = request.second->Wait().times;
   EXPECT_EQ(times.first_token, absl::InfiniteDuration());
-  EXPECT_EQ(times.prefill, absl::Seconds(1));  // as far as it came
+  EXPECT_EQ(times.prefill, absl::Seconds(1));  // until the cancellation
   EXPECT_EQ(times.decode, absl::ZeroDuration());
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every accepted request finishes exactly once, whatever is cancelled, drained
-// or cut off. Means most under the thread sanitizer; RecordingSink ends the
+// Every accepted request finishes exactly once, whatever is cancelled or
+// drained. Most useful under the thread sanitizer. RecordingSink aborts the
 // program on an event after the end.
 #include <cstdint>
 #include <deque>
@@ -48,7 +48,7 @@ absl::StatusOr<Engine::RequestId> SubmitAny(std::mt19937& random,
   return engine->Submit(request, sink);
 }
 
-// A client: submits, and cancels about half of what it submitted.
+// A client that submits requests and cancels about half of them.
 void ActAsClient(uint32_t seed, Engine* engine,
                  std::deque<RecordingSink>* accepted) {
   std::mt19937 random(seed);
@@ -61,7 +61,7 @@ void ActAsClient(uint32_t seed, Engine* engine,
     } else {
       EXPECT_EQ(sink.Peek().num_finishes, 0);
       accepted->pop_back();
-      // The queue is full, or the engine drains: wait for the last one.
+      // The queue is full or the engine is draining: wait for the last request.
       if (!accepted->empty()) accepted->back().Wait();
     }
     if (random() % 2 == 0 && !ids.empty()) {
@@ -87,7 +87,7 @@ void ExpectEachFinishedOnce(const std::vector<std::deque<RecordingSink>>& sinks,
   EXPECT_EQ(stats.queued, 0);
 }
 
-// Runs clients against an engine that drains once `num_steps` were run.
+// Runs clients of an engine that is drained after `num_steps` steps.
 void RunClients(uint32_t seed, int64_t num_steps, absl::Time deadline) {
   absl::Mutex mutex;
   int64_t steps = 0;
@@ -115,19 +115,19 @@ void RunClients(uint32_t seed, int64_t num_steps, absl::Time deadline) {
   ExpectEachFinishedOnce(sinks, engine.Stats());
 }
 
-TEST(EngineThreadsTest, EachRequestFinishesOnceWhenAllMayFinish) {
+TEST(EngineThreadsTest, EachRequestFinishesOnceWhenDrainWaits) {
   for (uint32_t seed = 0; seed < 10; ++seed) {
     RunClients(seed, 1 + seed * 5, absl::InfiniteFuture());
   }
 }
 
-TEST(EngineThreadsTest, EachRequestFinishesOnceWhenCutOff) {
+TEST(EngineThreadsTest, EachRequestFinishesOnceWhenDrainDoesNotWait) {
   for (uint32_t seed = 10; seed < 20; ++seed) {
     RunClients(seed, 1 + seed, absl::InfinitePast());
   }
 }
 
-TEST(EngineThreadsTest, EachRequestFinishesOnceWhenTheEngineEnds) {
+TEST(EngineThreadsTest, EachRequestFinishesOnceWhenTheEngineIsDestroyed) {
   for (uint32_t seed = 20; seed < 40; ++seed) {
     FakeModel model(kVocabSize);
     FakeTokenizer tokenizer(FakeTokenizer::Numbers(kVocabSize), 0);

@@ -4,7 +4,7 @@
 namespace rwkvd {
 namespace {
 
-// A prompt that often begins as others do.
+// A prompt that often shares a prefix with others.
 Tokens RandomPrompt(std::mt19937& random) {
   Tokens prompt(random() % 3 * 10, 5);
   for (const int32_t token : RandomTokens(random, random() % 4)) {
@@ -13,7 +13,7 @@ Tokens RandomPrompt(std::mt19937& random) {
   return prompt;
 }
 
-// Without Mirostat, which some of it does not go with.
+// Parameters without Mirostat, which excludes some of the others.
 SamplingParams RandomChoices(std::mt19937& random) {
   SamplingParams params;
   params.temperature = random() % 3 * 0.5f;

@@ -11,15 +11,15 @@
 
 namespace rwkvd {
 
-// Requests drawn at random, of all that may be asked for, for a FakeModel of
-// kVocabSize tokens. Not thread-safe, as the generators are.
+// Random requests with all options, for a FakeModel of kVocabSize tokens. Not
+// thread-safe, because generators of random numbers are not.
 
 using Tokens = std::vector<int32_t>;
 using Request = std::variant<GenerateRequest, ScoreRequest>;
 
 inline constexpr int64_t kVocabSize = 24;
 
-// What initial states have read. A prompt may begin as one of them ends.
+// The tokens of the initial states. Prompts may begin as one of them ends.
 inline const std::vector<Tokens> kInitialTokens = {{}, {7, 3}, {5}, {5, 5, 5}};
 
 Tokens RandomTokens(std::mt19937& random, int64_t size);

@@ -6,7 +6,7 @@
 namespace rwkvd {
 namespace {
 
-TEST(RetryAfterTest, ComesBackInMillisecondsWithTheStatus) {
+TEST(RetryAfterTest, IsReadBackInMilliseconds) {
   const absl::Status status = WithRetryAfter(
       absl::ResourceExhaustedError("full"), absl::Microseconds(1234600));
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);

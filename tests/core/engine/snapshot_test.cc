@@ -48,7 +48,7 @@ Snapshot Full() {
   return snapshot;
 }
 
-TEST(SnapshotTest, ARoundTripIsIdentity) {
+TEST(SnapshotTest, RoundTripIsIdentity) {
   Snapshot known;
   known.state = State({0, 1});
   known.logits = {1, 2, -std::numeric_limits<float>::infinity()};
@@ -75,7 +75,7 @@ TEST(SnapshotTest, ARoundTripIsIdentity) {
   }
 }
 
-TEST(SnapshotTest, AStateAloneIsOneOfWhichNoTokensAreKnown) {
+TEST(SnapshotTest, FileWithStateOnlyHasNoTokens) {
   const auto parsed = Parse(*SerializeState(State({1, 2}), Identity()));
   ASSERT_TRUE(parsed.ok()) << parsed.status();
   EXPECT_EQ(parsed->state, State({1, 2}));
@@ -84,7 +84,7 @@ TEST(SnapshotTest, AStateAloneIsOneOfWhichNoTokensAreKnown) {
   EXPECT_FALSE(parsed->is_resumable);
 }
 
-TEST(SnapshotTest, WhatNoRequestCanHaveComeToIsRefused) {
+TEST(SnapshotTest, RefusesValuesThatNoRequestCanProduce) {
   const std::pair<std::function<void(Snapshot&)>, std::string> cases[] = {
       {[](Snapshot& s) { s.tokens[1] = 3; }, "token 3 is not in [0, 3)"},
       {[](Snapshot& s) { s.tokens[1] = -1; }, "token -1"},
@@ -122,7 +122,7 @@ TEST(SnapshotTest, WhatNoRequestCanHaveComeToIsRefused) {
   }
 }
 
-TEST(SnapshotTest, AContinuationOfAnyOtherLengthIsRefused) {
+TEST(SnapshotTest, RefusesContinuationOfWrongLength) {
   const std::string bytes = *SerializeSnapshot(Full(), Identity());
   const size_t begin = 72 + 2 * 4 + 8;
   const std::string whole = bytes.substr(begin, bytes.size() - begin - 32);
@@ -141,7 +141,7 @@ TEST(SnapshotTest, AContinuationOfAnyOtherLengthIsRefused) {
   EXPECT_FALSE(Parse(*SerializeState(Full().state, Identity(), huge)).ok());
 }
 
-TEST(SnapshotTest, ThatOfAnotherModelIsRefusedAsSuch) {
+TEST(SnapshotTest, RefusesSnapshotOfAnotherModel) {
   ModelIdentity other = Identity();
   other.fingerprint[0] = 'b';
   const std::string bytes = *SerializeSnapshot(Full(), other);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Nobody starves: bounds on waiting under mixed load, in steps.
+// No sequence starves: bounds on waiting under mixed load, in steps.
 
 #include <algorithm>
 #include <cstdint>
@@ -24,13 +24,13 @@ namespace {
 constexpr int64_t kVocabSize = 40;
 constexpr int64_t kForever = 1 << 20;
 
-// A runner on a machine on which prompts are so dear that beside decodes only
-// the least is read.
+// A runner on a machine on which prefill is so expensive that steps with
+// decodes only prefill the minimum.
 class StepRunnerFairnessTest : public testing::Test {
  protected:
   struct Running {
     RecordingSink* sink = nullptr;
-    int64_t joined = 0;  // the step before which it joined
+    int64_t admitted = 0;  // the step before which it was admitted
   };
 
   StepRunnerFairnessTest()
@@ -54,7 +54,7 @@ class StepRunnerFairnessTest : public testing::Test {
                                            &state_cache_, &pool_, &counters_);
   }
 
-  Running Join(int64_t prompt, int64_t max_tokens) {
+  Running Admit(int64_t prompt, int64_t max_tokens) {
     GenerateRequest request;
     request.prompt.assign(prompt, 3);
     request.max_tokens = max_tokens;
@@ -88,7 +88,7 @@ class StepRunnerFairnessTest : public testing::Test {
   }
 
   int64_t Waited(const Running& running) const {
-    return steps_ - running.joined;
+    return steps_ - running.admitted;
   }
 
   absl::Time now_ = absl::UnixEpoch();
@@ -106,23 +106,23 @@ class StepRunnerFairnessTest : public testing::Test {
   int64_t steps_ = 0;
 };
 
-// Steps for `tokens` at no less than `share` a step, with those in which
-// reading rests.
+// The steps for `tokens` at `share` tokens per step or more, with those in
+// which prefill pauses.
 int64_t StepsFor(int64_t tokens, int64_t share) {
   const int64_t steps = (tokens + share - 1) / share;
   return steps + steps / PromptBudget::kStepsBetweenMeasurements + 1;
 }
 
-TEST_F(StepRunnerFairnessTest, MixedLoadHoldsUpNobody) {
+TEST_F(StepRunnerFairnessTest, MixedLoadDelaysNoSequence) {
   std::vector<Running> decoders;
-  for (int i = 0; i < 8; ++i) decoders.push_back(Join(1, kForever));
+  for (int i = 0; i < 8; ++i) decoders.push_back(Admit(1, kForever));
   Step();
-  // Two long prompts, a score and short prompts at all times: four readers, of
-  // which each has a quarter of 16 tokens at least.
+  // Two long prompts, a score and a short prompt at any time: each of the four
+  // gets at least a quarter of 16 tokens.
   std::vector<Running> longs;
-  for (int i = 0; i < 2; ++i) longs.push_back(Join(1000, 1));
+  for (int i = 0; i < 2; ++i) longs.push_back(Admit(1000, 1));
   Running score = JoinScore(300, 200);
-  Running brief = Join(10, 1);
+  Running brief = Admit(10, 1);
   int64_t num_longs = 0, num_scores = 0, num_briefs = 0;
   for (int i = 0; i < 2000; ++i) {
     Step();
@@ -132,7 +132,7 @@ TEST_F(StepRunnerFairnessTest, MixedLoadHoldsUpNobody) {
     for (Running& one : longs) {
       ASSERT_LE(Waited(one), StepsFor(1000, 4));
       if (one.sink->Peek().num_finishes == 0) continue;
-      one = Join(1000, 1);
+      one = Admit(1000, 1);
       ++num_longs;
     }
     ASSERT_LE(Waited(score), StepsFor(300, 4) + StepsFor(200, 4));
@@ -142,7 +142,7 @@ TEST_F(StepRunnerFairnessTest, MixedLoadHoldsUpNobody) {
     }
     ASSERT_LE(Waited(brief), StepsFor(10, 4));
     if (brief.sink->Peek().num_finishes > 0) {
-      brief = Join(10, 1);
+      brief = Admit(10, 1);
       ++num_briefs;
     }
   }
@@ -151,36 +151,35 @@ TEST_F(StepRunnerFairnessTest, MixedLoadHoldsUpNobody) {
   EXPECT_GE(num_briefs, 500);
 }
 
-TEST_F(StepRunnerFairnessTest,
-       MoreReadersThanNumTokensToProcessStillAdvanceEachStep) {
-  const Running decoder = Join(1, kForever);
+TEST_F(StepRunnerFairnessTest, EveryPrefillAdvancesEachStepBeyondTheBudget) {
+  const Running decoder = Admit(1, kForever);
   Step();
-  std::vector<Running> readers;
-  for (int i = 0; i < 20; ++i) readers.push_back(Join(50 + i, 1));
+  std::vector<Running> prefills;
+  for (int i = 0; i < 20; ++i) prefills.push_back(Admit(50 + i, 1));
   Step();
   EXPECT_EQ(step_tokens_, 1 + 20);
   while (runner_->num_running() > 1) {
     Step();
-    for (const Running& one : readers) {
+    for (const Running& one : prefills) {
       ASSERT_LE(Waited(one), StepsFor(70, 1));
     }
   }
   EXPECT_EQ(decoder.sink->Peek().tokens.size(), steps_);
 }
 
-TEST_F(StepRunnerFairnessTest, WhereNobodyDecodesStepsAreFull) {
-  Join(1000, 1);
-  Join(1000, 1);
+TEST_F(StepRunnerFairnessTest, StepsWithoutDecodesAreFull) {
+  Admit(1000, 1);
+  Admit(1000, 1);
   for (int i = 0; i < 31; ++i) {
     Step();
     ASSERT_EQ(step_tokens_, 64);
   }
 }
 
-TEST_F(StepRunnerFairnessTest, BesideDecodesStepsAreOfOneSize) {
-  for (int i = 0; i < 8; ++i) Join(1, kForever);
+TEST_F(StepRunnerFairnessTest, StepsWithDecodesHaveOneSize) {
+  for (int i = 0; i < 8; ++i) Admit(1, kForever);
   for (int i = 0; i < 5; ++i) Step();
-  Join(3000, 1);
+  Admit(3000, 1);
   int64_t rests = 0;
   for (int i = 0; i < 99; ++i) {
     Step();

@@ -36,7 +36,7 @@ inline EngineOptions SmallOptions() {
   return options;
 }
 
-// A runner of a fake model, and the chunks' sizes in its last step.
+// A StepRunner of a fake model, and the sizes of the chunks of its last step.
 class StepRunnerTest : public testing::Test {
  protected:
   StepRunnerTest()
@@ -64,18 +64,18 @@ class StepRunnerTest : public testing::Test {
     return *runner_;
   }
 
-  RecordingSink* Join(const Tokens& prompt, int64_t max_tokens,
-                      bool use_state_cache = true) {
+  RecordingSink* Admit(const Tokens& prompt, int64_t max_tokens,
+                       bool use_state_cache = true) {
     GenerateRequest request;
     request.prompt = prompt;
     request.max_tokens = max_tokens;
     request.sampling.temperature = 0;
     request.use_state_cache = use_state_cache;
-    return Join(std::move(request));
+    return Admit(std::move(request));
   }
 
-  RecordingSink* Join(GenerateRequest request,
-                      std::shared_ptr<SharedPrompt> shared = nullptr) {
+  RecordingSink* Admit(GenerateRequest request,
+                       std::shared_ptr<SharedPrompt> shared = nullptr) {
     sinks_.push_back(std::make_unique<RecordingSink>());
     runner().Admit(
         std::make_unique<GenerateSequence>(
@@ -85,7 +85,7 @@ class StepRunnerTest : public testing::Test {
     return sinks_.back().get();
   }
 
-  // Returns how many ended.
+  // Runs a step. Returns the number of sequences that ended.
   size_t Step() {
     chunk_sizes_.clear();
     const std::vector<EndedSequence> ended = runner().Step();
@@ -101,14 +101,14 @@ class StepRunnerTest : public testing::Test {
 
   Tokens GreedyAfter(Tokens history, int64_t n) const {
     if (history.empty()) history = {0};
-    Tokens drawn;
+    Tokens tokens;
     for (int64_t i = 0; i < n; ++i) {
       const std::vector<float> logits = model_.LogitsAfter(history);
-      drawn.push_back(std::max_element(logits.begin(), logits.end()) -
-                      logits.begin());
-      history.push_back(drawn.back());
+      tokens.push_back(std::max_element(logits.begin(), logits.end()) -
+                       logits.begin());
+      history.push_back(tokens.back());
     }
-    return drawn;
+    return tokens;
   }
 
   EngineOptions options_;

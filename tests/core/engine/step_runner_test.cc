@@ -15,14 +15,14 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-TEST_F(StepRunnerTest, DrawsWhatTheModelPredicts) {
-  RecordingSink* sink = Join({1, 2, 3}, 5);
+TEST_F(StepRunnerTest, SamplesWhatTheModelPredicts) {
+  RecordingSink* sink = Admit({1, 2, 3}, 5);
   StepUntilNothingRuns();
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3}, 5));
 }
 
-TEST_F(StepRunnerTest, ReadsAPromptInPiecesAndDrawsInTheStepThatEndsIt) {
-  RecordingSink* sink = Join(Tokens(25, 7), 2);
+TEST_F(StepRunnerTest, PrefillsInChunksAndSamplesInTheLastOne) {
+  RecordingSink* sink = Admit(Tokens(25, 7), 2);
   Step();
   EXPECT_THAT(chunk_sizes_, ElementsAre(10));
   Step();
@@ -35,12 +35,12 @@ TEST_F(StepRunnerTest, ReadsAPromptInPiecesAndDrawsInTheStepThatEndsIt) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(Tokens(25, 7), 2));
 }
 
-TEST_F(StepRunnerTest, NewSequencesJoinBetweenSteps) {
-  RecordingSink* first = Join({1}, 4);
+TEST_F(StepRunnerTest, AdmitsSequencesBetweenSteps) {
+  RecordingSink* first = Admit({1}, 4);
   Step();
-  RecordingSink* second = Join(Tokens(30, 2), 1);
+  RecordingSink* second = Admit(Tokens(30, 2), 1);
   Step();
-  EXPECT_THAT(chunk_sizes_, ElementsAre(1, 9));  // decodes are not held up
+  EXPECT_THAT(chunk_sizes_, ElementsAre(1, 9));  // the decode is not delayed
   EXPECT_EQ(first->Peek().tokens.size(), 2);
   StepUntilNothingRuns();
   EXPECT_EQ(first->Peek().Ids(), GreedyAfter({1}, 4));
@@ -49,10 +49,10 @@ TEST_F(StepRunnerTest, NewSequencesJoinBetweenSteps) {
 
 TEST_F(StepRunnerTest, EveryRunningSequenceAdvancesInEveryStep) {
   options_.max_step_tokens = 5;
-  Join(Tokens(1000, 1), 1);
-  Join(Tokens(1000, 2), 1);
-  Join(Tokens(1000, 3), 1);
-  RecordingSink* sink = Join({4}, 100);
+  Admit(Tokens(1000, 1), 1);
+  Admit(Tokens(1000, 2), 1);
+  Admit(Tokens(1000, 3), 1);
+  RecordingSink* sink = Admit({4}, 100);
   for (int i = 1; i <= 20; ++i) {
     Step();
     ASSERT_EQ(sink->Peek().tokens.size(), i);
@@ -60,8 +60,8 @@ TEST_F(StepRunnerTest, EveryRunningSequenceAdvancesInEveryStep) {
   }
 }
 
-// Samples of one request, that differ in their number of tokens.
-TEST_F(StepRunnerTest, SamplesReadTheirPromptOnce) {
+// Samples of one request that differ in their number of tokens.
+TEST_F(StepRunnerTest, SamplesPrefillTheirPromptOnce) {
   options_.state_cache_bytes = 0;
   const auto shared = std::make_shared<SharedPrompt>();
   GenerateRequest request;
@@ -69,15 +69,15 @@ TEST_F(StepRunnerTest, SamplesReadTheirPromptOnce) {
   request.sampling.temperature = 0;
   std::vector<RecordingSink*> sinks;
   for (request.max_tokens = 1; request.max_tokens <= 3; ++request.max_tokens) {
-    sinks.push_back(Join(request, shared));
+    sinks.push_back(Admit(request, shared));
   }
   Step();
   EXPECT_THAT(chunk_sizes_, ElementsAre(10));
   Step();
   Step();
   EXPECT_THAT(chunk_sizes_, ElementsAre(5));
-  // One that joins later needs none of it either.
-  sinks.push_back(Join(request, shared));
+  // A sample that is admitted later does not prefill either.
+  sinks.push_back(Admit(request, shared));
   Step();
   EXPECT_THAT(chunk_sizes_, IsEmpty());
   EXPECT_EQ(sinks[3]->Peek().tokens.size(), 1);
@@ -90,7 +90,7 @@ TEST_F(StepRunnerTest, SamplesReadTheirPromptOnce) {
   EXPECT_EQ(shared.use_count(), 1);
 }
 
-TEST_F(StepRunnerTest, AnotherSampleReadsOnForOneThatIsTakenOut) {
+TEST_F(StepRunnerTest, AnotherSampleContinuesThePrefillOfARemovedOne) {
   options_.state_cache_bytes = 0;
   const auto shared = std::make_shared<SharedPrompt>();
   GenerateRequest request;
@@ -98,7 +98,7 @@ TEST_F(StepRunnerTest, AnotherSampleReadsOnForOneThatIsTakenOut) {
   request.max_tokens = 3;
   request.sampling.temperature = 0;
   std::vector<RecordingSink*> sinks;
-  for (int i = 0; i < 3; ++i) sinks.push_back(Join(request, shared));
+  for (int i = 0; i < 3; ++i) sinks.push_back(Admit(request, shared));
   const auto remove = [this](Sequence::Id id) {
     runner().Remove(
         [id](const Sequence& sequence) { return sequence.id() == id; });
@@ -113,31 +113,31 @@ TEST_F(StepRunnerTest, AnotherSampleReadsOnForOneThatIsTakenOut) {
   EXPECT_EQ(sinks[2]->Peek().Ids(), GreedyAfter(Tokens(25, 7), 3));
   EXPECT_EQ(counters_.prompt_tokens.value(), 25);
 
-  // And if nobody is left, who joins next.
+  // If no sample is left, the next admitted one prefills.
   const auto other = std::make_shared<SharedPrompt>();
-  Join(request, other);
+  Admit(request, other);
   Step();
   remove(4);
-  RecordingSink* last = Join(request, other);
+  RecordingSink* last = Admit(request, other);
   StepUntilNothingRuns();
   EXPECT_EQ(last->Peek().Ids(), GreedyAfter(Tokens(25, 7), 3));
 }
 
-TEST_F(StepRunnerTest, NoTokensAskedForOnlyReadsThePrompt) {
-  RecordingSink* sink = Join({1, 2, 3}, 0);
+TEST_F(StepRunnerTest, MaxTokensOfZeroOnlyPrefills) {
+  RecordingSink* sink = Admit({1, 2, 3}, 0);
   EXPECT_EQ(Step(), 1);
   EXPECT_THAT(sink->Peek().tokens, IsEmpty());
   EXPECT_EQ(sink->Peek().reason, FinishReason::kLength);
   EXPECT_TRUE(sink->Peek().status.ok());
-  sink = Join({1, 2, 3}, 2);
+  sink = Admit({1, 2, 3}, 2);
   StepUntilNothingRuns();
   EXPECT_EQ(sink->Peek().usage.cached_tokens, 3);
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3}, 2));
 }
 
-TEST_F(StepRunnerTest, TakesOutWhomItIsTold) {
-  RecordingSink* first = Join({1}, 3);
-  Join({2}, 3);
+TEST_F(StepRunnerTest, RemovesMatchingSequences) {
+  RecordingSink* first = Admit({1}, 3);
+  Admit({2}, 3);
   Step();
   const auto removed = runner().Remove(
       [](const Sequence& sequence) { return sequence.id() == 2; });
@@ -147,14 +147,14 @@ TEST_F(StepRunnerTest, TakesOutWhomItIsTold) {
   EXPECT_EQ(first->Peek().Ids(), GreedyAfter({1}, 3));
 }
 
-TEST_F(StepRunnerTest, CountsWhatItDoes) {
-  Join({1, 2, 3}, 3);
-  Join(Tokens(10, 4), 1);
+TEST_F(StepRunnerTest, CountsTokensAndSteps) {
+  Admit({1, 2, 3}, 3);
+  Admit(Tokens(10, 4), 1);
   StepUntilNothingRuns();
   const EngineStats stats = counters_.Read();
   EXPECT_EQ(stats.prompt_tokens, 13);
   EXPECT_EQ(stats.generated_tokens, 4);
-  // 3 + 7, 1 + 3, 1.
+  // Steps of 3 + 7, 1 + 3 and 1 tokens.
   EXPECT_EQ(stats.steps, 3);
   EXPECT_EQ(stats.batch_tokens.sum, 15);
   EXPECT_EQ(stats.batch_size.sum, 5);

@@ -19,7 +19,7 @@ struct Outcome {
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
-// By searching at every end of the text, without an automaton.
+// The expected hit, found by searching at every position without an automaton.
 Outcome OutcomeByDefinition(const std::vector<std::string>& stops,
                             const std::string& text) {
   for (size_t end = 1; end <= text.size(); ++end) {
@@ -41,7 +41,7 @@ Outcome OutcomeByDefinition(const std::vector<std::string>& stops,
   return {text, std::nullopt};
 }
 
-// The longest end of `text` that is a proper prefix of a stop string.
+// The longest suffix of `text` that is a proper prefix of a stop string.
 size_t HeldBackByDefinition(const std::vector<std::string>& stops,
                             const std::string& text) {
   size_t longest = 0;
@@ -55,7 +55,7 @@ size_t HeldBackByDefinition(const std::vector<std::string>& stops,
   return longest;
 }
 
-// Feeds `pieces`; checks what is held back after each, and the end.
+// Appends `pieces`. Checks the withheld bytes after each, and the result.
 void ExpectMatches(const std::vector<std::string>& stops,
                    const std::vector<std::string>& pieces) {
   SCOPED_TRACE(testing::PrintToString(stops) + testing::PrintToString(pieces));
@@ -81,7 +81,7 @@ void ExpectMatches(const std::vector<std::string>& stops,
   ASSERT_EQ(outcome.hit, expected.hit);
 }
 
-// All strings over `alphabet` of 1 to `longest` letters.
+// All strings of 1 to `longest` letters of `alphabet`.
 std::vector<std::string> AllStrings(const std::string& alphabet,
                                     size_t longest) {
   std::vector<std::string> strings = {""};
@@ -92,14 +92,14 @@ std::vector<std::string> AllStrings(const std::string& alphabet,
   return strings;
 }
 
-TEST(StopMatcherTest, WithoutStringsEverythingIsReleasedAtOnce) {
+TEST(StopMatcherTest, WithoutStopStringsReleasesEverything) {
   StopMatcher matcher({});
   EXPECT_EQ(matcher.Append("anything").released, "anything");
   EXPECT_EQ(matcher.Append("").released, "");
   EXPECT_EQ(matcher.Flush(), "");
 }
 
-TEST(StopMatcherTest, HoldsBackOnlyWhatMayBecomeAStop) {
+TEST(StopMatcherTest, WithholdsOnlyPossibleBeginningsOfStopStrings) {
   StopMatcher matcher({"\n\nUser:"});
   EXPECT_EQ(matcher.Append("Hello\n").released, "Hello");
   EXPECT_EQ(matcher.Append("\n").released, "");
@@ -110,7 +110,7 @@ TEST(StopMatcherTest, HoldsBackOnlyWhatMayBecomeAStop) {
   EXPECT_EQ(matcher.Flush(), "\n\nUs");
 }
 
-TEST(StopMatcherTest, FindsAStopAcrossPiecesAndDropsWhatFollows) {
+TEST(StopMatcherTest, FindsStopStringAcrossPiecesAndDropsTheRest) {
   StopMatcher matcher({"stop"});
   EXPECT_EQ(matcher.Append("do not s").released, "do not ");
   EXPECT_EQ(matcher.Append("to").hit, std::nullopt);
@@ -120,21 +120,21 @@ TEST(StopMatcherTest, FindsAStopAcrossPiecesAndDropsWhatFollows) {
   EXPECT_EQ(matcher.Flush(), "");
 }
 
-TEST(StopMatcherTest, TheEarliestEndWinsThenTheLongest) {
+TEST(StopMatcherTest, EarliestEndWinsThenLongestString) {
   EXPECT_EQ(StopMatcher({"abcd", "bc"}).Append("xabcd").hit, 1);
   EXPECT_EQ(StopMatcher({"abcd", "bc"}).Append("xabcd").released, "xa");
   EXPECT_EQ(StopMatcher({"c", "abc", "bc"}).Append("abc").hit, 1);
   EXPECT_EQ(StopMatcher({"c", "abc", "bc"}).Append("xabc").released, "x");
 }
 
-TEST(StopMatcherTest, AnyBytesMayStop) {
+TEST(StopMatcherTest, StopStringsMayContainAnyBytes) {
   const std::string zero("\0\xff", 2);
   StopMatcher matcher({zero});
   EXPECT_EQ(matcher.Append(std::string("a\0", 2)).released, "a");
   EXPECT_EQ(matcher.Append("\xff").hit, 0);
 }
 
-TEST(StopMatcherTest, EqualsASearchForEveryStringTextAndCut) {
+TEST(StopMatcherTest, EqualsSearchForEveryStringTextAndSplit) {
   const std::vector<std::string> stops = AllStrings("ab", 4);
   const std::vector<std::string> texts = AllStrings("ab", 8);
   for (const std::string& stop : stops) {
@@ -149,7 +149,7 @@ TEST(StopMatcherTest, EqualsASearchForEveryStringTextAndCut) {
   }
 }
 
-TEST(StopMatcherTest, EqualsASearchForEveryPairOfStrings) {
+TEST(StopMatcherTest, EqualsSearchForEveryPairOfStrings) {
   const std::vector<std::string> stops = AllStrings("abc", 3);
   const std::vector<std::string> texts = AllStrings("abc", 5);
   for (const std::string& a : stops) {
@@ -162,7 +162,7 @@ TEST(StopMatcherTest, EqualsASearchForEveryPairOfStrings) {
   }
 }
 
-TEST(StopMatcherTest, EqualsASearchForManyLongStringsInRandomText) {
+TEST(StopMatcherTest, EqualsSearchForManyLongStringsInRandomText) {
   std::mt19937 random(5);
   const auto random_string = [&](size_t size) {
     std::string s;

@@ -37,7 +37,7 @@ ScoreRequest ValidScore() {
   return request;
 }
 
-// The request and its start.
+// Checks the request and its start.
 absl::Status ValidateAll(const GenerateRequest& request) {
   const absl::Status status = Validate(request, SmallOptions(), kVocabSize);
   return status.ok() ? ValidateStart(request, SmallOptions()) : status;
@@ -55,7 +55,7 @@ std::string MessageOf(const ScoreRequest& request) {
   return std::string(status.message());
 }
 
-TEST(ValidateTest, TakesRequestsAtTheirLimits) {
+TEST(ValidateTest, AcceptsRequestsAtTheirLimits) {
   GenerateRequest generate = ValidGenerate();
   EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSize).ok());
   generate.prompt.assign(10, 1);
@@ -77,7 +77,7 @@ TEST(ValidateTest, TakesRequestsAtTheirLimits) {
   EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
 }
 
-TEST(ValidateTest, NamesTheTokenThatIsNotInTheVocabulary) {
+TEST(ValidateTest, NamesTokenOutsideTheVocabulary) {
   GenerateRequest generate = ValidGenerate();
   generate.prompt = {1, 2, 3, 100};
   EXPECT_EQ(MessageOf(generate), "prompt[3]: token 100 is not in [0, 100)");
@@ -101,7 +101,7 @@ TEST(ValidateTest, NamesTheTokenThatIsNotInTheVocabulary) {
             "items[0].continuations[1][0]: token 100 is not in [0, 100)");
 }
 
-TEST(ValidateTest, NamesTheFieldOfAGenerateBeyondItsLimit) {
+TEST(ValidateTest, NamesFieldOfGenerateRequestBeyondItsLimit) {
   GenerateRequest request = ValidGenerate();
   request.prompt.assign(11, 1);
   EXPECT_EQ(MessageOf(request), "prompt: has 11 tokens, must have 0 to 10");
@@ -130,7 +130,7 @@ TEST(ValidateTest, NamesTheFieldOfAGenerateBeyondItsLimit) {
   EXPECT_EQ(MessageOf(request), "sampling.top_p: nan is not in (0, 1]");
 }
 
-TEST(ValidateTest, BoundsTheTokensThatPenaltiesCountAnew) {
+TEST(ValidateTest, LimitsTheTokensOfSnapshotAndPrompt) {
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->logits.assign(kVocabSize, 0);
   snapshot->tokens.assign(28, 1);
@@ -143,7 +143,7 @@ TEST(ValidateTest, BoundsTheTokensThatPenaltiesCountAnew) {
             "30");
 }
 
-TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
+TEST(ValidateTest, NamesFieldThatDoesNotSuitTheSnapshot) {
   const auto from = [](const Snapshot& snapshot) {
     GenerateRequest request = ValidGenerate();
     request.start = std::make_shared<Snapshot>(snapshot);
@@ -196,7 +196,7 @@ TEST(ValidateTest, NamesWhatCannotGoOnFromASnapshot) {
             0);
 }
 
-TEST(ValidateTest, NamesTheStopThatIsBeyondItsLimit) {
+TEST(ValidateTest, NamesStopBeyondItsLimit) {
   GenerateRequest request = ValidGenerate();
   request.stop_strings = {"a", ""};
   EXPECT_EQ(MessageOf(request),
@@ -213,7 +213,7 @@ TEST(ValidateTest, NamesTheStopThatIsBeyondItsLimit) {
             "stop_tokens: has 257 tokens, must have 0 to 256");
 }
 
-TEST(ValidateTest, NamesTheFieldOfAScoreBeyondItsLimit) {
+TEST(ValidateTest, NamesFieldOfScoreRequestBeyondItsLimit) {
   ScoreRequest request = ValidScore();
   request.items[0].context.assign(10, 1);
   EXPECT_EQ(MessageOf(request),

@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-TEST(VocabularyTest, HasTheTokensOfBothTokenizerAndModel) {
+TEST(VocabularyTest, HasTokensOfBothTokenizerAndModel) {
   const FakeTokenizer tokenizer({"", "a", "b"}, /*end_of_text=*/0);
   EXPECT_EQ(VocabularyOf(tokenizer, 8).num_ids, 3);
   EXPECT_EQ(VocabularyOf(tokenizer, 2).num_ids, 2);
@@ -19,7 +19,7 @@ TEST(VocabularyTest, HasTheTokensOfBothTokenizerAndModel) {
   EXPECT_EQ(VocabularyOf(endless, 8).end_of_text, std::nullopt);
 }
 
-TEST(VocabularyTest, KnowsBlanksAndDigits) {
+TEST(VocabularyTest, ListsBlanksAndDigits) {
   const FakeTokenizer tokenizer(
       {"", " ", "  ", "\t", "\n", "7", "12", "21", " a", " \t0"}, 0);
   EXPECT_THAT(VocabularyOf(tokenizer, 99).blanks_and_digits,

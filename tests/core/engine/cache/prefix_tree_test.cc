@@ -34,7 +34,7 @@ size_t Walk(const Tree& tree, const Tokens& tokens, Found* found) {
   });
 }
 
-TEST(PrefixTreeTest, AWalkFindsEveryPrefixAndWhereItLeaves) {
+TEST(PrefixTreeTest, WalkFindsEveryPrefixAndItsLength) {
   Tree tree;
   Put(&tree, {1, 2, 3, 4}, 10);
   Put(&tree, {1, 2}, 11);
@@ -51,7 +51,7 @@ TEST(PrefixTreeTest, AWalkFindsEveryPrefixAndWhereItLeaves) {
   EXPECT_EQ(tree.num_tokens(), 5);
 }
 
-TEST(PrefixTreeTest, ALongChainIsTakenApartFromEitherEnd) {
+TEST(PrefixTreeTest, LongChainCanBeRemovedFromEitherEnd) {
   for (const bool from_the_end : {false, true}) {
     Tree tree;
     std::vector<Tree::Node*> nodes;
@@ -67,11 +67,11 @@ TEST(PrefixTreeTest, ALongChainIsTakenApartFromEitherEnd) {
   }
 }
 
-TEST(PrefixTreeTest, MayBeDeeperThanAStack) {
+TEST(PrefixTreeTest, DeepTreeDoesNotOverflowTheStack) {
   Tree tree;
   Tokens tokens;
-  // Each a beginning of the next; inserted longest first, so that each insert
-  // is short.
+  // Each sequence is a prefix of the next. Inserting the longest first keeps
+  // each insertion short.
   for (int i = 0; i < 2000; ++i) tokens.push_back(i % 3);
   for (size_t length = tokens.size(); length > 0; --length) {
     tree.Insert(absl::MakeConstSpan(tokens).first(length))->value = 1;
@@ -79,8 +79,7 @@ TEST(PrefixTreeTest, MayBeDeeperThanAStack) {
   EXPECT_EQ(tree.num_tokens(), 2000);
 }
 
-// Against all sequences in a map.
-TEST(PrefixTreeTest, EqualsAMapOnRandomUse) {
+TEST(PrefixTreeTest, RandomUseEqualsAMap) {
   std::mt19937 random(3);
   Tree tree;
   std::map<Tokens, std::pair<Tree::Node*, int>> all;

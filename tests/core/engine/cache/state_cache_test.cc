@@ -23,7 +23,7 @@ using Tokens = std::vector<int32_t>;
 
 constexpr int64_t kPlenty = 1 << 20;
 
-// A state and logits that tell which tokens they belong to.
+// A state and logits that identify the tokens they belong to.
 State StateOf(const Tokens& tokens) {
   std::vector<float> values = {static_cast<float>(tokens.size())};
   for (int i = 0; i < 7; ++i) {
@@ -50,7 +50,7 @@ absl::Status Pin(StateCache* cache, const std::string& name,
                     LogitsOf(tokens));
 }
 
-// The length of the prefix found; 0 if none. Checks that it is what was stored.
+// The length of the prefix that Lookup finds, 0 if none. Checks its contents.
 int64_t LengthFound(StateCache* cache, const Tokens& tokens,
                     int32_t initial_state = 0) {
   const auto known = cache->Lookup(initial_state, tokens).known;
@@ -69,7 +69,7 @@ int64_t BytesOf(const Tokens& tokens) {
   return cache.figures().bytes;
 }
 
-TEST(StateCacheTest, FindsTheLongestPrefix) {
+TEST(StateCacheTest, LookupFindsTheLongestPrefix) {
   StateCache cache({kPlenty});
   for (const Tokens& tokens : {Tokens{1}, {1, 2, 3}, {1, 2, 3, 4, 5}, {7, 2}}) {
     Store(&cache, tokens);
@@ -84,7 +84,7 @@ TEST(StateCacheTest, FindsTheLongestPrefix) {
   EXPECT_EQ(LengthFound(&cache, {}), 0);
 }
 
-TEST(StateCacheTest, TellsWherePromptsPart) {
+TEST(StateCacheTest, LookupReturnsTheNumberOfSharedTokens) {
   StateCache cache({kPlenty});
   Store(&cache, {1, 2, 3, 4, 5});
   EXPECT_EQ(cache.Lookup(0, {1, 2, 3, 9}).num_shared, 3);
@@ -93,7 +93,7 @@ TEST(StateCacheTest, TellsWherePromptsPart) {
   EXPECT_EQ(cache.Lookup(1, {1, 2}).num_shared, 0);
 }
 
-TEST(StateCacheTest, AStateWithoutLogitsServesThoseWhoReadOn) {
+TEST(StateCacheTest, StateWithoutLogitsServesLongerPromptsOnly) {
   StateCache cache({kPlenty});
   StoreWithoutLogits(&cache, {1, 2});
   EXPECT_EQ(LengthFound(&cache, {1, 2}), 0);
@@ -103,32 +103,32 @@ TEST(StateCacheTest, AStateWithoutLogitsServesThoseWhoReadOn) {
   EXPECT_EQ(cache.figures().bytes, bytes + 2 * 4);
   EXPECT_EQ(cache.figures().entries, 1);
   EXPECT_EQ(LengthFound(&cache, {1, 2}), 2);
-  StoreWithoutLogits(&cache, {1, 2});  // takes nothing away
+  StoreWithoutLogits(&cache, {1, 2});  // keeps the logits
   EXPECT_EQ(LengthFound(&cache, {1, 2}), 2);
 }
 
-TEST(StateCacheTest, AccountsForEveryByte) {
+TEST(StateCacheTest, FiguresCountAllBytes) {
   StateCache cache({kPlenty});
   EXPECT_EQ(cache.figures().bytes, 0);
   Store(&cache, {1, 2});
   const int64_t two = cache.figures().bytes;
-  // 2 tokens, 8 floats of state, 2 logits, and something for the entry.
+  // 2 tokens, 8 floats of state, 2 logits, and the overhead of an entry.
   EXPECT_GE(two, 2 * 4 + 8 * 4 + 2 * 4);
-  Store(&cache, {1, 2, 3});  // the first two tokens are there
+  Store(&cache, {1, 2, 3});  // the first two tokens are stored
   EXPECT_EQ(cache.figures().bytes, two + two - 2 * 4 + 4);
-  Store(&cache, {1, 2, 3});  // known already
+  Store(&cache, {1, 2, 3});  // stored already
   EXPECT_EQ(cache.figures().bytes, two + two - 2 * 4 + 4);
   EXPECT_EQ(cache.figures().entries, 2);
   EXPECT_EQ(cache.figures().evictions, 0);
 }
 
-TEST(StateCacheTest, DropsWhatWasUsedLongestAgo) {
+TEST(StateCacheTest, EvictsLeastRecentlyUsed) {
   StateCache cache({3 * BytesOf({0})});
   for (int32_t i = 1; i <= 3; ++i) Store(&cache, {i});
-  EXPECT_EQ(LengthFound(&cache, {1}), 1);  // used: now 2 is the oldest
+  EXPECT_EQ(LengthFound(&cache, {1}), 1);  // used, so {2} is the oldest now
   Store(&cache, {4});
   EXPECT_EQ(LengthFound(&cache, {2}), 0);
-  Store(&cache, {3});  // stored again: used
+  Store(&cache, {3});  // stored again, so it is used
   Store(&cache, {5});
   EXPECT_EQ(LengthFound(&cache, {1}), 0);
   for (const int32_t i : {3, 4, 5}) EXPECT_EQ(LengthFound(&cache, {i}), 1);
@@ -136,7 +136,7 @@ TEST(StateCacheTest, DropsWhatWasUsedLongestAgo) {
   EXPECT_EQ(cache.figures().entries, 3);
 }
 
-TEST(StateCacheTest, LeavesOutWhatNeverFits) {
+TEST(StateCacheTest, DoesNotStorePrefixLargerThanTheLimit) {
   StateCache none({0});
   Store(&none, {1});
   EXPECT_EQ(none.figures().entries, 0);
@@ -147,7 +147,7 @@ TEST(StateCacheTest, LeavesOutWhatNeverFits) {
   EXPECT_EQ(small.figures().evictions, 0);
 }
 
-TEST(StateCacheTest, WhatWasLookedUpOutlivesItsEntry) {
+TEST(StateCacheTest, LookupResultOutlivesItsEntry) {
   StateCache cache({BytesOf({0})});
   Store(&cache, {1});
   const auto known = cache.Lookup(0, {1}).known;
@@ -156,7 +156,7 @@ TEST(StateCacheTest, WhatWasLookedUpOutlivesItsEntry) {
   EXPECT_EQ(known->state, StateOf({1}));
 }
 
-TEST(StateCacheTest, PrefixesOfDifferentInitialStatesAreKeptApart) {
+TEST(StateCacheTest, PrefixesOfDifferentInitialStatesAreSeparate) {
   StateCache cache({kPlenty});
   Store(&cache, {1, 2}, 0);
   EXPECT_EQ(LengthFound(&cache, {1, 2, 3}, 1), 0);
@@ -168,18 +168,18 @@ TEST(StateCacheTest, PrefixesOfDifferentInitialStatesAreKeptApart) {
   EXPECT_EQ(LengthFound(&cache, {1, 2}, 2), 1);
 }
 
-TEST(StateCacheTest, WhatIsPinnedStays) {
+TEST(StateCacheTest, PinnedPrefixIsNotEvicted) {
   const int64_t one = BytesOf({0, 0});
   StateCache cache({one, one, 1});
   ASSERT_TRUE(Pin(&cache, "a", {1, 1}).ok());
   for (int32_t i = 2; i < 9; ++i) Store(&cache, {i, i});
   EXPECT_EQ(LengthFound(&cache, {1, 1, 2}), 2);
-  EXPECT_EQ(LengthFound(&cache, {8, 8}), 2);  // room of its own
+  EXPECT_EQ(LengthFound(&cache, {8, 8}), 2);  // counted separately
   EXPECT_EQ(cache.figures().entries, 2);
   EXPECT_EQ(cache.figures().pinned, 1);
   EXPECT_LE(cache.figures().bytes, 2 * one);
 
-  // Then it is as all others, and used last.
+  // Without its pin it is an ordinary prefix, the most recently used one.
   EXPECT_TRUE(cache.Unpin("a"));
   EXPECT_FALSE(cache.Unpin("a"));
   EXPECT_EQ(cache.figures().entries, 1);
@@ -188,7 +188,7 @@ TEST(StateCacheTest, WhatIsPinnedStays) {
   EXPECT_EQ(LengthFound(&cache, {1, 1}), 0);
 }
 
-TEST(StateCacheTest, PinsWhatIsStoredAlready) {
+TEST(StateCacheTest, PinOfStoredPrefixMovesItsBytes) {
   StateCache cache({kPlenty, kPlenty, 8});
   StoreWithoutLogits(&cache, {1, 2});
   ASSERT_TRUE(Pin(&cache, "a", {1, 2}).ok());
@@ -207,7 +207,7 @@ TEST(StateCacheTest, PinsWhatIsStoredAlready) {
   EXPECT_EQ(cache.figures().entries, 1);
 }
 
-TEST(StateCacheTest, ANameIsGivenToAnotherPrefix) {
+TEST(StateCacheTest, PinOfUsedNameReplacesThePin) {
   const int64_t one = BytesOf({0});
   StateCache cache({one, one, 1});
   ASSERT_TRUE(Pin(&cache, "a", {1}).ok());
@@ -219,7 +219,7 @@ TEST(StateCacheTest, ANameIsGivenToAnotherPrefix) {
   EXPECT_EQ(LengthFound(&cache, {2}), 1);
 }
 
-TEST(StateCacheTest, PinsAreBoundedInNumberAndBytes) {
+TEST(StateCacheTest, PinFailsBeyondLimitOfNamesOrBytes) {
   const int64_t one = BytesOf({0});
   StateCache cache({kPlenty, 2 * one, 2});
   ASSERT_TRUE(Pin(&cache, "a", {1}).ok());
@@ -237,7 +237,7 @@ TEST(StateCacheTest, PinsAreBoundedInNumberAndBytes) {
   EXPECT_EQ(cache.figures().pinned, 2);
 }
 
-TEST(StateCacheTest, PinsGoWhenTheirTimeIsOver) {
+TEST(StateCacheTest, ExpireRemovesExpiredPins) {
   StateCache cache({kPlenty, kPlenty, 8});
   const absl::Time start = absl::UnixEpoch();
   ASSERT_TRUE(Pin(&cache, "a", {1}, start + absl::Seconds(1)).ok());
@@ -250,11 +250,10 @@ TEST(StateCacheTest, PinsGoWhenTheirTimeIsOver) {
   EXPECT_FALSE(cache.Unpin("a"));
   cache.Expire(absl::FromUnixSeconds(1 << 30));
   EXPECT_EQ(cache.figures().pinned, 1);
-  EXPECT_EQ(cache.figures().entries, 3);  // nobody needed their room
+  EXPECT_EQ(cache.figures().entries, 3);  // not evicted yet
 }
 
-// A list searched from end to end. The first of the tokens stands for the
-// initial state.
+// A cache that searches a list. The first token stands for the initial state.
 class SlowCache {
  public:
   explicit SlowCache(int64_t max_bytes) : max_bytes_(max_bytes) {}
@@ -279,7 +278,7 @@ class SlowCache {
       entries_.splice(entries_.begin(), entries_, known);
       return;
     }
-    // Room for all its tokens, though some may be shared.
+    // Room for all tokens, although some may be shared.
     while (!entries_.empty() && bytes() + BytesOf(tokens) > max_bytes_) {
       entries_.pop_back();
     }
@@ -307,7 +306,7 @@ class SlowCache {
   std::list<Tokens> entries_;
 };
 
-TEST(StateCacheTest, EqualsASlowCacheOnRandomUse) {
+TEST(StateCacheTest, RandomUseEqualsASimpleCache) {
   std::mt19937 random(8);
   StateCache cache({8000});
   SlowCache slow(8000);
@@ -328,8 +327,7 @@ TEST(StateCacheTest, EqualsASlowCacheOnRandomUse) {
   EXPECT_GT(cache.figures().evictions, 100);
 }
 
-// Pins and stores in any order never take more than they may.
-TEST(StateCacheTest, NeverTakesMoreThanItsLimits) {
+TEST(StateCacheTest, RandomUseStaysWithinTheLimits) {
   std::mt19937 random(9);
   StateCache cache({3000, 2000, 3});
   for (int i = 0; i < 20000; ++i) {

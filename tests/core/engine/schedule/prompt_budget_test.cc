@@ -12,10 +12,10 @@
 namespace rwkvd {
 namespace {
 
-// A machine on which a step of that many tokens takes so many seconds.
+// The seconds that a step of so many tokens takes on some machine.
 using Machine = std::function<double(int64_t num_decoding, int64_t num_read)>;
 
-// What each of `num_steps` steps read, while prompts keep arriving.
+// The prefilled tokens of `num_steps` steps while prompts keep arriving.
 std::vector<int64_t> Drive(PromptBudget& budget, const Machine& machine,
                            int64_t num_decoding, int num_steps) {
   std::vector<int64_t> read;
@@ -27,27 +27,27 @@ std::vector<int64_t> Drive(PromptBudget& budget, const Machine& machine,
   return read;
 }
 
-// Seconds proportional to tokens, on top of reading the weights once.
+// Seconds proportional to the tokens, plus a constant for reading the weights.
 double Linear(int64_t num_decoding, int64_t num_read) {
   return 0.010 + 0.001 * num_decoding + 0.0005 * num_read;
 }
 
-TEST(PromptBudgetTest, KnowingNothingItReadsTheLeast) {
+TEST(PromptBudgetTest, FirstBudgetIsTheMinimum) {
   EXPECT_EQ(PromptBudget(1.5, 16, 256).Next(), 16);
-  EXPECT_EQ(PromptBudget(1.5, 16, 9).Next(), 9);  // no more than there can be
+  EXPECT_EQ(PromptBudget(1.5, 16, 9).Next(), 9);  // at most the maximum
 }
 
-TEST(PromptBudgetTest, FindsWhatKeepsAStepWithinItsStretch) {
+TEST(PromptBudgetTest, BudgetKeepsStepsWithinTheSlowdown) {
   PromptBudget budget(1.5, 4, 256);
   Drive(budget, Linear, 30, 100);
-  // Half of 0.010 + 0.030, at 0.0005 each.
+  // Half of 0.010 + 0.030 seconds, at 0.0005 seconds per token.
   EXPECT_EQ(budget.Next(), 40);
   for (const int64_t read : Drive(budget, Linear, 30, 1000)) {
     EXPECT_LE(Linear(30, read), 1.5 * Linear(30, 0) + 1e-9);
   }
 }
 
-TEST(PromptBudgetTest, StepsBetweenTwoMeasurementsAreAlike) {
+TEST(PromptBudgetTest, BudgetIsEvenBetweenMeasurements) {
   PromptBudget budget(1.4, 4, 256);
   Drive(budget, Linear, 30, 200);
   const std::vector<int64_t> read = Drive(budget, Linear, 30, 330);
@@ -55,7 +55,7 @@ TEST(PromptBudgetTest, StepsBetweenTwoMeasurementsAreAlike) {
   EXPECT_EQ(std::count(read.begin(), read.end(), 32), 320);
 }
 
-TEST(PromptBudgetTest, ReadingRestsForOneStepOnlyAndNoMoreOftenThanItSays) {
+TEST(PromptBudgetTest, PrefillPausesForSingleStepsAtTheStatedRate) {
   PromptBudget budget(1.5, 4, 256);
   const std::vector<int64_t> read = Drive(budget, Linear, 8, 2000);
   int64_t since = 0;
@@ -70,7 +70,7 @@ TEST(PromptBudgetTest, ReadingRestsForOneStepOnlyAndNoMoreOftenThanItSays) {
   }
 }
 
-TEST(PromptBudgetTest, WhereTokensAreDearItReadsTheLeastAllTheSame) {
+TEST(PromptBudgetTest, ExpensiveTokensGetTheMinimum) {
   const Machine dear = [](int64_t, int64_t num_read) {
     return 0.01 + 0.01 * num_read;
   };
@@ -79,7 +79,7 @@ TEST(PromptBudgetTest, WhereTokensAreDearItReadsTheLeastAllTheSame) {
   EXPECT_EQ(budget.Next(), 16);
 }
 
-TEST(PromptBudgetTest, WhereTokensAreFreeItReadsTheMost) {
+TEST(PromptBudgetTest, FreeTokensGetTheMaximum) {
   const Machine constant = [](int64_t, int64_t) { return 0.25; };
   const Machine stopped = [](int64_t, int64_t) { return 0.0; };
   for (const Machine& machine : {constant, stopped}) {
@@ -89,8 +89,8 @@ TEST(PromptBudgetTest, WhereTokensAreFreeItReadsTheMost) {
   }
 }
 
-// As where a few rows hide behind the reading of the weights.
-TEST(PromptBudgetTest, GoesBeyondWhatIsFreeWithoutASpike) {
+// The first few rows cost nothing, because reading the weights takes longer.
+TEST(PromptBudgetTest, BudgetGrowsBeyondFreeTokensWithoutASpike) {
   const Machine bound = [](int64_t num_decoding, int64_t num_read) {
     return std::max(0.040, 0.001 * (num_decoding + num_read));
   };
@@ -101,7 +101,7 @@ TEST(PromptBudgetTest, GoesBeyondWhatIsFreeWithoutASpike) {
   EXPECT_EQ(budget.Next(), 59);
 }
 
-TEST(PromptBudgetTest, StepsThatWereHeldUpDoNotUndoIt) {
+TEST(PromptBudgetTest, SlowOutliersKeepTheBudget) {
   std::mt19937 random(4);
   const Machine preempted = [&](int64_t num_decoding, int64_t num_read) {
     const double noise = 1 + 0.02 * (random() % 100) / 100.0;
@@ -113,28 +113,28 @@ TEST(PromptBudgetTest, StepsThatWereHeldUpDoNotUndoIt) {
   std::vector<int64_t> read = Drive(budget, preempted, 30, 3000);
   std::erase(read, 0);
   std::sort(read.begin(), read.end());
-  // 40 would be right; a tenth of all steps were.
+  // 40 tokens without outliers; a tenth of all steps are outliers.
   EXPECT_GE(read[read.size() / 20], 20);
   EXPECT_GE(read[read.size() / 2], 30);
   EXPECT_LE(read.back(), 44);
 }
 
-TEST(PromptBudgetTest, FollowsTheMachineAndTheLoad) {
+TEST(PromptBudgetTest, BudgetFollowsSpeedAndLoad) {
   PromptBudget budget(1.5, 4, 256);
   Drive(budget, Linear, 30, 200);
   EXPECT_EQ(budget.Next(), 40);
-  // Prompts became four times as dear.
+  // Prompt tokens become four times as expensive.
   const Machine slower = [](int64_t num_decoding, int64_t num_read) {
     return Linear(num_decoding, 4 * num_read);
   };
   Drive(budget, slower, 30, 400);
   EXPECT_EQ(budget.Next(), 10);
-  // And others came to decode.
+  // More sequences decode.
   Drive(budget, Linear, 90, 400);
   EXPECT_EQ(budget.Next(), 100);
 }
 
-TEST(PromptBudgetTest, ShortRestsOfPromptsDoNotMisleadIt) {
+TEST(PromptBudgetTest, ShortEndsOfPromptsKeepTheBudget) {
   const Machine jitters = [](int64_t num_decoding, int64_t num_read) {
     return Linear(num_decoding, num_read) + (num_read == 1 ? 0.004 : 0);
   };

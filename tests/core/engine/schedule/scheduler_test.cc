@@ -18,96 +18,99 @@ using ::testing::IsEmpty;
 
 constexpr StepDemand kDecode = {.tokens = 1, .decoding = true};
 
-StepDemand Read(int64_t tokens) { return {.tokens = tokens}; }
+StepDemand Prefill(int64_t tokens) { return {.tokens = tokens}; }
 StepDemand Score(int64_t tokens) {
   return {.tokens = tokens, .logits_rows = tokens};
 }
 
-// More than any step may read.
+// More than the tokens of any step.
 constexpr int64_t kNoLimit = 1 << 20;
 
 std::vector<int64_t> Allocate(Scheduler scheduler,
                               const std::vector<StepDemand>& demands,
-                              int64_t max_read = kNoLimit) {
+                              int64_t max_prefill = kNoLimit) {
   const absl::Span<const int64_t> allocations =
-      scheduler.Allocate(demands, max_read);
+      scheduler.Allocate(demands, max_prefill);
   return {allocations.begin(), allocations.end()};
 }
 
-TEST(SchedulerTest, NobodyThereGetsNothing) {
+TEST(SchedulerTest, NoDemandsGetNoAllocations) {
   EXPECT_THAT(Allocate(Scheduler(16, 8), {}), IsEmpty());
 }
 
-TEST(SchedulerTest, AReaderAloneGetsTheWholeBudget) {
-  EXPECT_THAT(Allocate(Scheduler(16, 8), {Read(100)}), ElementsAre(16));
-  EXPECT_THAT(Allocate(Scheduler(16, 8), {Read(5)}), ElementsAre(5));
+TEST(SchedulerTest, SinglePrefillGetsTheWholeBudget) {
+  EXPECT_THAT(Allocate(Scheduler(16, 8), {Prefill(100)}), ElementsAre(16));
+  EXPECT_THAT(Allocate(Scheduler(16, 8), {Prefill(5)}), ElementsAre(5));
 }
 
-TEST(SchedulerTest, DecodesComeFirstWhateverTheirPlace) {
+TEST(SchedulerTest, DecodesComeFirstInAnyOrder) {
+  EXPECT_THAT(Allocate(Scheduler(16, 8),
+                       {Prefill(100), kDecode, Prefill(100), kDecode}),
+              ElementsAre(7, 1, 7, 1));
+}
+
+TEST(SchedulerTest, ShortPromptsArePrefilledAtOnceAndLongOnesGetTheRest) {
   EXPECT_THAT(
-      Allocate(Scheduler(16, 8), {Read(100), kDecode, Read(100), kDecode}),
-      ElementsAre(7, 1, 7, 1));
-}
-
-TEST(SchedulerTest, ShortPromptsAreReadAtOnceAndLeaveTheRestToLongOnes) {
-  EXPECT_THAT(Allocate(Scheduler(32, 8), {Read(1000), Read(3), Read(2)}),
-              ElementsAre(27, 3, 2));
-  EXPECT_THAT(Allocate(Scheduler(32, 8), {Read(1000), Read(30), Read(2)}),
-              ElementsAre(15, 15, 2));
-}
-
-TEST(SchedulerTest, EveryBitOfTheBudgetIsUsed) {
-  EXPECT_THAT(Allocate(Scheduler(11, 8), {Read(50), Read(50), Read(50)}),
-              ElementsAre(3, 4, 4));
-}
-
-TEST(SchedulerTest, WaitingForNoStepTakesNothing) {
+      Allocate(Scheduler(32, 8), {Prefill(1000), Prefill(3), Prefill(2)}),
+      ElementsAre(27, 3, 2));
   EXPECT_THAT(
-      Allocate(Scheduler(16, 8),
-               {StepDemand{.tokens = 0, .decoding = true}, Read(0), Read(20)}),
+      Allocate(Scheduler(32, 8), {Prefill(1000), Prefill(30), Prefill(2)}),
+      ElementsAre(15, 15, 2));
+}
+
+TEST(SchedulerTest, RemainderOfTheBudgetIsUsed) {
+  EXPECT_THAT(
+      Allocate(Scheduler(11, 8), {Prefill(50), Prefill(50), Prefill(50)}),
+      ElementsAre(3, 4, 4));
+}
+
+TEST(SchedulerTest, EmptyDemandsGetNothing) {
+  EXPECT_THAT(
+      Allocate(Scheduler(16, 8), {StepDemand{.tokens = 0, .decoding = true},
+                                  Prefill(0), Prefill(20)}),
       ElementsAre(0, 0, 16));
 }
 
-TEST(SchedulerTest, ReadersShareWhatMayBeReadAndDecodesDoNotMind) {
-  const std::vector<StepDemand> demands = {Read(100), kDecode, Score(9),
-                                           Read(2)};
+TEST(SchedulerTest, MaxPrefillLimitsPrefillButNotDecodes) {
+  const std::vector<StepDemand> demands = {Prefill(100), kDecode, Score(9),
+                                           Prefill(2)};
   EXPECT_THAT(Allocate(Scheduler(32, 16), demands, 8), ElementsAre(3, 1, 3, 2));
   EXPECT_THAT(Allocate(Scheduler(32, 16), demands, 100),
               ElementsAre(20, 1, 9, 2));
 }
 
-TEST(SchedulerTest, EveryReaderGetsATokenHoweverLittleMayBeRead) {
-  EXPECT_THAT(
-      Allocate(Scheduler(32, 8), {Read(9), Read(9), kDecode, Read(9)}, 1),
-      ElementsAre(1, 1, 1, 1));
+TEST(SchedulerTest, EveryPrefillGetsATokenWithAnyMaxPrefill) {
+  EXPECT_THAT(Allocate(Scheduler(32, 8),
+                       {Prefill(9), Prefill(9), kDecode, Prefill(9)}, 1),
+              ElementsAre(1, 1, 1, 1));
 }
 
-TEST(SchedulerTest, ReadingMayRest) {
-  EXPECT_THAT(Allocate(Scheduler(32, 8), {Read(9), kDecode, Score(9)}, 0),
+TEST(SchedulerTest, MaxPrefillOfZeroPausesPrefill) {
+  EXPECT_THAT(Allocate(Scheduler(32, 8), {Prefill(9), kDecode, Score(9)}, 0),
               ElementsAre(0, 1, 0));
 }
 
-TEST(SchedulerTest, ScoresShareTheRowsOfLogitsThatOthersCannotNeed) {
+TEST(SchedulerTest, ScoresShareTheFreeRowsOfLogits) {
   EXPECT_THAT(Allocate(Scheduler(100, 8), {Score(50)}), ElementsAre(8));
-  EXPECT_THAT(Allocate(Scheduler(100, 8), {kDecode, Score(50), Read(40)}),
+  EXPECT_THAT(Allocate(Scheduler(100, 8), {kDecode, Score(50), Prefill(40)}),
               ElementsAre(1, 6, 40));
   EXPECT_THAT(Allocate(Scheduler(100, 8), {Score(50), Score(2), kDecode}),
               ElementsAre(5, 2, 1));
 }
 
-TEST(SchedulerTest, WhatNeedsNoLogitsIsNotBoundByTheirRows) {
+TEST(SchedulerTest, TokensWithoutLogitsIgnoreTheLimitOfRows) {
   const StepDemand mixed = {.tokens = 60, .logits_rows = 20};
   EXPECT_THAT(Allocate(Scheduler(100, 8), {mixed}), ElementsAre(48));
   EXPECT_THAT(Allocate(Scheduler(100, 8), {mixed, Score(9)}),
               ElementsAre(44, 4));
 }
 
-TEST(SchedulerTest, ScoresCompeteForTokensToo) {
-  EXPECT_THAT(Allocate(Scheduler(10, 64), {Score(50), Read(50)}),
+TEST(SchedulerTest, ScoresShareTheTokenBudget) {
+  EXPECT_THAT(Allocate(Scheduler(10, 64), {Score(50), Prefill(50)}),
               ElementsAre(5, 5));
 }
 
-TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
+TEST(SchedulerTest, RandomDemandsGetValidAllocations) {
   std::mt19937 random(6);
   for (int round = 0; round < 20000; ++round) {
     const int64_t num_demands = random() % 12;
@@ -119,7 +122,8 @@ TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
       const StepDemand mixed = {
           .tokens = tokens,
           .logits_rows = tokens == 0 ? 0 : int64_t(random() % tokens)};
-      const StepDemand kinds[] = {kDecode, Read(tokens), Score(tokens), mixed};
+      const StepDemand kinds[] = {kDecode, Prefill(tokens), Score(tokens),
+                                  mixed};
       demands.push_back(kinds[random() % 4]);
     }
     const std::vector<int64_t> allocations =
@@ -138,7 +142,7 @@ TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
       if (demand.decoding) {
         ASSERT_EQ(allocations[i], demand.tokens);
       }
-      // What needs no logits is read first.
+      // Tokens without logits come first.
       const int64_t quiet = demand.tokens - demand.logits_rows;
       rows += std::max<int64_t>(allocations[i] - quiet, 1);
       rows_bind |= demand.logits_rows > 1 && allocations[i] < demand.tokens;
@@ -148,23 +152,23 @@ TEST(SchedulerTest, KeepsItsPromisesOnRandomDemands) {
         std::accumulate(allocations.begin(), allocations.end(), 0);
     ASSERT_LE(tokens, max_tokens);
     ASSERT_LE(rows, std::max<int64_t>(max_rows, 1));
-    // Nothing is left unused that somebody could use.
+    // No usable token is left over.
     if (!all_served && !rows_bind) {
       ASSERT_EQ(tokens, max_tokens);
     }
   }
 }
 
-TEST(SchedulerTest, NoReaderGetsLessThanOneThatCouldUseMore) {
+TEST(SchedulerTest, RandomPrefillsGetEvenAllocations) {
   std::mt19937 random(7);
   for (int round = 0; round < 5000; ++round) {
     std::vector<StepDemand> demands(1 + random() % 10);
-    for (StepDemand& demand : demands) demand = Read(1 + random() % 100);
+    for (StepDemand& demand : demands) demand = Prefill(1 + random() % 100);
     const std::vector<int64_t> allocations =
         Allocate(Scheduler(demands.size() + 1 + random() % 100, 16), demands);
     for (size_t i = 0; i < allocations.size(); ++i) {
       for (size_t j = 0; j < allocations.size(); ++j) {
-        // Who is cut short has as much as anybody, but for rounding.
+        // An incomplete allocation is at least any other, except for rounding.
         if (allocations[i] < demands[i].tokens) {
           ASSERT_GE(allocations[i] + 1, allocations[j]);
         }
@@ -173,16 +177,16 @@ TEST(SchedulerTest, NoReaderGetsLessThanOneThatCouldUseMore) {
   }
 }
 
-// What the promises come to: beside a prompt without end and others that come
-// and go, a prompt of n tokens is read in ceil(n / even share) steps.
-TEST(SchedulerTest, APromptIsReadWithinAKnownNumberOfSteps) {
+// Next to an endless prompt and others that come and go, a prompt of n tokens
+// is prefilled in ceil(n / even share) steps.
+TEST(SchedulerTest, PromptIsPrefilledWithinABoundedNumberOfSteps) {
   Scheduler scheduler(64, 16);
   for (const int64_t prompt : {1, 7, 8, 50, 1000}) {
     int64_t left = prompt;
     int64_t steps = 0;
     for (; left > 0; ++steps) {
-      std::vector<StepDemand> demands(7, Read(1 << 20));
-      demands.push_back(Read(left));
+      std::vector<StepDemand> demands(7, Prefill(1 << 20));
+      demands.push_back(Prefill(left));
       left -= scheduler.Allocate(demands, kNoLimit).back();
     }
     EXPECT_LE(steps, (prompt + 7) / 8);

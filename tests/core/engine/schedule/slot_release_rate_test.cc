@@ -10,11 +10,10 @@ absl::Time At(double seconds) {
   return absl::UnixEpoch() + absl::Seconds(seconds);
 }
 
-TEST(SlotReleaseRateTest,
-     KnowsNothingBeforeAPlaceBecameFreeOfAllThatWereTaken) {
+TEST(SlotReleaseRateTest, HasNoEstimateBeforeAReleaseWhileFull) {
   SlotReleaseRate rate;
   EXPECT_FALSE(rate.TimeFor(1).has_value());
-  rate.NoteReleased(1, At(5));  // there were others
+  rate.NoteReleased(1, At(5));  // other slots were free
   EXPECT_FALSE(rate.TimeFor(1).has_value());
   rate.SetFull(true, At(10));
   EXPECT_FALSE(rate.TimeFor(1).has_value());
@@ -23,7 +22,7 @@ TEST(SlotReleaseRateTest,
   EXPECT_EQ(rate.TimeFor(5), absl::Seconds(15));
 }
 
-TEST(SlotReleaseRateTest, TimeInWhichPlacesWereFreeDoesNotCount) {
+TEST(SlotReleaseRateTest, TimeWithFreeSlotsDoesNotCount) {
   SlotReleaseRate rate;
   rate.SetFull(true, At(0));
   rate.NoteReleased(1, At(2));
@@ -34,7 +33,7 @@ TEST(SlotReleaseRateTest, TimeInWhichPlacesWereFreeDoesNotCount) {
   EXPECT_EQ(rate.TimeFor(1), absl::Seconds(2));
 }
 
-TEST(SlotReleaseRateTest, FollowsTheLastPlacesRatherThanTheFirst) {
+TEST(SlotReleaseRateTest, FollowsRecentReleases) {
   SlotReleaseRate rate;
   rate.SetFull(true, At(0));
   for (int i = 1; i <= 200; ++i) rate.NoteReleased(1, At(i));
@@ -42,7 +41,7 @@ TEST(SlotReleaseRateTest, FollowsTheLastPlacesRatherThanTheFirst) {
   EXPECT_NEAR(absl::ToDoubleSeconds(*rate.TimeFor(1)), 4, 0.01);
 }
 
-TEST(SlotReleaseRateTest, AClockThatIsSetBackTakesNoTime) {
+TEST(SlotReleaseRateTest, ClockSetBackCountsAsNoTime) {
   SlotReleaseRate rate;
   rate.SetFull(true, At(10));
   rate.NoteReleased(1, At(3));

@@ -25,10 +25,11 @@ using ::testing::Pair;
 
 constexpr absl::Time kStart = absl::UnixEpoch();
 
-// Runs `request` on a model that predicts `drawn`, one after the other, and
-// finishes it when it says so, or as cancelled when there is no more.
+// Runs `request` on a model that predicts the tokens `predicted` one by one.
+// Finishes the sequence when it is complete, or as cancelled after the last
+// one.
 Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
-                   const std::vector<int32_t>& drawn,
+                   const std::vector<int32_t>& predicted,
                    std::optional<TokenId> end_of_text = std::nullopt) {
   const FakeTokenizer tokenizer(std::move(vocabulary), end_of_text);
   request.prompt = {0};
@@ -42,14 +43,14 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
   generation.AdmitFrom(State(), kStart);
   LogitsBuffer buffer(1, tokenizer.size());
   std::optional<FinishReason> reason;
-  for (size_t i = 0; i < drawn.size() && !reason.has_value(); ++i) {
+  for (size_t i = 0; i < predicted.size() && !reason.has_value(); ++i) {
     std::vector<Chunk> chunks;
     buffer.Clear();
     generation.Plan(1, &buffer, &chunks);
-    // It reads what was drawn last.
-    EXPECT_THAT(chunks[0].tokens, ElementsAre(i == 0 ? 0 : drawn[i - 1]));
+    // Each step processes the token that was sampled last.
+    EXPECT_THAT(chunks[0].tokens, ElementsAre(i == 0 ? 0 : predicted[i - 1]));
     std::fill(chunks[0].logits.begin(), chunks[0].logits.end(), 0.0f);
-    chunks[0].logits[drawn[i]] = 1;
+    chunks[0].logits[predicted[i]] = 1;
     generation.ProcessLogits(0);
     reason = generation.SendResults(kStart);
   }
@@ -58,7 +59,7 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
   return sink.Peek();
 }
 
-TEST(GenerateSequenceTest, EndsAfterTheTokensAskedFor) {
+TEST(GenerateSequenceTest, EndsAfterMaxTokens) {
   GenerateRequest request;
   request.max_tokens = 2;
   const Recording result = Generate(request, {"a", "b", "c"}, {2, 1, 0});
@@ -68,7 +69,7 @@ TEST(GenerateSequenceTest, EndsAfterTheTokensAskedFor) {
   EXPECT_EQ(result.usage.generated_tokens, 2);
 }
 
-TEST(GenerateSequenceTest, AStopTokenIsToldButIsNoPartOfTheAnswer) {
+TEST(GenerateSequenceTest, StopTokenIsSentButNotPartOfTheAnswer) {
   GenerateRequest request;
   request.stop_tokens = {7, 1};
   const Recording result = Generate(request, {"a", "b", "c"}, {2, 1, 0});
@@ -78,14 +79,14 @@ TEST(GenerateSequenceTest, AStopTokenIsToldButIsNoPartOfTheAnswer) {
   EXPECT_EQ(result.reason, FinishReason::kStopToken);
 }
 
-TEST(GenerateSequenceTest, TheEndOfTextEndsTheAnswer) {
+TEST(GenerateSequenceTest, EndOfTextEndsTheAnswer) {
   const Recording result = Generate({}, {"", "b", "c"}, {2, 0, 1}, 0);
   EXPECT_THAT(result.Ids(), ElementsAre(2, 0));
   EXPECT_EQ(result.bytes, "c");
   EXPECT_EQ(result.reason, FinishReason::kEndOfText);
 }
 
-TEST(GenerateSequenceTest, AnEndingTokenReleasesWhatWasHeldBack) {
+TEST(GenerateSequenceTest, EndingTokenReleasesWithheldBytes) {
   GenerateRequest request;
   request.stop_strings = {"bbbc"};
   const Recording result = Generate(request, {"", "b"}, {1, 1, 0}, 0);
@@ -95,14 +96,14 @@ TEST(GenerateSequenceTest, AnEndingTokenReleasesWhatWasHeldBack) {
   EXPECT_EQ(result.reason, FinishReason::kEndOfText);
 }
 
-TEST(GenerateSequenceTest, AStopStringEndsTheAnswerBeforeIt) {
+TEST(GenerateSequenceTest, StopStringEndsTheAnswerBeforeItself) {
   GenerateRequest request;
   request.stop_strings = {"zz", "lo, w"};
   const Recording result =
       Generate(request, {"", "Hel", "lo", ", world", "!"}, {1, 2, 3, 4});
   EXPECT_THAT(result.Ids(), ElementsAre(1, 2, 3));
-  EXPECT_EQ(result.tokens[0].bytes, "He");  // "l" may begin the stop string,
-  EXPECT_EQ(result.tokens[1].bytes, "l");   // and so may "lo"
+  EXPECT_EQ(result.tokens[0].bytes, "He");  // "l" may begin the stop string
+  EXPECT_EQ(result.tokens[1].bytes, "l");   // "lo" may begin it, too
   EXPECT_EQ(result.bytes, "Hel");
   EXPECT_EQ(result.text, "Hel");
   EXPECT_EQ(result.last_bytes, "");
@@ -110,7 +111,7 @@ TEST(GenerateSequenceTest, AStopStringEndsTheAnswerBeforeIt) {
   EXPECT_EQ(result.stop_string, "lo, w");
 }
 
-TEST(GenerateSequenceTest, BytesBeforeAStopStringInTheSameTokenAreDelivered) {
+TEST(GenerateSequenceTest, BytesBeforeStopStringInTheSameTokenAreSent) {
   GenerateRequest request;
   request.stop_strings = {"X"};
   const Recording result = Generate(request, {"", "abcXdef"}, {1});
@@ -118,7 +119,7 @@ TEST(GenerateSequenceTest, BytesBeforeAStopStringInTheSameTokenAreDelivered) {
   EXPECT_EQ(result.tokens[0].text, "abc");
 }
 
-TEST(GenerateSequenceTest, AStopStringGoesBeforeTheLengthOfTheAnswer) {
+TEST(GenerateSequenceTest, StopStringTakesPrecedenceOverMaxTokens) {
   GenerateRequest request;
   request.stop_strings = {"b"};
   request.max_tokens = 1;
@@ -126,7 +127,8 @@ TEST(GenerateSequenceTest, AStopStringGoesBeforeTheLengthOfTheAnswer) {
             FinishReason::kStopString);
 }
 
-TEST(GenerateSequenceTest, WhatIsHeldBackIsReleasedOnceItCannotBeAStopString) {
+TEST(GenerateSequenceTest,
+     WithheldBytesAreReleasedOnceTheyCannotBeAStopString) {
   GenerateRequest request;
   request.stop_strings = {"aab"};
   const Recording result = Generate(request, {"a", "b", "c"}, {0, 0, 0, 2});
@@ -135,7 +137,7 @@ TEST(GenerateSequenceTest, WhatIsHeldBackIsReleasedOnceItCannotBeAStopString) {
   EXPECT_EQ(result.tokens[3].bytes, "aac");
 }
 
-TEST(GenerateSequenceTest, ACharacterSplitAcrossTokensIsTextOnceItIsWhole) {
+TEST(GenerateSequenceTest, CharacterSplitAcrossTokensIsSentOnceComplete) {
   GenerateRequest request;
   request.max_tokens = 3;
   const Recording result =
@@ -146,14 +148,14 @@ TEST(GenerateSequenceTest, ACharacterSplitAcrossTokensIsTextOnceItIsWhole) {
   EXPECT_EQ(result.text, "\xe4\xbd\xa0!");
 }
 
-TEST(GenerateSequenceTest, AnUnfinishedCharacterIsReplacedAtTheEnd) {
+TEST(GenerateSequenceTest, IncompleteCharacterIsReplacedAtTheEnd) {
   GenerateRequest request;
   request.max_tokens = 2;
   const Recording cut = Generate(request, {"", "a", "\xe4\xbd"}, {1, 2});
   EXPECT_EQ(cut.bytes, "a\xe4\xbd");
   EXPECT_EQ(cut.last_text, "\xef\xbf\xbd");
 
-  // Before a stop string it is in the last token's text.
+  // Before a stop string, the replacement is in the text of the last token.
   request.stop_strings = {"X"};
   const Recording stopped = Generate(request, {"", "\xe4\xbd", "X"}, {1, 2});
   EXPECT_EQ(stopped.tokens[1].text, "\xef\xbf\xbd");
@@ -161,7 +163,7 @@ TEST(GenerateSequenceTest, AnUnfinishedCharacterIsReplacedAtTheEnd) {
   EXPECT_EQ(stopped.last_text, "");
 }
 
-TEST(GenerateSequenceTest, ACancelledAnswerKeepsWhatWasHeldBack) {
+TEST(GenerateSequenceTest, CancelledAnswerIncludesWithheldBytes) {
   GenerateRequest request;
   request.stop_strings = {"bbb"};
   const Recording result = Generate(request, {"a", "b"}, {0, 1, 1});
@@ -170,7 +172,7 @@ TEST(GenerateSequenceTest, ACancelledAnswerKeepsWhatWasHeldBack) {
   EXPECT_EQ(result.last_bytes, "bb");
 }
 
-TEST(GenerateSequenceTest, TellsLogprobsOfTheModelOnlyIfAskedFor) {
+TEST(GenerateSequenceTest, SendsLogprobsOfTheModelOnRequestOnly) {
   GenerateRequest request;
   request.max_tokens = 1;
   EXPECT_EQ(Generate(request, {"a", "b", "c"}, {1}).tokens[0].logprob, 0);
@@ -183,12 +185,12 @@ TEST(GenerateSequenceTest, TellsLogprobsOfTheModelOnlyIfAskedFor) {
   EXPECT_THAT(result.tokens[0].top, IsEmpty());
 }
 
-TEST(GenerateSequenceTest, TellsLogprobsAfterSamplersOnlyIfAskedFor) {
+TEST(GenerateSequenceTest, SendsLogprobsAfterSamplersOnRequestOnly) {
   GenerateRequest request;
   request.max_tokens = 1;
   EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].sampled_logprob,
             std::nullopt);
-  request.want_sampled_logprobs = true;  // greedy: there is no other
+  request.want_sampled_logprobs = true;  // greedy: the only token
   EXPECT_EQ(Generate(request, {"a", "b"}, {1}).tokens[0].sampled_logprob, 0.0);
   request.want_sampled_logprobs = false;
   request.top_sampled_logprobs = 3;  // implies it
@@ -197,8 +199,8 @@ TEST(GenerateSequenceTest, TellsLogprobsAfterSamplersOnlyIfAskedFor) {
   EXPECT_THAT(result.tokens[0].top_sampled, ElementsAre(Pair(1, 0.0)));
 }
 
-TEST(GenerateSequenceTest, PenaltiesSeeThePromptIfAsked) {
-  // It is 0, and the model says 0 again, by 1 to 0.
+TEST(GenerateSequenceTest, PenaltiesCountThePromptOnRequest) {
+  // The prompt is 0, and the model predicts 0 again, with logit 1 against 0.
   GenerateRequest request;
   request.max_tokens = 1;
   request.sampling.presence_penalty = 2;
@@ -207,7 +209,7 @@ TEST(GenerateSequenceTest, PenaltiesSeeThePromptIfAsked) {
   EXPECT_THAT(Generate(request, {"a", "b"}, {0}).Ids(), ElementsAre(1));
 }
 
-TEST(GenerateSequenceTest, ListsTheLikeliestTokens) {
+TEST(GenerateSequenceTest, ListsTopLogprobs) {
   GenerateRequest request;
   request.max_tokens = 1;
   request.top_logprobs = 2;  // implies want_logprobs
@@ -215,7 +217,7 @@ TEST(GenerateSequenceTest, ListsTheLikeliestTokens) {
   ASSERT_EQ(result.tokens[0].top.size(), 2);
   EXPECT_EQ(result.tokens[0].top[0].first, 1);
   EXPECT_EQ(result.tokens[0].top[0].second, result.tokens[0].logprob);
-  EXPECT_EQ(result.tokens[0].top[1].first, 0);  // as likely as 2
+  EXPECT_EQ(result.tokens[0].top[1].first, 0);  // as likely as token 2
   EXPECT_NEAR(result.tokens[0].top[1].second, -std::log(2 + std::exp(1.0)),
               1e-12);
 }

@@ -28,14 +28,14 @@ using ::testing::ElementsAre;
 
 using Tokens = std::vector<int32_t>;
 
-// What is scored, and how many tokens each step had to read for it.
+// The scores, and the number of tokens that each step processed.
 struct Result {
   Recording recording;
   std::vector<int64_t> step_tokens;
-  std::optional<State> state;  // that was told last
+  std::optional<State> state;  // of the last event
 };
 
-// Records, and keeps the state.
+// A RecordingSink that also keeps the state.
 class StateSink : public RecordingSink {
  public:
   void OnScore(const ScoreEvent& event) override {
@@ -90,7 +90,7 @@ Result Score(const Tokens& context, const std::vector<Tokens>& continuations,
   return Score({{context, continuations}}, max_step_tokens);
 }
 
-// One token's log-probability, from the definition.
+// The log-probability of one token, computed from the definition.
 double LogProbabilityByDefinition(const std::vector<float>& logits,
                                   int32_t id) {
   long double sum = 0;
@@ -124,7 +124,7 @@ void ExpectScores(const Recording& recording, Tokens context,
   }
 }
 
-// The `n` tokens that a greedy continuation of `context` would have.
+// The first `n` tokens of a greedy continuation of `context`.
 Tokens GreedyAfter(Tokens context, int n) {
   const FakeModel model(50);
   Tokens tokens;
@@ -137,7 +137,7 @@ Tokens GreedyAfter(Tokens context, int n) {
   return tokens;
 }
 
-TEST(ScoreSequenceTest, ScoresEachContinuationAfterTheContext) {
+TEST(ScoreSequenceTest, ScoresEachContinuationAfterItsContext) {
   const Tokens context = {3, 1, 4, 1, 5};
   const std::vector<Tokens> continuations = {
       {9, 2, 6}, {5}, {3, 5, 8, 9, 7, 9}, {3}, {2, 3}};
@@ -147,7 +147,7 @@ TEST(ScoreSequenceTest, ScoresEachContinuationAfterTheContext) {
   EXPECT_EQ(result.recording.usage.generated_tokens, 13);
 }
 
-TEST(ScoreSequenceTest, KnowsTheGreedyChoice) {
+TEST(ScoreSequenceTest, MarksGreedyTokens) {
   const Tokens greedy = GreedyAfter({7}, 6);
   Tokens strays = greedy;
   strays[3] = (strays[3] + 1) % 50;
@@ -158,30 +158,30 @@ TEST(ScoreSequenceTest, KnowsTheGreedyChoice) {
   EXPECT_FALSE(result.recording.scores[1].is_greedy[3]);
 }
 
-TEST(ScoreSequenceTest, AnEmptyContextReadsTokenZero) {
+TEST(ScoreSequenceTest, EmptyContextProcessesTokenZero) {
   const Result result = Score({}, {{1, 2}});
   ExpectScores(result.recording, {}, {{1, 2}});
   EXPECT_EQ(result.recording.usage.prompt_tokens, 0);
 }
 
-TEST(ScoreSequenceTest, ReadsTheContextOnceAndShortContinuationsTogether) {
+TEST(ScoreSequenceTest, ProcessesContextOnceAndShortContinuationsTogether) {
   EXPECT_THAT(Score({1, 2, 3}, {{4, 5}, {6, 7, 8}, {9}}).step_tokens,
               ElementsAre(3, 3));
 }
 
-TEST(ScoreSequenceTest, SingleTokensNeedNothingButTheContext) {
+TEST(ScoreSequenceTest, SingleTokensNeedOnlyTheContext) {
   const std::vector<Tokens> continuations(1000, {4});
   EXPECT_THAT(Score({1, 2, 3}, continuations).step_tokens, ElementsAre(3));
 }
 
-TEST(ScoreSequenceTest, ReadsAsManyTokensInAStepAsThereAreRowsOfLogits) {
+TEST(ScoreSequenceTest, ProcessesAsManyTokensPerStepAsRowsOfLogits) {
   const Tokens long_one(150, 5);
   const Result result = Score({1}, {long_one, {6, 7}});
   ExpectScores(result.recording, {1}, {long_one, {6, 7}});
   EXPECT_THAT(result.step_tokens, ElementsAre(1, 64, 64, 22));
 }
 
-TEST(ScoreSequenceTest, BoundsTheStatesItKeepsAtATime) {
+TEST(ScoreSequenceTest, LimitsTheNumberOfStates) {
   std::vector<Tokens> continuations;
   for (int32_t i = 0; i < 40; ++i) continuations.push_back({i, 5});
   const Result result = Score({1}, continuations);
@@ -189,7 +189,7 @@ TEST(ScoreSequenceTest, BoundsTheStatesItKeepsAtATime) {
   EXPECT_THAT(result.step_tokens, ElementsAre(1, 16, 16, 8));
 }
 
-TEST(ScoreSequenceTest, AnyBudgetGivesTheSameScores) {
+TEST(ScoreSequenceTest, ScoresDoNotDependOnTheStepSize) {
   std::vector<Tokens> continuations;
   for (int i = 0; i < 30; ++i) {
     continuations.push_back(Tokens(1 + i * 7 % 11, i));
@@ -203,38 +203,39 @@ TEST(ScoreSequenceTest, AnyBudgetGivesTheSameScores) {
   }
 }
 
-TEST(ScoreSequenceTest, WhatContinuationsBeginWithIsReadOnce) {
+TEST(ScoreSequenceTest, CommonPrefixOfContinuationsIsProcessedOnce) {
   const std::vector<Tokens> continuations = {{4, 5, 6}, {4, 5, 7, 8}, {4, 5}};
   const Result result = Score({1}, continuations);
   ExpectScores(result.recording, {1}, continuations);
   EXPECT_THAT(result.step_tokens, ElementsAre(1, 2, 1));
 }
 
-TEST(ScoreSequenceTest, WhatContextsBeginWithIsReadOnce) {
+TEST(ScoreSequenceTest, CommonPrefixOfContextsIsProcessedOnce) {
   const Result result = Score({{{1, 2, 3}, {{4, 5}, {6}}},
                                {{1, 2, 3}, {{4, 7}}},
                                {{1, 2, 8, 9}, {{4, 5}}}});
-  // 1 2 of all; 3 and 8 9; the 4 after each.
+  // The common 1 2; 3 and 8 9; the 4 after each.
   EXPECT_THAT(result.step_tokens, ElementsAre(2, 3, 2));
   EXPECT_EQ(result.recording.usage.prompt_tokens, 10);
   EXPECT_EQ(result.recording.usage.cached_tokens, 5);
   EXPECT_EQ(result.recording.usage.generated_tokens, 7);
 }
 
-TEST(ScoreSequenceTest, ContextsThatShareNothingAreReadSideBySide) {
+TEST(ScoreSequenceTest, ContextsWithoutCommonPrefixShareSteps) {
   const Result result = Score({{{1, 2}, {{3, 4}}}, {{}, {{5}}}, {{6}, {{7}}}});
   EXPECT_THAT(result.step_tokens, ElementsAre(4, 1));
   EXPECT_EQ(result.recording.scores.size(), 3);
 }
 
-TEST(ScoreSequenceTest, LongContextsAreReadInFullSteps) {
-  // Though only 64 rows of logits are there.
+TEST(ScoreSequenceTest, LongContextsFillSteps) {
+  // Although there are only 64 rows of logits.
   const Result result = Score({{Tokens(300, 1), {{3}}}, {Tokens(9, 2), {{4}}}});
   EXPECT_THAT(result.step_tokens, ElementsAre(256, 53));
 }
 
 std::vector<ScoreItem> RandomItems(std::mt19937& random) {
-  const int32_t vocab_size = 2 + random() % 3;  // so that much is shared
+  const int32_t vocab_size =
+      2 + random() % 3;  // small, so that prefixes are shared
   const auto tokens = [&](int64_t n) {
     Tokens ids(n);
     for (int32_t& id : ids) id = random() % vocab_size;
@@ -250,7 +251,7 @@ std::vector<ScoreItem> RandomItems(std::mt19937& random) {
   return items;
 }
 
-TEST(ScoreSequenceTest, GroupingChangesNothing) {
+TEST(ScoreSequenceTest, GroupingOfItemsChangesNoScore) {
   std::mt19937 random(9);
   for (int round = 0; round < 200; ++round) {
     const std::vector<ScoreItem> items = RandomItems(random);
@@ -277,14 +278,14 @@ TEST(ScoreSequenceTest, GroupingChangesNothing) {
       }
     }
     ASSERT_EQ(next, grouped.recording.scores.size());
-    // Every prefix was read once.
+    // Every prefix was processed once.
     ASSERT_EQ(std::accumulate(grouped.step_tokens.begin(),
                               grouped.step_tokens.end(), int64_t{0}),
               to_read.size());
   }
 }
 
-TEST(ScoreSequenceTest, GoesOnFromTheStateThatWasTold) {
+TEST(ScoreSequenceTest, ContinuesFromTheSentState) {
   const Tokens document = {5, 3, 8, 8, 1, 0, 4, 2, 9, 7};
   const Recording whole = Score({}, {document}).recording;
   for (size_t first = 1; first < document.size(); ++first) {

@@ -17,7 +17,7 @@ using ::testing::IsEmpty;
 
 using Tokens = std::vector<int32_t>;
 
-// Every node once; its tokens after those above it.
+// All nodes, by the tokens from the root to their end.
 std::map<Tokens, int32_t> NodesByPath(const ScoreTree& tree) {
   std::map<Tokens, int32_t> nodes;
   for (size_t i = 0; i < tree.num_nodes(); ++i) {
@@ -32,7 +32,7 @@ std::map<Tokens, int32_t> NodesByPath(const ScoreTree& tree) {
   return nodes;
 }
 
-TEST(ScoreTreeTest, TextsPartWhereTheyDiffer) {
+TEST(ScoreTreeTest, TextsBranchWhereTheyDiffer) {
   const std::vector<Tokens> texts = {{1, 2, 3}, {1, 2, 4, 5}, {1, 2}, {6}};
   ScoreTree tree;
   for (size_t i = 0; i < texts.size(); ++i) {
@@ -56,28 +56,28 @@ TEST(ScoreTreeTest, TextsPartWhereTheyDiffer) {
   EXPECT_EQ(tree.num_tokens(), 6);
 }
 
-TEST(ScoreTreeTest, OnlyWhatATextScoresIsWanted) {
+TEST(ScoreTreeTest, OnlyScoredTokensAreWanted) {
   const Tokens context = {1, 2, 3, 4, 5}, shorter = {1, 2};
   const Tokens a = {6, 7}, b = {3}, c = {3, 9};
   ScoreTree tree;
   tree.AddEnd(tree.Insert(tree.Insert({}, context, false), a, true), 0);
-  const ScoreTree::Position place = tree.Insert({}, shorter, false);
-  tree.AddEnd(tree.Insert(place, b, true), 1);
-  tree.AddEnd(tree.Insert(place, c, true), 2);
+  const ScoreTree::Position position = tree.Insert({}, shorter, false);
+  tree.AddEnd(tree.Insert(position, b, true), 1);
+  tree.AddEnd(tree.Insert(position, c, true), 2);
   tree.Finish();
   const auto nodes = NodesByPath(tree);
   const int32_t trunk = nodes.at({1, 2, 3});
   EXPECT_FALSE(tree.IsPredictionWanted(trunk, 0));
   EXPECT_TRUE(tree.IsPredictionWanted(trunk, 1));
-  EXPECT_TRUE(tree.IsPredictionWanted(trunk, 2));  // of the 9
+  EXPECT_TRUE(tree.IsPredictionWanted(trunk, 2));  // of token 9
   const int32_t rest = nodes.at({1, 2, 3, 4, 5});
   EXPECT_FALSE(tree.IsPredictionWanted(rest, 0));
-  EXPECT_TRUE(tree.IsPredictionWanted(rest, 1));  // of the 6
+  EXPECT_TRUE(tree.IsPredictionWanted(rest, 1));  // of token 6
   const int32_t end = nodes.at({1, 2, 3, 4, 5, 6, 7});
   EXPECT_TRUE(tree.IsPredictionWanted(end, 0));
 }
 
-TEST(ScoreTreeTest, NothingIsThereTwiceAndEveryTextIsFoundAgain) {
+TEST(ScoreTreeTest, RandomTextsAreStoredOnceAndFoundAgain) {
   std::mt19937 random(8);
   for (int round = 0; round < 500; ++round) {
     std::vector<Tokens> contexts(1 + random() % 5);
@@ -94,20 +94,20 @@ TEST(ScoreTreeTest, NothingIsThereTwiceAndEveryTextIsFoundAgain) {
     ScoreTree tree;
     std::set<Tokens> prefixes;
     std::vector<ScoreTree::Position> ends;
-    ScoreTree::Position place;
+    ScoreTree::Position position;
     for (size_t i = 0; i < texts.size(); ++i) {
       const auto& [context, tokens] = texts[i];
       if (i == 0 || context != texts[i - 1].first) {
-        place = tree.Insert({}, contexts[context], false);
+        position = tree.Insert({}, contexts[context], false);
       }
-      tree.AddEnd(tree.Insert(place, tokens, true), i);
+      tree.AddEnd(tree.Insert(position, tokens, true), i);
       Tokens all = contexts[context];
       all.insert(all.end(), tokens.begin(), tokens.end());
       for (; !all.empty(); all.pop_back()) prefixes.insert(all);
     }
     tree.Finish();
     ASSERT_EQ(tree.num_tokens(), prefixes.size());
-    // Each token's place in its text as its score.
+    // The score of each token is its position in its text.
     std::set<int64_t> found;
     for (size_t n = 0; n < tree.num_nodes(); ++n) {
       size_t depth = 0;
