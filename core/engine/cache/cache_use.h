@@ -35,7 +35,7 @@ class CacheUse {
   bool enabled() const { return params_.enabled; }
 
   // The longest known prefix of `prompt`, or null. Also plans the save points
-  // of the rest, `interval` tokens apart: see PlanSavePoints.
+  // of the rest, every `interval` tokens: see PlanSavePoints.
   std::shared_ptr<const KnownPrefix> LookUp(StateCache& cache,
                                             absl::Span<const int32_t> prompt,
                                             int64_t interval);

@@ -81,7 +81,7 @@ class PrefixTree {
       parent->children.erase(first);
       node = parent;
     }
-    Join(node);
+    Merge(node);
   }
 
   // The tokens of all nodes; those of a common prefix count once.
@@ -119,7 +119,7 @@ class PrefixTree {
   // Merges `node` into its child if it has no value and only one child. The
   // amortized cost is proportional to the child's tokens, so that a long chain
   // can be removed from its beginning.
-  void Join(Node* node) {
+  void Merge(Node* node) {
     if (node->parent == nullptr || node->value.has_value() ||
         node->children.size() != 1) {
       return;

@@ -29,7 +29,7 @@
 namespace rwkvd {
 namespace {
 
-class EngineMovesTest : public EngineLawsTest {
+class EngineResumeTest : public EngineLawsTest {
  protected:
   // Submits all `requests` to an engine, and drains it after `num_steps` steps
   // and the one that runs at that time.
@@ -86,7 +86,7 @@ Recording Joined(const Recording& first, const Recording& second) {
 
 // Law 7: a request that is suspended at any position and resumed by another
 // engine gets the same answer as without interruption.
-TEST_F(EngineMovesTest, RequestResumedByAnotherEngineGetsTheSameAnswer) {
+TEST_F(EngineResumeTest, RequestResumedByAnotherEngineGetsTheSameAnswer) {
   std::mt19937 random(18);
   int num_moved = 0;
   for (int64_t num_steps = 0; num_steps < 24; ++num_steps) {
@@ -130,7 +130,7 @@ TEST_F(EngineMovesTest, RequestResumedByAnotherEngineGetsTheSameAnswer) {
 }
 
 // A long answer in pieces, each a request that resumes the previous one.
-TEST_F(EngineMovesTest, AnswerGeneratedInPiecesEqualsWholeAnswer) {
+TEST_F(EngineResumeTest, AnswerGeneratedInPiecesEqualsWholeAnswer) {
   std::mt19937 random(19);
   for (int round = 0; round < 50; ++round) {
     GenerateRequest request = RandomGenerate(random);
@@ -159,7 +159,7 @@ TEST_F(EngineMovesTest, AnswerGeneratedInPiecesEqualsWholeAnswer) {
 }
 
 // A new request continues from the end of another.
-TEST_F(EngineMovesTest, RequestFromStateEqualsRequestWithAllTokens) {
+TEST_F(EngineResumeTest, RequestFromStateEqualsRequestWithAllTokens) {
   std::mt19937 random(20);
   for (int round = 0; round < 60; ++round) {
     GenerateRequest request = RandomGenerate(random);
