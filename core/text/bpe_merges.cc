@@ -15,7 +15,8 @@ uint64_t PairKey(TokenId left, TokenId right) {
          static_cast<uint32_t>(right);
 }
 
-// Orders a heap so that its front has the lowest rank, of equals the leftmost.
+// Orders a heap so that its front has the lowest rank and, of equal ranks, the
+// leftmost position.
 constexpr auto kComesAfter = [](const auto& a, const auto& b) {
   return a.rank != b.rank ? a.rank > b.rank : a.position > b.position;
 };
@@ -46,7 +47,7 @@ void BpeMerges::MergeAt(const Scratch::Candidate& candidate,
                         Scratch* scratch) const {
   std::vector<Scratch::Symbol>& symbols = scratch->symbols;
   Scratch::Symbol& left = symbols[candidate.position];
-  // Stale if one of the two has been merged since it was noted.
+  // The candidate is stale if one of its symbols has been merged since.
   if (left.id != candidate.left || left.next == kNone) return;
   Scratch::Symbol& right = symbols[left.next];
   if (right.id != candidate.right) return;
@@ -74,7 +75,7 @@ void BpeMerges::Apply(absl::Span<const TokenId> word, Scratch* scratch,
     MergeAt(best, scratch);
   }
   for (size_t i = 0; i < word.size(); i = scratch->symbols[i].next) {
-    out->push_back(scratch->symbols[i].id);  // kNone ends the loop, too
+    out->push_back(scratch->symbols[i].id);  // kNone also ends the loop
   }
 }
 

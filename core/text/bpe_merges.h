@@ -12,25 +12,26 @@
 
 namespace rwkvd {
 
-// The merge rules of a BPE model, the most important first.
+// The merge rules of a BPE model, in order of priority: the first rule added
+// has rank 0 and is applied first.
 //
 // Owned by a tokenizer. Thread-safe once all rules are added (immutable).
 class BpeMerges {
  public:
-  // Memory that one Encode uses again and again. Thread-compatible.
+  // Buffers that one Encode reuses for all words. Thread-compatible.
   class Scratch {
    private:
     friend class BpeMerges;
     // A symbol of the word, in a doubly linked list. kNone: no neighbor.
     struct Symbol {
-      TokenId id;  // kGone: became part of its left neighbor
+      TokenId id;  // kGone: merged into its left neighbor
       size_t previous;
       size_t next;
     };
-    // Two neighbors that a rule could merge, when it was noted.
+    // Two neighbors that a rule could merge when the candidate was added.
     struct Candidate {
       uint32_t rank;
-      size_t position;  // of the left one
+      size_t position;  // of the left symbol
       TokenId left;
       TokenId right;
     };
@@ -38,20 +39,20 @@ class BpeMerges {
     std::vector<Candidate> heap;
   };
 
-  // Adds a rule of lower importance than all before: `left` followed by
-  // `right` becomes `merged`. False, changing nothing, if there is a rule for
-  // that pair already. Ids are not negative.
+  // Adds a rule with lower priority than all rules before: `left` followed by
+  // `right` becomes `merged`. Ids are not negative. Returns false, and changes
+  // nothing, if there is already a rule for that pair.
   bool Add(TokenId left, TokenId right, TokenId merged);
 
-  // Appends to `out` what is left of `word` when the most important rule that
-  // applies, at the leftmost place where it does, has been applied until none
-  // applies. Takes time n log n in the length of the word.
+  // Merges `word` and appends the result to `out`. Until no rule applies,
+  // applies the applicable rule of lowest rank at its leftmost position. Takes
+  // O(n log n) time for n symbols.
   void Apply(absl::Span<const TokenId> word, Scratch* scratch,
              std::vector<TokenId>* out) const;
 
  private:
   struct Rule {
-    uint32_t rank;  // 0 is the most important
+    uint32_t rank;  // 0: applied first
     TokenId merged;
   };
 
@@ -59,7 +60,7 @@ class BpeMerges {
   void NoteCandidate(size_t left_position, Scratch* scratch) const;
   void MergeAt(const Scratch::Candidate& candidate, Scratch* scratch) const;
 
-  absl::flat_hash_map<uint64_t, Rule> rules_;  // by left << 32 | right
+  absl::flat_hash_map<uint64_t, Rule> rules_;  // key: left << 32 | right
 };
 
 }  // namespace rwkvd

@@ -30,8 +30,9 @@ ByteTrie MakeTrie(const std::vector<AddedToken>& added, bool normalized) {
   return ByteTrie(std::move(entries));
 }
 
-// Calls, in order, on_token for each key of `added` in the text (the leftmost,
-// of these the longest, and so on behind it) and on_text for what lies between.
+// Splits `text` at the keys of `added`: repeatedly at the leftmost match, and
+// of several matches there at the longest. Calls on_token for each key and
+// on_text for each nonempty text between keys, in order.
 void SplitAtAdded(const ByteTrie& added, absl::string_view text,
                   absl::FunctionRef<void(absl::string_view)> on_text,
                   absl::FunctionRef<void(TokenId)> on_token) {
@@ -58,8 +59,10 @@ absl::Status NoTokenFor(char byte, size_t offset) {
 
 }  // namespace
 
-// Lives for one call of Encode; thread-compatible. Each step hands its pieces
-// to the next one, the last appends ids.
+// The steps of encoding: split at added tokens, normalize, split into words,
+// merge. Each step passes its pieces to the next one; the last appends ids.
+//
+// Lives for one call of Encode; thread-compatible.
 class BpeTokenizer::Encoder {
  public:
   explicit Encoder(const BpeTokenizer& tokenizer) : tokenizer_(tokenizer) {}

@@ -18,17 +18,16 @@ namespace rwkvd {
 
 // Byte-level BPE with Unicode normalization, the tokenizer of the Pile models.
 //
-// Encode cuts the bytes into stretches of valid UTF-8, which it encodes as the
-// tokenizers library would, and bytes in between, each its own token. The 20B
-// vocabulary lacks the 13 bytes that occur nowhere in UTF-8; Encode refuses
-// them. Decode(Encode(x)) is x with what lies between added tokens in form NFC
-// and without any
-// "<|endoftext|>", which stands for no bytes.
+// Encode encodes runs of valid UTF-8 as the Hugging Face tokenizers library
+// does, and each invalid byte between them as its own token. The 20B vocabulary
+// lacks the 13 bytes that never occur in UTF-8; Encode refuses them.
+// Decode(Encode(x)) is x with the text between added tokens in form NFC, and
+// without any "<|endoftext|>", which stands for no bytes.
 //
 // Owned as Tokenizer says. Thread-safe (immutable).
 class BpeTokenizer final : public Tokenizer {
  public:
-  // Errors as of ParseTokenizerJson.
+  // Returns the errors of ParseTokenizerJson.
   static absl::StatusOr<std::unique_ptr<const BpeTokenizer>> Parse(
       absl::string_view tokenizer_json, absl::string_view name);
 
@@ -49,8 +48,8 @@ class BpeTokenizer final : public Tokenizer {
 
   const BpeVocabulary vocabulary_;
   const std::optional<TokenId> end_of_text_;
-  const ByteTrie raw_added_;         // looked for before normalization
-  const ByteTrie normalized_added_;  // looked for after it
+  const ByteTrie raw_added_;         // searched before normalization
+  const ByteTrie normalized_added_;  // searched after it
   const WordSplitter splitter_;
 };
 

@@ -8,9 +8,9 @@
 namespace rwkvd {
 namespace {
 
-constexpr int kNumCharacters = 0x144;  // U+0000..U+0143 hold the alphabet
+constexpr int kNumCharacters = 0x144;  // the alphabet is within U+0000..U+0143
 
-constexpr bool StandsForItself(int byte) {
+constexpr bool RepresentsItself(int byte) {
   return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) ||
          byte >= 0xAE;
 }
@@ -25,7 +25,7 @@ constexpr Tables MakeTables() {
   for (int16_t& byte : tables.byte_of_character) byte = -1;
   int next = 0x100;
   for (int byte = 0; byte < 256; ++byte) {
-    const int character = StandsForItself(byte) ? byte : next++;
+    const int character = RepresentsItself(byte) ? byte : next++;
     tables.character_of_byte[byte] = static_cast<uint16_t>(character);
     tables.byte_of_character[character] = static_cast<int16_t>(byte);
   }
@@ -34,7 +34,8 @@ constexpr Tables MakeTables() {
 
 constexpr Tables kTables = MakeTables();
 
-// The character at the front, which is 1 or 2 bytes long (below U+0800).
+// Returns the first code point of `text`, which is 1 or 2 bytes long (below
+// U+0800).
 int DecodeShortCharacter(absl::string_view text, size_t length) {
   const int first = static_cast<uint8_t>(text[0]);
   if (length == 1) return first;

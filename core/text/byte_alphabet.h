@@ -10,15 +10,15 @@
 
 namespace rwkvd {
 
-// Byte-level BPE files write each byte as one visible character (GPT-2's
-// bytes_to_unicode): printable Latin-1 as itself, the 68 others, in ascending
-// order, as U+0100 and onwards. A space is U+0120.
+// GPT-2's bytes_to_unicode: byte-level BPE files represent each byte by one
+// visible character. Printable Latin-1 represents itself; the 68 other bytes,
+// in ascending order, are U+0100 and following. A space is U+0120.
 
-// The character that stands for `byte`, in UTF-8.
+// Returns the character that represents `byte`, in UTF-8.
 std::string AlphabetCharacter(uint8_t byte);
 
-// The bytes that a text in this alphabet stands for; nothing if it has a
-// character outside it or is not UTF-8.
+// Returns the bytes that a text in this alphabet represents, or nullopt if the
+// text is not UTF-8 or has a character outside of the alphabet.
 std::optional<std::string> BytesOfAlphabetText(absl::string_view text);
 
 }  // namespace rwkvd

@@ -11,8 +11,8 @@
 
 namespace rwkvd {
 
-// The tokenizer of models that read bytes: an id is a byte's value. There is
-// no end of text.
+// The tokenizer of byte-level models: the id of a token is the value of its
+// byte. There is no end-of-text token.
 //
 // Owned as Tokenizer says. Thread-safe (immutable).
 class ByteTokenizer final : public Tokenizer {

@@ -9,11 +9,11 @@
 namespace rwkvd {
 namespace {
 
-// The sorted entries that go through one node.
+// The sorted entries whose keys begin with one node's prefix.
 struct Range {
   size_t begin;
   size_t end;
-  size_t depth;  // length of the node's prefix, common to them all
+  size_t depth;  // length of the prefix
 };
 
 }  // namespace
@@ -32,7 +32,7 @@ ByteTrie::ByteTrie(std::vector<Entry> entries) {
       value_.back() = entries[begin++].value;
     }
     while (begin < end) {
-      RWKVD_CHECK(entries[begin].key.size() > depth);  // else the key is twice
+      RWKVD_CHECK(entries[begin].key.size() > depth);  // keys are unique
       const char label = entries[begin].key[depth];
       size_t next = begin + 1;
       while (next < end && entries[next].key.size() > depth &&

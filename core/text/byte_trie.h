@@ -12,17 +12,17 @@
 
 namespace rwkvd {
 
-// Finds which of a fixed set of byte strings a text begins with.
+// Finds the longest of a fixed set of byte strings that a text begins with.
 //
 // Owned by a tokenizer. Thread-safe (immutable).
 //
 // Nodes are numbered in breadth-first order, so the children of a node are
-// neighbors, and those of the next node follow them: a node is the index of
-// its first child, its value, and the byte that leads to it.
+// adjacent, and those of the next node follow them. A node consists of the
+// index of its first child, its value, and the byte that leads to it.
 class ByteTrie {
  public:
   struct Entry {
-    absl::string_view key;  // nonempty; no other entry has the same
+    absl::string_view key;  // not empty, unique
     int32_t value;          // >= 0
   };
 
@@ -31,14 +31,15 @@ class ByteTrie {
     size_t length = 0;   // of the key, in bytes
   };
 
-  // The total length of the keys is below 2^31. The keys are not kept.
+  // The total length of the keys is below 2^31. The keys need not outlive the
+  // constructor.
   explicit ByteTrie(std::vector<Entry> entries);
 
-  // The longest key that is a prefix of `text`.
+  // Returns the longest key that is a prefix of `text`.
   Match LongestPrefix(absl::string_view text) const;
 
  private:
-  // first_child_[n] to first_child_[n + 1] are the children of node n.
+  // The children of node n are first_child_[n] to first_child_[n + 1] - 1.
   std::vector<uint32_t> first_child_;  // [nodes + 1]
   std::vector<int32_t> value_;         // [nodes], -1: no key ends here
   std::vector<char> label_;            // [nodes], ascending among siblings

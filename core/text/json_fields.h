@@ -11,27 +11,29 @@
 
 namespace rwkvd {
 
-// Checks on the fields of a JSON document of untrusted origin. Each answers
-// with InvalidArgument saying where, what was expected and what was found.
+// Checks of the fields of an untrusted JSON document. On failure, each returns
+// InvalidArgument that says where, what was expected and what was found.
+// `where` is the path of the checked value in the document.
 
 using FieldNames = std::initializer_list<absl::string_view>;
 
+// Returns the error for the value `got`.
 absl::Status Unexpected(absl::string_view where, absl::string_view expected,
                         const Json& got);
 
-// OK if `holds`, else Unexpected.
+// Returns OK if `holds` is true, else Unexpected.
 absl::Status Expect(bool holds, absl::string_view where,
                     absl::string_view expected, const Json& got);
 
-// The field `name` of an object; an absent one counts as null.
+// Returns the field `name` of an object, or null if it is absent.
 const Json& Field(const Json& object, absl::string_view name);
 
-// An object with no fields but those that its reader knows: another one may
-// change what the others mean.
+// Checks that `value` is an object with no fields other than `known`: an
+// unknown field could change the meaning of the others.
 absl::Status ExpectObject(const Json& value, absl::string_view where,
                           FieldNames known);
 
-// Each of `names` is absent from `object`, null or false.
+// Checks that each field of `names` is absent from `object`, null or false.
 absl::Status ExpectFalse(const Json& object, absl::string_view where,
                          FieldNames names);
 

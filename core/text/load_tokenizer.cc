@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char kLookedFor[] =
+constexpr char kPatterns[] =
     "rwkv_vocab*.txt, tokenizer.json or *tokenizer.json";
 constexpr int64_t kNumBytes = 256;
 
@@ -31,14 +31,14 @@ bool LooksLikeTokenizer(absl::string_view name) {
          (absl::StartsWith(name, "rwkv_vocab") && absl::EndsWith(name, ".txt"));
 }
 
-// The candidates' names, sorted.
+// Returns the sorted names of the files that look like tokenizers.
 absl::StatusOr<std::vector<std::string>> Candidates(
     const std::string& directory) {
   std::vector<std::string> names;
   std::error_code error;
   fs::directory_iterator at(directory, error);
   while (!error && at != fs::directory_iterator()) {
-    std::error_code ignored;  // a dangling link is no file
+    std::error_code ignored;  // a dangling link is not a file
     const std::string name = at->path().filename().string();
     if (LooksLikeTokenizer(name) && at->is_regular_file(ignored)) {
       names.push_back(name);
@@ -88,9 +88,10 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> FindTokenizer(
     return LoadTokenizer((fs::path(directory) / names[0]).string());
   }
   if (model_vocab_size == kNumBytes) return LoadTokenizer("bytes");
-  return absl::NotFoundError(absl::StrCat(
-      directory, ": no tokenizer: looked for ", kLookedFor,
-      ", and a vocabulary of ", model_vocab_size, " is not that of bytes"));
+  return absl::NotFoundError(
+      absl::StrCat(directory, ": found no tokenizer: expected ", kPatterns,
+                   ", or a vocabulary of ", kNumBytes,
+                   " tokens for bytes, got ", model_vocab_size));
 }
 
 }  // namespace rwkvd

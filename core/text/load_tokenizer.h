@@ -11,16 +11,18 @@
 
 namespace rwkvd {
 
-// Loads the tokenizer that `path` names: a World vocabulary (*.txt), a
-// byte-level BPE tokenizer.json (*.json), or the word "bytes", for which token
-// ids are byte values. The message of an error names file and line.
+// Loads the tokenizer at `path`: a World vocabulary (*.txt), a byte-level BPE
+// tokenizer.json (*.json), or the word "bytes" for ByteTokenizer. Error
+// messages name the file, and the line or field. Returns InvalidArgument for
+// malformed files and other names, and the errors of MappedFile::Open.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(
     const std::string& path);
 
-// Finds the tokenizer beside a model, in `directory`: one `rwkv_vocab*.txt`,
-// `tokenizer.json` or `*tokenizer.json`; where there is none and the model's
-// vocabulary is 256, "bytes". NotFound says what was looked for; with several
-// candidates InvalidArgument names them.
+// Loads the tokenizer in a model's `directory`: the file `rwkv_vocab*.txt`,
+// `tokenizer.json` or `*tokenizer.json`, or "bytes" if there is no such file
+// and the model's vocabulary has 256 tokens. Returns NotFound that lists the
+// patterns if there is no tokenizer, and InvalidArgument that lists the files
+// if there are several.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> FindTokenizer(
     const std::string& directory, int64_t model_vocab_size);
 

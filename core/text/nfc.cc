@@ -24,7 +24,7 @@ std::vector<int32_t> Decompose(absl::string_view text) {
   code_points.reserve(text.size());
   const auto* at = reinterpret_cast<const uint8_t*>(text.data());
   const uint8_t* const end = at + text.size();
-  int boundary_class = 0;  // unused: concerns grapheme boundaries only
+  int boundary_class = 0;  // unused: only for grapheme boundaries
   while (at < end) {
     int32_t code_point = 0;
     at += utf8proc_iterate(at, end - at, &code_point);
@@ -42,9 +42,8 @@ int CombiningClass(int32_t code_point) {
   return utf8proc_get_property(code_point)->combining_class;
 }
 
-// Sorts each run of combining marks by class. utf8proc's own sort, in
-// utf8proc_decompose, takes time in the square of the run's length, which the
-// sender of the text chooses.
+// Sorts each run of combining marks by class. utf8proc_decompose would take
+// quadratic time in the length of a run, which the sender of the text chooses.
 void OrderMarks(std::vector<int32_t>* code_points) {
   const auto is_mark = [](int32_t c) { return CombiningClass(c) != 0; };
   auto begin = code_points->begin();

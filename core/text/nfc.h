@@ -8,8 +8,8 @@
 
 namespace rwkvd {
 
-// Unicode's Normalization Form C of valid UTF-8. Takes n log n time whatever
-// the text.
+// Returns valid UTF-8 in Unicode's Normalization Form C. Takes O(n log n) time
+// for any text.
 std::string Nfc(absl::string_view text);
 
 }  // namespace rwkvd

@@ -14,7 +14,7 @@
 namespace rwkvd {
 namespace {
 
-// Reads what stands between the quotes.
+// Parses the text between the quotes.
 //
 // Lives for one ParsePythonLiteral; thread-compatible.
 class BodyParser {
@@ -26,13 +26,15 @@ class BodyParser {
     while (!rest_.empty()) {
       const char c = rest_.front();
       if (c == quote_) {
-        return absl::InvalidArgumentError("a quote inside is not escaped");
+        return absl::InvalidArgumentError(
+            "a quote inside the literal is not escaped");
       }
       rest_.remove_prefix(1);
       if (c == '\\') {
         RWKVD_RETURN_IF_ERROR(ParseEscape());
       } else if (is_bytes_ && !absl::ascii_isascii(c)) {
-        return absl::InvalidArgumentError("a bytes literal holds ASCII only");
+        return absl::InvalidArgumentError(
+            "a bytes literal can have only ASCII characters");
       } else {
         out_.push_back(c);
       }
@@ -43,7 +45,7 @@ class BodyParser {
  private:
   absl::Status ParseEscape() {
     if (rest_.empty()) {
-      return absl::InvalidArgumentError("ends within an escape");
+      return absl::InvalidArgumentError("the literal ends within an escape");
     }
     const char c = rest_.front();
     rest_.remove_prefix(1);
@@ -53,7 +55,7 @@ class BodyParser {
     constexpr absl::string_view kEscapes = "ntr\\'\"abfv0";
     constexpr absl::string_view kMeanings("\n\t\r\\'\"\a\b\f\v\0", 11);
     const size_t which = kEscapes.find(c);
-    // \0 followed by a digit would be a longer octal escape.
+    // \0 followed by a digit is an octal escape, which is not supported.
     const bool is_octal =
         c == '0' && !rest_.empty() && absl::ascii_isdigit(rest_.front());
     if (which == kEscapes.npos || is_octal) {
@@ -99,7 +101,7 @@ class BodyParser {
 
 absl::StatusOr<std::string> ParsePythonLiteral(absl::string_view literal) {
   if (ValidUtf8Length(literal) != literal.size()) {
-    return absl::InvalidArgumentError("is not UTF-8");
+    return absl::InvalidArgumentError("the literal is not UTF-8");
   }
   const bool is_bytes = absl::ConsumePrefix(&literal, "b");
   const char quote = literal.empty() ? '\0' : literal.front();

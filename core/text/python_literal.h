@@ -9,10 +9,10 @@
 
 namespace rwkvd {
 
-// The bytes that a Python string or bytes literal on one line stands for, of a
-// string those of its UTF-8 form: 'a', "it's", '\x80' (two bytes: U+0080),
-// b'\x80' (one byte). Knows the escapes that Python's repr() writes, and
-// \a \b \f \v \0 beside them. InvalidArgument says what is wrong with the rest.
+// Returns the value of a one-line Python string or bytes literal; a string's
+// value is encoded in UTF-8. Examples: 'a', "it's", '\x80' (two bytes: U+0080),
+// b'\x80' (one byte). Supports the escapes that Python's repr() writes, and
+// also \a \b \f \v \0. Returns InvalidArgument for all other text.
 absl::StatusOr<std::string> ParsePythonLiteral(absl::string_view literal);
 
 }  // namespace rwkvd

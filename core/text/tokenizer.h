@@ -15,44 +15,47 @@
 
 namespace rwkvd {
 
-// Index of a row of the embedding; never negative once checked.
+// The index of a token's row in the embedding. Not negative once validated.
 using TokenId = int32_t;
 
-// Turns bytes into the token ids a model was trained on, and back.
+// Converts bytes to the token ids that a model was trained on, and back.
 //
-// Owned by the process's loaded model. Thread-safe (immutable).
+// Owned by the loaded model. Thread-safe (immutable).
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Any bytes, valid UTF-8 or not. Decode(Encode(x)) == x, except that a
-  // tokenizer with a Unicode normalization gives back the normalized form, and
-  // one that finds the end of text in a text leaves it out. InvalidArgument,
-  // saying which and where, for a byte that has no token: some vocabularies
-  // lack those that occur nowhere in UTF-8 (C0, C1, F5 to FF).
+  // Encodes any bytes, valid UTF-8 or not. Decode(Encode(x)) == x, with two
+  // exceptions: a tokenizer with a Unicode normalization returns the normalized
+  // form, and one that recognizes the end of text in a text removes it. Returns
+  // InvalidArgument, with the byte and its offset, for a byte that has no
+  // token: some vocabularies lack the bytes that never occur in UTF-8 (C0, C1,
+  // F5 to FF).
   virtual absl::StatusOr<std::vector<TokenId>> Encode(
       absl::string_view bytes) const = 0;
 
-  // What `id` stands for: any bytes, not necessarily UTF-8 on its own. Empty
-  // for the end of text and for ids that stand for nothing, such as those in
-  // [0, size()) that the vocabulary leaves out and any outside that range.
+  // Returns the bytes of token `id`, which need not be valid UTF-8. They are
+  // empty for the end of text, for ids outside of [0, size()), and for ids that
+  // the vocabulary does not use.
   virtual absl::string_view TokenBytes(TokenId id) const = 0;
 
-  // One more than the largest id. A model's vocabulary may be larger (rows
-  // that were never trained); ids from here on are never sampled.
+  // Returns the largest id plus one. A model's vocabulary may be larger (rows
+  // that were never trained); ids from size() on are never sampled.
   virtual int64_t size() const = 0;
 
-  // The token that ends a document, if there is one.
+  // Returns the token that ends a document, if there is one.
   virtual std::optional<TokenId> end_of_text() const = 0;
 
-  // "world", "bpe" or "bytes".
+  // Returns "world", "bpe" or "bytes".
   virtual absl::string_view kind() const = 0;
 
+  // Returns the concatenated bytes of `ids`.
   std::string Decode(absl::Span<const TokenId> ids) const;
 };
 
-// InvalidArgument, naming those of the 256 bytes that are no token of the
-// vocabulary `name`: without them some text could not be encoded.
+// Returns InvalidArgument that lists the bytes for which is_token returns
+// false, if there are any: some text could not be encoded. `name` is that of
+// the vocabulary in messages.
 absl::Status CheckEveryByteIsAToken(
     absl::string_view name,
     absl::FunctionRef<bool(absl::string_view byte)> is_token);

@@ -53,7 +53,7 @@ absl::StatusOr<AddedToken> ParseAddedToken(const Json& value,
       !token.content.empty() && token.content.size() <= kMaxBpeTokenBytes,
       absl::StrCat(where, ".content"),
       absl::StrCat("1 to ", kMaxBpeTokenBytes, " bytes"), content));
-  // Whether it is special matters only to who skips special tokens.
+  // "special" matters only to programs that skip special tokens.
   const Json& special = Field(value, "special");
   RWKVD_RETURN_IF_ERROR(Expect(special.is_null() || special.is_boolean(),
                                absl::StrCat(where, ".special"), "a boolean",
@@ -65,7 +65,7 @@ bool OccursInUtf8(uint8_t byte) {
   return byte != 0xC0 && byte != 0xC1 && byte < 0xF5;
 }
 
-// Assembles a vocabulary from the parts of one document.
+// Builds a vocabulary from the parts of one document.
 //
 // Lives for one ParseTokenizerJson; thread-compatible.
 class Assembler {
@@ -94,7 +94,8 @@ class Assembler {
     return absl::OkStatus();
   }
 
-  // The 20B vocabulary, made from text, lacks the bytes no text has.
+  // The 20B vocabulary was trained on text and lacks the bytes that never occur
+  // in UTF-8.
   absl::Status FindByteTokens(absl::string_view name) {
     RWKVD_RETURN_IF_ERROR(
         CheckEveryByteIsAToken(name, [this](absl::string_view byte) {
@@ -127,8 +128,8 @@ class Assembler {
 
   absl::Status AddVocabularyToken(const std::string& text, TokenId id,
                                   absl::string_view where) {
-    // A text outside the alphabet is an added token's, or one that no merge
-    // ever makes.
+    // A text outside of the byte alphabet is that of an added token, or one
+    // that no merge produces.
     std::string bytes = BytesOfAlphabetText(text).value_or(text);
     if (bytes.empty() || bytes.size() > kMaxBpeTokenBytes) {
       return absl::InvalidArgumentError(
@@ -139,7 +140,7 @@ class Assembler {
   }
 
   absl::Status AddAddedToken(AddedToken token, absl::string_view where) {
-    // The model knows it as it is written, the text has it normalized.
+    // model.vocab has the content as written; the text has it normalized.
     const std::optional<TokenId> known = Find(token.content);
     if (known && *known != token.id) {
       return absl::InvalidArgumentError(
@@ -156,7 +157,7 @@ class Assembler {
     } else if (result_.token_bytes[*known] != token.content) {
       return absl::InvalidArgumentError(absl::StrCat(
           where, ": ", Quoted(token.content),
-          " means other bytes in model.vocab; this is not supported"));
+          " stands for other bytes in model.vocab, which is not supported"));
     }
     result_.added.push_back(std::move(token));
     return absl::OkStatus();
@@ -173,7 +174,7 @@ class Assembler {
     return absl::OkStatus();
   }
 
-  // "a b", or in newer files ["a", "b"].
+  // Adds the merge "a b", which newer files write as ["a", "b"].
   absl::Status AddMerge(const Json& merge, absl::string_view where) {
     std::string left;
     std::string right;
@@ -185,7 +186,7 @@ class Assembler {
       const auto& text = merge.get_ref<const std::string&>();
       const size_t space = text.find(' ');
       if (space == text.npos || text.find(' ', space + 1) != text.npos) {
-        return Unexpected(where, "two tokens and a space between", merge);
+        return Unexpected(where, "two tokens with one space between", merge);
       }
       left = text.substr(0, space);
       right = text.substr(space + 1);

@@ -14,31 +14,33 @@
 
 namespace rwkvd {
 
-// Bounds on a tokenizer.json: far above the 2.4 MB and 50277 of the 20B one.
+// Limits on a tokenizer.json, far above the 2.4 MB and 50277 tokens of the 20B
+// file.
 inline constexpr size_t kMaxTokenizerJsonBytes = 64 << 20;
 inline constexpr TokenId kMaxBpeTokens = 1 << 20;
 inline constexpr size_t kMaxBpeTokenBytes = 1024;
 
-// A token that is looked for in the text itself, before the merges see it.
+// A token that is searched in the text itself, before any merge.
 struct AddedToken {
   std::string content;
   TokenId id = 0;
-  bool normalized = false;  // looked for after normalization, not before
+  bool normalized = false;  // searched after normalization, not before
 };
 
-// What a tokenizer.json says.
+// The contents of a tokenizer.json.
 struct BpeVocabulary {
-  std::vector<std::string> token_bytes;  // by id; empty: there is no such id
-  // The token of each single byte; -1, at most for those 13 that occur nowhere
-  // in UTF-8, where there is none.
+  std::vector<std::string> token_bytes;  // by id; empty: unused id
+  // The token of each single byte; -1 if there is none, which is possible only
+  // for the 13 bytes that never occur in UTF-8.
   std::array<TokenId, 256> byte_ids{};
   BpeMerges merges;
   std::vector<AddedToken> added;
 };
 
-// Reads a byte-level BPE model as the tokenizers library writes it: normalizer
-// NFC, pre-tokenizer and decoder ByteLevel. InvalidArgument, naming `name` and
-// the field, for whatever else in it would change how a text is encoded.
+// Parses a byte-level BPE model in the format of the Hugging Face tokenizers
+// library: normalizer NFC, pre-tokenizer and decoder ByteLevel. Returns
+// InvalidArgument, with `name` and the field, for any setting that would change
+// how a text is encoded.
 absl::StatusOr<BpeVocabulary> ParseTokenizerJson(absl::string_view text,
                                                  absl::string_view name);
 

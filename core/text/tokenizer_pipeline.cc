@@ -53,7 +53,7 @@ absl::Status CheckStages(const Json& root) {
   RWKVD_RETURN_IF_ERROR(
       Expect(type == "NFC", "normalizer.type", "\"NFC\"", type));
   RWKVD_RETURN_IF_ERROR(CheckPreTokenizer(Field(root, "pre_tokenizer")));
-  // As a post-processor, ByteLevel changes offsets only.
+  // As a post-processor, ByteLevel changes only offsets.
   const Json& post_processor = Field(root, "post_processor");
   if (!post_processor.is_null()) {
     RWKVD_RETURN_IF_ERROR(CheckByteLevel(post_processor, "post_processor"));
@@ -80,7 +80,7 @@ absl::Status CheckModelSettings(const Json& model) {
     RWKVD_RETURN_IF_ERROR(Expect(value.is_null() || value == "",
                                  absl::StrCat("model.", name), "null", value));
   }
-  // Without an unknown token there is nothing to fuse.
+  // fuse_unk has no effect without an unknown token.
   const Json& fuse = Field(model, "fuse_unk");
   RWKVD_RETURN_IF_ERROR(Expect(fuse.is_null() || fuse.is_boolean(),
                                "model.fuse_unk", "a boolean", fuse));

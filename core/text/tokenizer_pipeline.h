@@ -7,9 +7,9 @@
 
 namespace rwkvd {
 
-// Whether the settings in a tokenizer.json are those that BpeTokenizer
-// implements: all but its vocabulary, merges and added tokens. InvalidArgument
-// names the field that would make a difference.
+// Checks that the settings of a tokenizer.json (everything except vocabulary,
+// merges and added tokens) are those that BpeTokenizer implements. Returns
+// InvalidArgument that names the field whose value would change the result.
 absl::Status CheckTokenizerPipeline(const Json& document);
 
 }  // namespace rwkvd

@@ -8,22 +8,23 @@
 
 namespace rwkvd {
 
-// Makes valid UTF-8 of a stream of bytes that arrives in pieces: a character
-// split across pieces is held back until it is whole; bytes that can no longer
-// become a character are replaced by U+FFFD at once, one for each maximal
+// Converts a stream of bytes that arrives in pieces to valid UTF-8. A character
+// split across pieces is buffered until it is complete. Bytes that cannot
+// become a character are replaced at once, by one U+FFFD for each maximal
 // ill-formed part (Unicode 15, section 3.9, "U+FFFD Substitution of Maximal
-// Subparts"). The concatenated output does not depend on how the input is cut.
+// Subparts"). The concatenated output does not depend on how the input is
+// split.
 //
 // Owned by one sequence; thread-compatible.
 class Utf8Stream {
  public:
-  // The text that `bytes` completes.
+  // Adds `bytes` and returns the text that they complete.
   std::string Append(absl::string_view bytes);
 
-  // Ends the stream: an unfinished character becomes U+FFFD.
+  // Ends the stream. Returns U+FFFD if a character is incomplete, else nothing.
   std::string Finish();
 
-  // What is held back now. A stream to which just this was given goes on as
+  // The buffered bytes. A new stream to which they are appended continues as
   // this one does.
   const std::string& pending() const { return pending_; }
 

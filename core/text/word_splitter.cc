@@ -11,8 +11,8 @@
 namespace rwkvd {
 namespace {
 
-// Unicode's White_Space, which is what \s means to the tokenizers library.
-// PCRE2's own \s has U+180E besides.
+// Unicode's White_Space, the meaning of \s in the tokenizers library. PCRE2's
+// own \s also includes U+180E.
 #define RWKVD_SPACE                                \
   "\\x{09}-\\x{0D}\\x{20}\\x{85}\\x{A0}\\x{1680}"  \
   "\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}" \
@@ -28,7 +28,7 @@ constexpr char kPattern[] =
     "])"
     "|[" RWKVD_SPACE "]+";
 
-// The pattern never needs to try much twice, so any text stays far below.
+// The pattern hardly backtracks, so that any text stays far below the limits.
 constexpr uint32_t kMatchLimit = 1 << 20;
 constexpr uint32_t kHeapLimitKib = 16 << 10;
 
@@ -45,7 +45,7 @@ struct WordSplitter::Pattern {
                          PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error,
                          &error_offset, nullptr);
     RWKVD_CHECK(code != nullptr);
-    // Where memory may not be executable this fails, and matching is slower.
+    // This fails where memory must not be executable; matching is then slower.
     (void)pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
     limits = pcre2_match_context_create(nullptr);
     RWKVD_CHECK(limits != nullptr);
@@ -59,12 +59,12 @@ struct WordSplitter::Pattern {
   Pattern(const Pattern&) = delete;
   Pattern& operator=(const Pattern&) = delete;
 
-  // Where the word that starts at `start` ends. One of the alternatives
-  // matches everywhere; should PCRE2 give up all the same, the rest is one
-  // word: encoded in other pieces, but to the same bytes.
+  // Returns the end of the word that starts at `start`. At every position, one
+  // of the alternatives matches. If PCRE2 fails nevertheless, the rest of the
+  // text is one word: its tokens differ, but still stand for the same bytes.
   size_t WordEnd(absl::string_view text, size_t start,
                  pcre2_match_data* match) const {
-    // Checking the UTF-8 again for each word would take quadratic time.
+    // Validating the UTF-8 again for each word would take quadratic time.
     const int result = pcre2_match(
         code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), start,
         PCRE2_ANCHORED | PCRE2_NO_UTF_CHECK, match, limits);

@@ -9,8 +9,8 @@
 
 namespace rwkvd {
 
-// Cuts text into the words within which byte-level BPE merges, as GPT-2's
-// pattern says:
+// Splits text into words with GPT-2's pattern. Byte-level BPE merges only
+// within words.
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 //
 // Owned by a tokenizer. Thread-safe (immutable).
@@ -21,8 +21,8 @@ class WordSplitter {
   WordSplitter(const WordSplitter&) = delete;
   WordSplitter& operator=(const WordSplitter&) = delete;
 
-  // Calls on_word for each word of `text`, which is valid UTF-8, in order;
-  // together they are the text. No word is empty.
+  // Calls on_word for each word of `text`, in order. `text` is valid UTF-8. The
+  // concatenation of the words is the text, and no word is empty.
   void Split(absl::string_view text,
              absl::FunctionRef<void(absl::string_view)> on_word) const;
 

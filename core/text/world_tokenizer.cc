@@ -18,7 +18,7 @@
 namespace rwkvd {
 namespace {
 
-// Plain decimal digits; SimpleAtoi alone would allow signs and spaces.
+// Parses plain decimal digits; SimpleAtoi alone would allow signs and spaces.
 bool ParseNumber(absl::string_view digits, int64_t* number) {
   return !digits.empty() &&
          std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) &&
@@ -35,7 +35,7 @@ class Vocabulary {
     absl::ConsumeSuffix(&line, "\r");
     const size_t first_space = line.find(' ');
     const size_t last_space = line.rfind(' ');
-    if (first_space == last_space) {  // none, or one only
+    if (first_space == last_space) {  // no space, or only one
       return absl::InvalidArgumentError(
           absl::StrCat("expected `ID LITERAL BYTES`, got ", Quoted(line)));
     }
@@ -155,7 +155,7 @@ absl::StatusOr<std::vector<TokenId>> WorldTokenizer::Encode(
   std::vector<TokenId> ids;
   while (!bytes.empty()) {
     const ByteTrie::Match match = trie_.LongestPrefix(bytes);
-    RWKVD_CHECK(match.length > 0);  // Parse saw all single bytes
+    RWKVD_CHECK(match.length > 0);  // Parse checked that every byte is a token
     ids.push_back(match.value);
     bytes.remove_prefix(match.length);
   }

@@ -17,22 +17,23 @@
 
 namespace rwkvd {
 
-// The tokenizer of the World models: the longest token that the bytes begin
-// with, again and again. Token 0 ends a document and stands for no bytes.
+// The tokenizer of the World models: repeatedly takes the longest token that
+// the remaining bytes begin with. Token 0 ends a document and stands for no
+// bytes.
 //
 // Owned as Tokenizer says. Thread-safe (immutable).
 class WorldTokenizer final : public Tokenizer {
  public:
-  // Bounds on a vocabulary file: far above the official one's 1.1 MB, 65529
-  // and 128 bytes.
+  // Limits on a vocabulary file, far above the 1.1 MB, 65529 tokens and 128
+  // bytes per token of the official one.
   static constexpr size_t kMaxFileBytes = 16 << 20;
   static constexpr TokenId kMaxTokens = 1 << 20;
   static constexpr size_t kMaxTokenBytes = 1024;
 
-  // Reads a vocabulary: lines `ID LITERAL BYTES`, with ids in (0, kMaxTokens)
-  // in any order, a Python string or bytes literal, and the number of bytes it
-  // stands for. Every single byte is a token. InvalidArgument says what is not
-  // so, in which line of `name`.
+  // Parses a vocabulary: lines `ID LITERAL BYTES` with an id in (0,
+  // kMaxTokens), in any order, a Python string or bytes literal, and the number
+  // of bytes of its value. Every single byte must be a token. Returns
+  // InvalidArgument, with `name` and the line, if the text is malformed.
   static absl::StatusOr<std::unique_ptr<const WorldTokenizer>> Parse(
       absl::string_view vocabulary, absl::string_view name);
 
@@ -47,7 +48,7 @@ class WorldTokenizer final : public Tokenizer {
   WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie)
       : tokens_(std::move(tokens)), trie_(std::move(trie)) {}
 
-  const std::vector<std::string> tokens_;  // [size()], empty: no such id
+  const std::vector<std::string> tokens_;  // [size()], empty: unused id
   const ByteTrie trie_;
 };
 

@@ -24,7 +24,7 @@ std::vector<TokenId> Apply(const BpeMerges& merges,
   return out;
 }
 
-TEST(BpeMerges, TheFirstRuleComesFirstWhereverItApplies) {
+TEST(BpeMergesTest, LowestRankIsMergedFirstAtAnyPosition) {
   BpeMerges merges;
   ASSERT_TRUE(merges.Add(2, 3, 23));
   ASSERT_TRUE(merges.Add(1, 2, 12));
@@ -33,28 +33,28 @@ TEST(BpeMerges, TheFirstRuleComesFirstWhereverItApplies) {
   EXPECT_THAT(Apply(merges, {1, 2, 1, 2, 3}), ElementsAre(12, 123));
 }
 
-TEST(BpeMerges, OfEqualPairsTheLeftmostIsMerged) {
+TEST(BpeMergesTest, LeftmostOfEqualPairsIsMergedFirst) {
   BpeMerges merges;
   ASSERT_TRUE(merges.Add(1, 1, 11));
   EXPECT_THAT(Apply(merges, {1, 1, 1}), ElementsAre(11, 1));
   EXPECT_THAT(Apply(merges, {1, 1, 1, 1, 1}), ElementsAre(11, 11, 1));
 }
 
-TEST(BpeMerges, WordsWithoutARuleStayAsTheyAre) {
+TEST(BpeMergesTest, WordWithoutApplicableRuleIsUnchanged) {
   const BpeMerges merges;
   EXPECT_THAT(Apply(merges, {}), IsEmpty());
   EXPECT_THAT(Apply(merges, {5}), ElementsAre(5));
   EXPECT_THAT(Apply(merges, {5, 6}), ElementsAre(5, 6));
 }
 
-TEST(BpeMerges, ASecondRuleForAPairIsRefused) {
+TEST(BpeMergesTest, SecondRuleForPairIsRefused) {
   BpeMerges merges;
   EXPECT_TRUE(merges.Add(1, 2, 12));
   EXPECT_FALSE(merges.Add(1, 2, 99));
   EXPECT_THAT(Apply(merges, {1, 2}), ElementsAre(12));
 }
 
-TEST(BpeMerges, AppendsAndLeavesNothingBehindInTheScratch) {
+TEST(BpeMergesTest, ApplyAppendsAndScratchIsReusable) {
   BpeMerges merges;
   ASSERT_TRUE(merges.Add(1, 2, 12));
   BpeMerges::Scratch scratch;
@@ -64,13 +64,14 @@ TEST(BpeMerges, AppendsAndLeavesNothingBehindInTheScratch) {
   EXPECT_THAT(out, ElementsAre(7, 12, 1, 2));
 }
 
-// A model in plain strings: the rules in order, and the id of each string.
-struct PlainModel {
+// A reference implementation on strings: the rules in order of rank, and the id
+// of each string.
+struct ReferenceModel {
   std::vector<std::pair<std::string, std::string>> rules;
   std::map<std::string, TokenId> ids;
 
-  // Finds the best rule and its leftmost place by looking at everything again
-  // after each merge.
+  // After each merge, searches all positions again for the applicable rule of
+  // lowest rank and its leftmost position.
   std::vector<TokenId> Encode(const std::string& word) const {
     std::vector<std::string> parts;
     for (const char c : word) parts.emplace_back(1, c);
@@ -93,10 +94,11 @@ struct PlainModel {
   }
 };
 
-// Random rules over a, b, c, each joining two strings known by then; in the
-// order in which training finds them, or in any.
-PlainModel RandomModel(std::mt19937& random, bool shuffled) {
-  PlainModel model;
+// Returns random rules over a, b, c. Each one joins two strings that earlier
+// rules produce. The rules are in that order, as training finds them, or
+// shuffled.
+ReferenceModel RandomModel(std::mt19937& random, bool shuffled) {
+  ReferenceModel model;
   std::vector<std::string> known = {"a", "b", "c"};
   for (int i = 0; i < 25; ++i) {
     const std::string left = known[random() % known.size()];
@@ -113,7 +115,7 @@ PlainModel RandomModel(std::mt19937& random, bool shuffled) {
   return model;
 }
 
-TEST(BpeMerges, AgreesWithThePlainModelOnAllShortWordsAndSomeLongOnes) {
+TEST(BpeMergesTest, MatchesReferenceOnAllShortAndSomeLongWords) {
   std::mt19937 random(8);
   std::vector<std::string> words = {""};
   for (size_t i = 0; i < words.size() && words[i].size() < 7; ++i) {
@@ -125,7 +127,7 @@ TEST(BpeMerges, AgreesWithThePlainModelOnAllShortWordsAndSomeLongOnes) {
     words.push_back(word);
   }
   for (int round = 0; round < 20; ++round) {
-    const PlainModel model = RandomModel(random, round % 2 == 1);
+    const ReferenceModel model = RandomModel(random, round % 2 == 1);
     BpeMerges merges;
     for (const auto& [left, right] : model.rules) {
       ASSERT_TRUE(merges.Add(model.ids.at(left), model.ids.at(right),
@@ -139,8 +141,8 @@ TEST(BpeMerges, AgreesWithThePlainModelOnAllShortWordsAndSomeLongOnes) {
   }
 }
 
-// Time in the square of the length would show as a test that never ends.
-TEST(BpeMerges, AWordOfAMillionSymbolsIsMergedToTheEnd) {
+// Quadratic time in the length would exceed the test's time limit.
+TEST(BpeMergesTest, MillionSymbolWordIsMergedInTime) {
   BpeMerges merges;
   for (TokenId id = 0; id < 10; ++id) ASSERT_TRUE(merges.Add(id, id, id + 1));
   const std::vector<TokenId> word((1 << 20) + 3, 0);

@@ -34,28 +34,28 @@ json SmallModel() {
       {{"a", "b"}, {" ", "ab"}, {"\xc3", "\xa9"}, {"\xe9", "\xe9"}});
 }
 
-TEST(BpeTokenizer, MergesWithinWordsOnly) {
+TEST(BpeTokenizerTest, MergesOnlyWithinWords) {
   const auto tokenizer = Parse(SmallModel().dump());
   EXPECT_THAT(*tokenizer->Encode("abc ab"), ElementsAre(256, 'c', 257));
-  // "a1b" is three words; so nothing joins "a" and "b".
+  // "a1b" is three words, so "a" and "b" are not merged.
   EXPECT_THAT(*tokenizer->Encode("a1b"), ElementsAre('a', '1', 'b'));
   EXPECT_THAT(*tokenizer->Encode("  ab"), ElementsAre(' ', 257));
   EXPECT_THAT(*tokenizer->Encode(""), IsEmpty());
 }
 
-TEST(BpeTokenizer, NormalizesFirst) {
+TEST(BpeTokenizerTest, NormalizesBeforeMerging) {
   const auto tokenizer = Parse(SmallModel().dump());
   EXPECT_THAT(*tokenizer->Encode("e\u0301"), ElementsAre(258));
   EXPECT_THAT(*tokenizer->Encode("\u00e9"), ElementsAre(258));
   EXPECT_EQ(tokenizer->Decode({258}), "\u00e9");
 }
 
-TEST(BpeTokenizer, InvalidBytesAreTokensOfTheirOwn) {
+TEST(BpeTokenizerTest, EachInvalidByteIsOneToken) {
   const auto tokenizer = Parse(SmallModel().dump());
   EXPECT_THAT(*tokenizer->Encode("\xff"), ElementsAre(255));
-  // Were the bytes E9 E9 a word, they would be token 259.
+  // If the bytes E9 E9 were a word, they would be token 259.
   EXPECT_THAT(*tokenizer->Encode("\xe9\xe9"), ElementsAre(0xe9, 0xe9));
-  // They cut words and keep marks from combining across them.
+  // Invalid bytes separate words, and marks do not combine across them.
   EXPECT_THAT(*tokenizer->Encode("a\xff"
                                  "b ab"),
               ElementsAre('a', 0xff, 'b', 257));
@@ -66,7 +66,7 @@ TEST(BpeTokenizer, InvalidBytesAreTokensOfTheirOwn) {
               ElementsAre(256, 0xe2, 0x82, 256, 0xe2, 0x82));
 }
 
-TEST(BpeTokenizer, AByteWithoutATokenIsRefusedByItsPlace) {
+TEST(BpeTokenizerTest, ByteWithoutTokenIsRefusedWithOffset) {
   json document = SmallTokenizerJson({{"\xef", "\xbf"}});
   document["model"]["vocab"].erase("\u00ff");
   const auto tokenizer = Parse(document.dump());
@@ -76,7 +76,7 @@ TEST(BpeTokenizer, AByteWithoutATokenIsRefusedByItsPlace) {
             "byte 0xFF at offset 2 has no token in this vocabulary");
 }
 
-TEST(BpeTokenizer, AddedTokensAreFoundInTheTextLeftmostThenLongest) {
+TEST(BpeTokenizerTest, AddedTokensMatchLeftmostThenLongest) {
   json document = SmallModel();
   AddToken(&document, "<|x|>", 300, false);
   AddToken(&document, "<|x|>>", 301, false);
@@ -91,7 +91,7 @@ TEST(BpeTokenizer, AddedTokensAreFoundInTheTextLeftmostThenLongest) {
               ElementsAre(0xff, 300, 0xff));
 }
 
-TEST(BpeTokenizer, NormalizedAddedTokensAreFoundAfterNormalization) {
+TEST(BpeTokenizerTest, NormalizedAddedTokensMatchAfterNormalization) {
   json document = SmallModel();
   AddToken(&document, "\u00e9!", 300, true);
   AddToken(&document, "\u00e8!", 301, false);
@@ -100,20 +100,21 @@ TEST(BpeTokenizer, NormalizedAddedTokensAreFoundAfterNormalization) {
   const auto tokenizer = Parse(document.dump());
   EXPECT_THAT(*tokenizer->Encode("e\u0301!"), ElementsAre(300));
   EXPECT_THAT(*tokenizer->Encode("\u00e8!"), ElementsAre(301));
-  EXPECT_THAT(*tokenizer->Encode("e\u0300!"),  // too late for that one
+  EXPECT_THAT(*tokenizer->Encode(
+                  "e\u0300!"),  // normalized after raw tokens are matched
               ElementsAre(0xc3, 0xa8, '!'));
-  // Before the words are cut: "    ab" would be "   " and " ab".
+  // Matched before the text is split into the words "   " and " ab".
   EXPECT_THAT(*tokenizer->Encode("    ab"), ElementsAre(303, 257));
   EXPECT_THAT(*tokenizer->Encode("     ab"), ElementsAre(303, 302, 256));
 }
 
-TEST(BpeTokenizer, ANormalizedTokenWrittenInAnotherFormIsFoundToo) {
+TEST(BpeTokenizerTest, NormalizedAddedTokenInOtherFormMatches) {
   json document = SmallModel();
   AddToken(&document, "e\u0301!", 300, true);
   EXPECT_THAT(*Parse(document.dump())->Encode("\u00e9!"), ElementsAre(300));
 }
 
-TEST(BpeTokenizer, DescribesItself) {
+TEST(BpeTokenizerTest, ReportsKindSizeAndEndOfText) {
   json document = SmallModel();
   const auto plain = Parse(document.dump());
   EXPECT_EQ(plain->kind(), "bpe");
@@ -132,19 +133,19 @@ TEST(BpeTokenizer, DescribesItself) {
   }
 }
 
-TEST(BpeTokenizer, ErrorsNameTheFile) {
+TEST(BpeTokenizerTest, ErrorsNameTheFile) {
   const auto tokenizer = BpeTokenizer::Parse("{", "dir/t.json");
   EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(tokenizer.status().message()),
               HasSubstr("dir/t.json"));
 }
 
-TEST(BpeTokenizer, RandomBytesSurviveTheRoundTripUpToNormalization) {
+TEST(BpeTokenizerTest, RandomBytesRoundTripUpToNormalization) {
   const auto tokenizer = Parse(SmallModel().dump());
   std::mt19937 random(10);
   for (int i = 0; i < 500; ++i) {
-    // Random bytes hold few characters that normalization changes, if any: up
-    // to 2-byte ones with a mark behind them.
+    // Random bytes have few characters that normalization changes: at most some
+    // 2-byte characters followed by a mark.
     const std::string bytes = RandomBytes(random, i);
     std::string expected;
     for (absl::string_view rest = bytes; !rest.empty();) {
@@ -159,8 +160,8 @@ TEST(BpeTokenizer, RandomBytesSurviveTheRoundTripUpToNormalization) {
   }
 }
 
-// Time in the square of the length would show as a test that never ends.
-TEST(BpeTokenizer, AWordOfAMillionLettersIsMergedToTheEnd) {
+// Quadratic time in the length would exceed the test's time limit.
+TEST(BpeTokenizerTest, MillionLetterWordIsEncodedInTime) {
   std::vector<std::pair<std::string, std::string>> merges;
   for (int n = 1; n < 512; n *= 2) {
     merges.emplace_back(std::string(n, 'a'), std::string(n, 'a'));
@@ -184,7 +185,7 @@ class The20BTokenizer : public testing::Test {
   std::unique_ptr<const BpeTokenizer> tokenizer_;
 };
 
-TEST_F(The20BTokenizer, AgreesWithTheVectors) {
+TEST_F(The20BTokenizer, MatchesVectors) {
   const auto vectors = ReadVectors(directory_ + "vectors.jsonl");
   EXPECT_EQ(vectors.size(), 260u);
   for (const TokenizerVector& vector : vectors) {
@@ -192,14 +193,14 @@ TEST_F(The20BTokenizer, AgreesWithTheVectors) {
   }
 }
 
-TEST_F(The20BTokenizer, VectorsDecodeToTheirNormalForm) {
+TEST_F(The20BTokenizer, DecodedVectorsAreInNormalForm) {
   for (const auto& vector : ReadVectors(directory_ + "vectors.jsonl")) {
     if (vector.bytes.find("<|endoftext|>") != std::string::npos) continue;
     EXPECT_EQ(tokenizer_->Decode(vector.ids), Nfc(vector.bytes));
   }
 }
 
-TEST_F(The20BTokenizer, HasTheKnownShape) {
+TEST_F(The20BTokenizer, HasKnownSizeAndTokens) {
   EXPECT_EQ(tokenizer_->size(), 50277);
   EXPECT_EQ(tokenizer_->end_of_text(), 0);
   EXPECT_EQ(tokenizer_->TokenBytes(0), "");
@@ -210,8 +211,8 @@ TEST_F(The20BTokenizer, HasTheKnownShape) {
   }
 }
 
-// All but the 13 that its vocabulary lacks.
-TEST_F(The20BTokenizer, EveryOtherByteSurvivesTheRoundTrip) {
+// All bytes except the 13 that the vocabulary lacks.
+TEST_F(The20BTokenizer, BytesInVocabularyRoundTrip) {
   for (int i = 0; i < 256; ++i) {
     const std::string byte(1, static_cast<char>(i));
     const bool lacking = i == 0xC0 || i == 0xC1 || i >= 0xF5;
@@ -221,7 +222,7 @@ TEST_F(The20BTokenizer, EveryOtherByteSurvivesTheRoundTrip) {
   }
 }
 
-TEST_F(The20BTokenizer, NormalizedTextSurvivesTheRoundTrip) {
+TEST_F(The20BTokenizer, NormalizedTextRoundTrips) {
   std::mt19937 random(11);
   for (int i = 0; i < 300; ++i) {
     std::string text;

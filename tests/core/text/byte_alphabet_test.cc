@@ -9,7 +9,7 @@
 namespace rwkvd {
 namespace {
 
-TEST(ByteAlphabet, KnownBytesHaveTheirKnownCharacters) {
+TEST(ByteAlphabetTest, KnownBytesMapToKnownCharacters) {
   const struct {
     int byte;
     const char* character;
@@ -23,7 +23,7 @@ TEST(ByteAlphabet, KnownBytesHaveTheirKnownCharacters) {
   }
 }
 
-TEST(ByteAlphabet, AllBytesSurviveTheRoundTripAsDifferentCharacters) {
+TEST(ByteAlphabetTest, AllBytesRoundTripAsDistinctCharacters) {
   std::set<std::string> characters;
   std::string text;
   std::string bytes;
@@ -38,7 +38,7 @@ TEST(ByteAlphabet, AllBytesSurviveTheRoundTripAsDifferentCharacters) {
   EXPECT_EQ(BytesOfAlphabetText(""), "");
 }
 
-TEST(ByteAlphabet, OtherCharactersAreRefused) {
+TEST(ByteAlphabetTest, CharactersOutsideAlphabetAreRefused) {
   for (const std::string& text :
        {std::string(" "), std::string("a b"), std::string("\n"),
         std::string(1, '\0'), std::string("\u007f"), std::string("\u0080"),

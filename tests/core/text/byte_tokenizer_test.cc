@@ -14,14 +14,14 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-TEST(ByteTokenizer, AnIdIsTheByteItself) {
+TEST(ByteTokenizerTest, IdIsByteValue) {
   const ByteTokenizer tokenizer;
   EXPECT_THAT(*tokenizer.Encode(std::string("a\0\xff\x80", 4)),
               ElementsAre(97, 0, 255, 128));
   EXPECT_THAT(*tokenizer.Encode(""), IsEmpty());
 }
 
-TEST(ByteTokenizer, RandomBytesSurviveTheRoundTrip) {
+TEST(ByteTokenizerTest, RandomBytesRoundTrip) {
   const ByteTokenizer tokenizer;
   std::mt19937 random(1);
   for (size_t length : {0, 1, 2, 17, 1000}) {
@@ -30,7 +30,7 @@ TEST(ByteTokenizer, RandomBytesSurviveTheRoundTrip) {
   }
 }
 
-TEST(ByteTokenizer, IdsOutsideTheVocabularyStandForNothing) {
+TEST(ByteTokenizerTest, IdsOutsideVocabularyHaveNoBytes) {
   const ByteTokenizer tokenizer;
   for (const TokenId id : {-1, 256, 1 << 30, -2147483647 - 1}) {
     EXPECT_EQ(tokenizer.TokenBytes(id), "") << id;
@@ -38,7 +38,7 @@ TEST(ByteTokenizer, IdsOutsideTheVocabularyStandForNothing) {
   EXPECT_EQ(tokenizer.TokenBytes(0), absl::string_view("\0", 1));
 }
 
-TEST(ByteTokenizer, DescribesItself) {
+TEST(ByteTokenizerTest, ReportsKindSizeAndEndOfText) {
   const ByteTokenizer tokenizer;
   EXPECT_EQ(tokenizer.size(), 256);
   EXPECT_EQ(tokenizer.kind(), "bytes");

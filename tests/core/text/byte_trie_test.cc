@@ -19,16 +19,17 @@ ByteTrie MakeTrie(const std::map<std::string, int32_t>& keys) {
   return ByteTrie(std::move(entries));
 }
 
-TEST(ByteTrie, PrefersTheLongestKey) {
+TEST(ByteTrieTest, ReturnsLongestKey) {
   const ByteTrie trie = MakeTrie({{"a", 1}, {"ab", 2}, {"abcd", 3}});
   EXPECT_EQ(trie.LongestPrefix("abcde").value, 3);
   EXPECT_EQ(trie.LongestPrefix("abcd").length, 4u);
-  EXPECT_EQ(trie.LongestPrefix("abcx").value, 2);  // back from a dead end
+  EXPECT_EQ(trie.LongestPrefix("abcx").value,
+            2);  // the search goes further than the match
   EXPECT_EQ(trie.LongestPrefix("abc").length, 2u);
   EXPECT_EQ(trie.LongestPrefix("ax").value, 1);
 }
 
-TEST(ByteTrie, SaysWhenNoKeyMatches) {
+TEST(ByteTrieTest, NoMatchReturnsMinusOne) {
   const ByteTrie trie = MakeTrie({{"ab", 0}});
   for (const char* text : {"", "a", "b", "xab", "a\xff"}) {
     EXPECT_EQ(trie.LongestPrefix(text).value, -1) << text;
@@ -37,7 +38,7 @@ TEST(ByteTrie, SaysWhenNoKeyMatches) {
   EXPECT_EQ(ByteTrie({}).LongestPrefix("a").value, -1);
 }
 
-TEST(ByteTrie, TellsAllBytesApart) {
+TEST(ByteTrieTest, AllSingleBytesAreDistinct) {
   std::map<std::string, int32_t> keys;
   for (int i = 0; i < 256; ++i) keys[{static_cast<char>(i), '\0'}] = i;
   const ByteTrie trie = MakeTrie(keys);
@@ -46,7 +47,7 @@ TEST(ByteTrie, TellsAllBytesApart) {
   }
 }
 
-TEST(ByteTrie, AgreesWithTryingAllKeysOnRandomSets) {
+TEST(ByteTrieTest, MatchesLinearSearchOnRandomSets) {
   std::mt19937 random(2);
   for (int round = 0; round < 200; ++round) {
     const int num_letters = 1 + static_cast<int>(random() % 4);

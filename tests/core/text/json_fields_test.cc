@@ -15,7 +15,7 @@ std::string Message(const absl::Status& status) {
   return std::string(status.message());
 }
 
-TEST(JsonFields, UnexpectedSaysWhereExpectedAndGot) {
+TEST(JsonFieldsTest, UnexpectedNamesPlaceExpectedAndGot) {
   EXPECT_EQ(Message(Unexpected("a.b", "null", Json(3))),
             "a.b: expected null, got 3");
   EXPECT_EQ(Message(Unexpected("a", "null", Json("x\n"))),
@@ -26,24 +26,24 @@ TEST(JsonFields, UnexpectedSaysWhereExpectedAndGot) {
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST(JsonFields, ExpectHoldsOrComplains) {
+TEST(JsonFieldsTest, ExpectReturnsErrorOnlyIfFalse) {
   EXPECT_TRUE(Expect(true, "a", "b", Json()).ok());
   EXPECT_FALSE(Expect(false, "a", "b", Json()).ok());
 }
 
-TEST(JsonFields, LongTextIsCut) {
+TEST(JsonFieldsTest, LongStringIsCutInMessage) {
   const Json text = std::string(1000000, 'x');
   EXPECT_LT(Unexpected("a", "b", text).message().size(), 300u);
 }
 
-TEST(JsonFields, AnAbsentFieldIsNullAndSoIsOneOfWhatIsNoObject) {
+TEST(JsonFieldsTest, FieldOfNonObjectOrAbsentFieldIsNull) {
   EXPECT_EQ(Field(Json{{"a", 1}}, "a"), 1);
   EXPECT_TRUE(Field(Json{{"a", 1}}, "b").is_null());
   EXPECT_TRUE(Field(Json(5), "a").is_null());
   EXPECT_TRUE(Field(Json(), "a").is_null());
 }
 
-TEST(JsonFields, ExpectObjectRefusesOtherTypesAndUnknownFields) {
+TEST(JsonFieldsTest, ExpectObjectRefusesOtherTypesAndUnknownFields) {
   EXPECT_TRUE(ExpectObject(Json{{"a", 1}}, "x", {"a", "b"}).ok());
   EXPECT_TRUE(ExpectObject(Json::object(), "x", {}).ok());
   EXPECT_THAT(Message(ExpectObject(Json{{"c", 1}}, "x", {"a", "b"})),
@@ -54,7 +54,7 @@ TEST(JsonFields, ExpectObjectRefusesOtherTypesAndUnknownFields) {
   }
 }
 
-TEST(JsonFields, ExpectFalseAllowsAbsentNullAndFalseOnly) {
+TEST(JsonFieldsTest, ExpectFalseAcceptsOnlyAbsentNullAndFalse) {
   EXPECT_TRUE(
       ExpectFalse(Json{{"a", false}, {"b", nullptr}}, "x", {"a", "b", "c"})
           .ok());

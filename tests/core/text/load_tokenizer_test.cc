@@ -18,7 +18,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// A directory of a model.
+// Creates an empty model directory.
 class LoadTokenizerTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -44,7 +44,7 @@ std::string Message(const absl::Status& status) {
   return std::string(status.message());
 }
 
-TEST_F(LoadTokenizerTest, TheNameSaysTheKind) {
+TEST_F(LoadTokenizerTest, NameDecidesKind) {
   Write("any.txt", SmallWorldVocabulary());
   Write("any.json", SmallTokenizerJson().dump());
   const auto world = LoadTokenizer(Path("any.txt"));
@@ -69,7 +69,7 @@ TEST_F(LoadTokenizerTest, OtherNamesAreRefused) {
   }
 }
 
-TEST_F(LoadTokenizerTest, AnAbsentFileIsNotFound) {
+TEST_F(LoadTokenizerTest, AbsentFileIsNotFound) {
   for (const char* name : {"absent.txt", "absent.json"}) {
     const auto tokenizer = LoadTokenizer(Path(name));
     EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kNotFound);
@@ -77,7 +77,7 @@ TEST_F(LoadTokenizerTest, AnAbsentFileIsNotFound) {
   }
 }
 
-TEST_F(LoadTokenizerTest, MalformedAndEmptyFilesAreRefusedByPath) {
+TEST_F(LoadTokenizerTest, MalformedAndEmptyFilesAreRefusedWithPath) {
   Write("empty.txt", "");
   Write("empty.json", "");
   Write("bad.txt", "1 'a' 2\n");
@@ -93,7 +93,7 @@ TEST_F(LoadTokenizerTest, MalformedAndEmptyFilesAreRefusedByPath) {
               HasSubstr("bad.txt: line 1: "));
 }
 
-TEST_F(LoadTokenizerTest, FindsTheOneBesideTheModel) {
+TEST_F(LoadTokenizerTest, FindsOnlyTokenizerInDirectory) {
   const struct {
     const char* name;
     std::string text;
@@ -102,7 +102,7 @@ TEST_F(LoadTokenizerTest, FindsTheOneBesideTheModel) {
                {"rwkv_vocab_v20230424.txt", SmallWorldVocabulary(), "world"},
                {"tokenizer.json", SmallTokenizerJson().dump(), "bpe"},
                {"20B_tokenizer.json", SmallTokenizerJson().dump(), "bpe"}};
-  // Neighbors that are none.
+  // Other files of a model directory.
   Write("config.json", "{}");
   Write("tokenizer_config.json", "{}");
   Write("vocab.txt", "");
@@ -120,13 +120,13 @@ TEST_F(LoadTokenizerTest, FindsTheOneBesideTheModel) {
   }
 }
 
-TEST_F(LoadTokenizerTest, FollowsALinkToAFile) {
+TEST_F(LoadTokenizerTest, LinkToFileIsFollowed) {
   Write("real.bin", SmallWorldVocabulary());
   std::filesystem::create_symlink("real.bin", Path("rwkv_vocab.txt"));
   EXPECT_TRUE(FindTokenizer(directory_, 65536).ok());
 }
 
-TEST_F(LoadTokenizerTest, WithoutOneAVocabularyOf256MeansBytes) {
+TEST_F(LoadTokenizerTest, NoFileAndVocabularyOf256MeansBytes) {
   const auto tokenizer = FindTokenizer(directory_, 256);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   EXPECT_EQ((*tokenizer)->kind(), "bytes");
@@ -140,13 +140,13 @@ TEST_F(LoadTokenizerTest, WithoutOneAVocabularyOf256MeansBytes) {
   }
 }
 
-TEST_F(LoadTokenizerTest, AFileGoesBeforeBytesEvenIfMalformed) {
+TEST_F(LoadTokenizerTest, MalformedFileTakesPrecedenceOverBytes) {
   Write("tokenizer.json", "nonsense");
   EXPECT_EQ(FindTokenizer(directory_, 256).status().code(),
             absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(LoadTokenizerTest, SeveralCandidatesAreAllNamed) {
+TEST_F(LoadTokenizerTest, SeveralCandidatesAreRefusedAndListed) {
   Write("tokenizer.json", SmallTokenizerJson().dump());
   Write("rwkv_vocab.txt", SmallWorldVocabulary());
   Write("other.txt", "");
@@ -157,7 +157,7 @@ TEST_F(LoadTokenizerTest, SeveralCandidatesAreAllNamed) {
                     Not(HasSubstr("other.txt"))));
 }
 
-TEST_F(LoadTokenizerTest, AnAbsentDirectoryIsAnError) {
+TEST_F(LoadTokenizerTest, AbsentDirectoryIsRefused) {
   const auto absent = FindTokenizer(Path("absent"), 256);
   EXPECT_EQ(absent.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(Message(absent.status()), HasSubstr(Path("absent")));
@@ -165,7 +165,7 @@ TEST_F(LoadTokenizerTest, AnAbsentDirectoryIsAnError) {
   EXPECT_FALSE(FindTokenizer(Path("file"), 256).ok());
 }
 
-TEST_F(LoadTokenizerTest, FindsTheOfficialOnes) {
+TEST_F(LoadTokenizerTest, FindsOfficialTokenizers) {
   RWKVD_SKIP_WITHOUT_FIXTURES();
   const auto world = FindTokenizer(TokenizerFixtures() + "/world", 65536);
   ASSERT_TRUE(world.ok()) << world.status();

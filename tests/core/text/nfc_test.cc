@@ -13,8 +13,8 @@
 namespace rwkvd {
 namespace {
 
-// From the standard's annex 15 and its NormalizationTest.txt.
-TEST(Nfc, NormalizesKnownExamples) {
+// Examples from annex 15 of the standard and NormalizationTest.txt.
+TEST(NfcTest, NormalizesKnownExamples) {
   const struct {
     std::string text;
     std::string expected;
@@ -26,7 +26,7 @@ TEST(Nfc, NormalizesKnownExamples) {
       {"\u212b", "\u00c5"},  // Angstrom sign
       {"A\u030a", "\u00c5"},
       {"\u1e9b\u0323", "\u1e9b\u0323"},
-      {"\u1e0a\u0323", "\u1e0c\u0307"},  // marks change their order
+      {"\u1e0a\u0323", "\u1e0c\u0307"},  // marks are reordered
       {"D\u0307\u0323", "\u1e0c\u0307"},
       {"a\u0315\u0300\u05ae\u0300", "\u00e0\u05ae\u0300\u0315"},
       {"\u0958", "\u0915\u093c"},        // excluded from composition
@@ -34,9 +34,10 @@ TEST(Nfc, NormalizesKnownExamples) {
       {"\uac00\u11a8", "\uac01"},
       {"\u2126", "\u03a9"},  // Ohm sign
       {"\U0001d15e", "\U0001d157\U0001d165"},
-      {"\ufb01", "\ufb01"},      // a ligature: compatibility only
+      {"\ufb01",
+       "\ufb01"},  // a ligature, which only compatibility forms change
       {"\U0002f800", "\u4e3d"},  // a CJK singleton
-      {"\u0301", "\u0301"},      // a mark with no base
+      {"\u0301", "\u0301"},      // a mark without a base
       {"\u0344", "\u0308\u0301"},
       {"x\u0338>\u0338", "x\u0338\u226f"}};
   for (const auto& c : cases) {
@@ -56,7 +57,7 @@ std::string LibraryNfc(const std::string& text) {
   return out;
 }
 
-TEST(Nfc, AgreesWithTheLibraryOnEveryCodePoint) {
+TEST(NfcTest, MatchesLibraryOnEveryCodePoint) {
   for (uint32_t c = 0; c <= 0x10FFFF; ++c) {
     if (c >= 0xD800 && c <= 0xDFFF) continue;
     std::string text = "a";
@@ -66,7 +67,7 @@ TEST(Nfc, AgreesWithTheLibraryOnEveryCodePoint) {
   }
 }
 
-TEST(Nfc, AgreesWithTheLibraryOnRandomTextFullOfMarks) {
+TEST(NfcTest, MatchesLibraryOnRandomTextWithMarks) {
   std::mt19937 random(7);
   for (int round = 0; round < 2000; ++round) {
     std::string text;
@@ -83,8 +84,8 @@ TEST(Nfc, AgreesWithTheLibraryOnRandomTextFullOfMarks) {
   }
 }
 
-// Sorting them by exchanging neighbors would take 10^10 steps.
-TEST(Nfc, ALongRunOfMisorderedMarksIsSorted) {
+// Quadratic sorting would take 10^10 steps.
+TEST(NfcTest, LongRunOfUnorderedMarksIsSortedInTime) {
   constexpr int kMany = 200000;
   std::string above;  // class 230
   std::string below;  // class 220

@@ -11,7 +11,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-TEST(ParsePythonLiteral, ReadsWhatPythonReads) {
+TEST(ParsePythonLiteralTest, ValidLiteralsHavePythonsValue) {
   const struct {
     const char* literal;
     std::string bytes;
@@ -42,7 +42,7 @@ TEST(ParsePythonLiteral, ReadsWhatPythonReads) {
   }
 }
 
-TEST(ParsePythonLiteral, RefusesWhatIsNoLiteral) {
+TEST(ParsePythonLiteralTest, MalformedLiteralsAreRefused) {
   const struct {
     const char* literal;
     const char* complaint;

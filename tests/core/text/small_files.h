@@ -10,25 +10,26 @@
 
 namespace rwkvd {
 
-// A World vocabulary: byte b is token b + 1, then come `more`, from 257 on.
+// Returns a World vocabulary: byte b is token b + 1, and `more` are the tokens
+// from 257 on.
 std::string SmallWorldVocabulary(const std::vector<std::string>& more = {});
 
-// One of its lines, the literal written as b'...'.
+// Returns a line of a World vocabulary, with the literal written as b'...'.
 std::string WorldLine(int id, const std::string& token);
 
-// A tokenizer.json whose vocabulary is: byte b is token b, then come what
-// `merges` make, from 256 on. The merges are given in bytes.
+// Returns a tokenizer.json in which byte b is token b, and the results of
+// `merges`, which are given in bytes, are the tokens from 256 on.
 nlohmann::json SmallTokenizerJson(
     const std::vector<std::pair<std::string, std::string>>& merges = {});
 
-// `bytes` in the alphabet of GPT-2.
+// Returns `bytes` in GPT-2's byte alphabet.
 std::string InAlphabet(const std::string& bytes);
 
 // Appends an added token to a tokenizer.json.
 void AddToken(nlohmann::json* document, const std::string& content, int id,
               bool normalized);
 
-// Any bytes, from a repeatable generator.
+// Returns random bytes from a seeded generator.
 template <typename Generator>
 std::string RandomBytes(Generator& generator, size_t length) {
   std::string bytes(length, '\0');

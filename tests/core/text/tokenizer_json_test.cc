@@ -26,7 +26,7 @@ void ExpectRefused(const std::string& text, const std::string& complaint) {
               AllOf(StartsWith("dir/t.json: "), HasSubstr(complaint)));
 }
 
-TEST(ParseTokenizerJson, ReadsBytesMergesAndAddedTokens) {
+TEST(ParseTokenizerJsonTest, ParsesBytesMergesAndAddedTokens) {
   json document = SmallTokenizerJson({{"a", "b"}, {" ", "ab"}});
   AddToken(&document, "<|endoftext|>", 300, false);
   AddToken(&document, "e\u0301", 301, true);
@@ -43,20 +43,21 @@ TEST(ParseTokenizerJson, ReadsBytesMergesAndAddedTokens) {
   EXPECT_EQ(vocabulary->token_bytes[300], "<|endoftext|>");
   ASSERT_EQ(vocabulary->added.size(), 2u);
   EXPECT_FALSE(vocabulary->added[0].normalized);
-  EXPECT_EQ(vocabulary->added[1].content, "\u00e9");  // as the text will be
+  EXPECT_EQ(vocabulary->added[1].content,
+            "\u00e9");  // normalized, as the text will be
   std::vector<TokenId> out;
   BpeMerges::Scratch scratch;
   vocabulary->merges.Apply({' ', 'a', 'b'}, &scratch, &out);
   EXPECT_THAT(out, ElementsAre(257));
 }
 
-TEST(ParseTokenizerJson, MergesMayBeWrittenAsPairs) {
+TEST(ParseTokenizerJsonTest, MergesWrittenAsPairsAreAccepted) {
   json document = SmallTokenizerJson({{"a", "b"}});
   document["model"]["merges"] = json::array({json::array({"a", "b"})});
   EXPECT_TRUE(ParseTokenizerJson(document.dump(), "t.json").ok());
 }
 
-TEST(ParseTokenizerJson, AnAddedTokenMayBeInTheVocabularyToo) {
+TEST(ParseTokenizerJsonTest, AddedTokenInVocabularyIsAccepted) {
   json document = SmallTokenizerJson();
   document["model"]["vocab"]["<|endoftext|>"] = 256;
   AddToken(&document, "<|endoftext|>", 256, false);
@@ -65,14 +66,14 @@ TEST(ParseTokenizerJson, AnAddedTokenMayBeInTheVocabularyToo) {
   EXPECT_EQ(vocabulary->token_bytes.size(), 257u);
 }
 
-// A change to a good document: the value at a JSON pointer is replaced.
+// A change to a valid document: `value` replaces the value at a JSON pointer.
 struct Change {
   const char* pointer;
   const char* value;
   const char* complaint;
 };
 
-TEST(ParseTokenizerJson, MalformedPartsAreRefusedByName) {
+TEST(ParseTokenizerJsonTest, MalformedFieldsAreRefusedByName) {
   const Change changes[] = {
       {"/normalizer/type", "\"NFD\"", "normalizer.type"},
       {"/model/vocab", "null", "model.vocab: expected an object"},
@@ -90,9 +91,9 @@ TEST(ParseTokenizerJson, MalformedPartsAreRefusedByName) {
       {"/model/merges", "null", "model.merges: expected an array"},
       {"/model/merges", "{}", "model.merges: expected an array"},
       {"/model/merges", "[\"a b\", 5]", "model.merges[1]: expected a string"},
-      {"/model/merges", "[\"ab\"]", "two tokens and a space between"},
-      {"/model/merges", "[\"\"]", "two tokens and a space between"},
-      {"/model/merges", "[\"a b c\"]", "two tokens and a space between"},
+      {"/model/merges", "[\"ab\"]", "two tokens with one space between"},
+      {"/model/merges", "[\"\"]", "two tokens with one space between"},
+      {"/model/merges", "[\"a b c\"]", "two tokens with one space between"},
       {"/model/merges", "[\" ab\"]", "\"\" is not in model.vocab"},
       {"/model/merges", "[[\"a\"]]", "expected a string or two strings"},
       {"/model/merges", "[[\"a\", 1]]", "expected a string or two strings"},
@@ -131,7 +132,7 @@ TEST(ParseTokenizerJson, MalformedPartsAreRefusedByName) {
   }
 }
 
-TEST(ParseTokenizerJson, TokensBeyondTheBoundAreRefused) {
+TEST(ParseTokenizerJsonTest, TokensAboveLimitAreRefused) {
   const std::string longest(kMaxBpeTokenBytes, 'a');
   json document = SmallTokenizerJson();
   document["model"]["vocab"][longest] = 256;
@@ -143,14 +144,14 @@ TEST(ParseTokenizerJson, TokensBeyondTheBoundAreRefused) {
   ExpectRefused(document.dump(), "expected 1 to 1024 bytes");
 }
 
-TEST(ParseTokenizerJson, MissingSingleBytesAreNamed) {
+TEST(ParseTokenizerJsonTest, MissingSingleBytesAreRefusedByName) {
   json document = SmallTokenizerJson();
   document["model"]["vocab"].erase("\u0120");  // the space
   document["model"]["vocab"].erase("\u00f4");
   ExpectRefused(document.dump(), "missing 2: 0x20 0xf4");
 }
 
-TEST(ParseTokenizerJson, TheBytesThatNoUtf8HasMayBeMissing) {
+TEST(ParseTokenizerJsonTest, BytesThatNeverOccurInUtf8MayBeMissing) {
   json document = SmallTokenizerJson();
   for (const char* byte :
        {"\u00c0", "\u00c1", "\u00f5", "\u00f6", "\u00f7", "\u00f8", "\u00f9",
@@ -167,21 +168,21 @@ TEST(ParseTokenizerJson, TheBytesThatNoUtf8HasMayBeMissing) {
   ExpectRefused(document.dump(), "missing 1: 0xc2");
 }
 
-TEST(ParseTokenizerJson, AddedTokensThatNormalizeToTheSameAreRefused) {
+TEST(ParseTokenizerJsonTest, AddedTokensWithEqualNormalFormAreRefused) {
   json document = SmallTokenizerJson();
   AddToken(&document, "e\u0301!", 256, true);
   AddToken(&document, "\u00e9!", 257, true);
   ExpectRefused(document.dump(), "is an added token already");
 }
 
-TEST(ParseTokenizerJson, AnAddedTokenThatTheModelReadsAsOtherBytesIsRefused) {
+TEST(ParseTokenizerJsonTest, AddedTokenWithOtherBytesInVocabularyIsRefused) {
   json document = SmallTokenizerJson();
-  // In the vocabulary U+00E9 is the byte E9, in the text it is C3 A9.
+  // U+00E9 is the byte E9 in the vocabulary, and C3 A9 in the text.
   AddToken(&document, "\u00e9", 0xE9, false);
-  ExpectRefused(document.dump(), "means other bytes in model.vocab");
+  ExpectRefused(document.dump(), "stands for other bytes in model.vocab");
 }
 
-TEST(ParseTokenizerJson, MalformedJsonIsRefused) {
+TEST(ParseTokenizerJsonTest, MalformedJsonIsRefused) {
   const std::string good = SmallTokenizerJson().dump();
   ExpectRefused("", "parse error");
   ExpectRefused(good.substr(0, good.size() / 2), "parse error");
@@ -190,7 +191,7 @@ TEST(ParseTokenizerJson, MalformedJsonIsRefused) {
   ExpectRefused("[]", "the document: expected an object");
 }
 
-TEST(ParseTokenizerJson, NoSingleByteChangeDoesHarm) {
+TEST(ParseTokenizerJsonTest, AnySingleByteChangeIsHandled) {
   json document = SmallTokenizerJson({{"a", "b"}});
   AddToken(&document, "<|x|>", 300, false);
   const std::string good = document.dump();

@@ -12,11 +12,11 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// A change to a good document: the value at a JSON pointer is replaced.
+// A change to a valid document: `value` replaces the value at a JSON pointer.
 struct Change {
   const char* pointer;
   const char* value;
-  const char* complaint;  // "": still good
+  const char* complaint;  // part of the error message; "": accepted
 };
 
 void ExpectOutcome(const Change& change) {
@@ -32,11 +32,11 @@ void ExpectOutcome(const Change& change) {
   EXPECT_THAT(std::string(status.message()), HasSubstr(change.complaint));
 }
 
-TEST(TokenizerPipeline, TheSmallDocumentIsGood) {
+TEST(TokenizerPipelineTest, SmallDocumentIsAccepted) {
   EXPECT_TRUE(CheckTokenizerPipeline(SmallTokenizerJson()).ok());
 }
 
-TEST(TokenizerPipeline, WhatChangesNothingIsAccepted) {
+TEST(TokenizerPipelineTest, SettingsWithoutEffectAreAccepted) {
   const Change changes[] = {{"/post_processor", "null", ""},
                             {"/pre_tokenizer/trim_offsets", "false", ""},
                             {"/pre_tokenizer/use_regex", "true", ""},
@@ -50,7 +50,7 @@ TEST(TokenizerPipeline, WhatChangesNothingIsAccepted) {
   for (const Change& change : changes) ExpectOutcome(change);
 }
 
-TEST(TokenizerPipeline, WhatWouldChangeTheResultIsRefusedByName) {
+TEST(TokenizerPipelineTest, SettingsThatChangeResultAreRefusedByName) {
   const Change changes[] = {
       {"/version", "\"2.0\"", "version: expected \"1.0\", got \"2.0\""},
       {"/truncation", "{\"max_length\": 512}", "truncation: expected null"},
@@ -90,7 +90,7 @@ TEST(TokenizerPipeline, WhatWouldChangeTheResultIsRefusedByName) {
   for (const Change& change : changes) ExpectOutcome(change);
 }
 
-TEST(TokenizerPipeline, EveryFieldOfEveryWrongTypeIsRefused) {
+TEST(TokenizerPipelineTest, FieldsOfWrongTypeAreRefused) {
   const struct {
     const char* pointer;
     bool may_be_null;
@@ -127,7 +127,7 @@ TEST(TokenizerPipeline, EveryFieldOfEveryWrongTypeIsRefused) {
   }
 }
 
-TEST(TokenizerPipeline, ADocumentThatIsNoObjectIsRefused) {
+TEST(TokenizerPipelineTest, DocumentThatIsNotObjectIsRefused) {
   for (const char* text : {"null", "[]", "\"x\"", "7", "{}"}) {
     EXPECT_FALSE(CheckTokenizerPipeline(Json::parse(text)).ok()) << text;
   }

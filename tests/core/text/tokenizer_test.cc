@@ -13,7 +13,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
-// Knows token 1 = "ab" and token 2 = "\0\xff"; 0 ends a text.
+// A tokenizer with token 1 = "ab" and token 2 = "\0\xff"; token 0 ends a text.
 class TwoTokens final : public Tokenizer {
  public:
   absl::StatusOr<std::vector<TokenId>> Encode(
@@ -29,7 +29,7 @@ class TwoTokens final : public Tokenizer {
   absl::string_view kind() const override { return "test"; }
 };
 
-TEST(Tokenizer, DecodeJoinsWhatTheTokensStandFor) {
+TEST(TokenizerTest, DecodeConcatenatesTokenBytes) {
   const TwoTokens tokenizer;
   EXPECT_EQ(tokenizer.Decode({}), "");
   EXPECT_EQ(tokenizer.Decode({1, 2, 0, 1}), std::string("ab\0\xff"
@@ -37,11 +37,11 @@ TEST(Tokenizer, DecodeJoinsWhatTheTokensStandFor) {
                                                         6));
 }
 
-TEST(Tokenizer, DecodePassesOverIdsThatStandForNothing) {
+TEST(TokenizerTest, DecodeSkipsIdsWithoutBytes) {
   EXPECT_EQ(TwoTokens().Decode({-1, 1, 3, 1 << 30}), "ab");
 }
 
-TEST(CheckEveryByteIsAToken, AsksForEachByteOnce) {
+TEST(CheckEveryByteIsATokenTest, CallsPredicateOncePerByte) {
   std::string asked;
   EXPECT_TRUE(CheckEveryByteIsAToken("v", [&](absl::string_view byte) {
                 asked += std::string(byte);
@@ -51,7 +51,7 @@ TEST(CheckEveryByteIsAToken, AsksForEachByteOnce) {
   for (int i = 0; i < 256; ++i) EXPECT_EQ(asked[i], static_cast<char>(i));
 }
 
-TEST(CheckEveryByteIsAToken, NamesTheMissingOnes) {
+TEST(CheckEveryByteIsATokenTest, ErrorListsMissingBytes) {
   const absl::Status status = CheckEveryByteIsAToken(
       "dir/v.txt",
       [](absl::string_view byte) { return byte != "\n" && byte != "\xf0"; });
@@ -60,7 +60,7 @@ TEST(CheckEveryByteIsAToken, NamesTheMissingOnes) {
   EXPECT_THAT(std::string(status.message()), EndsWith("missing 2: 0x0a 0xf0"));
 }
 
-TEST(CheckEveryByteIsAToken, NamesOnlySomeOfMany) {
+TEST(CheckEveryByteIsATokenTest, ErrorListsOnlyFirstOfManyMissingBytes) {
   const absl::Status status =
       CheckEveryByteIsAToken("v", [](absl::string_view) { return false; });
   EXPECT_THAT(std::string(status.message()), HasSubstr("missing 256: 0x00 "));

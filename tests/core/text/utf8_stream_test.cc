@@ -13,25 +13,26 @@ namespace {
 
 constexpr char kReplacement[] = "\xef\xbf\xbd";
 
-// The bytes around every edge of the table of well-formed sequences.
-const std::string& NastyBytes() {
+// Returns the bytes at every boundary in the table of well-formed sequences.
+const std::string& BoundaryBytes() {
   static const std::string& bytes = *new std::string(
       "\x41\x7f\x80\x8f\x90\x9f\xa0\xbf\xc1\xc2\xdf\xe0\xe1\xed\xef\xf0\xf1"
       "\xf4\xf5\xff");
   return bytes;
 }
 
-// All characters made of nasty bytes, and their proper prefixes, found by
-// writing out every code point with the formula of the standard's table 3-6.
-struct Oracle {
+// A reference decoder. It knows all characters made of boundary bytes and their
+// proper prefixes, from encoding every code point as table 3-6 of the standard
+// defines.
+struct Reference {
   std::set<std::string> characters;
   std::set<std::string> prefixes;
 
-  Oracle() {
+  Reference() {
     for (uint32_t c = 0; c <= 0x10FFFF; ++c) {
       if (c >= 0xD800 && c <= 0xDFFF) continue;
       const std::string text = Write(c);
-      if (text.find_first_not_of(NastyBytes()) != text.npos) continue;
+      if (text.find_first_not_of(BoundaryBytes()) != text.npos) continue;
       characters.insert(text);
       for (size_t n = 1; n < text.size(); ++n) {
         prefixes.insert(text.substr(0, n));
@@ -51,8 +52,8 @@ struct Oracle {
             byte(0x80 + c / 64 % 64), byte(0x80 + c % 64)};
   }
 
-  // Of a whole string at once: at each place a character, or U+FFFD for the
-  // longest prefix of one, or for a single byte.
+  // Decodes a whole string: at each position a character, or U+FFFD for the
+  // longest prefix of a character or for a single byte.
   std::string Decode(const std::string& bytes) const {
     std::string text;
     for (size_t at = 0; at < bytes.size();) {
@@ -71,12 +72,13 @@ struct Oracle {
   }
 };
 
-const Oracle& TheOracle() {
-  static const Oracle& oracle = *new Oracle();
-  return oracle;
+const Reference& TheReference() {
+  static const Reference& reference = *new Reference();
+  return reference;
 }
 
-// In pieces that end before byte i where bit i - 1 of `cuts` is set.
+// Decodes `bytes` in pieces that end before byte i if bit i - 1 of `cuts` is
+// set.
 std::string Stream(const std::string& bytes, unsigned cuts) {
   Utf8Stream stream;
   std::string text;
@@ -89,8 +91,8 @@ std::string Stream(const std::string& bytes, unsigned cuts) {
   return text + stream.Finish();
 }
 
-void ExpectOracleAgreesHoweverCut(const std::string& bytes) {
-  const std::string expected = TheOracle().Decode(bytes);
+void ExpectReferenceAgreesHoweverCut(const std::string& bytes) {
+  const std::string expected = TheReference().Decode(bytes);
   const unsigned num_cuts = bytes.size() < 2 ? 1 : 1u << (bytes.size() - 1);
   for (unsigned cuts = 0; cuts < num_cuts; ++cuts) {
     ASSERT_EQ(Stream(bytes, cuts), expected)
@@ -98,8 +100,8 @@ void ExpectOracleAgreesHoweverCut(const std::string& bytes) {
   }
 }
 
-TEST(Utf8Stream, AgreesWithTheOracleOnAllShortNastyStringsHoweverCut) {
-  const std::string& alphabet = NastyBytes();
+TEST(Utf8StreamTest, MatchesReferenceOnShortStringsInAnySplit) {
+  const std::string& alphabet = BoundaryBytes();
   std::vector<std::string> strings = {""};
   for (int length = 1; length <= 4; ++length) {
     std::vector<std::string> longer;
@@ -107,22 +109,22 @@ TEST(Utf8Stream, AgreesWithTheOracleOnAllShortNastyStringsHoweverCut) {
       for (const char c : alphabet) longer.push_back(shorter + c);
     }
     for (const std::string& bytes : longer) {
-      ExpectOracleAgreesHoweverCut(bytes);
+      ExpectReferenceAgreesHoweverCut(bytes);
       if (HasFatalFailure()) return;
     }
     strings = std::move(longer);
   }
 }
 
-TEST(Utf8Stream, AgreesWithTheOracleOnLongRandomStringsHoweverCut) {
+TEST(Utf8StreamTest, MatchesReferenceOnLongStringsInAnySplit) {
   uint32_t random = 1;
   for (int i = 0; i < 2000; ++i) {
     std::string bytes;
     for (int n = 0; n < 12; ++n) {
       random = random * 1664525 + 1013904223;
-      bytes += NastyBytes()[(random >> 16) % NastyBytes().size()];
+      bytes += BoundaryBytes()[(random >> 16) % BoundaryBytes().size()];
     }
-    const std::string expected = TheOracle().Decode(bytes);
+    const std::string expected = TheReference().Decode(bytes);
     for (int cut = 0; cut < 16; ++cut) {
       random = random * 1664525 + 1013904223;
       ASSERT_EQ(Stream(bytes, random >> 16), expected)
@@ -131,8 +133,8 @@ TEST(Utf8Stream, AgreesWithTheOracleOnLongRandomStringsHoweverCut) {
   }
 }
 
-// The example of section 3.9 of the standard, table 3-8.
-TEST(Utf8Stream, AgreesWithTheExamplesOfTheStandard) {
+// Table 3-8 in section 3.9 of the standard.
+TEST(Utf8StreamTest, MatchesExamplesOfUnicodeStandard) {
   const std::string r = kReplacement;
   EXPECT_EQ(Stream("\xc0\xaf\xe0\x80\xbf\xf0\x81\x82\x41", 0),
             r + r + r + r + r + r + r + r + "A");
@@ -144,7 +146,7 @@ TEST(Utf8Stream, AgreesWithTheExamplesOfTheStandard) {
             r + r + r + r + "A");
 }
 
-TEST(Utf8Stream, HoldsACharacterBackUntilItIsWhole) {
+TEST(Utf8StreamTest, IncompleteCharacterIsBuffered) {
   Utf8Stream stream;
   EXPECT_EQ(stream.Append("a\xf0"), "a");
   EXPECT_EQ(stream.Append("\x9f"), "");
@@ -154,7 +156,7 @@ TEST(Utf8Stream, HoldsACharacterBackUntilItIsWhole) {
   EXPECT_EQ(stream.Finish(), "");
 }
 
-TEST(Utf8Stream, NeverWaitsForAByteThatCannotBecomeACharacter) {
+TEST(Utf8StreamTest, InvalidByteIsReplacedAtOnce) {
   for (int first = 0x80; first <= 0xFF; ++first) {
     if (first >= 0xC2 && first <= 0xF4) continue;
     Utf8Stream stream;
@@ -167,12 +169,12 @@ TEST(Utf8Stream, NeverWaitsForAByteThatCannotBecomeACharacter) {
   EXPECT_EQ(stream.Append("!"), std::string(kReplacement) + "!");
 }
 
-TEST(Utf8Stream, AGenuineReplacementCharacterPassesAtOnce) {
+TEST(Utf8StreamTest, ReplacementCharacterInInputPassesAtOnce) {
   Utf8Stream stream;
   EXPECT_EQ(stream.Append(kReplacement), kReplacement);
 }
 
-TEST(Utf8Stream, AnUnfinishedCharacterAtTheEndIsReplacedOnce) {
+TEST(Utf8StreamTest, IncompleteCharacterAtEndIsReplacedOnce) {
   Utf8Stream stream;
   EXPECT_EQ(stream.Append("\xf0\x9f\x98"), "");
   EXPECT_EQ(stream.Finish(), kReplacement);

@@ -9,7 +9,7 @@
 
 namespace rwkvd {
 
-// Leaves the test, saying why, where the fixtures are not at hand.
+// Skips the test, with a message, if the fixtures are not available.
 #define RWKVD_SKIP_WITHOUT_FIXTURES()                                       \
   if (TokenizerFixtures().empty()) {                                        \
     GTEST_SKIP() << "RWKVD_FIXTURES is not set: it names the directory of " \
@@ -17,16 +17,17 @@ namespace rwkvd {
   }                                                                         \
   static_assert(true)
 
-// The directory of the tokenizers' fixtures, or "".
+// Returns the directory of the tokenizers' fixtures, or "" if there is none.
 std::string TokenizerFixtures();
 
-// A text and its ids according to the tokenizer's authors.
+// A text and its ids as the original tokenizer encodes it.
 struct TokenizerVector {
   std::string bytes;
   std::vector<TokenId> ids;
 };
 
-// Of a file of lines {"text": ..., "ids": [...]} or {"bytes_hex": ...}.
+// Reads the lines {"text": ..., "ids": [...]} or {"bytes_hex": ..., "ids":
+// [...]} of a file.
 std::vector<TokenizerVector> ReadVectors(const std::string& path);
 
 std::string ReadWholeFile(const std::string& path);

@@ -23,53 +23,53 @@ std::vector<std::string> Split(const std::string& text) {
   return words;
 }
 
-TEST(WordSplitter, CutsASentence) {
+TEST(WordSplitterTest, SplitsSentence) {
   EXPECT_THAT(Split("I'm sure they're 25,  aren't they?\n\n  Yes"),
               ElementsAre("I", "'m", " sure", " they", "'re", " 25", ",", " ",
                           " aren", "'t", " they", "?", "\n\n ", " Yes"));
   EXPECT_THAT(Split(""), IsEmpty());
 }
 
-TEST(WordSplitter, SpacesAtTheEndStayTogether) {
+TEST(WordSplitterTest, TrailingSpacesAreOneWord) {
   EXPECT_THAT(Split("a   "), ElementsAre("a", "   "));
   EXPECT_THAT(Split("   "), ElementsAre("   "));
   EXPECT_THAT(Split("a \n b"), ElementsAre("a", " \n", " b"));
   EXPECT_THAT(Split("a\n\nb"), ElementsAre("a", "\n", "\n", "b"));
 }
 
-TEST(WordSplitter, LettersAndNumbersAreUnicodes) {
+TEST(WordSplitterTest, LettersAndNumbersFollowUnicode) {
   EXPECT_THAT(
       Split("\u00fcber\u4e2d\u6587 \u0661\u0662 \u216b\u00bd"),
       ElementsAre("\u00fcber\u4e2d\u6587", " \u0661\u0662", " \u216b\u00bd"));
-  // A combining mark and an emoji are neither.
+  // A combining mark and an emoji are neither letters nor numbers.
   EXPECT_THAT(Split("x\u0301y\U0001f600\U0001f601 z"),
               ElementsAre("x", "\u0301", "y", "\U0001f600\U0001f601", " z"));
 }
 
-TEST(WordSplitter, ContractionsAreLowerCaseAndPreferred) {
+TEST(WordSplitterTest, LowerCaseContractionsAreWords) {
   EXPECT_THAT(
       Split("it's it'S don'tx 'll"),
       ElementsAre("it", "'s", " it", "'", "S", " don", "'t", "x", " '", "ll"));
 }
 
-TEST(WordSplitter, WhitespaceIsUnicodes) {
-  // A run before other text leaves its last space to it, or alone if only
-  // U+0020 can be that.
+TEST(WordSplitterTest, WhitespaceFollowsUnicode) {
+  // The last space of a run before other text is part of the next word if it is
+  // U+0020, and a word of its own otherwise.
   for (const std::string space :
        {"\t", "\n", "\v", "\f", "\r", "\u0085", "\u00a0", "\u1680", "\u2000",
         "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"}) {
     EXPECT_THAT(Split(" " + space + "x"), ElementsAre(" ", space, "x"));
     EXPECT_THAT(Split(space + " x"), ElementsAre(space, " x"));
   }
-  // These are not spaces: a space goes with them.
+  // These are not spaces, so a space before them is part of their word.
   for (const std::string other :
        {"\u180e", "\u200b", "\u2060", "\ufeff", "\u001c", "\u0084"}) {
     EXPECT_THAT(Split(" " + other + "x"), ElementsAre(" " + other, "x"));
   }
 }
 
-// The pattern's alternatives for ASCII text, spelled out.
-size_t OracleWordLength(const std::string& text, size_t at) {
+// A reference implementation of the pattern for ASCII text.
+size_t ReferenceWordLength(const std::string& text, size_t at) {
   const auto is = [&](size_t i, const std::function<bool(int)>& property) {
     return i < text.size() && property(text[i]);
   };
@@ -97,7 +97,7 @@ size_t OracleWordLength(const std::string& text, size_t at) {
   return end - at - gives_one_back;
 }
 
-TEST(WordSplitter, AgreesWithTheOracleOnAllShortAsciiStrings) {
+TEST(WordSplitterTest, MatchesReferenceOnAllShortAsciiStrings) {
   const std::string alphabet = "at1 \n'!";
   std::vector<std::string> strings = {""};
   for (int length = 1; length <= 5; ++length) {
@@ -108,7 +108,7 @@ TEST(WordSplitter, AgreesWithTheOracleOnAllShortAsciiStrings) {
     for (const std::string& text : longer) {
       std::vector<std::string> expected;
       for (size_t at = 0; at < text.size();) {
-        expected.push_back(text.substr(at, OracleWordLength(text, at)));
+        expected.push_back(text.substr(at, ReferenceWordLength(text, at)));
         at += expected.back().size();
       }
       ASSERT_EQ(Split(text), expected) << testing::PrintToString(text);
@@ -117,7 +117,7 @@ TEST(WordSplitter, AgreesWithTheOracleOnAllShortAsciiStrings) {
   }
 }
 
-TEST(WordSplitter, VeryLongRunsAreOneWord) {
+TEST(WordSplitterTest, VeryLongRunIsOneWord) {
   constexpr int kMany = 1 << 20;
   for (const char c : {'a', '7', '!', ' ', '\n'}) {
     const std::string run(kMany, c);
@@ -127,7 +127,7 @@ TEST(WordSplitter, VeryLongRunsAreOneWord) {
   EXPECT_EQ(Split(std::string(kMany, '\n') + "x").size(), 3u);
 }
 
-TEST(WordSplitter, ManyShortWordsTakeNoMoreThanTheirLength) {
+TEST(WordSplitterTest, ManyShortWordsTakeLinearTime) {
   std::string text;
   for (int i = 0; i < 300000; ++i) text += "a\n";
   EXPECT_EQ(Split(text).size(), text.size());

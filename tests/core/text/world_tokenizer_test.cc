@@ -28,7 +28,7 @@ std::unique_ptr<const WorldTokenizer> Parse(const std::string& vocabulary) {
   return std::move(tokenizer).value();
 }
 
-TEST(WorldTokenizer, TakesTheLongestTokenAgainAndAgain) {
+TEST(WorldTokenizerTest, EncodeTakesLongestTokenRepeatedly) {
   const auto tokenizer =
       Parse(SmallWorldVocabulary({"ab", "abc", "bcd", "cd", " a"}));
   const int ab = 257, abc = 258, bcd = 259, cd = 260, space_a = 261;
@@ -41,7 +41,7 @@ TEST(WorldTokenizer, TakesTheLongestTokenAgainAndAgain) {
   EXPECT_THAT(*tokenizer->Encode(""), IsEmpty());
 }
 
-TEST(WorldTokenizer, AgreesWithTryingAllTokensOnRandomVocabularies) {
+TEST(WorldTokenizerTest, MatchesLinearSearchOnRandomVocabularies) {
   std::mt19937 random(3);
   for (int round = 0; round < 20; ++round) {
     const auto random_text = [&](size_t length) {
@@ -72,7 +72,7 @@ TEST(WorldTokenizer, AgreesWithTryingAllTokensOnRandomVocabularies) {
   }
 }
 
-TEST(WorldTokenizer, DescribesItself) {
+TEST(WorldTokenizerTest, ReportsKindSizeAndEndOfText) {
   const auto tokenizer = Parse(SmallWorldVocabulary() + WorldLine(300, "xyz"));
   EXPECT_EQ(tokenizer->size(), 301);
   EXPECT_EQ(tokenizer->kind(), "world");
@@ -84,7 +84,7 @@ TEST(WorldTokenizer, DescribesItself) {
   }
 }
 
-TEST(WorldTokenizer, LineEndsMayBeDosOnesAndTheLastMayBeMissing) {
+TEST(WorldTokenizerTest, DosLineEndsAndMissingLastLineEndAreAccepted) {
   const std::string vocabulary = SmallWorldVocabulary({"ab"});
   const std::string dos = absl::StrReplaceAll(vocabulary, {{"\n", "\r\n"}});
   for (const std::string& text :
@@ -96,14 +96,14 @@ TEST(WorldTokenizer, LineEndsMayBeDosOnesAndTheLastMayBeMissing) {
   }
 }
 
-TEST(WorldTokenizer, LiteralsMayHoldSpacesAndIdsComeInAnyOrder) {
+TEST(WorldTokenizerTest, LiteralsWithSpacesAndUnorderedIdsAreAccepted) {
   const auto tokenizer = Parse(
       absl::StrCat("258 ' a  b ' 6\n257 '  ' 2\n", SmallWorldVocabulary()));
   EXPECT_EQ(tokenizer->TokenBytes(258), " a  b ");
   EXPECT_EQ(tokenizer->TokenBytes(257), "  ");
 }
 
-TEST(WorldTokenizer, MalformedLinesAreRefusedNamingFileAndLine) {
+TEST(WorldTokenizerTest, MalformedLinesAreRefusedWithFileAndLine) {
   const struct {
     std::string line;
     const char* complaint;
@@ -147,7 +147,7 @@ TEST(WorldTokenizer, MalformedLinesAreRefusedNamingFileAndLine) {
   }
 }
 
-TEST(WorldTokenizer, MissingSingleBytesAreNamed) {
+TEST(WorldTokenizerTest, MissingSingleBytesAreRefusedByName) {
   std::string vocabulary = SmallWorldVocabulary();
   for (const int byte : {0x0A, 0xFF}) {
     const std::string line =
@@ -160,7 +160,7 @@ TEST(WorldTokenizer, MissingSingleBytesAreNamed) {
       AllOf(HasSubstr("v.txt"), HasSubstr("missing 2: 0x0a 0xff")));
 }
 
-TEST(WorldTokenizer, AnEmptyOrRandomFileIsRefused) {
+TEST(WorldTokenizerTest, EmptyAndRandomFilesAreRefused) {
   std::mt19937 random(4);
   for (const std::string& text :
        {std::string(), std::string("\n"), std::string(100000, '\n'),
@@ -170,16 +170,16 @@ TEST(WorldTokenizer, AnEmptyOrRandomFileIsRefused) {
   }
 }
 
-TEST(WorldTokenizer, AnOversizedFileIsRefusedUnread) {
+TEST(WorldTokenizerTest, OversizedFileIsRefusedBeforeParsing) {
   const std::string text(WorldTokenizer::kMaxFileBytes + 1, 'x');
   EXPECT_THAT(
       std::string(WorldTokenizer::Parse(text, "v.txt").status().message()),
       HasSubstr("expected a vocabulary of at most 16777216 bytes"));
 }
 
-TEST(WorldTokenizer, EveryTruncationOfAVocabularyIsRefused) {
+TEST(WorldTokenizerTest, TruncatedVocabularyIsRefused) {
   std::string vocabulary = SmallWorldVocabulary();
-  vocabulary.pop_back();  // a last line without its end is whole
+  vocabulary.pop_back();  // the last line is complete without its line end
   for (size_t length = 0; length < vocabulary.size(); ++length) {
     ASSERT_FALSE(
         WorldTokenizer::Parse(vocabulary.substr(0, length), "v.txt").ok())
@@ -187,7 +187,7 @@ TEST(WorldTokenizer, EveryTruncationOfAVocabularyIsRefused) {
   }
 }
 
-TEST(WorldTokenizer, RandomBytesSurviveTheRoundTrip) {
+TEST(WorldTokenizerTest, RandomBytesRoundTrip) {
   std::mt19937 random(5);
   const auto tokenizer = Parse(SmallWorldVocabulary(
       {"\xff\xfe", "aa", "\xe4\xb8", std::string(3, '\0')}));
@@ -211,7 +211,7 @@ class OfficialVocabulary : public testing::Test {
   std::unique_ptr<const WorldTokenizer> tokenizer_;
 };
 
-TEST_F(OfficialVocabulary, AgreesWithTheVectors) {
+TEST_F(OfficialVocabulary, MatchesVectors) {
   const struct {
     const char* file;
     size_t count;
@@ -226,7 +226,7 @@ TEST_F(OfficialVocabulary, AgreesWithTheVectors) {
   }
 }
 
-TEST_F(OfficialVocabulary, HasTheKnownShape) {
+TEST_F(OfficialVocabulary, HasKnownSizeAndTokens) {
   EXPECT_EQ(tokenizer_->size(), 65530);
   size_t longest = 0;
   for (TokenId id = 1; id < 65530; ++id) {
@@ -239,7 +239,7 @@ TEST_F(OfficialVocabulary, HasTheKnownShape) {
   EXPECT_EQ(tokenizer_->TokenBytes(0), "");
 }
 
-TEST_F(OfficialVocabulary, RandomBytesSurviveTheRoundTrip) {
+TEST_F(OfficialVocabulary, RandomBytesRoundTrip) {
   std::mt19937 random(6);
   for (int i = 0; i < 200; ++i) {
     const std::string bytes = RandomBytes(random, 10 * i);
@@ -247,7 +247,7 @@ TEST_F(OfficialVocabulary, RandomBytesSurviveTheRoundTrip) {
   }
 }
 
-TEST_F(OfficialVocabulary, DosLineEndsGiveTheSameTable) {
+TEST_F(OfficialVocabulary, DosLineEndsGiveSameTokens) {
   const auto dos = Parse(absl::StrReplaceAll(vocabulary_, {{"\n", "\r\n"}}));
   ASSERT_EQ(dos->size(), tokenizer_->size());
   for (TokenId id = 0; id < dos->size(); ++id) {
