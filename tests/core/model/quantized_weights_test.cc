@@ -223,11 +223,12 @@ TEST(QuantizedWeightsTest, RefusesDamagedFilesWithTheReason) {
       // The other type has half the bytes.
       {rename(quants, key + ".int4.rows"), "expected U8 [8, 512], got"},
       // Both forms of a matrix, and an unknown tensor.
-      {copy(quants, key + ".int4.rows"), "\"" + key + ".int4.rows\" has no"},
-      {copy("emb.weight", key), "\"" + key + "\" has no place"},
+      {copy(quants, key + ".int4.rows"),
+       "\"" + key + ".int4.rows\" is unknown"},
+      {copy("emb.weight", key), "\"" + key + "\" is unknown"},
       {rename(quants, key + ".int8.columns"), "\"" + key + "\" is missing"},
       {rename(quants, key + ".int5.rows"), "\"" + key + "\" is missing"},
-      {copy(scales, "emb.weight.scales"), "\"emb.weight.scales\" has no place"},
+      {copy(scales, "emb.weight.scales"), "\"emb.weight.scales\" is unknown"},
       {rename("emb.weight", "emb.weight.int8.rows"), "emb.weight"},
       // Bytes in place of numbers.
       {retype("blocks.0.ln1.weight", DType::kU8),
