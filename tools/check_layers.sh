@@ -18,7 +18,7 @@ declare -rA FOLDERS=(
   [core/quantize]="core/base core/checkpoint core/kernels"
   [core/model]="core/base core/checkpoint core/kernels core/quantize"
   [core/text]="core/base"
-  [core/sampling]="core/base core/kernels"
+  [core/sampling]="core/base"
   [core/engine]="core/base core/checkpoint core/kernels core/quantize core/model
     core/sampling core/text"
   [cli]="core/base"

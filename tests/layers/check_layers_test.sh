@@ -40,7 +40,7 @@ rejects_folder() {
 }
 
 accepts core/engine/a.cc '#include "core/model/model.h"'
-accepts core/sampling/a.cc '#include "core/kernels/kernel_table.h"'
+accepts core/sampling/a.cc '#include "core/base/check.h"'
 accepts core/checkpoint/a.cc '#include "core/base/json.h"'
 accepts core/kernels/a.cc '#include "hwy/highway.h"'
 accepts core/kernels/gemm/a.cc '#include "core/kernels/simd-inl.h"'
@@ -59,6 +59,7 @@ rejects core/kernels/quant/a.h '#include "core/kernels/kernel_table.h"'
 rejects core/text/a.cc '#include "core/sampling/sampler.h"'
 rejects core/model/a.cc '#include "core/text/tokenizer.h"'
 rejects core/sampling/a.cc '#include "core/engine/request.h"'
+rejects core/sampling/a.cc '#include "core/kernels/kernel_table.h"'
 rejects core/engine/a.cc '#include "service/server.h"'
 rejects core/engine/a.cc '#include "proto/rwkv/v1/rwkv.pb.h"'
 rejects core/engine/a.cc '#include <grpcpp/grpcpp.h>'
