@@ -227,7 +227,7 @@ std::string WeightType(const TensorFile& file) {
 int64_t CountQuants(const Tensor& tensor, const ParsedQuantsName& parsed,
                     const ModelConfig& config) {
   const QuantForm form = parsed.form;
-  // Such will not be taken.
+  // WeightReader will refuse such a tensor.
   if (tensor.shape.size() != 2 || tensor.num_elements() == 0) return 0;
   const int64_t block_rows = PackedBlockRows(form.type, form.order);
   const int64_t per_byte = form.type == QuantType::kInt8 ? 1 : 2;

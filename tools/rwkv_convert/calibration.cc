@@ -223,7 +223,8 @@ absl::Status Calibration::RunNextBlock(OnProgress progress) {
 absl::Status Calibration::RunStep(const Step& step, bool is_last,
                                   OnProgress progress) {
   HessianAccumulator hessian(&BestKernels(), &pool_);
-  // In the other versions the receptance gates the output of ffn.value.
+  // In other versions the receptance gates the output of ffn.value before it is
+  // added to the stream.
   const bool adds_value = model_->config().architecture == Architecture::kRwkv7;
   for (const Planned& planned : step.matrices) {
     const Tensor& matrix = *planned.matrix;

@@ -18,7 +18,7 @@ def to_bf16(array):
 
 
 def replace(path, data: bytes):
-    """Writes data to path; a reader sees the old file or the new one."""
+    """Writes data to path atomically."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(data)
     os.replace(part, path)

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Trains the demo model within a budget of wall time.
 
-The learning rate follows the elapsed part of the budget: linear warm-up, then
-a cosine. B rows walk through B stretches of the training text, T tokens a step;
-their states are carried on (gradients stop at the segment), and now and then a
-row forgets its state, so that the model also knows how to start from nothing.
+The learning rate follows the elapsed share of the budget: linear warm-up, then
+a cosine. B rows go through B parts of the training text, T tokens per step.
+States are carried from segment to segment (gradients are not), and from time to
+time a row resets its state, so that the model also learns to start without
+context.
 """
 import argparse
 import math
@@ -44,7 +45,7 @@ def epoch_text(work, seed):
 
 
 def segments(work, rows, length):
-    """Yields (ids, targets), each [length, rows], for ever."""
+    """Yields (ids, targets), each [length, rows], forever."""
     for epoch in range(10**9):
         text = epoch_text(work, epoch)
         stretch = (len(text) - 1) // rows
@@ -55,7 +56,7 @@ def segments(work, rows, length):
 
 
 def forget(state, fresh, chance):
-    """Each row returns to the first state with this chance."""
+    """Resets the state of each row with this probability."""
     keep = torch.rand(state[0][0].shape[0], 1) >= chance
     return [tuple(torch.where(keep, a, b) for a, b in zip(s, f))
             for s, f in zip(state, fresh)]
@@ -70,7 +71,7 @@ def learning_rate(args, done):
 
 
 def save(model, path, **facts):
-    """Writes a checkpoint; a reader sees the old one or the new one."""
+    """Writes a checkpoint atomically."""
     torch.save({"model": model.state_dict(), **facts}, f"{path}.part")
     os.replace(f"{path}.part", path)
 
@@ -97,13 +98,13 @@ def parse_args():
     p.add_argument("--length", type=int, default=128, help="tokens of a segment")
     p.add_argument("--lr", type=float, default=2e-3)
     p.add_argument("--lr-end", type=float, default=2e-5)
-    p.add_argument("--warmup", type=float, default=0.02, help="part of the budget")
-    p.add_argument("--forget", type=float, default=0.06, help="chance per segment")
+    p.add_argument("--warmup", type=float, default=0.02, help="share of the budget")
+    p.add_argument("--forget", type=float, default=0.06, help="probability per segment")
     p.add_argument("--threads", type=int, default=2)
-    p.add_argument("--bf16", action="store_true", help="bf16 matrix products")
+    p.add_argument("--bf16", action="store_true", help="bf16 matmuls")
     p.add_argument("--compile", action="store_true", help="torch.compile (2.x)")
-    p.add_argument("--start-from", type=pathlib.Path, help="a checkpoint to train on "
-                   "from, with a schedule of its own: choose a smaller --lr")
+    p.add_argument("--start-from", type=pathlib.Path, help="a checkpoint to continue "
+                   "from, with a new schedule: choose a smaller --lr")
     p.add_argument("--save-every", type=float, default=180, help="seconds")
     return p.parse_args()
 

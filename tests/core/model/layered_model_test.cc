@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Models that are run step by step.
+// Tests that a model can be run step by step.
 
 #include "core/model/layered_model.h"
 

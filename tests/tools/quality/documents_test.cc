@@ -37,7 +37,7 @@ TEST(DocumentsTest, SeparatorCanHaveSeveralBytes) {
   EXPECT_THAT((*documents)[1].tokens, ElementsAre('c', 0));
 }
 
-// Every one of the text's tokens is predicted.
+// Then every token of the text is predicted.
 TEST(DocumentsTest, DocumentsBeginWithTheEndOfTextTokenIfThereIsOne) {
   const auto world = LoadTokenizer("models/demo/rwkv_vocab_demo.txt");
   ASSERT_TRUE(world.ok()) << world.status();

@@ -26,7 +26,7 @@ std::unique_ptr<const Model> Load(const TestTensors& tensors) {
 std::vector<Document> SomeDocuments() {
   std::vector<Document> documents(3);
   for (size_t d = 0; d < documents.size(); ++d) {
-    // Longer than what is read at a time.
+    // More tokens than one forward pass takes.
     for (size_t i = 0; i < 150 + 40 * d; ++i) {
       documents[d].tokens.push_back(
           static_cast<int32_t>((i * i + 3 * d) % kVocab));
@@ -96,7 +96,7 @@ TEST(MeasurementTest, ModelAgreesWithItself) {
   EXPECT_EQ(quality.greedy_prefix, 256);
 }
 
-// The head of another network, but for one token that is likelier than all.
+// A model that always predicts the same token, whatever it reads.
 TEST(MeasurementTest, ConstantModelsAgreeOnlyIfTheirTokenIsTheSame) {
   TestTensors constant = testing::RandomRwkv4(kSizes, 1);
   for (float& value : constant["ln_out.weight"].values) value = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The bundled model, and a smaller one of the fixtures, with quantized weights,
-// held to what docs/numerics.md promises, on texts that it was not trained on.
+// Checks that the bundled model and a smaller one of the fixtures, with
+// quantized weights, stay within the limits of docs/numerics.md on texts that
+// they were not trained on.
 
 #include <cmath>
 #include <memory>
@@ -57,9 +58,9 @@ constexpr char kTexts[] =
     "earned my living by the labor of my hands only. I lived there two years "
     "and two months. At present I am a sojourner in civilized life again.";
 
-// To calibrate with: the beginnings of Genesis, 1611, of "Moby Dick", 1851, of
-// Lincoln's second inaugural address, 1865, and of the First Epistle to the
-// Corinthians' thirteenth chapter, 1611.
+// The text for calibration: the beginnings of Genesis, 1611, of "Moby Dick",
+// 1851, of Lincoln's second inaugural address, 1865, and of the First Epistle
+// to the Corinthians' thirteenth chapter, 1611.
 constexpr char kCalibrationTexts[] =
     "In the beginning God created the heaven and the earth.\n"
     "And the earth was without form, and void; and darkness was upon the face "
@@ -119,7 +120,7 @@ class QualityGates : public ::testing::Test {
 
   Quality Measure(WeightKind kind) { return Compare(*Load(path_, kind)); }
 
-  // Of rwkv-convert --calibration.
+  // Measures the result of rwkv-convert --calibration.
   Quality MeasureCalibrated(WeightKind kind) {
     const std::string directory = testing::MakeTempDirectory();
     const std::string text = directory + "/text", output = directory + "/out";
@@ -142,7 +143,7 @@ class QualityGates : public ::testing::Test {
     RecordProperty("mean_kl", std::to_string(quality.mean_kl * 1e6) + "e-6");
     RecordProperty("bits_per_byte", std::to_string(quality.bits_per_byte));
     EXPECT_GT(quality.num_tokens, 600);
-    // That the model reads English, and so the comparison means something.
+    // The model must predict English well, or the comparison means nothing.
     EXPECT_LT(quality.reference_bits_per_byte, 3.5);
     return quality;
   }
@@ -160,7 +161,7 @@ TEST_F(QualityGates, Int8IsAlmostLossless) {
   const Quality quality = Measure(WeightKind::kInt8);
   EXPECT_LE(quality.mean_kl, 1e-4);
   EXPECT_LE(Change(quality), 0.001);
-  // What is not there cannot be measured: the weights are quantized.
+  // A difference shows that the weights are quantized at all.
   EXPECT_GT(quality.mean_kl, 1e-6);
 
   const Quality mixed = Measure(WeightKind::kInt8Mixed);
@@ -185,7 +186,7 @@ TEST_F(QualityGates, CalibrationReducesTheErrorOfAllKinds) {
   }
 }
 
-// Small networks suffer most from rounding.
+// Rounding hurts small models most.
 TEST_F(QualityGates, CalibratedSmallModelMeetsTheLimits) {
   RWKVD_NEED_FIXTURES();
   Use(testing::FixturesDirectory() +
