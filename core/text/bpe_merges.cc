@@ -33,7 +33,7 @@ const BpeMerges::Rule* BpeMerges::Find(TokenId left, TokenId right) const {
   return at == rules_.end() ? nullptr : &at->second;
 }
 
-void BpeMerges::NoteCandidate(size_t left_position, Scratch* scratch) const {
+void BpeMerges::PushCandidate(size_t left_position, Scratch* scratch) const {
   const Scratch::Symbol& left = scratch->symbols[left_position];
   if (left.next == kNone) return;
   const TokenId right = scratch->symbols[left.next].id;
@@ -55,8 +55,8 @@ void BpeMerges::MergeAt(const Scratch::Candidate& candidate,
   right.id = kGone;
   left.next = right.next;
   if (left.next != kNone) symbols[left.next].previous = candidate.position;
-  if (left.previous != kNone) NoteCandidate(left.previous, scratch);
-  NoteCandidate(candidate.position, scratch);
+  if (left.previous != kNone) PushCandidate(left.previous, scratch);
+  PushCandidate(candidate.position, scratch);
 }
 
 void BpeMerges::Apply(absl::Span<const TokenId> word, Scratch* scratch,
@@ -67,7 +67,7 @@ void BpeMerges::Apply(absl::Span<const TokenId> word, Scratch* scratch,
     scratch->symbols.push_back({word[i], i == 0 ? kNone : i - 1,
                                 i + 1 == word.size() ? kNone : i + 1});
   }
-  for (size_t i = 0; i < word.size(); ++i) NoteCandidate(i, scratch);
+  for (size_t i = 0; i < word.size(); ++i) PushCandidate(i, scratch);
   while (!scratch->heap.empty()) {
     std::pop_heap(scratch->heap.begin(), scratch->heap.end(), kComesAfter);
     const Scratch::Candidate best = scratch->heap.back();

@@ -57,7 +57,7 @@ class BpeMerges {
   };
 
   const Rule* Find(TokenId left, TokenId right) const;
-  void NoteCandidate(size_t left_position, Scratch* scratch) const;
+  void PushCandidate(size_t left_position, Scratch* scratch) const;
   void MergeAt(const Scratch::Candidate& candidate, Scratch* scratch) const;
 
   absl::flat_hash_map<uint64_t, Rule> rules_;  // key: left << 32 | right
