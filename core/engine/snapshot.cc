@@ -127,8 +127,9 @@ std::string FindProblem(const Snapshot& snapshot, uint64_t flags,
   }
   if (snapshot.sampler.num_random_draws < 0 ||
       snapshot.sampler.num_random_draws > snapshot.generated_tokens) {
-    return absl::StrCat(snapshot.sampler.num_random_draws, " random numbers for ",
-                        snapshot.generated_tokens, " tokens");
+    return absl::StrCat(snapshot.sampler.num_random_draws,
+                        " random numbers for ", snapshot.generated_tokens,
+                        " tokens");
   }
   if (!std::isfinite(snapshot.sampler.surprise_limit)) {
     return "the surprise limit is not finite";
