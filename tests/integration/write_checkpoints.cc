@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// write_checkpoints DIRECTORY: writes random models with 256 byte tokens, one of
-// every version in every format of that version, and initial states for them.
-// Prints one line per file:
+// write_checkpoints DIRECTORY: writes random models with 256 byte tokens, one
+// of every version in every format of that version, and initial states for
+// them. Prints one line per file:
 //
 //   VERSION FORMAT PATH    a checkpoint; all of a version have equal weights
 //   VERSION tuned_in PATH  the same with blocks.N.att.time_state

@@ -12,30 +12,21 @@
 #include "absl/strings/strip.h"
 #include "core/base/check.h"
 #include "core/base/float16.h"
-#include "core/base/mapped_file.h"
-#include "core/checkpoint/safetensors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/core/checkpoint/layout_checks.h"
 #include "tests/core/checkpoint/layout_samples.h"
 #include "tests/testing/fixtures.h"
 
 namespace rwkvd {
 namespace {
 
+using testing::ExpectTensors;
 using ::testing::HasSubstr;
 using testing::NativeSample;
+using testing::ReadTensors;
 using testing::TestTensor;
 using testing::TestTensors;
-
-std::vector<Tensor> ReadTensors(const std::string& path) {
-  auto file = MappedFile::Open(path);
-  RWKVD_CHECK(file.ok());
-  static auto* const kept = new std::vector<std::shared_ptr<const MappedFile>>;
-  kept->push_back(*file);  // as the tensors view it
-  auto tensors = ParseSafetensors(**file);
-  RWKVD_CHECK(tensors.ok());
-  return *std::move(tensors);
-}
 
 std::vector<Tensor> Stored(const TestTensors& tensors) {
   return ReadTensors(
@@ -53,27 +44,6 @@ std::string MessageOf(const TestTensors& tensors,
   EXPECT_FALSE(native.ok());
   EXPECT_EQ(native.status().code(), absl::StatusCode::kInvalidArgument);
   return std::string(native.status().message());
-}
-
-std::vector<int64_t> WithoutOnes(std::vector<int64_t> shape) {
-  shape.erase(std::remove(shape.begin(), shape.end(), 1), shape.end());
-  return shape;
-}
-
-// Checks that names, elements and shapes, except for dimensions of 1, are
-// equal.
-void ExpectTensors(absl::Span<const Tensor> got, const TestTensors& expected) {
-  std::vector<std::string> names, expected_names;
-  for (const Tensor& tensor : got) names.push_back(tensor.name);
-  for (const auto& [name, tensor] : expected) expected_names.push_back(name);
-  ASSERT_THAT(names, ::testing::UnorderedElementsAreArray(expected_names));
-  for (const Tensor& tensor : got) {
-    const TestTensor& same = expected.at(tensor.name);
-    EXPECT_EQ(WithoutOnes(tensor.shape), WithoutOnes(same.shape))
-        << tensor.name;
-    EXPECT_EQ(tensor.dtype, same.dtype) << tensor.name;
-    EXPECT_EQ(ToFloat(tensor), same.values) << tensor.name;
-  }
 }
 
 TestTensors WithoutPrefix(const TestTensors& tensors,
@@ -539,67 +509,6 @@ TEST(LayoutTest, CopiesLargerThanTheFileAreRejected) {
       HasSubstr("layers.1.attn.x_proj.2.weight\": needs a copy of 80 bytes "
                 "in addition to 80; all copies may take at most 80 "
                 "bytes"));
-}
-
-// Fixtures
-
-TestTensors NativeFixture(const std::string& path) {
-  TestTensors tensors;
-  for (const Tensor& tensor :
-       ReadTensors(testing::FixturesDirectory() + "/models/" + path)) {
-    tensors[tensor.name] = {tensor.shape, tensor.dtype, ToFloat(tensor)};
-  }
-  for (const char* unused : {"v0", "v1", "v2"}) {
-    tensors.erase(absl::StrCat("blocks.0.att.", unused));
-  }
-  return tensors;
-}
-
-void ExpectFixture(const std::string& path, Layout layout,
-                   const TestTensors& expected) {
-  const auto native = ToNativeLayout(
-      ReadTensors(testing::FixturesDirectory() + "/models/" + path), path, {});
-  ASSERT_TRUE(native.ok()) << native.status();
-  EXPECT_EQ(native->layout, layout);
-  ExpectTensors(native->tensors, expected);
-}
-
-TEST(LayoutFixturesTest, HuggingFaceEqualsNative) {
-  RWKVD_NEED_FIXTURES();
-  ExpectFixture("hybrid-4v0/hf/model.safetensors", Layout::kHuggingFace,
-                NativeFixture("hybrid-4v0/model-bf16.safetensors"));
-  ExpectFixture("tiny-6v0-1m/hf/model.safetensors", Layout::kHuggingFace,
-                NativeFixture("tiny-6v0-1m/model-bf16.safetensors"));
-}
-
-TEST(LayoutFixturesTest, FlashLinearAttentionEqualsNative) {
-  RWKVD_NEED_FIXTURES();
-  ExpectFixture("synth-7v0/fla/model.safetensors",
-                Layout::kFlashLinearAttention,
-                NativeFixture("synth-7v0/model-bf16.safetensors"));
-}
-
-TEST(LayoutFixturesTest, WebRwkvEqualsRoundedNative) {
-  RWKVD_NEED_FIXTURES();
-  TestTensors rounded = NativeFixture("synth-7v0/model-f32.safetensors");
-  for (auto& [name, tensor] : rounded) {
-    tensor.dtype = DType::kF16;
-    for (float& value : tensor.values) {
-      value = F16ToFloat(FloatToF16(value));
-    }
-  }
-  ExpectFixture("synth-7v0/webrwkv/model-f16.st", Layout::kWebRwkv, rounded);
-}
-
-TEST(LayoutFixturesTest, NativeFilesAreUnchanged) {
-  RWKVD_NEED_FIXTURES();
-  for (const char* path : {"hybrid-4v0/model-f16.safetensors",
-                           "tiny-5v1-730k/model-f32.safetensors",
-                           "tiny-6v0-1m/model-bf16.safetensors",
-                           "tiny-7v0-834k/model-bf16.safetensors",
-                           "synth-7v0/model-f32.safetensors"}) {
-    ExpectFixture(path, Layout::kNative, NativeFixture(path));
-  }
 }
 
 }  // namespace
