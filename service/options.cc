@@ -30,8 +30,8 @@ ABSL_FLAG(std::string, tokenizer, "",
           "word \"bytes\". If empty, the server looks for it in the folder of "
           "the model.");
 ABSL_FLAG(std::string, model_name, "",
-          "The name of the model in answers and metrics. If empty, the name of "
-          "the model's file or folder.");
+          "The name of the model in responses and metrics. If empty, the name "
+          "of the model's file or folder.");
 ABSL_FLAG(rwkvd::RepeatedFlag, initial_state, {},
           "NAME=PATH: an initial state that requests can choose by this name "
           "(1 to 64 letters, digits, \".\", \"_\" and \"-\"). The file is a "
@@ -75,7 +75,7 @@ ABSL_FLAG(int32_t, max_queued, rwkvd::EngineOptions().max_queued,
           "refused with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(int32_t, max_step_tokens, rwkvd::EngineOptions().max_step_tokens,
           "The maximum number of tokens in one forward pass, of prompts and "
-          "answers together. More than --max_running.");
+          "outputs together. More than --max_running.");
 ABSL_FLAG(double, max_decode_slowdown,
           rwkvd::EngineOptions().max_decode_slowdown,
           "How many times longer a step may take because it also prefills "

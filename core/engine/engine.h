@@ -102,7 +102,7 @@ class Engine {
   // it need at the recent rate, plus prefill at the best recent speed.
   absl::StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink* sink);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, ScoreSink* sink);
-  // Submits one sample of the request per sink. Sample i gets the answer that
+  // Submits one sample of the request per sink. Sample i gets the output that
   // the request would get alone with seed + i. The prompt is prefilled once.
   // Each sample needs a slot, so either all are accepted or none.
   // InvalidArgument also if there are no sinks, or more than kMaxSamples or

@@ -18,12 +18,12 @@ namespace rwkvd {
 
 struct Snapshot;  // core/engine/snapshot.h
 
-// One sampled token, and the part of the answer that it releases.
+// One sampled token, and the part of the output that it releases.
 struct TokenEvent {
   int32_t id = 0;
-  // Bytes of the answer that this token releases. Bytes that may still be the
+  // Bytes of the output that this token releases. Bytes that may still be the
   // beginning of a stop string are withheld. The bytes of all events together
-  // are the answer.
+  // are the output.
   absl::string_view bytes;
   // The same as valid UTF-8. An incomplete character is withheld.
   absl::string_view text;
@@ -102,7 +102,7 @@ struct FinishEvent {
   Times times;
 
   // Only for generate requests. Bytes and text that were still withheld; the
-  // bytes of a stop string are not part of the answer. A suspended request has
+  // bytes of a stop string are not part of the output. A suspended request has
   // them in its snapshot instead.
   absl::string_view bytes;
   absl::string_view text;

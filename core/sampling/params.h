@@ -90,7 +90,7 @@ struct SamplingParams {
   std::vector<int32_t> banned_tokens;
   // If not empty, the only ids that are sampled.
   std::vector<int32_t> allowed_tokens;
-  // The answer begins with these ids, whatever the logits are.
+  // The output begins with these ids, whatever the logits are.
   std::vector<int32_t> forced_tokens;
   // Whether the end of text is never sampled.
   bool never_end = false;

@@ -73,12 +73,12 @@ void PenalizePresenceAndFrequency(absl::Span<const TokenCounts::Entry> seen,
                                   absl::Span<float> logits);
 
 // The tokens of one sequence that its penalties depend on. Keeps only as many
-// tokens of the prompt and the answer as the penalties' windows need.
+// tokens of the prompt and the output as the penalties' windows need.
 //
 // Owned by one sampler; thread-compatible.
 class PenaltyHistory {
  public:
-  // `prompt` is the whole text before the answer, also the part that a saved or
+  // `prompt` is the whole text before the output, also the part that a saved or
   // cached state stands for.
   PenaltyHistory(const SamplingParams& params,
                  const SamplingVocabulary& vocabulary,

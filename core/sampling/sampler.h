@@ -41,7 +41,7 @@ struct SamplerProgress {
 class Sampler {
  public:
   // `params` are valid for `vocabulary`. `prompt` is the whole text before the
-  // answer.
+  // output.
   Sampler(const SamplingParams& params, const SamplingVocabulary& vocabulary,
           absl::Span<const int32_t> prompt);
   // The same without a prompt and an end of text.

@@ -120,7 +120,7 @@ constexpr Metric<Histogram::Snapshot> kHistograms[] = {
      "Time from admission of a request until its prompt was computed.",
      &EngineStats::prefill_seconds},
     {"rwkv_decode_seconds",
-     "Time from the end of the prompt to the end of the answer.",
+     "Time from the end of the prompt to the end of the output.",
      &EngineStats::decode_seconds},
     {"rwkv_step_seconds",
      "Duration of one step, which computes tokens of all running requests.",

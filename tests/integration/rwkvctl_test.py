@@ -168,10 +168,10 @@ class RwkvctlTest(unittest.TestCase):
         score = json.loads(scores)["scores"][0]
         self.assertEqual(total["token_count"], score["token_count"])
         self.assertAlmostEqual(total["logprob_sum"], score["logprob_sum"])
-        told, _ = self.run_ctl("perplexity", "-", standard_input=text)
+        output, _ = self.run_ctl("perplexity", "-", standard_input=text)
         perplexity = math.exp(
             -total["logprob_sum"] / int(total["token_count"]))
-        self.assertIn(f"perplexity {perplexity:.4f},", told.decode())
+        self.assertIn(f"perplexity {perplexity:.4f},", output.decode())
 
     def test_pins_lists_and_unpins(self):
         self.assertEqual(self.run_ctl("pins"), (b"", ""))
@@ -181,8 +181,8 @@ class RwkvctlTest(unittest.TestCase):
         (prefix,) = json.loads(listed)["prefixes"]
         self.assertEqual(prefix["name"], "rules")
         self.assertLessEqual(prefix["expires_in_seconds"], 3600)
-        told, _ = self.run_ctl("pins")
-        self.assertTrue(told.startswith(b"rules\t"), told)
+        output, _ = self.run_ctl("pins")
+        self.assertTrue(output.startswith(b"rules\t"), output)
         self.run_ctl("pins", "--unpin=rules")
         self.assertEqual(self.run_ctl("pins")[0], b"")
         _, error = self.run_ctl("pins", "--unpin=rules", code=1)

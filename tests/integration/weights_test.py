@@ -20,7 +20,8 @@ def served(*flags, model=MODEL):
     """The description of a server's model, and the tokens that it generates
     with all their fields."""
     with rwkvd(*flags, model=model) as server:
-        told = server.stub.GetModel(pb.GetModelRequest(), timeout=PATIENCE)
+        description = server.stub.GetModel(pb.GetModelRequest(),
+                                           timeout=PATIENCE)
         tokens = []
         for temperature in (0, 0.9):
             answer = generate(server.stub, request(
@@ -28,7 +29,7 @@ def served(*flags, model=MODEL):
                 top_logprobs=5))
             tokens += [token.SerializeToString(deterministic=True)
                        for token in answer.tokens]
-        return told, tokens
+        return description, tokens
 
 
 def fingerprint_of(stored, weights):
@@ -74,9 +75,9 @@ class WeightsTest(unittest.TestCase):
                     loading.fingerprint, self.stored.fingerprint))
 
     def test_as_stored_is_the_default(self):
-        told, tokens = served("--weights=as_stored")
-        self.assertEqual(told.fingerprint, self.stored.fingerprint)
-        self.assertEqual(told.weight_type, "BF16")
+        model, tokens = served("--weights=as_stored")
+        self.assertEqual(model.fingerprint, self.stored.fingerprint)
+        self.assertEqual(model.weight_type, "BF16")
         self.assertEqual(tokens, self.stored_tokens)
 
     def test_number_of_threads_does_not_change_quantization(self):

@@ -247,8 +247,8 @@ std::shared_ptr<const Snapshot> GenerateSequence::MakeSnapshot(
   const bool ends_text = event.reason == FinishReason::kLength ||
                          event.reason == FinishReason::kStopString;
   if (ends_text && max_tokens_ > 0) {
-    // The last token is part of the answer, but was not processed. Other tokens
-    // that end an answer are not part of it.
+    // The last token is part of the output, but was not processed. Other tokens
+    // that end the output are not part of it.
     snapshot->tokens.push_back(sampled_token_);
     snapshot->num_pending = 1;
     snapshot->logits.clear();

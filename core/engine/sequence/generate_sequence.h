@@ -59,7 +59,7 @@ class GenerateSequence : public Sequence {
   void ComputeLogprobs();
   void SendPrompt();
   void CountToken(absl::Time now);
-  // Whether the sampled token ends the answer, whatever its text.
+  // Whether the sampled token ends the output, whatever its text.
   std::optional<FinishReason> EndingToken() const;
   // Adds the bytes and text that the sampled token releases. Returns true if it
   // completes a stop string.
