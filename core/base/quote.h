@@ -10,7 +10,7 @@
 namespace rwkvd {
 
 // The maximum number of bytes of a string that Quoted shows.
-inline constexpr size_t kMaxQuotedBytes = 200;
+inline constexpr size_t kMaxQuotedBytes = 100;
 
 // Quotes untrusted text for error messages and logs: in double quotes, on one
 // line and as valid UTF-8. Double quotes, backslashes, control characters and
