@@ -86,7 +86,12 @@ class Rwkvd:
         return self.process.poll() is not None
 
     def _wait_until_serving(self):
-        watch = self.health.watch()
+        # The server sets the health of its two names one after the other.
+        for service in ("", SERVICE):
+            self._wait_until_healthy(service)
+
+    def _wait_until_healthy(self, service):
+        watch = self.health.watch(service)
         for response in watch:
             if response.status == health_pb2.HealthCheckResponse.SERVING:
                 watch.cancel()
