@@ -21,10 +21,6 @@ namespace {
 // The most names that one message lists.
 constexpr size_t kMaxNamesListed = 20;
 
-// The most bytes of an unknown name that a message quotes. No state has a
-// longer name.
-constexpr size_t kMaxNameQuoted = 64;
-
 absl::StatusOr<State> OpenState(const std::string& path, const Model& model,
                                 const std::string& fingerprint) {
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
@@ -80,9 +76,9 @@ absl::StatusOr<int32_t> FindInitialState(absl::Span<const NamedState> states,
   for (size_t i = 0; i < states.size(); ++i) {
     if (states[i].name == name) return static_cast<int32_t>(i);
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      "initial_state: there is no ", Quoted(name.substr(0, kMaxNameQuoted)),
-      "; this server has ", ListOf(states)));
+  return absl::InvalidArgumentError(
+      absl::StrCat("initial_state: there is no ", Quoted(name),
+                   "; this server has ", ListOf(states)));
 }
 
 }  // namespace rwkvd
