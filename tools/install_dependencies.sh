@@ -67,17 +67,17 @@ as_root() {
 # While another process holds a lock that it needs, tries again, at most for
 # LOCK_TIMEOUT seconds. (Option DPkg::Lock::Timeout does not cover all locks.)
 run_package_command() {
-  local log=$scratch/package_log end=$((SECONDS + LOCK_TIMEOUT)) told=
+  local log=$scratch/package_log end=$((SECONDS + LOCK_TIMEOUT)) reported=
   until as_root env LC_ALL=C DEBIAN_FRONTEND=noninteractive "$@" \
     >"$log" 2>&1 </dev/null; do
     if ! grep -qE "$LOCKED" "$log" || ((SECONDS >= end)); then
       tail -n 20 "$log" >&2
       return 1
     fi
-    if [[ -z $told ]]; then
+    if [[ -z $reported ]]; then
       echo "Waiting up to $((LOCK_TIMEOUT / 60)) minutes for another package" \
         "manager: $(grep -Em 1 "$LOCKED" "$log" | sed 's/^E: //')"
-      told=yes
+      reported=yes
     fi
     sleep 3
   done
