@@ -10,6 +10,7 @@ tools that changed since it last passed, judging by a hash of each source file
 and of the headers that it includes.
 """
 
+import collections
 import concurrent.futures
 import functools
 import hashlib
@@ -33,6 +34,11 @@ FLAGS = ("-std=c++20", "-I.", f"-I{GENERATED}", "-isystem/usr/include/eigen3",
          "-DHWY_BROKEN_EMU128=1",
          # Clang 14 rejects calls of consteval functions in templates.
          "-Dconsteval=constexpr")
+# What a line at the start of a definition names: a type, function or variable.
+DEFINITION = re.compile(
+    r"^(?:class|struct|enum class|enum|using)\s+(\w+)"
+    r"|^(?!namespace\b)[A-Za-z_][\w:<>,&*\s\[\]]*?[\s&*](\w+)(?:\(|\[|\s*=|\{|;)",
+    re.MULTILINE)
 INCLUDE = re.compile(rb'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -81,35 +87,72 @@ def run_tidy(path):
 
 
 def check(sources):
-    """Returns {source: errors} for the files of one directory.
+    """Returns {source: errors} for a group of files.
 
-    Reading headers takes most of the time, so all files are first checked as
-    one. If that fails, because of an error or because two files define the same
-    name, both halves are checked."""
+    Reading headers takes most of the time, so the files are first checked as if
+    they were one. If that fails, files with errors are checked alone, since they
+    may be wrong or merely in conflict with another file of the group."""
     if len(sources) == 1:
         return {sources[0]: run_tidy(sources[0])}
     with tempfile.NamedTemporaryFile("w", suffix=".cc", dir=".cache",
                                      encoding="utf-8") as joined:
+        source_of_line = []
         for source in sources:
             with open(source, encoding="utf-8") as file:
-                joined.write(file.read())
+                lines = file.readlines()
+            joined.writelines(lines)
+            source_of_line += [source] * len(lines)
         joined.flush()
-        if not run_tidy(joined.name):
-            return dict.fromkeys(sources, "")
-    half = len(sources) // 2
-    return {**check(sources[:half]), **check(sources[half:])}
+        errors = run_tidy(joined.name)
+    if not errors:
+        return dict.fromkeys(sources, "")
+    name = re.escape(os.path.basename(joined.name))
+    alone = {source_of_line[int(line) - 1]
+             for line in re.findall(name + r":(\d+):\d+: error:", errors)}
+    rest = [source for source in sources if source not in alone]
+    if not alone:  # errors in headers only
+        return {source: run_tidy(source) for source in sources}
+    results = {source: run_tidy(source) for source in alone}
+    return {**results, **check(rest)} if rest else results
+
+
+def names_in(content):
+    """Returns the names that a file defines in its anonymous namespaces."""
+    names = set()
+    for part in re.findall(r"^namespace \{$(.*?)^\}  // namespace$", content,
+                           re.MULTILINE | re.DOTALL):
+        names.update(name for found in DEFINITION.findall(part)
+                     for name in found if name)
+    return names
 
 
 def groups_of(sources):
-    """Splits files into lists that check() takes."""
-    groups = {}
+    """Splits files into groups for check(), mostly without conflicts.
+
+    Two files of a group define no name twice, and are both part of core, or
+    both not, since only the latter include the large headers of gRPC."""
+    names, alone = {}, []
     for source in sources:
-        with open(source, "rb") as file:
-            # Highway includes such a file several times by its name.
-            alone = b"foreach_target.h" in file.read()
-        groups.setdefault(source if alone else os.path.dirname(source),
-                          []).append(source)
-    return sorted(groups.values(), key=len, reverse=True)
+        with open(source, encoding="utf-8") as file:
+            content = file.read()
+        if "foreach_target.h" in content:
+            alone.append([source])  # Highway includes it again by its name
+        else:
+            names[source] = names_in(content)
+    uses = collections.Counter(n for found in names.values() for n in found)
+    groups = []
+    # Files with common names first, since they decide the number of groups.
+    for source in sorted(names, key=lambda source: max(
+            (uses[name] for name in names[source]), default=0), reverse=True):
+        is_core = source.startswith("core/")
+        possible = [
+            group for group in groups if group[0] == is_core and
+            not any(names[source] & names[other] for other in group[1])]
+        if possible:
+            min(possible, key=lambda group: len(group[1]))[1].append(source)
+        else:
+            groups.append((is_core, [source]))
+    return sorted([files for _, files in groups] + alone, key=len, reverse=True)
 
 
 def all_sources():
