@@ -40,7 +40,7 @@ int Serve(const Options& options) {
   const absl::Status status = (*server)->Wait();
   signals.Stop();  // before the server is destroyed
   if (!status.ok()) return Fail(status);
-  // The process was told to end while it loads the model. Loading cannot be
+  // The process was asked to end while it loads the model. Loading cannot be
   // interrupted, and no client is served, so it exits without waiting.
   if ((*server)->loading()) std::_Exit(0);
   return 0;

@@ -61,7 +61,7 @@ double KeyAtWeight(double wanted, std::vector<KeyedWeight>* items) {
     const auto [low, high] =
         std::minmax_element(items->begin(), items->end(), HasSmallerKey);
     const Bins bins = {low->key, kNumBins / (high->key - low->key)};
-    // The keys are equal or too close to be told apart by bins.
+    // The keys are equal or too close for bins to separate.
     if (!std::isfinite(bins.per_unit)) break;
     const int bin = BinAtWeight(bins, wanted, *items, &before);
     // The lowest and the highest key are in different bins, so at least one
