@@ -50,6 +50,9 @@ struct Options {
   std::string isa = "auto";
   EngineOptions engine;
   int32_t max_message_bytes = 16 << 20;
+  // Limits of MemoryBudgets.
+  int64_t request_memory_bytes = int64_t{256} << 20;
+  int64_t response_memory_bytes = int64_t{128} << 20;
 
   absl::Duration drain_grace = absl::Seconds(20);
   absl::Duration lame_duck = absl::ZeroDuration();

@@ -61,8 +61,9 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options,
 
 Server::Server(const Options& options)
     : options_(options),
+      budgets_(options),
       collector_(std::make_shared<EngineCollector>()),
-      service_(&metrics_) {}
+      service_(&metrics_, &budgets_) {}
 
 Server::~Server() {
   if (loading_thread_.joinable()) loading_thread_.join();

@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "service/calls/rwkv_service.h"
 #include "service/load_progress.h"
+#include "service/memory_budgets.h"
 #include "service/metrics/engine_collector.h"
 #include "service/metrics/metrics.h"
 #include "service/metrics/metrics_endpoint.h"
@@ -71,9 +72,11 @@ class Server {
   void ShutDown() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
-  // Calls use the metrics and the model until gRPC has shut down, and scrapes
-  // use them until the endpoint has; so they are destroyed after both.
+  // Calls use the metrics, the budgets and the model until gRPC has shut down,
+  // and scrapes use them until the endpoint has; so they are destroyed after
+  // both.
   Metrics metrics_;
+  MemoryBudgets budgets_;
   const std::shared_ptr<EngineCollector> collector_;
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once
   RwkvService service_;

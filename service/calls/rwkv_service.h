@@ -11,6 +11,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
+#include "service/memory_budgets.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
@@ -18,10 +19,11 @@ namespace rwkvd {
 
 // The gRPC service of the wire contract. It passes each call to its handler.
 //
-// Owned by the server; thread-safe. The metrics outlive it.
+// Owned by the server; thread-safe. The metrics and the budgets outlive it.
 class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
  public:
-  explicit RwkvService(Metrics* metrics) : metrics_(metrics) {}
+  RwkvService(Metrics* metrics, MemoryBudgets* budgets)
+      : metrics_(metrics), budgets_(budgets) {}
 
   // Sets the model that answers calls from now on; it outlives the service.
   // Earlier calls end with UNAVAILABLE. Called once.
@@ -80,6 +82,7 @@ class RwkvService final : public ::rwkv::v1::RwkvService::CallbackService {
       absl::FunctionRef<absl::Status(const ServedModel&)> answer);
 
   Metrics* const metrics_;
+  [[maybe_unused]] MemoryBudgets* const budgets_;
   std::atomic<int32_t> num_documents_{0};  // open calls of ScoreDocument
   std::atomic<const ServedModel*> model_{nullptr};
 };

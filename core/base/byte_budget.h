@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_CORE_BASE_BYTE_BUDGET_H_
+#define RWKVD_CORE_BASE_BYTE_BUDGET_H_
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+namespace rwkvd {
+
+// A number of bytes that several owners share: each reserves what it is about
+// to allocate, and the reservations together never exceed the limit.
+//
+// Thread-safe. It outlives its reservations.
+class ByteBudget {
+ public:
+  // Bytes that one owner has reserved. The destructor returns them. A default
+  // or moved-from reservation has none. Thread-compatible.
+  class Reservation {
+   public:
+    Reservation() = default;
+    Reservation(Reservation&& other) noexcept
+        : budget_(std::exchange(other.budget_, nullptr)),
+          bytes_(std::exchange(other.bytes_, 0)) {}
+    Reservation& operator=(Reservation&& other) noexcept {
+      std::swap(budget_, other.budget_);
+      std::swap(bytes_, other.bytes_);
+      return *this;
+    }
+    ~Reservation() {
+      if (budget_ != nullptr) budget_->used_.fetch_sub(bytes_);
+    }
+
+    int64_t bytes() const { return bytes_; }
+
+    // Changes the size to `bytes` (>= 0). Returns false, and changes nothing,
+    // if the budget has too little left or this reservation has no budget. A
+    // smaller size always succeeds.
+    bool Resize(int64_t bytes) {
+      if (budget_ == nullptr) return bytes == 0;
+      if (!budget_->Add(bytes - bytes_)) return false;
+      bytes_ = bytes;
+      return true;
+    }
+
+   private:
+    friend class ByteBudget;
+    Reservation(ByteBudget* budget, int64_t bytes)
+        : budget_(budget), bytes_(bytes) {}
+
+    ByteBudget* budget_ = nullptr;
+    int64_t bytes_ = 0;
+  };
+
+  explicit ByteBudget(int64_t limit) : limit_(limit) {}
+  ByteBudget(const ByteBudget&) = delete;
+  ByteBudget& operator=(const ByteBudget&) = delete;
+
+  // Nothing if fewer than `bytes` (>= 0) are left.
+  std::optional<Reservation> Reserve(int64_t bytes) {
+    if (!Add(bytes)) return std::nullopt;
+    return Reservation(this, bytes);
+  }
+
+  int64_t limit() const { return limit_; }
+  int64_t used() const { return used_.load(std::memory_order_relaxed); }
+
+ private:
+  // Adds to the bytes in use unless that would exceed the limit.
+  bool Add(int64_t bytes) {
+    int64_t used = used_.load(std::memory_order_relaxed);
+    do {
+      if (bytes > 0 && bytes > limit_ - used) return false;
+    } while (!used_.compare_exchange_weak(used, used + bytes));
+    return true;
+  }
+
+  const int64_t limit_;
+  std::atomic<int64_t> used_{0};
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_CORE_BASE_BYTE_BUDGET_H_

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_MEMORY_BUDGETS_H_
+#define RWKVD_SERVICE_MEMORY_BUDGETS_H_
+
+#include "core/base/byte_budget.h"
+#include "service/options.h"
+
+namespace rwkvd {
+
+// The memory that all calls together may use outside the engine. A call
+// reserves bytes before it allocates them, and is refused with
+// RESOURCE_EXHAUSTED if there are too few left.
+//
+// Owned by the server, and outlives all calls. Thread-safe.
+struct MemoryBudgets {
+  explicit MemoryBudgets(const Options& options)
+      : requests(options.request_memory_bytes),
+        responses(options.response_memory_bytes) {}
+
+  // Request messages, from their arrival until they are converted to requests
+  // of the engine, and the converted requests until they end.
+  ByteBudget requests;
+  // Responses that clients have not read yet, whether their request still runs
+  // or not.
+  ByteBudget responses;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_MEMORY_BUDGETS_H_

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/base/byte_budget.h"
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+TEST(ByteBudgetTest, ReservesUpToTheLimit) {
+  ByteBudget budget(10);
+  std::optional<ByteBudget::Reservation> first = budget.Reserve(6);
+  ASSERT_TRUE(first.has_value());
+  EXPECT_FALSE(budget.Reserve(5).has_value());
+  std::optional<ByteBudget::Reservation> second = budget.Reserve(4);
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(budget.used(), 10);
+  first.reset();
+  EXPECT_EQ(budget.used(), 4);
+}
+
+TEST(ByteBudgetTest, RefusesMoreThanAnIntegerHolds) {
+  ByteBudget budget(10);
+  const auto held = budget.Reserve(1);
+  EXPECT_FALSE(budget.Reserve(INT64_MAX).has_value());
+}
+
+TEST(ByteBudgetTest, ResizeKeepsTheOldSizeIfTheNewOneDoesNotFit) {
+  ByteBudget budget(10);
+  std::optional<ByteBudget::Reservation> held = budget.Reserve(6);
+  ASSERT_TRUE(held.has_value());
+  EXPECT_FALSE(held->Resize(11));
+  EXPECT_EQ(held->bytes(), 6);
+  EXPECT_TRUE(held->Resize(10));
+  EXPECT_TRUE(held->Resize(2));
+  EXPECT_EQ(budget.used(), 2);
+}
+
+TEST(ByteBudgetTest, MovedReservationReturnsItsBytesOnce) {
+  ByteBudget budget(10);
+  {
+    ByteBudget::Reservation outer;
+    EXPECT_FALSE(outer.Resize(1));
+    outer = *budget.Reserve(3);
+    ByteBudget::Reservation other = std::move(outer);
+    EXPECT_EQ(other.bytes(), 3);
+    EXPECT_EQ(outer.bytes(), 0);
+  }
+  EXPECT_EQ(budget.used(), 0);
+}
+
+TEST(ByteBudgetTest, ThreadsTogetherNeverExceedTheLimit) {
+  constexpr int kThreads = 4;
+  ByteBudget budget(3);
+  std::atomic<int> held{0};
+  std::atomic<bool> exceeded{false};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (int n = 0; n < 10'000; ++n) {
+        const auto reservation = budget.Reserve(1);
+        if (!reservation.has_value()) continue;
+        if (++held > 3) exceeded = true;
+        --held;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_FALSE(exceeded);
+  EXPECT_EQ(budget.used(), 0);
+}
+
+}  // namespace
+}  // namespace rwkvd
