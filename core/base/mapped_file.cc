@@ -11,6 +11,8 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "core/base/status_macros.h"
 
 namespace rwkvd {
 namespace {
@@ -28,23 +30,63 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> MappedFile::Open(
   // open would wait for a writer.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) return SystemError("open", path);
-  // The mapping outlives the descriptor.
-  const absl::Cleanup close_fd = [fd] { close(fd); };
-
+  absl::Cleanup close_fd = [fd] { close(fd); };
   struct stat info;
   if (fstat(fd, &info) != 0) return SystemError("examine", path);
   if (!S_ISREG(info.st_mode)) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": expected a regular file"));
   }
-  const size_t size = static_cast<size_t>(info.st_size);
-  if (size == 0) {  // mmap fails for empty files
-    return std::shared_ptr<const MappedFile>(new MappedFile(path, {}));
+  std::move(close_fd).Cancel();
+  const std::shared_ptr<MappedFile> file(new MappedFile(path, fd, info));
+  RWKVD_RETURN_IF_ERROR(file->Map());
+  return std::shared_ptr<const MappedFile>(file);
+}
+
+absl::Status MappedFile::Map() {
+  const size_t size = static_cast<size_t>(info_.st_size);
+  if (size == 0) return absl::OkStatus();  // mmap fails for empty files
+  void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_, 0);
+  if (address == MAP_FAILED) return SystemError("map", path_);
+  bytes_ = absl::MakeConstSpan(static_cast<const std::byte*>(address), size);
+  auto registration =
+      MappingRegistration::Register(address, size, path_.c_str());
+  if (!registration.has_value()) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "cannot map ", path_, ": ", MappingRegistration::kMaxMappings,
+        " files are mapped, which is the maximum"));
   }
-  void* address = mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
-  if (address == MAP_FAILED) return SystemError("map", path);
-  return std::shared_ptr<const MappedFile>(new MappedFile(
-      path, absl::MakeConstSpan(static_cast<const std::byte*>(address), size)));
+  registration_.emplace(*std::move(registration));
+  return absl::OkStatus();
+}
+
+absl::Status MappedFile::CheckUnchanged() const {
+  if (is_lost()) {
+    return absl::DataLossError(
+        absl::StrCat(path_,
+                     ": cannot be read any more: another process has truncated "
+                     "it, or the disk has failed"));
+  }
+  struct stat now;
+  if (fstat(fd_, &now) != 0) return SystemError("examine", path_);
+  if (now.st_size != info_.st_size) {
+    return absl::DataLossError(
+        absl::StrCat(path_, ": changed while it was in use: it has ",
+                     now.st_size, " bytes, it had ", info_.st_size));
+  }
+  const absl::Time modified = absl::TimeFromTimespec(now.st_mtim);
+  if (modified != absl::TimeFromTimespec(info_.st_mtim)) {
+    return absl::DataLossError(absl::StrCat(
+        path_, ": changed while it was in use: it was modified at ",
+        absl::FormatTime(modified, absl::UTCTimeZone())));
+  }
+  return absl::OkStatus();
+}
+
+bool MappedFile::IsReplaced() const {
+  struct stat now;
+  if (stat(path_.c_str(), &now) != 0) return true;
+  return now.st_dev != info_.st_dev || now.st_ino != info_.st_ino;
 }
 
 void MappedFile::Preload(size_t begin, size_t size) const {
@@ -64,8 +106,11 @@ void MappedFile::Preload(size_t begin, size_t size) const {
 }
 
 MappedFile::~MappedFile() {
-  if (bytes_.empty()) return;
-  munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  registration_.reset();
+  if (!bytes_.empty()) {
+    munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+  }
+  close(fd_);
 }
 
 }  // namespace rwkvd

@@ -2,12 +2,18 @@
 #ifndef RWKVD_CORE_BASE_MAPPED_FILE_H_
 #define RWKVD_CORE_BASE_MAPPED_FILE_H_
 
+#include <sys/stat.h>
+
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
+#include "core/base/mapping_faults.h"
 
 namespace rwkvd {
 
@@ -16,12 +22,16 @@ namespace rwkvd {
 // Shared ownership: every holder of views into the file keeps a shared_ptr to
 // it. Thread-safe (immutable). The operating system reads a page from disk when
 // it is first accessed, and shares the pages among all processes.
+//
+// A file that other processes change or truncate cannot be used any more:
+// CheckUnchanged reports it. See mapping_faults.h for truncated files. A file
+// is replaced safely by renaming another one to its path.
 class MappedFile {
  public:
   // Maps the file at `path`, which may be empty. Returns NotFound if it does
-  // not exist, InvalidArgument if it is not a regular file, or the status of
-  // the system call that failed, such as PermissionDenied. Messages name the
-  // path.
+  // not exist, InvalidArgument if it is not a regular file, ResourceExhausted
+  // if too many files are mapped, or the status of the system call that failed,
+  // such as PermissionDenied. Messages name the path.
   static absl::StatusOr<std::shared_ptr<const MappedFile>> Open(
       const std::string& path);
 
@@ -38,12 +48,32 @@ class MappedFile {
   // accesses need not wait. The range must lie within bytes().
   void Preload(size_t begin, size_t size) const;
 
+  // DataLoss, with the path, if the bytes are no longer those that were mapped:
+  // the file has another size or modification time, or pages of it could not be
+  // read. Asks the file system, but reads no data.
+  absl::Status CheckUnchanged() const;
+
+  // Whether a page could not be read, so that the bytes are now zeros. Asks
+  // nobody.
+  bool is_lost() const {
+    return registration_.has_value() && registration_->is_lost();
+  }
+
+  // Whether the path leads to another file now. That does not change bytes().
+  bool IsReplaced() const;
+
  private:
-  MappedFile(std::string path, absl::Span<const std::byte> bytes)
-      : path_(std::move(path)), bytes_(bytes) {}
+  // Takes ownership of the descriptor `fd`.
+  MappedFile(std::string path, int fd, const struct stat& info)
+      : path_(std::move(path)), fd_(fd), info_(info) {}
+
+  absl::Status Map();
 
   const std::string path_;
-  const absl::Span<const std::byte> bytes_;
+  const int fd_;            // kept to examine the file later
+  const struct stat info_;  // when the file was opened
+  absl::Span<const std::byte> bytes_;
+  std::optional<MappingRegistration> registration_;  // none if bytes_ is empty
 };
 
 }  // namespace rwkvd

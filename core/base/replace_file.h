@@ -6,6 +6,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace rwkvd {
 
@@ -16,6 +17,12 @@ namespace rwkvd {
 // Otherwise returns the status of the system call that failed; the message
 // names the file.
 absl::Status ReplaceFile(const std::string& path, absl::string_view bytes);
+
+// As above for the file `name` in the directory that is open as `directory_fd`.
+// Only the user of this process can read and write the file (mode 0600). Its
+// modification time becomes `modified`.
+absl::Status ReplacePrivateFile(int directory_fd, const std::string& name,
+                                absl::string_view bytes, absl::Time modified);
 
 }  // namespace rwkvd
 

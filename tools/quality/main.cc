@@ -18,6 +18,7 @@
 #include "core/base/cpu_quota.h"
 #include "core/base/json.h"
 #include "core/base/mapped_file.h"
+#include "core/base/mapping_faults.h"
 #include "core/base/status_macros.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
@@ -144,4 +145,7 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace
 }  // namespace rwkvd
 
-int main(int argc, char** argv) { return rwkvd::Main({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kExit);
+  return rwkvd::Main({argv + 1, argv + argc});
+}

@@ -17,6 +17,7 @@
 #include "cli/command_line.h"
 #include "cli/version.h"
 #include "core/base/cpu_quota.h"
+#include "core/base/mapping_faults.h"
 #include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"
@@ -202,4 +203,7 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace
 }  // namespace rwkvd
 
-int main(int argc, char** argv) { return rwkvd::Main({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kExit);
+  return rwkvd::Main({argv + 1, argv + argc});
+}

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/mapped_file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdint>
 #include <string>
@@ -62,6 +64,39 @@ TEST(MappedFileTest, PreloadReadsOnlyTheRequestedPages) {
   EXPECT_LT(testing::ResidentFileBytes() - before, 10 << 20);
   (*file)->Preload(0, kBytes + 1);
   EXPECT_GT(testing::ResidentFileBytes() - before, 14 << 20);
+}
+
+TEST(MappedFileTest, ReportsAFileThatAnotherProcessHasChanged) {
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, "some bytes");
+  const auto file = *MappedFile::Open(path);
+  EXPECT_TRUE(file->CheckUnchanged().ok());
+  ASSERT_EQ(chmod(path.c_str(), 0400), 0);
+  EXPECT_TRUE(file->CheckUnchanged().ok());
+
+  const timespec times[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+  ASSERT_EQ(utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  const absl::Status modified = file->CheckUnchanged();
+  EXPECT_EQ(modified.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(modified.message()),
+              HasSubstr(path + ": changed while it was in use: it was modified "
+                               "at 2001-09-09"));
+
+  ASSERT_EQ(truncate(path.c_str(), 4), 0);
+  EXPECT_THAT(std::string(file->CheckUnchanged().message()),
+              HasSubstr("it has 4 bytes, it had 10"));
+}
+
+TEST(MappedFileTest, FileThatIsReplacedByARenameIsUnchanged) {
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, "old");
+  const auto file = *MappedFile::Open(path);
+  EXPECT_FALSE(file->IsReplaced());
+  testing::WriteFileOrDie(path + ".new", "other bytes");
+  ASSERT_EQ(rename((path + ".new").c_str(), path.c_str()), 0);
+  EXPECT_TRUE(file->CheckUnchanged().ok());
+  EXPECT_TRUE(file->IsReplaced());
+  EXPECT_EQ(Text(*file), "old");
 }
 
 TEST(MappedFileTest, MissingFileIsNotFound) {
