@@ -114,8 +114,9 @@ ABSL_FLAG(int32_t, max_pinned_states, rwkvd::EngineOptions().max_pinned,
           "The maximum number of pinned prompts.");
 ABSL_FLAG(std::string, state_dir, "",
           "The directory for states that are saved for clients. It survives a "
-          "restart, and several servers may share it. If empty, these states "
-          "are kept in memory.");
+          "restart, and several servers of one user may share it. The server "
+          "creates it with mode 0700, or makes it private if it contains saved "
+          "states only. If empty, these states are kept in memory.");
 ABSL_FLAG(int64_t, state_store_mib, 256,
           "The maximum size of all states that are saved for clients, in MiB. "
           "No state is deleted before it expires; further ones are refused "

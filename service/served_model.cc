@@ -149,7 +149,7 @@ absl::StatusOr<std::unique_ptr<StateStore>> OpenStateStore(
     return std::make_unique<MemoryStateStore>(options.state_store_bytes);
   }
   auto store = DirectoryStateStore::Open(
-      options.state_dir, options.state_store_bytes, absl::Now());
+      options.state_dir, options.state_store_bytes, StoreTime::Now());
   if (store.ok()) return *std::move(store);
   return absl::Status(store.status().code(),
                       absl::StrCat("--state_dir: ", store.status().message()));

@@ -198,6 +198,12 @@ bool IsStateFile(Bytes bytes) {
          AsText(bytes.first(kMagic.size())) == kMagic;
 }
 
+absl::Status CheckStateFile(Bytes bytes, absl::string_view path) {
+  RWKVD_RETURN_IF_ERROR(CheckFormat(bytes, path));
+  RWKVD_RETURN_IF_ERROR(CheckSize(bytes, path));
+  return CheckChecksum(bytes, path);
+}
+
 absl::StatusOr<std::string> SerializeState(const State& state,
                                            const ModelIdentity& identity,
                                            absl::string_view continuation) {
@@ -226,9 +232,7 @@ absl::StatusOr<std::string> SerializeState(const State& state,
 absl::StatusOr<StateContents> ParseStateFile(Bytes bytes,
                                              absl::string_view path,
                                              const ModelIdentity& identity) {
-  RWKVD_RETURN_IF_ERROR(CheckFormat(bytes, path));
-  RWKVD_RETURN_IF_ERROR(CheckSize(bytes, path));
-  RWKVD_RETURN_IF_ERROR(CheckChecksum(bytes, path));
+  RWKVD_RETURN_IF_ERROR(CheckStateFile(bytes, path));
   RWKVD_RETURN_IF_ERROR(CheckIdentity(bytes, path, identity));
   std::vector<float> values(identity.num_values);
   if (!values.empty()) {

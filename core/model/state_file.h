@@ -27,6 +27,11 @@ struct ModelIdentity {
 // Whether `bytes` begin with the magic number of a state file.
 bool IsStateFile(absl::Span<const std::byte> bytes);
 
+// InvalidArgument, as for ParseStateFile, if `bytes` are not a complete and
+// undamaged state file, of whatever model.
+absl::Status CheckStateFile(absl::Span<const std::byte> bytes,
+                            absl::string_view path);
+
 // The contents of a state file. A value.
 struct StateContents {
   State state;

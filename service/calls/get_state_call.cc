@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
-#include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "service/convert/responses.h"
 
@@ -35,7 +34,7 @@ GetStateCall::GetStateCall(const ServedModel* model, Metrics* metrics,
 
 void GetStateCall::Load() {
   absl::StatusOr<std::shared_ptr<const std::string>> bytes =
-      model_->states->store().Get(handle_, absl::Now());
+      model_->states->Fetch(handle_);
   if (!bytes.ok()) return End(bytes.status());
   bytes_ = *std::move(bytes);
   SendNext();

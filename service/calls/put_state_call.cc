@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
+#include "service/calls/admission.h"
 #include "service/convert/input.h"
 #include "service/convert/responses.h"
 
@@ -80,6 +81,7 @@ absl::Status PutStateCall::Save() {
 }
 
 void PutStateCall::End(const absl::Status& status) {
+  AddRetryPushback(status, context_);
   status_ = ToGrpcStatus(status);
   Finish(status_);
 }

@@ -5,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cli/grpc_status.h"
+#include "service/calls/admission.h"
 #include "service/calls/detokenize.h"
 #include "service/calls/generate_call.h"
 #include "service/calls/get_state_call.h"
@@ -105,10 +106,11 @@ grpc::ServerUnaryReactor* RwkvService::DeleteState(
   }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   model->states->worker().Do(
-      [model, reactor, handle = request->handle(),
+      [model, context, reactor, handle = request->handle(),
        record = CallRecord(metrics_, Rpc::kDeleteState)]() mutable {
-        const grpc::Status status =
-            ToGrpcStatus(model->states->store().Delete(handle, absl::Now()));
+        const absl::Status deleted = model->states->Delete(handle);
+        AddRetryPushback(deleted, context);
+        const grpc::Status status = ToGrpcStatus(deleted);
         record.End(status);
         reactor->Finish(status);
       });

@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/states/directory_state_store.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
+#include <limits>
 #include <optional>
-#include <utility>
+#include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "core/base/mapped_file.h"
-#include "core/base/replace_file.h"
 #include "core/base/status_macros.h"
+#include "core/engine/retry_after.h"
+#include "service/log.h"
 #include "service/states/state_handle.h"
 
 namespace rwkvd {
@@ -29,116 +24,338 @@ constexpr absl::string_view kEnding = ".state";
 constexpr absl::string_view kDraftEnding = ".tmp";
 constexpr absl::Duration kDraftAge = absl::Hours(1);
 
-absl::Status SystemError(absl::string_view doing, absl::string_view path) {
-  return absl::ErrnoToStatus(errno, absl::StrCat("cannot ", doing, " ", path));
+// The most expired files that one call deletes, unless it needs their room.
+constexpr int64_t kMaxDeletionsPerCall = 64;
+
+// When a client should retry if the disk is full.
+constexpr absl::Duration kRetryAfterFullDisk = absl::Seconds(10);
+
+// The longest time for which a state can be saved, which the service limits.
+constexpr absl::Duration kMaxTimeToLive = absl::Hours(365 * 24);
+
+std::string NameOf(absl::string_view handle) {
+  return absl::StrCat(handle, kEnding);
 }
 
-// The time when the state in a file with this name expires; nullopt for other
-// files.
-std::optional<absl::Time> ExpiryOfFile(absl::string_view name) {
-  if (!absl::ConsumeSuffix(&name, kEnding)) return std::nullopt;
-  return ExpiryOf(name);
+// The handle in the name of a state file; empty for other files.
+absl::string_view HandleIn(absl::string_view name) {
+  if (!absl::ConsumeSuffix(&name, kEnding)) return "";
+  return ExpiryOf(name).has_value() ? name : "";
 }
 
-bool IsOldDraft(absl::string_view name, const struct stat& file,
-                absl::Time now) {
+// Whether this is the name of a state file that was not completed.
+bool IsDraft(absl::string_view name) {
   const size_t ending = name.find(kEnding);
   return ending != absl::string_view::npos &&
          absl::EndsWith(name, kDraftEnding) &&
-         ExpiryOf(name.substr(0, ending)).has_value() &&
-         now - absl::TimeFromTimespec(file.st_mtim) > kDraftAge;
+         ExpiryOf(name.substr(0, ending)).has_value();
+}
+
+bool IsOwn(absl::string_view name) {
+  return !HandleIn(name).empty() || IsDraft(name);
+}
+
+// Of a draft that serves to try out the directory.
+std::string NewDraftName() {
+  return absl::StrCat(NameOf(NewStateHandle(absl::UnixEpoch())), kDraftEnding);
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DirectoryStateStore>> DirectoryStateStore::Open(
-    const std::string& directory, int64_t max_bytes, absl::Time now) {
-  if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
-    return SystemError("make", directory);
-  }
-  if (access(directory.c_str(), R_OK | W_OK | X_OK) != 0) {
-    return SystemError("use", directory);
-  }
+    const std::string& directory, int64_t max_bytes, StoreTime now) {
+  RWKVD_RETURN_IF_ERROR(StateDirectory::Prepare(directory, IsOwn));
   std::unique_ptr<DirectoryStateStore> store(
-      new DirectoryStateStore(directory, max_bytes));
-  absl::MutexLock lock(&store->mutex_);
-  RWKVD_RETURN_IF_ERROR(store->Sweep(now));
+      new DirectoryStateStore(directory, max_bytes, now));
+  RWKVD_RETURN_IF_ERROR(store->Check(now));
   return store;
 }
 
-std::string DirectoryStateStore::PathOf(absl::string_view handle) const {
-  return absl::StrCat(directory_, "/", handle, kEnding);
+absl::StatusOr<StateDirectory> DirectoryStateStore::OpenDirectory(
+    StoreTime now) {
+  RWKVD_ASSIGN_OR_RETURN(StateDirectory directory, StateDirectory::Open(path_));
+  if (!directory.IsSameAs(indexed_)) {
+    RWKVD_RETURN_IF_ERROR(Scan(directory, now));
+  }
+  return directory;
 }
 
-absl::StatusOr<std::string> DirectoryStateStore::Put(std::string bytes,
-                                                     absl::Time now,
-                                                     absl::Time expires) {
+absl::StatusOr<std::string> DirectoryStateStore::Put(
+    std::string bytes, StoreTime now, absl::Duration time_to_live) {
   const auto size = static_cast<int64_t>(bytes.size());
+  CompareClocks(now);
+  absl::MutexLock disk_lock(&disk_mutex_);
+  const absl::StatusOr<StateDirectory> directory = OpenDirectory(now);
+  if (!directory.ok()) return Failure(directory.status());
+  const absl::Status deleted = DeleteDue(*directory, now, kMaxDeletionsPerCall);
+  if (!deleted.ok()) return Failure(deleted);
+  RWKVD_RETURN_IF_ERROR(MakeRoom(*directory, now, size));
+  std::string handle = NewStateHandle(now.system + time_to_live);
+  const absl::Status written =
+      directory->Write(NameOf(handle), bytes, now.system);
+  if (!written.ok()) return Failure(written);
+  SetUsable(true);
   absl::MutexLock lock(&mutex_);
-  RWKVD_RETURN_IF_ERROR(Sweep(now));
-  if (figures_.bytes + size > max_bytes_) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the state store has no room for ", size, " bytes: ", figures_.bytes,
-        " of ", max_bytes_, " are in use (--state_store_mib)"));
-  }
-  std::string handle = NewStateHandle(expires);
-  RWKVD_RETURN_IF_ERROR(ReplaceFile(PathOf(handle), bytes));
-  ++figures_.handles;
-  figures_.bytes += size;
+  index_.Set(handle, {size, now.since_boot + time_to_live});
   return handle;
 }
 
+absl::Status DirectoryStateStore::MakeRoom(const StateDirectory& directory,
+                                           StoreTime now, int64_t size) {
+  while (true) {
+    absl::Duration next_deletion;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (size <= max_bytes_ - index_.bytes()) return absl::OkStatus();
+      next_deletion = index_.NextDeletion() - now.since_boot;
+      if (next_deletion > absl::ZeroDuration()) {
+        return NoRoom(size, index_.bytes(), max_bytes_, next_deletion);
+      }
+    }
+    const absl::Status deleted =
+        DeleteDue(directory, now, kMaxDeletionsPerCall);
+    if (!deleted.ok()) return Failure(deleted);
+  }
+}
+
 absl::StatusOr<std::shared_ptr<const std::string>> DirectoryStateStore::Get(
-    absl::string_view handle, absl::Time now) {
+    absl::string_view handle, StoreTime now, int64_t max_bytes) {
   const std::optional<absl::Time> expiry = ExpiryOf(handle);
-  if (!expiry.has_value() || *expiry <= now) return NoSuchState(handle, now);
-  const auto file = MappedFile::Open(PathOf(handle));
-  if (absl::IsNotFound(file.status())) return NoSuchState(handle, now);
-  RWKVD_RETURN_IF_ERROR(file.status());
-  const absl::Span<const std::byte> bytes = (*file)->bytes();
-  return std::make_shared<const std::string>(
-      reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  if (!expiry.has_value()) return NoSuchState(handle, now.system);
+  CompareClocks(now);
+  {
+    absl::MutexLock lock(&mutex_);
+    const ExpiryIndex::Entry* const entry = index_.Find(handle);
+    if (entry != nullptr ? !IsServed(*entry, *expiry, now)
+                         : *expiry <= EarliestNow(now)) {
+      return NoSuchState(handle, now.system);
+    }
+  }
+  const auto directory = StateDirectory::Open(path_);
+  if (!directory.ok()) return Failure(directory.status());
+  auto contents = directory->Read(NameOf(handle), max_bytes);
+  if (!contents.ok() && !absl::IsNotFound(contents.status())) {
+    return Failure(contents.status());
+  }
+  absl::MutexLock lock(&mutex_);
+  if (!contents.ok()) {
+    index_.Remove(handle);  // another server has deleted it
+    return NoSuchState(handle, now.system);
+  }
+  const ExpiryIndex::Entry* entry = index_.Find(handle);
+  if (entry == nullptr) {  // another server has saved it
+    Oddities oddities;
+    index_.Set(handle, EntryOf(contents->file, *expiry, now, &oddities));
+    entry = index_.Find(handle);
+  }
+  if (!IsServed(*entry, *expiry, now)) return NoSuchState(handle, now.system);
+  return std::make_shared<const std::string>(std::move(contents->bytes));
 }
 
 absl::Status DirectoryStateStore::Delete(absl::string_view handle,
-                                         absl::Time now) {
+                                         StoreTime now) {
   const std::optional<absl::Time> expiry = ExpiryOf(handle);
-  if (!expiry.has_value()) return NoSuchState(handle, now);
-  const std::string path = PathOf(handle);
-  const bool is_gone = unlink(path.c_str()) == 0;
-  if (!is_gone && errno != ENOENT) return SystemError("delete", path);
-  absl::MutexLock lock(&mutex_);
-  RWKVD_RETURN_IF_ERROR(Sweep(now));
-  return is_gone && now < *expiry ? absl::OkStatus() : NoSuchState(handle, now);
+  if (!expiry.has_value()) return NoSuchState(handle, now.system);
+  CompareClocks(now);
+  bool is_served = EarliestNow(now) < *expiry;
+  {
+    absl::MutexLock lock(&mutex_);
+    const ExpiryIndex::Entry* const entry = index_.Find(handle);
+    if (entry != nullptr) is_served = IsServed(*entry, *expiry, now);
+  }
+  absl::MutexLock disk_lock(&disk_mutex_);
+  const absl::StatusOr<StateDirectory> directory = OpenDirectory(now);
+  if (!directory.ok()) return Failure(directory.status());
+  const absl::StatusOr<bool> existed = DeleteFile(*directory, handle);
+  if (!existed.ok()) return Failure(existed.status());
+  const absl::Status deleted = DeleteDue(*directory, now, kMaxDeletionsPerCall);
+  if (!deleted.ok()) return Failure(deleted);
+  return *existed && is_served ? absl::OkStatus()
+                               : NoSuchState(handle, now.system);
 }
 
-absl::Status DirectoryStateStore::Sweep(absl::Time now) {
-  DIR* const directory = opendir(directory_.c_str());
-  if (directory == nullptr) return SystemError("read", directory_);
-  const absl::Cleanup close = [directory] { closedir(directory); };
-  figures_ = {};
-  while (const dirent* const entry = readdir(directory)) {
-    const absl::string_view name = entry->d_name;
-    struct stat file;
-    const int fd = dirfd(directory);
-    if (fstatat(fd, entry->d_name, &file, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !S_ISREG(file.st_mode)) {
-      continue;
+absl::StatusOr<bool> DirectoryStateStore::DeleteFile(
+    const StateDirectory& directory, absl::string_view handle) {
+  RWKVD_ASSIGN_OR_RETURN(const bool existed, directory.Delete(NameOf(handle)));
+  absl::MutexLock lock(&mutex_);
+  index_.Remove(handle);
+  return existed;
+}
+
+absl::Status DirectoryStateStore::DeleteDue(const StateDirectory& directory,
+                                            StoreTime now, int64_t max_files) {
+  for (int64_t i = 0; i < max_files; ++i) {
+    std::optional<std::string> handle;
+    {
+      absl::MutexLock lock(&mutex_);
+      handle = index_.FindDue(now.since_boot);
+      if (!handle.has_value()) return absl::OkStatus();
+      const ExpiryIndex::Entry entry = *index_.Find(*handle);
+      const absl::Time expiry = ExpiryOf(*handle).value_or(now.system);
+      if (entry.is_doubtful && expiry > now.system) {
+        // The clock has been corrected meanwhile: the state was valid.
+        index_.Set(*handle,
+                   {entry.bytes, now.since_boot + std::min(expiry - now.system,
+                                                           kMaxTimeToLive)});
+        continue;
+      }
     }
-    const std::optional<absl::Time> expiry = ExpiryOfFile(name);
-    if (expiry.has_value() ? *expiry <= now : IsOldDraft(name, file, now)) {
-      unlinkat(fd, entry->d_name, 0);
-    } else if (expiry.has_value()) {
-      ++figures_.handles;
-      figures_.bytes += file.st_size;
-    }
+    RWKVD_RETURN_IF_ERROR(DeleteFile(directory, *handle).status());
   }
   return absl::OkStatus();
 }
 
+absl::Status DirectoryStateStore::Check(StoreTime now) {
+  CompareClocks(now);
+  absl::MutexLock disk_lock(&disk_mutex_);
+  const auto check = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) {
+    RWKVD_ASSIGN_OR_RETURN(const StateDirectory directory,
+                           StateDirectory::Open(path_));
+    RWKVD_RETURN_IF_ERROR(Scan(directory, now));
+    RWKVD_RETURN_IF_ERROR(
+        DeleteDue(directory, now, std::numeric_limits<int64_t>::max()));
+    const absl::StatusOr<absl::Time> disk_time =
+        directory.TryOut(NewDraftName());
+    RWKVD_RETURN_IF_ERROR(disk_time.status());
+    const absl::Duration ahead = *disk_time - now.system;
+    if (absl::AbsDuration(ahead) > kMaxClockDifference &&
+        clock_log_.ShouldLog()) {
+      LogWarning(absl::StrCat("the clock of the file system of ", path_,
+                              " differs from the system clock by ",
+                              absl::FormatDuration(ahead)));
+    }
+    return absl::OkStatus();
+  };
+  const absl::Status status = check();
+  // A full disk and a lack of descriptors are reported to those who need them.
+  const bool is_usable = status.ok() || absl::IsResourceExhausted(status);
+  SetUsable(is_usable);
+  if (is_usable) return absl::OkStatus();
+  return absl::Status(absl::StatusCode::kUnavailable, status.message());
+}
+
+absl::Status DirectoryStateStore::Scan(const StateDirectory& directory,
+                                       StoreTime now) {
+  RWKVD_ASSIGN_OR_RETURN(const std::vector<StateDirectory::File> files,
+                         directory.List());
+  Oddities oddities;
+  ExpiryIndex found;
+  for (const StateDirectory::File& file : files) {
+    const absl::string_view handle = HandleIn(file.name);
+    if (handle.empty()) {
+      if (IsOldDraft(file, now)) Note(directory.Delete(file.name).status());
+      continue;
+    }
+    if (!file.is_private) Note(directory.MakePrivate(file.name));
+    absl::MutexLock lock(&mutex_);
+    const ExpiryIndex::Entry* const known = index_.Find(handle);
+    found.Set(handle, known != nullptr
+                          ? *known
+                          : EntryOf(file, *ExpiryOf(handle), now, &oddities));
+  }
+  LogOddities(oddities);
+  indexed_ = directory.info();
+  absl::MutexLock lock(&mutex_);
+  index_ = std::move(found);
+  return absl::OkStatus();
+}
+
+ExpiryIndex::Entry DirectoryStateStore::EntryOf(
+    const StateDirectory::File& file, absl::Time expiry, StoreTime now,
+    Oddities* oddities) const {
+  const absl::Duration time_to_live = expiry - file.modified;
+  const absl::Time system = EarliestNow(now);
+  if (file.modified > system + kMaxClockDifference &&
+      time_to_live > absl::ZeroDuration()) {
+    ++oddities->num_from_future;
+    return {file.bytes, now.since_boot + time_to_live};
+  }
+  if (expiry > system) {
+    return {file.bytes, now.since_boot + (expiry - system)};
+  }
+  ++oddities->num_doubtful;
+  // A copy may be younger than its expiry; its time to live is not known then.
+  const absl::Duration doubt = time_to_live > absl::ZeroDuration()
+                                   ? std::min(time_to_live, kDoubt)
+                                   : kDoubt;
+  return {file.bytes, now.since_boot + doubt, /*is_doubtful=*/true};
+}
+
+void DirectoryStateStore::LogOddities(const Oddities& oddities) const {
+  if (oddities.num_from_future > 0) {
+    LogWarning(absl::StrCat(
+        oddities.num_from_future, " states in ", path_,
+        " were written in the future by the system clock, which may be wrong: "
+        "they are kept for their time to live from now on"));
+  }
+  if (oddities.num_doubtful > 0) {
+    LogInfo(absl::StrCat(
+        oddities.num_doubtful, " states in ", path_,
+        " have expired by the system clock: they are not served, and are "
+        "deleted in at most ",
+        absl::FormatDuration(kDoubt), " unless the clock is corrected"));
+  }
+}
+
+bool DirectoryStateStore::IsServed(const ExpiryIndex::Entry& entry,
+                                   absl::Time expiry, StoreTime now) {
+  if (entry.is_doubtful) return now.system < expiry;
+  return now.since_boot < entry.deletion;
+}
+
+bool DirectoryStateStore::IsOldDraft(const StateDirectory::File& file,
+                                     StoreTime now) const {
+  return IsDraft(file.name) && EarliestNow(now) - file.modified > kDraftAge;
+}
+
+absl::Time DirectoryStateStore::EarliestNow(StoreTime now) const {
+  return std::min(now.system,
+                  opened_.system + (now.since_boot - opened_.since_boot));
+}
+
+void DirectoryStateStore::CompareClocks(StoreTime now) {
+  const absl::Duration step =
+      (now.system - opened_.system) - (now.since_boot - opened_.since_boot);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (absl::AbsDuration(step - clock_step_) <= kMaxClockDifference) return;
+    clock_step_ = step;
+  }
+  LogWarning(absl::StrCat(
+      "the system clock has been set: since the start it has gained ",
+      absl::FormatDuration(step),
+      ". Saved states expire as if it had not been set"));
+}
+
+void DirectoryStateStore::Note(const absl::Status& status) {
+  if (status.ok() || !failure_log_.ShouldLog()) return;
+  LogWarning(absl::StrCat("state store: ", status.message()));
+}
+
+absl::Status DirectoryStateStore::Failure(const absl::Status& error) {
+  Note(error);
+  if (absl::IsDataLoss(error)) {
+    return absl::DataLossError("the saved state is damaged");
+  }
+  if (absl::IsResourceExhausted(error)) {
+    return WithRetryAfter(
+        absl::ResourceExhaustedError(
+            "the server cannot store or read states at the moment: its disk is "
+            "full, or another resource is exhausted"),
+        kRetryAfterFullDisk);
+  }
+  SetUsable(false);
+  return absl::UnavailableError("the server's disk for states has failed");
+}
+
+void DirectoryStateStore::SetUsable(bool is_usable) {
+  absl::MutexLock lock(&mutex_);
+  is_usable_ = is_usable;
+}
+
 StateStore::Figures DirectoryStateStore::figures() const {
   absl::MutexLock lock(&mutex_);
-  return figures_;
+  return {index_.size(), index_.bytes(), is_usable_};
 }
 
 }  // namespace rwkvd

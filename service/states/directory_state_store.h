@@ -2,48 +2,125 @@
 #ifndef RWKVD_SERVICE_STATES_DIRECTORY_STATE_STORE_H_
 #define RWKVD_SERVICE_STATES_DIRECTORY_STATE_STORE_H_
 
+#include <sys/stat.h>
+
+#include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "service/log_limiter.h"
+#include "service/states/expiry_index.h"
+#include "service/states/state_directory.h"
 #include "service/states/state_store.h"
 
 namespace rwkvd {
 
-// A store of files in one directory, named HANDLE.state. They survive a
-// restart, and several servers may share the directory. A file gets its name
-// when it is complete. Files with other names are not touched, except the
-// drafts of interrupted writes. Thread-safe.
+// A store of files in one private directory, named HANDLE.state. They survive a
+// restart, and several servers of one user may share the directory. A file gets
+// its name when it is complete. Files with other names are not touched, except
+// the drafts of interrupted writes.
+//
+// Each file records when it was written (its modification time) and when it
+// expires (its name). The store keeps an index of the files in memory, so that
+// no call looks at all of them; Open and Check read the directory. From the
+// moment when the store finds a file, the clock since boot counts its time, so
+// that setting the system clock neither deletes nor prolongs states. A file
+// that has expired already when it is found is kept, but not served, for its
+// time to live or kDoubt, whichever is less: the clock may be wrong.
+//
+// Thread-safe.
 class DirectoryStateStore final : public StateStore {
  public:
-  // Creates the directory, with access for this user only, if it does not
-  // exist. Returns the error of the operating system, with the path, if that
-  // fails.
-  static absl::StatusOr<std::unique_ptr<DirectoryStateStore>> Open(
-      const std::string& directory, int64_t max_bytes, absl::Time now);
+  // How long a file is kept that had expired when it was found.
+  static constexpr absl::Duration kDoubt = absl::Hours(1);
+  // Differences of two clocks up to this one are normal.
+  static constexpr absl::Duration kMaxClockDifference = absl::Minutes(1);
 
-  absl::StatusOr<std::string> Put(std::string bytes, absl::Time now,
-                                  absl::Time expires) override
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Creates the directory, with access for this user only, if it does not
+  // exist; see StateDirectory::Prepare. Returns the error of the operating
+  // system, with the path, if that fails.
+  static absl::StatusOr<std::unique_ptr<DirectoryStateStore>> Open(
+      const std::string& directory, int64_t max_bytes, StoreTime now);
+
+  absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
+                                  absl::Duration time_to_live) override
+      ABSL_LOCKS_EXCLUDED(disk_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const std::string>> Get(
-      absl::string_view handle, absl::Time now) override;
-  absl::Status Delete(absl::string_view handle, absl::Time now) override;
+      absl::string_view handle, StoreTime now, int64_t max_bytes) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Delete(absl::string_view handle, StoreTime now) override
+      ABSL_LOCKS_EXCLUDED(disk_mutex_, mutex_);
+  absl::Status Check(StoreTime now) override
+      ABSL_LOCKS_EXCLUDED(disk_mutex_, mutex_);
   Figures figures() const override ABSL_LOCKS_EXCLUDED(mutex_);
   bool outlives_process() const override { return true; }
 
  private:
-  DirectoryStateStore(std::string directory, int64_t max_bytes)
-      : directory_(std::move(directory)), max_bytes_(max_bytes) {}
+  DirectoryStateStore(std::string path, int64_t max_bytes, StoreTime now)
+      : path_(std::move(path)), max_bytes_(max_bytes), opened_(now) {}
 
-  std::string PathOf(absl::string_view handle) const;
-  // Deletes the files that have expired, and counts the others.
-  absl::Status Sweep(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Opens the directory, and reads it if it is another one than before.
+  absl::StatusOr<StateDirectory> OpenDirectory(StoreTime now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Makes the index equal to the directory, and deletes old drafts.
+  absl::Status Scan(const StateDirectory& directory, StoreTime now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Deletes at most `max_files` files that are due.
+  absl::Status DeleteDue(const StateDirectory& directory, StoreTime now,
+                         int64_t max_files)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Deletes files that are due until there is room for `size` bytes.
+  absl::Status MakeRoom(const StateDirectory& directory, StoreTime now,
+                        int64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<bool> DeleteFile(const StateDirectory& directory,
+                                  absl::string_view handle)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const std::string directory_;
+  // The earlier of two readings: the system clock, and the system clock at the
+  // start plus the time since then.
+  absl::Time EarliestNow(StoreTime now) const;
+  // Logs if the system clock has been set.
+  void CompareClocks(StoreTime now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The entry of a file that was found now. Adds 1 to `num_doubtful` or
+  // `num_from_future` if the clocks disagree about it.
+  struct Oddities {
+    int64_t num_doubtful = 0;     // expired already
+    int64_t num_from_future = 0;  // written in the future
+  };
+  ExpiryIndex::Entry EntryOf(const StateDirectory::File& file,
+                             absl::Time expiry, StoreTime now,
+                             Oddities* oddities) const;
+  void LogOddities(const Oddities& oddities) const;
+  // Whether clients may still use a state.
+  static bool IsServed(const ExpiryIndex::Entry& entry, absl::Time expiry,
+                       StoreTime now);
+  bool IsOldDraft(const StateDirectory::File& file, StoreTime now) const;
+
+  // Logs an error.
+  void Note(const absl::Status& status);
+  // The error for the client of a failure of the disk, which it logs.
+  absl::Status Failure(const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetUsable(bool is_usable) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const std::string path_;
   const int64_t max_bytes_;
-  mutable absl::Mutex mutex_;  // one writer at a time in this process
-  Figures figures_ ABSL_GUARDED_BY(mutex_);
+  const StoreTime opened_;
+  LogLimiter failure_log_{absl::Seconds(1)};
+  LogLimiter clock_log_{absl::Hours(1)};
+
+  // Held while the directory is changed or listed; before mutex_.
+  absl::Mutex disk_mutex_;
+  struct stat indexed_ ABSL_GUARDED_BY(disk_mutex_) = {};  // which directory
+
+  mutable absl::Mutex mutex_;  // never held while waiting for the disk
+  ExpiryIndex index_ ABSL_GUARDED_BY(mutex_);
+  bool is_usable_ ABSL_GUARDED_BY(mutex_) = true;
+  // How far the system clock has been set since the start, as last logged.
+  absl::Duration clock_step_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace rwkvd

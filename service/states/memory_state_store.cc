@@ -3,61 +3,59 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "service/states/state_handle.h"
 
 namespace rwkvd {
 
 absl::StatusOr<std::string> MemoryStateStore::Put(std::string bytes,
-                                                  absl::Time now,
-                                                  absl::Time expires) {
+                                                  StoreTime now,
+                                                  absl::Duration time_to_live) {
   const auto size = static_cast<int64_t>(bytes.size());
   absl::MutexLock lock(&mutex_);
   DropExpired(now);
-  if (bytes_ + size > max_bytes_) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the state store has no room for ", size, " bytes: ", bytes_, " of ",
-        max_bytes_, " are in use (--state_store_mib)"));
+  if (size > max_bytes_ - index_.bytes()) {
+    return NoRoom(size, index_.bytes(), max_bytes_,
+                  index_.NextDeletion() - now.since_boot);
   }
-  std::string handle = NewStateHandle(expires);
-  entries_[handle] = {std::make_shared<const std::string>(std::move(bytes)),
-                      expires};
-  bytes_ += size;
+  std::string handle = NewStateHandle(now.system + time_to_live);
+  states_[handle] = std::make_shared<const std::string>(std::move(bytes));
+  index_.Set(handle, {size, now.since_boot + time_to_live});
   return handle;
 }
 
 absl::StatusOr<std::shared_ptr<const std::string>> MemoryStateStore::Get(
-    absl::string_view handle, absl::Time now) {
+    absl::string_view handle, StoreTime now, int64_t) {
   absl::MutexLock lock(&mutex_);
   DropExpired(now);
-  const auto entry = entries_.find(handle);
-  if (entry == entries_.end()) return NoSuchState(handle, now);
-  return entry->second.bytes;
+  const auto state = states_.find(handle);
+  if (state == states_.end()) return NoSuchState(handle, now.system);
+  return state->second;
 }
 
-absl::Status MemoryStateStore::Delete(absl::string_view handle,
-                                      absl::Time now) {
+absl::Status MemoryStateStore::Delete(absl::string_view handle, StoreTime now) {
   absl::MutexLock lock(&mutex_);
   DropExpired(now);
-  const auto entry = entries_.find(handle);
-  if (entry == entries_.end()) return NoSuchState(handle, now);
-  bytes_ -= static_cast<int64_t>(entry->second.bytes->size());
-  entries_.erase(entry);
+  if (states_.erase(handle) == 0) return NoSuchState(handle, now.system);
+  index_.Remove(handle);
   return absl::OkStatus();
 }
 
-void MemoryStateStore::DropExpired(absl::Time now) {
-  for (auto entry = entries_.begin(); entry != entries_.end();) {
-    const auto here = entry++;
-    if (now < here->second.expires) continue;
-    bytes_ -= static_cast<int64_t>(here->second.bytes->size());
-    entries_.erase(here);
+absl::Status MemoryStateStore::Check(StoreTime now) {
+  absl::MutexLock lock(&mutex_);
+  DropExpired(now);
+  return absl::OkStatus();
+}
+
+void MemoryStateStore::DropExpired(StoreTime now) {
+  while (const auto handle = index_.FindDue(now.since_boot)) {
+    index_.Remove(*handle);
+    states_.erase(*handle);
   }
 }
 
 StateStore::Figures MemoryStateStore::figures() const {
   absl::MutexLock lock(&mutex_);
-  return {static_cast<int64_t>(entries_.size()), bytes_};
+  return {index_.size(), index_.bytes()};
 }
 
 }  // namespace rwkvd

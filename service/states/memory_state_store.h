@@ -2,12 +2,14 @@
 #ifndef RWKVD_SERVICE_STATES_MEMORY_STATE_STORE_H_
 #define RWKVD_SERVICE_STATES_MEMORY_STATE_STORE_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "service/states/expiry_index.h"
 #include "service/states/state_store.h"
 
 namespace rwkvd {
@@ -17,26 +19,24 @@ class MemoryStateStore final : public StateStore {
  public:
   explicit MemoryStateStore(int64_t max_bytes) : max_bytes_(max_bytes) {}
 
-  absl::StatusOr<std::string> Put(std::string bytes, absl::Time now,
-                                  absl::Time expires) override;
+  absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
+                                  absl::Duration time_to_live) override;
   absl::StatusOr<std::shared_ptr<const std::string>> Get(
-      absl::string_view handle, absl::Time now) override;
-  absl::Status Delete(absl::string_view handle, absl::Time now) override;
+      absl::string_view handle, StoreTime now, int64_t max_bytes) override;
+  absl::Status Delete(absl::string_view handle, StoreTime now) override;
+  absl::Status Check(StoreTime now) override;
   Figures figures() const override;
   bool outlives_process() const override { return false; }
 
  private:
-  struct Entry {
-    std::shared_ptr<const std::string> bytes;
-    absl::Time expires;
-  };
-
-  void DropExpired(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropExpired(StoreTime now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const int64_t max_bytes_;
   mutable absl::Mutex mutex_;
-  absl::flat_hash_map<std::string, Entry> entries_ ABSL_GUARDED_BY(mutex_);
-  int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  // The same handles in both.
+  absl::flat_hash_map<std::string, std::shared_ptr<const std::string>> states_
+      ABSL_GUARDED_BY(mutex_);
+  ExpiryIndex index_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace rwkvd

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 
@@ -14,6 +13,21 @@ namespace {
 
 // When a client should retry if the pending states use too many bytes.
 constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
+absl::Span<const std::byte> AsBytes(absl::string_view text) {
+  return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
+}
+
+std::string NameOf(absl::string_view handle) {
+  return absl::StrCat("state ", handle);
+}
+
+// `status` of a check of bytes that the server has saved: that they are wrong
+// is not the client's fault.
+absl::Status OfSavedBytes(const absl::Status& status) {
+  if (!absl::IsInvalidArgument(status)) return status;
+  return absl::DataLossError(status.message());
+}
 
 // A loaded snapshot together with its part of pending_bytes_.
 struct Loaded {
@@ -33,12 +47,9 @@ absl::StatusOr<std::string> SavedStates::Serialize(
 
 absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Parse(
     absl::string_view bytes, absl::string_view name) const {
-  RWKVD_ASSIGN_OR_RETURN(
-      Snapshot snapshot,
-      ParseSnapshot(
-          absl::MakeConstSpan(reinterpret_cast<const std::byte*>(bytes.data()),
-                              bytes.size()),
-          name, options_.identity, options_.vocab_size));
+  RWKVD_ASSIGN_OR_RETURN(Snapshot snapshot,
+                         ParseSnapshot(AsBytes(bytes), name, options_.identity,
+                                       options_.vocab_size));
   return std::make_shared<const Snapshot>(std::move(snapshot));
 }
 
@@ -50,19 +61,34 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Load(
     return TooManyPending(pending);
   }
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const std::string> bytes,
-                         store_->Get(handle, absl::Now()));
+                         store_->Get(handle, StoreTime::Now(), max_bytes()));
   const auto size = static_cast<int64_t>(bytes->size());
   CountedBytes counted(&pending_bytes_, size);
   if (counted.before() > 0 &&
       counted.before() + size > options_.max_pending_bytes) {
     return TooManyPending(counted.before());
   }
-  RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const Snapshot> snapshot,
-                         Parse(*bytes, absl::StrCat("state ", handle)));
-  const Snapshot* const loaded = snapshot.get();
+  absl::StatusOr<std::shared_ptr<const Snapshot>> snapshot =
+      Parse(*bytes, NameOf(handle));
+  if (!snapshot.ok()) return OfSavedBytes(snapshot.status());
+  const Snapshot* const loaded = snapshot->get();
   return std::shared_ptr<const Snapshot>(
-      std::make_shared<Loaded>(Loaded{std::move(snapshot), std::move(counted)}),
+      std::make_shared<Loaded>(
+          Loaded{*std::move(snapshot), std::move(counted)}),
       loaded);
+}
+
+absl::StatusOr<std::shared_ptr<const std::string>> SavedStates::Fetch(
+    absl::string_view handle) const {
+  RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> bytes,
+                         store_->Get(handle, StoreTime::Now(), max_bytes()));
+  RWKVD_RETURN_IF_ERROR(
+      OfSavedBytes(CheckStateFile(AsBytes(*bytes), NameOf(handle))));
+  return bytes;
+}
+
+absl::Status SavedStates::Delete(absl::string_view handle) {
+  return store_->Delete(handle, StoreTime::Now());
 }
 
 absl::Status SavedStates::TooManyPending(int64_t pending_bytes) const {
@@ -76,14 +102,15 @@ absl::Status SavedStates::TooManyPending(int64_t pending_bytes) const {
 
 absl::StatusOr<SavedState> SavedStates::Save(std::string bytes,
                                              absl::Duration time_to_live) {
-  const absl::Time now = absl::Now();
+  const StoreTime now = StoreTime::Now();
+  if (time_to_live <= absl::ZeroDuration()) {
+    time_to_live = options_.time_to_live;
+  }
   SavedState saved;
   saved.bytes = static_cast<int64_t>(bytes.size());
-  saved.expires =
-      now + (time_to_live > absl::ZeroDuration() ? time_to_live
-                                                 : options_.time_to_live);
+  saved.expires = now.system + time_to_live;
   RWKVD_ASSIGN_OR_RETURN(saved.handle,
-                         store_->Put(std::move(bytes), now, saved.expires));
+                         store_->Put(std::move(bytes), now, time_to_live));
   return saved;
 }
 

@@ -71,11 +71,18 @@ class SavedStates {
   absl::StatusOr<std::shared_ptr<const Snapshot>> Parse(
       absl::string_view bytes, absl::string_view name) const;
 
-  // Loads the state with this handle. NotFound if there is none.
+  // Loads the state with this handle. NotFound if there is none, DataLoss if it
+  // is damaged, FailedPrecondition if it belongs to another model.
   // ResourceExhausted with a RetryAfter if the snapshots in use would exceed
-  // max_pending_bytes; a single one may always.
+  // max_pending_bytes; a single one may always. Or the errors of StateStore.
   absl::StatusOr<std::shared_ptr<const Snapshot>> Load(
       absl::string_view handle);
+  // The bytes of the state with this handle, whose checksum is right. Errors as
+  // for Load, but states of other models are returned.
+  absl::StatusOr<std::shared_ptr<const std::string>> Fetch(
+      absl::string_view handle) const;
+  // NotFound if there is no state with this handle.
+  absl::Status Delete(absl::string_view handle);
   // Saves a state for `time_to_live`, or for the default time if that is 0.
   absl::StatusOr<SavedState> Save(std::string bytes,
                                   absl::Duration time_to_live);
@@ -92,6 +99,9 @@ class SavedStates {
   void BeginDelivery() { ++num_deliveries_; }
   void EndDelivery() { --num_deliveries_; }
   int num_deliveries() const { return num_deliveries_; }
+
+  // See StateStore::Check.
+  absl::Status CheckStore() { return store_->Check(StoreTime::Now()); }
 
   StateStore& store() const { return *store_; }
   Worker& worker() { return worker_; }

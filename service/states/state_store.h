@@ -10,11 +10,17 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "service/states/store_time.h"
 
 namespace rwkvd {
 
 // Stores the bytes of state files until they expire, under handles that cannot
 // be guessed. A string that is not a handle is NotFound.
+//
+// The errors go to clients: they contain no path, and a failure of the server's
+// disk is never the client's fault. It is Unavailable, ResourceExhausted with a
+// RetryAfter if the disk is full, or DataLoss if a file is damaged. The log has
+// the details.
 //
 // Owned by SavedStates; thread-safe. The methods may wait for a disk, so that
 // calls use them on the worker's thread only.
@@ -23,22 +29,29 @@ class StateStore {
   struct Figures {
     int64_t handles = 0;
     int64_t bytes = 0;
+    bool is_usable = true;  // whether the last access to the disk succeeded
   };
 
   virtual ~StateStore() = default;
 
-  // Stores `bytes` until `expires` and returns their handle. ResourceExhausted
-  // if the store is full, since no state is deleted before it expires; or the
-  // error of the operating system.
-  virtual absl::StatusOr<std::string> Put(std::string bytes, absl::Time now,
-                                          absl::Time expires) = 0;
+  // Stores `bytes` for `time_to_live` and returns their handle.
+  // ResourceExhausted with a RetryAfter if the store is full, since no state is
+  // deleted before it expires.
+  virtual absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
+                                          absl::Duration time_to_live) = 0;
 
   // The bytes with this handle. NotFound if there are none, or none any more.
+  // DataLoss if there are more than `max_bytes`.
   virtual absl::StatusOr<std::shared_ptr<const std::string>> Get(
-      absl::string_view handle, absl::Time now) = 0;
+      absl::string_view handle, StoreTime now, int64_t max_bytes) = 0;
 
   // NotFound, as for Get.
-  virtual absl::Status Delete(absl::string_view handle, absl::Time now) = 0;
+  virtual absl::Status Delete(absl::string_view handle, StoreTime now) = 0;
+
+  // Deletes the states that have expired, and tries out whether the store can
+  // be read and written. Unavailable, with the path and the reason, if it
+  // cannot; this error is for the operator. A full disk is no error.
+  virtual absl::Status Check(StoreTime now) = 0;
 
   // The content when the store last looked; it may include expired states. Does
   // not wait for a disk.
@@ -47,6 +60,12 @@ class StateStore {
   // Whether handles stay valid after the process has ended.
   virtual bool outlives_process() const = 0;
 };
+
+// ResourceExhausted with a RetryAfter: a store whose states take `bytes` of at
+// most `max_bytes` has no room for `size` bytes. The next state expires after
+// `next_expiry`.
+absl::Status NoRoom(int64_t size, int64_t bytes, int64_t max_bytes,
+                    absl::Duration next_expiry);
 
 }  // namespace rwkvd
 

@@ -2,6 +2,7 @@
 // The calls that return, save, read and delete states of a real server, and
 // requests that continue from them: return_state, PutState, GetState,
 // DeleteState, state_handle and resume.
+#include <filesystem>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "service/calls/get_state_call.h"
 #include "service/calls/put_state_call.h"
 #include "tests/service/test_server.h"
+#include "tests/testing/fixtures.h"
 
 namespace rwkvd {
 namespace {
@@ -19,6 +21,7 @@ namespace {
 using ::testing::Contains;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::Pair;
 
 struct Answer {
@@ -135,6 +138,96 @@ TEST_F(StateCallsTest, SavedStateCanBeReadAndDeleted) {
   const grpc::Status status = Generate(server_, request).status;
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(status.error_message(), HasSubstr("state_handle: "));
+}
+
+// Saved states in a directory, of which something goes wrong.
+class StateDirectoryCallsTest : public ::testing::Test {
+ protected:
+  StateDirectoryCallsTest() : server_(InDirectory(directory_)) {
+    server_.gate().Open();
+  }
+
+  static Options InDirectory(const std::string& directory) {
+    Options options;
+    options.state_dir = directory;
+    return options;
+  }
+
+  std::string SaveState() {
+    return Generate(server_, WithState(5, true)).finish.state().handle();
+  }
+
+  void ExpectIsServersFault(const grpc::Status& status,
+                            grpc::StatusCode code) const {
+    EXPECT_EQ(status.error_code(), code) << status.error_message();
+    EXPECT_THAT(status.error_message(), Not(HasSubstr("/")));
+  }
+
+  // The status of everything that reads the state.
+  void ExpectReadsFail(const std::string& handle, grpc::StatusCode code) {
+    std::string bytes;
+    ExpectIsServersFault(Get(server_, handle, &bytes), code);
+    EXPECT_THAT(bytes, IsEmpty());
+    v1::GenerateRequest request = SimpleRequest(5);
+    request.set_state_handle(handle);
+    ExpectIsServersFault(Generate(server_, request).status, code);
+  }
+
+  const std::string directory_ = testing::MakeTempDirectory() + "/states";
+  TestServer server_;
+};
+
+TEST_F(StateDirectoryCallsTest, DamagedStateIsDataLossAndIsNotSent) {
+  const std::string handle = SaveState();
+  const std::string path = directory_ + "/" + handle + ".state";
+  const std::string whole = testing::ReadFileOrDie(path);
+  std::string flipped = whole;
+  flipped[80] ^= 1;
+  for (const std::string& damaged :
+       {flipped, whole.substr(0, whole.size() - 1), std::string(),
+        whole + std::string(1 << 28, 'x'), std::string("no state")}) {
+    testing::WriteFileOrDie(path, damaged);
+    ExpectReadsFail(handle, grpc::StatusCode::DATA_LOSS);
+  }
+  testing::WriteFileOrDie(path, whole);
+  std::string bytes;
+  EXPECT_TRUE(Get(server_, handle, &bytes).ok());
+  EXPECT_EQ(bytes, whole);
+}
+
+TEST_F(StateDirectoryCallsTest, MissingDirectoryIsUnavailable) {
+  const std::string handle = SaveState();
+  const std::string state = Generate(server_, WithState(5, false)).state;
+  std::filesystem::remove_all(directory_);
+  ExpectReadsFail(handle, grpc::StatusCode::UNAVAILABLE);
+  ExpectIsServersFault(Delete(server_, handle), grpc::StatusCode::UNAVAILABLE);
+  v1::StateInfo info;
+  ExpectIsServersFault(Put(server_, state, &info),
+                       grpc::StatusCode::UNAVAILABLE);
+  const Answer answer = Generate(server_, WithState(5, true));
+  ExpectIsServersFault(answer.status, grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(answer.ids.size(), 5);  // the output was not lost
+  EXPECT_FALSE(server_.states().store().figures().is_usable);
+}
+
+TEST_F(StateDirectoryCallsTest, FullStoreTellsWhenToRetry) {
+  Options options = InDirectory(directory_ + ".small");
+  options.state_store_bytes = 10;
+  TestServer server(options);
+  server.gate().Open();
+  const std::string state = Generate(server, WithState(5, false)).state;
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  v1::PutStateResponse response;
+  const auto writer = stub->PutState(&context, &response);
+  v1::PutStateRequest request;
+  request.set_data(state);
+  writer->Write(request);
+  writer->WritesDone();
+  EXPECT_EQ(writer->Finish().error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(context.GetServerTrailingMetadata(),
+              Contains(Pair(kRetryPushback, "60000")));
 }
 
 TEST_F(StateCallsTest, ResumedAnswerEqualsAnUninterruptedOne) {

@@ -34,22 +34,23 @@ class RecordingStore final : public StateStore {
  public:
   explicit RecordingStore(StepGate* gate) : gate_(gate) {}
 
-  absl::StatusOr<std::string> Put(std::string bytes, absl::Time now,
-                                  absl::Time expires) override {
-    return store_.Put(std::move(bytes), now, expires);
+  absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
+                                  absl::Duration time_to_live) override {
+    return store_.Put(std::move(bytes), now, time_to_live);
   }
   absl::StatusOr<std::shared_ptr<const std::string>> Get(
-      absl::string_view handle, absl::Time now) override {
+      absl::string_view handle, StoreTime now, int64_t max_bytes) override {
     {
       absl::MutexLock lock(&mutex_);
       readers_.push_back(std::this_thread::get_id());
     }
     gate_->Pass();
-    return store_.Get(handle, now);
+    return store_.Get(handle, now, max_bytes);
   }
-  absl::Status Delete(absl::string_view handle, absl::Time now) override {
+  absl::Status Delete(absl::string_view handle, StoreTime now) override {
     return store_.Delete(handle, now);
   }
+  absl::Status Check(StoreTime now) override { return store_.Check(now); }
   Figures figures() const override { return store_.figures(); }
   bool outlives_process() const override { return false; }
 
@@ -175,7 +176,7 @@ TEST_F(StateLoadingTest, DeadlineWhileTheStateIsReadEndsTheCall) {
 TEST_F(StateLoadingTest, StateThatIsGoneGivesTheSlotBack) {
   reads_.Open();
   const std::string handle = SaveState();
-  ASSERT_TRUE(server_->states().store().Delete(handle, absl::Now()).ok());
+  ASSERT_TRUE(server_->states().Delete(handle).ok());
   const Answer answer = Generate(*server_, ContinueFrom(handle));
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(answer.status.error_message(), HasSubstr("state_handle: "));

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/states/expiry_index.h"
+
+namespace rwkvd {
+
+void ExpiryIndex::Set(absl::string_view handle, Entry entry) {
+  Remove(handle);
+  const auto [added, is_new] = entries_.emplace(std::string(handle), entry);
+  by_deletion_.emplace(entry.deletion, added->first);
+  bytes_ += entry.bytes;
+}
+
+void ExpiryIndex::Remove(absl::string_view handle) {
+  const auto found = entries_.find(handle);
+  if (found == entries_.end()) return;
+  bytes_ -= found->second.bytes;
+  by_deletion_.erase({found->second.deletion, found->first});
+  entries_.erase(found);
+}
+
+const ExpiryIndex::Entry* ExpiryIndex::Find(absl::string_view handle) const {
+  const auto found = entries_.find(handle);
+  return found == entries_.end() ? nullptr : &found->second;
+}
+
+std::optional<std::string> ExpiryIndex::FindDue(
+    absl::Duration since_boot) const {
+  if (NextDeletion() > since_boot) return std::nullopt;
+  return std::string(by_deletion_.begin()->second);
+}
+
+absl::Duration ExpiryIndex::NextDeletion() const {
+  return by_deletion_.empty() ? absl::InfiniteDuration()
+                              : by_deletion_.begin()->first;
+}
+
+}  // namespace rwkvd
