@@ -16,6 +16,7 @@
 #include "cli/signal_watcher.h"
 #include "cli/version.h"
 #include "core/base/free_memory.h"
+#include "core/base/mapping_faults.h"
 #include "service/log.h"
 #include "service/options.h"
 #include "service/served_model.h"
@@ -68,6 +69,7 @@ int main(int argc, char** argv) {
   rwkvd::ShareOneHeap();
   absl::InitializeSymbolizer(argv[0]);
   absl::InstallFailureSignalHandler({});
+  rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kReplaceByZeros);
   signal(SIGPIPE, SIG_IGN);  // a client's disconnect must not end the process
   return rwkvd::Main({argv + 1, argv + argc});
 }

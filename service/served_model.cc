@@ -59,9 +59,12 @@ void Preload(const TensorFile& file, LoadProgress& progress) {
   });
 }
 
-// The engine's options, with a callback that returns free memory when idle.
-EngineOptions EngineOptionsOf(const Options& options) {
+// The engine's options, with callbacks that return free memory when idle and
+// watch the files of the model. `watch` outlives the engine.
+EngineOptions EngineOptionsOf(const Options& options, ModelWatch* watch) {
   EngineOptions engine = options.engine;
+  engine.check_model = [watch] { return watch->ForRequests(); };
+  engine.on_requests_ended = [watch] { watch->CheckSoon(); };
   engine.on_idle = [] {
     ReturnFreeMemory();
     LogDebug("idle: returned free memory to the system");
@@ -136,11 +139,18 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   served->states = NewSavedStates(options, *served->model, served->fingerprint,
                                   std::move(store));
   if (options.preload) Preload(*file, progress);
+  served->watch = std::make_unique<ModelWatch>(file);
+  RWKVD_RETURN_IF_ERROR(served->watch->Check());
   served->engine = std::make_unique<Engine>(
-      EngineOptionsOf(options), served->model.get(), served->tokenizer.get(),
-      served->pool.get(), std::move(initial_states));
+      EngineOptionsOf(options, served->watch.get()), served->model.get(),
+      served->tokenizer.get(), served->pool.get(), std::move(initial_states));
   LogLoaded(*served, *file, absl::Now() - begin);
   return served;
+}
+
+absl::Status ServedModel::CheckFiles() const {
+  if (watch != nullptr) RWKVD_RETURN_IF_ERROR(watch->Check());
+  return states->CheckStore();
 }
 
 absl::StatusOr<std::unique_ptr<StateStore>> OpenStateStore(

@@ -12,6 +12,7 @@
 #include "core/model/model.h"
 #include "core/text/tokenizer.h"
 #include "service/load_progress.h"
+#include "service/model_watch.h"
 #include "service/options.h"
 #include "service/states/saved_states.h"
 #include "service/states/state_store.h"
@@ -20,9 +21,9 @@ namespace rwkvd {
 
 // A loaded model and the engine that runs it.
 //
-// Owned by the server. Thread-safe, since only the engine and the saved states
-// change, which are thread-safe. The engine is the last member, since it uses
-// all others.
+// Owned by the server. Thread-safe, since only the engine, the saved states and
+// the watch change, which are thread-safe. The engine is the last member, since
+// it uses all others.
 struct ServedModel {
   std::string name;
   std::string fingerprint;  // of the weights; see TensorFile
@@ -31,8 +32,13 @@ struct ServedModel {
   std::unique_ptr<const Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<ThreadPool> pool;
+  std::unique_ptr<ModelWatch> watch;  // null if no files are mapped
   std::unique_ptr<SavedStates> states;
   std::unique_ptr<Engine> engine;
+
+  // Whether the files of the model are unchanged and the saved states can be
+  // used. The error is for the operator. May wait for a disk.
+  absl::Status CheckFiles() const;
 };
 
 // Opens the files that the options name, and starts the engine. Logs a summary,

@@ -24,6 +24,10 @@ namespace {
 // drained, before their calls are cancelled.
 constexpr absl::Duration kFlushGrace = absl::Seconds(2);
 
+// How long a server that has failed reports NOT_SERVING, and its reason to
+// those who call it, before it ends.
+constexpr absl::Duration kFailureGrace = absl::Seconds(2);
+
 // A lost connection is detected within 30 seconds. Clients may send keepalive
 // pings as often as the server.
 constexpr int kKeepaliveMs = 20'000;
@@ -67,6 +71,7 @@ Server::Server(const Options& options)
 
 Server::~Server() {
   if (loading_thread_.joinable()) loading_thread_.join();
+  if (model_ != nullptr && model_->watch != nullptr) model_->watch->Stop();
   if (grpc_ != nullptr) grpc_->Shutdown(absl::ToChronoTime(absl::Now()));
 }
 
@@ -120,22 +125,55 @@ void Server::Load(const Loader& loader) {
   metrics_.SetModelName(model_->name);
   collector_->Serve(model_.get());
   service_.Serve(model_.get());
+  if (model_->watch != nullptr) {
+    model_->watch->Start([this](absl::Status reason) { Fail(reason); });
+  }
   if (drains_ > 0) return;
   SetHealth(true);
   LogInfo("serving");
 }
 
 absl::Status Server::Wait() {
+  bool has_failed = false;
   {
     absl::MutexLock lock(&mutex_);
     const auto decided = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return drains_ > 0 || !load_status_.ok();
+      return drains_ > 0 || !load_status_.ok() || !failure_.ok();
     };
     mutex_.Await(absl::Condition(&decided));
     if (!load_status_.ok()) return load_status_;
+    has_failed = !failure_.ok();
   }
-  ShutDown();
-  return absl::OkStatus();
+  if (has_failed) {
+    ShutDownAfterFailure();
+  } else {
+    ShutDown();
+  }
+  absl::MutexLock lock(&mutex_);
+  return failure_;
+}
+
+void Server::Fail(absl::Status reason) {
+  absl::MutexLock lock(&mutex_);
+  if (!failure_.ok()) return;
+  failure_ = std::move(reason);
+  SetHealth(false);
+  LogWarning("ending: health is NOT_SERVING");
+}
+
+void Server::ShutDownAfterFailure() {
+  Engine* engine = nullptr;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto cut_short = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+      return drains_ > 0;
+    };
+    mutex_.AwaitWithTimeout(absl::Condition(&cut_short), kFailureGrace);
+    engine = model_->engine.get();
+  }
+  engine->Drain(absl::InfinitePast());
+  grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushGrace));
+  LogInfo("stopped");
 }
 
 void Server::Drain() {

@@ -44,8 +44,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Serves until draining is complete, and returns OK; or until loading fails,
-  // and returns its status. Called once.
+  // Serves until draining is complete, and returns OK; or until loading or the
+  // model fails, and returns the reason. Called once.
   absl::Status Wait() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Starts draining and returns; Wait does the rest. The health service reports
@@ -54,6 +54,11 @@ class Server {
   // second call ends both periods at once, and waits until all requests have
   // ended.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Ends the server because its results cannot be trusted any more; Wait does
+  // the rest and returns `reason`. The health service reports NOT_SERVING.
+  // Clients have a moment to notice it; then calls end with UNAVAILABLE.
+  void Fail(absl::Status reason) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Whether the loader is still running.
   bool loading() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -70,6 +75,7 @@ class Server {
   void SetHealth(bool serving);
   void Load(const Loader& loader) ABSL_LOCKS_EXCLUDED(mutex_);
   void ShutDown() ABSL_LOCKS_EXCLUDED(mutex_);
+  void ShutDownAfterFailure() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const Options options_;
   // Calls use the metrics, the budgets and the model until gRPC has shut down,
@@ -87,6 +93,7 @@ class Server {
   mutable absl::Mutex mutex_;
   bool loaded_ ABSL_GUARDED_BY(mutex_) = false;  // the loader has returned
   absl::Status load_status_ ABSL_GUARDED_BY(mutex_);
+  absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   int drains_ ABSL_GUARDED_BY(mutex_) = 0;  // number of calls of Drain
 
   std::thread loading_thread_;  // last: it uses all of the above

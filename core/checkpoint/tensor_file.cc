@@ -11,6 +11,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/file_error.h"
+#include "core/base/mapping_faults.h"
 #include "core/base/quote.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -164,6 +165,24 @@ std::string TensorFile::Fingerprint() const {
     AddSample(tensor, tensor.num_elements() - elements, sample, digest);
   }
   return digest.Hex();
+}
+
+absl::Status TensorFile::CheckUnchanged() const {
+  for (const auto& file : files_) {
+    RWKVD_RETURN_IF_ERROR(file->CheckUnchanged());
+  }
+  return absl::OkStatus();
+}
+
+bool TensorFile::IsLost() const {
+  if (NumLostMappings() == 0) return false;
+  return std::any_of(files_.begin(), files_.end(),
+                     [](const auto& file) { return file->is_lost(); });
+}
+
+bool TensorFile::IsReplaced() const {
+  return std::any_of(files_.begin(), files_.end(),
+                     [](const auto& file) { return file->IsReplaced(); });
 }
 
 void TensorFile::Preload(

@@ -68,6 +68,11 @@ class TensorFile {
   // bytes read and the number of bytes of all files.
   void Preload(absl::FunctionRef<void(int64_t, int64_t)> progress) const;
 
+  // Whether the mapped files are still what was opened; see MappedFile.
+  absl::Status CheckUnchanged() const;
+  bool IsLost() const;
+  bool IsReplaced() const;
+
  private:
   explicit TensorFile(std::string path);
 

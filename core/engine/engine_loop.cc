@@ -168,6 +168,7 @@ void Engine::Retire(std::vector<EndedSequence> ended) {
   for (const EndedSequence& one : ended) {
     one.sequence->Finish(one.reason, one.status, now);
   }
+  if (options_.on_requests_ended != nullptr) options_.on_requests_ended();
   absl::MutexLock lock(&mutex_);
   num_finishing_ = 0;
 }

@@ -50,6 +50,13 @@ struct EngineOptions {
   // step; a request that arrives meanwhile waits for it.
   std::function<void()> on_idle;
   absl::Duration idle_after = absl::Seconds(1);  // >= 0
+  // Unless null, the engine's thread calls this after each forward pass. If the
+  // model cannot be trusted any more, it returns an error: nothing of the step
+  // is sent or stored, and its requests end with that error. Must be fast.
+  std::function<absl::Status()> check_model;
+  // Unless null, the engine's thread calls this after requests have ended. Must
+  // be fast.
+  std::function<void()> on_requests_ended;
 };
 
 // InvalidArgument with the member, its value and its range.

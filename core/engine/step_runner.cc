@@ -93,6 +93,10 @@ std::vector<EndedSequence> StepRunner::Step() {
   const int64_t num_tokens = size.decoded + size.prefilled;
   const int64_t num_sequences = num_running();
   if (!chunks_.empty()) model_->Forward(chunks_, workspace_);
+  if (options_.check_model != nullptr) {
+    const absl::Status status = options_.check_model();
+    if (!status.ok()) return EndAll(status);
+  }
   ProcessLogits();
   const absl::Time now = options_.clock();
   RecordStepTime(size, PositiveSeconds(now - begin));
@@ -106,6 +110,14 @@ std::vector<EndedSequence> StepRunner::Step() {
     counters_->batch_tokens.Observe(static_cast<double>(num_tokens));
   }
   return SendResults(now);
+}
+
+std::vector<EndedSequence> StepRunner::EndAll(const absl::Status& status) {
+  std::vector<EndedSequence> ended;
+  for (auto& sequence : Remove([](const Sequence&) { return true; })) {
+    ended.push_back({std::move(sequence), FinishReason::kCancelled, status});
+  }
+  return ended;
 }
 
 void StepRunner::RecordStepTime(const StepSize& size, double seconds) {

@@ -87,6 +87,8 @@ class StepRunner {
   std::shared_ptr<const KnownPrefix> LookUp(Sequence& sequence, absl::Time now);
   // Plans the step's chunks.
   StepSize Plan();
+  // Ends all running sequences without results of this step.
+  std::vector<EndedSequence> EndAll(const absl::Status& status);
   void ProcessLogits();
   std::vector<EndedSequence> SendResults(absl::Time now);
   void Store(const Sequence& sequence);

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/served_model.h"
 
+#include <unistd.h>
+
 #include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "core/base/mapping_faults.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/text/load_tokenizer.h"
 #include "gmock/gmock.h"
@@ -159,6 +162,33 @@ TEST(ServedModelTest, TunedStateInTheCheckpointIsTheModelsOwnState) {
     ExpectLogprobs(Score(*served->engine, 0),
                    ScoreByReference(architecture, with_state));
   }
+}
+
+TEST(ServedModelTest, RequestsOfATruncatedModelEndWithInternal) {
+  InstallMappingFaultHandler(FaultAction::kReplaceByZeros);
+  Options options;
+  options.model = testing::WriteCheckpoint(
+      testing::MakeTempDirectory(), testing::RandomRwkv7({.vocab = 256}, 1));
+  const auto served = Load(options);
+  EXPECT_TRUE(Score(*served->engine, 0).status.ok());
+  EXPECT_TRUE(served->CheckFiles().ok());
+  ASSERT_EQ(truncate(options.model.c_str(), 0), 0);
+  EXPECT_EQ(Score(*served->engine, 0).status.code(),
+            absl::StatusCode::kInternal);
+  EXPECT_THAT(std::string(served->CheckFiles().message()),
+              HasSubstr(options.model));
+}
+
+TEST(ServedModelTest, ModelThatChangesAfterLoadingIsDamaged) {
+  Options options;
+  options.model = testing::WriteCheckpoint(
+      testing::MakeTempDirectory(), testing::RandomRwkv7({.vocab = 256}, 1));
+  const auto served = Load(options);
+  const std::string bytes = testing::ReadFileOrDie(options.model);
+  testing::WriteFileOrDie(options.model, bytes + "x");
+  EXPECT_EQ(served->CheckFiles().code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(Score(*served->engine, 0).status.code(),
+            absl::StatusCode::kInternal);
 }
 
 TEST(ServedModelTest, PreloadReadsTheWholeFiles) {

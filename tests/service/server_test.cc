@@ -54,6 +54,25 @@ TEST(ServerTest, IsHealthyOnlyBetweenLoadingAndDraining) {
   EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
 }
 
+TEST(ServerTest, FailureEndsTheServerWithItsReason) {
+  TestServer server;
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  const auto reader = stub->Generate(&context, SimpleRequest(1000));
+  server.gate().WaitForArrivals(1);
+  server.server().Fail(absl::DataLossError("the model is gone"));
+  server.server().Fail(absl::InternalError("a second reason"));
+  EXPECT_EQ(server.Health(), HealthCheckResponse::NOT_SERVING);
+  EXPECT_EQ(server.Health(kService), HealthCheckResponse::NOT_SERVING);
+  server.gate().Open();
+  server.server().Drain();  // nobody has to notice the failure here
+  EXPECT_EQ(server.WaitForEnd(), absl::DataLossError("the model is gone"));
+  v1::GenerateResponse event;
+  while (reader->Read(&event)) {
+  }
+  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
 TEST(ServerTest, CallsDuringLoadingAreUnavailable) {
   absl::Notification may_load;
   TestServer server({}, [&] {

@@ -64,6 +64,29 @@ TEST_F(EngineTest, GeneratesAndFinishes) {
   EXPECT_EQ(result.text, bytes);
 }
 
+TEST_F(EngineTest, RunningAndQueuedRequestsEndWithTheErrorOfTheModel) {
+  std::atomic<bool> damaged{false};
+  std::atomic<int> num_calls{0};
+  options_.check_model = [&] {
+    return damaged ? absl::InternalError("damaged") : absl::OkStatus();
+  };
+  options_.on_requests_ended = [&] { ++num_calls; };
+  std::vector<RecordingSink*> sinks;
+  for (int i = 0; i < 4; ++i) sinks.push_back(Submit({1}, kForever).second);
+  gate_.Permit(1);
+  sinks[0]->WaitForTokens(1);
+  EXPECT_EQ(num_calls, 0);
+  damaged = true;
+  gate_.Open();
+  for (RecordingSink* sink : sinks) {
+    EXPECT_EQ(sink->Wait().status, absl::InternalError("damaged"));
+  }
+  EXPECT_EQ(Submit({1}, 1).second->Wait().status,
+            absl::InternalError("damaged"));
+  engine_.reset();
+  EXPECT_EQ(num_calls, 3);
+}
+
 TEST_F(EngineTest, StartsFromTheChosenInitialState) {
   gate_.Open();
   initial_states_ = {{"default", model_.StateAfter({4, 2})},

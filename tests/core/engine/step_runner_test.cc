@@ -35,6 +35,36 @@ TEST_F(StepRunnerTest, PrefillsInChunksAndSamplesInTheLastOne) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(Tokens(25, 7), 2));
 }
 
+TEST_F(StepRunnerTest, ModelThatCannotBeTrustedEndsAllSequences) {
+  absl::Status model;
+  options_.check_model = [&model] { return model; };
+  const auto shared = std::make_shared<SharedPrompt>();
+  GenerateRequest sample;
+  sample.prompt = Tokens(25, 7);
+  sample.max_tokens = 1;
+  sample.sampling.temperature = 0;
+  RecordingSink* decoding = Admit({1}, 5);
+  RecordingSink* leader = Admit(sample, shared);
+  Step();
+  EXPECT_EQ(decoding->Peek().tokens.size(), 1);
+  const int64_t num_cached = state_cache_->figures().entries;
+
+  model = absl::InternalError("damaged");
+  EXPECT_EQ(Step(), 2);
+  for (const RecordingSink* sink : {decoding, leader}) {
+    EXPECT_EQ(sink->Peek().status, model);
+    EXPECT_EQ(sink->Peek().reason, FinishReason::kCancelled);
+  }
+  EXPECT_EQ(decoding->Peek().tokens.size(), 1);
+  EXPECT_EQ(state_cache_->figures().entries, num_cached);
+
+  // A sample that was not running can still compute the shared prompt.
+  model = absl::OkStatus();
+  RecordingSink* other = Admit(sample, shared);
+  StepUntilNothingRuns();
+  EXPECT_EQ(other->Peek().Ids(), GreedyAfter(sample.prompt, 1));
+}
+
 TEST_F(StepRunnerTest, AdmitsSequencesBetweenSteps) {
   RecordingSink* first = Admit({1}, 4);
   Step();

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_MODEL_WATCH_H_
+#define RWKVD_SERVICE_MODEL_WATCH_H_
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <thread>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "core/checkpoint/tensor_file.h"
+
+namespace rwkvd {
+
+// Notices that another process has changed or truncated a file of the model.
+// The weights are mapped, so results are wrong from then on.
+//
+// The files are compared with what they were when they were opened: once a
+// minute, and soon after requests have ended. A truncated file is noticed
+// earlier, by the step that reads it: see mapping_faults.h. A damaged model
+// stays damaged, since nobody knows which results are wrong.
+//
+// Owned by the served model; thread-safe.
+class ModelWatch {
+ public:
+  explicit ModelWatch(std::shared_ptr<const TensorFile> files);
+  ~ModelWatch();
+  ModelWatch(const ModelWatch&) = delete;
+  ModelWatch& operator=(const ModelWatch&) = delete;
+
+  // Starts a thread that compares the files. It calls `on_damage` at most once,
+  // with a status that names the file. Called once.
+  void Start(std::function<void(absl::Status)> on_damage);
+  // Ends the thread, after a running `on_damage` has returned.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Makes the thread compare the files soon. Does not block.
+  void CheckSoon() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Compares the files now, which may wait for the file system. DataLoss, with
+  // the path and the reason, if a file has changed; the first such status is
+  // logged and returned from then on.
+  absl::Status Check() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The status for requests: Internal if the model is damaged. Does not block;
+  // the engine calls this after each forward pass.
+  absl::Status ForRequests() ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  void Run(const std::function<void(absl::Status)>& on_damage)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Logs once that the files on disk are not those that are served.
+  void NoteReplacement() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const std::shared_ptr<const TensorFile> files_;
+  std::atomic<bool> is_damaged_{false};
+
+  absl::Mutex mutex_;
+  absl::Status damage_ ABSL_GUARDED_BY(mutex_);
+  bool noted_replacement_ ABSL_GUARDED_BY(mutex_) = false;
+  bool check_soon_ ABSL_GUARDED_BY(mutex_) = false;
+  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_MODEL_WATCH_H_
