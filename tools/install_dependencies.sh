@@ -21,7 +21,7 @@ readonly BUILD_PACKAGES=(
 )
 readonly TEST_PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
-  prometheus python3-grpcio python3-protobuf python3-yaml
+  nginx openssl prometheus python3-grpcio python3-protobuf python3-yaml
   clang-format-14 clang-tidy-14 codespell shellcheck curl ca-certificates
   python3-venv
 )
@@ -92,7 +92,7 @@ update_lists() {
 }
 
 # Installs packages. Debian starts a daemon when its package is installed, which
-# is disabled here, since the tests use Prometheus only as a program.
+# is disabled here, since the tests use nginx and Prometheus only as programs.
 install_quietly() (
   policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
@@ -105,7 +105,7 @@ install_quietly() (
 )
 
 install_packages() {
-  local missing foreign=
+  local missing name foreign=
   mapfile -t missing < <(missing_packages "$@")
   if [[ ${#missing[@]} == 0 ]]; then return; fi
   if [[ ${missing[*]} == *:arm64* ]]; then foreign=arm64; fi
@@ -123,9 +123,11 @@ install_packages() {
   if ! { update_lists "$foreign" && install_quietly "${missing[@]}"; }; then
     die "apt-get failed (see above); check the network connection"
   fi
-  if [[ " ${missing[*]} " == *" prometheus "* && -d /run/systemd/system ]]; then
-    as_root systemctl disable --quiet prometheus.service
-  fi
+  for name in nginx prometheus; do
+    if [[ " ${missing[*]} " == *" $name "* && -d /run/systemd/system ]]; then
+      as_root systemctl disable --quiet "$name.service"
+    fi
+  done
 }
 
 # Installs buf from PyPI. The hashes are of the wheels for x86-64 and ARM64.

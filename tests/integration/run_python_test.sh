@@ -7,6 +7,6 @@ set -euo pipefail
 
 root=$PWD # the runfiles of this repository
 own=$root/$(dirname "$1")
-export PYTHONPATH=$root/proto:$root/third_party/grpc_health:$root/tests/integration:$own
+export PYTHONPATH=$root/proto:$root/third_party/grpc_health:$root/tests/integration:$root/tests/edge:$own
 export PYTHONDONTWRITEBYTECODE=1
 exec /usr/bin/python3 -m unittest -v "$(basename "$1" .py)"

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs an attack in a process of its own, and measures what others notice."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import grpc
+from answers import Answer, request
+from rwkv.v1 import rwkv_pb2_grpc
+from rwkvd_process import PATIENCE, Health
+
+ATTACKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "attacks.py")
+ATTACKER_ADDRESS = "127.0.0.2"
+PROBE_SECONDS = 0.05
+
+
+def memory_mib(pid, name):
+    with open(f"/proc/{pid}/status") as status:
+        return int(re.search(rf"{name}:\s+(\d+) kB", status.read())[1]) / 1024
+
+
+class MemoryGrowth:
+    """How much larger the resident sets of some processes have become, at their
+    peaks since this object was made."""
+
+    def __init__(self, pids):
+        self._start_mib = {}
+        for pid in pids:
+            with open(f"/proc/{pid}/clear_refs", "w") as file:
+                file.write("5")  # the peak is now the current size
+            self._start_mib[pid] = memory_mib(pid, "VmRSS")
+
+    def mib(self):
+        return sum(memory_mib(pid, "VmHWM") - start
+                   for pid, start in self._start_mib.items())
+
+
+class HonestClient:
+    """Sends one request again and again, and checks health at short intervals,
+    from the start of a `with` block to its end."""
+
+    def __init__(self, address, expected):
+        self._expected = expected
+        self._over = threading.Event()
+        self._channels = [grpc.insecure_channel(address, options=[
+            ("grpc.use_local_subchannel_pool", 1)]) for _ in range(2)]
+        self.health_seconds, self.answers, self.problems = [], 0, []
+        self._threads = [threading.Thread(target=self._run, args=(what,))
+                         for what in (self._check_health, self._generate)]
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        for channel in self._channels:
+            channel.close()
+
+    def _run(self, what):
+        while not self._over.is_set():
+            try:
+                what()
+            except grpc.RpcError as error:
+                self.problems.append(f"{error.code()}: {error.details()}")
+                self._over.wait(PROBE_SECONDS)
+
+    def _check_health(self):
+        start = time.monotonic()
+        Health(self._channels[0]).check()
+        self.health_seconds.append(time.monotonic() - start)
+        self._over.wait(PROBE_SECONDS)
+
+    def _generate(self):
+        stub = rwkv_pb2_grpc.RwkvServiceStub(self._channels[1])
+        answer = Answer(stub.Generate(request(), timeout=PATIENCE))
+        self.answers += 1
+        if (answer.ids, answer.bytes) != self._expected:
+            self.problems.append(f"a different answer: {answer.text!r}")
+
+
+class AttackRun:
+    """One attack on `address`, and what an honest client of the same address
+    and the processes noticed."""
+
+    def __init__(self, name, address, expected, server, proxy=None, seconds=2):
+        server_memory = MemoryGrowth([server.process.pid])
+        proxy_memory = MemoryGrowth(proxy.pids() if proxy else [])
+        with HonestClient(address, expected) as client:
+            attacker = subprocess.run(
+                [sys.executable, ATTACKS, name, address, str(seconds),
+                 ATTACKER_ADDRESS],
+                stdout=subprocess.PIPE, timeout=seconds + PATIENCE, check=True)
+        self.counts = json.loads(attacker.stdout)
+        self.answers, self.problems = client.answers, client.problems
+        self.worst_health = max(client.health_seconds, default=PATIENCE)
+        self.median_health = statistics.median(
+            client.health_seconds or [PATIENCE])
+        self.server_growth_mib = server_memory.mib()
+        self.proxy_growth_mib = proxy_memory.mib()
+
+    def summary(self):
+        return (f"health {1000 * self.median_health:.0f} ms (median), "
+                f"{1000 * self.worst_health:.0f} ms (worst); "
+                f"{self.answers} answers; memory +{self.server_growth_mib:.0f}"
+                f" MiB, proxy +{self.proxy_growth_mib:.0f} MiB; "
+                f"attacker {self.counts}; problems {self.problems[:3]}")
