@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_LISTENER_LISTENER_H_
+#define RWKVD_SERVICE_LISTENER_LISTENER_H_
+
+#include <grpcpp/server_builder.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "service/listener/accept_loop.h"
+#include "service/listener/connection_table.h"
+#include "service/listener/listening_sockets.h"
+#include "service/listener/refusal_log.h"
+
+namespace rwkvd {
+
+// Why the server did not keep a new connection.
+enum class Refusal {
+  kTotalLimit,   // closed: --max_connections
+  kPeerLimit,    // closed: --max_connections_per_peer
+  kDescriptors,  // closed: the process has no descriptor left
+  kSystem,       // waits: too little memory, or no descriptor in the system
+};
+inline constexpr int kNumRefusals = 4;
+
+// The value of the label "reason" in metrics.
+const char* NameOf(Refusal refusal);
+
+// Listens for the gRPC server and passes connections to it. gRPC's own listener
+// would stop for ever once a descriptor was lacking, and bounds nothing.
+//
+// Owned by the server. Start and Stop are called by one thread at a time; the
+// other functions are thread-safe.
+class Listener {
+ public:
+  using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
+
+  // Listens at `address` (as ListeningSockets::Open); connections wait until
+  // Start.
+  static absl::StatusOr<std::unique_ptr<Listener>> Open(
+      const std::string& address, const ConnectionLimits& limits);
+  ~Listener() { Stop(); }
+
+  // The address with the chosen port.
+  const std::string& address() const { return address_; }
+
+  // Passes connections to gRPC from now on, whose server is running. Called
+  // once.
+  absl::Status Start(std::unique_ptr<Acceptor> acceptor);
+
+  // Stops listening: new connections are refused by the system. Must return
+  // before the gRPC server is shut down, which would lose the descriptors of
+  // new connections. Open connections are not touched. May be called again.
+  void Stop();
+
+  // For metrics.
+  int num_connections() { return connections_.Count(); }
+  const ConnectionLimits& limits() const { return connections_.limits(); }
+  // Closed connections, or for kSystem the attempts to accept.
+  uint64_t num_refused(Refusal refusal) const {
+    return refused_[static_cast<size_t>(refusal)].load(
+        std::memory_order_relaxed);
+  }
+
+ private:
+  Listener(ListeningSockets sockets, const ConnectionLimits& limits);
+
+  void Handle(OwnedFd connection, const sockaddr_storage& peer);
+  void Refuse(Refusal refusal, const std::string& why);
+
+  const std::string address_;
+  std::unique_ptr<ListeningSockets> sockets_;  // null after Stop
+  ConnectionTable connections_;
+  std::array<std::atomic<uint64_t>, kNumRefusals> refused_ = {};
+  std::array<RefusalLog, kNumRefusals> logs_;  // used by the loop's thread
+  std::unique_ptr<Acceptor> acceptor_;
+  AcceptLoop loop_;  // last: its thread uses the above
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_LISTENER_LISTENER_H_

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_LISTENER_LISTENER_COLLECTOR_H_
+#define RWKVD_SERVICE_LISTENER_LISTENER_COLLECTOR_H_
+
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "prometheus/collectable.h"
+#include "prometheus/metric_family.h"
+#include "service/listener/listener.h"
+
+namespace rwkvd {
+
+// Reads the listener's numbers whenever Prometheus scrapes the server.
+//
+// Owned by the server and the metrics endpoint. Thread-safe.
+class ListenerCollector : public prometheus::Collectable {
+ public:
+  // Sets the listener, or null before the listener is destroyed. No metrics
+  // are exported while there is none.
+  void Observe(Listener* listener) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  std::vector<prometheus::MetricFamily> Collect() const override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  mutable absl::Mutex mutex_;
+  Listener* listener_ ABSL_GUARDED_BY(mutex_) = nullptr;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_LISTENER_LISTENER_COLLECTOR_H_

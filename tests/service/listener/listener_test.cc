@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/listener/listener.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "gmock/gmock.h"
+#include "grpc/health/v1/health.grpc.pb.h"
+#include "gtest/gtest.h"
+#include "service/listener/listener_collector.h"
+#include "tests/service/listener/raw_connection.h"
+#include "tests/service/listener/short_folder.h"
+
+namespace rwkvd {
+namespace {
+
+using grpc::health::v1::Health;
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
+using ::testing::MatchesRegex;
+using ::testing::StartsWith;
+
+// Records the name of the last peer. Thread-safe.
+class PeerService final : public Health::CallbackService {
+ public:
+  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
+                                  const HealthCheckRequest*,
+                                  HealthCheckResponse*) override {
+    absl::MutexLock lock(&mutex_);
+    peer_ = context->peer();
+    grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+    reactor->Finish(grpc::Status::OK);
+    return reactor;
+  }
+
+  std::string peer() {
+    absl::MutexLock lock(&mutex_);
+    return peer_;
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::string peer_ ABSL_GUARDED_BY(mutex_);
+};
+
+// A gRPC server behind a Listener.
+class ListenerTest : public ::testing::Test {
+ protected:
+  ~ListenerTest() override {
+    if (listener_ != nullptr) listener_->Stop();
+    if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now()));
+  }
+
+  void Serve(const std::string& address,
+             ConnectionLimits limits = {.total = 100, .per_peer = 100},
+             const std::string& argument = "", int value = 0) {
+    auto listener = Listener::Open(address, limits);
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    listener_ = *std::move(listener);
+    grpc::ServerBuilder builder;
+    if (!argument.empty()) {
+      builder.AddChannelArgument(argument, value);
+      builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    }
+    auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        grpc::InsecureServerCredentials());
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    ASSERT_NE(server_, nullptr);
+    ASSERT_TRUE(listener_->Start(std::move(acceptor)).ok());
+  }
+
+  std::shared_ptr<grpc::Channel> NewChannel() const {
+    grpc::ChannelArguments arguments;
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    return grpc::CreateCustomChannel(
+        listener_->address(), grpc::InsecureChannelCredentials(), arguments);
+  }
+
+  static grpc::Status Check(const std::shared_ptr<grpc::Channel>& channel) {
+    grpc::ClientContext context;
+    context.set_wait_for_ready(true);
+    HealthCheckResponse response;
+    return Health::NewStub(channel)->Check(&context, {}, &response);
+  }
+
+  std::string UnixAddress() const { return "unix:" + folder_.path() + "/s"; }
+
+  const ShortFolder folder_;
+  PeerService service_;
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+TEST_F(ListenerTest, PeersOfTcpHaveAddresses) {
+  Serve("127.0.0.1:0");
+  ASSERT_TRUE(Check(NewChannel()).ok());
+  EXPECT_THAT(service_.peer(), MatchesRegex("ipv4:127\\.0\\.0\\.1:[0-9]+"));
+}
+
+TEST_F(ListenerTest, Ipv4PeersOfAWildcardHaveIpv4Addresses) {
+  Serve("[::]:0");
+  RawConnection unused("127.0.0.1:" + listener_->address().substr(5));
+  ASSERT_TRUE(unused.connected());
+  const auto channel =
+      grpc::CreateChannel("127.0.0.1:" + listener_->address().substr(5),
+                          grpc::InsecureChannelCredentials());
+  ASSERT_TRUE(Check(channel).ok());
+  EXPECT_THAT(service_.peer(), MatchesRegex("ipv4:127\\.0\\.0\\.1:[0-9]+"));
+}
+
+TEST_F(ListenerTest, ServesUnixSockets) {
+  Serve(UnixAddress());
+  ASSERT_TRUE(Check(NewChannel()).ok());
+  EXPECT_THAT(service_.peer(), StartsWith("unix:"));
+  EXPECT_EQ(listener_->num_connections(), 1);
+}
+
+TEST_F(ListenerTest, CountsConnectionsUntilTheyEnd) {
+  Serve("127.0.0.1:0");
+  auto first = NewChannel(), second = NewChannel();
+  ASSERT_TRUE(Check(first).ok());
+  ASSERT_TRUE(Check(second).ok());
+  EXPECT_EQ(listener_->num_connections(), 2);
+  server_->Shutdown(absl::ToChronoTime(absl::Now()));
+  EXPECT_EQ(listener_->num_connections(), 0);
+}
+
+TEST_F(ListenerTest, RefusesConnectionsAboveTheLimits) {
+  Serve("127.0.0.1:0", {.total = 3, .per_peer = 2});
+  RawConnection first(listener_->address()), second(listener_->address());
+  first.StartHttp2();
+  ASSERT_TRUE(first.ReadUntilFrame(RawConnection::kSettings));
+  second.StartHttp2();
+  ASSERT_TRUE(second.ReadUntilFrame(RawConnection::kSettings));
+  RawConnection third(listener_->address());
+  third.ReadUntilEnd();
+  EXPECT_EQ(listener_->num_refused(Refusal::kPeerLimit), 1);
+  EXPECT_EQ(listener_->num_refused(Refusal::kTotalLimit), 0);
+  // gRPC closes the connection when it has noticed that the client has.
+  first.Close();
+  EXPECT_TRUE(Check(NewChannel()).ok());
+}
+
+TEST_F(ListenerTest, LimitsAllConnectionsOfUnixSockets) {
+  Serve(UnixAddress(), {.total = 2, .per_peer = 1});
+  RawConnection first(listener_->address()), second(listener_->address());
+  first.StartHttp2();
+  ASSERT_TRUE(first.ReadUntilFrame(RawConnection::kSettings));
+  second.StartHttp2();
+  ASSERT_TRUE(second.ReadUntilFrame(RawConnection::kSettings));
+  RawConnection third(listener_->address());
+  third.ReadUntilEnd();
+  EXPECT_EQ(listener_->num_refused(Refusal::kTotalLimit), 1);
+}
+
+TEST_F(ListenerTest, StopKeepsOpenConnections) {
+  Serve("127.0.0.1:0");
+  const auto channel = NewChannel();
+  ASSERT_TRUE(Check(channel).ok());
+  listener_->Stop();
+  EXPECT_TRUE(Check(channel).ok());
+  EXPECT_FALSE(RawConnection(listener_->address()).connected());
+}
+
+TEST_F(ListenerTest, ShutdownSendsGoAway) {
+  Serve("127.0.0.1:0");
+  RawConnection client(listener_->address());
+  client.StartHttp2();
+  ASSERT_TRUE(client.ReadUntilFrame(RawConnection::kSettings));
+  listener_->Stop();
+  server_->Shutdown(absl::ToChronoTime(absl::Now()));
+  EXPECT_TRUE(client.ReadUntilFrame(RawConnection::kGoAway));
+  client.ReadUntilEnd();
+}
+
+TEST_F(ListenerTest, MaxConnectionAgeSendsGoAway) {
+  Serve("127.0.0.1:0", {.total = 1, .per_peer = 1},
+        GRPC_ARG_MAX_CONNECTION_AGE_MS, 1);
+  RawConnection client(listener_->address());
+  client.StartHttp2();
+  EXPECT_TRUE(client.ReadUntilFrame(RawConnection::kGoAway));
+}
+
+TEST_F(ListenerTest, KeepaliveSendsPings) {
+  Serve("127.0.0.1:0", {.total = 1, .per_peer = 1}, GRPC_ARG_KEEPALIVE_TIME_MS,
+        1);
+  RawConnection client(listener_->address());
+  client.StartHttp2();
+  EXPECT_TRUE(client.ReadUntilFrame(RawConnection::kPing));
+}
+
+// The value of a metric with one series.
+double ValueOf(const ListenerCollector& collector, const std::string& name) {
+  for (const auto& family : collector.Collect()) {
+    if (family.name == name) return family.metric.at(0).gauge.value;
+  }
+  return -1;
+}
+
+TEST_F(ListenerTest, MetricsHaveTheNumbers) {
+  Serve("127.0.0.1:0", {.total = 7, .per_peer = 7});
+  ListenerCollector collector;
+  EXPECT_TRUE(collector.Collect().empty());
+  collector.Observe(listener_.get());
+  const auto channel = NewChannel();
+  ASSERT_TRUE(Check(channel).ok());
+  EXPECT_EQ(ValueOf(collector, "rwkv_connections"), 1);
+  EXPECT_EQ(ValueOf(collector, "rwkv_connections_max"), 7);
+  EXPECT_GT(ValueOf(collector, "process_max_fds"), 0);
+  collector.Observe(nullptr);
+  EXPECT_TRUE(collector.Collect().empty());
+}
+
+}  // namespace
+}  // namespace rwkvd
