@@ -21,7 +21,7 @@ readonly BUILD_PACKAGES=(
 )
 readonly TEST_PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
-  nginx openssl prometheus python3-grpcio python3-protobuf python3-yaml
+  nginx libnginx-mod-stream openssl prometheus python3-grpcio python3-protobuf python3-yaml
   clang-format-14 clang-tidy-14 codespell shellcheck curl ca-certificates
   python3-venv
 )

@@ -48,8 +48,7 @@ class HonestClient:
     def __init__(self, address, expected):
         self._expected = expected
         self._over = threading.Event()
-        self._channels = [grpc.insecure_channel(address, options=[
-            ("grpc.use_local_subchannel_pool", 1)]) for _ in range(2)]
+        self._address = address
         self.health_seconds, self.answers, self.problems = [], 0, []
         self._threads = [threading.Thread(target=self._run, args=(what,))
                          for what in (self._check_health, self._generate)]
@@ -63,8 +62,10 @@ class HonestClient:
         self._over.set()
         for thread in self._threads:
             thread.join()
-        for channel in self._channels:
-            channel.close()
+
+    def _channel(self):
+        return grpc.insecure_channel(self._address, options=[
+            ("grpc.use_local_subchannel_pool", 1)])
 
     def _run(self, what):
         while not self._over.is_set():
@@ -76,13 +77,15 @@ class HonestClient:
 
     def _check_health(self):
         start = time.monotonic()
-        Health(self._channels[0]).check()
+        with self._channel() as channel:  # a new connection
+            Health(channel).check()
         self.health_seconds.append(time.monotonic() - start)
         self._over.wait(PROBE_SECONDS)
 
     def _generate(self):
-        stub = rwkv_pb2_grpc.RwkvServiceStub(self._channels[1])
-        answer = Answer(stub.Generate(request(), timeout=PATIENCE))
+        with self._channel() as channel:
+            stub = rwkv_pb2_grpc.RwkvServiceStub(channel)
+            answer = Answer(stub.Generate(request(), timeout=PATIENCE))
         self.answers += 1
         if (answer.ids, answer.bytes) != self._expected:
             self.problems.append(f"a different answer: {answer.text!r}")

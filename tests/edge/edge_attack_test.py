@@ -52,10 +52,11 @@ class EdgeAttackTest(unittest.TestCase):
         self.assertLess(len(proxy.log()), MAX_LOG_BYTES, proxy.log()[-1000:])
 
     def test_connections_that_run_out_do_not_harm_others(self):
-        # Fewer than the attacker opens.
-        changes = {"worker_connections 4096": "worker_connections 200"}
-        with nginx(self.socket, changes) as proxy:
-            self.check("idle_connections", proxy)
+        # All clients together get fewer than the attacker opens.
+        changes = {"worker_connections 8192": "worker_connections 200"}
+        for name in ("idle_connections", "half_sent_headers"):
+            with nginx(self.socket, changes) as proxy:
+                self.check(name, proxy)
 
 
 def add_test(name):

@@ -39,7 +39,7 @@ def write_certificate(path, key_path, address="127.0.0.1"):
 
 
 def replaced(text, old, new):
-    assert text.count(old) == 1, f"{CONFIGURATION}: {old} is not there once"
+    assert old in text, f"{CONFIGURATION}: no {old}"
     return text.replace(old, new)
 
 
@@ -50,7 +50,8 @@ class Nginx:
     replaces it."""
 
     def __init__(self, server_socket, changes=None):
-        self._folder = tempfile.TemporaryDirectory()
+        # Not in the test's own folder, whose name may be too long for sockets.
+        self._folder = tempfile.TemporaryDirectory(dir="/tmp")
         self.certificate_path = self._path("server.pem")
         write_certificate(self.certificate_path, self._path("server.key"))
         self._log = open(self._path("log"), "w+")
@@ -60,8 +61,9 @@ class Nginx:
             self.address, self.tls_address = map(address_of, sockets)
             self._configure({
                 "unix:/run/rwkvd/rwkvd.sock": f"unix:{server_socket}",
-                "listen 127.0.0.1:50052 ": f"listen {self.address} ",
-                "listen 50051 ": f"listen {self.tls_address} ",
+                "unix:/run/rwkvd-edge/": f"unix:{self._folder.name}/",
+                "  listen 127.0.0.1:50052;": f"  listen {self.address};",
+                "  listen 50051;": f"  listen {self.tls_address};",
                 **(changes or {})})
             inherited = "".join(f"{each.fileno()};" for each in sockets)
             self.process = subprocess.Popen(
