@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/model_watch.h"
 
-#include <chrono>
 #include <string>
 #include <utility>
 
@@ -14,13 +13,9 @@ namespace {
 
 constexpr absl::Duration kInterval = absl::Minutes(1);
 
-// After a comparison the thread pauses this many times as long as it took, so
-// that it uses at most 1 % of a CPU, and few calls to a slow file system.
-constexpr int kPauseFactor = 99;
-
-absl::Duration SinceBegin(std::chrono::steady_clock::time_point begin) {
-  return absl::FromChrono(std::chrono::steady_clock::now() - begin);
-}
+// The pause after a comparison, so that many short requests do not cause many
+// comparisons.
+constexpr absl::Duration kPause = absl::Milliseconds(2);
 
 }  // namespace
 
@@ -51,19 +46,16 @@ void ModelWatch::Run(const std::function<void(absl::Status)>& on_damage) {
   const auto is_due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return stop_ || check_soon_;
   };
-  absl::Duration pause = absl::ZeroDuration();
   while (true) {
     {
       absl::MutexLock lock(&mutex_);
-      mutex_.AwaitWithTimeout(absl::Condition(&stop_), pause);
+      mutex_.AwaitWithTimeout(absl::Condition(&stop_), kPause);
       mutex_.AwaitWithTimeout(absl::Condition(&is_due), kInterval);
       if (stop_) return;
       check_soon_ = false;
     }
-    const auto begin = std::chrono::steady_clock::now();
     absl::Status status = Check();
     if (!status.ok()) return on_damage(std::move(status));
-    pause = kPauseFactor * SinceBegin(begin);
   }
 }
 
@@ -81,9 +73,10 @@ absl::Status ModelWatch::Check() {
 
 void ModelWatch::NoteReplacement() {
   if (std::exchange(noted_replacement_, true)) return;
-  LogInfo(absl::StrCat("files of ", files_->path(),
-                       " were replaced; this server uses the earlier ones "
-                       "until it is started again"));
+  LogInfo(
+      absl::StrCat("files of ", files_->path(),
+                   " were replaced or removed; this server uses the earlier "
+                   "ones until it is started again"));
 }
 
 absl::Status ModelWatch::ForRequests() {
