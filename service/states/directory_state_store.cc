@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -74,9 +75,12 @@ absl::StatusOr<std::unique_ptr<DirectoryStateStore>> DirectoryStateStore::Open(
 absl::StatusOr<StateDirectory> DirectoryStateStore::OpenDirectory(
     StoreTime now) {
   RWKVD_ASSIGN_OR_RETURN(StateDirectory directory, StateDirectory::Open(path_));
-  if (!directory.IsSameAs(indexed_)) {
-    RWKVD_RETURN_IF_ERROR(Scan(directory, now));
+  bool is_indexed = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    is_indexed = directory.IsSameAs(indexed_);
   }
+  if (!is_indexed) RWKVD_RETURN_IF_ERROR(Scan(directory, now));
   return directory;
 }
 
@@ -84,7 +88,7 @@ absl::StatusOr<std::string> DirectoryStateStore::Put(
     std::string bytes, StoreTime now, absl::Duration time_to_live) {
   const auto size = static_cast<int64_t>(bytes.size());
   CompareClocks(now);
-  absl::MutexLock disk_lock(&disk_mutex_);
+  absl::MutexLock put_lock(&put_mutex_);
   const absl::StatusOr<StateDirectory> directory = OpenDirectory(now);
   if (!directory.ok()) return Failure(directory.status());
   const absl::Status deleted = DeleteDue(*directory, now, kMaxDeletionsPerCall);
@@ -163,7 +167,6 @@ absl::Status DirectoryStateStore::Delete(absl::string_view handle,
     const ExpiryIndex::Entry* const entry = index_.Find(handle);
     if (entry != nullptr) is_served = IsServed(*entry, *expiry, now);
   }
-  absl::MutexLock disk_lock(&disk_mutex_);
   const absl::StatusOr<StateDirectory> directory = OpenDirectory(now);
   if (!directory.ok()) return Failure(directory.status());
   const absl::StatusOr<bool> existed = DeleteFile(*directory, handle);
@@ -207,8 +210,7 @@ absl::Status DirectoryStateStore::DeleteDue(const StateDirectory& directory,
 
 absl::Status DirectoryStateStore::Check(StoreTime now) {
   CompareClocks(now);
-  absl::MutexLock disk_lock(&disk_mutex_);
-  const auto check = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) {
+  const auto check = [&] {
     RWKVD_ASSIGN_OR_RETURN(const StateDirectory directory,
                            StateDirectory::Open(path_));
     RWKVD_RETURN_IF_ERROR(Scan(directory, now));
@@ -238,26 +240,45 @@ absl::Status DirectoryStateStore::Scan(const StateDirectory& directory,
                                        StoreTime now) {
   RWKVD_ASSIGN_OR_RETURN(const std::vector<StateDirectory::File> files,
                          directory.List());
-  Oddities oddities;
-  ExpiryIndex found;
   for (const StateDirectory::File& file : files) {
-    const absl::string_view handle = HandleIn(file.name);
-    if (handle.empty()) {
-      if (IsOldDraft(file, now)) Note(directory.Delete(file.name).status());
-      continue;
+    if (IsOldDraft(file, now)) {
+      Note(directory.Delete(file.name).status());
+    } else if (IsOwn(file.name) && !file.is_private) {
+      Note(directory.MakePrivate(file.name));
     }
-    if (!file.is_private) Note(directory.MakePrivate(file.name));
+  }
+  Oddities oddities;
+  std::vector<std::string> missing;
+  {
     absl::MutexLock lock(&mutex_);
-    const ExpiryIndex::Entry* const known = index_.Find(handle);
-    found.Set(handle, known != nullptr
-                          ? *known
-                          : EntryOf(file, *ExpiryOf(handle), now, &oddities));
+    indexed_ = directory.info();
+    missing = Index(files, now, &oddities);
   }
   LogOddities(oddities);
-  indexed_ = directory.info();
-  absl::MutexLock lock(&mutex_);
-  index_ = std::move(found);
+  for (const std::string& handle : missing) {
+    if (directory.MayContain(NameOf(handle))) continue;  // it is new
+    absl::MutexLock lock(&mutex_);
+    index_.Remove(handle);
+  }
   return absl::OkStatus();
+}
+
+std::vector<std::string> DirectoryStateStore::Index(
+    absl::Span<const StateDirectory::File> files, StoreTime now,
+    Oddities* oddities) {
+  absl::flat_hash_set<absl::string_view> found;
+  for (const StateDirectory::File& file : files) {
+    const absl::string_view handle = HandleIn(file.name);
+    if (handle.empty()) continue;
+    found.insert(handle);
+    if (index_.Find(handle) != nullptr) continue;
+    index_.Set(handle, EntryOf(file, *ExpiryOf(handle), now, oddities));
+  }
+  std::vector<std::string> missing;
+  for (const absl::string_view handle : index_.Handles()) {
+    if (!found.contains(handle)) missing.emplace_back(handle);
+  }
+  return missing;
 }
 
 ExpiryIndex::Entry DirectoryStateStore::EntryOf(

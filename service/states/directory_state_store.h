@@ -8,9 +8,11 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 #include "service/log_limiter.h"
 #include "service/states/expiry_index.h"
 #include "service/states/state_directory.h"
@@ -47,14 +49,13 @@ class DirectoryStateStore final : public StateStore {
 
   absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
                                   absl::Duration time_to_live) override
-      ABSL_LOCKS_EXCLUDED(disk_mutex_, mutex_);
+      ABSL_LOCKS_EXCLUDED(put_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const std::string>> Get(
       absl::string_view handle, StoreTime now, int64_t max_bytes) override
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Delete(absl::string_view handle, StoreTime now) override
-      ABSL_LOCKS_EXCLUDED(disk_mutex_, mutex_);
-  absl::Status Check(StoreTime now) override
-      ABSL_LOCKS_EXCLUDED(disk_mutex_, mutex_);
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Check(StoreTime now) override ABSL_LOCKS_EXCLUDED(mutex_);
   Figures figures() const override ABSL_LOCKS_EXCLUDED(mutex_);
   bool outlives_process() const override { return true; }
 
@@ -64,33 +65,38 @@ class DirectoryStateStore final : public StateStore {
 
   // Opens the directory, and reads it if it is another one than before.
   absl::StatusOr<StateDirectory> OpenDirectory(StoreTime now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Makes the index equal to the directory, and deletes old drafts.
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Makes the index equal to the directory, and deletes old drafts. Calls on
+  // other threads may change both meanwhile.
   absl::Status Scan(const StateDirectory& directory, StoreTime now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // Deletes at most `max_files` files that are due.
   absl::Status DeleteDue(const StateDirectory& directory, StoreTime now,
-                         int64_t max_files)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+                         int64_t max_files) ABSL_LOCKS_EXCLUDED(mutex_);
   // Deletes files that are due until there is room for `size` bytes.
   absl::Status MakeRoom(const StateDirectory& directory, StoreTime now,
-                        int64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_)
+                        int64_t size) ABSL_EXCLUSIVE_LOCKS_REQUIRED(put_mutex_)
       ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<bool> DeleteFile(const StateDirectory& directory,
                                   absl::string_view handle)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(disk_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The earlier of two readings: the system clock, and the system clock at the
   // start plus the time since then.
   absl::Time EarliestNow(StoreTime now) const;
   // Logs if the system clock has been set.
   void CompareClocks(StoreTime now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The entry of a file that was found now. Adds 1 to `num_doubtful` or
-  // `num_from_future` if the clocks disagree about it.
+  // Files that were found, and about which the clocks disagree.
   struct Oddities {
     int64_t num_doubtful = 0;     // expired already
     int64_t num_from_future = 0;  // written in the future
   };
+  // Adds the files that are not in the index. Returns the handles in the index
+  // that have no file among `files`.
+  std::vector<std::string> Index(absl::Span<const StateDirectory::File> files,
+                                 StoreTime now, Oddities* oddities)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The entry of a file that was found now.
   ExpiryIndex::Entry EntryOf(const StateDirectory::File& file,
                              absl::Time expiry, StoreTime now,
                              Oddities* oddities) const;
@@ -112,12 +118,13 @@ class DirectoryStateStore final : public StateStore {
   LogLimiter failure_log_{absl::Seconds(1)};
   LogLimiter clock_log_{absl::Hours(1)};
 
-  // Held while the directory is changed or listed; before mutex_.
-  absl::Mutex disk_mutex_;
-  struct stat indexed_ ABSL_GUARDED_BY(disk_mutex_) = {};  // which directory
+  // Held while a state is stored, so that several do not use the same room;
+  // before mutex_.
+  absl::Mutex put_mutex_;
 
   mutable absl::Mutex mutex_;  // never held while waiting for the disk
   ExpiryIndex index_ ABSL_GUARDED_BY(mutex_);
+  struct stat indexed_ ABSL_GUARDED_BY(mutex_) = {};  // the directory of index_
   bool is_usable_ ABSL_GUARDED_BY(mutex_) = true;
   // How far the system clock has been set since the start, as last logged.
   absl::Duration clock_step_ ABSL_GUARDED_BY(mutex_);

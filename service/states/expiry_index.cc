@@ -34,4 +34,11 @@ absl::Duration ExpiryIndex::NextDeletion() const {
                               : by_deletion_.begin()->first;
 }
 
+std::vector<absl::string_view> ExpiryIndex::Handles() const {
+  std::vector<absl::string_view> handles;
+  handles.reserve(entries_.size());
+  for (const auto& [handle, entry] : entries_) handles.push_back(handle);
+  return handles;
+}
+
 }  // namespace rwkvd

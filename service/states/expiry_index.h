@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/container/btree_set.h"
 #include "absl/container/node_hash_map.h"
@@ -14,8 +15,8 @@
 
 namespace rwkvd {
 
-// The states of a store, by handle and by the time when they are deleted. No
-// method looks at all states. Thread-compatible.
+// The states of a store, by handle and by the time when they are deleted. Only
+// Handles looks at all states. Thread-compatible.
 class ExpiryIndex {
  public:
   struct Entry {
@@ -42,6 +43,10 @@ class ExpiryIndex {
   std::optional<std::string> FindDue(absl::Duration since_boot) const;
   // The earliest deletion; InfiniteDuration if there are no states.
   absl::Duration NextDeletion() const;
+
+  // All handles, in no particular order. They are valid until the index
+  // changes.
+  std::vector<absl::string_view> Handles() const;
 
   int64_t size() const { return static_cast<int64_t>(entries_.size()); }
   int64_t bytes() const { return bytes_; }

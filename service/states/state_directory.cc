@@ -199,6 +199,12 @@ absl::Status StateDirectory::MakePrivate(const std::string& name) const {
                                : Error("change the mode of", name);
 }
 
+bool StateDirectory::MayContain(const std::string& name) const {
+  struct stat info;
+  return fstatat(fd_, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 ||
+         errno != ENOENT;
+}
+
 absl::StatusOr<bool> StateDirectory::Delete(const std::string& name) const {
   if (unlinkat(fd_, name.c_str(), 0) == 0) return true;
   if (errno == ENOENT) return false;

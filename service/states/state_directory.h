@@ -74,6 +74,9 @@ class StateDirectory {
   // Changes the mode of a file to 0600.
   absl::Status MakePrivate(const std::string& name) const;
 
+  // Whether there is a file with this name. True if that is not known.
+  bool MayContain(const std::string& name) const;
+
   // Returns whether there was such a file.
   absl::StatusOr<bool> Delete(const std::string& name) const;
 

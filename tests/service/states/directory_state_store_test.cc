@@ -8,11 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <csignal>
 #include <filesystem>
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 
 #include "core/engine/retry_after.h"
 #include "gmock/gmock.h"
@@ -206,6 +208,25 @@ TEST_F(DirectoryStateStoreTest, DirectoryThatComesBackIsUsedAgain) {
   Put(*store, "x");
   EXPECT_EQ(store->figures().bytes, 1);
   EXPECT_EQ(ModeOf(directory_), 0700u);
+}
+
+TEST_F(DirectoryStateStoreTest, CheckMayRunDuringCalls) {
+  auto store = Open();
+  std::atomic<bool> stop{false};
+  std::thread checker([&] {
+    while (!stop) EXPECT_TRUE(store->Check(kNow).ok());
+  });
+  const std::string kept = Put(*store, "kept");
+  for (int i = 0; i < 50; ++i) {
+    const std::string handle = Put(*store, "bytes");
+    EXPECT_EQ(**Get(*store, handle), "bytes");
+    EXPECT_TRUE(store->Delete(handle, kNow).ok());
+  }
+  stop = true;
+  checker.join();
+  EXPECT_TRUE(store->Check(kNow).ok());
+  EXPECT_EQ(store->figures().handles, 1);
+  EXPECT_EQ(**Get(*store, kept), "kept");
 }
 
 // Expiry.
