@@ -30,7 +30,9 @@ absl::StatusOr<State> OpenState(const std::string& path, const Model& model,
   }
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const TensorFile> tuned,
                          TensorFile::Open(path));
-  return model.NewTunedState(*tuned);
+  RWKVD_ASSIGN_OR_RETURN(State state, model.NewTunedState(*tuned));
+  RWKVD_RETURN_IF_ERROR(tuned->CheckUnchanged());  // all of it was read
+  return state;
 }
 
 // "a, b and 3 more"
