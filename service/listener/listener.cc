@@ -8,8 +8,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "core/base/status_macros.h"
+#include "service/listener/receive_filter.h"
 #include "service/log.h"
 
 namespace rwkvd {
@@ -75,7 +77,8 @@ void Listener::Stop() {
 }
 
 void Listener::Handle(OwnedFd connection, const sockaddr_storage& peer) {
-  switch (connections_.Admit(connection.get(), PeerKey(peer))) {
+  const std::string key = PeerKey(peer);
+  switch (connections_.Admit(connection.get(), key)) {
     case ConnectionTable::Decision::kTooMany:
       return Refuse(
           Refusal::kTotalLimit,
@@ -87,9 +90,23 @@ void Listener::Handle(OwnedFd connection, const sockaddr_storage& peer) {
     case ConnectionTable::Decision::kAdmitted:
       break;
   }
+  Guard(connection.get(), key);
   Acceptor::NewConnectionParameters parameters;
   parameters.fd = connection.Release();
   acceptor_->HandleNewConnection(&parameters);
+}
+
+void Listener::Guard(int fd, const std::string& peer) {
+  FilterReceivedBytes(
+      fd,
+      [guard = std::make_shared<Http2Guard>(resets_.Of(peer, MonotonicNow())),
+       abuses = abuses_](absl::string_view bytes) {
+        const absl::Duration now = MonotonicNow();
+        const Http2Abuse abuse = guard->Inspect(bytes, now);
+        if (abuse == Http2Abuse::kNone) return true;
+        abuses->Add(abuse, now);
+        return false;
+      });
 }
 
 void Listener::Refuse(Refusal refusal, const std::string& why) {

@@ -12,8 +12,10 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "service/listener/abuse_reports.h"
 #include "service/listener/accept_loop.h"
 #include "service/listener/connection_table.h"
+#include "service/listener/http2_guard.h"
 #include "service/listener/listening_sockets.h"
 #include "service/listener/refusal_log.h"
 
@@ -32,7 +34,8 @@ inline constexpr int kNumRefusals = 4;
 const char* NameOf(Refusal refusal);
 
 // Listens for the gRPC server and passes connections to it. gRPC's own listener
-// would stop for ever once a descriptor was lacking, and bounds nothing.
+// would stop for ever once a descriptor was lacking, and bounds nothing. The
+// frames of each connection are inspected before gRPC parses them (Http2Guard).
 //
 // Owned by the server. Start and Stop are called by one thread at a time; the
 // other functions are thread-safe.
@@ -66,11 +69,15 @@ class Listener {
     return refused_[static_cast<size_t>(refusal)].load(
         std::memory_order_relaxed);
   }
+  // Connections that were closed because of an abuse of HTTP/2.
+  uint64_t num_closed(Http2Abuse abuse) const { return abuses_->Count(abuse); }
 
  private:
   Listener(ListeningSockets sockets, const ConnectionLimits& limits);
 
   void Handle(OwnedFd connection, const sockaddr_storage& peer);
+  // Inspects what gRPC will receive from this connection.
+  void Guard(int fd, const std::string& peer);
   void Refuse(Refusal refusal, const std::string& why);
 
   const std::string address_;
@@ -78,6 +85,9 @@ class Listener {
   ConnectionTable connections_;
   std::array<std::atomic<uint64_t>, kNumRefusals> refused_ = {};
   std::array<RefusalLog, kNumRefusals> logs_;  // used by the loop's thread
+  ResetLimits resets_;                         // likewise
+  const std::shared_ptr<AbuseReports> abuses_ =
+      std::make_shared<AbuseReports>();
   std::unique_ptr<Acceptor> acceptor_;
   AcceptLoop loop_;  // last: its thread uses the above
 };

@@ -39,6 +39,22 @@ MetricFamily Refusals(const Listener& listener) {
   return family;
 }
 
+MetricFamily Abuses(const Listener& listener) {
+  MetricFamily family;
+  family.name = "rwkv_connections_closed_total";
+  family.help =
+      "Connections that were closed because the client abused HTTP/2, by "
+      "reason.";
+  family.type = MetricType::Counter;
+  for (int i = 1; i < kNumHttp2Abuses; ++i) {
+    const Http2Abuse abuse = static_cast<Http2Abuse>(i);
+    prometheus::ClientMetric& metric = family.metric.emplace_back();
+    metric.label.push_back({"reason", NameOf(abuse)});
+    metric.counter.value = static_cast<double>(listener.num_closed(abuse));
+  }
+  return family;
+}
+
 double MaxDescriptors() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
@@ -60,7 +76,7 @@ std::vector<MetricFamily> ListenerCollector::Collect() const {
           Gauge("rwkv_connections_max",
                 "The maximum number of connections (--max_connections).",
                 listener_->limits().total),
-          Refusals(*listener_),
+          Refusals(*listener_), Abuses(*listener_),
           Gauge("process_max_fds", "The limit of open file descriptors.",
                 MaxDescriptors())};
 }

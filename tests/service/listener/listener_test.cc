@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +17,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "gtest/gtest.h"
 #include "service/listener/listener_collector.h"
+#include "tests/service/listener/http2_frames.h"
 #include "tests/service/listener/raw_connection.h"
 #include "tests/service/listener/short_folder.h"
 
@@ -120,7 +122,8 @@ TEST_F(ListenerTest, Ipv4PeersOfAWildcardHaveIpv4Addresses) {
 
 TEST_F(ListenerTest, ServesUnixSockets) {
   Serve(UnixAddress());
-  ASSERT_TRUE(Check(NewChannel()).ok());
+  const auto channel = NewChannel();
+  ASSERT_TRUE(Check(channel).ok());
   EXPECT_THAT(service_.peer(), StartsWith("unix:"));
   EXPECT_EQ(listener_->num_connections(), 1);
 }
@@ -132,6 +135,11 @@ TEST_F(ListenerTest, CountsConnectionsUntilTheyEnd) {
   ASSERT_TRUE(Check(second).ok());
   EXPECT_EQ(listener_->num_connections(), 2);
   server_->Shutdown(absl::ToChronoTime(absl::Now()));
+  // gRPC closes the descriptors on another thread, without an event.
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (listener_->num_connections() > 0 && absl::Now() < deadline) {
+    std::this_thread::yield();
+  }
   EXPECT_EQ(listener_->num_connections(), 0);
 }
 
@@ -197,6 +205,42 @@ TEST_F(ListenerTest, KeepaliveSendsPings) {
   RawConnection client(listener_->address());
   client.StartHttp2();
   EXPECT_TRUE(client.ReadUntilFrame(RawConnection::kPing));
+}
+
+// Sends `frames` again and again, until the server closes the connection.
+void SendUntilClosed(RawConnection& client, const std::string& frames) {
+  while (client.Send(frames)) {
+  }
+}
+
+TEST_F(ListenerTest, AbusesOfHttp2EndTheirConnectionOnly) {
+  Serve("127.0.0.1:0");
+  const auto honest = NewChannel();
+  ASSERT_TRUE(Check(honest).ok());
+  // A field whose name has a length without an end.
+  const std::string begin =
+      http2::Frame(http2::kHeaders, 0, 1,
+                   http2::CallFields("/grpc.health.v1.Health/Check") +
+                       std::string("\0\x7f\x80", 3));
+  RawConnection headers(listener_->address());
+  headers.StartHttp2();
+  headers.Send(begin);
+  SendUntilClosed(headers, http2::Frame(http2::kContinuation, 0, 1,
+                                        std::string(1000, '\x80')));
+  EXPECT_EQ(listener_->num_closed(Http2Abuse::kHeaders), 1);
+  RawConnection resets(listener_->address());
+  resets.StartHttp2();
+  resets.Send(http2::Frame(http2::kSettings, http2::kAcknowledgment, 0));
+  uint32_t stream = 1;
+  while (resets.Send(
+      http2::Frame(http2::kHeaders, http2::kEndHeaders, stream,
+                   http2::CallFields("/grpc.health.v1.Health/Check")) +
+      http2::Reset(stream))) {
+    stream += 2;
+  }
+  EXPECT_EQ(listener_->num_closed(Http2Abuse::kResets), 1);
+  EXPECT_TRUE(Check(honest).ok());
+  EXPECT_TRUE(Check(NewChannel()).ok());
 }
 
 // The value of a metric with one series.

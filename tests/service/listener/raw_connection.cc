@@ -43,12 +43,13 @@ RawConnection::RawConnection(const std::string& address) {
   }
 }
 
-void RawConnection::Send(absl::string_view bytes) {
+bool RawConnection::Send(absl::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (n <= 0) return;  // the next read reports the end
+    if (n <= 0) return false;
     bytes.remove_prefix(static_cast<size_t>(n));
   }
+  return true;
 }
 
 void RawConnection::StartHttp2() {

@@ -17,7 +17,8 @@ class RawConnection {
   explicit RawConnection(const std::string& address);
 
   bool connected() const { return connected_; }
-  void Send(absl::string_view bytes);
+  // Returns whether the connection is still open.
+  bool Send(absl::string_view bytes);
   // Sends the beginning of HTTP/2: the preface and an empty SETTINGS frame.
   void StartHttp2();
   // Reads frames of HTTP/2 until there is one of this type. False if the

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/listener/abuse_reports.h"
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "service/log.h"
+
+namespace rwkvd {
+namespace {
+
+const char* DescriptionOf(Http2Abuse abuse) {
+  switch (abuse) {
+    case Http2Abuse::kNone:
+      return "nothing";
+    case Http2Abuse::kHeaders:
+      return "headers that are too long";
+    case Http2Abuse::kNoSettings:
+      return "many calls before it acknowledged the settings";
+    case Http2Abuse::kResets:
+      return "many streams that it opened and reset";
+    case Http2Abuse::kControlFrames:
+      return "many frames without content";
+  }
+  return "";
+}
+
+}  // namespace
+
+void AbuseReports::Add(Http2Abuse abuse, absl::Duration now) {
+  std::string line;
+  {
+    absl::MutexLock lock(&mutex_);
+    ++counts_[static_cast<size_t>(abuse)];
+    line = log_.Add(absl::StrCat("closed a connection: the client sent ",
+                                 DescriptionOf(abuse)),
+                    now);
+  }
+  if (!line.empty()) LogWarning(line);
+}
+
+uint64_t AbuseReports::Count(Http2Abuse abuse) const {
+  absl::MutexLock lock(&mutex_);
+  return counts_[static_cast<size_t>(abuse)];
+}
+
+}  // namespace rwkvd
