@@ -52,12 +52,12 @@ def hpack_field(name, value, indexed=False):
             hpack_string(value if isinstance(value, bytes) else value.encode()))
 
 
-def call_fields(method, *extra):
+def call_fields(method, *extra, scheme="http", te="trailers"):
     """The header block of a call of rwkv.v1.RwkvService, or of the path
     `method`."""
     path = method if method.startswith("/") else SERVICE + method
-    fields = [(":method", "POST"), (":scheme", "http"), (":path", path),
-              (":authority", "rwkvd"), ("te", "trailers"),
+    fields = [(":method", "POST"), (":scheme", scheme), (":path", path),
+              (":authority", "rwkvd"), ("te", te),
               ("content-type", "application/grpc"), *extra]
     return b"".join(hpack_field(*field) for field in fields)
 
