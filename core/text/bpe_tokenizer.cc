@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/text/bpe_tokenizer.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
 #include "core/base/status_macros.h"
 #include "core/base/utf8.h"
+#include "core/text/bpe_word_encoder.h"
 #include "core/text/nfc.h"
+#include "core/text/text_blocks.h"
 
 namespace rwkvd {
 namespace {
@@ -30,25 +34,57 @@ ByteTrie MakeTrie(const std::vector<AddedToken>& added, bool normalized) {
   return ByteTrie(std::move(entries));
 }
 
+// The longest token, in bytes of a text before its normalization.
+int64_t LongestToken(const BpeVocabulary& vocabulary) {
+  size_t longest = 1;
+  for (const std::string& token : vocabulary.token_bytes) {
+    longest = std::max(longest, token.size());
+  }
+  for (const AddedToken& token : vocabulary.added) {
+    longest = std::max(longest, token.content.size());
+  }
+  return static_cast<int64_t>(longest) * kMaxNfcShrinkage;
+}
+
 // Splits `text` at the keys of `added`: repeatedly at the leftmost match, and
 // of several matches there at the longest. Calls on_token for each key and
-// on_text for each nonempty text between keys, in order.
-void SplitAtAdded(const ByteTrie& added, absl::string_view text,
-                  absl::FunctionRef<void(absl::string_view)> on_text,
-                  absl::FunctionRef<void(TokenId)> on_token) {
+// on_text for each nonempty text between keys, in order. Stops, and returns
+// false, when one of them returns false.
+bool SplitAtAdded(const ByteTrie& added, absl::string_view text,
+                  absl::FunctionRef<bool(absl::string_view)> on_text,
+                  absl::FunctionRef<bool(TokenId)> on_token) {
   size_t start = 0;
   for (size_t i = 0; i < text.size();) {
+    if (!added.HasKeyFrom(text[i])) {
+      ++i;
+      continue;
+    }
     const ByteTrie::Match match = added.LongestPrefix(text.substr(i));
     if (match.value < 0) {
       ++i;
       continue;
     }
-    if (i > start) on_text(text.substr(start, i - start));
-    on_token(match.value);
+    if (i > start && !on_text(text.substr(start, i - start))) return false;
+    if (!on_token(match.value)) return false;
     i += match.length;
     start = i;
   }
-  if (start < text.size()) on_text(text.substr(start));
+  return start == text.size() || on_text(text.substr(start));
+}
+
+// Whether a token that is searched after normalization contains the end of a
+// block.
+bool AnyContainsWordEnd(const std::vector<AddedToken>& added) {
+  return std::any_of(added.begin(), added.end(), [](const AddedToken& token) {
+    const absl::string_view content = token.content;
+    for (size_t i = 1; token.normalized && i < content.size(); ++i) {
+      if (absl::ascii_isspace(content[i]) &&
+          !absl::ascii_isspace(content[i - 1])) {
+        return true;
+      }
+    }
+    return false;
+  });
 }
 
 absl::Status NoTokenFor(char byte, size_t offset) {
@@ -60,24 +96,30 @@ absl::Status NoTokenFor(char byte, size_t offset) {
 }  // namespace
 
 // The steps of encoding: split at added tokens, normalize, split into words,
-// merge. Each step passes its pieces to the next one; the last appends ids.
+// merge. Each step passes its pieces to the next one; the last appends ids. A
+// step returns false to stop: there are more than max_ids, or there was an
+// error.
 //
 // Lives for one call of Encode; thread-compatible.
 class BpeTokenizer::Encoder {
  public:
-  explicit Encoder(const BpeTokenizer& tokenizer) : tokenizer_(tokenizer) {}
+  Encoder(const BpeTokenizer& tokenizer, size_t max_ids)
+      : tokenizer_(tokenizer),
+        max_ids_(max_ids),
+        word_encoder_(&tokenizer.vocabulary_.merges,
+                      &tokenizer.vocabulary_.byte_ids) {}
 
   absl::Status EncodeBytes(const absl::string_view all) {
     absl::string_view bytes = all;
     while (!bytes.empty()) {
       const size_t valid = ValidUtf8Length(bytes);
-      EncodeText(bytes.substr(0, valid));
+      if (!EncodeText(bytes.substr(0, valid))) return status_;
       bytes.remove_prefix(valid);
       if (bytes.empty()) break;
       const size_t invalid = FirstUtf8Part(bytes).length;
       for (const char c : bytes.substr(0, invalid)) {
         if (ByteId(c) < 0) return NoTokenFor(c, all.size() - bytes.size());
-        ids_.push_back(ByteId(c));
+        if (!Append(ByteId(c))) return status_;
       }
       bytes.remove_prefix(invalid);
     }
@@ -91,40 +133,68 @@ class BpeTokenizer::Encoder {
     return tokenizer_.vocabulary_.byte_ids[static_cast<uint8_t>(c)];
   }
 
-  void EncodeText(absl::string_view text) {
-    SplitAtAdded(
-        tokenizer_.raw_added_, text,
-        [this](absl::string_view piece) { EncodeNormalized(Nfc(piece)); },
-        [this](TokenId id) { ids_.push_back(id); });
+  bool Append(TokenId id) {
+    ids_.push_back(id);
+    return ids_.size() <= max_ids_;
   }
 
-  void EncodeNormalized(absl::string_view text) {
-    SplitAtAdded(
+  bool EncodeText(absl::string_view text) {
+    return SplitAtAdded(
+        tokenizer_.raw_added_, text,
+        [this](absl::string_view piece) { return EncodeBlocks(piece); },
+        [this](TokenId id) { return Append(id); });
+  }
+
+  // Normalizes `text` in blocks, so that there is no second copy of all of it.
+  bool EncodeBlocks(absl::string_view text) {
+    while (!text.empty()) {
+      const size_t length = tokenizer_.FirstBlockOf(text);
+      const absl::string_view block = text.substr(0, length);
+      if (!(IsAscii(block) ? EncodeNormalized(block)
+                           : EncodeNormalized(Nfc(block)))) {
+        return false;
+      }
+      text.remove_prefix(length);
+    }
+    return true;
+  }
+
+  bool EncodeNormalized(absl::string_view text) {
+    return SplitAtAdded(
         tokenizer_.normalized_added_, text,
         [this](absl::string_view piece) {
-          tokenizer_.splitter_.Split(
-              piece, [this](absl::string_view word) { EncodeWord(word); });
+          return tokenizer_.splitter_.Split(
+              piece,
+              [this](absl::string_view word) { return EncodeWord(word); });
         },
-        [this](TokenId id) { ids_.push_back(id); });
+        [this](TokenId id) { return Append(id); });
   }
 
-  void EncodeWord(absl::string_view word) {
-    word_.clear();
-    for (const char c : word) word_.push_back(ByteId(c));
-    tokenizer_.vocabulary_.merges.Apply(word_, &scratch_, &ids_);
+  bool EncodeWord(absl::string_view word) {
+    if (!word_encoder_.Append(word, max_ids_, &ids_)) {
+      status_ = absl::InvalidArgumentError(
+          absl::StrFormat("a word of %d bytes cannot be encoded in parts; "
+                          "separate it with spaces",
+                          word.size()));
+      return false;
+    }
+    return ids_.size() <= max_ids_;
   }
 
   const BpeTokenizer& tokenizer_;
+  const size_t max_ids_;
   std::vector<TokenId> ids_;
-  std::vector<TokenId> word_;
-  BpeMerges::Scratch scratch_;
+  BpeWordEncoder word_encoder_;
+  absl::Status status_;
 };
 
 BpeTokenizer::BpeTokenizer(BpeVocabulary vocabulary)
     : vocabulary_(std::move(vocabulary)),
       end_of_text_(FindEndOfText(vocabulary_.added)),
       raw_added_(MakeTrie(vocabulary_.added, /*normalized=*/false)),
-      normalized_added_(MakeTrie(vocabulary_.added, /*normalized=*/true)) {}
+      normalized_added_(MakeTrie(vocabulary_.added, /*normalized=*/true)),
+      added_contain_word_ends_(AnyContainsWordEnd(vocabulary_.added)),
+      max_bytes_per_token_(LongestToken(vocabulary_)) {}
 
 absl::StatusOr<std::unique_ptr<const BpeTokenizer>> BpeTokenizer::Parse(
     absl::string_view tokenizer_json, absl::string_view name) {
@@ -134,11 +204,34 @@ absl::StatusOr<std::unique_ptr<const BpeTokenizer>> BpeTokenizer::Parse(
       new BpeTokenizer(std::move(vocabulary)));
 }
 
-absl::StatusOr<std::vector<TokenId>> BpeTokenizer::Encode(
-    absl::string_view bytes) const {
-  Encoder encoder(*this);
+absl::StatusOr<std::vector<TokenId>> BpeTokenizer::EncodeUpTo(
+    absl::string_view bytes, size_t max_tokens) const {
+  Encoder encoder(*this, max_tokens);
   RWKVD_RETURN_IF_ERROR(encoder.EncodeBytes(bytes));
   return encoder.TakeIds();
+}
+
+int64_t BpeTokenizer::MaxWorkMemory(absl::string_view bytes) const {
+  const auto size = static_cast<int64_t>(bytes.size());
+  if (IsAscii(bytes))
+    return BpeWordEncoder::MaxMemory(vocabulary_.merges, size);
+  int64_t largest = 0;
+  while (!bytes.empty()) {
+    const size_t length = FirstBlockOf(bytes);
+    largest = std::max(largest, MaxNfcMemory(bytes.substr(0, length)));
+    bytes.remove_prefix(length);
+  }
+  // The blocks that are normalized begin elsewhere if there are added tokens or
+  // bytes that are not UTF-8, and may be larger by kMinBlockBytes.
+  const int64_t nfc = std::min(
+      largest + kMaxNfcMemoryPerByte * static_cast<int64_t>(kMinBlockBytes),
+      kMaxNfcMemoryPerByte * size);
+  return nfc +
+         BpeWordEncoder::MaxMemory(vocabulary_.merges, size * kMaxNfcExpansion);
+}
+
+size_t BpeTokenizer::FirstBlockOf(absl::string_view text) const {
+  return added_contain_word_ends_ ? text.size() : FirstBlock(text);
 }
 
 absl::string_view BpeTokenizer::TokenBytes(TokenId id) const {

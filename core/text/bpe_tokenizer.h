@@ -2,6 +2,7 @@
 #ifndef RWKVD_CORE_TEXT_BPE_TOKENIZER_H_
 #define RWKVD_CORE_TEXT_BPE_TOKENIZER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -31,9 +32,8 @@ class BpeTokenizer final : public Tokenizer {
   static absl::StatusOr<std::unique_ptr<const BpeTokenizer>> Parse(
       absl::string_view tokenizer_json, absl::string_view name);
 
-  absl::StatusOr<std::vector<TokenId>> Encode(
-      absl::string_view bytes) const override;
   absl::string_view TokenBytes(TokenId id) const override;
+  int64_t max_bytes_per_token() const override { return max_bytes_per_token_; }
   int64_t size() const override {
     return static_cast<int64_t>(vocabulary_.token_bytes.size());
   }
@@ -46,11 +46,21 @@ class BpeTokenizer final : public Tokenizer {
 
   explicit BpeTokenizer(BpeVocabulary vocabulary);
 
+  absl::StatusOr<std::vector<TokenId>> EncodeUpTo(
+      absl::string_view bytes, size_t max_tokens) const override;
+  int64_t MaxWorkMemory(absl::string_view bytes) const override;
+  // The length of the first part of `text`, which is not empty, such that the
+  // parts can be normalized and encoded one after the other.
+  size_t FirstBlockOf(absl::string_view text) const;
+
   const BpeVocabulary vocabulary_;
   const std::optional<TokenId> end_of_text_;
   const ByteTrie raw_added_;         // searched before normalization
   const ByteTrie normalized_added_;  // searched after it
   const WordSplitter splitter_;
+  // Whether a token of normalized_added_ could span two blocks of a text.
+  const bool added_contain_word_ends_;
+  const int64_t max_bytes_per_token_;
 };
 
 }  // namespace rwkvd

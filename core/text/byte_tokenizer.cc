@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "core/base/check.h"
+
 namespace rwkvd {
 namespace {
 
@@ -16,8 +18,9 @@ constexpr std::array<char, 256> kAllBytes = AllBytes();
 
 }  // namespace
 
-absl::StatusOr<std::vector<TokenId>> ByteTokenizer::Encode(
-    absl::string_view bytes) const {
+absl::StatusOr<std::vector<TokenId>> ByteTokenizer::EncodeUpTo(
+    absl::string_view bytes, size_t max_tokens) const {
+  RWKVD_CHECK(bytes.size() <= max_tokens);  // Encode has checked it
   std::vector<TokenId> ids;
   ids.reserve(bytes.size());
   for (const char c : bytes) ids.push_back(static_cast<uint8_t>(c));

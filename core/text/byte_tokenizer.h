@@ -2,6 +2,7 @@
 #ifndef RWKVD_CORE_TEXT_BYTE_TOKENIZER_H_
 #define RWKVD_CORE_TEXT_BYTE_TOKENIZER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -17,12 +18,16 @@ namespace rwkvd {
 // Owned as Tokenizer says. Thread-safe (immutable).
 class ByteTokenizer final : public Tokenizer {
  public:
-  absl::StatusOr<std::vector<TokenId>> Encode(
-      absl::string_view bytes) const override;
   absl::string_view TokenBytes(TokenId id) const override;
+  int64_t max_bytes_per_token() const override { return 1; }
   int64_t size() const override { return 256; }
   std::optional<TokenId> end_of_text() const override { return std::nullopt; }
   absl::string_view kind() const override { return "bytes"; }
+
+ private:
+  absl::StatusOr<std::vector<TokenId>> EncodeUpTo(
+      absl::string_view bytes, size_t max_tokens) const override;
+  int64_t MaxWorkMemory(absl::string_view) const override { return 0; }
 };
 
 }  // namespace rwkvd

@@ -21,6 +21,10 @@ struct Range {
 ByteTrie::ByteTrie(std::vector<Entry> entries) {
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.key < b.key; });
+  for (const Entry& entry : entries) {
+    if (entry.key.empty()) continue;  // refused below
+    has_key_from_[static_cast<uint8_t>(entry.key[0])] = true;
+  }
   std::vector<Range> nodes = {{0, entries.size(), 0}};
   label_.push_back('\0');
   for (size_t n = 0; n < nodes.size(); ++n) {

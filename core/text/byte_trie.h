@@ -2,6 +2,7 @@
 #ifndef RWKVD_CORE_TEXT_BYTE_TRIE_H_
 #define RWKVD_CORE_TEXT_BYTE_TRIE_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -35,6 +36,11 @@ class ByteTrie {
   // constructor.
   explicit ByteTrie(std::vector<Entry> entries);
 
+  // Returns whether a key begins with this byte.
+  bool HasKeyFrom(char first) const {
+    return has_key_from_[static_cast<uint8_t>(first)];
+  }
+
   // Returns the longest key that is a prefix of `text`.
   Match LongestPrefix(absl::string_view text) const;
 
@@ -43,6 +49,7 @@ class ByteTrie {
   std::vector<uint32_t> first_child_;  // [nodes + 1]
   std::vector<int32_t> value_;         // [nodes], -1: no key ends here
   std::vector<char> label_;            // [nodes], ascending among siblings
+  std::array<bool, 256> has_key_from_{};
 };
 
 }  // namespace rwkvd

@@ -57,27 +57,84 @@ void OrderMarks(std::vector<int32_t>* code_points) {
   }
 }
 
-bool IsAscii(absl::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<uint8_t>(c) < 0x80; });
+// Text is normalized in segments of at least this size, so that its code
+// points need not exist all at once.
+constexpr size_t kMinSegmentBytes = 4096;
+
+// Whether a character that begins with this byte never changes together with
+// those before it: ASCII, U+0400 to U+047F (Cyrillic), U+4000 to U+9FFF (Han)
+// and U+B000 to U+CFFF (Hangul syllables). None of them is a mark, or the
+// second character of a composition.
+bool BeginsSegment(uint8_t first) {
+  return first < 0x80 || first == 0xD0 || first == 0xD1 ||
+         (first >= 0xE4 && first <= 0xE9) || first == 0xEB || first == 0xEC;
 }
 
-}  // namespace
+// The length of the first segment of `text`: the normalized form of the text is
+// that of the segment followed by that of the rest.
+size_t FirstSegment(absl::string_view text) {
+  size_t length = std::min(kMinSegmentBytes, text.size());
+  while (length < text.size() &&
+         !BeginsSegment(static_cast<uint8_t>(text[length]))) {
+    ++length;
+  }
+  return length;
+}
 
-std::string Nfc(absl::string_view text) {
-  if (IsAscii(text)) return std::string(text);
-  std::vector<int32_t> code_points = Decompose(text);
+// Appends the normalized form of a segment.
+void AppendSegment(absl::string_view segment, std::string* out) {
+  if (IsAscii(segment)) {
+    out->append(segment.data(), segment.size());
+    return;
+  }
+  std::vector<int32_t> code_points = Decompose(segment);
   OrderMarks(&code_points);
   const auto length = utf8proc_normalize_utf32(
       code_points.data(), static_cast<utf8proc_ssize_t>(code_points.size()),
       kComposeStably);
   RWKVD_CHECK(length >= 0);
+  for (utf8proc_ssize_t i = 0; i < length; ++i) {
+    AppendUtf8(static_cast<uint32_t>(code_points[i]), out);
+  }
+}
+
+// Memory for each byte of a segment: a 2-byte character becomes at most 3 code
+// points of 4 bytes. An array that grows, grows to twice its size, and the old
+// and the new one exist together.
+constexpr int64_t kSegmentMemory = 12;
+constexpr int64_t kOutputMemory = 2 * kMaxNfcExpansion;
+static_assert(kSegmentMemory + kOutputMemory == kMaxNfcMemoryPerByte);
+
+}  // namespace
+
+std::string Nfc(absl::string_view text) {
   std::string composed;
   composed.reserve(text.size());
-  for (utf8proc_ssize_t i = 0; i < length; ++i) {
-    AppendUtf8(static_cast<uint32_t>(code_points[i]), &composed);
+  while (!text.empty()) {
+    const size_t length = FirstSegment(text);
+    AppendSegment(text.substr(0, length), &composed);
+    text.remove_prefix(length);
   }
   return composed;
+}
+
+int64_t MaxNfcMemory(absl::string_view text) {
+  size_t longest = 0;
+  const size_t size = text.size();
+  while (!text.empty()) {
+    const size_t length = FirstSegment(text);
+    longest = std::max(longest, length);
+    text.remove_prefix(length);
+  }
+  return static_cast<int64_t>(size) * kOutputMemory +
+         static_cast<int64_t>(longest) * kSegmentMemory;
+}
+
+bool IsAscii(absl::string_view text) {
+  // Without branches, so that the compiler uses vector instructions.
+  uint8_t bits = 0;
+  for (const char c : text) bits |= static_cast<uint8_t>(c);
+  return bits < 0x80;
 }
 
 }  // namespace rwkvd

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/text/tokenizer.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,39 @@
 #include "absl/strings/str_join.h"
 
 namespace rwkvd {
+
+namespace {
+
+// Bytes per token while the list of tokens grows: its old and its new array
+// exist together.
+constexpr int64_t kGrowingTokenBytes = 3 * sizeof(TokenId);
+
+absl::Status TooManyTokens(int64_t max_tokens) {
+  return absl::OutOfRangeError(
+      absl::StrCat("has more than ", max_tokens, " tokens"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<TokenId>> Tokenizer::Encode(
+    absl::string_view bytes, int64_t max_tokens) const {
+  const auto size = static_cast<int64_t>(bytes.size());
+  if (size / max_bytes_per_token() > max_tokens)
+    return TooManyTokens(max_tokens);
+  absl::StatusOr<std::vector<TokenId>> ids =
+      EncodeUpTo(bytes, static_cast<size_t>(max_tokens));
+  if (ids.ok() && static_cast<int64_t>(ids->size()) > max_tokens) {
+    return TooManyTokens(max_tokens);
+  }
+  return ids;
+}
+
+int64_t Tokenizer::MaxEncodeMemory(absl::string_view bytes,
+                                   int64_t max_tokens) const {
+  const auto size = static_cast<int64_t>(bytes.size());
+  const int64_t tokens = std::min(size, max_tokens);
+  return kGrowingTokenBytes * (tokens + 1) + MaxWorkMemory(bytes);
+}
 
 std::string Tokenizer::Decode(absl::Span<const TokenId> ids) const {
   std::string bytes;

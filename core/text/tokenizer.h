@@ -3,6 +3,7 @@
 #define RWKVD_CORE_TEXT_TOKENIZER_H_
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,9 @@ using TokenId = int32_t;
 // Owned by the loaded model. Thread-safe (immutable).
 class Tokenizer {
  public:
+  // A limit that no text exceeds.
+  static constexpr int64_t kNoTokenLimit = std::numeric_limits<int64_t>::max();
+
   virtual ~Tokenizer() = default;
 
   // Encodes any bytes, valid UTF-8 or not. Decode(Encode(x)) == x, with two
@@ -30,14 +34,23 @@ class Tokenizer {
   // form, and one that recognizes the end of text in a text removes it. Returns
   // InvalidArgument, with the byte and its offset, for a byte that has no
   // token: some vocabularies lack the bytes that never occur in UTF-8 (C0, C1,
-  // F5 to FF).
-  virtual absl::StatusOr<std::vector<TokenId>> Encode(
-      absl::string_view bytes) const = 0;
+  // F5 to FF). Returns OutOfRange if there are more than `max_tokens` tokens;
+  // the bytes are then not encoded to the end, and if their number alone shows
+  // it, not at all.
+  absl::StatusOr<std::vector<TokenId>> Encode(
+      absl::string_view bytes, int64_t max_tokens = kNoTokenLimit) const;
+
+  // An upper bound of the memory that Encode allocates, in bytes.
+  int64_t MaxEncodeMemory(absl::string_view bytes, int64_t max_tokens) const;
 
   // Returns the bytes of token `id`, which need not be valid UTF-8. They are
   // empty for the end of text, for ids outside of [0, size()), and for ids that
   // the vocabulary does not use.
   virtual absl::string_view TokenBytes(TokenId id) const = 0;
+
+  // Returns an upper bound of the number of bytes of a text that become one
+  // token. At least 1.
+  virtual int64_t max_bytes_per_token() const = 0;
 
   // Returns the largest id plus one. A model's vocabulary may be larger (rows
   // that were never trained); ids from size() on are never sampled.
@@ -51,6 +64,15 @@ class Tokenizer {
 
   // Returns the concatenated bytes of `ids`.
   std::string Decode(absl::Span<const TokenId> ids) const;
+
+ private:
+  // Encodes `bytes`, and stops once there are more than `max_tokens` tokens,
+  // with one more than that.
+  virtual absl::StatusOr<std::vector<TokenId>> EncodeUpTo(
+      absl::string_view bytes, size_t max_tokens) const = 0;
+  // An upper bound of the memory that EncodeUpTo allocates in addition to the
+  // tokens, in bytes.
+  virtual int64_t MaxWorkMemory(absl::string_view bytes) const = 0;
 };
 
 // Returns InvalidArgument that lists the bytes for which is_token returns

@@ -77,18 +77,19 @@ struct WordSplitter::Pattern {
 WordSplitter::WordSplitter() : pattern_(std::make_unique<const Pattern>()) {}
 WordSplitter::~WordSplitter() = default;
 
-void WordSplitter::Split(
+bool WordSplitter::Split(
     absl::string_view text,
-    absl::FunctionRef<void(absl::string_view)> on_word) const {
-  if (text.empty()) return;
+    absl::FunctionRef<bool(absl::string_view)> on_word) const {
+  if (text.empty()) return true;
   const std::unique_ptr<pcre2_match_data, void (*)(pcre2_match_data*)> match(
       pcre2_match_data_create(1, nullptr), pcre2_match_data_free);
   RWKVD_CHECK(match != nullptr);
   for (size_t start = 0; start < text.size();) {
     const size_t end = pattern_->WordEnd(text, start, match.get());
-    on_word(text.substr(start, end - start));
+    if (!on_word(text.substr(start, end - start))) return false;
     start = end;
   }
+  return true;
 }
 
 }  // namespace rwkvd

@@ -22,9 +22,10 @@ class WordSplitter {
   WordSplitter& operator=(const WordSplitter&) = delete;
 
   // Calls on_word for each word of `text`, in order. `text` is valid UTF-8. The
-  // concatenation of the words is the text, and no word is empty.
-  void Split(absl::string_view text,
-             absl::FunctionRef<void(absl::string_view)> on_word) const;
+  // concatenation of the words is the text, and no word is empty. Stops, and
+  // returns false, when on_word returns false.
+  bool Split(absl::string_view text,
+             absl::FunctionRef<bool(absl::string_view)> on_word) const;
 
  private:
   struct Pattern;  // keeps PCRE2's macros out of this header

@@ -2,6 +2,7 @@
 #include "core/text/world_tokenizer.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
@@ -130,6 +131,15 @@ ByteTrie MakeTrie(const std::vector<std::string>& tokens) {
   return ByteTrie(std::move(entries));
 }
 
+// At least 1: every single byte is a token.
+int64_t LongestLength(const std::vector<std::string>& tokens) {
+  size_t longest = 1;
+  for (const std::string& token : tokens) {
+    longest = std::max(longest, token.size());
+  }
+  return static_cast<int64_t>(longest);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const WorldTokenizer>> WorldTokenizer::Parse(
@@ -150,10 +160,15 @@ absl::StatusOr<std::unique_ptr<const WorldTokenizer>> WorldTokenizer::Parse(
       new WorldTokenizer(std::move(tokens), std::move(trie)));
 }
 
-absl::StatusOr<std::vector<TokenId>> WorldTokenizer::Encode(
-    absl::string_view bytes) const {
+WorldTokenizer::WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie)
+    : tokens_(std::move(tokens)),
+      trie_(std::move(trie)),
+      max_token_bytes_(LongestLength(tokens_)) {}
+
+absl::StatusOr<std::vector<TokenId>> WorldTokenizer::EncodeUpTo(
+    absl::string_view bytes, size_t max_tokens) const {
   std::vector<TokenId> ids;
-  while (!bytes.empty()) {
+  while (!bytes.empty() && ids.size() <= max_tokens) {
     const ByteTrie::Match match = trie_.LongestPrefix(bytes);
     RWKVD_CHECK(match.length > 0);  // Parse checked that every byte is a token
     ids.push_back(match.value);

@@ -7,7 +7,6 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -37,19 +36,22 @@ class WorldTokenizer final : public Tokenizer {
   static absl::StatusOr<std::unique_ptr<const WorldTokenizer>> Parse(
       absl::string_view vocabulary, absl::string_view name);
 
-  absl::StatusOr<std::vector<TokenId>> Encode(
-      absl::string_view bytes) const override;
   absl::string_view TokenBytes(TokenId id) const override;
+  int64_t max_bytes_per_token() const override { return max_token_bytes_; }
   int64_t size() const override { return static_cast<int64_t>(tokens_.size()); }
   std::optional<TokenId> end_of_text() const override { return 0; }
   absl::string_view kind() const override { return "world"; }
 
  private:
-  WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie)
-      : tokens_(std::move(tokens)), trie_(std::move(trie)) {}
+  WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie);
+
+  absl::StatusOr<std::vector<TokenId>> EncodeUpTo(
+      absl::string_view bytes, size_t max_tokens) const override;
+  int64_t MaxWorkMemory(absl::string_view) const override { return 0; }
 
   const std::vector<std::string> tokens_;  // [size()], empty: unused id
   const ByteTrie trie_;
+  const int64_t max_token_bytes_;
 };
 
 }  // namespace rwkvd

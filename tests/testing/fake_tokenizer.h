@@ -2,6 +2,7 @@
 #ifndef RWKVD_TESTS_TESTING_FAKE_TOKENIZER_H_
 #define RWKVD_TESTS_TESTING_FAKE_TOKENIZER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,14 +29,11 @@ class FakeTokenizer : public Tokenizer {
     return vocabulary;
   }
 
-  absl::StatusOr<std::vector<TokenId>> Encode(
-      absl::string_view) const override {
-    return std::vector<TokenId>();
-  }
   absl::string_view TokenBytes(TokenId id) const override {
     if (id < 0 || id >= size() || id == end_of_text_) return "";
     return vocabulary_[id];
   }
+  int64_t max_bytes_per_token() const override { return 1; }
   int64_t size() const override {
     return static_cast<int64_t>(vocabulary_.size());
   }
@@ -43,6 +41,12 @@ class FakeTokenizer : public Tokenizer {
   absl::string_view kind() const override { return "fake"; }
 
  private:
+  absl::StatusOr<std::vector<TokenId>> EncodeUpTo(absl::string_view,
+                                                  size_t) const override {
+    return std::vector<TokenId>();
+  }
+  int64_t MaxWorkMemory(absl::string_view) const override { return 0; }
+
   const std::vector<std::string> vocabulary_;
   const std::optional<TokenId> end_of_text_;
 };

@@ -2,11 +2,13 @@
 #include "core/text/bpe_merges.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "core/text/bpe_word_encoder.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -16,12 +18,18 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
+std::vector<TokenId> Ids(const std::vector<BpeMerges::Piece>& pieces) {
+  std::vector<TokenId> ids;
+  for (const BpeMerges::Piece& piece : pieces) ids.push_back(piece.id);
+  return ids;
+}
+
 std::vector<TokenId> Apply(const BpeMerges& merges,
                            const std::vector<TokenId>& word) {
   BpeMerges::Scratch scratch;
-  std::vector<TokenId> out;
-  merges.Apply(word, &scratch, &out);
-  return out;
+  std::vector<BpeMerges::Piece> pieces;
+  merges.Apply(word, &scratch, &pieces);
+  return Ids(pieces);
 }
 
 TEST(BpeMergesTest, LowestRankIsMergedFirstAtAnyPosition) {
@@ -58,10 +66,14 @@ TEST(BpeMergesTest, ApplyAppendsAndScratchIsReusable) {
   BpeMerges merges;
   ASSERT_TRUE(merges.Add(1, 2, 12));
   BpeMerges::Scratch scratch;
-  std::vector<TokenId> out = {7};
+  std::vector<BpeMerges::Piece> out = {{7, 9}};
   merges.Apply({1, 2, 1}, &scratch, &out);
   merges.Apply({2}, &scratch, &out);
-  EXPECT_THAT(out, ElementsAre(7, 12, 1, 2));
+  EXPECT_THAT(Ids(out), ElementsAre(7, 12, 1, 2));
+  EXPECT_EQ(out[0].position, 9u);
+  EXPECT_EQ(out[1].position, 0u);
+  EXPECT_EQ(out[2].position, 2u);
+  EXPECT_EQ(out[3].position, 0u);
 }
 
 // A reference implementation on strings: the rules in order of rank, and the id
@@ -115,6 +127,21 @@ ReferenceModel RandomModel(std::mt19937& random, bool shuffled) {
   return model;
 }
 
+std::vector<TokenId> EncodeInWindows(const ReferenceModel& model,
+                                     const BpeMerges& merges,
+                                     const std::string& word,
+                                     size_t window_bytes) {
+  std::array<TokenId, 256> byte_ids;
+  byte_ids.fill(-1);
+  for (const char c : {'a', 'b', 'c'}) {
+    byte_ids[static_cast<uint8_t>(c)] = model.ids.at({c});
+  }
+  BpeWordEncoder encoder(&merges, &byte_ids, window_bytes);
+  std::vector<TokenId> ids;
+  EXPECT_TRUE(encoder.Append(word, word.size(), &ids));
+  return ids;
+}
+
 TEST(BpeMergesTest, MatchesReferenceOnAllShortAndSomeLongWords) {
   std::mt19937 random(8);
   std::vector<std::string> words = {""};
@@ -136,8 +163,49 @@ TEST(BpeMergesTest, MatchesReferenceOnAllShortAndSomeLongWords) {
     for (const std::string& word : words) {
       std::vector<TokenId> symbols;
       for (const char c : word) symbols.push_back(model.ids.at({c}));
-      ASSERT_EQ(Apply(merges, symbols), model.Encode(word)) << word;
+      const std::vector<TokenId> expected = model.Encode(word);
+      ASSERT_EQ(Apply(merges, symbols), expected) << word;
+      for (const size_t window_bytes : {2, 3, 5, 8, 16}) {
+        ASSERT_EQ(EncodeInWindows(model, merges, word, window_bytes), expected)
+            << word << " in windows of " << window_bytes;
+      }
     }
+  }
+}
+
+TEST(BpeWordEncoderTest, StopsAtOneMoreThanTheLimit) {
+  BpeMerges merges;
+  ASSERT_TRUE(merges.Add('a', 'a', 256));
+  std::array<TokenId, 256> byte_ids;
+  for (int i = 0; i < 256; ++i) byte_ids[i] = i;
+  BpeWordEncoder encoder(&merges, &byte_ids, 64);
+  for (const size_t limit : {0, 1, 10, 100, 499, 500}) {
+    std::vector<TokenId> ids;
+    EXPECT_TRUE(encoder.Append(std::string(1000, 'a'), limit, &ids));
+    EXPECT_EQ(ids.size(), std::min<size_t>(limit + 1, 500));
+  }
+}
+
+// The rules form a chain from right to left: whether "ab" is merged depends on
+// "bc", which depends on "cd", and so on to the end of the alphabet.
+TEST(BpeWordEncoderTest, WordWhoseMergesDependOnItsEndNeedsLargerWindows) {
+  BpeMerges merges;
+  std::array<TokenId, 256> byte_ids;
+  for (int i = 0; i < 256; ++i) byte_ids[i] = i;
+  for (int i = 254; i >= 0; --i) ASSERT_TRUE(merges.Add(i, i + 1, 256 + i));
+  for (const size_t length : {254, 255, 256}) {
+    std::string word;
+    for (size_t i = 0; i < length; ++i) word += static_cast<char>(i);
+    std::vector<TokenId> symbols;
+    for (size_t i = 0; i < length; ++i) symbols.push_back(static_cast<int>(i));
+    BpeWordEncoder encoder(&merges, &byte_ids, 16);
+    std::vector<TokenId> ids;
+    EXPECT_TRUE(encoder.Append(word, length, &ids));
+    EXPECT_EQ(ids, Apply(merges, symbols));
+    // All windows are too small.
+    BpeWordEncoder limited(&merges, &byte_ids,
+                           BpeWordEncoder::kMaxWindowBytes + 1);
+    EXPECT_FALSE(limited.Append(word, length, &ids));
   }
 }
 

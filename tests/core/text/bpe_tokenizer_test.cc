@@ -2,12 +2,16 @@
 #include "core/text/bpe_tokenizer.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "core/base/utf8.h"
+#include "core/text/bpe_merges.h"
 #include "core/text/nfc.h"
+#include "core/text/tokenizer_json.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -160,6 +164,43 @@ TEST(BpeTokenizerTest, RandomBytesRoundTripUpToNormalization) {
   }
 }
 
+TEST(BpeTokenizerTest, StopsAtTheLimitOnTokens) {
+  const auto tokenizer = Parse(SmallModel().dump());
+  for (const std::string text : {"ab ab ab", "abababab", "\xff\xfe\xfd\xfc"}) {
+    const auto all = tokenizer->Encode(text);
+    ASSERT_TRUE(all.ok());
+    const auto size = static_cast<int64_t>(all->size());
+    EXPECT_EQ(*tokenizer->Encode(text, size), *all);
+    EXPECT_EQ(tokenizer->Encode(text, size - 1).status().code(),
+              absl::StatusCode::kOutOfRange);
+  }
+}
+
+TEST(BpeTokenizerTest, TextThatNormalizationShortensIsNotTooLong) {
+  const auto tokenizer = Parse(SmallModel().dump());
+  // 3 bytes that become one.
+  EXPECT_THAT(*tokenizer->Encode("\u212a", 1), ElementsAre('K'));
+}
+
+// A long text is normalized and split in blocks.
+TEST(BpeTokenizerTest, LongTextsAreEncodedAsInOneBlock) {
+  json document = SmallModel();
+  AddToken(&document, "  ", 302, true);
+  const auto tokenizer = Parse(document.dump());
+  // This token could span two blocks, so that there is only one.
+  AddToken(&document, "<not in the text>", 303, true);
+  const auto whole = Parse(document.dump());
+  const std::string pieces[] = {"ab",     " ",       "  ",     "\n",
+                                "'s",     "e\u0301", "\u3000", "\u00a0",
+                                "\u2003", "!",       "\u4e2d", "1"};
+  std::mt19937 random(6);
+  for (int i = 0; i < 4; ++i) {
+    std::string text;
+    while (text.size() < 500'000) text += pieces[random() % std::size(pieces)];
+    ASSERT_EQ(*tokenizer->Encode(text), *whole->Encode(text));
+  }
+}
+
 // Quadratic time in the length would exceed the test's time limit.
 TEST(BpeTokenizerTest, MillionLetterWordIsEncodedInTime) {
   std::vector<std::pair<std::string, std::string>> merges;
@@ -190,6 +231,31 @@ TEST_F(The20BTokenizer, MatchesVectors) {
   EXPECT_EQ(vectors.size(), 260u);
   for (const TokenizerVector& vector : vectors) {
     EXPECT_EQ(*tokenizer_->Encode(vector.bytes), vector.ids) << vector.bytes;
+  }
+}
+
+// Words longer than a window of BpeWordEncoder.
+TEST_F(The20BTokenizer, LongWordsAreEncodedAsIfMergedAtOnce) {
+  const auto vocabulary = ParseTokenizerJson(
+      ReadWholeFile(directory_ + "20B_tokenizer.json"), "20B");
+  ASSERT_TRUE(vocabulary.ok());
+  std::mt19937 random(7);
+  for (const int num_letters : {1, 2, 4, 26}) {
+    std::string word(50'000, 'a');
+    for (char& c : word) {
+      c = static_cast<char>('a' +
+                            random() % static_cast<unsigned>(num_letters));
+    }
+    std::vector<TokenId> symbols;
+    for (const char c : word) {
+      symbols.push_back(vocabulary->byte_ids[static_cast<uint8_t>(c)]);
+    }
+    BpeMerges::Scratch scratch;
+    std::vector<BpeMerges::Piece> pieces;
+    vocabulary->merges.Apply(symbols, &scratch, &pieces);
+    const std::vector<TokenId> ids = *tokenizer_->Encode(word);
+    ASSERT_EQ(ids.size(), pieces.size());
+    for (size_t i = 0; i < ids.size(); ++i) ASSERT_EQ(ids[i], pieces[i].id);
   }
 }
 

@@ -3,7 +3,10 @@
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
+#include <iterator>
 #include <random>
 #include <string>
 
@@ -94,6 +97,78 @@ TEST(NfcTest, LongRunOfUnorderedMarksIsSortedInTime) {
     below += "\u0316";
   }
   EXPECT_EQ(Nfc("x" + above + below), "x" + below + above);
+}
+
+// Long texts are normalized in segments, which end before the characters below.
+TEST(NfcTest, LongTextsOfAllScriptsMatchLibrary) {
+  const std::string pieces[] = {"a",          "e\u0301",    "\u0301",
+                                "\u0323",     "\u0430",     "\u0438\u0306",
+                                "\u4e2d",     "\u1100",     "\u1161",
+                                "\u11a8",     "\uac00",     "\uc4f0",
+                                "\u3046",     "\u3099",     "\u0915",
+                                "\u093c",     "\u09c7",     "\u09be",
+                                "\u212b",     "\u0344",     "\u0f71\u0f72",
+                                "\U0001d15e", "\U0002f800", " "};
+  std::mt19937 random(4);
+  for (int i = 0; i < 20; ++i) {
+    std::string text;
+    while (text.size() < 20'000) text += pieces[random() % std::size(pieces)];
+    ASSERT_EQ(Nfc(text), LibraryNfc(text));
+  }
+}
+
+// Those that begin a segment: see BeginsSegment.
+bool BeginsSegment(int32_t c) {
+  return c < 0x80 || (c >= 0x400 && c <= 0x47F) ||
+         (c >= 0x4000 && c <= 0x9FFF) || (c >= 0xB000 && c <= 0xCFFF);
+}
+
+TEST(NfcTest, CharactersThatBeginSegmentsNeverCombineWithThoseBefore) {
+  for (int32_t c = 0; c <= 0x10FFFF; ++c) {
+    if (BeginsSegment(c)) {
+      ASSERT_EQ(utf8proc_get_property(c)->combining_class, 0) << c;
+    }
+    int32_t parts[32];
+    int boundary_class = 0;
+    const auto num_parts = utf8proc_decompose_char(
+        c, parts, 32, static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE),
+        &boundary_class);
+    for (int i = 1; i < num_parts; ++i) {
+      ASSERT_FALSE(BeginsSegment(parts[i])) << c;
+    }
+    if (BeginsSegment(c) && num_parts > 0) {
+      ASSERT_EQ(utf8proc_get_property(parts[0])->combining_class, 0) << c;
+    }
+  }
+}
+
+TEST(NfcTest, LengthChangesWithinTheStatedBounds) {
+  for (uint32_t c = 0; c <= 0x10FFFF; ++c) {
+    if (c >= 0xD800 && c <= 0xDFFF) continue;
+    std::string text;
+    AppendUtf8(c, &text);
+    const std::string composed = Nfc(text);
+    ASSERT_LE(composed.size(), kMaxNfcExpansion * text.size()) << c;
+    utf8proc_uint8_t* decomposed =
+        utf8proc_NFD(reinterpret_cast<const utf8proc_uint8_t*>(text.c_str()));
+    const size_t longest = std::max(
+        text.size(), std::strlen(reinterpret_cast<const char*>(decomposed)));
+    std::free(decomposed);
+    ASSERT_LE(longest, kMaxNfcShrinkage * composed.size()) << c;
+  }
+}
+
+TEST(NfcTest, MemoryBoundGrowsWithTheLongestSegment) {
+  const std::string marks(100'000, '\xcc');
+  const auto size = static_cast<int64_t>(marks.size());
+  EXPECT_EQ(MaxNfcMemory(marks), kMaxNfcMemoryPerByte * size);
+  EXPECT_LT(MaxNfcMemory(std::string(100'000, 'a')), 7 * size);
+}
+
+TEST(IsAsciiTest, SeesTheLastByte) {
+  EXPECT_TRUE(IsAscii(""));
+  EXPECT_TRUE(IsAscii(std::string(1000, '\x7f')));
+  EXPECT_FALSE(IsAscii(std::string(1000, 'a') + '\x80'));
 }
 
 }  // namespace

@@ -16,18 +16,52 @@ using ::testing::StartsWith;
 // A tokenizer with token 1 = "ab" and token 2 = "\0\xff"; token 0 ends a text.
 class TwoTokens final : public Tokenizer {
  public:
-  absl::StatusOr<std::vector<TokenId>> Encode(
-      absl::string_view) const override {
-    return std::vector<TokenId>();
-  }
   absl::string_view TokenBytes(TokenId id) const override {
     if (id == 1) return "ab";
     return id == 2 ? absl::string_view("\0\xff", 2) : absl::string_view();
   }
+  int64_t max_bytes_per_token() const override { return 2; }
   int64_t size() const override { return 3; }
   std::optional<TokenId> end_of_text() const override { return 0; }
   absl::string_view kind() const override { return "test"; }
+  bool has_encoded() const { return has_encoded_; }
+
+ private:
+  // Every two bytes are token 1.
+  absl::StatusOr<std::vector<TokenId>> EncodeUpTo(absl::string_view bytes,
+                                                  size_t) const override {
+    has_encoded_ = true;
+    return std::vector<TokenId>((bytes.size() + 1) / 2, 1);
+  }
+  int64_t MaxWorkMemory(absl::string_view bytes) const override {
+    return static_cast<int64_t>(bytes.size());
+  }
+
+  mutable bool has_encoded_ = false;
 };
+
+TEST(TokenizerTest, TextWithMoreTokensThanAllowedIsRefused) {
+  const TwoTokens tokenizer;
+  EXPECT_EQ(tokenizer.Encode("ababab", 3)->size(), 3u);
+  EXPECT_EQ(tokenizer.Encode("ababa", 2).status().message(),
+            "has more than 2 tokens");
+  EXPECT_EQ(tokenizer.Encode("ababa", 2).status().code(),
+            absl::StatusCode::kOutOfRange);
+  EXPECT_EQ(tokenizer.Encode("", 0)->size(), 0u);
+}
+
+TEST(TokenizerTest, TextThatIsSurelyTooLongIsNotEncoded) {
+  const TwoTokens tokenizer;
+  EXPECT_EQ(tokenizer.Encode("ababab", 2).status().code(),
+            absl::StatusCode::kOutOfRange);
+  EXPECT_FALSE(tokenizer.has_encoded());
+}
+
+TEST(TokenizerTest, MemoryBoundCountsTokensUpToTheLimit) {
+  const TwoTokens tokenizer;
+  EXPECT_EQ(tokenizer.MaxEncodeMemory("ababab", 100), 12 * 7 + 6);
+  EXPECT_EQ(tokenizer.MaxEncodeMemory("ababab", 2), 12 * 3 + 6);
+}
 
 TEST(TokenizerTest, DecodeConcatenatesTokenBytes) {
   const TwoTokens tokenizer;

@@ -18,9 +18,20 @@ using ::testing::IsEmpty;
 std::vector<std::string> Split(const std::string& text) {
   static const WordSplitter& splitter = *new WordSplitter();
   std::vector<std::string> words;
-  splitter.Split(
-      text, [&words](absl::string_view word) { words.emplace_back(word); });
+  EXPECT_TRUE(splitter.Split(text, [&words](absl::string_view word) {
+    words.emplace_back(word);
+    return true;
+  }));
   return words;
+}
+
+TEST(WordSplitterTest, StopsWhenTheCallbackReturnsFalse) {
+  std::vector<std::string> words;
+  EXPECT_FALSE(WordSplitter().Split("a b c", [&words](absl::string_view word) {
+    words.emplace_back(word);
+    return words.size() < 2;
+  }));
+  EXPECT_THAT(words, ElementsAre("a", " b"));
 }
 
 TEST(WordSplitterTest, SplitsSentence) {
