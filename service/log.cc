@@ -45,4 +45,18 @@ void LogDebug(absl::string_view line) { Log(spdlog::level::debug, line); }
 void LogInfo(absl::string_view line) { Log(spdlog::level::info, line); }
 void LogWarning(absl::string_view line) { Log(spdlog::level::warn, line); }
 
+bool LimitedLog::Warning(absl::string_view line) {
+  const Clock::time_point now = Clock::now();
+  Clock::time_point next = next_.load();
+  if (now < next || !next_.compare_exchange_strong(next, now + interval_)) {
+    num_dropped_.fetch_add(1);
+    return false;
+  }
+  const int64_t dropped = num_dropped_.exchange(0);
+  LogWarning(dropped == 0 ? std::string(line)
+                          : absl::StrCat(line, " (and ", dropped,
+                                         " similar lines before)"));
+  return true;
+}
+
 }  // namespace rwkvd

@@ -21,6 +21,8 @@ absl::string_view NameOf(FinishReason reason) {
       return "scored";
     case FinishReason::kRefused:
       return "refused";
+    case FinishReason::kFailed:
+      return "failed";
   }
   RWKVD_CHECK(false);
 }

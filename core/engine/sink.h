@@ -68,9 +68,10 @@ enum class FinishReason {
                // too
   kScored,     // all continuations of a score request are scored
   kRefused,    // it never ran: the status says why
+  kFailed,     // the model's predictions are not finite: the status says more
 };
 
-inline constexpr int kNumFinishReasons = 7;
+inline constexpr int kNumFinishReasons = 8;
 
 // The value of metric labels, such as "stop_string".
 absl::string_view NameOf(FinishReason reason);
@@ -96,7 +97,8 @@ struct FinishEvent {
   FinishReason reason = FinishReason::kCancelled;
   // OK, or why the request was ended early. kCancelled: Cancelled, Unavailable
   // (draining), or the error of a pin. kRefused: ResourceExhausted with a
-  // RetryAfter (max_queue_time), or DeadlineExceeded.
+  // RetryAfter (max_queue_time), or DeadlineExceeded. kFailed: Internal, or
+  // InvalidArgument if the request started from a saved state.
   absl::Status status;
   Usage usage;
   Times times;

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/status_macros.h"
 #include "core/engine/request.h"
+#include "core/sampling/logits.h"
 #include "core/text/utf8_stream.h"
 
 namespace rwkvd {
@@ -113,6 +114,7 @@ std::string FindProblem(const Snapshot& snapshot, uint64_t flags,
   if (num_logits != 0 && num_logits != vocab_size) {
     return absl::StrCat(num_logits, " logits, the model has ", vocab_size);
   }
+  if (!AllFinite(snapshot.logits)) return "the logits are not finite";
   if (snapshot.num_pending < 0 || snapshot.num_pending > num_tokens) {
     return absl::StrCat(snapshot.num_pending, " pending tokens of ",
                         num_tokens);

@@ -185,9 +185,16 @@ std::vector<EndedSequence> StepRunner::SendResults(absl::Time now) {
   std::vector<EndedSequence> ended;
   completed_prompts_.clear();
   for (auto& sequence : running_) {
+    const bool completes_prompt = sequence->MarkPrefilled(now);
+    if (completes_prompt) SetSharedResult(*sequence);
+    if (!sequence->has_finite_logits()) {
+      const absl::Status error = sequence->NonFiniteLogitsError();
+      ended.push_back({std::move(sequence), FinishReason::kFailed, error});
+      continue;
+    }
     if (sequence->IsAtSavePoint()) Store(*sequence);
     absl::Status status;
-    if (sequence->MarkPrefilled(now)) status = CompletePrompt(*sequence, now);
+    if (completes_prompt) status = StorePrompt(*sequence, now);
     if (!status.ok()) {
       ended.push_back({std::move(sequence), FinishReason::kCancelled, status});
       continue;
@@ -210,9 +217,8 @@ void StepRunner::Store(const Sequence& sequence) {
                              sequence.state(), sequence.logits());
 }
 
-absl::Status StepRunner::CompletePrompt(Sequence& sequence, absl::Time now) {
+absl::Status StepRunner::StorePrompt(Sequence& sequence, absl::Time now) {
   Store(sequence);
-  SetSharedResult(sequence);
   return sequence.cache_use().Pin(*state_cache_, now,
                                   sequence.processed_tokens(), sequence.state(),
                                   sequence.logits());

@@ -92,9 +92,10 @@ class StepRunner {
   void ProcessLogits();
   std::vector<EndedSequence> SendResults(absl::Time now);
   void Store(const Sequence& sequence);
-  // Stores and pins the prompt that the sequence has just completed, and hands
-  // its result to the other samples of the request.
-  absl::Status CompletePrompt(Sequence& sequence, absl::Time now);
+  // Stores and pins the prompt that the sequence has just completed.
+  absl::Status StorePrompt(Sequence& sequence, absl::Time now);
+  // Hands the result of the prompt that `leader` has just completed to the
+  // other samples of the request.
   void SetSharedResult(Sequence& leader);
   // Lets the samples that waited for a shared prompt continue from its result.
   void ContinueWaitingSamples();

@@ -2,7 +2,9 @@
 #include "core/sampling/logits.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <limits>
 
@@ -32,9 +34,33 @@ double SumOfExponentials(absl::Span<const float> logits, float largest) {
   return sum;
 }
 
+// Sets the highest bit for a NaN or an infinity, whose exponent has all bits
+// set.
+constexpr uint32_t CarryOfExponent(float value) {
+  return (std::bit_cast<uint32_t>(value) & 0x7fffffff) + 0x00800000;
+}
+
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 }  // namespace
+
+bool AllFinite(absl::Span<const float> logits) {
+  // Independent sums of bits, which the compiler keeps in vector registers.
+  constexpr size_t kLanes = 16;
+  uint32_t lanes[kLanes] = {};
+  const size_t whole = logits.size() - logits.size() % kLanes;
+  for (size_t i = 0; i < whole; i += kLanes) {
+    for (size_t j = 0; j < kLanes; ++j) {
+      lanes[j] |= CarryOfExponent(logits[i + j]);
+    }
+  }
+  uint32_t any = 0;
+  for (size_t i = whole; i < logits.size(); ++i) {
+    any |= CarryOfExponent(logits[i]);
+  }
+  for (const uint32_t lane : lanes) any |= lane;
+  return any >> 31 == 0;
+}
 
 int32_t GreedyId(absl::Span<const float> logits) {
   const std::vector<float>& maxima = MaximaOf(logits);

@@ -19,6 +19,10 @@ struct TokenLogprob {
   double logprob = 0;  // natural logarithm of the token's probability
 };
 
+// Whether every logit is finite. If one is not, the weights of the model are
+// damaged or its arithmetic has overflowed, and no answer can be trusted.
+bool AllFinite(absl::Span<const float> logits);
+
 // Returns the likeliest token: the lowest id among the largest logits; 0 if no
 // logit is finite.
 int32_t GreedyId(absl::Span<const float> logits);

@@ -219,9 +219,11 @@ void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
     if (delivery_.logprobs || keeps_best()) {
       finish.set_logprob_sum(logprob_sums_[sample]);
     }
-    // A client that should retry must not have received anything before.
-    const bool refused = reason == FinishReason::kRefused;
-    if (!gone_ && !refused) pending_.AddFinish(sample, std::move(finish));
+    // A client that should retry must not have received anything before, and a
+    // failed sample has no result.
+    const bool has_finish =
+        reason != FinishReason::kRefused && reason != FinishReason::kFailed;
+    if (!gone_ && has_finish) pending_.AddFinish(sample, std::move(finish));
     if (status_.ok()) {  // the first error is the status of the call
       AddRetryPushback(status, context_);
       status_ = EndStatus(status, *context_);

@@ -30,6 +30,7 @@ v1::FinishReason ToProto(FinishReason reason) {
       return v1::FINISH_REASON_CANCELLED;
     case FinishReason::kScored:
     case FinishReason::kRefused:
+    case FinishReason::kFailed:
       break;  // requests with these reasons send no finish
   }
   return v1::FINISH_REASON_UNSPECIFIED;

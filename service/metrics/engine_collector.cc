@@ -141,9 +141,10 @@ MetricFamily FinishedByReason(const EngineStats& stats) {
              "Requests that completed, by reason.", MetricType::Counter);
   for (int i = 0; i < kNumFinishReasons; ++i) {
     const auto reason = static_cast<FinishReason>(i);
-    // These two have metrics of their own.
+    // These have metrics of their own.
     if (reason == FinishReason::kCancelled) continue;
     if (reason == FinishReason::kRefused) continue;
+    if (reason == FinishReason::kFailed) continue;
     AddLabeled(family, "finish_reason", NameOf(reason), stats.finished[i]);
   }
   return family;
@@ -196,6 +197,11 @@ std::vector<MetricFamily> ToMetricFamilies(const EngineStats& stats) {
       "Requests that were ended early, by the client, its deadline or "
       "the server's shutdown.",
       stats.finished[static_cast<size_t>(FinishReason::kCancelled)]));
+  families.push_back(ToCounter(
+      "rwkv_requests_failed_total",
+      "Requests that ended because the model's predictions were not finite "
+      "numbers.",
+      stats.finished[static_cast<size_t>(FinishReason::kFailed)]));
   families.push_back(FinishedByReason(stats));
   families.push_back(RejectedByReason(stats));
   for (const Metric<Histogram::Snapshot>& histogram : kHistograms) {

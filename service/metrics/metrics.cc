@@ -45,6 +45,13 @@ prometheus::Labels ModelLabels(const char* operation,
           {"gen_ai_response_model", model}};
 }
 
+// Whether an operator must look at a call that ended like this.
+bool IsServerFault(grpc::StatusCode code) {
+  return code == grpc::StatusCode::INTERNAL ||
+         code == grpc::StatusCode::UNKNOWN ||
+         code == grpc::StatusCode::DATA_LOSS;
+}
+
 prometheus::Family<prometheus::Histogram>& HistogramFamily(
     prometheus::Registry& registry, const char* name, const char* help) {
   return prometheus::BuildHistogram().Name(name).Help(help).Register(registry);
@@ -171,10 +178,13 @@ void CallRecord::End(const grpc::Status& status) {
     if (rpc_ == Rpc::kGenerate || rpc_ == Rpc::kScore) {
       metrics_->RequestServed(rpc_, took);
     }
-  } else if (DebugLogEnabled()) {
-    LogDebug(absl::StrCat(
+  } else if (IsServerFault(status.error_code()) || DebugLogEnabled()) {
+    const std::string line = absl::StrCat(
         NameOf(rpc_), " failed after ", absl::FormatDuration(took), ": ",
-        NameOf(status.error_code()), ": ", status.error_message()));
+        NameOf(status.error_code()), ": ", status.error_message());
+    const bool logged = IsServerFault(status.error_code()) &&
+                        metrics_->error_log().Warning(line);
+    if (!logged) LogDebug(line);
   }
 }
 

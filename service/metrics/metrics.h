@@ -17,6 +17,7 @@
 #include "prometheus/family.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
+#include "service/log.h"
 
 namespace rwkvd {
 
@@ -66,6 +67,9 @@ class Metrics {
   // A Generate or Score request has succeeded, `took` after its arrival.
   void RequestServed(Rpc rpc, absl::Duration took);
 
+  // For calls that ended with an error of the server's own.
+  LimitedLog& error_log() { return error_log_; }
+
   std::shared_ptr<prometheus::Collectable> collectable() const {
     return registry_;
   }
@@ -86,6 +90,8 @@ class Metrics {
   prometheus::Family<prometheus::Histogram>& first_token_seconds_;
   prometheus::Family<prometheus::Histogram>& output_token_seconds_;
   prometheus::Family<prometheus::Histogram>& request_seconds_;
+
+  LimitedLog error_log_;
 
   mutable absl::Mutex mutex_;
   ModelSeries series_ ABSL_GUARDED_BY(mutex_);

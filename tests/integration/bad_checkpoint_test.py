@@ -2,15 +2,20 @@
 """The errors of a real rwkvd for damaged checkpoints and for files of other
 programs."""
 
+import math
 import os
 import pickle
 import struct
 import tempfile
 import unittest
 
+import grpc
+from answers import generate, request
 from checkpoints import endless_rwkv4, file_bytes
+from metrics import gauge
 from pth_files import network, pth_bytes
-from rwkvd_process import rwkvd
+from rwkv.v1 import rwkv_pb2 as pb
+from rwkvd_process import PATIENCE, rwkvd
 from startup import assert_refuses
 
 
@@ -45,6 +50,27 @@ class BadCheckpointTest(unittest.TestCase):
         path = self.write(pth_bytes(network(endless_rwkv4(1, 32))))
         with rwkvd("--threads=1", model=path):
             pass
+
+    def test_weight_that_is_not_a_number_fails_requests(self):
+        tensors = endless_rwkv4(1, 32)
+        kind, shape, data = tensors["blocks.0.ffn.value.weight"]
+        tensors["blocks.0.ffn.value.weight"] = (
+            kind, shape, struct.pack("<f", math.nan) + data[4:])
+        path = self.write(file_bytes(tensors), "model.safetensors")
+        with rwkvd("--threads=1", "--tokenizer=bytes", model=path) as server:
+            score = pb.ScoreRequest(context=pb.Input(text="a"),
+                                    continuations=[pb.Input(text="bc")])
+            for call in (lambda: generate(server.stub, request()),
+                         lambda: server.stub.Score(score, timeout=PATIENCE)):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    call()
+                self.assertEqual(caught.exception.code(),
+                                 grpc.StatusCode.INTERNAL)
+                self.assertIn("not finite", caught.exception.details())
+            self.assertEqual(gauge(server, "rwkv_requests_failed_total"), 2)
+            warnings = [line for line in server.log().splitlines()
+                        if " warning " in line and "not finite" in line]
+            self.assertEqual(len(warnings), 1, server.log())
 
     def test_truncated_pth_is_refused(self):
         whole = pth_bytes(network(endless_rwkv4(1, 32)))

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/testing/fake_model.h"
 
+#include <cmath>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/container/flat_hash_set.h"
 #include "core/base/check.h"
 
@@ -90,7 +92,10 @@ void FakeModel::ForwardChunk(const Chunk& chunk) const {
     RWKVD_CHECK(token >= 0 && token < vocab_size);
     hash = HashAfter(hash, token);
     if (row >= 0) {
-      FillLogits(hash, chunk.logits.subspan(row * vocab_size, vocab_size));
+      const absl::Span<float> logits =
+          chunk.logits.subspan(row * vocab_size, vocab_size);
+      FillLogits(hash, logits);
+      if (token == broken_token_) absl::c_fill(logits, NAN);
     }
     ++row;
   }

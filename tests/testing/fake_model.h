@@ -23,6 +23,9 @@ class FakeModel : public Model {
   // Calls `on_forward`, which may block, at the start of each forward pass.
   explicit FakeModel(int64_t vocab_size, OnForward on_forward = nullptr);
 
+  // Makes all logits right after `token` NaN, as damaged weights would.
+  void BreakAfter(int32_t token) { broken_token_ = token; }
+
   const ModelConfig& config() const override { return config_; }
   State NewState() const override;
   // The state after the bytes of the file's path as tokens.
@@ -44,6 +47,7 @@ class FakeModel : public Model {
 
   ModelConfig config_;
   OnForward on_forward_;
+  int32_t broken_token_ = -1;  // -1: none
 };
 
 }  // namespace rwkvd

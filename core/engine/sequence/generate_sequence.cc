@@ -123,6 +123,7 @@ int64_t GenerateSequence::NumLogitsTasks() const {
 
 void GenerateSequence::ProcessLogits(int64_t task) {
   if (task < num_scored_) return ScorePromptToken(task);
+  if (!CheckFinite(logits())) return;
   sampled_token_ = sampler_.Sample(
       logits(), want_sampled_logprobs_ ? &sampled_logprobs_ : nullptr,
       top_sampled_logprobs_);
@@ -132,6 +133,7 @@ void GenerateSequence::ProcessLogits(int64_t task) {
 void GenerateSequence::ScorePromptToken(int64_t task) {
   const absl::Span<const float> logits =
       echo_logits_.subspan(task * vocab_size_, vocab_size_);
+  if (!CheckFinite(logits)) return;
   PromptEvent::Token& token =
       echoed_[echoed_.size() - static_cast<size_t>(num_scored_ - task)];
   const LogSoftmax log_softmax = ComputeLogSoftmax(logits);

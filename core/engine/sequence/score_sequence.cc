@@ -210,6 +210,7 @@ void ScoreSequence::ProcessLogits(int64_t task) {
 }
 
 void ScoreSequence::ScoreAfter(const Row& row) {
+  if (!CheckFinite(row.logits)) return;
   const LogSoftmax log_softmax = ComputeLogSoftmax(row.logits);
   const auto score = [&](int32_t node, size_t offset) {
     const int32_t id = tree_.node(node).tokens[offset];

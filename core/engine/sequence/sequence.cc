@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/sampling/logits.h"
 
 namespace rwkvd {
 namespace {
@@ -38,6 +39,7 @@ Sequence::Sequence(SequenceParams params)
       received_(params.received),
       deadline_(params.deadline),
       continues_(params.continues),
+      starts_from_snapshot_(start_.snapshot != nullptr),
       counters_(params.counters),
       num_processed_(NumProcessed(start_.snapshot.get())) {
   usage_.prompt_tokens = params.usage_prompt_tokens;
@@ -138,9 +140,28 @@ void Sequence::DropLogits() {
 
 int64_t Sequence::NumLogitsTasks() const { return logits_.empty() ? 0 : 1; }
 
+bool Sequence::CheckFinite(absl::Span<const float> logits) {
+  const bool is_finite = AllFinite(logits);
+  if (!is_finite) has_finite_logits_.store(false, std::memory_order_relaxed);
+  return is_finite;
+}
+
+absl::Status Sequence::NonFiniteLogitsError() const {
+  // A client may have made up the state, so the weights are not to blame.
+  if (starts_from_snapshot_) {
+    return absl::InvalidArgumentError(
+        "the model's predictions after the saved state that the request "
+        "continues from are not finite numbers");
+  }
+  return absl::InternalError(
+      "the model's predictions are not finite numbers: its weights are damaged "
+      "or its arithmetic has overflowed");
+}
+
 bool Sequence::MarkPrefilled(absl::Time now) {
   if (!is_prefilled() || prefilled_at_.has_value()) return false;
   prefilled_at_ = now;
+  CheckFinite(logits_);
   counters_->prefill_seconds.Observe(PositiveSeconds(now - *admitted_at_));
   return true;
 }

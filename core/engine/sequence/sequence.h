@@ -2,6 +2,7 @@
 #ifndef RWKVD_CORE_ENGINE_SEQUENCE_SEQUENCE_H_
 #define RWKVD_CORE_ENGINE_SEQUENCE_SEQUENCE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -120,7 +121,16 @@ class Sequence {
   virtual int64_t NumLogitsTasks() const;
   virtual void ProcessLogits(int64_t task) = 0;
 
-  // Returns true exactly once: in the step that completed the prompt.
+  // Whether all logits that ProcessLogits has read are finite. If not, the
+  // sequence must be ended: it has no predictions to send.
+  bool has_finite_logits() const {
+    return has_finite_logits_.load(std::memory_order_relaxed);
+  }
+  // The error of such a sequence.
+  absl::Status NonFiniteLogitsError() const;
+
+  // Returns true exactly once: in the step that completed the prompt. Checks
+  // its logits, since a request without output does not process them.
   bool MarkPrefilled(absl::Time now);
 
   // Sends the results of the step to the sink. Returns the reason to finish if
@@ -162,6 +172,9 @@ class Sequence {
   absl::Span<const float> AddTokens(int64_t num_tokens, bool all_logits,
                                     LogitsBuffer* buffer,
                                     std::vector<Chunk>* chunks);
+  // Checks a row of logits, and remembers if it is not finite. Called by
+  // ProcessLogits before it uses the row.
+  bool CheckFinite(absl::Span<const float> logits);
   // Forgets logits() and what owns them.
   void DropLogits();
   // Adds a token to process next.
@@ -186,9 +199,11 @@ class Sequence {
   const absl::Time received_;
   const absl::Time deadline_;
   const bool continues_;
+  const bool starts_from_snapshot_;
   EngineCounters* const counters_;
 
   bool is_suspended_ = false;
+  std::atomic<bool> has_finite_logits_ = true;
   size_t num_processed_ = 0;  // of tokens_; state_ is the one after them
   State state_;
   absl::Span<const float> logits_;

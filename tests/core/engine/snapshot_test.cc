@@ -51,7 +51,7 @@ Snapshot Full() {
 TEST(SnapshotTest, RoundTripIsIdentity) {
   Snapshot known;
   known.state = State({0, 1});
-  known.logits = {1, 2, -std::numeric_limits<float>::infinity()};
+  known.logits = {1, 2, -std::numeric_limits<float>::max()};
   for (const Snapshot& snapshot : {Full(), known}) {
     const std::string bytes = *SerializeSnapshot(snapshot, Identity());
     const auto parsed = Parse(bytes);
@@ -72,6 +72,19 @@ TEST(SnapshotTest, RoundTripIsIdentity) {
     EXPECT_EQ(*SerializeSnapshot(*parsed, Identity()), bytes);
     EXPECT_LE(static_cast<int64_t>(bytes.size()),
               MaxSnapshotBytes(Identity(), kVocabSize, 5));
+  }
+}
+
+TEST(SnapshotTest, NonFiniteLogitsAreRefused) {
+  Snapshot snapshot;
+  snapshot.state = State({0, 1});
+  for (const float bad : {std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity(),
+                          std::numeric_limits<float>::quiet_NaN()}) {
+    snapshot.logits = {1, bad, 2};
+    const auto parsed = Parse(*SerializeSnapshot(snapshot, Identity()));
+    EXPECT_THAT(std::string(parsed.status().message()),
+                HasSubstr("the logits are not finite"));
   }
 }
 

@@ -165,6 +165,71 @@ TEST_F(StepRunnerTest, MaxTokensOfZeroOnlyPrefills) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3}, 2));
 }
 
+TEST_F(StepRunnerTest, NonFiniteLogitsEndOnlyTheirSequence) {
+  model_.BreakAfter(39);
+  RecordingSink* broken = Admit({1, 39}, 5);
+  RecordingSink* other = Admit({1, 2}, 5);
+  EXPECT_EQ(Step(), 1);
+  EXPECT_EQ(broken->Peek().reason, FinishReason::kFailed);
+  EXPECT_EQ(broken->Peek().status.code(), absl::StatusCode::kInternal);
+  EXPECT_THAT(broken->Peek().tokens, IsEmpty());
+  StepUntilNothingRuns();
+  EXPECT_EQ(other->Peek().Ids(), GreedyAfter({1, 2}, 5));
+  // The state cache has no prompt whose next token is unknown.
+  EXPECT_EQ(state_cache_->Lookup(0, {1, 39}).known, nullptr);
+}
+
+TEST_F(StepRunnerTest, NonFiniteLogitsEndEverySampleOfARequest) {
+  model_.BreakAfter(39);
+  const auto shared = std::make_shared<SharedPrompt>();
+  GenerateRequest request;
+  request.prompt = {1, 39};
+  request.max_tokens = 3;
+  for (int i = 0; i < 3; ++i) Admit(request, shared);
+  StepUntilNothingRuns();
+  for (const auto& sink : sinks_) {
+    EXPECT_EQ(sink->Peek().reason, FinishReason::kFailed);
+  }
+}
+
+TEST_F(StepRunnerTest, NonFiniteLogitsEndRequestsWithoutOutput) {
+  model_.BreakAfter(39);
+  GenerateRequest pin;
+  pin.prompt = {1, 39};
+  pin.pin = PinRequest{"system"};
+  pin.max_tokens = 0;
+  RecordingSink* sink = Admit(pin);
+  EXPECT_EQ(Step(), 1);
+  EXPECT_EQ(sink->Peek().reason, FinishReason::kFailed);
+  EXPECT_THAT(state_cache_->Pinned(), IsEmpty());
+}
+
+TEST_F(StepRunnerTest, NonFiniteLogitsOfAnEchoEndTheSequence) {
+  model_.BreakAfter(39);
+  GenerateRequest request;
+  request.prompt = {1, 39, 2, 3};
+  request.echo = true;
+  request.max_tokens = 3;
+  RecordingSink* sink = Admit(request);
+  EXPECT_EQ(Step(), 1);
+  EXPECT_EQ(sink->Peek().reason, FinishReason::kFailed);
+  EXPECT_THAT(sink->Peek().prompt, IsEmpty());
+}
+
+TEST_F(StepRunnerTest, NonFiniteLogitsAfterASavedStateBlameTheState) {
+  model_.BreakAfter(39);
+  auto start = std::make_shared<Snapshot>();
+  start->state = model_.NewState();
+  GenerateRequest request;
+  request.prompt = {39};
+  request.start = start;
+  request.max_tokens = 3;
+  RecordingSink* sink = Admit(request);
+  EXPECT_EQ(Step(), 1);
+  EXPECT_EQ(sink->Peek().reason, FinishReason::kFailed);
+  EXPECT_EQ(sink->Peek().status.code(), absl::StatusCode::kInvalidArgument);
+}
+
 TEST_F(StepRunnerTest, RemovesMatchingSequences) {
   RecordingSink* first = Admit({1}, 3);
   Admit({2}, 3);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -34,6 +35,21 @@ std::vector<float> RandomLogits(std::mt19937& random, size_t size) {
   std::vector<float> logits(size);
   for (float& logit : logits) logit = static_cast<int>(random() % 9) - 4.0f;
   return logits;
+}
+
+TEST(LogitsTest, AllFiniteFindsEveryNonFiniteLogit) {
+  for (const size_t size : {1, 15, 16, 17, 64, 100}) {
+    std::vector<float> logits(size, std::numeric_limits<float>::max());
+    logits[size / 2] = -std::numeric_limits<float>::max();
+    EXPECT_TRUE(AllFinite(logits));
+    for (size_t i = 0; i < size; ++i) {
+      for (const float bad : {kNan, -kNan, kInfinity, -kInfinity}) {
+        const float before = std::exchange(logits[i], bad);
+        EXPECT_FALSE(AllFinite(logits)) << i << " of " << size;
+        logits[i] = before;
+      }
+    }
+  }
 }
 
 TEST(LogitsTest, GreedyIdIsLowestIdOfLargestLogits) {

@@ -56,7 +56,7 @@ TEST(EngineCollectorTest, StatisticsHaveTheirMetricNames) {
   }
 }
 
-TEST(EngineCollectorTest, CancelledRequestsHaveASeparateMetric) {
+TEST(EngineCollectorTest, CancelledAndFailedRequestsHaveSeparateMetrics) {
   EngineStats stats;
   for (int i = 0; i < kNumFinishReasons; ++i) stats.finished[i] = i + 20;
   const std::string text = Exposition(stats);
@@ -65,6 +65,10 @@ TEST(EngineCollectorTest, CancelledRequestsHaveASeparateMetric) {
   EXPECT_THAT(text, HasSubstr("rwkv_requests_cancelled_total " + cancelled));
   EXPECT_THAT(text, Not(HasSubstr("finish_reason=\"cancelled\"")));
   EXPECT_THAT(text, Not(HasSubstr("finish_reason=\"refused\"")));
+  const std::string failed =
+      std::to_string(20 + static_cast<int>(FinishReason::kFailed));
+  EXPECT_THAT(text, HasSubstr("rwkv_requests_failed_total " + failed));
+  EXPECT_THAT(text, Not(HasSubstr("finish_reason=\"failed\"")));
   EXPECT_THAT(text, HasSubstr("finish_reason=\"length\"} 23"));
 }
 

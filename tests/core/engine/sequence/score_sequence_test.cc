@@ -78,6 +78,27 @@ Result ScoreOf(const ScoreRequest& request, int32_t max_step_tokens = 256) {
   return result;
 }
 
+// How a request ends whose continuation begins after the token 39.
+FinishReason EndOfScoreAfterBrokenToken(const Tokens& continuation) {
+  FakeModel model(50);
+  model.BreakAfter(39);
+  ThreadPool pool(1);
+  EngineCounters counters;
+  const std::vector<NamedState> start = {{"", model.NewState()}};
+  StateCache cache({});
+  StepRunner runner(EngineOptions(), &model, start, &cache, &pool, &counters);
+  RecordingSink sink;
+  ScoreRequest request;
+  request.items = {{{1, 2}, {continuation}}};
+  runner.Admit(std::make_unique<ScoreSequence>(1, request, &sink, &counters),
+               absl::UnixEpoch());
+  std::vector<EndedSequence> ended;
+  while (ended.empty()) ended = runner.Step();
+  EXPECT_TRUE(sink.Peek().scores.empty() ||
+              ended[0].reason == FinishReason::kScored);
+  return ended[0].reason;
+}
+
 Result Score(const std::vector<ScoreItem>& items,
              int32_t max_step_tokens = 256) {
   ScoreRequest request;
@@ -304,6 +325,12 @@ TEST(ScoreSequenceTest, ContinuesFromTheSentState) {
     tokens.insert(tokens.end(), more.begin(), more.end());
     EXPECT_EQ(tokens, whole.scores[0].tokens);
   }
+}
+
+TEST(ScoreSequenceTest, NonFiniteLogitsEndTheRequest) {
+  EXPECT_EQ(EndOfScoreAfterBrokenToken({3, 39, 4}), FinishReason::kFailed);
+  // Nothing is predicted after the last token.
+  EXPECT_EQ(EndOfScoreAfterBrokenToken({3, 4, 39}), FinishReason::kScored);
 }
 
 }  // namespace
