@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/text/tokenizer_pipeline.h"
 
+#include <cstddef>
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
@@ -35,14 +38,56 @@ absl::Status CheckPreTokenizer(const Json& value) {
                 "true", regex);
 }
 
+// A template that consists of the text alone, as in
+// [{"Sequence": {"id": "A", "type_id": 0}}].
+bool IsTextAlone(const Json& pieces) {
+  if (!pieces.is_array() || pieces.size() != 1 || !pieces[0].is_object() ||
+      pieces[0].size() != 1) {
+    return false;
+  }
+  const Json& sequence = Field(pieces[0], "Sequence");
+  return sequence.is_object() && Field(sequence, "id") == "A";
+}
+
+// "pair" and "special_tokens" have no effect on a single text without special
+// tokens.
+absl::Status CheckTemplate(const Json& value, absl::string_view where) {
+  RWKVD_RETURN_IF_ERROR(
+      ExpectObject(value, where, {"type", "single", "pair", "special_tokens"}));
+  const Json& single = Field(value, "single");
+  return Expect(IsTextAlone(single), absl::StrCat(where, ".single"),
+                "a template that adds nothing", single);
+}
+
+// Post-processors may change offsets, but not tokens.
+absl::Status CheckPostProcessor(const Json& value, absl::string_view where) {
+  if (!value.is_object()) return CheckByteLevel(value, where);
+  const Json& type = Field(value, "type");
+  if (type == "TemplateProcessing") return CheckTemplate(value, where);
+  if (type != "Sequence") return CheckByteLevel(value, where);
+  RWKVD_RETURN_IF_ERROR(ExpectObject(value, where, {"type", "processors"}));
+  const Json& processors = Field(value, "processors");
+  const std::string list = absl::StrCat(where, ".processors");
+  RWKVD_RETURN_IF_ERROR(
+      Expect(processors.is_array(), list, "an array", processors));
+  for (size_t i = 0; i < processors.size(); ++i) {
+    RWKVD_RETURN_IF_ERROR(
+        CheckPostProcessor(processors[i], absl::StrCat(list, "[", i, "]")));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckStages(const Json& root) {
   RWKVD_RETURN_IF_ERROR(ExpectObject(
       root, "the document",
       {"version", "truncation", "padding", "added_tokens", "normalizer",
        "pre_tokenizer", "post_processor", "decoder", "model"}));
+  // Those of the last batch for which the file's library was used. They are no
+  // part of the vocabulary, and have no effect here.
   for (const absl::string_view name : {"truncation", "padding"}) {
     const Json& value = Field(root, name);
-    RWKVD_RETURN_IF_ERROR(Expect(value.is_null(), name, "null", value));
+    RWKVD_RETURN_IF_ERROR(Expect(value.is_null() || value.is_object(), name,
+                                 "null or an object", value));
   }
   const Json& version = Field(root, "version");
   RWKVD_RETURN_IF_ERROR(
@@ -53,10 +98,9 @@ absl::Status CheckStages(const Json& root) {
   RWKVD_RETURN_IF_ERROR(
       Expect(type == "NFC", "normalizer.type", "\"NFC\"", type));
   RWKVD_RETURN_IF_ERROR(CheckPreTokenizer(Field(root, "pre_tokenizer")));
-  // As a post-processor, ByteLevel changes only offsets.
   const Json& post_processor = Field(root, "post_processor");
   if (!post_processor.is_null()) {
-    RWKVD_RETURN_IF_ERROR(CheckByteLevel(post_processor, "post_processor"));
+    RWKVD_RETURN_IF_ERROR(CheckPostProcessor(post_processor, "post_processor"));
   }
   return CheckByteLevel(Field(root, "decoder"), "decoder");
 }

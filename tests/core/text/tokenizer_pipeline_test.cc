@@ -42,6 +42,8 @@ TEST(TokenizerPipelineTest, SettingsWithoutEffectAreAccepted) {
                             {"/pre_tokenizer/use_regex", "true", ""},
                             {"/decoder/add_prefix_space", "true", ""},
                             {"/decoder/use_regex", "true", ""},
+                            {"/truncation", "{\"max_length\": 512}", ""},
+                            {"/padding", "{\"strategy\": \"x\"}", ""},
                             {"/model/fuse_unk", "true", ""},
                             {"/model/byte_fallback", "false", ""},
                             {"/model/ignore_merges", "false", ""},
@@ -53,8 +55,6 @@ TEST(TokenizerPipelineTest, SettingsWithoutEffectAreAccepted) {
 TEST(TokenizerPipelineTest, SettingsThatChangeResultAreRefusedByName) {
   const Change changes[] = {
       {"/version", "\"2.0\"", "version: expected \"1.0\", got \"2.0\""},
-      {"/truncation", "{\"max_length\": 512}", "truncation: expected null"},
-      {"/padding", "{\"strategy\": \"BatchLongest\"}", "padding"},
       {"/normalizer", "null", "normalizer: expected an object"},
       {"/normalizer", "{\"type\": \"NFKC\"}",
        "normalizer.type: expected \"NFC\", got \"NFKC\""},
@@ -67,8 +67,6 @@ TEST(TokenizerPipelineTest, SettingsThatChangeResultAreRefusedByName) {
       {"/pre_tokenizer/add_prefix_space", "null", "add_prefix_space"},
       {"/pre_tokenizer/use_regex", "false", "pre_tokenizer.use_regex"},
       {"/pre_tokenizer/pattern", "{}", "\"pattern\" is not supported"},
-      {"/post_processor", "{\"type\": \"TemplateProcessing\", \"single\": []}",
-       "post_processor: the field \"single\""},
       {"/post_processor", "{\"type\": \"RobertaProcessing\"}",
        "post_processor.type"},
       {"/decoder", "null", "decoder: expected an object"},
@@ -90,15 +88,49 @@ TEST(TokenizerPipelineTest, SettingsThatChangeResultAreRefusedByName) {
   for (const Change& change : changes) ExpectOutcome(change);
 }
 
+TEST(TokenizerPipelineTest, PostProcessorsThatAddNothingAreAccepted) {
+  const std::string text = R"({"Sequence": {"id": "A", "type_id": 0}})";
+  const std::string alone = R"({"type": "TemplateProcessing", "single": [)" +
+                            text + R"(], "pair": [)" + text +
+                            R"(], "special_tokens": {}})";
+  const std::string both = R"({"type": "Sequence", "processors": [)" + alone +
+                           R"(, {"type": "ByteLevel"}]})";
+  for (const std::string& value : {alone, both}) {
+    ExpectOutcome({"/post_processor", value.c_str(), ""});
+  }
+}
+
+TEST(TokenizerPipelineTest, PostProcessorsThatAddTokensAreRefused) {
+  const std::string text = R"({"Sequence": {"id": "A", "type_id": 0}})";
+  const std::string token =
+      R"({"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}})";
+  for (const std::string& single :
+       {token + ", " + text, text + ", " + token, token, std::string(),
+        std::string(R"({"Sequence": {"id": "B"}})"), std::string("[]")}) {
+    const std::string value =
+        R"({"type": "TemplateProcessing", "single": [)" + single + "]}";
+    ExpectOutcome({"/post_processor", value.c_str(),
+                   "post_processor.single: expected a template that adds "
+                   "nothing"});
+    const std::string list =
+        R"({"type": "Sequence", "processors": [)" + value + "]}";
+    ExpectOutcome({"/post_processor", list.c_str(),
+                   "post_processor.processors[0].single: expected"});
+  }
+  ExpectOutcome({"/post_processor", R"({"type": "Sequence"})",
+                 "post_processor.processors: expected an array"});
+}
+
 TEST(TokenizerPipelineTest, FieldsOfWrongTypeAreRefused) {
   const struct {
     const char* pointer;
     bool may_be_null;
     bool may_be_boolean;
     bool may_be_empty_string;
+    bool may_be_object = false;
   } fields[] = {{"/version", false, false, false},
-                {"/truncation", true, false, false},
-                {"/padding", true, false, false},
+                {"/truncation", true, false, false, true},
+                {"/padding", true, false, false, true},
                 {"/normalizer", false, false, false},
                 {"/normalizer/type", false, false, false},
                 {"/pre_tokenizer", false, false, false},
@@ -122,6 +154,7 @@ TEST(TokenizerPipelineTest, FieldsOfWrongTypeAreRefused) {
       if (json.is_null() && field.may_be_null) continue;
       if (json.is_boolean() && field.may_be_boolean) continue;
       if (json == "" && field.may_be_empty_string) continue;
+      if (json.is_object() && field.may_be_object) continue;
       ExpectOutcome({field.pointer, value, "expected"});
     }
   }
