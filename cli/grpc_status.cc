@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/grpc_status.h"
 
-#include <chrono>
+#include <grpc/support/time.h>
+
 #include <cstddef>
 #include <iterator>
 #include <string>
@@ -54,8 +55,10 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
 
 grpc::Status EndStatus(const absl::Status& engine_status,
                        const grpc::ServerContextBase& context) {
+  // Not deadline(), which converts to the system's clock and may overflow.
+  const gpr_timespec deadline = context.raw_deadline();
   if (engine_status.code() == absl::StatusCode::kCancelled &&
-      context.deadline() <= std::chrono::system_clock::now()) {
+      gpr_time_cmp(deadline, gpr_now(deadline.clock_type)) <= 0) {
     return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
                         "the deadline has passed");
   }

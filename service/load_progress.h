@@ -7,8 +7,8 @@
 #include <functional>
 
 #include "absl/strings/string_view.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "core/base/monotonic_clock.h"
 #include "service/log.h"
 
 namespace rwkvd {
@@ -20,7 +20,7 @@ namespace rwkvd {
 // thread may call ratio.
 class LoadProgress {
  public:
-  explicit LoadProgress(std::function<absl::Time()> clock = absl::Now,
+  explicit LoadProgress(std::function<absl::Time()> clock = MonotonicNow,
                         std::function<void(absl::string_view)> log = &LogInfo);
 
   // Starts the time from which the logged speed is computed.

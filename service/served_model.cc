@@ -12,6 +12,7 @@
 #include "core/base/check.h"
 #include "core/base/cpu_quota.h"
 #include "core/base/free_memory.h"
+#include "core/base/monotonic_clock.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/tensor_file.h"
@@ -108,7 +109,7 @@ void LogLoaded(const ServedModel& served, const TensorFile& file,
 
 absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
     const Options& options, LoadProgress& progress) {
-  const absl::Time begin = absl::Now();
+  const absl::Time begin = MonotonicNow();
   RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const TensorFile> file,
                          TensorFile::Open(options.model));
   const KernelTable& kernels = ChooseKernels(options.isa);
@@ -144,7 +145,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   served->engine = std::make_unique<Engine>(
       EngineOptionsOf(options, served->watch.get()), served->model.get(),
       served->tokenizer.get(), served->pool.get(), std::move(initial_states));
-  LogLoaded(*served, *file, absl::Now() - begin);
+  LogLoaded(*served, *file, MonotonicNow() - begin);
   return served;
 }
 

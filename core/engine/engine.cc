@@ -127,7 +127,9 @@ absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(int64_t num_samples,
   absl::MutexLock lock(&mutex_);
   if (draining_) {
     counters_.rejected_draining.Add(1);
-    return absl::UnavailableError("the server is shutting down");
+    // The retry is for another server.
+    return WithRetryAfter(absl::UnavailableError("the server is shutting down"),
+                          kMinRetryAfter);
   }
   const int64_t slots = int64_t{0} + options_.max_running + options_.max_queued;
   if (static_cast<int64_t>(live_.size()) + num_samples > slots && !continues) {

@@ -90,7 +90,7 @@ class Engine {
 
   // Accepts the request, or returns an error and keeps nothing:
   //  - InvalidArgument: a FieldError, or one that names a sampling parameter;
-  //  - Unavailable: the engine is draining;
+  //  - Unavailable with a RetryAfter: the engine is draining;
   //  - ResourceExhausted with a RetryAfter: max_running + max_queued requests
   //    are present, or max_total_tokens would be exceeded.
   // `sink` is called from then on, possibly before Submit returns, and must
@@ -129,9 +129,9 @@ class Engine {
   void Cancel(RequestId id);
 
   // Accepts no more requests. Requests with snapshot_on_drain are suspended at
-  // once; the others run until `deadline`, and then end with kCancelled and an
-  // Unavailable status. Returns when all have ended. May be called again with
-  // an earlier deadline.
+  // once; the others run until `deadline` of the engine's clock, and then end
+  // with kCancelled and an Unavailable status. Returns when all have ended. May
+  // be called again with an earlier deadline.
   void Drain(absl::Time deadline);
 
   // Removes the pin of this name. Returns false if there is none.

@@ -6,8 +6,8 @@
 #include <functional>
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "core/base/monotonic_clock.h"
 
 namespace rwkvd {
 
@@ -42,9 +42,9 @@ struct EngineOptions {
   // bytes, and their names.
   int64_t max_pinned_bytes = 64 << 20;
   int32_t max_pinned = 64;
-  // The clock for all measured times and for deadlines. Only the engine's
-  // thread calls it.
-  std::function<absl::Time()> clock = absl::Now;
+  // The clock for all measured times and for deadlines: those of requests are
+  // times of this clock. Only the engine's thread calls it.
+  std::function<absl::Time()> clock = MonotonicNow;
   // Unless null, the engine's thread calls this after `idle_after` without
   // requests, each time it becomes idle. Meant for work that would delay a
   // step; a request that arrives meanwhile waits for it.

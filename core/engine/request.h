@@ -67,8 +67,9 @@ struct GenerateRequest {
   // Whether to suspend the request when draining begins, with a snapshot to
   // resume it from.
   bool snapshot_on_drain = false;
-  absl::Time received;  // all reported times start here
-  // The request is refused if it cannot have its first token by then.
+  absl::Time received;  // of the engine's clock; all reported times start here
+  // The request is refused if it cannot have its first token by then, by the
+  // engine's clock.
   absl::Time deadline = absl::InfiniteFuture();
 };
 

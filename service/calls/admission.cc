@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/calls/admission.h"
 
-#include <chrono>
+#include <grpc/support/time.h>
+
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/monotonic_clock.h"
 #include "core/engine/retry_after.h"
 
 namespace rwkvd {
@@ -18,10 +20,17 @@ void AddRetryPushback(const absl::Status& status,
 }
 
 absl::Time DeadlineOf(const grpc::ServerContextBase& context) {
-  const std::chrono::system_clock::time_point deadline = context.deadline();
-  return deadline == std::chrono::system_clock::time_point::max()
-             ? absl::InfiniteFuture()
-             : absl::FromChrono(deadline);
+  // gRPC keeps the deadline as a time of its monotonic clock. Its conversion to
+  // the system's clock would follow a change of that clock, and would overflow
+  // for a deadline in some hundred years, which Go sends for "none".
+  const gpr_timespec deadline = context.raw_deadline();
+  if (gpr_time_cmp(deadline, gpr_inf_future(deadline.clock_type)) == 0) {
+    return absl::InfiniteFuture();
+  }
+  const gpr_timespec left =
+      gpr_time_sub(deadline, gpr_now(deadline.clock_type));
+  return MonotonicNow() + absl::Seconds(left.tv_sec) +
+         absl::Nanoseconds(left.tv_nsec);
 }
 
 }  // namespace rwkvd

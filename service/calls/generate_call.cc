@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
+#include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
@@ -252,7 +253,7 @@ void GenerateCall::KeepBest() {
 void GenerateCall::OnWriteDone(bool ok) {
   if (ok && !first_token_written_ && writing_.delta().tokens_size() > 0) {
     first_token_written_ = true;
-    metrics_->FirstTokenWritten(absl::Now() - record_.received());
+    metrics_->FirstTokenWritten(MonotonicNow() - record_.received());
   }
   Action action;
   {

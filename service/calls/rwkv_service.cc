@@ -5,6 +5,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cli/grpc_status.h"
+#include "core/base/monotonic_clock.h"
 #include "service/calls/admission.h"
 #include "service/calls/detokenize.h"
 #include "service/calls/generate_call.h"
@@ -80,7 +81,7 @@ grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
     v1::ListPinnedPrefixesResponse* response) {
   return AnswerAtOnce(Rpc::kListPinnedPrefixes, context,
                       [&](const ServedModel& model) {
-                        const absl::Time now = absl::Now();
+                        const absl::Time now = MonotonicNow();
                         ToProto(model.engine->Pinned(now), now, response);
                         return absl::OkStatus();
                       });

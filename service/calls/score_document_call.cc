@@ -6,9 +6,9 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "core/base/check.h"
+#include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
@@ -115,7 +115,7 @@ absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
   request.initial_state = initial_state_;
   request.items[0].continuations.push_back(std::move(tokens));
   request.use_state_cache = false;
-  request.received = absl::Now();
+  request.received = MonotonicNow();
   request.deadline = DeadlineOf(*context_);
   refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
   // The engine may finish the request before Submit returns; OnFinish then

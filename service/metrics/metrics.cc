@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "cli/grpc_status.h"
+#include "core/base/monotonic_clock.h"
 #include "core/engine/latency_buckets.h"
 #include "service/log.h"
 
@@ -167,12 +167,12 @@ void Metrics::RequestServed(Rpc rpc, absl::Duration took) {
 }
 
 CallRecord::CallRecord(Metrics* metrics, Rpc rpc)
-    : metrics_(metrics), rpc_(rpc), received_(absl::Now()) {
+    : metrics_(metrics), rpc_(rpc), received_(MonotonicNow()) {
   metrics_->CallStarted(rpc_);
 }
 
 void CallRecord::End(const grpc::Status& status) {
-  const absl::Duration took = absl::Now() - received_;
+  const absl::Duration took = MonotonicNow() - received_;
   metrics_->CallEnded(rpc_, status.error_code(), took);
   if (status.ok()) {
     if (rpc_ == Rpc::kGenerate || rpc_ == Rpc::kScore) {
