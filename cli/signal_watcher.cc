@@ -15,11 +15,10 @@
 
 namespace rwkvd {
 
-SignalWatcher::SignalWatcher() {
+SignalWatcher::SignalWatcher(std::initializer_list<int> watched) {
   sigset_t signals;
   sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
+  for (const int signal : watched) sigaddset(&signals, signal);
   RWKVD_CHECK(pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0);
   signal_fd_ = signalfd(-1, &signals, SFD_CLOEXEC);
   stop_fd_ = eventfd(0, EFD_CLOEXEC);
@@ -53,6 +52,13 @@ void SignalWatcher::Run(const std::function<void(int signal)>& on_signal) {
     if (read(signal_fd_, &info, sizeof(info)) == sizeof(info)) {
       on_signal(static_cast<int>(info.ssi_signo));
     }
+  }
+}
+
+void IgnoreNeedlessSignals() {
+  for (const int number : {SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGUSR1,
+                           SIGUSR2, SIGVTALRM, SIGXFSZ}) {
+    RWKVD_CHECK(signal(number, SIG_IGN) != SIG_ERR);
   }
 }
 

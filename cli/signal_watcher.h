@@ -2,12 +2,15 @@
 #ifndef RWKVD_CLI_SIGNAL_WATCHER_H_
 #define RWKVD_CLI_SIGNAL_WATCHER_H_
 
+#include <signal.h>
+
 #include <functional>
+#include <initializer_list>
 #include <thread>
 
 namespace rwkvd {
 
-// Calls a function on SIGTERM and SIGINT. The function runs on a thread of the
+// Calls a function on some signals. The function runs on a thread of the
 // watcher, so that it may call anything, unlike a signal handler.
 //
 // There is one per process, owned by main and constructed before any other
@@ -15,7 +18,8 @@ namespace rwkvd {
 // that arrive before Start stay pending until then.
 class SignalWatcher {
  public:
-  SignalWatcher();
+  explicit SignalWatcher(std::initializer_list<int> watched = {SIGTERM,
+                                                               SIGINT});
   ~SignalWatcher();
   SignalWatcher(const SignalWatcher&) = delete;
   SignalWatcher& operator=(const SignalWatcher&) = delete;
@@ -35,6 +39,11 @@ class SignalWatcher {
   int stop_fd_ = -1;
   std::thread thread_;
 };
+
+// Makes the process ignore the signals that would end it though nothing is
+// wrong with it: SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGUSR1, SIGUSR2,
+// SIGVTALRM, and SIGXFSZ, whose cause the failing write reports too.
+void IgnoreNeedlessSignals();
 
 }  // namespace rwkvd
 

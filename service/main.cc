@@ -30,14 +30,27 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+void OnSignal(int signal, Server& server) {
+  switch (signal) {
+    case SIGHUP:
+      LogInfo("SIGHUP: no setting can be reloaded; restart to change flags");
+      return;
+    case SIGQUIT:
+      return server.DrainAtOnce();
+    default:
+      return server.Drain();
+  }
+}
+
 int Serve(const Options& options) {
-  SignalWatcher signals;  // before any thread starts
+  // Before any thread starts.
+  SignalWatcher signals({SIGTERM, SIGINT, SIGQUIT, SIGHUP});
   absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Start(options, [&options](LoadProgress& progress) {
         return LoadServedModel(options, progress);
       });
   if (!server.ok()) return Fail(server.status());
-  signals.Start([&server](int) { (*server)->Drain(); });
+  signals.Start([&server](int signal) { OnSignal(signal, **server); });
   const absl::Status status = (*server)->Wait();
   signals.Stop();  // before the server is destroyed
   if (!status.ok()) return Fail(status);
@@ -70,6 +83,6 @@ int main(int argc, char** argv) {
   absl::InitializeSymbolizer(argv[0]);
   absl::InstallFailureSignalHandler({});
   rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kReplaceByZeros);
-  signal(SIGPIPE, SIG_IGN);  // a client's disconnect must not end the process
+  rwkvd::IgnoreNeedlessSignals();
   return rwkvd::Main({argv + 1, argv + argc});
 }
