@@ -131,11 +131,20 @@ ABSL_FLAG(int32_t, max_message_mib, 16,
           "The maximum size of a request message, in MiB. Larger ones are "
           "refused with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(absl::Duration, drain_grace, absl::Seconds(20),
-          "How long running requests may continue after SIGTERM or SIGINT. A "
-          "second signal ends them at once.");
+          "How long accepted requests may continue after SIGTERM or SIGINT. A "
+          "second signal, or SIGQUIT, ends them at once.");
 ABSL_FLAG(absl::Duration, lame_duck, absl::ZeroDuration(),
           "How long requests are still accepted after SIGTERM or SIGINT, while "
-          "the health service already reports NOT_SERVING.");
+          "the health service already reports NOT_SERVING. Then clients are "
+          "sent to other servers.");
+ABSL_FLAG(absl::Duration, max_connection_age, rwkvd::kMaxConnectionAge,
+          "How long a client keeps its connection, plus or minus 10 %. Then it "
+          "connects again, maybe to another server, without losing a request. "
+          "In this way clients find new servers. 0 sets no limit.");
+ABSL_FLAG(absl::Duration, max_connection_age_grace, absl::InfiniteDuration(),
+          "How long requests on a connection may continue after "
+          "--max_connection_age. The rest then ends with UNAVAILABLE. inf sets "
+          "no limit.");
 ABSL_FLAG(std::string, port_file, "",
           "A file to which the server writes its addresses once it listens, "
           "one per line: grpc=host:port, metrics=host:port.");
@@ -254,6 +263,20 @@ absl::Status TakeInitialStates(Options* options) {
       " is not the name of an --initial_state"));
 }
 
+// Milliseconds must fit into gRPC's settings.
+absl::Status CheckConnectionAge(const Options& options) {
+  const absl::Duration age = options.max_connection_age;
+  if (age != absl::ZeroDuration() &&
+      (age < absl::Seconds(1) || age > absl::Hours(24))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_connection_age: ", absl::FormatDuration(age),
+                     " is neither 0 nor in [1s, 24h]"));
+  }
+  const absl::Duration grace = options.max_connection_age_grace;
+  if (grace == absl::InfiniteDuration()) return absl::OkStatus();
+  return CheckDuration("max_connection_age_grace", grace);
+}
+
 Options FromFlags() {
   Options options;
   options.model = absl::GetFlag(FLAGS_model);
@@ -277,6 +300,9 @@ Options FromFlags() {
   options.engine.max_total_tokens = absl::GetFlag(FLAGS_max_total_tokens);
   options.drain_grace = absl::GetFlag(FLAGS_drain_grace);
   options.lame_duck = absl::GetFlag(FLAGS_lame_duck);
+  options.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
+  options.max_connection_age_grace =
+      absl::GetFlag(FLAGS_max_connection_age_grace);
   options.log_level = absl::GetFlag(FLAGS_log_level);
   return options;
 }
@@ -388,6 +414,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   options.max_message_bytes = message_mib << 20;
   RWKVD_RETURN_IF_ERROR(CheckDuration("drain_grace", options.drain_grace));
   RWKVD_RETURN_IF_ERROR(CheckDuration("lame_duck", options.lame_duck));
+  RWKVD_RETURN_IF_ERROR(CheckConnectionAge(options));
   RWKVD_RETURN_IF_ERROR(CheckLogLevel(options.log_level));
   return options;
 }

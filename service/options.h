@@ -22,6 +22,8 @@ struct NamedPath {
   std::string path;
 };
 
+inline constexpr absl::Duration kMaxConnectionAge = absl::Minutes(30);
+
 // The command line of rwkvd. A value; what ParseOptions returns is valid. Each
 // field is named after its flag; docs/flags.md describes the flags.
 struct Options {
@@ -56,6 +58,8 @@ struct Options {
 
   absl::Duration drain_grace = absl::Seconds(20);
   absl::Duration lame_duck = absl::ZeroDuration();
+  absl::Duration max_connection_age = kMaxConnectionAge;  // 0: no limit
+  absl::Duration max_connection_age_grace = absl::InfiniteDuration();
   std::string log_level = "info";
 };
 

@@ -2,23 +2,29 @@
 #include "service/server.h"
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
+#include <climits>
+#include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
-#include "google/protobuf/message.h"
-#include "grpc/health/v1/health.pb.h"
+#include "service/goaway.h"
 #include "service/log.h"
 #include "service/port_file.h"
 
 namespace rwkvd {
 namespace {
+
+// How long requests are still accepted after GOAWAY has been sent: clients send
+// requests until they receive it.
+constexpr absl::Duration kGoawayDelay = absl::Seconds(1);
 
 // How long clients may take to read the last messages after the engine has
 // drained, before their calls are cancelled.
@@ -28,11 +34,32 @@ constexpr absl::Duration kFlushGrace = absl::Seconds(2);
 // those who call it, before it ends.
 constexpr absl::Duration kFailureGrace = absl::Seconds(2);
 
+// How often the end of the last connection is checked, for which gRPC has no
+// event.
+constexpr absl::Duration kPollInterval = absl::Milliseconds(10);
+
+// How often the conditions of serving are checked.
+constexpr absl::Duration kReadinessInterval = absl::Minutes(1);
+
 // A lost connection is detected within 30 seconds. Clients may send keepalive
 // pings as often as the server.
 constexpr int kKeepaliveMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 constexpr int kMinClientPingMs = 10'000;
+
+// A setting of gRPC, for which its largest value means "no limit".
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(
+      std::min<int64_t>(absl::ToInt64Milliseconds(duration), INT_MAX));
+}
+
+void SetConnectionAge(const Options& options, grpc::ServerBuilder& builder) {
+  if (options.max_connection_age == absl::ZeroDuration()) return;
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             Milliseconds(options.max_connection_age));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                             Milliseconds(options.max_connection_age_grace));
+}
 
 void Configure(const Options& options, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
@@ -43,6 +70,7 @@ void Configure(const Options& options, grpc::ServerBuilder& builder) {
                              kKeepaliveTimeoutMs);
   builder.AddChannelArgument(
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinClientPingMs);
+  SetConnectionAge(options, builder);
 }
 
 std::string BoundAddress(const std::string& asked, int port) {
@@ -67,20 +95,18 @@ Server::Server(const Options& options)
     : options_(options),
       budgets_(options),
       collector_(std::make_shared<EngineCollector>()),
-      service_(&metrics_, &budgets_) {}
+      service_(&metrics_, &budgets_),
+      health_({"", ::rwkv::v1::RwkvService::service_full_name()}) {}
 
 Server::~Server() {
   if (loading_thread_.joinable()) loading_thread_.join();
   if (model_ != nullptr && model_->watch != nullptr) model_->watch->Stop();
+  readiness_.reset();
   if (grpc_ != nullptr) grpc_->Shutdown(absl::ToChronoTime(absl::Now()));
 }
 
 absl::Status Server::Listen() {
-  grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  // gRPC's health service does not link its descriptor, which reflection needs.
-  google::protobuf::LinkMessageReflection<
-      grpc::health::v1::HealthCheckRequest>();
   if (!options_.metrics_listen.empty()) {
     RWKVD_ASSIGN_OR_RETURN(
         metrics_endpoint_,
@@ -93,13 +119,13 @@ absl::Status Server::Listen() {
   builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(),
                            &port);
   builder.RegisterService(&service_);
+  builder.RegisterService(&health_);
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr || port == 0) {
     return absl::UnavailableError(
         absl::StrCat("--listen: cannot listen at ", options_.listen,
                      " (in use, or not an address of this host?)"));
   }
-  SetHealth(false);
   address_ = BoundAddress(options_.listen, port);
   LogInfo(absl::StrCat("listening at ", address_, ", metrics at ",
                        metrics_address().empty() ? "none" : metrics_address()));
@@ -107,30 +133,36 @@ absl::Status Server::Listen() {
   return WritePortFile(options_.port_file, address_, metrics_address());
 }
 
-void Server::SetHealth(bool serving) {
-  grpc::HealthCheckServiceInterface* health = grpc_->GetHealthCheckService();
-  health->SetServingStatus("", serving);
-  health->SetServingStatus(::rwkv::v1::RwkvService::service_full_name(),
-                           serving);
-}
-
 void Server::Load(const Loader& loader) {
   absl::StatusOr<std::unique_ptr<ServedModel>> model =
       loader(collector_->load_progress());
-  absl::MutexLock lock(&mutex_);
-  loaded_ = true;
-  load_status_ = model.status();
-  if (!model.ok()) return;
-  model_ = *std::move(model);
-  metrics_.SetModelName(model_->name);
-  collector_->Serve(model_.get());
-  service_.Serve(model_.get());
-  if (model_->watch != nullptr) {
-    model_->watch->Start([this](absl::Status reason) { Fail(reason); });
+  {
+    absl::MutexLock lock(&mutex_);
+    loaded_ = true;
+    load_status_ = model.status();
+    if (!model.ok()) return;
+    model_ = *std::move(model);
+    metrics_.SetModelName(model_->name);
+    collector_->Serve(model_.get());
+    service_.Serve(model_.get());
+    if (model_->watch != nullptr) {
+      model_->watch->Start([this](absl::Status reason) { Fail(reason); });
+    }
+    if (drains_ > 0) return;
   }
-  if (drains_ > 0) return;
-  SetHealth(true);
-  LogInfo("serving");
+  readiness_ = std::make_unique<Readiness>(
+      std::vector<ReadinessCondition>{
+          {"files of the model and saved states",
+           [model = this->model()] { return model->CheckFiles(); }}},
+      kReadinessInterval, [this](bool ready) {
+        health_.SetServing(ready);
+        LogInfo(ready ? "serving" : "not serving");
+      });
+}
+
+ServedModel* Server::model() const {
+  absl::MutexLock lock(&mutex_);
+  return model_.get();
 }
 
 absl::Status Server::Wait() {
@@ -154,67 +186,89 @@ absl::Status Server::Wait() {
 }
 
 void Server::Fail(absl::Status reason) {
-  absl::MutexLock lock(&mutex_);
-  if (!failure_.ok()) return;
-  failure_ = std::move(reason);
-  SetHealth(false);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!failure_.ok()) return;
+    failure_ = std::move(reason);
+  }
+  health_.StopServing();
   LogWarning("ending: health is NOT_SERVING");
 }
 
 void Server::ShutDownAfterFailure() {
-  Engine* engine = nullptr;
-  {
-    absl::MutexLock lock(&mutex_);
-    const auto cut_short = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return drains_ > 0;
-    };
-    mutex_.AwaitWithTimeout(absl::Condition(&cut_short), kFailureGrace);
-    engine = model_->engine.get();
-  }
-  engine->Drain(absl::InfinitePast());
-  grpc_->Shutdown(absl::ToChronoTime(absl::Now() + kFlushGrace));
-  LogInfo("stopped");
+  draining_.WaitFor(kFailureGrace);
+  ShutDownBy(MonotonicNow());
 }
 
 void Server::Drain() {
-  Engine* engine = nullptr;
+  bool is_first;
   {
     absl::MutexLock lock(&mutex_);
-    if (++drains_ == 1) {
-      SetHealth(false);
-      LogInfo("draining: health is NOT_SERVING");
-      return;
-    }
-    if (model_ != nullptr) engine = model_->engine.get();
+    is_first = ++drains_ == 1;
   }
+  draining_.Notify();
+  if (is_first) {
+    health_.StopServing();
+    LogInfo("draining: health is NOT_SERVING");
+    return;
+  }
+  cut_short_.Notify();
   LogInfo("draining: ending all requests now");
-  if (engine != nullptr) engine->Drain(absl::InfinitePast());
+  ServedModel* const model = this->model();
+  if (model != nullptr) model->engine->Drain(absl::InfinitePast());
+}
+
+void Server::DrainAtOnce() {
+  Drain();
+  Drain();
 }
 
 void Server::ShutDown() {
-  Engine* engine = nullptr;
-  {
-    absl::MutexLock lock(&mutex_);
-    // A server that has not reported SERVING has no clients to wait for.
-    const auto cut_short = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-      return drains_ > 1 || model_ == nullptr;
-    };
-    mutex_.AwaitWithTimeout(absl::Condition(&cut_short), options_.lame_duck);
-    if (model_ != nullptr) engine = model_->engine.get();
-  }
-  const absl::Time grace_end = absl::Now() + options_.drain_grace;
-  if (engine != nullptr) {
-    LogInfo(absl::StrCat("draining: accepted requests may continue for ",
-                         absl::FormatDuration(options_.drain_grace)));
-    engine->Drain(grace_end);
-  }
-  // A client needs its complete state, and states may be large.
-  absl::Time flush_end = absl::Now() + kFlushGrace;
-  if (engine != nullptr && model_->states->num_deliveries() > 0) {
-    flush_end = std::max(flush_end, grace_end);
-  }
-  grpc_->Shutdown(absl::ToChronoTime(flush_end));
+  // A server that has not reported SERVING has no clients to wait for.
+  if (model() != nullptr) cut_short_.WaitFor(options_.lame_duck);
+  LogInfo(absl::StrCat(
+      "draining: clients are sent to other servers; accepted requests may "
+      "continue for ",
+      absl::FormatDuration(options_.drain_grace)));
+  ShutDownBy(MonotonicNow() + options_.drain_grace);
+}
+
+void Server::ShutDownBy(absl::Time grace_end) {
+  SendClientsAway(grace_end);
+  ServedModel* const model = this->model();
+  if (model != nullptr) model->engine->Drain(grace_end);
+  Flush(grace_end);
+  grpc_->Shutdown(absl::ToChronoTime(absl::Now()));
   LogInfo("stopped");
+}
+
+void Server::SendClientsAway(absl::Time grace_end) {
+  StopListening(*grpc_);
+  SendGoaway(*grpc_);
+  health_.EndWatches();
+  const absl::Time end = std::min(grace_end, MonotonicNow() + kGoawayDelay);
+  while (HasConnections(*grpc_) && MonotonicNow() < end &&
+         !cut_short_.WaitFor(kPollInterval)) {
+    // Also on connections that were being established.
+    SendGoaway(*grpc_);
+  }
+}
+
+void Server::Flush(absl::Time grace_end) {
+  const absl::Time begin = MonotonicNow();
+  ServedModel* const model = this->model();
+  // A client needs its complete state, and states may be large.
+  const auto end = [&] {
+    const absl::Time flush_end = begin + kFlushGrace;
+    const bool delivers =
+        model != nullptr && model->states->num_deliveries() > 0;
+    return delivers && !cut_short_.HasHappened()
+               ? std::max(flush_end, grace_end)
+               : flush_end;
+  };
+  while (HasConnections(*grpc_) && MonotonicNow() < end()) {
+    absl::SleepFor(kPollInterval);
+  }
 }
 
 bool Server::loading() const {

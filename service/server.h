@@ -14,7 +14,10 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/event.h"
 #include "service/calls/rwkv_service.h"
+#include "service/health/health_service.h"
+#include "service/health/readiness.h"
 #include "service/load_progress.h"
 #include "service/memory_budgets.h"
 #include "service/metrics/engine_collector.h"
@@ -27,7 +30,8 @@ namespace rwkvd {
 
 // The gRPC server. It listens, loads the model, serves and drains, once each
 // and in this order. The health service reports SERVING only after loading and
-// before draining.
+// before draining, while the model's files and the state store are as they must
+// be.
 //
 // Owned by main (or a test). Thread-safe.
 class Server {
@@ -49,16 +53,20 @@ class Server {
   absl::Status Wait() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Starts draining and returns; Wait does the rest. The health service reports
-  // NOT_SERVING; requests are still accepted for the lame-duck time; accepted
-  // ones may continue for the grace period and then end with UNAVAILABLE. A
-  // second call ends both periods at once, and waits until all requests have
-  // ended.
+  // NOT_SERVING, and requests are still accepted for the lame-duck time. Then
+  // the server stops listening and sends GOAWAY, so that clients send new
+  // requests to other servers. Accepted requests may continue for the grace
+  // period and then end with UNAVAILABLE. A second call ends both periods at
+  // once, and waits until all requests have ended.
   void Drain() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Ends the server because its results cannot be trusted any more; Wait does
   // the rest and returns `reason`. The health service reports NOT_SERVING.
   // Clients have a moment to notice it; then calls end with UNAVAILABLE.
   void Fail(absl::Status reason) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Drains without a lame-duck time and a grace period, as two calls of Drain.
+  void DrainAtOnce() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Whether the loader is still running.
   bool loading() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -72,10 +80,19 @@ class Server {
   explicit Server(const Options& options);
 
   absl::Status Listen();
-  void SetHealth(bool serving);
   void Load(const Loader& loader) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null until the model has been loaded.
+  ServedModel* model() const ABSL_LOCKS_EXCLUDED(mutex_);
+
   void ShutDown() ABSL_LOCKS_EXCLUDED(mutex_);
-  void ShutDownAfterFailure() ABSL_LOCKS_EXCLUDED(mutex_);
+  void ShutDownAfterFailure();
+  // Ends requests at `grace_end` at the latest, and then gRPC.
+  void ShutDownBy(absl::Time grace_end);
+  // Makes clients connect elsewhere, and still accepts the requests that they
+  // had sent before.
+  void SendClientsAway(absl::Time grace_end);
+  // Waits until clients have read their last messages and are disconnected.
+  void Flush(absl::Time grace_end);
 
   const Options options_;
   // Calls use the metrics, the budgets and the model until gRPC has shut down,
@@ -86,6 +103,7 @@ class Server {
   const std::shared_ptr<EngineCollector> collector_;
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once
   RwkvService service_;
+  HealthService health_;
   std::unique_ptr<MetricsEndpoint> metrics_endpoint_;
   std::unique_ptr<grpc::Server> grpc_;
   std::string address_;
@@ -95,8 +113,10 @@ class Server {
   absl::Status load_status_ ABSL_GUARDED_BY(mutex_);
   absl::Status failure_ ABSL_GUARDED_BY(mutex_);
   int drains_ ABSL_GUARDED_BY(mutex_) = 0;  // number of calls of Drain
+  Event draining_, cut_short_;  // the first and the second call of Drain
 
-  std::thread loading_thread_;  // last: it uses all of the above
+  std::unique_ptr<Readiness> readiness_;  // set by the loading thread
+  std::thread loading_thread_;            // last: it uses all of the above
 };
 
 }  // namespace rwkvd
