@@ -9,7 +9,8 @@
 #
 # Libraries and tools are packages of Debian 12. For the tests on ARM64, arm64 is
 # added as a foreign architecture of this system. Test tools that Debian lacks
-# (buf, grpcurl, modules for Node) are installed into .cache of this checkout.
+# (buf, grpcurl, a client of grpc-go, modules for Node) are installed into .cache
+# of this checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -171,6 +172,30 @@ install_grpcurl() {
   ln -sfn "../grpcurl-$GRPCURL_VERSION/grpcurl" .cache/bin/grpcurl
 }
 
+# Builds the grpc-go client of tests/integration/ending_test.py, with the
+# modules in its go.sum. Installs Go if it is missing.
+install_go_client() {
+  local source=tests/integration/go_client dir work
+  dir=.cache/go_client-$(cat "$source"/* | sha256sum | head -c 12)
+  if [[ ! -x $dir/ending-client ]]; then
+    if ! command -v go >/dev/null; then install_packages golang-go; fi
+    echo "Building the Go client of the tests into .cache/"
+    work=$(mktemp -d)
+    if ! (cd "$source" && GOTOOLCHAIN=local CGO_ENABLED=0 \
+      GOFLAGS="-modcacherw -mod=readonly" GOPATH=$work/path \
+      GOCACHE=$work/cache go build -o "$work/ending-client" .) \
+      >"$work/log" 2>&1; then
+      tail -n 20 "$work/log" >&2
+      rm -rf "$work"
+      die "the Go client of the tests could not be built"
+    fi
+    mkdir -p "$dir"
+    mv "$work/ending-client" "$dir/"
+    rm -rf "$work"
+  fi
+  ln -sfn "../${dir#.cache/}/ending-client" .cache/bin/ending-client
+}
+
 # Installs the modules in the Node example's lock file, and Node if it is
 # missing.
 install_node_modules() {
@@ -210,6 +235,7 @@ case "${1-}" in
     mkdir -p .cache/bin
     install_buf
     install_grpcurl
+    install_go_client
     install_node_modules
     ;;
   *)

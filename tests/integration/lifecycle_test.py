@@ -145,6 +145,23 @@ class LifecycleTest(unittest.TestCase):
                          grpc.StatusCode.UNAVAILABLE)
         self.assertEqual(server.wait(), 0)
 
+    def test_sigquit_drains_at_once(self):
+        server = self.start("--drain_grace=10m", "--lame_duck=10m")
+        stream = start_call(server.stub, ENDLESS)
+        server.signal(signal.SIGQUIT)
+        self.assertEqual(self.rest_of(stream)[1],
+                         grpc.StatusCode.UNAVAILABLE)
+        self.assertEqual(server.wait(), 0)
+
+    def test_other_signals_do_not_disturb_the_server(self):
+        server = self.start()
+        stream = start_call(server.stub, request(max_tokens=500))
+        for name in ("HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO",
+                     "PWR", "PIPE", "XFSZ"):
+            server.signal(getattr(signal, "SIG" + name))
+        self.assertEqual(self.rest_of(stream)[1], grpc.StatusCode.OK)
+        wait_until(lambda: "SIGHUP" in server.log(), "the log of SIGHUP")
+
     def test_lame_duck_serves_while_health_is_not_serving(self):
         server = self.start("--lame_duck=10m")
         server.signal(signal.SIGTERM)
