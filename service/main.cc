@@ -9,12 +9,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/debugging/failure_signal_handler.h"
-#include "absl/debugging/symbolize.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/failure_handlers.h"
 #include "cli/signal_watcher.h"
 #include "cli/version.h"
+#include "core/base/exceptions.h"
 #include "core/base/free_memory.h"
 #include "core/base/mapping_faults.h"
 #include "service/log.h"
@@ -80,9 +80,12 @@ int Main(const std::vector<std::string>& args) {
 
 int main(int argc, char** argv) {
   rwkvd::ShareOneHeap();
-  absl::InitializeSymbolizer(argv[0]);
-  absl::InstallFailureSignalHandler({});
+  rwkvd::InstallFailureHandlers("rwkvd", argv[0]);
   rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kReplaceByZeros);
   rwkvd::IgnoreNeedlessSignals();
-  return rwkvd::Main({argv + 1, argv + argc});
+  try {
+    return rwkvd::Main({argv + 1, argv + argc});
+  } catch (...) {
+    return rwkvd::Fail(rwkvd::StatusOfException());
+  }
 }

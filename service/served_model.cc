@@ -114,8 +114,9 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
                          TensorFile::Open(options.model));
   const KernelTable& kernels = ChooseKernels(options.isa);
   auto served = std::make_unique<ServedModel>();
-  served->pool = std::make_unique<ThreadPool>(
-      options.threads > 0 ? options.threads : UsableCpus());
+  RWKVD_ASSIGN_OR_RETURN(
+      served->pool,
+      ThreadPool::Start(options.threads > 0 ? options.threads : UsableCpus()));
   RWKVD_ASSIGN_OR_RETURN(
       served->model,
       LoadModel(file, {.kernels = &kernels,

@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/exceptions.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
 #include "service/goaway.h"
@@ -135,7 +136,7 @@ absl::Status Server::Listen() {
 
 void Server::Load(const Loader& loader) {
   absl::StatusOr<std::unique_ptr<ServedModel>> model =
-      loader(collector_->load_progress());
+      CatchExceptions([&] { return loader(collector_->load_progress()); });
   {
     absl::MutexLock lock(&mutex_);
     loaded_ = true;

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <system_error>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/futex.h"
 
@@ -60,12 +63,28 @@ ThreadPool::ThreadPool(int num_threads)
     : ranges_(num_threads), placement_(num_threads) {
   RWKVD_CHECK(num_threads >= 1);
   workers_.reserve(num_threads - 1);
-  for (int i = 1; i < num_threads; ++i) {
-    workers_.emplace_back([this, i] { WorkerMain(i); });
+  try {
+    for (int i = 1; i < num_threads; ++i) {
+      workers_.emplace_back([this, i] { WorkerMain(i); });
+    }
+  } catch (...) {
+    Stop();
+    throw;
   }
 }
 
-ThreadPool::~ThreadPool() {
+absl::StatusOr<std::unique_ptr<ThreadPool>> ThreadPool::Start(int num_threads) {
+  try {
+    return std::make_unique<ThreadPool>(num_threads);
+  } catch (const std::system_error& error) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "cannot start ", num_threads, " compute threads: ", error.what()));
+  }
+}
+
+ThreadPool::~ThreadPool() { Stop(); }
+
+void ThreadPool::Stop() {
   stop_.store(true);
   loop_.fetch_add(1);
   FutexWake(loop_, num_threads());

@@ -4,10 +4,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
+#include "absl/status/statusor.h"
 #include "core/base/thread_placement.h"
 
 namespace rwkvd {
@@ -29,7 +31,11 @@ namespace rwkvd {
 // once.
 class ThreadPool {
  public:
-  // `num_threads` >= 1 counts the calling thread.
+  // Starts a pool of `num_threads` >= 1, which include the calling thread.
+  // ResourceExhausted, with the reason of the operating system, if it refuses
+  // to start so many.
+  static absl::StatusOr<std::unique_ptr<ThreadPool>> Start(int num_threads);
+  // The same, but throws std::system_error if a thread cannot be started.
   explicit ThreadPool(int num_threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -54,6 +60,8 @@ class ThreadPool {
   // threads take the last.
   enum class End { kFirst, kLast };
 
+  // Ends the threads that have been started.
+  void Stop();
   // Makes a loop of `n` iterations available to the workers.
   void Publish(uint32_t n);
   // Claims and runs indices, first those of `thread`, until none is left.

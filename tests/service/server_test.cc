@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <new>
 #include <string>
 
 #include "absl/synchronization/notification.h"
@@ -106,6 +107,11 @@ TEST(ServerTest, FailedLoadEndsTheServer) {
   const absl::Status end = server.WaitForEnd();
   EXPECT_EQ(end.code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(end.message(), "no such model");
+}
+
+TEST(ServerTest, ExceptionDuringLoadingEndsTheServer) {
+  TestServer server({}, []() -> absl::Status { throw std::bad_alloc(); });
+  EXPECT_EQ(server.WaitForEnd(), absl::ResourceExhaustedError("out of memory"));
 }
 
 TEST(ServerTest, DrainingDuringLoadingDoesNotWaitForTheLoader) {

@@ -15,7 +15,9 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "cli/command_line.h"
+#include "cli/failure_handlers.h"
 #include "core/base/cpu_quota.h"
+#include "core/base/exceptions.h"
 #include "core/base/json.h"
 #include "core/base/mapped_file.h"
 #include "core/base/mapping_faults.h"
@@ -132,7 +134,7 @@ int Main(const std::vector<std::string>& args) {
     std::fputs("quality: wrong command line (--help)\n", stderr);
     return 2;
   }
-  const absl::StatusOr<std::string> result = Measure();
+  const absl::StatusOr<std::string> result = CatchExceptions(Measure);
   if (!result.ok()) {
     std::fprintf(stderr, "quality: %s\n",
                  std::string(result.status().message()).c_str());
@@ -146,6 +148,7 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace rwkvd
 
 int main(int argc, char** argv) {
+  rwkvd::InstallFailureHandlers("quality", argv[0]);
   rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kExit);
   return rwkvd::Main({argv + 1, argv + argc});
 }

@@ -219,7 +219,9 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
   Converted result = {.num_files = static_cast<int64_t>(shards.size()),
                       .num_tensors = NumTensors(shards),
                       .num_bytes = TotalBytes(shards)};
-  ThreadPool pool(options.threads);
+  RWKVD_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadPool> threads,
+                         ThreadPool::Start(options.threads));
+  ThreadPool& pool = *threads;
   std::unique_ptr<Calibration> calibration;
   if (!options.calibration.text.empty()) {
     RWKVD_ASSIGN_OR_RETURN(calibration,

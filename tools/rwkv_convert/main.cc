@@ -15,8 +15,10 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cli/command_line.h"
+#include "cli/failure_handlers.h"
 #include "cli/version.h"
 #include "core/base/cpu_quota.h"
+#include "core/base/exceptions.h"
 #include "core/base/mapping_faults.h"
 #include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/byte_size.h"
@@ -139,12 +141,14 @@ int Run(const ConvertOptions& options) {
   CatchSignals();
   const absl::Time begun = absl::Now();
   Progress progress(isatty(STDERR_FILENO) != 0);
-  const absl::StatusOr<Converted> result = ConvertCheckpoint(
-      options, [&](absl::string_view doing, int64_t done, int64_t all) {
-        Show(progress.Update(doing, done, all, absl::Now()));
-        return caught_signal == 0 ? absl::OkStatus()
-                                  : absl::CancelledError("interrupted");
-      });
+  const auto on_progress = [&](absl::string_view doing, int64_t done,
+                               int64_t all) {
+    Show(progress.Update(doing, done, all, absl::Now()));
+    return caught_signal == 0 ? absl::OkStatus()
+                              : absl::CancelledError("interrupted");
+  };
+  const absl::StatusOr<Converted> result =
+      CatchExceptions([&] { return ConvertCheckpoint(options, on_progress); });
   Show(progress.End());
   if (result.ok()) {
     Report(*result, options, absl::Now() - begun);
@@ -204,6 +208,7 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace rwkvd
 
 int main(int argc, char** argv) {
+  rwkvd::InstallFailureHandlers("rwkv-convert", argv[0]);
   rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kExit);
   return rwkvd::Main({argv + 1, argv + argc});
 }

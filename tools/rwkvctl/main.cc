@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "cli/command_line.h"
+#include "cli/failure_handlers.h"
 #include "cli/version.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
@@ -132,5 +133,6 @@ int CheckOutput(int code) {
 }  // namespace rwkvd
 
 int main(int argc, char** argv) {
+  rwkvd::InstallFailureHandlers("rwkvctl", argv[0]);
   return rwkvd::CheckOutput(rwkvd::Main({argv + 1, argv + argc}));
 }

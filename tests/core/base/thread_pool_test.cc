@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/thread_pool.h"
 
+#include <sys/resource.h>
+
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/synchronization/barrier.h"
 #include "absl/synchronization/notification.h"
 #include "gtest/gtest.h"
@@ -115,6 +120,24 @@ TEST(ThreadPoolTest, CallerWaitsForTheLastWorker) {
 TEST(ThreadPoolTest, UnusedPoolIsDestroyed) {
   for (int i = 0; i < 50; ++i) ThreadPool pool(1 + i % 4);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+// Exits with 0 if the error of a refused thread is as expected.
+[[noreturn]] void StartMoreThreadsThanAllowed() {
+  // The stacks of 1024 threads need more address space.
+  const rlimit limit = {2ul << 30, 2ul << 30};
+  setrlimit(RLIMIT_AS, &limit);
+  const auto pool = ThreadPool::Start(1024);
+  std::fprintf(stderr, "%s\n", pool.status().ToString().c_str());
+  std::exit(absl::IsResourceExhausted(pool.status()) ? 0 : 1);
+}
+
+TEST(ThreadPoolTest, RefusedThreadIsAnErrorWithTheReason) {
+  EXPECT_EXIT(
+      StartMoreThreadsThanAllowed(), testing::ExitedWithCode(0),
+      "cannot start 1024 compute threads: Resource temporarily unavailable");
+}
+#endif
 
 }  // namespace
 }  // namespace rwkvd

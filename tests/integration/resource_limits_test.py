@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real rwkvd that gets too little memory, too few threads or too few
+descriptors either serves, or ends with one line and an exit code; it never
+aborts with a stack trace."""
+
+import os
+import resource
+import signal
+import subprocess
+import tempfile
+import unittest
+
+from checkpoints import write_endless_model
+from rwkvd_process import PATIENCE, RWKVD, wait_until
+
+MIB = 1 << 20
+
+
+class ResourceLimitsTest(unittest.TestCase):
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.model = write_endless_model(self.folder)
+
+    def start(self, kind, limit, *flags):
+        """Starts rwkvd with a limit, and ends it once it serves. Returns its
+        exit code and what it wrote to the standard error."""
+        log = os.path.join(self.folder, "log")
+        with open(log, "w") as out, \
+                subprocess.Popen(
+                    [RWKVD, f"--model={self.model}", "--listen=127.0.0.1:0",
+                     "--metrics_listen=127.0.0.1:0", *flags],
+                    stdout=out, stderr=subprocess.PIPE, text=True,
+                    preexec_fn=lambda: resource.setrlimit(
+                        kind, (limit, limit))) as process:
+            def decided():
+                with open(log) as file:
+                    return "serving" in file.read() or \
+                        process.poll() is not None
+            wait_until(decided, "rwkvd to serve or to end")
+            process.send_signal(signal.SIGTERM)
+            error = process.communicate(timeout=PATIENCE)[1]
+        return process.returncode, error
+
+    def assert_serves_or_says_why(self, kind, limit, *flags):
+        code, error = self.start(kind, limit, *flags)
+        with self.subTest(limit=limit, flags=flags):
+            self.assertIn(code, (0, 1), error)
+            self.assertNotIn("    @ ", error)  # a stack trace
+            self.assertNotIn("terminate called", error)
+            if code == 1:
+                self.assertTrue(error.splitlines()[-1].startswith("rwkvd: "),
+                                error)
+        return code, error
+
+    def test_little_memory(self):
+        codes = {self.assert_serves_or_says_why(
+            resource.RLIMIT_AS, mib * MIB)[0]
+            for mib in (*range(80, 260, 12), 2048)}
+        self.assertEqual(codes, {0, 1})
+
+    def test_refused_threads(self):
+        code, error = self.assert_serves_or_says_why(
+            resource.RLIMIT_AS, 4096 * MIB, "--threads=1024")
+        self.assertEqual(code, 1)
+        self.assertIn("cannot start 1024 compute threads: Resource temporarily "
+                      "unavailable", error)
+
+    def test_few_descriptors(self):
+        for limit in (3, 4, 6, 8, 12, 16, 20, 24, 32, 48):
+            self.assert_serves_or_says_why(resource.RLIMIT_NOFILE, limit)
+
+
+if __name__ == "__main__":
+    unittest.main()
