@@ -119,7 +119,10 @@ class ChangedFilesTest(unittest.TestCase):
                  for _ in range(300)}
         stop.set()
         thread.join()
-        self.assertEqual(codes, {grpc.StatusCode.DATA_LOSS})
+        # The first calls may come before the file shrinks.
+        self.assertIn(grpc.StatusCode.DATA_LOSS, codes)
+        self.assertLessEqual(
+            codes, {grpc.StatusCode.DATA_LOSS, grpc.StatusCode.OK})
         self.assertIsNone(server.process.poll())
 
     def test_states_are_private_in_a_directory_that_was_not(self):
