@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "service/listener/clock_reading.h"
 
 namespace rwkvd {
 namespace {
@@ -75,15 +76,23 @@ void AcceptLoop::Run() {
   bool pause = false;
   while (true) {
     // During a pause only Stop is watched.
-    const int ready = pause ? poll(watched.data(), 1, kPauseMs)
-                            : poll(watched.data(), watched.size(), -1);
+    const int ready =
+        pause ? poll(watched.data(), 1, kPauseMs)
+              : poll(watched.data(), watched.size(), ticks_ ? kTickMs : -1);
     pause = false;
+    Tick(ClockReading());
     if (ready <= 0) continue;  // interrupted, or the pause is over
     if (watched[0].revents != 0) return;
     for (size_t i = 1; i < watched.size(); ++i) {
       if (watched[i].revents != 0) pause |= AcceptFrom(watched[i].fd);
     }
   }
+}
+
+void AcceptLoop::Tick(absl::Duration now) {
+  if (!ticks_ || now < last_tick_ + absl::Milliseconds(kTickMs)) return;
+  last_tick_ = now;
+  ticks_ = handlers_.on_tick();
 }
 
 bool AcceptLoop::AcceptFrom(int listening_fd) {
@@ -94,6 +103,7 @@ bool AcceptLoop::AcceptFrom(int listening_fd) {
                                &length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (connection.valid()) {
       handlers_.on_connection(std::move(connection), peer);
+      ticks_ = handlers_.on_tick != nullptr;
       continue;
     }
     const Next next = HandleFailure(listening_fd, errno);

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "service/listener/owned_fd.h"
 
 namespace rwkvd {
@@ -25,14 +25,19 @@ namespace rwkvd {
 // Owned by the listener. Thread-compatible.
 class AcceptLoop {
  public:
-  // Both are called by the loop's thread.
+  // All are called by the loop's thread.
   struct Handlers {
     // A new connection, which is nonblocking, with the address of the peer.
     std::function<void(OwnedFd connection, const sockaddr_storage& peer)>
         on_connection;
     // A connection could not be accepted: it was closed, or it waits.
     std::function<void(bool closed, int error)> on_failure;
+    // Called after new connections, and then every kTickMs milliseconds as long
+    // as it returns true; but late during a pause. May be empty.
+    std::function<bool()> on_tick;
   };
+
+  static constexpr int kTickMs = 10;
 
   AcceptLoop() = default;
   ~AcceptLoop() { Stop(); }
@@ -56,6 +61,8 @@ class AcceptLoop {
   };
 
   void Run();
+  // Calls on_tick if it is due at `now`.
+  void Tick(absl::Duration now);
   // Accepts what waits, within limits. Whether to pause then.
   bool AcceptFrom(int listening_fd);
   // What to do after accept() has failed with this errno.
@@ -65,8 +72,11 @@ class AcceptLoop {
 
   std::vector<int> listening_fds_;
   Handlers handlers_;
-  OwnedFd stop_fd_;   // an eventfd, which Stop writes
-  OwnedFd spare_fd_;  // of /dev/null; used by the loop's thread
+  OwnedFd stop_fd_;  // an eventfd, which Stop writes
+  // Used by the loop's thread:
+  OwnedFd spare_fd_;  // of /dev/null
+  bool ticks_ = false;
+  absl::Duration last_tick_ = -absl::InfiniteDuration();
   std::thread thread_;
 };
 

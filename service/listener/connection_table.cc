@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/listener/connection_table.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/stat.h>
 
 #include <vector>
+
+#include "service/listener/owned_fd.h"
 
 namespace rwkvd {
 namespace {
@@ -16,9 +19,8 @@ std::string BytesOf(const void* data, size_t size) {
   return std::string(static_cast<const char*>(data), size);
 }
 
-}  // namespace
-
-std::string PeerKey(const sockaddr_storage& peer) {
+// An IPv4 address that is mapped to IPv6 counts as IPv4.
+std::string AddressBytes(const sockaddr_storage& peer) {
   if (peer.ss_family == AF_INET) {
     const auto& ipv4 = reinterpret_cast<const sockaddr_in&>(peer);
     return BytesOf(&ipv4.sin_addr, sizeof(ipv4.sin_addr));
@@ -28,7 +30,35 @@ std::string PeerKey(const sockaddr_storage& peer) {
   if (IN6_IS_ADDR_V4MAPPED(&ipv6)) {
     return BytesOf(&ipv6.s6_addr[12], sizeof(in_addr));
   }
-  return BytesOf(&ipv6, kNetworkBytes);
+  return BytesOf(&ipv6, sizeof(ipv6));
+}
+
+// Discards what was received and not read yet, which gRPC would still process:
+// megabytes may contain tens of thousands of calls.
+void Discard(int fd) {
+  constexpr int kMaxReads = 256;
+  char unused[1 << 16];
+  for (int i = 0; i < kMaxReads; ++i) {
+    if (recv(fd, unused, sizeof(unused), MSG_DONTWAIT) <= 0) return;
+  }
+}
+
+}  // namespace
+
+std::string PeerKey(const sockaddr_storage& peer) {
+  std::string bytes = AddressBytes(peer);
+  if (bytes.size() == sizeof(in6_addr)) bytes.resize(kNetworkBytes);
+  return bytes;
+}
+
+std::string EndpointKey(const sockaddr_storage& peer) {
+  std::string key = AddressBytes(peer);
+  if (key.empty()) return key;
+  const in_port_t port =
+      peer.ss_family == AF_INET
+          ? reinterpret_cast<const sockaddr_in&>(peer).sin_port
+          : reinterpret_cast<const sockaddr_in6&>(peer).sin6_port;
+  return key + BytesOf(&port, sizeof(port));  // in network byte order
 }
 
 uint64_t ConnectionTable::SocketInode(int fd) {
@@ -38,22 +68,43 @@ uint64_t ConnectionTable::SocketInode(int fd) {
 }
 
 ConnectionTable::Decision ConnectionTable::Admit(int fd,
-                                                 const std::string& peer) {
+                                                 const std::string& peer,
+                                                 const std::string& endpoint) {
   absl::MutexLock lock(&mutex_);
   Remove(fd);  // the system reuses only numbers that have been closed
   if (IsFullFor(peer)) RemoveEndedOf(peer);
   if (IsFullFor(peer)) return Decision::kTooManyOfPeer;
   if (IsFull()) RemoveEnded();
   if (IsFull()) return Decision::kTooMany;
-  connections_[fd] = {identify_(fd), peer};
+  connections_[fd] = {identify_(fd), peer, endpoint};
   if (!peer.empty()) by_peer_[peer].insert(fd);
   return Decision::kAdmitted;
+}
+
+bool ConnectionTable::ShutDown(const std::string& endpoint) {
+  absl::MutexLock lock(&mutex_);
+  for (const auto& [fd, connection] : connections_) {
+    if (connection.endpoint != endpoint) continue;
+    // The duplicate stays the same socket even if gRPC closes `fd` now.
+    const OwnedFd same(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (!same.valid() || identify_(same.get()) != connection.socket) continue;
+    Discard(same.get());
+    const bool done = shutdown(same.get(), SHUT_RDWR) == 0;
+    Discard(same.get());
+    return done;
+  }
+  return false;
 }
 
 int ConnectionTable::Count() {
   absl::MutexLock lock(&mutex_);
   RemoveEnded();
   return static_cast<int>(connections_.size());
+}
+
+bool ConnectionTable::IsEmpty() const {
+  absl::MutexLock lock(&mutex_);
+  return connections_.empty();
 }
 
 bool ConnectionTable::IsOpen(int fd) const {

@@ -20,6 +20,10 @@ namespace rwkvd {
 // addresses. An opaque key.
 std::string PeerKey(const sockaddr_storage& peer);
 
+// The address and port of a peer, by which gRPC's statistics identify its
+// connection. Empty for Unix sockets. An opaque key.
+std::string EndpointKey(const sockaddr_storage& peer);
+
 // How many connections may be open at a time. A value.
 struct ConnectionLimits {
   int total = 0;
@@ -49,11 +53,20 @@ class ConnectionTable {
       : limits_(limits), identify_(identify) {}
 
   // Enters the connection `fd`, which was just accepted, unless that would
-  // exceed a limit.
-  Decision Admit(int fd, const std::string& peer) ABSL_LOCKS_EXCLUDED(mutex_);
+  // exceed a limit. `peer` is a PeerKey, `endpoint` an EndpointKey.
+  Decision Admit(int fd, const std::string& peer,
+                 const std::string& endpoint = "") ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Ends the open connection of this nonempty endpoint; gRPC notices that and
+  // closes it. False if there is none.
+  bool ShutDown(const std::string& endpoint) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The number of connections that are open now.
   int Count() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // True only if there are none. Fast, and unaware of those that have ended
+  // since the last Count.
+  bool IsEmpty() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ConnectionLimits& limits() const { return limits_; }
 
@@ -64,6 +77,7 @@ class ConnectionTable {
   struct Connection {
     uint64_t socket;  // what `identify_` returned when it was admitted
     std::string peer;
+    std::string endpoint;
   };
 
   bool IsOpen(int fd) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -78,7 +92,7 @@ class ConnectionTable {
   const ConnectionLimits limits_;
   const Identify identify_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   absl::flat_hash_map<int, Connection> connections_ ABSL_GUARDED_BY(mutex_);
   // The descriptors of each peer that has some and whose number is limited.
   absl::flat_hash_map<std::string, absl::flat_hash_set<int>> by_peer_

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/listener/listener.h"
 
-#include <time.h>
-
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -11,6 +9,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "core/base/status_macros.h"
+#include "service/listener/clock_reading.h"
+#include "service/listener/open_calls.h"
 #include "service/listener/receive_filter.h"
 #include "service/log.h"
 
@@ -21,11 +21,9 @@ namespace {
 // end.
 constexpr absl::Duration kLogPeriod = absl::Seconds(10);
 
-absl::Duration MonotonicNow() {
-  timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return absl::DurationFromTimespec(now);
-}
+// Looking for connections that have ended examines each of them, so it is done
+// about once a second.
+constexpr int64_t kTicksPerCount = 1000 / AcceptLoop::kTickMs;
 
 }  // namespace
 
@@ -35,6 +33,8 @@ const char* NameOf(Refusal refusal) {
       return "max_connections";
     case Refusal::kPeerLimit:
       return "max_connections_per_peer";
+    case Refusal::kCalls:
+      return "open_calls";
     case Refusal::kDescriptors:
       return "descriptors";
     case Refusal::kSystem:
@@ -44,18 +44,21 @@ const char* NameOf(Refusal refusal) {
 }
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
-    const std::string& address, const ConnectionLimits& limits) {
+    const std::string& address, const ConnectionLimits& limits,
+    const CallGuard::Limits& call_limits) {
   RWKVD_ASSIGN_OR_RETURN(ListeningSockets sockets,
                          ListeningSockets::Open(address));
-  return std::unique_ptr<Listener>(new Listener(std::move(sockets), limits));
+  return std::unique_ptr<Listener>(
+      new Listener(std::move(sockets), limits, call_limits));
 }
 
-Listener::Listener(ListeningSockets sockets, const ConnectionLimits& limits)
+Listener::Listener(ListeningSockets sockets, const ConnectionLimits& limits,
+                   const CallGuard::Limits& call_limits)
     : address_(sockets.address()),
       sockets_(std::make_unique<ListeningSockets>(std::move(sockets))),
+      call_limits_(call_limits),
       connections_(limits),
-      logs_{RefusalLog(kLogPeriod), RefusalLog(kLogPeriod),
-            RefusalLog(kLogPeriod), RefusalLog(kLogPeriod)} {}
+      logs_(kNumRefusals, RefusalLog(kLogPeriod)) {}
 
 absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor) {
   acceptor_ = std::move(acceptor);
@@ -68,7 +71,22 @@ absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor) {
     Refuse(closed ? Refusal::kDescriptors : Refusal::kSystem,
            std::strerror(error));
   };
+  const OpenCalls calls;
+  CallGuard::Functions functions;
+  functions.count = [calls] { return calls.Count(); };
+  functions.count_by_connection = [calls] { return calls.CountByConnection(); };
+  functions.close = [this](const ConnectionCalls& connection) {
+    return Close(connection);
+  };
+  guard_ = std::make_unique<CallGuard>(call_limits_, std::move(functions));
+  handlers.on_tick = [this] { return Tick(); };
   return loop_.Start(sockets_->fds(), std::move(handlers));
+}
+
+bool Listener::Tick() {
+  guard_->Check(ClockReading());
+  if (++num_ticks_ % kTicksPerCount == 0) connections_.Count();
+  return !connections_.IsEmpty();
 }
 
 void Listener::Stop() {
@@ -78,7 +96,7 @@ void Listener::Stop() {
 
 void Listener::Handle(OwnedFd connection, const sockaddr_storage& peer) {
   const std::string key = PeerKey(peer);
-  switch (connections_.Admit(connection.get(), key)) {
+  switch (connections_.Admit(connection.get(), key, EndpointKey(peer))) {
     case ConnectionTable::Decision::kTooMany:
       return Refuse(
           Refusal::kTotalLimit,
@@ -99,9 +117,9 @@ void Listener::Handle(OwnedFd connection, const sockaddr_storage& peer) {
 void Listener::Guard(int fd, const std::string& peer) {
   FilterReceivedBytes(
       fd,
-      [guard = std::make_shared<Http2Guard>(resets_.Of(peer, MonotonicNow())),
+      [guard = std::make_shared<Http2Guard>(resets_.Of(peer, ClockReading())),
        abuses = abuses_](absl::string_view bytes) {
-        const absl::Duration now = MonotonicNow();
+        const absl::Duration now = ClockReading();
         const Http2Abuse abuse = guard->Inspect(bytes, now);
         if (abuse == Http2Abuse::kNone) return true;
         abuses->Add(abuse, now);
@@ -109,14 +127,24 @@ void Listener::Guard(int fd, const std::string& peer) {
       });
 }
 
+bool Listener::Close(const ConnectionCalls& connection) {
+  if (connection.endpoint.empty() ||
+      !connections_.ShutDown(connection.endpoint)) {
+    return false;
+  }
+  Refuse(Refusal::kCalls,
+         absl::StrCat("it has ", connection.num_calls, " open calls"));
+  return true;
+}
+
 void Listener::Refuse(Refusal refusal, const std::string& why) {
   const size_t index = static_cast<size_t>(refusal);
   refused_[index].fetch_add(1, std::memory_order_relaxed);
-  const char* const what = refusal == Refusal::kSystem
-                               ? "new connections wait: "
-                               : "refused a connection: ";
+  const char* what = "refused a connection: ";
+  if (refusal == Refusal::kSystem) what = "new connections wait: ";
+  if (refusal == Refusal::kCalls) what = "closed a connection: ";
   const std::string line =
-      logs_[index].Add(absl::StrCat(what, why), MonotonicNow());
+      logs_[index].Add(absl::StrCat(what, why), ClockReading());
   if (!line.empty()) LogWarning(line);
 }
 

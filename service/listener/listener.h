@@ -9,11 +9,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/listener/abuse_reports.h"
 #include "service/listener/accept_loop.h"
+#include "service/listener/call_guard.h"
 #include "service/listener/connection_table.h"
 #include "service/listener/http2_guard.h"
 #include "service/listener/listening_sockets.h"
@@ -21,14 +23,15 @@
 
 namespace rwkvd {
 
-// Why the server did not keep a new connection.
+// Why the server did not keep a connection.
 enum class Refusal {
   kTotalLimit,   // closed: --max_connections
   kPeerLimit,    // closed: --max_connections_per_peer
+  kCalls,        // closed later: too many open calls
   kDescriptors,  // closed: the process has no descriptor left
   kSystem,       // waits: too little memory, or no descriptor in the system
 };
-inline constexpr int kNumRefusals = 4;
+inline constexpr int kNumRefusals = 5;
 
 // The value of the label "reason" in metrics.
 const char* NameOf(Refusal refusal);
@@ -46,14 +49,15 @@ class Listener {
   // Listens at `address` (as ListeningSockets::Open); connections wait until
   // Start.
   static absl::StatusOr<std::unique_ptr<Listener>> Open(
-      const std::string& address, const ConnectionLimits& limits);
+      const std::string& address, const ConnectionLimits& limits,
+      const CallGuard::Limits& call_limits = {});
   ~Listener() { Stop(); }
 
   // The address with the chosen port.
   const std::string& address() const { return address_; }
 
-  // Passes connections to gRPC from now on, whose server is running. Called
-  // once.
+  // Passes connections to gRPC from now on, whose server is running and was
+  // built last in this process. Called once.
   absl::Status Start(std::unique_ptr<Acceptor> acceptor);
 
   // Stops listening: new connections are refused by the system. Must return
@@ -73,19 +77,27 @@ class Listener {
   uint64_t num_closed(Http2Abuse abuse) const { return abuses_->Count(abuse); }
 
  private:
-  Listener(ListeningSockets sockets, const ConnectionLimits& limits);
+  Listener(ListeningSockets sockets, const ConnectionLimits& limits,
+           const CallGuard::Limits& call_limits);
 
   void Handle(OwnedFd connection, const sockaddr_storage& peer);
   // Inspects what gRPC will receive from this connection.
   void Guard(int fd, const std::string& peer);
+  // Whether to call it again.
+  bool Tick();
+  bool Close(const ConnectionCalls& connection);
   void Refuse(Refusal refusal, const std::string& why);
 
   const std::string address_;
   std::unique_ptr<ListeningSockets> sockets_;  // null after Stop
+  const CallGuard::Limits call_limits_;
   ConnectionTable connections_;
   std::array<std::atomic<uint64_t>, kNumRefusals> refused_ = {};
-  std::array<RefusalLog, kNumRefusals> logs_;  // used by the loop's thread
-  ResetLimits resets_;                         // likewise
+  // Used by the loop's thread:
+  std::vector<RefusalLog> logs_;
+  std::unique_ptr<CallGuard> guard_;
+  int64_t num_ticks_ = 0;
+  ResetLimits resets_;
   const std::shared_ptr<AbuseReports> abuses_ =
       std::make_shared<AbuseReports>();
   std::unique_ptr<Acceptor> acceptor_;

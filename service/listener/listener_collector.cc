@@ -27,7 +27,7 @@ MetricFamily Refusals(const Listener& listener) {
   MetricFamily family;
   family.name = "rwkv_connections_refused_total";
   family.help =
-      "Connections that were closed at once, by reason; with the reason "
+      "Connections that the server closed, by reason; with the reason "
       "\"system\", attempts to accept that failed while connections waited.";
   family.type = MetricType::Counter;
   for (int i = 0; i < kNumRefusals; ++i) {

@@ -43,6 +43,44 @@ TEST(PeerKeyTest, IsTheIpv4AddressOrTheIpv6Network) {
   EXPECT_EQ(PeerKey(unix_peer), "");
 }
 
+TEST(EndpointKeyTest, IsTheAddressWithThePort) {
+  sockaddr_storage peer = {};
+  auto& ipv4 = reinterpret_cast<sockaddr_in&>(peer);
+  ipv4.sin_family = AF_INET;
+  ipv4.sin_addr.s_addr = htonl(0x7F000001);
+  ipv4.sin_port = htons(0x1234);
+  EXPECT_EQ(EndpointKey(peer), std::string("\x7f\0\0\1\x12\x34", 6));
+  sockaddr_storage unix_peer = {};
+  unix_peer.ss_family = AF_UNIX;
+  EXPECT_EQ(EndpointKey(unix_peer), "");
+}
+
+TEST(ConnectionTableTest, ShutDownEndsTheConnectionOfAnEndpoint) {
+  ConnectionTable table({.total = 2, .per_peer = 2});
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  OwnedFd server(pair[0]);
+  const OwnedFd client(pair[1]);
+  EXPECT_EQ(table.Admit(server.get(), "p", "p1"), Decision::kAdmitted);
+  EXPECT_FALSE(table.ShutDown("p2"));
+  EXPECT_TRUE(table.ShutDown("p1"));
+  char byte;
+  EXPECT_EQ(read(client.get(), &byte, 1), 0);
+  server.Close();
+  EXPECT_FALSE(table.ShutDown("p1"));
+}
+
+TEST(ConnectionTableTest, ShutDownDoesNotTouchAnotherSocketOfTheSameNumber) {
+  ConnectionTable table({.total = 2, .per_peer = 2});
+  OwnedFd connection = NewSocket();
+  const int number = connection.get();
+  EXPECT_EQ(table.Admit(number, "p", "p1"), Decision::kAdmitted);
+  connection.Close();
+  const OwnedFd other = NewSocket();
+  ASSERT_EQ(other.get(), number);
+  EXPECT_FALSE(table.ShutDown("p1"));
+}
+
 TEST(ConnectionTableTest, LimitsAllConnections) {
   ConnectionTable table({.total = 2, .per_peer = 2});
   const OwnedFd a = NewSocket(), c = NewSocket();

@@ -17,6 +17,7 @@
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "gtest/gtest.h"
 #include "service/listener/listener_collector.h"
+#include "service/listener/open_calls.h"
 #include "tests/service/listener/http2_frames.h"
 #include "tests/service/listener/raw_connection.h"
 #include "tests/service/listener/short_folder.h"
@@ -63,8 +64,9 @@ class ListenerTest : public ::testing::Test {
 
   void Serve(const std::string& address,
              ConnectionLimits limits = {.total = 100, .per_peer = 100},
-             const std::string& argument = "", int value = 0) {
-    auto listener = Listener::Open(address, limits);
+             const std::string& argument = "", int value = 0,
+             CallGuard::Limits call_limits = {}) {
+    auto listener = Listener::Open(address, limits, call_limits);
     ASSERT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
     grpc::ServerBuilder builder;
@@ -171,6 +173,23 @@ TEST_F(ListenerTest, LimitsAllConnectionsOfUnixSockets) {
   EXPECT_EQ(listener_->num_refused(Refusal::kTotalLimit), 1);
 }
 
+TEST_F(ListenerTest, ConnectionWithTooManyOpenCallsIsClosed) {
+  Serve("127.0.0.1:0", {.total = 9, .per_peer = 9}, "", 0,
+        {.per_connection = 10, .total = 100});
+  const auto honest = NewChannel();
+  ASSERT_TRUE(Check(honest).ok());
+  RawConnection client(listener_->address());
+  client.StartHttp2();
+  for (uint32_t i = 0; i < 20; ++i) {
+    client.Send(
+        http2::Frame(http2::kHeaders, http2::kEndHeaders, 1 + 2 * i,
+                     http2::CallFields("/grpc.health.v1.Health/Check")));
+  }
+  client.ReadUntilEnd();
+  EXPECT_EQ(listener_->num_refused(Refusal::kCalls), 1);
+  EXPECT_TRUE(Check(honest).ok());
+}
+
 TEST_F(ListenerTest, StopKeepsOpenConnections) {
   Serve("127.0.0.1:0");
   const auto channel = NewChannel();
@@ -241,6 +260,27 @@ TEST_F(ListenerTest, AbusesOfHttp2EndTheirConnectionOnly) {
   EXPECT_EQ(listener_->num_closed(Http2Abuse::kResets), 1);
   EXPECT_TRUE(Check(honest).ok());
   EXPECT_TRUE(Check(NewChannel()).ok());
+}
+
+TEST(OpenCallsTest, ReadsTheStatisticsOfGrpc) {
+  EXPECT_EQ(ParseOpenCalls(R"({"server":{"data":{"callsStarted":"6",
+      "callsFailed":"2","callsSucceeded":"1"},"ref":{"serverId":"1"}}})"),
+            3);
+  const ConnectionCalls calls = ParseConnection(R"({"socket":{
+      "data":{"streamsStarted":"5","streamsSucceeded":"1"},
+      "remote":{"tcpip_address":{"ip_address":"fwAAAQ==","port":4660}}}})");
+  EXPECT_EQ(calls.num_calls, 4);
+  EXPECT_EQ(calls.endpoint, std::string("\x7f\0\0\1\x12\x34", 6));
+  EXPECT_EQ(ParseConnection(R"({"socket":{"data":{},
+      "remote":{"uds_address":{"filename":""}}}})")
+                .endpoint,
+            "");
+  for (const char* text :
+       {"", "[]", "{}", R"({"socket":1})", R"({"server":[]})",
+        R"({"server":{"data":{"callsStarted":"x"}}})"}) {
+    EXPECT_EQ(ParseOpenCalls(text), 0) << text;
+    EXPECT_EQ(ParseConnection(text).num_calls, 0) << text;
+  }
 }
 
 // The value of a metric with one series.

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/listener/call_guard.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace rwkvd {
+namespace {
+
+// To inspect all connections takes milliseconds, so it is done at once only
+// after this many new calls, and otherwise after this time.
+constexpr int64_t kManyNewCalls = 256;
+constexpr absl::Duration kInspectionPeriod = absl::Seconds(1);
+
+// What gRPC keeps for a call whose message has not arrived, rounded up.
+constexpr int64_t kCallBytes = 16 << 10;
+
+// How many calls clients may start before they know the limit of streams.
+constexpr int64_t kMinCallsPerConnection = 200;
+
+// For calls that are no requests of the engine: health, states, reflection.
+constexpr int64_t kOtherCalls = 256;
+
+}  // namespace
+
+CallGuard::Limits CallGuard::Derive(int64_t grpc_memory_bytes,
+                                    int64_t max_streams_per_connection,
+                                    int64_t max_requests) {
+  Limits limits;
+  limits.per_connection =
+      std::max(2 * max_streams_per_connection, kMinCallsPerConnection);
+  limits.total =
+      std::max(grpc_memory_bytes / kCallBytes, max_requests + kOtherCalls);
+  return limits;
+}
+
+void CallGuard::Check(absl::Duration now) {
+  const int64_t total = functions_.count();
+  // No connection can have more than all together.
+  if (total <= std::min(limits_.per_connection, limits_.total)) {
+    inspected_calls_ = 0;
+    return;
+  }
+  inspected_calls_ = std::min(inspected_calls_, total);
+  if (total < inspected_calls_ + kManyNewCalls && total <= limits_.total &&
+      now < inspected_at_ + kInspectionPeriod) {
+    return;
+  }
+  inspected_at_ = now;
+  inspected_calls_ = total;
+  Inspect(total);
+}
+
+void CallGuard::Inspect(int64_t total) {
+  std::vector<ConnectionCalls> connections = functions_.count_by_connection();
+  std::sort(connections.begin(), connections.end(),
+            [](const ConnectionCalls& a, const ConnectionCalls& b) {
+              return a.num_calls > b.num_calls;
+            });
+  for (const ConnectionCalls& connection : connections) {
+    if (connection.num_calls <= limits_.per_connection &&
+        total <= limits_.total) {
+      return;
+    }
+    if (functions_.close(connection)) total -= connection.num_calls;
+  }
+}
+
+}  // namespace rwkvd

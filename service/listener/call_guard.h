@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_LISTENER_CALL_GUARD_H_
+#define RWKVD_SERVICE_LISTENER_CALL_GUARD_H_
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace rwkvd {
+
+// The open calls of one connection. A value.
+struct ConnectionCalls {
+  std::string endpoint;  // the peer, as EndpointKey
+  int64_t num_calls = 0;
+};
+
+// Closes connections that have too many open calls.
+//
+// gRPC enforces its limit of concurrent streams only after the client has
+// acknowledged it, which an attacker does not; and the limits of connections
+// and of streams together allow more calls than there is memory for. Calls
+// whose message has not arrived are known to gRPC alone.
+//
+// Thread-compatible.
+class CallGuard {
+ public:
+  struct Limits {
+    // More than a client has before it knows the limit of streams.
+    int64_t per_connection = std::numeric_limits<int64_t>::max();
+    int64_t total = std::numeric_limits<int64_t>::max();
+  };
+
+  struct Functions {
+    // The number of open calls; cheap.
+    std::function<int64_t()> count;
+    // The same for each connection.
+    std::function<std::vector<ConnectionCalls>()> count_by_connection;
+    // Closes the connection of this peer; false if it cannot be found.
+    std::function<bool(const ConnectionCalls& connection)> close;
+  };
+
+  CallGuard(const Limits& limits, Functions functions)
+      : limits_(limits), functions_(std::move(functions)) {}
+
+  // The limits for a server whose clients may have
+  // `max_streams_per_connection` calls on a connection and `max_requests`
+  // requests in the engine and its queue, and whose gRPC may use
+  // `grpc_memory_bytes`.
+  static Limits Derive(int64_t grpc_memory_bytes,
+                       int64_t max_streams_per_connection,
+                       int64_t max_requests);
+
+  // Closes the connections above the limit of a connection and then, while the
+  // total is above its limit, the connection with the most calls. `now` is of a
+  // clock that never goes back.
+  void Check(absl::Duration now);
+
+ private:
+  void Inspect(int64_t total);
+
+  const Limits limits_;
+  const Functions functions_;
+  // When the connections were last inspected, and their calls then.
+  absl::Duration inspected_at_ = -absl::InfiniteDuration();
+  int64_t inspected_calls_ = 0;
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_LISTENER_CALL_GUARD_H_

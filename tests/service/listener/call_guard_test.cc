@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/listener/call_guard.h"
+
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class CallGuardTest : public ::testing::Test {
+ protected:
+  CallGuardTest()
+      : guard_({.per_connection = 200, .total = 1000},
+               {.count =
+                    [this] {
+                      int64_t total = 0;
+                      for (const auto& c : connections_) total += c.num_calls;
+                      return total;
+                    },
+                .count_by_connection =
+                    [this] {
+                      ++num_inspections_;
+                      return connections_;
+                    },
+                .close =
+                    [this](const ConnectionCalls& connection) {
+                      if (connection.endpoint.empty()) return false;
+                      closed_.push_back(connection.endpoint);
+                      return true;
+                    }}) {}
+
+  std::vector<ConnectionCalls> connections_;
+  std::vector<std::string> closed_;
+  int num_inspections_ = 0;
+  CallGuard guard_;
+};
+
+TEST_F(CallGuardTest, ClosesConnectionsAboveTheirLimit) {
+  connections_ = {{"a", 200}, {"b", 201}, {"c", 300}};
+  guard_.Check(absl::ZeroDuration());
+  EXPECT_THAT(closed_, ElementsAre("c", "b"));
+}
+
+TEST_F(CallGuardTest, ClosesTheLargestConnectionsAboveTheTotal) {
+  connections_ = {{"a", 150}, {"b", 199}, {"c", 190}, {"d", 180},
+                  {"e", 170}, {"f", 160}, {"g", 150}};  // 1199
+  guard_.Check(absl::ZeroDuration());
+  EXPECT_THAT(closed_, ElementsAre("b"));
+}
+
+TEST_F(CallGuardTest, ContinuesWithTheNextIfAConnectionCannotBeClosed) {
+  connections_ = {{"", 1000}, {"a", 150}, {"b", 100}};
+  guard_.Check(absl::ZeroDuration());
+  EXPECT_THAT(closed_, ElementsAre("a", "b"));
+}
+
+TEST_F(CallGuardTest, InspectsConnectionsOnlyIfOneCouldBeAboveItsLimit) {
+  connections_ = {{"a", 100}, {"b", 100}};
+  for (int i = 0; i < 5; ++i) guard_.Check(absl::Seconds(10 * i));
+  EXPECT_EQ(num_inspections_, 0);
+}
+
+TEST_F(CallGuardTest, InspectsSeldomUnlessManyCallsAreNew) {
+  connections_ = {{"a", 200}, {"b", 200}};
+  guard_.Check(absl::Seconds(10));
+  EXPECT_EQ(num_inspections_, 1);
+  guard_.Check(absl::Seconds(10.9));
+  EXPECT_EQ(num_inspections_, 1);
+  guard_.Check(absl::Seconds(11));
+  EXPECT_EQ(num_inspections_, 2);
+  connections_.push_back({"c", 300});
+  guard_.Check(absl::Seconds(11.1));
+  EXPECT_EQ(num_inspections_, 3);
+  EXPECT_THAT(closed_, ElementsAre("c"));
+}
+
+TEST_F(CallGuardTest, CountsNewCallsFromTheLowestNumber) {
+  connections_ = {{"a", 200}, {"b", 200}, {"c", 200}};
+  guard_.Check(absl::Seconds(10));
+  connections_ = {{"a", 200}, {"b", 50}};
+  guard_.Check(absl::Seconds(10.1));
+  connections_ = {{"a", 200}, {"b", 306}};
+  guard_.Check(absl::Seconds(10.2));
+  EXPECT_THAT(closed_, ElementsAre("b"));
+}
+
+TEST_F(CallGuardTest, ClosesNothingWithinTheLimits) {
+  connections_ = {{"a", 200}, {"b", 200}, {"c", 200}, {"d", 200}, {"e", 200}};
+  guard_.Check(absl::ZeroDuration());
+  EXPECT_EQ(num_inspections_, 1);
+  EXPECT_THAT(closed_, IsEmpty());
+}
+
+TEST(CallGuardLimitsTest, FollowFromMemoryStreamsAndRequests) {
+  const auto limits = CallGuard::Derive(int64_t{64} << 20, 100, 320);
+  EXPECT_EQ(limits.per_connection, 200);
+  EXPECT_EQ(limits.total, 4096);
+  EXPECT_EQ(CallGuard::Derive(0, 7, 10000).per_connection, 200);
+  EXPECT_EQ(CallGuard::Derive(0, 7, 10000).total, 10256);
+  EXPECT_EQ(CallGuard::Derive(0, 1000, 1).per_connection, 2000);
+}
+
+}  // namespace
+}  // namespace rwkvd
