@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "core/base/quote.h"
 #include "google/protobuf/util/json_util.h"
+#include "tools/rwkvctl/local_target.h"
 #include "tools/rwkvctl/report.h"
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051",
@@ -57,9 +58,12 @@ std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kMaxReconnectMs);
   arguments.SetMaxReceiveMessageSize(-1);  // scores of long texts are large
+  const std::string server = absl::GetFlag(FLAGS_server);
+  if (HasProxySetting() && IsLocalTarget(server)) {
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  }
   if (own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(absl::GetFlag(FLAGS_server),
-                                   grpc::InsecureChannelCredentials(),
+  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
                                    arguments);
 }
 
