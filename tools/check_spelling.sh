@@ -14,7 +14,7 @@ readonly IGNORED_WORDS=cancelled,hel,nd,modle,togle,te
 
 # Data, frozen files, and text that is not ours.
 readonly IGNORED_FILES=(
-  ':!*package-lock.json' ':!LICENSE' ':!models/*/*.json' ':!models/*/*.txt'
+  ':!*package-lock.json' ':!*go.sum' ':!LICENSE' ':!models/*/*.json' ':!models/*/*.txt'
   ':!tests/contract/first' ':!tests/fuzz/corpus' ':!tests/fuzz/dict'
 )
 

@@ -18,8 +18,8 @@ inline constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
 void AddRetryPushback(const absl::Status& status,
                       grpc::ServerContextBase* context);
 
-// The client's deadline as a time of MonotonicNow, converted once, when the call
-// arrives. InfiniteFuture if it has not set one.
+// The client's deadline as a time of MonotonicNow, converted once, when the
+// call arrives. InfiniteFuture if it has not set one.
 absl::Time DeadlineOf(const grpc::ServerContextBase& context);
 
 }  // namespace rwkvd

@@ -19,6 +19,7 @@ from ending_client import ENDLESS, SHORT
 from rwkvd_process import PATIENCE, Rwkvd, wait_until
 
 NAME = "rwkvd.test"
+FIRST, SECOND, THIRD = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 MAX_AGE = 2  # seconds
 MIN_CALLS = 1000  # short calls of each client
 # No client may wait longer than this for its next answer, in seconds; an outage
@@ -112,26 +113,41 @@ class EndingTest(unittest.TestCase):
         wait_until(lambda: all(map(has_share, clients.values())),
                    f"calls to {address}")
 
-    def test_clients_lose_no_call_and_find_a_new_server(self):
+    def start_dns(self, *addresses):
         self.port = free_port()
-        first, second, third = "127.0.0.2", "127.0.0.3", "127.0.0.4"
-        dns = DnsServer(NAME, [first, second])
+        dns = DnsServer(NAME, addresses)
         self.addCleanup(dns.close)
-        ending = self.start_server(first, "--lame_duck=100ms")
-        self.start_server(second)
-        clients = self.start_clients(f"dns://{dns.address}/{NAME}:{self.port}")
-        for address in (first, second):
+        return dns, f"dns://{dns.address}/{NAME}:{self.port}"
+
+    def test_clients_lose_no_call_and_find_a_new_server(self):
+        dns, target = self.start_dns(FIRST, SECOND)
+        ending = self.start_server(FIRST, "--lame_duck=100ms")
+        self.start_server(SECOND)
+        clients = self.start_clients(target)
+        for address in (FIRST, SECOND):
             self.wait_for_share(clients, address)
 
         ending.signal()
         self.wait_for_more_calls(clients, 200)
         self.assertEqual(ending.wait(), 0)
 
-        self.start_server(third)
-        dns.addresses = [second, third]
-        self.wait_for_share(clients, third)
+        self.start_server(THIRD)
+        dns.addresses = [SECOND, THIRD]
+        self.wait_for_share(clients, THIRD)
         wait_until(lambda: all(len(client.short()) >= MIN_CALLS
                                for client in clients.values()), "all calls")
+        for name, client in clients.items():
+            with self.subTest(client=name):
+                self.check_calls(client)
+
+    def test_clients_find_an_added_server_though_no_connection_breaks(self):
+        dns, target = self.start_dns(FIRST)
+        self.start_server(FIRST)
+        clients = self.start_clients(target)
+        self.wait_for_share(clients, FIRST)
+        self.start_server(SECOND)
+        dns.addresses = [FIRST, SECOND]
+        self.wait_for_share(clients, SECOND)
         for name, client in clients.items():
             with self.subTest(client=name):
                 self.check_calls(client)
