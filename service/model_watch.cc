@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/model_watch.h"
 
+#include <chrono>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
+#include "core/base/futex.h"
 #include "service/log.h"
 
 namespace rwkvd {
 namespace {
 
-constexpr absl::Duration kInterval = absl::Minutes(1);
+constexpr std::chrono::minutes kInterval{1};
 
 // The pause after a comparison, so that many short requests do not cause many
 // comparisons.
-constexpr absl::Duration kPause = absl::Milliseconds(2);
+constexpr std::chrono::milliseconds kPause{2};
 
 }  // namespace
 
@@ -30,32 +31,26 @@ void ModelWatch::Start(std::function<void(absl::Status)> on_damage) {
 }
 
 void ModelWatch::Stop() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stop_ = true;
-  }
+  stop_ = true;
+  CheckSoon();
   if (thread_.joinable()) thread_.join();
 }
 
 void ModelWatch::CheckSoon() {
-  absl::MutexLock lock(&mutex_);
-  check_soon_ = true;
+  num_wishes_.fetch_add(1);
+  FutexWake(num_wishes_, 1);
 }
 
 void ModelWatch::Run(const std::function<void(absl::Status)>& on_damage) {
-  const auto is_due = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stop_ || check_soon_;
-  };
+  uint32_t num_fulfilled = 0;
   while (true) {
-    {
-      absl::MutexLock lock(&mutex_);
-      mutex_.AwaitWithTimeout(absl::Condition(&stop_), kPause);
-      mutex_.AwaitWithTimeout(absl::Condition(&is_due), kInterval);
-      if (stop_) return;
-      check_soon_ = false;
-    }
+    // Returns at once if there are new wishes.
+    FutexWait(num_wishes_, num_fulfilled, kInterval);
+    if (stop_) return;
+    num_fulfilled = num_wishes_;
     absl::Status status = Check();
     if (!status.ok()) return on_damage(std::move(status));
+    std::this_thread::sleep_for(kPause);
   }
 }
 

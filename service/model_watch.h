@@ -3,6 +3,7 @@
 #define RWKVD_SERVICE_MODEL_WATCH_H_
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -34,10 +35,10 @@ class ModelWatch {
   // with a status that names the file. Called once.
   void Start(std::function<void(absl::Status)> on_damage);
   // Ends the thread, after a running `on_damage` has returned.
-  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
+  void Stop();
 
   // Makes the thread compare the files soon. Does not block.
-  void CheckSoon() ABSL_LOCKS_EXCLUDED(mutex_);
+  void CheckSoon();
 
   // Compares the files now, which may wait for the file system. DataLoss, with
   // the path and the reason, if a file has changed; the first such status is
@@ -46,22 +47,23 @@ class ModelWatch {
 
   // The status for requests: Internal if the model is damaged. Does not block;
   // the engine calls this after each forward pass.
-  absl::Status ForRequests() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status ForRequests();
 
  private:
-  void Run(const std::function<void(absl::Status)>& on_damage)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Run(const std::function<void(absl::Status)>& on_damage);
   // Logs once that the files on disk are not those that are served.
   void NoteReplacement() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<const TensorFile> files_;
   std::atomic<bool> is_damaged_{false};
+  std::atomic<bool> stop_{false};
+  // Calls of CheckSoon. The thread sleeps on this word rather than on mutex_,
+  // whose timed waits depend on the clock of the system.
+  std::atomic<uint32_t> num_wishes_{0};
 
   absl::Mutex mutex_;
   absl::Status damage_ ABSL_GUARDED_BY(mutex_);
   bool noted_replacement_ ABSL_GUARDED_BY(mutex_) = false;
-  bool check_soon_ ABSL_GUARDED_BY(mutex_) = false;
-  bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -68,7 +68,8 @@ enum class FinishReason {
                // too
   kScored,     // all continuations of a score request are scored
   kRefused,    // it never ran: the status says why
-  kFailed,     // the model's predictions are not finite: the status says more
+  kFailed,     // the model's predictions are not finite, or its files have
+               // changed: the status says more
 };
 
 inline constexpr int kNumFinishReasons = 8;

@@ -220,11 +220,10 @@ absl::Status DirectoryStateStore::Check(StoreTime now) {
         directory.TryOut(NewDraftName());
     RWKVD_RETURN_IF_ERROR(disk_time.status());
     const absl::Duration ahead = *disk_time - now.system;
-    if (absl::AbsDuration(ahead) > kMaxClockDifference &&
-        clock_log_.ShouldLog()) {
-      LogWarning(absl::StrCat("the clock of the file system of ", path_,
-                              " differs from the system clock by ",
-                              absl::FormatDuration(ahead)));
+    if (absl::AbsDuration(ahead) > kMaxClockDifference) {
+      clock_log_.Warning(absl::StrCat("the clock of the file system of ", path_,
+                                      " differs from the system clock by ",
+                                      absl::FormatDuration(ahead)));
     }
     return absl::OkStatus();
   };
@@ -349,8 +348,8 @@ void DirectoryStateStore::CompareClocks(StoreTime now) {
 }
 
 void DirectoryStateStore::Note(const absl::Status& status) {
-  if (status.ok() || !failure_log_.ShouldLog()) return;
-  LogWarning(absl::StrCat("state store: ", status.message()));
+  if (status.ok()) return;
+  failure_log_.Warning(absl::StrCat("state store: ", status.message()));
 }
 
 absl::Status DirectoryStateStore::Failure(const absl::Status& error) {

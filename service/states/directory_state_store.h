@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,7 +14,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
-#include "service/log_limiter.h"
+#include "service/log.h"
 #include "service/states/expiry_index.h"
 #include "service/states/state_directory.h"
 #include "service/states/state_store.h"
@@ -115,8 +116,8 @@ class DirectoryStateStore final : public StateStore {
   const std::string path_;
   const int64_t max_bytes_;
   const StoreTime opened_;
-  LogLimiter failure_log_{absl::Seconds(1)};
-  LogLimiter clock_log_{absl::Hours(1)};
+  LimitedLog failure_log_{std::chrono::seconds(1)};
+  LimitedLog clock_log_{std::chrono::hours(1)};
 
   // Held while a state is stored, so that several do not use the same room;
   // before mutex_.
