@@ -76,8 +76,10 @@ void ModelWatch::NoteReplacement() {
 
 absl::Status ModelWatch::ForRequests() {
   if (!is_damaged_) {
-    if (!files_->IsLost()) return absl::OkStatus();
-    CheckSoon();
+    const bool is_lost = files_->IsLost();
+    const uint32_t step = num_steps_.fetch_add(1, std::memory_order_relaxed);
+    if (is_lost || step % kStepsPerCheck == 0) CheckSoon();
+    if (!is_lost) return absl::OkStatus();
   }
   return absl::InternalError(
       "the files of the model were changed while they were served; this server "

@@ -19,13 +19,16 @@ namespace rwkvd {
 // The weights are mapped, so results are wrong from then on.
 //
 // The files are compared with what they were when they were opened: once a
-// minute, and soon after requests have ended. A truncated file is noticed
-// earlier, by the step that reads it: see mapping_faults.h. A damaged model
-// stays damaged, since nobody knows which results are wrong.
+// minute, soon after requests have ended, and every kStepsPerCheck steps. A
+// truncated file is noticed earlier, by the step that reads it: see
+// mapping_faults.h. A damaged model stays damaged, since nobody knows which
+// results are wrong.
 //
 // Owned by the served model; thread-safe.
 class ModelWatch {
  public:
+  static constexpr uint32_t kStepsPerCheck = 64;
+
   explicit ModelWatch(std::shared_ptr<const TensorFile> files);
   ~ModelWatch();
   ModelWatch(const ModelWatch&) = delete;
@@ -60,6 +63,7 @@ class ModelWatch {
   // Calls of CheckSoon. The thread sleeps on this word rather than on mutex_,
   // whose timed waits depend on the clock of the system.
   std::atomic<uint32_t> num_wishes_{0};
+  std::atomic<uint32_t> num_steps_{0};  // calls of ForRequests
 
   absl::Mutex mutex_;
   absl::Status damage_ ABSL_GUARDED_BY(mutex_);

@@ -76,5 +76,16 @@ TEST_F(ModelWatchTest, ThreadReportsDamageSoonAfterItIsAsked) {
   EXPECT_FALSE(reason.ok());
 }
 
+TEST_F(ModelWatchTest, StepsOfALongRequestReportDamage) {
+  absl::Notification damaged;
+  watch_.Start([&](absl::Status) { damaged.Notify(); });
+  ChangeFile();
+  for (uint32_t i = 0; i < ModelWatch::kStepsPerCheck; ++i) {
+    watch_.ForRequests().IgnoreError();
+  }
+  damaged.WaitForNotification();
+  EXPECT_FALSE(watch_.ForRequests().ok());
+}
+
 }  // namespace
 }  // namespace rwkvd
