@@ -12,8 +12,6 @@
 // libgrpc exports them, but its headers do not declare them (docs/adr/0017). A
 // library without them is an error at link time.
 extern "C" {
-void rwkvd_grpc_stop_listening(grpc_server* server) __asm__(
-    "_ZN9grpc_core6Server13StopListeningEv");
 void rwkvd_grpc_send_goaways(grpc_server* server) __asm__(
     "_ZN9grpc_core6Server11SendGoawaysEv");
 bool rwkvd_grpc_has_open_connections(grpc_server* server) __asm__(
@@ -38,10 +36,6 @@ void RunOnGrpcThread(absl::FunctionRef<void()> function) {
 }
 
 }  // namespace
-
-void StopListening(grpc::Server& server) {
-  RunOnGrpcThread([&] { rwkvd_grpc_stop_listening(server.c_server()); });
-}
 
 void SendGoaway(grpc::Server& server) {
   RunOnGrpcThread([&] { rwkvd_grpc_send_goaways(server.c_server()); });

@@ -14,9 +14,6 @@ namespace rwkvd {
 // `server` has been started and is not being shut down. Thread-safe. These
 // functions may wait for a thread of gRPC, and must not be called on one.
 
-// Closes the ports at which `server` itself listens. Connections continue.
-void StopListening(grpc::Server& server);
-
 // Sends GOAWAY on each connection of `server`: its client opens no more calls
 // on it and connects elsewhere. Running calls continue, and the connection is
 // closed after the last one. May be called again for connections that have been

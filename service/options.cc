@@ -19,7 +19,9 @@
 #include "cli/command_line.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "core/base/utf8.h"
 #include "core/kernels/targets/supported_kernels.h"
+#include "service/listener/listening_sockets.h"
 
 ABSL_FLAG(std::string, model, "",
           "Required. The model: a .safetensors, .st or .pth file, a "
@@ -57,10 +59,24 @@ ABSL_FLAG(bool, preload, false,
           "that the first requests do not wait for the disk.");
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "The address of the gRPC server: host:port (port 0 chooses a free "
-          "one) or unix:path.");
+          "one; an IPv6 address in brackets) or unix:path.");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:9464",
           "The address at which Prometheus finds /metrics: host:port. If "
           "empty, there are no metrics.");
+ABSL_FLAG(int32_t, max_connections, 0,
+          "The maximum number of connections. Further ones are closed at once. "
+          "0 derives it from the limit of open files and the memory limit.");
+ABSL_FLAG(int32_t, max_connections_per_peer, 0,
+          "The maximum number of connections from one IPv4 address or one IPv6 "
+          "network of 64 bits. Further ones are closed at once. 0 stands for a "
+          "quarter of --max_connections. It does not apply to a unix:path.");
+ABSL_FLAG(int32_t, max_streams_per_connection,
+          rwkvd::Options().max_streams_per_connection,
+          "The maximum number of calls at the same time on one connection. "
+          "Clients wait before they start more. In [1, 10000].");
+ABSL_FLAG(bool, reflection, true,
+          "Serve gRPC's reflection protocol, by which grpcurl and other tools "
+          "learn the contract.");
 ABSL_FLAG(int32_t, threads, 0,
           "The number of compute threads. 0 chooses it from the available "
           "CPUs and the CPU quota of the control group.");
@@ -186,16 +202,10 @@ absl::Status CheckDuration(absl::string_view flag, absl::Duration value) {
 }
 
 absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
-  const size_t colon = address.rfind(':');
-  int port = -1;
-  if (colon != absl::string_view::npos && colon > 0 &&
-      absl::SimpleAtoi(address.substr(colon + 1), &port) && port >= 0 &&
-      port <= 65535) {
-    return absl::OkStatus();
-  }
+  const absl::Status status = CheckListenAddress(address);
+  if (status.ok()) return status;
   return absl::InvalidArgumentError(
-      absl::StrCat("--", flag, ": ", Quoted(address),
-                   " is not host:port with a port in [0, 65535]"));
+      absl::StrCat("--", flag, ": ", status.message()));
 }
 
 absl::Status CheckIsa(const std::string& isa) {
@@ -287,6 +297,12 @@ Options FromFlags() {
   options.listen = absl::GetFlag(FLAGS_listen);
   options.metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options.port_file = absl::GetFlag(FLAGS_port_file);
+  options.max_connections = absl::GetFlag(FLAGS_max_connections);
+  options.max_connections_per_peer =
+      absl::GetFlag(FLAGS_max_connections_per_peer);
+  options.max_streams_per_connection =
+      absl::GetFlag(FLAGS_max_streams_per_connection);
+  options.reflection = absl::GetFlag(FLAGS_reflection);
   options.threads = absl::GetFlag(FLAGS_threads);
   options.isa = absl::GetFlag(FLAGS_isa);
   options.engine.max_running = absl::GetFlag(FLAGS_max_running);
@@ -372,10 +388,37 @@ absl::Status TakeStateStore(Options* options) {
                    " is not in (0, 8760h]"));
 }
 
-absl::Status CheckAddresses(const Options& options) {
-  if (!absl::StartsWith(options.listen, "unix:")) {
-    RWKVD_RETURN_IF_ERROR(CheckAddress("listen", options.listen));
+bool IsUtf8(absl::string_view text) {
+  return ValidUtf8Length(text) == text.size();
+}
+
+// The name of the model leaves the server in responses and in metrics, which
+// must be UTF-8.
+absl::Status CheckModelName(const Options& options) {
+  if (!IsUtf8(options.model_name)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--model_name: ", Quoted(options.model_name), " is not UTF-8"));
   }
+  if (!options.model_name.empty() || IsUtf8(options.model)) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--model: ", Quoted(options.model),
+      " is not UTF-8, so it gives the model no name; set --model_name"));
+}
+
+absl::Status CheckConnections(const Options& options) {
+  RWKVD_RETURN_IF_ERROR(
+      CheckRange("max_connections", options.max_connections, 0, 1 << 20));
+  RWKVD_RETURN_IF_ERROR(CheckRange("max_connections_per_peer",
+                                   options.max_connections_per_peer, 0,
+                                   1 << 20));
+  return CheckRange("max_streams_per_connection",
+                    options.max_streams_per_connection, 1, 10000);
+}
+
+absl::Status CheckAddresses(const Options& options) {
+  RWKVD_RETURN_IF_ERROR(CheckAddress("listen", options.listen));
   if (options.metrics_listen.empty()) return absl::OkStatus();
   return CheckAddress("metrics_listen", options.metrics_listen);
 }
@@ -399,11 +442,13 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
         "--model: required: the file or folder of the model (--help lists the "
         "flags)");
   }
+  RWKVD_RETURN_IF_ERROR(CheckModelName(options));
   RWKVD_RETURN_IF_ERROR(TakeInitialStates(&options));
   RWKVD_ASSIGN_OR_RETURN(options.weights,
                          ParseWeights(absl::GetFlag(FLAGS_weights)));
   RWKVD_RETURN_IF_ERROR(CheckEpsilon(options.group_norm_epsilon));
   RWKVD_RETURN_IF_ERROR(CheckAddresses(options));
+  RWKVD_RETURN_IF_ERROR(CheckConnections(options));
   RWKVD_RETURN_IF_ERROR(CheckRange("threads", options.threads, 0, 1024));
   RWKVD_RETURN_IF_ERROR(CheckIsa(options.isa));
   RWKVD_RETURN_IF_ERROR(TakeStateCache(&options.engine));

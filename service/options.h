@@ -40,8 +40,12 @@ struct Options {
   bool preload = false;
 
   std::string listen = "127.0.0.1:0";
-  std::string metrics_listen;  // empty: no metrics
-  std::string port_file;       // empty: none is written
+  std::string metrics_listen;            // empty: no metrics
+  std::string port_file;                 // empty: none is written
+  int32_t max_connections = 0;           // 0: derived
+  int32_t max_connections_per_peer = 0;  // 0: derived
+  int32_t max_streams_per_connection = 100;
+  bool reflection = true;
 
   std::string state_dir;  // empty: states are saved in memory
   int64_t state_store_bytes = int64_t{256} << 20;
@@ -55,6 +59,8 @@ struct Options {
   // Limits of MemoryBudgets.
   int64_t request_memory_bytes = int64_t{256} << 20;
   int64_t response_memory_bytes = int64_t{128} << 20;
+  // What gRPC may use for connections and for messages that are incomplete.
+  int64_t grpc_memory_bytes = int64_t{64} << 20;
 
   absl::Duration drain_grace = absl::Seconds(20);
   absl::Duration lame_duck = absl::ZeroDuration();

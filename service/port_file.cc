@@ -1,25 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/port_file.h"
 
-#include <cstdio>
-#include <fstream>
+#include <sys/stat.h>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/replace_file.h"
 
 namespace rwkvd {
+namespace {
+
+// Whether the path names something other than a file or a link, which a rename
+// would replace or not be able to replace: a directory, a device, a pipe.
+bool IsSpecial(const std::string& path) {
+  struct stat found;
+  if (stat(path.c_str(), &found) == 0) return !S_ISREG(found.st_mode);
+  return lstat(path.c_str(), &found) == 0 && !S_ISLNK(found.st_mode);
+}
+
+}  // namespace
 
 absl::Status WritePortFile(const std::string& path, const std::string& grpc,
                            const std::string& metrics) {
-  const std::string draft = path + ".tmp";
-  std::ofstream file(draft, std::ios::trunc);
-  file << "grpc=" << grpc << "\n";
-  if (!metrics.empty()) file << "metrics=" << metrics << "\n";
-  file.close();
-  if (!file || std::rename(draft.c_str(), path.c_str()) != 0) {
-    return absl::UnavailableError(
-        absl::StrCat("--port_file: cannot write ", path));
+  if (IsSpecial(path)) {
+    return absl::UnavailableError(absl::StrCat(
+        "--port_file: cannot write ", path, ": it is not a regular file"));
   }
-  return absl::OkStatus();
+  std::string text = absl::StrCat("grpc=", grpc, "\n");
+  if (!metrics.empty()) absl::StrAppend(&text, "metrics=", metrics, "\n");
+  const absl::Status status = ReplaceFile(path, text);
+  if (status.ok()) return status;
+  return absl::UnavailableError(
+      absl::StrCat("--port_file: ", status.message()));
 }
 
 }  // namespace rwkvd

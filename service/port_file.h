@@ -10,8 +10,9 @@ namespace rwkvd {
 
 // Writes the lines "grpc=ADDRESS" and, unless `metrics` is empty,
 // "metrics=ADDRESS" to a file. The file appears when it is complete, so that
-// the process that has started the server with port 0 can wait for it.
-// Unavailable, with the path, if that fails.
+// the process that has started the server with port 0 can wait for it. Links
+// are not followed: a link at `path` is replaced, and its target stays as it
+// is. Unavailable, with the path and the reason, if that fails.
 absl::Status WritePortFile(const std::string& path, const std::string& grpc,
                            const std::string& metrics);
 

@@ -1,22 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/server.h"
 
-#include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/server_builder.h>
 
 #include <algorithm>
-#include <climits>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/base/exceptions.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
 #include "service/goaway.h"
+#include "service/grpc_settings.h"
+#include "service/listener/descriptor_limit.h"
 #include "service/log.h"
 #include "service/port_file.h"
 
@@ -42,41 +41,10 @@ constexpr absl::Duration kPollInterval = absl::Milliseconds(10);
 // How often the conditions of serving are checked.
 constexpr absl::Duration kReadinessInterval = absl::Minutes(1);
 
-// A lost connection is detected within 30 seconds. Clients may send keepalive
-// pings as often as the server.
-constexpr int kKeepaliveMs = 20'000;
-constexpr int kKeepaliveTimeoutMs = 10'000;
-constexpr int kMinClientPingMs = 10'000;
-
-// A setting of gRPC, for which its largest value means "no limit".
-int Milliseconds(absl::Duration duration) {
-  return static_cast<int>(
-      std::min<int64_t>(absl::ToInt64Milliseconds(duration), INT_MAX));
-}
-
-void SetConnectionAge(const Options& options, grpc::ServerBuilder& builder) {
-  if (options.max_connection_age == absl::ZeroDuration()) return;
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
-                             Milliseconds(options.max_connection_age));
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
-                             Milliseconds(options.max_connection_age_grace));
-}
-
-void Configure(const Options& options, grpc::ServerBuilder& builder) {
-  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
-  // Otherwise two servers could listen at the same port and share its calls.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
-                             kKeepaliveTimeoutMs);
-  builder.AddChannelArgument(
-      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinClientPingMs);
-  SetConnectionAge(options, builder);
-}
-
-std::string BoundAddress(const std::string& asked, int port) {
-  if (absl::StartsWith(asked, "unix:")) return asked;
-  return absl::StrCat(asked.substr(0, asked.rfind(':')), ":", port);
+// The services whose names the reflection service lists.
+std::vector<std::string> ServiceNames() {
+  return {::rwkv::v1::RwkvService::service_full_name(),
+          grpc::health::v1::Health::service_full_name()};
 }
 
 }  // namespace
@@ -96,42 +64,75 @@ Server::Server(const Options& options)
     : options_(options),
       budgets_(options),
       collector_(std::make_shared<EngineCollector>()),
+      listener_collector_(std::make_shared<ListenerCollector>()),
       service_(&metrics_, &budgets_),
-      health_({"", ::rwkv::v1::RwkvService::service_full_name()}) {}
+      health_({"", ::rwkv::v1::RwkvService::service_full_name()}),
+      reflection_(ServiceNames()) {}
 
 Server::~Server() {
   if (loading_thread_.joinable()) loading_thread_.join();
   if (model_ != nullptr && model_->watch != nullptr) model_->watch->Stop();
   readiness_.reset();
+  if (listener_ != nullptr) listener_->Stop();
   if (grpc_ != nullptr) grpc_->Shutdown(absl::ToChronoTime(absl::Now()));
+  listener_collector_->Observe(nullptr);
 }
 
 absl::Status Server::Listen() {
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  if (!options_.metrics_listen.empty()) {
-    RWKVD_ASSIGN_OR_RETURN(
-        metrics_endpoint_,
-        MetricsEndpoint::Start(options_.metrics_listen,
-                               {metrics_.collectable(), collector_}));
-  }
-  grpc::ServerBuilder builder;
-  Configure(options_, builder);
-  int port = 0;
-  builder.AddListeningPort(options_.listen, grpc::InsecureServerCredentials(),
-                           &port);
-  builder.RegisterService(&service_);
-  builder.RegisterService(&health_);
-  grpc_ = builder.BuildAndStart();
-  if (grpc_ == nullptr || port == 0) {
-    return absl::UnavailableError(
-        absl::StrCat("--listen: cannot listen at ", options_.listen,
-                     " (in use, or not an address of this host?)"));
-  }
-  address_ = BoundAddress(options_.listen, port);
-  LogInfo(absl::StrCat("listening at ", address_, ", metrics at ",
+  RWKVD_RETURN_IF_ERROR(OpenListener());
+  RWKVD_RETURN_IF_ERROR(StartMetrics());
+  RWKVD_RETURN_IF_ERROR(StartGrpc());
+  LogInfo(absl::StrCat("listening at ", address(), ", metrics at ",
                        metrics_address().empty() ? "none" : metrics_address()));
   if (options_.port_file.empty()) return absl::OkStatus();
-  return WritePortFile(options_.port_file, address_, metrics_address());
+  return WritePortFile(options_.port_file, address(), metrics_address());
+}
+
+absl::Status Server::OpenListener() {
+  RWKVD_ASSIGN_OR_RETURN(
+      const ConnectionLimits limits,
+      DeriveConnectionLimits(RaiseDescriptorLimit(), options_.grpc_memory_bytes,
+                             options_.max_connections,
+                             options_.max_connections_per_peer));
+  absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Open(
+      options_.listen, limits,
+      CallGuard::Derive(
+          options_.grpc_memory_bytes, options_.max_streams_per_connection,
+          int64_t{options_.engine.max_running} + options_.engine.max_queued));
+  if (!listener.ok()) {
+    return absl::Status(
+        listener.status().code(),
+        absl::StrCat("--listen: ", listener.status().message()));
+  }
+  listener_ = *std::move(listener);
+  listener_collector_->Observe(listener_.get());
+  return absl::OkStatus();
+}
+
+absl::Status Server::StartMetrics() {
+  if (options_.metrics_listen.empty()) return absl::OkStatus();
+  RWKVD_ASSIGN_OR_RETURN(
+      metrics_endpoint_,
+      MetricsEndpoint::Start(
+          options_.metrics_listen,
+          {metrics_.collectable(), collector_, listener_collector_}));
+  return absl::OkStatus();
+}
+
+absl::Status Server::StartGrpc() {
+  grpc::ServerBuilder builder;
+  ConfigureGrpc(options_, builder);
+  using Builder = grpc::ServerBuilder::experimental_type;
+  std::unique_ptr<Listener::Acceptor> acceptor =
+      builder.experimental().AddExternalConnectionAcceptor(
+          Builder::ExternalConnectionType::FROM_FD,
+          grpc::InsecureServerCredentials());
+  builder.RegisterService(&service_);
+  builder.RegisterService(&health_);
+  if (options_.reflection) reflection_.Register(builder);
+  grpc_ = builder.BuildAndStart();
+  if (grpc_ == nullptr) return absl::InternalError("gRPC does not start");
+  return listener_->Start(std::move(acceptor));
 }
 
 void Server::Load(const Loader& loader) {
@@ -244,9 +245,10 @@ void Server::ShutDownBy(absl::Time grace_end) {
 }
 
 void Server::SendClientsAway(absl::Time grace_end) {
-  StopListening(*grpc_);
+  listener_->Stop();
   SendGoaway(*grpc_);
   health_.EndWatches();
+  reflection_.Stop();
   const absl::Time end = std::min(grace_end, MonotonicNow() + kGoawayDelay);
   while (HasConnections(*grpc_) && MonotonicNow() < end &&
          !cut_short_.WaitFor(kPollInterval)) {

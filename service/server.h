@@ -18,12 +18,15 @@
 #include "service/calls/rwkv_service.h"
 #include "service/health/health_service.h"
 #include "service/health/readiness.h"
+#include "service/listener/listener.h"
+#include "service/listener/listener_collector.h"
 #include "service/load_progress.h"
 #include "service/memory_budgets.h"
 #include "service/metrics/engine_collector.h"
 #include "service/metrics/metrics.h"
 #include "service/metrics/metrics_endpoint.h"
 #include "service/options.h"
+#include "service/reflection/reflection.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
@@ -73,13 +76,16 @@ class Server {
 
   // The addresses with the chosen ports: host:port, or unix:path. The metrics
   // address is empty if there are no metrics.
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return listener_->address(); }
   std::string metrics_address() const;
 
  private:
   explicit Server(const Options& options);
 
   absl::Status Listen();
+  absl::Status OpenListener();
+  absl::Status StartMetrics();
+  absl::Status StartGrpc();
   void Load(const Loader& loader) ABSL_LOCKS_EXCLUDED(mutex_);
   // Null until the model has been loaded.
   ServedModel* model() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -101,12 +107,14 @@ class Server {
   Metrics metrics_;
   MemoryBudgets budgets_;
   const std::shared_ptr<EngineCollector> collector_;
+  const std::shared_ptr<ListenerCollector> listener_collector_;
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once
   RwkvService service_;
   HealthService health_;
+  Reflection reflection_;
+  std::unique_ptr<Listener> listener_;
   std::unique_ptr<MetricsEndpoint> metrics_endpoint_;
   std::unique_ptr<grpc::Server> grpc_;
-  std::string address_;
 
   mutable absl::Mutex mutex_;
   bool loaded_ ABSL_GUARDED_BY(mutex_) = false;  // the loader has returned

@@ -42,7 +42,8 @@ declare -rA LIBRARIES=(
   [core/sampling]="absl highway"
   [core/engine]="absl"
   [cli]="absl absl_flags grpc"
-  [service]="$GRPC absl_flags grpc_reflection prometheus spdlog"
+  [service]="$GRPC //third_party/grpc_reflection:reflection_cc_proto absl_flags
+    prometheus spdlog"
   [tools/quality]="absl absl_flags"
   [tools/rwkv_convert]="absl absl_flags @eigen"
   [tools/rwkvctl]="$GRPC absl_flags json"

@@ -54,14 +54,15 @@ class Health:
 
 
 class Rwkvd:
-    """A server process that is SERVING."""
+    """A server process that is SERVING. `prefix` is a command that executes
+    the program, such as prlimit."""
 
-    def __init__(self, *flags, model=MODEL):
+    def __init__(self, *flags, model=MODEL, prefix=()):
         self._folder = tempfile.TemporaryDirectory()
         ports = os.path.join(self._folder.name, "ports")
         self._log = open(os.path.join(self._folder.name, "log"), "w+")
         self.process = subprocess.Popen(
-            [RWKVD, f"--model={model}", "--listen=127.0.0.1:0",
+            [*prefix, RWKVD, f"--model={model}", "--listen=127.0.0.1:0",
              "--metrics_listen=127.0.0.1:0", f"--port_file={ports}",
              "--log_level=debug", *flags],
             stdout=self._log, stderr=subprocess.STDOUT)
@@ -122,8 +123,8 @@ class Rwkvd:
 
 
 @contextlib.contextmanager
-def rwkvd(*flags, model=MODEL):
-    server = Rwkvd(*flags, model=model)
+def rwkvd(*flags, **options):
+    server = Rwkvd(*flags, **options)
     try:
         yield server
     finally:

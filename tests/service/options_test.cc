@@ -62,6 +62,10 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
                                      "--lame_duck=12ms",
                                      "--max_message_mib=13",
                                      "--port_file=p",
+                                     "--max_connections=20",
+                                     "--max_connections_per_peer=21",
+                                     "--max_streams_per_connection=22",
+                                     "--noreflection",
                                      "--log_level=debug",
                                      "--group_norm_epsilon=1e-5",
                                      "--weights=int4,mixed",
@@ -93,6 +97,10 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->lame_duck, absl::Milliseconds(12));
   EXPECT_EQ(options->max_message_bytes, 13 << 20);
   EXPECT_EQ(options->port_file, "p");
+  EXPECT_EQ(options->max_connections, 20);
+  EXPECT_EQ(options->max_connections_per_peer, 21);
+  EXPECT_EQ(options->max_streams_per_connection, 22);
+  EXPECT_FALSE(options->reflection);
   EXPECT_EQ(options->log_level, "debug");
   EXPECT_EQ(options->group_norm_epsilon, 1e-5f);
   EXPECT_EQ(options->weights, WeightKind::kInt4Mixed);
@@ -139,6 +147,14 @@ TEST_F(OptionsTest, ErrorsAreOneLineWithTheFlag) {
       {{"--model=m", "--listen=:50051"}, "--listen"},
       {{"--model=m", "--listen=h:70000"}, "--listen"},
       {{"--model=m", "--metrics_listen=h"}, "--metrics_listen"},
+      {{"--model=m", "--listen=::1:50051"}, "--listen"},
+      {{"--model=m", "--max_connections=-1"}, "--max_connections: -1"},
+      {{"--model=m", "--max_connections_per_peer=-1"},
+       "--max_connections_per_peer: -1"},
+      {{"--model=m", "--max_streams_per_connection=0"},
+       "--max_streams_per_connection: 0"},
+      {{"--model=m", "--model_name=\xff"}, "--model_name: \"\\xff\" is not"},
+      {{"--model=\xff"}, "--model: \"\\xff\" is not UTF-8"},
       {{"--model=m", "--max_running=0"}, "--max_running"},
       {{"--model=m", "--initial_state=x"}, "--initial_state: \"x\" is not"},
       {{"--model=m", "--initial_state=x="}, "--initial_state: \"x=\" is not"},

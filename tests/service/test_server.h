@@ -48,8 +48,9 @@ class TestServer {
   // Waits for Server::Wait and returns its result.
   absl::Status WaitForEnd();
 
-  // Each stub has its own channel, so that test clients do not block each
-  // other.
+  // Each stub has its own channel, and each channel its own connection, so that
+  // test clients do not block each other.
+  std::shared_ptr<grpc::Channel> NewChannel() const;
   std::unique_ptr<v1::RwkvService::Stub> NewStub() const;
   std::unique_ptr<grpc::health::v1::Health::Stub> NewHealthStub() const;
   // The current health of `service`.
@@ -61,7 +62,6 @@ class TestServer {
   absl::StatusOr<std::unique_ptr<ServedModel>> Load(
       const Options& options,
       const std::function<absl::Status()>& before_loading);
-  std::shared_ptr<grpc::Channel> NewChannel() const;
 
   StepGate gate_;
   std::unique_ptr<StateStore> store_;  // null once the model has it

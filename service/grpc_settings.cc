@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/grpc_settings.h"
+
+#include <grpc/compression.h>
+#include <grpcpp/resource_quota.h>
+
+#include <algorithm>
+#include <climits>
+#include <cstdint>
+
+#include "absl/time/time.h"
+
+namespace rwkvd {
+namespace {
+
+// A lost connection is detected within 30 seconds, also while it has no calls.
+constexpr int kKeepaliveMs = 20'000;
+constexpr int kKeepaliveTimeoutMs = 10'000;
+
+// Clients may send a keepalive ping each 10 seconds, also without calls. Half
+// of that is tolerated, since pings do not arrive evenly.
+constexpr int kMinClientPingMs = 5'000;
+
+// How long a connection may stay open without the beginning of HTTP/2.
+constexpr int kHandshakeTimeoutMs = 10'000;
+
+// The size of a request's metadata, in bytes.
+constexpr int kMaxMetadataBytes = 16 << 10;
+
+// gRPC starts threads only for services that block, of which there are none;
+// in addition it has a few pollers.
+constexpr int kMaxThreads = 16;
+
+void SetKeepalive(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
+                             kKeepaliveTimeoutMs);
+  // Otherwise gRPC allows clients without calls one ping in two hours, and
+  // sends them two itself.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinClientPingMs);
+}
+
+// A setting of gRPC, for which its largest value means "no limit".
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(
+      std::min<int64_t>(absl::ToInt64Milliseconds(duration), INT_MAX));
+}
+
+void SetConnectionAge(const Options& options, grpc::ServerBuilder& builder) {
+  if (options.max_connection_age == absl::ZeroDuration()) return;
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                             Milliseconds(options.max_connection_age));
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                             Milliseconds(options.max_connection_age_grace));
+}
+
+}  // namespace
+
+void ConfigureGrpc(const Options& options, grpc::ServerBuilder& builder) {
+  grpc::ResourceQuota quota("rwkvd");
+  quota.Resize(static_cast<size_t>(options.grpc_memory_bytes));
+  quota.SetMaxThreads(kMaxThreads);
+  builder.SetResourceQuota(quota);
+  builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                             options.max_streams_per_connection);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                             kHandshakeTimeoutMs);
+  // gRPC applies the limit of messages before it inflates them.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  SetKeepalive(builder);
+  SetConnectionAge(options, builder);
+}
+
+}  // namespace rwkvd

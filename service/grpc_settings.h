@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_GRPC_SETTINGS_H_
+#define RWKVD_SERVICE_GRPC_SETTINGS_H_
+
+#include <grpcpp/server_builder.h>
+
+#include "service/options.h"
+
+namespace rwkvd {
+
+// Sets gRPC's own limits: of messages, metadata, streams, memory and threads,
+// of time before a client has introduced itself, and of keepalive pings; and
+// refuses compressed messages.
+void ConfigureGrpc(const Options& options, grpc::ServerBuilder& builder);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_GRPC_SETTINGS_H_

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/reflection/reflection_streams.h"
+
+#include <grpcpp/impl/codegen/proto_utils.h>
+
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "grpc/reflection/v1/reflection.pb.h"
+#include "service/reflection/reflection_answer.h"
+
+namespace rwkvd {
+namespace {
+
+using grpc::reflection::v1::ServerReflectionRequest;
+using grpc::reflection::v1::ServerReflectionResponse;
+
+grpc::Status Parse(grpc::ByteBuffer& bytes, ServerReflectionRequest& request) {
+  if (bytes.Length() > ReflectionStreams::kMaxRequestBytes) {
+    return grpc::Status(
+        grpc::StatusCode::INVALID_ARGUMENT,
+        absl::StrCat("the reflection request has ", bytes.Length(),
+                     " bytes; at most ", ReflectionStreams::kMaxRequestBytes,
+                     " are allowed"));
+  }
+  if (grpc::SerializationTraits<ServerReflectionRequest>::Deserialize(&bytes,
+                                                                      &request)
+          .ok()) {
+    return grpc::Status::OK;
+  }
+  return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
+                      "the reflection request is no ServerReflectionRequest");
+}
+
+grpc::ByteBuffer Serialize(const ServerReflectionResponse& response) {
+  grpc::ByteBuffer bytes;
+  bool owned = false;
+  // Cannot fail: a response is far smaller than 2 GiB.
+  grpc::SerializationTraits<ServerReflectionResponse>::Serialize(
+      response, &bytes, &owned);
+  return bytes;
+}
+
+grpc::Status ShuttingDown() {
+  return grpc::Status(grpc::StatusCode::UNAVAILABLE,
+                      "the server is shutting down");
+}
+
+grpc::Status Idle() {
+  return grpc::Status(
+      grpc::StatusCode::RESOURCE_EXHAUSTED,
+      absl::StrCat("more than ", ReflectionStreams::kMaxOpen,
+                   " reflection streams are open, and this one has been idle "
+                   "for the longest time"));
+}
+
+}  // namespace
+
+// One call. It reads a request, writes its response, and so on.
+//
+// Owns itself: it is deleted by OnDone. ReflectionStreams guards its members.
+class ReflectionStreams::Stream final : public Reactor {
+ public:
+  Stream(ReflectionStreams* owner, grpc::CallbackServerContext* call)
+      : streams(owner), context(call) {}
+
+  void OnReadDone(bool ok) override { streams->OnRead(this, ok); }
+  void OnWriteDone(bool ok) override { streams->OnWritten(this, ok); }
+  void OnDone() override { delete this; }
+
+  ReflectionStreams* const streams;
+  grpc::CallbackServerContext* const context;
+  grpc::ByteBuffer request;   // gRPC writes it during a read
+  grpc::ByteBuffer response;  // gRPC reads it during a write
+  std::optional<std::list<Stream*>::iterator> position;  // while it is open
+  bool has_ended = false;
+  bool is_writing = false;
+};
+
+ReflectionStreams::Reactor* ReflectionStreams::Open(
+    grpc::CallbackServerContext* context) {
+  auto* const stream = new Stream(this, context);
+  absl::MutexLock lock(&mutex_);
+  if (stopped_) {
+    End(stream, ShuttingDown());
+    return stream;
+  }
+  if (static_cast<int>(open_.size()) >= kMaxOpen) End(open_.front(), Idle());
+  stream->position = open_.insert(open_.end(), stream);
+  stream->StartRead(&stream->request);
+  return stream;
+}
+
+void ReflectionStreams::Stop() {
+  absl::MutexLock lock(&mutex_);
+  stopped_ = true;
+  while (!open_.empty()) End(open_.front(), ShuttingDown());
+}
+
+void ReflectionStreams::OnRead(Stream* stream, bool ok) {
+  absl::MutexLock lock(&mutex_);
+  if (stream->has_ended) return;
+  if (!ok) return End(stream, grpc::Status::OK);
+  // The last in the list is the last to be ended for another.
+  open_.splice(open_.end(), open_, *stream->position);
+  Respond(stream);
+}
+
+void ReflectionStreams::Respond(Stream* stream) {
+  ServerReflectionRequest request;
+  const grpc::Status status = Parse(stream->request, request);
+  stream->request.Clear();
+  if (!status.ok()) return End(stream, status);
+  stream->response = Serialize(AnswerReflection(request, services_));
+  stream->is_writing = true;
+  stream->StartWrite(&stream->response);
+}
+
+void ReflectionStreams::OnWritten(Stream* stream, bool ok) {
+  absl::MutexLock lock(&mutex_);
+  stream->is_writing = false;
+  stream->response.Clear();
+  if (stream->has_ended) return;
+  if (!ok) return End(stream, grpc::Status::CANCELLED);
+  stream->StartRead(&stream->request);
+}
+
+void ReflectionStreams::End(Stream* stream, const grpc::Status& status) {
+  if (stream->has_ended) return;
+  stream->has_ended = true;
+  if (stream->position.has_value()) open_.erase(*stream->position);
+  // A client that does not read would delay the end for ever.
+  if (stream->is_writing) stream->context->TryCancel();
+  stream->Finish(status);
+}
+
+}  // namespace rwkvd
