@@ -9,9 +9,10 @@
 
 #include <atomic>
 
+#include "absl/status/status.h"
 #include "absl/time/clock.h"
-#include "core/base/event.h"
 #include "core/base/monotonic_clock.h"
+#include "core/engine/request.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/service/calls/generate_client.h"
@@ -33,9 +34,6 @@ extern "C" int clock_gettime(clockid_t clock, timespec* time) noexcept {
 namespace rwkvd {
 namespace {
 
-using grpc::health::v1::HealthCheckRequest;
-using grpc::health::v1::HealthCheckResponse;
-
 class ClockJumpTest : public ::testing::TestWithParam<absl::Duration> {
  protected:
   ~ClockJumpTest() override { seconds_ahead = 0; }
@@ -49,6 +47,18 @@ INSTANTIATE_TEST_SUITE_P(ForwardAndBack, ClockJumpTest,
                            return info.param > absl::ZeroDuration() ? "Forward"
                                                                     : "Back";
                          });
+
+// Starts to drain, and returns once the engine drains and knows the end of the
+// grace period.
+void DrainUntilTheEngineDrains(TestServer& server) {
+  server.server().Drain();
+  GenerateRequest request;
+  request.prompt = {'a'};
+  request.max_tokens = 1;
+  ASSERT_TRUE(Eventually([&] {
+    return absl::IsUnavailable(server.engine().Reserve(request, 1).status());
+  }));
+}
 
 Options OneAtATime() {
   Options options;
@@ -71,7 +81,7 @@ TEST_P(ClockJumpTest, DoesNotEndTheGracePeriod) {
   TestServer server(options);
   Client client(server, SimpleRequest(3));
   server.gate().WaitForArrivals(1);
-  server.server().Drain();
+  DrainUntilTheEngineDrains(server);
   Jump();
   server.gate().Open();
   EXPECT_TRUE(client.Finish().status.ok());
@@ -84,16 +94,8 @@ TEST_P(ClockJumpTest, DoesNotProlongTheGracePeriod) {
   TestServer server(options);
   Client client(server, SimpleRequest(1 << 20));
   server.gate().WaitForArrivals(1);
-  grpc::ClientContext context;
-  const auto stub = server.NewHealthStub();
-  const auto watch = stub->Watch(&context, HealthCheckRequest());
-  HealthCheckResponse response;
-  ASSERT_TRUE(watch->Read(&response));
-  server.server().Drain();
-  while (watch->Read(&response)) {
-  }
-  watch->Finish();
-  Jump();  // the grace period has begun
+  DrainUntilTheEngineDrains(server);
+  Jump();
   server.gate().Open();
   EXPECT_EQ(client.Finish().status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_TRUE(server.WaitForEnd().ok());
