@@ -2,6 +2,8 @@
 #ifndef RWKVD_SERVICE_MEMORY_BUDGETS_H_
 #define RWKVD_SERVICE_MEMORY_BUDGETS_H_
 
+#include <memory>
+
 #include "core/base/byte_budget.h"
 #include "service/options.h"
 
@@ -15,14 +17,16 @@ namespace rwkvd {
 struct MemoryBudgets {
   explicit MemoryBudgets(const Options& options)
       : requests(options.request_memory_bytes),
-        responses(options.response_memory_bytes) {}
+        responses(std::make_shared<ByteBudget>(options.response_memory_bytes)) {
+  }
 
   // Request messages, from their arrival until they are converted to requests
   // of the engine, and the converted requests until they end.
   ByteBudget requests;
   // Responses that clients have not read yet, whether their request still runs
-  // or not.
-  ByteBudget responses;
+  // or not. Shared, since gRPC frees the last bytes of a connection after the
+  // server may have gone.
+  const std::shared_ptr<ByteBudget> responses;
 };
 
 }  // namespace rwkvd

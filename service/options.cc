@@ -146,6 +146,13 @@ ABSL_FLAG(int64_t, max_pending_states_mib, 1024,
 ABSL_FLAG(int32_t, max_message_mib, 16,
           "The maximum size of a request message, in MiB. Larger ones are "
           "refused with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(absl::Duration, unread_timeout, absl::Minutes(1),
+          "How long a client may take to read the next message of a response. "
+          "Then the call ends with RESOURCE_EXHAUSTED. inf sets no limit.");
+ABSL_FLAG(absl::Duration, stream_idle_timeout, absl::Minutes(1),
+          "How long a client may take to send the next message of a PutState "
+          "or ScoreDocument call. Then the call ends with DEADLINE_EXCEEDED. "
+          "inf sets no limit.");
 ABSL_FLAG(absl::Duration, drain_grace, absl::Seconds(20),
           "How long accepted requests may continue after SIGTERM or SIGINT. A "
           "second signal, or SIGQUIT, ends them at once.");
@@ -199,6 +206,12 @@ absl::Status CheckDuration(absl::string_view flag, absl::Duration value) {
   }
   return absl::InvalidArgumentError(absl::StrCat(
       "--", flag, ": ", absl::FormatDuration(value), " is not in [0, 24h]"));
+}
+
+absl::Status CheckTimeout(absl::string_view flag, absl::Duration value) {
+  if (value > absl::ZeroDuration()) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--", flag, ": ", absl::FormatDuration(value), " is not more than 0"));
 }
 
 absl::Status CheckAddress(absl::string_view flag, absl::string_view address) {
@@ -314,6 +327,8 @@ Options FromFlags() {
       absl::GetFlag(FLAGS_max_generated_tokens);
   options.engine.max_queue_time = absl::GetFlag(FLAGS_max_queue_time);
   options.engine.max_total_tokens = absl::GetFlag(FLAGS_max_total_tokens);
+  options.unread_timeout = absl::GetFlag(FLAGS_unread_timeout);
+  options.stream_idle_timeout = absl::GetFlag(FLAGS_stream_idle_timeout);
   options.drain_grace = absl::GetFlag(FLAGS_drain_grace);
   options.lame_duck = absl::GetFlag(FLAGS_lame_duck);
   options.max_connection_age = absl::GetFlag(FLAGS_max_connection_age);
@@ -457,6 +472,9 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   const int32_t message_mib = absl::GetFlag(FLAGS_max_message_mib);
   RWKVD_RETURN_IF_ERROR(CheckRange("max_message_mib", message_mib, 1, 1024));
   options.max_message_bytes = message_mib << 20;
+  RWKVD_RETURN_IF_ERROR(CheckTimeout("unread_timeout", options.unread_timeout));
+  RWKVD_RETURN_IF_ERROR(
+      CheckTimeout("stream_idle_timeout", options.stream_idle_timeout));
   RWKVD_RETURN_IF_ERROR(CheckDuration("drain_grace", options.drain_grace));
   RWKVD_RETURN_IF_ERROR(CheckDuration("lame_duck", options.lame_duck));
   RWKVD_RETURN_IF_ERROR(CheckConnectionAge(options));

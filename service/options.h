@@ -62,6 +62,10 @@ struct Options {
   // What gRPC may use for connections and for messages that are incomplete.
   int64_t grpc_memory_bytes = int64_t{64} << 20;
 
+  // Limits of CallMonitor; > 0.
+  absl::Duration unread_timeout = absl::Minutes(1);
+  absl::Duration stream_idle_timeout = absl::Minutes(1);
+
   absl::Duration drain_grace = absl::Seconds(20);
   absl::Duration lame_duck = absl::ZeroDuration();
   absl::Duration max_connection_age = kMaxConnectionAge;  // 0: no limit

@@ -17,6 +17,7 @@
 #include "service/grpc_settings.h"
 #include "service/listener/descriptor_limit.h"
 #include "service/log.h"
+#include "service/metrics/memory_collector.h"
 #include "service/port_file.h"
 
 namespace rwkvd {
@@ -41,6 +42,10 @@ constexpr absl::Duration kPollInterval = absl::Milliseconds(10);
 // How often the conditions of serving are checked.
 constexpr absl::Duration kReadinessInterval = absl::Minutes(1);
 
+// How long a call that is given up waits for its client to read the message
+// under way, before its stream is reset.
+constexpr absl::Duration kResetAfter = absl::Seconds(10);
+
 // The services whose names the reflection service lists.
 std::vector<std::string> ServiceNames() {
   return {::rwkv::v1::RwkvService::service_full_name(),
@@ -63,9 +68,13 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options,
 Server::Server(const Options& options)
     : options_(options),
       budgets_(options),
+      monitor_({.unread_timeout = options.unread_timeout,
+                .idle_timeout = options.stream_idle_timeout,
+                .reset_after = std::min(kResetAfter, options.unread_timeout)},
+               budgets_.responses, &metrics_),
       collector_(std::make_shared<EngineCollector>()),
       listener_collector_(std::make_shared<ListenerCollector>()),
-      service_(&metrics_, &budgets_),
+      service_(&metrics_, &budgets_, &monitor_),
       health_({"", ::rwkv::v1::RwkvService::service_full_name()}),
       reflection_(ServiceNames()) {}
 
@@ -115,7 +124,8 @@ absl::Status Server::StartMetrics() {
       metrics_endpoint_,
       MetricsEndpoint::Start(
           options_.metrics_listen,
-          {metrics_.collectable(), collector_, listener_collector_}));
+          {metrics_.collectable(), collector_, listener_collector_,
+           std::make_shared<MemoryCollector>(&budgets_)}));
   return absl::OkStatus();
 }
 

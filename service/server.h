@@ -4,6 +4,7 @@
 
 #include <grpcpp/server.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -15,6 +16,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/event.h"
+#include "service/calls/call_monitor.h"
 #include "service/calls/rwkv_service.h"
 #include "service/health/health_service.h"
 #include "service/health/readiness.h"
@@ -79,6 +81,9 @@ class Server {
   const std::string& address() const { return listener_->address(); }
   std::string metrics_address() const;
 
+  // The memory of responses that clients have not read, in bytes.
+  int64_t unread_bytes() const { return budgets_.responses->used(); }
+
  private:
   explicit Server(const Options& options);
 
@@ -101,11 +106,12 @@ class Server {
   void Flush(absl::Time grace_end);
 
   const Options options_;
-  // Calls use the metrics, the budgets and the model until gRPC has shut down,
-  // and scrapes use them until the endpoint has; so they are destroyed after
-  // both.
+  // Calls use the metrics, the budgets, the monitor and the model until gRPC
+  // has shut down, and scrapes use them until the endpoint has; so they are
+  // destroyed after both.
   Metrics metrics_;
   MemoryBudgets budgets_;
+  CallMonitor monitor_;
   const std::shared_ptr<EngineCollector> collector_;
   const std::shared_ptr<ListenerCollector> listener_collector_;
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once

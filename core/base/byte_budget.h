@@ -44,6 +44,21 @@ class ByteBudget {
       return true;
     }
 
+    // Takes over the bytes of `other`, a reservation in the same budget or an
+    // empty one.
+    void Absorb(Reservation other) {
+      if (budget_ == nullptr) {
+        *this = std::move(other);
+      } else {
+        bytes_ += std::exchange(other.bytes_, 0);
+      }
+    }
+    // Moves `bytes`, at most bytes(), to a reservation of their own.
+    Reservation Split(int64_t bytes) {
+      bytes_ -= bytes;
+      return Reservation(budget_, bytes);
+    }
+
    private:
     friend class ByteBudget;
     Reservation(ByteBudget* budget, int64_t bytes)

@@ -10,129 +10,28 @@
 #include "cli/grpc_status.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
-#include "core/engine/retry_after.h"
+#include "core/engine/snapshot.h"
 #include "service/calls/admission.h"
 #include "service/convert/responses.h"
 
 namespace rwkvd {
 namespace {
 
-grpc::Status TooMuchUnread(bool keeps_best) {
-  return {grpc::StatusCode::RESOURCE_EXHAUSTED,
-          keeps_best ? "best_of: the samples are too long to choose from"
-                     : "the client reads too slowly"};
-}
+// Why a call with best_of is given up for the memory that it holds.
+constexpr absl::string_view kSamplesTooLong =
+    "best_of: the samples are too long to choose from";
 
-// `status` with the name of the field before its message.
-absl::Status InField(absl::string_view field, const absl::Status& status) {
-  const absl::Status named(status.code(),
-                           absl::StrCat(field, ": ", status.message()));
-  const auto retry_after = RetryAfter(status);
-  return retry_after.has_value() ? WithRetryAfter(named, *retry_after) : named;
+// An upper bound on the size of the state file with the snapshot.
+int64_t BytesOf(const Snapshot& snapshot) {
+  constexpr int64_t kFixedBytes = 8192;  // of the header and the sampler
+  return kFixedBytes + snapshot.state.bytes() +
+         static_cast<int64_t>(
+             snapshot.tokens.size() * sizeof(snapshot.tokens[0]) +
+             snapshot.logits.size() * sizeof(snapshot.logits[0]) +
+             snapshot.withheld_bytes.size() + snapshot.unfinished_text.size());
 }
 
 }  // namespace
-
-GenerateCall* GenerateCall::Start(const ServedModel* model, Metrics* metrics,
-                                  grpc::CallbackServerContext* context,
-                                  const v1::GenerateRequest& request) {
-  auto* call = new GenerateCall(model, metrics, context);
-  const absl::Status status = call->Begin(request);
-  if (!status.ok()) call->Refuse(status);
-  // The call still exists: gRPC calls OnDone only after this has returned.
-  return call;
-}
-
-GenerateCall::GenerateCall(const ServedModel* model, Metrics* metrics,
-                           grpc::CallbackServerContext* context)
-    : model_(model),
-      metrics_(metrics),
-      context_(context),
-      record_(metrics, Rpc::kGenerate) {}
-
-absl::Status GenerateCall::Begin(const v1::GenerateRequest& proto) {
-  if (model_ == nullptr) {
-    return absl::UnavailableError("the model is being loaded");
-  }
-  RWKVD_ASSIGN_OR_RETURN(GenerateInput input,
-                         FromProto(proto, LimitsOf(*model_)));
-  GenerateRequest& request = input.request;
-  request.received = record_.received();
-  request.deadline = DeadlineOf(*context_);
-  absl::StatusOr<Engine::Reservation> reservation =
-      model_->engine->Reserve(request, input.samples.generated);
-  samples_ = input.samples;
-  if (!reservation.ok()) {
-    return NameGenerateField(reservation.status(), samples_);
-  }
-  delivery_ = input.delivery;
-  is_resumed_ = request.resume;
-  delivers_state_ = request.snapshot_at_end || request.snapshot_on_drain;
-  if (delivers_state_) model_->states->BeginDelivery();
-  if (input.state_handle.empty()) {
-    return Submit(*std::move(reservation), std::move(request));
-  }
-  Ref();  // the worker's
-  model_->states->worker().Do([this, handle = std::move(input.state_handle),
-                               reservation = *std::move(reservation),
-                               request = std::move(request)]() mutable {
-    const absl::Status status =
-        LoadAndSubmit(handle, std::move(reservation), std::move(request));
-    if (!status.ok()) Refuse(status);
-    Unref();
-  });
-  return absl::OkStatus();
-}
-
-absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
-                                         Engine::Reservation reservation,
-                                         GenerateRequest request) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (cancelled_) return absl::CancelledError("cancelled");
-  }
-  auto start = model_->states->Load(state_handle);
-  if (!start.ok()) return InField("state_handle", start.status());
-  request.start = *std::move(start);
-  if (request.resume) request.sampling.seed = request.start->seed;
-  return Submit(std::move(reservation), std::move(request));
-}
-
-absl::Status GenerateCall::Submit(Engine::Reservation reservation,
-                                  GenerateRequest request) {
-  seed_ = request.sampling.seed;
-  std::vector<GenerateSink*> sinks;
-  for (int32_t i = 0; i < samples_.generated; ++i) {
-    sinks_.push_back(std::make_unique<Sample>(this, i));
-    sinks.push_back(sinks_.back().get());
-  }
-  // The engine's first event waits for the lock, and so for ids_.
-  absl::MutexLock lock(&mutex_);
-  if (cancelled_) return absl::CancelledError("cancelled");
-  pending_ = DeltaBuffer(samples_.generated);
-  logprob_sums_.resize(samples_.generated);
-  Ref();  // the engine's
-  absl::StatusOr<std::vector<Engine::RequestId>> ids =
-      model_->engine->Submit(std::move(reservation), std::move(request), sinks);
-  if (!ids.ok()) {
-    refs_.fetch_sub(1, std::memory_order_relaxed);
-    return NameGenerateField(ids.status(), samples_);
-  }
-  ids_ = *std::move(ids);
-  return absl::OkStatus();
-}
-
-void GenerateCall::Refuse(const absl::Status& status) {
-  Action action;
-  {
-    absl::MutexLock lock(&mutex_);
-    AddRetryPushback(status, context_);
-    status_ = EndStatus(status, *context_);
-    ended_ = true;
-    action = NextAction();
-  }
-  Perform(action);
-}
 
 void GenerateCall::Sample::OnPrompt(const PromptEvent& event) {
   call_->OnPrompt(index_, event);
@@ -147,26 +46,72 @@ void GenerateCall::Sample::OnFinish(const FinishEvent& event) {
 }
 
 void GenerateCall::OnPrompt(int32_t sample, const PromptEvent& event) {
+  // Before the lock is taken: it may give up other calls.
+  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(event));
   Action action;
   {
     absl::MutexLock lock(&mutex_);
-    if (gone_) return;
-    pending_.AddPrompt(sample, event);
+    if (gone_ || !charge.has_value()) return;
+    pending_.AddPrompt(sample, event, *std::move(charge));
+    CheckPending();
     action = NextAction();
   }
   Perform(action);
 }
 
 void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
+  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(event));
   Action action;
   {
     absl::MutexLock lock(&mutex_);
     logprob_sums_[sample] += event.logprob;
-    if (gone_) return;
-    pending_.AddToken(sample, event, delivery_.logprobs);
+    if (gone_ || !charge.has_value()) return;
+    pending_.AddToken(sample, event, delivery_.logprobs, *std::move(charge));
+    CheckPending();
     action = NextAction();
   }
   Perform(action);
+}
+
+void GenerateCall::CheckPending() {
+  if (!pending_.overflown()) return;
+  monitor()->NoteGivenUp(this, GiveUpReason::kMemory);
+  if (keeps_best()) {
+    return GiveUpLocked(
+        {grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(kSamplesTooLong)});
+  }
+  GiveUpLocked(
+      {grpc::StatusCode::RESOURCE_EXHAUSTED,
+       absl::StrCat("the client reads too slowly: it has left more than ",
+                    DeltaBuffer::kMaxPendingBytes, " bytes unread")});
+}
+
+bool GenerateCall::GiveUp(GiveUpReason reason, const absl::Status& why) {
+  Action action;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (given_up_ || finish_called_) return false;
+    const bool too_long = reason == GiveUpReason::kMemory && keeps_best();
+    GiveUpLocked(ToGrpcStatus(too_long
+                                  ? absl::ResourceExhaustedError(absl::StrCat(
+                                        kSamplesTooLong, "; ", why.message()))
+                                  : why));
+    action = NextAction();
+  }
+  Perform(action);
+  return true;
+}
+
+void GenerateCall::GiveUpLocked(const grpc::Status& why) {
+  given_up_ = gone_ = cancelled_ = true;
+  if (status_.ok()) status_ = why;
+  pending_.Clear();
+  for (const Engine::RequestId id : ids_) model_->engine->Cancel(id);
+}
+
+bool GenerateCall::IsAbandoned() {
+  absl::MutexLock lock(&mutex_);
+  return gone_ || cancelled_;
 }
 
 void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
@@ -179,20 +124,51 @@ void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
   if (event.snapshot == nullptr) {
     return EndSample(sample, std::move(finish), event.reason, event.status);
   }
+  // Suspended requests release no slots to others, so that their snapshots need
+  // no memory of their own until they are serialized.
+  ResponseCharge charge;
+  if (event.status.ok()) {
+    auto taken = monitor()->Charge(this, BytesOf(*event.snapshot));
+    if (!taken.has_value()) {
+      return EndSample(sample, std::move(finish), event.reason, event.status);
+    }
+    charge = *std::move(taken);
+  }
   // Serializing takes too long for the engine's thread.
-  model_->states->worker().Do([this, sample, finish = std::move(finish),
+  model_->states->worker().Do([this, sample, charge = std::move(charge),
+                               finish = std::move(finish),
                                snapshot = event.snapshot, reason = event.reason,
                                status = event.status]() mutable {
-    const absl::Status delivered =
-        Deliver(sample, *snapshot, finish.mutable_state());
-    if (!delivered.ok()) finish.clear_state();
-    EndSample(sample, std::move(finish), reason,
-              delivered.ok() ? status : delivered);
+    DeliverAndEnd(sample, std::move(snapshot), std::move(charge),
+                  std::move(finish), reason, status);
   });
 }
 
+void GenerateCall::DeliverAndEnd(int32_t sample,
+                                 std::shared_ptr<const Snapshot> snapshot,
+                                 ResponseCharge charge, v1::Finish finish,
+                                 FinishReason reason,
+                                 const absl::Status& status) {
+  const absl::Status delivered =
+      Deliver(sample, *snapshot, std::move(charge), finish.mutable_state());
+  snapshot.reset();
+  if (!delivered.ok()) finish.clear_state();
+  EndSample(sample, std::move(finish), reason,
+            delivered.ok() ? status : delivered);
+}
+
 absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
-                                   v1::StateInfo* info) {
+                                   ResponseCharge charge, v1::StateInfo* info) {
+  if (charge.bytes() == 0) {
+    // A suspended request waits for memory, since its client needs its state.
+    auto taken = monitor()->WaitAndCharge(this, BytesOf(snapshot),
+                                          [this] { return IsAbandoned(); });
+    if (!taken.has_value()) {
+      return absl::ResourceExhaustedError(
+          "the server has too little memory left to return the state");
+    }
+    charge = *std::move(taken);
+  }
   RWKVD_ASSIGN_OR_RETURN(std::string bytes,
                          model_->states->Serialize(snapshot));
   if (delivery_.state_as_handle) {
@@ -204,15 +180,13 @@ absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
   }
   info->set_bytes(static_cast<int64_t>(bytes.size()));
   absl::MutexLock lock(&mutex_);
-  if (!gone_) {
-    pending_.AddState(sample,
-                      std::make_shared<const std::string>(std::move(bytes)));
-  }
+  if (!gone_) pending_.AddState(sample, std::move(bytes), std::move(charge));
   return absl::OkStatus();
 }
 
 void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
                              FinishReason reason, const absl::Status& status) {
+  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(finish));
   Action action;
   bool is_last = false;
   {
@@ -224,12 +198,13 @@ void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
     // failed sample has no result.
     const bool has_finish =
         reason != FinishReason::kRefused && reason != FinishReason::kFailed;
-    if (!gone_ && has_finish) pending_.AddFinish(sample, std::move(finish));
+    if (!gone_ && has_finish && charge.has_value()) {
+      pending_.AddFinish(sample, std::move(finish), *std::move(charge));
+    }
     if (status_.ok()) {  // the first error is the status of the call
       AddRetryPushback(status, context_);
       status_ = EndStatus(status, *context_);
     }
-    if (too_slow_) status_ = TooMuchUnread(keeps_best());
     is_last = ended_ = ++num_ended_ == samples_.generated;
     if (is_last && keeps_best()) KeepBest();
     action = NextAction();
@@ -251,13 +226,15 @@ void GenerateCall::KeepBest() {
 }
 
 void GenerateCall::OnWriteDone(bool ok) {
-  if (ok && !first_token_written_ && writing_.delta().tokens_size() > 0) {
+  ClientResponded();
+  if (ok && !first_token_written_ && writing_.has_tokens) {
     first_token_written_ = true;
     metrics_->FirstTokenWritten(MonotonicNow() - record_.received());
   }
   Action action;
   {
     absl::MutexLock lock(&mutex_);
+    writing_ = {};
     write_under_way_ = false;
     if (!ok) {
       gone_ = true;
@@ -275,25 +252,20 @@ void GenerateCall::OnCancel() {
 }
 
 void GenerateCall::OnDone() {
-  record_.End(status_);
+  record_.End(FinalStatus(status_));
   if (delivers_state_) model_->states->EndDelivery();
-  Unref();
+  Done();
 }
 
 GenerateCall::Action GenerateCall::NextAction() {
-  if (pending_.overflown()) {
-    gone_ = too_slow_ = true;
-    pending_.Clear();
-    return Action::kCancel;
-  }
   if (write_under_way_ || finish_called_) return Action::kNothing;
-  if (keeps_best() && !ended_) return Action::kNothing;
+  if (keeps_best() && !ended_ && !given_up_) return Action::kNothing;
   if (!pending_.empty()) {
     write_under_way_ = true;
     writing_ = pending_.Pop();
     return Action::kWrite;
   }
-  if (!ended_) return Action::kNothing;
+  if (!ended_ && !given_up_) return Action::kNothing;
   finish_called_ = true;
   return Action::kFinish;
 }
@@ -303,16 +275,12 @@ void GenerateCall::Perform(Action action) {
     case Action::kNothing:
       return;
     case Action::kWrite:
-      return StartWrite(&writing_);
+      WaitForClientToRead();
+      return StartWrite(&writing_.bytes);
     case Action::kFinish:
+      WaitForClientToRead();
       return Finish(status_);
-    case Action::kCancel:
-      return context_->TryCancel();  // OnCancel then cancels the requests
   }
-}
-
-void GenerateCall::Unref() {
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
 }
 
 }  // namespace rwkvd

@@ -5,7 +5,6 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -17,7 +16,9 @@
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
+#include "service/calls/call_environment.h"
 #include "service/calls/delta_buffer.h"
+#include "service/calls/monitored_call.h"
 #include "service/convert/generate_request.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
@@ -34,15 +35,16 @@ namespace rwkvd {
 // on the worker's thread if it has one, and is submitted.
 //
 // Owns itself: it is deleted when gRPC (OnDone), the engine (the last OnFinish)
-// and the worker no longer use it. Thread-safe. The model and the metrics
-// outlive it.
-class GenerateCall final
-    : public grpc::ServerWriteReactor<::rwkv::v1::GenerateResponse> {
+// and the worker no longer use it. Thread-safe. Everything in the environment
+// outlives it.
+class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
+                           public MonitoredCall {
  public:
-  // Answers the call; `model` is null while it is being loaded.
-  static GenerateCall* Start(const ServedModel* model, Metrics* metrics,
+  // Answers the call, whose message is a GenerateRequest, with messages that
+  // are GenerateResponses.
+  static GenerateCall* Start(const CallEnvironment& environment,
                              grpc::CallbackServerContext* context,
-                             const ::rwkv::v1::GenerateRequest& request);
+                             const grpc::ByteBuffer* message);
 
  private:
   // Forwards the events of one sample to the call.
@@ -59,14 +61,14 @@ class GenerateCall final
   };
 
   // What to do after the lock has been released.
-  enum class Action { kNothing, kWrite, kFinish, kCancel };
+  enum class Action { kNothing, kWrite, kFinish };
 
-  GenerateCall(const ServedModel* model, Metrics* metrics,
+  GenerateCall(const CallEnvironment& environment,
                grpc::CallbackServerContext* context);
   ~GenerateCall() override = default;
 
   // The way into the engine. An error ends the call.
-  absl::Status Begin(const ::rwkv::v1::GenerateRequest& proto);
+  absl::Status Begin(const grpc::ByteBuffer* message);
   // On the worker's thread.
   absl::Status LoadAndSubmit(const std::string& state_handle,
                              Engine::Reservation reservation,
@@ -83,10 +85,24 @@ class GenerateCall final
   // Buffers the end of a sample; the last of them ends the call.
   void EndSample(int32_t sample, ::rwkv::v1::Finish finish, FinishReason reason,
                  const absl::Status& status);
-  // Buffers or saves the state in a snapshot, as the client asked for. On the
-  // worker's thread.
+  // Delivers the snapshot of a sample and ends the sample. `charge` is for the
+  // snapshot. On the worker's thread.
+  void DeliverAndEnd(int32_t sample, std::shared_ptr<const Snapshot> snapshot,
+                     ResponseCharge charge, ::rwkv::v1::Finish finish,
+                     FinishReason reason, const absl::Status& status);
+  // Buffers or saves the state in a snapshot, as the client asked for.
   absl::Status Deliver(int32_t sample, const Snapshot& snapshot,
-                       ::rwkv::v1::StateInfo* info);
+                       ResponseCharge charge, ::rwkv::v1::StateInfo* info)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  bool GiveUp(GiveUpReason reason, const absl::Status& why) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void GiveUpLocked(const grpc::Status& why)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives the call up if it has buffered more than one call may.
+  void CheckPending() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether nobody waits for more of the response.
+  bool IsAbandoned() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Events of gRPC.
   void OnWriteDone(bool ok) override;
@@ -100,14 +116,11 @@ class GenerateCall final
   // Drops all buffered samples but those to be returned.
   void KeepBest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool keeps_best() const { return samples_.returned < samples_.generated; }
-  void Ref() { refs_.fetch_add(1, std::memory_order_relaxed); }
-  void Unref();
 
   const ServedModel* const model_;
   Metrics* const metrics_;
   grpc::CallbackServerContext* const context_;
   CallRecord record_;
-  std::atomic<int> refs_{1};
 
   // Set before the engine knows this call.
   uint64_t seed_ = 0;
@@ -118,7 +131,7 @@ class GenerateCall final
   std::vector<std::unique_ptr<Sample>> sinks_;
 
   // The message that gRPC reads until OnWriteDone.
-  ::rwkv::v1::GenerateResponse writing_;
+  DeltaBuffer::Response writing_;
   bool first_token_written_ = false;  // used by OnWriteDone only
 
   absl::Mutex mutex_;
@@ -127,8 +140,8 @@ class GenerateCall final
       false;  // by the client, or too late
   DeltaBuffer pending_ ABSL_GUARDED_BY(mutex_);
   bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
-  bool gone_ ABSL_GUARDED_BY(mutex_) = false;  // the client reads no more
-  bool too_slow_ ABSL_GUARDED_BY(mutex_) = false;
+  bool gone_ ABSL_GUARDED_BY(mutex_) = false;      // nothing more is written
+  bool given_up_ ABSL_GUARDED_BY(mutex_) = false;  // status_ says why
   std::vector<double> logprob_sums_ ABSL_GUARDED_BY(mutex_);  // by sample
   int32_t num_ended_ ABSL_GUARDED_BY(mutex_) = 0;             // samples
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;  // no more events will come

@@ -3,58 +3,77 @@
 #define RWKVD_SERVICE_CALLS_PUT_STATE_CALL_H_
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "rwkv/v1/rwkv.pb.h"
+#include "core/base/byte_budget.h"
+#include "service/calls/call_environment.h"
+#include "service/calls/monitored_call.h"
+#include "service/calls/stream_slots.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
 // One PutState call. It receives a state in several messages, checks it, and
-// saves it.
+// saves it. The bytes are reserved in the budget of requests.
 //
-// Owns itself: OnDone deletes it. Used by one thread at a time: first gRPC's,
-// then the worker's. The model and the metrics outlive it.
-class PutStateCall final
-    : public grpc::ServerReadReactor<::rwkv::v1::PutStateRequest> {
+// Owns itself: it is deleted when gRPC (OnDone) and the worker no longer use
+// it. Used by one thread at a time, first gRPC's, then the worker's; the
+// monitor's may end the call meanwhile. Everything in the environment outlives
+// it.
+class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
+                           public MonitoredCall {
  public:
-  // Answers the call into `response`; `model` is null while it is being loaded.
-  static PutStateCall* Start(const ServedModel* model, Metrics* metrics,
+  // Answers the call, whose messages are PutStateRequests, into `response`,
+  // which becomes a PutStateResponse.
+  static PutStateCall* Start(const CallEnvironment& environment,
                              grpc::CallbackServerContext* context,
-                             ::rwkv::v1::PutStateResponse* response);
+                             grpc::ByteBuffer* response);
 
  private:
-  PutStateCall(const ServedModel* model, Metrics* metrics,
+  PutStateCall(const CallEnvironment& environment,
                grpc::CallbackServerContext* context,
-               ::rwkv::v1::PutStateResponse* response);
+               grpc::ByteBuffer* response);
   ~PutStateCall() override = default;
 
   void OnReadDone(bool ok) override;
   void OnDone() override;
+  bool GiveUp(GiveUpReason reason, const absl::Status& why) override;
 
   absl::Status Begin();
+  void ReadNext();
   // Appends the message that was read to bytes_.
   absl::Status AppendMessage();
+  // Reserves `bytes` in all.
+  absl::Status Reserve(int64_t bytes);
   // Checks and saves bytes_. On the worker's thread.
   absl::Status Save();
-  void End(const absl::Status& status);
+  // Ends the call, unless that has happened. Returns whether it has ended now.
+  bool End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool has_ended() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ServedModel* const model_;
+  StreamSlots* const slots_;
   grpc::CallbackServerContext* const context_;
-  ::rwkv::v1::PutStateResponse* const
-      response_;  // owned by gRPC, valid until Finish
+  grpc::ByteBuffer* const response_;  // owned by gRPC, valid until Finish
   CallRecord record_;
-  bool has_transfer_ = false;
-  ::rwkv::v1::PutStateRequest request_;  // the message being read
+  grpc::ByteBuffer request_;  // the message being read
   std::string bytes_;
+  std::optional<ByteBudget::Reservation> reserved_;
   std::optional<absl::Duration> time_to_live_;
-  grpc::Status status_;
+
+  absl::Mutex mutex_;
+  bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Status status_;  // set before has_ended_, read after
 };
 
 }  // namespace rwkvd

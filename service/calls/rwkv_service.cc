@@ -32,9 +32,9 @@ grpc::ServerUnaryReactor* RwkvService::AnswerAtOnce(
   return reactor;
 }
 
-grpc::ServerWriteReactor<v1::GenerateResponse>* RwkvService::Generate(
-    grpc::CallbackServerContext* context, const v1::GenerateRequest* request) {
-  return GenerateCall::Start(model(), metrics_, context, *request);
+grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::Generate(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return GenerateCall::Start(environment(), context, request);
 }
 
 grpc::ServerUnaryReactor* RwkvService::Tokenize(
@@ -54,14 +54,14 @@ grpc::ServerUnaryReactor* RwkvService::Detokenize(
 }
 
 grpc::ServerUnaryReactor* RwkvService::Score(
-    grpc::CallbackServerContext* context, const v1::ScoreRequest* request,
-    v1::ScoreResponse* response) {
-  return ScoreCall::Start(model(), metrics_, context, *request, response);
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return ScoreCall::Start(environment(), context, request, response);
 }
 
-grpc::ServerBidiReactor<v1::ScoreDocumentRequest, v1::ScoreDocumentResponse>*
+grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
 RwkvService::ScoreDocument(grpc::CallbackServerContext* context) {
-  return ScoreDocumentCall::Start(model(), metrics_, context, &num_documents_);
+  return ScoreDocumentCall::Start(environment(), context);
 }
 
 grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
@@ -87,14 +87,14 @@ grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
                       });
 }
 
-grpc::ServerReadReactor<v1::PutStateRequest>* RwkvService::PutState(
-    grpc::CallbackServerContext* context, v1::PutStateResponse* response) {
-  return PutStateCall::Start(model(), metrics_, context, response);
+grpc::ServerReadReactor<grpc::ByteBuffer>* RwkvService::PutState(
+    grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
+  return PutStateCall::Start(environment(), context, response);
 }
 
-grpc::ServerWriteReactor<v1::GetStateResponse>* RwkvService::GetState(
-    grpc::CallbackServerContext*, const v1::GetStateRequest* request) {
-  return GetStateCall::Start(model(), metrics_, *request);
+grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::GetState(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return GetStateCall::Start(environment(), context, request);
 }
 
 grpc::ServerUnaryReactor* RwkvService::DeleteState(

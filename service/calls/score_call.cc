@@ -3,61 +3,89 @@
 
 #include <utility>
 
-#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
+#include "service/calls/parse_message.h"
+#include "service/calls/response_bytes.h"
 #include "service/convert/responses.h"
 #include "service/convert/score_request.h"
 #include "service/convert/score_size.h"
 
 namespace rwkvd {
+namespace {
 
-ScoreCall* ScoreCall::Start(const ServedModel* model, Metrics* metrics,
+// The maximum memory for the serialized score of a continuation: of each of its
+// tokens, and of the rest.
+constexpr int64_t kTokenScoreBytes = 24;
+constexpr int64_t kScoreBytes = kMessageOverhead;
+
+// Shorter strings are copied to the end of the string before them, so that the
+// response has few of them.
+constexpr size_t kMinPartBytes = 4096;
+
+// InvalidArgument for a response that the client does not accept,
+// ResourceExhausted for one that does not fit in `max_bytes`.
+absl::Status CheckSize(const v1::ScoreRequest& proto,
+                       const ScoreRequest& request, int64_t max_bytes) {
+  RWKVD_RETURN_IF_ERROR(CheckScoreResponseSize(proto, request));
+  const int64_t bytes = MaxScoreResponseBytes(request, !proto.items().empty(),
+                                              !proto.totals_only());
+  if (bytes <= max_bytes) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      "the response could have ", bytes, " bytes, more than the ", max_bytes,
+      " that the server has for the responses of all calls; score fewer tokens "
+      "at a time, or set totals_only"));
+}
+
+}  // namespace
+
+ScoreCall* ScoreCall::Start(const CallEnvironment& environment,
                             grpc::CallbackServerContext* context,
-                            const v1::ScoreRequest& request,
-                            v1::ScoreResponse* response) {
-  auto* call = new ScoreCall(model, metrics, context, response);
-  const absl::Status status = call->Submit(request);
-  if (!status.ok()) {
-    AddRetryPushback(status, context);
-    call->status_ = ToGrpcStatus(status);
-    call->Finish(call->status_);
-  }
+                            const grpc::ByteBuffer* message,
+                            grpc::ByteBuffer* response) {
+  auto* call = new ScoreCall(environment, context, response);
+  const absl::Status status = call->Submit(message);
+  if (!status.ok()) call->End(status);
   // The call still exists: gRPC calls OnDone only after this has returned.
   return call;
 }
 
-ScoreCall::ScoreCall(const ServedModel* model, Metrics* metrics,
+ScoreCall::ScoreCall(const CallEnvironment& environment,
                      grpc::CallbackServerContext* context,
-                     v1::ScoreResponse* response)
-    : model_(model),
+                     grpc::ByteBuffer* response)
+    : MonitoredCall(environment.monitor, context),
+      model_(environment.model),
       context_(context),
       response_(response),
-      record_(metrics, Rpc::kScore) {}
+      record_(environment.metrics, Rpc::kScore) {}
 
-absl::Status ScoreCall::Submit(const v1::ScoreRequest& proto) {
+absl::Status ScoreCall::Submit(const grpc::ByteBuffer* message) {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
+  v1::ScoreRequest proto;
+  RWKVD_RETURN_IF_ERROR(ParseMessage(*message, &proto));
   RWKVD_ASSIGN_OR_RETURN(ScoreRequest request,
                          FromProto(proto, LimitsOf(*model_)));
-  RWKVD_RETURN_IF_ERROR(CheckScoreResponseSize(proto, request));
+  RWKVD_RETURN_IF_ERROR(
+      CheckSize(proto, request, monitor()->max_response_bytes()));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
-  // The engine's thread fills these in as soon as it has the request.
+  // The engine's thread fills in the scores as soon as it has the request.
   is_list_ = !proto.items().empty();
   with_tokens_ = !proto.totals_only();
+  // The engine's first event waits for the lock, and so for id_.
+  absl::MutexLock lock(&mutex_);
   for (const ScoreItem& item : request.items) {
-    auto* const scores = is_list_ ? response_->add_items()->mutable_scores()
-                                  : response_->mutable_scores();
-    for (size_t i = 0; i < item.continuations.size(); ++i) scores->Add();
+    scores_.emplace_back(item.continuations.size());
   }
-  refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
+  Ref();  // the engine's
   absl::StatusOr<Engine::RequestId> id =
       model_->engine->Submit(std::move(request), this);
   if (!id.ok()) {
-    refs_.fetch_sub(1, std::memory_order_relaxed);
+    Unref();
     return NameScoreField(id.status(), proto);
   }
   id_ = *id;
@@ -65,33 +93,112 @@ absl::Status ScoreCall::Submit(const v1::ScoreRequest& proto) {
 }
 
 void ScoreCall::OnScore(const ScoreEvent& event) {
-  const auto continuation = static_cast<int>(event.continuation);
-  ToProto(event, with_tokens_,
-          is_list_ ? response_->mutable_items(static_cast<int>(event.item))
-                         ->mutable_scores(continuation)
-                   : response_->mutable_scores(continuation));
+  const auto num_tokens = static_cast<int64_t>(event.tokens.size());
+  // Before the lock is taken: it may give up other calls.
+  auto charge = monitor()->Charge(
+      this, kScoreBytes + (with_tokens_ ? num_tokens * kTokenScoreBytes : 0));
+  if (!charge.has_value()) return;
+  v1::ContinuationScore score;
+  ToProto(event, with_tokens_, &score);
+  std::string bytes = score.SerializeAsString();
+  absl::MutexLock lock(&mutex_);
+  if (finish_called_) return;
+  charge->ShrinkTo(static_cast<int64_t>(bytes.size()) + kScoreBytes);
+  charge_.Absorb(*std::move(charge));
+  scores_[event.item][event.continuation] = std::move(bytes);
+}
+
+void ScoreCall::WriteResponse(const FinishEvent& event) {
+  std::vector<std::string> parts(1);
+  const auto append = [&parts](std::string bytes) {
+    if (parts.back().size() >= kMinPartBytes) parts.emplace_back();
+    if (bytes.size() < kMinPartBytes) {
+      parts.back() += bytes;
+    } else {
+      parts.push_back(std::move(bytes));
+      parts.emplace_back();
+    }
+  };
+  for (std::vector<std::string>& item : scores_) {
+    if (is_list_) append(ItemHeader(item));
+    for (std::string& score : item) {
+      append(ScoreHeader(score.size()));
+      append(std::exchange(score, {}));
+    }
+  }
+  v1::ScoreResponse rest;
+  ToProto(event.usage, rest.mutable_usage());
+  ToProto(event.times, rest.mutable_times());
+  append(rest.SerializeAsString());
+  *response_ = ToByteBuffer(std::move(parts), std::move(charge_));
+}
+
+std::string ScoreCall::ScoreHeader(size_t size) const {
+  std::string header;
+  constexpr int kInItem = v1::ItemScore::kScoresFieldNumber;
+  constexpr int kInResponse = v1::ScoreResponse::kScoresFieldNumber;
+  AppendFieldHeader(is_list_ ? kInItem : kInResponse, size, &header);
+  return header;
+}
+
+std::string ScoreCall::ItemHeader(
+    const std::vector<std::string>& scores) const {
+  size_t size = 0;
+  for (const std::string& score : scores) {
+    size += ScoreHeader(score.size()).size() + score.size();
+  }
+  std::string header;
+  AppendFieldHeader(v1::ScoreResponse::kItemsFieldNumber, size, &header);
+  return header;
 }
 
 void ScoreCall::OnFinish(const FinishEvent& event) {
-  ToProto(event.usage, response_->mutable_usage());
-  ToProto(event.times, response_->mutable_times());
-  AddRetryPushback(event.status, context_);
-  status_ = EndStatus(event.status, *context_);
-  Finish(status_);
+  if (event.status.ok()) {
+    absl::MutexLock lock(&mutex_);
+    if (!finish_called_) WriteResponse(event);
+  }
+  End(event.status);
   Unref();
 }
 
+bool ScoreCall::GiveUp(GiveUpReason, const absl::Status& why) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (finish_called_) return false;
+    scores_.clear();
+    charge_.ShrinkTo(0);
+    if (id_.has_value()) model_->engine->Cancel(*id_);
+    SetStatus(why);
+  }
+  WaitForClientToRead();
+  Finish(status_);
+  return true;
+}
+
+void ScoreCall::End(const absl::Status& status) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (finish_called_) return;
+    SetStatus(status);
+  }
+  WaitForClientToRead();
+  Finish(status_);
+}
+
+void ScoreCall::SetStatus(const absl::Status& status) {
+  AddRetryPushback(status, context_);
+  status_ = EndStatus(status, *context_);
+  finish_called_ = true;
+}
+
 void ScoreCall::OnCancel() {
+  absl::MutexLock lock(&mutex_);
   if (id_.has_value()) model_->engine->Cancel(*id_);
 }
 
 void ScoreCall::OnDone() {
-  record_.End(status_);
-  Unref();
-}
-
-void ScoreCall::Unref() {
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  record_.End(FinalStatus(status_));
+  Done();
 }
 
 }  // namespace rwkvd

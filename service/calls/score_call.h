@@ -3,61 +3,88 @@
 #define RWKVD_SERVICE_CALLS_SCORE_CALL_H_
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
+#include <cstddef>
 #include <optional>
+#include <string>
+#include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
+#include "service/calls/call_environment.h"
+#include "service/calls/monitored_call.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
-// One Score call. It collects the scores from the engine in the response.
+// One Score call. It collects the scores from the engine, serialized, and sends
+// them in one response.
 //
 // Owns itself: it is deleted when both the engine (OnFinish) and gRPC (OnDone)
-// no longer use it. Thread-safe. The model and the metrics outlive it.
-class ScoreCall final : public grpc::ServerUnaryReactor, private ScoreSink {
+// no longer use it. Thread-safe. Everything in the environment outlives it.
+class ScoreCall final : public grpc::ServerUnaryReactor,
+                        public MonitoredCall,
+                        private ScoreSink {
  public:
-  // Answers the call into `response`; `model` is null while it is being loaded.
-  static ScoreCall* Start(const ServedModel* model, Metrics* metrics,
+  // Answers the call, whose message is a ScoreRequest, into `response`, which
+  // becomes a ScoreResponse.
+  static ScoreCall* Start(const CallEnvironment& environment,
                           grpc::CallbackServerContext* context,
-                          const ::rwkv::v1::ScoreRequest& request,
-                          ::rwkv::v1::ScoreResponse* response);
+                          const grpc::ByteBuffer* message,
+                          grpc::ByteBuffer* response);
 
  private:
-  ScoreCall(const ServedModel* model, Metrics* metrics,
-            grpc::CallbackServerContext* context,
-            ::rwkv::v1::ScoreResponse* response);
+  ScoreCall(const CallEnvironment& environment,
+            grpc::CallbackServerContext* context, grpc::ByteBuffer* response);
   ~ScoreCall() override = default;
 
-  absl::Status Submit(const ::rwkv::v1::ScoreRequest& proto);
+  absl::Status Submit(const grpc::ByteBuffer* message)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Events of the engine.
   void OnScore(const ScoreEvent& event) override;
   void OnFinish(const FinishEvent& event) override;
 
+  bool GiveUp(GiveUpReason reason, const absl::Status& why) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Events of gRPC.
   void OnCancel() override;
   void OnDone() override;
 
-  void Unref();
+  // Fills in the response with the scores.
+  void WriteResponse(const FinishEvent& event)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The tags and lengths before a score of `size` bytes and before an item.
+  std::string ScoreHeader(size_t size) const;
+  std::string ItemHeader(const std::vector<std::string>& scores) const;
+  // Ends the call, unless that has happened.
+  void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  void SetStatus(const absl::Status& status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ServedModel* const model_;
   grpc::CallbackServerContext* const context_;
-  ::rwkv::v1::ScoreResponse* const
-      response_;  // owned by gRPC, valid until Finish
+  grpc::ByteBuffer* const response_;  // owned by gRPC, valid until Finish
   CallRecord record_;
-  std::atomic<int> refs_{1};
   // Set before the engine knows this call.
   bool is_list_ = false;
   bool with_tokens_ = true;
-  // Set before Start returns; gRPC does not call OnCancel before.
-  std::optional<Engine::RequestId> id_;
-  grpc::Status status_;  // set before Finish is called, read after
+
+  absl::Mutex mutex_;
+  std::optional<Engine::RequestId> id_ ABSL_GUARDED_BY(mutex_);
+  bool finish_called_ ABSL_GUARDED_BY(mutex_) = false;
+  // By item and continuation: serialized ContinuationScores.
+  std::vector<std::vector<std::string>> scores_ ABSL_GUARDED_BY(mutex_);
+  ResponseCharge charge_ ABSL_GUARDED_BY(mutex_);  // for scores_
+  grpc::Status status_;  // set before finish_called_, read after
 };
 
 }  // namespace rwkvd

@@ -12,12 +12,17 @@
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
+#include "service/calls/parse_message.h"
+#include "service/calls/response_bytes.h"
 #include "service/convert/responses.h"
 #include "service/convert/score_request.h"
 #include "service/states/initial_states.h"
 
 namespace rwkvd {
 namespace {
+
+// The most bytes of a token's score on the wire, with its tag and length.
+constexpr size_t kTokenScoreBytes = 24;
 
 // When a client should retry if too many documents are being scored.
 constexpr absl::Duration kRetryAfter = absl::Seconds(5);
@@ -34,12 +39,11 @@ void Add(const Times& times, v1::Times* sum) {
 }  // namespace
 
 ScoreDocumentCall* ScoreDocumentCall::Start(
-    const ServedModel* model, Metrics* metrics,
-    grpc::CallbackServerContext* context, std::atomic<int32_t>* num_open) {
-  auto* call = new ScoreDocumentCall(model, metrics, context, num_open);
+    const CallEnvironment& environment, grpc::CallbackServerContext* context) {
+  auto* call = new ScoreDocumentCall(environment, context);
   const absl::Status status = call->CheckOpen();
   if (status.ok()) {
-    call->StartRead(&call->request_);
+    call->ReadNext();
   } else {
     call->End(status);
   }
@@ -47,35 +51,35 @@ ScoreDocumentCall* ScoreDocumentCall::Start(
   return call;
 }
 
-ScoreDocumentCall::ScoreDocumentCall(const ServedModel* model, Metrics* metrics,
-                                     grpc::CallbackServerContext* context,
-                                     std::atomic<int32_t>* num_open)
-    : model_(model),
+ScoreDocumentCall::ScoreDocumentCall(const CallEnvironment& environment,
+                                     grpc::CallbackServerContext* context)
+    : MonitoredCall(environment.monitor, context),
+      model_(environment.model),
       context_(context),
-      num_open_(num_open),
-      record_(metrics, Rpc::kScoreDocument) {
-  num_open_->fetch_add(1, std::memory_order_relaxed);
-}
+      slots_(environment.documents),
+      record_(environment.metrics, Rpc::kScoreDocument) {}
 
-ScoreDocumentCall::~ScoreDocumentCall() {
-  num_open_->fetch_sub(1, std::memory_order_relaxed);
-}
-
-absl::Status ScoreDocumentCall::CheckOpen() const {
+absl::Status ScoreDocumentCall::CheckOpen() {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
   const int32_t most = model_->engine->options().max_running;
-  if (num_open_->load(std::memory_order_relaxed) <= most) {
-    return absl::OkStatus();
-  }
+  if (slots_->Take(this, context_->peer(), most)) return absl::OkStatus();
   return WithRetryAfter(
-      absl::ResourceExhaustedError(absl::StrCat(
-          "too many documents are being scored: the limit is ", most)),
+      absl::ResourceExhaustedError(
+          absl::StrCat("too many documents are being scored: the limit is ",
+                       most, ", which clients share")),
       kRetryAfter);
 }
 
+void ScoreDocumentCall::ReadNext() {
+  WaitForClientToSend();
+  StartRead(&request_);
+}
+
 void ScoreDocumentCall::OnReadDone(bool ok) {
+  ClientResponded();
+  if (has_ended()) return;
   if (!ok && context_->IsCancelled()) {
     End(absl::CancelledError("cancelled"));
     return;
@@ -90,18 +94,20 @@ void ScoreDocumentCall::OnReadDone(bool ok) {
 
 absl::Status ScoreDocumentCall::SubmitPart() {
   const RequestLimits limits = LimitsOf(*model_);
+  v1::ScoreDocumentRequest request;
+  RWKVD_RETURN_IF_ERROR(ParseMessage(request_, &request));
+  request_.Clear();
   if (!has_begun_) {
     has_begun_ = true;
-    with_tokens_ = request_.token_scores();
+    with_tokens_ = request.token_scores();
     RWKVD_ASSIGN_OR_RETURN(
         initial_state_,
-        FindInitialState(limits.initial_states, request_.initial_state()));
+        FindInitialState(limits.initial_states, request.initial_state()));
   }
   RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                         PartFromProto(request_.part(), limits));
-  request_.Clear();
+                         PartFromProto(request.part(), limits));
   if (!tokens.empty()) return Submit(std::move(tokens));
-  StartRead(&request_);
+  ReadNext();
   return absl::OkStatus();
 }
 
@@ -117,14 +123,14 @@ absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
   request.use_state_cache = false;
   request.received = MonotonicNow();
   request.deadline = DeadlineOf(*context_);
-  refs_.fetch_add(1, std::memory_order_relaxed);  // the engine's
+  Ref();  // the engine's
   // The engine may finish the request before Submit returns; OnFinish then
   // waits for this lock.
   absl::MutexLock lock(&mutex_);
   absl::StatusOr<Engine::RequestId> id =
       model_->engine->Submit(std::move(request), this);
   if (!id.ok()) {
-    refs_.fetch_sub(1, std::memory_order_relaxed);
+    Unref();
     return NamePartField(id.status());
   }
   id_ = *id;
@@ -146,10 +152,37 @@ void ScoreDocumentCall::OnScore(const ScoreEvent& event) {
           total_.byte_count() +
           static_cast<int64_t>(tokenizer.TokenBytes(token.id).size()));
     }
-    if (with_tokens_) ToProto(event, i, &scores_.emplace_back());
   }
   total_.set_token_count(total_.token_count() +
                          static_cast<int64_t>(event.tokens.size()));
+  if (with_tokens_) AddScores(event);
+}
+
+void ScoreDocumentCall::AddScores(const ScoreEvent& event) {
+  const size_t num_tokens = event.tokens.size();
+  for (size_t begin = 0; begin < num_tokens; begin += kMaxTokensInMessage) {
+    const size_t end =
+        std::min(num_tokens, begin + size_t{kMaxTokensInMessage});
+    const size_t max_bytes = (end - begin) * kTokenScoreBytes;
+    // Before the lock is taken: it may give up other calls.
+    auto charge = monitor()->Charge(
+        this, static_cast<int64_t>(max_bytes) + 2 * kMessageOverhead);
+    if (!charge.has_value()) return;
+    std::vector<std::string> parts(2);
+    parts[1].reserve(max_bytes);
+    v1::DocumentTokens token;
+    for (size_t i = begin; i < end; ++i) {
+      token.Clear();
+      ToProto(event, i, token.add_tokens());
+      // Serialized messages that follow one another are merged by their reader.
+      token.AppendToString(&parts[1]);
+    }
+    AppendFieldHeader(v1::ScoreDocumentResponse::kTokensFieldNumber,
+                      parts[1].size(), &parts[0]);
+    absl::MutexLock lock(&mutex_);
+    if (has_ended_) return;
+    scores_.push_back(ToByteBuffer(std::move(parts), *std::move(charge)));
+  }
 }
 
 void ScoreDocumentCall::OnFinish(const FinishEvent& event) {
@@ -167,22 +200,32 @@ void ScoreDocumentCall::OnFinish(const FinishEvent& event) {
 }
 
 void ScoreDocumentCall::Advance() {
-  if (num_written_ == scores_.size()) {
-    scores_.clear();
-    num_written_ = 0;
-    StartRead(&request_);
-    return;
+  bool has_scores = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (has_ended_) return;
+    has_scores = write_under_way_ = !scores_.empty();
+    if (has_scores) {
+      response_ = std::move(scores_.front());
+      scores_.pop_front();
+    }
   }
-  response_.Clear();
-  const size_t end =
-      std::min(scores_.size(), num_written_ + size_t{kMaxTokensInMessage});
-  for (; num_written_ < end; ++num_written_) {
-    response_.mutable_tokens()->add_tokens()->Swap(&scores_[num_written_]);
-  }
+  if (!has_scores) return ReadNext();
+  WaitForClientToRead();
   StartWrite(&response_);
 }
 
 void ScoreDocumentCall::OnWriteDone(bool ok) {
+  ClientResponded();
+  response_.Clear();
+  bool must_finish = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    write_under_way_ = false;
+    must_finish = has_ended_ && !finish_called_;
+    if (must_finish) finish_called_ = true;
+  }
+  if (must_finish) return Finish(status_);
   if (ok) {
     Advance();
   } else {
@@ -191,15 +234,53 @@ void ScoreDocumentCall::OnWriteDone(bool ok) {
 }
 
 void ScoreDocumentCall::WriteTotal() {
-  response_.Clear();
-  *response_.mutable_total() = total_;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (has_ended_) return;
+    has_ended_ = finish_called_ = true;
+  }
+  v1::ScoreDocumentResponse response;
+  *response.mutable_total() = total_;
+  response_ = ToByteBuffer(response, ResponseCharge());
+  WaitForClientToRead();
   StartWriteAndFinish(&response_, grpc::WriteOptions(), status_);
 }
 
 void ScoreDocumentCall::End(const absl::Status& status) {
+  bool must_finish = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (has_ended_) return;
+    must_finish = SetEnd(status);
+  }
+  if (must_finish) Finish(status_);
+}
+
+bool ScoreDocumentCall::GiveUp(GiveUpReason, const absl::Status& why) {
+  bool must_finish = false;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (has_ended_) return false;
+    cancelled_ = true;
+    if (id_.has_value()) model_->engine->Cancel(*id_);
+    must_finish = SetEnd(why);
+  }
+  if (must_finish) Finish(status_);
+  return true;
+}
+
+bool ScoreDocumentCall::SetEnd(const absl::Status& status) {
   AddRetryPushback(status, context_);
   status_ = EndStatus(status, *context_);
-  Finish(status_);
+  has_ended_ = true;
+  scores_.clear();
+  finish_called_ = !write_under_way_;
+  return finish_called_;
+}
+
+bool ScoreDocumentCall::has_ended() {
+  absl::MutexLock lock(&mutex_);
+  return has_ended_;
 }
 
 void ScoreDocumentCall::OnCancel() {
@@ -209,12 +290,9 @@ void ScoreDocumentCall::OnCancel() {
 }
 
 void ScoreDocumentCall::OnDone() {
-  record_.End(status_);
-  Unref();
-}
-
-void ScoreDocumentCall::Unref() {
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  slots_->Release(this);
+  record_.End(FinalStatus(status_));
+  Done();
 }
 
 }  // namespace rwkvd

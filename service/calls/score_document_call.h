@@ -5,10 +5,12 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -17,6 +19,9 @@
 #include "core/engine/sink.h"
 #include "core/model/state.h"
 #include "rwkv/v1/rwkv.pb.h"
+#include "service/calls/call_environment.h"
+#include "service/calls/monitored_call.h"
+#include "service/calls/stream_slots.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
@@ -28,29 +33,29 @@ namespace rwkvd {
 // and no text of the document.
 //
 // Owns itself: it is deleted when gRPC (OnDone) and, if a part was submitted,
-// the engine (OnFinish) no longer use it. Thread-safe. The model, the metrics
-// and `num_open`, the number of these calls, outlive it.
+// the engine (OnFinish) no longer use it. Thread-safe. Everything in the
+// environment outlives it.
 class ScoreDocumentCall final
-    : public grpc::ServerBidiReactor<::rwkv::v1::ScoreDocumentRequest,
-                                     ::rwkv::v1::ScoreDocumentResponse>,
+    : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+      public MonitoredCall,
       private ScoreSink {
  public:
-  // The most token scores in one response, which then has less than 1 MiB.
-  static constexpr int kMaxTokensInMessage = 32768;
+  // The most token scores in one response, which then has less than 256 KiB.
+  static constexpr int kMaxTokensInMessage = 8192;
 
-  // Answers the call; `model` is null while it is being loaded. At most
-  // max_running calls may be open; further ones end with RESOURCE_EXHAUSTED.
-  static ScoreDocumentCall* Start(const ServedModel* model, Metrics* metrics,
-                                  grpc::CallbackServerContext* context,
-                                  std::atomic<int32_t>* num_open);
+  // Answers the call, whose messages are ScoreDocumentRequests, with
+  // ScoreDocumentResponses. Each call takes one of max_running slots; without a
+  // slot, it ends with RESOURCE_EXHAUSTED.
+  static ScoreDocumentCall* Start(const CallEnvironment& environment,
+                                  grpc::CallbackServerContext* context);
 
  private:
-  ScoreDocumentCall(const ServedModel* model, Metrics* metrics,
-                    grpc::CallbackServerContext* context,
-                    std::atomic<int32_t>* num_open);
-  ~ScoreDocumentCall() override;
+  ScoreDocumentCall(const CallEnvironment& environment,
+                    grpc::CallbackServerContext* context);
+  ~ScoreDocumentCall() override = default;
 
-  absl::Status CheckOpen() const;
+  absl::Status CheckOpen();
+  void ReadNext();
   // Submits the part that was read, or reads the next one if it is empty.
   absl::Status SubmitPart();
   absl::Status Submit(std::vector<int32_t> tokens);
@@ -58,6 +63,9 @@ class ScoreDocumentCall final
   // Events of the engine.
   void OnScore(const ScoreEvent& event) override;
   void OnFinish(const FinishEvent& event) override;
+
+  // Serializes the scores of the part's tokens.
+  void AddScores(const ScoreEvent& event) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Events of gRPC.
   void OnReadDone(bool ok) override;
@@ -69,25 +77,27 @@ class ScoreDocumentCall final
   // none left.
   void Advance();
   void WriteTotal();
-  void End(const absl::Status& status);
-  void Unref();
+  // Ends the call, unless that has happened.
+  void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool GiveUp(GiveUpReason reason, const absl::Status& why) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Decides on the status of the call, which has not ended. Returns whether the
+  // caller must pass it to gRPC; otherwise the write under way does.
+  bool SetEnd(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool has_ended() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ServedModel* const model_;
   grpc::CallbackServerContext* const context_;
-  std::atomic<int32_t>* const num_open_;
+  StreamSlots* const slots_;
   CallRecord record_;
-  std::atomic<int> refs_{1};
-  grpc::Status status_;  // set before Finish is called, read after
 
   // Used by one thread at a time: gRPC's during reads and writes, the engine's
   // while it runs a part.
-  ::rwkv::v1::ScoreDocumentRequest request_;
-  ::rwkv::v1::ScoreDocumentResponse response_;
+  grpc::ByteBuffer request_;
+  grpc::ByteBuffer response_;
   bool has_begun_ = false;  // the first message was read
   bool with_tokens_ = false;
   int32_t initial_state_ = 0;
-  std::vector<::rwkv::v1::TokenScore> scores_;  // of the part
-  size_t num_written_ = 0;                      // of scores_
   // The start of the next part: the token before it, and the state before that
   // token.
   std::optional<int32_t> last_token_;
@@ -98,6 +108,13 @@ class ScoreDocumentCall final
   // The request of the last part that was submitted.
   std::optional<Engine::RequestId> id_ ABSL_GUARDED_BY(mutex_);
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  // The responses with the scores of the part that have not been written yet,
+  // serialized, and their charges.
+  std::deque<grpc::ByteBuffer> scores_ ABSL_GUARDED_BY(mutex_);
+  bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
+  bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;  // status_ is decided
+  bool finish_called_ ABSL_GUARDED_BY(mutex_) = false;
+  grpc::Status status_;  // set before has_ended_, read after
 };
 
 }  // namespace rwkvd

@@ -21,7 +21,7 @@ namespace v1 = ::rwkv::v1;
 
 // Bytes of a state in one message: well below what clients accept by default
 // (4 MiB).
-inline constexpr size_t kStateChunkBytes = size_t{1} << 20;
+inline constexpr size_t kStateChunkBytes = size_t{256} << 10;
 
 // Appends a generated token, and the text that it releases, to `delta`.
 void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta);

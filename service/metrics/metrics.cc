@@ -87,6 +87,20 @@ absl::string_view NameOf(Rpc rpc) {
   return "";
 }
 
+absl::string_view NameOf(GiveUpReason reason) {
+  switch (reason) {
+    case GiveUpReason::kMemory:
+      return "memory";
+    case GiveUpReason::kUnread:
+      return "unread";
+    case GiveUpReason::kIdle:
+      return "idle";
+    case GiveUpReason::kSlots:
+      return "slots";
+  }
+  return "";
+}
+
 Metrics::Metrics()
     : registry_(std::make_shared<prometheus::Registry>()),
       call_seconds_(HistogramFamily(
@@ -114,6 +128,19 @@ Metrics::Metrics()
     // Present from the start, so that rates are defined.
     call_seconds_.Add(CallLabels(rpc, grpc::StatusCode::OK),
                       BucketsOf(kCallSeconds));
+  }
+  auto& given_up =
+      prometheus::BuildCounter()
+          .Name("rwkv_calls_given_up_total")
+          .Help(
+              "Calls that the server ended because their client did not keep "
+              "up, by reason: memory (the call held most of the memory for "
+              "responses), unread (the client did not read), idle (the "
+              "client did not send), slots (others waited for its slot).")
+          .Register(*registry_);
+  for (int i = 0; i < kNumGiveUpReasons; ++i) {
+    const auto reason = static_cast<GiveUpReason>(i);
+    given_up_[i] = &given_up.Add({{"reason", std::string(NameOf(reason))}});
   }
 }
 
@@ -143,6 +170,10 @@ void Metrics::CallStarted(Rpc rpc) {
 void Metrics::CallEnded(Rpc rpc, grpc::StatusCode code, absl::Duration took) {
   call_seconds_.Add(CallLabels(rpc, code), BucketsOf(kCallSeconds))
       .Observe(absl::ToDoubleSeconds(took));
+}
+
+void Metrics::CallGivenUp(GiveUpReason reason) {
+  given_up_[static_cast<size_t>(reason)]->Increment();
 }
 
 void Metrics::FirstTokenWritten(absl::Duration since_arrival) {

@@ -41,6 +41,19 @@ inline constexpr int kNumRpcs = 11;
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);
 
+// Why the server ends a call whose client does not keep up.
+enum class GiveUpReason {
+  kMemory,  // the budget for responses is exhausted, and the call holds most
+  kUnread,  // the client does not read
+  kIdle,    // the client does not send
+  kSlots,   // the client does not read or send, and others wait for its slot
+};
+
+inline constexpr int kNumGiveUpReasons = 4;
+
+// The value of metric labels, such as "unread".
+absl::string_view NameOf(GiveUpReason reason);
+
 // Metrics of the calls: counters and histograms by RPC and status, named as in
 // gRPC proposal A66, and the latencies that OpenTelemetry's semantic
 // conventions for generative models define. EngineCollector has the metrics of
@@ -59,6 +72,8 @@ class Metrics {
 
   void CallStarted(Rpc rpc);
   void CallEnded(Rpc rpc, grpc::StatusCode code, absl::Duration took);
+
+  void CallGivenUp(GiveUpReason reason);
 
   // The first token of a Generate request has been written.
   void FirstTokenWritten(absl::Duration since_arrival);
@@ -86,6 +101,7 @@ class Metrics {
 
   const std::shared_ptr<prometheus::Registry> registry_;
   std::array<prometheus::Counter*, kNumRpcs> started_;
+  std::array<prometheus::Counter*, kNumGiveUpReasons> given_up_;
   prometheus::Family<prometheus::Histogram>& call_seconds_;
   prometheus::Family<prometheus::Histogram>& first_token_seconds_;
   prometheus::Family<prometheus::Histogram>& output_token_seconds_;

@@ -119,10 +119,4 @@ int64_t SavedStates::max_bytes() const {
                           options_.max_tokens);
 }
 
-bool SavedStates::BeginTransfer() {
-  if (++num_transfers_ <= kMaxTransfers) return true;
-  --num_transfers_;
-  return false;
-}
-
 }  // namespace rwkvd

@@ -90,11 +90,6 @@ class SavedStates {
   // The most bytes that a state of this model can have.
   int64_t max_bytes() const;
 
-  // Takes one of kMaxTransfers slots for a call of PutState or GetState; false
-  // if all are in use.
-  bool BeginTransfer();
-  void EndTransfer() { --num_transfers_; }
-
   // Counts the calls that may still have a state to send to their client.
   void BeginDelivery() { ++num_deliveries_; }
   void EndDelivery() { --num_deliveries_; }
@@ -107,14 +102,11 @@ class SavedStates {
   Worker& worker() { return worker_; }
 
  private:
-  static constexpr int kMaxTransfers = 16;
-
   absl::Status TooManyPending(int64_t pending_bytes) const;
 
   const Options options_;
   const std::unique_ptr<StateStore> store_;
   std::atomic<int64_t> pending_bytes_{0};
-  std::atomic<int> num_transfers_{0};
   std::atomic<int> num_deliveries_{0};
   Worker worker_;  // last: its tasks use the other members
 };

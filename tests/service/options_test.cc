@@ -38,6 +38,8 @@ TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
   EXPECT_EQ(options->listen, "127.0.0.1:50051");
   EXPECT_EQ(options->metrics_listen, "127.0.0.1:9464");
   EXPECT_EQ(options->drain_grace, absl::Seconds(20));
+  EXPECT_EQ(options->unread_timeout, absl::Minutes(1));
+  EXPECT_EQ(options->stream_idle_timeout, absl::Minutes(1));
   EXPECT_EQ(options->max_message_bytes, 16 << 20);
 }
 
@@ -59,6 +61,8 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
                                      "--max_generated_tokens=9",
                                      "--state_cache_mib=10",
                                      "--drain_grace=11s",
+                                     "--unread_timeout=12s",
+                                     "--stream_idle_timeout=inf",
                                      "--lame_duck=12ms",
                                      "--max_message_mib=13",
                                      "--port_file=p",
@@ -94,6 +98,8 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->engine.max_generated_tokens, 9);
   EXPECT_EQ(options->engine.state_cache_bytes, 10 << 20);
   EXPECT_EQ(options->drain_grace, absl::Seconds(11));
+  EXPECT_EQ(options->unread_timeout, absl::Seconds(12));
+  EXPECT_EQ(options->stream_idle_timeout, absl::InfiniteDuration());
   EXPECT_EQ(options->lame_duck, absl::Milliseconds(12));
   EXPECT_EQ(options->max_message_bytes, 13 << 20);
   EXPECT_EQ(options->port_file, "p");
@@ -200,6 +206,8 @@ TEST_F(OptionsTest, ErrorsAreOneLineWithTheFlag) {
        "--max_pending_states_mib"},
       {{"--model=m", "--max_message_mib=0"}, "--max_message_mib"},
       {{"--model=m", "--drain_grace=-1s"}, "--drain_grace"},
+      {{"--model=m", "--unread_timeout=0"}, "--unread_timeout: 0"},
+      {{"--model=m", "--stream_idle_timeout=-1s"}, "--stream_idle_timeout"},
       {{"--model=m", "--drain_grace=inf"}, "--drain_grace"},
       {{"--model=m", "--lame_duck=soon"}, "--lame_duck"},
       {{"--model=m", "--log_level=loud"}, "--log_level"},

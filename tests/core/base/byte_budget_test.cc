@@ -55,6 +55,21 @@ TEST(ByteBudgetTest, MovedReservationReturnsItsBytesOnce) {
   EXPECT_EQ(budget.used(), 0);
 }
 
+TEST(ByteBudgetTest, BytesMoveBetweenReservations) {
+  ByteBudget budget(10);
+  ByteBudget::Reservation all;
+  all.Absorb(*budget.Reserve(3));
+  all.Absorb(*budget.Reserve(4));
+  EXPECT_EQ(all.bytes(), 7);
+  {
+    const ByteBudget::Reservation part = all.Split(5);
+    EXPECT_EQ(part.bytes(), 5);
+    EXPECT_EQ(all.bytes(), 2);
+    EXPECT_EQ(budget.used(), 7);
+  }
+  EXPECT_EQ(budget.used(), 2);
+}
+
 TEST(ByteBudgetTest, ThreadsTogetherNeverExceedTheLimit) {
   constexpr int kThreads = 4;
   ByteBudget budget(3);

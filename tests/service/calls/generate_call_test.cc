@@ -135,12 +135,14 @@ TEST(GenerateCallTest, SlowReaderGetsLargerMessagesAndBlocksNoOtherCall) {
 TEST(GenerateCallTest, CallOfAReaderThatLeavesTooMuchUnreadEnds) {
   TestServer server;
   server.gate().Open();
-  v1::GenerateRequest huge = SimpleRequest(1 << 20);
+  v1::GenerateRequest huge = SimpleRequest(200'000);
   huge.set_top_logprobs(32);
   Client slow(server, huge);
   EXPECT_TRUE(Eventually(
       [&] { return server.NumFinished(FinishReason::kCancelled) == 1; }));
-  EXPECT_EQ(slow.Finish().status.error_code(), grpc::StatusCode::CANCELLED);
+  const Answer answer = slow.Finish();
+  EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_THAT(answer.status.error_message(), HasSubstr("reads too slowly"));
 }
 
 }  // namespace

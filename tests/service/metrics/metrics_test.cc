@@ -6,6 +6,8 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
+#include "service/memory_budgets.h"
+#include "service/metrics/memory_collector.h"
 
 namespace rwkvd {
 namespace {
@@ -38,6 +40,27 @@ TEST(MetricsTest, CallsAreCountedByMethodAndStatus) {
   const std::string bucket = "grpc_server_call_duration_seconds_bucket";
   EXPECT_THAT(text, HasSubstr(bucket + labels + ",le=\"0.002\"} 0\n"));
   EXPECT_THAT(text, HasSubstr(bucket + labels + ",le=\"0.003\"} 1\n"));
+}
+
+TEST(MetricsTest, CallsThatAreGivenUpAreCountedByReason) {
+  Metrics metrics;
+  metrics.CallGivenUp(GiveUpReason::kUnread);
+  const std::string text = Exposition(metrics);
+  const std::string name = "rwkv_calls_given_up_total";
+  EXPECT_THAT(text, HasSubstr(name + "{reason=\"unread\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr(name + "{reason=\"memory\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr(name + "{reason=\"idle\"} 0\n"));
+  EXPECT_THAT(text, HasSubstr(name + "{reason=\"slots\"} 0\n"));
+}
+
+TEST(MetricsTest, MemoryOfTheBudgetsInUseIsReported) {
+  MemoryBudgets budgets{Options()};
+  const auto request = budgets.requests.Reserve(5);
+  const auto response = budgets.responses->Reserve(7);
+  const std::string text = prometheus::TextSerializer().Serialize(
+      MemoryCollector(&budgets).Collect());
+  EXPECT_THAT(text, HasSubstr("rwkv_request_memory_bytes 5\n"));
+  EXPECT_THAT(text, HasSubstr("rwkv_unread_response_bytes 7\n"));
 }
 
 TEST(MetricsTest, ModelLatenciesAreLabeledWithTheModelName) {

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_CALLS_CALL_ENVIRONMENT_H_
+#define RWKVD_SERVICE_CALLS_CALL_ENVIRONMENT_H_
+
+#include "service/calls/call_monitor.h"
+#include "service/calls/stream_slots.h"
+#include "service/memory_budgets.h"
+#include "service/metrics/metrics.h"
+#include "service/served_model.h"
+
+namespace rwkvd {
+
+// What a call uses of the server, all of which outlives the call. A value.
+struct CallEnvironment {
+  const ServedModel* model;  // null while it is being loaded
+  Metrics* metrics;
+  MemoryBudgets* budgets;
+  CallMonitor* monitor;
+  StreamSlots* transfers;  // of PutState and GetState
+  StreamSlots* documents;  // of ScoreDocument
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_CALLS_CALL_ENVIRONMENT_H_

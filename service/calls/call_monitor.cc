@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/calls/call_monitor.h"
+
+#include <grpc/grpc.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cli/grpc_status.h"
+#include "core/base/monotonic_clock.h"
+
+namespace rwkvd {
+namespace {
+
+// The thread looks for calls whose time is over this many times within the
+// shortest timeout, and at least once a second.
+constexpr int kTicksPerTimeout = 8;
+constexpr absl::Duration kMinTick = absl::Milliseconds(5);
+constexpr absl::Duration kMaxTick = absl::Seconds(1);
+
+// The pause between two attempts of WaitAndCharge.
+constexpr absl::Duration kRetryPause = absl::Milliseconds(10);
+
+absl::Duration TickFor(const CallMonitor::Options& options) {
+  const absl::Duration shortest = std::min(
+      {options.unread_timeout, options.idle_timeout, options.reset_after});
+  return std::clamp(shortest / kTicksPerTimeout, kMinTick, kMaxTick);
+}
+
+}  // namespace
+
+CallMonitor::CallMonitor(const Options& options,
+                         std::shared_ptr<ByteBudget> budget, Metrics* metrics)
+    : options_(options),
+      tick_(TickFor(options)),
+      budget_(std::move(budget)),
+      metrics_(metrics),
+      thread_([this] { Run(); }) {}
+
+CallMonitor::~CallMonitor() {
+  stop_.Notify();
+  thread_.join();
+}
+
+int64_t CallMonitor::Now() {
+  return absl::ToUnixNanos(MonotonicNow());
+}
+
+absl::Duration CallMonitor::WaitOf(const MonitoredCall& call) {
+  const int64_t since = call.waits_since_.load(std::memory_order_acquire);
+  return since == 0 ? absl::ZeroDuration() : absl::Nanoseconds(Now() - since);
+}
+
+void CallMonitor::Add(MonitoredCall* call) {
+  absl::MutexLock lock(&mutex_);
+  calls_.insert(call);
+}
+
+void CallMonitor::Remove(MonitoredCall* call) {
+  absl::MutexLock lock(&mutex_);
+  calls_.erase(call);
+}
+
+std::optional<ResponseCharge> CallMonitor::Charge(MonitoredCall* call,
+                                                  int64_t bytes) {
+  while (call->stage_ == MonitoredCall::Stage::kOpen) {
+    std::optional<ResponseCharge> charge = TryCharge(call, bytes);
+    if (charge.has_value() && budget_->used() <= max_response_bytes())
+      return charge;
+    const Action victim = NextVictim(call, charge.has_value() ? 0 : bytes);
+    if (victim.call != nullptr) Perform(victim);
+    if (charge.has_value() || victim.call == nullptr) return charge;
+  }
+  return std::nullopt;
+}
+
+std::optional<ResponseCharge> CallMonitor::TryCharge(MonitoredCall* call,
+                                                     int64_t bytes) {
+  return ResponseCharge::Take(call->account_, bytes);
+}
+
+std::optional<ResponseCharge> CallMonitor::WaitAndCharge(
+    MonitoredCall* call, int64_t bytes,
+    absl::FunctionRef<bool()> is_abandoned) {
+  while (bytes <= max_response_bytes() && !is_abandoned()) {
+    std::optional<ResponseCharge> charge = TryCharge(call, bytes);
+    if (charge.has_value()) return charge;
+    absl::SleepFor(kRetryPause);
+  }
+  return std::nullopt;
+}
+
+int64_t CallMonitor::max_response_bytes() const {
+  // The rest bridges the time until gRPC has freed what given-up calls held, so
+  // that other calls need not be given up meanwhile.
+  return budget_->limit() - budget_->limit() / 8;
+}
+
+void CallMonitor::NoteGivenUp(MonitoredCall* call, GiveUpReason reason) {
+  absl::MutexLock lock(&mutex_);
+  if (call->stage_ != MonitoredCall::Stage::kOpen) return;
+  call->reason_ = reason;
+  call->given_up_at_ = Now();
+  call->stage_ = MonitoredCall::Stage::kGivenUp;
+  call->is_counted_ = true;
+  metrics_->CallGivenUp(reason);
+}
+
+void CallMonitor::GiveUp(MonitoredCall* call, GiveUpReason reason) {
+  Action action;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!calls_.contains(call)) return;
+    if (call->stage_ != MonitoredCall::Stage::kOpen) return;
+    action = Advance(call, reason);
+  }
+  Perform(action);
+}
+
+CallMonitor::Action CallMonitor::NextVictim(const MonitoredCall* requesting,
+                                            int64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  MonitoredCall* victim = nullptr;
+  int64_t most = 0;
+  for (MonitoredCall* const call : calls_) {
+    const int64_t held =
+        call->account_->bytes() + (call == requesting ? bytes : 0);
+    if (held <= most || call->stage_ == MonitoredCall::Stage::kReset) continue;
+    victim = call;
+    most = held;
+  }
+  if (victim == nullptr) return {};
+  return Advance(victim, victim->stage_ == MonitoredCall::Stage::kOpen
+                             ? GiveUpReason::kMemory
+                             : victim->reason_.load());
+}
+
+CallMonitor::Action CallMonitor::Advance(MonitoredCall* call,
+                                         GiveUpReason reason) {
+  Action action;
+  action.call = call;
+  action.why = StatusFor(reason, *call);
+  call->Ref();
+  if (call->stage_ == MonitoredCall::Stage::kOpen) {
+    call->reason_ = reason;
+    call->given_up_at_ = Now();
+    call->stage_ = MonitoredCall::Stage::kGivenUp;
+  } else {
+    call->stage_ = MonitoredCall::Stage::kReset;
+    // gRPC's call exists: OnDone has not returned, since it removes the call
+    // from calls_ first.
+    action.reset = call->call_context_->c_call();
+    grpc_call_ref(action.reset);
+  }
+  return action;
+}
+
+absl::Status CallMonitor::StatusFor(GiveUpReason reason,
+                                    const MonitoredCall& call) const {
+  switch (reason) {
+    case GiveUpReason::kMemory:
+      return absl::ResourceExhaustedError(absl::StrCat(
+          "responses that clients have not read take the ", budget_->limit(),
+          " bytes that the server has for them, and this call holds most: ",
+          call.account_->bytes(), "; read faster, or request less at a time"));
+    case GiveUpReason::kUnread:
+      return absl::ResourceExhaustedError(
+          absl::StrCat("the client reads too slowly: it has not read the next "
+                       "message within ",
+                       absl::FormatDuration(options_.unread_timeout),
+                       " (--unread_timeout)"));
+    case GiveUpReason::kIdle:
+      return absl::DeadlineExceededError(
+          absl::StrCat("the client has not sent the next message within ",
+                       absl::FormatDuration(options_.idle_timeout),
+                       " (--stream_idle_timeout)"));
+    case GiveUpReason::kSlots:
+      return absl::ResourceExhaustedError(
+          "the client keeps this call waiting, and other calls need its slot");
+  }
+  return absl::UnknownError("");
+}
+
+void CallMonitor::Perform(const Action& action) {
+  MonitoredCall* const call = action.call;
+  if (action.reset != nullptr) {
+    const grpc::Status why = ToGrpcStatus(action.why);
+    grpc_call_cancel_with_status(
+        action.reset, static_cast<grpc_status_code>(why.error_code()),
+        why.error_message().c_str(), nullptr);
+    grpc_call_unref(action.reset);
+    if (!call->is_counted_.exchange(true)) metrics_->CallGivenUp(call->reason_);
+  } else if (call->GiveUp(call->reason_, action.why)) {
+    call->is_counted_ = true;
+    metrics_->CallGivenUp(call->reason_);
+  }
+  call->Unref();
+}
+
+void CallMonitor::Run() {
+  while (!stop_.WaitFor(tick_)) {
+    for (const Action& action : TakeExpired()) Perform(action);
+  }
+}
+
+std::vector<CallMonitor::Action> CallMonitor::TakeExpired() {
+  std::vector<Action> actions;
+  absl::MutexLock lock(&mutex_);
+  for (MonitoredCall* const call : calls_) {
+    const std::optional<GiveUpReason> reason = ExpiredFor(*call);
+    if (reason.has_value()) actions.push_back(Advance(call, *reason));
+  }
+  return actions;
+}
+
+std::optional<GiveUpReason> CallMonitor::ExpiredFor(
+    const MonitoredCall& call) const {
+  if (call.stage_ == MonitoredCall::Stage::kReset) return std::nullopt;
+  if (call.stage_ == MonitoredCall::Stage::kGivenUp) {
+    const auto since = absl::Nanoseconds(Now() - call.given_up_at_);
+    if (since < options_.reset_after) return std::nullopt;
+    return call.reason_.load();
+  }
+  const absl::Duration wait = WaitOf(call);
+  if (call.waits_to_read_) {
+    if (wait < options_.unread_timeout) return std::nullopt;
+    return GiveUpReason::kUnread;
+  }
+  if (wait < options_.idle_timeout) return std::nullopt;
+  return GiveUpReason::kIdle;
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_CALLS_CALL_MONITOR_H_
+#define RWKVD_SERVICE_CALLS_CALL_MONITOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "core/base/byte_budget.h"
+#include "core/base/event.h"
+#include "service/calls/monitored_call.h"
+#include "service/metrics/metrics.h"
+#include "service/response_memory.h"
+
+namespace rwkvd {
+
+// Gives up calls whose clients do not read or do not send, so that the calls
+// together never hold more memory than the budget has, and none is held for
+// ever. A call is given up in two stages:
+//
+//  1. It drops what it has buffered, cancels its requests, and ends with the
+//     reason as soon as gRPC has written the message under way, so that a
+//     client that still reads receives whole messages and the reason.
+//  2. If the client does not even take that message, the stream is reset.
+//
+// A call is given up if its client has kept it waiting for longer than a
+// timeout, or if it holds most when the budget is nearly exhausted.
+//
+// Owned by the server; outlives all calls. Thread-safe.
+class CallMonitor {
+ public:
+  struct Options {
+    // How long a client may take to read the message under way.
+    absl::Duration unread_timeout = absl::Minutes(1);
+    // How long a client may take to send its next message.
+    absl::Duration idle_timeout = absl::Minutes(1);
+    // The time between the two stages.
+    absl::Duration reset_after = absl::Seconds(10);
+  };
+
+  CallMonitor(const Options& options, std::shared_ptr<ByteBudget> budget,
+              Metrics* metrics);
+  ~CallMonitor();
+  CallMonitor(const CallMonitor&) = delete;
+  CallMonitor& operator=(const CallMonitor&) = delete;
+
+  // Charges `bytes` to `call`. If the budget has too little left, gives up the
+  // calls that hold most, one after the other. Returns nothing if `call` itself
+  // has been given up. The thread must hold no lock of a call. Never waits.
+  std::optional<ResponseCharge> Charge(MonitoredCall* call, int64_t bytes)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The same, but gives up no call. Returns nothing if the budget has too
+  // little left.
+  std::optional<ResponseCharge> TryCharge(MonitoredCall* call, int64_t bytes);
+
+  // The same, but waits until other calls have returned enough bytes. Returns
+  // nothing once `is_abandoned` returns true, or if `bytes` exceed the budget.
+  // For threads that may wait.
+  std::optional<ResponseCharge> WaitAndCharge(
+      MonitoredCall* call, int64_t bytes,
+      absl::FunctionRef<bool()> is_abandoned);
+
+  // Records that `call` has given itself up. It may hold its lock.
+  void NoteGivenUp(MonitoredCall* call, GiveUpReason reason)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Gives up `call` for `reason`, unless that has begun already.
+  void GiveUp(MonitoredCall* call, GiveUpReason reason)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // How long the client of `call` has kept it waiting; 0 if it does not.
+  static absl::Duration WaitOf(const MonitoredCall& call);
+
+  // The most that a response may hold, in bytes: a call that holds more is
+  // given up even if there are no others.
+  int64_t max_response_bytes() const;
+
+ private:
+  friend class MonitoredCall;
+
+  // The next stage of a call, to be performed without the lock. It holds a
+  // reference to the call, and in the second stage one to gRPC's call.
+  struct Action {
+    MonitoredCall* call = nullptr;
+    absl::Status why;
+    grpc_call* reset = nullptr;  // null in the first stage
+  };
+
+  // MonotonicNow, in nanoseconds; never 0.
+  static int64_t Now();
+
+  void Add(MonitoredCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Remove(MonitoredCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The next stage for the call that holds most, if `requesting` holds `bytes`
+  // more. Its call is null if there is none.
+  Action NextVictim(const MonitoredCall* requesting, int64_t bytes)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Moves `call`, which is not in its last stage, to the next one.
+  Action Advance(MonitoredCall* call, GiveUpReason reason)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status StatusFor(GiveUpReason reason, const MonitoredCall& call) const;
+  void Perform(const Action& action) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The thread that looks for calls whose time is over.
+  void Run();
+  std::vector<Action> TakeExpired() ABSL_LOCKS_EXCLUDED(mutex_);
+  std::optional<GiveUpReason> ExpiredFor(const MonitoredCall& call) const;
+
+  const Options options_;
+  const absl::Duration tick_;
+  const std::shared_ptr<ByteBudget> budget_;
+  Metrics* const metrics_;
+
+  absl::Mutex mutex_;
+  absl::flat_hash_set<MonitoredCall*> calls_ ABSL_GUARDED_BY(mutex_);
+
+  Event stop_;
+  std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_CALLS_CALL_MONITOR_H_

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The first half of a Generate call: from its message to Engine::Submit.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "cli/grpc_status.h"
+#include "core/base/status_macros.h"
+#include "core/engine/retry_after.h"
+#include "service/calls/admission.h"
+#include "service/calls/generate_call.h"
+#include "service/calls/parse_message.h"
+#include "service/convert/answer_size.h"
+
+namespace rwkvd {
+
+namespace v1 = ::rwkv::v1;
+
+namespace {
+
+// `status` with the name of the field before its message.
+absl::Status InField(absl::string_view field, const absl::Status& status) {
+  const absl::Status named(status.code(),
+                           absl::StrCat(field, ": ", status.message()));
+  const auto retry_after = RetryAfter(status);
+  return retry_after.has_value() ? WithRetryAfter(named, *retry_after) : named;
+}
+
+}  // namespace
+
+GenerateCall* GenerateCall::Start(const CallEnvironment& environment,
+                                  grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* message) {
+  auto* call = new GenerateCall(environment, context);
+  const absl::Status status = call->Begin(message);
+  if (!status.ok()) call->Refuse(status);
+  // The call still exists: gRPC calls OnDone only after this has returned.
+  return call;
+}
+
+GenerateCall::GenerateCall(const CallEnvironment& environment,
+                           grpc::CallbackServerContext* context)
+    : MonitoredCall(environment.monitor, context),
+      model_(environment.model),
+      metrics_(environment.metrics),
+      context_(context),
+      record_(environment.metrics, Rpc::kGenerate) {}
+
+absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
+  if (model_ == nullptr) {
+    return absl::UnavailableError("the model is being loaded");
+  }
+  v1::GenerateRequest proto;
+  RWKVD_RETURN_IF_ERROR(ParseMessage(*message, &proto));
+  RWKVD_ASSIGN_OR_RETURN(GenerateInput input,
+                         FromProto(proto, LimitsOf(*model_)));
+  GenerateRequest& request = input.request;
+  RWKVD_RETURN_IF_ERROR(CheckAnswerSize(
+      input,
+      static_cast<int64_t>(model_->engine->initial_states()[0].state.bytes()),
+      monitor()->max_response_bytes()));
+  request.received = record_.received();
+  request.deadline = DeadlineOf(*context_);
+  absl::StatusOr<Engine::Reservation> reservation =
+      model_->engine->Reserve(request, input.samples.generated);
+  samples_ = input.samples;
+  if (!reservation.ok()) {
+    return NameGenerateField(reservation.status(), samples_);
+  }
+  delivery_ = input.delivery;
+  is_resumed_ = request.resume;
+  delivers_state_ = request.snapshot_at_end || request.snapshot_on_drain;
+  if (delivers_state_) model_->states->BeginDelivery();
+  if (input.state_handle.empty()) {
+    return Submit(*std::move(reservation), std::move(request));
+  }
+  Ref();  // the worker's
+  model_->states->worker().Do([this, handle = std::move(input.state_handle),
+                               reservation = *std::move(reservation),
+                               request = std::move(request)]() mutable {
+    const absl::Status status =
+        LoadAndSubmit(handle, std::move(reservation), std::move(request));
+    if (!status.ok()) Refuse(status);
+    Unref();
+  });
+  return absl::OkStatus();
+}
+
+absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
+                                         Engine::Reservation reservation,
+                                         GenerateRequest request) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (cancelled_) return absl::CancelledError("cancelled");
+  }
+  auto start = model_->states->Load(state_handle);
+  if (!start.ok()) return InField("state_handle", start.status());
+  request.start = *std::move(start);
+  if (request.resume) request.sampling.seed = request.start->seed;
+  return Submit(std::move(reservation), std::move(request));
+}
+
+absl::Status GenerateCall::Submit(Engine::Reservation reservation,
+                                  GenerateRequest request) {
+  seed_ = request.sampling.seed;
+  std::vector<GenerateSink*> sinks;
+  for (int32_t i = 0; i < samples_.generated; ++i) {
+    sinks_.push_back(std::make_unique<Sample>(this, i));
+    sinks.push_back(sinks_.back().get());
+  }
+  // The engine's first event waits for the lock, and so for ids_.
+  absl::MutexLock lock(&mutex_);
+  if (cancelled_) return absl::CancelledError("cancelled");
+  pending_ = DeltaBuffer(samples_.generated);
+  logprob_sums_.resize(samples_.generated);
+  Ref();  // the engine's
+  absl::StatusOr<std::vector<Engine::RequestId>> ids =
+      model_->engine->Submit(std::move(reservation), std::move(request), sinks);
+  if (!ids.ok()) {
+    Unref();
+    return NameGenerateField(ids.status(), samples_);
+  }
+  ids_ = *std::move(ids);
+  return absl::OkStatus();
+}
+
+void GenerateCall::Refuse(const absl::Status& status) {
+  Action action;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!given_up_) {
+      AddRetryPushback(status, context_);
+      status_ = EndStatus(status, *context_);
+    }
+    ended_ = true;
+    action = NextAction();
+  }
+  Perform(action);
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/calls/stream_slots.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+
+namespace rwkvd {
+
+absl::string_view AddressOf(absl::string_view peer) {
+  if (!absl::StartsWith(peer, "ipv4:") && !absl::StartsWith(peer, "ipv6:")) {
+    return "";
+  }
+  return peer.substr(0, peer.rfind(':'));
+}
+
+bool StreamSlots::Take(MonitoredCall* call, absl::string_view peer,
+                       int32_t limit) {
+  const absl::string_view address = AddressOf(peer);
+  MonitoredCall* loser = nullptr;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto num_free =
+        std::max<int64_t>(limit - static_cast<int64_t>(holders_.size()), 0);
+    const auto num_own = std::count_if(
+        holders_.begin(), holders_.end(),
+        [&](const Holder& holder) { return holder.address == address; });
+    const bool has_share = address.empty() || num_own <= num_free;
+    if (num_free > 0 && has_share) {
+      holders_.push_back({call, std::string(address)});
+      return true;
+    }
+    Holder* const holder = LongestWaiting(num_free > 0 ? address : "");
+    if (holder == nullptr) return false;
+    loser = std::exchange(holder->call, call);
+    holder->address = std::string(address);
+    loser->Ref();
+  }
+  monitor_->GiveUp(loser, GiveUpReason::kSlots);
+  loser->Unref();
+  return true;
+}
+
+void StreamSlots::Release(MonitoredCall* call) {
+  absl::MutexLock lock(&mutex_);
+  const auto holder =
+      std::find_if(holders_.begin(), holders_.end(),
+                   [&](const Holder& h) { return h.call == call; });
+  if (holder != holders_.end()) holders_.erase(holder);
+}
+
+int32_t StreamSlots::num_taken() const {
+  absl::MutexLock lock(&mutex_);
+  return static_cast<int32_t>(holders_.size());
+}
+
+StreamSlots::Holder* StreamSlots::LongestWaiting(absl::string_view address) {
+  Holder* longest = nullptr;
+  absl::Duration wait = max_wait_;
+  for (Holder& holder : holders_) {
+    if (!address.empty() && holder.address != address) continue;
+    const absl::Duration its_wait = CallMonitor::WaitOf(*holder.call);
+    if (its_wait <= wait) continue;
+    wait = its_wait;
+    longest = &holder;
+  }
+  return longest;
+}
+
+}  // namespace rwkvd

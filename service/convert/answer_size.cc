@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/convert/answer_size.h"
+
+#include <cmath>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+
+namespace rwkvd {
+namespace {
+
+// Sizes on the wire: of a listed token, with its id and log-probability; and of
+// a token of the prompt without such a list. Ids have three bytes or more in
+// large vocabularies, so that real responses are not smaller by much.
+constexpr double kListedTokenBytes = 15;
+constexpr double kPromptTokenBytes = 15;
+
+// Counts are converted to double, in which their products cannot overflow.
+absl::Status CheckSize(absl::string_view field, double bytes,
+                       int64_t max_bytes) {
+  if (bytes <= static_cast<double>(max_bytes)) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat(
+      field, ": the response could have ", std::llround(bytes),
+      " bytes, more than the ", max_bytes,
+      " that the server has for the responses of all calls; request less at a "
+      "time"));
+}
+
+}  // namespace
+
+absl::Status CheckAnswerSize(const GenerateInput& input, int64_t state_bytes,
+                             int64_t max_bytes) {
+  const GenerateRequest& request = input.request;
+  const auto prompt = static_cast<double>(request.prompt.size());
+  if (request.echo) {
+    const double bytes =
+        prompt *
+        (kPromptTokenBytes + kListedTokenBytes * request.echo_top_logprobs);
+    const absl::Status status =
+        CheckSize(request.echo_top_logprobs > 0 ? "echo_top_logprobs" : "echo",
+                  bytes, max_bytes);
+    if (!status.ok()) return status;
+  }
+  const double tokens = static_cast<double>(request.max_tokens) *
+                        static_cast<double>(input.samples.generated);
+  absl::Status status =
+      CheckSize("top_logprobs",
+                tokens * kListedTokenBytes * request.top_logprobs, max_bytes);
+  if (!status.ok()) return status;
+  status = CheckSize("top_drawn_logprobs",
+                     tokens * kListedTokenBytes * request.top_sampled_logprobs,
+                     max_bytes);
+  if (!status.ok()) return status;
+  const bool sends_state =
+      (request.snapshot_at_end || request.snapshot_on_drain) &&
+      !input.delivery.state_as_handle;
+  return sends_state ? CheckSize("return_state",
+                                 static_cast<double>(state_bytes) + 4 * prompt,
+                                 max_bytes)
+                     : absl::OkStatus();
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/calls/call_monitor.h"
+
+#include <grpcpp/server_context.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "service/calls/stream_slots.h"
+#include "tests/service/test_server.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+// A call that drops its charges when it is given up.
+class FakeCall final : public MonitoredCall {
+ public:
+  FakeCall(CallMonitor* monitor, grpc::CallbackServerContext* context)
+      : MonitoredCall(monitor, context) {}
+
+  // Returns false if the call was given up.
+  bool Hold(CallMonitor& monitor, int64_t bytes) {
+    auto charge = monitor.Charge(this, bytes);
+    if (!charge.has_value()) return false;
+    absl::MutexLock lock(&mutex_);
+    charges_.push_back(*std::move(charge));
+    return true;
+  }
+  bool TryHold(CallMonitor& monitor, int64_t bytes) {
+    return monitor.TryCharge(this, bytes).has_value();
+  }
+  absl::Status why() {
+    absl::MutexLock lock(&mutex_);
+    return why_;
+  }
+  using MonitoredCall::ClientResponded;
+  using MonitoredCall::Done;
+  using MonitoredCall::WaitForClientToRead;
+  using MonitoredCall::WaitForClientToSend;
+
+ private:
+  bool GiveUp(GiveUpReason, const absl::Status& why) override {
+    absl::MutexLock lock(&mutex_);
+    charges_.clear();
+    why_ = why;
+    return true;
+  }
+
+  absl::Mutex mutex_;
+  std::vector<ResponseCharge> charges_ ABSL_GUARDED_BY(mutex_);
+  absl::Status why_ ABSL_GUARDED_BY(mutex_);
+};
+
+class CallMonitorTest : public ::testing::Test {
+ protected:
+  static constexpr int64_t kLimit = 1000;
+
+  explicit CallMonitorTest(CallMonitor::Options options = {})
+      : monitor_(options, budget_, &metrics_) {}
+  ~CallMonitorTest() override {
+    for (FakeCall* call : calls_) call->Done();
+  }
+  FakeCall* NewCall() {
+    return calls_.emplace_back(new FakeCall(&monitor_, &context_));
+  }
+
+  const std::shared_ptr<ByteBudget> budget_ =
+      std::make_shared<ByteBudget>(kLimit);
+  Metrics metrics_;
+  CallMonitor monitor_;
+  grpc::CallbackServerContext context_;
+  std::vector<FakeCall*> calls_;
+};
+
+TEST_F(CallMonitorTest, CallThatHoldsMostIsGivenUpFirst) {
+  FakeCall* const small = NewCall();
+  FakeCall* const large = NewCall();
+  ASSERT_TRUE(small->Hold(monitor_, 300));
+  ASSERT_TRUE(large->Hold(monitor_, 500));
+  EXPECT_TRUE(small->Hold(monitor_, 190));
+  EXPECT_EQ(large->why().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(large->why().message(), HasSubstr("500"));
+  EXPECT_TRUE(small->why().ok());
+  EXPECT_FALSE(large->Hold(monitor_, 1));
+  EXPECT_EQ(budget_->used(), 490);
+}
+
+TEST_F(CallMonitorTest, CallThatAsksForMostIsGivenUpItself) {
+  FakeCall* const small = NewCall();
+  FakeCall* const large = NewCall();
+  ASSERT_TRUE(small->Hold(monitor_, 300));
+  ASSERT_TRUE(large->Hold(monitor_, 400));
+  EXPECT_FALSE(large->Hold(monitor_, 400));
+  EXPECT_EQ(large->why().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(small->why().ok());
+  EXPECT_EQ(budget_->used(), 300);
+}
+
+TEST_F(CallMonitorTest, TryChargeGivesUpNoCall) {
+  FakeCall* const holder = NewCall();
+  ASSERT_TRUE(holder->Hold(monitor_, 800));
+  EXPECT_FALSE(NewCall()->TryHold(monitor_, 300));
+  EXPECT_TRUE(holder->why().ok());
+}
+
+TEST_F(CallMonitorTest, WaitAndChargeWaitsForOtherCalls) {
+  FakeCall* const holder = NewCall();
+  FakeCall* const waiting = NewCall();
+  ASSERT_TRUE(holder->Hold(monitor_, 800));
+  int num_attempts = 0;
+  const auto charge = monitor_.WaitAndCharge(waiting, 300, [&] {
+    if (++num_attempts == 3) monitor_.GiveUp(holder, GiveUpReason::kUnread);
+    return false;
+  });
+  EXPECT_TRUE(charge.has_value());
+  EXPECT_FALSE(
+      monitor_.WaitAndCharge(waiting, 1, [] { return true; }).has_value());
+  EXPECT_FALSE(monitor_.WaitAndCharge(waiting, kLimit + 1, [] { return false; })
+                   .has_value());
+}
+
+class CallMonitorTimeoutTest : public CallMonitorTest {
+ protected:
+  CallMonitorTimeoutTest()
+      : CallMonitorTest({.unread_timeout = absl::Milliseconds(20),
+                         .idle_timeout = absl::Milliseconds(20),
+                         .reset_after = absl::InfiniteDuration()}) {}
+};
+
+TEST_F(CallMonitorTimeoutTest, CallsThatWaitForTheirClientAreGivenUp) {
+  FakeCall* const unread = NewCall();
+  FakeCall* const idle = NewCall();
+  FakeCall* const busy = NewCall();
+  unread->WaitForClientToRead();
+  idle->WaitForClientToSend();
+  busy->WaitForClientToSend();
+  busy->ClientResponded();
+  EXPECT_TRUE(
+      Eventually([&] { return !unread->why().ok() && !idle->why().ok(); }));
+  EXPECT_EQ(unread->why().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_THAT(unread->why().message(), HasSubstr("--unread_timeout"));
+  EXPECT_EQ(idle->why().code(), absl::StatusCode::kDeadlineExceeded);
+  EXPECT_THAT(idle->why().message(), HasSubstr("--stream_idle_timeout"));
+  EXPECT_TRUE(busy->why().ok());
+}
+
+class StreamSlotsTest : public CallMonitorTest {
+ protected:
+  // Takes slots for `address` until none can be had, and returns their number.
+  int TakeAll(StreamSlots& slots, const std::string& address, int32_t limit) {
+    int num_taken = 0;
+    while (slots.Take(NewCall(), address, limit)) ++num_taken;
+    return num_taken;
+  }
+};
+
+TEST_F(StreamSlotsTest, AddressLeavesSlotsToOthers) {
+  StreamSlots slots(&monitor_);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.1:1", 16), 9);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.1:2", 16), 0);  // another port
+  EXPECT_EQ(TakeAll(slots, "ipv6:%5B::1%5D:3", 16), 4);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.2:1", 16), 2);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.3:1", 16), 1);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.4:1", 16), 0);
+}
+
+TEST_F(StreamSlotsTest, ClientsOfAUnixSocketShareAllSlots) {
+  StreamSlots slots(&monitor_);
+  EXPECT_EQ(TakeAll(slots, "unix:", 16), 16);
+}
+
+TEST_F(StreamSlotsTest, SingleSlotCanBeTaken) {
+  StreamSlots slots(&monitor_);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.1:1", 1), 1);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.2:1", 1), 0);
+}
+
+TEST_F(StreamSlotsTest, ReleasedSlotCanBeTakenAgain) {
+  StreamSlots slots(&monitor_);
+  FakeCall* const call = NewCall();
+  EXPECT_TRUE(slots.Take(call, "ipv4:10.0.0.1:1", 1));
+  slots.Release(call);
+  slots.Release(call);
+  EXPECT_EQ(slots.num_taken(), 0);
+  EXPECT_TRUE(slots.Take(NewCall(), "ipv4:10.0.0.2:1", 1));
+}
+
+TEST_F(StreamSlotsTest, CallThatWaitsForItsClientLosesItsSlot) {
+  StreamSlots slots(&monitor_, absl::ZeroDuration());
+  FakeCall* const idle = NewCall();
+  FakeCall* const busy = NewCall();
+  EXPECT_TRUE(slots.Take(idle, "ipv4:10.0.0.1:1", 2));
+  EXPECT_TRUE(slots.Take(busy, "ipv4:10.0.0.2:1", 2));
+  EXPECT_FALSE(slots.Take(NewCall(), "ipv4:10.0.0.3:1", 2));
+  idle->WaitForClientToSend();
+  EXPECT_TRUE(slots.Take(NewCall(), "ipv4:10.0.0.3:1", 2));
+  EXPECT_EQ(idle->why().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(busy->why().ok());
+  EXPECT_EQ(slots.num_taken(), 2);
+  slots.Release(idle);  // it has none any more
+  EXPECT_EQ(slots.num_taken(), 2);
+}
+
+// A client whose share is taken does not take slots from other addresses.
+TEST_F(StreamSlotsTest, AddressWithoutShareReplacesItsOwnCalls) {
+  StreamSlots slots(&monitor_, absl::ZeroDuration());
+  FakeCall* const other = NewCall();
+  EXPECT_TRUE(slots.Take(other, "ipv4:10.0.0.2:1", 4));
+  other->WaitForClientToSend();
+  FakeCall* const first = NewCall();
+  EXPECT_TRUE(slots.Take(first, "ipv4:10.0.0.1:1", 4));
+  EXPECT_TRUE(slots.Take(NewCall(), "ipv4:10.0.0.1:1", 4));
+  EXPECT_FALSE(slots.Take(NewCall(), "ipv4:10.0.0.1:1", 4));
+  first->WaitForClientToRead();
+  EXPECT_TRUE(slots.Take(NewCall(), "ipv4:10.0.0.1:1", 4));
+  EXPECT_FALSE(first->why().ok());
+  EXPECT_TRUE(other->why().ok());
+}
+
+}  // namespace
+}  // namespace rwkvd
