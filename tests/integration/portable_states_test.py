@@ -93,12 +93,12 @@ class PortableStatesTest(unittest.TestCase):
     # One server suspends a request, another one resumes it.
 
     def move(self, first, second, after, *, as_handle=False):
-        """The two parts of an answer that moves to another server, and the
-        whole answer of one that does not."""
+        """Compares an answer that moves to another server with one that does
+        not."""
+        # More tokens than are generated before the drain begins.
         message = pb.GenerateRequest(
-            prompt=pb.Input(text="And it came to pass"), max_tokens=400,
+            prompt=pb.Input(text="And it came to pass"), max_tokens=1 << 20,
             sampling=SAMPLING, stop_strings=STOPS, logprobs=True)
-        whole = self.call(second, message)
         message.return_state.on_drain = True
         message.return_state.as_handle = as_handle
         part = self.call(first, message, after=after,
@@ -106,13 +106,14 @@ class PortableStatesTest(unittest.TestCase):
         self.assertEqual(first.wait(), 0)
         self.assertEqual(part.code, grpc.StatusCode.UNAVAILABLE)
         self.assertEqual(part.finish.reason, pb.FINISH_REASON_CANCELLED)
-        self.assertLess(len(part.tokens), len(whole.tokens))
         handle = part.finish.state.handle
         if not as_handle:
             self.assertEqual(len(part.state), part.finish.state.bytes)
             handle = self.put(second, part.state).handle
-        message.ClearField("prompt")
         message.ClearField("return_state")
+        message.max_tokens = len(part.tokens) + 200
+        whole = self.call(second, message)
+        message.ClearField("prompt")
         message.state_handle = handle
         message.resume = True
         rest = self.call(second, message)
