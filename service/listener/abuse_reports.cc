@@ -21,6 +21,8 @@ const char* DescriptionOf(Http2Abuse abuse) {
       return "many streams that it opened and reset";
     case Http2Abuse::kControlFrames:
       return "many frames without content";
+    case Http2Abuse::kCalls:
+      return "more calls than the server has memory for";
   }
   return "";
 }

@@ -34,15 +34,21 @@ CallGuard::Limits CallGuard::Derive(int64_t grpc_memory_bytes,
   return limits;
 }
 
+CallGuard::CallGuard(const Limits& limits, Functions functions)
+    : limits_(limits),
+      high_total_(limits.total - limits.total / 4),
+      functions_(std::move(functions)) {}
+
 void CallGuard::Check(absl::Duration now) {
   const int64_t total = functions_.count();
+  functions_.allow(limits_.total - total);
   // No connection can have more than all together.
-  if (total <= std::min(limits_.per_connection, limits_.total)) {
+  if (total <= std::min(limits_.per_connection, high_total_)) {
     inspected_calls_ = 0;
     return;
   }
   inspected_calls_ = std::min(inspected_calls_, total);
-  if (total < inspected_calls_ + kManyNewCalls && total <= limits_.total &&
+  if (total < inspected_calls_ + kManyNewCalls && total <= high_total_ &&
       now < inspected_at_ + kInspectionPeriod) {
     return;
   }
@@ -59,7 +65,7 @@ void CallGuard::Inspect(int64_t total) {
             });
   for (const ConnectionCalls& connection : connections) {
     if (connection.num_calls <= limits_.per_connection &&
-        total <= limits_.total) {
+        total <= high_total_) {
       return;
     }
     if (functions_.close(connection)) total -= connection.num_calls;

@@ -2,6 +2,7 @@
 #ifndef RWKVD_SERVICE_LISTENER_CALL_GUARD_H_
 #define RWKVD_SERVICE_LISTENER_CALL_GUARD_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -17,6 +18,22 @@ namespace rwkvd {
 struct ConnectionCalls {
   std::string endpoint;  // the peer, as EndpointKey
   int64_t num_calls = 0;
+};
+
+// How many calls may still begin until their number is known again. The
+// connection that begins one more is closed.
+//
+// Shared by the listener and its connections. Thread-safe.
+class CallBudget {
+ public:
+  void Set(int64_t calls) { left_.store(calls, std::memory_order_relaxed); }
+  // Takes `calls`; false if they are more than were left.
+  bool Take(int64_t calls) {
+    return left_.fetch_sub(calls, std::memory_order_relaxed) >= calls;
+  }
+
+ private:
+  std::atomic<int64_t> left_{std::numeric_limits<int64_t>::max()};
 };
 
 // Closes connections that have too many open calls.
@@ -42,10 +59,11 @@ class CallGuard {
     std::function<std::vector<ConnectionCalls>()> count_by_connection;
     // Closes the connection of this peer; false if it cannot be found.
     std::function<bool(const ConnectionCalls& connection)> close;
+    // Allows new calls until the next check; called by each.
+    std::function<void(int64_t calls)> allow;
   };
 
-  CallGuard(const Limits& limits, Functions functions)
-      : limits_(limits), functions_(std::move(functions)) {}
+  CallGuard(const Limits& limits, Functions functions);
 
   // The limits for a server whose clients may have
   // `max_streams_per_connection` calls on a connection and `max_requests`
@@ -55,15 +73,16 @@ class CallGuard {
                        int64_t max_streams_per_connection,
                        int64_t max_requests);
 
-  // Closes the connections above the limit of a connection and then, while the
-  // total is above its limit, the connection with the most calls. `now` is of a
-  // clock that never goes back.
+  // Closes the connections above the limit of a connection and, if the total is
+  // near its limit, those with the most calls, so that a quarter of the limit
+  // is left to others. `now` is of a clock that never goes back.
   void Check(absl::Duration now);
 
  private:
   void Inspect(int64_t total);
 
   const Limits limits_;
+  const int64_t high_total_;  // above which connections are closed
   const Functions functions_;
   // When the connections were last inspected, and their calls then.
   absl::Duration inspected_at_ = -absl::InfiniteDuration();

@@ -74,6 +74,8 @@ const char* NameOf(Http2Abuse abuse) {
       return "resets";
     case Http2Abuse::kControlFrames:
       return "control_frames";
+    case Http2Abuse::kCalls:
+      return "calls";
   }
   return "";
 }
@@ -118,6 +120,7 @@ Http2Abuse Http2Guard::OnFrame(absl::Duration now) {
   switch (type) {
     case kHeaders:
       header_block_bytes_ = 0;
+      ++num_streams_;
       if (!acknowledged_ && ++early_streams_ > kMaxEarlyStreams) {
         return Http2Abuse::kNoSettings;
       }

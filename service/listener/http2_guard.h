@@ -61,8 +61,9 @@ enum class Http2Abuse {
   kNoSettings,     // many calls before the server's settings are acknowledged
   kResets,         // many streams that are opened and reset
   kControlFrames,  // many frames without content
+  kCalls,          // more open calls than there is memory for (CallGuard)
 };
-inline constexpr int kNumHttp2Abuses = 5;
+inline constexpr int kNumHttp2Abuses = 6;
 
 // The value of the label "reason" in metrics.
 const char* NameOf(Http2Abuse abuse);
@@ -88,6 +89,10 @@ class Http2Guard {
   // closed.
   Http2Abuse Inspect(absl::string_view bytes, absl::Duration now);
 
+  // The number of streams that the client has opened, each by a header block;
+  // the rare trailers of a client count as well.
+  int64_t num_streams() const { return num_streams_; }
+
  private:
   static constexpr size_t kFrameHeaderBytes = 9;
 
@@ -107,6 +112,7 @@ class Http2Guard {
 
   bool acknowledged_ = false;       // the server's settings
   int64_t header_block_bytes_ = 0;  // of the current or last block
+  int64_t num_streams_ = 0;
   int64_t early_streams_ = 0;
   int64_t early_header_bytes_ = 0;
 };

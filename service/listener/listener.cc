@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -33,8 +34,6 @@ const char* NameOf(Refusal refusal) {
       return "max_connections";
     case Refusal::kPeerLimit:
       return "max_connections_per_peer";
-    case Refusal::kCalls:
-      return "open_calls";
     case Refusal::kDescriptors:
       return "descriptors";
     case Refusal::kSystem:
@@ -78,6 +77,8 @@ absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor) {
   functions.close = [this](const ConnectionCalls& connection) {
     return Close(connection);
   };
+  functions.allow = [this](int64_t calls) { budget_->Set(calls); };
+  budget_->Set(call_limits_.total);
   guard_ = std::make_unique<CallGuard>(call_limits_, std::move(functions));
   handlers.on_tick = [this] { return Tick(); };
   return loop_.Start(sockets_->fds(), std::move(handlers));
@@ -91,6 +92,7 @@ bool Listener::Tick() {
 
 void Listener::Stop() {
   loop_.Stop();
+  budget_->Set(std::numeric_limits<int64_t>::max());  // nobody counts any more
   sockets_ = nullptr;
 }
 
@@ -118,9 +120,12 @@ void Listener::Guard(int fd, const std::string& peer) {
   FilterReceivedBytes(
       fd,
       [guard = std::make_shared<Http2Guard>(resets_.Of(peer, ClockReading())),
-       abuses = abuses_](absl::string_view bytes) {
+       abuses = abuses_, budget = budget_](absl::string_view bytes) {
         const absl::Duration now = ClockReading();
-        const Http2Abuse abuse = guard->Inspect(bytes, now);
+        const int64_t num_streams = guard->num_streams();
+        Http2Abuse abuse = guard->Inspect(bytes, now);
+        const int64_t num_new = guard->num_streams() - num_streams;
+        if (num_new > 0 && !budget->Take(num_new)) abuse = Http2Abuse::kCalls;
         if (abuse == Http2Abuse::kNone) return true;
         abuses->Add(abuse, now);
         return false;
@@ -132,8 +137,7 @@ bool Listener::Close(const ConnectionCalls& connection) {
       !connections_.ShutDown(connection.endpoint)) {
     return false;
   }
-  Refuse(Refusal::kCalls,
-         absl::StrCat("it has ", connection.num_calls, " open calls"));
+  abuses_->Add(Http2Abuse::kCalls, ClockReading());
   return true;
 }
 
@@ -142,7 +146,6 @@ void Listener::Refuse(Refusal refusal, const std::string& why) {
   refused_[index].fetch_add(1, std::memory_order_relaxed);
   const char* what = "refused a connection: ";
   if (refusal == Refusal::kSystem) what = "new connections wait: ";
-  if (refusal == Refusal::kCalls) what = "closed a connection: ";
   const std::string line =
       logs_[index].Add(absl::StrCat(what, why), ClockReading());
   if (!line.empty()) LogWarning(line);

@@ -27,11 +27,10 @@ namespace rwkvd {
 enum class Refusal {
   kTotalLimit,   // closed: --max_connections
   kPeerLimit,    // closed: --max_connections_per_peer
-  kCalls,        // closed later: too many open calls
   kDescriptors,  // closed: the process has no descriptor left
   kSystem,       // waits: too little memory, or no descriptor in the system
 };
-inline constexpr int kNumRefusals = 5;
+inline constexpr int kNumRefusals = 4;
 
 // The value of the label "reason" in metrics.
 const char* NameOf(Refusal refusal);
@@ -100,6 +99,7 @@ class Listener {
   ResetLimits resets_;
   const std::shared_ptr<AbuseReports> abuses_ =
       std::make_shared<AbuseReports>();
+  const std::shared_ptr<CallBudget> budget_ = std::make_shared<CallBudget>();
   std::unique_ptr<Acceptor> acceptor_;
   AcceptLoop loop_;  // last: its thread uses the above
 };

@@ -33,11 +33,13 @@ class CallGuardTest : public ::testing::Test {
                       if (connection.endpoint.empty()) return false;
                       closed_.push_back(connection.endpoint);
                       return true;
-                    }}) {}
+                    },
+                .allow = [this](int64_t calls) { allowed_ = calls; }}) {}
 
   std::vector<ConnectionCalls> connections_;
   std::vector<std::string> closed_;
   int num_inspections_ = 0;
+  int64_t allowed_ = 0;
   CallGuard guard_;
 };
 
@@ -47,17 +49,18 @@ TEST_F(CallGuardTest, ClosesConnectionsAboveTheirLimit) {
   EXPECT_THAT(closed_, ElementsAre("c", "b"));
 }
 
-TEST_F(CallGuardTest, ClosesTheLargestConnectionsAboveTheTotal) {
-  connections_ = {{"a", 150}, {"b", 199}, {"c", 190}, {"d", 180},
-                  {"e", 170}, {"f", 160}, {"g", 150}};  // 1199
-  guard_.Check(absl::ZeroDuration());
+TEST_F(CallGuardTest, ClosesTheLargestConnectionsNearTheTotal) {
+  connections_ = {{"a", 150}, {"b", 199}, {"c", 190}, {"d", 140}, {"e", 130}};
+  guard_.Check(absl::ZeroDuration());  // 809 are more than three quarters
   EXPECT_THAT(closed_, ElementsAre("b"));
+  EXPECT_EQ(allowed_, 191);
 }
 
 TEST_F(CallGuardTest, ContinuesWithTheNextIfAConnectionCannotBeClosed) {
-  connections_ = {{"", 1000}, {"a", 150}, {"b", 100}};
+  connections_ = {{"", 700}, {"a", 150}, {"b", 100}};
   guard_.Check(absl::ZeroDuration());
   EXPECT_THAT(closed_, ElementsAre("a", "b"));
+  EXPECT_EQ(allowed_, 50);
 }
 
 TEST_F(CallGuardTest, InspectsConnectionsOnlyIfOneCouldBeAboveItsLimit) {
@@ -91,10 +94,21 @@ TEST_F(CallGuardTest, CountsNewCallsFromTheLowestNumber) {
 }
 
 TEST_F(CallGuardTest, ClosesNothingWithinTheLimits) {
-  connections_ = {{"a", 200}, {"b", 200}, {"c", 200}, {"d", 200}, {"e", 200}};
+  connections_ = {{"a", 200}, {"b", 200}, {"c", 200}, {"d", 150}};
   guard_.Check(absl::ZeroDuration());
   EXPECT_EQ(num_inspections_, 1);
   EXPECT_THAT(closed_, IsEmpty());
+  EXPECT_EQ(allowed_, 250);
+}
+
+TEST(CallBudgetTest, RefusesMoreCallsThanAreLeft) {
+  CallBudget budget;
+  EXPECT_TRUE(budget.Take(int64_t{1} << 40));
+  budget.Set(3);
+  EXPECT_TRUE(budget.Take(3));
+  EXPECT_FALSE(budget.Take(1));
+  budget.Set(-5);
+  EXPECT_FALSE(budget.Take(1));
 }
 
 TEST(CallGuardLimitsTest, FollowFromMemoryStreamsAndRequests) {
