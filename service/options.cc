@@ -61,8 +61,8 @@ ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "The address of the gRPC server: host:port (port 0 chooses a free "
           "one; an IPv6 address in brackets) or unix:path.");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:9464",
-          "The address at which Prometheus finds /metrics: host:port. If "
-          "empty, there are no metrics.");
+          "The address at which Prometheus finds /metrics: host:port or "
+          "unix:path. If empty, there are no metrics.");
 ABSL_FLAG(int32_t, max_connections, 0,
           "The maximum number of connections. Further ones are closed at once. "
           "0 derives it from the limit of open files and the memory limit.");

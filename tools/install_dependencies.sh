@@ -18,7 +18,8 @@ readonly BUILD_PACKAGES=(
   bazel-bootstrap g++ protobuf-compiler protobuf-compiler-grpc
   libgrpc++-dev libgrpc-dev libprotobuf-dev libabsl-dev libeigen3-dev
   libhwy-dev libpcre2-dev libutf8proc-dev nlohmann-json3-dev
-  prometheus-cpp-dev libspdlog-dev libfmt-dev libssl-dev zlib1g-dev
+  prometheus-cpp-dev libmicrohttpd-dev libspdlog-dev libfmt-dev libssl-dev
+  zlib1g-dev
 )
 readonly TEST_PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
