@@ -69,7 +69,8 @@ ABSL_FLAG(int32_t, max_connections, 0,
 ABSL_FLAG(int32_t, max_connections_per_peer, 0,
           "The maximum number of connections from one IPv4 address or one IPv6 "
           "network of 64 bits. Further ones are closed at once. 0 stands for a "
-          "quarter of --max_connections. It does not apply to a unix:path.");
+          "quarter of --max_connections. Raise it if a proxy connects for many "
+          "clients. It does not apply to a unix:path.");
 ABSL_FLAG(int32_t, max_streams_per_connection,
           rwkvd::Options().max_streams_per_connection,
           "The maximum number of calls at the same time on one connection. "

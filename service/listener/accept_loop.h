@@ -37,7 +37,7 @@ class AcceptLoop {
     std::function<bool()> on_tick;
   };
 
-  static constexpr int kTickMs = 10;
+  static constexpr int kTickMs = 25;
 
   AcceptLoop() = default;
   ~AcceptLoop() { Stop(); }

@@ -21,13 +21,6 @@ from startup import assert_refuses
 REFUSED = 'rwkv_connections_refused_total{reason="%s"}'
 
 
-def connect(server, source="127.0.0.1"):
-    """A connection from an address of its own, for which limits are separate."""
-    host, port = server.address.rsplit(":", 1)
-    return socket.create_connection((host, int(port)), timeout=PATIENCE,
-                                    source_address=(source, 0))
-
-
 def is_closed(connection):
     """Waits for bytes or the end of a connection."""
     try:
@@ -43,6 +36,14 @@ class ConnectionsTest(unittest.TestCase):
         server = manager.__enter__()
         self.addCleanup(manager.__exit__, None, None, None)
         return server
+
+    def connect(self, server, source="127.0.0.1"):
+        """A connection from an address, to which the limits of a peer apply."""
+        host, port = server.address.rsplit(":", 1)
+        connection = socket.create_connection(
+            (host, int(port)), timeout=PATIENCE, source_address=(source, 0))
+        self.addCleanup(connection.close)
+        return connection
 
     def new_health(self, address):
         """A client with a connection of its own."""
@@ -71,8 +72,8 @@ class ConnectionsTest(unittest.TestCase):
         self.limit_descriptors(server, max(map(int, used)) + 1)
         held = []
         while not held or not is_closed(held[-1]):
-            held.append(connect(server))
-        self.assertTrue(is_closed(connect(server)))
+            held.append(self.connect(server))
+        self.assertTrue(is_closed(self.connect(server)))
         self.limit_descriptors(server, 1000)
         self.assert_serves(server.address)
         self.assertGreaterEqual(gauge(server, REFUSED % "descriptors"), 2)
@@ -85,7 +86,7 @@ class ConnectionsTest(unittest.TestCase):
 
     def test_accepts_again_after_idle_connections_took_all(self):
         server = self.start(prefix=["prlimit", "--nofile=64"])
-        held = [connect(server, f"127.0.0.{2 + i % 100}") for i in range(100)]
+        held = [self.connect(server, f"127.0.0.{2 + i}") for i in range(100)]
         wait_until(
             lambda: gauge(server, REFUSED % "max_connections") >= 60,
             "connections to be refused")
@@ -100,8 +101,8 @@ class ConnectionsTest(unittest.TestCase):
 
     def test_connections_of_one_peer_are_limited(self):
         server = self.start("--max_connections_per_peer=3")
-        held = [connect(server, "127.0.0.2") for _ in range(3)]
-        surplus = connect(server, "127.0.0.2")
+        held = [self.connect(server, "127.0.0.2") for _ in range(3)]
+        surplus = self.connect(server, "127.0.0.2")
         self.assertTrue(is_closed(surplus))
         self.assertEqual(gauge(server, REFUSED % "max_connections_per_peer"),
                          1)
@@ -110,8 +111,9 @@ class ConnectionsTest(unittest.TestCase):
         self.assert_serves(server.address)
         held.pop().close()
         # Until the server has noticed that, it refuses a further one.
-        wait_until(lambda: self.starts_http2(connect(server, "127.0.0.2")),
-                   "a further connection to be accepted")
+        wait_until(
+            lambda: self.starts_http2(self.connect(server, "127.0.0.2")),
+            "a further connection to be accepted")
 
     def starts_http2(self, connection):
         """Whether the server answers; a refused connection is closed."""
@@ -124,8 +126,8 @@ class ConnectionsTest(unittest.TestCase):
 
     def test_all_connections_are_limited(self):
         server = self.start("--max_connections=4")
-        held = [connect(server, f"127.0.0.{i}") for i in range(2, 5)]
-        self.assertTrue(is_closed(connect(server, "127.0.0.9")))
+        held = [self.connect(server, f"127.0.0.{i}") for i in range(2, 5)]
+        self.assertTrue(is_closed(self.connect(server, "127.0.0.9")))
         self.assertEqual(gauge(server, REFUSED % "max_connections"), 1)
         # Those that were accepted are served.
         self.assertEqual(
@@ -144,7 +146,7 @@ class ConnectionsTest(unittest.TestCase):
 
     def test_streams_of_a_connection_are_limited(self):
         server = self.start("--max_streams_per_connection=7")
-        connection = connect(server)
+        connection = self.connect(server)
         connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
                            bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
         settings = self.read_frame(connection)[9:]
@@ -196,6 +198,7 @@ class ConnectionsTest(unittest.TestCase):
         first = self.start(f"--listen=unix:{path}")
         first.signal(signal.SIGKILL)
         first.wait()
+        first.channel.close()  # the next would share its broken connection
         self.assertTrue(os.path.exists(path))
         self.start(f"--listen=unix:{path}")
 
