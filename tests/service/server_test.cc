@@ -7,6 +7,7 @@
 
 #include <new>
 #include <string>
+#include <thread>
 
 #include "absl/synchronization/notification.h"
 #include "gmock/gmock.h"
@@ -59,7 +60,14 @@ TEST(ServerTest, FailureEndsTheServerWithItsReason) {
   TestServer server;
   grpc::ClientContext context;
   const auto stub = server.NewStub();
-  const auto reader = stub->Generate(&context, SimpleRequest(1000));
+  const auto reader = stub->Generate(&context, SimpleRequest(1 << 20));
+  grpc::Status end;
+  std::thread client([&] {
+    v1::GenerateResponse event;
+    while (reader->Read(&event)) {
+    }
+    end = reader->Finish();
+  });
   server.gate().WaitForArrivals(1);
   server.server().Fail(absl::DataLossError("the model is gone"));
   server.server().Fail(absl::InternalError("a second reason"));
@@ -68,10 +76,8 @@ TEST(ServerTest, FailureEndsTheServerWithItsReason) {
   server.gate().Open();
   server.server().Drain();  // nobody has to notice the failure here
   EXPECT_EQ(server.WaitForEnd(), absl::DataLossError("the model is gone"));
-  v1::GenerateResponse event;
-  while (reader->Read(&event)) {
-  }
-  EXPECT_EQ(reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  client.join();
+  EXPECT_EQ(end.error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
 TEST(ServerTest, CallsDuringLoadingAreUnavailable) {
