@@ -7,15 +7,18 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/quote.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
 
 namespace rwkvd {
 namespace {
 
-void Log(spdlog::level::level_enum level, absl::string_view line) {
-  spdlog::default_logger_raw()->log(
-      level, spdlog::string_view_t(line.data(), line.size()));
+void Log(spdlog::level::level_enum level, absl::string_view text) {
+  spdlog::logger* const logger = spdlog::default_logger_raw();
+  if (!logger->should_log(level)) return;
+  const std::string line = OneLine(text);  // a path may contain anything
+  logger->log(level, spdlog::string_view_t(line.data(), line.size()));
 }
 
 void LogFromGrpc(gpr_log_func_args* args) {

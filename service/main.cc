@@ -17,6 +17,7 @@
 #include "core/base/exceptions.h"
 #include "core/base/free_memory.h"
 #include "core/base/mapping_faults.h"
+#include "core/base/quote.h"
 #include "service/log.h"
 #include "service/options.h"
 #include "service/served_model.h"
@@ -26,7 +27,7 @@ namespace rwkvd {
 namespace {
 
 int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "rwkvd: %s\n", std::string(status.message()).c_str());
+  std::fprintf(stderr, "rwkvd: %s\n", OneLine(status.message()).c_str());
   return 1;
 }
 

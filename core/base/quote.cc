@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "core/base/utf8.h"
 
@@ -20,9 +21,10 @@ absl::string_view Truncated(absl::string_view text) {
   return text.substr(0, length);
 }
 
-// Whether it is a C1 control character (U+0080 to U+009F), which some terminals
-// interpret.
+// Whether it is a control character. Some terminals interpret those from U+0080
+// to U+009F, too.
 bool IsControl(absl::string_view character) {
+  if (character.size() == 1) return absl::ascii_iscntrl(character[0]);
   return character.size() == 2 && character[0] == '\xC2' &&
          static_cast<uint8_t>(character[1]) < 0xA0;
 }
@@ -47,6 +49,24 @@ std::string Quoted(absl::string_view text) {
   quoted += '"';
   if (shown.size() < text.size()) quoted += "...";
   return quoted;
+}
+
+std::string OneLine(absl::string_view text) {
+  std::string line;
+  line.reserve(text.size());
+  for (absl::string_view rest = text; !rest.empty();) {
+    const Utf8Part part = FirstUtf8Part(rest);
+    const absl::string_view bytes = rest.substr(0, part.length);
+    const bool is_text =
+        part.kind == Utf8Part::Kind::kCharacter && !IsControl(bytes);
+    if (is_text) {
+      line.append(bytes.data(), bytes.size());
+    } else {
+      line += absl::CHexEscape(bytes);
+    }
+    rest.remove_prefix(part.length);
+  }
+  return line;
 }
 
 }  // namespace rwkvd

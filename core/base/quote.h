@@ -18,6 +18,10 @@ inline constexpr size_t kMaxQuotedBytes = 100;
 // is truncated; "..." then follows the closing quote.
 std::string Quoted(absl::string_view text);
 
+// `text` on one line and as valid UTF-8: control characters and bytes that are
+// not UTF-8 become C escapes. For whole messages, which may contain paths.
+std::string OneLine(absl::string_view text);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_BASE_QUOTE_H_

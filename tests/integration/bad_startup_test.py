@@ -172,6 +172,10 @@ class BadStartupTest(unittest.TestCase):
         self.assert_refuses([f"--model={MODEL}", "--max_running=0"],
                             "--max_running")
 
+    def test_control_characters_in_a_path_stay_on_one_line(self):
+        self.assert_refuses(["--model=/no\nsuch\x1b[2J"],
+                            "/no\\nsuch\\x1b[2J")
+
     def test_missing_model_flag_is_refused(self):
         self.assert_refuses([], "--model")
 

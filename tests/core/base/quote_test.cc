@@ -44,5 +44,12 @@ TEST(QuotedTest, LongInvalidTextStaysBounded) {
   EXPECT_EQ(ValidUtf8Length(quoted), quoted.size());
 }
 
+TEST(OneLineTest, OnlyControlCharactersAndInvalidBytesAreEscaped) {
+  EXPECT_EQ(OneLine("a \"b\" c\\d 'e' \u4F60"), "a \"b\" c\\d 'e' \u4F60");
+  EXPECT_EQ(OneLine("a\nb\r\x1B[2J"), "a\\nb\\r\\x1b[2J");
+  EXPECT_EQ(OneLine("\u009B2J\xFFz"), "\\xc2\\x9b2J\\xffz");
+  EXPECT_EQ(OneLine(""), "");
+}
+
 }  // namespace
 }  // namespace rwkvd
