@@ -35,6 +35,10 @@ constexpr absl::Duration kFlushGrace = absl::Seconds(2);
 // those who call it, before it ends.
 constexpr absl::Duration kFailureGrace = absl::Seconds(2);
 
+// How long clients may take to receive the status of a call that is ended for
+// them.
+constexpr absl::Duration kEndGrace = absl::Milliseconds(200);
+
 // How often the end of the last connection is checked, for which gRPC has no
 // event.
 constexpr absl::Duration kPollInterval = absl::Milliseconds(10);
@@ -268,17 +272,29 @@ void Server::SendClientsAway(absl::Time grace_end) {
 }
 
 void Server::Flush(absl::Time grace_end) {
-  const absl::Time begin = MonotonicNow();
-  ServedModel* const model = this->model();
-  // A client needs its complete state, and states may be large.
-  const auto end = [&] {
-    const absl::Time flush_end = begin + kFlushGrace;
-    const bool delivers =
-        model != nullptr && model->states->num_deliveries() > 0;
-    return delivers && !cut_short_.HasHappened()
+  const absl::Time flush_end = MonotonicNow() + kFlushGrace;
+  WaitUntilDisconnected([&] {
+    // A client needs its complete state, and states may be large.
+    return TransfersStates() && !cut_short_.HasHappened()
                ? std::max(flush_end, grace_end)
                : flush_end;
-  };
+  });
+  // What is left waits for its client: ends it with a reason, and then without
+  // waiting for the client any more.
+  for (int stage = 0; stage < 2; ++stage) {
+    monitor_.GiveUpAll();
+    const absl::Time end = MonotonicNow() + kEndGrace;
+    WaitUntilDisconnected([&] { return end; });
+  }
+}
+
+bool Server::TransfersStates() const {
+  ServedModel* const model = this->model();
+  return model != nullptr &&
+         (model->states->num_deliveries() > 0 || service_.num_transfers() > 0);
+}
+
+void Server::WaitUntilDisconnected(absl::FunctionRef<absl::Time()> end) {
   while (HasConnections(*grpc_) && MonotonicNow() < end()) {
     absl::SleepFor(kPollInterval);
   }

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -102,8 +103,12 @@ class Server {
   // Makes clients connect elsewhere, and still accepts the requests that they
   // had sent before.
   void SendClientsAway(absl::Time grace_end);
-  // Waits until clients have read their last messages and are disconnected.
+  // Waits until clients have read their last messages and are disconnected, and
+  // ends the calls of the others.
   void Flush(absl::Time grace_end);
+  // Whether a client still sends or receives a state.
+  bool TransfersStates() const;
+  void WaitUntilDisconnected(absl::FunctionRef<absl::Time()> end);
 
   const Options options_;
   // Calls use the metrics, the budgets, the monitor and the model until gRPC

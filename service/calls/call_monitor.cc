@@ -44,9 +44,7 @@ CallMonitor::~CallMonitor() {
   thread_.join();
 }
 
-int64_t CallMonitor::Now() {
-  return absl::ToUnixNanos(MonotonicNow());
-}
+int64_t CallMonitor::Now() { return absl::ToUnixNanos(MonotonicNow()); }
 
 absl::Duration CallMonitor::WaitOf(const MonitoredCall& call) {
   const int64_t since = call.waits_since_.load(std::memory_order_acquire);
@@ -119,6 +117,18 @@ void CallMonitor::GiveUp(MonitoredCall* call, GiveUpReason reason) {
   Perform(action);
 }
 
+void CallMonitor::GiveUpAll() {
+  std::vector<Action> actions;
+  {
+    absl::MutexLock lock(&mutex_);
+    for (MonitoredCall* const call : calls_) {
+      if (call->stage_ == MonitoredCall::Stage::kReset) continue;
+      actions.push_back(Advance(call, GiveUpReason::kShutdown));
+    }
+  }
+  for (const Action& action : actions) Perform(action);
+}
+
 CallMonitor::Action CallMonitor::NextVictim(const MonitoredCall* requesting,
                                             int64_t bytes) {
   absl::MutexLock lock(&mutex_);
@@ -179,6 +189,8 @@ absl::Status CallMonitor::StatusFor(GiveUpReason reason,
     case GiveUpReason::kSlots:
       return absl::ResourceExhaustedError(
           "the client keeps this call waiting, and other calls need its slot");
+    case GiveUpReason::kShutdown:
+      return absl::UnavailableError("the server is shutting down");
   }
   return absl::UnknownError("");
 }

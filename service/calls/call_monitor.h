@@ -77,6 +77,10 @@ class CallMonitor {
   void GiveUp(MonitoredCall* call, GiveUpReason reason)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Gives up all calls, because the server ends. A second time, resets those
+  // that have not ended yet.
+  void GiveUpAll() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // How long the client of `call` has kept it waiting; 0 if it does not.
   static absl::Duration WaitOf(const MonitoredCall& call);
 

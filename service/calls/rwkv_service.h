@@ -54,6 +54,9 @@ class RwkvService final : public RwkvServiceBase {
         transfers_(monitor),
         documents_(monitor) {}
 
+  // The number of calls of PutState and GetState.
+  int32_t num_transfers() const { return transfers_.num_taken(); }
+
   // Sets the model that answers calls from now on; it outlives the service.
   // Earlier calls end with UNAVAILABLE. Called once.
   void Serve(const ServedModel* model) {

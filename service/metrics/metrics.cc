@@ -95,6 +95,8 @@ absl::string_view NameOf(GiveUpReason reason) {
       return "unread";
     case GiveUpReason::kIdle:
       return "idle";
+    case GiveUpReason::kShutdown:
+      return "shutdown";
     case GiveUpReason::kSlots:
       return "slots";
   }

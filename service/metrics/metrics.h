@@ -41,15 +41,16 @@ inline constexpr int kNumRpcs = 11;
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);
 
-// Why the server ends a call whose client does not keep up.
+// Why the server ends a call that waits for its client.
 enum class GiveUpReason {
-  kMemory,  // the budget for responses is exhausted, and the call holds most
-  kUnread,  // the client does not read
-  kIdle,    // the client does not send
-  kSlots,   // the client does not read or send, and others wait for its slot
+  kMemory,    // the budget for responses is exhausted, and the call holds most
+  kUnread,    // the client does not read
+  kIdle,      // the client does not send
+  kSlots,     // the client does not read or send, and others wait for its slot
+  kShutdown,  // the server ends
 };
 
-inline constexpr int kNumGiveUpReasons = 4;
+inline constexpr int kNumGiveUpReasons = 5;
 
 // The value of metric labels, such as "unread".
 absl::string_view NameOf(GiveUpReason reason);

@@ -145,6 +145,37 @@ TEST(EndingTest, NoCallIsCancelled) {
   }
 }
 
+// Calls that wait for their clients, not for the engine.
+TEST(EndingTest, HalfOpenCallsEndWithAReason) {
+  TestServer server(WithGrace(absl::Hours(1)));
+  server.gate().Open();
+  const auto stub = v1::RwkvService::NewStub(NewChannel(server));
+
+  grpc::ClientContext document_context;
+  const auto document = stub->ScoreDocument(&document_context);
+  v1::ScoreDocumentRequest part;
+  part.mutable_part()->set_text("ab");
+  part.set_token_scores(true);
+  ASSERT_TRUE(document->Write(part));
+  v1::ScoreDocumentResponse scores;
+  ASSERT_TRUE(document->Read(&scores));
+
+  grpc::ClientContext put_context;
+  v1::PutStateResponse put_response;
+  const auto put = stub->PutState(&put_context, &put_response);
+  v1::PutStateRequest data;
+  data.set_data("x");
+  ASSERT_TRUE(put->Write(data));
+
+  server.server().DrainAtOnce();
+  EXPECT_FALSE(document->Read(&scores));
+  for (const grpc::Status& status : {document->Finish(), put->Finish()}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    EXPECT_THAT(status.error_message(), HasSubstr("shutting down"));
+  }
+  EXPECT_TRUE(server.WaitForEnd().ok());
+}
+
 TEST(EndingTest, RefusedCallsMayBeRetriedAtOnce) {
   TestServer server(WithGrace(absl::Hours(1)));
   server.gate().Permit(2);
