@@ -263,6 +263,8 @@ void Server::SendClientsAway(absl::Time grace_end) {
   SendGoaway(*grpc_);
   health_.EndWatches();
   reflection_.Stop();
+  ServedModel* const model = this->model();
+  if (model != nullptr) model->engine->SuspendRequests();
   const absl::Time end = std::min(grace_end, MonotonicNow() + kGoawayDelay);
   while (HasConnections(*grpc_) && MonotonicNow() < end &&
          !cut_short_.WaitFor(kPollInterval)) {

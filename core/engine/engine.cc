@@ -219,9 +219,14 @@ void Engine::Cancel(RequestId id) {
   if (live_.contains(id)) cancelled_.insert(id);
 }
 
+void Engine::SuspendRequests() {
+  absl::MutexLock lock(&mutex_);
+  suspending_ = true;
+}
+
 void Engine::Drain(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
-  draining_ = true;
+  suspending_ = draining_ = true;
   drain_deadline_ = std::min(drain_deadline_, deadline);
   mutex_.Await(absl::Condition(this, &Engine::AllHaveEnded));
 }

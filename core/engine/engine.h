@@ -128,6 +128,10 @@ class Engine {
   // Does nothing if the request is unknown or has ended.
   void Cancel(RequestId id);
 
+  // Suspends requests with snapshot_on_drain at once, as Drain does, but still
+  // accepts requests.
+  void SuspendRequests();
+
   // Accepts no more requests. Requests with snapshot_on_drain are suspended at
   // once; the others run until `deadline` of the engine's clock, and then end
   // with kCancelled and an Unavailable status. Returns when all have ended. May
@@ -231,6 +235,7 @@ class Engine {
   absl::flat_hash_set<RequestId> cancelled_ ABSL_GUARDED_BY(mutex_);
   // Requests that are not live any more, but whose OnFinish has not returned.
   size_t num_finishing_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool suspending_ ABSL_GUARDED_BY(mutex_) = false;  // also while draining
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time drain_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

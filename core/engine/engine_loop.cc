@@ -48,11 +48,11 @@ void Engine::SleepUntilWork() {
 std::vector<EndedSequence> Engine::TakeCancelled(absl::Time now) {
   std::vector<EndedSequence> ended;
   absl::MutexLock lock(&mutex_);
-  if (!draining_ && cancelled_.empty()) return ended;
+  if (!suspending_ && cancelled_.empty()) return ended;
   const bool end_all = draining_ && now >= drain_deadline_;
   const auto ends = [&](const Sequence& sequence) {
     mutex_.AssertHeld();
-    return end_all || (draining_ && sequence.SuspendsOnDrain()) ||
+    return end_all || (suspending_ && sequence.SuspendsOnDrain()) ||
            cancelled_.contains(sequence.id());
   };
   for (auto& sequence : runner_.Remove(ends)) {

@@ -382,5 +382,22 @@ TEST_F(EngineTest, RequestWithoutTokenHasNoTimeToFirstToken) {
   EXPECT_EQ(times.decode, absl::ZeroDuration());
 }
 
+TEST_F(EngineTest, SuspendedRequestsEndWhileOthersAreAccepted) {
+  RecordingSink* const suspended = NewSink();
+  GenerateRequest request = Request({1}, kForever);
+  request.snapshot_on_drain = true;
+  ASSERT_TRUE(engine().Submit(request, suspended).ok());
+  const auto running = Submit({1}, 3);
+  gate_.WaitForArrivals(1);
+  engine().SuspendRequests();
+  const auto later = Submit({2}, 3);
+  gate_.Open();
+  const Recording recording = suspended->Wait();
+  EXPECT_EQ(recording.status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_NE(recording.snapshot, nullptr);
+  EXPECT_TRUE(running.second->Wait().status.ok());
+  EXPECT_TRUE(later.second->Wait().status.ok());
+}
+
 }  // namespace
 }  // namespace rwkvd
