@@ -3,8 +3,10 @@
 clients of grpcio and grpc-go that balance by round_robin and do not retry. One
 server ends, and later another one appears."""
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -33,9 +35,18 @@ def find_go_client():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that is free at all addresses. The system chooses none of these
+    for other processes."""
+    while True:
+        port = random.randrange(20000, 30000)
+        with contextlib.ExitStack() as stack:
+            try:
+                for address in (FIRST, SECOND, THIRD):
+                    probe = stack.enter_context(socket.socket())
+                    probe.bind((address, port))
+                return port
+            except OSError:
+                continue
 
 
 class Client:
