@@ -45,7 +45,7 @@ def show(name, way, server, make_run):
         name, way, f"{1000 * run.median_health:.0f} ms",
         f"{1000 * run.worst_health:.0f} ms", run.answers,
         f"{run.server_growth_mib:.0f} MiB", f"{run.proxy_growth_mib:.0f} MiB",
-        f"{dict(run.counts)} {'; '.join(sorted(set(run.problems)))}"),
+        f"{dict(run.counts)} {'; '.join(sorted({*run.problems, *run.interruptions}))}"),
           flush=True)
 
 

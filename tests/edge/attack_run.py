@@ -49,7 +49,9 @@ class HonestClient:
         self._expected = expected
         self._over = threading.Event()
         self._address = address
-        self.health_seconds, self.answers, self.problems = [], 0, []
+        self.health_seconds, self.answers = [], 0
+        # Wrong answers, and calls that ended early.
+        self.problems, self.interruptions = [], []
         self._threads = [threading.Thread(target=self._run, args=(what,))
                          for what in (self._check_health, self._generate)]
 
@@ -72,7 +74,8 @@ class HonestClient:
             try:
                 what()
             except grpc.RpcError as error:
-                self.problems.append(f"{error.code()}: {error.details()}")
+                self.interruptions.append(
+                    f"{error.code()}: {error.details()}")
                 self._over.wait(PROBE_SECONDS)
 
     def _check_health(self):
@@ -105,6 +108,7 @@ class AttackRun:
                 stdout=subprocess.PIPE, timeout=seconds + PATIENCE, check=True)
         self.counts = json.loads(attacker.stdout)
         self.answers, self.problems = client.answers, client.problems
+        self.interruptions = client.interruptions
         self.worst_health = max(client.health_seconds, default=PATIENCE)
         self.median_health = statistics.median(
             client.health_seconds or [PATIENCE])
@@ -116,4 +120,6 @@ class AttackRun:
                 f"{1000 * self.worst_health:.0f} ms (worst); "
                 f"{self.answers} answers; memory +{self.server_growth_mib:.0f}"
                 f" MiB, proxy +{self.proxy_growth_mib:.0f} MiB; "
-                f"attacker {self.counts}; problems {self.problems[:3]}")
+                f"attacker {self.counts}; problems {self.problems[:3]}, "
+                f"{len(self.interruptions)} interruptions "
+                f"{self.interruptions[:3]}")

@@ -170,7 +170,8 @@ class Connection:
                             data[sent:sent + size]), until)
             sent += size
             self.window -= size
-            self._windows[stream] -= size
+            if stream in self._windows:  # the peer may have reset it meanwhile
+                self._windows[stream] -= size
         return sent
 
     def has_ended(self, stream):

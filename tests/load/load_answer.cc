@@ -24,6 +24,9 @@ bool Explains(Behavior::Kind behavior, StatusCode code) {
       return code == StatusCode::CANCELLED;
     case Behavior::Kind::kDeadline:
       return code == StatusCode::DEADLINE_EXCEEDED;
+    case Behavior::Kind::kRefused:
+      return code == StatusCode::RESOURCE_EXHAUSTED ||
+             code == StatusCode::UNAVAILABLE;
     case Behavior::Kind::kCut:
       return code == StatusCode::UNAVAILABLE;
     default:

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "tests/load/load_requests.h"
 
@@ -21,6 +22,7 @@ struct LoadAnswer {
   std::optional<::rwkv::v1::Finish> finish;
   bool after_finish = false;  // whether a message followed the finish
   grpc::Status status;
+  absl::Duration retry_after;  // with RESOURCE_EXHAUSTED
 
   void Add(const ::rwkv::v1::GenerateResponse& response);
 };

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/check.h"
@@ -21,6 +23,9 @@ namespace v1 = ::rwkv::v1;
 constexpr int kPauses = 25;
 constexpr int kMaxPauseMs = 80;
 
+// When a refused request is sent again if the server does not say.
+constexpr absl::Duration kDefaultRetryTime = absl::Milliseconds(100);
+
 std::unique_ptr<v1::RwkvService::Stub> Connect(const std::string& address) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
@@ -33,6 +38,20 @@ std::unique_ptr<v1::RwkvService::Stub> Connect(const std::string& address) {
 void Pause(std::mt19937_64& random) {
   std::uniform_int_distribution<int> milliseconds(0, kMaxPauseMs);
   absl::SleepFor(absl::Milliseconds(milliseconds(random)));
+}
+
+// The time after which the server wants a refused call again.
+absl::Duration RetryTime(const grpc::ClientContext& context) {
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto found = trailers.find("grpc-retry-pushback-ms");
+  int64_t milliseconds = 0;
+  if (found == trailers.end() ||
+      !absl::SimpleAtoi(
+          absl::string_view(found->second.data(), found->second.size()),
+          &milliseconds)) {
+    return kDefaultRetryTime;
+  }
+  return absl::Milliseconds(milliseconds);
 }
 
 LoadAnswer Read(v1::RwkvService::Stub& stub, const v1::GenerateRequest& request,
@@ -55,6 +74,7 @@ LoadAnswer Read(v1::RwkvService::Stub& stub, const v1::GenerateRequest& request,
     answer.Add(response);
   }
   answer.status = reader->Finish();
+  answer.retry_after = RetryTime(context);
   return answer;
 }
 

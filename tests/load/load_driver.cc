@@ -6,6 +6,10 @@
 // or lose their connections. Every answer is compared with the answer alone.
 // Finally each request is sent alone once more. Prints a report as one JSON
 // object; the exit code is 1 if anything was wrong.
+//
+// --patience=TIME is for a server that others abuse: clients only read, fast or
+// slowly, and for this time send a request again for which the server has no
+// resources.
 
 #include <cstdio>
 #include <map>
@@ -31,6 +35,9 @@ ABSL_FLAG(int32_t, clients, 200, "Number of concurrent clients.");
 ABSL_FLAG(int32_t, requests, 48, "Number of different requests.");
 ABSL_FLAG(absl::Duration, duration, absl::Seconds(10),
           "Time during which clients start requests.");
+ABSL_FLAG(absl::Duration, patience, absl::ZeroDuration(),
+          "Time during which a request that ends with RESOURCE_EXHAUSTED or "
+          "UNAVAILABLE is sent again.");
 ABSL_FLAG(uint64_t, seed, 1, "Seed of requests and behaviors.");
 
 namespace rwkvd::testing {
@@ -92,7 +99,7 @@ class Load {
     std::mt19937_64 random(absl::GetFlag(FLAGS_seed));
     const bool first = alone_.empty();
     for (size_t i = 0; i < requests_.size(); ++i) {
-      LoadAnswer answer = client_.Ask(requests_[i], Behavior(), random);
+      LoadAnswer answer = AskPatiently(i, Behavior(), random);
       if (first) alone_.push_back(answer);
       Count(i, Behavior(), answer);
     }
@@ -116,8 +123,35 @@ class Load {
  private:
   void AskSomething(std::mt19937_64& random) {
     const size_t i = random() % requests_.size();
-    const Behavior behavior = RandomBehavior(random);
-    Count(i, behavior, client_.Ask(requests_[i], behavior, random));
+    const Behavior behavior = SomeBehavior(random);
+    Count(i, behavior, AskPatiently(i, behavior, random));
+  }
+
+  // The statuses after which clients send a request again.
+  static bool MaySucceedLater(const LoadAnswer& answer) {
+    const grpc::StatusCode code = answer.status.error_code();
+    return code == grpc::StatusCode::RESOURCE_EXHAUSTED ||
+           code == grpc::StatusCode::UNAVAILABLE;
+  }
+
+  // Sends a request again while the server has no resources for it, and counts
+  // what it received until then.
+  LoadAnswer AskPatiently(size_t i, const Behavior& behavior,
+                          std::mt19937_64& random) {
+    const absl::Time last = absl::Now() + absl::GetFlag(FLAGS_patience);
+    while (true) {
+      LoadAnswer answer = client_.Ask(requests_[i], behavior, random);
+      if (!MaySucceedLater(answer) || absl::Now() >= last) return answer;
+      if (i < alone_.size()) Count(i, {Behavior::Kind::kRefused}, answer);
+      absl::SleepFor(answer.retry_after);
+    }
+  }
+
+  static Behavior SomeBehavior(std::mt19937_64& random) {
+    if (absl::GetFlag(FLAGS_patience) == absl::ZeroDuration()) {
+      return RandomBehavior(random);
+    }
+    return {random() % 4 == 0 ? Behavior::Kind::kSlow : Behavior::Kind::kPlain};
   }
 
   void Count(size_t i, const Behavior& behavior, const LoadAnswer& answer) {

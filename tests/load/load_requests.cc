@@ -87,6 +87,8 @@ const char* NameOf(Behavior::Kind kind) {
       return "deadline";
     case Behavior::Kind::kCut:
       return "cut";
+    case Behavior::Kind::kRefused:
+      return "refused";
   }
   RWKVD_CHECK(false);
 }

@@ -24,8 +24,8 @@ struct Behavior {
     kCancel,    // cancels after `amount` messages
     kDeadline,  // has a deadline of `amount` milliseconds
     kCut,       // loses its connection after `amount` bytes
+    kRefused,   // is refused or ended early by a server without resources
   };
-  static constexpr int kNumKinds = 5;
 
   Kind kind = Kind::kPlain;
   int64_t amount = 0;
