@@ -60,7 +60,8 @@ class Rwkvd:
     def __init__(self, *flags, model=MODEL, prefix=()):
         self._folder = tempfile.TemporaryDirectory()
         ports = os.path.join(self._folder.name, "ports")
-        self._log = open(os.path.join(self._folder.name, "log"), "w+")
+        self._log = open(os.path.join(self._folder.name, "log"), "w+",
+                         errors="backslashreplace")
         self.process = subprocess.Popen(
             [*prefix, RWKVD, f"--model={model}", "--listen=127.0.0.1:0",
              "--metrics_listen=127.0.0.1:0", f"--port_file={ports}",
