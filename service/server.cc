@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "core/base/cpu_quota.h"
 #include "core/base/exceptions.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
@@ -78,7 +79,8 @@ Server::Server(const Options& options)
                budgets_.responses, &metrics_),
       collector_(std::make_shared<EngineCollector>()),
       listener_collector_(std::make_shared<ListenerCollector>()),
-      service_(&metrics_, &budgets_, &monitor_),
+      pool_(WorkPool::OptionsFor(UsableCpus()), &metrics_),
+      service_(&metrics_, &budgets_, &pool_, &monitor_),
       health_({"", ::rwkv::v1::RwkvService::service_full_name()}),
       reflection_(ServiceNames()) {}
 

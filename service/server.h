@@ -31,6 +31,7 @@
 #include "service/options.h"
 #include "service/reflection/reflection.h"
 #include "service/served_model.h"
+#include "service/work_pool.h"
 
 namespace rwkvd {
 
@@ -111,15 +112,16 @@ class Server {
   void WaitUntilDisconnected(absl::FunctionRef<absl::Time()> end);
 
   const Options options_;
-  // Calls use the metrics, the budgets, the monitor and the model until gRPC
-  // has shut down, and scrapes use them until the endpoint has; so they are
-  // destroyed after both.
+  // Calls use the metrics, the budgets, the monitor, the model and the pool
+  // until gRPC has shut down, and scrapes use them until the endpoint has; so
+  // they are destroyed after both.
   Metrics metrics_;
   MemoryBudgets budgets_;
   CallMonitor monitor_;
   const std::shared_ptr<EngineCollector> collector_;
   const std::shared_ptr<ListenerCollector> listener_collector_;
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once
+  WorkPool pool_;
   RwkvService service_;
   HealthService health_;
   Reflection reflection_;

@@ -33,6 +33,8 @@ class ByteBudget {
     }
 
     int64_t bytes() const { return bytes_; }
+    // Null if this reservation has no budget.
+    const ByteBudget* budget() const { return budget_; }
 
     // Changes the size to `bytes` (>= 0). Returns false, and changes nothing,
     // if the budget has too little left or this reservation has no budget. A

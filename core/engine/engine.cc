@@ -121,10 +121,12 @@ absl::Status Engine::CheckInitialState(int32_t index) const {
                     absl::StrCat(index, " is not in [0, ", size, ")"));
 }
 
-absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(int64_t num_samples,
-                                                         int64_t tokens,
-                                                         bool continues) {
+absl::Status Engine::CheckAccepting() {
   absl::MutexLock lock(&mutex_);
+  return CheckRoom(1, /*continues=*/false);
+}
+
+absl::Status Engine::CheckRoom(int64_t num_samples, bool continues) {
   if (draining_) {
     counters_.rejected_draining.Add(1);
     // The retry is for another server.
@@ -138,6 +140,14 @@ absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(int64_t num_samples,
                                   " requests run and ", options_.max_queued,
                                   " wait"));
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(int64_t num_samples,
+                                                         int64_t tokens,
+                                                         bool continues) {
+  absl::MutexLock lock(&mutex_);
+  RWKVD_RETURN_IF_ERROR(CheckRoom(num_samples, continues));
   if (!continues) {
     RWKVD_RETURN_IF_ERROR(CheckTotalTokens(live_tokens_, num_samples * tokens));
   }

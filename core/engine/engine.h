@@ -138,6 +138,10 @@ class Engine {
   // be called again with an earlier deadline.
   void Drain(absl::Time deadline);
 
+  // The error that Submit would return now for any request, because the engine
+  // is draining or full: a reason not to prepare one.
+  absl::Status CheckAccepting() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Removes the pin of this name. Returns false if there is none.
   bool Unpin(absl::string_view name) { return state_cache_.Unpin(name); }
   // All pins that have not expired, by name.
@@ -160,6 +164,9 @@ class Engine {
   absl::StatusOr<Reservation> ReserveSlots(int64_t num_samples, int64_t tokens,
                                            bool continues)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether there is room for `num_samples` more.
+  absl::Status CheckRoom(int64_t num_samples, bool continues)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Raises the tokens that the reservation counts for to `tokens` per sample.
   absl::Status Extend(Reservation* reservation, int64_t tokens)
       ABSL_LOCKS_EXCLUDED(mutex_);

@@ -7,6 +7,7 @@
 #include "service/memory_budgets.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
+#include "service/work_pool.h"
 
 namespace rwkvd {
 
@@ -15,6 +16,7 @@ struct CallEnvironment {
   const ServedModel* model;  // null while it is being loaded
   Metrics* metrics;
   MemoryBudgets* budgets;
+  WorkPool* pool;
   CallMonitor* monitor;
   StreamSlots* transfers;  // of PutState and GetState
   StreamSlots* documents;  // of ScoreDocument

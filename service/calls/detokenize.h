@@ -3,15 +3,18 @@
 #define RWKVD_SERVICE_CALLS_DETOKENIZE_H_
 
 #include "absl/status/status.h"
+#include "core/base/byte_budget.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
-// Answers a Detokenize call. InvalidArgument with the first id that is out of
-// range.
+// Answers a Detokenize call, and reserves in `memory` what that takes.
+// InvalidArgument with the first id that is out of range, or if the answer is
+// larger than clients accept by default; the errors of ReserveMore.
 absl::Status Detokenize(const ServedModel& model,
                         const ::rwkv::v1::DetokenizeRequest& request,
+                        ByteBudget::Reservation* memory,
                         ::rwkv::v1::DetokenizeResponse* response);
 
 }  // namespace rwkvd

@@ -106,7 +106,7 @@ void GenerateCall::GiveUpLocked(const grpc::Status& why) {
   given_up_ = gone_ = cancelled_ = true;
   if (status_.ok()) status_ = why;
   pending_.Clear();
-  for (const Engine::RequestId id : ids_) model_->engine->Cancel(id);
+  CancelRequests();
 }
 
 bool GenerateCall::IsAbandoned() {
@@ -246,8 +246,17 @@ void GenerateCall::OnWriteDone(bool ok) {
 }
 
 void GenerateCall::OnCancel() {
-  absl::MutexLock lock(&mutex_);
-  cancelled_ = true;
+  {
+    absl::MutexLock lock(&mutex_);
+    cancelled_ = true;
+    CancelRequests();
+  }
+  if (!environment_.pool->Remove(task_)) return;
+  Refuse(absl::CancelledError("cancelled"));
+  Unref();  // that of the task
+}
+
+void GenerateCall::CancelRequests() {
   for (const Engine::RequestId id : ids_) model_->engine->Cancel(id);
 }
 

@@ -3,6 +3,7 @@
 #define RWKVD_SERVICE_CALLS_GENERATE_CALL_H_
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <cstdint>
@@ -12,13 +13,16 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "core/base/byte_budget.h"
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/delta_buffer.h"
 #include "service/calls/monitored_call.h"
+#include "service/calls/request_message.h"
 #include "service/convert/generate_request.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
@@ -31,17 +35,17 @@ namespace rwkvd {
 // only the best samples are to be returned, all are buffered until all have
 // finished.
 //
-// A call is converted, reserves its slots in the engine, loads its start state
-// on the worker's thread if it has one, and is submitted.
+// The message of a call is converted on a thread of the work pool. The call
+// then reserves its slots in the engine, loads its start state on the worker's
+// thread if it has one, and is submitted.
 //
-// Owns itself: it is deleted when gRPC (OnDone), the engine (the last OnFinish)
-// and the worker no longer use it. Thread-safe. Everything in the environment
-// outlives it.
+// Owns itself: it is deleted when gRPC (OnDone), the engine (the last
+// OnFinish), the work pool and the worker no longer use it. Thread-safe.
+// Everything in the environment outlives it.
 class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                            public MonitoredCall {
  public:
-  // Answers the call, whose message is a GenerateRequest, with messages that
-  // are GenerateResponses.
+  // Answers the call, whose message has arrived.
   static GenerateCall* Start(const CallEnvironment& environment,
                              grpc::CallbackServerContext* context,
                              const grpc::ByteBuffer* message);
@@ -69,6 +73,9 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   // The way into the engine. An error ends the call.
   absl::Status Begin(const grpc::ByteBuffer* message);
+  // On a thread of the work pool.
+  absl::Status Convert(RequestMessage message);
+  absl::StatusOr<GenerateInput> Parse(RequestMessage* message);
   // On the worker's thread.
   absl::Status LoadAndSubmit(const std::string& state_handle,
                              Engine::Reservation reservation,
@@ -109,6 +116,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnCancel() override;
   void OnDone() override;
 
+  void CancelRequests() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   // Decides on the next write or the end of the call, whichever is due.
   Action NextAction() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Not under the lock: gRPC may call back before this returns.
@@ -117,12 +126,17 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void KeepBest() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool keeps_best() const { return samples_.returned < samples_.generated; }
 
+  const CallEnvironment environment_;
   const ServedModel* const model_;
   Metrics* const metrics_;
   grpc::CallbackServerContext* const context_;
   CallRecord record_;
 
+  // Set before Start returns; gRPC does not call OnCancel before.
+  WorkPool::TaskId task_;
+
   // Set before the engine knows this call.
+  ByteBudget::Reservation request_memory_;  // of the request, until it ends
   uint64_t seed_ = 0;
   SampleCounts samples_;
   Delivery delivery_;

@@ -9,8 +9,8 @@
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
 #include "service/calls/generate_call.h"
-#include "service/calls/parse_message.h"
 #include "service/convert/answer_size.h"
+#include "service/convert/request_memory.h"
 
 namespace rwkvd {
 
@@ -41,6 +41,7 @@ GenerateCall* GenerateCall::Start(const CallEnvironment& environment,
 GenerateCall::GenerateCall(const CallEnvironment& environment,
                            grpc::CallbackServerContext* context)
     : MonitoredCall(environment.monitor, context),
+      environment_(environment),
       model_(environment.model),
       metrics_(environment.metrics),
       context_(context),
@@ -50,11 +51,32 @@ absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  v1::GenerateRequest proto;
-  RWKVD_RETURN_IF_ERROR(ParseMessage(*message, &proto));
-  RWKVD_ASSIGN_OR_RETURN(GenerateInput input,
-                         FromProto(proto, LimitsOf(*model_)));
+  RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
+                         RequestMessage::Take(message, environment_));
+  const int64_t size = request.size();
+  Ref();  // the task's
+  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
+      size, [this, request = std::move(request)]() mutable {
+        const absl::Status status = Convert(std::move(request));
+        if (!status.ok()) Refuse(status);
+        Unref();
+      });
+  if (!task.ok()) {
+    Unref();
+    return task.status();
+  }
+  task_ = *task;
+  return absl::OkStatus();
+}
+
+absl::Status GenerateCall::Convert(RequestMessage message) {
+  RWKVD_RETURN_IF_ERROR(model_->engine->CheckAccepting());
+  absl::StatusOr<GenerateInput> converted = Parse(&message);
+  if (!converted.ok()) return converted.status();
+  GenerateInput& input = *converted;
   GenerateRequest& request = input.request;
+  request_memory_ = std::move(message.reservation());
+  request_memory_.Resize(MemoryOf(request));
   RWKVD_RETURN_IF_ERROR(CheckAnswerSize(
       input,
       static_cast<int64_t>(model_->engine->initial_states()[0].state.bytes()),
@@ -86,6 +108,15 @@ absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<GenerateInput> GenerateCall::Parse(RequestMessage* message) {
+  v1::GenerateRequest proto;
+  RWKVD_RETURN_IF_ERROR(message->ParseInto(&proto));
+  absl::StatusOr<GenerateInput> input =
+      FromProto(proto, LimitsOf(*model_, &message->reservation()));
+  if (!input.ok()) return message->Counted(input.status());
+  return input;
+}
+
 absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
                                          Engine::Reservation reservation,
                                          GenerateRequest request) {
@@ -108,19 +139,24 @@ absl::Status GenerateCall::Submit(Engine::Reservation reservation,
     sinks_.push_back(std::make_unique<Sample>(this, i));
     sinks.push_back(sinks_.back().get());
   }
-  // The engine's first event waits for the lock, and so for ids_.
-  absl::MutexLock lock(&mutex_);
-  if (cancelled_) return absl::CancelledError("cancelled");
-  pending_ = DeltaBuffer(samples_.generated);
-  logprob_sums_.resize(samples_.generated);
+  {
+    absl::MutexLock lock(&mutex_);
+    if (cancelled_) return absl::CancelledError("cancelled");
+    pending_ = DeltaBuffer(samples_.generated);
+    logprob_sums_.resize(samples_.generated);
+  }
   Ref();  // the engine's
+  // Not under the lock: OnCancel must not wait while the engine makes the
+  // sequences, and the engine may call before Submit returns.
   absl::StatusOr<std::vector<Engine::RequestId>> ids =
       model_->engine->Submit(std::move(reservation), std::move(request), sinks);
   if (!ids.ok()) {
     Unref();
     return NameGenerateField(ids.status(), samples_);
   }
+  absl::MutexLock lock(&mutex_);
   ids_ = *std::move(ids);
+  if (cancelled_) CancelRequests();
   return absl::OkStatus();
 }
 

@@ -12,8 +12,6 @@
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
-#include "service/calls/admission.h"
-#include "service/calls/parse_message.h"
 #include "service/calls/response_bytes.h"
 #include "service/calls/state_transfers.h"
 #include "service/convert/responses.h"
@@ -35,6 +33,7 @@ GetStateCall* GetStateCall::Start(const CallEnvironment& environment,
 GetStateCall::GetStateCall(const CallEnvironment& environment,
                            grpc::CallbackServerContext* context)
     : MonitoredCall(environment.monitor, context),
+      environment_(environment),
       model_(environment.model),
       context_(context),
       slots_(environment.transfers),
@@ -44,9 +43,28 @@ absl::Status GetStateCall::Begin(const grpc::ByteBuffer* message) {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  v1::GetStateRequest request;
-  RWKVD_RETURN_IF_ERROR(ParseMessage(*message, &request));
   RWKVD_RETURN_IF_ERROR(TakeTransferSlot(this, *context_, slots_));
+  RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
+                         RequestMessage::Take(message, environment_));
+  const int64_t size = request.size();
+  Ref();  // the task's
+  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
+      size, [this, request = std::move(request)]() mutable {
+        const absl::Status status = Parse(std::move(request));
+        if (!status.ok()) End(status);
+        Unref();
+      });
+  if (!task.ok()) {
+    Unref();
+    return task.status();
+  }
+  task_ = *task;
+  return absl::OkStatus();
+}
+
+absl::Status GetStateCall::Parse(RequestMessage message) {
+  v1::GetStateRequest request;
+  RWKVD_RETURN_IF_ERROR(message.ParseInto(&request));
   const int64_t max_bytes = model_->states->max_bytes();
   std::optional<ResponseCharge> charge = monitor()->TryCharge(this, max_bytes);
   if (!charge.has_value()) {
@@ -78,22 +96,19 @@ absl::Status GetStateCall::Load(const std::string& handle,
   charge.ShrinkTo(
       std::min(charge.bytes(), static_cast<int64_t>(bytes->size())));
   absl::MutexLock lock(&mutex_);
-  if (has_ended_) return absl::OkStatus();
   contents_ = std::make_shared<const Contents>(
       Contents{std::move(bytes), std::move(charge)});
   return absl::OkStatus();
 }
 
 void GetStateCall::SendNext() {
-  bool has_data = false;
+  if (!end_.Enter()) return Drop();
   {
     absl::MutexLock lock(&mutex_);
-    if (has_ended_) return;
     const absl::string_view data =
         absl::ClippedSubstr(*contents_->bytes, sent_, kStateChunkBytes);
-    has_data = write_under_way_ = !data.empty();
-    if (has_data) {
-      sent_ += data.size();
+    sent_ += data.size();
+    if (!data.empty()) {
       std::string header;
       AppendFieldHeader(v1::GetStateResponse::kDataFieldNumber, data.size(),
                         &header);
@@ -102,7 +117,10 @@ void GetStateCall::SendNext() {
       response_ = grpc::ByteBuffer(slices, std::size(slices));
     }
   }
-  if (!has_data) return End(absl::OkStatus());
+  if (!response_.Valid()) {
+    end_.Leave();
+    return End(absl::OkStatus());
+  }
   WaitForClientToRead();
   StartWrite(&response_);
 }
@@ -110,14 +128,8 @@ void GetStateCall::SendNext() {
 void GetStateCall::OnWriteDone(bool ok) {
   ClientResponded();
   response_.Clear();
-  bool must_finish = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    write_under_way_ = false;
-    must_finish = has_ended_ && !finish_called_;
-    if (must_finish) finish_called_ = true;
-  }
-  if (must_finish) return Finish(status_);
+  end_.Leave();
+  if (end_.is_decided()) return FinishIfDue();
   if (ok) {
     SendNext();
   } else {
@@ -125,39 +137,39 @@ void GetStateCall::OnWriteDone(bool ok) {
   }
 }
 
+void GetStateCall::Drop() {
+  absl::MutexLock lock(&mutex_);
+  contents_.reset();
+}
+
 void GetStateCall::End(const absl::Status& status) {
-  bool must_finish = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (has_ended_) return;
-    must_finish = SetEnd(status);
-  }
-  if (must_finish) Finish(status_);
+  if (!end_.Decide(status, context_)) return;
+  Drop();
+  FinishIfDue();
 }
 
 bool GetStateCall::GiveUp(GiveUpReason, const absl::Status& why) {
-  bool must_finish = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (has_ended_) return false;
-    must_finish = SetEnd(why);
-  }
-  if (must_finish) Finish(status_);
+  if (!end_.Decide(why, context_)) return false;
+  Drop();
+  FinishIfDue();
   return true;
 }
 
-bool GetStateCall::SetEnd(const absl::Status& status) {
-  AddRetryPushback(status, context_);
-  status_ = ToGrpcStatus(status);
-  has_ended_ = true;
-  contents_.reset();
-  finish_called_ = !write_under_way_;
-  return finish_called_;
+void GetStateCall::FinishIfDue() {
+  if (!end_.TakeFinish()) return;
+  WaitForClientToRead();
+  Finish(end_.status());
+}
+
+void GetStateCall::OnCancel() {
+  if (!environment_.pool->Remove(task_)) return;
+  End(absl::CancelledError("cancelled"));
+  Unref();  // that of the task
 }
 
 void GetStateCall::OnDone() {
   slots_->Release(this);
-  record_.End(FinalStatus(status_));
+  record_.End(FinalStatus(end_.status()));
   Done();
 }
 

@@ -15,6 +15,8 @@
 #include "absl/synchronization/mutex.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/monitored_call.h"
+#include "service/calls/request_message.h"
+#include "service/calls/stream_end.h"
 #include "service/calls/stream_slots.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
@@ -24,13 +26,12 @@ namespace rwkvd {
 // One GetState call. It sends a saved state, in several messages, for which it
 // reserves memory before the state is read.
 //
-// Owns itself: it is deleted when gRPC (OnDone) and the worker no longer use
-// it. Thread-safe. Everything in the environment outlives it.
+// Owns itself: it is deleted when gRPC (OnDone), the work pool and the worker
+// no longer use it. Thread-safe. Everything in the environment outlives it.
 class GetStateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                            public MonitoredCall {
  public:
-  // Answers the call, whose message is a GetStateRequest, with
-  // GetStateResponses.
+  // Answers the call, whose message has arrived.
   static GetStateCall* Start(const CallEnvironment& environment,
                              grpc::CallbackServerContext* context,
                              const grpc::ByteBuffer* message);
@@ -47,8 +48,11 @@ class GetStateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   ~GetStateCall() override = default;
 
   absl::Status Begin(const grpc::ByteBuffer* message);
+  // On a thread of the work pool.
+  absl::Status Parse(RequestMessage message);
 
   void OnWriteDone(bool ok) override;
+  void OnCancel() override;
   void OnDone() override;
   bool GiveUp(GiveUpReason reason, const absl::Status& why) override
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -59,23 +63,22 @@ class GetStateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void SendNext() ABSL_LOCKS_EXCLUDED(mutex_);
   // Ends the call, unless that has happened.
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Decides on the status of the call, which has not ended. Returns whether the
-  // caller must pass it to gRPC; otherwise the write under way does.
-  bool SetEnd(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void FinishIfDue();
+  // Drops the state.
+  void Drop() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  const CallEnvironment environment_;
   const ServedModel* const model_;
   grpc::CallbackServerContext* const context_;
   StreamSlots* const slots_;
   CallRecord record_;
+  StreamEnd end_;
+  WorkPool::TaskId task_;      // set before Start returns
   size_t sent_ = 0;            // of the state
   grpc::ByteBuffer response_;  // that gRPC writes
 
   absl::Mutex mutex_;
   std::shared_ptr<const Contents> contents_ ABSL_GUARDED_BY(mutex_);
-  bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
-  bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;  // status_ is decided
-  bool finish_called_ ABSL_GUARDED_BY(mutex_) = false;
-  grpc::Status status_;  // set before has_ended_, read after
 };
 
 }  // namespace rwkvd

@@ -69,7 +69,7 @@ class MonitoredCall {
   CallMonitor* const monitor_;
   grpc::CallbackServerContext* const call_context_;
   const std::shared_ptr<ResponseAccount> account_;
-  std::atomic<int> refs_{1};  // gRPC's
+  std::atomic<int> refs_{1};             // gRPC's
   std::atomic<int64_t> waits_since_{0};  // CallMonitor::Now; 0: no wait
   std::atomic<bool> waits_to_read_{false};
   // Written under the monitor's lock.

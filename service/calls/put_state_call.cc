@@ -9,8 +9,6 @@
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
-#include "service/calls/admission.h"
-#include "service/calls/parse_message.h"
 #include "service/calls/response_bytes.h"
 #include "service/calls/state_transfers.h"
 #include "service/convert/input.h"
@@ -19,6 +17,14 @@
 namespace rwkvd {
 
 namespace v1 = ::rwkv::v1;
+
+namespace {
+
+// A message with a part of a state is only copied: that is as much work as
+// converting a text of this fraction of its size.
+constexpr int64_t kBytesPerByteOfWork = 256;
+
+}  // namespace
 
 PutStateCall* PutStateCall::Start(const CallEnvironment& environment,
                                   grpc::CallbackServerContext* context,
@@ -38,6 +44,7 @@ PutStateCall::PutStateCall(const CallEnvironment& environment,
                            grpc::CallbackServerContext* context,
                            grpc::ByteBuffer* response)
     : MonitoredCall(environment.monitor, context),
+      environment_(environment),
       model_(environment.model),
       slots_(environment.transfers),
       context_(context),
@@ -53,20 +60,19 @@ absl::Status PutStateCall::Begin() {
 }
 
 void PutStateCall::ReadNext() {
+  if (!end_.Enter()) return;
   WaitForClientToSend();
-  StartRead(&request_);
+  StartRead(&message_);
+  end_.Leave();
+  FinishIfDue();
 }
 
 void PutStateCall::OnReadDone(bool ok) {
   ClientResponded();
-  if (has_ended()) return;
+  if (end_.is_decided()) return;
   if (ok) {
-    const absl::Status status = AppendMessage();
-    if (status.ok()) {
-      ReadNext();
-    } else {
-      End(status);
-    }
+    const absl::Status status = BeginMessage();
+    if (!status.ok()) End(status);
     return;
   }
   if (context_->IsCancelled()) {
@@ -80,14 +86,34 @@ void PutStateCall::OnReadDone(bool ok) {
   });
 }
 
-absl::Status PutStateCall::AppendMessage() {
-  const auto capacity = static_cast<int64_t>(bytes_.capacity());
-  // The message, and what is parsed from it.
-  RWKVD_RETURN_IF_ERROR(
-      Reserve(capacity + 2 * static_cast<int64_t>(request_.Length())));
+absl::Status PutStateCall::BeginMessage() {
+  RWKVD_ASSIGN_OR_RETURN(RequestMessage message,
+                         RequestMessage::Take(&message_, environment_));
+  const int64_t work = message.size() / kBytesPerByteOfWork;
+  Ref();  // the task's
+  // OnCancel waits for this lock, and so for task_.
+  absl::MutexLock lock(&mutex_);
+  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
+      work, [this, message = std::move(message)]() mutable {
+        const absl::Status status = AppendMessage(std::move(message));
+        if (status.ok()) {
+          ReadNext();
+        } else {
+          End(status);
+        }
+        Unref();
+      });
+  if (!task.ok()) {
+    Unref();
+    return task.status();
+  }
+  task_ = *task;
+  return absl::OkStatus();
+}
+
+absl::Status PutStateCall::AppendMessage(RequestMessage message) {
   v1::PutStateRequest request;
-  RWKVD_RETURN_IF_ERROR(ParseMessage(request_, &request));
-  request_.Clear();
+  RWKVD_RETURN_IF_ERROR(message.ParseInto(&request));
   if (request.has_ttl_seconds()) {
     RWKVD_ASSIGN_OR_RETURN(
         time_to_live_,
@@ -100,13 +126,19 @@ absl::Status PutStateCall::AppendMessage() {
         absl::StrCat("data: more than ", max_bytes,
                      " bytes, the maximum for a state of this model"));
   }
-  if (size > capacity) {
-    // Appending moves the bytes to a string of the new capacity.
-    const int64_t next = std::min(std::max(size, 2 * capacity), max_bytes);
-    RWKVD_RETURN_IF_ERROR(Reserve(reserved_->bytes() + next));
-    bytes_.reserve(static_cast<size_t>(next));
-  }
+  RWKVD_RETURN_IF_ERROR(MakeRoom(size));
   bytes_ += request.data();
+  return absl::OkStatus();
+}
+
+absl::Status PutStateCall::MakeRoom(int64_t size) {
+  const auto capacity = static_cast<int64_t>(bytes_.capacity());
+  if (size <= capacity) return absl::OkStatus();
+  // The bytes move to a string of the new capacity.
+  const int64_t next =
+      std::max(size, std::min(2 * capacity, model_->states->max_bytes()));
+  RWKVD_RETURN_IF_ERROR(Reserve(capacity + next));
+  bytes_.reserve(static_cast<size_t>(next));
   return Reserve(static_cast<int64_t>(bytes_.capacity()));
 }
 
@@ -127,35 +159,43 @@ absl::Status PutStateCall::Save() {
                            time_to_live_.value_or(absl::ZeroDuration())));
   v1::PutStateResponse response;
   ToProto(saved, absl::Now(), response.mutable_state());
-  absl::MutexLock lock(&mutex_);
-  if (!has_ended_) *response_ = ToByteBuffer(response, ResponseCharge());
+  // The response exists until the end is passed to gRPC.
+  if (!end_.Enter()) return absl::OkStatus();
+  *response_ = ToByteBuffer(response, ResponseCharge());
+  end_.Leave();
   return absl::OkStatus();
 }
 
 bool PutStateCall::End(const absl::Status& status) {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (has_ended_) return false;
-    AddRetryPushback(status, context_);
-    status_ = ToGrpcStatus(status);
-    has_ended_ = true;
-  }
-  Finish(status_);
-  return true;
+  const bool ends = end_.Decide(status, context_);
+  FinishIfDue();
+  return ends;
 }
 
 bool PutStateCall::GiveUp(GiveUpReason, const absl::Status& why) {
   return End(why);
 }
 
-bool PutStateCall::has_ended() {
-  absl::MutexLock lock(&mutex_);
-  return has_ended_;
+void PutStateCall::FinishIfDue() {
+  if (!end_.TakeFinish()) return;
+  WaitForClientToRead();
+  Finish(end_.status());
+}
+
+void PutStateCall::OnCancel() {
+  WorkPool::TaskId task;
+  {
+    absl::MutexLock lock(&mutex_);
+    task = task_;
+  }
+  if (!environment_.pool->Remove(task)) return;
+  End(absl::CancelledError("cancelled"));
+  Unref();  // that of the task
 }
 
 void PutStateCall::OnDone() {
   slots_->Release(this);
-  record_.End(FinalStatus(status_));
+  record_.End(FinalStatus(end_.status()));
   Done();
 }
 

@@ -17,6 +17,8 @@
 #include "core/base/byte_budget.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/monitored_call.h"
+#include "service/calls/request_message.h"
+#include "service/calls/stream_end.h"
 #include "service/calls/stream_slots.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
@@ -26,15 +28,14 @@ namespace rwkvd {
 // One PutState call. It receives a state in several messages, checks it, and
 // saves it. The bytes are reserved in the budget of requests.
 //
-// Owns itself: it is deleted when gRPC (OnDone) and the worker no longer use
-// it. Used by one thread at a time, first gRPC's, then the worker's; the
-// monitor's may end the call meanwhile. Everything in the environment outlives
-// it.
+// Owns itself: it is deleted when gRPC (OnDone), the work pool and the worker
+// no longer use it. Used by one thread at a time: gRPC's and those of the work
+// pool in turn, then the worker's; the monitor and OnCancel may end it
+// meanwhile. Everything in the environment outlives it.
 class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
                            public MonitoredCall {
  public:
-  // Answers the call, whose messages are PutStateRequests, into `response`,
-  // which becomes a PutStateResponse.
+  // Answers the call into `response`.
   static PutStateCall* Start(const CallEnvironment& environment,
                              grpc::CallbackServerContext* context,
                              grpc::ByteBuffer* response);
@@ -46,34 +47,41 @@ class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   ~PutStateCall() override = default;
 
   void OnReadDone(bool ok) override;
+  void OnCancel() override;
   void OnDone() override;
   bool GiveUp(GiveUpReason reason, const absl::Status& why) override;
 
   absl::Status Begin();
   void ReadNext();
-  // Appends the message that was read to bytes_.
-  absl::Status AppendMessage();
+  // Adds the parsing of the message that was read to the work pool.
+  absl::Status BeginMessage() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Appends a message to bytes_. On a thread of the work pool.
+  absl::Status AppendMessage(RequestMessage message);
+  // Makes room in bytes_ for `size` bytes, and reserves it.
+  absl::Status MakeRoom(int64_t size);
   // Reserves `bytes` in all.
   absl::Status Reserve(int64_t bytes);
   // Checks and saves bytes_. On the worker's thread.
   absl::Status Save();
   // Ends the call, unless that has happened. Returns whether it has ended now.
-  bool End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool has_ended() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool End(const absl::Status& status);
+  void FinishIfDue();
 
+  const CallEnvironment environment_;
   const ServedModel* const model_;
   StreamSlots* const slots_;
   grpc::CallbackServerContext* const context_;
   grpc::ByteBuffer* const response_;  // owned by gRPC, valid until Finish
   CallRecord record_;
-  grpc::ByteBuffer request_;  // the message being read
+  StreamEnd end_;
+  grpc::ByteBuffer message_;  // being read
   std::string bytes_;
   std::optional<ByteBudget::Reservation> reserved_;
   std::optional<absl::Duration> time_to_live_;
 
   absl::Mutex mutex_;
-  bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;
-  grpc::Status status_;  // set before has_ended_, read after
+  // The parsing of the last message that was read.
+  WorkPool::TaskId task_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace rwkvd

@@ -2,11 +2,9 @@
 #include "service/calls/rwkv_service.h"
 
 #include "absl/status/status.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "cli/grpc_status.h"
+#include "core/base/byte_budget.h"
 #include "core/base/monotonic_clock.h"
-#include "service/calls/admission.h"
 #include "service/calls/detokenize.h"
 #include "service/calls/generate_call.h"
 #include "service/calls/get_state_call.h"
@@ -14,23 +12,47 @@
 #include "service/calls/score_call.h"
 #include "service/calls/score_document_call.h"
 #include "service/calls/tokenize.h"
+#include "service/calls/unary_call.h"
 #include "service/convert/responses.h"
 
 namespace rwkvd {
+namespace {
 
-grpc::ServerUnaryReactor* RwkvService::AnswerAtOnce(
-    Rpc rpc, grpc::CallbackServerContext* context,
-    absl::FunctionRef<absl::Status(const ServedModel&)> answer) {
-  CallRecord record(metrics_, rpc);
-  const ServedModel* const model = this->model();
-  const grpc::Status status = ToGrpcStatus(
-      model != nullptr ? answer(*model)
-                       : absl::UnavailableError("the model is being loaded"));
-  record.End(status);
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  reactor->Finish(status);
-  return reactor;
+absl::Status Unpin(const ServedModel& model,
+                   const v1::UnpinPrefixRequest& request,
+                   ByteBudget::Reservation*, v1::UnpinPrefixResponse*) {
+  return model.engine->Unpin(request.name())
+             ? absl::OkStatus()
+             : absl::NotFoundError("name: no prefix is pinned under this name");
 }
+
+absl::Status ListPinned(const ServedModel& model,
+                        const v1::ListPinnedPrefixesRequest&,
+                        ByteBudget::Reservation*,
+                        v1::ListPinnedPrefixesResponse* response) {
+  const absl::Time now = MonotonicNow();
+  ToProto(model.engine->Pinned(now), now, response);
+  return absl::OkStatus();
+}
+
+absl::Status DescribeModel(const ServedModel& model, const v1::GetModelRequest&,
+                           ByteBudget::Reservation*,
+                           v1::GetModelResponse* response) {
+  ToProto(model, response);
+  return absl::OkStatus();
+}
+
+// Deleting may wait for a disk.
+void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
+  v1::DeleteStateRequest request;
+  const absl::Status status = message.ParseInto(&request);
+  if (!status.ok()) return call->End(status);
+  model.states->worker().Do([&model, call, handle = request.handle()] {
+    call->End(model.states->Delete(handle));
+  });
+}
+
+}  // namespace
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
@@ -38,19 +60,17 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::Generate(
 }
 
 grpc::ServerUnaryReactor* RwkvService::Tokenize(
-    grpc::CallbackServerContext* context, const v1::TokenizeRequest* request,
-    v1::TokenizeResponse* response) {
-  return AnswerAtOnce(Rpc::kTokenize, context, [&](const ServedModel& model) {
-    return ::rwkvd::Tokenize(model, *request, response);
-  });
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(environment(), Rpc::kTokenize, context, request,
+                          response, UnaryCall::Computed(&rwkvd::Tokenize));
 }
 
 grpc::ServerUnaryReactor* RwkvService::Detokenize(
-    grpc::CallbackServerContext* context, const v1::DetokenizeRequest* request,
-    v1::DetokenizeResponse* response) {
-  return AnswerAtOnce(Rpc::kDetokenize, context, [&](const ServedModel& model) {
-    return ::rwkvd::Detokenize(model, *request, response);
-  });
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(environment(), Rpc::kDetokenize, context, request,
+                          response, UnaryCall::Computed(&rwkvd::Detokenize));
 }
 
 grpc::ServerUnaryReactor* RwkvService::Score(
@@ -65,26 +85,17 @@ RwkvService::ScoreDocument(grpc::CallbackServerContext* context) {
 }
 
 grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
-    grpc::CallbackServerContext* context, const v1::UnpinPrefixRequest* request,
-    v1::UnpinPrefixResponse*) {
-  return AnswerAtOnce(
-      Rpc::kUnpinPrefix, context, [&](const ServedModel& model) {
-        return model.engine->Unpin(request->name())
-                   ? absl::OkStatus()
-                   : absl::NotFoundError(
-                         "name: no prefix is pinned under this name");
-      });
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(environment(), Rpc::kUnpinPrefix, context, request,
+                          response, UnaryCall::Computed(&Unpin));
 }
 
 grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
-    grpc::CallbackServerContext* context, const v1::ListPinnedPrefixesRequest*,
-    v1::ListPinnedPrefixesResponse* response) {
-  return AnswerAtOnce(Rpc::kListPinnedPrefixes, context,
-                      [&](const ServedModel& model) {
-                        const absl::Time now = MonotonicNow();
-                        ToProto(model.engine->Pinned(now), now, response);
-                        return absl::OkStatus();
-                      });
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(environment(), Rpc::kListPinnedPrefixes, context,
+                          request, response, UnaryCall::Computed(&ListPinned));
 }
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* RwkvService::PutState(
@@ -98,33 +109,17 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::GetState(
 }
 
 grpc::ServerUnaryReactor* RwkvService::DeleteState(
-    grpc::CallbackServerContext* context, const v1::DeleteStateRequest* request,
-    v1::DeleteStateResponse*) {
-  const ServedModel* const model = this->model();
-  if (model == nullptr) {
-    return AnswerAtOnce(Rpc::kDeleteState, context,
-                        [](const ServedModel&) { return absl::OkStatus(); });
-  }
-  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  model->states->worker().Do(
-      [model, context, reactor, handle = request->handle(),
-       record = CallRecord(metrics_, Rpc::kDeleteState)]() mutable {
-        const absl::Status deleted = model->states->Delete(handle);
-        AddRetryPushback(deleted, context);
-        const grpc::Status status = ToGrpcStatus(deleted);
-        record.End(status);
-        reactor->Finish(status);
-      });
-  return reactor;
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(environment(), Rpc::kDeleteState, context, request,
+                          response, &Delete);
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetModel(
-    grpc::CallbackServerContext* context, const v1::GetModelRequest*,
-    v1::GetModelResponse* response) {
-  return AnswerAtOnce(Rpc::kGetModel, context, [&](const ServedModel& model) {
-    ToProto(model, response);
-    return absl::OkStatus();
-  });
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(environment(), Rpc::kGetModel, context, request,
+                          response, UnaryCall::Computed(&DescribeModel));
 }
 
 }  // namespace rwkvd

@@ -7,8 +7,8 @@
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
-#include "service/calls/parse_message.h"
 #include "service/calls/response_bytes.h"
+#include "service/convert/request_memory.h"
 #include "service/convert/responses.h"
 #include "service/convert/score_request.h"
 #include "service/convert/score_size.h"
@@ -46,7 +46,7 @@ ScoreCall* ScoreCall::Start(const CallEnvironment& environment,
                             const grpc::ByteBuffer* message,
                             grpc::ByteBuffer* response) {
   auto* call = new ScoreCall(environment, context, response);
-  const absl::Status status = call->Submit(message);
+  const absl::Status status = call->Begin(message);
   if (!status.ok()) call->End(status);
   // The call still exists: gRPC calls OnDone only after this has returned.
   return call;
@@ -56,39 +56,78 @@ ScoreCall::ScoreCall(const CallEnvironment& environment,
                      grpc::CallbackServerContext* context,
                      grpc::ByteBuffer* response)
     : MonitoredCall(environment.monitor, context),
+      environment_(environment),
       model_(environment.model),
       context_(context),
       response_(response),
       record_(environment.metrics, Rpc::kScore) {}
 
-absl::Status ScoreCall::Submit(const grpc::ByteBuffer* message) {
+absl::Status ScoreCall::Begin(const grpc::ByteBuffer* message) {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  v1::ScoreRequest proto;
-  RWKVD_RETURN_IF_ERROR(ParseMessage(*message, &proto));
-  RWKVD_ASSIGN_OR_RETURN(ScoreRequest request,
-                         FromProto(proto, LimitsOf(*model_)));
-  RWKVD_RETURN_IF_ERROR(
-      CheckSize(proto, request, monitor()->max_response_bytes()));
+  RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
+                         RequestMessage::Take(message, environment_));
+  const int64_t size = request.size();
+  Ref();  // the task's
+  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
+      size, [this, request = std::move(request)]() mutable {
+        const absl::Status status = Convert(std::move(request));
+        if (!status.ok()) End(status);
+        Unref();
+      });
+  if (!task.ok()) {
+    Unref();
+    return task.status();
+  }
+  task_ = *task;
+  return absl::OkStatus();
+}
+
+absl::Status ScoreCall::Convert(RequestMessage message) {
+  RWKVD_RETURN_IF_ERROR(model_->engine->CheckAccepting());
+  RWKVD_ASSIGN_OR_RETURN(ScoreRequest request, Parse(&message));
+  request_memory_ = std::move(message.reservation());
+  request_memory_.Resize(MemoryOf(request));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
-  // The engine's thread fills in the scores as soon as it has the request.
+  return Submit(std::move(request));
+}
+
+absl::StatusOr<ScoreRequest> ScoreCall::Parse(RequestMessage* message) {
+  v1::ScoreRequest proto;
+  RWKVD_RETURN_IF_ERROR(message->ParseInto(&proto));
+  absl::StatusOr<ScoreRequest> request =
+      FromProto(proto, LimitsOf(*model_, &message->reservation()));
+  if (!request.ok()) return message->Counted(request.status());
+  RWKVD_RETURN_IF_ERROR(
+      CheckSize(proto, *request, monitor()->max_response_bytes()));
   is_list_ = !proto.items().empty();
   with_tokens_ = !proto.totals_only();
-  // The engine's first event waits for the lock, and so for id_.
-  absl::MutexLock lock(&mutex_);
-  for (const ScoreItem& item : request.items) {
-    scores_.emplace_back(item.continuations.size());
+  return request;
+}
+
+absl::Status ScoreCall::Submit(ScoreRequest request) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (finish_called_) return absl::CancelledError("cancelled");
+    // The engine's thread fills in the scores as soon as it has the request.
+    for (const ScoreItem& item : request.items) {
+      scores_.emplace_back(item.continuations.size());
+    }
   }
   Ref();  // the engine's
+  // Not under the lock: OnCancel must not wait while the engine makes a tree of
+  // the texts. The engine may finish the request before Submit returns.
   absl::StatusOr<Engine::RequestId> id =
       model_->engine->Submit(std::move(request), this);
   if (!id.ok()) {
     Unref();
-    return NameScoreField(id.status(), proto);
+    return NameScoreField(id.status(), is_list_);
   }
+  absl::MutexLock lock(&mutex_);
   id_ = *id;
+  if (cancelled_) model_->engine->Cancel(*id);
   return absl::OkStatus();
 }
 
@@ -167,6 +206,7 @@ bool ScoreCall::GiveUp(GiveUpReason, const absl::Status& why) {
     if (finish_called_) return false;
     scores_.clear();
     charge_.ShrinkTo(0);
+    cancelled_ = true;
     if (id_.has_value()) model_->engine->Cancel(*id_);
     SetStatus(why);
   }
@@ -192,8 +232,14 @@ void ScoreCall::SetStatus(const absl::Status& status) {
 }
 
 void ScoreCall::OnCancel() {
-  absl::MutexLock lock(&mutex_);
-  if (id_.has_value()) model_->engine->Cancel(*id_);
+  {
+    absl::MutexLock lock(&mutex_);
+    cancelled_ = true;
+    if (id_.has_value()) model_->engine->Cancel(*id_);
+  }
+  if (!environment_.pool->Remove(task_)) return;
+  End(absl::CancelledError("cancelled"));
+  Unref();  // that of the task
 }
 
 void ScoreCall::OnDone() {

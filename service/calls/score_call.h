@@ -13,28 +13,32 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "core/base/byte_budget.h"
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/monitored_call.h"
+#include "service/calls/request_message.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
-// One Score call. It collects the scores from the engine, serialized, and sends
-// them in one response.
+// One Score call. Its message is converted on a thread of the work pool. It
+// collects the scores from the engine, serialized, and sends them in one
+// response.
 //
-// Owns itself: it is deleted when both the engine (OnFinish) and gRPC (OnDone)
-// no longer use it. Thread-safe. Everything in the environment outlives it.
+// Owns itself: it is deleted when the work pool, the engine (OnFinish) and gRPC
+// (OnDone) no longer use it. Thread-safe. Everything in the environment
+// outlives it.
 class ScoreCall final : public grpc::ServerUnaryReactor,
                         public MonitoredCall,
                         private ScoreSink {
  public:
-  // Answers the call, whose message is a ScoreRequest, into `response`, which
-  // becomes a ScoreResponse.
+  // Answers the call, whose message has arrived, into `response`.
   static ScoreCall* Start(const CallEnvironment& environment,
                           grpc::CallbackServerContext* context,
                           const grpc::ByteBuffer* message,
@@ -45,8 +49,11 @@ class ScoreCall final : public grpc::ServerUnaryReactor,
             grpc::CallbackServerContext* context, grpc::ByteBuffer* response);
   ~ScoreCall() override = default;
 
-  absl::Status Submit(const grpc::ByteBuffer* message)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Begin(const grpc::ByteBuffer* message);
+  // On a thread of the work pool.
+  absl::Status Convert(RequestMessage message);
+  absl::StatusOr<ScoreRequest> Parse(RequestMessage* message);
+  absl::Status Submit(ScoreRequest request) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Events of the engine.
   void OnScore(const ScoreEvent& event) override;
@@ -70,16 +77,22 @@ class ScoreCall final : public grpc::ServerUnaryReactor,
   void SetStatus(const absl::Status& status)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
+  const CallEnvironment environment_;
   const ServedModel* const model_;
   grpc::CallbackServerContext* const context_;
   grpc::ByteBuffer* const response_;  // owned by gRPC, valid until Finish
   CallRecord record_;
+  // Set before Start returns; gRPC does not call OnCancel before.
+  WorkPool::TaskId task_;
   // Set before the engine knows this call.
+  ByteBudget::Reservation request_memory_;  // of the request, until it ends
   bool is_list_ = false;
   bool with_tokens_ = true;
 
   absl::Mutex mutex_;
   std::optional<Engine::RequestId> id_ ABSL_GUARDED_BY(mutex_);
+  // By the client, because the deadline has passed, or given up.
+  bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool finish_called_ ABSL_GUARDED_BY(mutex_) = false;
   // By item and continuation: serialized ContinuationScores.
   std::vector<std::vector<std::string>> scores_ ABSL_GUARDED_BY(mutex_);

@@ -12,7 +12,6 @@
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
-#include "service/calls/parse_message.h"
 #include "service/calls/response_bytes.h"
 #include "service/convert/responses.h"
 #include "service/convert/score_request.h"
@@ -54,9 +53,11 @@ ScoreDocumentCall* ScoreDocumentCall::Start(
 ScoreDocumentCall::ScoreDocumentCall(const CallEnvironment& environment,
                                      grpc::CallbackServerContext* context)
     : MonitoredCall(environment.monitor, context),
+      environment_(environment),
       model_(environment.model),
       context_(context),
       slots_(environment.documents),
+      deadline_(DeadlineOf(*context)),
       record_(environment.metrics, Rpc::kScoreDocument) {}
 
 absl::Status ScoreDocumentCall::CheckOpen() {
@@ -73,13 +74,16 @@ absl::Status ScoreDocumentCall::CheckOpen() {
 }
 
 void ScoreDocumentCall::ReadNext() {
+  if (!end_.Enter()) return;
   WaitForClientToSend();
-  StartRead(&request_);
+  StartRead(&message_);
+  end_.Leave();
+  FinishIfDue();
 }
 
 void ScoreDocumentCall::OnReadDone(bool ok) {
   ClientResponded();
-  if (has_ended()) return;
+  if (end_.is_decided()) return;
   if (!ok && context_->IsCancelled()) {
     End(absl::CancelledError("cancelled"));
     return;
@@ -88,27 +92,56 @@ void ScoreDocumentCall::OnReadDone(bool ok) {
     WriteTotal();
     return;
   }
-  const absl::Status status = SubmitPart();
+  const absl::Status status = BeginPart();
   if (!status.ok()) End(status);
 }
 
-absl::Status ScoreDocumentCall::SubmitPart() {
-  const RequestLimits limits = LimitsOf(*model_);
-  v1::ScoreDocumentRequest request;
-  RWKVD_RETURN_IF_ERROR(ParseMessage(request_, &request));
-  request_.Clear();
-  if (!has_begun_) {
-    has_begun_ = true;
-    with_tokens_ = request.token_scores();
-    RWKVD_ASSIGN_OR_RETURN(
-        initial_state_,
-        FindInitialState(limits.initial_states, request.initial_state()));
+absl::Status ScoreDocumentCall::BeginPart() {
+  RWKVD_ASSIGN_OR_RETURN(RequestMessage message,
+                         RequestMessage::Take(&message_, environment_));
+  const int64_t size = message.size();
+  Ref();  // the task's
+  // OnCancel waits for this lock, and so for task_.
+  absl::MutexLock lock(&mutex_);
+  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
+      size, [this, message = std::move(message)]() mutable {
+        const absl::Status status = SubmitPart(std::move(message));
+        if (!status.ok()) End(status);
+        Unref();
+      });
+  if (!task.ok()) {
+    Unref();
+    return task.status();
   }
-  RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
-                         PartFromProto(request.part(), limits));
+  task_ = *task;
+  return absl::OkStatus();
+}
+
+absl::Status ScoreDocumentCall::SubmitPart(RequestMessage message) {
+  RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, Parse(&message));
+  request_memory_ = std::move(message.reservation());
+  request_memory_.Resize(static_cast<int64_t>(tokens.size() * sizeof(int32_t)));
   if (!tokens.empty()) return Submit(std::move(tokens));
   ReadNext();
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<int32_t>> ScoreDocumentCall::Parse(
+    RequestMessage* message) {
+  v1::ScoreDocumentRequest proto;
+  RWKVD_RETURN_IF_ERROR(message->ParseInto(&proto));
+  const RequestLimits limits = LimitsOf(*model_, &message->reservation());
+  if (!has_begun_) {
+    has_begun_ = true;
+    with_tokens_ = proto.token_scores();
+    RWKVD_ASSIGN_OR_RETURN(
+        initial_state_,
+        FindInitialState(limits.initial_states, proto.initial_state()));
+  }
+  absl::StatusOr<std::vector<int32_t>> tokens =
+      PartFromProto(proto.part(), limits);
+  if (!tokens.ok()) return message->Counted(tokens.status());
+  return tokens;
 }
 
 absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
@@ -122,18 +155,18 @@ absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
   request.items[0].continuations.push_back(std::move(tokens));
   request.use_state_cache = false;
   request.received = MonotonicNow();
-  request.deadline = DeadlineOf(*context_);
+  request.deadline = deadline_;
   Ref();  // the engine's
-  // The engine may finish the request before Submit returns; OnFinish then
-  // waits for this lock.
-  absl::MutexLock lock(&mutex_);
+  // Not under the lock, for which OnCancel would wait. The engine may finish
+  // the request before Submit returns.
   absl::StatusOr<Engine::RequestId> id =
       model_->engine->Submit(std::move(request), this);
   if (!id.ok()) {
     Unref();
     return NamePartField(id.status());
   }
-  id_ = *id;
+  absl::MutexLock lock(&mutex_);
+  id_ = std::max(id_.value_or(*id), *id);
   if (cancelled_) model_->engine->Cancel(*id);
   return absl::OkStatus();
 }
@@ -180,16 +213,13 @@ void ScoreDocumentCall::AddScores(const ScoreEvent& event) {
     AppendFieldHeader(v1::ScoreDocumentResponse::kTokensFieldNumber,
                       parts[1].size(), &parts[0]);
     absl::MutexLock lock(&mutex_);
-    if (has_ended_) return;
+    if (cancelled_) return;
     scores_.push_back(ToByteBuffer(std::move(parts), *std::move(charge)));
   }
 }
 
 void ScoreDocumentCall::OnFinish(const FinishEvent& event) {
-  {
-    // Waits until Submit has released the lock.
-    absl::MutexLock lock(&mutex_);
-  }
+  request_memory_ = {};
   Add(event.times, total_.mutable_times());
   if (event.status.ok()) {
     Advance();
@@ -200,17 +230,16 @@ void ScoreDocumentCall::OnFinish(const FinishEvent& event) {
 }
 
 void ScoreDocumentCall::Advance() {
-  bool has_scores = false;
   {
     absl::MutexLock lock(&mutex_);
-    if (has_ended_) return;
-    has_scores = write_under_way_ = !scores_.empty();
-    if (has_scores) {
+    response_.Clear();
+    if (!scores_.empty()) {
       response_ = std::move(scores_.front());
       scores_.pop_front();
     }
   }
-  if (!has_scores) return ReadNext();
+  if (!response_.Valid()) return ReadNext();
+  if (!end_.Enter()) return response_.Clear();
   WaitForClientToRead();
   StartWrite(&response_);
 }
@@ -218,14 +247,8 @@ void ScoreDocumentCall::Advance() {
 void ScoreDocumentCall::OnWriteDone(bool ok) {
   ClientResponded();
   response_.Clear();
-  bool must_finish = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    write_under_way_ = false;
-    must_finish = has_ended_ && !finish_called_;
-    if (must_finish) finish_called_ = true;
-  }
-  if (must_finish) return Finish(status_);
+  end_.Leave();
+  if (end_.is_decided()) return FinishIfDue();
   if (ok) {
     Advance();
   } else {
@@ -234,64 +257,52 @@ void ScoreDocumentCall::OnWriteDone(bool ok) {
 }
 
 void ScoreDocumentCall::WriteTotal() {
-  {
-    absl::MutexLock lock(&mutex_);
-    if (has_ended_) return;
-    has_ended_ = finish_called_ = true;
-  }
   v1::ScoreDocumentResponse response;
   *response.mutable_total() = total_;
   response_ = ToByteBuffer(response, ResponseCharge());
-  WaitForClientToRead();
-  StartWriteAndFinish(&response_, grpc::WriteOptions(), status_);
+  if (end_.Decide(absl::OkStatus(), context_)) FinishIfDue();
 }
 
 void ScoreDocumentCall::End(const absl::Status& status) {
-  bool must_finish = false;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (has_ended_) return;
-    must_finish = SetEnd(status);
-  }
-  if (must_finish) Finish(status_);
+  if (end_.Decide(status, context_)) FinishIfDue();
 }
 
 bool ScoreDocumentCall::GiveUp(GiveUpReason, const absl::Status& why) {
-  bool must_finish = false;
+  if (!end_.Decide(why, context_)) return false;
   {
     absl::MutexLock lock(&mutex_);
-    if (has_ended_) return false;
     cancelled_ = true;
+    scores_.clear();
     if (id_.has_value()) model_->engine->Cancel(*id_);
-    must_finish = SetEnd(why);
   }
-  if (must_finish) Finish(status_);
+  FinishIfDue();
   return true;
 }
 
-bool ScoreDocumentCall::SetEnd(const absl::Status& status) {
-  AddRetryPushback(status, context_);
-  status_ = EndStatus(status, *context_);
-  has_ended_ = true;
-  scores_.clear();
-  finish_called_ = !write_under_way_;
-  return finish_called_;
-}
-
-bool ScoreDocumentCall::has_ended() {
-  absl::MutexLock lock(&mutex_);
-  return has_ended_;
+void ScoreDocumentCall::FinishIfDue() {
+  if (!end_.TakeFinish()) return;
+  const grpc::Status status = end_.status();
+  WaitForClientToRead();
+  if (!status.ok()) return Finish(status);
+  StartWriteAndFinish(&response_, grpc::WriteOptions(), status);  // the total
 }
 
 void ScoreDocumentCall::OnCancel() {
-  absl::MutexLock lock(&mutex_);
-  cancelled_ = true;
-  if (id_.has_value()) model_->engine->Cancel(*id_);
+  WorkPool::TaskId task;
+  {
+    absl::MutexLock lock(&mutex_);
+    cancelled_ = true;
+    task = task_;
+    if (id_.has_value()) model_->engine->Cancel(*id_);
+  }
+  if (!environment_.pool->Remove(task)) return;
+  End(absl::CancelledError("cancelled"));
+  Unref();  // that of the task
 }
 
 void ScoreDocumentCall::OnDone() {
   slots_->Release(this);
-  record_.End(FinalStatus(status_));
+  record_.End(FinalStatus(end_.status()));
   Done();
 }
 

@@ -14,27 +14,33 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "core/base/byte_budget.h"
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "core/model/state.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/monitored_call.h"
+#include "service/calls/request_message.h"
+#include "service/calls/stream_end.h"
 #include "service/calls/stream_slots.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
-// One ScoreDocument call. It reads a part of the document, submits it as a
-// request that continues from the state before it, writes the scores, and reads
-// the next part. Between two parts it holds a state, but no slot of the engine
-// and no text of the document.
+// One ScoreDocument call. It reads a part of the document, converts it on a
+// thread of the work pool, submits it as a request that continues from the
+// state before it, writes the scores, and reads the next part. Between two
+// parts it holds a state, but no slot of the engine and no text of the
+// document.
 //
-// Owns itself: it is deleted when gRPC (OnDone) and, if a part was submitted,
-// the engine (OnFinish) no longer use it. Thread-safe. Everything in the
-// environment outlives it.
+// Owns itself: it is deleted when gRPC (OnDone), the work pool and, if a part
+// was submitted, the engine (OnFinish) no longer use it. Thread-safe.
+// Everything in the environment outlives it.
 class ScoreDocumentCall final
     : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
       public MonitoredCall,
@@ -56,8 +62,12 @@ class ScoreDocumentCall final
 
   absl::Status CheckOpen();
   void ReadNext();
-  // Submits the part that was read, or reads the next one if it is empty.
-  absl::Status SubmitPart();
+  // Adds the conversion of the part that was read to the work pool.
+  absl::Status BeginPart() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Submits a part, or reads the next one if it is empty. On a thread of the
+  // work pool.
+  absl::Status SubmitPart(RequestMessage message);
+  absl::StatusOr<std::vector<int32_t>> Parse(RequestMessage* message);
   absl::Status Submit(std::vector<int32_t> tokens);
 
   // Events of the engine.
@@ -77,25 +87,27 @@ class ScoreDocumentCall final
   // none left.
   void Advance();
   void WriteTotal();
+  // Passes the status, and the total if it is OK, to gRPC if that is due.
+  void FinishIfDue();
   // Ends the call, unless that has happened.
   void End(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
   bool GiveUp(GiveUpReason reason, const absl::Status& why) override
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Decides on the status of the call, which has not ended. Returns whether the
-  // caller must pass it to gRPC; otherwise the write under way does.
-  bool SetEnd(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool has_ended() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  const CallEnvironment environment_;
   const ServedModel* const model_;
   grpc::CallbackServerContext* const context_;
   StreamSlots* const slots_;
+  const absl::Time deadline_;
   CallRecord record_;
+  StreamEnd end_;
 
   // Used by one thread at a time: gRPC's during reads and writes, the engine's
   // while it runs a part.
-  grpc::ByteBuffer request_;
-  grpc::ByteBuffer response_;
-  bool has_begun_ = false;  // the first message was read
+  grpc::ByteBuffer message_;                // being read
+  ByteBudget::Reservation request_memory_;  // of the part
+  grpc::ByteBuffer response_;               // being written
+  bool has_begun_ = false;                  // the first message was read
   bool with_tokens_ = false;
   int32_t initial_state_ = 0;
   // The start of the next part: the token before it, and the state before that
@@ -105,16 +117,14 @@ class ScoreDocumentCall final
   ::rwkv::v1::DocumentTotal total_;
 
   absl::Mutex mutex_;
+  // The conversion of the last part that was read.
+  WorkPool::TaskId task_ ABSL_GUARDED_BY(mutex_);
   // The request of the last part that was submitted.
   std::optional<Engine::RequestId> id_ ABSL_GUARDED_BY(mutex_);
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   // The responses with the scores of the part that have not been written yet,
   // serialized, and their charges.
   std::deque<grpc::ByteBuffer> scores_ ABSL_GUARDED_BY(mutex_);
-  bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
-  bool has_ended_ ABSL_GUARDED_BY(mutex_) = false;  // status_ is decided
-  bool finish_called_ ABSL_GUARDED_BY(mutex_) = false;
-  grpc::Status status_;  // set before has_ended_, read after
 };
 
 }  // namespace rwkvd

@@ -3,15 +3,19 @@
 #define RWKVD_SERVICE_CALLS_TOKENIZE_H_
 
 #include "absl/status/status.h"
+#include "core/base/byte_budget.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/served_model.h"
 
 namespace rwkvd {
 
-// Answers a Tokenize call. Returns the errors of Tokenizer::Encode, with the
-// name of the field.
+// Answers a Tokenize call, and reserves in `memory` what that takes. Returns
+// the errors of Tokenizer::Encode and of ReserveMore, and InvalidArgument if
+// the answer may be larger than clients accept by default, with the name of the
+// field.
 absl::Status Tokenize(const ServedModel& model,
                       const ::rwkv::v1::TokenizeRequest& request,
+                      ByteBudget::Reservation* memory,
                       ::rwkv::v1::TokenizeResponse* response);
 
 }  // namespace rwkvd

@@ -2,6 +2,8 @@
 #include "service/convert/generate_request.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -10,6 +12,7 @@
 #include "core/engine/field_error.h"
 #include "core/engine/validate.h"
 #include "service/convert/input.h"
+#include "service/convert/request_memory.h"
 #include "service/convert/sampling.h"
 #include "service/states/initial_states.h"
 
@@ -63,6 +66,20 @@ absl::Status SetLogprobs(const v1::GenerateRequest& proto,
   return absl::OkStatus();
 }
 
+// The engine checks their number and sizes.
+absl::Status SetStopStrings(const v1::GenerateRequest& proto,
+                            const RequestLimits& limits,
+                            GenerateRequest* request) {
+  int64_t bytes = 0;
+  for (const std::string& text : proto.stop_strings()) {
+    bytes += static_cast<int64_t>(sizeof(text) + text.size());
+  }
+  RWKVD_RETURN_IF_ERROR(ReserveMore(limits.memory, bytes));
+  request->stop_strings.assign(proto.stop_strings().begin(),
+                               proto.stop_strings().end());
+  return absl::OkStatus();
+}
+
 absl::Status SetStates(const v1::GenerateRequest& proto,
                        const RequestLimits& limits, GenerateInput* input) {
   input->request.resume = proto.resume();
@@ -98,9 +115,9 @@ absl::StatusOr<GenerateInput> FromProto(const v1::GenerateRequest& proto,
                                         const RequestLimits& limits) {
   GenerateInput input;
   GenerateRequest& request = input.request;
-  RWKVD_ASSIGN_OR_RETURN(
-      request.prompt,
-      TokensFromProto(proto.prompt(), limits.tokenizer, "prompt"));
+  RWKVD_ASSIGN_OR_RETURN(request.prompt,
+                         TokensFromProto(proto.prompt(), limits, "prompt",
+                                         {limits.engine.max_prompt_tokens}));
   RWKVD_ASSIGN_OR_RETURN(
       request.initial_state,
       FindInitialState(limits.initial_states, proto.initial_state()));
@@ -109,8 +126,7 @@ absl::StatusOr<GenerateInput> FromProto(const v1::GenerateRequest& proto,
           ? proto.max_tokens()
           : std::min(kDefaultMaxTokens, limits.engine.max_generated_tokens);
   RWKVD_ASSIGN_OR_RETURN(request.sampling, FromProto(proto.sampling()));
-  request.stop_strings.assign(proto.stop_strings().begin(),
-                              proto.stop_strings().end());
+  RWKVD_RETURN_IF_ERROR(SetStopStrings(proto, limits, &request));
   request.stop_tokens.assign(proto.stop_tokens().begin(),
                              proto.stop_tokens().end());
   if (proto.has_pin()) {

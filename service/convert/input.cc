@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/convert/input.h"
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "core/engine/field_error.h"
+#include "service/convert/request_memory.h"
 
 namespace rwkvd {
 namespace {
@@ -11,24 +15,45 @@ namespace v1 = ::rwkv::v1;
 // A year.
 constexpr int64_t kMaxTimeToLiveSeconds = 365 * 24 * 3600;
 
+// Tokenizes `bytes` within what `limits` reserve.
+absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view bytes,
+                                            const RequestLimits& limits,
+                                            absl::string_view field,
+                                            absl::string_view form,
+                                            const TokenLimit& limit) {
+  const int64_t most = limits.tokenizer.MaxEncodeMemory(bytes, limit.tokens);
+  RWKVD_RETURN_IF_ERROR(ReserveMore(limits.memory, most));
+  auto ids = limits.tokenizer.Encode(bytes, limit.tokens);
+  if (ids.ok()) {
+    ids->shrink_to_fit();
+    // Less than before, which never fails.
+    (void)ReserveMore(
+        limits.memory,
+        static_cast<int64_t>(ids->size() * sizeof(int32_t)) - most);
+    return ids;
+  }
+  if (ids.status().code() == absl::StatusCode::kOutOfRange) {
+    return FieldError(field,
+                      absl::StrCat(ids.status().message(), ", must have 0 to ",
+                                   limit.tokens, limit.note));
+  }
+  return absl::Status(
+      ids.status().code(),
+      absl::StrCat(field, ".", form, ": ", ids.status().message()));
+}
+
 }  // namespace
 
-absl::StatusOr<std::vector<int32_t>> TokensFromProto(const v1::Input& input,
-                                                     const Tokenizer& tokenizer,
-                                                     absl::string_view field) {
-  const auto encode = [&](absl::string_view bytes, absl::string_view form) {
-    auto ids = tokenizer.Encode(bytes);
-    if (ids.ok()) return ids;
-    return absl::StatusOr<std::vector<int32_t>>(absl::Status(
-        ids.status().code(),
-        absl::StrCat(field, ".", form, ": ", ids.status().message())));
-  };
+absl::StatusOr<std::vector<int32_t>> TokensFromProto(
+    const v1::Input& input, const RequestLimits& limits,
+    absl::string_view field, const TokenLimit& limit) {
   switch (input.input_case()) {
     case v1::Input::kText:
-      return encode(input.text(), "text");
+      return Encode(input.text(), limits, field, "text", limit);
     case v1::Input::kBytes:
-      return encode(input.bytes(), "bytes");
+      return Encode(input.bytes(), limits, field, "bytes", limit);
     case v1::Input::kTokens:
+      // The memory of the message covers the copy.
       return std::vector<int32_t>(input.tokens().ids().begin(),
                                   input.tokens().ids().end());
     case v1::Input::INPUT_NOT_SET:

@@ -8,17 +8,24 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "core/text/tokenizer.h"
 #include "rwkv/v1/rwkv.pb.h"
+#include "service/convert/request_limits.h"
 
 namespace rwkvd {
 
+// The most tokens that a text may have. A value.
+struct TokenLimit {
+  int64_t tokens;               // >= 0
+  absl::string_view note = "";  // added to the error if there are more
+};
+
 // The tokens of `input`; none if it is not set. Text and bytes are tokenized;
-// token ids are returned as they are, unchecked. Errors of the tokenizer are
-// prefixed with `field`, the name of `input` on the wire.
+// token ids are returned as they are, unchecked. Errors begin with `field`, the
+// name of `input` on the wire: those of the tokenizer; a FieldError if there
+// are more than `limit`, which ends tokenizing; and those of ReserveMore.
 absl::StatusOr<std::vector<int32_t>> TokensFromProto(
-    const ::rwkv::v1::Input& input, const Tokenizer& tokenizer,
-    absl::string_view field);
+    const ::rwkv::v1::Input& input, const RequestLimits& limits,
+    absl::string_view field, const TokenLimit& limit);
 
 // The time for which the server is to keep something. InvalidArgument, with the
 // name of `field`, if `seconds` is not in (0, a year].

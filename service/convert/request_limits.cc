@@ -3,10 +3,11 @@
 
 namespace rwkvd {
 
-RequestLimits LimitsOf(const ServedModel& model) {
+RequestLimits LimitsOf(const ServedModel& model,
+                       ByteBudget::Reservation* memory) {
   return {*model.tokenizer, model.engine->options(),
           model.engine->initial_states(),
-          model.states->store().outlives_process()};
+          model.states->store().outlives_process(), memory};
 }
 
 }  // namespace rwkvd

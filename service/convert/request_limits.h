@@ -3,6 +3,7 @@
 #define RWKVD_SERVICE_CONVERT_REQUEST_LIMITS_H_
 
 #include "absl/types/span.h"
+#include "core/base/byte_budget.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/named_state.h"
 #include "core/text/tokenizer.h"
@@ -10,17 +11,21 @@
 
 namespace rwkvd {
 
-// The parts of a served model that requests are converted with. The model
-// outlives it.
+// What requests are converted with: parts of a served model, and a reservation
+// for the memory that conversion allocates. Both outlive it.
 struct RequestLimits {
   const Tokenizer& tokenizer;
   const EngineOptions& engine;
   absl::Span<const NamedState> initial_states;
   // Whether handles of saved states stay valid after the server has stopped.
   bool handles_outlive_server = false;
+  // Resized to what has been allocated. If null, nothing is reserved.
+  ByteBudget::Reservation* memory = nullptr;
 };
 
-RequestLimits LimitsOf(const ServedModel& model);
+// `memory` already covers the message that is converted.
+RequestLimits LimitsOf(const ServedModel& model,
+                       ByteBudget::Reservation* memory = nullptr);
 
 }  // namespace rwkvd
 

@@ -19,10 +19,9 @@ namespace rwkvd {
 absl::StatusOr<ScoreRequest> FromProto(const ::rwkv::v1::ScoreRequest& proto,
                                        const RequestLimits& limits);
 
-// Renames the field in an error of the engine as in `proto`, from which its
-// request was converted.
-absl::Status NameScoreField(const absl::Status& status,
-                            const ::rwkv::v1::ScoreRequest& proto);
+// Renames the field in an error of the engine as in the message from which its
+// request was converted. `is_list`: the message has `items`.
+absl::Status NameScoreField(const absl::Status& status, bool is_list);
 
 // The tokens of one part of a document, which may be empty. InvalidArgument if
 // they are too many to be scored together with the token before them; the

@@ -5,13 +5,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "service/convert/response_size.h"
 
 namespace rwkvd {
 namespace {
 
-// The largest message that gRPC clients accept by default, and the largest that
-// protobuf can serialize.
-constexpr int64_t kDefaultMaxBytes = 4 << 20;
+// The largest message that protobuf can serialize.
 constexpr int64_t kMostMaxBytes = std::numeric_limits<int32_t>::max();
 
 // Sizes of fields on the wire, with their tag of one byte.
@@ -22,12 +21,6 @@ constexpr int64_t kMaxInt64Bytes = 1 + 10;
 // Size of `usage` (three counts) and `times` (four doubles).
 constexpr int64_t kFixedBytes =
     (2 + 3 * kMaxInt64Bytes) + (2 + 4 * kDoubleBytes);
-
-int64_t VarintBytes(uint64_t value) {
-  int64_t bytes = 1;
-  for (; value >= 128; value >>= 7) ++bytes;
-  return bytes;
-}
 
 // The size of a nested message with `size` bytes of fields.
 int64_t NestedBytes(int64_t size) {
@@ -64,7 +57,7 @@ absl::Status CheckScoreResponseSize(const ::rwkv::v1::ScoreRequest& proto,
                                     const ScoreRequest& request) {
   const int64_t limit = proto.has_max_response_bytes()
                             ? proto.max_response_bytes()
-                            : kDefaultMaxBytes;
+                            : kDefaultMaxResponseBytes;
   if (limit < 0 || limit > kMostMaxBytes) {
     return absl::InvalidArgumentError(absl::StrCat(
         "max_response_bytes: ", limit, " is not in [0, ", kMostMaxBytes, "]"));

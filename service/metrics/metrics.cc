@@ -51,6 +51,10 @@ bool IsServerFault(grpc::StatusCode code) {
          code == grpc::StatusCode::UNKNOWN ||
          code == grpc::StatusCode::DATA_LOSS;
 }
+// By lane and by reason, as labels.
+constexpr const char* kLanes[kNumWorkLanes] = {"small", "large"};
+constexpr const char* kRefusals[kNumMessageRefusals] = {
+    "memory", "queue_full", "malformed", "not_utf8"};
 
 prometheus::Family<prometheus::Histogram>& HistogramFamily(
     prometheus::Registry& registry, const char* name, const char* help) {
@@ -131,6 +135,26 @@ Metrics::Metrics()
     call_seconds_.Add(CallLabels(rpc, grpc::StatusCode::OK),
                       BucketsOf(kCallSeconds));
   }
+  auto& refused = prometheus::BuildCounter()
+                      .Name("rwkv_messages_refused_total")
+                      .Help(
+                          "Request messages that were refused before their "
+                          "requests reached the engine, by reason.")
+                      .Register(*registry_);
+  for (int i = 0; i < kNumMessageRefusals; ++i) {
+    refused_[i] = &refused.Add({{"reason", kRefusals[i]}});
+  }
+  auto& depth = prometheus::BuildGauge()
+                    .Name("rwkv_work_queue_depth")
+                    .Help("Request messages that wait to be parsed, by size.")
+                    .Register(*registry_);
+  auto& wait = HistogramFamily(
+      *registry_, "rwkv_work_queue_seconds",
+      "Time that request messages have waited to be parsed, by size.");
+  for (int i = 0; i < kNumWorkLanes; ++i) {
+    work_depth_[i] = &depth.Add({{"lane", kLanes[i]}});
+    work_wait_[i] = &wait.Add({{"lane", kLanes[i]}}, BucketsOf(kCallSeconds));
+  }
   auto& given_up =
       prometheus::BuildCounter()
           .Name("rwkv_calls_given_up_total")
@@ -172,6 +196,23 @@ void Metrics::CallStarted(Rpc rpc) {
 void Metrics::CallEnded(Rpc rpc, grpc::StatusCode code, absl::Duration took) {
   call_seconds_.Add(CallLabels(rpc, code), BucketsOf(kCallSeconds))
       .Observe(absl::ToDoubleSeconds(took));
+}
+
+void Metrics::MessageRefused(MessageRefusal reason) {
+  refused_[static_cast<size_t>(reason)]->Increment();
+}
+
+void Metrics::WorkQueued(WorkLane lane) {
+  work_depth_[static_cast<size_t>(lane)]->Increment();
+}
+
+void Metrics::WorkRemoved(WorkLane lane) {
+  work_depth_[static_cast<size_t>(lane)]->Decrement();
+}
+
+void Metrics::WorkBegun(WorkLane lane, absl::Duration waited) {
+  WorkRemoved(lane);
+  work_wait_[static_cast<size_t>(lane)]->Observe(absl::ToDoubleSeconds(waited));
 }
 
 void Metrics::CallGivenUp(GiveUpReason reason) {

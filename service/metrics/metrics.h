@@ -15,6 +15,7 @@
 #include "core/engine/sink.h"
 #include "prometheus/counter.h"
 #include "prometheus/family.h"
+#include "prometheus/gauge.h"
 #include "prometheus/histogram.h"
 #include "prometheus/registry.h"
 #include "service/log.h"
@@ -40,6 +41,21 @@ inline constexpr int kNumRpcs = 11;
 
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);
+
+// The queues of WorkPool: for small request messages and for large ones.
+enum class WorkLane { kSmall, kLarge };
+
+inline constexpr int kNumWorkLanes = 2;
+
+// Why a request message was refused before its request reached the engine.
+enum class MessageRefusal {
+  kMemory,     // the budget for requests has too little left
+  kQueueFull,  // too many messages wait to be parsed
+  kMalformed,  // not a message of the contract
+  kNotUtf8,    // a field of type string is not valid UTF-8
+};
+
+inline constexpr int kNumMessageRefusals = 4;
 
 // Why the server ends a call that waits for its client.
 enum class GiveUpReason {
@@ -74,6 +90,12 @@ class Metrics {
   void CallStarted(Rpc rpc);
   void CallEnded(Rpc rpc, grpc::StatusCode code, absl::Duration took);
 
+  void MessageRefused(MessageRefusal reason);
+  // A task has been added to the lane's queue, has left it unprocessed, or
+  // begins after it has `waited` there.
+  void WorkQueued(WorkLane lane);
+  void WorkRemoved(WorkLane lane);
+  void WorkBegun(WorkLane lane, absl::Duration waited);
   void CallGivenUp(GiveUpReason reason);
 
   // The first token of a Generate request has been written.
@@ -102,6 +124,9 @@ class Metrics {
 
   const std::shared_ptr<prometheus::Registry> registry_;
   std::array<prometheus::Counter*, kNumRpcs> started_;
+  std::array<prometheus::Counter*, kNumMessageRefusals> refused_;
+  std::array<prometheus::Gauge*, kNumWorkLanes> work_depth_;
+  std::array<prometheus::Histogram*, kNumWorkLanes> work_wait_;
   std::array<prometheus::Counter*, kNumGiveUpReasons> given_up_;
   prometheus::Family<prometheus::Histogram>& call_seconds_;
   prometheus::Family<prometheus::Histogram>& first_token_seconds_;

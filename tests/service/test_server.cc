@@ -19,6 +19,31 @@ using grpc::health::v1::HealthCheckResponse;
 
 }  // namespace
 
+absl::StatusOr<std::unique_ptr<ServedModel>> NewFakeServedModel(
+    const Options& options, StepGate* gate, std::unique_ptr<StateStore> store) {
+  auto model = std::make_unique<ServedModel>();
+  model->name = "fake";
+  model->fingerprint = "0123";
+  model->layout = "native";
+  model->isa = "none";
+  auto fake = std::make_unique<FakeModel>(
+      256, [gate](absl::Span<const Chunk>) { gate->Pass(); });
+  const std::vector<NamedState> initial_states = {
+      {kOwnStateName, fake->NewState()}, {"after-x", fake->StateAfter({'x'})}};
+  model->model = std::move(fake);
+  RWKVD_ASSIGN_OR_RETURN(model->tokenizer, LoadTokenizer("bytes"));
+  model->pool = std::make_unique<ThreadPool>(1);
+  if (store == nullptr) {
+    RWKVD_ASSIGN_OR_RETURN(store, OpenStateStore(options));
+  }
+  model->states = NewSavedStates(options, *model->model, std::string(64, 'f'),
+                                 std::move(store));
+  model->engine = std::make_unique<Engine>(options.engine, model->model.get(),
+                                           model->tokenizer.get(),
+                                           model->pool.get(), initial_states);
+  return model;
+}
+
 TestServer::TestServer(Options options,
                        std::function<absl::Status()> before_loading,
                        std::unique_ptr<StateStore> store)
@@ -46,26 +71,9 @@ absl::StatusOr<std::unique_ptr<ServedModel>> TestServer::Load(
     const Options& options,
     const std::function<absl::Status()>& before_loading) {
   if (before_loading != nullptr) RWKVD_RETURN_IF_ERROR(before_loading());
-  auto model = std::make_unique<ServedModel>();
-  model->name = "fake";
-  model->fingerprint = "0123";
-  model->layout = "native";
-  model->isa = "none";
-  auto fake = std::make_unique<FakeModel>(
-      256, [this](absl::Span<const Chunk>) { gate_.Pass(); });
-  const std::vector<NamedState> initial_states = {
-      {kOwnStateName, fake->NewState()}, {"after-x", fake->StateAfter({'x'})}};
-  model->model = std::move(fake);
-  RWKVD_ASSIGN_OR_RETURN(model->tokenizer, LoadTokenizer("bytes"));
-  model->pool = std::make_unique<ThreadPool>(1);
-  if (store_ == nullptr) {
-    RWKVD_ASSIGN_OR_RETURN(store_, OpenStateStore(options));
-  }
-  model->states = NewSavedStates(options, *model->model, std::string(64, 'f'),
-                                 std::move(store_));
-  model->engine = std::make_unique<Engine>(options.engine, model->model.get(),
-                                           model->tokenizer.get(),
-                                           model->pool.get(), initial_states);
+  RWKVD_ASSIGN_OR_RETURN(
+      std::unique_ptr<ServedModel> model,
+      NewFakeServedModel(options, &gate_, std::move(store_)));
   model_ = model.get();
   return model;
 }

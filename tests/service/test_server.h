@@ -22,11 +22,17 @@ namespace rwkvd {
 
 namespace v1 = ::rwkv::v1;
 
-// A real server on a free port of the loopback interface, with a model that has
-// no weights and whose 256 tokens are the bytes. Every step of the model passes
-// `gate`, which is closed at first and opened by the destructor. Requests may
-// start from the initial state "after-x", the state after reading "x". Not
-// thread-safe.
+// A model that has no weights and whose 256 tokens are the bytes. Every step of
+// the model passes `gate`, which outlives it. Requests may start from the initial
+// state "after-x", the state after reading "x". States are saved in `store`, or
+// where `options` say if that is null.
+absl::StatusOr<std::unique_ptr<ServedModel>> NewFakeServedModel(
+    const Options& options, StepGate* gate,
+    std::unique_ptr<StateStore> store = nullptr);
+
+// A real server on a free port of the loopback interface, with the model of
+// NewFakeServedModel. Its gate is closed at first and opened by the destructor.
+// Not thread-safe.
 class TestServer {
  public:
   // Returns once the server serves. With `before_loading` it returns earlier,

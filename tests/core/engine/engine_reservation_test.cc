@@ -47,6 +47,13 @@ class EngineReservationTest : public EngineFixture {
   }
 };
 
+TEST_F(EngineReservationTest, EngineAcceptsUntilItDrains) {
+  EXPECT_TRUE(engine().CheckAccepting().ok());
+  engine().Drain(absl::InfinitePast());
+  EXPECT_EQ(engine().CheckAccepting(), TryReserve());
+  EXPECT_EQ(engine().CheckAccepting().code(), absl::StatusCode::kUnavailable);
+}
+
 TEST_F(EngineReservationTest, ReservationCountsAsQueuedUntilItIsDestroyed) {
   gate_.Open();
   {
@@ -57,6 +64,7 @@ TEST_F(EngineReservationTest, ReservationCountsAsQueuedUntilItIsDestroyed) {
     EXPECT_EQ(full.code(), absl::StatusCode::kResourceExhausted);
     EXPECT_THAT(std::string(full.message()), HasSubstr("the queue is full"));
     EXPECT_TRUE(RetryAfter(full).has_value());
+    EXPECT_EQ(engine().CheckAccepting(), full);
     EXPECT_EQ(engine().Submit(Request({1}, 1), NewSink()).status().code(),
               absl::StatusCode::kResourceExhausted);
     EXPECT_EQ(engine().Stats().rejected_queue_full, 2);

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/calls/delta_buffer.h"
 
+#include <grpcpp/impl/codegen/proto_utils.h>
+
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "gtest/gtest.h"
-#include "service/calls/parse_message.h"
 #include "service/convert/responses.h"
 #include "service/response_memory.h"
 
@@ -42,7 +43,10 @@ class DeltaBufferTest : public ::testing::Test {
   }
   static v1::GenerateResponse Pop(DeltaBuffer& buffer) {
     v1::GenerateResponse message;
-    EXPECT_TRUE(ParseMessage(buffer.Pop().bytes, &message).ok());
+    grpc::ByteBuffer bytes = buffer.Pop().bytes;
+    EXPECT_TRUE(grpc::SerializationTraits<v1::GenerateResponse>::Deserialize(
+                    &bytes, &message)
+                    .ok());
     return message;
   }
 

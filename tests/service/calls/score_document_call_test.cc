@@ -201,7 +201,7 @@ TEST(ScoreDocumentCallTest, ErrorNamesTheInvalidField) {
   const Scored scored = too_long.Finish();
   EXPECT_EQ(scored.status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(scored.status.error_message(),
-            "part: has 8 tokens, must have 0 to 7");
+            "part: has more than 7 tokens, must have 0 to 7");
   EXPECT_FALSE(scored.has_total);
   Client unknown(server);
   unknown.Send("a", false, "nobody");

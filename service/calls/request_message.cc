@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/calls/request_message.h"
+
+#include <grpcpp/support/slice.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status_macros.h"
+#include "service/convert/message_check.h"
+#include "service/convert/request_memory.h"
+
+namespace rwkvd {
+
+absl::StatusOr<RequestMessage> RequestMessage::Take(
+    const grpc::ByteBuffer* message, const CallEnvironment& environment) {
+  if (!message->Valid()) {
+    return absl::InvalidArgumentError("the call has no message");
+  }
+  ByteBudget& budget = environment.budgets->requests;
+  const auto size = static_cast<int64_t>(message->Length());
+  std::optional<ByteBudget::Reservation> reservation = budget.Reserve(size);
+  if (!reservation.has_value()) {
+    environment.metrics->MessageRefused(MessageRefusal::kMemory);
+    return OutOfRequestMemory(size, budget);
+  }
+  std::vector<grpc::Slice> slices;
+  if (!message->Dump(&slices).ok()) {
+    return absl::InternalError("gRPC cannot read the message that it got");
+  }
+  RequestMessage taken(*std::move(reservation), environment);
+  taken.size_ = size;
+  taken.bytes_.reserve(static_cast<size_t>(size));
+  for (const grpc::Slice& slice : slices) {
+    taken.bytes_.append(reinterpret_cast<const char*>(slice.begin()),
+                        slice.size());
+  }
+  // gRPC's object is not const, and gRPC does not read it any more. It lives
+  // until the call ends, but its bytes need not.
+  const_cast<grpc::ByteBuffer*>(message)->Clear();
+  return taken;
+}
+
+absl::Status RequestMessage::ParseInto(google::protobuf::Message* proto) {
+  const std::string bytes = std::exchange(bytes_, {});
+  return Parse(bytes, proto);
+}
+
+absl::Status RequestMessage::Parse(absl::string_view bytes,
+                                   google::protobuf::Message* proto) {
+  const MessageCheck check =
+      CheckMessage(*proto->GetDescriptor(), bytes, budget_->limit());
+  if (!check.status.ok()) {
+    metrics_->MessageRefused(check.not_utf8 ? MessageRefusal::kNotUtf8
+                                            : MessageRefusal::kMalformed);
+    return check.status;
+  }
+  RWKVD_RETURN_IF_ERROR(Reserve(size_ + check.memory));
+  if (!proto->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
+    metrics_->MessageRefused(MessageRefusal::kMalformed);
+    return absl::InvalidArgumentError(
+        absl::StrCat("the message is not a ", proto->GetTypeName()));
+  }
+  reservation_.Resize(check.memory);
+  return absl::OkStatus();
+}
+
+absl::Status RequestMessage::Counted(absl::Status status) const {
+  if (status.code() == absl::StatusCode::kResourceExhausted) {
+    metrics_->MessageRefused(MessageRefusal::kMemory);
+  }
+  return status;
+}
+
+absl::Status RequestMessage::Reserve(int64_t bytes) {
+  return Counted(ReserveMore(&reservation_, bytes - reservation_.bytes()));
+}
+
+}  // namespace rwkvd

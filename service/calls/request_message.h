@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_CALLS_REQUEST_MESSAGE_H_
+#define RWKVD_SERVICE_CALLS_REQUEST_MESSAGE_H_
+
+#include <grpcpp/support/byte_buffer.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/base/byte_budget.h"
+#include "google/protobuf/message.h"
+#include "service/calls/call_environment.h"
+#include "service/metrics/metrics.h"
+
+namespace rwkvd {
+
+// A request message that has arrived but has not been parsed. Its bytes, and
+// then the parsed message, are reserved in the budget for requests.
+//
+// Owned by a call, or by its task in the work pool. Thread-compatible. The
+// budget and the metrics outlive it.
+class RequestMessage {
+ public:
+  // Takes the bytes of a message that gRPC has received for a call. They are
+  // copied, so that messages which wait do not fill gRPC's own buffers: if
+  // these are full, gRPC closes connections. ResourceExhausted with a
+  // RetryAfter if the budget has too little left; InvalidArgument if there is
+  // no message.
+  static absl::StatusOr<RequestMessage> Take(
+      const grpc::ByteBuffer* message, const CallEnvironment& environment);
+
+  // The size on the wire, in bytes.
+  int64_t size() const { return size_; }
+
+  // Parses the message into `proto`, and releases its bytes. Called once.
+  // InvalidArgument, with the path of the field, if the bytes are not a message
+  // of this type; ResourceExhausted with a RetryAfter if the budget has too
+  // little left for the parsed message.
+  absl::Status ParseInto(google::protobuf::Message* proto);
+
+  // Counts `status` in the metrics if it is that of ReserveMore, and returns
+  // it.
+  absl::Status Counted(absl::Status status) const;
+
+  // What is reserved for the parsed message. The owner of the message changes
+  // it to what the message and everything that is made from it take.
+  ByteBudget::Reservation& reservation() { return reservation_; }
+
+ private:
+  RequestMessage(ByteBudget::Reservation reservation,
+                 const CallEnvironment& environment)
+      : metrics_(environment.metrics),
+        budget_(&environment.budgets->requests),
+        reservation_(std::move(reservation)) {}
+
+  absl::Status Parse(absl::string_view bytes, google::protobuf::Message* proto);
+  // Changes the reservation.
+  absl::Status Reserve(int64_t bytes);
+
+  Metrics* metrics_;
+  const ByteBudget* budget_;
+  ByteBudget::Reservation reservation_;
+  int64_t size_ = 0;
+  std::string bytes_;  // until ParseInto
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_CALLS_REQUEST_MESSAGE_H_

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/calls/unary_call.h"
+
+#include <grpcpp/support/slice.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "absl/strings/str_cat.h"
+#include "cli/grpc_status.h"
+#include "core/base/status_macros.h"
+#include "core/engine/retry_after.h"
+#include "google/protobuf/message.h"
+#include "service/calls/admission.h"
+#include "service/calls/response_bytes.h"
+#include "service/convert/response_size.h"
+
+namespace rwkvd {
+namespace {
+
+// When a client should retry if clients have not read too many answers.
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
+}  // namespace
+
+UnaryCall* UnaryCall::Start(const CallEnvironment& environment, Rpc rpc,
+                            grpc::CallbackServerContext* context,
+                            const grpc::ByteBuffer* message,
+                            grpc::ByteBuffer* response, Answer answer) {
+  auto* call = new UnaryCall(environment, rpc, context, response);
+  const absl::Status status = call->Begin(message, std::move(answer));
+  if (!status.ok()) call->End(status);
+  // The call still exists: gRPC calls OnDone only after this has returned.
+  return call;
+}
+
+UnaryCall::UnaryCall(const CallEnvironment& environment, Rpc rpc,
+                     grpc::CallbackServerContext* context,
+                     grpc::ByteBuffer* response)
+    : MonitoredCall(environment.monitor, context),
+      environment_(environment),
+      context_(context),
+      response_(response),
+      record_(environment.metrics, rpc) {}
+
+absl::Status UnaryCall::Begin(const grpc::ByteBuffer* message, Answer answer) {
+  if (environment_.model == nullptr) {
+    return absl::UnavailableError("the model is being loaded");
+  }
+  RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
+                         RequestMessage::Take(message, environment_));
+  const int64_t size = request.size();
+  RWKVD_ASSIGN_OR_RETURN(
+      task_,
+      environment_.pool->Add(size, [this, answer = std::move(answer),
+                                    request = std::move(request)]() mutable {
+        std::move(answer)(*environment_.model, std::move(request), this);
+      }));
+  return absl::OkStatus();
+}
+
+void UnaryCall::End(absl::Status status,
+                    const google::protobuf::Message* response) {
+  if (status.ok() && response != nullptr) {
+    status = SetResponse(*response);
+  } else if (status.ok()) {
+    const grpc::Slice empty;
+    *response_ = grpc::ByteBuffer(&empty, 1);
+  }
+  AddRetryPushback(status, context_);
+  status_ = EndStatus(status, *context_);
+  WaitForClientToRead();
+  Finish(status_);
+}
+
+absl::Status UnaryCall::SetResponse(const google::protobuf::Message& response) {
+  const auto bytes = static_cast<int64_t>(response.ByteSizeLong());
+  if (bytes > kDefaultMaxResponseBytes) {
+    return absl::ResourceExhaustedError(absl::StrCat(
+        "the answer has ", bytes, " bytes, more than the ",
+        kDefaultMaxResponseBytes, " that clients accept by default"));
+  }
+  std::optional<ResponseCharge> charge =
+      monitor()->TryCharge(this, ChargeFor(response));
+  if (!charge.has_value()) {
+    return WithRetryAfter(
+        absl::ResourceExhaustedError(
+            "answers that clients have not read yet take all the memory that "
+            "this server allows for them"),
+        kRetryAfter);
+  }
+  *response_ = ToByteBuffer(response, *std::move(charge));
+  return absl::OkStatus();
+}
+
+void UnaryCall::OnCancel() {
+  if (environment_.pool->Remove(task_)) End(absl::CancelledError("cancelled"));
+}
+
+void UnaryCall::OnDone() {
+  record_.End(FinalStatus(status_));
+  Done();
+}
+
+}  // namespace rwkvd

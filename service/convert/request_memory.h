@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_CONVERT_REQUEST_MEMORY_H_
+#define RWKVD_SERVICE_CONVERT_REQUEST_MEMORY_H_
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "core/base/byte_budget.h"
+#include "core/engine/request.h"
+
+namespace rwkvd {
+
+// The memory of a request outside of its own struct, in bytes.
+int64_t MemoryOf(const GenerateRequest& request);
+int64_t MemoryOf(const ScoreRequest& request);
+
+// Reserves `bytes` more in `memory`, unless that is null. A negative number
+// returns memory, which always succeeds. Otherwise OutOfRequestMemory.
+absl::Status ReserveMore(ByteBudget::Reservation* memory, int64_t bytes);
+
+// Why a request cannot have `bytes` of `budget`: ResourceExhausted, with a
+// RetryAfter unless the budget is too small altogether.
+absl::Status OutOfRequestMemory(int64_t bytes, const ByteBudget& budget);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_CONVERT_REQUEST_MEMORY_H_
