@@ -10,7 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # hel, nd: beginnings and ends of words in tests that split text.
 # modle, togle: misspelled flags and commands in tests of suggestions.
 # te: part of a pickle in tests.
-readonly IGNORED_WORDS=cancelled,hel,nd,modle,togle,te
+# countr: std::countr_zero.
+readonly IGNORED_WORDS=cancelled,hel,nd,modle,togle,te,countr
 
 # Data, frozen files, and text that is not ours.
 readonly IGNORED_FILES=(

@@ -23,9 +23,9 @@ namespace rwkvd {
 namespace v1 = ::rwkv::v1;
 
 // A model that has no weights and whose 256 tokens are the bytes. Every step of
-// the model passes `gate`, which outlives it. Requests may start from the initial
-// state "after-x", the state after reading "x". States are saved in `store`, or
-// where `options` say if that is null.
+// the model passes `gate`, which outlives it. Requests may start from the
+// initial state "after-x", the state after reading "x". States are saved in
+// `store`, or where `options` say if that is null.
 absl::StatusOr<std::unique_ptr<ServedModel>> NewFakeServedModel(
     const Options& options, StepGate* gate,
     std::unique_ptr<StateStore> store = nullptr);
