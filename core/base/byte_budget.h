@@ -80,7 +80,12 @@ class ByteBudget {
     return Reservation(this, bytes);
   }
 
-  int64_t limit() const { return limit_; }
+  int64_t limit() const { return limit_.load(std::memory_order_relaxed); }
+  // Sets the limit. If more is in use, nothing can be reserved until it is
+  // less.
+  void SetLimit(int64_t limit) {
+    limit_.store(limit, std::memory_order_relaxed);
+  }
   int64_t used() const { return used_.load(std::memory_order_relaxed); }
 
  private:
@@ -88,12 +93,12 @@ class ByteBudget {
   bool Add(int64_t bytes) {
     int64_t used = used_.load(std::memory_order_relaxed);
     do {
-      if (bytes > 0 && bytes > limit_ - used) return false;
+      if (bytes > 0 && bytes > limit() - used) return false;
     } while (!used_.compare_exchange_weak(used, used + bytes));
     return true;
   }
 
-  const int64_t limit_;
+  std::atomic<int64_t> limit_;
   std::atomic<int64_t> used_{0};
 };
 

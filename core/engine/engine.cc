@@ -38,6 +38,7 @@ Engine::Engine(const EngineOptions& options, const Model* model,
       tokenizer_(tokenizer),
       vocabulary_(VocabularyOf(*tokenizer, model->config().vocab_size)),
       initial_states_(WithDefaultState(std::move(initial_states), *model)),
+      memory_(std::make_shared<EngineMemory>(options.max_request_bytes)),
       state_cache_({options.state_cache_bytes, options.max_pinned_bytes,
                     options.max_pinned}),
       runner_(options, model, initial_states_, &state_cache_, pool, &counters_),
@@ -67,7 +68,7 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   RWKVD_RETURN_IF_ERROR(ValidateStart(request, options_));
   RWKVD_ASSIGN_OR_RETURN(
       Reservation reservation,
-      ReserveSlots(num_samples, TokensOf(request), /*continues=*/false));
+      ReserveSlots(DemandOf(request, num_samples), /*continues=*/false));
   return Enqueue(std::move(reservation), std::move(request), sinks);
 }
 
@@ -75,7 +76,7 @@ absl::StatusOr<Engine::Reservation> Engine::Reserve(
     const GenerateRequest& request, int64_t num_samples) {
   RWKVD_CHECK(request.start == nullptr);
   RWKVD_RETURN_IF_ERROR(Check(request, num_samples));
-  return ReserveSlots(num_samples, TokensOf(request), /*continues=*/false);
+  return ReserveSlots(DemandOf(request, num_samples), /*continues=*/false);
 }
 
 absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
@@ -83,7 +84,8 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
     absl::Span<GenerateSink* const> sinks) {
   RWKVD_CHECK(static_cast<int64_t>(sinks.size()) == reservation.num_samples_);
   RWKVD_RETURN_IF_ERROR(ValidateStart(request, options_));
-  RWKVD_RETURN_IF_ERROR(Extend(&reservation, TokensOf(request)));
+  RWKVD_RETURN_IF_ERROR(
+      Extend(&reservation, DemandOf(request, reservation.num_samples_)));
   return Enqueue(std::move(reservation), std::move(request), sinks);
 }
 
@@ -92,12 +94,16 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_ASSIGN_OR_RETURN(Reservation reservation,
-                         ReserveSlots(1, TokensOf(request), request.continues));
+  RWKVD_ASSIGN_OR_RETURN(
+      Reservation reservation,
+      ReserveSlots({.tokens = TokensOf(request), .bytes = MemoryOf(request)},
+                   request.continues));
   reservation.engine_ = nullptr;
   const RequestId id = reservation.first_id_;
-  Enqueue(std::make_unique<ScoreSequence>(id, std::move(request), sink,
-                                          &counters_));
+  auto sequence =
+      std::make_unique<ScoreSequence>(id, std::move(request), sink, &counters_);
+  sequence->SetMemory({memory_, std::move(reservation.bytes_)});
+  Enqueue(std::move(sequence));
   return id;
 }
 
@@ -119,6 +125,32 @@ absl::Status Engine::CheckInitialState(int32_t index) const {
   if (index >= 0 && index < size) return absl::OkStatus();
   return FieldError("initial_state",
                     absl::StrCat(index, " is not in [0, ", size, ")"));
+}
+
+Engine::Demand Engine::DemandOf(const GenerateRequest& request,
+                                int64_t num_samples) const {
+  return {num_samples, TokensOf(request),
+          MemoryOf(request, vocabulary_.num_ids)};
+}
+
+absl::Status Engine::CheckShare(const Demand& demand) const {
+  const char* const field = demand.num_samples > 1 ? "samples" : "request";
+  const int64_t tokens = demand.num_samples * demand.tokens;
+  const int64_t max_tokens = MaxRequestTokens(options_);
+  if (tokens > max_tokens && demand.num_samples > 1) {
+    return FieldError(
+        field, absl::StrCat(demand.num_samples, " samples of up to ",
+                            demand.tokens, " tokens count for ", tokens,
+                            " tokens, one request may count for at most ",
+                            max_tokens));
+  }
+  const int64_t bytes = demand.num_samples * demand.bytes;
+  const int64_t max_bytes = options_.max_request_bytes / 2;
+  if (bytes <= max_bytes) return absl::OkStatus();
+  return FieldError(
+      field, absl::StrCat("takes up to ", bytes,
+                          " bytes of memory, one request may take at most ",
+                          max_bytes, " on this server"));
 }
 
 absl::Status Engine::CheckAccepting() {
@@ -143,31 +175,41 @@ absl::Status Engine::CheckRoom(int64_t num_samples, bool continues) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(int64_t num_samples,
-                                                         int64_t tokens,
+absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(const Demand& demand,
                                                          bool continues) {
+  RWKVD_RETURN_IF_ERROR(CheckShare(demand));
+  const int64_t num_samples = demand.num_samples;
   absl::MutexLock lock(&mutex_);
   RWKVD_RETURN_IF_ERROR(CheckRoom(num_samples, continues));
   if (!continues) {
-    RWKVD_RETURN_IF_ERROR(CheckTotalTokens(live_tokens_, num_samples * tokens));
+    RWKVD_RETURN_IF_ERROR(
+        CheckTotalTokens(live_tokens_, num_samples * demand.tokens));
   }
+  auto bytes = memory_->requests.Reserve(num_samples * demand.bytes);
+  if (!bytes.has_value()) return OutOfMemory(num_samples * demand.bytes);
   const RequestId first = last_id_ + 1;
-  for (int64_t i = 0; i < num_samples; ++i) live_.emplace(++last_id_, tokens);
-  live_tokens_ += num_samples * tokens;
-  return Reservation(this, first, num_samples, tokens);
+  for (int64_t i = 0; i < num_samples; ++i) {
+    live_.emplace(++last_id_, demand.tokens);
+  }
+  live_tokens_ += num_samples * demand.tokens;
+  return Reservation(this, first, num_samples, demand.tokens,
+                     *std::move(bytes));
 }
 
-absl::Status Engine::Extend(Reservation* reservation, int64_t tokens) {
+absl::Status Engine::Extend(Reservation* reservation, const Demand& demand) {
+  RWKVD_RETURN_IF_ERROR(CheckShare(demand));
   absl::MutexLock lock(&mutex_);
   const int64_t others =
       live_tokens_ - reservation->num_samples_ * reservation->tokens_;
-  const int64_t all = reservation->num_samples_ * tokens;
+  const int64_t all = demand.num_samples * demand.tokens;
   RWKVD_RETURN_IF_ERROR(CheckTotalTokens(others, all));
+  const int64_t bytes = demand.num_samples * demand.bytes;
+  if (!reservation->bytes_.Resize(bytes)) return OutOfMemory(bytes);
   for (int64_t i = 0; i < reservation->num_samples_; ++i) {
-    live_[reservation->first_id_ + i] = tokens;
+    live_[reservation->first_id_ + i] = demand.tokens;
   }
   live_tokens_ = others + all;
-  reservation->tokens_ = tokens;
+  reservation->tokens_ = demand.tokens;
   return absl::OkStatus();
 }
 
@@ -187,6 +229,14 @@ absl::Status Engine::CheckTotalTokens(int64_t others, int64_t tokens) {
       " of at most ", options_.max_total_tokens, ", this one for ", tokens));
 }
 
+absl::Status Engine::OutOfMemory(int64_t bytes) {
+  counters_.rejected_memory.Add(1);
+  return Exhausted(absl::StrCat(
+      "out of memory: requests that run or wait take ",
+      memory_->requests.used(), " of at most ", memory_->requests.limit(),
+      " bytes, this one up to ", bytes));
+}
+
 absl::Status Engine::Exhausted(absl::string_view why) const {
   // Half of a full queue is gone by then if no request arrives.
   const absl::Duration pause =
@@ -201,15 +251,24 @@ std::vector<Engine::RequestId> Engine::Enqueue(
     absl::Span<GenerateSink* const> sinks) {
   reservation.engine_ = nullptr;  // the sequences now use the slots
   std::shared_ptr<SharedPrompt> shared;
-  if (sinks.size() > 1) shared = std::make_shared<SharedPrompt>();
+  std::shared_ptr<SampleGroup> group;
+  if (sinks.size() > 1) {
+    shared = std::make_shared<SharedPrompt>();
+    group = std::make_shared<SampleGroup>();
+  }
+  const int64_t bytes =
+      reservation.bytes_.bytes() / static_cast<int64_t>(sinks.size());
   std::vector<RequestId> ids;
   const auto enqueue = [&](GenerateRequest sample) {
     GenerateSink* const sink = sinks[ids.size()];
     sample.sampling.seed += ids.size();
     ids.push_back(reservation.first_id_ + ids.size());
-    Enqueue(std::make_unique<GenerateSequence>(ids.back(), std::move(sample),
-                                               vocabulary_, tokenizer_, sink,
-                                               &counters_, shared));
+    auto sequence = std::make_unique<GenerateSequence>(
+        ids.back(), std::move(sample), vocabulary_, tokenizer_, sink,
+        &counters_, shared);
+    sequence->SetMemory({memory_, reservation.bytes_.Split(bytes)});
+    sequence->SetGroup(group);
+    Enqueue(std::move(sequence));
   };
   while (ids.size() + 1 < sinks.size()) enqueue(request);
   // The last sample takes the request itself, so that this thread holds no

@@ -17,6 +17,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/base/byte_budget.h"
 #include "core/base/thread_pool.h"
 #include "core/engine/cache/state_cache.h"
 #include "core/engine/engine_counters.h"
@@ -24,6 +25,7 @@
 #include "core/engine/engine_stats.h"
 #include "core/engine/named_state.h"
 #include "core/engine/request.h"
+#include "core/engine/request_memory.h"
 #include "core/engine/schedule/slot_release_rate.h"
 #include "core/engine/sequence/sequence.h"
 #include "core/engine/sink.h"
@@ -57,8 +59,8 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Queue slots and tokens reserved for a request whose start state is not
-  // loaded yet. The destructor releases them unless Submit has taken the
+  // Queue slots, tokens and memory reserved for a request whose start state is
+  // not loaded yet. The destructor releases them unless Submit has taken the
   // reservation. The engine outlives it, and Drain waits for it.
   // Thread-compatible.
   class Reservation {
@@ -67,7 +69,8 @@ class Engine {
         : engine_(std::exchange(other.engine_, nullptr)),
           first_id_(other.first_id_),
           num_samples_(other.num_samples_),
-          tokens_(other.tokens_) {}
+          tokens_(other.tokens_),
+          bytes_(std::move(other.bytes_)) {}
     Reservation& operator=(Reservation&&) = delete;
     ~Reservation() {
       if (engine_ != nullptr) engine_->Release(*this);
@@ -76,23 +79,25 @@ class Engine {
    private:
     friend class Engine;
     Reservation(Engine* engine, RequestId first_id, int64_t num_samples,
-                int64_t tokens)
+                int64_t tokens, ByteBudget::Reservation bytes)
         : engine_(engine),
           first_id_(first_id),
           num_samples_(num_samples),
-          tokens_(tokens) {}
+          tokens_(tokens),
+          bytes_(std::move(bytes)) {}
 
     Engine* engine_;  // null after a move or Submit
     RequestId first_id_;
-    int64_t num_samples_;  // their ids are consecutive
-    int64_t tokens_;       // of one sample
+    int64_t num_samples_;            // their ids are consecutive
+    int64_t tokens_;                 // of one sample
+    ByteBudget::Reservation bytes_;  // of all samples
   };
 
   // Accepts the request, or returns an error and keeps nothing:
   //  - InvalidArgument: a FieldError, or one that names a sampling parameter;
   //  - Unavailable with a RetryAfter: the engine is draining;
   //  - ResourceExhausted with a RetryAfter: max_running + max_queued requests
-  //    are present, or max_total_tokens would be exceeded.
+  //    are present, or max_total_tokens or max_request_bytes would be exceeded.
   // `sink` is called from then on, possibly before Submit returns, and must
   // live until its OnFinish.
   //
@@ -104,9 +109,11 @@ class Engine {
   absl::StatusOr<RequestId> Submit(ScoreRequest request, ScoreSink* sink);
   // Submits one sample of the request per sink. Sample i gets the output that
   // the request would get alone with seed + i. The prompt is prefilled once.
-  // Each sample needs a slot, so either all are accepted or none.
-  // InvalidArgument also if there are no sinks, or more than kMaxSamples or
-  // max_running.
+  // Either all samples are accepted or none. At most half of the slots run
+  // samples of one request, so that others find slots; the rest waits.
+  // InvalidArgument also if there are no sinks, more than kMaxSamples or
+  // max_running, or if all samples together exceed MaxRequestTokens or half of
+  // max_request_bytes.
   absl::StatusOr<std::vector<RequestId>> Submit(
       GenerateRequest request, absl::Span<GenerateSink* const> sinks);
 
@@ -116,7 +123,7 @@ class Engine {
   // is still null, and what depends on it; its errors are those of Submit.
   // Submit takes the same request with its `start`, and one sink per sample.
   // It returns InvalidArgument if `start` does not suit the request, and
-  // ResourceExhausted if the tokens of `start` exceed max_total_tokens;
+  // ResourceExhausted if with the tokens of `start` a limit is exceeded;
   // draining does not refuse a reservation.
   absl::StatusOr<Reservation> Reserve(const GenerateRequest& request,
                                       int64_t num_samples);
@@ -156,25 +163,38 @@ class Engine {
   }
 
  private:
+  // What a request is to reserve.
+  struct Demand {
+    int64_t num_samples = 1;
+    int64_t tokens = 0;  // of one sample
+    int64_t bytes = 0;   // of one sample
+  };
+  using Queue = std::deque<std::unique_ptr<Sequence>>;
+  Demand DemandOf(const GenerateRequest& request, int64_t num_samples) const;
+
   absl::Status CheckInitialState(int32_t index) const;
   // Checks everything except what depends on `start`.
   absl::Status Check(const GenerateRequest& request, int64_t num_samples) const;
-  // Reserves slots for `num_samples` samples of `tokens` tokens each. A request
-  // that continues another one is exempt from the limits.
-  absl::StatusOr<Reservation> ReserveSlots(int64_t num_samples, int64_t tokens,
-                                           bool continues)
+  // InvalidArgument if the request takes more than one request may: it would
+  // never be accepted.
+  absl::Status CheckShare(const Demand& demand) const;
+  // Reserves slots, tokens and memory. A request that continues another one is
+  // exempt from the limits on slots and tokens.
+  absl::StatusOr<Reservation> ReserveSlots(const Demand& demand, bool continues)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether there is room for `num_samples` more.
   absl::Status CheckRoom(int64_t num_samples, bool continues)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Raises the tokens that the reservation counts for to `tokens` per sample.
-  absl::Status Extend(Reservation* reservation, int64_t tokens)
+  // Raises the tokens and the memory of the reservation to `demand`.
+  absl::Status Extend(Reservation* reservation, const Demand& demand)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Release(const Reservation& reservation) ABSL_LOCKS_EXCLUDED(mutex_);
   // ResourceExhausted if `tokens` exceed max_total_tokens together with those
   // of the other requests.
   absl::Status CheckTotalTokens(int64_t others, int64_t tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // ResourceExhausted: `bytes` are not left in the budget of all requests.
+  absl::Status OutOfMemory(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // ResourceExhausted with a RetryAfter.
   absl::Status Exhausted(absl::string_view why) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -196,8 +216,9 @@ class Engine {
   std::vector<EndedSequence> TakeCancelled(absl::Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Why `sequence` ends early. Suspends it if draining does that.
-  EndedSequence EndEarly(std::unique_ptr<Sequence> sequence, absl::Time now)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // A waiting request is only suspended if `has_room` for its state.
+  EndedSequence EndEarly(std::unique_ptr<Sequence> sequence, bool has_room,
+                         absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Removes requests from the queue that have waited for too long, and new ones
   // that cannot meet their deadline behind the others.
   std::vector<EndedSequence> TakeRefused(absl::Time now)
@@ -205,6 +226,13 @@ class Engine {
   // The estimated wait of a request behind `num_before` others.
   absl::Duration WaitBehind(int64_t num_before) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The number of further states that may exist: a snapshot that is not
+  // delivered yet takes the memory of a state, as a running sequence does.
+  int64_t RoomForStates() const;
+  // The first waiting request that may run now, or the end: there is room for
+  // its states, and its samples do not occupy too many slots. A request that
+  // needs branch states does not overtake another one that waits for some.
+  Queue::iterator NextToAdmit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Admits the requests that have waited longest to the free slots. Returns
   // those that cannot meet their deadline any more.
   std::vector<EndedSequence> Admit(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -216,6 +244,7 @@ class Engine {
   void Retire(std::vector<EndedSequence> ended) ABSL_LOCKS_EXCLUDED(mutex_);
 
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  bool MustStop() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_; }
   bool AllHaveEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   const EngineOptions options_;
@@ -224,6 +253,7 @@ class Engine {
   const SamplingVocabulary vocabulary_;
   const std::vector<NamedState> initial_states_;
   EngineCounters counters_;
+  const std::shared_ptr<EngineMemory> memory_;
   StateCache state_cache_;
   StepRunner runner_;  // engine's thread only
 
@@ -235,7 +265,7 @@ class Engine {
   absl::flat_hash_map<RequestId, int64_t> live_ ABSL_GUARDED_BY(mutex_);
   int64_t live_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
   // In order of arrival. TakeRefused has not yet seen the last num_new_ ones.
-  std::deque<std::unique_ptr<Sequence>> queue_ ABSL_GUARDED_BY(mutex_);
+  Queue queue_ ABSL_GUARDED_BY(mutex_);
   size_t num_new_ ABSL_GUARDED_BY(mutex_) = 0;
   SlotReleaseRate slot_release_rate_ ABSL_GUARDED_BY(mutex_);
   // Live requests to end at the next step.
@@ -246,6 +276,8 @@ class Engine {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time drain_deadline_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  // Whether requests wait although none runs: see RoomForStates.
+  bool blocked_ ABSL_GUARDED_BY(mutex_) = false;
 
   std::thread thread_;  // last: uses all other members
 };

@@ -36,6 +36,7 @@ EngineStats EngineCounters::Read() const {
   stats.rejected_queue_full = rejected_queue_full.value();
   stats.rejected_draining = rejected_draining.value();
   stats.rejected_total_tokens = rejected_total_tokens.value();
+  stats.rejected_memory = rejected_memory.value();
   stats.rejected_queue_time = rejected_queue_time.value();
   stats.rejected_deadline = rejected_deadline.value();
   for (int i = 0; i < kNumFinishReasons; ++i) {

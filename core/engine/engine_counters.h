@@ -48,6 +48,7 @@ struct EngineCounters {
   Counter rejected_queue_full;
   Counter rejected_draining;
   Counter rejected_total_tokens;
+  Counter rejected_memory;
   Counter rejected_queue_time;
   Counter rejected_deadline;
   std::array<Counter, kNumFinishReasons> finished;

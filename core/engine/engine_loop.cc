@@ -4,9 +4,22 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/time.h"
 #include "core/engine/engine.h"
 
 namespace rwkvd {
+namespace {
+
+// How long the thread waits for snapshots to be delivered before it looks
+// again, while no request can run.
+constexpr absl::Duration kBlockedPause = absl::Milliseconds(5);
+
+// The slots that samples of one request may occupy at the same time.
+int64_t MaxSlotsPerRequest(const EngineOptions& options) {
+  return std::max<int64_t>(options.max_running / 2, 1);
+}
+
+}  // namespace
 
 bool Engine::HasWork() const {
   return !queue_.empty() || !cancelled_.empty() || stop_;
@@ -33,6 +46,14 @@ bool Engine::WaitForWork() {
 }
 
 void Engine::SleepUntilWork() {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (blocked_) {
+      mutex_.AwaitWithTimeout(absl::Condition(this, &Engine::MustStop),
+                              kBlockedPause);
+      return;
+    }
+  }
   const absl::Condition has_work(this, &Engine::HasWork);
   if (options_.on_idle != nullptr) {
     {
@@ -50,16 +71,25 @@ std::vector<EndedSequence> Engine::TakeCancelled(absl::Time now) {
   absl::MutexLock lock(&mutex_);
   if (!suspending_ && cancelled_.empty()) return ended;
   const bool end_all = draining_ && now >= drain_deadline_;
-  const auto ends = [&](const Sequence& sequence) {
+  const auto must_end = [&](const Sequence& sequence) {
     mutex_.AssertHeld();
-    return end_all || (suspending_ && sequence.SuspendsOnDrain()) ||
-           cancelled_.contains(sequence.id());
+    return end_all || cancelled_.contains(sequence.id());
   };
-  for (auto& sequence : runner_.Remove(ends)) {
-    ended.push_back(EndEarly(std::move(sequence), now));
+  const auto suspends = [&](const Sequence& sequence) {
+    mutex_.AssertHeld();
+    return suspending_ && sequence.SuspendsOnDrain();
+  };
+  int64_t room = RoomForStates();
+  for (auto& sequence : runner_.Remove([&](const Sequence& sequence) {
+         return must_end(sequence) || suspends(sequence);
+       })) {
+    ended.push_back(EndEarly(std::move(sequence), /*has_room=*/true, now));
   }
   for (auto& sequence : queue_) {
-    if (ends(*sequence)) ended.push_back(EndEarly(std::move(sequence), now));
+    const bool suspend = suspends(*sequence) && room > 0;
+    if (!suspend && !must_end(*sequence)) continue;
+    if (suspend) --room;
+    ended.push_back(EndEarly(std::move(sequence), suspend, now));
   }
   std::erase(queue_, nullptr);
   cancelled_.clear();
@@ -67,12 +97,12 @@ std::vector<EndedSequence> Engine::TakeCancelled(absl::Time now) {
 }
 
 EndedSequence Engine::EndEarly(std::unique_ptr<Sequence> sequence,
-                               absl::Time now) {
+                               bool has_room, absl::Time now) {
   if (cancelled_.contains(sequence->id())) {
     return {std::move(sequence), FinishReason::kCancelled,
             absl::CancelledError("cancelled")};
   }
-  if (sequence->SuspendsOnDrain()) {
+  if (sequence->SuspendsOnDrain() && has_room) {
     if (!sequence->is_admitted()) runner_.LoadStart(*sequence, now);
     sequence->Suspend();
   }
@@ -88,8 +118,11 @@ std::vector<EndedSequence> Engine::TakeRefused(absl::Time now) {
   int64_t num_before = 0;  // requests that stay in the queue before this one
   for (size_t i = 0; i < queue_.size(); ++i) {
     std::unique_ptr<Sequence>& sequence = queue_[i];
+    // The samples of a request wait for one another.
+    const bool has_started =
+        sequence->group() != nullptr && sequence->group()->has_started;
     if (now - sequence->received() > options_.max_queue_time &&
-        !sequence->continues()) {
+        !sequence->continues() && !has_started) {
       counters_.rejected_queue_time.Add(1);
       ended.push_back({std::move(sequence), FinishReason::kRefused,
                        Exhausted("waited for too long in the queue")});
@@ -126,15 +159,40 @@ EndedSequence Engine::RefuseAsTooLate(std::unique_ptr<Sequence> sequence) {
               "prefill")};
 }
 
+int64_t Engine::RoomForStates() const {
+  return int64_t{0} + options_.max_running + options_.max_snapshots -
+         runner_.num_running() - memory_->num_snapshots.load();
+}
+
+Engine::Queue::iterator Engine::NextToAdmit() {
+  if (RoomForStates() <= 0) return queue_.end();
+  bool states_are_short = false;
+  return std::find_if(queue_.begin(), queue_.end(), [&](const auto& waiting) {
+    mutex_.AssertHeld();
+    const Sequence& sequence = *waiting;
+    if (suspending_ && sequence.SuspendsOnDrain()) return false;
+    if (sequence.group() != nullptr &&
+        sequence.group()->num_running >= MaxSlotsPerRequest(options_)) {
+      return false;
+    }
+    if (sequence.NumBranchStates() == 0) return true;
+    states_are_short |= !runner_.HasBranchStatesFor(sequence);
+    return !states_are_short;
+  });
+}
+
 std::vector<EndedSequence> Engine::Admit(absl::Time now) {
   std::vector<EndedSequence> ended;
   while (runner_.num_running() < options_.max_running) {
     std::unique_ptr<Sequence> sequence;
     {
       absl::MutexLock lock(&mutex_);
-      if (queue_.empty()) break;
-      sequence = std::move(queue_.front());
-      queue_.pop_front();
+      const auto next = NextToAdmit();
+      blocked_ =
+          next == queue_.end() && !queue_.empty() && runner_.num_running() == 0;
+      if (next == queue_.end()) break;
+      sequence = std::move(*next);
+      queue_.erase(next);
     }
     if (IsTooLate(*sequence, now)) {
       ended.push_back(RefuseAsTooLate(std::move(sequence)));

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/base/status_macros.h"
+#include "core/engine/branch_states.h"
 
 namespace rwkvd {
 namespace {
@@ -57,7 +58,13 @@ absl::Status Validate(const EngineOptions& options) {
       CheckAtLeast("state_cache_interval", options.state_cache_interval, 0));
   RWKVD_RETURN_IF_ERROR(
       CheckAtLeast("max_pinned_bytes", options.max_pinned_bytes, 0));
-  return CheckAtLeast("max_pinned", options.max_pinned, 0);
+  RWKVD_RETURN_IF_ERROR(CheckAtLeast("max_pinned", options.max_pinned, 0));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_snapshots", options.max_snapshots, 1));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_request_bytes", options.max_request_bytes, 1));
+  return CheckAtLeast("max_branch_states", options.max_branch_states,
+                      BranchStates::kReserved);
 }
 
 }  // namespace rwkvd

@@ -42,6 +42,16 @@ struct EngineOptions {
   // bytes, and their names.
   int64_t max_pinned_bytes = 64 << 20;
   int32_t max_pinned = 64;
+  // States of running requests in addition to one per slot: see BranchStates;
+  // >= BranchStates::kReserved.
+  int32_t max_branch_states = 64;
+  // Snapshots of ended requests, in addition to one per free slot, that may
+  // exist at the same time; >= 1. With more of them, waiting requests are not
+  // admitted.
+  int32_t max_snapshots = 16;
+  // Bytes that all running and waiting requests may take: see MemoryOf; >= 1.
+  // One request may take half.
+  int64_t max_request_bytes = int64_t{1} << 30;
   // The clock for all measured times and for deadlines: those of requests are
   // times of this clock. Only the engine's thread calls it.
   std::function<absl::Time()> clock = MonotonicNow;

@@ -35,6 +35,7 @@ struct EngineStats {
   uint64_t rejected_queue_full = 0;
   uint64_t rejected_draining = 0;
   uint64_t rejected_total_tokens = 0;
+  uint64_t rejected_memory = 0;
   uint64_t rejected_queue_time = 0;
   uint64_t rejected_deadline = 0;
   std::array<uint64_t, kNumFinishReasons> finished = {};  // by FinishReason

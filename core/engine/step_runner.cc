@@ -21,11 +21,13 @@ constexpr int64_t kParallelLogits = 16384;
 
 constexpr size_t kMaxFullSteps = 64;  // remembered
 
-int64_t LogitsRowsFor(const EngineOptions& options) {
-  return std::max<int64_t>(options.max_running, kMinLogitsRows);
-}
-
 }  // namespace
+
+int64_t StepRunner::MaxLogitsRows(const EngineOptions& options) {
+  return std::max<int64_t>(
+      options.max_running,
+      std::min<int64_t>(options.max_step_tokens, kMinLogitsRows));
+}
 
 StepRunner::StepRunner(const EngineOptions& options, const Model* model,
                        absl::Span<const NamedState> initial_states,
@@ -38,8 +40,9 @@ StepRunner::StepRunner(const EngineOptions& options, const Model* model,
       pool_(pool),
       counters_(counters),
       workspace_(model->NewWorkspace(options.max_step_tokens, pool)),
-      logits_(LogitsRowsFor(options), model->config().vocab_size),
-      scheduler_(options.max_step_tokens, LogitsRowsFor(options)),
+      logits_(MaxLogitsRows(options), model->config().vocab_size),
+      branch_states_(options.max_branch_states),
+      scheduler_(options.max_step_tokens, MaxLogitsRows(options)),
       prompt_budget_(options.max_decode_slowdown,
                      options.min_step_prompt_tokens, options.max_step_tokens) {
   RWKVD_CHECK(Validate(options).ok());
@@ -47,6 +50,8 @@ StepRunner::StepRunner(const EngineOptions& options, const Model* model,
 
 void StepRunner::Admit(std::unique_ptr<Sequence> sequence, absl::Time now) {
   RWKVD_CHECK(num_running() < options_.max_running);
+  sequence->OccupySlot();
+  sequence->SetBranchStates(branch_states_.Take(sequence->NumBranchStates()));
   SharedPrompt* const shared = sequence->shared_prompt().get();
   const bool prefills = shared == nullptr || shared->Claim(sequence.get());
   std::shared_ptr<const KnownPrefix> known;
@@ -60,7 +65,7 @@ void StepRunner::Admit(std::unique_ptr<Sequence> sequence, absl::Time now) {
   if (known == nullptr) {
     LoadStart(*sequence, now);
   } else {
-    sequence->AdmitFrom(std::move(known), now);
+    sequence->AdmitFrom(*known, now);
   }
   running_.push_back(std::move(sequence));
   counters_->running.Set(num_running());
@@ -228,18 +233,26 @@ void StepRunner::SetSharedResult(Sequence& leader) {
   const std::shared_ptr<SharedPrompt> shared = leader.shared_prompt();
   if (shared == nullptr) return;
   leader.LeaveSharedPrompt();
-  shared->SetResult(std::make_shared<KnownPrefix>(
-      KnownPrefix{static_cast<int64_t>(leader.processed_tokens().size()),
-                  leader.state(),
-                  {leader.logits().begin(), leader.logits().end()}}));
+  if (shared.use_count() == 1) return;  // no other sample waits
   completed_prompts_.push_back(shared);
+  std::optional<BranchStates::Lease> room = branch_states_.TakeSpare(1);
+  if (!room.has_value()) return shared->Release();
+  shared->SetResult(std::make_shared<KnownPrefix>(KnownPrefix{
+                        static_cast<int64_t>(leader.processed_tokens().size()),
+                        leader.state(),
+                        {leader.logits().begin(), leader.logits().end()}}),
+                    *std::move(room));
 }
 
 void StepRunner::ContinueWaitingSamples() {
   for (const std::shared_ptr<SharedPrompt>& shared : completed_prompts_) {
     for (const auto& sequence : running_) {
       if (sequence->shared_prompt() != shared) continue;
-      sequence->ContinueFrom(shared->result());
+      if (shared->result() == nullptr) {
+        shared->Claim(sequence.get());
+        break;
+      }
+      sequence->ContinueFrom(*shared->result());
       sequence->LeaveSharedPrompt();
     }
   }

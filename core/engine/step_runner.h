@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/base/thread_pool.h"
+#include "core/engine/branch_states.h"
 #include "core/engine/cache/state_cache.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/engine_options.h"
@@ -40,6 +41,9 @@ struct EndedSequence {
 // step, and its buffers are allocated once.
 class StepRunner {
  public:
+  // The rows of logits that a step computes at most.
+  static int64_t MaxLogitsRows(const EngineOptions& options);
+
   // `options` are valid. The other arguments outlive the runner. Sequences
   // refer to `initial_states` by index.
   StepRunner(const EngineOptions& options, const Model* model,
@@ -58,8 +62,14 @@ class StepRunner {
   // Loads the sequence's start state without scheduling the sequence.
   void LoadStart(Sequence& sequence, absl::Time now) const;
 
+  // Whether there are enough branch states to admit `sequence`.
+  bool HasBranchStatesFor(const Sequence& sequence) const {
+    return branch_states_.Has(sequence.NumBranchStates());
+  }
+
   // Lets `sequence` take part from the next step on, starting with the longest
-  // prefix of its prompt that the state cache knows. Requires a free slot.
+  // prefix of its prompt that the state cache knows. Requires a free slot and
+  // HasBranchStatesFor.
   void Admit(std::unique_ptr<Sequence> sequence, absl::Time now);
 
   // Runs one step and sends its results to the sinks. Returns the sequences
@@ -97,7 +107,8 @@ class StepRunner {
   // Hands the result of the prompt that `leader` has just completed to the
   // other samples of the request.
   void SetSharedResult(Sequence& leader);
-  // Lets the samples that waited for a shared prompt continue from its result.
+  // Lets the samples that waited for a shared prompt continue from its result,
+  // or one of them prefill the prompt if there was no room for the result.
   void ContinueWaitingSamples();
   // Makes another sample continue the prefill of the shared prompt that the
   // removed `leader` led, if it did.
@@ -113,6 +124,7 @@ class StepRunner {
 
   Workspace workspace_;
   LogitsBuffer logits_;
+  BranchStates branch_states_;  // outlives the sequences
   Scheduler scheduler_;
   PromptBudget prompt_budget_;
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of admission

@@ -185,7 +185,12 @@ absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
       CheckSize("items", "continuations", num_texts, 1, kMaxScoreTexts));
   return CheckSize(
       "contexts and continuations", "tokens", TokensOf(request), 1,
-      std::min(options.max_score_tokens, options.max_total_tokens));
+      std::min(options.max_score_tokens, MaxRequestTokens(options)));
+}
+
+int64_t MaxRequestTokens(const EngineOptions& options) {
+  return std::max(options.max_total_tokens / 2,
+                  options.max_prompt_tokens + options.max_generated_tokens);
 }
 
 int64_t TokensOf(const GenerateRequest& request) {

@@ -29,6 +29,10 @@ absl::Status ValidateStart(const GenerateRequest& request,
 absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
                       int64_t vocab_size);
 
+// The most tokens that one request may count for, with all of its samples: half
+// of max_total_tokens, but enough for any request with one sample.
+int64_t MaxRequestTokens(const EngineOptions& options);
+
 // The tokens that a request counts for in EngineOptions::max_total_tokens: all
 // that it may process and generate.
 int64_t TokensOf(const GenerateRequest& request);

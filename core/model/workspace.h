@@ -26,6 +26,10 @@ class Workspace {
       : floats_(num_floats), max_rows_(max_rows), pool_(pool) {}
 
   int64_t max_rows() const { return max_rows_; }
+  // The memory for activations, without Scratch.
+  int64_t bytes() const {
+    return static_cast<int64_t>(floats_.size() * sizeof(float));
+  }
   ThreadPool& pool() { return *pool_; }
 
   // Calls `interceptor` before each matmul from now on; nullptr: none. One

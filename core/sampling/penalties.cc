@@ -41,6 +41,20 @@ absl::Span<const TokenCounts::Entry> TokenCounts::Current() {
   return entries_;
 }
 
+int64_t TokenCounts::MaxBytes(int64_t window, int64_t num_ids,
+                              int64_t num_tokens) {
+  // Vectors and hash tables have up to twice the capacity that they need, and
+  // while they grow also their old one. A slot of the hash table takes the pair
+  // and a byte, and at most 7 of 8 slots are used.
+  constexpr int64_t kEntryBytes =
+      3 * (sizeof(Entry) + (sizeof(std::pair<int32_t, int32_t>) + 1) * 8 / 7);
+  const int64_t in_window =
+      window == 0 ? num_tokens : std::min(window, num_tokens);
+  const int64_t ring_bytes = window == 0 ? 0 : 3 * in_window * sizeof(int32_t);
+  // One more, because a token is added before the oldest one is removed.
+  return ring_bytes + (std::min(num_ids, in_window) + 1) * kEntryBytes;
+}
+
 double TokenCounts::Power(int64_t steps) const {
   return decay_ == 1 ? 1 : std::pow(decay_, static_cast<double>(steps));
 }
@@ -95,6 +109,21 @@ absl::Span<const int32_t> Last(absl::Span<const int32_t> ids, int64_t window) {
 }
 
 }  // namespace
+
+int64_t PenaltyHistory::MaxBytes(const SamplingParams& params, int64_t num_ids,
+                                 int64_t num_tokens) {
+  int64_t bytes = 0;
+  if (params.repetition_penalty != 1) {
+    bytes +=
+        TokenCounts::MaxBytes(params.repetition_window, num_ids, num_tokens);
+  }
+  if (params.presence_penalty != 0 || params.frequency_penalty != 0) {
+    const int64_t window =
+        params.penalty_decay == 1 ? params.penalty_window : 0;
+    bytes += TokenCounts::MaxBytes(window, num_ids, num_tokens);
+  }
+  return bytes;
+}
 
 PenaltyHistory::PenaltyHistory(const SamplingParams& params,
                                const SamplingVocabulary& vocabulary,

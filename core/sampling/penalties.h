@@ -41,6 +41,10 @@ class TokenCounts {
 
   bool empty() const { return entries_.empty(); }
 
+  // An upper bound on the memory, in bytes, that the counts of the last
+  // `window` of `num_tokens` tokens take.
+  static int64_t MaxBytes(int64_t window, int64_t num_ids, int64_t num_tokens);
+
   // Returns every token of the window with its current count, in an order that
   // depends only on the tokens. Valid until the next Add.
   absl::Span<const Entry> Current();
@@ -83,6 +87,11 @@ class PenaltyHistory {
   PenaltyHistory(const SamplingParams& params,
                  const SamplingVocabulary& vocabulary,
                  absl::Span<const int32_t> prompt);
+
+  // An upper bound on the memory, in bytes, that the history of a text of
+  // `num_tokens` tokens takes.
+  static int64_t MaxBytes(const SamplingParams& params, int64_t num_ids,
+                          int64_t num_tokens);
 
   // Whether Apply would change nothing.
   bool empty() const {

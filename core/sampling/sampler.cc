@@ -82,6 +82,15 @@ Sampler::Sampler(const SamplingParams& params,
 Sampler::Sampler(const SamplingParams& params, int64_t num_ids)
     : Sampler(params, SamplingVocabulary{.num_ids = num_ids}, {}) {}
 
+int64_t Sampler::MaxBytes(const SamplingParams& params, int64_t num_ids,
+                          int64_t num_tokens) {
+  const size_t ids = 2 * params.banned_tokens.size() +
+                     params.allowed_tokens.size() + params.forced_tokens.size();
+  return static_cast<int64_t>(sizeof(Sampler) + ids * sizeof(int32_t) +
+                              params.logit_bias.size() * sizeof(LogitBias)) +
+         PenaltyHistory::MaxBytes(params, num_ids, num_tokens);
+}
+
 int32_t Sampler::Sample(absl::Span<const float> logits,
                         SampledLogprobs* sampled, int64_t num_top) {
   RWKVD_CHECK(static_cast<int64_t>(logits.size()) >= num_ids_);

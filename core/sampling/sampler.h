@@ -47,6 +47,12 @@ class Sampler {
   // The same without a prompt and an end of text.
   Sampler(const SamplingParams& params, int64_t num_ids);
 
+  // An upper bound on the memory, in bytes, that a sampler with these
+  // parameters takes for a sequence of `num_tokens` tokens, prompt and output
+  // together.
+  static int64_t MaxBytes(const SamplingParams& params, int64_t num_ids,
+                          int64_t num_tokens);
+
   // Returns the next token, given the model's raw `logits` [vocab_size]. Tokens
   // with infinite or NaN logits are never sampled. If no other token is left,
   // returns the lowest id that `params` permit. Uses one random number, except

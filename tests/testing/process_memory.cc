@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/testing/process_memory.h"
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,6 +44,11 @@ int64_t ResidentBytes() {
 
 int64_t ResidentFileBytes() {
   return CountPages().of_files * sysconf(_SC_PAGESIZE);
+}
+
+int64_t AllocatedBytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<int64_t>(info.uordblks + info.hblkhd);
 }
 
 int64_t PeakBytes(absl::FunctionRef<void()> work) {

@@ -13,6 +13,10 @@ namespace rwkvd::testing {
 int64_t ResidentBytes();
 int64_t ResidentFileBytes();
 
+// The bytes that this process has allocated, with what glibc's allocator adds
+// to each block. 0 with another allocator, such as that of a sanitizer.
+int64_t AllocatedBytes();
+
 // The maximum number of bytes by which the resident set of a child process
 // grows while it runs `work`. Only for processes with a single thread.
 int64_t PeakBytes(absl::FunctionRef<void()> work);

@@ -110,6 +110,11 @@ Recording RecordingSink::Wait() {
   return recording_;
 }
 
+void RecordingSink::Forget() {
+  absl::MutexLock lock(&mutex_);
+  recording_.snapshot = nullptr;
+}
+
 Recording RecordingSink::Peek() const {
   absl::MutexLock lock(&mutex_);
   return recording_;

@@ -78,6 +78,8 @@ class RecordingSink : public GenerateSink, public ScoreSink {
   void WaitForTokens(int64_t n) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits for OnFinish and returns the complete recording.
   Recording Wait() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Destroys the recorded snapshot, as a call does that has delivered it.
+  void Forget() ABSL_LOCKS_EXCLUDED(mutex_);
   // The recording so far.
   Recording Peek() const ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -20,8 +20,9 @@ namespace rwkvd {
 // finds all of its stored prefixes. Sequences with a common prefix share its
 // tokens.
 //
-// Owned by the state cache; thread-compatible. Each node except the root has a
-// value or at least two children, so there are at most two nodes per value.
+// A node has at most 9/8 of the capacity that its tokens need. Owned by the
+// state cache; thread-compatible. Each node except the root has a value
+// or at least two children, so there are at most two nodes per value.
 template <typename Value>
 class PrefixTree {
  public:
@@ -79,6 +80,11 @@ class PrefixTree {
       num_tokens_ -= static_cast<int64_t>(node->tokens.size());
       const int32_t first = node->tokens[0];
       parent->children.erase(first);
+      const size_t num_children = parent->children.size();
+      if (parent->children.capacity() > kMinShrink &&
+          num_children < parent->children.capacity() / 8) {
+        parent->children.rehash(0);
+      }
       node = parent;
     }
     Merge(node);
@@ -88,6 +94,9 @@ class PrefixTree {
   int64_t num_tokens() const { return num_tokens_; }
 
  private:
+  // Capacity from which a map of children shrinks when most are removed.
+  static constexpr size_t kMinShrink = 16;
+
   static size_t Common(absl::Span<const int32_t> a,
                        absl::Span<const int32_t> b) {
     const size_t n = std::min(a.size(), b.size());
@@ -110,7 +119,8 @@ class PrefixTree {
     const auto middle = lower->tokens.begin() + length;
     upper->parent = lower->parent;
     upper->tokens.assign(lower->tokens.begin(), middle);
-    lower->tokens.erase(lower->tokens.begin(), middle);
+    // A new vector, so that it does not keep the capacity of the whole one.
+    lower->tokens = std::vector<int32_t>(middle, lower->tokens.end());
     lower->parent = upper.get();
     upper->children.emplace(lower->tokens[0], std::move(lower));
     *node = std::move(upper);
@@ -126,6 +136,8 @@ class PrefixTree {
     }
     std::unique_ptr<Node> lower = std::move(node->children.begin()->second);
     std::vector<int32_t> tokens = std::move(node->tokens);
+    const size_t size = tokens.size() + lower->tokens.size();
+    if (tokens.capacity() < size) tokens.reserve(size + size / 8);
     tokens.insert(tokens.end(), lower->tokens.begin(), lower->tokens.end());
     lower->tokens = std::move(tokens);
     lower->parent = node->parent;

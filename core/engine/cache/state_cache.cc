@@ -9,10 +9,13 @@
 namespace rwkvd {
 namespace {
 
-// An estimate of the bytes per entry in the tree, the list and the allocator.
-constexpr int64_t kOverheadBytes = 512;
+// An upper bound on the bytes per entry in the tree (at most two nodes), the
+// list, and the allocator's rounding. Measured: up to 600.
+constexpr int64_t kOverheadBytes = 1024;
 
-constexpr int64_t kTokenBytes = sizeof(int32_t);
+// The bytes that a token takes in the tree, with the capacity that a node may
+// have in excess: see PrefixTree.
+constexpr int64_t kTokenBytes = sizeof(int32_t) + 1;
 
 int64_t BytesOf(const State& state, absl::Span<const float> logits) {
   return static_cast<int64_t>(state.bytes() + logits.size() * sizeof(float)) +

@@ -70,6 +70,7 @@ GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
       seed_(request.sampling.seed),
       sampler_(request.sampling, vocabulary, PenaltyPrompt(prompt(), request)),
       stop_matcher_(std::move(request.stop_strings)) {
+  ReserveTokens(max_tokens_);
   if (request.resume) Resume(*request.start);
   // The start token of an empty prompt is not the client's. A resumed request
   // that has sampled a token had sent all of its prompt.
@@ -245,29 +246,29 @@ void GenerateSequence::FlushText(FinishEvent* event) {
 
 std::shared_ptr<const Snapshot> GenerateSequence::MakeSnapshot(
     const FinishEvent& event) {
-  auto snapshot = std::make_shared<Snapshot>(TakeSnapshot());
+  Snapshot snapshot = TakeSnapshot();
   const bool ends_text = event.reason == FinishReason::kLength ||
                          event.reason == FinishReason::kStopString;
   if (ends_text && max_tokens_ > 0) {
     // The last token is part of the output, but was not processed. Other tokens
     // that end the output are not part of it.
-    snapshot->tokens.push_back(sampled_token_);
-    snapshot->num_pending = 1;
-    snapshot->logits.clear();
+    snapshot.tokens.push_back(sampled_token_);
+    snapshot.num_pending = 1;
+    snapshot.logits.clear();
   }
-  snapshot->is_resumable =
+  snapshot.is_resumable =
       is_suspended() || event.reason == FinishReason::kLength;
-  if (!snapshot->is_resumable) {
-    snapshot->prompt_tokens = snapshot->generated_tokens = 0;
-    return snapshot;
+  if (!snapshot.is_resumable) {
+    snapshot.prompt_tokens = snapshot.generated_tokens = 0;
+    return ShareSnapshot(std::move(snapshot), TakeMemory());
   }
-  snapshot->seed = seed_;
-  snapshot->sampler = sampler_.progress();
+  snapshot.seed = seed_;
+  snapshot.sampler = sampler_.progress();
   if (is_suspended()) {
-    snapshot->withheld_bytes = stop_matcher_.withheld();
-    snapshot->unfinished_text = utf8_stream_.pending();
+    snapshot.withheld_bytes = stop_matcher_.withheld();
+    snapshot.unfinished_text = utf8_stream_.pending();
   }
-  return snapshot;
+  return ShareSnapshot(std::move(snapshot), TakeMemory());
 }
 
 }  // namespace rwkvd

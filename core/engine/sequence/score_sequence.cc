@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/sampling/logits.h"
 
 namespace rwkvd {
@@ -13,16 +14,24 @@ namespace {
 // of the largest models would be gigabytes.
 constexpr size_t kMaxLanes = 16;
 
-// When this many lanes and branches are open, lanes open one at a time, so that
-// few further branches open: one for each halving of the number of texts at
-// most, because the child with the most texts comes last and takes the state of
-// its parent.
-constexpr size_t kMaxStates = 32;
+// The most states of one request. It needs fewer: see ScoreTree::Node.
+constexpr int64_t kMaxStates = 40;
 
 // The length of the longest common prefix of `a` and `b`.
 size_t SharedSize(absl::Span<const int32_t> a, absl::Span<const int32_t> b) {
   return std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
          a.begin();
+}
+
+size_t TokensOfTexts(const std::vector<ScoreItem>& items) {
+  size_t tokens = 0;
+  for (const ScoreItem& item : items) {
+    tokens += item.context.size();
+    for (const auto& continuation : item.continuations) {
+      tokens += continuation.size();
+    }
+  }
+  return tokens;
 }
 
 int64_t TokensOfContexts(const std::vector<ScoreItem>& items) {
@@ -74,7 +83,8 @@ ScoreSequence::ScoreSequence(Id id, ScoreRequest request, ScoreSink* sink,
     : Sequence(ParamsOf(id, request, counters)),
       sink_(sink),
       context_tokens_(TokensOfContexts(request.items)),
-      items_(WithStartTokens(std::move(request.items))) {
+      items_(WithStartTokens(std::move(request.items))),
+      tree_(TokensOfTexts(items_)) {
   lanes_.reserve(kMaxLanes);
   BuildTree();
 }
@@ -114,6 +124,10 @@ int64_t ScoreSequence::NumRequiredTokens() const {
     tokens += tree_.NumTokensToProcess(static_cast<int32_t>(i));
   }
   return static_cast<int64_t>(tokens);
+}
+
+int64_t ScoreSequence::NumBranchStates() const {
+  return std::max(tree_.node(ScoreTree::kRoot).num_states - 1, 0);
 }
 
 StepDemand ScoreSequence::NextDemand() const {
@@ -158,7 +172,7 @@ void ScoreSequence::PlanLane(Lane* lane, size_t num_tokens,
   chunk.state = &lane->state;
   const bool all_wanted = lane->num_processed >= lane->unscored_end;
   for (size_t i = 0; i < num_tokens; ++i) {
-    if (!tree_.node(lane->node).scores[lane->num_processed + i].wanted) {
+    if (!tree_.score(lane->node, lane->num_processed + i).wanted) {
       counters().prompt_tokens.Add(1);
     }
   }
@@ -231,13 +245,17 @@ std::optional<FinishReason> ScoreSequence::SendResults(absl::Time) {
   if (!started_) {
     if (!is_prefilled()) return std::nullopt;
     started_ = true;
-    OpenBranch(ScoreTree::kRoot, state());
+    SendSingleTokens(ScoreTree::kRoot, state());
+    if (tree_.node(ScoreTree::kRoot).num_states > 0) {
+      OpenBranch(ScoreTree::kRoot, TakeState());
+    }
   }
   for (Lane& lane : lanes_) {
     const size_t size = tree_.node(lane.node).tokens.size();
     SendEnds(lane.node, std::min(lane.num_processed + 1, size), &lane.num_sent,
              lane.num_processed + 1 == size ? &lane.state : nullptr);
     if (lane.num_processed == tree_.NumTokensToProcess(lane.node)) {
+      SendSingleTokens(lane.node, lane.state);
       OpenBranch(lane.node, std::move(lane.state));
       lane.done = true;
     } else if (lane.num_processed == lane.run_end) {
@@ -246,19 +264,23 @@ std::optional<FinishReason> ScoreSequence::SendResults(absl::Time) {
   }
   std::erase_if(lanes_, [](const Lane& lane) { return lane.done; });
   OpenLanes();
+  ReleaseStates();
   if (!lanes_.empty()) return std::nullopt;
   return FinishReason::kScored;
+}
+
+void ScoreSequence::SendSingleTokens(int32_t node, const State& state) {
+  for (const int32_t child : tree_.node(node).children) {
+    if (tree_.NumTokensToProcess(child) > 0) continue;
+    size_t num_sent = 0;
+    SendEnds(child, 1, &num_sent, &state);
+  }
 }
 
 void ScoreSequence::OpenBranch(int32_t node, State state) {
   Branch branch;
   for (const int32_t child : tree_.node(node).children) {
-    if (tree_.NumTokensToProcess(child) > 0) {
-      branch.children.push_back(child);
-    } else {
-      size_t num_sent = 0;
-      SendEnds(child, 1, &num_sent, &state);
-    }
+    if (tree_.NumTokensToProcess(child) > 0) branch.children.push_back(child);
   }
   if (branch.children.empty()) {
     spare_states_.push_back(std::move(state));
@@ -270,9 +292,7 @@ void ScoreSequence::OpenBranch(int32_t node, State state) {
 }
 
 void ScoreSequence::OpenLanes() {
-  while (!branches_.empty() && lanes_.size() < kMaxLanes) {
-    const bool is_crowded = lanes_.size() + branches_.size() >= kMaxStates;
-    if (is_crowded && !lanes_.empty()) return;
+  while (!branches_.empty() && lanes_.size() < kMaxLanes && MayOpenLane()) {
     Branch& branch = branches_.back();
     Lane& lane = lanes_.emplace_back();
     lane.node = branch.children.back();
@@ -288,6 +308,54 @@ void ScoreSequence::OpenLanes() {
       spare_states_.pop_back();
     }
     lane.state = branch.state;
+  }
+}
+
+bool ScoreSequence::MayOpenLane() {
+  // Branches that are finished one by one never need more than NumBranchStates.
+  if (lanes_.empty()) return true;
+  const std::vector<int32_t>& children = branches_.back().children;
+  int32_t most_below = tree_.node(children.back()).num_states;
+  for (const Lane& lane : lanes_) {
+    most_below = std::max(most_below, tree_.node(lane.node).num_states);
+  }
+  const auto num_open = static_cast<int64_t>(lanes_.size() + branches_.size());
+  // The last child takes the state of its branch.
+  const int64_t num_states =
+      num_open + (children.size() > 1 ? 1 : 0) + most_below - 1;
+  return num_states <= MaxStates() ||
+         (num_states <= kMaxStates && branch_states().Grow(num_states - 1));
+}
+
+int64_t ScoreSequence::NumStatesToFinish() const {
+  int64_t num_states = 0;
+  int64_t num_open = 0;
+  for (const Branch& branch : branches_) {
+    ++num_open;
+    // The last child comes first and needs the most states, but takes that of
+    // the branch.
+    const std::vector<int32_t>& children = branch.children;
+    int32_t most_below = tree_.node(children[0]).num_states - 1;
+    if (children.size() > 1) {
+      most_below = std::max(most_below, tree_.node(children[1]).num_states);
+    }
+    num_states = std::max(num_states, num_open + most_below);
+  }
+  num_open += static_cast<int64_t>(lanes_.size());
+  for (const Lane& lane : lanes_) {
+    num_states =
+        std::max(num_states, num_open + tree_.node(lane.node).num_states - 1);
+  }
+  return num_states;
+}
+
+void ScoreSequence::ReleaseStates() {
+  const auto num_open = static_cast<int64_t>(lanes_.size() + branches_.size());
+  RWKVD_CHECK(num_open <= MaxStates());
+  branch_states().Shrink(std::max(NumBranchStates(), NumStatesToFinish() - 1));
+  while (!spare_states_.empty() &&
+         num_open + static_cast<int64_t>(spare_states_.size()) > MaxStates()) {
+    spare_states_.pop_back();
   }
 }
 

@@ -31,6 +31,7 @@ class ScoreSequence : public Sequence {
                 EngineCounters* counters);
 
   int64_t NumRequiredTokens() const override;
+  int64_t NumBranchStates() const override;
   StepDemand NextDemand() const override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;
@@ -87,9 +88,23 @@ class ScoreSequence : public Sequence {
                 std::vector<Chunk>* chunks);
   // Sets the scores of all tokens that may follow `row`.
   void ScoreAfter(const Row& row);
+  // Sends the texts that end with a single token after `node`: they need no
+  // forward pass. `state` is the one after the node.
+  void SendSingleTokens(int32_t node, const State& state);
   // Lets the children of a processed node start from `state`.
   void OpenBranch(int32_t node, State state);
+  // Opens lanes for the children of the innermost branches.
   void OpenLanes();
+  // Whether there are states for another lane, and for all that is below the
+  // lanes then open.
+  bool MayOpenLane();
+  // The most states that what is open can need at the same time, if branches
+  // are finished one by one from the innermost on.
+  int64_t NumStatesToFinish() const;
+  // Returns the states that are not needed any more.
+  void ReleaseStates();
+  // The states that it may hold: its slot's and those of its branches.
+  int64_t MaxStates() const { return 1 + branch_states().size(); }
   // Sends the texts that end within the first `num_scored` tokens of `node`,
   // starting with its end number *num_sent. `state` is the one before the
   // node's last token, or null if it is not known.

@@ -19,6 +19,9 @@ namespace rwkvd {
 // A node is a run of tokens that all texts through it share. At its end the
 // texts branch, or the last of them ends. The root has no tokens. The caller
 // owns the tokens and keeps them alive. Thread-compatible.
+//
+// Its memory is proportional to the tokens of all nodes (one Score each) and to
+// the number of texts, however the texts branch.
 class ScoreTree {
  public:
   static constexpr int32_t kRoot = 0;
@@ -38,8 +41,12 @@ class ScoreTree {
 
   struct Node {
     absl::Span<const int32_t> tokens;
-    std::vector<Score> scores;  // of each token
+    size_t first_score = 0;  // the score of tokens[0] among all scores
     int32_t parent = -1;
+    // The states that processing the node and all below it needs, one after the
+    // other, counting the one before the node; set by Finish. 0 if nothing must
+    // be processed. A tree of n texts needs at most 1 + log2(n).
+    int32_t num_states = 0;
     std::vector<int32_t> children;
     std::vector<End> ends;  // by ascending offset once Finish was called
   };
@@ -50,7 +57,10 @@ class ScoreTree {
     size_t offset = 0;
   };
 
-  ScoreTree() : nodes_(1) {}
+  // `max_tokens` are the tokens of all texts, for which memory is reserved.
+  explicit ScoreTree(size_t max_tokens = 0) : nodes_(1) {
+    scores_.reserve(max_tokens);
+  }
 
   // Inserts `tokens` after `position` and returns the position of their end.
   // `wanted` says whether their scores are reported. A position stays valid
@@ -62,16 +72,21 @@ class ScoreTree {
   // with index `text`.
   void AddEnd(Position position, int64_t text);
 
-  // Call after the last text. Orders children so that the one with the most
-  // texts comes last, for a traversal that keeps few states.
+  // Call after the last text. Orders children so that the one that needs the
+  // most states comes last, where it takes the state of its parent: then the
+  // tree needs as few states as possible.
   void Finish();
 
   size_t num_nodes() const { return nodes_.size(); }
   // The tokens of all nodes together.
-  size_t num_tokens() const { return num_tokens_; }
+  size_t num_tokens() const { return scores_.size(); }
   const Node& node(int32_t index) const { return nodes_[index]; }
+  // The score of the node's token at `offset`.
   Score& score(int32_t node, size_t offset) {
-    return nodes_[node].scores[offset];
+    return scores_[nodes_[node].first_score + offset];
+  }
+  const Score& score(int32_t node, size_t offset) const {
+    return scores_[nodes_[node].first_score + offset];
   }
 
   // The number of the node's tokens that must be processed: without the last
@@ -98,19 +113,25 @@ class ScoreTree {
     size_t skip = above - num;
     for (auto it = path.rbegin(); it != path.rend(); ++it) {
       for (size_t i = skip; i < it->second; ++i) {
-        visit(it->first->tokens[i], it->first->scores[i]);
+        visit(it->first->tokens[i], scores_[it->first->first_score + i]);
       }
       skip = 0;
     }
   }
 
  private:
-  int32_t AddNode(int32_t parent, absl::Span<const int32_t> tokens);
+  // Adds a node whose scores begin at `first_score`.
+  int32_t AddNode(int32_t parent, absl::Span<const int32_t> tokens,
+                  size_t first_score);
   // Splits a node into two before the token at `offset`, which is at least 1.
   void Split(int32_t node, size_t offset);
 
+  // All nodes, parents before their children.
+  std::vector<int32_t> TopDown() const;
+
   std::vector<Node> nodes_;
-  size_t num_tokens_ = 0;
+  // Of all nodes. A split leaves them where they are.
+  std::vector<Score> scores_;
   // The child of a node, by the node and the child's first token.
   absl::flat_hash_map<std::pair<int32_t, int32_t>, int32_t> child_by_token_;
 };

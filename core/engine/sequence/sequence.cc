@@ -45,6 +45,17 @@ Sequence::Sequence(SequenceParams params)
   usage_.prompt_tokens = params.usage_prompt_tokens;
 }
 
+Sequence::~Sequence() {
+  if (has_slot_ && group_ != nullptr) --group_->num_running;
+}
+
+void Sequence::OccupySlot() {
+  has_slot_ = true;
+  if (group_ == nullptr) return;
+  ++group_->num_running;
+  group_->has_started = true;
+}
+
 void Sequence::AdmitFrom(State state, absl::Time now) {
   state_ = std::move(state);
   admitted_at_ = now;
@@ -56,22 +67,22 @@ void Sequence::AdmitFromSnapshot(absl::Time now) {
   if (is_prefilled()) logits_ = start_.snapshot->logits;
 }
 
-void Sequence::AdmitFrom(std::shared_ptr<const KnownPrefix> known,
-                         absl::Time now) {
+void Sequence::AdmitFrom(const KnownPrefix& known, absl::Time now) {
   AdmitFrom(State(), now);
-  ContinueFrom(std::move(known));
+  ContinueFrom(known);
 }
 
-void Sequence::ContinueFrom(std::shared_ptr<const KnownPrefix> known) {
-  state_ = known->state;
-  num_processed_ = static_cast<size_t>(known->num_tokens);
+void Sequence::ContinueFrom(const KnownPrefix& known) {
+  state_ = known.state;
+  num_processed_ = static_cast<size_t>(known.num_tokens);
   RWKVD_CHECK(num_processed_ <= prompt_size_);
   // The start token of an empty prompt may be known, but is not reported.
   usage_.cached_tokens =
       std::min(static_cast<int64_t>(num_processed_), usage_.prompt_tokens);
   counters_->cached_tokens.Add(usage_.cached_tokens);
-  if (is_prefilled()) logits_ = known->logits;
-  known_ = std::move(known);
+  if (!is_prefilled()) return;
+  known_logits_ = known.logits;
+  logits_ = known_logits_;
 }
 
 void Sequence::TakeOverPrefill(const Sequence& leader) {
@@ -134,7 +145,7 @@ Snapshot Sequence::TakeSnapshot() {
 
 void Sequence::DropLogits() {
   logits_ = {};
-  known_ = nullptr;
+  known_logits_ = {};
   start_.snapshot = nullptr;
 }
 

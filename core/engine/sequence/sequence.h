@@ -6,16 +6,20 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/engine/branch_states.h"
 #include "core/engine/cache/cache_use.h"
 #include "core/engine/cache/state_cache.h"
 #include "core/engine/engine_counters.h"
+#include "core/engine/request_memory.h"
 #include "core/engine/schedule/scheduler.h"
 #include "core/engine/sequence/logits_buffer.h"
+#include "core/engine/sequence/sample_group.h"
 #include "core/engine/sequence/shared_prompt.h"
 #include "core/engine/sink.h"
 #include "core/engine/snapshot.h"
@@ -67,7 +71,8 @@ class Sequence {
   using Id = uint64_t;
 
   explicit Sequence(SequenceParams params);
-  virtual ~Sequence() = default;
+  // Leaves its slot.
+  virtual ~Sequence();
   Sequence(const Sequence&) = delete;
   Sequence& operator=(const Sequence&) = delete;
 
@@ -80,6 +85,24 @@ class Sequence {
   // prompt's.
   virtual int64_t NumRequiredTokens() const {
     return static_cast<int64_t>(prompt_size_ - num_processed_);
+  }
+  // Sets the memory that was reserved for the sequence, and the samples that it
+  // belongs to. Before it is queued.
+  void SetMemory(RequestMemory memory) { memory_ = std::move(memory); }
+  void SetGroup(std::shared_ptr<SampleGroup> group) {
+    group_ = std::move(group);
+  }
+  // Null if its request has only one sample.
+  const SampleGroup* group() const { return group_.get(); }
+  // Marks that it has a slot, until it is destroyed.
+  void OccupySlot();
+
+  // The least number of states, in addition to that of its slot, without which
+  // the sequence cannot run.
+  virtual int64_t NumBranchStates() const { return 0; }
+  // Gives it that number, before it is admitted.
+  void SetBranchStates(BranchStates::Lease states) {
+    branch_states_ = std::move(states);
   }
   // All tokens to prefill; see SequenceParams.
   absl::Span<const int32_t> prompt() const {
@@ -94,7 +117,7 @@ class Sequence {
   // or with a known prefix of prompt().
   void AdmitFrom(State state, absl::Time now);
   void AdmitFromSnapshot(absl::Time now);
-  void AdmitFrom(std::shared_ptr<const KnownPrefix> known, absl::Time now);
+  void AdmitFrom(const KnownPrefix& known, absl::Time now);
   bool is_admitted() const { return admitted_at_.has_value(); }
 
   // The prompt shared with other samples; null if there is none, or once its
@@ -104,7 +127,7 @@ class Sequence {
   }
   void LeaveSharedPrompt() { shared_prompt_ = nullptr; }
   // Continues from a prefix of prompt() that has become known.
-  void ContinueFrom(std::shared_ptr<const KnownPrefix> known);
+  void ContinueFrom(const KnownPrefix& known);
   // Continues the prefill of the same prompt where `leader` has stopped.
   void TakeOverPrefill(const Sequence& leader);
 
@@ -175,8 +198,20 @@ class Sequence {
   // Checks a row of logits, and remembers if it is not finite. Called by
   // ProcessLogits before it uses the row.
   bool CheckFinite(absl::Span<const float> logits);
-  // Forgets logits() and what owns them.
+  // Moves the state out. After the prompt only, and if the sequence does not
+  // finish in this step: otherwise the state would be stored.
+  State TakeState() { return std::move(state_); }
+  BranchStates::Lease& branch_states() { return branch_states_; }
+  const BranchStates::Lease& branch_states() const { return branch_states_; }
+  // Forgets logits(), and a snapshot that owns them.
   void DropLogits();
+  // The memory that was reserved, for a snapshot that outlives the sequence.
+  RequestMemory TakeMemory() { return std::move(memory_); }
+  // Makes room for `num_tokens` that are appended later, so that the vector
+  // never has more capacity than it needs.
+  void ReserveTokens(int64_t num_tokens) {
+    tokens_.reserve(tokens_.size() + static_cast<size_t>(num_tokens));
+  }
   // Adds a token to process next.
   void Append(int32_t token) { tokens_.push_back(token); }
   bool is_prefilled() const { return num_processed_ >= prompt_size_; }
@@ -201,13 +236,19 @@ class Sequence {
   const bool continues_;
   const bool starts_from_snapshot_;
   EngineCounters* const counters_;
+  BranchStates::Lease branch_states_;
+  RequestMemory memory_;
+  std::shared_ptr<SampleGroup> group_;
 
+  bool has_slot_ = false;
   bool is_suspended_ = false;
   std::atomic<bool> has_finite_logits_ = true;
   size_t num_processed_ = 0;  // of tokens_; state_ is the one after them
   State state_;
   absl::Span<const float> logits_;
-  std::shared_ptr<const KnownPrefix> known_;  // owns logits_ if they are its
+  // Owns logits_ if they were known. A copy, because a prefix that a sequence
+  // kept would take memory after the state cache has evicted it.
+  std::vector<float> known_logits_;
   Usage usage_;
   std::optional<absl::Time> admitted_at_;
   std::optional<absl::Time> prefilled_at_;

@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "core/engine/branch_states.h"
 #include "core/engine/cache/state_cache.h"
 
 namespace rwkvd {
@@ -13,7 +14,8 @@ class Sequence;
 
 // The prompt that the samples of one request share. One of the admitted
 // samples, the leader, prefills it; the others wait and continue from its
-// result.
+// result. If there is no room for the result, one of the others becomes the
+// leader and prefills the prompt again.
 //
 // Owned by these samples, each until it has the result. Engine thread only.
 class SharedPrompt {
@@ -24,14 +26,16 @@ class SharedPrompt {
     leader_ = sample;
     return true;
   }
-  // Leaves the prompt without a leader, because the leader was removed.
+  // Leaves the prompt without a leader.
   void Release() { leader_ = nullptr; }
   bool IsLedBy(const Sequence* sample) const { return leader_ == sample; }
 
   // The result of prefilling the whole prompt; null until then.
   const std::shared_ptr<const KnownPrefix>& result() const { return result_; }
-  void SetResult(std::shared_ptr<const KnownPrefix> result) {
+  void SetResult(std::shared_ptr<const KnownPrefix> result,
+                 BranchStates::Lease room) {
     result_ = std::move(result);
+    room_ = std::move(room);
   }
 
   // Whether `sample` must wait for the leader.
@@ -42,6 +46,7 @@ class SharedPrompt {
  private:
   const Sequence* leader_ = nullptr;
   std::shared_ptr<const KnownPrefix> result_;
+  BranchStates::Lease room_;  // for the result
 };
 
 }  // namespace rwkvd

@@ -25,7 +25,7 @@ class EngineLawsTest : public testing::Test {
         tokenizer_(FakeTokenizer::Numbers(kVocabSize), /*end_of_text=*/0) {}
 
   // Submits all `requests` to one engine at once, and returns the answers.
-  std::vector<Recording> Run(const EngineOptions& options, int num_threads,
+  std::vector<Recording> Run(EngineOptions options, int num_threads,
                              const std::vector<Request>& requests,
                              EngineStats* stats = nullptr) {
     ThreadPool pool(num_threads);
@@ -33,6 +33,7 @@ class EngineLawsTest : public testing::Test {
     for (const Tokens& tokens : kInitialTokens) {
       initial_states.push_back({"", model_.StateAfter(tokens)});
     }
+    options.max_snapshots = 1 << 20;  // the sinks keep them
     Engine engine(options, &model_, &tokenizer_, &pool, initial_states);
     std::vector<RecordingSink> sinks(requests.size());
     for (size_t i = 0; i < requests.size(); ++i) {

@@ -47,6 +47,7 @@ class EngineResumeTest : public EngineLawsTest {
     options.max_running = 5;
     options.max_queued = 1 << 20;
     options.max_step_tokens = 12;
+    options.max_snapshots = 1 << 20;  // the sinks keep them
     Engine engine(options, &model, &tokenizer_, &pool, initial_states);
     std::vector<RecordingSink> sinks(requests.size());
     for (size_t i = 0; i < requests.size(); ++i) {

@@ -96,7 +96,7 @@ TEST_F(StepRunnerCacheTest, PromptContinuesFromTheContextOfAScore) {
 }
 
 TEST_F(StepRunnerCacheTest, ScoreStoresOnlyLogitsOfItsContext) {
-  options_.state_cache_bytes = 900;  // one entry
+  options_.state_cache_bytes = 1500;  // one entry
   ScoreRequest request;
   request.items[0].context = {5, 6};
   request.items[0].continuations = {Tokens(30, 1)};
@@ -167,7 +167,7 @@ TEST_F(StepRunnerCacheTest, ThirdPromptWithCommonPrefixFindsTheBranchPoint) {
 }
 
 TEST_F(StepRunnerCacheTest, PinnedPromptIsNotEvicted) {
-  options_.state_cache_bytes = 900;  // one entry
+  options_.state_cache_bytes = 1500;  // one entry
   GenerateRequest pin;
   pin.prompt = {1, 2, 3};
   pin.pin = PinRequest{"system"};

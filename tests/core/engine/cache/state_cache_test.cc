@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/process_memory.h"
 
 namespace rwkvd {
 namespace {
@@ -115,9 +116,9 @@ TEST(StateCacheTest, FiguresCountAllBytes) {
   // 2 tokens, 8 floats of state, 2 logits, and the overhead of an entry.
   EXPECT_GE(two, 2 * 4 + 8 * 4 + 2 * 4);
   Store(&cache, {1, 2, 3});  // the first two tokens are stored
-  EXPECT_EQ(cache.figures().bytes, two + two - 2 * 4 + 4);
+  EXPECT_EQ(cache.figures().bytes, two + two - 2 * 5 + 5);
   Store(&cache, {1, 2, 3});  // stored already
-  EXPECT_EQ(cache.figures().bytes, two + two - 2 * 4 + 4);
+  EXPECT_EQ(cache.figures().bytes, two + two - 2 * 5 + 5);
   EXPECT_EQ(cache.figures().entries, 2);
   EXPECT_EQ(cache.figures().evictions, 0);
 }
@@ -289,12 +290,12 @@ class SlowCache {
     std::set<Tokens> prefixes;
     int64_t bytes = 0;
     for (const Tokens& tokens : entries_) {
-      bytes += BytesOf(tokens) - 4 * static_cast<int64_t>(tokens.size() - 1);
+      bytes += BytesOf(tokens) - 5 * static_cast<int64_t>(tokens.size() - 1);
       for (size_t n = 2; n <= tokens.size(); ++n) {
         prefixes.insert({tokens.begin(), tokens.begin() + n});
       }
     }
-    return bytes + 4 * static_cast<int64_t>(prefixes.size());
+    return bytes + 5 * static_cast<int64_t>(prefixes.size());
   }
 
  private:
@@ -353,6 +354,34 @@ TEST(StateCacheTest, RandomUseStaysWithinTheLimits) {
     ASSERT_LE(cache.figures().bytes, 5000);
     ASSERT_LE(cache.figures().pinned, 3);
   }
+}
+
+TEST(StateCacheTest, CountsAtLeastWhatItAllocates) {
+  // Prompts that branch at every token, random ones, and a long one.
+  std::mt19937 random(4);
+  const int64_t before = testing::AllocatedBytes();
+  StateCache cache({.max_bytes = 64 << 20});
+  Store(&cache, Tokens(100000, 1));
+  for (size_t i = 3000; i > 0; --i) {
+    Tokens tokens(i, 1);
+    tokens.push_back(2);
+    Store(&cache, tokens);
+  }
+  for (int i = 0; i < 3000; ++i) {
+    Tokens tokens(1 + random() % 40);
+    for (int32_t& token : tokens) token = 3 + random() % 1000;
+    Store(&cache, tokens);
+  }
+  EXPECT_LE(testing::AllocatedBytes() - before, cache.figures().bytes);
+}
+
+TEST(StateCacheTest, NodeThatHadManyChildrenShrinks) {
+  const int64_t before = testing::AllocatedBytes();
+  StateCache cache({.max_bytes = 4 << 20});
+  for (int32_t i = 0; i < 3000; ++i) Store(&cache, {1, i});
+  for (int32_t i = 0; i < 3000; ++i) Store(&cache, {2 + i % 40, i});
+  for (int32_t i = 0; i < 10; ++i) Store(&cache, Tokens(100000, 50 + i));
+  EXPECT_LE(testing::AllocatedBytes() - before, cache.figures().bytes);
 }
 
 }  // namespace

@@ -48,7 +48,8 @@ class StateSink : public RecordingSink {
   std::optional<State> state_;
 };
 
-Result ScoreOf(const ScoreRequest& request, int32_t max_step_tokens = 256) {
+Result ScoreOf(const ScoreRequest& request, int32_t max_step_tokens = 256,
+               int32_t max_branch_states = 64) {
   Result result;
   const FakeModel model(50, [&](absl::Span<const Chunk> chunks) {
     int64_t tokens = 0;
@@ -60,6 +61,7 @@ Result ScoreOf(const ScoreRequest& request, int32_t max_step_tokens = 256) {
   EngineOptions options;
   options.max_running = 1;
   options.max_step_tokens = max_step_tokens;
+  options.max_branch_states = max_branch_states;
   const std::vector<NamedState> start = {{"", model.NewState()}};
   StateCache cache({});
   StepRunner runner(options, &model, start, &cache, &pool, &counters);
@@ -304,6 +306,35 @@ TEST(ScoreSequenceTest, GroupingOfItemsChangesNoScore) {
                               grouped.step_tokens.end(), int64_t{0}),
               to_read.size());
   }
+}
+
+TEST(ScoreSequenceTest, FewestStatesGiveTheSameScores) {
+  std::mt19937 random(10);
+  for (int round = 0; round < 200; ++round) {
+    ScoreRequest request;
+    request.items = RandomItems(random);
+    // With 12, a request has only the states that it cannot do without.
+    const Result few = ScoreOf(request, 256, BranchStates::kReserved);
+    const Result many = ScoreOf(request, 256, 1000);
+    ASSERT_EQ(few.recording.scores, many.recording.scores);
+    ASSERT_LE(many.step_tokens.size(), few.step_tokens.size());
+  }
+}
+
+TEST(ScoreSequenceTest, DeepestTreeRunsWithTheFewestStates) {
+  ScoreRequest request;
+  request.items[0].context = {1};
+  for (int leaf = 0; leaf < kMaxScoreTexts; leaf += 4) {
+    Tokens& text = request.items[0].continuations.emplace_back();
+    for (int bit = 2; bit < 12; ++bit) {
+      text.insert(text.end(), 2, leaf >> bit & 1);
+    }
+  }
+  RecordingSink sink;
+  EngineCounters counters;
+  EXPECT_EQ(ScoreSequence(1, request, &sink, &counters).NumBranchStates(), 10);
+  const Result few = ScoreOf(request, 256, BranchStates::kReserved);
+  EXPECT_EQ(few.recording.scores, ScoreOf(request).recording.scores);
 }
 
 TEST(ScoreSequenceTest, ContinuesFromTheSentState) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/engine/sequence/score_tree.h"
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -8,6 +9,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/testing/process_memory.h"
 
 namespace rwkvd {
 namespace {
@@ -136,6 +138,78 @@ TEST(ScoreTreeTest, RandomTextsAreStoredOnceAndFoundAgain) {
     }
     ASSERT_EQ(found.size(), texts.size());
   }
+}
+
+// The memory that a tree of `texts` takes, in bytes.
+int64_t MemoryOf(const std::vector<Tokens>& texts) {
+  return testing::PeakBytes([&] {
+    ScoreTree tree;
+    for (size_t i = 0; i < texts.size(); ++i) {
+      tree.AddEnd(tree.Insert({}, texts[i], true), i);
+    }
+    tree.Finish();
+  });
+}
+
+TEST(ScoreTreeTest, MemoryIsProportionalToTokensHoweverTextsBranch) {
+  std::vector<Tokens> texts = {Tokens(400000, 1)};
+  for (size_t i = 1; i <= 1000; ++i) {
+    texts.emplace_back(i, 1).back() = 2;
+  }
+  // 6 MiB of scores, which double while the vector grows.
+  EXPECT_LT(MemoryOf(texts), 40 << 20);
+  // From the end, each split leaves the rest of the upper node.
+  std::reverse(texts.begin() + 1, texts.end());
+  EXPECT_LT(MemoryOf(texts), 40 << 20);
+}
+
+TEST(ScoreTreeTest, MemoryIsProportionalToTextsHoweverTheirNodesSplit) {
+  // Many texts end within one long node, which is then split again and again.
+  std::vector<Tokens> texts = {Tokens(2100, 1)};
+  for (size_t i = 1; i <= 2000; ++i) texts.emplace_back(i, 1);
+  for (size_t i = 1; i <= 2000; ++i) {
+    texts.emplace_back(i + 1, 1).back() = 2;
+  }
+  EXPECT_LT(MemoryOf(texts), 16 << 20);
+}
+
+TEST(ScoreTreeTest, ChainOfBranchesNeedsTwoStates) {
+  ScoreTree tree;
+  std::vector<Tokens> texts = {Tokens(100, 1)};
+  for (size_t i = 2; i < 90; ++i) {
+    texts.emplace_back(i + 3, 1);
+    texts.back()[i] = 2;
+  }
+  for (const Tokens& text : texts) tree.AddEnd(tree.Insert({}, text, true), 0);
+  tree.Finish();
+  EXPECT_EQ(tree.node(ScoreTree::kRoot).num_states, 2);
+}
+
+TEST(ScoreTreeTest, StatesOfABinaryTreeAreItsDepth) {
+  for (const int depth : {0, 1, 2, 5, 12}) {
+    ScoreTree tree;
+    std::vector<Tokens> texts;
+    for (int leaf = 0; leaf < 1 << depth; ++leaf) {
+      Tokens& text = texts.emplace_back(Tokens{7, 7});
+      for (int bit = 0; bit < depth; ++bit) {
+        text.insert(text.end(), 2, leaf >> bit & 1);
+      }
+    }
+    for (const Tokens& text : texts) {
+      tree.AddEnd(tree.Insert({}, text, true), 0);
+    }
+    tree.Finish();
+    EXPECT_EQ(tree.node(ScoreTree::kRoot).num_states, depth + 1);
+  }
+}
+
+TEST(ScoreTreeTest, SingleTokensNeedNoState) {
+  ScoreTree tree;
+  const Tokens a = {1}, b = {2};
+  tree.AddEnd(tree.Insert({}, a, true), 0);
+  tree.AddEnd(tree.Insert({}, b, true), 1);
+  tree.Finish();
+  EXPECT_EQ(tree.node(ScoreTree::kRoot).num_states, 0);
 }
 
 }  // namespace
