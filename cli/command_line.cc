@@ -98,15 +98,17 @@ absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
 }
 
 // Sets the flag at args[*i], and moves *i to the last argument of the flag.
-absl::Status SetFlagAt(absl::Span<const std::string> args, Files files,
-                       size_t* i) {
+// Returns the name of the flag.
+absl::StatusOr<std::string> SetFlagAt(absl::Span<const std::string> args,
+                                      Files files, size_t* i) {
   Word word = Split(args[*i]);
   absl::CommandLineFlag* flag = FindFlag(word.name, files);
   absl::string_view negated = word.name;
   if (flag == nullptr && absl::ConsumePrefix(&negated, "no")) {
     flag = FindFlag(negated, files);
     if (flag != nullptr && IsBoolean(*flag) && !word.value) {
-      return Set(*flag, "false");
+      RWKVD_RETURN_IF_ERROR(Set(*flag, "false"));
+      return std::string(negated);
     }
     flag = nullptr;
   }
@@ -123,7 +125,8 @@ absl::Status SetFlagAt(absl::Span<const std::string> args, Files files,
     }
     word.value = args[++*i];
   }
-  return Set(*flag, *word.value);
+  RWKVD_RETURN_IF_ERROR(Set(*flag, *word.value));
+  return word.name;
 }
 
 // Appends `text` in lines of at most kWidth characters, which are indented by
@@ -178,7 +181,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(absl::Span<const std::string> args,
     } else if (arg == "--version") {
       line.version = true;
     } else {
-      RWKVD_RETURN_IF_ERROR(SetFlagAt(args, files, &i));
+      RWKVD_ASSIGN_OR_RETURN(std::string name, SetFlagAt(args, files, &i));
+      line.flags.insert(std::move(name));
     }
   }
   return line;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -13,9 +14,10 @@ namespace rwkvd {
 
 // What a command line contains in addition to the values of flags. A value.
 struct CommandLine {
-  std::vector<std::string> arguments;  // those that are not flags, in order
-  bool help = false;                   // --help or -h
-  bool version = false;                // --version
+  std::vector<std::string> arguments;      // those that are not flags, in order
+  bool help = false;                       // --help or -h
+  bool version = false;                    // --version
+  absl::flat_hash_set<std::string> flags;  // the names of the given flags
 };
 
 // The value of a flag that may be given several times: one entry for each time,

@@ -16,6 +16,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
 #include "cli/command_line.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
@@ -86,13 +87,15 @@ ABSL_FLAG(std::string, isa, "auto",
           "this processor supports.");
 ABSL_FLAG(int32_t, max_running, rwkvd::EngineOptions().max_running,
           "The maximum number of requests that run at the same time. In "
-          "[1, 4096].");
+          "[1, 4096]."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(int32_t, max_queued, rwkvd::EngineOptions().max_queued,
           "The maximum number of requests in the queue. Further requests are "
           "refused with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(int32_t, max_step_tokens, rwkvd::EngineOptions().max_step_tokens,
           "The maximum number of tokens in one forward pass, of prompts and "
-          "outputs together. More than --max_running.");
+          "outputs together. More than --max_running."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(double, max_decode_slowdown,
           rwkvd::EngineOptions().max_decode_slowdown,
           "How many times longer a step may take because it also prefills "
@@ -101,10 +104,12 @@ ABSL_FLAG(double, max_decode_slowdown,
           "first token. In (1, 1000].");
 ABSL_FLAG(int64_t, max_prompt_tokens, rwkvd::EngineOptions().max_prompt_tokens,
           "The maximum number of tokens in a prompt, or in a context together "
-          "with its longest continuation.");
+          "with its longest continuation."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(int64_t, max_generated_tokens,
           rwkvd::EngineOptions().max_generated_tokens,
-          "The maximum for a request's max_tokens.");
+          "The maximum for a request's max_tokens."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(absl::Duration, max_queue_time, rwkvd::EngineOptions().max_queue_time,
           "The maximum time in the queue. Requests that have waited longer are "
           "refused with RESOURCE_EXHAUSTED. inf sets no maximum.");
@@ -112,11 +117,13 @@ ABSL_FLAG(int64_t, max_total_tokens, rwkvd::EngineOptions().max_total_tokens,
           "The maximum number of tokens of all running and queued requests, "
           "counting their prompts and max_tokens. Further requests are refused "
           "with RESOURCE_EXHAUSTED. At least --max_prompt_tokens plus "
-          "--max_generated_tokens.");
+          "--max_generated_tokens."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(int64_t, state_cache_mib,
           rwkvd::EngineOptions().state_cache_bytes >> 20,
           "The memory for the states of earlier prompts, in MiB. 0 turns the "
-          "state cache off.");
+          "state cache off."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(int64_t, state_cache_interval,
           rwkvd::EngineOptions().state_cache_interval,
           "The number of prompt tokens between two states that are stored "
@@ -126,7 +133,8 @@ ABSL_FLAG(int64_t, state_cache_interval,
 ABSL_FLAG(int64_t, pinned_states_mib,
           rwkvd::EngineOptions().max_pinned_bytes >> 20,
           "The memory for the states of pinned prompts, in MiB, in addition to "
-          "--state_cache_mib.");
+          "--state_cache_mib."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(int32_t, max_pinned_states, rwkvd::EngineOptions().max_pinned,
           "The maximum number of pinned prompts.");
 ABSL_FLAG(std::string, state_dir, "",
@@ -137,16 +145,25 @@ ABSL_FLAG(std::string, state_dir, "",
 ABSL_FLAG(int64_t, state_store_mib, 256,
           "The maximum size of all states that are saved for clients, in MiB. "
           "No state is deleted before it expires; further ones are refused "
-          "with RESOURCE_EXHAUSTED.");
+          "with RESOURCE_EXHAUSTED."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(absl::Duration, state_ttl, absl::Hours(1),
           "How long a state is saved if the client does not choose a time.");
 ABSL_FLAG(int64_t, max_pending_states_mib, 1024,
           "The maximum size of all saved states that have been loaded for "
           "queued requests, in MiB. Further such requests are refused with "
-          "RESOURCE_EXHAUSTED; a single one is always accepted.");
+          "RESOURCE_EXHAUSTED; a single one is always accepted."
+          " The default is lower if the memory limit requires it.");
+ABSL_FLAG(std::string, memory_limit, "0",
+          "The memory that the server may use: a number of MiB, or a number "
+          "with a unit (B, KiB, MiB, GiB). From it, the server derives the "
+          "defaults of other flags, and it does not start if the model and the "
+          "given flags need more. 0 detects the limit of the control group, or "
+          "takes the physical memory.");
 ABSL_FLAG(int32_t, max_message_mib, 16,
           "The maximum size of a request message, in MiB. Larger ones are "
-          "refused with RESOURCE_EXHAUSTED.");
+          "refused with RESOURCE_EXHAUSTED."
+          " The default is lower if the memory limit requires it.");
 ABSL_FLAG(absl::Duration, unread_timeout, absl::Minutes(1),
           "How long a client may take to read the next message of a response. "
           "Then the call ends with RESOURCE_EXHAUSTED. inf sets no limit.");
@@ -374,6 +391,27 @@ absl::StatusOr<int64_t> BytesOf(const absl::Flag<int64_t>& flag,
   return mib << 20;
 }
 
+// A number of MiB or a number with a unit, as bytes; 0 stands for detection.
+absl::StatusOr<int64_t> ParseMemory(const std::string& text) {
+  constexpr std::pair<absl::string_view, int> kUnits[] = {
+      {"KiB", 10}, {"MiB", 20}, {"GiB", 30}, {"B", 0}, {"", 20}};
+  constexpr int64_t kMaxBytes = int64_t{1} << 50;
+  for (const auto& [unit, shift] : kUnits) {
+    absl::string_view digits = text;
+    if (!absl::ConsumeSuffix(&digits, unit)) continue;
+    int64_t number = 0;
+    if (!absl::SimpleAtoi(digits, &number) || number < 0 ||
+        number > kMaxBytes >> shift) {
+      break;
+    }
+    return number << shift;
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--memory_limit: ", Quoted(text),
+      " is not a number of MiB, or a number with a unit (B, KiB, MiB, GiB), "
+      "in [0, 1048576GiB]"));
+}
+
 absl::Status TakeStateCache(EngineOptions* engine) {
   RWKVD_ASSIGN_OR_RETURN(
       engine->state_cache_bytes,
@@ -445,6 +483,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   RWKVD_ASSIGN_OR_RETURN(const CommandLine line,
                          ParseCommandLine(args, kFlagFiles));
   Options options = FromFlags();
+  options.given_flags = line.flags;
   options.help = line.help;
   options.version = line.version;
   if (line.help || line.version) return options;
@@ -476,6 +515,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   RWKVD_RETURN_IF_ERROR(CheckTimeout("unread_timeout", options.unread_timeout));
   RWKVD_RETURN_IF_ERROR(
       CheckTimeout("stream_idle_timeout", options.stream_idle_timeout));
+  RWKVD_ASSIGN_OR_RETURN(options.memory_limit_bytes,
+                         ParseMemory(absl::GetFlag(FLAGS_memory_limit)));
   RWKVD_RETURN_IF_ERROR(CheckDuration("drain_grace", options.drain_grace));
   RWKVD_RETURN_IF_ERROR(CheckDuration("lame_duck", options.lame_duck));
   RWKVD_RETURN_IF_ERROR(CheckConnectionAge(options));

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "core/engine/engine_options.h"
@@ -29,6 +30,9 @@ inline constexpr absl::Duration kMaxConnectionAge = absl::Minutes(30);
 struct Options {
   bool help = false;     // print OptionsHelp() and exit
   bool version = false;  // print the version and exit
+  // The names of the flags on the command line. PlanMemory does not change what
+  // they set.
+  absl::flat_hash_set<std::string> given_flags;
 
   std::string model;
   std::string tokenizer;   // empty: found in the model's folder
@@ -56,6 +60,10 @@ struct Options {
   std::string isa = "auto";
   EngineOptions engine;
   int32_t max_message_bytes = 16 << 20;
+  // ScoreDocument calls that may be open at the same time.
+  int32_t max_documents = 64;
+
+  int64_t memory_limit_bytes = 0;  // 0: detected
   // Limits of MemoryBudgets.
   int64_t request_memory_bytes = int64_t{256} << 20;
   int64_t response_memory_bytes = int64_t{128} << 20;

@@ -108,7 +108,8 @@ void LogLoaded(const ServedModel& served, const TensorFile& file,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
-    const Options& options, LoadProgress& progress) {
+    const Options& given, LoadProgress& progress) {
+  Options options = LimitMessages(given);
   const absl::Time begin = MonotonicNow();
   RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const TensorFile> file,
                          TensorFile::Open(options.model));
@@ -136,6 +137,14 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_ASSIGN_OR_RETURN(
       std::vector<NamedState> initial_states,
       LoadInitialStates(options, *served->model, served->fingerprint));
+  ReturnFreeMemory();  // so that memory that loading freed does not count
+  RWKVD_ASSIGN_OR_RETURN(
+      served->memory_plan,
+      PlanMemory(MeasureMemory(*served->model, served->pool->num_threads()),
+                 LimitOf(options), &options));
+  served->options = options;
+  LogInfo(absl::StrCat("memory plan: ", served->memory_plan.ToString()));
+  LogInfo(absl::StrCat("limits: ", DescribeLimits(options)));
   RWKVD_ASSIGN_OR_RETURN(std::unique_ptr<StateStore> store,
                          OpenStateStore(options));
   served->states = NewSavedStates(options, *served->model, served->fingerprint,

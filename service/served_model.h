@@ -12,6 +12,7 @@
 #include "core/model/model.h"
 #include "core/text/tokenizer.h"
 #include "service/load_progress.h"
+#include "service/memory_plan.h"
 #include "service/model_watch.h"
 #include "service/options.h"
 #include "service/states/saved_states.h"
@@ -29,6 +30,9 @@ struct ServedModel {
   std::string fingerprint;  // of the weights; see TensorFile
   std::string layout;       // of the tensor names; see TensorFile
   std::string isa;
+  // The options that apply: PlanMemory has set limits that no flag gave.
+  Options options;
+  MemoryPlan memory_plan;
   std::unique_ptr<const Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;
   std::unique_ptr<ThreadPool> pool;

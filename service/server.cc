@@ -19,6 +19,7 @@
 #include "service/listener/descriptor_limit.h"
 #include "service/log.h"
 #include "service/metrics/memory_collector.h"
+#include "service/memory_plan.h"
 #include "service/port_file.h"
 
 namespace rwkvd {
@@ -71,8 +72,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options,
 }
 
 Server::Server(const Options& options)
-    : options_(options),
-      budgets_(options),
+    : options_(LimitMessages(options)),
+      budgets_(options_),
       monitor_({.unread_timeout = options.unread_timeout,
                 .idle_timeout = options.stream_idle_timeout,
                 .reset_after = std::min(kResetAfter, options.unread_timeout)},
@@ -160,6 +161,10 @@ void Server::Load(const Loader& loader) {
     load_status_ = model.status();
     if (!model.ok()) return;
     model_ = *std::move(model);
+    if (!model_->memory_plan.parts.empty()) {
+      budgets_.requests.SetLimit(model_->options.request_memory_bytes);
+      budgets_.responses->SetLimit(model_->options.response_memory_bytes);
+    }
     metrics_.SetModelName(model_->name);
     collector_->Serve(model_.get());
     service_.Serve(model_.get());

@@ -64,7 +64,8 @@ absl::Status ScoreDocumentCall::CheckOpen() {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  const int32_t most = model_->engine->options().max_running;
+  const int32_t most = std::min(model_->engine->options().max_running,
+                                model_->options.max_documents);
   if (slots_->Take(this, context_->peer(), most)) return absl::OkStatus();
   return WithRetryAfter(
       absl::ResourceExhaustedError(

@@ -97,6 +97,7 @@ constexpr Metric<uint64_t> kRejections[] = {
     {"queue_full", "", &EngineStats::rejected_queue_full},
     {"draining", "", &EngineStats::rejected_draining},
     {"total_tokens", "", &EngineStats::rejected_total_tokens},
+    {"memory", "", &EngineStats::rejected_memory},
     {"queue_time", "", &EngineStats::rejected_queue_time},
     {"deadline", "", &EngineStats::rejected_deadline},
 };
@@ -175,6 +176,20 @@ MetricFamily ModelInfo(const ServedModel& model) {
   return family;
 }
 
+MetricFamily PlannedMemory(const MemoryPlan& plan) {
+  MetricFamily family =
+      Family("rwkv_memory_plan_bytes",
+             "The most memory that each part of the server may take, as it was "
+             "planned at start.",
+             MetricType::Gauge);
+  for (const MemoryPlan::Part& part : plan.parts) {
+    ClientMetric& metric = family.metric.emplace_back();
+    metric.label.push_back({"part", part.name});
+    metric.gauge.value = static_cast<double>(part.bytes);
+  }
+  return family;
+}
+
 }  // namespace
 
 std::vector<MetricFamily> ToMetricFamilies(const EngineStats& stats) {
@@ -217,6 +232,11 @@ std::vector<MetricFamily> EngineCollector::Collect() const {
   if (model != nullptr) {
     families = ToMetricFamilies(model->engine->Stats());
     families.push_back(ModelInfo(*model));
+    families.push_back(PlannedMemory(model->memory_plan));
+    families.push_back(
+        ToGauge("rwkv_memory_limit_bytes",
+                "The memory limit that applies to the server.",
+                static_cast<double>(model->memory_plan.limit.bytes)));
     const StateStore::Figures states = model->states->store().figures();
     families.push_back(ToGauge("rwkv_state_store_handles",
                                "States that are saved for clients.",

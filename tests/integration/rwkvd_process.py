@@ -58,6 +58,8 @@ class Rwkvd:
     the program, such as prlimit."""
 
     def __init__(self, *flags, model=MODEL, prefix=()):
+        """`prefix` is a command that runs the program whose command line
+        follows, in its own process."""
         self._folder = tempfile.TemporaryDirectory()
         ports = os.path.join(self._folder.name, "ports")
         self._log = open(os.path.join(self._folder.name, "log"), "w+",

@@ -12,6 +12,7 @@ namespace rwkvd {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 // Each test starts with the default values of the flags.
 class OptionsTest : public ::testing::Test {
@@ -41,6 +42,36 @@ TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
   EXPECT_EQ(options->unread_timeout, absl::Minutes(1));
   EXPECT_EQ(options->stream_idle_timeout, absl::Minutes(1));
   EXPECT_EQ(options->max_message_bytes, 16 << 20);
+}
+
+TEST_F(OptionsTest, NamesTheGivenFlags) {
+  const auto options =
+      ParseOptions({"--model", "m", "--nopreload", "--max_running=64"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_THAT(options->given_flags,
+              UnorderedElementsAre("model", "preload", "max_running"));
+}
+
+TEST_F(OptionsTest, MemoryLimitHasUnits) {
+  const struct {
+    const char* text;
+    int64_t bytes;
+  } cases[] = {
+      {"0", 0},          {"200", 200 << 20}, {"200MiB", 200 << 20},
+      {"5KiB", 5 << 10}, {"7B", 7},          {"3GiB", int64_t{3} << 30}};
+  for (const auto& c : cases) {
+    absl::FlagSaver saver;
+    const auto options =
+        ParseOptions({"--model=m", std::string("--memory_limit=") + c.text});
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->memory_limit_bytes, c.bytes) << c.text;
+  }
+  for (const char* text : {"", "MiB", "-1", "1.5GiB", "5MB", "5 MiB", "5TiB",
+                           "9999999999GiB", "99999999999999999999"}) {
+    EXPECT_THAT(ErrorOf({"--model=m", std::string("--memory_limit=") + text}),
+                HasSubstr("--memory_limit: "))
+        << text;
+  }
 }
 
 TEST_F(OptionsTest, FlagsSetTheirFields) {

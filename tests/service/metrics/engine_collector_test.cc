@@ -36,6 +36,7 @@ TEST(EngineCollectorTest, StatisticsHaveTheirMetricNames) {
   stats.rejected_draining = 14;
   stats.state_cache_pinned = 15;
   stats.rejected_total_tokens = 18;
+  stats.rejected_memory = 19;
   stats.rejected_queue_time = 16;
   stats.rejected_deadline = 17;
   const std::string text = Exposition(stats);
@@ -50,6 +51,7 @@ TEST(EngineCollectorTest, StatisticsHaveTheirMetricNames) {
         "rwkv_requests_rejected_total{reason=\"queue_full\"} 13",
         "rwkv_requests_rejected_total{reason=\"draining\"} 14",
         "rwkv_requests_rejected_total{reason=\"total_tokens\"} 18",
+        "rwkv_requests_rejected_total{reason=\"memory\"} 19",
         "rwkv_requests_rejected_total{reason=\"queue_time\"} 16",
         "rwkv_requests_rejected_total{reason=\"deadline\"} 17"}) {
     EXPECT_THAT(text, HasSubstr(std::string("\n") + line + "\n"));
