@@ -2,6 +2,7 @@
 // rwkvd serves an RWKV language model over gRPC.
 
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -11,6 +12,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
 #include "cli/failure_handlers.h"
 #include "cli/signal_watcher.h"
 #include "cli/version.h"
@@ -31,6 +33,18 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
+// gRPC aborts the process if it gets no descriptor while it starts.
+constexpr rlim_t kMinDescriptors = 64;
+
+absl::Status CheckDescriptors() {
+  rlimit limit = {};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_max >= kMinDescriptors) return absl::OkStatus();
+  return absl::ResourceExhaustedError(
+      absl::StrCat("the limit of open files is ", limit.rlim_max,
+                   ", expected at least ", kMinDescriptors));
+}
+
 void OnSignal(int signal, Server& server) {
   switch (signal) {
     case SIGHUP:
@@ -44,6 +58,8 @@ void OnSignal(int signal, Server& server) {
 }
 
 int Serve(const Options& options) {
+  const absl::Status descriptors = CheckDescriptors();
+  if (!descriptors.ok()) return Fail(descriptors);
   // Before any thread starts.
   SignalWatcher signals({SIGTERM, SIGINT, SIGQUIT, SIGHUP});
   absl::StatusOr<std::unique_ptr<Server>> server =
