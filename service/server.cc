@@ -18,8 +18,8 @@
 #include "service/grpc_settings.h"
 #include "service/listener/descriptor_limit.h"
 #include "service/log.h"
-#include "service/metrics/memory_collector.h"
 #include "service/memory_plan.h"
+#include "service/metrics/memory_collector.h"
 #include "service/port_file.h"
 
 namespace rwkvd {
