@@ -10,7 +10,7 @@
 namespace rwkvd {
 
 // Our code throws nothing, but the standard library throws if there is no
-// memory or no thread left. docs/adr/0022-where-exceptions-end.md lists the few
+// memory or no thread left. docs/adr/0021-where-exceptions-end.md lists the few
 // functions that convert such an exception to a status.
 
 // The status of the exception that is being handled, so only for catch blocks:

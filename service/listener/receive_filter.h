@@ -19,7 +19,7 @@ using ReceiveFilter = std::function<bool(absl::string_view bytes)>;
 // gRPC reads its connections with recvmsg(), and has no interface to see their
 // bytes. So this library defines a function recvmsg() of its own, which calls
 // that of the C library; the dynamic linker gives the program's definition to
-// all libraries (docs/adr/0021-inspect-frames-before-grpc.md).
+// all libraries (docs/adr/0020-inspect-frames-before-grpc.md).
 //
 // The filter ends with the socket: it is never applied to another one that gets
 // the number `fd` later. It is called by one thread at a time if recvmsg() is.
