@@ -68,7 +68,7 @@ struct Options {
   int64_t request_memory_bytes = int64_t{256} << 20;
   int64_t response_memory_bytes = int64_t{128} << 20;
   // What gRPC may use for connections and for messages that are incomplete.
-  int64_t grpc_memory_bytes = int64_t{64} << 20;
+  int64_t grpc_memory_bytes = int64_t{160} << 20;
 
   // Limits of CallMonitor; > 0.
   absl::Duration unread_timeout = absl::Minutes(1);
