@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
+#include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
@@ -71,7 +72,8 @@ absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
 
 absl::Status GenerateCall::Convert(RequestMessage message) {
   RWKVD_RETURN_IF_ERROR(model_->engine->CheckAccepting());
-  absl::StatusOr<GenerateInput> converted = Parse(&message);
+  absl::StatusOr<GenerateInput> converted =
+      CatchExceptions([&] { return Parse(&message); });
   if (!converted.ok()) return converted.status();
   GenerateInput& input = *converted;
   GenerateRequest& request = input.request;

@@ -9,11 +9,28 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
 #include "service/convert/message_check.h"
 #include "service/convert/request_memory.h"
 
 namespace rwkvd {
+namespace {
+
+absl::StatusOr<std::string> BytesOf(const grpc::ByteBuffer& message) {
+  std::vector<grpc::Slice> slices;
+  if (!message.Dump(&slices).ok()) {
+    return absl::InternalError("gRPC cannot read the message that it got");
+  }
+  std::string bytes;
+  bytes.reserve(message.Length());
+  for (const grpc::Slice& slice : slices) {
+    bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+  }
+  return bytes;
+}
+
+}  // namespace
 
 absl::StatusOr<RequestMessage> RequestMessage::Take(
     const grpc::ByteBuffer* message, const CallEnvironment& environment) {
@@ -27,17 +44,10 @@ absl::StatusOr<RequestMessage> RequestMessage::Take(
     environment.metrics->MessageRefused(MessageRefusal::kMemory);
     return OutOfRequestMemory(size, budget);
   }
-  std::vector<grpc::Slice> slices;
-  if (!message->Dump(&slices).ok()) {
-    return absl::InternalError("gRPC cannot read the message that it got");
-  }
   RequestMessage taken(*std::move(reservation), environment);
   taken.size_ = size;
-  taken.bytes_.reserve(static_cast<size_t>(size));
-  for (const grpc::Slice& slice : slices) {
-    taken.bytes_.append(reinterpret_cast<const char*>(slice.begin()),
-                        slice.size());
-  }
+  RWKVD_ASSIGN_OR_RETURN(taken.bytes_,
+                         CatchExceptions([&] { return BytesOf(*message); }));
   // gRPC's object is not const, and gRPC does not read it any more. It lives
   // until the call ends, but its bytes need not.
   const_cast<grpc::ByteBuffer*>(message)->Clear();

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
+#include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
 #include "service/calls/response_bytes.h"
@@ -86,7 +87,8 @@ absl::Status ScoreCall::Begin(const grpc::ByteBuffer* message) {
 
 absl::Status ScoreCall::Convert(RequestMessage message) {
   RWKVD_RETURN_IF_ERROR(model_->engine->CheckAccepting());
-  RWKVD_ASSIGN_OR_RETURN(ScoreRequest request, Parse(&message));
+  RWKVD_ASSIGN_OR_RETURN(ScoreRequest request,
+                         CatchExceptions([&] { return Parse(&message); }));
   request_memory_ = std::move(message.reservation());
   request_memory_.Resize(MemoryOf(request));
   request.received = record_.received();

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
 #include "core/base/check.h"
+#include "core/base/exceptions.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
@@ -119,7 +120,8 @@ absl::Status ScoreDocumentCall::BeginPart() {
 }
 
 absl::Status ScoreDocumentCall::SubmitPart(RequestMessage message) {
-  RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens, Parse(&message));
+  RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
+                         CatchExceptions([&] { return Parse(&message); }));
   request_memory_ = std::move(message.reservation());
   request_memory_.Resize(static_cast<int64_t>(tokens.size() * sizeof(int32_t)));
   if (!tokens.empty()) return Submit(std::move(tokens));

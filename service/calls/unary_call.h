@@ -14,6 +14,8 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "core/base/byte_budget.h"
+#include "core/base/exceptions.h"
+#include "core/base/status_macros.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
@@ -51,11 +53,11 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public MonitoredCall {
                     UnaryCall* call) {
       Request request;
       Response response;
-      absl::Status status = message.ParseInto(&request);
-      if (status.ok()) {
-        status = message.Counted(
+      const absl::Status status = CatchExceptions([&]() -> absl::Status {
+        RWKVD_RETURN_IF_ERROR(message.ParseInto(&request));
+        return message.Counted(
             answer(model, request, &message.reservation(), &response));
-      }
+      });
       call->End(status, &response);
     };
   }
