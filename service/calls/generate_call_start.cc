@@ -78,7 +78,7 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
   GenerateInput& input = *converted;
   GenerateRequest& request = input.request;
   request_memory_ = std::move(message.reservation());
-  request_memory_.Resize(MemoryOf(request));
+  request_memory_.Resize(ConvertedBytes(request));
   RWKVD_RETURN_IF_ERROR(CheckAnswerSize(
       input,
       static_cast<int64_t>(model_->engine->initial_states()[0].state.bytes()),

@@ -90,7 +90,7 @@ absl::Status ScoreCall::Convert(RequestMessage message) {
   RWKVD_ASSIGN_OR_RETURN(ScoreRequest request,
                          CatchExceptions([&] { return Parse(&message); }));
   request_memory_ = std::move(message.reservation());
-  request_memory_.Resize(MemoryOf(request));
+  request_memory_.Resize(ConvertedBytes(request));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
   return Submit(std::move(request));

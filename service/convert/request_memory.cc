@@ -21,7 +21,7 @@ int64_t BytesOf(const std::vector<T>& values) {
 
 }  // namespace
 
-int64_t MemoryOf(const GenerateRequest& request) {
+int64_t ConvertedBytes(const GenerateRequest& request) {
   const SamplingParams& sampling = request.sampling;
   int64_t bytes = BytesOf(request.prompt) + BytesOf(request.stop_tokens) +
                   BytesOf(request.stop_strings) + BytesOf(sampling.logit_bias) +
@@ -34,7 +34,7 @@ int64_t MemoryOf(const GenerateRequest& request) {
   return bytes;
 }
 
-int64_t MemoryOf(const ScoreRequest& request) {
+int64_t ConvertedBytes(const ScoreRequest& request) {
   int64_t bytes = BytesOf(request.items);
   for (const ScoreItem& item : request.items) {
     bytes += BytesOf(item.context) + BytesOf(item.continuations);

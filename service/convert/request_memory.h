@@ -11,8 +11,8 @@
 namespace rwkvd {
 
 // The memory of a request outside of its own struct, in bytes.
-int64_t MemoryOf(const GenerateRequest& request);
-int64_t MemoryOf(const ScoreRequest& request);
+int64_t ConvertedBytes(const GenerateRequest& request);
+int64_t ConvertedBytes(const ScoreRequest& request);
 
 // Reserves `bytes` more in `memory`, unless that is null. A negative number
 // returns memory, which always succeeds. Otherwise OutOfRequestMemory.
