@@ -8,8 +8,10 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -400,8 +402,8 @@ absl::StatusOr<int64_t> ParseMemory(const std::string& text) {
     absl::string_view digits = text;
     if (!absl::ConsumeSuffix(&digits, unit)) continue;
     int64_t number = 0;
-    if (!absl::SimpleAtoi(digits, &number) || number < 0 ||
-        number > kMaxBytes >> shift) {
+    if (!absl::c_all_of(digits, absl::ascii_isdigit) ||
+        !absl::SimpleAtoi(digits, &number) || number > kMaxBytes >> shift) {
       break;
     }
     return number << shift;

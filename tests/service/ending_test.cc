@@ -183,8 +183,10 @@ TEST(EndingTest, RefusedCallsMayBeRetriedAtOnce) {
   std::thread drain([&] { server.engine().Drain(absl::InfiniteFuture()); });
   Answer answer;
   EXPECT_TRUE(Eventually([&] {
-    answer = Generate(server, SimpleRequest(1 << 20));
-    return !answer.status.ok();
+    // A call that comes before the drain waits for the gate.
+    answer = Client(server, SimpleRequest(1 << 20), absl::Milliseconds(200))
+                 .Finish();
+    return answer.status.error_code() == grpc::StatusCode::UNAVAILABLE;
   }));
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_THAT(answer.status.error_message(), HasSubstr("shutting down"));
