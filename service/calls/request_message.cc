@@ -35,7 +35,7 @@ absl::StatusOr<std::string> BytesOf(const grpc::ByteBuffer& message) {
 absl::StatusOr<RequestMessage> RequestMessage::Take(
     const grpc::ByteBuffer* message, const CallEnvironment& environment) {
   if (!message->Valid()) {
-    return absl::InvalidArgumentError("the call has no message");
+    return absl::CancelledError("the call ended before its message arrived");
   }
   ByteBudget& budget = environment.budgets->requests;
   const auto size = static_cast<int64_t>(message->Length());

@@ -28,8 +28,8 @@ class RequestMessage {
   // Takes the bytes of a message that gRPC has received for a call. They are
   // copied, so that messages which wait do not fill gRPC's own buffers: if
   // these are full, gRPC closes connections. ResourceExhausted with a
-  // RetryAfter if the budget has too little left; InvalidArgument if there is
-  // no message.
+  // RetryAfter if the budget has too little left; Cancelled if the client has
+  // ended the call, or was disconnected, before its message arrived.
   static absl::StatusOr<RequestMessage> Take(
       const grpc::ByteBuffer* message, const CallEnvironment& environment);
 
