@@ -241,7 +241,7 @@ Options LimitMessages(Options options) {
   const int64_t limit = LimitOf(options).bytes;
   if (!options.given_flags.contains("max_message_mib")) {
     options.max_message_bytes = static_cast<int32_t>(std::min<int64_t>(
-        options.max_message_bytes, std::max(kMinMessageBytes, limit / 16)));
+        options.max_message_bytes, std::max(kMinMessageBytes, limit / 32)));
   }
   // Room for two messages of the largest size, so that one does not keep all
   // others out.
@@ -250,7 +250,9 @@ Options LimitMessages(Options options) {
                2 * int64_t{options.max_message_bytes});
   options.response_memory_bytes =
       std::min(options.response_memory_bytes, limit / 16);
-  options.grpc_memory_bytes = std::min(options.grpc_memory_bytes, limit / 16);
+  // gRPC closes connections if its memory is used up, so it has room for
+  // several messages.
+  options.grpc_memory_bytes = std::min(options.grpc_memory_bytes, limit / 8);
   return options;
 }
 

@@ -192,8 +192,8 @@ TEST(MemoryPlanTest, MessagesAreLimitedBeforeTheModelIsLoaded) {
   options = LimitMessages(options);
   EXPECT_EQ(options.request_memory_bytes, 8 * kMiB);
   EXPECT_EQ(options.response_memory_bytes, 4 * kMiB);
-  EXPECT_EQ(options.grpc_memory_bytes, 4 * kMiB);
-  EXPECT_EQ(options.max_message_bytes, 4 * kMiB);
+  EXPECT_EQ(options.grpc_memory_bytes, 8 * kMiB);
+  EXPECT_EQ(options.max_message_bytes, 2 * kMiB);
   Options given;
   given.memory_limit_bytes = 64 * kMiB;
   given.given_flags = {"max_message_mib"};
