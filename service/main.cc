@@ -4,15 +4,18 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
 #include "cli/failure_handlers.h"
 #include "cli/signal_watcher.h"
 #include "cli/version.h"
@@ -45,6 +48,25 @@ absl::Status CheckDescriptors() {
                    ", expected at least ", kMinDescriptors));
 }
 
+// gRPC waits forever for a thread that it could not start.
+constexpr size_t kMinThreads = 12;
+
+// Tries to run that many threads at the same time.
+absl::Status CheckThreads() {
+  absl::Notification end;
+  std::vector<std::thread> threads;
+  threads.reserve(kMinThreads);
+  const absl::Status status = CatchExceptions([&] {
+    while (threads.size() < kMinThreads) {
+      threads.emplace_back([&end] { end.WaitForNotification(); });
+    }
+    return absl::OkStatus();
+  });
+  end.Notify();
+  for (std::thread& thread : threads) thread.join();
+  return status;
+}
+
 void OnSignal(int signal, Server& server) {
   switch (signal) {
     case SIGHUP:
@@ -62,6 +84,8 @@ int Serve(const Options& options) {
   if (!descriptors.ok()) return Fail(descriptors);
   // Before any thread starts.
   SignalWatcher signals({SIGTERM, SIGINT, SIGQUIT, SIGHUP});
+  const absl::Status threads = CheckThreads();
+  if (!threads.ok()) return Fail(threads);
   absl::StatusOr<std::unique_ptr<Server>> server =
       Server::Start(options, [&options](LoadProgress& progress) {
         return LoadServedModel(options, progress);

@@ -58,7 +58,7 @@ class ResourceLimitsTest(unittest.TestCase):
     def test_little_memory(self):
         codes = {self.assert_serves_or_says_why(
             resource.RLIMIT_AS, mib * MIB)[0]
-            for mib in (*range(104, 240, 24), 2048)}
+            for mib in (*range(56, 240, 24), 2048)}
         self.assertEqual(codes, {0, 1})
 
     def test_refused_threads(self):
