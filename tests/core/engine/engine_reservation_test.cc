@@ -67,7 +67,7 @@ TEST_F(EngineReservationTest, ReservationCountsAsQueuedUntilItIsDestroyed) {
     EXPECT_EQ(engine().CheckAccepting(), full);
     EXPECT_EQ(engine().Submit(Request({1}, 1), NewSink()).status().code(),
               absl::StatusCode::kResourceExhausted);
-    EXPECT_EQ(engine().Stats().rejected_queue_full, 2);
+    EXPECT_EQ(engine().Stats().rejected_queue_full, 3);
   }
   EXPECT_TRUE(TryReserve().ok());
 }
