@@ -27,7 +27,11 @@ GENERATED = ".cache/generated"
 PASSED = ".cache/check_clang.json"  # {source file: hash that passed}
 # Each .proto file, and the directory from which it is imported.
 PROTOS = (("proto", "rwkv/v1/rwkv.proto"),
-          ("third_party/grpc_health", "grpc/health/v1/health.proto"))
+          ("third_party/grpc_health", "grpc/health/v1/health.proto"),
+          ("third_party/grpc_reflection",
+           "grpc/reflection/v1/reflection.proto"),
+          ("third_party/grpc_reflection",
+           "grpc/reflection/v1alpha/reflection.proto"))
 FLAGS = ("-std=c++20", "-I.", f"-I{GENERATED}", "-isystem/usr/include/eigen3",
          "-Wthread-safety",
          # Like GCC, so that Highway uses the same instruction sets.
