@@ -10,6 +10,7 @@
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
 #include "service/calls/generate_call.h"
+#include "service/calls/request_task.h"
 #include "service/convert/answer_size.h"
 #include "service/convert/request_memory.h"
 
@@ -52,21 +53,13 @@ absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
-                         RequestMessage::Take(message, environment_));
-  const int64_t size = request.size();
-  Ref();  // the task's
-  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
-      size, [this, request = std::move(request)]() mutable {
-        const absl::Status status = Convert(std::move(request));
-        if (!status.ok()) Refuse(status);
-        Unref();
-      });
-  if (!task.ok()) {
-    Unref();
-    return task.status();
-  }
-  task_ = *task;
+  RWKVD_ASSIGN_OR_RETURN(
+      task_, AddRequestTask(
+                 message, environment_, this,
+                 [this](RequestMessage request) {
+                   return Convert(std::move(request));
+                 },
+                 [this](const absl::Status& error) { Refuse(error); }));
   return absl::OkStatus();
 }
 

@@ -12,6 +12,7 @@
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
+#include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
 #include "service/calls/state_transfers.h"
 #include "service/convert/responses.h"
@@ -44,21 +45,12 @@ absl::Status GetStateCall::Begin(const grpc::ByteBuffer* message) {
     return absl::UnavailableError("the model is being loaded");
   }
   RWKVD_RETURN_IF_ERROR(TakeTransferSlot(this, *context_, slots_));
-  RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
-                         RequestMessage::Take(message, environment_));
-  const int64_t size = request.size();
-  Ref();  // the task's
-  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
-      size, [this, request = std::move(request)]() mutable {
-        const absl::Status status = Parse(std::move(request));
-        if (!status.ok()) End(status);
-        Unref();
-      });
-  if (!task.ok()) {
-    Unref();
-    return task.status();
-  }
-  task_ = *task;
+  RWKVD_ASSIGN_OR_RETURN(
+      task_,
+      AddRequestTask(
+          message, environment_, this,
+          [this](RequestMessage request) { return Parse(std::move(request)); },
+          [this](const absl::Status& error) { End(error); }));
   return absl::OkStatus();
 }
 

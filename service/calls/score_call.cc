@@ -8,6 +8,7 @@
 #include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
+#include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
 #include "service/convert/request_memory.h"
 #include "service/convert/responses.h"
@@ -67,21 +68,13 @@ absl::Status ScoreCall::Begin(const grpc::ByteBuffer* message) {
   if (model_ == nullptr) {
     return absl::UnavailableError("the model is being loaded");
   }
-  RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
-                         RequestMessage::Take(message, environment_));
-  const int64_t size = request.size();
-  Ref();  // the task's
-  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
-      size, [this, request = std::move(request)]() mutable {
-        const absl::Status status = Convert(std::move(request));
-        if (!status.ok()) End(status);
-        Unref();
-      });
-  if (!task.ok()) {
-    Unref();
-    return task.status();
-  }
-  task_ = *task;
+  RWKVD_ASSIGN_OR_RETURN(
+      task_, AddRequestTask(
+                 message, environment_, this,
+                 [this](RequestMessage request) {
+                   return Convert(std::move(request));
+                 },
+                 [this](const absl::Status& error) { End(error); }));
   return absl::OkStatus();
 }
 

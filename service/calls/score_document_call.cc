@@ -13,6 +13,7 @@
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
+#include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
 #include "service/convert/responses.h"
 #include "service/convert/score_request.h"
@@ -99,23 +100,15 @@ void ScoreDocumentCall::OnReadDone(bool ok) {
 }
 
 absl::Status ScoreDocumentCall::BeginPart() {
-  RWKVD_ASSIGN_OR_RETURN(RequestMessage message,
-                         RequestMessage::Take(&message_, environment_));
-  const int64_t size = message.size();
-  Ref();  // the task's
   // OnCancel waits for this lock, and so for task_.
   absl::MutexLock lock(&mutex_);
-  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
-      size, [this, message = std::move(message)]() mutable {
-        const absl::Status status = SubmitPart(std::move(message));
-        if (!status.ok()) End(status);
-        Unref();
-      });
-  if (!task.ok()) {
-    Unref();
-    return task.status();
-  }
-  task_ = *task;
+  RWKVD_ASSIGN_OR_RETURN(
+      task_, AddRequestTask(
+                 &message_, environment_, this,
+                 [this](RequestMessage request) {
+                   return SubmitPart(std::move(request));
+                 },
+                 [this](const absl::Status& error) { End(error); }));
   return absl::OkStatus();
 }
 
