@@ -120,11 +120,10 @@ class Connection:
                 left = until - time.monotonic()
                 if left <= 0:
                     raise TimeoutError
-                readable, writable, _ = select.select(
-                    [self._socket], [self._socket], [], left)
-                if readable:
+                events = self._poll(select.POLLIN | select.POLLOUT, left)
+                if events & ~select.POLLOUT:
                     self._receive()
-                if writable:
+                if events & select.POLLOUT:
                     view = view[self._send_some(view):]
             # Replies must not split a frame, or precede the preface.
             data, self._replies = self._replies, b""
@@ -137,10 +136,18 @@ class Connection:
             left = until - time.monotonic()
             if left <= 0:
                 return False
-            if select.select([self._socket], [], [], left)[0]:
+            if self._poll(select.POLLIN, left):
                 self._receive()
                 self._replies = self._replies[self._send_some(self._replies):]
         return True
+
+    def _poll(self, events, seconds):
+        """Waits for `events` or an error. Returns the events that occurred, 0
+        after `seconds`. (select() cannot wait for descriptors above 1023.)"""
+        poll = select.poll()
+        poll.register(self._socket, events)
+        occurred = poll.poll(seconds * 1000)
+        return occurred[0][1] if occurred else 0
 
     def _send_some(self, data):
         try:
