@@ -5,7 +5,6 @@
 #include <string>
 #include <utility>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
@@ -25,15 +24,6 @@ std::optional<TokenId> FindEndOfText(const std::vector<AddedToken>& added) {
   return std::nullopt;
 }
 
-ByteTrie MakeTrie(const std::vector<AddedToken>& added, bool normalized) {
-  std::vector<ByteTrie::Entry> entries;
-  for (const AddedToken& token : added) {
-    if (token.normalized != normalized) continue;
-    entries.push_back({token.content, token.id});
-  }
-  return ByteTrie(std::move(entries));
-}
-
 // The longest token, in bytes of a text before its normalization.
 int64_t LongestToken(const BpeVocabulary& vocabulary) {
   size_t longest = 1;
@@ -44,32 +34,6 @@ int64_t LongestToken(const BpeVocabulary& vocabulary) {
     longest = std::max(longest, token.content.size());
   }
   return static_cast<int64_t>(longest) * kMaxNfcShrinkage;
-}
-
-// Splits `text` at the keys of `added`: repeatedly at the leftmost match, and
-// of several matches there at the longest. Calls on_token for each key and
-// on_text for each nonempty text between keys, in order. Stops, and returns
-// false, when one of them returns false.
-bool SplitAtAdded(const ByteTrie& added, absl::string_view text,
-                  absl::FunctionRef<bool(absl::string_view)> on_text,
-                  absl::FunctionRef<bool(TokenId)> on_token) {
-  size_t start = 0;
-  for (size_t i = 0; i < text.size();) {
-    if (!added.HasKeyFrom(text[i])) {
-      ++i;
-      continue;
-    }
-    const ByteTrie::Match match = added.LongestPrefix(text.substr(i));
-    if (match.value < 0) {
-      ++i;
-      continue;
-    }
-    if (i > start && !on_text(text.substr(start, i - start))) return false;
-    if (!on_token(match.value)) return false;
-    i += match.length;
-    start = i;
-  }
-  return start == text.size() || on_text(text.substr(start));
 }
 
 // Whether a token that is searched after normalization contains the end of a
@@ -139,9 +103,8 @@ class BpeTokenizer::Encoder {
   }
 
   bool EncodeText(absl::string_view text) {
-    return SplitAtAdded(
-        tokenizer_.raw_added_, text,
-        [this](absl::string_view piece) { return EncodeBlocks(piece); },
+    return tokenizer_.added_.SplitRaw(
+        text, [this](absl::string_view piece) { return EncodeBlocks(piece); },
         [this](TokenId id) { return Append(id); });
   }
 
@@ -160,8 +123,8 @@ class BpeTokenizer::Encoder {
   }
 
   bool EncodeNormalized(absl::string_view text) {
-    return SplitAtAdded(
-        tokenizer_.normalized_added_, text,
+    return tokenizer_.added_.SplitNormalized(
+        text,
         [this](absl::string_view piece) {
           return tokenizer_.splitter_.Split(
               piece,
@@ -191,18 +154,9 @@ class BpeTokenizer::Encoder {
 BpeTokenizer::BpeTokenizer(BpeVocabulary vocabulary)
     : vocabulary_(std::move(vocabulary)),
       end_of_text_(FindEndOfText(vocabulary_.added)),
-      raw_added_(MakeTrie(vocabulary_.added, /*normalized=*/false)),
-      normalized_added_(MakeTrie(vocabulary_.added, /*normalized=*/true)),
+      added_(vocabulary_.added),
       added_contain_word_ends_(AnyContainsWordEnd(vocabulary_.added)),
       max_bytes_per_token_(LongestToken(vocabulary_)) {}
-
-absl::StatusOr<std::unique_ptr<const BpeTokenizer>> BpeTokenizer::Parse(
-    absl::string_view tokenizer_json, absl::string_view name) {
-  RWKVD_ASSIGN_OR_RETURN(BpeVocabulary vocabulary,
-                         ParseTokenizerJson(tokenizer_json, name));
-  return std::unique_ptr<const BpeTokenizer>(
-      new BpeTokenizer(std::move(vocabulary)));
-}
 
 absl::StatusOr<std::vector<TokenId>> BpeTokenizer::EncodeUpTo(
     absl::string_view bytes, size_t max_tokens) const {

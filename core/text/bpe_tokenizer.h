@@ -4,13 +4,12 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "core/text/byte_trie.h"
+#include "core/text/added_tokens.h"
 #include "core/text/tokenizer.h"
 #include "core/text/tokenizer_json.h"
 #include "core/text/word_splitter.h"
@@ -28,9 +27,7 @@ namespace rwkvd {
 // Owned as Tokenizer says. Thread-safe (immutable).
 class BpeTokenizer final : public Tokenizer {
  public:
-  // Returns the errors of ParseTokenizerJson.
-  static absl::StatusOr<std::unique_ptr<const BpeTokenizer>> Parse(
-      absl::string_view tokenizer_json, absl::string_view name);
+  explicit BpeTokenizer(BpeVocabulary vocabulary);
 
   absl::string_view TokenBytes(TokenId id) const override;
   int64_t max_bytes_per_token() const override { return max_bytes_per_token_; }
@@ -44,8 +41,6 @@ class BpeTokenizer final : public Tokenizer {
  private:
   class Encoder;  // one call of Encode
 
-  explicit BpeTokenizer(BpeVocabulary vocabulary);
-
   absl::StatusOr<std::vector<TokenId>> EncodeUpTo(
       absl::string_view bytes, size_t max_tokens) const override;
   int64_t MaxWorkMemory(absl::string_view bytes) const override;
@@ -55,10 +50,10 @@ class BpeTokenizer final : public Tokenizer {
 
   const BpeVocabulary vocabulary_;
   const std::optional<TokenId> end_of_text_;
-  const ByteTrie raw_added_;         // searched before normalization
-  const ByteTrie normalized_added_;  // searched after it
+  const AddedTokens added_;
   const WordSplitter splitter_;
-  // Whether a token of normalized_added_ could span two blocks of a text.
+  // Whether an added token that is searched after normalization could span two
+  // blocks of a text.
   const bool added_contain_word_ends_;
   const int64_t max_bytes_per_token_;
 };

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,6 +16,7 @@
 #include "core/base/status_macros.h"
 #include "core/text/bpe_tokenizer.h"
 #include "core/text/byte_tokenizer.h"
+#include "core/text/tokenizer_json.h"
 #include "core/text/world_tokenizer.h"
 
 namespace rwkvd {
@@ -72,7 +75,18 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(
       reinterpret_cast<const char*>(file->bytes().data()),
       file->bytes().size());
   if (is_world) return WorldTokenizer::Parse(text, path);
-  return BpeTokenizer::Parse(text, path);
+  return TokenizerOfJson(text, path);
+}
+
+absl::StatusOr<std::unique_ptr<const Tokenizer>> TokenizerOfJson(
+    absl::string_view text, absl::string_view name) {
+  RWKVD_ASSIGN_OR_RETURN(TokenizerJson parsed, ParseTokenizerJson(text, name));
+  if (auto* const bpe = std::get_if<BpeVocabulary>(&parsed)) {
+    return std::make_unique<const BpeTokenizer>(std::move(*bpe));
+  }
+  auto& word_piece = std::get<WordPieceVocabulary>(parsed);
+  return WorldTokenizer::FromTokens(std::move(word_piece.token_bytes), name,
+                                    word_piece.added);
 }
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> FindTokenizer(

@@ -2,6 +2,8 @@
 #include "core/text/tokenizer_pipeline.h"
 
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -28,14 +30,10 @@ absl::Status CheckByteLevel(const Json& value, absl::string_view where) {
 }
 
 absl::Status CheckPreTokenizer(const Json& value) {
-  constexpr absl::string_view kWhere = "pre_tokenizer";
-  RWKVD_RETURN_IF_ERROR(CheckByteLevel(value, kWhere));
+  RWKVD_RETURN_IF_ERROR(CheckByteLevel(value, "pre_tokenizer"));
   const Json& prefix = Field(value, "add_prefix_space");
-  RWKVD_RETURN_IF_ERROR(Expect(
-      prefix == false, "pre_tokenizer.add_prefix_space", "false", prefix));
-  const Json& regex = Field(value, "use_regex");
-  return Expect(regex.is_null() || regex == true, "pre_tokenizer.use_regex",
-                "true", regex);
+  return Expect(prefix == false, "pre_tokenizer.add_prefix_space", "false",
+                prefix);
 }
 
 // A template that consists of the text alone, as in
@@ -77,11 +75,19 @@ absl::Status CheckPostProcessor(const Json& value, absl::string_view where) {
   return absl::OkStatus();
 }
 
-absl::Status CheckStages(const Json& root) {
+absl::Status CheckModelType(const Json& root) {
   RWKVD_RETURN_IF_ERROR(ExpectObject(
       root, "the document",
       {"version", "truncation", "padding", "added_tokens", "normalizer",
        "pre_tokenizer", "post_processor", "decoder", "model"}));
+  const Json& model = Field(root, "model");
+  RWKVD_RETURN_IF_ERROR(Expect(model.is_object(), "model", "an object", model));
+  const Json& type = Field(model, "type");
+  return Expect(type == "BPE" || type == "WordPiece", "model.type",
+                "\"BPE\" or \"WordPiece\"", type);
+}
+
+absl::Status CheckStages(const Json& root) {
   // Those of the last batch for which the file's library was used. They are no
   // part of the vocabulary, and have no effect here.
   for (const absl::string_view name : {"truncation", "padding"}) {
@@ -92,11 +98,6 @@ absl::Status CheckStages(const Json& root) {
   const Json& version = Field(root, "version");
   RWKVD_RETURN_IF_ERROR(
       Expect(version == "1.0", "version", "\"1.0\"", version));
-  const Json& normalizer = Field(root, "normalizer");
-  RWKVD_RETURN_IF_ERROR(ExpectObject(normalizer, "normalizer", {"type"}));
-  const Json& type = Field(normalizer, "type");
-  RWKVD_RETURN_IF_ERROR(
-      Expect(type == "NFC", "normalizer.type", "\"NFC\"", type));
   RWKVD_RETURN_IF_ERROR(CheckPreTokenizer(Field(root, "pre_tokenizer")));
   const Json& post_processor = Field(root, "post_processor");
   if (!post_processor.is_null()) {
@@ -105,14 +106,24 @@ absl::Status CheckStages(const Json& root) {
   return CheckByteLevel(Field(root, "decoder"), "decoder");
 }
 
-absl::Status CheckModelSettings(const Json& model) {
+// Texts are normalized and split into words.
+absl::Status CheckBpeStages(const Json& root) {
+  const Json& normalizer = Field(root, "normalizer");
+  RWKVD_RETURN_IF_ERROR(ExpectObject(normalizer, "normalizer", {"type"}));
+  const Json& type = Field(normalizer, "type");
+  RWKVD_RETURN_IF_ERROR(
+      Expect(type == "NFC", "normalizer.type", "\"NFC\"", type));
+  const Json& regex = Field(Field(root, "pre_tokenizer"), "use_regex");
+  return Expect(regex.is_null() || regex == true, "pre_tokenizer.use_regex",
+                "true", regex);
+}
+
+absl::Status CheckBpe(const Json& model) {
   RWKVD_RETURN_IF_ERROR(
       ExpectObject(model, "model",
                    {"type", "dropout", "unk_token", "continuing_subword_prefix",
                     "end_of_word_suffix", "fuse_unk", "byte_fallback",
                     "ignore_merges", "vocab", "merges"}));
-  const Json& type = Field(model, "type");
-  RWKVD_RETURN_IF_ERROR(Expect(type == "BPE", "model.type", "\"BPE\"", type));
   for (const absl::string_view name : {"dropout", "unk_token"}) {
     const Json& value = Field(model, name);
     RWKVD_RETURN_IF_ERROR(
@@ -131,11 +142,53 @@ absl::Status CheckModelSettings(const Json& model) {
   return ExpectFalse(model, "model", {"byte_fallback", "ignore_merges"});
 }
 
+// Each text is one word, as it is.
+absl::Status CheckWordPieceStages(const Json& root) {
+  const Json& normalizer = Field(root, "normalizer");
+  RWKVD_RETURN_IF_ERROR(
+      Expect(normalizer.is_null(), "normalizer", "null", normalizer));
+  const Json& regex = Field(Field(root, "pre_tokenizer"), "use_regex");
+  return Expect(regex == false, "pre_tokenizer.use_regex", "false", regex);
+}
+
+// Longer words are encoded as unknown. No text has so many bytes.
+constexpr uint64_t kMinLongestWord = std::numeric_limits<int32_t>::max();
+
+absl::Status CheckWordPiece(const Json& model) {
+  RWKVD_RETURN_IF_ERROR(
+      ExpectObject(model, "model",
+                   {"type", "unk_token", "continuing_subword_prefix",
+                    "max_input_chars_per_word", "vocab"}));
+  // The unknown token is never used, since every byte is a token.
+  const Json& unknown = Field(model, "unk_token");
+  RWKVD_RETURN_IF_ERROR(
+      Expect(unknown.is_string(), "model.unk_token", "a string", unknown));
+  const Json& prefix = Field(model, "continuing_subword_prefix");
+  RWKVD_RETURN_IF_ERROR(
+      Expect(prefix == "", "model.continuing_subword_prefix", "\"\"", prefix));
+  const Json& longest = Field(model, "max_input_chars_per_word");
+  return Expect(longest.is_number_unsigned() &&
+                    longest.get<uint64_t>() >= kMinLongestWord,
+                "model.max_input_chars_per_word",
+                absl::StrCat("at least ", kMinLongestWord), longest);
+}
+
 }  // namespace
 
+bool IsWordPiece(const Json& document) {
+  return Field(Field(document, "model"), "type") == "WordPiece";
+}
+
 absl::Status CheckTokenizerPipeline(const Json& document) {
+  RWKVD_RETURN_IF_ERROR(CheckModelType(document));
   RWKVD_RETURN_IF_ERROR(CheckStages(document));
-  return CheckModelSettings(Field(document, "model"));
+  const Json& model = Field(document, "model");
+  if (IsWordPiece(document)) {
+    RWKVD_RETURN_IF_ERROR(CheckWordPiece(model));
+    return CheckWordPieceStages(document);
+  }
+  RWKVD_RETURN_IF_ERROR(CheckBpe(model));
+  return CheckBpeStages(document);
 }
 
 }  // namespace rwkvd

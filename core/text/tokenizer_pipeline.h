@@ -7,9 +7,14 @@
 
 namespace rwkvd {
 
+// Whether the model of a tokenizer.json is of type WordPiece, not BPE.
+bool IsWordPiece(const Json& document);
+
 // Checks that the settings of a tokenizer.json (everything except vocabulary,
-// merges and added tokens) are those that BpeTokenizer implements. Returns
-// InvalidArgument that names the field whose value would change the result.
+// merges and added tokens) are those that BpeTokenizer implements, or, if its
+// model is of type WordPiece, those with which it encodes as WorldTokenizer
+// does. Returns InvalidArgument that names the field whose value would change
+// the result.
 absl::Status CheckTokenizerPipeline(const Json& document);
 
 }  // namespace rwkvd

@@ -2,140 +2,82 @@
 #include "core/text/world_tokenizer.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/memory/memory.h"
 #include "absl/status/status.h"
-#include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "core/base/check.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/text/python_literal.h"
 #include "core/text/tokenizer.h"
+#include "core/text/world_vocabulary.h"
 
 namespace rwkvd {
 namespace {
 
-// Parses plain decimal digits; SimpleAtoi alone would allow signs and spaces.
-bool ParseNumber(absl::string_view digits, int64_t* number) {
-  return !digits.empty() &&
-         std::all_of(digits.begin(), digits.end(), absl::ascii_isdigit) &&
-         absl::SimpleAtoi(digits, number);
-}
-
-// Collects the lines of one file.
-//
-// Lives for one Parse; thread-compatible.
-class Vocabulary {
- public:
-  absl::Status AddLine(absl::string_view line) {
-    ++num_lines_;
-    absl::ConsumeSuffix(&line, "\r");
-    const size_t first_space = line.find(' ');
-    const size_t last_space = line.rfind(' ');
-    if (first_space == last_space) {  // no space, or only one
-      return absl::InvalidArgumentError(
-          absl::StrCat("expected `ID LITERAL BYTES`, got ", Quoted(line)));
-    }
-    RWKVD_ASSIGN_OR_RETURN(const TokenId id,
-                           ParseId(line.substr(0, first_space)));
-    RWKVD_ASSIGN_OR_RETURN(
-        std::string token,
-        ParseToken(line.substr(first_space + 1, last_space - first_space - 1),
-                   line.substr(last_space + 1)));
-    return Insert(id, std::move(token));
+absl::Status CheckTokens(const std::vector<std::string>& tokens,
+                         absl::string_view name) {
+  if (tokens.size() > static_cast<size_t>(WorldTokenizer::kMaxTokens)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": expected at most ", WorldTokenizer::kMaxTokens,
+                     " tokens, got ", tokens.size()));
   }
-
-  int64_t num_lines() const { return num_lines_; }
-  std::vector<std::string> TakeTokens() { return std::move(tokens_); }
-
- private:
-  absl::StatusOr<TokenId> ParseId(absl::string_view field) {
-    int64_t id = 0;
-    if (!ParseNumber(field, &id) || id < 1 ||
-        id >= WorldTokenizer::kMaxTokens) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "expected an id from 1 to ", WorldTokenizer::kMaxTokens - 1, ", got ",
-          Quoted(field)));
-    }
-    return static_cast<TokenId>(id);
+  if (!tokens.empty() && !tokens[0].empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": expected no bytes for token 0, which ends a document, got ",
+        Quoted(tokens[0])));
   }
-
-  absl::StatusOr<std::string> ParseToken(absl::string_view literal,
-                                         absl::string_view length_field) {
-    absl::StatusOr<std::string> token = ParsePythonLiteral(literal);
-    if (!token.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "literal ", Quoted(literal), ": ", token.status().message()));
-    }
-    if (token->empty() || token->size() > WorldTokenizer::kMaxTokenBytes) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "expected a token of 1 to ", WorldTokenizer::kMaxTokenBytes,
-          " bytes, got ", token->size()));
-    }
-    int64_t length = 0;
-    if (!ParseNumber(length_field, &length) ||
-        static_cast<size_t>(length) != token->size()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("literal ", Quoted(literal), ": expected the length ",
-                       token->size(), ", got ", Quoted(length_field)));
-    }
-    return token;
-  }
-
-  absl::Status Insert(TokenId id, std::string token) {
-    if (static_cast<size_t>(id) >= tokens_.size()) tokens_.resize(id + 1);
-    if (!tokens_[id].empty()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("expected each id once, got ", id, " again"));
-    }
-    const auto [at, is_new] = id_of_.emplace(token, id);
-    if (!is_new) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("expected each token once, got the bytes of token ",
-                       at->second, " again as token ", id));
-    }
-    tokens_[id] = std::move(token);
-    return absl::OkStatus();
-  }
-
-  int64_t num_lines_ = 0;
-  std::vector<std::string> tokens_;
-  absl::flat_hash_map<std::string, TokenId> id_of_;
-};
-
-absl::StatusOr<std::vector<std::string>> ParseLines(absl::string_view text,
-                                                    absl::string_view name) {
-  Vocabulary vocabulary;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    const absl::Status status = vocabulary.AddLine(text.substr(0, end));
-    if (!status.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          name, ": line ", vocabulary.num_lines(), ": ", status.message()));
-    }
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return vocabulary.TakeTokens();
-}
-
-ByteTrie MakeTrie(const std::vector<std::string>& tokens) {
-  std::vector<ByteTrie::Entry> entries;
   for (size_t id = 0; id < tokens.size(); ++id) {
-    if (tokens[id].empty()) continue;
-    entries.push_back({tokens[id], static_cast<TokenId>(id)});
+    if (tokens[id].size() <= WorldTokenizer::kMaxTokenBytes) continue;
+    return absl::InvalidArgumentError(absl::StrCat(
+        name, ": token ", id, ": expected at most ",
+        WorldTokenizer::kMaxTokenBytes, " bytes, got ", tokens[id].size()));
   }
-  return ByteTrie(std::move(entries));
+  return absl::OkStatus();
+}
+
+using Entries = std::vector<ByteTrie::Entry>;
+
+// The tokens that have bytes and are not in `added`, sorted by their bytes.
+Entries SortedEntries(const std::vector<std::string>& tokens,
+                      const std::vector<AddedToken>& added) {
+  absl::flat_hash_set<TokenId> added_ids;
+  for (const AddedToken& token : added) added_ids.insert(token.id);
+  Entries entries;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    const auto id = static_cast<TokenId>(i);
+    if (tokens[i].empty() || added_ids.contains(id)) continue;
+    entries.push_back({tokens[i], id});
+  }
+  std::sort(entries.begin(), entries.end(),
+            [](const ByteTrie::Entry& a, const ByteTrie::Entry& b) {
+              return std::tie(a.key, a.value) < std::tie(b.key, b.value);
+            });
+  return entries;
+}
+
+absl::Status CheckUnique(const Entries& sorted, absl::string_view name) {
+  const auto twice = std::adjacent_find(
+      sorted.begin(), sorted.end(),
+      [](const auto& a, const auto& b) { return a.key == b.key; });
+  if (twice == sorted.end()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(name, ": expected each token once, got the bytes of token ",
+                   twice->value, " again as token ", (twice + 1)->value));
 }
 
 // At least 1: every single byte is a token.
-int64_t LongestLength(const std::vector<std::string>& tokens) {
+int64_t LongestLength(const std::vector<std::string>& tokens,
+                      const std::vector<AddedToken>& added) {
   size_t longest = 1;
   for (const std::string& token : tokens) {
     longest = std::max(longest, token.size());
+  }
+  for (const AddedToken& token : added) {
+    longest = std::max(longest, token.content.size());
   }
   return static_cast<int64_t>(longest);
 }
@@ -144,37 +86,63 @@ int64_t LongestLength(const std::vector<std::string>& tokens) {
 
 absl::StatusOr<std::unique_ptr<const WorldTokenizer>> WorldTokenizer::Parse(
     absl::string_view vocabulary, absl::string_view name) {
-  if (vocabulary.size() > kMaxFileBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(name, ": expected a vocabulary of at most ", kMaxFileBytes,
-                     " bytes, got ", vocabulary.size()));
-  }
   RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> tokens,
-                         ParseLines(vocabulary, name));
-  ByteTrie trie = MakeTrie(tokens);
+                         ParseWorldVocabulary(vocabulary, name));
+  return FromTokens(std::move(tokens), name);
+}
+
+absl::StatusOr<std::unique_ptr<const WorldTokenizer>>
+WorldTokenizer::FromTokens(std::vector<std::string> tokens,
+                           absl::string_view name,
+                           const std::vector<AddedToken>& added) {
+  RWKVD_RETURN_IF_ERROR(CheckTokens(tokens, name));
+  while (!tokens.empty() && tokens.back().empty()) tokens.pop_back();
+  Entries entries = SortedEntries(tokens, added);
+  RWKVD_RETURN_IF_ERROR(CheckUnique(entries, name));
+  ByteTrie trie(std::move(entries));
   RWKVD_RETURN_IF_ERROR(
       CheckEveryByteIsAToken(name, [&trie](absl::string_view byte) {
         return trie.LongestPrefix(byte).length == 1;
       }));
-  return std::unique_ptr<const WorldTokenizer>(
-      new WorldTokenizer(std::move(tokens), std::move(trie)));
+  return absl::WrapUnique(
+      new const WorldTokenizer(std::move(tokens), std::move(trie), added));
 }
 
-WorldTokenizer::WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie)
+WorldTokenizer::WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie,
+                               const std::vector<AddedToken>& added)
     : tokens_(std::move(tokens)),
       trie_(std::move(trie)),
-      max_token_bytes_(LongestLength(tokens_)) {}
+      added_(added),
+      max_token_bytes_(LongestLength(tokens_, added)) {}
 
 absl::StatusOr<std::vector<TokenId>> WorldTokenizer::EncodeUpTo(
     absl::string_view bytes, size_t max_tokens) const {
   std::vector<TokenId> ids;
-  while (!bytes.empty() && ids.size() <= max_tokens) {
-    const ByteTrie::Match match = trie_.LongestPrefix(bytes);
-    RWKVD_CHECK(match.length > 0);  // Parse checked that every byte is a token
-    ids.push_back(match.value);
-    bytes.remove_prefix(match.length);
-  }
+  const auto append_token = [&](TokenId id) {
+    ids.push_back(id);
+    return ids.size() <= max_tokens;
+  };
+  const auto append_text = [&](absl::string_view text) {
+    AppendIds(text, max_tokens, &ids);
+    return ids.size() <= max_tokens;
+  };
+  added_.SplitRaw(
+      bytes,
+      [&](absl::string_view text) {
+        return added_.SplitNormalized(text, append_text, append_token);
+      },
+      append_token);
   return ids;
+}
+
+void WorldTokenizer::AppendIds(absl::string_view text, size_t max_tokens,
+                               std::vector<TokenId>* ids) const {
+  while (!text.empty() && ids->size() <= max_tokens) {
+    const ByteTrie::Match match = trie_.LongestPrefix(text);
+    RWKVD_CHECK(match.length > 0);  // FromTokens: every byte is a token
+    ids->push_back(match.value);
+    text.remove_prefix(match.length);
+  }
 }
 
 absl::string_view WorldTokenizer::TokenBytes(TokenId id) const {

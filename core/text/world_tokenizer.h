@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/text/added_tokens.h"
 #include "core/text/byte_trie.h"
 #include "core/text/tokenizer.h"
 
@@ -20,21 +21,36 @@ namespace rwkvd {
 // the remaining bytes begin with. Token 0 ends a document and stands for no
 // bytes.
 //
+// The official vocabulary file has no added tokens. With the tokenizer.json of
+// the official releases, the text "<|endoftext|>" is token 0.
+//
 // Owned as Tokenizer says. Thread-safe (immutable).
 class WorldTokenizer final : public Tokenizer {
  public:
   // Limits on a vocabulary file, far above the 1.1 MB, 65529 tokens and 128
-  // bytes per token of the official one.
+  // bytes per token of the official one. Encoding a byte takes at most
+  // kMaxTokenBytes steps, whatever the vocabulary and the text.
   static constexpr size_t kMaxFileBytes = 16 << 20;
   static constexpr TokenId kMaxTokens = 1 << 20;
   static constexpr size_t kMaxTokenBytes = 1024;
 
   // Parses a vocabulary: lines `ID LITERAL BYTES` with an id in (0,
   // kMaxTokens), in any order, a Python string or bytes literal, and the number
-  // of bytes of its value. Every single byte must be a token. Returns
-  // InvalidArgument, with `name` and the line, if the text is malformed.
+  // of bytes of its value. Every single byte must be a token. A byte order mark
+  // before the first line is ignored. Returns InvalidArgument, with `name` and
+  // the line, if the text is malformed.
   static absl::StatusOr<std::unique_ptr<const WorldTokenizer>> Parse(
       absl::string_view vocabulary, absl::string_view name);
+
+  // Builds a tokenizer from the bytes of each token, by id. They are empty for
+  // token 0 and for ids that the vocabulary does not use; such ids at the end
+  // of the list are dropped. Every single byte must be a token. `added` are
+  // tokens that are searched in the text first; of those, `tokens` has the
+  // bytes that they are decoded to. Returns InvalidArgument, with `name` and
+  // the token, if the list exceeds the limits above or has a token twice.
+  static absl::StatusOr<std::unique_ptr<const WorldTokenizer>> FromTokens(
+      std::vector<std::string> tokens, absl::string_view name,
+      const std::vector<AddedToken>& added = {});
 
   absl::string_view TokenBytes(TokenId id) const override;
   int64_t max_bytes_per_token() const override { return max_token_bytes_; }
@@ -43,14 +59,19 @@ class WorldTokenizer final : public Tokenizer {
   absl::string_view kind() const override { return "world"; }
 
  private:
-  WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie);
+  WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie,
+                 const std::vector<AddedToken>& added);
 
   absl::StatusOr<std::vector<TokenId>> EncodeUpTo(
       absl::string_view bytes, size_t max_tokens) const override;
   int64_t MaxWorkMemory(absl::string_view) const override { return 0; }
+  // Encodes a text without added tokens.
+  void AppendIds(absl::string_view text, size_t max_tokens,
+                 std::vector<TokenId>* ids) const;
 
   const std::vector<std::string> tokens_;  // [size()], empty: unused id
   const ByteTrie trie_;
+  const AddedTokens added_;
   const int64_t max_token_bytes_;
 };
 

@@ -2,7 +2,7 @@
 //
 // Reads a tokenizer.json and encodes text with it: first the input itself, then
 // the input with all single bytes added to its vocabulary as tokens 0 to 255,
-// so that inputs can be short.
+// or 1 to 256 for a WordPiece model, so that inputs can be short.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -10,20 +10,23 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
-#include "core/text/bpe_tokenizer.h"
 #include "core/text/byte_alphabet.h"
+#include "core/text/load_tokenizer.h"
+#include "core/text/tokenizer.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace rwkvd {
 namespace {
 
-// The vocabulary entries of all single bytes, such as "\"!\":33,".
-std::string SingleBytes() {
+// The vocabulary entries of all single bytes, such as "\"!\":33,". Byte b is
+// token b + `offset`.
+std::string SingleBytes(int offset) {
   std::string entries;
   for (int i = 0; i < 256; ++i) {
     const std::string text = AlphabetCharacter(static_cast<uint8_t>(i));
     const bool escape = text == "\"" || text == "\\";
-    absl::StrAppend(&entries, "\"", escape ? "\\" : "", text, "\":", i, ",");
+    absl::StrAppend(&entries, "\"", escape ? "\\" : "", text, "\":", i + offset,
+                    ",");
   }
   return entries;
 }
@@ -31,7 +34,7 @@ std::string SingleBytes() {
 // Decoding returns the text in normalized form, so encoding and decoding that
 // again does not change it. Does not check texts with an end-of-text token,
 // which is decoded to nothing and joins the text around it.
-void CheckEncoding(const BpeTokenizer& tokenizer, absl::string_view text) {
+void CheckEncoding(const Tokenizer& tokenizer, absl::string_view text) {
   const auto ids = tokenizer.Encode(text);
   if (!ids.ok()) return;  // a byte without a token
   for (const TokenId id : *ids) {
@@ -47,13 +50,11 @@ void CheckEncoding(const BpeTokenizer& tokenizer, absl::string_view text) {
 
 // Returns whether the first error is that single bytes are missing.
 bool Read(absl::string_view json) {
-  const auto tokenizer = BpeTokenizer::Parse(json, "tokenizer.json");
+  const auto tokenizer = TokenizerOfJson(json, "tokenizer.json");
   if (!tokenizer.ok()) {
     const absl::Status& status = tokenizer.status();
     RWKVD_CHECK(status.code() == absl::StatusCode::kInvalidArgument);
-    return absl::StartsWith(
-        status.message(),
-        "tokenizer.json: model.vocab: expected the single bytes");
+    return absl::StrContains(status.message(), ": expected the single bytes");
   }
   // The end of the input: its merges and the bytes that the fuzzer added.
   constexpr size_t kMaxTextBytes = 512;
@@ -70,8 +71,11 @@ void ReadWithAndWithoutSingleBytes(absl::string_view json) {
   const size_t at = json.find(kVocab);
   if (at == json.npos) return;
   const size_t begin = at + kVocab.size();
-  static const auto* const bytes = new std::string(SingleBytes());
-  Read(absl::StrCat(json.substr(0, begin), *bytes, json.substr(begin)));
+  static const auto* const bpe = new std::string(SingleBytes(0));
+  static const auto* const word_piece = new std::string(SingleBytes(1));
+  const bool is_bpe = !absl::StrContains(json, "\"WordPiece\"");
+  Read(absl::StrCat(json.substr(0, begin), is_bpe ? *bpe : *word_piece,
+                    json.substr(begin)));
 }
 
 }  // namespace

@@ -10,6 +10,16 @@ namespace rwkvd {
 
 using nlohmann::json;
 
+namespace {
+
+json ByteLevel() {
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", false},
+          {"trim_offsets", true}};
+}
+
+}  // namespace
+
 std::string WorldLine(int id, const std::string& token) {
   std::string literal;
   for (const char c : token) {
@@ -59,26 +69,42 @@ json SmallTokenizerJson(
     const int id = static_cast<int>(vocab.size());
     vocab.emplace(InAlphabet(left + right), id);
   }
-  const json byte_level = {{"type", "ByteLevel"},
-                           {"add_prefix_space", false},
-                           {"trim_offsets", true}};
-  return {{"version", "1.0"},
-          {"truncation", nullptr},
-          {"padding", nullptr},
-          {"added_tokens", json::array()},
-          {"normalizer", {{"type", "NFC"}}},
-          {"pre_tokenizer", byte_level},
-          {"post_processor", byte_level},
-          {"decoder", byte_level},
-          {"model",
-           {{"type", "BPE"},
-            {"dropout", nullptr},
-            {"unk_token", nullptr},
-            {"continuing_subword_prefix", nullptr},
-            {"end_of_word_suffix", nullptr},
-            {"fuse_unk", false},
-            {"vocab", vocab},
-            {"merges", rules}}}};
+  json document = {{"version", "1.0"},
+                   {"truncation", nullptr},
+                   {"padding", nullptr},
+                   {"added_tokens", json::array()},
+                   {"normalizer", {{"type", "NFC"}}},
+                   {"pre_tokenizer", ByteLevel()},
+                   {"post_processor", ByteLevel()},
+                   {"decoder", ByteLevel()}};
+  document["model"] = {{"type", "BPE"},
+                       {"dropout", nullptr},
+                       {"unk_token", nullptr},
+                       {"continuing_subword_prefix", nullptr},
+                       {"end_of_word_suffix", nullptr},
+                       {"fuse_unk", false},
+                       {"vocab", vocab},
+                       {"merges", rules}};
+  return document;
+}
+
+json SmallWordPieceJson(const std::vector<std::string>& more) {
+  json vocab = {{"<|endoftext|>", 0}};
+  for (int i = 0; i < 256; ++i) {
+    vocab[InAlphabet(std::string(1, static_cast<char>(i)))] = i + 1;
+  }
+  for (size_t i = 0; i < more.size(); ++i) vocab[InAlphabet(more[i])] = 257 + i;
+  json document = SmallTokenizerJson();
+  document["normalizer"] = nullptr;
+  document["pre_tokenizer"]["use_regex"] = false;
+  document["post_processor"] = nullptr;
+  document["model"] = {{"type", "WordPiece"},
+                       {"unk_token", "<|endoftext|>"},
+                       {"continuing_subword_prefix", ""},
+                       {"max_input_chars_per_word", 2147483647u},
+                       {"vocab", vocab}};
+  AddToken(&document, "<|endoftext|>", 0, false);
+  return document;
 }
 
 void AddToken(json* document, const std::string& content, int id,

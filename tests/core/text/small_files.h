@@ -22,6 +22,11 @@ std::string WorldLine(int id, const std::string& token);
 nlohmann::json SmallTokenizerJson(
     const std::vector<std::pair<std::string, std::string>>& merges = {});
 
+// Returns a tokenizer.json with a WordPiece model, as in the official releases:
+// token 0 is the added token "<|endoftext|>", byte b is token b + 1, and `more`
+// are the tokens from 257 on, in bytes.
+nlohmann::json SmallWordPieceJson(const std::vector<std::string>& more = {});
+
 // Returns `bytes` in GPT-2's byte alphabet.
 std::string InAlphabet(const std::string& bytes);
 

@@ -3,6 +3,7 @@
 
 #include <random>
 #include <string>
+#include <variant>
 
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
@@ -19,6 +20,18 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
+absl::StatusOr<BpeVocabulary> ParseBpe(const std::string& text) {
+  auto parsed = ParseTokenizerJson(text, "t.json");
+  if (!parsed.ok()) return parsed.status();
+  return std::get<BpeVocabulary>(*std::move(parsed));
+}
+
+absl::StatusOr<WordPieceVocabulary> ParseWordPiece(const json& document) {
+  auto parsed = ParseTokenizerJson(document.dump(), "t.json");
+  if (!parsed.ok()) return parsed.status();
+  return std::get<WordPieceVocabulary>(*std::move(parsed));
+}
+
 void ExpectRefused(const std::string& text, const std::string& complaint) {
   const auto vocabulary = ParseTokenizerJson(text, "dir/t.json");
   EXPECT_EQ(vocabulary.status().code(), absl::StatusCode::kInvalidArgument);
@@ -30,7 +43,7 @@ TEST(ParseTokenizerJsonTest, ParsesBytesMergesAndAddedTokens) {
   json document = SmallTokenizerJson({{"a", "b"}, {" ", "ab"}});
   AddToken(&document, "<|endoftext|>", 300, false);
   AddToken(&document, "e\u0301", 301, true);
-  const auto vocabulary = ParseTokenizerJson(document.dump(), "t.json");
+  const auto vocabulary = ParseBpe(document.dump());
   ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
   ASSERT_EQ(vocabulary->token_bytes.size(), 302u);
   for (int i = 0; i < 256; ++i) {
@@ -55,14 +68,14 @@ TEST(ParseTokenizerJsonTest, ParsesBytesMergesAndAddedTokens) {
 TEST(ParseTokenizerJsonTest, MergesWrittenAsPairsAreAccepted) {
   json document = SmallTokenizerJson({{"a", "b"}});
   document["model"]["merges"] = json::array({json::array({"a", "b"})});
-  EXPECT_TRUE(ParseTokenizerJson(document.dump(), "t.json").ok());
+  EXPECT_TRUE(ParseBpe(document.dump()).ok());
 }
 
 TEST(ParseTokenizerJsonTest, AddedTokenInVocabularyIsAccepted) {
   json document = SmallTokenizerJson();
   document["model"]["vocab"]["<|endoftext|>"] = 256;
   AddToken(&document, "<|endoftext|>", 256, false);
-  const auto vocabulary = ParseTokenizerJson(document.dump(), "t.json");
+  const auto vocabulary = ParseBpe(document.dump());
   ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
   EXPECT_EQ(vocabulary->token_bytes.size(), 257u);
 }
@@ -134,10 +147,10 @@ TEST(ParseTokenizerJsonTest, MalformedFieldsAreRefusedByName) {
 }
 
 TEST(ParseTokenizerJsonTest, TokensAboveLimitAreRefused) {
-  const std::string longest(kMaxBpeTokenBytes, 'a');
+  const std::string longest(kMaxJsonTokenBytes, 'a');
   json document = SmallTokenizerJson();
   document["model"]["vocab"][longest] = 256;
-  EXPECT_TRUE(ParseTokenizerJson(document.dump(), "t.json").ok());
+  EXPECT_TRUE(ParseBpe(document.dump()).ok());
   document["model"]["vocab"][longest + "a"] = 257;
   ExpectRefused(document.dump(), "1 to 1024 bytes, got 1025");
   document = SmallTokenizerJson();
@@ -159,7 +172,7 @@ TEST(ParseTokenizerJsonTest, BytesThatNeverOccurInUtf8MayBeMissing) {
         "\u00fa", "\u00fb", "\u00fc", "\u00fd", "\u00fe", "\u00ff"}) {
     document["model"]["vocab"].erase(byte);
   }
-  const auto vocabulary = ParseTokenizerJson(document.dump(), "t.json");
+  const auto vocabulary = ParseBpe(document.dump());
   ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
   EXPECT_EQ(vocabulary->byte_ids[0xC1], -1);
   EXPECT_EQ(vocabulary->byte_ids[0xC2], 0xC2);
@@ -190,6 +203,67 @@ TEST(ParseTokenizerJsonTest, MalformedJsonIsRefused) {
   ExpectRefused("{\"model\": {}, \"model\": {}}", "twice");
   ExpectRefused(std::string(1000, '['), "deeper than 16");
   ExpectRefused("[]", "the document: expected an object");
+}
+
+TEST(ParseTokenizerJsonTest, ByteOrderMarkIsIgnored) {
+  EXPECT_TRUE(ParseBpe("\xEF\xBB\xBF" + SmallTokenizerJson().dump()).ok());
+}
+
+TEST(ParseTokenizerJsonTest, WordPieceTokensAreBytes) {
+  json document = SmallWordPieceJson({"ab", "\xe4\xb8"});
+  document["model"]["vocab"]["\uE000300\uE001"] = 300;
+  AddToken(&document, "<|im|>", 301, true);
+  const auto vocabulary = ParseWordPiece(document);
+  ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
+  ASSERT_EQ(vocabulary->token_bytes.size(), 302u);
+  EXPECT_EQ(vocabulary->token_bytes[0], "");  // the end of text
+  for (int i = 0; i < 256; ++i) {
+    EXPECT_EQ(vocabulary->token_bytes[i + 1],
+              std::string(1, static_cast<char>(i)));
+  }
+  EXPECT_EQ(vocabulary->token_bytes[257], "ab");
+  EXPECT_EQ(vocabulary->token_bytes[258], "\xe4\xb8");
+  EXPECT_EQ(vocabulary->token_bytes[300], "");  // a placeholder
+  EXPECT_EQ(vocabulary->token_bytes[301], "<|im|>");
+  ASSERT_EQ(vocabulary->added.size(), 2u);
+  EXPECT_EQ(vocabulary->added[0].content, "<|endoftext|>");
+  EXPECT_EQ(vocabulary->added[0].id, 0);
+}
+
+// Without a normalizer, texts are searched for the token as it is written.
+TEST(ParseTokenizerJsonTest, AddedTokensOfWordPieceAreNotNormalized) {
+  json document = SmallWordPieceJson();
+  AddToken(&document, "e\u0301", 300, true);
+  const auto vocabulary = ParseWordPiece(document);
+  ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
+  EXPECT_EQ(vocabulary->added[1].content, "e\u0301");
+}
+
+// model.vocab may have a text outside of the byte alphabet for an added token.
+TEST(ParseTokenizerJsonTest, AddedTokenMayReplacePlaceholder) {
+  json document = SmallWordPieceJson();
+  document["model"]["vocab"]["\u4e16"] = 300;
+  AddToken(&document, "\u4e16", 300, false);
+  const auto vocabulary = ParseWordPiece(document);
+  ASSERT_TRUE(vocabulary.ok()) << vocabulary.status();
+  EXPECT_EQ(vocabulary->token_bytes[300], "\u4e16");
+}
+
+TEST(ParseTokenizerJsonTest, MalformedWordPieceIsRefusedByName) {
+  const Change changes[] = {
+      {"/model/vocab", "null", "model.vocab: expected an object"},
+      {"/model/vocab/a", "99", "expected each id once, got 99 again"},
+      {"/model/vocab/", "300", "expected a token of 1 to 1024 bytes, got 0"},
+      {"/model/vocab/\uE000", "98", "expected each id once, got 98 again"},
+      {"/added_tokens", "[]", "expected token 0, which ends a document"},
+      {"/added_tokens/0/id", "5", "expected the id 0 that model.vocab gives"},
+      {"/added_tokens/0/lstrip", "true", "lstrip: expected false"}};
+  for (const Change& change : changes) {
+    SCOPED_TRACE(absl::StrCat(change.pointer, " = ", change.value));
+    json document = SmallWordPieceJson();
+    document[json::json_pointer(change.pointer)] = json::parse(change.value);
+    ExpectRefused(document.dump(), change.complaint);
+  }
 }
 
 TEST(ParseTokenizerJsonTest, AnySingleByteChangeIsHandled) {

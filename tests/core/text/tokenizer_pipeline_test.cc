@@ -19,8 +19,7 @@ struct Change {
   const char* complaint;  // part of the error message; "": accepted
 };
 
-void ExpectOutcome(const Change& change) {
-  Json document = SmallTokenizerJson();
+void ExpectOutcome(const Change& change, Json document = SmallTokenizerJson()) {
   document[Json::json_pointer(change.pointer)] = Json::parse(change.value);
   const absl::Status status = CheckTokenizerPipeline(document);
   SCOPED_TRACE(std::string(change.pointer) + " = " + change.value);
@@ -72,8 +71,9 @@ TEST(TokenizerPipelineTest, SettingsThatChangeResultAreRefusedByName) {
       {"/decoder", "null", "decoder: expected an object"},
       {"/decoder/type", "\"WordPiece\"", "decoder.type"},
       {"/model", "null", "model: expected an object"},
-      {"/model/type", "\"WordPiece\"",
-       "model.type: expected \"BPE\", got \"WordPiece\""},
+      {"/model/type", "\"WordPiece\"", "\"dropout\" is not supported"},
+      {"/model/type", "\"RwkvTrie\"",
+       "model.type: expected \"BPE\" or \"WordPiece\", got \"RwkvTrie\""},
       {"/model/type", "\"Unigram\"", "model.type"},
       {"/model/type", "null", "model.type"},
       {"/model/dropout", "0.1", "model.dropout: expected null, got 0.1"},
@@ -88,6 +88,45 @@ TEST(TokenizerPipelineTest, SettingsThatChangeResultAreRefusedByName) {
   for (const Change& change : changes) ExpectOutcome(change);
 }
 
+TEST(TokenizerPipelineTest, WordPieceOfWholeTextsIsAccepted) {
+  const Change changes[] = {
+      {"/model/unk_token", "\"[UNK]\"", ""},  // never used
+      {"/model/max_input_chars_per_word", "18446744073709551615", ""},
+      {"/post_processor", "{\"type\": \"ByteLevel\"}", ""},
+      {"/truncation", "{\"max_length\": 512}", ""},
+      {"/padding", "{\"strategy\": \"x\"}", ""},
+      {"/pre_tokenizer/trim_offsets", "false", ""},
+      {"/decoder/add_prefix_space", "true", ""}};
+  for (const Change& change : changes) {
+    ExpectOutcome(change, SmallWordPieceJson());
+  }
+}
+
+TEST(TokenizerPipelineTest, WordPieceSettingsThatChangeResultAreRefused) {
+  const Change changes[] = {
+      {"/normalizer", "{\"type\": \"NFC\"}", "normalizer: expected null"},
+      {"/pre_tokenizer/use_regex", "true",
+       "pre_tokenizer.use_regex: expected false, got true"},
+      {"/pre_tokenizer/use_regex", "null", "pre_tokenizer.use_regex"},
+      {"/pre_tokenizer/add_prefix_space", "true", "add_prefix_space"},
+      {"/pre_tokenizer", "null", "pre_tokenizer: expected an object"},
+      {"/decoder/type", "\"WordPiece\"", "decoder.type"},
+      {"/model/continuing_subword_prefix", "\"##\"",
+       "model.continuing_subword_prefix: expected \"\", got \"##\""},
+      {"/model/continuing_subword_prefix", "null",
+       "model.continuing_subword_prefix"},
+      {"/model/max_input_chars_per_word", "100",
+       "model.max_input_chars_per_word: expected at least 2147483647, got 100"},
+      {"/model/max_input_chars_per_word", "2147483646", "expected at least"},
+      {"/model/max_input_chars_per_word", "-1", "expected at least"},
+      {"/model/max_input_chars_per_word", "null", "expected at least"},
+      {"/model/unk_token", "null", "model.unk_token: expected a string"},
+      {"/model/merges", "[]", "\"merges\" is not supported"}};
+  for (const Change& change : changes) {
+    ExpectOutcome(change, SmallWordPieceJson());
+  }
+}
+
 TEST(TokenizerPipelineTest, PostProcessorsThatAddNothingAreAccepted) {
   const std::string text = R"({"Sequence": {"id": "A", "type_id": 0}})";
   const std::string alone = R"({"type": "TemplateProcessing", "single": [)" +
@@ -95,7 +134,12 @@ TEST(TokenizerPipelineTest, PostProcessorsThatAddNothingAreAccepted) {
                             R"(], "special_tokens": {}})";
   const std::string both = R"({"type": "Sequence", "processors": [)" + alone +
                            R"(, {"type": "ByteLevel"}]})";
-  for (const std::string& value : {alone, both}) {
+  // As current versions of transformers write it.
+  const std::string pair = R"({"type": "TemplateProcessing", "single": [)" +
+                           text + R"(], "pair": [)" + text +
+                           R"(, {"Sequence": {"id": "B", "type_id": 1}}],
+                           "special_tokens": {}})";
+  for (const std::string& value : {alone, both, pair}) {
     ExpectOutcome({"/post_processor", value.c_str(), ""});
   }
 }

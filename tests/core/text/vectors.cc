@@ -10,6 +10,11 @@
 
 namespace rwkvd {
 
+std::string FormatFixtures() {
+  const char* const root = std::getenv("RWKVD_FORMAT_FIXTURES");
+  return root == nullptr ? "" : root;
+}
+
 std::string TokenizerFixtures() {
   const char* const root = std::getenv("RWKVD_FIXTURES");
   if (root == nullptr || *root == '\0') return "";

@@ -17,6 +17,19 @@ namespace rwkvd {
   }                                                                         \
   static_assert(true)
 
+// Skips the test, with a message, if the fixtures of further formats are not
+// available.
+#define RWKVD_SKIP_WITHOUT_FORMAT_FIXTURES()                        \
+  if (FormatFixtures().empty()) {                                   \
+    GTEST_SKIP() << "RWKVD_FORMAT_FIXTURES is not set: it names a " \
+                    "directory of files in further formats";        \
+  }                                                                 \
+  static_assert(true)
+
+// Returns the directory of the fixtures of further formats, or "" if there is
+// none.
+std::string FormatFixtures();
+
 // Returns the directory of the tokenizers' fixtures, or "" if there is none.
 std::string TokenizerFixtures();
 

@@ -197,6 +197,122 @@ TEST(WorldTokenizerTest, RandomBytesRoundTrip) {
   }
 }
 
+// The tokens of SmallWorldVocabulary, by id.
+std::vector<std::string> SmallTokens() {
+  std::vector<std::string> tokens(1);
+  for (int i = 0; i < 256; ++i) {
+    tokens.push_back(std::string(1, static_cast<char>(i)));
+  }
+  return tokens;
+}
+
+TEST(WorldTokenizerTest, ByteOrderMarkIsIgnored) {
+  EXPECT_EQ(Parse("\xEF\xBB\xBF" + SmallWorldVocabulary())->size(), 257);
+}
+
+TEST(WorldTokenizerTest, FromTokensEqualsParsedVocabulary) {
+  std::vector<std::string> tokens = SmallTokens();
+  for (const char* token : {"ab", "", "abc", "\xe4\xb8", "", ""}) {
+    tokens.push_back(token);
+  }
+  const auto tokenizer = WorldTokenizer::FromTokens(tokens, "list");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto parsed =
+      Parse(absl::StrCat(SmallWorldVocabulary(), WorldLine(257, "ab"),
+                         WorldLine(259, "abc"), WorldLine(260, "\xe4\xb8")));
+  EXPECT_EQ((*tokenizer)->size(), 261);  // without the unused ids at the end
+  EXPECT_EQ((*tokenizer)->size(), parsed->size());
+  for (TokenId id = 0; id < 263; ++id) {
+    EXPECT_EQ((*tokenizer)->TokenBytes(id), parsed->TokenBytes(id)) << id;
+  }
+  const std::string text = "abcab\xe4\xb8\xad\xff c";
+  EXPECT_EQ(*(*tokenizer)->Encode(text), *parsed->Encode(text));
+}
+
+TEST(WorldTokenizerTest, MalformedTokensAreRefusedByName) {
+  const auto error = [](std::vector<std::string> tokens) {
+    const auto tokenizer = WorldTokenizer::FromTokens(tokens, "list");
+    EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kInvalidArgument);
+    return std::string(tokenizer.status().message());
+  };
+  const auto with = [](const std::string& token) {
+    std::vector<std::string> tokens = SmallTokens();
+    tokens.push_back(token);
+    return tokens;
+  };
+  EXPECT_TRUE(
+      WorldTokenizer::FromTokens(with(std::string(1024, 'a')), "list").ok());
+  EXPECT_THAT(error(with(std::string(1025, 'a'))),
+              HasSubstr("list: token 257: expected at most 1024 bytes"));
+  EXPECT_THAT(error(with("a")),
+              HasSubstr("list: expected each token once, got the bytes of "
+                        "token 98 again as token 257"));
+  EXPECT_THAT(error({}), HasSubstr("list: expected the single bytes"));
+  EXPECT_THAT(error(std::vector<std::string>((1 << 20) + 1)),
+              HasSubstr("list: expected at most 1048576 tokens, got 1048577"));
+  std::vector<std::string> tokens = SmallTokens();
+  tokens[0] = "<s>";
+  EXPECT_THAT(error(tokens), HasSubstr("list: expected no bytes for token 0"));
+  tokens = SmallTokens();
+  tokens[11].clear();
+  EXPECT_THAT(error(tokens), HasSubstr("missing 1: 0x0a"));
+}
+
+// Token 257 is "ab"; the added tokens are 0 and those from 300 on.
+std::unique_ptr<const WorldTokenizer> WithAddedTokens() {
+  std::vector<std::string> tokens = SmallTokens();
+  tokens.push_back("ab");
+  tokens.resize(304);
+  tokens[300] = "<x>";
+  tokens[301] = "<x><y>";
+  tokens[302] = "ab!";
+  tokens[303] = "b<";
+  auto tokenizer = WorldTokenizer::FromTokens(tokens, "list",
+                                              {{"<end>", 0},
+                                               {"<x>", 300},
+                                               {"<x><y>", 301},
+                                               {"ab!", 302, true},
+                                               {"b<", 303, true}});
+  EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
+  return *std::move(tokenizer);
+}
+
+TEST(WorldTokenizerTest, AddedTokensAreFoundFirst) {
+  const auto tokenizer = WithAddedTokens();
+  const auto id = [](char c) { return static_cast<uint8_t>(c) + 1; };
+  const auto encode = [&](const std::string& text) {
+    return *tokenizer->Encode(text);
+  };
+  EXPECT_THAT(encode("<end>"), ElementsAre(0));
+  EXPECT_THAT(encode("ab<end>ab"), ElementsAre(257, 0, 257));
+  EXPECT_THAT(encode("<end><end>\xff"), ElementsAre(0, 0, 256));
+  EXPECT_THAT(encode("<en"), ElementsAre(id('<'), id('e'), id('n')));
+  // The leftmost, and the longest of those.
+  EXPECT_THAT(encode("<x><y>"), ElementsAre(301));
+  EXPECT_THAT(encode("<x><end>"), ElementsAre(300, 0));
+  // Those that are searched after normalization come second.
+  EXPECT_THAT(encode("ab!"), ElementsAre(302));
+  EXPECT_THAT(encode("b<x>"), ElementsAre(id('b'), 300));
+  EXPECT_THAT(encode("b<a"), ElementsAre(303, id('a')));
+}
+
+TEST(WorldTokenizerTest, AddedTokensAreDecoded) {
+  const auto tokenizer = WithAddedTokens();
+  EXPECT_EQ(tokenizer->end_of_text(), 0);
+  EXPECT_EQ(tokenizer->TokenBytes(0), "");
+  EXPECT_EQ(tokenizer->Decode({257, 0, 301, 302}), "ab<x><y>ab!");
+  EXPECT_EQ(tokenizer->max_bytes_per_token(), 6);
+}
+
+TEST(WorldTokenizerTest, AddedTokensCountTowardTheLimit) {
+  const auto tokenizer = WithAddedTokens();
+  EXPECT_TRUE(tokenizer->Encode("ab<end><x>", 3).ok());
+  for (const int limit : {0, 1, 2}) {
+    EXPECT_EQ(tokenizer->Encode("ab<end><x>", limit).status().code(),
+              absl::StatusCode::kOutOfRange);
+  }
+}
+
 class OfficialVocabulary : public testing::Test {
  protected:
   void SetUp() override {
