@@ -11,10 +11,19 @@
 #include "gtest/gtest.h"
 
 namespace rwkvd::testing {
+namespace {
 
-std::string FixturesDirectory() {
-  const char* directory = getenv("RWKVD_FIXTURES");
-  return directory == nullptr ? "" : directory;
+std::string Environment(const char* variable) {
+  const char* value = getenv(variable);
+  return value == nullptr ? "" : value;
+}
+
+}  // namespace
+
+std::string FixturesDirectory() { return Environment("RWKVD_FIXTURES"); }
+
+std::string FormatFixturesDirectory() {
+  return Environment("RWKVD_FORMAT_FIXTURES");
 }
 
 std::string ReadFileOrDie(const std::string& path) {

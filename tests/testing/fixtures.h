@@ -13,6 +13,8 @@ namespace rwkvd::testing {
 // which is not part of the project: the value of the environment variable
 // RWKVD_FIXTURES, or "".
 std::string FixturesDirectory();
+// The same for further formats, such as GGUF: RWKVD_FORMAT_FIXTURES.
+std::string FormatFixturesDirectory();
 
 // The contents of a file. Abort the process if it cannot be read.
 std::string ReadFileOrDie(const std::string& path);
@@ -30,6 +32,12 @@ std::string MakeTempDirectory();
 #define RWKVD_NEED_FIXTURES()                                                  \
   if (::rwkvd::testing::FixturesDirectory().empty()) {                         \
     GTEST_SKIP() << "set RWKVD_FIXTURES to the directory of test checkpoints"; \
+  }                                                                            \
+  static_assert(true, "")
+#define RWKVD_NEED_FORMAT_FIXTURES()                                           \
+  if (::rwkvd::testing::FormatFixturesDirectory().empty()) {                   \
+    GTEST_SKIP() << "set RWKVD_FORMAT_FIXTURES to the directory of test files" \
+                    " of further formats";                                     \
   }                                                                            \
   static_assert(true, "")
 
