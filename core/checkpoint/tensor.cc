@@ -8,9 +8,16 @@
 #include "absl/strings/str_join.h"
 #include "core/base/check.h"
 #include "core/base/float16.h"
+#include "core/checkpoint/ggml_blocks.h"
 
 namespace rwkvd {
 namespace {
+
+// The size of `elements` elements in bytes, in whole blocks.
+int64_t BytesOf(int64_t elements, DType dtype) {
+  const int64_t per_block = BlockElements(dtype);
+  return (elements + per_block - 1) / per_block * BlockBytes(dtype);
+}
 
 // The number of bytes from the first to the last element of a view.
 size_t SpannedBytes(absl::Span<const int64_t> shape,
@@ -20,7 +27,7 @@ size_t SpannedBytes(absl::Span<const int64_t> shape,
     if (shape[i] == 0) return 0;
     last += (shape[i] - 1) * strides[i];
   }
-  return (last + 1) * SizeOf(dtype);
+  return BytesOf(last + 1, dtype);
 }
 
 // The offset, in elements, of the element with row-major number `index`.
@@ -42,6 +49,15 @@ void Widen(absl::Span<const std::byte> elements, Convert convert, float* dst) {
   }
 }
 
+std::vector<float> BlocksToFloat(const Tensor& tensor) {
+  std::vector<float> storage(StorageElements(tensor));
+  DequantizeStorage(tensor, 0, static_cast<int64_t>(storage.size()),
+                    storage.data());
+  if (!tensor.is_row_major()) return ToFloat(WithStorage(tensor, storage));
+  storage.resize(tensor.num_elements());
+  return storage;
+}
+
 }  // namespace
 
 int64_t Tensor::num_elements() const {
@@ -50,9 +66,7 @@ int64_t Tensor::num_elements() const {
   return elements;
 }
 
-int64_t Tensor::num_bytes() const {
-  return num_elements() * static_cast<int64_t>(SizeOf(dtype));
-}
+int64_t Tensor::num_bytes() const { return BytesOf(num_elements(), dtype); }
 
 bool Tensor::is_row_major() const {
   if (strides.empty()) return true;
@@ -95,10 +109,15 @@ void ToFloat(DType dtype, absl::Span<const std::byte> elements, float* dst) {
     case DType::kU8:
       return Widen<uint8_t>(
           elements, [](uint8_t byte) { return static_cast<float>(byte); }, dst);
+    default:
+      return DequantizeBlocks(
+          dtype, elements.data(),
+          elements.size() / BlockBytes(dtype) * BlockElements(dtype), dst);
   }
 }
 
 std::vector<float> ToFloat(const Tensor& tensor) {
+  if (IsBlockType(tensor.dtype)) return BlocksToFloat(tensor);
   std::vector<float> values(tensor.num_elements());
   std::vector<std::byte> elements(tensor.num_bytes());
   CopyElements(tensor, 0, absl::MakeSpan(elements));
@@ -108,14 +127,18 @@ std::vector<float> ToFloat(const Tensor& tensor) {
 
 void CopyElements(const Tensor& tensor, int64_t first,
                   absl::Span<std::byte> dst) {
-  const int64_t size = static_cast<int64_t>(SizeOf(tensor.dtype));
-  const int64_t num = static_cast<int64_t>(dst.size()) / size;
+  const int64_t size = BlockBytes(tensor.dtype);
+  const int64_t num_blocks = static_cast<int64_t>(dst.size()) / size;
+  const int64_t num = num_blocks * BlockElements(tensor.dtype);
   RWKVD_CHECK(first >= 0 && first + num <= tensor.num_elements());
+  RWKVD_CHECK(first % BlockElements(tensor.dtype) == 0);
   if (num == 0) return;
   if (tensor.is_row_major()) {
-    std::memcpy(dst.data(), tensor.data.data() + first * size, num * size);
+    const int64_t begin = first / BlockElements(tensor.dtype) * size;
+    std::memcpy(dst.data(), tensor.data.data() + begin, num_blocks * size);
     return;
   }
+  RWKVD_CHECK(!IsBlockType(tensor.dtype));
   const std::vector<int64_t> strides = tensor.Strides();
   const int64_t row = tensor.shape.back();
   // Copies the elements of one row, along the last dimension, at a time.
@@ -136,6 +159,31 @@ void CopyElements(const Tensor& tensor, int64_t first,
   }
 }
 
+int64_t StorageElements(const Tensor& tensor) {
+  return static_cast<int64_t>(tensor.data.size()) / BlockBytes(tensor.dtype) *
+         BlockElements(tensor.dtype);
+}
+
+void DequantizeStorage(const Tensor& tensor, int64_t first, int64_t num,
+                       float* dst) {
+  RWKVD_CHECK(first % BlockElements(tensor.dtype) == 0 &&
+              first + num <= StorageElements(tensor));
+  const int64_t begin = BytesOf(first, tensor.dtype);
+  DequantizeBlocks(tensor.dtype, tensor.data.data() + begin, num, dst);
+  if (tensor.factor == 1) return;
+  for (int64_t i = 0; i < num; ++i) dst[i] *= tensor.factor;
+}
+
+Tensor WithStorage(const Tensor& tensor, absl::Span<const float> storage) {
+  Tensor view = tensor;
+  view.dtype = DType::kF32;
+  view.factor = 1;
+  view.data = absl::MakeConstSpan(
+      reinterpret_cast<const std::byte*>(storage.data()),
+      SpannedBytes(view.shape, view.Strides(), DType::kF32));
+  return view;
+}
+
 Tensor Transposed(const Tensor& tensor, size_t a, size_t b) {
   RWKVD_CHECK(a < tensor.shape.size() && b < tensor.shape.size());
   Tensor view = tensor;
@@ -153,9 +201,9 @@ Tensor Sliced(const Tensor& tensor, size_t dimension, int64_t begin,
   view.strides = tensor.Strides();
   view.shape[dimension] = end - begin;
   const size_t bytes = SpannedBytes(view.shape, view.strides, view.dtype);
-  const size_t offset =
-      bytes == 0 ? 0 : begin * view.strides[dimension] * SizeOf(view.dtype);
-  view.data = tensor.data.subspan(offset, bytes);
+  const int64_t offset = bytes == 0 ? 0 : begin * view.strides[dimension];
+  RWKVD_CHECK(offset % BlockElements(view.dtype) == 0);
+  view.data = tensor.data.subspan(BytesOf(offset, view.dtype), bytes);
   return view;
 }
 

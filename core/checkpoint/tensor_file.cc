@@ -66,6 +66,24 @@ void AddSample(const Tensor& tensor, int64_t first, int64_t num_bytes,
   digest.Update(sample);
 }
 
+// Adds the first and the last elements in row-major order.
+void AddSamples(const Tensor& tensor, Sha256& digest) {
+  const int64_t sample = std::min(tensor.num_bytes(), kFingerprintSample);
+  const int64_t elements = sample / static_cast<int64_t>(SizeOf(tensor.dtype));
+  AddSample(tensor, 0, sample, digest);
+  AddSample(tensor, tensor.num_elements() - elements, sample, digest);
+}
+
+// Adds the first and the last blocks in the order of memory, and the factor.
+void AddBlockSamples(const Tensor& tensor, Sha256& digest) {
+  const int64_t whole_blocks =
+      kFingerprintSample / BlockBytes(tensor.dtype) * BlockBytes(tensor.dtype);
+  const size_t sample = std::min<size_t>(tensor.data.size(), whole_blocks);
+  digest.Update(tensor.data.first(sample));
+  digest.Update(tensor.data.last(sample));
+  digest.UpdateWithLength(absl::StrCat(tensor.factor));
+}
+
 }  // namespace
 
 TensorFile::TensorFile(std::string path)
@@ -158,11 +176,11 @@ std::string TensorFile::Fingerprint() const {
     digest.UpdateWithLength(name);
     digest.UpdateWithLength(NameOf(tensor.dtype));
     digest.UpdateWithLength(ShapeString(Squeezed(tensor).shape));
-    const int64_t sample = std::min(tensor.num_bytes(), kFingerprintSample);
-    const int64_t elements =
-        sample / static_cast<int64_t>(SizeOf(tensor.dtype));
-    AddSample(tensor, 0, sample, digest);
-    AddSample(tensor, tensor.num_elements() - elements, sample, digest);
+    if (IsBlockType(tensor.dtype)) {
+      AddBlockSamples(tensor, digest);
+    } else {
+      AddSamples(tensor, digest);
+    }
   }
   return digest.Hex();
 }

@@ -59,8 +59,9 @@ class TensorFile {
   // Identifies the weights, independent of format, layout and number of files:
   // the SHA-256 digest, in hexadecimal, of each tensor's native name, type,
   // shape without dimensions of 1, and first and last 4096 bytes in row-major
-  // order. It covers only samples, so that starting the server does not read
-  // the whole checkpoint.
+  // order; of a block type instead the first and last blocks in 4096 bytes
+  // each, in the order of memory, and the factor. It covers only samples, so
+  // that starting the server does not read the whole checkpoint.
   std::string Fingerprint() const;
 
   // Reads all pages of the files, so that the first requests need not wait for

@@ -41,8 +41,8 @@ void ToFloat(DType dtype, const void* src, size_t n, float* dst) {
       return ToFloatOf<DType::kF16>(bytes, n, dst);
     case DType::kBF16:
       return ToFloatOf<DType::kBF16>(bytes, n, dst);
-    case DType::kU8:
-      return;  // quantized weights are never converted
+    default:
+      return;  // quantized weights are never converted here
   }
 }
 

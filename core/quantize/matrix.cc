@@ -16,12 +16,10 @@ namespace {
 std::vector<float> RowsOf(const Tensor& matrix, int64_t first, int64_t num) {
   const int64_t cols = matrix.shape[1];
   const Tensor rows = Sliced(matrix, 0, first, first + num);
+  if (!rows.is_row_major() || IsBlockType(rows.dtype)) return ToFloat(rows);
   std::vector<float> values(num * cols);
-  if (rows.is_row_major()) {
-    ToFloat(rows.dtype, rows.data, values.data());
-    return values;
-  }
-  return ToFloat(rows);
+  ToFloat(rows.dtype, rows.data, values.data());
+  return values;
 }
 
 // Lowers `value` to `other` if `other` is smaller.

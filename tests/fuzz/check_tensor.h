@@ -30,8 +30,9 @@ inline void CheckTensor(const Tensor& tensor,
                         absl::Span<const std::byte> storage) {
   RWKVD_CHECK(tensor.num_elements() >= 0);
   RWKVD_CHECK(static_cast<size_t>(tensor.num_bytes()) <= storage.size());
-  RWKVD_CHECK(tensor.data.size() ==
-              SpannedElements(tensor) * SizeOf(tensor.dtype));
+  const size_t per_block = BlockElements(tensor.dtype);
+  const size_t blocks = (SpannedElements(tensor) + per_block - 1) / per_block;
+  RWKVD_CHECK(tensor.data.size() == blocks * BlockBytes(tensor.dtype));
   if (!tensor.data.empty()) {
     RWKVD_CHECK(tensor.data.data() >= storage.data());
     RWKVD_CHECK(tensor.data.data() + tensor.data.size() <=

@@ -41,7 +41,7 @@ Format FormatOf(DType dtype) {
       return {5, 10};
     case DType::kBF16:
       return {8, 7};
-    case DType::kU8:
+    default:
       break;  // not a number
   }
   return {};

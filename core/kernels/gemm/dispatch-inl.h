@@ -59,7 +59,7 @@ void MatMul(const MatMulArgs& args, int64_t row_begin, int64_t row_end) {
       return MatMulTyped<DType::kF16>(args, row_begin, row_end);
     case DType::kBF16:
       return MatMulTyped<DType::kBF16>(args, row_begin, row_end);
-    case DType::kU8:
+    default:
       return;  // quantized weights take KernelTable::quantized_matmul
   }
 }
