@@ -63,6 +63,8 @@ std::vector<std::pair<const char*, std::string>> Texts() {
       {"Hangul jamo", RandomText({"\u1112\u1161\u11ab"})},
       {"apostrophes", RandomText({"'s", "'", "'ll", "'re "})},
       {"white space", RandomText({" ", "\n", "\t", "\u3000", "\u2003"})},
+      {"accents and numbers", RandomText({"\u00e9", "\u00bd", "\u00a1"})},
+      {"ASCII and accents", RandomText({"a", "1", "!", "\u00e9"})},
   };
 }
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/text/word_splitter.h"
 
+#include <algorithm>
 #include <cctype>
-#include <functional>
+#include <cstdint>
+#include <random>
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -79,63 +82,110 @@ TEST(WordSplitterTest, WhitespaceFollowsUnicode) {
   }
 }
 
-// A reference implementation of the pattern for ASCII text.
-size_t ReferenceWordLength(const std::string& text, size_t at) {
-  const auto is = [&](size_t i, const std::function<bool(int)>& property) {
-    return i < text.size() && property(text[i]);
-  };
-  const auto space = [](int c) { return std::isspace(c) != 0; };
-  const auto letter = [](int c) { return std::isalpha(c) != 0; };
-  const auto digit = [](int c) { return std::isdigit(c) != 0; };
-  const auto other = [&](int c) {
-    return !space(c) && !letter(c) && !digit(c);
-  };
-  for (const std::string ending :
-       {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"}) {
-    if (text.compare(at, ending.size(), ending) == 0) return ending.size();
-  }
-  const size_t start = text[at] == ' ' ? at + 1 : at;
-  for (const std::function<bool(int)>& property :
-       {std::function<bool(int)>(letter), std::function<bool(int)>(digit),
-        std::function<bool(int)>(other)}) {
-    size_t end = start;
-    while (is(end, property)) ++end;
-    if (end > start) return end - at;
-  }
-  size_t end = at;
-  while (is(end, space)) ++end;
-  const bool gives_one_back = end < text.size() && end > at + 1;
-  return end - at - gives_one_back;
+// A reference implementation of the pattern, for a text given as its
+// characters. Letters, numbers and spaces beyond ASCII are those listed.
+using Characters = std::vector<std::string>;
+
+bool IsSpace(const std::string& c) {
+  return std::isspace(static_cast<unsigned char>(c[0])) != 0 || c == "\u3000";
+}
+bool IsLetter(const std::string& c) {
+  return std::isalpha(static_cast<unsigned char>(c[0])) != 0 || c == "\u00e9";
+}
+bool IsNumber(const std::string& c) {
+  return std::isdigit(static_cast<unsigned char>(c[0])) != 0 || c == "\u00bd";
+}
+bool IsOther(const std::string& c) {
+  return !IsSpace(c) && !IsLetter(c) && !IsNumber(c);
 }
 
-TEST(WordSplitterTest, MatchesReferenceOnAllShortAsciiStrings) {
-  const std::string alphabet = "at1 \n'!";
-  std::vector<std::string> strings = {""};
-  for (int length = 1; length <= 5; ++length) {
-    std::vector<std::string> longer;
-    for (const std::string& shorter : strings) {
-      for (const char c : alphabet) longer.push_back(shorter + c);
+// The number of characters from `at` on that have the property.
+size_t RunLength(const Characters& text, size_t at,
+                 bool (*has_property)(const std::string&)) {
+  size_t end = at;
+  while (end < text.size() && has_property(text[end])) ++end;
+  return end - at;
+}
+
+std::string Join(const Characters& text, size_t begin, size_t end) {
+  return absl::StrJoin(text.begin() + static_cast<int64_t>(begin),
+                       text.begin() + static_cast<int64_t>(end), "");
+}
+
+size_t ReferenceWordLength(const Characters& text, size_t at) {
+  for (const size_t length : {2, 3}) {
+    const std::string next = Join(text, at, std::min(at + length, text.size()));
+    for (const char* ending : {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"}) {
+      if (next == ending) return length;
     }
-    for (const std::string& text : longer) {
-      std::vector<std::string> expected;
-      for (size_t at = 0; at < text.size();) {
-        expected.push_back(text.substr(at, ReferenceWordLength(text, at)));
-        at += expected.back().size();
-      }
-      ASSERT_EQ(Split(text), expected) << testing::PrintToString(text);
-    }
-    strings = std::move(longer);
   }
+  const size_t space = text[at] == " " ? 1 : 0;
+  for (const auto has_property : {IsLetter, IsNumber, IsOther}) {
+    const size_t length = RunLength(text, at + space, has_property);
+    if (length > 0) return space + length;
+  }
+  const size_t length = RunLength(text, at, IsSpace);
+  const bool gives_one_back = at + length < text.size() && length > 1;
+  return length - gives_one_back;
+}
+
+void ExpectMatchesReference(const Characters& text) {
+  std::vector<std::string> expected;
+  for (size_t at = 0; at < text.size();) {
+    const size_t end = at + ReferenceWordLength(text, at);
+    expected.push_back(Join(text, at, end));
+    at = end;
+  }
+  const std::string joined = Join(text, 0, text.size());
+  ASSERT_EQ(Split(joined), expected) << testing::PrintToString(joined);
+}
+
+TEST(WordSplitterTest, MatchesReferenceOnAllShortStrings) {
+  const Characters alphabet = {"a", "t",      "1",      " ",      "\n",    "'",
+                               "!", "\u00e9", "\u00bd", "\u3000", "\u0301"};
+  std::vector<Characters> texts = {{}};
+  for (int length = 1; length <= 4; ++length) {
+    std::vector<Characters> longer;
+    for (const Characters& shorter : texts) {
+      for (const std::string& c : alphabet) {
+        longer.push_back(shorter);
+        longer.back().push_back(c);
+      }
+    }
+    for (const Characters& text : longer) ExpectMatchesReference(text);
+    texts = std::move(longer);
+  }
+}
+
+TEST(WordSplitterTest, MatchesReferenceOnLongStrings) {
+  const Characters few = {"a", "r", "e", " ", "\n", "'", "\u00e9", "\u3000"};
+  std::mt19937 random(5);
+  for (int i = 0; i < 300; ++i) {
+    Characters text(static_cast<size_t>(i));
+    for (std::string& c : text) {
+      c = i % 2 == 0 ? few[random() % few.size()]
+                     : std::string(1, static_cast<char>(random() % 128));
+    }
+    ExpectMatchesReference(text);
+  }
+}
+
+std::string Repeated(const std::string& text, int number) {
+  std::string all;
+  for (int i = 0; i < number; ++i) all += text;
+  return all;
 }
 
 TEST(WordSplitterTest, VeryLongRunIsOneWord) {
   constexpr int kMany = 1 << 20;
-  for (const char c : {'a', '7', '!', ' ', '\n'}) {
-    const std::string run(kMany, c);
+  for (const std::string c :
+       {"a", "7", "!", " ", "\n", "\u00e9", "\u0661", "\u0301", "\u3000"}) {
+    const std::string run = Repeated(c, kMany);
     EXPECT_THAT(Split(run), ElementsAre(run)) << c;
   }
-  EXPECT_EQ(Split(std::string(kMany, ' ') + "x").size(), 2u);
-  EXPECT_EQ(Split(std::string(kMany, '\n') + "x").size(), 3u);
+  EXPECT_EQ(Split(Repeated(" ", kMany) + "x").size(), 2u);
+  EXPECT_EQ(Split(Repeated("\n", kMany) + "x").size(), 3u);
+  EXPECT_EQ(Split(Repeated("\u3000", kMany) + "x").size(), 3u);
 }
 
 TEST(WordSplitterTest, ManyShortWordsTakeLinearTime) {
