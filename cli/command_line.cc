@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "absl/time/time.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
@@ -58,9 +60,27 @@ std::string Suggestion(absl::string_view unknown, Files files) {
   return nearest.empty() ? "" : absl::StrCat(", did you mean --", nearest, "?");
 }
 
+// Whether the values of the flag are of type T.
+template <typename T>
+bool Holds(const absl::CommandLineFlag& flag) {
+  return flag.IsOfType<T>() || flag.IsOfType<std::optional<T>>();
+}
+
 // Whether the flag may be given without a value.
-bool IsBoolean(const absl::CommandLineFlag& flag) {
-  return flag.IsOfType<bool>() || flag.IsOfType<std::optional<bool>>();
+bool IsBoolean(const absl::CommandLineFlag& flag) { return Holds<bool>(flag); }
+
+// What a value of the flag looks like, for types whose parser in Abseil gives
+// no reason; empty for others.
+absl::string_view ExpectedValue(const absl::CommandLineFlag& flag) {
+  if (IsBoolean(flag)) return "expected true or false";
+  if (Holds<absl::Duration>(flag)) {
+    return "expected a duration with its unit, such as 90s, 1h30m or inf";
+  }
+  if (Holds<float>(flag) || Holds<double>(flag)) return "expected a number";
+  if (Holds<int32_t>(flag)) return "expected an integer of 32 bits";
+  if (Holds<int64_t>(flag)) return "expected an integer of 64 bits";
+  if (Holds<uint64_t>(flag)) return "expected an unsigned integer of 64 bits";
+  return "";
 }
 
 // The parts of "--name=value".
@@ -92,6 +112,7 @@ absl::Status Set(absl::CommandLineFlag& flag, absl::string_view value) {
   absl::string_view reason = error;
   absl::ConsumePrefix(&reason, known);
   absl::ConsumePrefix(&reason, "; ");
+  if (reason.empty()) reason = ExpectedValue(flag);
   return absl::InvalidArgumentError(
       absl::StrCat("--", flag.Name(), ": cannot read ", Quoted(value),
                    reason.empty() ? "" : ": ", reason));

@@ -5,12 +5,15 @@
 
 #include "absl/flags/flag.h"
 #include "absl/flags/reflection.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 ABSL_FLAG(bool, toggle, false, "Is it on?");
 ABSL_FLAG(std::optional<bool>, maybe, std::nullopt, "Perhaps?");
 ABSL_FLAG(int, number, 1, "A number.");
+ABSL_FLAG(std::optional<float>, share, std::nullopt, "A share.");
+ABSL_FLAG(absl::Duration, time, absl::ZeroDuration(), "A time.");
 ABSL_FLAG(std::string, word, "w", "A word.");
 ABSL_FLAG(rwkvd::RepeatedFlag, items, {}, "An item.");
 
@@ -18,6 +21,7 @@ namespace rwkvd {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -47,7 +51,18 @@ TEST_F(CommandLineTest, OptionalBooleanFlagNeedsNoValue) {
 
 TEST_F(CommandLineTest, InvalidValueIsQuotedOnce) {
   EXPECT_EQ(ParseCommandLine({"--number=abc"}, kHere).status().message(),
-            "--number: cannot read \"abc\"");
+            "--number: cannot read \"abc\": expected an integer of 32 bits");
+}
+
+TEST_F(CommandLineTest, InvalidValueErrorSaysWhatIsExpected) {
+  const auto complaint = [](const std::string& arg) {
+    return std::string(ParseCommandLine({arg}, kHere).status().message());
+  };
+  EXPECT_THAT(complaint("--toggle=on"), EndsWith("expected true or false"));
+  EXPECT_THAT(complaint("--maybe=2"), EndsWith("expected true or false"));
+  EXPECT_THAT(complaint("--number=4294967296"), EndsWith("of 32 bits"));
+  EXPECT_THAT(complaint("--share=x"), EndsWith("expected a number"));
+  EXPECT_THAT(complaint("--time=5"), HasSubstr("with its unit, such as 90s"));
 }
 
 TEST_F(CommandLineTest, OtherFlagsUseTheNextArgument) {

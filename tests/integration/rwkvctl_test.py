@@ -94,6 +94,12 @@ class RwkvctlTest(unittest.TestCase):
                                 timeout=PATIENCE, check=False)
         self.assertIn(b"did you mean model?", result.stderr)
 
+    def test_error_of_a_wrong_state_file_names_the_file(self):
+        _, error = self.run_ctl("generate", f"--load_state={__file__}", "x",
+                                code=1)
+        self.assertTrue(error.startswith(
+            f"rwkvctl: INVALID_ARGUMENT: {__file__}: data: "), error)
+
     def test_error_of_the_server_is_one_line(self):
         _, error = self.run_ctl("generate", "--temperature=nan", "x", code=1)
         self.assertTrue(error.startswith(

@@ -37,6 +37,16 @@ constexpr size_t kChunkBytes = size_t{1} << 20;
 // The server keeps an uploaded state for this long: enough for one call.
 constexpr double kSecondsToKeep = 600;
 
+// An error in the content of the file begins with its path.
+grpc::Status NameFile(const std::string& path, const grpc::Status& status) {
+  if (status.error_code() != grpc::StatusCode::INVALID_ARGUMENT &&
+      status.error_code() != grpc::StatusCode::FAILED_PRECONDITION) {
+    return status;
+  }
+  return {status.error_code(),
+          absl::StrCat(path, ": ", status.error_message())};
+}
+
 }  // namespace
 
 absl::Status CheckSaveState() {
@@ -83,7 +93,7 @@ grpc::Status UploadState(v1::RwkvService::Stub* stub,
   writer->WritesDone();
   const grpc::Status status = writer->Finish();
   request->set_state_handle(response.state().handle());
-  return status;
+  return NameFile(path, status);
 }
 
 absl::Status SaveState(absl::string_view bytes) {
