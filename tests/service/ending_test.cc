@@ -100,7 +100,10 @@ TEST(EndingTest, WatchCallsAreEndedAndDoNotDelayTheEnd) {
   ASSERT_TRUE(watch->Read(&response));
   EXPECT_EQ(response.status(), HealthCheckResponse::NOT_SERVING);
   EXPECT_FALSE(watch->Read(&response));
-  EXPECT_EQ(watch->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  const grpc::Status status = watch->Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  // Otherwise the connection was closed under the call.
+  EXPECT_EQ(status.error_message(), "the server is shutting down");
   EXPECT_TRUE(server.WaitForEnd().ok());
 }
 

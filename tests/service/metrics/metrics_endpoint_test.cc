@@ -2,6 +2,7 @@
 #include "service/metrics/metrics_endpoint.h"
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -197,6 +198,9 @@ TEST_F(MetricsEndpointTest, FurtherConnectionsCloseTheOldestOnes) {
   std::vector<OwnedFd> open;
   for (int i = 0; i < 300; ++i) open.push_back(Connect(*endpoint_));
   ExpectScrapeInTime(*endpoint_);
+  // Before the endpoint would close it for being silent.
+  pollfd oldest = {open.front().get(), POLLIN, 0};
+  EXPECT_EQ(poll(&oldest, 1, absl::ToInt64Milliseconds(kPatience)), 1);
   EXPECT_EQ(ReadAll(open.front()), "");  // returns, as it is closed
   ExpectScrape(Ask(open.back(), kGet));
 }

@@ -72,6 +72,14 @@ TEST_F(ScrapeConnectionsTest, OldestAnswerOfPeerWithMostIsClosed) {
   EXPECT_EQ(connections_.num_answers(), 2);
 }
 
+TEST_F(ScrapeConnectionsTest, NewestAnswerIsKept) {
+  for (int fd = 1; fd <= 3; ++fd) Add(fd, "a");
+  connections_.AddAnswer(2);
+  connections_.AddAnswer(3);
+  connections_.AddAnswer(1);  // of the oldest connection
+  EXPECT_THAT(closed_, ElementsAre(2));
+}
+
 TEST_F(ScrapeConnectionsTest, RemovedConnectionsDoNotCount) {
   for (int fd = 1; fd <= 4; ++fd) Add(fd, "a");
   connections_.AddAnswer(1);
