@@ -252,7 +252,8 @@ void Server::ShutDown() {
   LogInfo(absl::StrCat(
       "draining: clients are sent to other servers; accepted requests may "
       "continue for ",
-      absl::FormatDuration(options_.drain_grace)));
+      absl::FormatDuration(options_.drain_grace),
+      "; another signal ends them at once"));
   ShutDownBy(MonotonicNow() + options_.drain_grace);
 }
 
