@@ -229,13 +229,13 @@ std::string DescribeFlags(Files files) {
   std::vector<std::pair<std::string, absl::CommandLineFlag*>> flags;
   for (const auto& [name, flag] : absl::GetAllFlags()) {
     if (FindFlag(name, files) == nullptr) continue;
-    flags.emplace_back(absl::StrCat(flag->Filename(), ":", name), flag);
+    flags.emplace_back(name, flag);
   }
   std::sort(flags.begin(), flags.end());
   std::string text;
-  for (const auto& [key, flag] : flags) {
+  for (const auto& [name, flag] : flags) {
     const std::string value = flag->DefaultValue();
-    absl::StrAppend(&text, "  --", flag->Name(), "\n");
+    absl::StrAppend(&text, "  --", name, "\n");
     AppendWrapped(value.empty()
                       ? flag->Help()
                       : absl::StrCat(flag->Help(), " Default: ", value, "."),

@@ -50,8 +50,8 @@ absl::StatusOr<CommandLine> ParseCommandLine(
 std::string NearestName(absl::string_view unknown,
                         absl::Span<const std::string> names);
 
-// A description of the flags that are defined in `files`, sorted by file and
-// name: the help text and the default of each.
+// A description of the flags that are defined in `files`, sorted by name: the
+// help text and the default of each.
 std::string DescribeFlags(absl::Span<const absl::string_view> files);
 
 }  // namespace rwkvd

@@ -4,7 +4,7 @@
 
 #include <grpcpp/server_builder.h>
 
-#include "service/options.h"
+#include "service/options/options.h"
 
 namespace rwkvd {
 

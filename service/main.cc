@@ -24,7 +24,7 @@
 #include "core/base/mapping_faults.h"
 #include "core/base/quote.h"
 #include "service/log.h"
-#include "service/options.h"
+#include "service/options/options.h"
 #include "service/served_model.h"
 #include "service/server.h"
 

@@ -5,7 +5,7 @@
 #include <memory>
 
 #include "core/base/byte_budget.h"
-#include "service/options.h"
+#include "service/options/options.h"
 
 namespace rwkvd {
 

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "core/base/memory_limit.h"
 #include "core/model/model.h"
-#include "service/options.h"
+#include "service/options/options.h"
 
 namespace rwkvd {
 

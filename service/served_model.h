@@ -14,7 +14,7 @@
 #include "service/load_progress.h"
 #include "service/memory_plan.h"
 #include "service/model_watch.h"
-#include "service/options.h"
+#include "service/options/options.h"
 #include "service/states/saved_states.h"
 #include "service/states/state_store.h"
 

@@ -28,7 +28,7 @@
 #include "service/metrics/engine_collector.h"
 #include "service/metrics/metrics.h"
 #include "service/metrics/metrics_endpoint.h"
-#include "service/options.h"
+#include "service/options/options.h"
 #include "service/reflection/reflection.h"
 #include "service/served_model.h"
 #include "service/work_pool.h"

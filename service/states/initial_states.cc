@@ -49,7 +49,7 @@ std::string ListOf(absl::Span<const NamedState> states) {
 }  // namespace
 
 absl::StatusOr<std::vector<NamedState>> LoadInitialStates(
-    const Options& options, const Model& model,
+    const InitialStateOptions& options, const Model& model,
     const std::string& fingerprint) {
   std::vector<NamedState> states;
   states.push_back({kOwnStateName, model.NewState()});

@@ -12,7 +12,7 @@
 #include "core/engine/named_state.h"
 #include "core/model/model.h"
 #include "core/model/state_file.h"
-#include "service/options.h"
+#include "service/options/initial_state_options.h"
 
 namespace rwkvd {
 
@@ -23,7 +23,8 @@ namespace rwkvd {
 // weights. Returns the errors of the files, with the name of the state and the
 // path.
 absl::StatusOr<std::vector<NamedState>> LoadInitialStates(
-    const Options& options, const Model& model, const std::string& fingerprint);
+    const InitialStateOptions& options, const Model& model,
+    const std::string& fingerprint);
 
 // The index of the state with this name; 0 if `name` is empty. InvalidArgument,
 // with the names that exist, if there is none.

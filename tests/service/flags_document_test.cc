@@ -11,7 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "gtest/gtest.h"
-#include "service/options.h"
+#include "service/options/options.h"
 
 namespace rwkvd {
 namespace {

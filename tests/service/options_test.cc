@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "service/options.h"
+#include "service/options/options.h"
 
 #include <string>
 #include <vector>

@@ -14,7 +14,7 @@
 #include "absl/time/time.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
-#include "service/options.h"
+#include "service/options/options.h"
 #include "service/server.h"
 #include "tests/testing/step_gate.h"
 

@@ -37,7 +37,7 @@ class InitialStatesTest : public ::testing::Test {
     return LoadInitialStates(options_, model_, kFingerprint);
   }
 
-  Options options_;
+  InitialStateOptions options_;
   FakeModel model_{10};
 };
 

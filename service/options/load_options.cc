@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/options/load_options.h"
+
+#include <optional>
+
+#include "absl/flags/flag.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "core/base/quote.h"
+#include "core/base/status_macros.h"
+#include "core/base/utf8.h"
+#include "service/options/flag_checks.h"
+
+ABSL_FLAG(std::string, model, "",
+          "Required. The model: a .safetensors, .st or .pth file, a "
+          "model.safetensors.index.json or pytorch_model.bin.index.json, or a "
+          "folder with one of these.");
+ABSL_FLAG(std::string, tokenizer, "",
+          "The tokenizer: a World vocabulary (.txt), a tokenizer.json, or the "
+          "word \"bytes\". If empty, the server looks for it in the folder of "
+          "the model.");
+ABSL_FLAG(std::string, model_name, "",
+          "The name of the model in responses and metrics. If empty, the name "
+          "of the model's file or folder.");
+ABSL_FLAG(std::string, weights, "as_stored",
+          "The type of the large weight matrices: as_stored, int8, "
+          "\"int8,mixed\" (int8, except the head, ffn.key and ffn.value), "
+          "int4, or \"int4,mixed\" (int4, with the head in int8). Matrices are "
+          "quantized during loading; rwkv-convert --weights does that once, "
+          "in advance. as_stored maps the file without copying it.");
+ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
+          "The epsilon that is added to the variance in the group "
+          "normalization of RWKV-5 to RWKV-7. The default is that of the "
+          "official implementations. rwkv.cpp's small test models of RWKV-5 "
+          "need 1e-5.");
+ABSL_FLAG(bool, preload, false,
+          "Read the model's files once before the server reports SERVING, so "
+          "that the first requests do not wait for the disk.");
+
+namespace rwkvd {
+namespace {
+
+bool IsUtf8(absl::string_view text) {
+  return ValidUtf8Length(text) == text.size();
+}
+
+absl::Status CheckModel(absl::string_view model) {
+  if (!model.empty()) return absl::OkStatus();
+  return FlagError("model",
+                   "required: the file or folder of the model (--help lists "
+                   "the flags)");
+}
+
+// The name of the model leaves the server in responses and in metrics, which
+// must be UTF-8.
+absl::Status CheckModelName(const LoadOptions& options) {
+  if (!IsUtf8(options.model_name)) {
+    return FlagError("model_name", Quoted(options.model_name), " is not UTF-8");
+  }
+  if (!options.model_name.empty() || IsUtf8(options.model)) {
+    return absl::OkStatus();
+  }
+  return FlagError(
+      "model", Quoted(options.model),
+      " is not UTF-8, so it gives the model no name; set --model_name");
+}
+
+absl::StatusOr<WeightKind> ParseWeights(absl::string_view text) {
+  const std::optional<WeightKind> kind = WeightKindFromName(text);
+  if (kind.has_value()) return *kind;
+  return FlagError("weights", Quoted(text),
+                   " is not as_stored, int8, int8,mixed, int4 or int4,mixed");
+}
+
+absl::Status CheckEpsilon(float value) {
+  if (value > 0 && value <= 1) return absl::OkStatus();
+  return FlagError("group_norm_epsilon", value, " is not in (0, 1]");
+}
+
+}  // namespace
+
+absl::Status ReadLoadFlags(LoadOptions* options) {
+  options->model = absl::GetFlag(FLAGS_model);
+  options->tokenizer = absl::GetFlag(FLAGS_tokenizer);
+  options->model_name = absl::GetFlag(FLAGS_model_name);
+  options->group_norm_epsilon = absl::GetFlag(FLAGS_group_norm_epsilon);
+  options->preload = absl::GetFlag(FLAGS_preload);
+  RWKVD_RETURN_IF_ERROR(CheckModel(options->model));
+  RWKVD_RETURN_IF_ERROR(CheckModelName(*options));
+  RWKVD_ASSIGN_OR_RETURN(options->weights,
+                         ParseWeights(absl::GetFlag(FLAGS_weights)));
+  return CheckEpsilon(options->group_norm_epsilon);
+}
+
+}  // namespace rwkvd

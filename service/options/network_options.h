@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_OPTIONS_NETWORK_OPTIONS_H_
+#define RWKVD_SERVICE_OPTIONS_NETWORK_OPTIONS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+
+namespace rwkvd {
+
+inline constexpr absl::Duration kMaxConnectionAge = absl::Minutes(30);
+
+// The addresses of the server, and the limits of connections and streams. A
+// value.
+struct NetworkOptions {
+  std::string listen = "127.0.0.1:0";
+  std::string metrics_listen;            // empty: no metrics
+  std::string port_file;                 // empty: none is written
+  int32_t max_connections = 0;           // 0: derived
+  int32_t max_connections_per_peer = 0;  // 0: derived
+  int32_t max_streams_per_connection = 100;
+  absl::Duration max_connection_age = kMaxConnectionAge;  // 0: no limit
+  absl::Duration max_connection_age_grace = absl::InfiniteDuration();
+  // Limits of CallMonitor; > 0.
+  absl::Duration unread_timeout = absl::Minutes(1);
+  absl::Duration stream_idle_timeout = absl::Minutes(1);
+  bool reflection = true;
+};
+
+// Sets all fields to the values of their flags. InvalidArgument with the flag,
+// its value and the values that are allowed.
+absl::Status ReadNetworkFlags(NetworkOptions* options);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_OPTIONS_NETWORK_OPTIONS_H_
