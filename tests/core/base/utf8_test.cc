@@ -53,8 +53,8 @@ TEST(FirstUtf8Part, FollowsTheTableOfWellFormedSequences) {
                         {"ab", Kind::kCharacter, 1}};
   for (const Case& c : cases) {
     const Utf8Part part = FirstUtf8Part(c.bytes);
-    EXPECT_EQ(part.kind, c.kind) << testing::PrintToString(c.bytes);
-    EXPECT_EQ(part.length, c.length) << testing::PrintToString(c.bytes);
+    EXPECT_EQ(part.kind, c.kind) << ::testing::PrintToString(c.bytes);
+    EXPECT_EQ(part.length, c.length) << ::testing::PrintToString(c.bytes);
   }
 }
 

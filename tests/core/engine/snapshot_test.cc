@@ -17,7 +17,7 @@ namespace {
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-constexpr int64_t kVocabSize = 3;
+constexpr int64_t kSnapshotVocabSize = 3;
 
 const ModelIdentity& Identity() {
   static const ModelIdentity& identity =
@@ -30,7 +30,7 @@ absl::Span<const std::byte> AsBytes(absl::string_view text) {
 }
 
 absl::StatusOr<Snapshot> Parse(const std::string& bytes) {
-  return ParseSnapshot(AsBytes(bytes), "state", Identity(), kVocabSize);
+  return ParseSnapshot(AsBytes(bytes), "state", Identity(), kSnapshotVocabSize);
 }
 
 Snapshot Full() {
@@ -71,7 +71,7 @@ TEST(SnapshotTest, RoundTripIsIdentity) {
     EXPECT_EQ(parsed->unfinished_text, snapshot.unfinished_text);
     EXPECT_EQ(*SerializeSnapshot(*parsed, Identity()), bytes);
     EXPECT_LE(static_cast<int64_t>(bytes.size()),
-              MaxSnapshotBytes(Identity(), kVocabSize, 5));
+              MaxSnapshotBytes(Identity(), kSnapshotVocabSize, 5));
   }
 }
 

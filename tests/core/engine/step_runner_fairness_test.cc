@@ -26,7 +26,7 @@ constexpr int64_t kForever = 1 << 20;
 
 // A runner on a machine on which prefill is so expensive that steps with
 // decodes only prefill the minimum.
-class StepRunnerFairnessTest : public testing::Test {
+class StepRunnerFairnessTest : public ::testing::Test {
  protected:
   struct Running {
     RecordingSink* sink = nullptr;

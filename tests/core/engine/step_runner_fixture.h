@@ -37,7 +37,7 @@ inline EngineOptions SmallOptions() {
 }
 
 // A StepRunner of a fake model, and the sizes of the chunks of its last step.
-class StepRunnerTest : public testing::Test {
+class StepRunnerTest : public ::testing::Test {
  protected:
   StepRunnerTest()
       : model_(kVocabSize,

@@ -58,7 +58,8 @@ size_t HeldBackByDefinition(const std::vector<std::string>& stops,
 // Appends `pieces`. Checks the withheld bytes after each, and the result.
 void ExpectMatches(const std::vector<std::string>& stops,
                    const std::vector<std::string>& pieces) {
-  SCOPED_TRACE(testing::PrintToString(stops) + testing::PrintToString(pieces));
+  SCOPED_TRACE(::testing::PrintToString(stops) +
+               ::testing::PrintToString(pieces));
   StopMatcher matcher(stops);
   std::string seen;
   Outcome outcome;

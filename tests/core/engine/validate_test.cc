@@ -12,7 +12,7 @@
 namespace rwkvd {
 namespace {
 
-constexpr int64_t kVocabSize = 100;
+constexpr int64_t kVocabSizeOfRequests = 100;
 
 EngineOptions SmallOptions() {
   EngineOptions options;
@@ -39,7 +39,8 @@ ScoreRequest ValidScore() {
 
 // Checks the request and its start.
 absl::Status ValidateAll(const GenerateRequest& request) {
-  const absl::Status status = Validate(request, SmallOptions(), kVocabSize);
+  const absl::Status status =
+      Validate(request, SmallOptions(), kVocabSizeOfRequests);
   return status.ok() ? ValidateStart(request, SmallOptions()) : status;
 }
 
@@ -50,31 +51,32 @@ std::string MessageOf(const GenerateRequest& request) {
 }
 
 std::string MessageOf(const ScoreRequest& request) {
-  const absl::Status status = Validate(request, SmallOptions(), kVocabSize);
+  const absl::Status status =
+      Validate(request, SmallOptions(), kVocabSizeOfRequests);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   return std::string(status.message());
 }
 
 TEST(ValidateTest, AcceptsRequestsAtTheirLimits) {
   GenerateRequest generate = ValidGenerate();
-  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSize).ok());
+  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSizeOfRequests).ok());
   generate.prompt.assign(10, 1);
   generate.max_tokens = 20;
   generate.stop_strings.assign(16, std::string(1024, 'x'));
   generate.stop_tokens.assign(256, 99);
   generate.top_logprobs = 5;
-  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSize).ok());
+  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSizeOfRequests).ok());
   generate.prompt.clear();
-  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSize).ok());
+  EXPECT_TRUE(Validate(generate, SmallOptions(), kVocabSizeOfRequests).ok());
 
   ScoreRequest score = ValidScore();
-  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
+  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSizeOfRequests).ok());
   score.items[0].continuations = {std::vector<int32_t>(7, 1),
                                   std::vector<int32_t>(5, 1)};
-  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
+  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSizeOfRequests).ok());
   score.items[0].context.clear();
   score.items[0].continuations.assign(15, {1});
-  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSize).ok());
+  EXPECT_TRUE(Validate(score, SmallOptions(), kVocabSizeOfRequests).ok());
 }
 
 TEST(ValidateTest, NamesTokenOutsideTheVocabulary) {
@@ -132,7 +134,7 @@ TEST(ValidateTest, NamesFieldOfGenerateRequestBeyondItsLimit) {
 
 TEST(ValidateTest, LimitsTheTokensOfSnapshotAndPrompt) {
   auto snapshot = std::make_shared<Snapshot>();
-  snapshot->logits.assign(kVocabSize, 0);
+  snapshot->logits.assign(kVocabSizeOfRequests, 0);
   snapshot->tokens.assign(28, 1);
   GenerateRequest request = ValidGenerate();
   request.start = snapshot;

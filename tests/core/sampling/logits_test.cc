@@ -10,15 +10,13 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/core/sampling/rows.h"
 
 namespace rwkvd {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 double LogProbabilityOf(const std::vector<float>& logits, int32_t id) {
   return LogProbability(logits, ComputeLogSoftmax(logits), id);

@@ -3,12 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <random>
 #include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/core/sampling/rows.h"
 
 namespace rwkvd {
 namespace {
@@ -16,15 +16,6 @@ namespace {
 using ::testing::AnyOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-std::vector<float> LogitsOf(const std::vector<double>& odds) {
-  std::vector<float> logits;
-  for (const double odd : odds) logits.push_back(std::log(odd));
-  return logits;
-}
 
 std::vector<int32_t> SampleTokens(const SamplingParams& params,
                                   const std::vector<float>& logits, int n) {

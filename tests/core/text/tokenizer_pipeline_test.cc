@@ -13,13 +13,14 @@ namespace {
 using ::testing::HasSubstr;
 
 // A change to a valid document: `value` replaces the value at a JSON pointer.
-struct Change {
+struct StageChange {
   const char* pointer;
   const char* value;
   const char* complaint;  // part of the error message; "": accepted
 };
 
-void ExpectOutcome(const Change& change, Json document = SmallTokenizerJson()) {
+void ExpectOutcome(const StageChange& change,
+                   Json document = SmallTokenizerJson()) {
   document[Json::json_pointer(change.pointer)] = Json::parse(change.value);
   const absl::Status status = CheckTokenizerPipeline(document);
   SCOPED_TRACE(std::string(change.pointer) + " = " + change.value);
@@ -36,23 +37,24 @@ TEST(TokenizerPipelineTest, SmallDocumentIsAccepted) {
 }
 
 TEST(TokenizerPipelineTest, SettingsWithoutEffectAreAccepted) {
-  const Change changes[] = {{"/post_processor", "null", ""},
-                            {"/pre_tokenizer/trim_offsets", "false", ""},
-                            {"/pre_tokenizer/use_regex", "true", ""},
-                            {"/decoder/add_prefix_space", "true", ""},
-                            {"/decoder/use_regex", "true", ""},
-                            {"/truncation", "{\"max_length\": 512}", ""},
-                            {"/padding", "{\"strategy\": \"x\"}", ""},
-                            {"/model/fuse_unk", "true", ""},
-                            {"/model/byte_fallback", "false", ""},
-                            {"/model/ignore_merges", "false", ""},
-                            {"/model/continuing_subword_prefix", "\"\"", ""},
-                            {"/model/end_of_word_suffix", "\"\"", ""}};
-  for (const Change& change : changes) ExpectOutcome(change);
+  const StageChange changes[] = {
+      {"/post_processor", "null", ""},
+      {"/pre_tokenizer/trim_offsets", "false", ""},
+      {"/pre_tokenizer/use_regex", "true", ""},
+      {"/decoder/add_prefix_space", "true", ""},
+      {"/decoder/use_regex", "true", ""},
+      {"/truncation", "{\"max_length\": 512}", ""},
+      {"/padding", "{\"strategy\": \"x\"}", ""},
+      {"/model/fuse_unk", "true", ""},
+      {"/model/byte_fallback", "false", ""},
+      {"/model/ignore_merges", "false", ""},
+      {"/model/continuing_subword_prefix", "\"\"", ""},
+      {"/model/end_of_word_suffix", "\"\"", ""}};
+  for (const StageChange& change : changes) ExpectOutcome(change);
 }
 
 TEST(TokenizerPipelineTest, SettingsThatChangeResultAreRefusedByName) {
-  const Change changes[] = {
+  const StageChange changes[] = {
       {"/version", "\"2.0\"", "version: expected \"1.0\", got \"2.0\""},
       {"/normalizer", "null", "normalizer: expected an object"},
       {"/normalizer", "{\"type\": \"NFKC\"}",
@@ -85,11 +87,11 @@ TEST(TokenizerPipelineTest, SettingsThatChangeResultAreRefusedByName) {
       {"/model/ignore_merges", "true", "model.ignore_merges: expected false"},
       {"/model/cache_capacity", "5", "\"cache_capacity\" is not supported"},
       {"/extra", "null", "the document: the field \"extra\" is not supported"}};
-  for (const Change& change : changes) ExpectOutcome(change);
+  for (const StageChange& change : changes) ExpectOutcome(change);
 }
 
 TEST(TokenizerPipelineTest, WordPieceOfWholeTextsIsAccepted) {
-  const Change changes[] = {
+  const StageChange changes[] = {
       {"/model/unk_token", "\"[UNK]\"", ""},  // never used
       {"/model/max_input_chars_per_word", "18446744073709551615", ""},
       {"/post_processor", "{\"type\": \"ByteLevel\"}", ""},
@@ -97,13 +99,13 @@ TEST(TokenizerPipelineTest, WordPieceOfWholeTextsIsAccepted) {
       {"/padding", "{\"strategy\": \"x\"}", ""},
       {"/pre_tokenizer/trim_offsets", "false", ""},
       {"/decoder/add_prefix_space", "true", ""}};
-  for (const Change& change : changes) {
+  for (const StageChange& change : changes) {
     ExpectOutcome(change, SmallWordPieceJson());
   }
 }
 
 TEST(TokenizerPipelineTest, WordPieceSettingsThatChangeResultAreRefused) {
-  const Change changes[] = {
+  const StageChange changes[] = {
       {"/normalizer", "{\"type\": \"NFC\"}", "normalizer: expected null"},
       {"/pre_tokenizer/use_regex", "true",
        "pre_tokenizer.use_regex: expected false, got true"},
@@ -122,7 +124,7 @@ TEST(TokenizerPipelineTest, WordPieceSettingsThatChangeResultAreRefused) {
       {"/model/max_input_chars_per_word", "null", "expected at least"},
       {"/model/unk_token", "null", "model.unk_token: expected a string"},
       {"/model/merges", "[]", "\"merges\" is not supported"}};
-  for (const Change& change : changes) {
+  for (const StageChange& change : changes) {
     ExpectOutcome(change, SmallWordPieceJson());
   }
 }

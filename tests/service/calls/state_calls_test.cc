@@ -24,7 +24,7 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::Pair;
 
-struct Answer {
+struct StreamAnswer {
   std::vector<int32_t> ids;
   std::string bytes;
   std::string state;
@@ -33,8 +33,8 @@ struct Answer {
   grpc::Status status;
 };
 
-Answer ReadAll(grpc::ClientReader<v1::GenerateResponse>& reader) {
-  Answer answer;
+StreamAnswer ReadAll(grpc::ClientReader<v1::GenerateResponse>& reader) {
+  StreamAnswer answer;
   v1::GenerateResponse response;
   while (reader.Read(&response)) {
     EXPECT_FALSE(answer.has_finish);
@@ -51,7 +51,8 @@ Answer ReadAll(grpc::ClientReader<v1::GenerateResponse>& reader) {
   return answer;
 }
 
-Answer Generate(const TestServer& server, const v1::GenerateRequest& request) {
+StreamAnswer GenerateAnswer(const TestServer& server,
+                            const v1::GenerateRequest& request) {
   grpc::ClientContext context;
   const auto stub = server.NewStub();
   return ReadAll(*stub->Generate(&context, request));
@@ -109,9 +110,9 @@ class StateCallsTest : public ::testing::Test {
 };
 
 TEST_F(StateCallsTest, StateIsSentBeforeTheFinishOnlyIfRequested) {
-  EXPECT_THAT(Generate(server_, SimpleRequest(5)).state, IsEmpty());
-  EXPECT_FALSE(Generate(server_, SimpleRequest(5)).finish.has_state());
-  const Answer answer = Generate(server_, WithState(5, false));
+  EXPECT_THAT(GenerateAnswer(server_, SimpleRequest(5)).state, IsEmpty());
+  EXPECT_FALSE(GenerateAnswer(server_, SimpleRequest(5)).finish.has_state());
+  const StreamAnswer answer = GenerateAnswer(server_, WithState(5, false));
   EXPECT_TRUE(answer.status.ok());
   ASSERT_TRUE(answer.has_finish);
   EXPECT_EQ(answer.finish.state().bytes(), answer.state.size());
@@ -120,7 +121,7 @@ TEST_F(StateCallsTest, StateIsSentBeforeTheFinishOnlyIfRequested) {
 }
 
 TEST_F(StateCallsTest, SavedStateCanBeReadAndDeleted) {
-  const Answer answer = Generate(server_, WithState(5, false));
+  const StreamAnswer answer = GenerateAnswer(server_, WithState(5, false));
   v1::StateInfo info;
   ASSERT_TRUE(Put(server_, answer.state, &info).ok());
   EXPECT_EQ(info.bytes(), answer.state.size());
@@ -135,7 +136,7 @@ TEST_F(StateCallsTest, SavedStateCanBeReadAndDeleted) {
             grpc::StatusCode::NOT_FOUND);
   v1::GenerateRequest request = SimpleRequest(5);
   request.set_state_handle(info.handle());
-  const grpc::Status status = Generate(server_, request).status;
+  const grpc::Status status = GenerateAnswer(server_, request).status;
   EXPECT_EQ(status.error_code(), grpc::StatusCode::NOT_FOUND);
   EXPECT_THAT(status.error_message(), HasSubstr("state_handle: "));
 }
@@ -154,7 +155,7 @@ class StateDirectoryCallsTest : public ::testing::Test {
   }
 
   std::string SaveState() {
-    return Generate(server_, WithState(5, true)).finish.state().handle();
+    return GenerateAnswer(server_, WithState(5, true)).finish.state().handle();
   }
 
   void ExpectIsServersFault(const grpc::Status& status,
@@ -170,7 +171,7 @@ class StateDirectoryCallsTest : public ::testing::Test {
     EXPECT_THAT(bytes, IsEmpty());
     v1::GenerateRequest request = SimpleRequest(5);
     request.set_state_handle(handle);
-    ExpectIsServersFault(Generate(server_, request).status, code);
+    ExpectIsServersFault(GenerateAnswer(server_, request).status, code);
   }
 
   const std::string directory_ = testing::MakeTempDirectory() + "/states";
@@ -197,14 +198,14 @@ TEST_F(StateDirectoryCallsTest, DamagedStateIsDataLossAndIsNotSent) {
 
 TEST_F(StateDirectoryCallsTest, MissingDirectoryIsUnavailable) {
   const std::string handle = SaveState();
-  const std::string state = Generate(server_, WithState(5, false)).state;
+  const std::string state = GenerateAnswer(server_, WithState(5, false)).state;
   std::filesystem::remove_all(directory_);
   ExpectReadsFail(handle, grpc::StatusCode::UNAVAILABLE);
   ExpectIsServersFault(Delete(server_, handle), grpc::StatusCode::UNAVAILABLE);
   v1::StateInfo info;
   ExpectIsServersFault(Put(server_, state, &info),
                        grpc::StatusCode::UNAVAILABLE);
-  const Answer answer = Generate(server_, WithState(5, true));
+  const StreamAnswer answer = GenerateAnswer(server_, WithState(5, true));
   ExpectIsServersFault(answer.status, grpc::StatusCode::UNAVAILABLE);
   EXPECT_EQ(answer.ids.size(), 5);  // the output was not lost
   EXPECT_FALSE(server_.states().store().figures().is_usable);
@@ -215,7 +216,7 @@ TEST_F(StateDirectoryCallsTest, FullStoreTellsWhenToRetry) {
   options.state_store_bytes = 10;
   TestServer server(options);
   server.gate().Open();
-  const std::string state = Generate(server, WithState(5, false)).state;
+  const std::string state = GenerateAnswer(server, WithState(5, false)).state;
   grpc::ClientContext context;
   const auto stub = server.NewStub();
   v1::PutStateResponse response;
@@ -231,9 +232,9 @@ TEST_F(StateDirectoryCallsTest, FullStoreTellsWhenToRetry) {
 }
 
 TEST_F(StateCallsTest, ResumedAnswerEqualsAnUninterruptedOne) {
-  const Answer whole = Generate(server_, SimpleRequest(20));
+  const StreamAnswer whole = GenerateAnswer(server_, SimpleRequest(20));
   for (const bool as_handle : {false, true}) {
-    const Answer first = Generate(server_, WithState(8, as_handle));
+    const StreamAnswer first = GenerateAnswer(server_, WithState(8, as_handle));
     v1::StateInfo info = first.finish.state();
     if (!as_handle) {
       ASSERT_TRUE(Put(server_, first.state, &info).ok());
@@ -243,7 +244,7 @@ TEST_F(StateCallsTest, ResumedAnswerEqualsAnUninterruptedOne) {
     request.mutable_sampling()->clear_seed();
     request.set_state_handle(info.handle());
     request.set_resume(true);
-    const Answer second = Generate(server_, request);
+    const StreamAnswer second = GenerateAnswer(server_, request);
     EXPECT_TRUE(second.status.ok()) << second.status.error_message();
     std::vector<int32_t> ids = first.ids;
     ids.insert(ids.end(), second.ids.begin(), second.ids.end());
@@ -255,19 +256,21 @@ TEST_F(StateCallsTest, ResumedAnswerEqualsAnUninterruptedOne) {
 }
 
 TEST_F(StateCallsTest, SecondTurnContinuesFromTheStateOfTheFirst) {
-  const Answer first = Generate(server_, WithState(8, true));
+  const StreamAnswer first = GenerateAnswer(server_, WithState(8, true));
   v1::GenerateRequest second = SimpleRequest(8);
   second.set_state_handle(first.finish.state().handle());
   second.mutable_prompt()->set_text("xyz");
   v1::GenerateRequest whole = SimpleRequest(8);
   whole.mutable_prompt()->set_bytes("a" + first.bytes + "xyz");
-  EXPECT_EQ(Generate(server_, second).ids, Generate(server_, whole).ids);
+  EXPECT_EQ(GenerateAnswer(server_, second).ids,
+            GenerateAnswer(server_, whole).ids);
   // A handle can be used again.
-  EXPECT_EQ(Generate(server_, second).ids, Generate(server_, whole).ids);
+  EXPECT_EQ(GenerateAnswer(server_, second).ids,
+            GenerateAnswer(server_, whole).ids);
 }
 
 TEST_F(StateCallsTest, PutRefusesBytesThatAreNotAStateOfThisModel) {
-  const Answer answer = Generate(server_, WithState(5, false));
+  const StreamAnswer answer = GenerateAnswer(server_, WithState(5, false));
   v1::StateInfo info;
   EXPECT_EQ(Put(server_, "", &info).error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
@@ -287,12 +290,12 @@ TEST_F(StateCallsTest, PutRefusesBytesThatAreNotAStateOfThisModel) {
 
 TEST_F(StateCallsTest, ErrorNamesTheContradictoryField) {
   const std::string handle =
-      Generate(server_, WithState(5, true)).finish.state().handle();
+      GenerateAnswer(server_, WithState(5, true)).finish.state().handle();
   const auto error = [&](void (*change)(v1::GenerateRequest&)) {
     v1::GenerateRequest request = SimpleRequest(9);
     request.set_state_handle(handle);
     change(request);
-    return Generate(server_, request).status.error_message();
+    return GenerateAnswer(server_, request).status.error_message();
   };
   EXPECT_THAT(error([](v1::GenerateRequest& r) { r.set_resume(true); }),
               HasSubstr("prompt: must be empty"));
@@ -340,7 +343,7 @@ TEST(StateCallsDrainTest, CallFailsAfterItsFinishIfTheStateCannotBeSaved) {
   options.state_store_bytes = 10;
   TestServer server(options);
   server.gate().Open();
-  const Answer answer = Generate(server, WithState(5, true));
+  const StreamAnswer answer = GenerateAnswer(server, WithState(5, true));
   EXPECT_EQ(answer.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_TRUE(answer.has_finish);
   EXPECT_EQ(answer.ids.size(), 5u);
@@ -354,7 +357,7 @@ TEST(StateCallsWaitingTest, StatesOfQueuedRequestsAreBounded) {
   TestServer server(options);
   server.gate().Permit(5);
   const std::string handle =
-      Generate(server, WithState(5, true)).finish.state().handle();
+      GenerateAnswer(server, WithState(5, true)).finish.state().handle();
   const auto stub = server.NewStub();
   grpc::ClientContext contexts[3];
   // One request runs and has released its state; another one is queued.
@@ -385,22 +388,23 @@ TEST(StateCallsWaitingTest, StatesOfQueuedRequestsAreBounded) {
   EXPECT_EQ(ReadAll(*waiting).ids.size(), 3u);
   v1::StateInfo info;
   ASSERT_TRUE(
-      Put(server, Generate(server, WithState(5, false)).state, &info).ok());
+      Put(server, GenerateAnswer(server, WithState(5, false)).state, &info)
+          .ok());
   request.set_state_handle(info.handle());
-  EXPECT_TRUE(Generate(server, request).status.ok());
+  EXPECT_TRUE(GenerateAnswer(server, request).status.ok());
 }
 
 TEST(StateCallsDrainTest, RequestIsSuspendedWhenDrainingBegins) {
   TestServer other;
   other.gate().Open();
-  const Answer whole = Generate(other, SimpleRequest(500));
+  const StreamAnswer whole = GenerateAnswer(other, SimpleRequest(500));
   Options options;
   options.engine.max_running = 1;
   options.drain_grace = absl::Hours(1);
   TestServer server(options);
   v1::GenerateRequest request = SimpleRequest(500);
   request.mutable_return_state()->set_on_drain(true);
-  std::vector<Answer> first(2);
+  std::vector<StreamAnswer> first(2);
   {
     // One request runs, and one is queued.
     grpc::ClientContext contexts[2];
@@ -421,7 +425,7 @@ TEST(StateCallsDrainTest, RequestIsSuspendedWhenDrainingBegins) {
     reader.join();
     first[1] = ReadAll(*waiting);
   }
-  for (const Answer& part : first) {
+  for (const StreamAnswer& part : first) {
     EXPECT_EQ(part.status.error_code(), grpc::StatusCode::UNAVAILABLE);
     EXPECT_EQ(part.finish.reason(), v1::FINISH_REASON_CANCELLED);
     EXPECT_EQ(part.finish.state().bytes(), part.state.size());
@@ -430,7 +434,7 @@ TEST(StateCallsDrainTest, RequestIsSuspendedWhenDrainingBegins) {
     request.clear_prompt();
     request.set_state_handle(info.handle());
     request.set_resume(true);
-    const Answer rest = Generate(other, request);
+    const StreamAnswer rest = GenerateAnswer(other, request);
     EXPECT_TRUE(rest.status.ok()) << rest.status.error_message();
     std::vector<int32_t> ids = part.ids;
     ids.insert(ids.end(), rest.ids.begin(), rest.ids.end());

@@ -27,7 +27,7 @@ Floats Normal(int64_t num, uint32_t seed) {
 }
 
 // A full Hessian of correlated inputs.
-Floats RandomHessian(int64_t cols, uint32_t seed) {
+Floats RandomFullHessian(int64_t cols, uint32_t seed) {
   const int64_t num = 3 * cols;
   const Floats noise = Normal(num * (cols + 2), seed);
   Floats hessian(cols * cols), x(cols);
@@ -204,7 +204,7 @@ Doubles ErrorsOfThePaper(const PackedBlock& block, int64_t row,
 TEST_P(GptqQuantizeTest, ErrsLessThanTheAlgorithmOfTheGptqPaper) {
   constexpr int64_t kCols = 2 * kGroupCols;
   const int64_t kRows = PackedBlockRows(type(), order());
-  const Floats hessian = RandomHessian(kCols, 1);
+  const Floats hessian = RandomFullHessian(kCols, 1);
   const Floats w = Normal(kRows * kCols, 2);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
   ASSERT_TRUE(factors.has_value());
@@ -250,7 +250,7 @@ TEST_P(GptqQuantizeTest, FindsTheOptimumOfFewCorrelatedColumns) {
   constexpr int64_t kCols = kGroupCols, kRows = 12;
   // Columns 5, 20, 21 and 63 are rounded first.
   const std::vector<int64_t> together = {5, 20, 21, 63};
-  const Floats some = RandomHessian(kGroupCols, 11);
+  const Floats some = RandomFullHessian(kGroupCols, 11);
   Floats hessian(kCols * kCols);
   for (int64_t i = 0; i < kCols; ++i) hessian[i * kCols + i] = 0.5f;
   for (const int64_t i : together) {
@@ -274,7 +274,7 @@ TEST_P(GptqQuantizeTest, FindsTheOptimumOfFewCorrelatedColumns) {
 TEST_P(GptqQuantizeTest, ErrsLessThanRoundingToNearest) {
   constexpr int64_t kCols = 3 * kGroupCols;
   const int64_t rows = PackedBlockRows(type(), order());
-  const Floats hessian = RandomHessian(kCols, 3);
+  const Floats hessian = RandomFullHessian(kCols, 3);
   const Floats w = Normal(rows * kCols, 4);
   const auto factors = MakeGptqFactors(hessian.data(), kCols, kMany);
   ASSERT_TRUE(factors.has_value());
@@ -304,7 +304,7 @@ TEST_P(GptqQuantizeTest, UncorrelatedInputsGiveTheBytesOfRoundingToNearest) {
 
 TEST_P(GptqQuantizeTest, SpansAreIndependent) {
   constexpr int64_t kRows = 5;
-  const Floats hessian = RandomHessian(kGroupCols, 6);
+  const Floats hessian = RandomFullHessian(kGroupCols, 6);
   const GptqFactors factors =
       *MakeGptqFactors(hessian.data(), kGroupCols, kMany);
   const Floats left = Normal(kRows * kGroupCols, 7);
@@ -329,7 +329,7 @@ TEST_P(GptqQuantizeTest, SpansAreIndependent) {
 }
 
 TEST_P(GptqQuantizeTest, RefusesAWeightThatIsNotFinite) {
-  const Floats hessian = RandomHessian(kGroupCols, 9);
+  const Floats hessian = RandomFullHessian(kGroupCols, 9);
   const GptqFactors factors =
       *MakeGptqFactors(hessian.data(), kGroupCols, kMany);
   for (const float bad : {std::numeric_limits<float>::infinity(),
