@@ -3,6 +3,7 @@
 // Answers of unary calls are bounded, and refused before they are computed.
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
@@ -46,6 +47,17 @@ TEST(UnaryAnswersTest, DetokenizeCountsReplacementCharacters) {
   EXPECT_EQ(Detokenize(server, kDefaultMaxBytes / 4 - 2, 0xFF, &response)
                 .error_code(),
             grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST(UnaryAnswersTest, DetokenizeIsRefusedBeforeItsAnswerIsComputed) {
+  TestServer server;
+  v1::DetokenizeResponse response;
+  const grpc::Status status =
+      Detokenize(server, kDefaultMaxBytes / 2, 0xFF, &response);
+  // The text alone has three bytes for each id, which nobody knows before.
+  EXPECT_THAT(
+      status.error_message(),
+      HasSubstr(absl::StrCat("have ", kDefaultMaxBytes, " bytes or more")));
 }
 
 TEST(UnaryAnswersTest, TokenizeIsRefusedIfItsAnswerMayBeTooLarge) {

@@ -278,6 +278,14 @@ TEST_F(DirectoryStateStoreTest, WrongClockAtTheStartDeletesNothing) {
   EXPECT_TRUE(Files().empty());
 }
 
+TEST_F(DirectoryStateStoreTest, ClockSetForwardDoesNotHideStatesOfOthers) {
+  auto store = Open();
+  const std::string handle = Put(*Open(), "bytes", absl::Hours(1));
+  StoreTime wrong = kNow + absl::Seconds(1);
+  wrong.system += absl::Hours(24);
+  EXPECT_TRUE(Get(*store, handle, wrong).ok());
+}
+
 TEST_F(DirectoryStateStoreTest, ExpiredStatesAreDeletedWithinAnHour) {
   Put(*Open(), "bytes", absl::Hours(2));
   Put(*Open(), "bytes", absl::Seconds(1));
