@@ -129,7 +129,8 @@ void MulSilu(const float* gate, size_t n, float* x) {
 
 void SquaredRelu(size_t n, float* x) {
   ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
-    const VF positive = hn::Max(io(x + i), hn::Zero(kF));
+    const VF value = io(x + i);
+    const VF positive = KeepNaN(value, hn::Max(value, hn::Zero(kF)));
     io(hn::Mul(positive, positive), x + i);
   });
 }
@@ -140,23 +141,27 @@ void SigmoidOf(size_t n, float* x) {
 }
 
 void TanhOf(size_t n, float* x) {
-  ForEachVector(n, [&](size_t i, auto io)
-                       HWY_ATTR { io(hn::Tanh(kF, io(x + i)), x + i); });
+  ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
+    const VF value = io(x + i);
+    io(KeepNaN(value, hn::Tanh(kF, value)), x + i);
+  });
 }
 
 void Decay6(size_t n, float* x) {
   // exp(80) is large enough for the outer exponential to be zero.
   const VF most = hn::Set(kF, 80.0f);
   ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
-    const VF rate = hn::Exp(kF, hn::Min(io(x + i), most));
-    io(hn::Exp(kF, hn::Neg(rate)), x + i);
+    const VF value = io(x + i);
+    const VF rate = hn::Exp(kF, hn::Min(value, most));
+    io(KeepNaN(value, hn::Exp(kF, hn::Neg(rate))), x + i);
   });
 }
 
 void Decay7(size_t n, float* x) {
   const VF scale = hn::Set(kF, -0.60653065971263342f);  // -1 / sqrt(e)
   ForEachVector(n, [&](size_t i, auto io) HWY_ATTR {
-    io(hn::Exp(kF, hn::Mul(scale, Sigmoid(io(x + i)))), x + i);
+    const VF value = io(x + i);
+    io(KeepNaN(value, hn::Exp(kF, hn::Mul(scale, Sigmoid(value)))), x + i);
   });
 }
 

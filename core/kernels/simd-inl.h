@@ -164,11 +164,16 @@ HWY_INLINE float Total(VF lanes) {
 
 // ---- Functions.
 
+// Returns y, but NaN where x is NaN. Highway's Exp, Min and Max lose NaN, and a
+// damaged weight must not disappear in them: see AllFinite.
+HWY_INLINE VF KeepNaN(VF x, VF y) { return hn::IfThenElse(hn::IsNaN(x), x, y); }
+
 HWY_INLINE VF Sigmoid(VF x) {
   const VF one = hn::Set(kF, 1.0f);
   // Highway's Exp is not valid for larger arguments; the result is 0 there.
   const VF most = hn::Set(kF, 88.0f);
-  return hn::Div(one, hn::Add(one, hn::Exp(kF, hn::Min(hn::Neg(x), most))));
+  const VF exp = hn::Exp(kF, hn::Min(hn::Neg(x), most));
+  return KeepNaN(x, hn::Div(one, hn::Add(one, exp)));
 }
 
 }  // namespace

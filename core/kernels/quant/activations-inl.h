@@ -22,13 +22,15 @@ namespace rwkvd {
 namespace HWY_NAMESPACE {
 namespace {
 
-// Returns the largest magnitude in a group.
+// Returns the largest magnitude in a group; NaN if there is a NaN. The bits of
+// magnitudes are ordered as integers like the numbers, with NaN on top.
 HWY_INLINE float LargestMagnitude(const float* x) {
-  VF largest = hn::Zero(kF);
+  VI largest = hn::Zero(kI);
   for (size_t i = 0; i < kGroupCols; i += kLanes) {
-    largest = hn::Max(largest, hn::Abs(hn::LoadU(kF, x + i)));
+    const VF magnitudes = hn::Abs(hn::LoadU(kF, x + i));
+    largest = hn::Max(largest, hn::BitCast(kI, magnitudes));
   }
-  return hn::GetLane(hn::MaxOfLanes(kF, largest));
+  return hn::GetLane(hn::BitCast(kF, hn::MaxOfLanes(kI, largest)));
 }
 
 // The largest int8 and int16 activations.

@@ -125,6 +125,30 @@ TEST_P(ElementwiseTest, NonlinearitiesHoldForExtremeInputs) {
   }
 }
 
+// A damaged weight must reach the logits, where it is noticed.
+TEST_P(ElementwiseTest, NonlinearitiesKeepNaN) {
+  for (size_t n : kSizes) {
+    const size_t at = n / 2;
+    Floats x = Normal(n), gated = Normal(n), added = Normal(n);
+    const Floats y = Normal(n);
+    x[at] = NAN;
+    Floats squared = x, sigmoid = x, tanh = x, decay6 = x, decay7 = x;
+    kernels().squared_relu(n, squared.data());
+    kernels().sigmoid(n, sigmoid.data());
+    kernels().tanh(n, tanh.data());
+    kernels().decay6(n, decay6.data());
+    kernels().decay7(n, decay7.data());
+    kernels().mul_silu(x.data(), n, gated.data());
+    kernels().add_gated(x.data(), y.data(), n, added.data());
+    for (const Floats* result :
+         {&squared, &sigmoid, &tanh, &decay6, &decay7, &gated, &added}) {
+      for (size_t i = 0; i < n; ++i) {
+        EXPECT_EQ(std::isnan((*result)[i]), i == at) << n << " " << i;
+      }
+    }
+  }
+}
+
 TEST_P(ElementwiseTest, NormalizeGivesLengthOne) {
   for (size_t n : kSizes) {
     const Floats x = Normal(n, 0, 5);

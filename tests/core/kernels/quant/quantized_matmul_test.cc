@@ -337,6 +337,21 @@ TEST_P(QuantizedMatMulTest, ExtensionsAreBitIdenticalToTheirBase) {
   }
 }
 
+TEST_P(QuantizedMatMulTest, NaNActivationMakesTheRowNaN) {
+  for (const Form& form : kForms) {
+    for (const int64_t at : {0, 5, 63, 64, 127}) {
+      RandomWeights w;
+      Draw(form, 16, 128, &w);
+      RandomActivations x;
+      x.x = Normal(128);
+      x.x[at] = NAN;
+      Quantize(kernels(), form, 1, 128, &x);
+      const Floats y = Multiply(w, x.view);
+      for (int64_t row = 0; row < 16; ++row) EXPECT_TRUE(std::isnan(y[row]));
+    }
+  }
+}
+
 RWKVD_TEST_ALL_KERNELS(QuantizedMatMulTest);
 
 }  // namespace
