@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/futex.h"
+#include "core/checkpoint/finite_weights.h"
 #include "service/log.h"
 
 namespace rwkvd {
@@ -41,8 +42,26 @@ void ModelWatch::CheckSoon() {
   FutexWake(num_wishes_, 1);
 }
 
+void ModelWatch::SearchWeightsSoon() {
+  if (!wants_search_.exchange(true)) CheckSoon();
+}
+
+void ModelWatch::SearchWeights() {
+  const absl::Status status =
+      CheckFinite(*files_, [this] { return stop_.load(); });
+  if (absl::IsCancelled(status)) return;
+  LogWarning(
+      status.ok()
+          ? absl::StrCat(
+                "predictions were not finite, although all weights of ",
+                files_->path(), " are: the model's arithmetic has overflowed")
+          : absl::StrCat("predictions were not finite because of a weight: ",
+                         status.message()));
+}
+
 void ModelWatch::Run(const std::function<void(absl::Status)>& on_damage) {
   uint32_t num_fulfilled = 0;
+  bool has_searched = false;
   while (true) {
     // Returns at once if there are new wishes.
     FutexWait(num_wishes_, num_fulfilled, kInterval);
@@ -50,6 +69,7 @@ void ModelWatch::Run(const std::function<void(absl::Status)>& on_damage) {
     num_fulfilled = num_wishes_;
     absl::Status status = Check();
     if (!status.ok()) return on_damage(std::move(status));
+    if (wants_search_ && !std::exchange(has_searched, true)) SearchWeights();
     std::this_thread::sleep_for(kPause);
   }
 }

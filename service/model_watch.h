@@ -16,7 +16,8 @@
 namespace rwkvd {
 
 // Notices that another process has changed or truncated a file of the model.
-// The weights are mapped, so results are wrong from then on.
+// The weights are mapped, so results are wrong from then on. Also searches the
+// files for the weights that make predictions wrong.
 //
 // The files are compared with what they were when they were opened: once a
 // minute, soon after requests have ended, and every kStepsPerCheck steps. A
@@ -43,6 +44,11 @@ class ModelWatch {
   // Makes the thread compare the files soon. Does not block.
   void CheckSoon();
 
+  // Makes the thread search all weights, which may take minutes, for one that
+  // is NaN or infinite, and log its layer and tensor, or that all weights are
+  // finite. Only the first call has an effect. Does not block.
+  void SearchWeightsSoon();
+
   // Compares the files now, which may wait for the file system. DataLoss, with
   // the path and the reason, if a file has changed; the first such status is
   // logged and returned from then on.
@@ -54,12 +60,14 @@ class ModelWatch {
 
  private:
   void Run(const std::function<void(absl::Status)>& on_damage);
+  void SearchWeights();
   // Logs once that the files on disk are not those that are served.
   void NoteReplacement() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::shared_ptr<const TensorFile> files_;
   std::atomic<bool> is_damaged_{false};
   std::atomic<bool> stop_{false};
+  std::atomic<bool> wants_search_{false};
   // Calls of CheckSoon. The thread sleeps on this word rather than on mutex_,
   // whose timed waits depend on the clock of the system.
   std::atomic<uint32_t> num_wishes_{0};

@@ -15,6 +15,7 @@
 #include "core/base/monotonic_clock.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
+#include "core/checkpoint/finite_weights.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/engine/validate.h"
 #include "core/kernels/targets/supported_kernels.h"
@@ -53,11 +54,14 @@ std::string FingerprintOf(const TensorFile& file, WeightKind weights) {
   return digest.Hex();
 }
 
-void Preload(const TensorFile& file, LoadProgress& progress) {
+// Reads the whole file, and checks that all weights are finite.
+absl::Status Preload(const TensorFile& file, ThreadPool& pool,
+                     LoadProgress& progress) {
   progress.Begin();
   file.Preload([&progress](int64_t bytes_done, int64_t bytes_all) {
     progress.Update(bytes_done, bytes_all);
   });
+  return CheckFinite(file, pool);
 }
 
 // The engine's options, with callbacks that return free memory when idle and
@@ -65,6 +69,7 @@ void Preload(const TensorFile& file, LoadProgress& progress) {
 EngineOptions EngineOptionsOf(const Options& options, ModelWatch* watch) {
   EngineOptions engine = options.engine;
   engine.check_model = [watch] { return watch->ForRequests(); };
+  engine.on_non_finite_logits = [watch] { watch->SearchWeightsSoon(); };
   engine.on_requests_ended = [watch] { watch->CheckSoon(); };
   engine.on_idle = [] {
     ReturnFreeMemory();
@@ -149,7 +154,9 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
                          OpenStateStore(options));
   served->states = NewSavedStates(options, *served->model, served->fingerprint,
                                   std::move(store));
-  if (options.preload) Preload(*file, progress);
+  if (options.preload) {
+    RWKVD_RETURN_IF_ERROR(Preload(*file, *served->pool, progress));
+  }
   served->watch = std::make_unique<ModelWatch>(file);
   RWKVD_RETURN_IF_ERROR(served->watch->Check());
   served->engine = std::make_unique<Engine>(

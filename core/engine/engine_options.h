@@ -64,6 +64,10 @@ struct EngineOptions {
   // model cannot be trusted any more, it returns an error: nothing of the step
   // is sent or stored, and its requests end with that error. Must be fast.
   std::function<absl::Status()> check_model;
+  // Unless null, the engine's thread calls this when a request ends because the
+  // model's predictions are not finite, unless the request started from a saved
+  // state, which may be to blame. Must be fast.
+  std::function<void()> on_non_finite_logits;
   // Unless null, the engine's thread calls this after requests have ended. Must
   // be fast.
   std::function<void()> on_requests_ended;

@@ -194,6 +194,9 @@ std::vector<EndedSequence> StepRunner::SendResults(absl::Time now) {
     if (completes_prompt) SetSharedResult(*sequence);
     if (!sequence->has_finite_logits()) {
       const absl::Status error = sequence->NonFiniteLogitsError();
+      if (absl::IsInternal(error) && options_.on_non_finite_logits != nullptr) {
+        options_.on_non_finite_logits();
+      }
       ended.push_back({std::move(sequence), FinishReason::kFailed, error});
       continue;
     }

@@ -215,7 +215,7 @@ std::vector<MetricFamily> ToMetricFamilies(const EngineStats& stats) {
   families.push_back(ToCounter(
       "rwkv_requests_failed_total",
       "Requests that ended because the model's predictions were not finite "
-      "numbers.",
+      "numbers, or because its files were changed.",
       stats.finished[static_cast<size_t>(FinishReason::kFailed)]));
   families.push_back(FinishedByReason(stats));
   families.push_back(RejectedByReason(stats));

@@ -35,7 +35,8 @@ ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
           "need 1e-5.");
 ABSL_FLAG(bool, preload, false,
           "Read the model's files once before the server reports SERVING, so "
-          "that the first requests do not wait for the disk.");
+          "that the first requests do not wait for the disk. A weight that is "
+          "NaN or infinite then stops the start.");
 
 namespace rwkvd {
 namespace {

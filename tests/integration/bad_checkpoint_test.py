@@ -15,7 +15,7 @@ from checkpoints import endless_rwkv4, file_bytes
 from metrics import gauge
 from pth_files import network, pth_bytes
 from rwkv.v1 import rwkv_pb2 as pb
-from rwkvd_process import PATIENCE, rwkvd
+from rwkvd_process import PATIENCE, rwkvd, wait_until
 from startup import assert_refuses
 
 
@@ -51,12 +51,21 @@ class BadCheckpointTest(unittest.TestCase):
         with rwkvd("--threads=1", model=path):
             pass
 
-    def test_weight_that_is_not_a_number_fails_requests(self):
+    def write_nan(self, name):
+        """A model whose tensor `name` begins with NaN."""
         tensors = endless_rwkv4(1, 32)
-        kind, shape, data = tensors["blocks.0.ffn.value.weight"]
-        tensors["blocks.0.ffn.value.weight"] = (
-            kind, shape, struct.pack("<f", math.nan) + data[4:])
-        path = self.write(file_bytes(tensors), "model.safetensors")
+        kind, shape, data = tensors[name]
+        tensors[name] = kind, shape, struct.pack("<f", math.nan) + data[4:]
+        return self.write(file_bytes(tensors), "model.safetensors")
+
+    def test_preloading_refuses_a_weight_that_is_not_a_number(self):
+        path = self.write_nan("blocks.0.ffn.value.weight")
+        assert_refuses(self, [f"--model={path}", "--preload"], path,
+                       '"blocks.0.ffn.value.weight"', "layer 0",
+                       "element 0 is nan")
+
+    def test_weight_that_is_not_a_number_fails_requests(self):
+        path = self.write_nan("blocks.0.ffn.value.weight")
         with rwkvd("--threads=1", "--tokenizer=bytes", model=path) as server:
             score = pb.ScoreRequest(context=pb.Input(text="a"),
                                     continuations=[pb.Input(text="bc")])
@@ -68,9 +77,12 @@ class BadCheckpointTest(unittest.TestCase):
                                  grpc.StatusCode.INTERNAL)
                 self.assertIn("not finite", caught.exception.details())
             self.assertEqual(gauge(server, "rwkv_requests_failed_total"), 2)
-            warnings = [line for line in server.log().splitlines()
-                        if " warning " in line and "not finite" in line]
-            self.assertEqual(len(warnings), 1, server.log())
+            wait_until(lambda: "layer 0, element 0 is nan" in server.log(),
+                       "the search for the weight")
+            lines = [line for line in server.log().splitlines()
+                     if '"blocks.0.ffn.value.weight"' in line]
+            self.assertEqual(len(lines), 1, server.log())
+            self.assertIn(" warning ", lines[0])
 
     def test_truncated_pth_is_refused(self):
         whole = pth_bytes(network(endless_rwkv4(1, 32)))

@@ -17,6 +17,7 @@
 #include "core/base/status_macros.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/file_format.h"
+#include "core/checkpoint/finite_weights.h"
 #include "core/checkpoint/safetensors_writer.h"
 #include "core/checkpoint/shard_index.h"
 #include "core/checkpoint/tensor_file.h"
@@ -144,6 +145,8 @@ absl::Status WriteTensor(const Tensor& tensor, DType to, Writing& writing,
     read.resize(piece * SizeOf(tensor.dtype));
     converted.resize(piece * SizeOf(to));
     ReadElements(tensor, writing.pages, first, absl::MakeSpan(read));
+    const auto bad = FindNonFinite(tensor.dtype, read);
+    if (bad) return NonFiniteError(writing.source.path(), tensor, first + *bad);
     const auto too_large =
         Convert(read, tensor.dtype, to, absl::MakeSpan(converted));
     if (too_large) {

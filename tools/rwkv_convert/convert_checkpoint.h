@@ -47,9 +47,9 @@ using OnProgress =
 // calibration (Calibration).
 //
 // Errors are those of TensorFile, OutputDirectory and Calibration.
-// InvalidArgument if the result could not be the same model: a number is too
-// large for its new type, a weight cannot be quantized or already is, or native
-// names cannot express the model. DataLoss if verification fails.
+// InvalidArgument if the result could not be the same model: a weight is not
+// finite or too large for its new type, a weight cannot be quantized or already
+// is, or native names cannot express the model. DataLoss if verification fails.
 absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                             OnProgress progress);
 

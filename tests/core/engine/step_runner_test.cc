@@ -166,6 +166,8 @@ TEST_F(StepRunnerTest, MaxTokensOfZeroOnlyPrefills) {
 }
 
 TEST_F(StepRunnerTest, NonFiniteLogitsEndOnlyTheirSequence) {
+  int num_reported = 0;
+  options_.on_non_finite_logits = [&num_reported] { ++num_reported; };
   model_.BreakAfter(39);
   RecordingSink* broken = Admit({1, 39}, 5);
   RecordingSink* other = Admit({1, 2}, 5);
@@ -174,6 +176,7 @@ TEST_F(StepRunnerTest, NonFiniteLogitsEndOnlyTheirSequence) {
   EXPECT_EQ(broken->Peek().status.code(), absl::StatusCode::kInternal);
   EXPECT_THAT(broken->Peek().tokens, IsEmpty());
   StepUntilNothingRuns();
+  EXPECT_EQ(num_reported, 1);
   EXPECT_EQ(other->Peek().Ids(), GreedyAfter({1, 2}, 5));
   // The state cache has no prompt whose next token is unknown.
   EXPECT_EQ(state_cache_->Lookup(0, {1, 39}).known, nullptr);
@@ -217,6 +220,7 @@ TEST_F(StepRunnerTest, NonFiniteLogitsOfAnEchoEndTheSequence) {
 }
 
 TEST_F(StepRunnerTest, NonFiniteLogitsAfterASavedStateBlameTheState) {
+  options_.on_non_finite_logits = [] { ADD_FAILURE() << "blames the weights"; };
   model_.BreakAfter(39);
   auto start = std::make_shared<Snapshot>();
   start->state = model_.NewState();

@@ -169,6 +169,20 @@ TEST_F(QuantizedRwkv4Test, RefusesAWeightThatIsNotFinite) {
                         "quantized"));
 }
 
+TEST_F(QuantizedRwkv4Test, RefusesAWeightThatIsNotFiniteWithoutQuantization) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    tensors_["blocks.1.ln1.bias"].values[3] = INFINITY;
+    const auto refused = RunOn({.input = testing::WriteCheckpoint(
+                                    testing::MakeTempDirectory(), tensors_),
+                                .directory = Output(),
+                                .target = {.dtype = {dtype}}});
+    EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(refused.status().message()),
+                HasSubstr("tensor \"blocks.1.ln1.bias\": layer 1, element 3 "
+                          "is inf"));
+  }
+}
+
 // rwkvd refuses a file whose matrices are not aligned to cache lines.
 // Converting the file again fixes it.
 TEST_F(QuantizedRwkv4Test, ConvertingAgainRestoresAlignment) {
