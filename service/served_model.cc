@@ -22,6 +22,7 @@
 #include "core/model/load_model.h"
 #include "core/quantize/weight_kind.h"
 #include "core/text/load_tokenizer.h"
+#include "service/adapters.h"
 #include "service/log.h"
 #include "service/states/directory_state_store.h"
 #include "service/states/initial_states.h"
@@ -85,6 +86,22 @@ std::string Heads(const ModelConfig& config) {
                       ")");
 }
 
+// Sets the model, with the adapters merged, and its fingerprint.
+absl::Status LoadWeights(std::shared_ptr<const TensorFile> file,
+                         const Options& options, const KernelTable& kernels,
+                         ServedModel& served) {
+  RWKVD_ASSIGN_OR_RETURN(file,
+                         WithAdapters(std::move(file), options, *served.pool));
+  served.fingerprint = FingerprintOf(*file, options.weights);
+  RWKVD_ASSIGN_OR_RETURN(
+      served.model, LoadModel(std::move(file),
+                              {.kernels = &kernels,
+                               .group_norm_epsilon = options.group_norm_epsilon,
+                               .weights = options.weights,
+                               .pool = served.pool.get()}));
+  return absl::OkStatus();
+}
+
 void LogOpened(const TensorFile& file, const ModelConfig& config) {
   LogInfo(absl::StrCat(
       "opened ", file.path(), ": ", NameOf(config.architecture), ", ",
@@ -123,12 +140,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_ASSIGN_OR_RETURN(
       served->pool,
       ThreadPool::Start(options.threads > 0 ? options.threads : UsableCpus()));
-  RWKVD_ASSIGN_OR_RETURN(
-      served->model,
-      LoadModel(file, {.kernels = &kernels,
-                       .group_norm_epsilon = options.group_norm_epsilon,
-                       .weights = options.weights,
-                       .pool = served->pool.get()}));
+  RWKVD_RETURN_IF_ERROR(LoadWeights(file, options, kernels, *served));
   const ModelConfig& config = served->model->config();
   LogOpened(*file, config);
   RWKVD_ASSIGN_OR_RETURN(served->tokenizer,
@@ -136,7 +148,6 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_RETURN_IF_ERROR(CheckFit(*served->tokenizer, config));
   served->name = options.model_name.empty() ? NameOfPath(options.model)
                                             : options.model_name;
-  served->fingerprint = FingerprintOf(*file, options.weights);
   served->layout = std::string(NameOf(file->layout()));
   served->isa = kernels.name;
   RWKVD_ASSIGN_OR_RETURN(

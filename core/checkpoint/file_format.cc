@@ -7,6 +7,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
 #include "core/base/file_error.h"
+#include "core/checkpoint/legacy_pth.h"
 #include "core/checkpoint/pth.h"
 #include "core/checkpoint/safetensors.h"
 
@@ -99,6 +100,11 @@ bool IsShardIndex(const MappedFile& file) {
   const absl::string_view head = Head(file);
   return absl::StartsWith(absl::StripLeadingAsciiWhitespace(head), "{") &&
          IsText(head);
+}
+
+absl::string_view FormatName(const MappedFile& file) {
+  if (IsLegacyPth(file.bytes())) return "PyTorch (before 1.6)";
+  return IsPth(file.bytes()) ? "PyTorch" : "safetensors";
 }
 
 absl::StatusOr<std::vector<Tensor>> ParseTensors(const MappedFile& file) {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "core/base/mapped_file.h"
 #include "core/checkpoint/tensor.h"
 
@@ -15,6 +16,10 @@ namespace rwkvd {
 // Whether the file is a shard index: a JSON object, or a file that is called
 // *.index.json.
 bool IsShardIndex(const MappedFile& file);
+
+// The format of a file that ParseTensors can read, for people: "safetensors",
+// "PyTorch" or "PyTorch (before 1.6)".
+absl::string_view FormatName(const MappedFile& file);
 
 // The tensors of one safetensors or PyTorch file, with their names in the file,
 // as views into it. Returns InvalidArgument if the file is damaged or in

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -42,6 +43,24 @@ std::optional<int64_t> FindSet(absl::Span<const std::byte> elements,
   return std::nullopt;
 }
 
+// The index of the first element, or scale of a block, that is not finite.
+std::optional<int64_t> FindInBlocks(DType dtype,
+                                    absl::Span<const std::byte> blocks) {
+  const int64_t step = kBlock / BlockElements(dtype) * BlockBytes(dtype);
+  std::vector<float> values(kBlock);
+  for (int64_t at = 0; at < static_cast<int64_t>(blocks.size()); at += step) {
+    const auto piece = blocks.subspan(at, step);
+    ToFloat(dtype, piece, values.data());
+    const int64_t num = static_cast<int64_t>(piece.size()) / BlockBytes(dtype) *
+                        BlockElements(dtype);
+    for (int64_t i = 0; i < num; ++i) {
+      if (std::isfinite(values[i])) continue;
+      return at / BlockBytes(dtype) * BlockElements(dtype) + i;
+    }
+  }
+  return std::nullopt;
+}
+
 // Some elements of a tensor that one task tests: all of them, unless the tensor
 // is row-major.
 struct Piece {
@@ -65,9 +84,11 @@ std::vector<Piece> PiecesOf(const TensorFile& file) {
 std::optional<int64_t> FindIn(const Piece& piece) {
   const Tensor& tensor = *piece.tensor;
   if (!tensor.is_row_major()) return FindNonFinite(tensor);
-  const int64_t size = static_cast<int64_t>(SizeOf(tensor.dtype));
+  const int64_t bytes = BlockBytes(tensor.dtype);
+  const int64_t elements = BlockElements(tensor.dtype);
   const auto found = FindNonFinite(
-      tensor.dtype, tensor.data.subspan(piece.first * size, piece.num * size));
+      tensor.dtype, tensor.data.subspan(piece.first / elements * bytes,
+                                        piece.num / elements * bytes));
   if (!found.has_value()) return std::nullopt;
   return piece.first + *found;
 }
@@ -80,6 +101,7 @@ std::string LayerOf(absl::string_view name) {
 }
 
 float ValueAt(const Tensor& tensor, int64_t element) {
+  if (IsBlockType(tensor.dtype)) return ToFloat(tensor)[element];
   std::vector<std::byte> bytes(SizeOf(tensor.dtype));
   CopyElements(tensor, element, absl::MakeSpan(bytes));
   float value;
@@ -99,13 +121,20 @@ std::optional<int64_t> FindNonFinite(DType dtype,
     case DType::kBF16:
       return FindSet(elements, kBF16Exponent);
     case DType::kU8:
-      break;
+      return std::nullopt;
+    default:
+      return FindInBlocks(dtype, elements);
   }
-  return std::nullopt;
 }
 
 std::optional<int64_t> FindNonFinite(const Tensor& tensor) {
   if (tensor.is_row_major()) return FindNonFinite(tensor.dtype, tensor.data);
+  if (IsBlockType(tensor.dtype)) {
+    const std::vector<float> values = ToFloat(tensor);
+    return FindNonFinite(
+        DType::kF32,
+        {reinterpret_cast<const std::byte*>(values.data()), values.size() * 4});
+  }
   std::vector<std::byte> elements(tensor.num_bytes());
   CopyElements(tensor, 0, absl::MakeSpan(elements));
   return FindNonFinite(tensor.dtype, elements);

@@ -29,7 +29,7 @@ struct NativeTensors {
   // checkpoint is incomplete.
   bool has_embedding_norm = true;
   // Memory of tensors that are not views of the file.
-  std::vector<std::unique_ptr<std::byte[]>> copies;
+  std::vector<std::shared_ptr<std::byte[]>> copies;
   int64_t copied_bytes = 0;
 };
 

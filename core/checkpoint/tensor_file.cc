@@ -97,6 +97,36 @@ absl::StatusOr<std::shared_ptr<const TensorFile>> TensorFile::Open(
   return std::shared_ptr<const TensorFile>(std::move(opened));
 }
 
+std::shared_ptr<const TensorFile> TensorFile::WithReplaced(
+    std::shared_ptr<const TensorFile> base, std::vector<OwnedTensor> tensors) {
+  auto changed = absl::WrapUnique(new TensorFile(*base));
+  for (OwnedTensor& owned : tensors) {
+    const std::string name = owned.tensor.name;
+    changed->tensors_[name] = std::move(owned.tensor);
+    changed->replaced_[name] = std::move(owned.memory);
+  }
+  return changed;
+}
+
+std::shared_ptr<const TensorFile> TensorFile::WithoutReplaced(
+    std::shared_ptr<const TensorFile> file,
+    absl::Span<const std::string> names) {
+  if (file->replaced_.empty()) return file;
+  auto changed = absl::WrapUnique(new TensorFile(*file));
+  for (const std::string& name : names) {
+    if (changed->replaced_.erase(name) > 0) changed->tensors_.erase(name);
+  }
+  return changed;
+}
+
+int64_t TensorFile::replaced_bytes() const {
+  int64_t bytes = 0;
+  for (const auto& [name, memory] : replaced_) {
+    bytes += tensors_.at(name).num_bytes();
+  }
+  return bytes;
+}
+
 absl::Status TensorFile::Read() {
   RWKVD_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path_));
   std::vector<Tensor> stored;

@@ -2,6 +2,7 @@
 #ifndef RWKVD_CORE_CHECKPOINT_TENSOR_FILE_H_
 #define RWKVD_CORE_CHECKPOINT_TENSOR_FILE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/base/mapped_file.h"
 #include "core/checkpoint/native_tensors.h"
 #include "core/checkpoint/tensor.h"
@@ -34,6 +36,21 @@ class TensorFile {
   static absl::StatusOr<std::shared_ptr<const TensorFile>> Open(
       const std::string& path);
 
+  // A tensor, and the memory that it views.
+  struct OwnedTensor {
+    Tensor tensor;
+    std::shared_ptr<std::byte[]> memory;
+  };
+
+  // Returns `base` with other tensors instead of those with the same names.
+  static std::shared_ptr<const TensorFile> WithReplaced(
+      std::shared_ptr<const TensorFile> base, std::vector<OwnedTensor> tensors);
+  // Returns `file` without those of its replaced tensors that `names` contains,
+  // and without their memory.
+  static std::shared_ptr<const TensorFile> WithoutReplaced(
+      std::shared_ptr<const TensorFile> file,
+      absl::Span<const std::string> names);
+
   // All tensors by name, in byte order of the names.
   const absl::btree_map<std::string, Tensor>& tensors() const {
     return tensors_;
@@ -46,6 +63,9 @@ class TensorFile {
   const std::string& path() const { return path_; }
   const std::string& directory() const { return directory_; }
   int64_t num_files() const { return static_cast<int64_t>(files_.size()); }
+  absl::Span<const std::shared_ptr<const MappedFile>> files() const {
+    return files_;
+  }
   // The size of all tensors together.
   int64_t tensor_bytes() const;
 
@@ -53,6 +73,8 @@ class TensorFile {
   // translate it, usually 0.
   Layout layout() const { return native_.layout; }
   int64_t copied_bytes() const { return native_.copied_bytes; }
+  // The bytes of all tensors that were replaced.
+  int64_t replaced_bytes() const;
   // Whether the model has blocks.0.ln0.
   bool has_embedding_norm() const { return native_.has_embedding_norm; }
 
@@ -76,6 +98,7 @@ class TensorFile {
 
  private:
   explicit TensorFile(std::string path);
+  TensorFile(const TensorFile&) = default;
 
   absl::Status Read();
   absl::StatusOr<std::vector<Tensor>> ReadShards(const MappedFile& index);
@@ -87,6 +110,8 @@ class TensorFile {
   std::vector<std::shared_ptr<const MappedFile>> files_;
   NativeTensors native_;  // without its tensors, which are in tensors_
   absl::btree_map<std::string, Tensor> tensors_;
+  // The memory of tensors that were replaced, by name.
+  absl::btree_map<std::string, std::shared_ptr<const std::byte[]>> replaced_;
 };
 
 }  // namespace rwkvd

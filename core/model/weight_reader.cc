@@ -170,6 +170,7 @@ Matrix WeightReader::Quantize(const Tensor& tensor, QuantForm form) {
     return {};
   }
   quantized_.push_back(*std::move(quantized));
+  quantized_names_.push_back(tensor.name);
   return ViewOf(quantized_.back().quants.data(),
                 quantized_.back().scales.data(), form, tensor.shape[0],
                 tensor.shape[1]);
@@ -178,6 +179,7 @@ Matrix WeightReader::Quantize(const Tensor& tensor, QuantForm form) {
 std::shared_ptr<const TensorFile> WeightReader::Owner(
     std::shared_ptr<const TensorFile> file) {
   if (quantized_.empty()) return file;
+  file = TensorFile::WithoutReplaced(std::move(file), quantized_names_);
   auto kept = std::make_shared<const Kept>(
       Kept{std::move(file), std::move(quantized_)});
   const TensorFile* const view = kept->file.get();

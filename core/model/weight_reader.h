@@ -74,7 +74,8 @@ class WeightReader {
   absl::Status status() const;
 
   // Returns a pointer to `file`, the file of this reader, that also keeps the
-  // weights alive that the reader quantized. The last call.
+  // weights alive that the reader quantized. Tensors that were replaced in
+  // `file` and then quantized are dropped. The last call.
   std::shared_ptr<const TensorFile> Owner(
       std::shared_ptr<const TensorFile> file);
 
@@ -94,6 +95,7 @@ class WeightReader {
   const TensorFile& file_;
   const ModelOptions options_;
   std::vector<QuantizedMatrix> quantized_;
+  std::vector<std::string> quantized_names_;
   absl::flat_hash_set<std::string> taken_;
   std::vector<std::string> problems_;
 };

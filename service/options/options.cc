@@ -12,6 +12,7 @@ namespace rwkvd {
 namespace {
 
 constexpr absl::string_view kFlagFiles[] = {
+    "service/options/adapter_options.cc",
     "service/options/compute_options.cc",
     "service/options/initial_state_options.cc",
     "service/options/load_options.cc",
@@ -23,6 +24,7 @@ constexpr absl::string_view kFlagFiles[] = {
 
 absl::Status ReadFlags(Options* options) {
   RWKVD_RETURN_IF_ERROR(ReadLoadFlags(options));
+  RWKVD_RETURN_IF_ERROR(ReadAdapterFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadInitialStateFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadNetworkFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadComputeFlags(options));

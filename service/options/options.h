@@ -7,6 +7,7 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
+#include "service/options/adapter_options.h"
 #include "service/options/compute_options.h"
 #include "service/options/initial_state_options.h"
 #include "service/options/load_options.h"
@@ -21,6 +22,7 @@ namespace rwkvd {
 // base contains the options of one topic, named after their flags; the .cc file
 // of the topic defines and checks these flags. docs/flags.md describes them.
 struct Options : LoadOptions,
+                 AdapterOptions,
                  InitialStateOptions,
                  NetworkOptions,
                  ComputeOptions,

@@ -65,6 +65,22 @@ TEST(FiniteWeightsTest, TransposedTensorsAreReadInRowMajorOrder) {
   EXPECT_EQ(FindNonFinite(Transposed(tensor, 0, 1)), 3);
 }
 
+TEST(FiniteWeightsTest, FindsAScaleOfABlockThatIsNotFinite) {
+  // Blocks of Q8_0: a scale as F16, and 32 quants.
+  constexpr int kBlockSize = 34;
+  std::vector<std::byte> blocks(200 * kBlockSize, std::byte{1});
+  EXPECT_EQ(FindNonFinite(DType::kQ8_0, blocks), std::nullopt);
+  blocks[150 * kBlockSize + 1] = std::byte{0x7E};  // NaN
+  EXPECT_EQ(FindNonFinite(DType::kQ8_0, blocks), 150 * 32);
+  Tensor tensor{
+      .name = "t", .dtype = DType::kQ8_0, .shape = {100, 64}, .data = blocks};
+  EXPECT_EQ(FindNonFinite(tensor), 150 * 32);
+  // Column 75 of the transposed matrix, and its first row.
+  EXPECT_EQ(FindNonFinite(Transposed(tensor, 0, 1)), 75);
+  EXPECT_THAT(std::string(NonFiniteError("path", tensor, 150 * 32).message()),
+              HasSubstr("element 4800 is nan"));
+}
+
 class CheckFiniteTest : public ::testing::Test {
  protected:
   std::shared_ptr<const TensorFile> Open() const {
