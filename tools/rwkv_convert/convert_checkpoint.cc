@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/file_format.h"
 #include "core/checkpoint/finite_weights.h"
+#include "core/checkpoint/merge_adapters.h"
 #include "core/checkpoint/safetensors_writer.h"
 #include "core/checkpoint/shard_index.h"
 #include "core/checkpoint/tensor_file.h"
@@ -47,6 +49,19 @@ absl::StatusOr<std::vector<std::string>> FilesOf(const TensorFile& source) {
     for (const auto& [tensor, shard] : index) names.push_back(shard);
   }
   return names;
+}
+
+// Opens the input, with the adapters merged. Merged matrices are F32 if they
+// are to be rounded to another type, so that they are rounded only once.
+absl::StatusOr<std::shared_ptr<const TensorFile>> OpenSource(
+    const ConvertOptions& options, ThreadPool& pool) {
+  RWKVD_ASSIGN_OR_RETURN(auto source, TensorFile::Open(options.input));
+  if (options.adapters.empty()) return source;
+  RWKVD_ASSIGN_OR_RETURN(const std::vector<Adapter> adapters,
+                         OpenAdapters(options.adapters, options.adapter_alpha));
+  std::optional<DType> merged;
+  if (options.target.dtype.dtype.has_value()) merged = DType::kF32;
+  return MergeAdapters(std::move(source), adapters, merged, pool);
 }
 
 absl::Status CheckSource(const TensorFile& source) {
@@ -213,7 +228,10 @@ absl::Status WriteWeights(const std::vector<Shard>& shards,
 
 absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                             OnProgress progress) {
-  RWKVD_ASSIGN_OR_RETURN(const auto source, TensorFile::Open(options.input));
+  RWKVD_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadPool> threads,
+                         ThreadPool::Start(options.threads));
+  ThreadPool& pool = *threads;
+  RWKVD_ASSIGN_OR_RETURN(const auto source, OpenSource(options, pool));
   RWKVD_RETURN_IF_ERROR(CheckSource(*source));
   RWKVD_RETURN_IF_ERROR(CheckCollision(*source, options.directory));
   RWKVD_RETURN_IF_ERROR(CheckQuantizable(*source, options.target.weights));
@@ -222,9 +240,6 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
   Converted result = {.num_files = static_cast<int64_t>(shards.size()),
                       .num_tensors = NumTensors(shards),
                       .num_bytes = TotalBytes(shards)};
-  RWKVD_ASSIGN_OR_RETURN(const std::unique_ptr<ThreadPool> threads,
-                         ThreadPool::Start(options.threads));
-  ThreadPool& pool = *threads;
   std::unique_ptr<Calibration> calibration;
   if (!options.calibration.text.empty()) {
     RWKVD_ASSIGN_OR_RETURN(calibration,

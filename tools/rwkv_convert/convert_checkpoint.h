@@ -3,20 +3,25 @@
 #define RWKVD_TOOLS_RWKV_CONVERT_CONVERT_CHECKPOINT_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/checkpoint/adapter.h"
 #include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/conversion.h"
 
 namespace rwkvd {
 
 struct ConvertOptions {
-  std::string input;      // as TensorFile::Open takes it
-  std::string directory;  // created if it does not exist
+  std::string input;                    // as TensorFile::Open takes it
+  std::string directory;                // created if it does not exist
+  std::vector<AdapterPath> adapters;    // merged into the weights, in order
+  std::optional<double> adapter_alpha;  // of adapters that do not contain it
   Target target;
   CalibrationOptions calibration;  // of quantized weights
   int threads = 1;                 // for quantization
@@ -44,12 +49,13 @@ using OnProgress =
 // Writes a checkpoint of any format as safetensors with native names. No file
 // appears in the folder until all files have been written and, if requested,
 // verified. Needs little memory, however large the checkpoint is, except for
-// calibration (Calibration).
+// matrices that adapters change, and for calibration (Calibration).
 //
-// Errors are those of TensorFile, OutputDirectory and Calibration.
-// InvalidArgument if the result could not be the same model: a weight is not
-// finite or too large for its new type, a weight cannot be quantized or already
-// is, or native names cannot express the model. DataLoss if verification fails.
+// Errors are those of TensorFile, MergeAdapters, OutputDirectory and
+// Calibration. InvalidArgument if the result could not be the same model: a
+// weight is not finite or too large for its new type, a weight cannot be
+// quantized or already is, or native names cannot express the model. DataLoss
+// if verification fails.
 absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                             OnProgress progress);
 

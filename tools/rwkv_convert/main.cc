@@ -5,8 +5,11 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdio>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
@@ -20,11 +23,14 @@
 #include "core/base/cpu_quota.h"
 #include "core/base/exceptions.h"
 #include "core/base/mapping_faults.h"
+#include "core/base/quote.h"
+#include "core/checkpoint/adapter.h"
 #include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/conversion.h"
 #include "tools/rwkv_convert/convert_checkpoint.h"
+#include "tools/rwkv_convert/inspect.h"
 #include "tools/rwkv_convert/progress.h"
 
 ABSL_FLAG(rwkvd::ByteSize, shard_size, {4'000'000'000},
@@ -54,9 +60,23 @@ ABSL_FLAG(int32_t, calibration_tokens, 32768,
 ABSL_FLAG(int32_t, threads, 0,
           "Threads for quantization and calibration; 0: as many as the "
           "processors and the quota of the control group allow.");
+ABSL_FLAG(rwkvd::RepeatedFlag, adapter, {},
+          "[NAME=]PATH: a LoRA adapter to merge into the weights: a folder of "
+          "PEFT, with adapter_config.json, or a .pth file of RWKV-PEFT. May be "
+          "given several times. The changed matrices are held in memory.");
+ABSL_FLAG(double, adapter_alpha, 0,
+          "The alpha (lora_alpha) with which adapters were trained that do not "
+          "contain it, as the .pth files of RWKV-PEFT. 0 stands for none.");
 ABSL_FLAG(bool, verify, false,
           "Read the result back and compare every element with the input "
           "before the files get their final names.");
+ABSL_FLAG(
+    bool, inspect, false,
+    "Print what INPUT is, instead of converting it: the version and sizes "
+    "of the model, the types of its tensors, its tokenizer, the memory to "
+    "serve it, and whether each --adapter fits. INPUT may also be an "
+    "adapter or a tuned state.");
+ABSL_FLAG(bool, json, false, "Print the result of --inspect as JSON.");
 ABSL_FLAG(bool, force, false,
           "Replace a checkpoint in OUTPUT_DIRECTORY. When the new checkpoint "
           "is complete, all files model*.safetensors that are not part of it "
@@ -76,6 +96,7 @@ constexpr absl::string_view kFiles[] = {"tools/rwkv_convert/main.cc"};
 
 constexpr char kHelp[] =
     R"(rwkv-convert [FLAGS] INPUT OUTPUT_DIRECTORY
+rwkv-convert --inspect [--json] INPUT
 
 Converts an RWKV checkpoint of any format that rwkvd reads to safetensors with
 the tensor names of the training code, copies its tokenizer, and quantizes it if
@@ -84,7 +105,8 @@ a folder as downloaded from a hub.
 
 The files get their final names only when all of them are complete. Until then
 they are in OUTPUT_DIRECTORY/rwkv-convert.tmp; if a run is killed, the next run
-removes this folder. Needs little memory, however large the checkpoint is.
+removes this folder. Needs little memory, however large the checkpoint is,
+except with --adapter and --calibration.
 
 )";
 
@@ -158,6 +180,49 @@ int Run(const ConvertOptions& options) {
   return caught_signal == 0 ? kExitFailed : kExitSignal + caught_signal;
 }
 
+// The adapters that the command line names.
+struct AdapterFlags {
+  std::vector<AdapterPath> paths;
+  std::optional<double> alpha;
+};
+
+absl::StatusOr<AdapterFlags> ReadAdapterFlags() {
+  AdapterFlags flags;
+  for (const std::string& text : absl::GetFlag(FLAGS_adapter).values) {
+    absl::StatusOr<AdapterPath> path = ParseAdapterPath(text);
+    if (!path.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--adapter: ", path.status().message()));
+    }
+    flags.paths.push_back(*std::move(path));
+  }
+  const double alpha = absl::GetFlag(FLAGS_adapter_alpha);
+  if (alpha == 0) return flags;
+  flags.alpha = alpha;
+  if (std::isfinite(*flags.alpha)) return flags;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--adapter_alpha: expected a finite number, got ", *flags.alpha));
+}
+
+int RunInspect(const CommandLine& line, const AdapterFlags& adapters) {
+  if (line.arguments.size() != 1) {
+    return UsageError("--inspect: expected one argument, INPUT (see --help)");
+  }
+  const absl::StatusOr<Inspection> inspection = CatchExceptions([&] {
+    return Inspect(line.arguments[0], adapters.paths, adapters.alpha);
+  });
+  if (!inspection.ok()) {
+    Show(absl::StrCat("rwkv-convert: ", OneLine(inspection.status().message()),
+                      "\n"));
+    return kExitFailed;
+  }
+  std::fputs((absl::GetFlag(FLAGS_json) ? InspectionJson(*inspection)
+                                        : InspectionText(*inspection))
+                 .c_str(),
+             stdout);
+  return kExitOk;
+}
+
 int Main(const std::vector<std::string>& args) {
   const absl::StatusOr<CommandLine> line = ParseCommandLine(args, kFiles);
   if (!line.ok()) return UsageError(line.status().message());
@@ -169,6 +234,12 @@ int Main(const std::vector<std::string>& args) {
   if (line->version) {
     std::printf("rwkv-convert %s\n", kVersion);
     return kExitOk;
+  }
+  const absl::StatusOr<AdapterFlags> adapters = ReadAdapterFlags();
+  if (!adapters.ok()) return UsageError(adapters.status().message());
+  if (absl::GetFlag(FLAGS_inspect)) return RunInspect(*line, *adapters);
+  if (adapters->alpha.has_value() && adapters->paths.empty()) {
+    return UsageError("--adapter_alpha requires --adapter");
   }
   if (line->arguments.size() != 2) {
     return UsageError(
@@ -196,6 +267,8 @@ int Main(const std::vector<std::string>& args) {
   }
   return Run({.input = line->arguments[0],
               .directory = line->arguments[1],
+              .adapters = adapters->paths,
+              .adapter_alpha = adapters->alpha,
               .target = {absl::GetFlag(FLAGS_dtype), *weights},
               .calibration = calibration,
               .threads = threads > 0 ? threads : UsableCpus(),
