@@ -20,6 +20,7 @@
 #include "tools/rwkvctl/report.h"
 #include "tools/rwkvctl/sampling_flags.h"
 #include "tools/rwkvctl/saved_state.h"
+#include "tools/rwkvctl/token_texts.h"
 
 ABSL_FLAG(std::string, stop, "",
           "Stop the answer before any of these strings, separated by commas, "
@@ -93,8 +94,7 @@ absl::StatusOr<v1::GenerateRequest> MakeRequest(const std::string& prompt) {
     request.mutable_prompt()->mutable_tokens()->mutable_ids()->Assign(
         ids.begin(), ids.end());
   } else {
-    // As bytes, since the input may not be valid UTF-8.
-    request.mutable_prompt()->set_bytes(prompt);
+    RWKVD_RETURN_IF_ERROR(SetInput(prompt, request.mutable_prompt()));
   }
   SetMaxTokens(&request);
   SetSampling(request.mutable_sampling());
@@ -120,6 +120,16 @@ void Write(const std::string& text) {
   std::fflush(stdout);
 }
 
+// The output in a delta: its text, or each of its token ids and a comma.
+std::string OutputOf(const v1::Delta& delta) {
+  if (!TextsAreTokens()) return delta.text();
+  std::string ids;
+  for (const v1::Token& token : delta.tokens()) {
+    absl::StrAppend(&ids, token.id(), ",");
+  }
+  return ids;
+}
+
 // Prints the messages of a response stream. A single answer is printed as it
 // arrives; of several answers, each is printed when it is complete.
 class AnswerWriter {
@@ -128,8 +138,8 @@ class AnswerWriter {
 
   void Add(const v1::GenerateResponse& response) {
     const bool ends = response.has_finish();
-    const std::string& text =
-        ends ? response.finish().text() : response.delta().text();
+    const std::string text =
+        ends ? response.finish().text() : OutputOf(response.delta());
     if (response.has_state_chunk()) {
       state_ += response.state_chunk().data();
       return;
@@ -186,9 +196,10 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(reader->Finish());
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/generate.cc",
-                                        kMaxTokensFile, kSamplingFlagsFile,
-                                        kSavedStateFile, kInitialStateFile};
+constexpr absl::string_view kFiles[] = {
+    "tools/rwkvctl/generate.cc", kMaxTokensFile,
+    kSamplingFlagsFile,          kSavedStateFile,
+    kInitialStateFile,           kTokenTextsFile};
 
 }  // namespace
 
@@ -203,7 +214,8 @@ const Command kGenerate = {
     "Once\n"
     "rwkvctl generate --stop='\\n\\n' --stats - < prompt.txt\n"
     "rwkvctl generate --max_tokens=0 --pin=rules --pin_ttl=1h - < rules.txt\n"
-    "rwkvctl generate --json --top_logprobs=5 \"Two and two is\"",
+    "rwkvctl generate --json --top_logprobs=5 \"Two and two is\"\n"
+    "rwkvctl generate --tokens --stop_tokens=0 128,64,7",
     kFiles,
     &Run};
 

@@ -6,10 +6,12 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "core/base/status_macros.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
 #include "tools/rwkvctl/initial_state.h"
 #include "tools/rwkvctl/input.h"
+#include "tools/rwkvctl/token_texts.h"
 
 namespace rwkvd {
 namespace {
@@ -29,9 +31,10 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
         "continuations");
   }
   v1::ScoreRequest request;
-  request.mutable_context()->set_bytes(ReadArgument(arguments[0]));
+  RWKVD_RETURN_IF_ERROR(
+      SetInput(ReadArgument(arguments[0]), request.mutable_context()));
   for (size_t i = 1; i < arguments.size(); ++i) {
-    request.add_continuations()->set_bytes(arguments[i]);
+    RWKVD_RETURN_IF_ERROR(SetInput(arguments[i], request.add_continuations()));
   }
   request.set_initial_state(InitialState());
   request.set_totals_only(!WantJson());
@@ -51,7 +54,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
 }
 
 constexpr absl::string_view kFiles[] = {"tools/rwkvctl/score.cc",
-                                        kInitialStateFile};
+                                        kInitialStateFile, kTokenTextsFile};
 
 }  // namespace
 
@@ -63,7 +66,8 @@ const Command kScore = {
     "after the\ncontext, its number of tokens, and \"greedy\" if greedy "
     "decoding would generate it.",
     "rwkvctl score \"In the beginning\" \" God created\" \" the whale\"\n"
-    "rwkvctl score - \" yes\" \" no\" < question.txt",
+    "rwkvctl score - \" yes\" \" no\" < question.txt\n"
+    "rwkvctl score --tokens 128,64 7 9,9",
     kFiles,
     &Run};
 
