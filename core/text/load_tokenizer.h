@@ -5,17 +5,49 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/text/tokenizer.h"
 
 namespace rwkvd {
 
+// Which tokenizer a model is to have. A value.
+struct TokenizerChoice {
+  // "world", "20b", "bytes", "none", or the path of a World vocabulary (*.txt)
+  // or of a tokenizer.json (*.json). Empty: the one in the model's folder.
+  std::string name;
+  std::string directory;  // the model's folder
+  int64_t model_vocab_size = 0;
+  // Folders with the vocabularies of KnownVocabulary.
+  std::vector<std::string> share_folders;
+};
+
+// A tokenizer and where it comes from, for the log. A value.
+struct ChosenTokenizer {
+  std::unique_ptr<const Tokenizer> tokenizer;
+  std::string source;  // a path, or its name
+  // Whether the model comes without one, so that it was chosen by the size of
+  // the vocabulary.
+  bool is_guess = false;
+};
+
+// Loads the chosen tokenizer. Without a name, that is the tokenizer file in the
+// folder: `rwkv_vocab*.txt`, `tokenizer.json` or `*tokenizer.json`. Several
+// files are one if they decode all tokens alike; tokenizer.json is then
+// preferred, since it also knows which texts are special tokens. If there is no
+// file, bytes or a KnownVocabulary are chosen by the size of the model's
+// vocabulary. Returns NotFound that says where it has looked if there is no
+// tokenizer, InvalidArgument that lists the files if several differ, and the
+// errors of LoadTokenizer.
+absl::StatusOr<ChosenTokenizer> ChooseTokenizer(const TokenizerChoice& choice);
+
 // Loads the tokenizer at `path`: a World vocabulary (*.txt), a tokenizer.json
-// (*.json), or the word "bytes" for ByteTokenizer. Error
-// messages name the file, and the line or field. Returns InvalidArgument for
-// malformed files and other names, and the errors of MappedFile::Open.
+// (*.json), or the word "bytes" for ByteTokenizer. Error messages name the
+// file, and the line or field. Returns InvalidArgument for malformed files and
+// other names, and the errors of MappedFile::Open.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(
     const std::string& path);
 
@@ -24,13 +56,10 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> LoadTokenizer(
 absl::StatusOr<std::unique_ptr<const Tokenizer>> TokenizerOfJson(
     absl::string_view text, absl::string_view name);
 
-// Loads the tokenizer in a model's `directory`: the file `rwkv_vocab*.txt`,
-// `tokenizer.json` or `*tokenizer.json`, or "bytes" if there is no such file
-// and the model's vocabulary has 256 tokens. Returns NotFound that lists the
-// patterns if there is no tokenizer, and InvalidArgument that lists the files
-// if there are several.
-absl::StatusOr<std::unique_ptr<const Tokenizer>> FindTokenizer(
-    const std::string& directory, int64_t model_vocab_size);
+// Returns InvalidArgument unless the tokenizer can belong to a model with this
+// vocabulary: it has no ids beyond the model's, and almost as many. Models may
+// have some more, so that their number is a multiple of a power of two.
+absl::Status CheckFit(const Tokenizer& tokenizer, int64_t model_vocab_size);
 
 }  // namespace rwkvd
 

@@ -52,6 +52,11 @@ std::string Tokenizer::Decode(absl::Span<const TokenId> ids) const {
   return bytes;
 }
 
+absl::Status NoBytesError() {
+  return absl::InvalidArgumentError(
+      "this model has no tokenizer; use token ids");
+}
+
 absl::Status CheckEveryByteIsAToken(
     absl::string_view name,
     absl::FunctionRef<bool(absl::string_view byte)> is_token) {

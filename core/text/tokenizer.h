@@ -43,6 +43,11 @@ class Tokenizer {
   // An upper bound of the memory that Encode allocates, in bytes.
   int64_t MaxEncodeMemory(absl::string_view bytes, int64_t max_tokens) const;
 
+  // Returns whether tokens stand for bytes. They do, except for a model that
+  // has no tokenizer: then Encode returns NoBytesError, and all TokenBytes are
+  // empty.
+  virtual bool has_bytes() const { return true; }
+
   // Returns the bytes of token `id`, which need not be valid UTF-8. They are
   // empty for the end of text, for ids outside of [0, size()), and for ids that
   // the vocabulary does not use.
@@ -59,7 +64,7 @@ class Tokenizer {
   // Returns the token that ends a document, if there is one.
   virtual std::optional<TokenId> end_of_text() const = 0;
 
-  // Returns "world", "bpe" or "bytes".
+  // Returns "world", "bpe", "bytes" or "none".
   virtual absl::string_view kind() const = 0;
 
   // Returns the concatenated bytes of `ids`.
@@ -74,6 +79,10 @@ class Tokenizer {
   // tokens, in bytes.
   virtual int64_t MaxWorkMemory(absl::string_view bytes) const = 0;
 };
+
+// Returns InvalidArgument: the model has no tokenizer, so that it takes and
+// returns token ids only.
+absl::Status NoBytesError();
 
 // Returns InvalidArgument that lists the bytes for which is_token returns
 // false, if there are any: some text could not be encoded. `name` is that of

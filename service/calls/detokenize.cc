@@ -54,6 +54,10 @@ absl::Status Detokenize(const ServedModel& model,
                         const ::rwkv::v1::DetokenizeRequest& request,
                         ByteBudget::Reservation* memory,
                         ::rwkv::v1::DetokenizeResponse* response) {
+  if (!model.tokenizer->has_bytes()) {
+    return absl::InvalidArgumentError(
+        "ids: this model has no tokenizer, so its tokens stand for no text");
+  }
   const absl::Span<const int32_t> ids = absl::MakeConstSpan(
       request.ids().data(), static_cast<size_t>(request.ids_size()));
   RWKVD_RETURN_IF_ERROR(CheckIds(ids, model.model->config().vocab_size));

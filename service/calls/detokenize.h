@@ -10,8 +10,9 @@
 namespace rwkvd {
 
 // Answers a Detokenize call, and reserves in `memory` what that takes.
-// InvalidArgument with the first id that is out of range, or if the answer is
-// larger than clients accept by default; the errors of ReserveMore.
+// InvalidArgument with the first id that is out of range, if the answer is
+// larger than clients accept by default, or if the model has no tokenizer; the
+// errors of ReserveMore.
 absl::Status Detokenize(const ServedModel& model,
                         const ::rwkv::v1::DetokenizeRequest& request,
                         ByteBudget::Reservation* memory,

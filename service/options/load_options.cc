@@ -16,9 +16,20 @@ ABSL_FLAG(std::string, model, "",
           "model.safetensors.index.json or pytorch_model.bin.index.json, or a "
           "folder with one of these.");
 ABSL_FLAG(std::string, tokenizer, "",
-          "The tokenizer: a World vocabulary (.txt), a tokenizer.json, or the "
-          "word \"bytes\". If empty, the server looks for it in the folder of "
-          "the model.");
+          "The tokenizer: the path of a World vocabulary (.txt) or of a "
+          "tokenizer.json, or one of the words world, 20b, bytes, and none for "
+          "a model of token ids alone. If empty, the server looks for it in "
+          "the folder of the model; if there is none, a model with 65536, "
+          "50277 or 256 tokens gets world, 20b or bytes.");
+ABSL_FLAG(bool, allow_tokenizer_mismatch, false,
+          "Serve a model with a tokenizer that cannot belong to it: its "
+          "largest id is beyond the model's vocabulary, or it has far fewer "
+          "tokens.");
+ABSL_FLAG(std::string, share_dir, "",
+          "The folder with the vocabularies of --tokenizer=world and 20b. If "
+          "empty: ../share/rwkvd next to the folder of the program, "
+          ".cache/share in the checkout that contains the program, or "
+          "/usr/share/rwkvd.");
 ABSL_FLAG(std::string, model_name, "",
           "The name of the model in responses and metrics. If empty, the name "
           "of the model's file or folder.");
@@ -83,6 +94,9 @@ absl::Status CheckEpsilon(float value) {
 absl::Status ReadLoadFlags(LoadOptions* options) {
   options->model = absl::GetFlag(FLAGS_model);
   options->tokenizer = absl::GetFlag(FLAGS_tokenizer);
+  options->allow_tokenizer_mismatch =
+      absl::GetFlag(FLAGS_allow_tokenizer_mismatch);
+  options->share_dir = absl::GetFlag(FLAGS_share_dir);
   options->model_name = absl::GetFlag(FLAGS_model_name);
   options->group_norm_epsilon = absl::GetFlag(FLAGS_group_norm_epsilon);
   options->preload = absl::GetFlag(FLAGS_preload);

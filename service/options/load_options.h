@@ -13,7 +13,9 @@ namespace rwkvd {
 // The model and its tokenizer, and how they are loaded. A value.
 struct LoadOptions {
   std::string model;
-  std::string tokenizer;   // empty: found in the model's folder
+  std::string tokenizer;  // empty: found in the model's folder
+  bool allow_tokenizer_mismatch = false;
+  std::string share_dir;   // empty: see ShareFolders
   std::string model_name;  // empty: the name of the model's file or folder
   WeightKind weights = WeightKind::kAsStored;
   float group_norm_epsilon = kGroupNormEpsilon;

@@ -56,6 +56,7 @@ def serving(model):
         port_file = os.path.join(folder, "ports")
         server = subprocess.Popen([
             RWKVD, f"--model={model}", "--tokenizer=bytes",
+            "--allow_tokenizer_mismatch",  # any vocabulary
             "--listen=127.0.0.1:0", "--metrics_listen=", "--log_level=warn",
             "--state_cache_mib=0", f"--port_file={port_file}"])
         try:

@@ -48,11 +48,11 @@ def zeros(*shape):
     return ("F32", list(shape), bytes(4 * count))
 
 
-def endless_rwkv4(layers=4, width=256):
-    """A model of zeros with 256 byte tokens: all tokens always have the same
-    probability, and none of them ends a text."""
-    tensors = {"emb.weight": zeros(256, width), "head.weight":
-               zeros(256, width), "ln_out.weight": zeros(width),
+def endless_rwkv4(layers=4, width=256, vocab=256):
+    """A model of zeros, by default with byte tokens: all tokens always have the
+    same probability, and none of the bytes ends a text."""
+    tensors = {"emb.weight": zeros(vocab, width), "head.weight":
+               zeros(vocab, width), "ln_out.weight": zeros(width),
                "ln_out.bias": zeros(width), "blocks.0.ln0.weight":
                zeros(width), "blocks.0.ln0.bias": zeros(width)}
     for layer in range(layers):

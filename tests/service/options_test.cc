@@ -78,6 +78,8 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   const auto options = ParseOptions({"--model",
                                      "m",
                                      "--tokenizer=t",
+                                     "--allow_tokenizer_mismatch",
+                                     "--share_dir=v",
                                      "--model_name=n",
                                      "--listen=unix:/s",
                                      "--metrics_listen=",
@@ -115,6 +117,8 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->model, "m");
   EXPECT_EQ(options->tokenizer, "t");
+  EXPECT_TRUE(options->allow_tokenizer_mismatch);
+  EXPECT_EQ(options->share_dir, "v");
   EXPECT_EQ(options->model_name, "n");
   EXPECT_EQ(options->listen, "unix:/s");
   EXPECT_EQ(options->metrics_listen, "");

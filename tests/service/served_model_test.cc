@@ -10,7 +10,6 @@
 
 #include "core/base/mapping_faults.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/text/load_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fixtures.h"
@@ -36,20 +35,6 @@ TEST(ServedModelTest, IsNamedAfterItsFileOrFolder) {
   EXPECT_EQ(NameOfPath("m/demo/pytorch_model.bin.index.json"), "demo");
   EXPECT_EQ(NameOfPath("demo"), "demo");
   EXPECT_EQ(NameOfPath("/"), "model");
-}
-
-TEST(ServedModelTest, TokenizerMustNotBeLargerThanTheVocabulary) {
-  const auto bytes = LoadTokenizer("bytes");
-  ASSERT_TRUE(bytes.ok());
-  ModelConfig config;
-  config.vocab_size = 256;
-  EXPECT_TRUE(CheckFit(**bytes, config).ok());
-  config.vocab_size = 300;
-  EXPECT_TRUE(CheckFit(**bytes, config).ok());
-  config.vocab_size = 255;
-  const std::string error(CheckFit(**bytes, config).message());
-  EXPECT_THAT(error, HasSubstr("255"));
-  EXPECT_THAT(error, HasSubstr("largest id"));
 }
 
 TEST(ServedModelTest, ErrorNamesTheMissingModel) {

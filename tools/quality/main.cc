@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "cli/command_line.h"
 #include "cli/failure_handlers.h"
+#include "cli/share_folders.h"
 #include "core/base/cpu_quota.h"
 #include "core/base/exceptions.h"
 #include "core/base/json.h"
@@ -36,7 +37,7 @@ ABSL_FLAG(std::string, text, "", "A file of documents.");
 ABSL_FLAG(std::string, separator, "00",
           "The bytes that separate documents, in hexadecimal.");
 ABSL_FLAG(std::string, tokenizer, "",
-          "A tokenizer. If empty: the one next to --reference, or bytes.");
+          "A tokenizer, as in rwkvd. If empty: the one next to --reference.");
 ABSL_FLAG(int64_t, max_tokens, 1024,
           "Maximum tokens to read of each document.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
@@ -68,19 +69,19 @@ absl::StatusOr<Loaded> Load(const std::string& path) {
 }
 
 absl::StatusOr<std::vector<Document>> ReadDocuments(const Loaded& reference) {
-  const std::string name = absl::GetFlag(FLAGS_tokenizer);
   RWKVD_ASSIGN_OR_RETURN(
-      const auto tokenizer,
-      name.empty() ? FindTokenizer(reference.directory,
-                                   reference.model->config().vocab_size)
-                   : LoadTokenizer(name));
+      const ChosenTokenizer chosen,
+      ChooseTokenizer({.name = absl::GetFlag(FLAGS_tokenizer),
+                       .directory = reference.directory,
+                       .model_vocab_size = reference.model->config().vocab_size,
+                       .share_folders = ShareFolders("")}));
   RWKVD_ASSIGN_OR_RETURN(const auto text,
                          MappedFile::Open(absl::GetFlag(FLAGS_text)));
   return EncodeDocuments(
       absl::string_view(reinterpret_cast<const char*>(text->bytes().data()),
                         text->bytes().size()),
       absl::HexStringToBytes(absl::GetFlag(FLAGS_separator)),
-      absl::GetFlag(FLAGS_max_tokens), *tokenizer);
+      absl::GetFlag(FLAGS_max_tokens), *chosen.tokenizer);
 }
 
 absl::StatusOr<std::string> Measure() {

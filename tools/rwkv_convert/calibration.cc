@@ -9,6 +9,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
+#include "cli/share_folders.h"
 #include "core/base/check.h"
 #include "core/base/file_error.h"
 #include "core/base/mapped_file.h"
@@ -105,8 +106,11 @@ absl::StatusOr<std::unique_ptr<Calibration>> Calibration::Create(
 
 absl::Status Calibration::ReadText() {
   const int64_t vocab_size = model_->config().vocab_size;
-  RWKVD_ASSIGN_OR_RETURN(const auto tokenizer,
-                         FindTokenizer(source_->directory(), vocab_size));
+  RWKVD_ASSIGN_OR_RETURN(const ChosenTokenizer chosen,
+                         ChooseTokenizer({.directory = source_->directory(),
+                                          .model_vocab_size = vocab_size,
+                                          .share_folders = ShareFolders("")}));
+  const Tokenizer& tokenizer = *chosen.tokenizer;
   RWKVD_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(options_.text));
   const auto bytes = file->bytes();
   if (static_cast<int64_t>(bytes.size()) > kMaxTextBytes) {
@@ -116,7 +120,7 @@ absl::Status Calibration::ReadText() {
   }
   RWKVD_ASSIGN_OR_RETURN(
       const std::vector<int32_t> tokens,
-      tokenizer->Encode(
+      tokenizer.Encode(
           {reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
   if (tokens.empty())
     return FileError(options_.text)("expected text, got an empty file");
@@ -135,7 +139,7 @@ absl::Status Calibration::ReadText() {
     windows_.emplace_back(window.begin(), window.end());
     num_tokens_ += static_cast<int64_t>(window.size());
     for (const int32_t id : window) {
-      num_bytes_ += static_cast<int64_t>(tokenizer->TokenBytes(id).size());
+      num_bytes_ += static_cast<int64_t>(tokenizer.TokenBytes(id).size());
     }
   }
   return absl::OkStatus();

@@ -58,7 +58,7 @@ class Calibration {
 
   // Loads the model `source` and the tokenizer next to it. `weights` says which
   // matrices will be quantized. `pool` outlives the result. Errors are those of
-  // MappedFile, LoadModel and FindTokenizer, and InvalidArgument if the text
+  // MappedFile, LoadModel and ChooseTokenizer, and InvalidArgument if the text
   // has no token, has a token outside of the vocabulary, or has more than
   // kMaxTextBytes.
   static absl::StatusOr<std::unique_ptr<Calibration>> Create(

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Whether FindTokenizer (core/text/load_tokenizer.h) looks for this name.
+// Whether ChooseTokenizer (core/text/load_tokenizer.h) looks for this name.
 bool IsTokenizer(absl::string_view name) {
   if (absl::StartsWith(name, ".")) return false;
   return absl::EndsWith(name, "tokenizer.json") ||

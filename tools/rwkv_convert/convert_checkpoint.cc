@@ -24,6 +24,7 @@
 #include "core/checkpoint/shard_index.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/quantize/weight_kind.h"
+#include "core/text/known_vocabulary.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/companions.h"
@@ -77,11 +78,13 @@ absl::Status CheckSource(const TensorFile& source) {
   return absl::OkStatus();
 }
 
-// A model whose vocabulary is the 256 bytes needs no tokenizer file.
+// A model whose vocabulary is the 256 bytes, or one that rwkvd has at hand,
+// needs no tokenizer file.
 bool NeedsTokenizer(const TensorFile& source) {
   const Tensor* embedding = source.Find("emb.weight");
   return embedding != nullptr && !embedding->shape.empty() &&
-         embedding->shape[0] != 256;
+         embedding->shape[0] != 256 &&
+         FindKnownVocabulary(embedding->shape[0]) == nullptr;
 }
 
 // Refuses to overwrite the files that are being read.

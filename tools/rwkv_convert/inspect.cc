@@ -13,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "cli/share_folders.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/file_format.h"
 #include "core/checkpoint/merge_adapters.h"
@@ -157,9 +158,11 @@ bool IsTunedState(const TensorFile& file) {
 }
 
 std::string DescribeTokenizer(const TensorFile& file, int64_t vocab_size) {
-  const auto tokenizer = FindTokenizer(file.directory(), vocab_size);
-  if (!tokenizer.ok()) return std::string(tokenizer.status().message());
-  return absl::StrCat((*tokenizer)->size(), " tokens");
+  const auto chosen = ChooseTokenizer({.directory = file.directory(),
+                                       .model_vocab_size = vocab_size,
+                                       .share_folders = ShareFolders("")});
+  if (!chosen.ok()) return std::string(chosen.status().message());
+  return absl::StrCat(chosen->tokenizer->size(), " tokens");
 }
 
 std::string FindTemplate(const std::string& directory) {

@@ -3,11 +3,15 @@
 
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/text/null_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "nlohmann/json.hpp"
 #include "tests/core/text/small_files.h"
 #include "tests/core/text/vectors.h"
 
@@ -17,6 +21,12 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
+
+absl::StatusOr<ChosenTokenizer> FindIn(const std::string& directory,
+                                       int64_t vocab_size) {
+  return ChooseTokenizer(
+      {.directory = directory, .model_vocab_size = vocab_size});
+}
 
 // Creates an empty model directory.
 class LoadTokenizerTest : public testing::Test {
@@ -37,7 +47,12 @@ class LoadTokenizerTest : public testing::Test {
     std::ofstream(Path(name), std::ios::binary) << text;
   }
 
-  std::string directory_;
+  // Finds the tokenizer of a model in the directory.
+  absl::StatusOr<ChosenTokenizer> Find(int64_t vocab_size = 65536) const {
+    return FindIn(directory_, vocab_size);
+  }
+
+  std::string directory_;  // removed at the end
 };
 
 std::string Message(const absl::Status& status) {
@@ -47,12 +62,16 @@ std::string Message(const absl::Status& status) {
 TEST_F(LoadTokenizerTest, NameDecidesKind) {
   Write("any.txt", SmallWorldVocabulary());
   Write("any.json", SmallTokenizerJson().dump());
+  Write("word_piece.json", SmallWordPieceJson().dump());
   const auto world = LoadTokenizer(Path("any.txt"));
   ASSERT_TRUE(world.ok()) << world.status();
   EXPECT_EQ((*world)->kind(), "world");
   const auto bpe = LoadTokenizer(Path("any.json"));
   ASSERT_TRUE(bpe.ok()) << bpe.status();
   EXPECT_EQ((*bpe)->kind(), "bpe");
+  const auto word_piece = LoadTokenizer(Path("word_piece.json"));
+  ASSERT_TRUE(word_piece.ok()) << word_piece.status();
+  EXPECT_EQ((*word_piece)->kind(), "world");
   const auto bytes = LoadTokenizer("bytes");
   ASSERT_TRUE(bytes.ok()) << bytes.status();
   EXPECT_EQ((*bytes)->kind(), "bytes");
@@ -113,9 +132,11 @@ TEST_F(LoadTokenizerTest, FindsOnlyTokenizerInDirectory) {
   std::filesystem::create_symlink("absent", Path("dangling_tokenizer.json"));
   for (const auto& c : cases) {
     Write(c.name, c.text);
-    const auto tokenizer = FindTokenizer(directory_, 65536);
-    ASSERT_TRUE(tokenizer.ok()) << c.name << ": " << tokenizer.status();
-    EXPECT_EQ((*tokenizer)->kind(), c.kind);
+    const auto chosen = Find();
+    ASSERT_TRUE(chosen.ok()) << c.name << ": " << chosen.status();
+    EXPECT_EQ(chosen->tokenizer->kind(), c.kind);
+    EXPECT_EQ(chosen->source, Path(c.name));
+    EXPECT_FALSE(chosen->is_guess);
     std::filesystem::remove(Path(c.name));
   }
 }
@@ -123,15 +144,16 @@ TEST_F(LoadTokenizerTest, FindsOnlyTokenizerInDirectory) {
 TEST_F(LoadTokenizerTest, LinkToFileIsFollowed) {
   Write("real.bin", SmallWorldVocabulary());
   std::filesystem::create_symlink("real.bin", Path("rwkv_vocab.txt"));
-  EXPECT_TRUE(FindTokenizer(directory_, 65536).ok());
+  EXPECT_TRUE(Find().ok());
 }
 
 TEST_F(LoadTokenizerTest, NoFileAndVocabularyOf256MeansBytes) {
-  const auto tokenizer = FindTokenizer(directory_, 256);
-  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-  EXPECT_EQ((*tokenizer)->kind(), "bytes");
+  const auto chosen = Find(256);
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(chosen->tokenizer->kind(), "bytes");
+  EXPECT_TRUE(chosen->is_guess);
   for (const int64_t size : {255, 257, 65536}) {
-    const auto none = FindTokenizer(directory_, size);
+    const auto none = Find(size);
     EXPECT_EQ(none.status().code(), absl::StatusCode::kNotFound);
     EXPECT_THAT(
         Message(none.status()),
@@ -142,37 +164,149 @@ TEST_F(LoadTokenizerTest, NoFileAndVocabularyOf256MeansBytes) {
 
 TEST_F(LoadTokenizerTest, MalformedFileTakesPrecedenceOverBytes) {
   Write("tokenizer.json", "nonsense");
-  EXPECT_EQ(FindTokenizer(directory_, 256).status().code(),
-            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(Find(256).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
-TEST_F(LoadTokenizerTest, SeveralCandidatesAreRefusedAndListed) {
+TEST_F(LoadTokenizerTest, FilesThatDecodeDifferentlyAreRefusedAndListed) {
   Write("tokenizer.json", SmallTokenizerJson().dump());
   Write("rwkv_vocab.txt", SmallWorldVocabulary());
   Write("other.txt", "");
-  const auto tokenizer = FindTokenizer(directory_, 256);
-  EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(Message(tokenizer.status()),
-              AllOf(HasSubstr("rwkv_vocab.txt, tokenizer.json"),
+  const auto chosen = Find(256);
+  EXPECT_EQ(chosen.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(chosen.status()),
+              AllOf(HasSubstr("2 that decode token 0 differently: "
+                              "tokenizer.json, rwkv_vocab.txt"),
                     Not(HasSubstr("other.txt"))));
 }
 
+TEST_F(LoadTokenizerTest, FilesThatDifferOnlyInTheirLengthAreRefused) {
+  Write("rwkv_vocab_a.txt", SmallWorldVocabulary());
+  Write("rwkv_vocab_b.txt", SmallWorldVocabulary({"ab"}));
+  EXPECT_THAT(Message(Find().status()), HasSubstr("decode token 257"));
+}
+
+TEST_F(LoadTokenizerTest, FilesThatDecodeAlikeAreOne) {
+  Write("rwkv_vocab.txt", SmallWorldVocabulary({"ab", "bc"}));
+  Write("a_tokenizer.json", SmallWordPieceJson({"ab", "bc"}).dump());
+  nlohmann::json document = SmallWordPieceJson({"ab", "bc"});
+  document["model"]["vocab"]["\uE000259\uE001"] = 259;  // never decoded
+  Write("tokenizer.json", document.dump());
+  const auto chosen = Find();
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  EXPECT_EQ(chosen->source, Path("tokenizer.json"));
+  EXPECT_EQ(chosen->tokenizer->size(), 259);
+}
+
+TEST_F(LoadTokenizerTest, AnyDamagedFileIsRefused) {
+  Write("rwkv_vocab.txt", SmallWorldVocabulary());
+  Write("tokenizer.json", "{}");
+  EXPECT_THAT(Message(Find().status()), HasSubstr(Path("tokenizer.json")));
+}
+
 TEST_F(LoadTokenizerTest, AbsentDirectoryIsRefused) {
-  const auto absent = FindTokenizer(Path("absent"), 256);
+  const auto absent = FindIn(Path("absent"), 256);
   EXPECT_EQ(absent.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(Message(absent.status()), HasSubstr(Path("absent")));
   Write("file", "");
-  EXPECT_FALSE(FindTokenizer(Path("file"), 256).ok());
+  EXPECT_FALSE(FindIn(Path("file"), 256).ok());
+}
+
+TEST_F(LoadTokenizerTest, NameTakesPrecedenceOverFiles) {
+  Write("rwkv_vocab.txt", SmallWorldVocabulary());
+  for (const char* name : {"bytes", "none"}) {
+    const auto chosen = ChooseTokenizer(
+        {.name = name, .directory = directory_, .model_vocab_size = 300});
+    ASSERT_TRUE(chosen.ok()) << chosen.status();
+    EXPECT_EQ(chosen->tokenizer->kind(), name);
+    EXPECT_EQ(chosen->source, name);
+  }
+}
+
+TEST_F(LoadTokenizerTest, NoneHasIdsAlone) {
+  const auto chosen = ChooseTokenizer({.name = "none", .model_vocab_size = 7});
+  ASSERT_TRUE(chosen.ok()) << chosen.status();
+  const Tokenizer& none = *chosen->tokenizer;
+  EXPECT_FALSE(none.has_bytes());
+  EXPECT_EQ(none.size(), 7);
+  EXPECT_EQ(none.end_of_text(), std::nullopt);
+  EXPECT_EQ(none.TokenBytes(3), "");
+  EXPECT_EQ(none.Decode({1, 2}), "");
+  for (const char* text : {"", "a", "a longer text"}) {
+    EXPECT_EQ(none.Encode(text, 0).status(), NoBytesError()) << text;
+  }
 }
 
 TEST_F(LoadTokenizerTest, FindsOfficialTokenizers) {
   RWKVD_SKIP_WITHOUT_FIXTURES();
-  const auto world = FindTokenizer(TokenizerFixtures() + "/world", 65536);
+  const auto world = FindIn(TokenizerFixtures() + "/world", 65536);
   ASSERT_TRUE(world.ok()) << world.status();
-  EXPECT_EQ((*world)->size(), 65530);
-  const auto bpe = FindTokenizer(TokenizerFixtures() + "/20b", 50277);
+  EXPECT_EQ(world->tokenizer->size(), 65530);
+  const auto bpe = FindIn(TokenizerFixtures() + "/20b", 50277);
   ASSERT_TRUE(bpe.ok()) << bpe.status();
-  EXPECT_EQ((*bpe)->size(), 50277);
+  EXPECT_EQ(bpe->tokenizer->size(), 50277);
+}
+
+TEST_F(LoadTokenizerTest, KnownVocabulariesAreChosenByNameOrSize) {
+  RWKVD_SKIP_WITHOUT_FIXTURES();
+  const std::vector<std::string> share = {Path("absent"),
+                                          TokenizerFixtures() + "/world",
+                                          TokenizerFixtures() + "/20b"};
+  const struct {
+    const char* name;
+    int64_t vocab_size;
+    int64_t size;
+  } cases[] = {{"world", 1, 65530}, {"", 65536, 65530}, {"", 50277, 50277}};
+  for (const auto& c : cases) {
+    const auto chosen = ChooseTokenizer({.name = c.name,
+                                         .directory = directory_,
+                                         .model_vocab_size = c.vocab_size,
+                                         .share_folders = share});
+    ASSERT_TRUE(chosen.ok()) << chosen.status();
+    EXPECT_EQ(chosen->tokenizer->size(), c.size);
+    EXPECT_EQ(chosen->is_guess, *c.name == '\0');
+  }
+}
+
+TEST_F(LoadTokenizerTest, OtherFileInShareFolderIsRefused) {
+  Write("rwkv_vocab_v20230424.txt", SmallWorldVocabulary());
+  const auto chosen =
+      ChooseTokenizer({.name = "world", .share_folders = {directory_}});
+  EXPECT_EQ(chosen.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(Message(chosen.status()),
+              AllOf(HasSubstr(Path("rwkv_vocab_v20230424.txt")),
+                    HasSubstr("expected the vocabulary \"world\" with the "
+                              "SHA-256 digest 8324")));
+}
+
+TEST_F(LoadTokenizerTest, AbsentKnownVocabularyIsNotFound) {
+  for (const char* name : {"world", ""}) {
+    const auto chosen =
+        ChooseTokenizer({.name = name,
+                         .directory = directory_,
+                         .model_vocab_size = 65536,
+                         .share_folders = {Path("a"), Path("b")}});
+    EXPECT_EQ(chosen.status().code(), absl::StatusCode::kNotFound);
+    EXPECT_THAT(Message(chosen.status()),
+                AllOf(HasSubstr("PyPI package rwkv"), HasSubstr(Path("a")),
+                      HasSubstr(Path("b"))));
+  }
+}
+
+TEST(CheckFitTest, TokenizerHasNearlyAsManyTokensAsTheModel) {
+  const auto fits = [](int64_t tokenizer_size, int64_t model_size) {
+    return CheckFit(NullTokenizer(tokenizer_size), model_size);
+  };
+  EXPECT_TRUE(fits(65530, 65536).ok());
+  EXPECT_TRUE(fits(50277, 50277).ok());
+  EXPECT_TRUE(fits(50277, 50304).ok());
+  EXPECT_TRUE(fits(377, 384).ok());
+  EXPECT_TRUE(fits(256, 256).ok());
+  EXPECT_THAT(Message(fits(256, 255)), HasSubstr("largest id, 255, "));
+  EXPECT_THAT(Message(fits(65530, 50277)), HasSubstr("of 50277"));
+  for (const int64_t size : {256, 30001, 50277, 65001}) {
+    EXPECT_THAT(Message(fits(size, 65536)),
+                HasSubstr(absl::StrCat("has only ", size, " tokens")));
+  }
 }
 
 }  // namespace

@@ -104,9 +104,10 @@ class QualityGates : public ::testing::Test {
     path_ = path;
     const auto file = TensorFile::Open(path);
     ASSERT_TRUE(file.ok()) << file.status();
-    const auto tokenizer = FindTokenizer((*file)->directory(), vocab_size);
-    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
-    auto documents = EncodeDocuments(kTexts, "|", 1024, **tokenizer);
+    const auto chosen = ChooseTokenizer(
+        {.directory = (*file)->directory(), .model_vocab_size = vocab_size});
+    ASSERT_TRUE(chosen.ok()) << chosen.status();
+    auto documents = EncodeDocuments(kTexts, "|", 1024, *chosen->tokenizer);
     ASSERT_TRUE(documents.ok()) << documents.status();
     documents_ = *std::move(documents);
   }

@@ -58,7 +58,8 @@ TEST_F(CompanionsTest, CopiesWhatTheServerFinds) {
     const std::string path = from_ + "/" + name;
     testing::WriteFileOrDie(path, "damaged");
     // The file is found but damaged, or not found.
-    const auto found = FindTokenizer(from_, kVocabSize);
+    const auto found =
+        ChooseTokenizer({.directory = from_, .model_vocab_size = kVocabSize});
     ASSERT_FALSE(found.ok());
     EXPECT_EQ(Copy().size(), absl::IsNotFound(found.status()) ? 0u : 1u)
         << name;

@@ -198,7 +198,7 @@ TEST_F(ConvertCheckpointTest, CopiesTheTokenizer) {
 }
 
 TEST_F(ConvertCheckpointTest,
-       ReportsAMissingTokenizerUnlessTheVocabularyIsBytes) {
+       ReportsAMissingTokenizerUnlessTheVocabularyIsKnown) {
   const auto lacks = [&](int64_t vocab) {
     tensors_ = testing::RandomRwkv4({.vocab = vocab}, 1);
     const auto result = RunOn(
@@ -208,6 +208,7 @@ TEST_F(ConvertCheckpointTest,
   };
   EXPECT_TRUE(lacks(64));
   EXPECT_FALSE(lacks(256));
+  EXPECT_FALSE(lacks(65536));
 }
 
 TEST_F(ConvertCheckpointTest, WritesATiedHeadTwice) {

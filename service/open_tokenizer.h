@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_OPEN_TOKENIZER_H_
+#define RWKVD_SERVICE_OPEN_TOKENIZER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "core/text/tokenizer.h"
+#include "service/options/options.h"
+
+namespace rwkvd {
+
+// Opens the tokenizer of a model in `directory` with this vocabulary: the one
+// that --tokenizer names, or the one that ChooseTokenizer finds. Logs where it
+// comes from. Returns the errors of ChooseTokenizer, and InvalidArgument if it
+// cannot belong to the model, unless --allow_tokenizer_mismatch is given.
+absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
+    const Options& options, const std::string& directory,
+    int64_t model_vocab_size);
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_OPEN_TOKENIZER_H_
