@@ -4,20 +4,13 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/match.h"
+#include "service/peer_address.h"
 
 namespace rwkvd {
 
-absl::string_view AddressOf(absl::string_view peer) {
-  if (!absl::StartsWith(peer, "ipv4:") && !absl::StartsWith(peer, "ipv6:")) {
-    return "";
-  }
-  return peer.substr(0, peer.rfind(':'));
-}
-
 bool StreamSlots::Take(MonitoredCall* call, absl::string_view peer,
                        int32_t limit) {
-  const absl::string_view address = AddressOf(peer);
+  const absl::string_view address = PeerAddress(peer);
   MonitoredCall* loser = nullptr;
   {
     absl::MutexLock lock(&mutex_);

@@ -59,10 +59,6 @@ class StreamSlots {
   std::vector<Holder> holders_ ABSL_GUARDED_BY(mutex_);
 };
 
-// The host of a peer of gRPC, such as "ipv4:10.0.0.1" of "ipv4:10.0.0.1:4711".
-// Empty for unix sockets: their clients cannot be told apart.
-absl::string_view AddressOf(absl::string_view peer);
-
 }  // namespace rwkvd
 
 #endif  // RWKVD_SERVICE_CALLS_STREAM_SLOTS_H_

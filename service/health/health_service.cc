@@ -6,25 +6,14 @@
 #include <utility>
 
 #include "absl/functional/function_ref.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
+#include "service/peer_address.h"
 
 namespace rwkvd {
 namespace {
 
 using ::grpc::health::v1::HealthCheckRequest;
 using ::grpc::health::v1::HealthCheckResponse;
-
-// The address of all clients of a unix socket.
-constexpr absl::string_view kLocal = "unix";
-
-// The address in a peer's name, which is "ipv4:ADDRESS:PORT",
-// "ipv6:[ADDRESS]:PORT" or "unix:...".
-std::string AddressOf(absl::string_view peer) {
-  if (absl::StartsWith(peer, "unix:")) return std::string(kLocal);
-  return std::string(peer.substr(0, peer.rfind(':')));
-}
 
 // A Watch call that ends at once. Deletes itself.
 class RefusedWatch final
@@ -187,8 +176,9 @@ grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
   std::shared_ptr<WatchCall> call;
   {
     absl::MutexLock lock(&mutex_);
-    call = std::make_shared<WatchCall>(this, AddressOf(context->peer()),
-                                       IsKnown(request->service()), health_);
+    call = std::make_shared<WatchCall>(
+        this, std::string(PeerAddress(context->peer())),
+        IsKnown(request->service()), health_);
     const grpc::Status status = Add(call);
     if (!status.ok()) return new RefusedWatch(status);
   }
@@ -202,7 +192,7 @@ grpc::Status HealthService::Add(std::shared_ptr<WatchCall> call) {
   const auto found = num_by_address_.find(address);
   const size_t num = found == num_by_address_.end() ? 0 : found->second;
   if (watches_.size() >= kMaxWatches ||
-      (num >= kMaxWatchesPerAddress && address != kLocal)) {
+      (num >= kMaxWatchesPerAddress && !address.empty())) {
     return {grpc::StatusCode::RESOURCE_EXHAUSTED,
             absl::StrCat("too many Watch calls: the limit is ", kMaxWatches,
                          " in all and ", kMaxWatchesPerAddress,

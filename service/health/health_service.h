@@ -25,7 +25,8 @@ namespace rwkvd {
 // Owned by the server, which destroys it after gRPC has shut down. Thread-safe.
 class HealthService final : public ::grpc::health::v1::Health::CallbackService {
  public:
-  // The maximum number of Watch calls, and of those from one address.
+  // The maximum number of Watch calls, and of those from one address. The
+  // latter does not apply to Unix sockets.
   static constexpr size_t kMaxWatches = 1024;
   static constexpr size_t kMaxWatchesPerAddress = kMaxWatches / 4;
 
@@ -85,7 +86,7 @@ class HealthService final : public ::grpc::health::v1::Health::CallbackService {
   Health health_ ABSL_GUARDED_BY(mutex_);
   absl::flat_hash_map<WatchCall*, std::shared_ptr<WatchCall>> watches_
       ABSL_GUARDED_BY(mutex_);
-  // The number of Watch calls by address of the client.
+  // The number of Watch calls by address of the client (see PeerAddress).
   absl::flat_hash_map<std::string, size_t> num_by_address_
       ABSL_GUARDED_BY(mutex_);
 };
