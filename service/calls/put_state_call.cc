@@ -9,6 +9,7 @@
 #include "cli/grpc_status.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
+#include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
 #include "service/calls/state_transfers.h"
 #include "service/convert/input.h"
@@ -87,27 +88,22 @@ void PutStateCall::OnReadDone(bool ok) {
 }
 
 absl::Status PutStateCall::BeginMessage() {
-  RWKVD_ASSIGN_OR_RETURN(RequestMessage message,
-                         RequestMessage::Take(&message_, environment_));
-  const int64_t work = message.size() / kBytesPerByteOfWork;
-  Ref();  // the task's
   // OnCancel waits for this lock, and so for task_.
   absl::MutexLock lock(&mutex_);
-  absl::StatusOr<WorkPool::TaskId> task = environment_.pool->Add(
-      work, [this, message = std::move(message)]() mutable {
-        const absl::Status status = AppendMessage(std::move(message));
-        if (status.ok()) {
-          ReadNext();
-        } else {
-          End(status);
-        }
-        Unref();
-      });
-  if (!task.ok()) {
-    Unref();
-    return task.status();
-  }
-  task_ = *task;
+  RWKVD_ASSIGN_OR_RETURN(task_,
+                         AddRequestTask(
+                             &message_, environment_, this,
+                             [this](RequestMessage message) {
+                               return TakeMessage(std::move(message));
+                             },
+                             [this](const absl::Status& error) { End(error); },
+                             kBytesPerByteOfWork));
+  return absl::OkStatus();
+}
+
+absl::Status PutStateCall::TakeMessage(RequestMessage message) {
+  RWKVD_RETURN_IF_ERROR(AppendMessage(std::move(message)));
+  ReadNext();
   return absl::OkStatus();
 }
 

@@ -55,7 +55,9 @@ class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   void ReadNext();
   // Adds the parsing of the message that was read to the work pool.
   absl::Status BeginMessage() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Appends a message to bytes_. On a thread of the work pool.
+  // Appends a message to bytes_, and reads the next one. On a thread of the
+  // work pool.
+  absl::Status TakeMessage(RequestMessage message);
   absl::Status AppendMessage(RequestMessage message);
   // Makes room in bytes_ for `size` bytes, and reserves it.
   absl::Status MakeRoom(int64_t size);

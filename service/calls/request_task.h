@@ -4,6 +4,8 @@
 
 #include <grpcpp/support/byte_buffer.h>
 
+#include <cstdint>
+
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,12 +22,14 @@ namespace rwkvd {
 // WorkPool::Add; then neither is called.
 //
 // The task holds a reference to the call. Whoever removes the task from the
-// pool returns the reference.
+// pool returns the reference. Its work is that of converting a text of
+// 1 / `bytes_per_byte_of_work` of the message's size.
 absl::StatusOr<WorkPool::TaskId> AddRequestTask(
     const grpc::ByteBuffer* message, const CallEnvironment& environment,
     MonitoredCall* call,
     absl::AnyInvocable<absl::Status(RequestMessage message)> process,
-    absl::AnyInvocable<void(const absl::Status& error)> end);
+    absl::AnyInvocable<void(const absl::Status& error)> end,
+    int64_t bytes_per_byte_of_work = 1);
 
 }  // namespace rwkvd
 
