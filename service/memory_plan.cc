@@ -24,6 +24,11 @@ constexpr int64_t kMiB = int64_t{1} << 20;
 constexpr int64_t kMinRequestBytes = 1 * kMiB;
 constexpr int64_t kMinMessageBytes = 1 * kMiB;
 constexpr int64_t kMinResponseBytes = 2 * kMiB;
+
+// How many messages of the largest size fit in the memory of gRPC, at least. Of
+// one client it keeps half as many (MessageBudget).
+constexpr int64_t kMinGrpcMessages = 4;
+
 constexpr int32_t kMinStepTokens = 32;
 
 // Bytes for each token of the vocabulary that sampling needs in each thread:
@@ -241,7 +246,7 @@ Options LimitMessages(Options options) {
   const int64_t limit = LimitOf(options).bytes;
   if (!options.given_flags.contains("max_message_mib")) {
     options.max_message_bytes = static_cast<int32_t>(std::min<int64_t>(
-        options.max_message_bytes, std::max(kMinMessageBytes, limit / 32)));
+        options.max_message_bytes, std::max(kMinMessageBytes, limit / 40)));
   }
   // Room for two messages of the largest size, so that one does not keep all
   // others out.
@@ -250,9 +255,10 @@ Options LimitMessages(Options options) {
                2 * int64_t{options.max_message_bytes});
   options.response_memory_bytes =
       std::min(options.response_memory_bytes, limit / 16);
-  // gRPC closes connections if its memory is used up, so it has room for
-  // several messages.
-  options.grpc_memory_bytes = std::min(options.grpc_memory_bytes, limit / 8);
+  // A client may send several messages of the largest size at the same time.
+  options.grpc_memory_bytes =
+      std::max(std::min(options.grpc_memory_bytes, limit / 8),
+               kMinGrpcMessages * int64_t{options.max_message_bytes});
   return options;
 }
 

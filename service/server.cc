@@ -114,7 +114,8 @@ absl::Status Server::OpenListener() {
       options_.listen, limits,
       CallGuard::Derive(
           options_.grpc_memory_bytes, options_.max_streams_per_connection,
-          int64_t{options_.engine.max_running} + options_.engine.max_queued));
+          int64_t{options_.engine.max_running} + options_.engine.max_queued),
+      MessageBudget::Limits::Derive(options_.grpc_memory_bytes));
   if (!listener.ok()) {
     return absl::Status(
         listener.status().code(),

@@ -23,6 +23,8 @@ const char* DescriptionOf(Http2Abuse abuse) {
       return "many frames without content";
     case Http2Abuse::kCalls:
       return "more calls than the server has memory for";
+    case Http2Abuse::kMessages:
+      return "unfinished messages that take too much memory";
   }
   return "";
 }

@@ -13,7 +13,11 @@ constexpr int64_t kManyNewCalls = 256;
 constexpr absl::Duration kInspectionPeriod = absl::Seconds(1);
 
 // What gRPC keeps for a call whose message has not arrived, rounded up.
-constexpr int64_t kCallBytes = 16 << 10;
+constexpr int64_t kCallBytes = 10 << 10;
+
+// The part of its memory that gRPC may use for such calls. Most of the rest is
+// for messages (MessageBudget).
+constexpr int64_t kMemoryShare = 4;
 
 // How many calls clients may start before they know the limit of streams.
 constexpr int64_t kMinCallsPerConnection = 200;
@@ -29,8 +33,8 @@ CallGuard::Limits CallGuard::Derive(int64_t grpc_memory_bytes,
   Limits limits;
   limits.per_connection =
       std::max(2 * max_streams_per_connection, kMinCallsPerConnection);
-  limits.total =
-      std::max(grpc_memory_bytes / kCallBytes, max_requests + kOtherCalls);
+  limits.total = std::max(grpc_memory_bytes / kMemoryShare / kCallBytes,
+                          max_requests + kOtherCalls);
   return limits;
 }
 

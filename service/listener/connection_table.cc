@@ -1,13 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/listener/connection_table.h"
 
-#include <fcntl.h>
 #include <netinet/in.h>
-#include <sys/stat.h>
 
 #include <vector>
-
-#include "service/listener/owned_fd.h"
 
 namespace rwkvd {
 namespace {
@@ -33,16 +29,6 @@ std::string AddressBytes(const sockaddr_storage& peer) {
   return BytesOf(&ipv6, sizeof(ipv6));
 }
 
-// Discards what was received and not read yet, which gRPC would still process:
-// megabytes may contain tens of thousands of calls.
-void Discard(int fd) {
-  constexpr int kMaxReads = 256;
-  char unused[1 << 16];
-  for (int i = 0; i < kMaxReads; ++i) {
-    if (recv(fd, unused, sizeof(unused), MSG_DONTWAIT) <= 0) return;
-  }
-}
-
 }  // namespace
 
 std::string PeerKey(const sockaddr_storage& peer) {
@@ -59,12 +45,6 @@ std::string EndpointKey(const sockaddr_storage& peer) {
           ? reinterpret_cast<const sockaddr_in&>(peer).sin_port
           : reinterpret_cast<const sockaddr_in6&>(peer).sin6_port;
   return key + BytesOf(&port, sizeof(port));  // in network byte order
-}
-
-uint64_t ConnectionTable::SocketInode(int fd) {
-  struct stat file;
-  if (fstat(fd, &file) != 0 || !S_ISSOCK(file.st_mode)) return 0;
-  return file.st_ino;
 }
 
 ConnectionTable::Decision ConnectionTable::Admit(int fd,
@@ -85,13 +65,7 @@ bool ConnectionTable::ShutDown(const std::string& endpoint) {
   absl::MutexLock lock(&mutex_);
   for (const auto& [fd, connection] : connections_) {
     if (connection.endpoint != endpoint) continue;
-    // The duplicate stays the same socket even if gRPC closes `fd` now.
-    const OwnedFd same(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-    if (!same.valid() || identify_(same.get()) != connection.socket) continue;
-    Discard(same.get());
-    const bool done = shutdown(same.get(), SHUT_RDWR) == 0;
-    Discard(same.get());
-    return done;
+    if (ShutDownSocket(fd, connection.socket, identify_)) return true;
   }
   return false;
 }

@@ -11,6 +11,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
+#include "service/listener/connected_socket.h"
 
 namespace rwkvd {
 
@@ -42,14 +43,10 @@ class ConnectionTable {
  public:
   enum class Decision { kAdmitted, kTooMany, kTooManyOfPeer };
 
-  // Returns a number that identifies the open socket `fd` as long as the system
-  // runs, or 0 if `fd` is no open socket.
-  using Identify = uint64_t (*)(int fd);
-
   explicit ConnectionTable(const ConnectionLimits& limits)
       : ConnectionTable(limits, &SocketInode) {}
   // For tests.
-  ConnectionTable(const ConnectionLimits& limits, Identify identify)
+  ConnectionTable(const ConnectionLimits& limits, IdentifySocket identify)
       : limits_(limits), identify_(identify) {}
 
   // Enters the connection `fd`, which was just accepted, unless that would
@@ -70,9 +67,6 @@ class ConnectionTable {
 
   const ConnectionLimits& limits() const { return limits_; }
 
-  // The inode of a socket, which is unique in the system.
-  static uint64_t SocketInode(int fd);
-
  private:
   struct Connection {
     uint64_t socket;  // what `identify_` returned when it was admitted
@@ -90,7 +84,7 @@ class ConnectionTable {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const ConnectionLimits limits_;
-  const Identify identify_;
+  const IdentifySocket identify_;
 
   mutable absl::Mutex mutex_;
   absl::flat_hash_map<int, Connection> connections_ ABSL_GUARDED_BY(mutex_);

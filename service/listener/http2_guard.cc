@@ -19,11 +19,6 @@ constexpr double kResetsPerSecond = 500;
 constexpr double kControlFrameBurst = 20'000;
 constexpr double kControlFramesPerSecond = 10'000;
 
-// Types and flags of frames, RFC 9113.
-constexpr uint8_t kData = 0, kHeaders = 1, kResetStream = 3, kSettings = 4,
-                  kWindowUpdate = 8, kContinuation = 9;
-constexpr uint8_t kEndStream = 0x1, kAcknowledgment = 0x1;
-
 }  // namespace
 
 bool RateLimit::Take(absl::Duration now) {
@@ -76,31 +71,32 @@ const char* NameOf(Http2Abuse abuse) {
       return "control_frames";
     case Http2Abuse::kCalls:
       return "calls";
+    case Http2Abuse::kMessages:
+      return "messages";
   }
   return "";
 }
 
-Http2Guard::Http2Guard(std::shared_ptr<RateLimit> resets)
+Http2Guard::Http2Guard(std::shared_ptr<RateLimit> resets,
+                       ConnectionMessages* messages)
     : resets_(std::move(resets)),
+      messages_(messages),
       control_frames_(kControlFrameBurst, kControlFramesPerSecond) {}
 
 Http2Abuse Http2Guard::Inspect(absl::string_view bytes, absl::Duration now) {
+  messages_->BeginBytes(bytes);
   TakePreface(bytes);
-  while (is_http2_ && !bytes.empty()) {
-    if (payload_left_ > 0) {
-      const size_t size = std::min<size_t>(payload_left_, bytes.size());
-      payload_left_ -= static_cast<uint32_t>(size);
-      bytes.remove_prefix(size);
-      continue;
+  while (is_http2_) {
+    const FrameReader::Part part = frames_.Next(bytes);
+    if (part == FrameReader::Part::kNone) break;
+    const FrameHeader& frame = frames_.frame();
+    if (part == FrameReader::Part::kHeader) {
+      const Http2Abuse abuse = OnFrame(frame, now);
+      if (abuse != Http2Abuse::kNone) return abuse;
+    } else if (frame.type == kDataFrame) {
+      messages_->Receive(frame.stream, frames_.payload());
     }
-    frame_[frame_taken_++] = static_cast<uint8_t>(bytes.front());
-    bytes.remove_prefix(1);
-    if (frame_taken_ < kFrameHeaderBytes) continue;
-    frame_taken_ = 0;
-    payload_left_ = uint32_t{frame_[0]} << 16 | uint32_t{frame_[1]} << 8 |
-                    uint32_t{frame_[2]};
-    const Http2Abuse abuse = OnFrame(now);
-    if (abuse != Http2Abuse::kNone) return abuse;
+    if (frames_.at_end()) OnFrameEnd(frame);
   }
   return Http2Abuse::kNone;
 }
@@ -114,29 +110,28 @@ void Http2Guard::TakePreface(absl::string_view& bytes) {
   bytes.remove_prefix(size);
 }
 
-Http2Abuse Http2Guard::OnFrame(absl::Duration now) {
-  const uint8_t type = frame_[3], flags = frame_[4];
-  const int64_t size = payload_left_;
-  switch (type) {
-    case kHeaders:
+Http2Abuse Http2Guard::OnFrame(const FrameHeader& frame, absl::Duration now) {
+  switch (frame.type) {
+    case kHeadersFrame:
       header_block_bytes_ = 0;
       ++num_streams_;
+      messages_->Open(frame.stream);
       if (!acknowledged_ && ++early_streams_ > kMaxEarlyStreams) {
         return Http2Abuse::kNoSettings;
       }
-      return OnHeaderBytes(size);
-    case kContinuation:
-      if (size > 0) return OnHeaderBytes(size);
+      return OnHeaderBytes(frame.size);
+    case kContinuationFrame:
+      if (frame.size > 0) return OnHeaderBytes(frame.size);
       break;
-    case kResetStream:
+    case kResetFrame:
       return resets_->Take(now) ? Http2Abuse::kNone : Http2Abuse::kResets;
-    case kSettings:
-      if ((flags & kAcknowledgment) != 0) acknowledged_ = true;
+    case kSettingsFrame:
+      if ((frame.flags & kAcknowledgmentFlag) != 0) acknowledged_ = true;
       break;
-    case kData:
-      if (size > 0 || (flags & kEndStream) != 0) return Http2Abuse::kNone;
+    case kDataFrame:
+      if (frame.size > 0 || frame.ends_stream()) return Http2Abuse::kNone;
       break;
-    case kWindowUpdate:
+    case kWindowUpdateFrame:
       // As many as the server has sent messages.
       return Http2Abuse::kNone;
     default:
@@ -153,6 +148,11 @@ Http2Abuse Http2Guard::OnHeaderBytes(int64_t size) {
   early_header_bytes_ += size;
   return early_header_bytes_ > kMaxEarlyHeaderBytes ? Http2Abuse::kNoSettings
                                                     : Http2Abuse::kNone;
+}
+
+void Http2Guard::OnFrameEnd(const FrameHeader& frame) {
+  if (frame.type == kResetFrame) messages_->Close(frame.stream);
+  if (frame.ends_stream()) messages_->EndRequest(frame.stream);
 }
 
 }  // namespace rwkvd

@@ -2,7 +2,6 @@
 #ifndef RWKVD_SERVICE_LISTENER_HTTP2_GUARD_H_
 #define RWKVD_SERVICE_LISTENER_HTTP2_GUARD_H_
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,6 +12,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "service/listener/connection_messages.h"
+#include "service/listener/frame_reader.h"
 
 namespace rwkvd {
 
@@ -62,14 +63,15 @@ enum class Http2Abuse {
   kResets,         // many streams that are opened and reset
   kControlFrames,  // many frames without content
   kCalls,          // more open calls than there is memory for (CallGuard)
+  kMessages,       // more unfinished messages than that (MessageBudget)
 };
-inline constexpr int kNumHttp2Abuses = 6;
+inline constexpr int kNumHttp2Abuses = 7;
 
 // The value of the label "reason" in metrics.
 const char* NameOf(Http2Abuse abuse);
 
 // Follows the frames that a client sends on one connection, before gRPC parses
-// them. Looks at the headers of frames only, and copies nothing.
+// them. Reports the messages in them to a ConnectionMessages.
 //
 // One for each connection. Thread-compatible.
 class Http2Guard {
@@ -82,8 +84,9 @@ class Http2Guard {
   static constexpr int64_t kMaxEarlyStreams = 128;
   static constexpr int64_t kMaxEarlyHeaderBytes = 64 << 10;
 
-  // `resets` is shared by the connections of a peer.
-  explicit Http2Guard(std::shared_ptr<RateLimit> resets);
+  // `resets` is shared by the connections of a peer. `messages` outlives the
+  // guard.
+  Http2Guard(std::shared_ptr<RateLimit> resets, ConnectionMessages* messages);
 
   // Examines the next bytes. After the first abuse, the connection is to be
   // closed.
@@ -94,21 +97,21 @@ class Http2Guard {
   int64_t num_streams() const { return num_streams_; }
 
  private:
-  static constexpr size_t kFrameHeaderBytes = 9;
-
-  Http2Abuse OnFrame(absl::Duration now);
+  // A frame begins; its header is known.
+  Http2Abuse OnFrame(const FrameHeader& frame, absl::Duration now);
   Http2Abuse OnHeaderBytes(int64_t size);
+  // The frame is complete.
+  void OnFrameEnd(const FrameHeader& frame);
   // Takes as much of `bytes` as the preface still needs.
   void TakePreface(absl::string_view& bytes);
 
   const std::shared_ptr<RateLimit> resets_;
+  ConnectionMessages* const messages_;
   RateLimit control_frames_;
 
   size_t preface_taken_ = 0;
   bool is_http2_ = true;  // otherwise gRPC closes the connection
-  std::array<uint8_t, kFrameHeaderBytes> frame_ = {};  // its header
-  size_t frame_taken_ = 0;     // bytes of the frame's header
-  uint32_t payload_left_ = 0;  // bytes of the frame's payload
+  FrameReader frames_;
 
   bool acknowledged_ = false;       // the server's settings
   int64_t header_block_bytes_ = 0;  // of the current or last block

@@ -12,7 +12,7 @@
 #include "core/base/status_macros.h"
 #include "service/listener/clock_reading.h"
 #include "service/listener/open_calls.h"
-#include "service/listener/receive_filter.h"
+#include "service/listener/socket_filter.h"
 #include "service/log.h"
 
 namespace rwkvd {
@@ -44,20 +44,23 @@ const char* NameOf(Refusal refusal) {
 
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
     const std::string& address, const ConnectionLimits& limits,
-    const CallGuard::Limits& call_limits) {
+    const CallGuard::Limits& call_limits,
+    const MessageBudget::Limits& message_limits) {
   RWKVD_ASSIGN_OR_RETURN(ListeningSockets sockets,
                          ListeningSockets::Open(address));
   return std::unique_ptr<Listener>(
-      new Listener(std::move(sockets), limits, call_limits));
+      new Listener(std::move(sockets), limits, call_limits, message_limits));
 }
 
 Listener::Listener(ListeningSockets sockets, const ConnectionLimits& limits,
-                   const CallGuard::Limits& call_limits)
+                   const CallGuard::Limits& call_limits,
+                   const MessageBudget::Limits& message_limits)
     : address_(sockets.address()),
       sockets_(std::make_unique<ListeningSockets>(std::move(sockets))),
       call_limits_(call_limits),
       connections_(limits),
-      logs_(kNumRefusals, RefusalLog(kLogPeriod)) {}
+      logs_(kNumRefusals, RefusalLog(kLogPeriod)),
+      shared_{.messages = std::make_shared<MessageBudget>(message_limits)} {}
 
 absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor) {
   acceptor_ = std::move(acceptor);
@@ -77,8 +80,8 @@ absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor) {
   functions.close = [this](const ConnectionCalls& connection) {
     return Close(connection);
   };
-  functions.allow = [this](int64_t calls) { budget_->Set(calls); };
-  budget_->Set(call_limits_.total);
+  functions.allow = [this](int64_t calls) { shared_.calls->Set(calls); };
+  shared_.calls->Set(call_limits_.total);
   guard_ = std::make_unique<CallGuard>(call_limits_, std::move(functions));
   handlers.on_tick = [this] { return Tick(); };
   return loop_.Start(sockets_->fds(), std::move(handlers));
@@ -86,13 +89,17 @@ absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor) {
 
 bool Listener::Tick() {
   guard_->Check(ClockReading());
-  if (++num_ticks_ % kTicksPerCount == 0) connections_.Count();
+  if (++num_ticks_ % kTicksPerCount == 0) {
+    connections_.Count();
+    RemoveFiltersOfClosedSockets();
+  }
   return !connections_.IsEmpty();
 }
 
 void Listener::Stop() {
   loop_.Stop();
-  budget_->Set(std::numeric_limits<int64_t>::max());  // nobody counts any more
+  shared_.calls->Set(
+      std::numeric_limits<int64_t>::max());  // nobody counts any more
   sockets_ = nullptr;
 }
 
@@ -117,19 +124,15 @@ void Listener::Handle(OwnedFd connection, const sockaddr_storage& peer) {
 }
 
 void Listener::Guard(int fd, const std::string& peer) {
-  FilterReceivedBytes(
+  const auto guard = std::make_shared<ConnectionGuard>(
+      fd, peer, resets_.Of(peer, ClockReading()), shared_);
+  FilterSocket(
       fd,
-      [guard = std::make_shared<Http2Guard>(resets_.Of(peer, ClockReading())),
-       abuses = abuses_, budget = budget_](absl::string_view bytes) {
-        const absl::Duration now = ClockReading();
-        const int64_t num_streams = guard->num_streams();
-        Http2Abuse abuse = guard->Inspect(bytes, now);
-        const int64_t num_new = guard->num_streams() - num_streams;
-        if (num_new > 0 && !budget->Take(num_new)) abuse = Http2Abuse::kCalls;
-        if (abuse == Http2Abuse::kNone) return true;
-        abuses->Add(abuse, now);
-        return false;
-      });
+      {.on_received =
+           [guard](absl::string_view bytes) {
+             return guard->OnReceived(bytes);
+           },
+       .on_sent = [guard](absl::string_view bytes) { guard->OnSent(bytes); }});
 }
 
 bool Listener::Close(const ConnectionCalls& connection) {
@@ -137,7 +140,7 @@ bool Listener::Close(const ConnectionCalls& connection) {
       !connections_.ShutDown(connection.endpoint)) {
     return false;
   }
-  abuses_->Add(Http2Abuse::kCalls, ClockReading());
+  shared_.abuses->Add(Http2Abuse::kCalls, ClockReading());
   return true;
 }
 

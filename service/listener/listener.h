@@ -13,12 +13,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "service/listener/abuse_reports.h"
 #include "service/listener/accept_loop.h"
 #include "service/listener/call_guard.h"
+#include "service/listener/connection_guard.h"
 #include "service/listener/connection_table.h"
 #include "service/listener/http2_guard.h"
 #include "service/listener/listening_sockets.h"
+#include "service/listener/message_budget.h"
 #include "service/listener/refusal_log.h"
 
 namespace rwkvd {
@@ -49,7 +50,8 @@ class Listener {
   // Start.
   static absl::StatusOr<std::unique_ptr<Listener>> Open(
       const std::string& address, const ConnectionLimits& limits,
-      const CallGuard::Limits& call_limits = {});
+      const CallGuard::Limits& call_limits = {},
+      const MessageBudget::Limits& message_limits = {});
   ~Listener() { Stop(); }
 
   // The address with the chosen port.
@@ -73,14 +75,19 @@ class Listener {
         std::memory_order_relaxed);
   }
   // Connections that were closed because of an abuse of HTTP/2.
-  uint64_t num_closed(Http2Abuse abuse) const { return abuses_->Count(abuse); }
+  uint64_t num_closed(Http2Abuse abuse) const {
+    return shared_.abuses->Count(abuse);
+  }
+  // The memory of messages that gRPC keeps, as MessageBudget counts it.
+  int64_t message_bytes() const { return shared_.messages->bytes(); }
 
  private:
   Listener(ListeningSockets sockets, const ConnectionLimits& limits,
-           const CallGuard::Limits& call_limits);
+           const CallGuard::Limits& call_limits,
+           const MessageBudget::Limits& message_limits);
 
   void Handle(OwnedFd connection, const sockaddr_storage& peer);
-  // Inspects what gRPC will receive from this connection.
+  // Inspects what gRPC will receive and send on this connection.
   void Guard(int fd, const std::string& peer);
   // Whether to call it again.
   bool Tick();
@@ -97,9 +104,7 @@ class Listener {
   std::unique_ptr<CallGuard> guard_;
   int64_t num_ticks_ = 0;
   ResetLimits resets_;
-  const std::shared_ptr<AbuseReports> abuses_ =
-      std::make_shared<AbuseReports>();
-  const std::shared_ptr<CallBudget> budget_ = std::make_shared<CallBudget>();
+  const ConnectionGuard::Shared shared_;
   std::unique_ptr<Acceptor> acceptor_;
   AcceptLoop loop_;  // last: its thread uses the above
 };

@@ -76,7 +76,12 @@ std::vector<MetricFamily> ListenerCollector::Collect() const {
           Gauge("rwkv_connections_max",
                 "The maximum number of connections (--max_connections).",
                 listener_->limits().total),
-          Refusals(*listener_), Abuses(*listener_),
+          Gauge("rwkv_unfinished_message_bytes",
+                "The memory of request messages that are incomplete, or that "
+                "the server has not read.",
+                static_cast<double>(listener_->message_bytes())),
+          Refusals(*listener_),
+          Abuses(*listener_),
           Gauge("process_max_fds", "The limit of open file descriptors.",
                 MaxDescriptors())};
 }

@@ -17,7 +17,7 @@ struct MemoryOptions {
   int64_t response_memory_bytes = int64_t{128} << 20;
   // What gRPC may use for connections and for messages that are incomplete. No
   // flag sets it.
-  int64_t grpc_memory_bytes = int64_t{160} << 20;
+  int64_t grpc_memory_bytes = int64_t{256} << 20;
 };
 
 // Sets all fields that have flags to the values of these. InvalidArgument with

@@ -12,12 +12,16 @@ import time
 
 import grpc
 from answers import Answer, request
+from rwkv.v1 import rwkv_pb2 as pb
 from rwkv.v1 import rwkv_pb2_grpc
 from rwkvd_process import PATIENCE, Health
 
 ATTACKS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "attacks.py")
 ATTACKER_ADDRESS = "127.0.0.2"
 PROBE_SECONDS = 0.05
+
+# For a server with a low limit of tokens.
+TOO_LONG = pb.GenerateRequest(prompt=pb.Input(text="e" * (8 << 20)))
 
 
 def memory_mib(pid, name):
@@ -42,18 +46,21 @@ class MemoryGrowth:
 
 
 class HonestClient:
-    """Sends one request again and again, and checks health at short intervals,
-    from the start of a `with` block to its end."""
+    """Sends one request again and again, scores an endless document, and checks
+    health at short intervals, from the start of a `with` block to its end. With
+    `uploads`, it also sends prompts that are too long."""
 
-    def __init__(self, address, expected):
+    def __init__(self, address, expected, uploads=False):
         self._expected = expected
         self._over = threading.Event()
         self._address = address
-        self.health_seconds, self.answers = [], 0
+        self.health_seconds, self.answers, self.uploads = [], 0, 0
         # Wrong answers, and calls that ended early.
         self.problems, self.interruptions = [], []
         self._threads = [threading.Thread(target=self._run, args=(what,))
-                         for what in (self._check_health, self._generate)]
+                         for what in (self._check_health, self._generate,
+                                      self._score_document,
+                                      *([self._upload] if uploads else []))]
 
     def __enter__(self):
         for thread in self._threads:
@@ -93,21 +100,44 @@ class HonestClient:
         if (answer.ids, answer.bytes) != self._expected:
             self.problems.append(f"a different answer: {answer.text!r}")
 
+    def _score_document(self):
+        """One stream, to which a part is sent again and again."""
+        def parts():
+            while not self._over.wait(PROBE_SECONDS):
+                yield pb.ScoreDocumentRequest(part=pb.Input(text="In the "))
+        with self._channel() as channel:
+            for _ in rwkv_pb2_grpc.RwkvServiceStub(channel).ScoreDocument(
+                    parts()):
+                pass
+
+    def _upload(self):
+        with self._channel() as channel:
+            stub = rwkv_pb2_grpc.RwkvServiceStub(channel)
+            try:
+                for _ in stub.Generate(TOO_LONG, timeout=PATIENCE):
+                    self.problems.append("a prompt that is too long passes")
+            except grpc.RpcError as error:
+                # It has arrived as a whole.
+                if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
+                    raise
+        self.uploads += 1
+
 
 class AttackRun:
     """One attack on `address`, and what an honest client of the same address
-    and the processes noticed."""
+    and the processes noticed. The attacker has the address `source`."""
 
-    def __init__(self, name, address, expected, server, proxy=None, seconds=2):
+    def __init__(self, name, address, expected, server, proxy=None, seconds=2,
+                 source=ATTACKER_ADDRESS, uploads=False):
         server_memory = MemoryGrowth([server.process.pid])
         proxy_memory = MemoryGrowth(proxy.pids() if proxy else [])
-        with HonestClient(address, expected) as client:
+        with HonestClient(address, expected, uploads) as client:
             attacker = subprocess.run(
-                [sys.executable, ATTACKS, name, address, str(seconds),
-                 ATTACKER_ADDRESS],
+                [sys.executable, ATTACKS, name, address, str(seconds), source],
                 stdout=subprocess.PIPE, timeout=seconds + PATIENCE, check=True)
         self.counts = json.loads(attacker.stdout)
-        self.answers, self.problems = client.answers, client.problems
+        self.answers, self.uploads = client.answers, client.uploads
+        self.problems = client.problems
         self.interruptions = client.interruptions
         self.worst_health = max(client.health_seconds, default=PATIENCE)
         self.median_health = statistics.median(
@@ -118,7 +148,7 @@ class AttackRun:
     def summary(self):
         return (f"health {1000 * self.median_health:.0f} ms (median), "
                 f"{1000 * self.worst_health:.0f} ms (worst); "
-                f"{self.answers} answers; memory +{self.server_growth_mib:.0f}"
+                f"{self.answers} answers, {self.uploads} uploads; memory +{self.server_growth_mib:.0f}"
                 f" MiB, proxy +{self.proxy_growth_mib:.0f} MiB; "
                 f"attacker {self.counts}; problems {self.problems[:3]}, "
                 f"{len(self.interruptions)} interruptions "

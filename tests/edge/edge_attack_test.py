@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Attacks on rwkvd through the proxy of deploy/edge: others are served as
-before, and memory stays bounded."""
+"""Attacks on rwkvd through the proxy of deploy/edge, and some without it: others
+are served as before, and memory stays bounded."""
 
 import os
 import tempfile
@@ -9,8 +9,9 @@ import unittest
 import attacks
 from answers import generate, request
 from attack_run import AttackRun
+from metrics import gauge
 from nginx_process import nginx
-from rwkvd_process import rwkvd
+from rwkvd_process import rwkvd, wait_until
 
 # Far above what was measured, since the attacker, the proxy, the server and the
 # clients of this test share two cores with other tests.
@@ -19,9 +20,9 @@ MAX_SERVER_GROWTH_MIB = 384
 MAX_PROXY_GROWTH_MIB = 192
 MAX_LOG_BYTES = 100_000
 
-# gRPC ends calls, of any client, when half-sent messages fill its memory
-# (docs/security.md).
-MAY_INTERRUPT = ("half_sent_messages",)
+HONEST_ADDRESS = "127.0.0.1"
+CLOSED = 'rwkv_connections_closed_total{reason="messages"}'
+UNFINISHED = "rwkv_unfinished_message_bytes"
 
 
 class EdgeAttackTest(unittest.TestCase):
@@ -45,8 +46,7 @@ class EdgeAttackTest(unittest.TestCase):
         run = AttackRun(name, proxy.address, self.expected, self.server, proxy)
         print(f"{name}: {run.summary()}")
         self.assertEqual(run.problems, [])
-        if name not in MAY_INTERRUPT:
-            self.assertEqual(run.interruptions, [])
+        self.assertEqual(run.interruptions, [])
         self.assertGreater(run.answers, 0)
         self.assertLess(run.worst_health, MAX_HEALTH_SECONDS)
         self.assertLess(run.server_growth_mib, MAX_SERVER_GROWTH_MIB)
@@ -63,6 +63,45 @@ class EdgeAttackTest(unittest.TestCase):
         for name in ("idle_connections", "half_sent_headers"):
             with nginx(self.socket, changes) as proxy:
                 self.check(name, proxy)
+
+
+class DirectAttackTest(unittest.TestCase):
+    """Attacks that fill gRPC's memory, without a proxy."""
+
+    @classmethod
+    def setUpClass(cls):
+        server = rwkvd("--log_level=info", "--max_prompt_tokens=1000")
+        cls.server = server.__enter__()
+        cls.addClassCleanup(server.__exit__, None, None, None)
+        answer = generate(cls.server.stub, request())
+        cls.expected = answer.ids, answer.bytes
+
+    def check(self, name, **options):
+        run = AttackRun(name, self.server.address, self.expected, self.server,
+                        **options)
+        print(f"{name}: {run.summary()}")
+        self.assertEqual(run.problems, [])
+        self.assertEqual(run.interruptions, [])
+        self.assertGreater(run.answers, 0)
+        self.assertLess(run.worst_health, MAX_HEALTH_SECONDS)
+        self.assertLess(run.server_growth_mib, MAX_SERVER_GROWTH_MIB)
+        self.assertGreater(run.counts["closed by the server"], 0)
+        self.assertGreater(gauge(self.server, CLOSED), 0)
+        self.assertIn("closed a connection: the client sent unfinished "
+                      "messages", self.server.log())
+        wait_until(lambda: gauge(self.server, UNFINISHED) == 0,
+                   "the end of unfinished messages")
+        return run
+
+    def test_half_sent_messages_do_not_interrupt_large_requests(self):
+        run = self.check("half_sent_messages", uploads=True)
+        self.assertGreater(run.uploads, 0)
+
+    def test_half_sent_messages_do_not_harm_others_of_their_address(self):
+        self.check("half_sent_messages", source=HONEST_ADDRESS)
+
+    def test_unread_messages_do_not_harm_others(self):
+        self.check("unread_messages")
 
 
 def add_test(name):

@@ -193,11 +193,13 @@ TEST(MemoryPlanTest, MessagesAreLimitedBeforeTheModelIsLoaded) {
   EXPECT_EQ(options.request_memory_bytes, 8 * kMiB);
   EXPECT_EQ(options.response_memory_bytes, 4 * kMiB);
   EXPECT_EQ(options.grpc_memory_bytes, 8 * kMiB);
-  EXPECT_EQ(options.max_message_bytes, 2 * kMiB);
+  EXPECT_EQ(options.max_message_bytes, 64 * kMiB / 40);
   Options given;
   given.memory_limit_bytes = 64 * kMiB;
   given.given_flags = {"max_message_mib"};
-  EXPECT_EQ(LimitMessages(given).max_message_bytes, 16 * kMiB);
+  given = LimitMessages(given);
+  EXPECT_EQ(given.max_message_bytes, 16 * kMiB);
+  EXPECT_EQ(given.grpc_memory_bytes, 64 * kMiB);
 }
 
 }  // namespace

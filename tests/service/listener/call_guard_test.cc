@@ -114,7 +114,7 @@ TEST(CallBudgetTest, RefusesMoreCallsThanAreLeft) {
 TEST(CallGuardLimitsTest, FollowFromMemoryStreamsAndRequests) {
   const auto limits = CallGuard::Derive(int64_t{64} << 20, 100, 320);
   EXPECT_EQ(limits.per_connection, 200);
-  EXPECT_EQ(limits.total, 4096);
+  EXPECT_EQ(limits.total, 1638);  // of 10 KiB, in a quarter
   EXPECT_EQ(CallGuard::Derive(0, 7, 10000).per_connection, 200);
   EXPECT_EQ(CallGuard::Derive(0, 7, 10000).total, 10256);
   EXPECT_EQ(CallGuard::Derive(0, 1000, 1).per_connection, 2000);

@@ -155,7 +155,7 @@ TEST(ConnectionTableTest, PeerAtItsLimitExaminesOnlyItsOwnConnections) {
   static int num_examined;
   ConnectionTable table({.total = 100, .per_peer = 2}, [](int fd) {
     ++num_examined;
-    return ConnectionTable::SocketInode(fd);
+    return SocketInode(fd);
   });
   std::vector<OwnedFd> fds;
   for (int i = 0; i < 50; ++i) {

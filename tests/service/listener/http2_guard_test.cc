@@ -43,10 +43,11 @@ class Http2GuardTest : public ::testing::Test {
   }
 
   ResetLimits resets_;
+  ConnectionMessages messages_;
 };
 
 TEST_F(Http2GuardTest, NormalCallsPassByteByByte) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   std::string bytes(http2::kPreface);
   bytes += Frame(http2::kSettings, 0, 0, std::string(6, '\0'));
   for (uint32_t stream = 1; stream < 200; stream += 2) {
@@ -61,7 +62,7 @@ TEST_F(Http2GuardTest, NormalCallsPassByteByByte) {
 }
 
 TEST_F(Http2GuardTest, PayloadIsNotTakenForFrames) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   Establish(guard);
   std::string resets;
   for (int i = 0; i < 10000; ++i) resets += http2::Reset(1);
@@ -69,8 +70,32 @@ TEST_F(Http2GuardTest, PayloadIsNotTakenForFrames) {
             Http2Abuse::kNone);
 }
 
+TEST_F(Http2GuardTest, ReportsTheDataOfMessages) {
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
+  Establish(guard);
+  const std::string fields = CallFields("/rwkv.v1.RwkvService/Generate");
+  // One of two bytes of a message, after a prefix of five.
+  const std::string part("\0\0\0\0\2a", 6);
+  guard.Inspect(Frame(http2::kHeaders, http2::kEndHeaders, 1, fields), kStart);
+  EXPECT_EQ(messages_.bytes(), 0);
+  guard.Inspect(Frame(http2::kData, 0, 1, part), kStart);
+  EXPECT_GE(messages_.bytes(), 6);
+  guard.Inspect(Frame(http2::kData, http2::kEndStream, 1, "b"), kStart);
+  EXPECT_EQ(messages_.bytes(), 0);
+  guard.Inspect(Frame(http2::kHeaders, http2::kEndHeaders, 3, fields) +
+                    Frame(http2::kData, 0, 3, part),
+                kStart);
+  EXPECT_GE(messages_.bytes(), 6);
+  guard.Inspect(http2::Reset(3), kStart);
+  EXPECT_EQ(messages_.bytes(), 0);
+  guard.Inspect(Frame(http2::kHeaders, http2::kEndHeaders, 5, fields) +
+                    Frame(http2::kData, http2::kEndStream, 5, part),
+                kStart);
+  EXPECT_EQ(messages_.bytes(), 0);
+}
+
 TEST_F(Http2GuardTest, OtherProtocolsAreLeftToGrpc) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   EXPECT_EQ(guard.Inspect("GET /metrics HTTP/1.1\r\n\r\n", kStart),
             Http2Abuse::kNone);
   EXPECT_EQ(guard.Inspect(std::string(1 << 20, '\x09'), kStart),
@@ -78,7 +103,7 @@ TEST_F(Http2GuardTest, OtherProtocolsAreLeftToGrpc) {
 }
 
 TEST_F(Http2GuardTest, HeadersWithoutEndAreAnAbuse) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   Establish(guard);
   ASSERT_EQ(guard.Inspect(Frame(http2::kHeaders, 0, 1, "x"), kStart),
             Http2Abuse::kNone);
@@ -89,7 +114,7 @@ TEST_F(Http2GuardTest, HeadersWithoutEndAreAnAbuse) {
 }
 
 TEST_F(Http2GuardTest, OneFrameWithTooManyHeadersIsAnAbuse) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   Establish(guard);
   // The beginning of the frame is enough.
   const std::string frame =
@@ -99,7 +124,7 @@ TEST_F(Http2GuardTest, OneFrameWithTooManyHeadersIsAnAbuse) {
 }
 
 TEST_F(Http2GuardTest, HeaderBlocksAreLimitedOneByOneOnceEstablished) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   Establish(guard);
   const std::string block(30 << 10, 'a');
   for (uint32_t stream = 1; stream < 100; stream += 2) {
@@ -111,7 +136,7 @@ TEST_F(Http2GuardTest, HeaderBlocksAreLimitedOneByOneOnceEstablished) {
 }
 
 TEST_F(Http2GuardTest, EmptyContinuationsAreAnAbuse) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   Establish(guard);
   ASSERT_EQ(guard.Inspect(Frame(http2::kHeaders, 0, 1, "x"), kStart),
             Http2Abuse::kNone);
@@ -121,7 +146,7 @@ TEST_F(Http2GuardTest, EmptyContinuationsAreAnAbuse) {
 }
 
 TEST_F(Http2GuardTest, ManyStreamsBeforeTheAcknowledgmentAreAnAbuse) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   guard.Inspect(http2::kPreface, kStart);
   EXPECT_EQ(
       CountUntilAbuse(guard, Frame(http2::kHeaders, http2::kEndHeaders, 1, "x"),
@@ -130,7 +155,7 @@ TEST_F(Http2GuardTest, ManyStreamsBeforeTheAcknowledgmentAreAnAbuse) {
 }
 
 TEST_F(Http2GuardTest, LongHeadersBeforeTheAcknowledgmentAreAnAbuse) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   guard.Inspect(http2::kPreface, kStart);
   const std::string block(16 << 10, 'a');
   EXPECT_EQ(CountUntilAbuse(
@@ -140,7 +165,7 @@ TEST_F(Http2GuardTest, LongHeadersBeforeTheAcknowledgmentAreAnAbuse) {
 }
 
 TEST_F(Http2GuardTest, RapidResetsAreAnAbuse) {
-  Http2Guard guard(resets_.Of("peer", kStart));
+  Http2Guard guard(resets_.Of("peer", kStart), &messages_);
   Establish(guard);
   const std::string frames =
       Frame(http2::kHeaders, http2::kEndHeaders, 1, "x") + http2::Reset(1);
@@ -151,10 +176,10 @@ TEST_F(Http2GuardTest, RapidResetsAreAnAbuse) {
 
 TEST_F(Http2GuardTest, ConnectionsOfAPeerShareTheLimitOfResets) {
   const std::string reset = http2::Reset(1);
-  Http2Guard first(resets_.Of("peer", kStart));
+  Http2Guard first(resets_.Of("peer", kStart), &messages_);
   Establish(first);
   CountUntilAbuse(first, reset, Http2Abuse::kResets);
-  Http2Guard second(resets_.Of("peer", kStart));
+  Http2Guard second(resets_.Of("peer", kStart), &messages_);
   Establish(second);
   EXPECT_EQ(second.Inspect(reset, kStart), Http2Abuse::kResets);
   // A while later, some are allowed again.
@@ -165,7 +190,7 @@ TEST_F(Http2GuardTest, ConnectionsOfAPeerShareTheLimitOfResets) {
 TEST_F(Http2GuardTest, ControlFramesAreLimited) {
   for (const uint8_t type : {http2::kPing, http2::kSettings, http2::kData,
                              uint8_t{2}, uint8_t{200}}) {
-    Http2Guard guard(resets_.Of("peer", kStart));
+    Http2Guard guard(resets_.Of("peer", kStart), &messages_);
     Establish(guard);
     EXPECT_LT(
         CountUntilAbuse(guard, Frame(type, 0, 0), Http2Abuse::kControlFrames),

@@ -5,6 +5,8 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -58,15 +60,16 @@ class PeerService final : public Health::CallbackService {
 class ListenerTest : public ::testing::Test {
  protected:
   ~ListenerTest() override {
-    if (listener_ != nullptr) listener_->Stop();
-    if (server_ != nullptr) server_->Shutdown(absl::ToChronoTime(absl::Now()));
+    if (server_ != nullptr) Stop();
   }
 
   void Serve(const std::string& address,
              ConnectionLimits limits = {.total = 100, .per_peer = 100},
              const std::string& argument = "", int value = 0,
-             CallGuard::Limits call_limits = {}) {
-    auto listener = Listener::Open(address, limits, call_limits);
+             CallGuard::Limits call_limits = {},
+             MessageBudget::Limits message_limits = {}) {
+    auto listener =
+        Listener::Open(address, limits, call_limits, message_limits);
     ASSERT_TRUE(listener.ok()) << listener.status();
     listener_ = *std::move(listener);
     grpc::ServerBuilder builder;
@@ -95,6 +98,27 @@ class ListenerTest : public ::testing::Test {
     context.set_wait_for_ready(true);
     HealthCheckResponse response;
     return Health::NewStub(channel)->Check(&context, {}, &response);
+  }
+
+  void Stop() {
+    listener_->Stop();
+    server_->Shutdown(absl::ToChronoTime(absl::Now()));
+    server_ = nullptr;
+    listener_ = nullptr;
+  }
+
+  // Waits until unfinished messages take at least `bytes`, and little more; if
+  // `bytes` is 0, nothing at all. There is no event for this.
+  void WaitForMessageBytes(int64_t bytes) const {
+    constexpr int64_t kMoreThanFrameHeaders = 1000;
+    const int64_t most = bytes == 0 ? 0 : bytes + kMoreThanFrameHeaders;
+    const absl::Time deadline = absl::Now() + absl::Seconds(60);
+    const auto is_reached = [&] {
+      const int64_t now = listener_->message_bytes();
+      return now >= bytes && now <= most;
+    };
+    while (!is_reached() && absl::Now() < deadline) std::this_thread::yield();
+    EXPECT_TRUE(is_reached()) << listener_->message_bytes();
   }
 
   std::string UnixAddress() const { return "unix:" + folder_.path() + "/s"; }
@@ -207,6 +231,88 @@ TEST_F(ListenerTest, ConnectionThatBeginsACallAboveTheTotalIsClosed) {
   EXPECT_EQ(listener_->num_closed(Http2Abuse::kCalls), 1);
 }
 
+// The frames that begin a call whose message has `size` bytes, and send all of
+// them but the last. A client may send 65,535 bytes without being granted more.
+std::string HalfSentMessage(uint32_t stream, uint32_t size) {
+  std::string prefix(1, '\0');
+  http2::AppendNumber(size, &prefix);
+  std::string frames =
+      http2::Frame(http2::kHeaders, http2::kEndHeaders, stream,
+                   http2::CallFields("/grpc.health.v1.Health/Check")) +
+      http2::Frame(http2::kData, 0, stream, prefix);
+  constexpr uint32_t kMaxFrame = 16384;
+  for (uint32_t left = size - 1; left > 0;) {
+    const uint32_t part = std::min(left, kMaxFrame);
+    frames += http2::Frame(http2::kData, 0, stream, std::string(part, 'a'));
+    left -= part;
+  }
+  return frames;
+}
+
+TEST_F(ListenerTest, ConnectionWithMostUnfinishedMessagesIsClosed) {
+  for (const std::string& address :
+       {std::string("127.0.0.1:0"), UnixAddress()}) {
+    Serve(address, {.total = 9, .per_peer = 9}, "", 0, {},
+          {.per_peer = 100'000, .total = 100'000});
+    const auto honest = NewChannel();
+    ASSERT_TRUE(Check(honest).ok());
+    RawConnection large(listener_->address()), small(listener_->address());
+    large.StartHttp2();
+    large.Send(HalfSentMessage(1, 60'000));
+    WaitForMessageBytes(60'000 - 1);
+    small.StartHttp2();
+    small.Send(HalfSentMessage(1, 50'000));
+    large.ReadUntilEnd();
+    // The other one is still served: its message is completed.
+    small.Send(http2::Frame(http2::kData, http2::kEndStream, 1, "a"));
+    EXPECT_TRUE(small.ReadUntilFrame(http2::kHeaders));
+    EXPECT_TRUE(Check(honest).ok());
+    EXPECT_EQ(listener_->num_closed(Http2Abuse::kMessages), 1);
+    WaitForMessageBytes(0);
+    Stop();
+  }
+}
+
+TEST_F(ListenerTest, ConnectionThatExceedsTheLimitOfMessagesIsClosed) {
+  Serve("127.0.0.1:0", {.total = 9, .per_peer = 9}, "", 0, {},
+        {.per_peer = 50'000});
+  const auto honest = NewChannel();
+  ASSERT_TRUE(Check(honest).ok());
+  RawConnection client(listener_->address());
+  client.StartHttp2();
+  client.Send(HalfSentMessage(1, 60'000));
+  client.ReadUntilEnd();
+  EXPECT_EQ(listener_->num_closed(Http2Abuse::kMessages), 1);
+  EXPECT_TRUE(Check(honest).ok());
+}
+
+// gRPC ends the stream as soon as it knows that there is no such method; the
+// client never ends it.
+TEST_F(ListenerTest, UnfinishedMessageOfAStreamThatGrpcEndsDoesNotCount) {
+  Serve("127.0.0.1:0");
+  RawConnection client(listener_->address());
+  client.StartHttp2();
+  client.Send(
+      http2::Frame(http2::kHeaders, http2::kEndHeaders, 1,
+                   http2::CallFields("/no.Service/Method")) +
+      http2::Frame(http2::kData, 0, 1, std::string("\0\0\0\1\0abc", 8)));
+  ASSERT_TRUE(client.ReadUntilFrame(http2::kResetStream));
+  WaitForMessageBytes(0);
+  client.Send(http2::Frame(http2::kData, 0, 1, "def"));
+  client.Send(HalfSentMessage(3, 2));
+  WaitForMessageBytes(1);
+}
+
+TEST_F(ListenerTest, UnfinishedMessagesEndWithTheirConnection) {
+  Serve("127.0.0.1:0");
+  RawConnection client(listener_->address());
+  client.StartHttp2();
+  client.Send(HalfSentMessage(1, 30'000));
+  WaitForMessageBytes(30'000 - 1);
+  client.Close();
+  WaitForMessageBytes(0);
+}
+
 TEST_F(ListenerTest, StopKeepsOpenConnections) {
   Serve("127.0.0.1:0");
   const auto channel = NewChannel();
@@ -317,6 +423,7 @@ TEST_F(ListenerTest, MetricsHaveTheNumbers) {
   ASSERT_TRUE(Check(channel).ok());
   EXPECT_EQ(ValueOf(collector, "rwkv_connections"), 1);
   EXPECT_EQ(ValueOf(collector, "rwkv_connections_max"), 7);
+  EXPECT_EQ(ValueOf(collector, "rwkv_unfinished_message_bytes"), 0);
   EXPECT_GT(ValueOf(collector, "process_max_fds"), 0);
   collector.Observe(nullptr);
   EXPECT_TRUE(collector.Collect().empty());
