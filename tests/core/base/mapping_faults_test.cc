@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/base/mapping_faults.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -76,14 +78,16 @@ TEST_F(MappingFaultsDeathTest, ExitNamesTheFile) {
 
 void ExitWith7(int, siginfo_t*, void*) { _exit(7); }
 
+void InstallExitWith7() {
+  struct sigaction action = {};
+  action.sa_sigaction = &ExitWith7;
+  action.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &action, nullptr);
+}
+
 // A signal that has nothing to do with a mapped file.
 [[noreturn]] void RaiseBusError(bool has_handler) {
-  if (has_handler) {
-    struct sigaction action = {};
-    action.sa_sigaction = &ExitWith7;
-    action.sa_flags = SA_SIGINFO;
-    sigaction(SIGBUS, &action, nullptr);
-  }
+  if (has_handler) InstallExitWith7();
   InstallMappingFaultHandler(FaultAction::kReplaceByZeros);
   raise(SIGBUS);
   std::_Exit(3);
@@ -92,6 +96,23 @@ void ExitWith7(int, siginfo_t*, void*) { _exit(7); }
 TEST_F(MappingFaultsDeathTest, OtherSignalsGoToTheHandlerBefore) {
   EXPECT_EXIT(RaiseBusError(true), ::testing::ExitedWithCode(7), "");
   EXPECT_EXIT(RaiseBusError(false), ::testing::KilledBySignal(SIGBUS), "");
+}
+
+// A fault in a mapping that is registered no more.
+[[noreturn]] void ReadAfterRegistration(const std::string& path) {
+  testing::WriteFileOrDie(path, std::string(kBytes, 'x'));
+  InstallExitWith7();
+  InstallMappingFaultHandler(FaultAction::kExit);
+  const int fd = open(path.c_str(), O_RDONLY);
+  void* const begin = mmap(nullptr, kBytes, PROT_READ, MAP_SHARED, fd, 0);
+  if (begin == MAP_FAILED) std::_Exit(2);
+  MappingRegistration::Register(begin, kBytes, "path");
+  if (truncate(path.c_str(), 0) != 0) std::_Exit(3);
+  std::_Exit(*static_cast<volatile char*>(begin));
+}
+
+TEST_F(MappingFaultsDeathTest, FaultsElsewhereGoToTheHandlerBefore) {
+  EXPECT_EXIT(ReadAfterRegistration(path_), ::testing::ExitedWithCode(7), "");
 }
 
 TEST(MappingRegistrationTest, HasAMaximum) {
