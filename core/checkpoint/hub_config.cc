@@ -42,6 +42,38 @@ absl::Status Read(const Json& config, absl::string_view path, const char* name,
   return absl::OkStatus();
 }
 
+// Reads the two fields by which different classes say that the LayerNorm after
+// the embedding is fused with it. deep_embedding says so only if it is true.
+absl::Status ReadFusedNorm(const Json& json, absl::string_view path,
+                           HubConfig& config) {
+  bool deep_embedding = false, is_fused = false;
+  RWKVD_RETURN_IF_ERROR(Read(json, path, "deep_embedding", &deep_embedding));
+  RWKVD_RETURN_IF_ERROR(
+      Read(json, path, "embedding_layer_norm_fused", &is_fused));
+  const auto fused = json.find("embedding_layer_norm_fused");
+  const bool says_fused = fused != json.end() && !fused->is_null();
+  if (deep_embedding && says_fused && !is_fused) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path,
+                     ": \"deep_embedding\": true contradicts "
+                     "\"embedding_layer_norm_fused\": false"));
+  }
+  if (says_fused || deep_embedding) {
+    config.embedding_norm_is_fused = is_fused || deep_embedding;
+  }
+  return absl::OkStatus();
+}
+
+std::string QuantMethod(const Json& json) {
+  const auto config = json.find("quantization_config");
+  if (config == json.end() || config->is_null()) return "";
+  if (!config->is_object()) return "?";
+  const auto method = config->find("quant_method");
+  return method != config->end() && method->is_string()
+             ? method->get<std::string>()
+             : "?";
+}
+
 }  // namespace
 
 absl::StatusOr<HubConfig> ParseHubConfig(absl::string_view text,
@@ -60,6 +92,8 @@ absl::StatusOr<HubConfig> ParseHubConfig(absl::string_view text,
   RWKVD_RETURN_IF_ERROR(
       Read(json, path, "tie_word_embeddings", &config.tie_word_embeddings));
   RWKVD_RETURN_IF_ERROR(Read(json, path, "norm_first", &config.norm_first));
+  RWKVD_RETURN_IF_ERROR(ReadFusedNorm(json, path, config));
+  config.quant_method = QuantMethod(json);
   return config;
 }
 

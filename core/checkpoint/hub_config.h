@@ -3,6 +3,7 @@
 #define RWKVD_CORE_CHECKPOINT_HUB_CONFIG_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -23,8 +24,16 @@ struct HubConfig {
   // Whether the head uses the embedding's matrix, which then may be stored only
   // once.
   bool tie_word_embeddings = false;
-  // Whether a LayerNorm (native name blocks.0.ln0) follows the embedding.
+  // Whether a LayerNorm (native name blocks.0.ln0) follows the embedding, in
+  // flash-linear-attention.
   bool norm_first = true;
+  // Whether that LayerNorm has already been applied to the stored embedding, in
+  // classes for RWKV-7 in transformers; empty if neither
+  // embedding_layer_norm_fused nor deep_embedding says so.
+  std::optional<bool> embedding_norm_is_fused;
+  // What quantized the weights: quantization_config.quant_method, such as
+  // "compressed-tensors"; "?" if that does not say so.
+  std::string quant_method;
 };
 
 // Parses the text of a config.json. Ignores other fields, and fields that are

@@ -5,12 +5,15 @@
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+#include "core/base/file_error.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/fla_layout.h"
-#include "core/checkpoint/hugging_face_layout.h"
+#include "core/checkpoint/embedding_norm.h"
+#include "core/checkpoint/layer_parts.h"
 #include "core/checkpoint/native_collector.h"
 #include "core/checkpoint/stored_name.h"
 #include "core/checkpoint/web_rwkv_layout.h"
@@ -18,11 +21,34 @@
 namespace rwkvd {
 namespace {
 
-Layout Recognize(absl::Span<const Tensor> stored) {
-  if (IsFlashLinearAttention(stored)) return Layout::kFlashLinearAttention;
-  if (IsHuggingFace(stored)) return Layout::kHuggingFace;
-  if (IsWebRwkv(stored)) return Layout::kWebRwkv;
-  return Layout::kNative;
+// The layout that the name of one tensor shows; native if it shows none.
+Layout LayoutOf(absl::string_view stored_name) {
+  const std::string bare = WithoutFrameworkWords(stored_name);
+  const std::string name = WithNativeParts(stored_name);
+  absl::string_view without_model = bare;
+  absl::ConsumePrefix(&without_model, "model.");
+  const auto stored_split = SplitLayerName(without_model);
+  if (absl::StartsWith(bare, "lm_head.") ||
+      (stored_split.has_value() && stored_split->layers == "layers")) {
+    return Layout::kFlashLinearAttention;
+  }
+  const auto split = SplitLayerName(name);
+  const LayerPart* const part =
+      split.has_value() ? FindLayerPart(split->part) : nullptr;
+  if (part != nullptr) return part->layout;
+  return name == bare ? Layout::kNative : Layout::kHuggingFace;
+}
+
+Layout Recognize(absl::Span<const Tensor> stored,
+                 const WebRwkvLayout& web_rwkv) {
+  absl::flat_hash_set<Layout> layouts;
+  for (const Tensor& tensor : stored) layouts.insert(LayoutOf(tensor.name));
+  if (layouts.contains(Layout::kFlashLinearAttention)) {
+    return Layout::kFlashLinearAttention;
+  }
+  if (web_rwkv.applies()) return Layout::kWebRwkv;
+  return layouts.contains(Layout::kHuggingFace) ? Layout::kHuggingFace
+                                                : Layout::kNative;
 }
 
 // Whether it is an unused tensor that some files contain. Version 7 mixes the
@@ -30,9 +56,11 @@ Layout Recognize(absl::Span<const Tensor> stored) {
 // does not use the weights of this mix.
 bool IsUnused(absl::string_view stored_name) {
   const std::string name = WithNativeParts(stored_name);
-  return name == "blocks.0.att.v0" || name == "blocks.0.att.v1" ||
-         name == "blocks.0.att.v2" ||
-         absl::StartsWith(name, "blocks.0.att.v_lora.");
+  absl::string_view part = name;
+  if (!absl::ConsumePrefix(&part, "blocks.0.att.")) return false;
+  if (absl::StartsWith(part, "v_lora.")) return true;
+  absl::ConsumeSuffix(&part, ".weight");
+  return part == "v0" || part == "v1" || part == "v2";
 }
 
 // Whether it is a LoRA adapter of fine-tuning: a matrix that must be merged
@@ -45,36 +73,27 @@ bool IsAdapter(absl::string_view stored_name) {
   return false;
 }
 
-absl::Status CheckNoAdapters(absl::Span<const Tensor> stored,
-                             const NativeCollector& collector) {
-  for (const Tensor& tensor : stored) {
-    if (IsAdapter(tensor.name)) {
-      return collector.TensorError(tensor,
-                                   "is a LoRA adapter; merge the adapters into "
-                                   "the weights with the tool "
-                                   "that trained them");
+absl::Status CollectTensor(Tensor stored, Layout layout,
+                           const WebRwkvLayout& web_rwkv,
+                           NativeCollector& collector) {
+  std::string name = WithNativeParts(stored.name);
+  const auto split = SplitLayerName(name);
+  if (split.has_value()) {
+    const LayerPart* const part = FindLayerPart(split->part);
+    if (part != nullptr) {
+      return AddLayerPart(*part, split->number, std::move(stored), collector);
     }
   }
-  return absl::OkStatus();
-}
-
-absl::Status Collect(Layout layout, std::vector<Tensor> stored,
-                     NativeCollector& collector) {
-  if (layout == Layout::kFlashLinearAttention) {
-    return CollectFlashLinearAttention(std::move(stored), collector);
+  if (IsAdapter(stored.name)) {
+    return collector.TensorError(stored,
+                                 "is a LoRA adapter; merge the adapters into "
+                                 "the weights with the tool "
+                                 "that trained them");
   }
-  RWKVD_RETURN_IF_ERROR(CheckNoAdapters(stored, collector));
-  if (layout == Layout::kHuggingFace) {
-    return CollectHuggingFace(std::move(stored), collector);
+  if (split.has_value() && layout == Layout::kWebRwkv) {
+    return web_rwkv.Add(*split, std::move(stored), collector);
   }
-  if (layout == Layout::kWebRwkv) {
-    return CollectWebRwkv(std::move(stored), collector);
-  }
-  for (Tensor& tensor : stored) {
-    std::string name = tensor.name;
-    RWKVD_RETURN_IF_ERROR(collector.Add(std::move(name), std::move(tensor)));
-  }
-  return absl::OkStatus();
+  return collector.Add(std::move(name), std::move(stored));
 }
 
 // Uses the embedding's matrix as the head if so configured and no head is
@@ -88,15 +107,13 @@ absl::Status TieHead(const HubConfig& config, NativeCollector& collector) {
   return collector.Add("head.weight", Tensor(*embedding));
 }
 
-// Whether a LayerNorm follows the embedding. InvalidArgument if the tensors and
-// `config` contradict each other.
-absl::StatusOr<bool> HasEmbeddingNorm(Layout layout, const HubConfig& config,
-                                      const NativeCollector& collector) {
-  if (layout != Layout::kFlashLinearAttention || config.norm_first) return true;
-  const Tensor* norm = collector.Find("blocks.0.ln0.weight");
-  if (norm == nullptr) return false;
-  return collector.TensorError(
-      *norm, "is stored, but config.json says \"norm_first\": false");
+absl::Status CheckNotQuantized(const HubConfig& config,
+                               absl::string_view path) {
+  if (config.quant_method.empty()) return absl::OkStatus();
+  return FileError(path)(
+      "config.json says that ", Quoted(config.quant_method),
+      " quantized the weights, which is not supported; use the checkpoint from "
+      "before the quantization");
 }
 
 }  // namespace
@@ -104,19 +121,25 @@ absl::StatusOr<bool> HasEmbeddingNorm(Layout layout, const HubConfig& config,
 absl::StatusOr<NativeTensors> ToNativeLayout(std::vector<Tensor> stored,
                                              absl::string_view path,
                                              const HubConfig& config) {
+  RWKVD_RETURN_IF_ERROR(CheckNotQuantized(config, path));
   stored.erase(std::remove_if(
                    stored.begin(), stored.end(),
                    [](const Tensor& tensor) { return IsUnused(tensor.name); }),
                stored.end());
-  const Layout layout = Recognize(stored);
+  const WebRwkvLayout web_rwkv(stored);
+  const Layout layout = Recognize(stored, web_rwkv);
   NativeCollector collector(path, stored);
-  RWKVD_RETURN_IF_ERROR(Collect(layout, std::move(stored), collector));
+  for (Tensor& tensor : stored) {
+    RWKVD_RETURN_IF_ERROR(
+        CollectTensor(std::move(tensor), layout, web_rwkv, collector));
+  }
   RWKVD_RETURN_IF_ERROR(TieHead(config, collector));
   RWKVD_RETURN_IF_ERROR(collector.CopyScattered());
   RWKVD_ASSIGN_OR_RETURN(const bool has_embedding_norm,
-                         HasEmbeddingNorm(layout, config, collector));
+                         HasEmbeddingNorm(layout, config, path, collector));
   NativeTensors native = std::move(collector).Take(layout);
   native.has_embedding_norm = has_embedding_norm;
+  if (!has_embedding_norm) DropEmbeddingNorm(native.tensors);
   return native;
 }
 

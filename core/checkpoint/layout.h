@@ -16,12 +16,14 @@ namespace rwkvd {
 // tensors, and translates it to the native layout. The result views the same
 // memory as `stored`, or its own copies. Does not check whether tensors are
 // missing or have the wrong size. Adds a head that is tied to the embedding,
-// and drops weights that no model uses.
+// and drops weights that no model uses. Tensors with unknown names keep them
+// apart from their outer parts, so that the model refuses them by name.
 //
 // Messages begin with `path`; `config` is the config.json next to the weights.
 // Returns InvalidArgument if two stored tensors have the same native name, if a
-// shape cannot be translated, or if there are LoRA adapters that have not been
-// merged.
+// shape cannot be translated, if there are LoRA adapters that have not been
+// merged, if the weights are quantized according to `config`, or as
+// HasEmbeddingNorm returns it.
 absl::StatusOr<NativeTensors> ToNativeLayout(std::vector<Tensor> stored,
                                              absl::string_view path,
                                              const HubConfig& config);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/stored_name.h"
 
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -14,6 +16,18 @@ struct Renaming {
   absl::string_view stored;
   absl::string_view native;
 };
+
+// Frameworks add these before the whole name.
+constexpr absl::string_view kFrameworkPrefixes[] = {"module.",
+                                                    "_forward_module."};
+// Frameworks add these before the name of any module.
+constexpr absl::string_view kFrameworkWords[] = {
+    "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
+
+// What classes with a head call the model without it. The head has no such
+// prefix, except if a trainer calls its whole model "model".
+constexpr absl::string_view kModelPrefixes[] = {"model.", "rwkv.", "rwkv5.",
+                                                "rwkv6.", "rwkv7."};
 
 constexpr Renaming kModelParts[] = {
     {"embeddings.", "emb."},
@@ -36,6 +50,15 @@ std::string Renamed(absl::string_view name,
     }
   }
   return std::string(name);
+}
+
+// Removes one of `prefixes` from `*name`. Returns whether there was one.
+bool ConsumeAnyPrefix(absl::string_view* name,
+                      absl::Span<const absl::string_view> prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [name](absl::string_view prefix) {
+                       return absl::ConsumePrefix(name, prefix);
+                     });
 }
 
 }  // namespace
@@ -62,9 +85,24 @@ std::string NativeName(absl::string_view layer, absl::string_view part) {
   return absl::StrCat("blocks.", layer, ".", part);
 }
 
-std::string WithNativeParts(absl::string_view name) {
-  if (!absl::ConsumePrefix(&name, "rwkv.")) {
-    absl::ConsumePrefix(&name, "model.");
+std::string WithoutFrameworkWords(absl::string_view name) {
+  while (ConsumeAnyPrefix(&name, kFrameworkPrefixes) ||
+         ConsumeAnyPrefix(&name, kFrameworkWords)) {
+  }
+  std::string result;
+  for (bool at_module = true; !name.empty();) {
+    if (at_module && ConsumeAnyPrefix(&name, kFrameworkWords)) continue;
+    at_module = name[0] == '.';
+    result += name[0];
+    name.remove_prefix(1);
+  }
+  return result;
+}
+
+std::string WithNativeParts(absl::string_view stored) {
+  const std::string without_words = WithoutFrameworkWords(stored);
+  absl::string_view name = without_words;
+  while (ConsumeAnyPrefix(&name, kModelPrefixes)) {
   }
   const std::optional<LayerName> split = SplitLayerName(name);
   if (!split.has_value()) return Renamed(name, kModelParts);

@@ -22,10 +22,18 @@ std::optional<LayerName> SplitLayerName(absl::string_view name);
 // The native name of a layer's tensor, such as "blocks.0.att.key.weight".
 std::string NativeName(absl::string_view layer, absl::string_view part);
 
+// `name` without the words that training frameworks add to the names of a
+// module that they wrap: "module." (DataParallel) and "_forward_module."
+// (Lightning, DeepSpeed) before the name, "_orig_mod." (torch.compile),
+// "_fsdp_wrapped_module." and "_checkpoint_wrapped_module." before any part of
+// it. Several of them may occur.
+std::string WithoutFrameworkWords(absl::string_view name);
+
 // `name` with the outer parts of the model (embedding, layers, attention,
-// norms, head) renamed from any of the Hugging Face libraries' names to the
-// native ones. The rest of the name stays: "model.layers.3.attn.k_proj.weight"
-// gives "blocks.3.att.k_proj.weight".
+// norms, head) renamed from any of the libraries' names to the native ones,
+// without the words of frameworks, and without the name of the model itself
+// ("model.", "rwkv.", "rwkv7."). The rest of the name stays:
+// "model.layers.3.attn.k_proj.weight" gives "blocks.3.att.k_proj.weight".
 std::string WithNativeParts(absl::string_view name);
 
 }  // namespace rwkvd

@@ -8,7 +8,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/file_error.h"
 #include "core/base/mapping_faults.h"
@@ -29,34 +28,9 @@ namespace fs = std::filesystem;
 constexpr int64_t kFingerprintSample = 4096;  // bytes at each end of a tensor
 constexpr size_t kPreloadChunk = 64 << 20;    // bytes between progress reports
 
-// The prefixes that training frameworks add to all names of a wrapped model.
-constexpr absl::string_view kFrameworkPrefixes[] = {
-    "module.", "_forward_module.", "_orig_mod."};
-
 std::string DirectoryOf(const std::string& path) {
   const std::string parent = fs::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
-}
-
-// The length of the frameworks' prefixes that all names have in common.
-size_t CommonPrefixBytes(absl::Span<const Tensor> tensors) {
-  if (tensors.empty()) return 0;
-  size_t size = 0;
-  for (bool found = true; found;) {
-    found = false;
-    for (absl::string_view prefix : kFrameworkPrefixes) {
-      found = std::all_of(
-          tensors.begin(), tensors.end(), [&](const Tensor& tensor) {
-            const auto rest = absl::string_view(tensor.name).substr(size);
-            return absl::StartsWith(rest, prefix);
-          });
-      if (found) {
-        size += prefix.size();
-        break;
-      }
-    }
-  }
-  return size;
 }
 
 void AddSample(const Tensor& tensor, int64_t first, int64_t num_bytes,
@@ -129,15 +103,13 @@ int64_t TensorFile::replaced_bytes() const {
 
 absl::Status TensorFile::Read() {
   RWKVD_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path_));
-  std::vector<Tensor> stored;
-  if (IsShardIndex(*file)) {
-    RWKVD_ASSIGN_OR_RETURN(stored, ReadShards(*file));
-  } else {
-    RWKVD_ASSIGN_OR_RETURN(stored, ParseTensors(*file));
-    files_.push_back(std::move(file));
-  }
-  const size_t prefix = CommonPrefixBytes(stored);
-  for (Tensor& tensor : stored) tensor.name.erase(0, prefix);
+  if (IsShardIndex(*file)) return ReadShards(*file);
+  files_.push_back(file);
+  return ParseTensors(*file);
+}
+
+absl::Status TensorFile::Read(const CheckpointPath& chosen) {
+  RWKVD_ASSIGN_OR_RETURN(std::vector<Tensor> stored, ReadFiles(chosen));
   RWKVD_ASSIGN_OR_RETURN(const HubConfig config, FindHubConfig(directory_));
   RWKVD_ASSIGN_OR_RETURN(native_,
                          ToNativeLayout(std::move(stored), path_, config));

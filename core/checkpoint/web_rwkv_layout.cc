@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/web_rwkv_layout.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "core/base/status_macros.h"
-#include "core/checkpoint/stored_name.h"
 
 namespace rwkvd {
 namespace {
@@ -46,25 +46,6 @@ Orientation OrientationOf(const Tensor& tensor, absl::string_view part,
   return in == channels ? Orientation::kNative : Orientation::kTransposed;
 }
 
-// Properties of a checkpoint, gathered from all its tensors.
-struct Traits {
-  bool is_version_6 = false;
-  bool has_head_bonus = false;  // time_first stands for time_faaaa
-  bool has_native = false;      // some LoRA matrix has this orientation
-  bool has_transposed = false;
-  int64_t channels = 0;
-
-  bool is_web_rwkv() const {
-    return is_version_6 || has_head_bonus || has_transposed;
-  }
-  // Whether matrices of unknown orientation are transposed; empty if the other
-  // matrices have different orientations.
-  std::optional<bool> others_are_transposed() const {
-    if (has_native && has_transposed) return std::nullopt;
-    return !has_native;
-  }
-};
-
 // Whether time_first has the shape [H, S] of versions 5.1 and 5.2, for H heads
 // of S channels. [1, S] could also be a vector of version 5.0, which has no
 // gate.
@@ -73,39 +54,10 @@ bool IsHeadBonus(const Tensor& time_first, bool has_gate) {
          (time_first.shape[0] > 1 || has_gate);
 }
 
-Traits FindTraits(absl::Span<const Tensor> stored) {
-  Traits traits;
-  absl::flat_hash_set<absl::string_view> parts;
-  for (const Tensor& tensor : stored) {
-    if (tensor.name == "emb.weight" && tensor.shape.size() == 2) {
-      traits.channels = tensor.shape[1];
-    }
-    if (const auto split = SplitLayerName(tensor.name)) {
-      parts.insert(split->part);
-    }
-  }
-  traits.is_version_6 =
-      parts.contains("att.time_mix_w1") ||
-      (parts.contains("att.time_decay_w1") && parts.contains("att.time_first"));
-  for (const Tensor& tensor : stored) {
-    const auto split = SplitLayerName(tensor.name);
-    if (!split.has_value()) continue;
-    if (split->part == "att.time_first" && parts.contains("att.ln_x.weight")) {
-      traits.has_head_bonus |=
-          IsHeadBonus(tensor, parts.contains("att.gate.weight"));
-    }
-    if (!IsLoraDown(split->part) && !IsLoraUp(split->part)) continue;
-    const Orientation orientation =
-        OrientationOf(tensor, split->part, traits.channels);
-    traits.has_native |= orientation == Orientation::kNative;
-    traits.has_transposed |= orientation == Orientation::kTransposed;
-  }
-  return traits;
-}
-
-std::string NativePart(absl::string_view part, const Traits& traits) {
+// The native name of a part; `is_version_6` is that of the checkpoint.
+std::string NativePart(absl::string_view part, bool is_version_6) {
   if (part == "att.time_first") return "att.time_faaaa";
-  if (traits.is_version_6) {
+  if (is_version_6) {
     for (absl::string_view group : {"att.", "ffn."}) {
       absl::string_view rest = part;
       if (absl::ConsumePrefix(&rest, group) &&
@@ -117,49 +69,65 @@ std::string NativePart(absl::string_view part, const Traits& traits) {
   return std::string(part);
 }
 
-absl::Status CollectTensor(Tensor stored, const Traits& traits,
-                           NativeCollector& collector) {
-  const std::optional<LayerName> split = SplitLayerName(stored.name);
-  if (!split.has_value()) {
-    std::string name = stored.name;
-    return collector.Add(std::move(name), std::move(stored));
+// The part of a layer that the tensor is; "" if it is none.
+std::string PartOf(const Tensor& stored) {
+  const std::string name = WithNativeParts(stored.name);
+  const std::optional<LayerName> split = SplitLayerName(name);
+  return split.has_value() ? std::string(split->part) : "";
+}
+
+}  // namespace
+
+WebRwkvLayout::WebRwkvLayout(absl::Span<const Tensor> stored) {
+  std::vector<std::string> part_of;  // each tensor
+  for (const Tensor& tensor : stored) {
+    part_of.push_back(PartOf(tensor));
+    if (tensor.shape.size() == 2 &&
+        WithNativeParts(tensor.name) == "emb.weight") {
+      channels_ = tensor.shape[1];
+    }
   }
+  const absl::flat_hash_set<absl::string_view> parts(part_of.begin(),
+                                                     part_of.end());
+  is_version_6_ =
+      parts.contains("att.time_mix_w1") ||
+      (parts.contains("att.time_decay_w1") && parts.contains("att.time_first"));
+  for (size_t i = 0; i < stored.size(); ++i) {
+    const std::string& part = part_of[i];
+    if (part == "att.time_first" && parts.contains("att.ln_x.weight")) {
+      has_head_bonus_ |=
+          IsHeadBonus(stored[i], parts.contains("att.gate.weight"));
+    }
+    if (!IsLoraDown(part) && !IsLoraUp(part)) continue;
+    const Orientation orientation = OrientationOf(stored[i], part, channels_);
+    has_native_ |= orientation == Orientation::kNative;
+    has_transposed_ |= orientation == Orientation::kTransposed;
+  }
+}
+
+absl::Status WebRwkvLayout::Add(const LayerName& name, Tensor stored,
+                                NativeCollector& collector) const {
   Orientation orientation = Orientation::kNative;
-  if (IsLoraDown(split->part) || IsLoraUp(split->part)) {
-    orientation = OrientationOf(stored, split->part, traits.channels);
-  } else if (split->part == "att.time_state") {
+  if (IsLoraDown(name.part) || IsLoraUp(name.part)) {
+    orientation = OrientationOf(stored, name.part, channels_);
+  } else if (name.part == "att.time_state") {
     orientation = Orientation::kUnknown;  // both sides have the size of a head
   }
   if (orientation == Orientation::kUnknown) {
-    if (!traits.others_are_transposed().has_value()) {
+    if (has_native_ && has_transposed_) {
       return collector.TensorError(
           stored,
           absl::StrCat("cannot tell from the shape ", ShapeString(stored.shape),
                        " whether it is transposed, and other matrices have "
                        "both orientations"));
     }
-    orientation = *traits.others_are_transposed() ? Orientation::kTransposed
-                                                  : Orientation::kNative;
+    orientation = has_native_ ? Orientation::kNative : Orientation::kTransposed;
   }
-  std::string name = NativeName(split->number, NativePart(split->part, traits));
+  std::string native =
+      NativeName(name.number, NativePart(name.part, is_version_6_));
   return orientation == Orientation::kTransposed
-             ? collector.AddTransposed(std::move(name), stored)
-             : collector.Add(std::move(name), std::move(stored));
-}
-
-}  // namespace
-
-bool IsWebRwkv(absl::Span<const Tensor> stored) {
-  return FindTraits(stored).is_web_rwkv();
-}
-
-absl::Status CollectWebRwkv(std::vector<Tensor> stored,
-                            NativeCollector& collector) {
-  const Traits traits = FindTraits(stored);
-  for (Tensor& tensor : stored) {
-    RWKVD_RETURN_IF_ERROR(CollectTensor(std::move(tensor), traits, collector));
-  }
-  return absl::OkStatus();
+             ? collector.AddTransposed(std::move(native), stored)
+             : collector.Add(std::move(native), std::move(stored));
 }
 
 }  // namespace rwkvd

@@ -38,12 +38,24 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 struct Golden {
-  std::string checkpoint;  // below models/
-  std::string reference;   // below refs/, without .json
+  std::string checkpoint;  // a path
+  std::string reference;   // a path without .json
 };
 
+// The path of a checkpoint or a reference, below its directory of fixtures.
+std::string ShortPath(const std::string& path) {
+  for (const std::string& root :
+       {testing::FixturesDirectory(), testing::FormatFixturesDirectory()}) {
+    if (!root.empty() && absl::StartsWith(path, root)) {
+      return path.substr(root.size());
+    }
+  }
+  return path;
+}
+
 std::ostream& operator<<(std::ostream& out, const Golden& golden) {
-  return out << golden.checkpoint << " against " << golden.reference;
+  return out << ShortPath(golden.checkpoint) << " against "
+             << ShortPath(golden.reference);
 }
 
 bool IsWeights(const fs::path& path) {
@@ -109,8 +121,8 @@ std::vector<std::string> PromptsIn(const fs::path& refs) {
   return prompts;
 }
 
-// Every checkpoint among the fixtures, below models/. A checkpoint that cannot
-// be read fails in its test, not here.
+// Every checkpoint below models/. A checkpoint that cannot be read fails in its
+// test, not here.
 std::vector<std::string> FindCheckpoints() {
   std::vector<std::string> found;
   const fs::path root = testing::FixturesDirectory();
@@ -119,32 +131,68 @@ std::vector<std::string> FindCheckpoints() {
     // Without references there is nothing to compare.
     if (!fs::exists(root / "refs" / model.path().filename())) continue;
     for (const std::string& checkpoint : CheckpointsIn(model.path())) {
-      found.push_back(fs::relative(checkpoint, root / "models").string());
+      found.push_back(checkpoint);
     }
   }
   std::sort(found.begin(), found.end());
   return found;
 }
 
+// The directory of the references of a checkpoint below models/.
+fs::path RefsOf(const std::string& checkpoint) {
+  const fs::path root = testing::FixturesDirectory();
+  const fs::path below = fs::relative(checkpoint, root / "models");
+  return root / "refs" / *below.begin();
+}
+
 // The references that were made from the weights of `checkpoint`.
 std::vector<Golden> GoldenFor(const std::string& checkpoint) {
-  const fs::path root = testing::FixturesDirectory();
-  const std::string model = fs::path(checkpoint).begin()->string();
-  const auto file = TensorFile::Open(root / "models" / checkpoint);
+  const fs::path refs = RefsOf(checkpoint);
+  const auto file = TensorFile::Open(checkpoint);
   const std::string type = file.ok() ? TypeOf(**file) : "F32";
   std::vector<Golden> golden;
-  for (const std::string& prompt : PromptsIn(root / "refs" / model)) {
-    const auto reference = ReferenceFor(root / "refs" / model, prompt, type);
+  for (const std::string& prompt : PromptsIn(refs)) {
+    const auto reference = ReferenceFor(refs, prompt, type);
     if (!reference.has_value()) continue;
-    golden.push_back({checkpoint, absl::StrCat(model, "/", *reference)});
+    golden.push_back({checkpoint, (refs / *reference).string()});
+  }
+  return golden;
+}
+
+// The official release of version 7: one model, a reference for each prompt.
+std::vector<Golden> FindGoldenReleases(const fs::path& root) {
+  std::vector<Golden> golden;
+  for (const std::string& prompt : PromptsIn(root / "refs")) {
+    golden.push_back({root / "model", root / "refs" / prompt});
+  }
+  return golden;
+}
+
+// The spellings of one model: variants.json names the references of each.
+std::vector<Golden> FindGoldenSpellings(const fs::path& root) {
+  const json variants =
+      json::parse(testing::ReadFileOrDie(root / "variants.json"));
+  std::vector<Golden> golden;
+  for (const auto& [checkpoint, reference] : variants["files"].items()) {
+    const fs::path path = variants[reference.get<std::string>()];
+    golden.push_back(
+        {root / checkpoint, root / path.parent_path() / path.stem()});
   }
   return golden;
 }
 
 std::vector<Golden> FindGolden() {
   std::vector<Golden> golden;
+  const auto add = [&golden](const std::vector<Golden>& more) {
+    golden.insert(golden.end(), more.begin(), more.end());
+  };
   for (const std::string& checkpoint : FindCheckpoints()) {
-    for (const Golden& one : GoldenFor(checkpoint)) golden.push_back(one);
+    add(GoldenFor(checkpoint));
+  }
+  const fs::path formats = testing::FormatFixturesDirectory();
+  if (!formats.empty()) {
+    add(FindGoldenReleases(formats / "hf7-release"));
+    add(FindGoldenSpellings(formats / "hf7-spellings"));
   }
   return golden;
 }
@@ -154,8 +202,7 @@ class Sequence {
  public:
   explicit Sequence(const std::string& checkpoint,
                     const ModelOptions& options = {}) {
-    auto file = TensorFile::Open(
-        absl::StrCat(testing::FixturesDirectory(), "/models/", checkpoint));
+    auto file = TensorFile::Open(checkpoint);
     EXPECT_TRUE(file.ok()) << file.status();
     if (!file.ok()) return;
     file_ = *file;
@@ -227,9 +274,7 @@ class GoldenTest
     : public ::testing::TestWithParam<std::tuple<Golden, const KernelTable*>> {
  protected:
   void SetUp() override {
-    RWKVD_NEED_FIXTURES();
-    refs_ = absl::StrCat(testing::FixturesDirectory(), "/refs/",
-                         golden().reference);
+    refs_ = golden().reference;
     reference_ = json::parse(testing::ReadFileOrDie(refs_ + ".json"));
     ids_ = reference_["ids"].get<std::vector<int32_t>>();
     tolerance_ = std::max(
@@ -316,8 +361,9 @@ std::string Name(
     const ::testing::TestParamInfo<std::tuple<Golden, const KernelTable*>>&
         info) {
   const auto& [golden, kernels] = info.param;
-  std::string name = absl::StrCat(golden.checkpoint, "_", golden.reference, "_",
-                                  kernels->name);
+  std::string name =
+      absl::StrCat(ShortPath(golden.checkpoint), "_",
+                   ShortPath(golden.reference), "_", kernels->name);
   for (char& c : name) {
     if (!absl::ascii_isalnum(c)) c = '_';
   }
@@ -336,6 +382,22 @@ TEST(GoldenFixturesTest, ThereAreCheckpointsOfEveryKind) {
        {"4v0", "5v1", "6v0", "7v0", "f32.safetensors", "bf16.safetensors",
         "f16.safetensors", "sharded", "/hf", "/fla", "/webrwkv", "f32.pth",
         "legacy.pth", "tricky.pth", "mixed"}) {
+    EXPECT_TRUE(absl::StrContains(all, kind)) << kind;
+  }
+}
+
+TEST(GoldenFixturesTest, ThereAreFurtherFormatsOfEveryKind) {
+  RWKVD_NEED_FORMAT_FIXTURES();
+  std::vector<std::string> names;
+  for (const Golden& golden : FindGolden()) {
+    names.push_back(ShortPath(golden.checkpoint));
+  }
+  const std::string all = absl::StrJoin(names, "\n");
+  for (const char* kind :
+       {"hf7-release/model", "native", "rwkv7-prefix", "model-prefix",
+        "orig-mod.pth", "module.pth", "forward-module.pth", "wrapped-model.pth",
+        "pr-attention", "pr-embeddings", "pr-embeddings-fused",
+        "pr-deep-embedding", "rwkvrs-standard"}) {
     EXPECT_TRUE(absl::StrContains(all, kind)) << kind;
   }
 }
@@ -361,6 +423,10 @@ TEST(GoldenFixturesTest, CheckpointsWithoutAReferenceFollowTheOracle) {
   EXPECT_GT(num, 0);
 }
 
+std::string ModelPath(const std::string& below_models) {
+  return absl::StrCat(testing::FixturesDirectory(), "/models/", below_models);
+}
+
 // The logits that rwkv.cpp expects of its test models. rwkv.cpp normalizes the
 // heads of version 5 with another epsilon.
 TEST(GoldenRwkvCppTest, LogitsAgree) {
@@ -371,7 +437,7 @@ TEST(GoldenRwkvCppTest, LogitsAgree) {
       {"tiny-6v0-1m", "model-bf16.safetensors", kGroupNormEpsilon},
       {"tiny-7v0-834k", "model-bf16.safetensors", kGroupNormEpsilon}};
   for (const auto& [name, file, epsilon] : models) {
-    Sequence sequence(absl::StrCat(name, "/", file),
+    Sequence sequence(ModelPath(absl::StrCat(name, "/", file)),
                       {.group_norm_epsilon = epsilon});
     ASSERT_TRUE(sequence.ok());
     const auto expected = testing::ReadFloatsOrDie(
@@ -387,7 +453,7 @@ TEST(GoldenRwkvCppTest, LogitsAgree) {
 TEST(GoldenStateTest, StateAgrees) {
   RWKVD_NEED_FIXTURES();
   for (const char* model : {"tiny-4v0-660k/model", "hybrid-4v0/model-f32"}) {
-    Sequence sequence(absl::StrCat(model, ".safetensors"));
+    Sequence sequence(ModelPath(absl::StrCat(model, ".safetensors")));
     const std::string refs =
         absl::StrCat(testing::FixturesDirectory(), "/refs/",
                      std::string(model).substr(0, std::string(model).find('/')),

@@ -71,9 +71,9 @@ absl::Status CheckSource(const TensorFile& source) {
   }
   if (!source.has_embedding_norm()) {
     return FileError(source.path())(
-        "config.json says \"norm_first\": false: this model has no "
-        "blocks.0.ln0, which a checkpoint with native names cannot express. "
-        "rwkvd can serve it without conversion");
+        "config.json says that this model applies no LayerNorm to the stored "
+        "embedding (blocks.0.ln0), which a checkpoint with native names cannot "
+        "express. rwkvd can serve it without conversion");
   }
   return absl::OkStatus();
 }

@@ -109,6 +109,13 @@ absl::Status OutputDirectory::CheckExisting(bool replace) const {
             config.status().message(),
             "; fix or remove this file, it would apply to the result"));
   }
+  if (config->embedding_norm_is_fused.value_or(false) ||
+      !config->quant_method.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path_,
+                     "/config.json describes another model; remove it, "
+                     "it would apply to the result"));
+  }
   if (replace) return absl::OkStatus();
   const absl::StatusOr<std::string> chosen = ChooseCheckpoint(path_);
   if (absl::IsNotFound(chosen.status())) return absl::OkStatus();

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/hub_config.h"
 
+#include <optional>
+#include <string>
+
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -27,6 +30,8 @@ void ExpectDefaults(const HubConfig& config) {
   EXPECT_EQ(config.vocab_size, 0);
   EXPECT_FALSE(config.tie_word_embeddings);
   EXPECT_TRUE(config.norm_first);
+  EXPECT_FALSE(config.embedding_norm_is_fused.has_value());
+  EXPECT_EQ(config.quant_method, "");
 }
 
 TEST(HubConfigTest, ReadsAllFields) {
@@ -50,6 +55,38 @@ TEST(HubConfigTest, AbsentFieldsHaveDefaults) {
     ASSERT_TRUE(config.ok()) << config.status();
     ExpectDefaults(*config);
   }
+}
+
+TEST(HubConfigTest, FusedEmbeddingNormHasTwoFields) {
+  const auto is_fused = [](const std::string& text) {
+    const auto config = ParseHubConfig(text, "config.json");
+    EXPECT_TRUE(config.ok()) << config.status();
+    return config->embedding_norm_is_fused;
+  };
+  EXPECT_EQ(is_fused(R"({"embedding_layer_norm_fused": true})"), true);
+  EXPECT_EQ(is_fused(R"({"embedding_layer_norm_fused": false})"), false);
+  EXPECT_EQ(is_fused(R"({"embedding_layer_norm_fused": null})"), std::nullopt);
+  EXPECT_EQ(is_fused(R"({"deep_embedding": true})"), true);
+  EXPECT_EQ(is_fused(R"({"deep_embedding": false})"), std::nullopt);
+  EXPECT_THAT(
+      MessageOf(
+          R"({"deep_embedding": true, "embedding_layer_norm_fused": false})"),
+      HasSubstr("\"deep_embedding\": true contradicts"));
+  EXPECT_THAT(MessageOf(R"({"deep_embedding": 1})"),
+              HasSubstr("\"deep_embedding\": expected true or false"));
+}
+
+TEST(HubConfigTest, QuantMethodIsThatOfTheQuantizationConfig) {
+  const auto method = [](const std::string& text) {
+    const auto config = ParseHubConfig(text, "config.json");
+    EXPECT_TRUE(config.ok()) << config.status();
+    return config->quant_method;
+  };
+  EXPECT_EQ(method(R"({"quantization_config": {"quant_method": "awq"}})"),
+            "awq");
+  EXPECT_EQ(method(R"({"quantization_config": {"bits": 4}})"), "?");
+  EXPECT_EQ(method(R"({"quantization_config": [1]})"), "?");
+  EXPECT_EQ(method(R"({"quantization_config": null})"), "");
 }
 
 TEST(HubConfigTest, WrongTypeIsAnErrorThatNamesTheField) {

@@ -74,5 +74,29 @@ TEST(LayoutFixturesTest, NativeFilesAreUnchanged) {
   }
 }
 
+// All spellings of one model, whose tensors are views of the files.
+TEST(LayoutFixturesTest, SpellingsEqualNativeWithoutCopies) {
+  RWKVD_NEED_FORMAT_FIXTURES();
+  const std::string root =
+      testing::FormatFixturesDirectory() + "/hf7-spellings/";
+  TestTensors expected =
+      testing::ReadSafetensorsOrDie(root + "native/model.safetensors");
+  for (const char* unused : {"v0", "v1", "v2"}) {
+    expected.erase(absl::StrCat("blocks.0.att.", unused));
+  }
+  for (const char* name : {"rwkv7-prefix", "model-prefix", "pr-attention",
+                           "pr-embeddings", "rwkvrs-standard"}) {
+    const auto config = FindHubConfig(root + name);
+    ASSERT_TRUE(config.ok()) << config.status();
+    const auto native = ToNativeLayout(
+        ReadTensors(absl::StrCat(root, name, "/model.safetensors")), name,
+        *config);
+    ASSERT_TRUE(native.ok()) << native.status();
+    EXPECT_EQ(native->layout, Layout::kHuggingFace) << name;
+    EXPECT_EQ(native->copied_bytes, 0) << name;
+    ExpectTensors(native->tensors, expected);
+  }
+}
+
 }  // namespace
 }  // namespace rwkvd

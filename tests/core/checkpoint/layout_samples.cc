@@ -170,6 +170,22 @@ std::string OuterFlaName(const std::string& native) {
                                                  {".att.", ".attn."}});
 }
 
+// The names of `native` with `prefix`, except for the head.
+TestTensors WithModelPrefix(const TestTensors& native,
+                            const std::string& prefix) {
+  TestTensors stored;
+  for (const auto& [name, tensor] : native) {
+    stored[name == "head.weight" ? name : prefix + name] = tensor;
+  }
+  return stored;
+}
+
+TestTensors WithPrefix(const TestTensors& native, const std::string& prefix) {
+  TestTensors stored;
+  for (const auto& [name, tensor] : native) stored[prefix + name] = tensor;
+  return stored;
+}
+
 }  // namespace
 
 TestTensors NativeSample(const std::string& version) {
@@ -339,6 +355,49 @@ TestTensors AsWebRwkv(const TestTensors& native) {
       if (absl::EndsWith(renamed, part)) changed = TransposedTensor(tensor);
     }
     stored[renamed] = changed;
+  }
+  return stored;
+}
+
+TestTensors AsRelease7(const TestTensors& native) {
+  return WithModelPrefix(native, "rwkv7.");
+}
+
+TestTensors AsModel(const TestTensors& native) {
+  return WithModelPrefix(native, "model.");
+}
+
+TestTensors AsEmbeddings7(const TestTensors& native) {
+  TestTensors stored = AsRelease7(native);
+  auto embedding = stored.extract("rwkv7.emb.weight");
+  embedding.key() = "rwkv7.embeddings.weight";
+  stored.insert(std::move(embedding));
+  return stored;
+}
+
+TestTensors AsLinear7(const TestTensors& native) {
+  TestTensors stored;
+  for (const auto& [name, tensor] : native) {
+    bool is_lora = false;
+    for (const char* end :
+         {".w1", ".w2", ".a1", ".a2", ".v1", ".v2", ".g1", ".g2"}) {
+      is_lora |= absl::EndsWith(name, end);
+    }
+    stored[is_lora ? name + ".weight" : name] =
+        is_lora ? TransposedTensor(tensor) : tensor;
+  }
+  return WithModelPrefix(stored, "model.");
+}
+
+TestTensors AsCompiled(const TestTensors& native) {
+  return WithPrefix(native, "_orig_mod.");
+}
+
+TestTensors AsWrapped(const TestTensors& native) {
+  TestTensors stored;
+  for (const auto& [name, tensor] : native) {
+    stored["_forward_module.model." +
+           absl::StrReplaceAll(name, {{".att.", "._orig_mod.att."}})] = tensor;
   }
   return stored;
 }

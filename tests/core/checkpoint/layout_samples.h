@@ -39,6 +39,20 @@ TestTensors AsFla6(const TestTensors& native);
 // of `native`.
 TestTensors AsWebRwkv(const TestTensors& native);
 
+// The official releases of version 7 of August 2026: "rwkv7." before all names
+// but that of the head.
+TestTensors AsRelease7(const TestTensors& native);
+// The same with "model.".
+TestTensors AsModel(const TestTensors& native);
+// AsRelease7 with another name of the embedding.
+TestTensors AsEmbeddings7(const TestTensors& native);
+// AsModel with LoRA matrices as layers, whose weights are [outputs, inputs].
+TestTensors AsLinear7(const TestTensors& native);
+// What torch.compile makes of the names.
+TestTensors AsCompiled(const TestTensors& native);
+// Frameworks wrap a model that a trainer calls "model", and its layers.
+TestTensors AsWrapped(const TestTensors& native);
+
 }  // namespace rwkvd::testing
 
 #endif  // RWKVD_TESTS_CORE_CHECKPOINT_LAYOUT_SAMPLES_H_

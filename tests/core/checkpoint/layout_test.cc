@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
@@ -75,6 +76,14 @@ TestTensors Renamed(
   return stored;
 }
 
+TestTensors AsCompiledWebRwkv(const TestTensors& native) {
+  return testing::AsCompiled(testing::AsWebRwkv(native));
+}
+
+TestTensors AsCompiledFla7(const TestTensors& native) {
+  return testing::AsCompiled(testing::AsFla7(native));
+}
+
 // A mixture that some converters write: only the outer names are changed.
 TestTensors AsAttention7(const TestTensors& native) {
   return Renamed(native,
@@ -134,8 +143,21 @@ const Case kCases[] = {
     {"Fla7", "7", testing::AsFla7, kFla},
     {"OldFla7", "7", testing::AsOldFla7, kFla},
     {"BareFla7", "7", AsBareFla7, kFla},
-    {"Attention7", "7", AsAttention7, kFla},
+    {"Attention7", "7", AsAttention7, Layout::kHuggingFace},
     {"TimeMixer7", "7", AsTimeMixer7, kFla},
+    {"Release7", "7", testing::AsRelease7, Layout::kHuggingFace},
+    {"Model4", "4", testing::AsModel, Layout::kHuggingFace},
+    {"Model6", "6", testing::AsModel, Layout::kHuggingFace},
+    {"Model7", "7", testing::AsModel, Layout::kHuggingFace},
+    {"Embeddings7", "7", testing::AsEmbeddings7, Layout::kHuggingFace},
+    {"Linear7", "7", testing::AsLinear7, Layout::kHuggingFace},
+    {"Compiled4", "4", testing::AsCompiled, Layout::kNative},
+    {"Compiled7", "7", testing::AsCompiled, Layout::kNative},
+    {"Wrapped52", "5.2", testing::AsWrapped, Layout::kHuggingFace},
+    {"Wrapped7", "7", testing::AsWrapped, Layout::kHuggingFace},
+    {"CompiledFla7", "7", AsCompiledFla7, kFla},
+    {"CompiledWebRwkv6", "6", AsCompiledWebRwkv, Layout::kWebRwkv},
+    {"CompiledWebRwkv7", "7", AsCompiledWebRwkv, Layout::kWebRwkv},
     // These two are the same as native checkpoints.
     {"WebRwkv4", "4", testing::AsWebRwkv, Layout::kNative},
     {"WebRwkv50", "5.0", testing::AsWebRwkv, Layout::kNative},
@@ -260,7 +282,9 @@ TEST(LayoutTest, FirstLayersUnusedValueWeightsAreDropped) {
     with_unused[absl::StrCat("blocks.0.", part)] =
         expected.at(absl::StrCat("blocks.1.", part));
   }
-  for (const auto store : {AsItIs, testing::AsFla7, testing::AsWebRwkv}) {
+  for (const auto store :
+       {AsItIs, testing::AsFla7, testing::AsWebRwkv, testing::AsRelease7,
+        testing::AsLinear7, testing::AsCompiled}) {
     const auto native = Convert(store(with_unused));
     ASSERT_TRUE(native.ok()) << native.status();
     ExpectTensors(native->tensors, expected);
@@ -398,6 +422,14 @@ TEST(LayoutTest, EmbeddingNormCanBeDisabledInTheConfig) {
   EXPECT_TRUE(Convert(NativeSample("7"), without)->has_embedding_norm);
 }
 
+TEST(LayoutTest, QuantizedWeightsAreRejected) {
+  HubConfig config;
+  config.quant_method = "bitsandbytes";
+  EXPECT_THAT(MessageOf(testing::AsRelease7(NativeSample("7")), config),
+              HasSubstr("m.bin: config.json says that \"bitsandbytes\" "
+                        "quantized the weights"));
+}
+
 TEST(LayoutTest, TwoTensorsWithOneNativeNameAreRejected) {
   TestTensors stored = testing::AsHuggingFace(NativeSample("4"));
   stored["blocks.1.ln1.bias"] = stored.at("rwkv.blocks.1.ln1.bias");
@@ -422,15 +454,24 @@ TEST(LayoutTest, LoraAdaptersAreRejected) {
   EXPECT_THAT(MessageOf(stored), HasSubstr("key.lora_A\": is a LoRA adapter"));
 }
 
-TEST(LayoutTest, UnknownTensorOfFlashLinearAttentionIsRejected) {
-  for (const char* name :
-       {"model.layers.0.attn.g_lora.lora.2.bias", "model.layers.0.mlp.weight",
-        "model.layers.0.attn.q_proj.weight", "model.other.weight",
-        "model.layers.x.attn.x_r", "model.layers.99"}) {
+// The model refuses them by these names.
+TEST(LayoutTest, UnknownTensorsKeepTheirNames) {
+  const char* const kNames[][2] = {
+      {"model.layers.0.attn.g_lora.lora.2.bias",
+       "blocks.0.att.g_lora.lora.2.bias"},
+      {"model.layers.0.mlp.weight", "blocks.0.mlp.weight"},
+      {"model.layers.0.attn.q_proj.weight", "blocks.0.att.q_proj.weight"},
+      {"model.other.weight", "other.weight"},
+      {"model.layers.x.attn.x_r", "layers.x.attn.x_r"},
+      {"model.layers.99", "layers.99"}};
+  for (const auto& [stored_name, native_name] : kNames) {
     TestTensors stored = testing::AsFla7(NativeSample("7"));
-    stored[name] = {.shape = {1}, .values = {1}};
-    EXPECT_THAT(MessageOf(stored),
-                HasSubstr(absl::StrCat("tensor \"", name, "\": is not part")));
+    TestTensors expected = NativeSample("7");
+    stored[stored_name] = {.shape = {1}, .values = {1}};
+    expected[native_name] = stored[stored_name];
+    const auto native = Convert(stored);
+    ASSERT_TRUE(native.ok()) << native.status();
+    ExpectTensors(native->tensors, expected);
   }
 }
 

@@ -235,7 +235,7 @@ TEST_F(ConvertCheckpointTest, RefusesAModelThatNativeNamesCannotExpress) {
   testing::WriteCheckpoint(folder_, fla);
   testing::WriteFileOrDie(folder_ + "/config.json", R"({"norm_first": false})");
   EXPECT_THAT(ErrorOf({.input = folder_, .directory = directory_}),
-              HasSubstr("\"norm_first\": false"));
+              HasSubstr("applies no LayerNorm to the stored"));
   EXPECT_THAT(FilesIn(parent_), IsEmpty());
 }
 
