@@ -11,6 +11,7 @@
 #include "core/base/json.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "core/checkpoint/unsupported_names.h"
 
 namespace rwkvd {
 namespace {
@@ -195,6 +196,9 @@ absl::StatusOr<std::vector<Tensor>> ParseSafetensors(const MappedFile& file) {
                 {.max_bytes = kMaxHeaderBytes, .max_depth = kMaxDepth}));
   if (!header.is_object()) return error("header: expected a JSON object");
 
+  std::vector<absl::string_view> names;
+  for (const auto& item : header.items()) names.push_back(item.key());
+  RWKVD_RETURN_IF_ERROR(CheckSupported(names, error));
   std::vector<Tensor> tensors;
   for (const auto& [name, entry] : header.items()) {
     if (name == "__metadata__") continue;

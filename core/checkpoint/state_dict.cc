@@ -10,9 +10,11 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_join.h"
 #include "core/base/file_error.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "core/checkpoint/unsupported_names.h"
 
 namespace rwkvd {
 namespace {
@@ -179,26 +181,42 @@ bool HoldsTensors(const PickleObject& object) {
   return false;
 }
 
-// The state dict: `root` itself or one of its values; nullptr if there is none.
+// The keys under which programs wrap a state dict, in order of preference.
+constexpr absl::string_view kWrappers[] = {"state_dict", "model_state_dict",
+                                           "model", "module", "weights"};
+constexpr int kMaxWrappers = 4;  // around each other
+
+// The state dict: `root` itself or, in at most kMaxWrappers dicts, a value
+// under one of the keys above; nullptr if there is none.
 const PickleObject* FindStateDict(const PickleObject& root) {
-  for (absl::string_view wrapper : {"state_dict", "model"}) {
-    const PickleObject* const wrapped = root.Find(wrapper);
-    if (wrapped != nullptr && HoldsTensors(*wrapped)) return wrapped;
+  const PickleObject* dict = &root;
+  for (int i = 0; i <= kMaxWrappers && dict != nullptr; ++i) {
+    const PickleObject* inner = nullptr;
+    for (absl::string_view key : kWrappers) {
+      const PickleObject* const wrapped = dict->Find(key);
+      if (wrapped == nullptr || wrapped->kind != Kind::kDict) continue;
+      if (HoldsTensors(*wrapped)) return wrapped;
+      if (inner == nullptr) inner = wrapped;
+    }
+    if (HoldsTensors(*dict)) return dict;
+    dict = inner;
   }
-  return HoldsTensors(root) ? &root : nullptr;
+  return nullptr;
 }
 
-using Names = absl::flat_hash_set<absl::string_view>;
-
-// The keys of the dict that are strings. InvalidArgument if one occurs twice.
-absl::StatusOr<Names> ReadNames(const PickleObject& dict,
-                                const FileError& error) {
-  Names names;
+// The keys of the dict that are strings, in order. InvalidArgument if one
+// occurs twice.
+absl::StatusOr<std::vector<absl::string_view>> ReadNames(
+    const PickleObject& dict, const FileError& error) {
+  std::vector<absl::string_view> names;
+  absl::flat_hash_set<absl::string_view> seen;
   for (size_t i = 0; i < dict.items.size(); i += 2) {
     const PickleObject& key = *dict.items[i];
-    if (key.kind == Kind::kString && !names.insert(key.text).second) {
+    if (key.kind != Kind::kString) continue;
+    if (!seen.insert(key.text).second) {
       return error.In("tensor", key.text)("occurs twice");
     }
+    names.push_back(key.text);
   }
   return names;
 }
@@ -206,7 +224,7 @@ absl::StatusOr<Names> ReadNames(const PickleObject& dict,
 // Refuses checkpoints that the rwkv pip package has saved for one strategy.
 // They look like the original, but matrices are transposed, scaled or
 // quantized.
-absl::Status CheckIsOriginal(const PickleObject& dict, const Names& names,
+absl::Status CheckIsOriginal(absl::Span<const absl::string_view> names,
                              const FileError& error) {
   const auto converted = [&error](absl::string_view name) {
     return error(
@@ -214,14 +232,14 @@ absl::Status CheckIsOriginal(const PickleObject& dict, const Names& names,
         Quoted(name),
         "), which changes the weights; use the original checkpoint");
   };
+  const absl::flat_hash_set<absl::string_view> all(names.begin(), names.end());
   for (absl::string_view name : {"_strategy", "_version", "_rescale_layer"}) {
-    if (names.contains(name)) return converted(name);
+    if (all.contains(name)) return converted(name);
   }
-  for (size_t i = 0; i < dict.items.size(); i += 2) {
-    const absl::string_view name = dict.items[i]->text;
+  for (absl::string_view name : names) {
     for (absl::string_view suffix : {"_mx", "_rx", "_my", "_ry"}) {
       if (absl::EndsWith(name, suffix) &&
-          names.contains(name.substr(0, name.size() - suffix.size()))) {
+          all.contains(name.substr(0, name.size() - suffix.size()))) {
         return converted(name);
       }
     }
@@ -237,12 +255,13 @@ absl::StatusOr<std::vector<Tensor>> ReadStateDict(const PickleObject& root,
   const FileError error(where);
   const PickleObject* const dict = FindStateDict(root);
   if (dict == nullptr) {
-    return error(
-        "expected a dict of tensors, or one under \"state_dict\" or \"model\", "
-        "found none");
+    return error("expected a dict of tensors, or one under \"",
+                 absl::StrJoin(kWrappers, "\", \""), "\", found none");
   }
-  RWKVD_ASSIGN_OR_RETURN(const Names names, ReadNames(*dict, error));
-  RWKVD_RETURN_IF_ERROR(CheckIsOriginal(*dict, names, error));
+  RWKVD_ASSIGN_OR_RETURN(const std::vector<absl::string_view> names,
+                         ReadNames(*dict, error));
+  RWKVD_RETURN_IF_ERROR(CheckIsOriginal(names, error));
+  RWKVD_RETURN_IF_ERROR(CheckSupported(names, error));
   uint64_t file_bytes = 0;
   for (const auto& [key, bytes] : storages) file_bytes += bytes.size();
   uint64_t tensor_bytes = 0;

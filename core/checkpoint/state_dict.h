@@ -20,15 +20,17 @@ using StorageMap =
     absl::flat_hash_map<absl::string_view, absl::Span<const std::byte>>;
 
 // The tensors of a state dict, in its order, as views into `storages`. The
-// state dict is `root` itself or its value for "state_dict" or "model". Values
-// other than tensors are ignored.
+// state dict is `root` itself or its value for "state_dict", "model" or another
+// usual key, which may contain such a value in turn. Values other than tensors
+// are ignored.
 //
 // Returns InvalidArgument, with a message that begins with `where` and names
 // the tensor, if
 // - there is no tensor, or two have the same name;
 // - a tensor is not F32, F16 or BF16, repeats elements, or exceeds its storage;
 // - all tensors together take far more bytes than the storages;
-// - the rwkv pip package has converted the tensors.
+// - the rwkv pip package has converted the tensors;
+// - CheckSupported refuses the names.
 // Time and memory are linear in the size of the pickle.
 absl::StatusOr<std::vector<Tensor>> ReadStateDict(const PickleObject& root,
                                                   const StorageMap& storages,

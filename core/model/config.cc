@@ -2,7 +2,6 @@
 #include "core/model/config.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -21,42 +20,6 @@ constexpr int64_t kMaxLayers = 4096;
 
 absl::Status Refuse(const TensorFile& file, absl::string_view why) {
   return absl::InvalidArgumentError(absl::StrCat(file.path(), ": ", why));
-}
-
-// Parts of tensor names and the unsupported variant of RWKV that they belong
-// to.
-constexpr std::pair<absl::string_view, absl::string_view> kVariants[] = {
-    {"ffnPre.", "RWKV-4 with pre_ffn"},
-    {"head_q.", "RWKV-4 with head_qk"},
-    {"head_k.", "RWKV-4 with head_qk"},
-    {"copy_mask", "RWKV-4 with head_qk"},
-    {"tiny_ln.", "RWKV-4 with tiny attention"},
-    {"tiny_q.", "RWKV-4 with tiny attention"},
-    {"tiny_k.", "RWKV-4 with tiny attention"},
-    {"tiny_v.", "RWKV-4 with tiny attention"},
-    {"tiny_mask", "RWKV-4 with tiny attention"},
-    {"pos_emb_x", "RWKV-4 with position embeddings"},
-    {"pos_emb_y", "RWKV-4 with position embeddings"},
-    {"ffn.aa.", "RWKV-4a or 4b"},
-    {"ffn.bb.", "RWKV-4a or 4b"},
-    {".qkv.", "RWKV-7b"},
-    {"ffn.s_emb", "RWKV-7a or 7b with DeepEmbed"},
-    {"ffn.s0", "RWKV-7a or 7b with DeepEmbed"},
-    {"ffn.s1", "RWKV-7a or 7b with DeepEmbed"},
-    {"ffn.s2", "RWKV-7a or 7b with DeepEmbed"},
-    {"rosa", "RWKV-8 with ROSA"},
-    {"_strategy", "an already converted file of the rwkv Python package"},
-};
-
-absl::Status CheckVariant(const TensorFile& file) {
-  for (const auto& [name, tensor] : file.tensors()) {
-    for (const auto& [part, variant] : kVariants) {
-      if (!absl::StrContains(name, part)) continue;
-      return Refuse(file, absl::StrCat("tensor ", Quoted(name), " belongs to ",
-                                       variant, ", which is not supported"));
-    }
-  }
-  return absl::OkStatus();
 }
 
 // The tensor `name` of the time mixing of layer 0, or nullptr.
@@ -274,7 +237,6 @@ absl::string_view NameOf(Architecture architecture) {
 }
 
 absl::StatusOr<ModelConfig> DeduceConfig(const TensorFile& file) {
-  RWKVD_RETURN_IF_ERROR(CheckVariant(file));
   ModelConfig config;
   RWKVD_ASSIGN_OR_RETURN(config.architecture, DeduceArchitecture(file));
   RWKVD_ASSIGN_OR_RETURN(config.num_layers, CountLayers(file));

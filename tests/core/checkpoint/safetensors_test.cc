@@ -115,6 +115,12 @@ std::vector<BadFile> BadFiles() {
       {"UnknownDType",
        Entry(R"({"dtype":"F4","shape":[1],"data_offsets":[0,4]})", 4),
        "expected dtype F32, F16, BF16 or U8, got \"F4\""},
+      {"UnsupportedName",
+       FileBytes(
+           R"({"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]},)"
+           R"("b.qweight":{"dtype":"I32","shape":[1],"data_offsets":[4,8]}})",
+           8),
+       "tensor \"b.qweight\": is not supported"},
       {"NoShape", Entry(R"({"dtype":"F32","data_offsets":[0,4]})", 4),
        "expected an array \"shape\""},
       {"NegativeShape",

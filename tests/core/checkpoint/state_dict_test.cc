@@ -193,7 +193,8 @@ void WriteWrapped(const std::string& wrapper, PickleWriter& pickle) {
 }
 
 TEST(StateDictTest, FindsAWrappedDict) {
-  for (const char* wrapper : {"state_dict", "model"}) {
+  for (const char* wrapper :
+       {"state_dict", "model_state_dict", "model", "module", "weights"}) {
     const auto tensors =
         Read([&](PickleWriter& pickle) { WriteWrapped(wrapper, pickle); });
     ASSERT_TRUE(tensors.ok()) << tensors.status();
@@ -202,6 +203,36 @@ TEST(StateDictTest, FindsAWrappedDict) {
   }
   EXPECT_FALSE(
       Read([](PickleWriter& pickle) { WriteWrapped("other", pickle); }).ok());
+}
+
+// {"epoch": 3, outer: {"epoch": 3, inner: {"x": a tensor}}}, or deeper
+void WriteNested(int depth, PickleWriter& pickle) {
+  if (depth == 0) return WriteDict({{.name = "x"}}, pickle);
+  pickle.EmptyDict();
+  pickle.SetItems(2, [&](int64_t i) {
+    pickle.String(i == 0 ? "epoch" : depth % 2 == 0 ? "module" : "state_dict");
+    if (i == 0) return pickle.Int(3);
+    WriteNested(depth - 1, pickle);
+  });
+}
+
+TEST(StateDictTest, FindsADictInSeveralWrappers) {
+  for (int depth = 1; depth <= 5; ++depth) {
+    const auto tensors =
+        Read([&](PickleWriter& pickle) { WriteNested(depth, pickle); });
+    ASSERT_TRUE(tensors.ok()) << tensors.status();
+    EXPECT_EQ(tensors->at(0).name, "x");
+  }
+  EXPECT_THAT(
+      MessageOf(Read([](PickleWriter& pickle) { WriteNested(6, pickle); })),
+      HasSubstr("expected a dict of tensors, or one under \"state_dict\", "));
+}
+
+TEST(StateDictTest, UnsupportedNamesAreRejectedBeforeOtherProblems) {
+  EXPECT_THAT(
+      MessageOf(Read({{.name = "a", .type = "CharStorage"},
+                      {.name = "blocks.0.att.key.qweight"}})),
+      HasSubstr("tensor \"blocks.0.att.key.qweight\": is not supported"));
 }
 
 TEST(StateDictTest, TensorMayBeCalledModel) {
