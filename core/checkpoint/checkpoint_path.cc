@@ -2,8 +2,11 @@
 #include "core/checkpoint/checkpoint_path.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -14,8 +17,11 @@
 #include "absl/types/span.h"
 #include "core/base/file_error.h"
 #include "core/base/mapped_file.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "core/checkpoint/hub_cache.h"
 #include "core/checkpoint/pth.h"
+#include "core/checkpoint/shard_set.h"
 
 namespace rwkvd {
 namespace {
@@ -23,6 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxListed = 10;  // file names in a message
+constexpr absl::string_view kGgufSuffix = ".gguf";
 
 constexpr absl::string_view kWellKnownNames[] = {
     "model.safetensors.index.json",
@@ -41,14 +48,30 @@ struct Kind {
 // All kinds, in order of preference.
 const std::vector<Kind>& Kinds() {
   static const auto* const kinds = new std::vector<Kind>{
-      {{".index.json"}, false},
-      {{".safetensors", ".st"}, false},
-      {{".pth"}, false},
-      {{".bin", ".pt"}, true},
+      {{".index.json"}, false}, {{".safetensors", ".st"}, false},
+      {{".pth"}, false},        {{".bin", ".pt"}, true},
+      {{kGgufSuffix}, false},
   };
   return *kinds;
 }
 
+// Ends of the names that programs give to downloads until they are complete.
+constexpr absl::string_view kUnfinishedSuffixes[] = {
+    ".incomplete", ".part", ".partial", ".crdownload", ".download", ".aria2"};
+
+bool EndsWithAny(absl::string_view name,
+                 absl::Span<const absl::string_view> suffixes) {
+  return std::any_of(
+      suffixes.begin(), suffixes.end(),
+      [&](absl::string_view end) { return absl::EndsWith(name, end); });
+}
+
+std::string PathIn(const std::string& directory, const std::string& name) {
+  return (fs::path(directory) / name).string();
+}
+
+// The names of the files in `directory`, sorted, without hidden ones: these are
+// metadata, such as the ._* files of macOS.
 absl::StatusOr<std::vector<std::string>> FileNames(
     const std::string& directory) {
   std::error_code error;
@@ -56,8 +79,9 @@ absl::StatusOr<std::vector<std::string>> FileNames(
   for (fs::directory_iterator it(directory, error), end; !error && it != end;
        it.increment(error)) {
     std::error_code ignored;  // opening the file later reports it
-    if (it->is_directory(ignored)) continue;
-    names.push_back(it->path().filename().string());
+    std::string name = it->path().filename().string();
+    if (it->is_directory(ignored) || absl::StartsWith(name, ".")) continue;
+    names.push_back(std::move(name));
   }
   if (error) {
     return absl::ErrnoToStatus(error.value(),
@@ -72,57 +96,121 @@ bool IsWrittenByTorch(const std::string& path) {
   return file.ok() && IsPth((*file)->bytes());
 }
 
-// The paths of the files in `directory` that are of the given kind.
-std::vector<std::string> FilesOfKind(const std::string& directory,
+// The names of the files that are of the given kind.
+std::vector<std::string> NamesOfKind(const std::string& directory,
                                      const std::vector<std::string>& names,
                                      const Kind& kind) {
   std::vector<std::string> found;
   for (const std::string& name : names) {
-    const bool fits = std::any_of(
-        kind.suffixes.begin(), kind.suffixes.end(),
-        [&](absl::string_view end) { return absl::EndsWith(name, end); });
-    std::string path = (fs::path(directory) / name).string();
-    if (fits && (!kind.check_content || IsWrittenByTorch(path))) {
-      found.push_back(std::move(path));
+    if (EndsWithAny(name, kind.suffixes) &&
+        (!kind.check_content || IsWrittenByTorch(PathIn(directory, name)))) {
+      found.push_back(name);
     }
   }
   return found;
 }
 
 absl::Status Ambiguous(const std::string& directory,
-                       absl::Span<const std::string> found) {
-  const auto listed = found.first(std::min(found.size(), kMaxListed));
+                       absl::Span<const ShardSet> found) {
+  std::vector<std::string> listed;
+  for (const ShardSet& set : found.first(std::min(found.size(), kMaxListed))) {
+    listed.push_back(PathIn(directory, set.Description()));
+  }
   return FileError(directory)(
       "expected one checkpoint, found ", found.size(),
       "; name one of them: ", absl::StrJoin(listed, ", "),
       listed.size() < found.size() ? ", ..." : "");
 }
 
-absl::StatusOr<std::string> ChooseIn(const std::string& directory) {
+absl::StatusOr<CheckpointPath> ChooseSet(const std::string& directory,
+                                         const ShardSet& set) {
+  if (!set.is_complete()) {
+    return FileError(directory)("expected ", set.count, " shards ",
+                                set.Description(), ", found ", set.names.size(),
+                                "; missing: ", set.Missing());
+  }
+  CheckpointPath chosen;
+  chosen.path = PathIn(directory, set.names.begin()->second);
+  // A single file opens alone, and the first part of a split GGUF file names
+  // the others.
+  if (set.count == 1 || absl::EndsWith(chosen.path, kGgufSuffix)) return chosen;
+  chosen.path = directory;
+  for (const auto& [number, name] : set.names) {
+    chosen.shards.push_back(PathIn(directory, name));
+  }
+  return chosen;
+}
+
+absl::Status NoCheckpoint(const std::string& directory,
+                          const std::vector<std::string>& names) {
+  std::string hint;
+  for (const std::string& name : names) {
+    if (!EndsWithAny(name, kUnfinishedSuffixes)) continue;
+    hint = absl::StrCat("; ", Quoted(name), " is an unfinished download");
+  }
+  return absl::NotFoundError(absl::StrCat(
+      directory,
+      ": no checkpoint found: expected a *.safetensors, *.st, *.index.json, "
+      "*.pth or *.gguf file, or a *.bin or *.pt file written by torch.save",
+      hint));
+}
+
+absl::StatusOr<CheckpointPath> ChooseIn(const std::string& directory) {
   RWKVD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                          FileNames(directory));
   for (absl::string_view name : kWellKnownNames) {
     if (std::binary_search(names.begin(), names.end(), name)) {
-      return (fs::path(directory) / std::string(name)).string();
+      return CheckpointPath{PathIn(directory, std::string(name)), {}};
     }
   }
   for (const Kind& kind : Kinds()) {
-    const auto found = FilesOfKind(directory, names, kind);
-    if (found.size() == 1) return found[0];
-    if (found.size() > 1) return Ambiguous(directory, found);
+    const auto sets = GroupShards(NamesOfKind(directory, names, kind));
+    if (sets.size() == 1) return ChooseSet(directory, sets[0]);
+    if (sets.size() > 1) return Ambiguous(directory, sets);
   }
-  return absl::NotFoundError(absl::StrCat(
-      directory,
-      ": no checkpoint found: expected a *.safetensors, *.st, *.index.json or "
-      "*.pth file, or a *.bin or *.pt file written by torch.save"));
+  return NoCheckpoint(directory, names);
+}
+
+// Refuses a file that is only one of several shards.
+absl::Status CheckIsWhole(const std::string& path) {
+  const std::string name = fs::path(path).filename().string();
+  const std::optional<ShardName> shard = ParseShardName(name);
+  if (!shard.has_value() || absl::EndsWith(name, kGgufSuffix)) {
+    return absl::OkStatus();
+  }
+  return FileError(path)("is shard ", shard->number, " of ", shard->count,
+                         "; name the index of the shards, or their directory");
+}
+
+// Refuses a file whose download has not finished.
+absl::Status CheckIsFinished(const std::string& path) {
+  std::error_code ignored;  // opening the file reports it
+  if (fs::is_symlink(path, ignored) && !fs::exists(path, ignored)) {
+    return absl::NotFoundError(absl::StrCat(
+        path,
+        ": is a link to a missing file; the download may not have finished"));
+  }
+  const std::string control = path + ".aria2";
+  if (!fs::exists(control, ignored)) return absl::OkStatus();
+  return FileError(path)("its download has not finished: ", control, " exists");
 }
 
 }  // namespace
 
-absl::StatusOr<std::string> ChooseCheckpoint(const std::string& path) {
+absl::StatusOr<CheckpointPath> ChooseCheckpoint(const std::string& path) {
+  CheckpointPath chosen = {path, {}};
   std::error_code ignored;  // opening the file later reports it
-  if (!fs::is_directory(path, ignored)) return path;
-  return ChooseIn(path);
+  if (fs::is_directory(path, ignored)) {
+    RWKVD_ASSIGN_OR_RETURN(const std::string directory, FindSnapshot(path));
+    RWKVD_ASSIGN_OR_RETURN(chosen, ChooseIn(directory));
+  } else if (fs::exists(path, ignored)) {
+    RWKVD_RETURN_IF_ERROR(CheckIsWhole(path));
+  }
+  RWKVD_RETURN_IF_ERROR(CheckIsFinished(chosen.path));
+  for (const std::string& shard : chosen.shards) {
+    RWKVD_RETURN_IF_ERROR(CheckIsFinished(shard));
+  }
+  return chosen;
 }
 
 }  // namespace rwkvd

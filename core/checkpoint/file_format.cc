@@ -2,11 +2,14 @@
 #include "core/checkpoint/file_format.h"
 
 #include <algorithm>
+#include <string>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "core/base/file_error.h"
+#include "core/base/quote.h"
 #include "core/checkpoint/legacy_pth.h"
 #include "core/checkpoint/pth.h"
 #include "core/checkpoint/safetensors.h"
@@ -16,6 +19,7 @@ namespace {
 
 constexpr absl::string_view kIndexSuffix = ".index.json";
 constexpr size_t kHeadBytes = 512;
+constexpr size_t kShownText = 60;  // bytes of a text in a message
 
 // Another format that users may pass as a checkpoint, and its first bytes.
 struct OtherFormat {
@@ -38,6 +42,9 @@ constexpr OtherFormat kOtherFormats[] = {
     {"tjgg", "a ggjt file; use the checkpoint it was converted from"},
     {"version https://git-lfs",
      "a git-lfs pointer, not the file itself; fetch it with git lfs pull"},
+    {absl::string_view("\0\5\x16\7", 4),
+     "metadata that macOS keeps next to a file (AppleDouble); name that file"},
+    {"<?xml", "an XML text; the download may have failed"},
     {"\x89HDF", "an HDF5 file"},
     {"\x93NUMPY", "a NumPy file"},
     {"PK\x05\x06", "an empty zip archive"},
@@ -75,10 +82,18 @@ bool IsPickle(absl::string_view head) {
          (!absl::ascii_isascii(head[2]) || absl::ascii_isprint(head[2]));
 }
 
+// Whether the file begins with many zeros, which no format does.
+bool BeginsWithZeros(absl::string_view head) {
+  return head.size() > kLengthBytes &&
+         head.find_first_not_of('\0') == absl::string_view::npos;
+}
+
 // A description of the file if it certainly holds no tensors; otherwise "".
-absl::string_view DescribeOtherFormat(absl::string_view head) {
+std::string DescribeOtherFormat(absl::string_view head) {
   for (const OtherFormat& format : kOtherFormats) {
-    if (absl::StartsWith(head, format.magic)) return format.description;
+    if (absl::StartsWith(head, format.magic)) {
+      return std::string(format.description);
+    }
   }
   if (head.size() > 262 && head.substr(257, 5) == "ustar") {
     return "a tar archive; unpack it first";
@@ -88,7 +103,14 @@ absl::string_view DescribeOtherFormat(absl::string_view head) {
       absl::StartsWithIgnoreCase(text, "<html")) {
     return "a web page; the download may have failed";
   }
-  if (IsText(head)) return "a text file";
+  if (IsText(head)) {
+    return absl::StrCat("a text that begins with ",
+                        Quoted(text.substr(0, kShownText)),
+                        "; the download may have failed");
+  }
+  if (BeginsWithZeros(head)) {
+    return "a file that begins with zeros; the download may not have finished";
+  }
   if (IsPickle(head)) return "a Python pickle that torch.save did not write";
   return "";
 }
@@ -111,7 +133,7 @@ absl::StatusOr<std::vector<Tensor>> ParseTensors(const MappedFile& file) {
   const absl::string_view head = Head(file);
   if (BeginsLikeSafetensors(head)) return ParseSafetensors(file);
   if (IsPth(file.bytes())) return ParsePth(file);
-  const absl::string_view other_format = DescribeOtherFormat(head);
+  const std::string other_format = DescribeOtherFormat(head);
   if (!other_format.empty()) {
     return FileError(file.path())(
         "expected a safetensors or PyTorch checkpoint, got ", other_format);

@@ -124,7 +124,8 @@ absl::StatusOr<StorageMap> ReadStorages(absl::Span<const std::byte> rest,
   }
   if (reader.remaining() != 0) {
     return error(reader.remaining(),
-                 " unexpected bytes after the last storage");
+                 " unexpected bytes after the last storage; remove them, or "
+                 "download the file again");
   }
   return storages;
 }

@@ -27,7 +27,10 @@ absl::StatusOr<ShardIndex> ParseShardIndex(const MappedFile& file) {
   const auto weight_map = json.find("weight_map");
   if (weight_map == json.end() || !weight_map->is_object() ||
       weight_map->empty()) {
-    return error("expected an object \"weight_map\" with at least one tensor");
+    return error(
+        "expected an object \"weight_map\" with at least one tensor; if this "
+        "is "
+        "no index, its download may have failed");
   }
   ShardIndex index;
   for (const auto& [tensor, shard] : weight_map->items()) {

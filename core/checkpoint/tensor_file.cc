@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
@@ -14,7 +15,6 @@
 #include "core/base/quote.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
-#include "core/checkpoint/checkpoint_path.h"
 #include "core/checkpoint/file_format.h"
 #include "core/checkpoint/hub_config.h"
 #include "core/checkpoint/layout.h"
@@ -60,14 +60,15 @@ void AddBlockSamples(const Tensor& tensor, Sha256& digest) {
 
 }  // namespace
 
-TensorFile::TensorFile(std::string path)
-    : path_(std::move(path)), directory_(DirectoryOf(path_)) {}
+TensorFile::TensorFile(const CheckpointPath& chosen)
+    : path_(chosen.path),
+      directory_(chosen.shards.empty() ? DirectoryOf(path_) : path_) {}
 
 absl::StatusOr<std::shared_ptr<const TensorFile>> TensorFile::Open(
     const std::string& path) {
-  RWKVD_ASSIGN_OR_RETURN(std::string chosen, ChooseCheckpoint(path));
-  auto opened = absl::WrapUnique(new TensorFile(std::move(chosen)));
-  RWKVD_RETURN_IF_ERROR(opened->Read());
+  RWKVD_ASSIGN_OR_RETURN(const CheckpointPath chosen, ChooseCheckpoint(path));
+  auto opened = absl::WrapUnique(new TensorFile(chosen));
+  RWKVD_RETURN_IF_ERROR(opened->Read(chosen));
   return std::shared_ptr<const TensorFile>(std::move(opened));
 }
 
@@ -101,7 +102,16 @@ int64_t TensorFile::replaced_bytes() const {
   return bytes;
 }
 
-absl::Status TensorFile::Read() {
+absl::StatusOr<std::vector<Tensor>> TensorFile::ReadFiles(
+    const CheckpointPath& chosen) {
+  std::vector<Tensor> stored;
+  for (const std::string& path : chosen.shards) {
+    RWKVD_ASSIGN_OR_RETURN(auto shard, MappedFile::Open(path));
+    RWKVD_ASSIGN_OR_RETURN(std::vector<Tensor> tensors, ParseTensors(*shard));
+    files_.push_back(std::move(shard));
+    std::move(tensors.begin(), tensors.end(), std::back_inserter(stored));
+  }
+  if (!chosen.shards.empty()) return stored;
   RWKVD_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path_));
   if (IsShardIndex(*file)) return ReadShards(*file);
   files_.push_back(file);

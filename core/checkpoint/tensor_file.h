@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "core/base/mapped_file.h"
+#include "core/checkpoint/checkpoint_path.h"
 #include "core/checkpoint/native_tensors.h"
 #include "core/checkpoint/tensor.h"
 
@@ -29,10 +30,11 @@ class TensorFile {
  public:
   // `path` is a safetensors file, a file written by torch.save, an index of
   // such files in the same directory, or a directory that contains one of these
-  // (see checkpoint_path.h). The format is recognized by the content. A
-  // config.json in the same directory is read too. Returns NotFound or
-  // InvalidArgument if there is no such file or a file is damaged; the message
-  // has the file, the position, the expected value and the actual one.
+  // or shards without an index (see checkpoint_path.h). The format is
+  // recognized by the content. A config.json in the same directory is read too.
+  // Returns NotFound or InvalidArgument if there is no such file or a file is
+  // damaged; the message has the file, the position, the expected value and the
+  // actual one.
   static absl::StatusOr<std::shared_ptr<const TensorFile>> Open(
       const std::string& path);
 
@@ -58,10 +60,15 @@ class TensorFile {
   // The tensor called `name`, or nullptr.
   const Tensor* Find(absl::string_view name) const;
 
-  // The path of the file or index that was opened, and its directory, which is
-  // searched for companions such as the tokenizer.
+  // The path of the file or index that was opened, or the directory of shards
+  // without an index; and the directory, which is searched for companions such
+  // as the tokenizer.
   const std::string& path() const { return path_; }
   const std::string& directory() const { return directory_; }
+  // The files of weights.
+  absl::Span<const std::shared_ptr<const MappedFile>> files() const {
+    return files_;
+  }
   int64_t num_files() const { return static_cast<int64_t>(files_.size()); }
   absl::Span<const std::shared_ptr<const MappedFile>> files() const {
     return files_;
@@ -97,10 +104,11 @@ class TensorFile {
   bool IsReplaced() const;
 
  private:
-  explicit TensorFile(std::string path);
+  explicit TensorFile(const CheckpointPath& chosen);
   TensorFile(const TensorFile&) = default;
 
-  absl::Status Read();
+  absl::Status Read(const CheckpointPath& chosen);
+  absl::StatusOr<std::vector<Tensor>> ReadFiles(const CheckpointPath& chosen);
   absl::StatusOr<std::vector<Tensor>> ReadShards(const MappedFile& index);
   absl::StatusOr<std::vector<Tensor>> ReadShard(const std::string& name,
                                                 absl::string_view tensor);

@@ -35,11 +35,13 @@ struct End {
 };
 
 // Finds the last end record that is followed by a comment of exactly the length
-// in the record.
+// in the record. If there is none, the last one that is followed by at least
+// its comment: torch.load, too, ignores bytes after the end of the archive.
 std::optional<End> FindEnd(absl::Span<const std::byte> bytes) {
   if (bytes.size() < kEndBytes) return std::nullopt;
   const size_t last = bytes.size() - kEndBytes;
   const size_t first = last - std::min(last, kMaxCommentBytes);
+  std::optional<End> followed_by_more;
   for (size_t at = last + 1; at-- > first;) {
     ByteReader reader(bytes.subspan(at));
     End end = {.at = at};
@@ -48,11 +50,19 @@ std::optional<End> FindEnd(absl::Span<const std::byte> bytes) {
     if (reader.Read(&signature, &end.disk, &end.directory_disk,
                     &end.entries_here, &end.entries, &end.size, &end.offset,
                     &comment) &&
-        signature == kEndSignature && comment == last - at) {
-      return end;
+        signature == kEndSignature && comment <= last - at) {
+      if (comment == last - at) return end;
+      if (!followed_by_more.has_value()) followed_by_more = end;
     }
   }
-  return std::nullopt;
+  return followed_by_more;
+}
+
+// Whether the last bytes, where the end record should be, are zeros.
+bool EndsWithZeros(absl::Span<const std::byte> bytes) {
+  const auto last = bytes.last(std::min(bytes.size(), kEndBytes));
+  return std::all_of(last.begin(), last.end(),
+                     [](std::byte value) { return value == std::byte{0}; });
 }
 
 absl::Status SeveralVolumes(const FileError& error) {
@@ -139,7 +149,10 @@ absl::StatusOr<ZipDirectory> FindZipDirectory(absl::Span<const std::byte> bytes,
   const std::optional<End> end = FindEnd(bytes);
   if (!end.has_value()) {
     return error(
-        "no end record of a zip archive found; the file may be truncated");
+        "no end record of a zip archive found; ",
+        EndsWithZeros(bytes)
+            ? "the file ends with zeros, its download may not have finished"
+            : "the file is truncated, or more than 64 KiB follow its end");
   }
   ZipDirectory directory = {
       .offset = end->offset, .size = end->size, .num_entries = end->entries};

@@ -20,6 +20,7 @@ struct ZipDirectory {
 
 // Finds the directory by the records at the end of the archive, including those
 // of ZIP64, and checks that it ends before them and has room for its entries.
+// Up to 64 KiB after the archive's end are ignored.
 // Returns InvalidArgument if these records are missing or inconsistent.
 absl::StatusOr<ZipDirectory> FindZipDirectory(absl::Span<const std::byte> bytes,
                                               const FileError& error);

@@ -14,7 +14,9 @@
 ABSL_FLAG(std::string, model, "",
           "Required. The model: a .safetensors, .st or .pth file, a "
           "model.safetensors.index.json or pytorch_model.bin.index.json, or a "
-          "folder with one of these.");
+          "folder with one of these or with all shards of one model. A "
+          "repository in the cache of the Hugging Face hub is such a folder, "
+          "too.");
 ABSL_FLAG(std::string, tokenizer, "",
           "The tokenizer: the path of a World vocabulary (.txt) or of a "
           "tokenizer.json, or one of the words world, 20b, bytes, and none for "

@@ -13,15 +13,12 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/file_error.h"
-#include "core/base/mapped_file.h"
 #include "core/base/replace_file.h"
 #include "core/base/status_macros.h"
 #include "core/base/thread_pool.h"
-#include "core/checkpoint/file_format.h"
 #include "core/checkpoint/finite_weights.h"
 #include "core/checkpoint/merge_adapters.h"
 #include "core/checkpoint/safetensors_writer.h"
-#include "core/checkpoint/shard_index.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/quantize/weight_kind.h"
 #include "core/text/known_vocabulary.h"
@@ -41,13 +38,11 @@ namespace {
 namespace fs = std::filesystem;
 
 // The names of the files of a checkpoint, all in its folder.
-absl::StatusOr<std::vector<std::string>> FilesOf(const TensorFile& source) {
-  RWKVD_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(source.path()));
+std::vector<std::string> FilesOf(const TensorFile& source) {
   std::vector<std::string> names = {
-      fs::path(source.path()).filename().string()};
-  if (IsShardIndex(*file)) {
-    RWKVD_ASSIGN_OR_RETURN(const ShardIndex index, ParseShardIndex(*file));
-    for (const auto& [tensor, shard] : index) names.push_back(shard);
+      fs::path(source.path()).filename().string()};  // perhaps an index
+  for (const auto& file : source.files()) {
+    names.push_back(fs::path(file->path()).filename().string());
   }
   return names;
 }
@@ -94,8 +89,7 @@ absl::Status CheckCollision(const TensorFile& source,
   if (!fs::equivalent(source.directory(), directory, ignored)) {
     return absl::OkStatus();
   }
-  RWKVD_ASSIGN_OR_RETURN(const auto files, FilesOf(source));
-  for (const std::string& name : files) {
+  for (const std::string& name : FilesOf(source)) {
     if (IsOutputName(name)) {
       return FileError(directory)("would overwrite the input, ", name,
                                   "; choose another folder");

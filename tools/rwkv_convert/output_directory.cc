@@ -117,11 +117,11 @@ absl::Status OutputDirectory::CheckExisting(bool replace) const {
                      "it would apply to the result"));
   }
   if (replace) return absl::OkStatus();
-  const absl::StatusOr<std::string> chosen = ChooseCheckpoint(path_);
+  const absl::StatusOr<CheckpointPath> chosen = ChooseCheckpoint(path_);
   if (absl::IsNotFound(chosen.status())) return absl::OkStatus();
   return absl::AlreadyExistsError(
       absl::StrCat(path_, ": already holds a checkpoint",
-                   chosen.ok() ? absl::StrCat(", ", *chosen) : "",
+                   chosen.ok() ? absl::StrCat(", ", chosen->path) : "",
                    "; --force replaces the files model*.safetensors"));
 }
 

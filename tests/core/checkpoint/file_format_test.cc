@@ -92,7 +92,11 @@ TEST(FileFormatTest, OtherFormatsAreNamedInTheError) {
       {std::string(257, '\0') + "ustar", "a tar archive"},
       {"<!DOCTYPE html><html lang=en>", "a web page"},
       {"\n  <html><head>", "a web page"},
-      {"import torch\n", "a text file"},
+      {"import torch\n", "a text that begins with \"import torch\\n"},
+      {"Access to this model is restricted.", "the download may have failed"},
+      {"<?xml version=\"1.0\"?><Error>", "an XML text"},
+      {std::string("\0\5\x16\7\0\2\0\0Mac OS X", 16), "AppleDouble"},
+      {std::string(512, '\0'), "a file that begins with zeros"},
       {"\x80\4\x95", "a Python pickle that torch.save did not write"},
       {"\x80\2}q\1", "a Python pickle that torch.save did not write"},
   };

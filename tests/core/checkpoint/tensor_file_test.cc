@@ -149,12 +149,35 @@ TEST_F(TensorFileTest, PrefixesOfTrainingFrameworksAreRemoved) {
   }
 }
 
-TEST_F(TensorFileTest, PrefixOfSomeNamesOnlyIsKept) {
-  testing::TestTensors tensors = WithPrefix(tensors_, "module.");
-  tensors["other"] = tensors_.at("t0");
-  ExpectHolds(*testing::MakeTensorFile(tensors), tensors);
+TEST_F(TensorFileTest, OtherPrefixesAreKept) {
   const auto renamed = WithPrefix(tensors_, "modules.");
   ExpectHolds(*testing::MakeTensorFile(renamed), renamed);
+}
+
+TEST_F(TensorFileTest, ShardsWithoutAnIndexAreAssembled) {
+  std::filesystem::remove(
+      testing::WriteCheckpoint(directory_, tensors_, 3));  // the index
+  testing::WriteFileOrDie(directory_ + "/config.json",
+                          "{\"tie_word_embeddings\": 1}");
+  // Its companions are found.
+  EXPECT_THAT(Message(directory_), HasSubstr("/config.json: "));
+  std::filesystem::remove(directory_ + "/config.json");
+  for (const std::string& named : {directory_, directory_ + "/"}) {
+    const auto file = TensorFile::Open(named);
+    ASSERT_TRUE(file.ok()) << file.status();
+    ExpectHolds(**file, tensors_);
+    EXPECT_EQ((*file)->num_files(), 3);
+    EXPECT_TRUE(std::filesystem::equivalent((*file)->directory(), directory_));
+  }
+}
+
+TEST_F(TensorFileTest, TensorInTwoShardsIsRejected) {
+  for (const char* name : {"m-1-of-2.st", "m-2-of-2.st"}) {
+    testing::WriteFileOrDie(absl::StrCat(directory_, "/", name),
+                            testing::SafetensorsBytes(tensors_));
+  }
+  EXPECT_THAT(Message(directory_),
+              HasSubstr("has the native name \"t0\", as has tensor \"t0\""));
 }
 
 TEST_F(TensorFileTest, TiedHeadIsTheEmbedding) {

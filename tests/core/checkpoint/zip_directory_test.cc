@@ -55,6 +55,15 @@ TEST(ZipDirectoryTest, IsFoundBeforeAComment) {
       End(1, kSize, kOffset, absl::StrCat("PK\5\6", std::string(30, '\0'))));
 }
 
+TEST(ZipDirectoryTest, BytesAfterTheEndAreIgnored) {
+  ExpectFound(End(1, kSize, kOffset) + "\n");
+  ExpectFound(End(1, kSize, kOffset, "a comment") + "and more");
+  ExpectFound(End64(1, kSize, kOffset, kOffset + kSize) +
+              End(0xffff, kIn64, kIn64) + std::string(0xffff, 'x'));
+  // A record that ends the file is preferred to one that more bytes follow.
+  ExpectFound(End(1, kSize, kOffset, End(7, 0, 0) + "x"));
+}
+
 TEST(ZipDirectoryTest, IsFoundByTheZip64EndRecord) {
   const std::string end64 = End64(1, kSize, kOffset, kOffset + kSize);
   ExpectFound(end64 + End(1, kSize, kOffset));
@@ -75,11 +84,14 @@ std::vector<BadEnd> BadEnds() {
   const uint64_t end64 = kOffset + kSize, huge = ~uint64_t{0};
   return {
       {"Empty", "", "no end record of a zip archive found"},
-      {"NoEndRecord", Before(std::string(100, '\0')),
-       "no end record of a zip archive found; the file may be truncated"},
+      {"NoEndRecord", Before(std::string(100, 'x')),
+       "no end record of a zip archive found; the file is truncated"},
+      {"EndsWithZeros", Before(std::string(100, '\0')),
+       "the file ends with zeros, its download may not have finished"},
       {"TruncatedEndRecord", Before(End(1, kSize, kOffset)).substr(0, 104),
        "no end record of a zip archive found"},
-      {"TrailingBytes", Before(End(1, kSize, kOffset) + "x"),
+      {"CommentBeyondTheEnd",
+       Before(End(1, kSize, kOffset, "comment")).substr(0, 110),
        "no end record of a zip archive found"},
       {"EndRecordTooFarFromTheEnd",
        Before(End(1, kSize, kOffset) + std::string(0x10000, '\0')),

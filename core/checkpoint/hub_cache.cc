@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/checkpoint/hub_cache.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "core/base/file_error.h"
+#include "core/base/mapped_file.h"
+
+namespace rwkvd {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxRevisionBytes = 255;  // as the name of a directory
+constexpr size_t kMaxListed = 5;           // snapshots in a message
+
+bool IsDirectory(const fs::path& path) {
+  std::error_code ignored;  // then it cannot be used as one
+  return fs::is_directory(path, ignored);
+}
+
+// The revision in refs/main; "" if it is not the name of a directory.
+std::string MainRevision(const fs::path& repository) {
+  const auto file = MappedFile::Open((repository / "refs" / "main").string());
+  if (!file.ok()) return "";
+  const absl::Span<const std::byte> bytes = (*file)->bytes();
+  if (bytes.size() > kMaxRevisionBytes) return "";
+  const std::string revision(absl::StripAsciiWhitespace(absl::string_view(
+      reinterpret_cast<const char*>(bytes.data()), bytes.size())));
+  const bool is_plain = revision.find('/') == std::string::npos &&
+                        revision.find('\0') == std::string::npos &&
+                        revision != "." && revision != "..";
+  return is_plain ? revision : "";
+}
+
+std::vector<std::string> DirectoriesIn(const fs::path& directory) {
+  std::error_code error;  // what cannot be listed is not found
+  std::vector<std::string> found;
+  for (fs::directory_iterator it(directory, error), end; !error && it != end;
+       it.increment(error)) {
+    if (IsDirectory(it->path())) found.push_back(it->path().string());
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> FindSnapshot(const std::string& directory) {
+  const fs::path repository = directory, snapshots = repository / "snapshots";
+  if (!IsDirectory(snapshots) || !(IsDirectory(repository / "refs") ||
+                                   IsDirectory(repository / "blobs"))) {
+    return directory;
+  }
+  const std::string revision = MainRevision(repository);
+  if (!revision.empty() && IsDirectory(snapshots / revision)) {
+    return (snapshots / revision).string();
+  }
+  const std::vector<std::string> found = DirectoriesIn(snapshots);
+  if (found.size() == 1) return found[0];
+  if (found.empty()) {
+    return absl::NotFoundError(
+        absl::StrCat(directory,
+                     ": this directory of the Hugging Face cache has no "
+                     "snapshot; the download has not finished"));
+  }
+  const size_t listed = std::min(found.size(), kMaxListed);
+  return FileError(directory)(
+      "this directory of the Hugging Face cache has ", found.size(),
+      " snapshots, and refs/main names none of them; name one of them: ",
+      absl::StrJoin(found.begin(), found.begin() + listed, ", "),
+      listed < found.size() ? ", ..." : "");
+}
+
+}  // namespace rwkvd
