@@ -21,7 +21,8 @@ LoadProgress::LoadProgress(std::function<absl::Time()> clock,
   Begin();
 }
 
-void LoadProgress::Begin() {
+void LoadProgress::Begin(absl::string_view doing) {
+  doing_ = std::string(doing);
   begin_ = logged_at_ = clock_();
   logged_tenths_ = 0;
 }
@@ -37,7 +38,7 @@ void LoadProgress::Update(int64_t bytes_done, int64_t bytes_all) {
   logged_tenths_ = tenths;
   logged_at_ = now;
   log_(absl::StrFormat(
-      "reading the model: %d %%, %.0f of %.0f MB, %.0f MB/s",
+      "%s: %d %%, %.0f of %.0f MB, %.0f MB/s", doing_,
       static_cast<int64_t>(100 * ratio), Megabytes(bytes_done),
       Megabytes(bytes_all),
       Megabytes(bytes_done) / absl::ToDoubleSeconds(now - begin_)));

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -23,8 +24,9 @@ class LoadProgress {
   explicit LoadProgress(std::function<absl::Time()> clock = MonotonicNow,
                         std::function<void(absl::string_view)> log = &LogInfo);
 
-  // Starts the time from which the logged speed is computed.
-  void Begin();
+  // Starts the time from which the logged speed is computed. `doing` is what
+  // the log says: "verifying the model", for example.
+  void Begin(absl::string_view doing = "reading the model");
   void Update(int64_t bytes_done, int64_t bytes_all);
 
   // In [0, 1].
@@ -36,6 +38,7 @@ class LoadProgress {
   const std::function<absl::Time()> clock_;
   const std::function<void(absl::string_view)> log_;
   std::atomic<double> ratio_{0};
+  std::string doing_;
   absl::Time begin_;
   int64_t logged_tenths_ = 0;
   absl::Time logged_at_;

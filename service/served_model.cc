@@ -16,7 +16,10 @@
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/finite_weights.h"
+#include "core/checkpoint/release_manifest.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/checkpoint/verify_files.h"
+#include "core/checkpoint/zero_matrices.h"
 #include "core/engine/validate.h"
 #include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
@@ -49,14 +52,40 @@ std::string FingerprintOf(const TensorFile& file, WeightKind weights) {
   return digest.Hex();
 }
 
-// Reads the whole file, and checks that all weights are finite.
-absl::Status Preload(const TensorFile& file, ThreadPool& pool,
-                     LoadProgress& progress) {
+// Reads the whole file.
+void Preload(const TensorFile& file, LoadProgress& progress) {
   progress.Begin();
   file.Preload([&progress](int64_t bytes_done, int64_t bytes_all) {
     progress.Update(bytes_done, bytes_all);
   });
-  return CheckFinite(file, pool);
+}
+
+// Compares the files with their checksums, as --verify_files asks for.
+absl::Status Verify(const TensorFile& file, ThreadPool& pool,
+                    LoadProgress& progress) {
+  progress.Begin("verifying the model");
+  RWKVD_ASSIGN_OR_RETURN(
+      const VerifiedFiles verified,
+      VerifyFiles(file, pool, [&progress](int64_t done, int64_t all) {
+        progress.Update(done, all);
+        return absl::OkStatus();
+      }));
+  LogInfo(absl::StrCat("verified ", verified.num_bytes, " bytes: ",
+                       verified.num_digests, " SHA-256 digests and ",
+                       verified.num_checksums, " CRC-32 checksums agree"));
+  for (const std::string& path : verified.unverified) {
+    LogWarning(absl::StrCat(
+        path, ": parts of it are not verified: neither the file nor a ",
+        kReleaseManifest, " in its folder has a checksum of them"));
+  }
+  return absl::OkStatus();
+}
+
+void WarnOfZeros(const TensorFile& file) {
+  const std::vector<std::string> zeros = FindZeroMatrices(file);
+  if (zeros.empty()) return;
+  LogWarning(absl::StrCat(file.path(), ": ", DescribeZeroMatrices(zeros),
+                          " (--verify_files compares checksums)"));
 }
 
 // The engine's options, with callbacks that return free memory when idle and
@@ -159,8 +188,13 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
                          OpenStateStore(options));
   served->states = NewSavedStates(options, *served->model, served->fingerprint,
                                   std::move(store));
-  if (options.preload) {
-    RWKVD_RETURN_IF_ERROR(Preload(*file, *served->pool, progress));
+  WarnOfZeros(*file);
+  if (options.verify_files) {
+    RWKVD_RETURN_IF_ERROR(Verify(*file, *served->pool, progress));
+  }
+  if (options.preload) Preload(*file, progress);
+  if (options.preload || options.verify_files) {
+    RWKVD_RETURN_IF_ERROR(CheckFinite(*file, *served->pool));
   }
   served->watch = std::make_unique<ModelWatch>(file);
   RWKVD_RETURN_IF_ERROR(served->watch->Check());

@@ -33,7 +33,7 @@ declare -rA FOLDERS=(
 # or repositories.
 readonly GRPC="absl grpc protobuf //third_party/grpc_health:health_cc_grpc"
 declare -rA LIBRARIES=(
-  [core/base]="absl crypto json"
+  [core/base]="absl crypto json zlib"
   [core/checkpoint]="absl pcre2"
   [core/kernels]="absl highway"
   [core/quantize]="absl"

@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "core/base/check.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
@@ -103,6 +104,24 @@ void MappedFile::Preload(size_t begin, size_t size) const {
   for (size_t i = 0; i < length; i += page) {
     static_cast<void>(*static_cast<const volatile std::byte*>(address + i));
   }
+}
+
+absl::Status MappedFile::Read(size_t begin, absl::Span<std::byte> dst) const {
+  RWKVD_CHECK(begin <= bytes_.size() && dst.size() <= bytes_.size() - begin);
+  while (!dst.empty()) {
+    const ssize_t size =
+        pread(fd_, dst.data(), dst.size(), static_cast<off_t>(begin));
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return SystemError("read", path_);
+    if (size == 0) {
+      return absl::DataLossError(absl::StrCat(path_, ": ends at byte ", begin,
+                                              ", but had ", bytes_.size(),
+                                              " bytes when it was opened"));
+    }
+    begin += size;
+    dst.remove_prefix(size);
+  }
+  return absl::OkStatus();
 }
 
 MappedFile::~MappedFile() {

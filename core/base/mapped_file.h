@@ -48,6 +48,11 @@ class MappedFile {
   // accesses need not wait. The range must lie within bytes().
   void Preload(size_t begin, size_t size) const;
 
+  // Reads the bytes [begin, begin + dst.size()), which must lie within bytes(),
+  // from the file without mapping pages. Returns DataLoss if the file has
+  // become shorter, or the error of the system call, with the path.
+  absl::Status Read(size_t begin, absl::Span<std::byte> dst) const;
+
   // DataLoss, with the path, if the bytes are no longer those that were mapped:
   // the file has another size or modification time, or pages of it could not be
   // read. Asks the file system, but reads no data.

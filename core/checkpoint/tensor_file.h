@@ -70,9 +70,6 @@ class TensorFile {
     return files_;
   }
   int64_t num_files() const { return static_cast<int64_t>(files_.size()); }
-  absl::Span<const std::shared_ptr<const MappedFile>> files() const {
-    return files_;
-  }
   // The size of all tensors together.
   int64_t tensor_bytes() const;
 

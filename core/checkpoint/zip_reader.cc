@@ -35,6 +35,7 @@ struct DirectoryEntry {
   absl::string_view name;
   uint16_t flags;
   uint16_t method;
+  uint32_t crc32;        // of the data
   uint64_t stored_size;  // bytes in the archive
   uint64_t size;         // bytes after decompression
   uint64_t header;       // position of the local header
@@ -89,13 +90,13 @@ absl::StatusOr<DirectoryEntry> ReadDirectoryEntry(ByteReader& reader,
                                                   uint64_t index,
                                                   const FileError& error) {
   const size_t begin = reader.position();
-  uint32_t signature, crc, stored_size, size, external, header;
+  uint32_t signature, stored_size, size, external, header;
   uint16_t made_by, needs, time, date, name_size, extra_size, comment_size,
       disk, internal;
   DirectoryEntry entry;
   Bytes extra, comment;
   if (!reader.Read(&signature, &made_by, &needs, &entry.flags, &entry.method,
-                   &time, &date, &crc, &stored_size, &size, &name_size,
+                   &time, &date, &entry.crc32, &stored_size, &size, &name_size,
                    &extra_size, &comment_size, &disk, &internal, &external,
                    &header) ||
       signature != kCentralSignature ||
@@ -222,7 +223,7 @@ absl::StatusOr<std::vector<ZipEntry>> ReadZip(absl::Span<const std::byte> bytes,
     RWKVD_ASSIGN_OR_RETURN(const Bytes data,
                            ReadData(bytes.first(directory.offset), entry, &end,
                                     InEntry(entry, error)));
-    entries.push_back({entry.name, data});
+    entries.push_back({entry.name, data, entry.crc32});
   }
   std::sort(
       entries.begin(), entries.end(),

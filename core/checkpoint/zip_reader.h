@@ -3,6 +3,7 @@
 #define RWKVD_CORE_CHECKPOINT_ZIP_READER_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -15,6 +16,7 @@ namespace rwkvd {
 struct ZipEntry {
   absl::string_view name;  // any bytes; "/" separates directories
   absl::Span<const std::byte> data;
+  uint32_t crc32;  // of the data, according to the archive
 };
 
 // The entries of a zip archive, sorted by name in byte order. Only archives of

@@ -50,6 +50,11 @@ ABSL_FLAG(bool, preload, false,
           "Read the model's files once before the server reports SERVING, so "
           "that the first requests do not wait for the disk. A weight that is "
           "NaN or infinite then stops the start.");
+ABSL_FLAG(bool, verify_files, false,
+          "Compare the model's files with the SHA-256 digests of a "
+          "release-manifest.json in their folder, and .pth files with the "
+          "CRC-32 checksums that they contain, before the server reports "
+          "SERVING. It does not start if one differs.");
 
 namespace rwkvd {
 namespace {
@@ -102,6 +107,7 @@ absl::Status ReadLoadFlags(LoadOptions* options) {
   options->model_name = absl::GetFlag(FLAGS_model_name);
   options->group_norm_epsilon = absl::GetFlag(FLAGS_group_norm_epsilon);
   options->preload = absl::GetFlag(FLAGS_preload);
+  options->verify_files = absl::GetFlag(FLAGS_verify_files);
   RWKVD_RETURN_IF_ERROR(CheckModel(options->model));
   RWKVD_RETURN_IF_ERROR(CheckModelName(*options));
   RWKVD_ASSIGN_OR_RETURN(options->weights,

@@ -20,6 +20,7 @@ struct LoadOptions {
   WeightKind weights = WeightKind::kAsStored;
   float group_norm_epsilon = kGroupNormEpsilon;
   bool preload = false;
+  bool verify_files = false;
 };
 
 // Sets all fields to the values of their flags. InvalidArgument with the flag,

@@ -90,6 +90,18 @@ class BadCheckpointTest(unittest.TestCase):
             with self.subTest(size=size):
                 self.refuse(whole[:size])
 
+    def test_damaged_file_is_refused_if_verified(self):
+        data = pth_bytes(network(endless_rwkv4(1, 32)))
+        path = self.write(data)
+        with rwkvd("--threads=1", "--verify_files", model=path) as server:
+            self.assertRegex(server.log(), "verified .* CRC-32 checksums agree")
+            self.assertRegex(server.log(),
+                             "warning .* matrices are entirely zero: ")
+        middle = data.index(bytes(2000)) + 1000  # of a matrix
+        self.write(data[:middle] + b"\1" + data[middle + 1:])
+        assert_refuses(self, ["--verify_files", f"--model={path}"], path,
+                       "expected the CRC-32", "download it again")
+
     def test_pth_that_would_run_a_command_is_refused(self):
         sign = os.path.join(self.folder, "sign")
         content = network(endless_rwkv4(1, 32))

@@ -53,6 +53,13 @@ TEST_F(LoadProgressTest, EveryTenthIsLogged) {
   EXPECT_EQ(lines_[2], "reading the model: 30 %, 30 of 100 MB, 2 MB/s");
 }
 
+TEST_F(LoadProgressTest, LinesSayWhatIsDone) {
+  progress_.Begin("verifying the model");
+  now_ += absl::Seconds(2);
+  progress_.Update(500'000, 1'000'000);
+  EXPECT_THAT(lines_, ElementsAre(HasSubstr("verifying the model: 50 %")));
+}
+
 TEST_F(LoadProgressTest, LinesAreAtLeastTwoSecondsApart) {
   for (int i = 1; i <= 100; ++i) {
     now_ += absl::Milliseconds(50);

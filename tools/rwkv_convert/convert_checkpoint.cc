@@ -20,6 +20,8 @@
 #include "core/checkpoint/merge_adapters.h"
 #include "core/checkpoint/safetensors_writer.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/checkpoint/verify_files.h"
+#include "core/checkpoint/zero_matrices.h"
 #include "core/quantize/weight_kind.h"
 #include "core/text/known_vocabulary.h"
 #include "tools/rwkv_convert/byte_size.h"
@@ -237,6 +239,15 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
   Converted result = {.num_files = static_cast<int64_t>(shards.size()),
                       .num_tensors = NumTensors(shards),
                       .num_bytes = TotalBytes(shards)};
+  if (options.verify) {
+    RWKVD_ASSIGN_OR_RETURN(
+        const VerifiedFiles verified,
+        VerifyFiles(*source, pool, [&](int64_t done, int64_t all) {
+          return progress("checking", done, all);
+        }));
+    result.num_checked_bytes = verified.num_bytes;
+  }
+  result.zero_matrices = FindZeroMatrices(*source);
   std::unique_ptr<Calibration> calibration;
   if (!options.calibration.text.empty()) {
     RWKVD_ASSIGN_OR_RETURN(calibration,

@@ -35,14 +35,18 @@ struct Converted {
   int64_t num_files = 0;  // files of weights
   int64_t num_tensors = 0;
   int64_t num_bytes = 0;  // bytes of tensors
+  // Bytes of the input that agreed with checksums; only if verified.
+  int64_t num_checked_bytes = 0;
   bool verified = false;
+  // The matrices of the input whose elements are all zero.
+  std::vector<std::string> zero_matrices;
   // The model needs a tokenizer, but there was none to copy.
   bool lacks_tokenizer = false;
 };
 
-// Called many times per second with the number of bytes that have been written
-// or verified (`doing` says which) and the total. If it returns an error, the
-// conversion ends with this error.
+// Called many times per second, by one thread at a time, with the number of
+// bytes that have been checked, written or verified (`doing` says which) and
+// the total. If it returns an error, the conversion ends with this error.
 using OnProgress =
     absl::FunctionRef<absl::Status(absl::string_view doing, int64_t, int64_t)>;
 
@@ -55,7 +59,7 @@ using OnProgress =
 // Calibration. InvalidArgument if the result could not be the same model: a
 // weight is not finite or too large for its new type, a weight cannot be
 // quantized or already is, or native names cannot express the model. DataLoss
-// if verification fails.
+// if verification fails, which begins with the checksums of the input.
 absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                             OnProgress progress);
 

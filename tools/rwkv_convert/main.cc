@@ -25,6 +25,7 @@
 #include "core/base/mapping_faults.h"
 #include "core/base/quote.h"
 #include "core/checkpoint/adapter.h"
+#include "core/checkpoint/zero_matrices.h"
 #include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"
@@ -68,8 +69,10 @@ ABSL_FLAG(double, adapter_alpha, 0,
           "The alpha (lora_alpha) with which adapters were trained that do not "
           "contain it, as the .pth files of RWKV-PEFT. 0 stands for none.");
 ABSL_FLAG(bool, verify, false,
-          "Read the result back and compare every element with the input "
-          "before the files get their final names.");
+          "First compare the input with the checksums that its files or a "
+          "release-manifest.json contain. Then read the result back and "
+          "compare every element with the input before the files get their "
+          "final names.");
 ABSL_FLAG(
     bool, inspect, false,
     "Print what INPUT is, instead of converting it: the version and sizes "
@@ -151,6 +154,14 @@ void Report(const Converted& result, const ConvertOptions& options,
     std::printf("verified %s, %lld bytes\n",
                 Plural(result.num_tensors, "tensor").c_str(),
                 static_cast<long long>(result.num_bytes));
+  }
+  if (result.num_checked_bytes > 0) {
+    std::printf("%lld bytes of the input agree with their checksums\n",
+                static_cast<long long>(result.num_checked_bytes));
+  }
+  if (!result.zero_matrices.empty()) {
+    Show(absl::StrCat("rwkv-convert: warning: ",
+                      DescribeZeroMatrices(result.zero_matrices), "\n"));
   }
   if (result.lacks_tokenizer) {
     Show(

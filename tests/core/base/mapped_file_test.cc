@@ -5,8 +5,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -47,6 +50,33 @@ TEST(MappedFileTest, EmptyFileHasNoBytes) {
   const auto file = MappedFile::Open(path);
   ASSERT_TRUE(file.ok()) << file.status();
   EXPECT_TRUE((*file)->bytes().empty());
+}
+
+TEST(MappedFileTest, ReadMapsNoPages) {
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, std::string(8 << 20, 'x') + "end");
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const int64_t before = testing::ResidentFileBytes();
+  std::vector<std::byte> bytes((*file)->bytes().size() - 3);
+  ASSERT_TRUE((*file)->Read(3, absl::MakeSpan(bytes)).ok());
+  EXPECT_LT(testing::ResidentFileBytes() - before, 1 << 20);
+  EXPECT_EQ(bytes.front(), std::byte{'x'});
+  EXPECT_EQ(bytes.back(), std::byte{'d'});
+  EXPECT_TRUE((*file)->Read((*file)->bytes().size(), {}).ok());
+}
+
+TEST(MappedFileTest, ReadReportsATruncatedFile) {
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, "0123456789");
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  std::filesystem::resize_file(path, 4);
+  std::byte bytes[5];
+  const absl::Status status = (*file)->Read(2, absl::MakeSpan(bytes));
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()),
+              HasSubstr("ends at byte 4, but had 10 bytes"));
 }
 
 TEST(MappedFileTest, PreloadReadsOnlyTheRequestedPages) {
