@@ -158,11 +158,16 @@ bool IsTunedState(const TensorFile& file) {
 }
 
 std::string DescribeTokenizer(const TensorFile& file, int64_t vocab_size) {
-  const auto chosen = ChooseTokenizer({.directory = file.directory(),
-                                       .model_vocab_size = vocab_size,
-                                       .share_folders = ShareFolders("")});
-  if (!chosen.ok()) return std::string(chosen.status().message());
-  return absl::StrCat(chosen->tokenizer->size(), " tokens");
+  const absl::StatusOr<ChosenTokenizer> chosen =
+      ChooseTokenizer({.directory = file.directory(),
+                       .model_vocab_size = vocab_size,
+                       .share_folders = ShareFolders("")});
+  if (!chosen.ok()) return absl::StrCat("none: ", chosen.status().message());
+  const absl::Status fit = CheckFit(*chosen->tokenizer, vocab_size);
+  return absl::StrCat(chosen->source, ", ", chosen->tokenizer->size(),
+                      " tokens",
+                      chosen->is_guess ? " (the folder contains none)" : "",
+                      fit.ok() ? "" : absl::StrCat("; ", fit.message()));
 }
 
 std::string FindTemplate(const std::string& directory) {
