@@ -124,6 +124,16 @@ absl::Status MappedFile::Read(size_t begin, absl::Span<std::byte> dst) const {
   return absl::OkStatus();
 }
 
+void MappedFile::Release(size_t begin, size_t size) const {
+  const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t first = (begin + page - 1) / page * page;
+  const size_t end = (begin + size) / page * page;
+  if (first >= end) return;
+  // A failure costs memory only.
+  madvise(const_cast<std::byte*>(bytes_.data()) + first, end - first,
+          MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   registration_.reset();
   if (!bytes_.empty()) {

@@ -53,6 +53,11 @@ class MappedFile {
   // become shorter, or the error of the system call, with the path.
   absl::Status Read(size_t begin, absl::Span<std::byte> dst) const;
 
+  // Lets the process give up the memory of those pages that lie entirely within
+  // bytes [begin, begin + size), since their contents were copied. An access
+  // reads them again.
+  void Release(size_t begin, size_t size) const;
+
   // DataLoss, with the path, if the bytes are no longer those that were mapped:
   // the file has another size or modification time, or pages of it could not be
   // read. Asks the file system, but reads no data.

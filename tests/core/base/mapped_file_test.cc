@@ -96,6 +96,23 @@ TEST(MappedFileTest, PreloadReadsOnlyTheRequestedPages) {
   EXPECT_GT(testing::ResidentFileBytes() - before, 14 << 20);
 }
 
+TEST(MappedFileTest, ReleaseGivesUpWholePagesOfTheRange) {
+  constexpr int64_t kBytes = 16 << 20;
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, std::string(kBytes, 'x'));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const int64_t before = testing::ResidentFileBytes();
+  (*file)->Preload(0, kBytes);
+  (*file)->Release(17, 0);
+  (*file)->Release(kBytes - 5, 5);  // no whole page
+  EXPECT_GT(testing::ResidentFileBytes() - before, 14 << 20);
+  (*file)->Release(1, kBytes / 2);  // not aligned to pages
+  EXPECT_GT(testing::ResidentFileBytes() - before, 6 << 20);
+  EXPECT_LT(testing::ResidentFileBytes() - before, 10 << 20);
+  EXPECT_EQ(Text(**file), std::string(kBytes, 'x'));
+}
+
 TEST(MappedFileTest, ReportsAFileThatAnotherProcessHasChanged) {
   const std::string path = testing::MakeTempDirectory() + "/f";
   testing::WriteFileOrDie(path, "some bytes");
