@@ -7,6 +7,7 @@
 
 #include "core/base/dtype.h"
 #include "core/kernels/gemm/matmul_args.h"
+#include "core/kernels/ggml/matmul_args.h"
 #include "core/kernels/quant/activations.h"
 #include "core/kernels/quant/matmul_args.h"
 #include "core/kernels/wkv.h"
@@ -30,7 +31,8 @@ struct KernelTable {
   // [row_begin, row_end) of every row of y.
   void (*matmul)(const MatMulArgs& args, int64_t row_begin, int64_t row_end);
 
-  // Whether matmuls with int8 weights take the activations as
+  // Whether matmuls with int8 weights, and those with weights of GGML's block
+  // types unless GgmlTakesNibbles, take the activations as
   // QuantizedActivations::permuted_int16.
   bool wants_int16_activations;
 
@@ -45,6 +47,9 @@ struct KernelTable {
   // elements of every row of y that belong to these blocks' rows.
   void (*quantized_matmul)(const QuantizedMatMulArgs& args, int64_t begin,
                            int64_t end);
+
+  // The same for panels [begin, end) of weights of a GGML block type.
+  void (*ggml_matmul)(const GgmlMatMulArgs& args, int64_t begin, int64_t end);
 
   // dst = src widened from `dtype`; src has any alignment.
   void (*to_float)(DType dtype, const void* src, size_t n, float* dst);

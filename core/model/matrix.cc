@@ -7,6 +7,7 @@
 #include "core/base/check.h"
 #include "core/kernels/gemm/tiling.h"
 #include "core/model/matmul_interceptor.h"
+#include "core/model/quantized_inputs.h"
 
 namespace rwkvd {
 namespace {
@@ -16,31 +17,44 @@ int64_t RoundUp(int64_t value, int64_t multiple) {
 }
 
 // The split of a matrix into tasks: what one thread multiplies at a time, by
-// all rows of x. Counted in rows or, of quantized weights, in packed blocks.
+// all rows of x. Counted in rows or, of quantized weights, in packed blocks;
+// panels of a GGML block type count as such.
 struct Tasks {
   int64_t size;  // rows or packed blocks per task
   int64_t end;   // of the matrix
   int64_t num() const { return (end + size - 1) / size; }
 };
 
+// Of `panels` row panels with `bytes` bytes each.
+Tasks TasksOfPanels(int64_t panels, int64_t bytes, int64_t num_x,
+                    int64_t threads) {
+  if (num_x >= Tiling::kBatchMinX) {
+    const int64_t shared = panels / (Tiling::kTasksPerThread * threads);
+    return {RoundUp(std::clamp<int64_t>(shared, 1, Tiling::kBatchMaxPanels),
+                    Tiling::kBatchPanelMultiple),
+            panels};
+  }
+  return {RoundUp(std::max<int64_t>(1, Tiling::kQuantizedTaskBytes / bytes),
+                  Tiling::kPanelMultiple),
+          panels};
+}
+
 Tasks TasksOf(const QuantizedWeights& w, int64_t num_x, int64_t threads) {
   const int64_t blocks = NumPackedBlocks(w.type, w.order, w.rows);
   if (w.order == QuantOrder::kColumnBlocks) return {1, blocks};
-  if (num_x >= Tiling::kBatchMinX) {
-    const int64_t shared = blocks / (Tiling::kTasksPerThread * threads);
-    return {RoundUp(std::clamp<int64_t>(shared, 1, Tiling::kBatchMaxPanels),
-                    Tiling::kBatchPanelMultiple),
-            blocks};
-  }
-  const int64_t bytes = PackedBlockBytes(w.type, w.order, w.cols);
-  return {RoundUp(std::max<int64_t>(1, Tiling::kQuantizedTaskBytes / bytes),
-                  Tiling::kPanelMultiple),
-          blocks};
+  return TasksOfPanels(blocks, PackedBlockBytes(w.type, w.order, w.cols), num_x,
+                       threads);
+}
+
+Tasks TasksOf(const GgmlWeights& w, int64_t num_x, int64_t threads) {
+  return TasksOfPanels(NumGgmlPanels(w.rows), GgmlPanelBytes(w.type, w.cols),
+                       num_x, threads);
 }
 
 // For `num_x` rows of x on `threads` threads.
 Tasks TasksOf(const Matrix& w, int64_t num_x, int64_t threads) {
   if (w.quantized.has_value()) return TasksOf(*w.quantized, num_x, threads);
+  if (w.ggml.has_value()) return TasksOf(*w.ggml, num_x, threads);
   const int64_t row_work = std::max<int64_t>(1, w.cols * num_x);
   const int64_t row_bytes =
       std::max<int64_t>(1, w.cols * static_cast<int64_t>(SizeOf(w.dtype)));
@@ -70,7 +84,7 @@ Tasks TasksOf(const Matrix& w, int64_t num_x, int64_t threads) {
 }
 
 // Runs task number `task`. `x` is the quantized form of op.x, if the weights
-// are quantized.
+// take that.
 void RunTask(const KernelTable& kernels, const MatMulOperands& op,
              const QuantizedActivations& x, const Tasks& tasks, int64_t task) {
   const Matrix& w = *op.w;
@@ -79,6 +93,10 @@ void RunTask(const KernelTable& kernels, const MatMulOperands& op,
   if (w.quantized.has_value()) {
     kernels.quantized_matmul({*w.quantized, x, op.y.data, op.y.width}, begin,
                              end);
+    return;
+  }
+  if (w.ggml.has_value()) {
+    kernels.ggml_matmul({*w.ggml, x, op.y.data, op.y.width}, begin, end);
     return;
   }
   kernels.matmul({.dtype = w.dtype,
@@ -98,97 +116,6 @@ void CheckSizes(const MatMulOperands& op) {
   RWKVD_CHECK(op.x.width == op.w->cols);
   RWKVD_CHECK(op.y.width == op.w->rows);
   RWKVD_CHECK(op.x.num == op.y.num);
-}
-
-// ---- Quantizing x for quantized weights.
-
-using QuantizedInputs = absl::InlinedVector<QuantizedActivations, 8>;
-
-// Lays out the quantized x of `op` in `scratch` from byte `at` on. Returns
-// the byte after it. With null `scratch`, only measures.
-int64_t LayOut(const KernelTable& kernels, const MatMulOperands& op,
-               std::byte* scratch, int64_t at, QuantizedActivations* to) {
-  const auto take = [&](int64_t size) {
-    std::byte* const taken = scratch == nullptr ? nullptr : scratch + at;
-    at += RoundUp(size, 64);
-    return taken;
-  };
-  const QuantizedWeights& w = *op.w->quantized;
-  const int64_t num = op.x.num, cols = op.x.width;
-  to->num_rows = num;
-  to->cols = cols;
-  to->is_int16 = w.int16_activations;
-  // A stride of 4 KiB or a multiple would map adjacent groups to the same cache
-  // sets.
-  to->stride = num % 64 == 0 ? num + 16 : num;
-  const int64_t scales = to->groups() * to->stride;
-  const bool whole_int16 =
-      kernels.wants_int16_activations && w.type == QuantType::kInt8;
-  const auto take_int8 = [&] {
-    return reinterpret_cast<int8_t*>(take(scales * kGroupCols));
-  };
-  if (whole_int16) {
-    const int64_t bytes = scales * kGroupCols * sizeof(int16_t);
-    to->permuted_int16 = reinterpret_cast<int16_t*>(take(bytes));
-  }
-  if (!whole_int16 || !w.int16_activations) to->high = take_int8();
-  if (!whole_int16 && w.int16_activations) to->low = take_int8();
-  to->scales = reinterpret_cast<float*>(take(scales * sizeof(float)));
-  to->offsets = reinterpret_cast<int32_t*>(take(scales * sizeof(int32_t)));
-  return at;
-}
-
-// Counts a row's zeros in the workspace, if the matmul skips columns for them.
-void CountZeros(const MatMulOperands& op, int64_t zeros, Workspace& workspace) {
-  if (op.w->quantized->order != QuantOrder::kColumnBlocks) return;
-  workspace.NoteInputs(op.x.width, zeros);
-}
-
-// Quantizes x for each of `ops` with quantized weights, in the workspace's
-// scratch. The entries of the others are empty.
-QuantizedInputs Quantize(const KernelTable& kernels, Workspace& workspace,
-                         absl::Span<const MatMulOperands> ops) {
-  QuantizedInputs inputs(ops.size());
-  std::byte* scratch = nullptr;
-  for (const bool measure : {true, false}) {
-    int64_t size = 0;
-    for (size_t i = 0; i < ops.size(); ++i) {
-      if (!ops[i].w->quantized.has_value()) continue;
-      size = LayOut(kernels, ops[i], scratch, size, &inputs[i]);
-    }
-    if (measure) scratch = workspace.Scratch(size);
-  }
-  int64_t elements = 0, most_rows = 0;
-  for (const QuantizedActivations& input : inputs) {
-    elements += input.num_rows * input.cols;
-    most_rows = std::max(most_rows, input.num_rows);
-  }
-  const auto quantize = [&](int64_t row) {
-    for (size_t i = 0; i < ops.size(); ++i) {
-      if (row >= inputs[i].num_rows) continue;
-      const int64_t zeros = kernels.quantize_row(ops[i].x[row], inputs[i], row);
-      if (row == 0) CountZeros(ops[i], zeros, workspace);
-    }
-  };
-  if (elements >= Tiling::kParallelQuantizeMinElements) {
-    workspace.pool().ParallelFor(most_rows, quantize);
-  } else {
-    for (int64_t row = 0; row < most_rows; ++row) quantize(row);
-  }
-  return inputs;
-}
-
-// Returns rows [first, first + num) of x.
-QuantizedActivations RowsOf(QuantizedActivations x, int64_t first,
-                            int64_t num) {
-  x.num_rows = num;
-  const int64_t elements = first * kGroupCols;
-  if (x.high != nullptr) x.high += elements;
-  if (x.low != nullptr) x.low += elements;
-  if (x.permuted_int16 != nullptr) x.permuted_int16 += elements;
-  x.scales += first;
-  x.offsets += first;
-  return x;
 }
 
 using OperandsList = absl::InlinedVector<MatMulOperands, 16>;
@@ -217,7 +144,7 @@ void MatMul(const KernelTable& kernels, Workspace& workspace,
     tasks.push_back(TasksOf(*op.w, op.x.num, workspace.pool().num_threads()));
     num_tasks += tasks.back().num();
   }
-  const QuantizedInputs inputs = Quantize(kernels, workspace, ops);
+  const QuantizedInputs inputs = QuantizeInputs(kernels, workspace, ops);
   workspace.pool().ParallelFor(num_tasks, [&](int64_t task) {
     for (size_t i = 0; i < ops.size(); ++i) {
       if (task < tasks[i].num()) {
@@ -239,13 +166,13 @@ void MatMulIntoScatteredRows(const KernelTable& kernels, Workspace& workspace,
   }
   all.y.num = all.x.num;
   all = Intercepted(workspace, {&all, 1})[0];
-  const QuantizedInputs inputs = Quantize(kernels, workspace, {&all, 1});
+  const QuantizedInputs inputs = QuantizeInputs(kernels, workspace, {&all, 1});
   const Tasks tasks =
       TasksOf(*all.w, all.x.num, workspace.pool().num_threads());
   workspace.pool().ParallelFor(tasks.num(), [&](int64_t task) {
     for (MatMulOperands op : ops) {
       const int64_t first = (op.x.data - all.x.data) / all.x.width;
-      const QuantizedActivations x = all.w->quantized.has_value()
+      const QuantizedActivations x = TakesQuantizedX(*all.w)
                                          ? RowsOf(inputs[0], first, op.x.num)
                                          : QuantizedActivations();
       op.w = all.w;

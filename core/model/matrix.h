@@ -18,7 +18,9 @@ namespace rwkvd {
 // from. Thread-safe (immutable).
 //
 // Row-major or column-major (PyTorch saves some matrices transposed, and RWKV-6
-// and 7 define some that way), with bit-identical results; or quantized.
+// and 7 define some that way), with bit-identical results; or quantized; or
+// packed from a block type of GGML. An embedding, of which only rows are looked
+// up, can have a block type itself; it is row-major.
 struct Matrix {
   DType dtype = DType::kF32;
   int64_t rows = 0;
@@ -26,8 +28,9 @@ struct Matrix {
   const std::byte* data = nullptr;  // at any alignment
   int64_t stride = 0;  // elements from one stored row (or column) to the next
   bool transposed = false;  // column-major
-  // If present, replaces everything above but rows and cols.
+  // If one of these is present, it replaces everything above but rows and cols.
   std::optional<QuantizedWeights> quantized;
+  std::optional<GgmlWeights> ggml;
 };
 
 // One matmul: y [n, w->rows] = x [n, w->cols] times w transposed.

@@ -119,6 +119,13 @@ struct Tiling {
   // With more rows of x than this, columns are not skipped.
   static constexpr int64_t kSkipColumnsMaxX = 8;
 
+  // ---- Weights of GGML's block types (ggml/).
+
+  // Groups of a few panels that are unpacked at a time: at most 16 KiB of
+  // quants with their scales, which stay in L1 while all rows of x pass by.
+  // A multiple of the 4 groups that share super scales.
+  static constexpr int64_t kGgmlUnpackedGroups = 8;
+
   // ---- AMX (amx/).
 
   // Rows of x from which an int8 tile is faster than dot products, even if some

@@ -10,6 +10,7 @@
 #endif
 
 #include "core/kernels/extensions-inl.h"
+#include "core/kernels/ggml/layout.h"
 #include "core/kernels/quant/activations.h"
 #include "core/kernels/quant/dot-inl.h"
 #include "core/kernels/quant/layout-inl.h"
@@ -133,28 +134,67 @@ HWY_INLINE size_t StoreValues(const VI (&values)[4],
 }
 #endif
 
+// The fewest columns that share a scale in weights of a GGML block type.
+constexpr int64_t kMinRunCols = 16;
+constexpr int64_t kGroupRuns = kGroupCols / kMinRunCols;
+
+// The q that GGML's weights of this layout have for zero when the dot product
+// takes them: bytes may have been made signed before.
+HWY_INLINE int32_t GgmlZero(const GgmlLayout& layout) {
+#if HWY_TARGET != HWY_SCALAR
+  if (layout.zero == kQuantZero && Dot::kIsSigned) return 0;
+#endif
+  return layout.zero;
+}
+
+// Stores the sums of a group: `sums` has one for each kMinRunCols columns. `at`
+// is QuantizedActivations::Index.
+HWY_INLINE void StoreGgmlSums(const int32_t (&sums)[kGroupRuns], float scale,
+                              int64_t at, const GgmlActivations& to) {
+  const GgmlLayout layout = GgmlLayoutOf(to.type);
+  const int64_t joined = layout.scale_cols / kMinRunCols;
+  const int64_t runs = kGroupCols / layout.scale_cols;
+  for (int64_t run = 0; run < runs; ++run) {
+    int32_t sum = 0;
+    for (int64_t i = 0; i < joined; ++i) sum += sums[run * joined + i];
+    to.offsets[at * runs + run] = -GgmlZero(layout) * sum;
+    if (to.scaled == nullptr) continue;
+    to.scaled[at * runs + run] = scale * static_cast<float>(sum);
+  }
+}
+
 // KernelTable::quantize_row.
 int64_t QuantizeRow(const float* x, const QuantizedActivations& to,
                     int64_t row) {
   const float max = to.is_int16 ? kMaxInt16 : kMaxInt8;
+  const bool is_for_ggml = GgmlLayoutOf(to.ggml.type).bits != 0;
   size_t zeros = 0;
   for (int64_t group = 0; group < to.groups(); ++group, x += kGroupCols) {
     const float largest = LargestMagnitude(x);
     const VF inverse = hn::Set(kF, largest > 0 ? max / largest : 0.0f);
     const int64_t at = to.Index(row, group);
-    VI sum = hn::Zero(kI);
+    const VI zero = hn::Zero(kI);
+    VI sums[kGroupRuns] = {zero, zero, zero, zero};
+    HWY_UNROLL(4)
     for (int64_t i = 0; i < kGroupCols; i += kStoredAtATime) {
       VI values[4];
       HWY_UNROLL(4)
       for (int64_t j = 0; j < 4; ++j) {
         const VF scaled = hn::Mul(hn::LoadU(kF, x + i + j * kLanes), inverse);
         values[j] = hn::NearestInt(scaled);
+        VI& sum = sums[(i + j * kLanes) / kMinRunCols];
         sum = hn::Add(sum, values[j]);
       }
       zeros += StoreValues(values, to, at * kGroupCols + i);
     }
-    to.scales[at] = largest / max;
-    to.offsets[at] = -kQuantZero * hn::GetLane(hn::SumOfLanes(kI, sum));
+    to.scales[at] = largest / max * to.ggml.factor;
+    int32_t run_sums[kGroupRuns] = {}, sum = 0;
+    for (int64_t run = 0; run < kGroupRuns; ++run) {
+      run_sums[run] = hn::GetLane(hn::SumOfLanes(kI, sums[run]));
+      sum += run_sums[run];
+    }
+    to.offsets[at] = -kQuantZero * sum;
+    if (is_for_ggml) StoreGgmlSums(run_sums, to.scales[at], at, to.ggml);
   }
   return static_cast<int64_t>(zeros);
 }

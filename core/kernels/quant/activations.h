@@ -4,9 +4,25 @@
 
 #include <cstdint>
 
+#include "core/base/dtype.h"
 #include "core/kernels/quant/layout.h"
 
 namespace rwkvd {
+
+// What matmuls with weights of a GGML block type take in addition: sums over
+// the columns that share a scale there, the runs of GgmlLayout::scale_cols
+// columns. A view, and a part of QuantizedActivations.
+struct GgmlActivations {
+  DType type = DType::kF32;  // of the weights; kF32: of no block type
+  float factor = 1;          // of the weights; `scales` include it
+  // Both are [groups][stride][kGroupCols / scale_cols]:
+  // -zero * the sum of x / scale over the run, which corrects sums over
+  // unsigned weights;
+  int32_t* offsets = nullptr;
+  // scale * the sum of x / scale, which minimums are multiplied by; null if the
+  // type has none.
+  float* scaled = nullptr;
+};
 
 // Rows of x (activations), quantized for a matmul with quantized weights. A
 // view, filled by KernelTable::quantize_row. Each row has a scale for each
@@ -35,6 +51,7 @@ struct QuantizedActivations {
   // [groups][stride]: -kQuantZero * the sum of x / scale over the group, which
   // corrects sums over unsigned weights.
   int32_t* offsets = nullptr;
+  GgmlActivations ggml;
 
   int64_t groups() const { return cols / kGroupCols; }
   // Index of a row's group in `scales` and `offsets`; times kGroupCols, in the

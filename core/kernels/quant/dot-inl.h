@@ -57,6 +57,9 @@ HWY_INLINE VI KeepOrder(VI sums) {
 //                         QuantizedActivations::permuted_int16 if weights are
 //                         int8
 //   kTakesNibbles         whether it takes int4 weights as bytes of 0 to 15
+//   kIsSigned             whether the instruction takes weights as signed bytes
+//   Prepared(w)           Weights(w), for bytes that are stored as the
+//                         instruction takes them
 //
 // This one works on every instruction set: even and odd columns are widened to
 // int16, multiplied, and added in pairs.
@@ -64,6 +67,7 @@ HWY_INLINE VI KeepOrder(VI sums) {
 struct Int16Dot {
   static constexpr bool kTakesInt16 = true;
   static constexpr bool kTakesNibbles = false;
+  static constexpr bool kIsSigned = false;
   using D16 = hn::Repartition<int16_t, DI>;
   struct W {
     hn::Vec<D16> even, odd;
@@ -76,6 +80,7 @@ struct Int16Dot {
     return {hn::BitCast(D16(), hn::And(pairs, hn::Set(d, 0x00ff))),
             hn::BitCast(D16(), hn::ShiftRight<8>(pairs))};
   }
+  static HWY_INLINE W Prepared(VI w) { return Weights(w); }
   static HWY_INLINE X FourColumns(const int8_t* x) {
     const auto pairs = hn::BitCast(D16(), BroadcastFourBytes(x));
     return {hn::ShiftRight<8>(hn::ShiftLeft<8>(pairs)),
@@ -117,10 +122,12 @@ struct Int16Dot {
 struct VnniDot {
   static constexpr bool kTakesInt16 = false;
   static constexpr bool kTakesNibbles = false;
+  static constexpr bool kIsSigned = false;
   using W = VI;
   using X = VI;
 
   static HWY_INLINE W Weights(VI w) { return w; }
+  static HWY_INLINE W Prepared(VI w) { return w; }
   static HWY_INLINE X FourColumns(const int8_t* x) {
     return BroadcastFourBytes(x);
   }
@@ -142,12 +149,14 @@ using Dot = VnniDot;
 struct NeonDot {
   static constexpr bool kTakesInt16 = false;
   static constexpr bool kTakesNibbles = false;
+  static constexpr bool kIsSigned = true;
   using W = VI;
   using X = VI;
 
   static HWY_INLINE W Weights(VI w) {
     return hn::Xor(w, hn::Set(kI, static_cast<int32_t>(0x80808080u)));
   }
+  static HWY_INLINE W Prepared(VI w) { return w; }
   static HWY_INLINE X FourColumns(const int8_t* x) {
     return BroadcastFourBytes(x);
   }
@@ -171,6 +180,7 @@ struct NibbleDot {
   using W = VI;
   using X = VI;
 
+  static HWY_INLINE W Prepared(VI w) { return w; }
   static HWY_INLINE X FourColumns(const int8_t* x) {
     return BroadcastFourBytes(x);
   }

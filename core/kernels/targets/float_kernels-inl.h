@@ -23,10 +23,11 @@ const KernelTable* FloatKernels() {
   static constexpr KernelTable kTable = {
       .name = nullptr,
       .matmul = &MatMul,
-      // quantized_kernels-inl.h sets these three.
+      // quantized_kernels-inl.h sets these four.
       .wants_int16_activations = false,
       .quantize_row = nullptr,
       .quantized_matmul = nullptr,
+      .ggml_matmul = nullptr,
       .to_float = &ToFloat,
       .layer_norm = &LayerNorm,
       .token_shift = &TokenShift,

@@ -12,6 +12,7 @@
 
 #include "core/kernels/amx/dispatch-inl.h"
 #include "core/kernels/extensions-inl.h"
+#include "core/kernels/ggml/dispatch-inl.h"
 #include "core/kernels/kernel_table.h"
 #include "core/kernels/quant/activations-inl.h"
 #include "core/kernels/quant/dispatch-inl.h"
@@ -29,6 +30,7 @@ namespace {
   table->wants_int16_activations = Dot::kTakesInt16;
 #endif
   table->quantize_row = &QuantizeRow;
+  table->ggml_matmul = &GgmlMatMul;
 #ifdef RWKVD_DOT_AMX
   table->quantized_matmul = &AmxQuantizedMatMul;
   table->matmul = &AmxMatMul;

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matmul with packed weights of GGML's block types: one row of x is multiplied
+// by the weights as they are stored; for more, some columns of a few panels at
+// a time are unpacked first.
+
+#if defined(RWKVD_CORE_KERNELS_GGML_PANELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RWKVD_CORE_KERNELS_GGML_PANELS_INL_H_
+#undef RWKVD_CORE_KERNELS_GGML_PANELS_INL_H_
+#else
+#define RWKVD_CORE_KERNELS_GGML_PANELS_INL_H_
+#endif
+
+#include <string.h>
+
+#include "core/base/dtype.h"
+#include "core/kernels/extensions-inl.h"
+#include "core/kernels/gemm/tiling.h"
+#include "core/kernels/ggml/layout.h"
+#include "core/kernels/ggml/matmul_args.h"
+#include "core/kernels/ggml/micro_kernel-inl.h"
+#include "core/kernels/ggml/unpack-inl.h"
+#include "core/kernels/quant/activations-inl.h"
+#include "core/kernels/quant/activations.h"
+#include "core/kernels/quant/dot-inl.h"
+#include "core/kernels/quant/layout-inl.h"
+#include "core/kernels/quant/row_panels-inl.h"
+#include "core/kernels/simd-inl.h"
+#include "hwy/highway.h"
+
+RWKVD_BEFORE_NAMESPACE();
+namespace rwkvd {
+namespace HWY_NAMESPACE {
+namespace {
+
+#if HWY_TARGET != HWY_SCALAR
+
+// ---- One row of x.
+
+// Adds the dot products of a packed quad with four columns of x, with the dot
+// product type D.
+template <class D, DType kType, int kQuad, class T>
+HWY_INLINE void AddPackedQuad(const uint8_t* group, const T* x,
+                              VI (&sums)[kPanelVectors]) {
+  const auto four = D::FourColumns(x + kQuad * kQuadCols);
+  HWY_UNROLL(4)
+  for (int v = 0; v < kPanelVectors; ++v) {
+    sums[v] =
+        D::Add(sums[v], D::Prepared(GgmlQuad<kType, kQuad>(group, v)), four);
+  }
+}
+
+// Computes the sums of the run whose first quad is number kQuad of the group at
+// `group`, for the row of x at QuantizedActivations::Index `at`.
+template <GgmlProduct kProduct, DType kType, int kQuad>
+HWY_INLINE void SumPackedRun(const uint8_t* group,
+                             const QuantizedActivations& x, int64_t at,
+                             VI (&sums)[kPanelVectors]) {
+  constexpr int64_t kCols = GgmlLayoutOf(kType).scale_cols;
+  constexpr int kEnd = kQuad + kCols / kQuadCols;
+  const int64_t run = at * (kGroupCols / kCols) + kQuad * kQuadCols / kCols;
+  const VI offset = hn::Set(kI, x.ggml.offsets[run]);
+  const int64_t col = at * kGroupCols;
+#ifdef RWKVD_DOT_NIBBLES
+  if constexpr (kProduct == GgmlProduct::kNibbles) {
+    for (VI& sum : sums) sum = hn::Zero(kI);
+    ForEachConstant<kQuad, kEnd>([&](auto quad) HWY_ATTR {
+      AddPackedQuad<NibbleDot, kType, quad.value>(group, x.high + col, sums);
+    });
+    for (VI& sum : sums) sum = hn::Add(NibbleDot::SumOfHalves(sum), offset);
+    return;
+  }
+#endif
+  for (VI& sum : sums) sum = offset;
+  if constexpr (TakesWholeInt16(kProduct)) {
+    ForEachConstant<kQuad, kEnd>([&](auto quad) HWY_ATTR {
+      AddPackedQuad<Dot, kType, quad.value>(group, x.permuted_int16 + col,
+                                            sums);
+    });
+  } else if constexpr (kProduct == GgmlProduct::kInt16) {
+    VI high[kPanelVectors];
+    for (VI& sum : high) sum = hn::Zero(kI);
+    ForEachConstant<kQuad, kEnd>([&](auto quad) HWY_ATTR {
+      AddPackedQuad<Dot, kType, quad.value>(group, x.high + col, high);
+      AddPackedQuad<Dot, kType, quad.value>(group, x.low + col, sums);
+    });
+    HWY_UNROLL(4)
+    for (int v = 0; v < kPanelVectors; ++v) {
+      sums[v] = hn::Add(hn::ShiftLeft<8>(high[v]), sums[v]);
+    }
+  } else {
+    ForEachConstant<kQuad, kEnd>([&](auto quad) HWY_ATTR {
+      AddPackedQuad<Dot, kType, quad.value>(group, x.high + col, sums);
+    });
+  }
+}
+
+// Adds group number `index` of a span to `totals`.
+template <GgmlProduct kProduct, DType kType>
+HWY_INLINE void AddPackedGroup(const uint8_t* span, int64_t index,
+                               const QuantizedActivations& x, int64_t at,
+                               VF (&totals)[kPanelVectors]) {
+  constexpr GgmlLayout kLayout = GgmlLayoutOf(kType);
+  constexpr int kRuns = kGroupCols / kLayout.scale_cols;
+  const uint8_t* const group =
+      span + GgmlHeaderBytes(kType) + index * GgmlGroupBytes(kType);
+  ForEachConstant<0, kRuns>([&](auto run) HWY_ATTR {
+    VI sums[kPanelVectors] = {};
+    SumPackedRun<kProduct, kType, run.value * kLayout.scale_cols / kQuadCols>(
+        group, x, at, sums);
+    HWY_UNROLL(4)
+    for (int v = 0; v < kPanelVectors; ++v) {
+      const int64_t in_span = index * kRuns + run.value;
+      const VF both = hn::Mul(GgmlScale<kType>(span, in_span, v),
+                              hn::Set(kF, x.scales[at]));
+      totals[v] = hn::MulAdd(hn::ConvertTo(kF, sums[v]), both, totals[v]);
+      if constexpr (kLayout.has_minimums) {
+        const float sum = x.ggml.scaled[at * kRuns + run.value];
+        totals[v] = hn::MulAdd(GgmlMinimum<kType>(span, in_span, v),
+                               hn::Set(kF, sum), totals[v]);
+      }
+    }
+  });
+}
+
+// Prefetches what group number `index` of a span adds to reading a panel, from
+// the distance ahead on.
+template <DType kType>
+HWY_INLINE void PrefetchGroup(const uint8_t* span, int64_t index) {
+  constexpr int64_t kShare =
+      GgmlSpanBytes(kType) / (GgmlSpanCols(kType) / kGroupCols);
+  const uint8_t* const ahead = span + index * kShare + Tiling::kPrefetchBytes;
+  for (int64_t at = 0; at < kShare; at += Tiling::kCacheLineBytes) {
+    __builtin_prefetch(ahead + at, 0, 2);
+  }
+}
+
+// Panels [begin, end) times one row of x.
+template <GgmlProduct kProduct, DType kType>
+HWY_NOINLINE void MultiplyPackedPanels(const GgmlMatMulArgs& args,
+                                       int64_t begin, int64_t end) {
+  constexpr int64_t kSpanGroups = GgmlSpanCols(kType) / kGroupCols;
+  const int64_t spans = args.w.cols / GgmlSpanCols(kType);
+  const uint8_t* span =
+      args.w.panels + begin * GgmlPanelBytes(kType, args.w.cols);
+  for (int64_t panel = begin; panel < end; ++panel) {
+    VF totals[kPanelVectors];
+    for (VF& total : totals) total = hn::Zero(kF);
+    for (int64_t s = 0; s < spans; ++s, span += GgmlSpanBytes(kType)) {
+      for (int64_t g = 0; g < kSpanGroups; ++g) {
+        PrefetchGroup<kType>(span, g);
+        AddPackedGroup<kProduct, kType>(
+            span, g, args.x, args.x.Index(0, s * kSpanGroups + g), totals);
+      }
+    }
+    HWY_ALIGN float y[kPanelRows];
+    for (int v = 0; v < kPanelVectors; ++v) {
+      hn::Store(totals[v], kF, y + v * kLanes);
+    }
+    const int64_t first = panel * kPanelRows;
+    memcpy(args.y + first, y,
+           HWY_MIN(args.w.rows - first, kPanelRows) * sizeof(float));
+  }
+}
+
+// ---- Many rows of x.
+
+constexpr int64_t kGgmlGroups = Tiling::kGgmlUnpackedGroups;
+constexpr int64_t kMaxGgmlRuns = kGgmlGroups * kGroupRuns;
+
+// Memory for unpacked panels.
+struct alignas(64) UnpackedScratch {
+  uint8_t quants[kMicroPanels][kGgmlGroups * kInt8BlockBytes];
+  float scales[kMicroPanels][kMaxGgmlRuns * kPanelRows];
+  float minimums[kMicroPanels][kMaxGgmlRuns * kPanelRows];
+};
+
+// Unpacks group number `index` of a span.
+template <DType kType>
+HWY_INLINE void UnpackGroup(const uint8_t* span, int64_t index, uint8_t* quants,
+                            float* scales, float* minimums) {
+  constexpr GgmlLayout kLayout = GgmlLayoutOf(kType);
+  constexpr int kRuns = kGroupCols / kLayout.scale_cols;
+  const uint8_t* const group =
+      span + GgmlHeaderBytes(kType) + index * GgmlGroupBytes(kType);
+  ForEachConstant<0, kPanelVectors>([&](auto v) HWY_ATTR {
+    ForEachConstant<0, kGroupCols / kQuadCols>([&](auto quad) HWY_ATTR {
+      StoreBytes(GgmlQuad<kType, quad.value>(group, v.value),
+                 quants + quad.value * kQuadBytes + v.value * kVectorBytes);
+    });
+    for (int64_t run = 0; run < kRuns; ++run) {
+      const int64_t in_span = index * kRuns + run;
+      const int64_t at = run * kPanelRows + v.value * kLanes;
+      hn::Store(GgmlScale<kType>(span, in_span, v.value), kF, scales + at);
+      if constexpr (kLayout.has_minimums) {
+        hn::Store(GgmlMinimum<kType>(span, in_span, v.value), kF,
+                  minimums + at);
+      }
+    }
+  });
+}
+
+// Unpacks `num` groups of a panel from group `first` on.
+template <DType kType>
+HWY_NOINLINE void UnpackGroups(const uint8_t* panel, int64_t first, int64_t num,
+                               uint8_t* quants, float* scales,
+                               float* minimums) {
+  constexpr int64_t kSpanGroups = GgmlSpanCols(kType) / kGroupCols;
+  constexpr int64_t kScales =
+      kGroupCols / GgmlLayoutOf(kType).scale_cols * kPanelRows;
+  for (int64_t g = 0; g < num; ++g) {
+    const uint8_t* const span =
+        panel + (first + g) / kSpanGroups * GgmlSpanBytes(kType);
+    PrefetchGroup<kType>(span, (first + g) % kSpanGroups);
+    UnpackGroup<kType>(span, (first + g) % kSpanGroups,
+                       quants + g * kInt8BlockBytes, scales + g * kScales,
+                       minimums + g * kScales);
+  }
+}
+
+// Multiplies `num` unpacked panels, 1 or kMicroPanels, by the slice's rows.
+template <GgmlProduct kProduct, int64_t kCols>
+HWY_NOINLINE void MultiplyUnpacked(const UnpackedPanels& w, int64_t num,
+                                   const ActivationSlice& slice, bool is_first,
+                                   int64_t rows, float* y, int64_t y_stride) {
+  if (num == kMicroPanels) {
+    UnpackedTimesRemainingX<kProduct, kCols, kMicroPanels, kMicroX>(
+        w, slice, is_first, rows, y, y_stride);
+  } else {
+    UnpackedTimesRemainingX<kProduct, kCols, 1, kMicroX>(w, slice, is_first,
+                                                         rows, y, y_stride);
+  }
+}
+
+// Multiplies panels [panel, panel + num) by all rows of x.
+template <GgmlProduct kProduct, DType kType>
+HWY_INLINE void MultiplyByUnpacking(const GgmlMatMulArgs& args, int64_t panel,
+                                    int64_t num, UnpackedScratch& scratch) {
+  constexpr GgmlLayout kLayout = GgmlLayoutOf(kType);
+  const int64_t bytes = GgmlPanelBytes(kType, args.w.cols);
+  const int64_t groups = args.x.groups();
+  const int64_t row = panel * kPanelRows;
+  for (int64_t g = 0; g < groups; g += kGgmlGroups) {
+    const int64_t some = HWY_MIN(groups - g, kGgmlGroups);
+    for (int64_t i = 0; i < num; ++i) {
+      UnpackGroups<kType>(args.w.panels + (panel + i) * bytes, g, some,
+                          scratch.quants[i], scratch.scales[i],
+                          scratch.minimums[i]);
+    }
+    const UnpackedPanels unpacked = {
+        .quants = scratch.quants[0],
+        .scales = scratch.scales[0],
+        .minimums = kLayout.has_minimums ? scratch.minimums[0] : nullptr,
+        .quants_stride = sizeof(scratch.quants[0]),
+        .scales_stride = kMaxGgmlRuns * kPanelRows};
+    MultiplyUnpacked<kProduct, kLayout.scale_cols>(
+        unpacked, num, {&args.x, g, some, 0, args.x.num_rows}, g == 0,
+        args.w.rows - row, args.y + row, args.y_stride);
+  }
+}
+
+// Panels [begin, end) times all rows of x.
+template <GgmlProduct kProduct, DType kType>
+void MultiplyGgmlPanels(const GgmlMatMulArgs& args, int64_t begin,
+                        int64_t end) {
+  if (args.x.num_rows == 1) {
+    return MultiplyPackedPanels<kProduct, kType>(args, begin, end);
+  }
+  UnpackedScratch scratch;
+  for (int64_t panel = begin; panel < end;) {
+    const int64_t num = end - panel >= kMicroPanels ? kMicroPanels : 1;
+    MultiplyByUnpacking<kProduct, kType>(args, panel, num, scratch);
+    panel += num;
+  }
+}
+
+// The same, for int8 or int16 activations.
+template <DType kType>
+void MultiplyGgmlPanels(const GgmlMatMulArgs& args, int64_t begin,
+                        int64_t end) {
+  if constexpr (GgmlTakesInt8(kType)) {
+    constexpr GgmlProduct kInt8Product =
+        GgmlTakesNibbles(kType) ? GgmlProduct::kNibbles : GgmlProduct::kInt8;
+    if (!args.x.is_int16) {
+      return MultiplyGgmlPanels<kInt8Product, kType>(args, begin, end);
+    }
+  }
+  MultiplyGgmlPanels<GgmlProduct::kInt16, kType>(args, begin, end);
+}
+
+#endif  // HWY_TARGET != HWY_SCALAR
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace rwkvd
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard
