@@ -4,9 +4,10 @@
 #include <grpc/support/log.h>
 
 #include <memory>
-#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/monotonic_clock.h"
 #include "core/base/quote.h"
 #include "spdlog/sinks/stdout_sinks.h"
 #include "spdlog/spdlog.h"
@@ -49,17 +50,22 @@ void LogInfo(absl::string_view line) { Log(spdlog::level::info, line); }
 void LogWarning(absl::string_view line) { Log(spdlog::level::warn, line); }
 
 bool LimitedLog::Warning(absl::string_view line) {
-  const Clock::time_point now = Clock::now();
-  Clock::time_point next = next_.load();
-  if (now < next || !next_.compare_exchange_strong(next, now + interval_)) {
-    num_dropped_.fetch_add(1);
-    return false;
-  }
-  const int64_t dropped = num_dropped_.exchange(0);
-  LogWarning(dropped == 0 ? std::string(line)
-                          : absl::StrCat(line, " (and ", dropped,
-                                         " similar lines before)"));
+  const std::string limited = LineToLog(line, MonotonicNow());
+  if (limited.empty()) return false;
+  LogWarning(limited);
   return true;
+}
+
+std::string LimitedLog::LineToLog(absl::string_view line, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  if (now < next_) {
+    ++num_dropped_;
+    return "";
+  }
+  next_ = now + interval_;
+  const int64_t dropped = std::exchange(num_dropped_, 0);
+  if (dropped == 0) return std::string(line);
+  return absl::StrCat(line, " (and ", dropped, " similar lines before)");
 }
 
 }  // namespace rwkvd

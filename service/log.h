@@ -2,11 +2,13 @@
 #ifndef RWKVD_SERVICE_LOG_H_
 #define RWKVD_SERVICE_LOG_H_
 
-#include <atomic>
-#include <chrono>
 #include <cstdint>
+#include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 
 namespace rwkvd {
 
@@ -28,20 +30,24 @@ void LogWarning(absl::string_view line);
 // Thread-safe.
 class LimitedLog {
  public:
-  explicit LimitedLog(std::chrono::seconds interval = std::chrono::seconds(10))
+  explicit LimitedLog(absl::Duration interval = absl::Seconds(10))
       : interval_(interval) {}
   LimitedLog(const LimitedLog&) = delete;
   LimitedLog& operator=(const LimitedLog&) = delete;
 
   // Logs `line`, or drops it; returns whether it was logged.
-  bool Warning(absl::string_view line);
+  bool Warning(absl::string_view line) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // What Warning logs at `now`, a time of MonotonicNow: `line`, with the number
+  // of dropped lines, or nothing if it drops `line`.
+  std::string LineToLog(absl::string_view line, absl::Time now)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  using Clock = std::chrono::steady_clock;
-
-  const std::chrono::seconds interval_;
-  std::atomic<Clock::time_point> next_{Clock::time_point::min()};
-  std::atomic<int64_t> num_dropped_{0};
+  const absl::Duration interval_;
+  absl::Mutex mutex_;
+  absl::Time next_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  int64_t num_dropped_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace rwkvd

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/listener/abuse_reports.h"
 
-#include <string>
-
 #include "absl/strings/str_cat.h"
-#include "service/log.h"
 
 namespace rwkvd {
 namespace {
@@ -31,21 +28,10 @@ const char* DescriptionOf(Http2Abuse abuse) {
 
 }  // namespace
 
-void AbuseReports::Add(Http2Abuse abuse, absl::Duration now) {
-  std::string line;
-  {
-    absl::MutexLock lock(&mutex_);
-    ++counts_[static_cast<size_t>(abuse)];
-    line = log_.Add(absl::StrCat("closed a connection: the client sent ",
-                                 DescriptionOf(abuse)),
-                    now);
-  }
-  if (!line.empty()) LogWarning(line);
-}
-
-uint64_t AbuseReports::Count(Http2Abuse abuse) const {
-  absl::MutexLock lock(&mutex_);
-  return counts_[static_cast<size_t>(abuse)];
+void AbuseReports::Add(Http2Abuse abuse) {
+  counts_[static_cast<size_t>(abuse)].fetch_add(1, std::memory_order_relaxed);
+  log_.Warning(absl::StrCat("closed a connection: the client sent ",
+                            DescriptionOf(abuse)));
 }
 
 }  // namespace rwkvd

@@ -3,14 +3,12 @@
 #define RWKVD_SERVICE_LISTENER_ABUSE_REPORTS_H_
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/time.h"
 #include "service/listener/http2_guard.h"
-#include "service/listener/refusal_log.h"
+#include "service/log.h"
 
 namespace rwkvd {
 
@@ -21,16 +19,16 @@ namespace rwkvd {
 // listener is gone. Thread-safe.
 class AbuseReports {
  public:
-  // A connection is closed because of `abuse`. Times are those of one clock
-  // that never goes back.
-  void Add(Http2Abuse abuse, absl::Duration now) ABSL_LOCKS_EXCLUDED(mutex_);
+  // A connection is closed because of `abuse`.
+  void Add(Http2Abuse abuse);
 
-  uint64_t Count(Http2Abuse abuse) const ABSL_LOCKS_EXCLUDED(mutex_);
+  uint64_t Count(Http2Abuse abuse) const {
+    return counts_[static_cast<size_t>(abuse)].load(std::memory_order_relaxed);
+  }
 
  private:
-  mutable absl::Mutex mutex_;
-  std::array<uint64_t, kNumHttp2Abuses> counts_ ABSL_GUARDED_BY(mutex_) = {};
-  RefusalLog log_ ABSL_GUARDED_BY(mutex_){absl::Seconds(10)};
+  std::array<std::atomic<uint64_t>, kNumHttp2Abuses> counts_ = {};
+  LimitedLog log_;
 };
 
 }  // namespace rwkvd

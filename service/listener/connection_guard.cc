@@ -15,7 +15,7 @@ namespace {
 std::function<void()> Closer(int fd, std::shared_ptr<AbuseReports> abuses) {
   return [fd, socket = SocketInode(fd), abuses = std::move(abuses)] {
     if (!ShutDownSocket(fd, socket)) return;
-    abuses->Add(Http2Abuse::kMessages, ClockReading());
+    abuses->Add(Http2Abuse::kMessages);
   };
 }
 
@@ -31,10 +31,9 @@ ConnectionGuard::ConnectionGuard(int fd, const std::string& peer,
       received_(std::move(resets), &messages_) {}
 
 bool ConnectionGuard::OnReceived(absl::string_view bytes) {
-  const absl::Duration now = ClockReading();
-  const Http2Abuse abuse = Inspect(bytes, now);
+  const Http2Abuse abuse = Inspect(bytes, ClockReading());
   if (abuse == Http2Abuse::kNone) return true;
-  abuses_->Add(abuse, now);
+  abuses_->Add(abuse);
   return false;
 }
 

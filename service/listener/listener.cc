@@ -13,14 +13,9 @@
 #include "service/listener/clock_reading.h"
 #include "service/listener/open_calls.h"
 #include "service/listener/socket_filter.h"
-#include "service/log.h"
 
 namespace rwkvd {
 namespace {
-
-// At most one line per reason and period; a client can cause refusals without
-// end.
-constexpr absl::Duration kLogPeriod = absl::Seconds(10);
 
 // Looking for connections that have ended examines each of them, so it is done
 // about once a second.
@@ -59,7 +54,6 @@ Listener::Listener(ListeningSockets sockets, const ConnectionLimits& limits,
       sockets_(std::make_unique<ListeningSockets>(std::move(sockets))),
       call_limits_(call_limits),
       connections_(limits),
-      logs_(kNumRefusals, RefusalLog(kLogPeriod)),
       shared_{.messages = std::make_shared<MessageBudget>(message_limits)} {}
 
 absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor) {
@@ -140,7 +134,7 @@ bool Listener::Close(const ConnectionCalls& connection) {
       !connections_.ShutDown(connection.endpoint)) {
     return false;
   }
-  shared_.abuses->Add(Http2Abuse::kCalls, ClockReading());
+  shared_.abuses->Add(Http2Abuse::kCalls);
   return true;
 }
 
@@ -149,9 +143,7 @@ void Listener::Refuse(Refusal refusal, const std::string& why) {
   refused_[index].fetch_add(1, std::memory_order_relaxed);
   const char* what = "refused a connection: ";
   if (refusal == Refusal::kSystem) what = "new connections wait: ";
-  const std::string line =
-      logs_[index].Add(absl::StrCat(what, why), ClockReading());
-  if (!line.empty()) LogWarning(line);
+  logs_[index].Warning(absl::StrCat(what, why));
 }
 
 }  // namespace rwkvd

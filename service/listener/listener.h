@@ -9,7 +9,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -20,7 +19,7 @@
 #include "service/listener/http2_guard.h"
 #include "service/listener/listening_sockets.h"
 #include "service/listener/message_budget.h"
-#include "service/listener/refusal_log.h"
+#include "service/log.h"
 
 namespace rwkvd {
 
@@ -100,7 +99,7 @@ class Listener {
   ConnectionTable connections_;
   std::array<std::atomic<uint64_t>, kNumRefusals> refused_ = {};
   // Used by the loop's thread:
-  std::vector<RefusalLog> logs_;
+  std::array<LimitedLog, kNumRefusals> logs_;
   std::unique_ptr<CallGuard> guard_;
   int64_t num_ticks_ = 0;
   ResetLimits resets_;

@@ -4,7 +4,6 @@
 
 #include <sys/stat.h>
 
-#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "service/log.h"
 #include "service/states/expiry_index.h"
@@ -116,8 +116,8 @@ class DirectoryStateStore final : public StateStore {
   const std::string path_;
   const int64_t max_bytes_;
   const StoreTime opened_;
-  LimitedLog failure_log_{std::chrono::seconds(1)};
-  LimitedLog clock_log_{std::chrono::hours(1)};
+  LimitedLog failure_log_{absl::Seconds(1)};
+  LimitedLog clock_log_{absl::Hours(1)};
 
   // Held while a state is stored, so that several do not use the same room;
   // before mutex_.

@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/log.h"
 
-#include <chrono>
-
 #include "gtest/gtest.h"
 
 namespace rwkvd {
 namespace {
 
-TEST(LimitedLogTest, LinesWithinTheIntervalAreDropped) {
-  LimitedLog log(std::chrono::hours(1));
-  EXPECT_TRUE(log.Warning("first"));
-  EXPECT_FALSE(log.Warning("second"));
-  EXPECT_FALSE(log.Warning("third"));
+TEST(LimitedLogTest, LogsTheFirstLineAndThenTheNumberPerInterval) {
+  LimitedLog log(absl::Seconds(10));
+  const absl::Time start = absl::FromUnixSeconds(100);
+  EXPECT_EQ(log.LineToLog("full", start), "full");
+  EXPECT_EQ(log.LineToLog("full", start + absl::Seconds(1)), "");
+  EXPECT_EQ(log.LineToLog("full", start + absl::Seconds(9)), "");
+  EXPECT_EQ(log.LineToLog("full", start + absl::Seconds(10)),
+            "full (and 2 similar lines before)");
+  EXPECT_EQ(log.LineToLog("full", start + absl::Seconds(20)), "full");
 }
 
-TEST(LimitedLogTest, LinesAfterTheIntervalAreLogged) {
-  LimitedLog log(std::chrono::seconds(0));
-  EXPECT_TRUE(log.Warning("first"));
-  EXPECT_TRUE(log.Warning("second"));
+TEST(LimitedLogTest, LogsEachLineWithoutAnInterval) {
+  LimitedLog log(absl::ZeroDuration());
+  const absl::Time now = absl::FromUnixSeconds(100);
+  EXPECT_EQ(log.LineToLog("first", now), "first");
+  EXPECT_EQ(log.LineToLog("second", now), "second");
 }
 
 }  // namespace
