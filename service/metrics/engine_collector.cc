@@ -9,6 +9,7 @@
 #include "cli/version.h"
 #include "core/model/config.h"
 #include "prometheus/client_metric.h"
+#include "service/metrics/metric_families.h"
 
 namespace rwkvd {
 namespace {
@@ -17,36 +18,9 @@ using prometheus::ClientMetric;
 using prometheus::MetricFamily;
 using prometheus::MetricType;
 
-MetricFamily Family(const char* name, const char* help, MetricType type) {
-  MetricFamily family;
-  family.name = name;
-  family.help = help;
-  family.type = type;
-  return family;
-}
-
-MetricFamily ToGauge(const char* name, const char* help, double value) {
-  MetricFamily family = Family(name, help, MetricType::Gauge);
-  family.metric.emplace_back().gauge.value = value;
-  return family;
-}
-
-MetricFamily ToCounter(const char* name, const char* help, uint64_t value) {
-  MetricFamily family = Family(name, help, MetricType::Counter);
-  family.metric.emplace_back().counter.value = static_cast<double>(value);
-  return family;
-}
-
-void AddLabeled(MetricFamily& family, const char* label,
-                absl::string_view label_value, uint64_t value) {
-  ClientMetric& metric = family.metric.emplace_back();
-  metric.label.push_back({label, std::string(label_value)});
-  metric.counter.value = static_cast<double>(value);
-}
-
 MetricFamily ToHistogram(const char* name, const char* help,
                          const Histogram::Snapshot& snapshot) {
-  MetricFamily family = Family(name, help, MetricType::Histogram);
+  MetricFamily family = EmptyFamily(name, help, MetricType::Histogram);
   ClientMetric::Histogram& out = family.metric.emplace_back().histogram;
   for (size_t i = 0; i < snapshot.cumulative.size(); ++i) {
     const double bound = i < snapshot.bounds.size()
@@ -138,25 +112,25 @@ constexpr Metric<Histogram::Snapshot> kHistograms[] = {
 
 MetricFamily FinishedByReason(const EngineStats& stats) {
   MetricFamily family =
-      Family("rwkv_request_success_total",
-             "Requests that completed, by reason.", MetricType::Counter);
+      EmptyFamily("rwkv_request_success_total",
+                  "Requests that completed, by reason.", MetricType::Counter);
   for (int i = 0; i < kNumFinishReasons; ++i) {
     const auto reason = static_cast<FinishReason>(i);
     // These have metrics of their own.
     if (reason == FinishReason::kCancelled) continue;
     if (reason == FinishReason::kRefused) continue;
     if (reason == FinishReason::kFailed) continue;
-    AddLabeled(family, "finish_reason", NameOf(reason), stats.finished[i]);
+    AddCounter(family, "finish_reason", NameOf(reason), stats.finished[i]);
   }
   return family;
 }
 
 MetricFamily RejectedByReason(const EngineStats& stats) {
-  MetricFamily family = Family("rwkv_requests_rejected_total",
-                               "Valid requests that were refused, by reason.",
-                               MetricType::Counter);
+  MetricFamily family = EmptyFamily(
+      "rwkv_requests_rejected_total",
+      "Valid requests that were refused, by reason.", MetricType::Counter);
   for (const Metric<uint64_t>& reason : kRejections) {
-    AddLabeled(family, "reason", reason.name, stats.*reason.member);
+    AddCounter(family, "reason", reason.name, stats.*reason.member);
   }
   return family;
 }
@@ -177,15 +151,13 @@ MetricFamily ModelInfo(const ServedModel& model) {
 }
 
 MetricFamily PlannedMemory(const MemoryPlan& plan) {
-  MetricFamily family =
-      Family("rwkv_memory_plan_bytes",
-             "The most memory that each part of the server may take, as it was "
-             "planned at start.",
-             MetricType::Gauge);
+  MetricFamily family = EmptyFamily(
+      "rwkv_memory_plan_bytes",
+      "The most memory that each part of the server may take, as it was "
+      "planned at start.",
+      MetricType::Gauge);
   for (const MemoryPlan::Part& part : plan.parts) {
-    ClientMetric& metric = family.metric.emplace_back();
-    metric.label.push_back({"part", part.name});
-    metric.gauge.value = static_cast<double>(part.bytes);
+    AddGauge(family, "part", part.name, static_cast<double>(part.bytes));
   }
   return family;
 }
