@@ -3,45 +3,22 @@
 
 #include <sched.h>
 
-#include <filesystem>
-#include <fstream>
 #include <optional>
 #include <string>
 
 #include "gtest/gtest.h"
+#include "tests/core/base/fake_system_test.h"
 
 namespace rwkvd {
 namespace {
 
-constexpr char kV2Mount[] =
-    "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
 constexpr char kV1Mount[] =
     "33 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
     "rw,cpu,cpuacct\n";
 
-// A temporary directory that stands in for the root of the file system.
-class CpuQuotaTest : public testing::Test {
+class CpuQuotaTest : public FakeSystemTest {
  protected:
-  void SetUp() override {
-    root_ = testing::TempDir() + "/cpu_quota_" +
-            testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
-  }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
-  void Write(const std::string& path, const std::string& text) {
-    const std::filesystem::path full = root_ + path;
-    std::filesystem::create_directories(full.parent_path());
-    std::ofstream(full, std::ios::binary) << text;
-  }
-  void WriteProc(const std::string& cgroup, const std::string& mountinfo) {
-    Write("/proc/self/cgroup", cgroup);
-    Write("/proc/self/mountinfo", mountinfo);
-  }
   std::optional<int> Quota() const { return CpuQuota(root_); }
-
-  std::string root_;
 };
 
 using Cpus = std::optional<int>;

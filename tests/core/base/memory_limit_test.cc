@@ -6,47 +6,27 @@
 #include <unistd.h>
 
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
 #include <limits>
 #include <string>
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "tests/core/base/fake_system_test.h"
 
 namespace rwkvd {
 namespace {
 
 constexpr int64_t kMiB = 1 << 20;
-constexpr char kV2Mount[] =
-    "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw\n";
 constexpr char kV1Mount[] =
     "33 31 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
 
-// A temporary directory that stands in for the root of the file system.
-class MemoryLimitTest : public testing::Test {
+class MemoryLimitTest : public FakeSystemTest {
  protected:
   void SetUp() override {
-    root_ = testing::TempDir() + "/memory_limit_" +
-            testing::UnitTest::GetInstance()->current_test_info()->name();
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
+    FakeSystemTest::SetUp();
     Write("/proc/meminfo", "MemTotal:        1024000 kB\nMemFree: 5 kB\n");
   }
-  void TearDown() override { std::filesystem::remove_all(root_); }
-
-  void Write(const std::string& path, const std::string& text) {
-    const std::filesystem::path full = root_ + path;
-    std::filesystem::create_directories(full.parent_path());
-    std::ofstream(full, std::ios::binary) << text;
-  }
-  void WriteProc(const std::string& cgroup, const std::string& mountinfo) {
-    Write("/proc/self/cgroup", cgroup);
-    Write("/proc/self/mountinfo", mountinfo);
-  }
   int64_t Limit() const { return DetectMemoryLimit(root_).bytes; }
-
-  std::string root_;
 };
 
 TEST_F(MemoryLimitTest, WithoutGroupsIsPhysicalMemory) {
