@@ -39,8 +39,7 @@ struct Snapshot {
 };
 
 // The bytes of a state file with the snapshot, in the format of
-// docs/state-file.md. InvalidArgument if the state is not finite: see
-// SerializeState.
+// docs/state-file.md. Internal if the state is not finite: see SerializeState.
 absl::StatusOr<std::string> SerializeSnapshot(const Snapshot& snapshot,
                                               const ModelIdentity& identity);
 

@@ -182,13 +182,13 @@ absl::Status CheckIdentity(Bytes bytes, absl::string_view path,
                                    " values, got ", found));
 }
 
-absl::Status CheckFinite(absl::Span<const float> values) {
+// Describes the first value that is not finite; empty if there is none.
+std::string DescribeNonFinite(absl::Span<const float> values) {
   const auto bad = std::find_if_not(values.begin(), values.end(),
                                     [](float v) { return std::isfinite(v); });
-  if (bad == values.end()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("value ", bad - values.begin(),
-                                                 " of the state is ", *bad,
-                                                 ", expected finite numbers"));
+  if (bad == values.end()) return "";
+  return absl::StrCat("value ", bad - values.begin(), " of the state is ", *bad,
+                      ", expected finite numbers");
 }
 
 }  // namespace
@@ -211,7 +211,11 @@ absl::StatusOr<std::string> SerializeState(const State& state,
   RWKVD_CHECK(identity.fingerprint.size() == 2 * kFingerprintBytes);
   RWKVD_CHECK(static_cast<int64_t>(state.values().size()) ==
               identity.num_values);
-  RWKVD_RETURN_IF_ERROR(CheckFinite(state.values()));
+  const std::string non_finite = DescribeNonFinite(state.values());
+  if (!non_finite.empty()) {
+    return absl::InternalError(absl::StrCat(
+        "the model has computed a state that cannot be saved: ", non_finite));
+  }
   std::string out(kMagic);
   out.reserve(kValuesOffset + state.bytes() + kContinuationSizeBytes +
               continuation.size() + kChecksumBytes);
@@ -239,8 +243,8 @@ absl::StatusOr<StateContents> ParseStateFile(Bytes bytes,
     std::memcpy(values.data(), bytes.data() + kValuesOffset,
                 values.size() * sizeof(float));
   }
-  const absl::Status finite = CheckFinite(values);
-  if (!finite.ok()) return Refuse(path, finite.message());
+  const std::string non_finite = DescribeNonFinite(values);
+  if (!non_finite.empty()) return Refuse(path, non_finite);
   StateContents file{State(std::move(values)), ""};
   if (HasContinuation(bytes)) {
     const size_t begin = ValuesEnd(bytes) + kContinuationSizeBytes;

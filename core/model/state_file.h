@@ -42,8 +42,8 @@ struct StateContents {
 };
 
 // Returns the bytes of a state file, of format version 2 if there is a
-// `continuation`, otherwise 1. InvalidArgument if a value is not finite:
-// nothing useful could be computed from such a state.
+// `continuation`, otherwise 1. Internal if a value is not finite: nothing
+// useful could be computed from such a state, and the model is at fault.
 absl::StatusOr<std::string> SerializeState(const State& state,
                                            const ModelIdentity& identity,
                                            absl::string_view continuation = "");
