@@ -285,10 +285,10 @@ absl::StatusOr<MemoryPlan> PlanMemory(const ModelMemory& model,
       PartsOf(model, WithShares(*options, Shares{}));
   if (SumOf(least) > usable) {
     return absl::InvalidArgumentError(
-        absl::StrCat("--memory_limit: ", MiB(limit.bytes), " MiB (",
-                     limit.source, ") are too few: 90 % of it is ", MiB(usable),
-                     " MiB, the model and the given flags need at least ",
-                     MiB(SumOf(least)), " = ", ListOf(least)));
+        absl::StrCat("--memory_limit: expected at least ", MiB(SumOf(least)),
+                     " MiB for the model and the given flags, got ",
+                     MiB(usable), " MiB, 90 % of ", MiB(limit.bytes), " (",
+                     limit.source, "): ", ListOf(least)));
   }
   *options = WithShares(*options, DivideMemory(model, *options, usable));
   return MemoryPlan{limit, PartsOf(model, *options)};

@@ -149,8 +149,9 @@ class MemoryLimitTest(unittest.TestCase):
             self.assertEqual(result.returncode, 1, flags)
             self.assertRegex(
                 result.stderr,
-                r"^rwkvd: --memory_limit: 200\.0 MiB \(--memory_limit\) are "
-                r"too few: .* = .* process \+ .*\n$")
+                r"^rwkvd: --memory_limit: expected at least .* MiB for the "
+                r"model and the given flags, got 180\.0 MiB, 90 % of 200\.0 "
+                r"\(--memory_limit\): .* process \+ .*\n$")
 
     def test_too_little_memory_is_refused_in_one_line(self):
         result = subprocess.run(
@@ -160,7 +161,7 @@ class MemoryLimitTest(unittest.TestCase):
             timeout=rwkvd_process.PATIENCE, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertEqual(result.stderr.count("\n"), 1)
-        self.assertIn("too few", result.stderr)
+        self.assertIn("--memory_limit: expected at least ", result.stderr)
 
 
 if __name__ == "__main__":

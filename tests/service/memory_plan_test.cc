@@ -74,7 +74,7 @@ TEST(MemoryPlanTest, PlentyOfMemoryKeepsTheDefaults) {
 TEST(MemoryPlanTest, SumFitsIn90PercentAndUsesThem) {
   for (const ModelMemory& model : {SmallModel(), MediumModel()}) {
     for (const int64_t mib : {128, 200, 300, 512, 1024, 2048}) {
-      if (mib < 300 && model.vocab_size > 2048) continue;  // too few
+      if (mib < 300 && model.vocab_size > 2048) continue;  // refused
       Options options;
       options.memory_limit_bytes = mib * kMiB;
       const MemoryPlan plan = Plan(model, mib, &options);
@@ -133,8 +133,9 @@ TEST(MemoryPlanTest, GivenFlagsThatCannotFitAreRefusedWithTheSum) {
           .status();
   EXPECT_EQ(refused.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(refused.message()),
-              AllOf(HasSubstr("--memory_limit: 512.0 MiB (physical memory)"),
-                    HasSubstr("460.8"), HasSubstr("30.0 process + "),
+              AllOf(HasSubstr("--memory_limit: expected at least "),
+                    HasSubstr("got 460.8 MiB, 90 % of 512.0 (physical memory)"),
+                    HasSubstr(": 30.0 process + "),
                     HasSubstr("500.0 state_cache"), Not(HasSubstr("\n"))));
 }
 
