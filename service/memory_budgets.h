@@ -20,8 +20,8 @@ struct MemoryBudgets {
         responses(std::make_shared<ByteBudget>(options.response_memory_bytes)) {
   }
 
-  // Request messages, from their arrival until they are converted to requests
-  // of the engine, and the converted requests until they end.
+  // Request messages, from their arrival until the engine has accepted their
+  // requests, whose memory it counts itself (EngineMemory).
   ByteBudget requests;
   // Responses that clients have not read yet, whether their request still runs
   // or not. Shared, since gRPC frees the last bytes of a connection after the

@@ -15,7 +15,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "core/base/byte_budget.h"
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
@@ -136,7 +135,6 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   WorkPool::TaskId task_;
 
   // Set before the engine knows this call.
-  ByteBudget::Reservation request_memory_;  // of the request, until it ends
   uint64_t seed_ = 0;
   SampleCounts samples_;
   Delivery delivery_;

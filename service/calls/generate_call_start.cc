@@ -12,7 +12,6 @@
 #include "service/calls/generate_call.h"
 #include "service/calls/request_task.h"
 #include "service/convert/answer_size.h"
-#include "service/convert/request_memory.h"
 
 namespace rwkvd {
 
@@ -70,8 +69,6 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
   if (!converted.ok()) return converted.status();
   GenerateInput& input = *converted;
   GenerateRequest& request = input.request;
-  request_memory_ = std::move(message.reservation());
-  request_memory_.Resize(ConvertedBytes(request));
   RWKVD_RETURN_IF_ERROR(CheckAnswerSize(
       input,
       static_cast<int64_t>(model_->engine->initial_states()[0].state.bytes()),

@@ -46,8 +46,9 @@ class RequestMessage {
   // it.
   absl::Status Counted(absl::Status status) const;
 
-  // What is reserved for the parsed message. The owner of the message changes
-  // it to what the message and everything that is made from it take.
+  // What is reserved for the parsed message, until this object is destroyed.
+  // Its owner changes it to what the message and everything that is made from
+  // it take.
   ByteBudget::Reservation& reservation() { return reservation_; }
 
  private:

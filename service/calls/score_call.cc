@@ -10,7 +10,6 @@
 #include "service/calls/admission.h"
 #include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
-#include "service/convert/request_memory.h"
 #include "service/convert/responses.h"
 #include "service/convert/score_request.h"
 #include "service/convert/score_size.h"
@@ -82,8 +81,6 @@ absl::Status ScoreCall::Convert(RequestMessage message) {
   RWKVD_RETURN_IF_ERROR(model_->engine->CheckAccepting());
   RWKVD_ASSIGN_OR_RETURN(ScoreRequest request,
                          CatchExceptions([&] { return Parse(&message); }));
-  request_memory_ = std::move(message.reservation());
-  request_memory_.Resize(ConvertedBytes(request));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
   return Submit(std::move(request));

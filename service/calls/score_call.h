@@ -15,7 +15,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "core/base/byte_budget.h"
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
@@ -85,7 +84,6 @@ class ScoreCall final : public grpc::ServerUnaryReactor,
   // Set before Start returns; gRPC does not call OnCancel before.
   WorkPool::TaskId task_;
   // Set before the engine knows this call.
-  ByteBudget::Reservation request_memory_;  // of the request, until it ends
   bool is_list_ = false;
   bool with_tokens_ = true;
 

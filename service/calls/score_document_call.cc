@@ -115,8 +115,6 @@ absl::Status ScoreDocumentCall::BeginPart() {
 absl::Status ScoreDocumentCall::SubmitPart(RequestMessage message) {
   RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
                          CatchExceptions([&] { return Parse(&message); }));
-  request_memory_ = std::move(message.reservation());
-  request_memory_.Resize(static_cast<int64_t>(tokens.size() * sizeof(int32_t)));
   if (!tokens.empty()) return Submit(std::move(tokens));
   ReadNext();
   return absl::OkStatus();
@@ -215,7 +213,6 @@ void ScoreDocumentCall::AddScores(const ScoreEvent& event) {
 }
 
 void ScoreDocumentCall::OnFinish(const FinishEvent& event) {
-  request_memory_ = {};
   Add(event.times, total_.mutable_times());
   if (event.status.ok()) {
     Advance();

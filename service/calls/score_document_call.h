@@ -17,7 +17,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "core/base/byte_budget.h"
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "core/model/state.h"
@@ -104,10 +103,9 @@ class ScoreDocumentCall final
 
   // Used by one thread at a time: gRPC's during reads and writes, the engine's
   // while it runs a part.
-  grpc::ByteBuffer message_;                // being read
-  ByteBudget::Reservation request_memory_;  // of the part
-  grpc::ByteBuffer response_;               // being written
-  bool has_begun_ = false;                  // the first message was read
+  grpc::ByteBuffer message_;   // being read
+  grpc::ByteBuffer response_;  // being written
+  bool has_begun_ = false;     // the first message was read
   bool with_tokens_ = false;
   int32_t initial_state_ = 0;
   // The start of the next part: the token before it, and the state before that

@@ -6,13 +6,8 @@
 
 #include "absl/status/status.h"
 #include "core/base/byte_budget.h"
-#include "core/engine/request.h"
 
 namespace rwkvd {
-
-// The memory of a request outside of its own struct, in bytes.
-int64_t ConvertedBytes(const GenerateRequest& request);
-int64_t ConvertedBytes(const ScoreRequest& request);
 
 // Reserves `bytes` more in `memory`, unless that is null. A negative number
 // returns memory, which always succeeds. Otherwise OutOfRequestMemory.

@@ -7,8 +7,8 @@ namespace rwkvd {
 
 std::vector<prometheus::MetricFamily> MemoryCollector::Collect() const {
   return {ToGauge("rwkv_request_memory_bytes",
-                  "Memory of request messages and of requests that have not "
-                  "ended.",
+                  "Memory of request messages whose requests the engine has "
+                  "not accepted yet.",
                   static_cast<double>(budgets_->requests.used())),
           ToGauge("rwkv_unread_response_bytes",
                   "Memory of responses that clients have not read.",
