@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Fails if YAML or JSON under deploy/ does not parse, if promtool rejects the
+# Fails if YAML or JSON under deploy/ does not parse, if the pod of the Deployment
+# has less time to end than the steps of its end take, if promtool rejects the
 # Prometheus configuration or the alert rules, if an alert's tests fail, or if an
 # alert has no page in the playbook.
 set -euo pipefail
@@ -17,6 +18,15 @@ for path in glob.glob("**/*.yaml", recursive=True):
             assert {"apiVersion", "kind"} <= document.keys(), path
 for path in glob.glob("**/*.json", recursive=True):
     json.load(open(path))
+
+pod = yaml.safe_load(open("kubernetes/deployment.yaml"))["spec"]["template"]["spec"]
+(server,) = pod["containers"]
+flags = dict(arg.split("=", 1) for arg in server["args"] if "=" in arg)
+steps = [int(server["lifecycle"]["preStop"]["exec"]["command"][1])]
+steps += [int(flags[name].removesuffix("s")) for name in ("--lame_duck", "--drain_grace")]
+least = sum(steps) + 2  # clients have 2 s to read the end of their responses
+grace = pod["terminationGracePeriodSeconds"]
+assert grace > least, f"terminationGracePeriodSeconds: {grace}, must be more than {least}"
 EOF
 # In this directory, since the configuration names files relative to it.
 (

@@ -21,6 +21,7 @@ from answers import generate, request
 
 SECONDS = float(os.environ.get("RWKVD_MEMORY_SECONDS", "8"))
 MIB = 1 << 20
+GIB = 1 << 30
 
 # RLIMIT_DATA counts the whole stack of each thread, although hardly any of it
 # is used.
@@ -86,6 +87,12 @@ class Peak(threading.Thread):
         self.join()
 
 
+def planned_bytes(server):
+    return sum(float(line.split()[1])
+               for line in metrics.page(server).splitlines()
+               if line.startswith("rwkv_memory_plan_bytes{"))
+
+
 class MemoryLimitTest(unittest.TestCase):
 
     def start(self, limit, *flags):
@@ -102,9 +109,7 @@ class MemoryLimitTest(unittest.TestCase):
 
     def check_under_load(self, limit):
         server = self.start(limit)
-        plan = sum(float(line.split()[1])
-                   for line in metrics.page(server).splitlines()
-                   if line.startswith("rwkv_memory_plan_bytes{"))
+        plan = planned_bytes(server)
         self.assertGreater(plan, 0)
         self.assertLessEqual(plan, limit * 0.9)
         message = request(max_tokens=20)
@@ -162,6 +167,26 @@ class MemoryLimitTest(unittest.TestCase):
         self.assertEqual(result.returncode, 1)
         self.assertEqual(result.stderr.count("\n"), 1)
         self.assertIn("--memory_limit: expected at least ", result.stderr)
+
+    def test_deployment_has_the_memory_of_the_documented_plan(self):
+        with open("docs/memory.md") as file:
+            documented = re.search(r"^\| demo \| none .*? \| (.*?) GiB \|",
+                                   file.read(), re.MULTILINE)
+        with open("deploy/kubernetes/deployment.yaml") as file:
+            deployed = re.findall(r"^ *memory: (\d+)Gi$", file.read(),
+                                  re.MULTILINE)
+        self.assertEqual(len(deployed), 2)
+        self.assertEqual(deployed[0], deployed[1])  # the request and the limit
+        limits = []
+        for gib in ("24", deployed[0]):
+            with rwkvd_process.rwkvd(f"--memory_limit={gib}GiB") as server:
+                plan = planned_bytes(server)
+                limits.append(re.search(r"limits: (.*)", server.log())[1])
+        self.assertEqual(f"{plan / GIB:.1f}", documented[1])
+        self.assertEqual(limits[0], limits[1])  # the defaults
+        model = sum(entry.stat().st_size
+                    for entry in os.scandir(rwkvd_process.MODEL))
+        self.assertLessEqual(plan + model, 0.9 * int(deployed[0]) * GIB)
 
 
 if __name__ == "__main__":
