@@ -2,6 +2,7 @@
 #ifndef RWKVD_SERVICE_CALLS_CALL_ENVIRONMENT_H_
 #define RWKVD_SERVICE_CALLS_CALL_ENVIRONMENT_H_
 
+#include "absl/status/status.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/stream_slots.h"
 #include "service/memory_budgets.h"
@@ -20,6 +21,12 @@ struct CallEnvironment {
   CallMonitor* monitor;
   StreamSlots* transfers;  // of PutState and GetState
   StreamSlots* documents;  // of ScoreDocument
+
+  // Unavailable while the model is being loaded.
+  absl::Status CheckLoaded() const {
+    if (model != nullptr) return absl::OkStatus();
+    return absl::UnavailableError("the model is being loaded");
+  }
 };
 
 }  // namespace rwkvd

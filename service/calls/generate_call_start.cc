@@ -49,9 +49,7 @@ GenerateCall::GenerateCall(const CallEnvironment& environment,
       record_(environment.metrics, Rpc::kGenerate) {}
 
 absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
-  if (model_ == nullptr) {
-    return absl::UnavailableError("the model is being loaded");
-  }
+  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
   RWKVD_ASSIGN_OR_RETURN(
       task_, AddRequestTask(
                  message, environment_, this,

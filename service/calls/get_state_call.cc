@@ -41,9 +41,7 @@ GetStateCall::GetStateCall(const CallEnvironment& environment,
       record_(environment.metrics, Rpc::kGetState) {}
 
 absl::Status GetStateCall::Begin(const grpc::ByteBuffer* message) {
-  if (model_ == nullptr) {
-    return absl::UnavailableError("the model is being loaded");
-  }
+  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
   RWKVD_RETURN_IF_ERROR(TakeTransferSlot(this, *context_, slots_));
   RWKVD_ASSIGN_OR_RETURN(
       task_,

@@ -54,9 +54,7 @@ PutStateCall::PutStateCall(const CallEnvironment& environment,
       reserved_(environment.budgets->requests.Reserve(0)) {}
 
 absl::Status PutStateCall::Begin() {
-  if (model_ == nullptr) {
-    return absl::UnavailableError("the model is being loaded");
-  }
+  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
   return TakeTransferSlot(this, *context_, slots_);
 }
 

@@ -64,9 +64,7 @@ ScoreCall::ScoreCall(const CallEnvironment& environment,
       record_(environment.metrics, Rpc::kScore) {}
 
 absl::Status ScoreCall::Begin(const grpc::ByteBuffer* message) {
-  if (model_ == nullptr) {
-    return absl::UnavailableError("the model is being loaded");
-  }
+  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
   RWKVD_ASSIGN_OR_RETURN(
       task_, AddRequestTask(
                  message, environment_, this,

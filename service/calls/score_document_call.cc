@@ -63,9 +63,7 @@ ScoreDocumentCall::ScoreDocumentCall(const CallEnvironment& environment,
       record_(environment.metrics, Rpc::kScoreDocument) {}
 
 absl::Status ScoreDocumentCall::CheckOpen() {
-  if (model_ == nullptr) {
-    return absl::UnavailableError("the model is being loaded");
-  }
+  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
   const int32_t most = std::min(model_->engine->options().max_running,
                                 model_->options.max_documents);
   if (slots_->Take(this, context_->peer(), most)) return absl::OkStatus();

@@ -45,9 +45,7 @@ UnaryCall::UnaryCall(const CallEnvironment& environment, Rpc rpc,
       record_(environment.metrics, rpc) {}
 
 absl::Status UnaryCall::Begin(const grpc::ByteBuffer* message, Answer answer) {
-  if (environment_.model == nullptr) {
-    return absl::UnavailableError("the model is being loaded");
-  }
+  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
   RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
                          RequestMessage::Take(message, environment_));
   const int64_t size = request.size();
