@@ -4,25 +4,18 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
-#include <vector>
 
 #include "absl/container/flat_hash_set.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "core/base/status_macros.h"
 #include "core/engine/retry_after.h"
-#include "service/log.h"
+#include "service/states/state_file_name.h"
 #include "service/states/state_handle.h"
 
 namespace rwkvd {
 namespace {
 
-constexpr absl::string_view kEnding = ".state";
-
-// Ending of a draft; see ReplaceFile. A draft of this age was left by a process
-// that has ended.
-constexpr absl::string_view kDraftEnding = ".tmp";
+// A draft of this age was left by a process that has ended.
 constexpr absl::Duration kDraftAge = absl::Hours(1);
 
 // The most expired files that one call deletes, unless it needs their room.
@@ -34,38 +27,11 @@ constexpr absl::Duration kRetryAfterFullDisk = absl::Seconds(10);
 // The longest time for which a state can be saved, which the service limits.
 constexpr absl::Duration kMaxTimeToLive = absl::Hours(365 * 24);
 
-std::string NameOf(absl::string_view handle) {
-  return absl::StrCat(handle, kEnding);
-}
-
-// The handle in the name of a state file; empty for other files.
-absl::string_view HandleIn(absl::string_view name) {
-  if (!absl::ConsumeSuffix(&name, kEnding)) return "";
-  return ExpiryOf(name).has_value() ? name : "";
-}
-
-// Whether this is the name of a state file that was not completed.
-bool IsDraft(absl::string_view name) {
-  const size_t ending = name.find(kEnding);
-  return ending != absl::string_view::npos &&
-         absl::EndsWith(name, kDraftEnding) &&
-         ExpiryOf(name.substr(0, ending)).has_value();
-}
-
-bool IsOwn(absl::string_view name) {
-  return !HandleIn(name).empty() || IsDraft(name);
-}
-
-// Of a draft that serves to try out the directory.
-std::string NewDraftName() {
-  return absl::StrCat(NameOf(NewStateHandle(absl::UnixEpoch())), kDraftEnding);
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DirectoryStateStore>> DirectoryStateStore::Open(
     const std::string& directory, int64_t max_bytes, StoreTime now) {
-  RWKVD_RETURN_IF_ERROR(StateDirectory::Prepare(directory, IsOwn));
+  RWKVD_RETURN_IF_ERROR(StateDirectory::Prepare(directory, IsOwnFile));
   std::unique_ptr<DirectoryStateStore> store(
       new DirectoryStateStore(directory, max_bytes, now));
   RWKVD_RETURN_IF_ERROR(store->Check(now));
@@ -87,7 +53,7 @@ absl::StatusOr<StateDirectory> DirectoryStateStore::OpenDirectory(
 absl::StatusOr<std::string> DirectoryStateStore::Put(
     std::string bytes, StoreTime now, absl::Duration time_to_live) {
   const auto size = static_cast<int64_t>(bytes.size());
-  CompareClocks(now);
+  clock_.CompareClocks(now);
   absl::MutexLock put_lock(&put_mutex_);
   const absl::StatusOr<StateDirectory> directory = OpenDirectory(now);
   if (!directory.ok()) return Failure(directory.status());
@@ -96,7 +62,7 @@ absl::StatusOr<std::string> DirectoryStateStore::Put(
   RWKVD_RETURN_IF_ERROR(MakeRoom(*directory, now, size));
   std::string handle = NewStateHandle(now.system + time_to_live);
   const absl::Status written =
-      directory->Write(NameOf(handle), bytes, now.system);
+      directory->Write(StateFileName(handle), bytes, now.system);
   if (!written.ok()) return Failure(written);
   SetUsable(true);
   absl::MutexLock lock(&mutex_);
@@ -126,18 +92,18 @@ absl::StatusOr<std::shared_ptr<const std::string>> DirectoryStateStore::Get(
     absl::string_view handle, StoreTime now, int64_t max_bytes) {
   const std::optional<absl::Time> expiry = ExpiryOf(handle);
   if (!expiry.has_value()) return NoSuchState(handle, now.system);
-  CompareClocks(now);
+  clock_.CompareClocks(now);
   {
     absl::MutexLock lock(&mutex_);
     const ExpiryIndex::Entry* const entry = index_.Find(handle);
-    if (entry != nullptr ? !IsServed(*entry, *expiry, now)
-                         : *expiry <= EarliestNow(now)) {
+    if (entry != nullptr ? !StoreClock::IsServed(*entry, *expiry, now)
+                         : *expiry <= clock_.EarliestNow(now)) {
       return NoSuchState(handle, now.system);
     }
   }
   const auto directory = StateDirectory::Open(path_);
   if (!directory.ok()) return Failure(directory.status());
-  auto contents = directory->Read(NameOf(handle), max_bytes);
+  auto contents = directory->Read(StateFileName(handle), max_bytes);
   if (!contents.ok() && !absl::IsNotFound(contents.status())) {
     return Failure(contents.status());
   }
@@ -148,11 +114,13 @@ absl::StatusOr<std::shared_ptr<const std::string>> DirectoryStateStore::Get(
   }
   const ExpiryIndex::Entry* entry = index_.Find(handle);
   if (entry == nullptr) {  // another server has saved it
-    Oddities oddities;
-    index_.Set(handle, EntryOf(contents->file, *expiry, now, &oddities));
+    StoreClock::Oddities oddities;
+    index_.Set(handle, clock_.EntryOf(contents->file, *expiry, now, &oddities));
     entry = index_.Find(handle);
   }
-  if (!IsServed(*entry, *expiry, now)) return NoSuchState(handle, now.system);
+  if (!StoreClock::IsServed(*entry, *expiry, now)) {
+    return NoSuchState(handle, now.system);
+  }
   return std::make_shared<const std::string>(std::move(contents->bytes));
 }
 
@@ -160,12 +128,14 @@ absl::Status DirectoryStateStore::Delete(absl::string_view handle,
                                          StoreTime now) {
   const std::optional<absl::Time> expiry = ExpiryOf(handle);
   if (!expiry.has_value()) return NoSuchState(handle, now.system);
-  CompareClocks(now);
-  bool is_served = EarliestNow(now) < *expiry;
+  clock_.CompareClocks(now);
+  bool is_served = clock_.EarliestNow(now) < *expiry;
   {
     absl::MutexLock lock(&mutex_);
     const ExpiryIndex::Entry* const entry = index_.Find(handle);
-    if (entry != nullptr) is_served = IsServed(*entry, *expiry, now);
+    if (entry != nullptr) {
+      is_served = StoreClock::IsServed(*entry, *expiry, now);
+    }
   }
   const absl::StatusOr<StateDirectory> directory = OpenDirectory(now);
   if (!directory.ok()) return Failure(directory.status());
@@ -179,7 +149,8 @@ absl::Status DirectoryStateStore::Delete(absl::string_view handle,
 
 absl::StatusOr<bool> DirectoryStateStore::DeleteFile(
     const StateDirectory& directory, absl::string_view handle) {
-  RWKVD_ASSIGN_OR_RETURN(const bool existed, directory.Delete(NameOf(handle)));
+  RWKVD_ASSIGN_OR_RETURN(const bool existed,
+                         directory.Delete(StateFileName(handle)));
   absl::MutexLock lock(&mutex_);
   index_.Remove(handle);
   return existed;
@@ -209,7 +180,7 @@ absl::Status DirectoryStateStore::DeleteDue(const StateDirectory& directory,
 }
 
 absl::Status DirectoryStateStore::Check(StoreTime now) {
-  CompareClocks(now);
+  clock_.CompareClocks(now);
   const auto check = [&] {
     RWKVD_ASSIGN_OR_RETURN(const StateDirectory directory,
                            StateDirectory::Open(path_));
@@ -220,7 +191,7 @@ absl::Status DirectoryStateStore::Check(StoreTime now) {
         directory.TryOut(NewDraftName());
     RWKVD_RETURN_IF_ERROR(disk_time.status());
     const absl::Duration ahead = *disk_time - now.system;
-    if (absl::AbsDuration(ahead) > kMaxClockDifference) {
+    if (absl::AbsDuration(ahead) > StoreClock::kMaxDifference) {
       clock_log_.Warning(absl::StrCat("the clock of the file system of ", path_,
                                       " differs from the system clock by ",
                                       absl::FormatDuration(ahead)));
@@ -242,20 +213,20 @@ absl::Status DirectoryStateStore::Scan(const StateDirectory& directory,
   for (const StateDirectory::File& file : files) {
     if (IsOldDraft(file, now)) {
       Note(directory.Delete(file.name).status());
-    } else if (IsOwn(file.name) && !file.is_private) {
+    } else if (IsOwnFile(file.name) && !file.is_private) {
       Note(directory.MakePrivate(file.name));
     }
   }
-  Oddities oddities;
+  StoreClock::Oddities oddities;
   std::vector<std::string> missing;
   {
     absl::MutexLock lock(&mutex_);
     indexed_ = directory.info();
     missing = Index(files, now, &oddities);
   }
-  LogOddities(oddities);
+  clock_.LogOddities(oddities);
   for (const std::string& handle : missing) {
-    if (directory.MayContain(NameOf(handle))) continue;  // it is new
+    if (directory.MayContain(StateFileName(handle))) continue;  // it is new
     absl::MutexLock lock(&mutex_);
     index_.Remove(handle);
   }
@@ -264,14 +235,14 @@ absl::Status DirectoryStateStore::Scan(const StateDirectory& directory,
 
 std::vector<std::string> DirectoryStateStore::Index(
     absl::Span<const StateDirectory::File> files, StoreTime now,
-    Oddities* oddities) {
+    StoreClock::Oddities* oddities) {
   absl::flat_hash_set<absl::string_view> found;
   for (const StateDirectory::File& file : files) {
     const absl::string_view handle = HandleIn(file.name);
     if (handle.empty()) continue;
     found.insert(handle);
     if (index_.Find(handle) != nullptr) continue;
-    index_.Set(handle, EntryOf(file, *ExpiryOf(handle), now, oddities));
+    index_.Set(handle, clock_.EntryOf(file, *ExpiryOf(handle), now, oddities));
   }
   std::vector<std::string> missing;
   for (const absl::string_view handle : index_.Handles()) {
@@ -280,71 +251,10 @@ std::vector<std::string> DirectoryStateStore::Index(
   return missing;
 }
 
-ExpiryIndex::Entry DirectoryStateStore::EntryOf(
-    const StateDirectory::File& file, absl::Time expiry, StoreTime now,
-    Oddities* oddities) const {
-  const absl::Duration time_to_live = expiry - file.modified;
-  const absl::Time system = EarliestNow(now);
-  if (file.modified > system + kMaxClockDifference &&
-      time_to_live > absl::ZeroDuration()) {
-    ++oddities->num_from_future;
-    return {file.bytes, now.since_boot + time_to_live};
-  }
-  if (expiry > system) {
-    return {file.bytes, now.since_boot + (expiry - system)};
-  }
-  ++oddities->num_doubtful;
-  // A copy may be younger than its expiry; its time to live is not known then.
-  const absl::Duration doubt = time_to_live > absl::ZeroDuration()
-                                   ? std::min(time_to_live, kDoubt)
-                                   : kDoubt;
-  return {file.bytes, now.since_boot + doubt, /*is_doubtful=*/true};
-}
-
-void DirectoryStateStore::LogOddities(const Oddities& oddities) const {
-  if (oddities.num_from_future > 0) {
-    LogWarning(absl::StrCat(
-        oddities.num_from_future, " states in ", path_,
-        " were written in the future by the system clock, which may be wrong: "
-        "they are kept for their time to live from now on"));
-  }
-  if (oddities.num_doubtful > 0) {
-    LogInfo(absl::StrCat(
-        oddities.num_doubtful, " states in ", path_,
-        " have expired by the system clock: they are not served, and are "
-        "deleted in at most ",
-        absl::FormatDuration(kDoubt), " unless the clock is corrected"));
-  }
-}
-
-bool DirectoryStateStore::IsServed(const ExpiryIndex::Entry& entry,
-                                   absl::Time expiry, StoreTime now) {
-  if (entry.is_doubtful) return now.system < expiry;
-  return now.since_boot < entry.deletion;
-}
-
 bool DirectoryStateStore::IsOldDraft(const StateDirectory::File& file,
                                      StoreTime now) const {
-  return IsDraft(file.name) && EarliestNow(now) - file.modified > kDraftAge;
-}
-
-absl::Time DirectoryStateStore::EarliestNow(StoreTime now) const {
-  return std::min(now.system,
-                  opened_.system + (now.since_boot - opened_.since_boot));
-}
-
-void DirectoryStateStore::CompareClocks(StoreTime now) {
-  const absl::Duration step =
-      (now.system - opened_.system) - (now.since_boot - opened_.since_boot);
-  {
-    absl::MutexLock lock(&mutex_);
-    if (absl::AbsDuration(step - clock_step_) <= kMaxClockDifference) return;
-    clock_step_ = step;
-  }
-  LogWarning(absl::StrCat(
-      "the system clock has been set: since the start it has gained ",
-      absl::FormatDuration(step),
-      ". Saved states expire as if it had not been set"));
+  return IsDraft(file.name) &&
+         clock_.EarliestNow(now) - file.modified > kDraftAge;
 }
 
 void DirectoryStateStore::Note(const absl::Status& status) {

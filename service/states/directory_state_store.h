@@ -18,6 +18,7 @@
 #include "service/states/expiry_index.h"
 #include "service/states/state_directory.h"
 #include "service/states/state_store.h"
+#include "service/states/store_clock.h"
 
 namespace rwkvd {
 
@@ -28,20 +29,12 @@ namespace rwkvd {
 //
 // Each file records when it was written (its modification time) and when it
 // expires (its name). The store keeps an index of the files in memory, so that
-// no call looks at all of them; Open and Check read the directory. From the
-// moment when the store finds a file, the clock since boot counts its time, so
-// that setting the system clock neither deletes nor prolongs states. A file
-// that has expired already when it is found is kept, but not served, for its
-// time to live or kDoubt, whichever is less: the clock may be wrong.
+// no call looks at all of them; Open and Check read the directory. StoreClock
+// says what a wrong or changed system clock does to the files.
 //
 // Thread-safe.
 class DirectoryStateStore final : public StateStore {
  public:
-  // How long a file is kept that had expired when it was found.
-  static constexpr absl::Duration kDoubt = absl::Hours(1);
-  // Differences of two clocks up to this one are normal.
-  static constexpr absl::Duration kMaxClockDifference = absl::Minutes(1);
-
   // Creates the directory, with access for this user only, if it does not
   // exist; see StateDirectory::Prepare. Returns the error of the operating
   // system, with the path, if that fails.
@@ -62,7 +55,7 @@ class DirectoryStateStore final : public StateStore {
 
  private:
   DirectoryStateStore(std::string path, int64_t max_bytes, StoreTime now)
-      : path_(std::move(path)), max_bytes_(max_bytes), opened_(now) {}
+      : path_(std::move(path)), max_bytes_(max_bytes), clock_(path_, now) {}
 
   // Opens the directory, and reads it if it is another one than before.
   absl::StatusOr<StateDirectory> OpenDirectory(StoreTime now)
@@ -82,29 +75,11 @@ class DirectoryStateStore final : public StateStore {
                                   absl::string_view handle)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The earlier of two readings: the system clock, and the system clock at the
-  // start plus the time since then.
-  absl::Time EarliestNow(StoreTime now) const;
-  // Logs if the system clock has been set.
-  void CompareClocks(StoreTime now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Files that were found, and about which the clocks disagree.
-  struct Oddities {
-    int64_t num_doubtful = 0;     // expired already
-    int64_t num_from_future = 0;  // written in the future
-  };
   // Adds the files that are not in the index. Returns the handles in the index
   // that have no file among `files`.
   std::vector<std::string> Index(absl::Span<const StateDirectory::File> files,
-                                 StoreTime now, Oddities* oddities)
+                                 StoreTime now, StoreClock::Oddities* oddities)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The entry of a file that was found now.
-  ExpiryIndex::Entry EntryOf(const StateDirectory::File& file,
-                             absl::Time expiry, StoreTime now,
-                             Oddities* oddities) const;
-  void LogOddities(const Oddities& oddities) const;
-  // Whether clients may still use a state.
-  static bool IsServed(const ExpiryIndex::Entry& entry, absl::Time expiry,
-                       StoreTime now);
   bool IsOldDraft(const StateDirectory::File& file, StoreTime now) const;
 
   // Logs an error.
@@ -115,7 +90,7 @@ class DirectoryStateStore final : public StateStore {
 
   const std::string path_;
   const int64_t max_bytes_;
-  const StoreTime opened_;
+  StoreClock clock_;
   LimitedLog failure_log_{absl::Seconds(1)};
   LimitedLog clock_log_{absl::Hours(1)};
 
@@ -127,8 +102,6 @@ class DirectoryStateStore final : public StateStore {
   ExpiryIndex index_ ABSL_GUARDED_BY(mutex_);
   struct stat indexed_ ABSL_GUARDED_BY(mutex_) = {};  // the directory of index_
   bool is_usable_ ABSL_GUARDED_BY(mutex_) = true;
-  // How far the system clock has been set since the start, as last logged.
-  absl::Duration clock_step_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace rwkvd
