@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/utf8.h"
 #include "google/protobuf/message.h"
+#include "service/convert/wire_reader.h"
 
 namespace rwkvd {
 namespace {
@@ -18,15 +19,7 @@ namespace {
 using google::protobuf::Descriptor;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::MessageFactory;
-
-enum WireType {
-  kVarint = 0,
-  kFixed64 = 1,
-  kLengthDelimited = 2,
-  kStartGroup = 3,
-  kEndGroup = 4,
-  kFixed32 = 5,
-};
+using enum WireType;
 
 // Upper bounds of what protobuf allocates, in addition to the content: the
 // allocator's own bytes, and arrays that double when they grow, of which the
@@ -75,47 +68,6 @@ WireType WireTypeOf(const FieldDescriptor& field) {
       return kVarint;
   }
 }
-
-// Reads the wire format from the front of a byte string.
-//
-// Thread-compatible. The bytes outlive it.
-class WireReader {
- public:
-  explicit WireReader(absl::string_view bytes) : bytes_(bytes) {}
-
-  bool empty() const { return bytes_.empty(); }
-
-  std::optional<uint64_t> Varint() {
-    uint64_t value = 0;
-    for (size_t i = 0; i < std::min<size_t>(bytes_.size(), 10); ++i) {
-      const auto byte = static_cast<uint8_t>(bytes_[i]);
-      value |= uint64_t{byte & 0x7Fu} << (7 * i);
-      if (byte < 0x80) {
-        bytes_.remove_prefix(i + 1);
-        return value;
-      }
-    }
-    return std::nullopt;
-  }
-
-  bool Skip(size_t size) {
-    if (bytes_.size() < size) return false;
-    bytes_.remove_prefix(size);
-    return true;
-  }
-
-  // A length and as many bytes.
-  std::optional<absl::string_view> Delimited() {
-    const std::optional<uint64_t> size = Varint();
-    if (!size.has_value() || *size > bytes_.size()) return std::nullopt;
-    const absl::string_view content = bytes_.substr(0, *size);
-    bytes_.remove_prefix(*size);
-    return content;
-  }
-
- private:
-  absl::string_view bytes_;
-};
 
 // The problem with a field, and the path from the message to the field, which
 // grows from its end while the error is returned.
@@ -263,9 +215,9 @@ class Checker {
     while (memory_ <= max_memory_) {
       const std::optional<uint64_t> tag = reader->Varint();
       if (!tag.has_value()) return Problem{"", "the message ends within it"};
-      if ((*tag & 7) == kEndGroup) return std::nullopt;
-      std::optional<Problem> problem =
-          SkipUnknown(static_cast<WireType>(*tag & 7), reader, depth);
+      const auto wire_type = static_cast<WireType>(*tag & 7);
+      if (wire_type == kEndGroup) return std::nullopt;
+      std::optional<Problem> problem = SkipUnknown(wire_type, reader, depth);
       if (problem.has_value()) return problem;
     }
     return std::nullopt;
