@@ -4,11 +4,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
-#include "core/engine/field_error.h"
-#include "core/engine/retry_after.h"
 #include "core/engine/sequence/generate_sequence.h"
 #include "core/engine/sequence/score_sequence.h"
 #include "core/engine/validate.h"
@@ -16,11 +13,6 @@
 
 namespace rwkvd {
 namespace {
-
-// The retry time if the release rate of slots is unknown, and its bounds.
-constexpr absl::Duration kDefaultRetryAfter = absl::Seconds(1);
-constexpr absl::Duration kMinRetryAfter = absl::Milliseconds(100);
-constexpr absl::Duration kMaxRetryAfter = absl::Minutes(1);
 
 std::vector<NamedState> WithDefaultState(std::vector<NamedState> states,
                                          const Model& model) {
@@ -72,13 +64,6 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   return Enqueue(std::move(reservation), std::move(request), sinks);
 }
 
-absl::StatusOr<Engine::Reservation> Engine::Reserve(
-    const GenerateRequest& request, int64_t num_samples) {
-  RWKVD_CHECK(request.start == nullptr);
-  RWKVD_RETURN_IF_ERROR(Check(request, num_samples));
-  return ReserveSlots(DemandOf(request, num_samples), /*continues=*/false);
-}
-
 absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
     Reservation reservation, GenerateRequest request,
     absl::Span<GenerateSink* const> sinks) {
@@ -105,149 +90,6 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   sequence->SetMemory({memory_, std::move(reservation.bytes_)});
   Enqueue(std::move(sequence));
   return id;
-}
-
-absl::Status Engine::Check(const GenerateRequest& request,
-                           int64_t num_samples) const {
-  RWKVD_RETURN_IF_ERROR(
-      Validate(request, options_, model_->config().vocab_size));
-  if (!tokenizer_->has_bytes() && !request.stop_strings.empty()) {
-    return FieldError("stop_strings",
-                      "this model has no tokenizer; use stop_tokens");
-  }
-  RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
-  RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_RETURN_IF_ERROR(ValidateSamples("samples", num_samples, options_));
-  if (!request.resume || num_samples == 1) return absl::OkStatus();
-  return FieldError(
-      "samples",
-      absl::StrCat(num_samples, " samples of a resumed request, must be 1"));
-}
-
-absl::Status Engine::CheckInitialState(int32_t index) const {
-  const auto size = static_cast<int32_t>(initial_states_.size());
-  if (index >= 0 && index < size) return absl::OkStatus();
-  return FieldError("initial_state",
-                    absl::StrCat(index, " is not in [0, ", size, ")"));
-}
-
-Engine::Demand Engine::DemandOf(const GenerateRequest& request,
-                                int64_t num_samples) const {
-  return {num_samples, TokensOf(request),
-          MemoryOf(request, vocabulary_.num_ids)};
-}
-
-absl::Status Engine::CheckShare(const Demand& demand) const {
-  const char* const field = demand.num_samples > 1 ? "samples" : "request";
-  const int64_t tokens = demand.num_samples * demand.tokens;
-  const int64_t max_tokens = MaxRequestTokens(options_);
-  if (tokens > max_tokens && demand.num_samples > 1) {
-    return FieldError(
-        field, absl::StrCat(demand.num_samples, " samples of up to ",
-                            demand.tokens, " tokens count for ", tokens,
-                            " tokens, one request may count for at most ",
-                            max_tokens));
-  }
-  const int64_t bytes = demand.num_samples * demand.bytes;
-  const int64_t max_bytes = options_.max_request_bytes / 2;
-  if (bytes <= max_bytes) return absl::OkStatus();
-  return FieldError(
-      field, absl::StrCat("takes up to ", bytes,
-                          " bytes of memory, one request may take at most ",
-                          max_bytes, " on this server"));
-}
-
-absl::Status Engine::CheckAccepting() {
-  absl::MutexLock lock(&mutex_);
-  return CheckRoom(1, /*continues=*/false);
-}
-
-absl::Status Engine::CheckRoom(int64_t num_samples, bool continues) {
-  if (draining_) {
-    counters_.rejected_draining.Add(1);
-    // The retry is for another server.
-    return WithRetryAfter(absl::UnavailableError("the server is shutting down"),
-                          kMinRetryAfter);
-  }
-  const int64_t slots = int64_t{0} + options_.max_running + options_.max_queued;
-  if (static_cast<int64_t>(live_.size()) + num_samples > slots && !continues) {
-    counters_.rejected_queue_full.Add(1);
-    return Exhausted(absl::StrCat("the queue is full: ", options_.max_running,
-                                  " requests run and ", options_.max_queued,
-                                  " wait"));
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(const Demand& demand,
-                                                         bool continues) {
-  RWKVD_RETURN_IF_ERROR(CheckShare(demand));
-  const int64_t num_samples = demand.num_samples;
-  absl::MutexLock lock(&mutex_);
-  RWKVD_RETURN_IF_ERROR(CheckRoom(num_samples, continues));
-  if (!continues) {
-    RWKVD_RETURN_IF_ERROR(
-        CheckTotalTokens(live_tokens_, num_samples * demand.tokens));
-  }
-  auto bytes = memory_->requests.Reserve(num_samples * demand.bytes);
-  if (!bytes.has_value()) return OutOfMemory(num_samples * demand.bytes);
-  const RequestId first = last_id_ + 1;
-  for (int64_t i = 0; i < num_samples; ++i) {
-    live_.emplace(++last_id_, demand.tokens);
-  }
-  live_tokens_ += num_samples * demand.tokens;
-  return Reservation(this, first, num_samples, demand.tokens,
-                     *std::move(bytes));
-}
-
-absl::Status Engine::Extend(Reservation* reservation, const Demand& demand) {
-  RWKVD_RETURN_IF_ERROR(CheckShare(demand));
-  absl::MutexLock lock(&mutex_);
-  const int64_t others =
-      live_tokens_ - reservation->num_samples_ * reservation->tokens_;
-  const int64_t all = demand.num_samples * demand.tokens;
-  RWKVD_RETURN_IF_ERROR(CheckTotalTokens(others, all));
-  const int64_t bytes = demand.num_samples * demand.bytes;
-  if (!reservation->bytes_.Resize(bytes)) return OutOfMemory(bytes);
-  for (int64_t i = 0; i < reservation->num_samples_; ++i) {
-    live_[reservation->first_id_ + i] = demand.tokens;
-  }
-  live_tokens_ = others + all;
-  reservation->tokens_ = demand.tokens;
-  return absl::OkStatus();
-}
-
-void Engine::Release(const Reservation& reservation) {
-  absl::MutexLock lock(&mutex_);
-  for (int64_t i = 0; i < reservation.num_samples_; ++i) {
-    live_.erase(reservation.first_id_ + i);
-  }
-  live_tokens_ -= reservation.num_samples_ * reservation.tokens_;
-}
-
-absl::Status Engine::CheckTotalTokens(int64_t others, int64_t tokens) {
-  if (tokens <= options_.max_total_tokens - others) return absl::OkStatus();
-  counters_.rejected_total_tokens.Add(1);
-  return Exhausted(absl::StrCat(
-      "too many tokens: requests that run or wait count for ", others,
-      " of at most ", options_.max_total_tokens, ", this one for ", tokens));
-}
-
-absl::Status Engine::OutOfMemory(int64_t bytes) {
-  counters_.rejected_memory.Add(1);
-  return Exhausted(absl::StrCat(
-      "out of memory: requests that run or wait take ",
-      memory_->requests.used(), " of at most ", memory_->requests.limit(),
-      " bytes, this one up to ", bytes));
-}
-
-absl::Status Engine::Exhausted(absl::string_view why) const {
-  // Half of a full queue is gone by then if no request arrives.
-  const absl::Duration pause =
-      slot_release_rate_.TimeFor(1 + options_.max_queued / 2)
-          .value_or(kDefaultRetryAfter);
-  return WithRetryAfter(absl::ResourceExhaustedError(why),
-                        std::clamp(pause, kMinRetryAfter, kMaxRetryAfter));
 }
 
 std::vector<Engine::RequestId> Engine::Enqueue(
