@@ -43,6 +43,10 @@ class ScoreSequence : public Sequence {
   void SendFinish(FinishEvent event) override;
 
  private:
+  // Nodes processed in one step. Each holds a state meanwhile; a hundred states
+  // of the largest models would be gigabytes.
+  static constexpr size_t kMaxLanes = 16;
+
   // A continuation, by its indices in the request.
   struct Text {
     int64_t item = 0;
