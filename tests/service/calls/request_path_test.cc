@@ -204,7 +204,7 @@ TEST_F(RequestPathTest, BytesThatAreNoMessageAreRefusedByEveryMethod) {
         << method << ": " << status.error_message();
     EXPECT_THAT(status.error_message(), HasSubstr("rwkv.v1.")) << method;
   }
-  EXPECT_EQ(used(), 0);
+  EXPECT_TRUE(Eventually([&] { return used() == 0; }));
 }
 
 TEST_F(RequestPathTest, AcceptedRequestKeepsNoMemoryOfItsMessage) {
@@ -249,7 +249,8 @@ TEST_F(RequestPathTest, FullPoolRefusesWithATimeToRetry) {
     contexts.push_back(std::make_unique<grpc::ClientContext>());
     calls.push_back(stub_->Generate(contexts[i].get(), SimpleRequest(1)));
   }
-  EXPECT_TRUE(Eventually([&] { return used() > 0; }));
+  const auto size = static_cast<int64_t>(SimpleRequest(1).ByteSizeLong());
+  EXPECT_TRUE(Eventually([&] { return used() == 2 * size; }));
   grpc::Status status;
   EXPECT_TRUE(Eventually([&] {
     grpc::ClientContext context;
