@@ -28,7 +28,7 @@ struct CheckpointPath {
 //   the only *.safetensors or *.st,
 //   the only *.pth,
 //   the only *.bin or *.pt that torch.save wrote,
-//   the only *.gguf.
+//   the only *.gguf, or the first part of the only split one.
 //
 // Shards NAME-i-of-n.EXTENSION count as one file if all n are there. In a
 // repository's directory in the cache of the Hugging Face hub (models--*--*),

@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/file_error.h"
 #include "core/base/quote.h"
@@ -15,6 +16,7 @@
 #include "core/checkpoint/embedding_norm.h"
 #include "core/checkpoint/layer_parts.h"
 #include "core/checkpoint/native_collector.h"
+#include "core/checkpoint/stored_blocks.h"
 #include "core/checkpoint/stored_name.h"
 #include "core/checkpoint/web_rwkv_layout.h"
 
@@ -49,6 +51,27 @@ Layout Recognize(absl::Span<const Tensor> stored,
   if (web_rwkv.applies()) return Layout::kWebRwkv;
   return layouts.contains(Layout::kHuggingFace) ? Layout::kHuggingFace
                                                 : Layout::kNative;
+}
+
+// Replaces the bytes of quantized matrices by views of block types.
+absl::Status RestoreBlocks(std::vector<Tensor>& stored, FileError error) {
+  for (Tensor& tensor : stored) {
+    RWKVD_ASSIGN_OR_RETURN(tensor, FromStoredBlocks(std::move(tensor), error));
+  }
+  return absl::OkStatus();
+}
+
+// InvalidArgument if there are quantized matrices: of the layouts in
+// safetensors and PyTorch files, only the native one has them.
+absl::Status CheckHasNoBlocks(absl::Span<const Tensor> stored,
+                              FileError error) {
+  for (const Tensor& tensor : stored) {
+    if (!IsBlockType(tensor.dtype)) continue;
+    return error.In("tensor", tensor.name)(
+        "expected numbers, since the names are not native, got ",
+        NameOf(tensor.dtype));
+  }
+  return absl::OkStatus();
 }
 
 // Whether it is an unused tensor that some files contain. Version 7 mixes the
@@ -126,8 +149,12 @@ absl::StatusOr<NativeTensors> ToNativeLayout(std::vector<Tensor> stored,
                    stored.begin(), stored.end(),
                    [](const Tensor& tensor) { return IsUnused(tensor.name); }),
                stored.end());
+  RWKVD_RETURN_IF_ERROR(RestoreBlocks(stored, FileError(path)));
   const WebRwkvLayout web_rwkv(stored);
   const Layout layout = Recognize(stored, web_rwkv);
+  if (layout != Layout::kNative) {
+    RWKVD_RETURN_IF_ERROR(CheckHasNoBlocks(stored, FileError(path)));
+  }
   NativeCollector collector(path, stored);
   for (Tensor& tensor : stored) {
     RWKVD_RETURN_IF_ERROR(

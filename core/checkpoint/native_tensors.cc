@@ -13,6 +13,8 @@ absl::string_view NameOf(Layout layout) {
       return "flash-linear-attention";
     case Layout::kWebRwkv:
       return "web-rwkv";
+    case Layout::kGguf:
+      return "GGUF";
   }
   return "?";
 }

@@ -15,10 +15,16 @@ namespace rwkvd {
 // The conventions for names, orientation and order of a checkpoint's tensors,
 // which differ between libraries. The native layout is that of the training
 // code.
-enum class Layout { kNative, kHuggingFace, kFlashLinearAttention, kWebRwkv };
+enum class Layout {
+  kNative,
+  kHuggingFace,
+  kFlashLinearAttention,
+  kWebRwkv,
+  kGguf,
+};
 
-// The layout's name: "native", "Hugging Face", "flash-linear-attention" or
-// "web-rwkv".
+// The layout's name: "native", "Hugging Face", "flash-linear-attention",
+// "web-rwkv" or "GGUF".
 absl::string_view NameOf(Layout layout);
 
 // The tensors of a checkpoint in the native layout.

@@ -16,6 +16,7 @@
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/file_format.h"
+#include "core/checkpoint/gguf.h"
 #include "core/checkpoint/hub_config.h"
 #include "core/checkpoint/layout.h"
 #include "core/checkpoint/shard_index.h"
@@ -119,15 +120,35 @@ absl::StatusOr<std::vector<Tensor>> TensorFile::ReadFiles(
 }
 
 absl::Status TensorFile::Read(const CheckpointPath& chosen) {
-  RWKVD_ASSIGN_OR_RETURN(std::vector<Tensor> stored, ReadFiles(chosen));
-  RWKVD_ASSIGN_OR_RETURN(const HubConfig config, FindHubConfig(directory_));
-  RWKVD_ASSIGN_OR_RETURN(native_,
-                         ToNativeLayout(std::move(stored), path_, config));
+  RWKVD_RETURN_IF_ERROR(ReadNative(chosen));
   for (Tensor& tensor : native_.tensors) {
     std::string name = tensor.name;
     tensors_.emplace(std::move(name), std::move(tensor));
   }
   native_.tensors.clear();
+  return absl::OkStatus();
+}
+
+absl::Status TensorFile::ReadNative(const CheckpointPath& chosen) {
+  if (!chosen.shards.empty()) return ReadStateDict(chosen);
+  RWKVD_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path_));
+  return IsGguf(file->bytes()) ? ReadGguf(std::move(file))
+                               : ReadStateDict(chosen);
+}
+
+absl::Status TensorFile::ReadGguf(std::shared_ptr<const MappedFile> file) {
+  RWKVD_ASSIGN_OR_RETURN(GgufModel model, OpenGgufModel(std::move(file)));
+  files_ = std::move(model.files);
+  gguf_values_ = std::move(model.values);
+  native_ = std::move(model.native);
+  return absl::OkStatus();
+}
+
+absl::Status TensorFile::ReadStateDict(const CheckpointPath& chosen) {
+  RWKVD_ASSIGN_OR_RETURN(std::vector<Tensor> stored, ReadFiles(chosen));
+  RWKVD_ASSIGN_OR_RETURN(const HubConfig config, FindHubConfig(directory_));
+  RWKVD_ASSIGN_OR_RETURN(native_,
+                         ToNativeLayout(std::move(stored), path_, config));
   return absl::OkStatus();
 }
 
@@ -180,6 +201,17 @@ int64_t TensorFile::tensor_bytes() const {
   int64_t bytes = 0;
   for (const auto& [name, tensor] : tensors_) bytes += tensor.num_bytes();
   return bytes;
+}
+
+absl::StatusOr<GgufTokenizer> TensorFile::embedded_tokenizer() const {
+  if (!gguf_values_.has_value()) return GgufTokenizer();
+  return TokenizerOf(*gguf_values_);
+}
+
+absl::StatusOr<std::optional<absl::string_view>> TensorFile::chat_template()
+    const {
+  if (!gguf_values_.has_value()) return std::nullopt;
+  return ChatTemplateOf(*gguf_values_);
 }
 
 std::string TensorFile::Fingerprint() const {

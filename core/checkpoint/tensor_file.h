@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,8 @@
 #include "absl/types/span.h"
 #include "core/base/mapped_file.h"
 #include "core/checkpoint/checkpoint_path.h"
+#include "core/checkpoint/gguf_model.h"
+#include "core/checkpoint/gguf_values.h"
 #include "core/checkpoint/native_tensors.h"
 #include "core/checkpoint/tensor.h"
 
@@ -29,12 +32,13 @@ namespace rwkvd {
 class TensorFile {
  public:
   // `path` is a safetensors file, a file written by torch.save, an index of
-  // such files in the same directory, or a directory that contains one of these
-  // or shards without an index (see checkpoint_path.h). The format is
-  // recognized by the content. A config.json in the same directory is read too.
-  // Returns NotFound or InvalidArgument if there is no such file or a file is
-  // damaged; the message has the file, the position, the expected value and the
-  // actual one.
+  // such files in the same directory, a GGUF file or the first of its parts, or
+  // a directory that contains one of these or shards without an index (see
+  // checkpoint_path.h). The format is recognized by the content. Except with
+  // GGUF files, a config.json in the same directory is read too. Returns
+  // NotFound or InvalidArgument if there is no such file or a file is damaged;
+  // the message has the file, the position, the expected value and the actual
+  // one.
   static absl::StatusOr<std::shared_ptr<const TensorFile>> Open(
       const std::string& path);
 
@@ -82,6 +86,12 @@ class TensorFile {
   // Whether the model has blocks.0.ln0.
   bool has_embedding_norm() const { return native_.has_embedding_norm; }
 
+  // What a GGUF file says about text; without tokens, or nothing, in other
+  // formats and if the file does not say it. Views the file. InvalidArgument as
+  // of TokenizerOf.
+  absl::StatusOr<GgufTokenizer> embedded_tokenizer() const;
+  absl::StatusOr<std::optional<absl::string_view>> chat_template() const;
+
   // Identifies the weights, independent of format, layout and number of files:
   // the SHA-256 digest, in hexadecimal, of each tensor's native name, type,
   // shape without dimensions of 1, and first and last 4096 bytes in row-major
@@ -105,6 +115,9 @@ class TensorFile {
   TensorFile(const TensorFile&) = default;
 
   absl::Status Read(const CheckpointPath& chosen);
+  absl::Status ReadNative(const CheckpointPath& chosen);
+  absl::Status ReadGguf(std::shared_ptr<const MappedFile> file);
+  absl::Status ReadStateDict(const CheckpointPath& chosen);
   absl::StatusOr<std::vector<Tensor>> ReadFiles(const CheckpointPath& chosen);
   absl::StatusOr<std::vector<Tensor>> ReadShards(const MappedFile& index);
   absl::StatusOr<std::vector<Tensor>> ReadShard(const std::string& name,
@@ -113,6 +126,7 @@ class TensorFile {
   const std::string path_;
   const std::string directory_;
   std::vector<std::shared_ptr<const MappedFile>> files_;
+  std::optional<GgufValues> gguf_values_;
   NativeTensors native_;  // without its tensors, which are in tensors_
   absl::btree_map<std::string, Tensor> tensors_;
   // The memory of tensors that were replaced, by name.

@@ -6,6 +6,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
+#include "core/checkpoint/ggml_blocks.h"
 
 namespace rwkvd {
 namespace {
@@ -55,6 +56,10 @@ LogitsGroups GatherWanted(const KernelTable& kernels,
 // y [w.cols] = row `index` of `w`.
 void CopyRow(const KernelTable& kernels, const Matrix& w, int64_t index,
              float* y) {
+  if (IsBlockType(w.dtype)) {
+    const int64_t row = w.cols / BlockElements(w.dtype) * BlockBytes(w.dtype);
+    return DequantizeBlocks(w.dtype, w.data + index * row, w.cols, y);
+  }
   const int64_t size = SizeOf(w.dtype);
   if (!w.transposed) {
     kernels.to_float(w.dtype, w.data + index * w.stride * size, w.cols, y);

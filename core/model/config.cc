@@ -2,6 +2,8 @@
 #include "core/model/config.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
@@ -173,8 +175,23 @@ std::string QuantizedType(const TensorFile& file) {
   return has_int8 ? std::string(NameOf(WeightKind::kInt8Mixed)) : "";
 }
 
+// The block type of most weights; "" if there is none.
+std::string BlockType(const TensorFile& file) {
+  std::map<DType, int64_t> elements;
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (IsBlockType(tensor.dtype)) {
+      elements[tensor.dtype] += tensor.num_elements();
+    }
+  }
+  const auto most = std::max_element(
+      elements.begin(), elements.end(),
+      [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == elements.end() ? "" : std::string(NameOf(most->first));
+}
+
 std::string WeightType(const TensorFile& file) {
   std::string type = QuantizedType(file);
+  if (type.empty()) type = BlockType(file);
   if (!type.empty()) return type;
   for (const auto& [name, tensor] : file.tensors()) {
     if (tensor.shape.size() != 2) continue;

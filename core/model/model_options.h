@@ -13,6 +13,13 @@ namespace rwkvd {
 // 1e-5.
 inline constexpr float kGroupNormEpsilon = 64e-5f;
 
+// How matrices of block types, which GGUF files hold, are multiplied. Their
+// weights always mean exactly what the file says.
+enum class ActivationKind {
+  kAuto,  // the fastest way, which may round activations
+  kF32,   // by f32 activations: the matrices are widened to f32 in memory
+};
+
 // Properties of a model that its checkpoint does not state, and how to load it.
 // A value.
 struct ModelOptions {
@@ -20,6 +27,7 @@ struct ModelOptions {
   float group_norm_epsilon = kGroupNormEpsilon;
   // The matrices are quantized while loading, unless this is kAsStored.
   WeightKind weights = WeightKind::kAsStored;
+  ActivationKind activations = ActivationKind::kAuto;
   // Runs the quantization; nullptr: the calling thread does.
   ThreadPool* pool = nullptr;
 };

@@ -52,7 +52,7 @@ Weights TakeModelWeights(WeightReader& reader, const ModelConfig& config,
                          TakeAtt take_att, TakeFfn take_ffn) {
   const int64_t c = config.embedding_size;
   Weights w;
-  w.embedding = reader.TakeMatrix("emb.weight", config.vocab_size, c);
+  w.embedding = reader.TakeEmbedding("emb.weight", config.vocab_size, c);
   w.ln0 = TakeEmbeddingNorm(reader, config);
   for (int64_t i = 0; i < config.num_layers; ++i) {
     const std::string block = absl::StrCat("blocks.", i, ".");

@@ -15,6 +15,9 @@ namespace {
 
 constexpr size_t kQuantsAlignment = 64;  // a cache line
 
+// Elements that one task widens from blocks to f32, whole blocks.
+constexpr int64_t kWidenedPerTask = 1 << 16;
+
 // The most problems that one message lists.
 constexpr size_t kMaxListed = 12;
 
@@ -51,6 +54,7 @@ bool IsVector(const Tensor& tensor, int64_t size) {
 struct Kept {
   std::shared_ptr<const TensorFile> file;
   std::vector<QuantizedMatrix> quantized;
+  std::vector<AlignedVector<float>> widened;
 };
 
 // The matrix at `index` of a tensor of three dimensions.
@@ -80,7 +84,23 @@ bool WeightReader::Has(absl::string_view name) const {
   return file_.Find(name) != nullptr;
 }
 
-Matrix WeightReader::View(const Tensor& tensor) {
+Tensor WeightReader::WithoutBlocks(const Tensor& tensor) {
+  if (!IsBlockType(tensor.dtype)) return tensor;
+  const int64_t size = StorageElements(tensor);
+  AlignedVector<float>& widened = widened_.emplace_back(size);
+  ThreadPool one_thread(1);
+  ThreadPool& pool = options_.pool != nullptr ? *options_.pool : one_thread;
+  const int64_t num_tasks = (size + kWidenedPerTask - 1) / kWidenedPerTask;
+  pool.ParallelFor(num_tasks, [&](int64_t task) {
+    const int64_t first = task * kWidenedPerTask;
+    DequantizeStorage(tensor, first, std::min(kWidenedPerTask, size - first),
+                      widened.data() + first);
+  });
+  return WithStorage(tensor, widened);
+}
+
+Matrix WeightReader::View(const Tensor& stored) {
+  const Tensor tensor = WithoutBlocks(stored);
   const std::vector<int64_t> strides = tensor.Strides();
   const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
   Matrix matrix{tensor.dtype, rows, cols, tensor.data.data()};
@@ -178,12 +198,26 @@ Matrix WeightReader::Quantize(const Tensor& tensor, QuantForm form) {
 
 std::shared_ptr<const TensorFile> WeightReader::Owner(
     std::shared_ptr<const TensorFile> file) {
-  if (quantized_.empty()) return file;
+  if (quantized_.empty() && widened_.empty()) return file;
   file = TensorFile::WithoutReplaced(std::move(file), quantized_names_);
   auto kept = std::make_shared<const Kept>(
-      Kept{std::move(file), std::move(quantized_)});
+      Kept{std::move(file), std::move(quantized_), std::move(widened_)});
   const TensorFile* const view = kept->file.get();
   return {std::move(kept), view};
+}
+
+Matrix WeightReader::TakeEmbedding(absl::string_view name, int64_t rows,
+                                   int64_t cols) {
+  const Tensor* tensor = Find(name);
+  if (tensor == nullptr) return {};
+  if (!HasShape(*tensor, {rows, cols})) {
+    problems_.push_back(
+        Misshapen(*tensor, absl::StrCat("[", rows, ", ", cols, "]")));
+    return {};
+  }
+  if (!IsBlockType(tensor->dtype)) return View(*tensor);
+  RWKVD_CHECK(tensor->factor == 1 && tensor->is_row_major());
+  return {tensor->dtype, rows, cols, tensor->data.data(), cols};
 }
 
 Matrix WeightReader::TakeTransposed(absl::string_view name, int64_t rows,
@@ -209,8 +243,9 @@ std::vector<Matrix> WeightReader::TakeTransposedStack(absl::string_view name,
         *tensor, absl::StrCat("[", num, ", ", cols, ", ", rows, "]")));
     return matrices;
   }
+  const Tensor stack = WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
-    matrices[i] = View(Transposed(Layer(*tensor, i), 0, 1));
+    matrices[i] = View(Transposed(Layer(stack, i), 0, 1));
   }
   return matrices;
 }
@@ -227,9 +262,10 @@ std::vector<Matrix> WeightReader::TakeTransposedSlices(absl::string_view name,
         Misshapen(*tensor, absl::StrCat("[", cols, ", ", num * rows, "]")));
     return matrices;
   }
+  const Tensor joined = WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] =
-        View(Transposed(Sliced(*tensor, 1, i * rows, (i + 1) * rows), 0, 1));
+        View(Transposed(Sliced(joined, 1, i * rows, (i + 1) * rows), 0, 1));
   }
   return matrices;
 }

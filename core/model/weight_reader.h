@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "core/base/aligned_buffer.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/matrix.h"
 #include "core/model/model_options.h"
@@ -26,8 +27,8 @@ using Vector = std::vector<float>;
 // together. Weights that cannot be taken are returned empty.
 //
 // Used while loading, by one thread. `file` outlives the reader and every
-// Matrix. Weights that the reader quantizes lie in memory of their own, which
-// the result of Owner keeps alive.
+// Matrix. Weights that the reader quantizes, or widens from blocks to f32, lie
+// in memory of their own, which the result of Owner keeps alive.
 class WeightReader {
  public:
   explicit WeightReader(const TensorFile& file,
@@ -37,6 +38,10 @@ class WeightReader {
   // Returns a view of the [rows, cols] matrix as it is stored (which may be
   // quantized), or quantizes it first, if the options say so.
   Matrix TakeMatrix(absl::string_view name, int64_t rows, int64_t cols);
+
+  // Returns a view of the [rows, cols] matrix as it is stored, of which only
+  // rows are read. It may have a block type.
+  Matrix TakeEmbedding(absl::string_view name, int64_t rows, int64_t cols);
 
   // Returns a view of a matrix whose transpose is stored, [cols, rows]: the
   // papers write such weights to the right of x, y = x W.
@@ -74,8 +79,8 @@ class WeightReader {
   absl::Status status() const;
 
   // Returns a pointer to `file`, the file of this reader, that also keeps the
-  // weights alive that the reader quantized. Tensors that were replaced in
-  // `file` and then quantized are dropped. The last call.
+  // weights alive that the reader quantized or widened. Tensors that were
+  // replaced in `file` and then quantized are dropped. The last call.
   std::shared_ptr<const TensorFile> Owner(
       std::shared_ptr<const TensorFile> file);
 
@@ -89,6 +94,9 @@ class WeightReader {
                                  size_t alignment);
   // Quantizes `tensor` and returns a view of the result.
   Matrix Quantize(const Tensor& tensor, QuantForm form);
+  // Returns a view of the same elements in f32, if `tensor` has a block type,
+  // else `tensor` itself.
+  Tensor WithoutBlocks(const Tensor& tensor);
   // Returns a view of `tensor`, whose shape has been checked.
   Matrix View(const Tensor& tensor);
 
@@ -96,6 +104,7 @@ class WeightReader {
   const ModelOptions options_;
   std::vector<QuantizedMatrix> quantized_;
   std::vector<std::string> quantized_names_;
+  std::vector<AlignedVector<float>> widened_;
   absl::flat_hash_set<std::string> taken_;
   std::vector<std::string> problems_;
 };

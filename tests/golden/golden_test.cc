@@ -18,6 +18,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/kernels/targets/supported_kernels.h"
@@ -181,6 +182,21 @@ std::vector<Golden> FindGoldenSpellings(const fs::path& root) {
   return golden;
 }
 
+// The GGUF files, each with its reference.
+std::vector<Golden> FindGoldenGguf(const fs::path& root) {
+  std::vector<Golden> golden;
+  for (const auto& model : fs::directory_iterator(root / "models")) {
+    const std::string name =
+        absl::StrReplaceAll(model.path().filename().string(),
+                            {{".gguf", ""}, {"-split", ".split"}});
+    golden.push_back({model.path(), root / "refs" / name});
+  }
+  std::sort(golden.begin(), golden.end(), [](const Golden& a, const Golden& b) {
+    return a.checkpoint < b.checkpoint;
+  });
+  return golden;
+}
+
 std::vector<Golden> FindGolden() {
   std::vector<Golden> golden;
   const auto add = [&golden](const std::vector<Golden>& more) {
@@ -193,6 +209,7 @@ std::vector<Golden> FindGolden() {
   if (!formats.empty()) {
     add(FindGoldenReleases(formats / "hf7-release"));
     add(FindGoldenSpellings(formats / "hf7-spellings"));
+    add(FindGoldenGguf(formats / "gguf"));
   }
   return golden;
 }
@@ -279,8 +296,10 @@ class GoldenTest
     ids_ = reference_["ids"].get<std::vector<int32_t>>();
     tolerance_ = std::max(
         2e-5, 10 * reference_["max_abs_logit_diff_fp32_vs_fp64"].get<double>());
+    // The references round no activations.
     sequence_.emplace(golden().checkpoint,
-                      ModelOptions{.kernels = std::get<1>(GetParam())});
+                      ModelOptions{.kernels = std::get<1>(GetParam()),
+                                   .activations = ActivationKind::kF32});
     ASSERT_TRUE(sequence_->ok());
   }
 

@@ -81,7 +81,7 @@ TEST(FileFormatTest, OtherFormatsAreNamedInTheError) {
       {std::string("\xfd\x37zXZ\0", 6), "an xz file"},
       {"7z\xbc\xaf\x27\x1c", "a 7z archive"},
       {"Rar!\x1a\x07\x01", "a RAR archive"},
-      {std::string("GGUF\3\0\0\0", 8), "a GGUF file of llama.cpp"},
+      {std::string("GGUF\3\0\0\0", 8), "a GGUF file, which cannot be a shard"},
       {std::string("fmgg\x65\0\0\0", 8), "a file of rwkv.cpp"},
       {"lmgg", "a ggml file"},
       {"tjgg", "a ggjt file"},
