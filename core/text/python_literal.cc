@@ -114,4 +114,9 @@ absl::StatusOr<std::string> ParsePythonLiteral(absl::string_view literal) {
       .Parse();
 }
 
+absl::StatusOr<std::string> ParsePythonBytes(absl::string_view body) {
+  constexpr char kNoQuote = '\0';
+  return BodyParser(body, kNoQuote, /*is_bytes=*/true).Parse();
+}
+
 }  // namespace rwkvd

@@ -15,6 +15,11 @@ namespace rwkvd {
 // also \a \b \f \v \0. Returns InvalidArgument for all other text.
 absl::StatusOr<std::string> ParsePythonLiteral(absl::string_view literal);
 
+// Returns the bytes whose repr() has `body` between its quotes, as GGUF files
+// store tokens. InvalidArgument for text that is not ASCII and for other
+// escapes than above.
+absl::StatusOr<std::string> ParsePythonBytes(absl::string_view body);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_TEXT_PYTHON_LITERAL_H_
