@@ -39,8 +39,8 @@ std::optional<QuantForm> FormAfter(const Tensor& tensor, WeightKind weights);
 // always the target: the tensors from which decays and bonuses are computed,
 // and initial states, are never rounded. A decay is the exponential of an
 // exponential, so rounding its argument to 16 bits would change how long the
-// model remembers by several percent. Weights that are already quantized stay
-// as they are.
+// model remembers by several percent. Weights that are already quantized to
+// int8 or int4 stay as they are.
 DType DTypeAfter(const Tensor& tensor, TargetDType target);
 
 // Converts `src`, elements of type `from`, to the same number of elements of

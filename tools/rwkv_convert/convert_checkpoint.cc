@@ -19,6 +19,7 @@
 #include "core/checkpoint/finite_weights.h"
 #include "core/checkpoint/merge_adapters.h"
 #include "core/checkpoint/safetensors_writer.h"
+#include "core/checkpoint/stored_blocks.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/checkpoint/verify_files.h"
 #include "core/checkpoint/zero_matrices.h"
@@ -27,6 +28,7 @@
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/companions.h"
+#include "tools/rwkv_convert/embedded_text.h"
 #include "tools/rwkv_convert/file_pages.h"
 #include "tools/rwkv_convert/output_directory.h"
 #include "tools/rwkv_convert/quantized_pieces.h"
@@ -82,6 +84,15 @@ bool NeedsTokenizer(const TensorFile& source) {
   return embedding != nullptr && !embedding->shape.empty() &&
          embedding->shape[0] != 256 &&
          FindKnownVocabulary(embedding->shape[0]) == nullptr;
+}
+
+// Writes what a server needs in addition to the weights into `drafts`: what the
+// input itself contains, or else the files next to it. Returns their names.
+absl::StatusOr<std::vector<std::string>> WriteCompanions(
+    const TensorFile& source, const std::string& drafts) {
+  RWKVD_ASSIGN_OR_RETURN(const auto tokenizer, source.embedded_tokenizer());
+  if (!tokenizer.tokens.empty()) return WriteEmbeddedText(source, drafts);
+  return CopyCompanions(source.directory(), drafts);
 }
 
 // Refuses to overwrite the files that are being read.
@@ -153,22 +164,35 @@ absl::Status WriteTensor(const Tensor& tensor, DType to, Writing& writing,
                          SafetensorsWriter& writer) {
   const int64_t num = tensor.num_elements();
   const int64_t step = ElementsPerPiece(tensor);
+  const DType from = ElementTypeOf(tensor);
   std::vector<std::byte> read, converted;
   for (int64_t first = 0; first < num; first += step) {
     const int64_t piece = std::min(step, num - first);
-    read.resize(piece * SizeOf(tensor.dtype));
+    read.resize(piece * SizeOf(from));
     converted.resize(piece * SizeOf(to));
     ReadElements(tensor, writing.pages, first, absl::MakeSpan(read));
-    const auto bad = FindNonFinite(tensor.dtype, read);
+    const auto bad = FindNonFinite(from, read);
     if (bad) return NonFiniteError(writing.source.path(), tensor, first + *bad);
-    const auto too_large =
-        Convert(read, tensor.dtype, to, absl::MakeSpan(converted));
+    const auto too_large = Convert(read, from, to, absl::MakeSpan(converted));
     if (too_large) {
       return TooLarge(tensor, writing.source, to, first + *too_large);
     }
     RWKVD_RETURN_IF_ERROR(writing.Append(converted, writer));
   }
   return absl::OkStatus();
+}
+
+// Writes the blocks of the matrix `name`.
+absl::Status WriteBlocks(absl::string_view name, Writing& writing,
+                         SafetensorsWriter& writer) {
+  const Tensor& matrix = *writing.source.Find(name);
+  if (const auto bad = FindNonFinite(matrix)) {
+    return NonFiniteError(writing.source.path(), matrix, *bad);
+  }
+  return ReadBlocks(matrix, writing.pages,
+                    [&](absl::Span<const std::byte> blocks) {
+                      return writing.Append(blocks, writer);
+                    });
 }
 
 // Writes the quants called `name`, and keeps the scales in `scales`.
@@ -194,9 +218,12 @@ absl::Status WriteShard(const Shard& shard, const std::string& path,
   Scales scales;
   for (const SafetensorsWriter::Entry& entry : shard) {
     const Tensor* const tensor = writing.source.Find(entry.name);
+    const auto blocks_of = MatrixOfBlocks(entry.name);
     if (tensor != nullptr) {
       RWKVD_RETURN_IF_ERROR(
           WriteTensor(*tensor, entry.dtype, writing, *writer));
+    } else if (blocks_of.has_value()) {
+      RWKVD_RETURN_IF_ERROR(WriteBlocks(*blocks_of, writing, *writer));
     } else if (entry.dtype == DType::kU8) {
       RWKVD_RETURN_IF_ERROR(WriteQuants(entry.name, writing, *writer, scales));
     } else {
@@ -260,7 +287,7 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
       OutputDirectory::Prepare(options.directory, options.force));
   RWKVD_RETURN_IF_ERROR(CheckSpace(options.directory, result.num_bytes));
   RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> names,
-                         CopyCompanions(source->directory(), output->drafts()));
+                         WriteCompanions(*source, output->drafts()));
   result.lacks_tokenizer = names.empty() && NeedsTokenizer(*source);
   RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> weights,
                          output->FreeShardNames(shards.size()));

@@ -103,8 +103,9 @@ rwkv-convert --inspect [--json] INPUT
 
 Converts an RWKV checkpoint of any format that rwkvd reads to safetensors with
 the tensor names of the training code, copies its tokenizer, and quantizes it if
-requested. INPUT is a .pth, .safetensors or .st file, an index of such files, or
-a folder as downloaded from a hub.
+requested. INPUT is a .pth, .safetensors, .st or .gguf file, an index of such
+files, or a folder as downloaded from a hub. The quantized matrices of a GGUF
+file keep their bits, unless --dtype or --weights says otherwise.
 
 The files get their final names only when all of them are complete. Until then
 they are in OUTPUT_DIRECTORY/rwkv-convert.tmp; if a run is killed, the next run

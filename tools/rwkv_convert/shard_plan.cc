@@ -14,6 +14,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "core/base/json.h"
+#include "core/checkpoint/stored_blocks.h"
 #include "core/checkpoint/stored_name.h"
 
 namespace rwkvd {
@@ -52,7 +53,9 @@ using Entries = std::vector<SafetensorsWriter::Entry>;
 Entries EntriesOf(const Tensor& tensor, const Target& target) {
   const auto form = FormAfter(tensor, target.weights);
   if (!form.has_value()) {
-    return {{tensor.name, DTypeAfter(tensor, target.dtype), tensor.shape}};
+    const DType dtype = DTypeAfter(tensor, target.dtype);
+    if (!IsBlockType(dtype)) return {{tensor.name, dtype, tensor.shape}};
+    return {{StoredBlocksName(tensor), DType::kU8, StoredBlocksShape(tensor)}};
   }
   const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
   return {

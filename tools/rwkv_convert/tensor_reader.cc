@@ -3,6 +3,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/check.h"
+#include "core/base/quote.h"
+#include "core/base/status_macros.h"
+#include "core/checkpoint/ggml_blocks.h"
 
 namespace rwkvd {
 namespace {
@@ -61,10 +68,32 @@ void CopyRows(const ColumnMajor& matrix, const FilePages& pages, int64_t size,
   }
 }
 
+// Converts elements of a block type to f32, as ReadElements does.
+void ReadFromBlocks(const Tensor& tensor, const FilePages& pages, int64_t first,
+                    absl::Span<std::byte> dst) {
+  const int64_t num = static_cast<int64_t>(dst.size() / sizeof(float));
+  std::vector<float> values(num);
+  if (tensor.is_row_major()) {
+    DequantizeStorage(tensor, first, num, values.data());
+  } else {
+    RWKVD_CHECK(first == 0 && num == tensor.num_elements());
+    values = ToFloat(tensor);
+  }
+  std::memcpy(dst.data(), values.data(), dst.size());
+  pages.Release(tensor.data);
+}
+
 }  // namespace
+
+DType ElementTypeOf(const Tensor& tensor) {
+  return IsBlockType(tensor.dtype) ? DType::kF32 : tensor.dtype;
+}
 
 void ReadElements(const Tensor& tensor, const FilePages& pages, int64_t first,
                   absl::Span<std::byte> dst) {
+  if (IsBlockType(tensor.dtype)) {
+    return ReadFromBlocks(tensor, pages, first, dst);
+  }
   const int64_t size = static_cast<int64_t>(SizeOf(tensor.dtype));
   const int64_t num = static_cast<int64_t>(dst.size()) / size;
   if (num == 0) return;
@@ -85,9 +114,34 @@ void ReadElements(const Tensor& tensor, const FilePages& pages, int64_t first,
 }
 
 int64_t ElementsPerPiece(const Tensor& tensor) {
-  const int64_t most = kPieceBytes / static_cast<int64_t>(SizeOf(tensor.dtype));
+  if (IsBlockType(tensor.dtype) && !tensor.is_row_major()) {
+    return tensor.num_elements();
+  }
+  const int64_t most =
+      kPieceBytes / static_cast<int64_t>(SizeOf(ElementTypeOf(tensor)));
   const int64_t row = tensor.shape.empty() ? 1 : tensor.shape.back();
   return row > 0 && row < most ? most / row * row : most;
+}
+
+absl::Status ReadBlocks(
+    const Tensor& tensor, const FilePages& pages,
+    absl::FunctionRef<absl::Status(absl::Span<const std::byte>)> use) {
+  const size_t size = static_cast<size_t>(BlockBytes(tensor.dtype));
+  const size_t step = kPieceBytes / size * size;
+  for (size_t first = 0; first < tensor.data.size(); first += step) {
+    const absl::Span<const std::byte> stored = tensor.data.subspan(first, step);
+    std::vector<std::byte> blocks(stored.begin(), stored.end());
+    for (size_t at = 0; at < blocks.size(); at += size) {
+      if (MultiplyBlock(tensor.dtype, tensor.factor, &blocks[at])) continue;
+      return absl::InvalidArgumentError(
+          absl::StrCat("tensor ", Quoted(tensor.name), ": a scale of block ",
+                       (first + at) / size, " times ", tensor.factor,
+                       " is too large for F16; use another --dtype"));
+    }
+    RWKVD_RETURN_IF_ERROR(use(blocks));
+    pages.Release(stored);
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace rwkvd

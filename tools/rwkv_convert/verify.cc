@@ -243,12 +243,14 @@ class Verification {
     RWKVD_ASSIGN_OR_RETURN(
         const Tensor* const to,
         Find(from.name, DTypeAfter(from, target_.dtype), from.shape));
-    const Comparison compare(from.dtype, to->dtype);
+    if (IsBlockType(to->dtype)) return CheckBlocks(from, *to);
+    const DType from_type = ElementTypeOf(from);
+    const Comparison compare(from_type, to->dtype);
     const int64_t num = from.num_elements(), step = ElementsPerPiece(from);
     std::vector<std::byte> read, got;
     for (int64_t first = 0; first < num; first += step) {
       const int64_t piece = std::min(step, num - first);
-      read.resize(piece * SizeOf(from.dtype));
+      read.resize(piece * SizeOf(from_type));
       got.resize(piece * SizeOf(to->dtype));
       ReadElements(from, pages_, first, absl::MakeSpan(read));
       ReadElements(*to, pages_, first, absl::MakeSpan(got));
@@ -277,6 +279,16 @@ class Verification {
     }
     pages_.Release(got);
     return Advance(got.size());
+  }
+
+  // Checks that both matrices have the same blocks.
+  absl::Status CheckBlocks(const Tensor& from, const Tensor& to) {
+    int64_t first = 0;
+    return ReadBlocks(from, pages_, [&](absl::Span<const std::byte> blocks) {
+      const absl::Status status = CheckBytes(to, first, blocks);
+      first += static_cast<int64_t>(blocks.size());
+      return status;
+    });
   }
 
   // Quantizes the matrix once more and compares the bytes.

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Converts GGUF files, with the quantized matrices as stored, widened, and
+// quantized once more.
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/thread_pool.h"
+#include "core/model/load_model.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/testing/fixtures.h"
+#include "tests/testing/gguf_writer.h"
+#include "tools/rwkv_convert/convert_checkpoint.h"
+
+namespace rwkvd {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr uint32_t kQ8_0 = 8;
+
+absl::StatusOr<Converted> RunOn(const std::string& input,
+                                const std::string& directory, Target target) {
+  return ConvertCheckpoint(
+      {.input = input,
+       .directory = directory,
+       .target = target,
+       .threads = 2,
+       .shard_bytes = 1 << 30,
+       .verify = true},
+      [](absl::string_view, int64_t, int64_t) { return absl::OkStatus(); });
+}
+
+// `rows` rows of 32 elements, with scales of 0.5 and rising quants.
+std::string Q8Rows(int rows) {
+  std::string bytes;
+  for (int row = 0; row < rows; ++row) {
+    bytes += std::string("\x00\x38", 2);
+    for (int i = 0; i < 32; ++i) bytes += static_cast<char>(3 * i + row);
+  }
+  return bytes;
+}
+
+// A part of a model of version 6, whose second layer is divided by 2.
+std::string WriteSmallFile() {
+  testing::GgufWriter writer;
+  writer.Text("general.architecture", "rwkv6")
+      .U32("rwkv6.wkv.head_size", 2)
+      .U32("rwkv6.rescale_every_n_layers", 1)
+      .Text("tokenizer.ggml.model", "rwkv")
+      .Texts("tokenizer.ggml.tokens", {"<s>", "\\x00", "it's", "[PAD3]"})
+      .I32s("tokenizer.ggml.token_type", {3, 1, 1, 5})
+      .Text("tokenizer.chat_template", "{{ bos_token }}");
+  writer.Tensor("output.weight", {32, 2}, kQ8_0, Q8Rows(2));
+  writer.Tensor("blk.0.time_mix_decay_w1.weight", {32, 3}, kQ8_0, Q8Rows(3));
+  writer.Tensor("blk.1.channel_mix_value.weight", {32, 2}, kQ8_0, Q8Rows(2));
+  writer.Floats("output_norm.weight", {2}, {1, .1f});
+  const std::string path = testing::MakeTempDirectory() + "/small.gguf";
+  testing::WriteFileOrDie(path, writer.Bytes());
+  return path;
+}
+
+void ExpectSameElements(const TensorFile& a, const TensorFile& b) {
+  ASSERT_EQ(a.tensors().size(), b.tensors().size());
+  for (const auto& [name, tensor] : a.tensors()) {
+    const Tensor* const other = b.Find(name);
+    ASSERT_NE(other, nullptr) << name;
+    EXPECT_EQ(tensor.shape, other->shape) << name;
+    EXPECT_EQ(ToFloat(tensor), ToFloat(*other)) << name;
+  }
+}
+
+TEST(GgufConversionTest, BlocksAreKeptAsStored) {
+  const std::string input = WriteSmallFile();
+  const std::string output = testing::MakeTempDirectory();
+  const auto converted = RunOn(input, output, {});
+  ASSERT_TRUE(converted.ok()) << converted.status();
+  const auto source = TensorFile::Open(input);
+  const auto written = TensorFile::Open(output);
+  ASSERT_TRUE(source.ok() && written.ok()) << written.status();
+  EXPECT_EQ((*written)->layout(), Layout::kNative);
+  ExpectSameElements(**source, **written);
+  EXPECT_EQ((*written)->Find("head.weight")->dtype, DType::kQ8_0);
+  EXPECT_EQ((*written)->Find("head.weight")->num_bytes(), 2 * 34);
+  const Tensor& low_rank = *(*written)->Find("blocks.0.att.time_decay_w1");
+  EXPECT_EQ(low_rank.dtype, DType::kQ8_0);
+  EXPECT_FALSE(low_rank.is_row_major());
+}
+
+TEST(GgufConversionTest, BlocksAreWidenedToNumbers) {
+  const std::string input = WriteSmallFile();
+  const auto source = TensorFile::Open(input);
+  ASSERT_TRUE(source.ok()) << source.status();
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    const std::string output = testing::MakeTempDirectory();
+    const auto converted = RunOn(input, output, {.dtype = {dtype}});
+    ASSERT_TRUE(converted.ok()) << converted.status();
+    const auto written = TensorFile::Open(output);
+    ASSERT_TRUE(written.ok()) << written.status();
+    const Tensor& head = *(*written)->Find("head.weight");
+    EXPECT_EQ(head.dtype, dtype);
+    EXPECT_EQ(ToFloat(head), ToFloat(*(*source)->Find("head.weight")));
+    if (dtype == DType::kF32) ExpectSameElements(**source, **written);
+  }
+}
+
+TEST(GgufConversionTest, TokenizerAndChatTemplateBecomeFiles) {
+  const std::string output = testing::MakeTempDirectory();
+  const auto converted = RunOn(WriteSmallFile(), output, {});
+  ASSERT_TRUE(converted.ok()) << converted.status();
+  EXPECT_FALSE(converted->lacks_tokenizer);
+  EXPECT_EQ(testing::ReadFileOrDie(output + "/rwkv_vocab.txt"),
+            "1 b'\\x00' 1\n2 b'it\\'s' 4\n");
+  EXPECT_EQ(testing::ReadFileOrDie(output + "/chat_template.jinja"),
+            "{{ bos_token }}");
+}
+
+TEST(GgufConversionTest, ScalesThatOverflowAreErrors) {
+  testing::GgufWriter writer;
+  writer.Text("general.architecture", "rwkv6")
+      .U32("rwkv6.wkv.head_size", 2)
+      .U32("rwkv6.rescale_every_n_layers", 1);
+  std::string large = Q8Rows(1);
+  large[1] = '\x78';  // 2^15
+  writer.Tensor("blk.1.channel_mix_value.weight", {32, 1}, kQ8_0, large);
+  const std::string path = testing::MakeTempDirectory() + "/large.gguf";
+  testing::WriteFileOrDie(path, writer.Bytes());
+  const auto kept = RunOn(path, testing::MakeTempDirectory(), {});
+  EXPECT_THAT(std::string(kept.status().message()),
+              HasSubstr("a scale of block 0 times 2 is too large"));
+  EXPECT_TRUE(
+      RunOn(path, testing::MakeTempDirectory(), {.dtype = {DType::kF32}}).ok());
+}
+
+std::vector<float> Logits(const std::string& path) {
+  const auto file = TensorFile::Open(path);
+  EXPECT_TRUE(file.ok()) << file.status();
+  if (!file.ok()) return {};
+  ThreadPool pool(2);
+  const auto model = LoadModel(*file, {.pool = &pool});
+  EXPECT_TRUE(model.ok()) << model.status();
+  if (!model.ok()) return {};
+  const std::vector<int32_t> text = {1, 52, 7, 300, 31, 0, 12};
+  const int64_t vocab = (*model)->config().vocab_size;
+  Workspace workspace = (*model)->NewWorkspace(text.size(), &pool);
+  State state = (*model)->NewState();
+  std::vector<float> logits(text.size() * vocab);
+  (*model)->Forward({{.tokens = text,
+                      .state = &state,
+                      .wanted = LogitsWanted::kAll,
+                      .logits = absl::MakeSpan(logits)}},
+                    workspace);
+  return logits;
+}
+
+TEST(GgufConversionTest, ModelsAsStoredGiveBitIdenticalLogits) {
+  RWKVD_NEED_FORMAT_FIXTURES();
+  for (const char* name :
+       {"v7.Q8_0-by-converter", "v7odd.Q4_K_M", "v6.Q3_K_M", "v6r.Q8_0"}) {
+    const std::string input = absl::StrCat(testing::FormatFixturesDirectory(),
+                                           "/gguf/models/", name, ".gguf");
+    const std::string output = testing::MakeTempDirectory();
+    const auto converted = RunOn(input, output, {});
+    ASSERT_TRUE(converted.ok()) << converted.status();
+    EXPECT_EQ(Logits(output), Logits(input)) << name;
+  }
+}
+
+TEST(GgufConversionTest, ModelsAreQuantizedOnceMore) {
+  RWKVD_NEED_FORMAT_FIXTURES();
+  const std::string input =
+      testing::FormatFixturesDirectory() + "/gguf/models/v7.Q6_K.gguf";
+  const std::string output = testing::MakeTempDirectory();
+  const auto converted = RunOn(input, output, {.weights = WeightKind::kInt8});
+  ASSERT_TRUE(converted.ok()) << converted.status();
+  EXPECT_FALSE(Logits(output).empty());
+}
+
+}  // namespace
+}  // namespace rwkvd
