@@ -16,6 +16,7 @@
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/finite_weights.h"
+#include "core/checkpoint/gguf_split.h"
 #include "core/checkpoint/release_manifest.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/checkpoint/verify_files.h"
@@ -121,6 +122,7 @@ absl::Status LoadWeights(std::shared_ptr<const TensorFile> file,
                               {.kernels = &kernels,
                                .group_norm_epsilon = options.group_norm_epsilon,
                                .weights = options.weights,
+                               .activations = options.activations,
                                .pool = served.pool.get()}));
   return absl::OkStatus();
 }
@@ -241,7 +243,10 @@ std::string NameOfPath(const std::string& path) {
   std::filesystem::path name = std::filesystem::path(path).lexically_normal();
   if (!name.has_filename()) name = name.parent_path();
   if (name.extension() == ".json") name = name.parent_path();
-  for (const char* ending : {".safetensors", ".st", ".pth", ".pt", ".bin"}) {
+  const std::string file = name.filename().string();
+  if (const auto part = ParseGgufPart(file)) return std::string(part->stem);
+  for (const char* ending :
+       {".safetensors", ".st", ".pth", ".pt", ".bin", ".gguf"}) {
     if (name.extension() == ending) return name.stem().string();
   }
   return name.filename().empty() ? "model" : name.filename().string();

@@ -12,7 +12,8 @@
 #include "service/options/flag_checks.h"
 
 ABSL_FLAG(std::string, model, "",
-          "Required. The model: a .safetensors, .st or .pth file, a "
+          "Required. The model: a .safetensors, .st, .pth or .gguf file (the "
+          "first one, if it is split), a "
           "model.safetensors.index.json or pytorch_model.bin.index.json, or a "
           "folder with one of these or with all shards of one model. A "
           "repository in the cache of the Hugging Face hub is such a folder, "
@@ -20,8 +21,8 @@ ABSL_FLAG(std::string, model, "",
 ABSL_FLAG(std::string, tokenizer, "",
           "The tokenizer: the path of a World vocabulary (.txt) or of a "
           "tokenizer.json, or one of the words world, 20b, bytes, and none for "
-          "a model of token ids alone. If empty, the server looks for it in "
-          "the folder of the model; if there is none, a model with 65536, "
+          "a model of token ids alone. If empty, the server uses the one in "
+          "a GGUF file, or looks for it in the folder of the model; if there is none, a model with 65536, "
           "50277 or 256 tokens gets world, 20b or bytes.");
 ABSL_FLAG(bool, allow_tokenizer_mismatch, false,
           "Serve a model with a tokenizer that cannot belong to it: its "
@@ -41,6 +42,11 @@ ABSL_FLAG(std::string, weights, "as_stored",
           "int4, or \"int4,mixed\" (int4, with the head in int8). Matrices are "
           "quantized during loading; rwkv-convert --weights does that once, "
           "in advance. as_stored maps the file without copying it.");
+ABSL_FLAG(std::string, activations, "auto",
+          "How the quantized matrices of a GGUF file are multiplied. auto: in "
+          "their own size, as fast as possible; activations may be rounded, "
+          "weights never are. f32: by activations in f32; the matrices are "
+          "widened to f32 in memory, up to twelve times their size.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
           "The epsilon that is added to the variance in the group "
           "normalization of RWKV-5 to RWKV-7. The default is that of the "
@@ -91,6 +97,12 @@ absl::StatusOr<WeightKind> ParseWeights(absl::string_view text) {
                    " is not as_stored, int8, int8,mixed, int4 or int4,mixed");
 }
 
+absl::StatusOr<ActivationKind> ParseActivations(absl::string_view text) {
+  if (text == "auto") return ActivationKind::kAuto;
+  if (text == "f32") return ActivationKind::kF32;
+  return FlagError("activations", Quoted(text), " is not auto or f32");
+}
+
 absl::Status CheckEpsilon(float value) {
   if (value > 0 && value <= 1) return absl::OkStatus();
   return FlagError("group_norm_epsilon", value, " is not in (0, 1]");
@@ -112,6 +124,8 @@ absl::Status ReadLoadFlags(LoadOptions* options) {
   RWKVD_RETURN_IF_ERROR(CheckModelName(*options));
   RWKVD_ASSIGN_OR_RETURN(options->weights,
                          ParseWeights(absl::GetFlag(FLAGS_weights)));
+  RWKVD_ASSIGN_OR_RETURN(options->activations,
+                         ParseActivations(absl::GetFlag(FLAGS_activations)));
   return CheckEpsilon(options->group_norm_epsilon);
 }
 

@@ -18,6 +18,7 @@ struct LoadOptions {
   std::string share_dir;   // empty: see ShareFolders
   std::string model_name;  // empty: the name of the model's file or folder
   WeightKind weights = WeightKind::kAsStored;
+  ActivationKind activations = ActivationKind::kAuto;
   float group_norm_epsilon = kGroupNormEpsilon;
   bool preload = false;
   bool verify_files = false;

@@ -33,6 +33,7 @@ TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
   EXPECT_EQ(options->model, "m");
   EXPECT_EQ(options->group_norm_epsilon, 64e-5f);
   EXPECT_EQ(options->weights, WeightKind::kAsStored);
+  EXPECT_EQ(options->activations, ActivationKind::kAuto);
   EXPECT_TRUE(options->initial_states.empty());
   EXPECT_EQ(options->default_initial_state, "model");
   EXPECT_FALSE(options->preload);
@@ -106,6 +107,7 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
                                      "--log_level=debug",
                                      "--group_norm_epsilon=1e-5",
                                      "--weights=int4,mixed",
+                                     "--activations=f32",
                                      "--preload",
                                      "--state_cache_interval=14",
                                      "--pinned_states_mib=15",
@@ -145,6 +147,7 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->log_level, "debug");
   EXPECT_EQ(options->group_norm_epsilon, 1e-5f);
   EXPECT_EQ(options->weights, WeightKind::kInt4Mixed);
+  EXPECT_EQ(options->activations, ActivationKind::kF32);
   EXPECT_TRUE(options->preload);
   EXPECT_EQ(options->engine.state_cache_interval, 14);
   EXPECT_EQ(options->engine.max_pinned_bytes, 15 << 20);
@@ -212,6 +215,7 @@ TEST_F(OptionsTest, ErrorsAreOneLineWithTheFlag) {
       {{"--model=m", "--initial_state=model=p"},
        "--initial_state: \"model\" is the model's own"},
       {{"--model=m", "--weights=int5"}, "--weights: \"int5\" is not"},
+      {{"--model=m", "--activations=f16"}, "\"f16\" is not auto or f32"},
       {{"--model=m", "--group_norm_epsilon=0"}, "--group_norm_epsilon: 0"},
       {{"--model=m", "--group_norm_epsilon=-1"}, "--group_norm_epsilon"},
       {{"--model=m", "--group_norm_epsilon=1.5"}, "--group_norm_epsilon"},

@@ -32,6 +32,8 @@ TEST(ServedModelTest, IsNamedAfterItsFileOrFolder) {
   EXPECT_EQ(NameOfPath("/m/rwkv-4.1-world.safetensors"), "rwkv-4.1-world");
   EXPECT_EQ(NameOfPath("/m/RWKV-x060-World.pth"), "RWKV-x060-World");
   EXPECT_EQ(NameOfPath("m/rwkv-7.st"), "rwkv-7");
+  EXPECT_EQ(NameOfPath("m/rwkv7-0.4B-Q4_K_M.gguf"), "rwkv7-0.4B-Q4_K_M");
+  EXPECT_EQ(NameOfPath("m/rwkv7-00001-of-00003.gguf"), "rwkv7");
   EXPECT_EQ(NameOfPath("m/demo/pytorch_model.bin.index.json"), "demo");
   EXPECT_EQ(NameOfPath("demo"), "demo");
   EXPECT_EQ(NameOfPath("/"), "model");
