@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/open_tokenizer.h"
 
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cli/share_folders.h"
 #include "core/base/status_macros.h"
+#include "core/text/gguf_tokens.h"
 #include "core/text/load_tokenizer.h"
+#include "core/text/world_tokenizer.h"
 #include "service/log.h"
 
 namespace rwkvd {
@@ -23,12 +27,29 @@ void LogChosen(const ChosenTokenizer& chosen, int64_t model_vocab_size) {
                        " tokens"));
 }
 
+// The tokenizer in a GGUF file.
+absl::StatusOr<ChosenTokenizer> TokenizerIn(const GgufTokenizer& embedded,
+                                            const std::string& path) {
+  ChosenTokenizer chosen = {.source = path};
+  RWKVD_ASSIGN_OR_RETURN(
+      std::vector<std::string> tokens,
+      ParseGgufTokens({embedded.model, embedded.tokens, embedded.types}, path));
+  RWKVD_ASSIGN_OR_RETURN(chosen.tokenizer,
+                         WorldTokenizer::FromTokens(std::move(tokens), path));
+  return chosen;
+}
+
 absl::StatusOr<ChosenTokenizer> Choose(const Options& options,
-                                       const std::string& directory,
+                                       const TensorFile& file,
                                        int64_t model_vocab_size) {
+  if (options.tokenizer.empty()) {
+    RWKVD_ASSIGN_OR_RETURN(const GgufTokenizer embedded,
+                           file.embedded_tokenizer());
+    if (!embedded.tokens.empty()) return TokenizerIn(embedded, file.path());
+  }
   absl::StatusOr<ChosenTokenizer> chosen =
       ChooseTokenizer({.name = options.tokenizer,
-                       .directory = directory,
+                       .directory = file.directory(),
                        .model_vocab_size = model_vocab_size,
                        .share_folders = ShareFolders(options.share_dir)});
   if (chosen.ok() || !options.tokenizer.empty()) return chosen;
@@ -42,10 +63,9 @@ absl::StatusOr<ChosenTokenizer> Choose(const Options& options,
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
-    const Options& options, const std::string& directory,
-    int64_t model_vocab_size) {
+    const Options& options, const TensorFile& file, int64_t model_vocab_size) {
   RWKVD_ASSIGN_OR_RETURN(ChosenTokenizer chosen,
-                         Choose(options, directory, model_vocab_size));
+                         Choose(options, file, model_vocab_size));
   LogChosen(chosen, model_vocab_size);
   const absl::Status fit = CheckFit(*chosen.tokenizer, model_vocab_size);
   if (fit.ok()) return std::move(chosen.tokenizer);

@@ -4,21 +4,21 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 
 #include "absl/status/statusor.h"
+#include "core/checkpoint/tensor_file.h"
 #include "core/text/tokenizer.h"
 #include "service/options/options.h"
 
 namespace rwkvd {
 
-// Opens the tokenizer of a model in `directory` with this vocabulary: the one
-// that --tokenizer names, or the one that ChooseTokenizer finds. Logs where it
-// comes from. Returns the errors of ChooseTokenizer, and InvalidArgument if it
-// cannot belong to the model, unless --allow_tokenizer_mismatch is given.
+// Opens the tokenizer of the model in `file` with this vocabulary: the one that
+// --tokenizer names, the one in a GGUF file, or the one that ChooseTokenizer
+// finds. Logs where it comes from. Returns the errors of ChooseTokenizer and
+// ParseGgufTokens, and InvalidArgument if it cannot belong to the model, unless
+// --allow_tokenizer_mismatch is given.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
-    const Options& options, const std::string& directory,
-    int64_t model_vocab_size);
+    const Options& options, const TensorFile& file, int64_t model_vocab_size);
 
 }  // namespace rwkvd
 

@@ -170,7 +170,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   LogOpened(*file, config);
   RWKVD_ASSIGN_OR_RETURN(
       served->tokenizer,
-      OpenTokenizer(options, file->directory(), config.vocab_size));
+      OpenTokenizer(options, *file, config.vocab_size));
   served->name = options.model_name.empty() ? NameOfPath(options.model)
                                             : options.model_name;
   served->layout = std::string(NameOf(file->layout()));

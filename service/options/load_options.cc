@@ -22,7 +22,8 @@ ABSL_FLAG(std::string, tokenizer, "",
           "The tokenizer: the path of a World vocabulary (.txt) or of a "
           "tokenizer.json, or one of the words world, 20b, bytes, and none for "
           "a model of token ids alone. If empty, the server uses the one in "
-          "a GGUF file, or looks for it in the folder of the model; if there is none, a model with 65536, "
+          "a GGUF file, or looks for it in the folder of the model; if there "
+          "is none, a model with 65536, "
           "50277 or 256 tokens gets world, 20b or bytes.");
 ABSL_FLAG(bool, allow_tokenizer_mismatch, false,
           "Serve a model with a tokenizer that cannot belong to it: its "

@@ -73,6 +73,21 @@ std::unique_ptr<ServedModel> Load(const Options& options) {
   return *std::move(served);
 }
 
+TEST(ServedModelTest, GgufFilesBringTheirTokenizer) {
+  RWKVD_NEED_FORMAT_FIXTURES();
+  const std::string folder = testing::FormatFixturesDirectory() + "/gguf/";
+  Options options;
+  options.model = folder + "models/v7-split";
+  const auto served = Load(options);
+  EXPECT_EQ(served->layout, "GGUF");
+  EXPECT_EQ(served->model->config().vocab_size, 384);
+  EXPECT_EQ(served->tokenizer->size(), 378);  // without "[PAD378]", ...
+  EXPECT_EQ(served->tokenizer->TokenBytes(261), "\n\n");
+
+  options.tokenizer = "bytes";
+  EXPECT_EQ(Load(options)->tokenizer->kind(), "bytes");
+}
+
 // The scores of {'c', 'd'} after {'a', 'b'}.
 Recording Score(Engine& engine, int32_t initial_state) {
   ScoreRequest request;
