@@ -168,9 +168,8 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_RETURN_IF_ERROR(LoadWeights(file, options, kernels, *served));
   const ModelConfig& config = served->model->config();
   LogOpened(*file, config);
-  RWKVD_ASSIGN_OR_RETURN(
-      served->tokenizer,
-      OpenTokenizer(options, *file, config.vocab_size));
+  RWKVD_ASSIGN_OR_RETURN(served->tokenizer,
+                         OpenTokenizer(options, *file, config.vocab_size));
   served->name = options.model_name.empty() ? NameOfPath(options.model)
                                             : options.model_name;
   served->layout = std::string(NameOf(file->layout()));
