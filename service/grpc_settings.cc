@@ -7,7 +7,10 @@
 #include <algorithm>
 #include <climits>
 #include <cstdint>
+#include <cstdlib>
+#include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 
 namespace rwkvd {
@@ -30,6 +33,16 @@ constexpr int kMaxMetadataBytes = 16 << 10;
 // gRPC starts threads only for services that block, of which there are none;
 // in addition it has a few pollers.
 constexpr int kMaxThreads = 16;
+
+// Memory into which gRPC reads a connection: it uses at most four such pieces.
+constexpr int kMaxReadChunkBytes = 64 << 10;
+
+// The environment variable that turns parts of gRPC on and, after "-", off.
+constexpr char kExperiments[] = "GRPC_EXPERIMENTS";
+// With this part, gRPC 1.51 reads into as much memory as a client has recently
+// sent without a pause, which may be most of the quota. Without it, the size of
+// chunks is limited.
+constexpr char kNoReadChunks[] = "-tcp_read_chunks";
 
 void SetKeepalive(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
@@ -59,11 +72,21 @@ void SetConnectionAge(const Options& options, grpc::ServerBuilder& builder) {
 
 }  // namespace
 
+void PrepareGrpc() {
+  const char* const given = std::getenv(kExperiments);
+  const std::string value = given == nullptr || *given == '\0'
+                                ? kNoReadChunks
+                                : absl::StrCat(given, ",", kNoReadChunks);
+  setenv(kExperiments, value.c_str(), /*overwrite=*/1);
+}
+
 void ConfigureGrpc(const Options& options, grpc::ServerBuilder& builder) {
   grpc::ResourceQuota quota("rwkvd");
   quota.Resize(static_cast<size_t>(options.grpc_memory_bytes));
   quota.SetMaxThreads(kMaxThreads);
   builder.SetResourceQuota(quota);
+  builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE,
+                             kMaxReadChunkBytes);
   builder.SetMaxReceiveMessageSize(options.max_message_bytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, kMaxMetadataBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,

@@ -8,6 +8,11 @@
 
 namespace rwkvd {
 
+// Makes gRPC bound the memory into which it reads a connection, as
+// ConfigureGrpc says. Called once, before gRPC is used and before other threads
+// start, since it changes an environment variable.
+void PrepareGrpc();
+
 // Sets gRPC's own limits: of messages, metadata, streams, memory and threads,
 // of time before a client has introduced itself, and of keepalive pings; and
 // refuses compressed messages.

@@ -23,6 +23,7 @@
 #include "core/base/free_memory.h"
 #include "core/base/mapping_faults.h"
 #include "core/base/quote.h"
+#include "service/grpc_settings.h"
 #include "service/log.h"
 #include "service/options/options.h"
 #include "service/served_model.h"
@@ -124,6 +125,7 @@ int main(int argc, char** argv) {
   rwkvd::InstallFailureHandlers("rwkvd", argv[0]);
   rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kReplaceByZeros);
   rwkvd::IgnoreNeedlessSignals();
+  rwkvd::PrepareGrpc();
   try {
     return rwkvd::Main({argv + 1, argv + argc});
   } catch (...) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/grpc_settings.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 #include <string>
@@ -36,6 +37,20 @@ TEST(GrpcSettingsTest, LimitsAreThoseOfTheOptions) {
   EXPECT_EQ(builder.IntegerOf(GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH), 12345);
   EXPECT_EQ(builder.IntegerOf(GRPC_ARG_MAX_CONCURRENT_STREAMS), 67);
   EXPECT_EQ(builder.IntegerOf(GRPC_ARG_MAX_METADATA_SIZE), 16 << 10);
+}
+
+// How much memory that saves is seen by edge_attack_test.
+TEST(GrpcSettingsTest, BuffersOfConnectionsAreBounded) {
+  ShownBuilder builder;
+  ConfigureGrpc(Options(), builder);
+  EXPECT_EQ(builder.IntegerOf(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE), 64 << 10);
+  constexpr char kName[] = "GRPC_EXPERIMENTS";
+  unsetenv(kName);
+  PrepareGrpc();
+  EXPECT_STREQ(std::getenv(kName), "-tcp_read_chunks");
+  setenv(kName, "given", 1);
+  PrepareGrpc();
+  EXPECT_STREQ(std::getenv(kName), "given,-tcp_read_chunks");
 }
 
 // The effect takes more than ten seconds to observe.
