@@ -12,7 +12,7 @@
 namespace rwkvd {
 namespace {
 
-constexpr char kV1Mount[] =
+constexpr char kCpuMount[] =
     "33 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup "
     "rw,cpu,cpuacct\n";
 
@@ -85,7 +85,7 @@ TEST_F(CpuQuotaTest, QuotasOfOtherGroupsAreIgnored) {
 }
 
 TEST_F(CpuQuotaTest, V1ReadsQuotaAndPeriod) {
-  WriteProc("5:memory:/m\n4:cpu,cpuacct:/docker/x\n0::/\n", kV1Mount);
+  WriteProc("5:memory:/m\n4:cpu,cpuacct:/docker/x\n0::/\n", kCpuMount);
   const std::string group = "/sys/fs/cgroup/cpu,cpuacct/docker/x";
   Write(group + "/cpu.cfs_quota_us", "-1\n");
   Write(group + "/cpu.cfs_period_us", "100000\n");
@@ -98,7 +98,7 @@ TEST_F(CpuQuotaTest, V1ReadsQuotaAndPeriod) {
 }
 
 TEST_F(CpuQuotaTest, V1WithoutAPeriodMeansNoQuota) {
-  WriteProc("4:cpu,cpuacct:/\n", kV1Mount);
+  WriteProc("4:cpu,cpuacct:/\n", kCpuMount);
   Write("/sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "350000\n");
   EXPECT_EQ(Quota(), Cpus());
 }
@@ -119,7 +119,7 @@ TEST_F(CpuQuotaTest, V1IgnoresControllersWhoseNameOnlyStartsWithCpu) {
 TEST_F(CpuQuotaTest, HybridSetupReadsBothHierarchies) {
   WriteProc(
       "4:cpu,cpuacct:/v1\n0::/v2\n",
-      std::string(kV1Mount) +
+      std::string(kCpuMount) +
           "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n");
   Write("/sys/fs/cgroup/cpu,cpuacct/v1/cpu.cfs_quota_us", "500000\n");
   Write("/sys/fs/cgroup/cpu,cpuacct/v1/cpu.cfs_period_us", "100000\n");

@@ -17,7 +17,7 @@ namespace rwkvd {
 namespace {
 
 constexpr int64_t kMiB = 1 << 20;
-constexpr char kV1Mount[] =
+constexpr char kMemoryMount[] =
     "33 31 0:29 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n";
 
 class MemoryLimitTest : public FakeSystemTest {
@@ -65,7 +65,7 @@ TEST_F(MemoryLimitTest, ThrottlingLimitCounts) {
 }
 
 TEST_F(MemoryLimitTest, V1ReadsItsOwnFileAndIgnoresItsHugeDefault) {
-  WriteProc("4:memory:/docker/x\n3:cpu:/\n0::/\n", kV1Mount);
+  WriteProc("4:memory:/docker/x\n3:cpu:/\n0::/\n", kMemoryMount);
   Write("/sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes",
         "9223372036854771712\n");
   Write("/sys/fs/cgroup/memory/docker/x/memory.max", "5\n");
@@ -76,7 +76,7 @@ TEST_F(MemoryLimitTest, V1ReadsItsOwnFileAndIgnoresItsHugeDefault) {
 
 TEST_F(MemoryLimitTest, HybridSetupReadsBothHierarchies) {
   WriteProc("4:memory:/v1\n0::/v2\n",
-            std::string(kV1Mount) +
+            std::string(kMemoryMount) +
                 "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 c rw\n");
   Write("/sys/fs/cgroup/memory/v1/memory.limit_in_bytes", "209715200");
   EXPECT_EQ(Limit(), 200 * kMiB);
