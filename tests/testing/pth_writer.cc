@@ -53,8 +53,9 @@ std::string StorageType(DType dtype) {
       return "BFloat16Storage";
     case DType::kU8:
       return "ByteStorage";
+    default:
+      RWKVD_CHECK(false);  // PyTorch has no block types
   }
-  RWKVD_CHECK(false);
 }
 
 // Keys of storages are 0, 1, ... in zip archives. In legacy files they are
