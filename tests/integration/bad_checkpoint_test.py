@@ -128,7 +128,7 @@ class BadCheckpointTest(unittest.TestCase):
 
     def test_files_of_other_programs_are_refused(self):
         for data, word in (
-                (b"GGUF" + struct.pack("<IQQ", 3, 5, 5) + bytes(100), "GGUF"),
+                (b"GGUF" + struct.pack("<IQQ", 1, 5, 5) + bytes(100), "GGUF"),
                 (b"fmgg" + bytes(100), "rwkv.cpp"),
                 (b"version https://git-lfs.github.com/spec/v1\n"
                  b"oid sha256:" + b"0" * 64 + b"\nsize 1\n", "git-lfs"),
