@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/open_tokenizer.h"
 
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cli/share_folders.h"
 #include "core/base/status_macros.h"
-#include "core/text/gguf_tokens.h"
 #include "core/text/load_tokenizer.h"
-#include "core/text/world_tokenizer.h"
 #include "service/log.h"
 
 namespace rwkvd {
@@ -27,31 +23,20 @@ void LogChosen(const ChosenTokenizer& chosen, int64_t model_vocab_size) {
                        " tokens"));
 }
 
-// The tokenizer in a GGUF file.
-absl::StatusOr<ChosenTokenizer> TokenizerIn(const GgufTokenizer& embedded,
-                                            const std::string& path) {
-  ChosenTokenizer chosen = {.source = path};
-  RWKVD_ASSIGN_OR_RETURN(
-      std::vector<std::string> tokens,
-      ParseGgufTokens({embedded.model, embedded.tokens, embedded.types}, path));
-  RWKVD_ASSIGN_OR_RETURN(chosen.tokenizer,
-                         WorldTokenizer::FromTokens(std::move(tokens), path));
-  return chosen;
-}
-
 absl::StatusOr<ChosenTokenizer> Choose(const Options& options,
                                        const TensorFile& file,
                                        int64_t model_vocab_size) {
+  GgufTokenizer embedded;
   if (options.tokenizer.empty()) {
-    RWKVD_ASSIGN_OR_RETURN(const GgufTokenizer embedded,
-                           file.embedded_tokenizer());
-    if (!embedded.tokens.empty()) return TokenizerIn(embedded, file.path());
+    RWKVD_ASSIGN_OR_RETURN(embedded, file.embedded_tokenizer());
   }
-  absl::StatusOr<ChosenTokenizer> chosen =
-      ChooseTokenizer({.name = options.tokenizer,
-                       .directory = file.directory(),
-                       .model_vocab_size = model_vocab_size,
-                       .share_folders = ShareFolders(options.share_dir)});
+  absl::StatusOr<ChosenTokenizer> chosen = ChooseTokenizer(
+      {.name = options.tokenizer,
+       .directory = file.directory(),
+       .model_vocab_size = model_vocab_size,
+       .embedded = {embedded.model, embedded.tokens, embedded.types},
+       .file = file.path(),
+       .share_folders = ShareFolders(options.share_dir)});
   if (chosen.ok() || !options.tokenizer.empty()) return chosen;
   return absl::Status(
       chosen.status().code(),

@@ -13,10 +13,9 @@
 namespace rwkvd {
 
 // Opens the tokenizer of the model in `file` with this vocabulary: the one that
-// --tokenizer names, the one in a GGUF file, or the one that ChooseTokenizer
-// finds. Logs where it comes from. Returns the errors of ChooseTokenizer and
-// ParseGgufTokens, and InvalidArgument if it cannot belong to the model, unless
-// --allow_tokenizer_mismatch is given.
+// --tokenizer names, or the one that ChooseTokenizer finds. Logs where it comes
+// from. Returns the errors of ChooseTokenizer, and InvalidArgument if it cannot
+// belong to the model, unless --allow_tokenizer_mismatch is given.
 absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
     const Options& options, const TensorFile& file, int64_t model_vocab_size);
 

@@ -10,6 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "core/base/file_error.h"
 #include "core/base/quote.h"
+#include "core/checkpoint/gguf.h"
 #include "core/checkpoint/legacy_pth.h"
 #include "core/checkpoint/pth.h"
 #include "core/checkpoint/safetensors.h"
@@ -124,6 +125,7 @@ bool IsShardIndex(const MappedFile& file) {
 }
 
 absl::string_view FormatName(const MappedFile& file) {
+  if (IsGguf(file.bytes())) return "GGUF";
   if (IsLegacyPth(file.bytes())) return "PyTorch (before 1.6)";
   return IsPth(file.bytes()) ? "PyTorch" : "safetensors";
 }

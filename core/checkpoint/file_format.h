@@ -17,8 +17,8 @@ namespace rwkvd {
 // *.index.json.
 bool IsShardIndex(const MappedFile& file);
 
-// The format of a file that ParseTensors can read, for people: "safetensors",
-// "PyTorch" or "PyTorch (before 1.6)".
+// The format of a file of a checkpoint, for people: "safetensors", "PyTorch",
+// "PyTorch (before 1.6)" or "GGUF".
 absl::string_view FormatName(const MappedFile& file);
 
 // The tensors of one safetensors or PyTorch file, with their names in the file,

@@ -141,10 +141,22 @@ absl::StatusOr<ChosenTokenizer> FindTokenizer(const TokenizerChoice& choice) {
   return LoadAlike(choice.directory, names);
 }
 
+// Builds the tokenizer in the model's file.
+absl::StatusOr<ChosenTokenizer> LoadEmbedded(const TokenizerChoice& choice) {
+  RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> tokens,
+                         ParseGgufTokens(choice.embedded, choice.file));
+  RWKVD_ASSIGN_OR_RETURN(auto tokenizer, WorldTokenizer::FromTokens(
+                                             std::move(tokens), choice.file));
+  return ChosenTokenizer{std::move(tokenizer), choice.file};
+}
+
 }  // namespace
 
 absl::StatusOr<ChosenTokenizer> ChooseTokenizer(const TokenizerChoice& choice) {
-  if (choice.name.empty()) return FindTokenizer(choice);
+  if (choice.name.empty()) {
+    return choice.embedded.tokens.empty() ? FindTokenizer(choice)
+                                          : LoadEmbedded(choice);
+  }
   if (choice.name == kNone) {
     return ChosenTokenizer{
         std::make_unique<const NullTokenizer>(choice.model_vocab_size), kNone};

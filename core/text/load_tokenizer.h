@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "core/text/gguf_tokens.h"
 #include "core/text/tokenizer.h"
 
 namespace rwkvd {
@@ -21,6 +22,10 @@ struct TokenizerChoice {
   std::string name;
   std::string directory;  // the model's folder
   int64_t model_vocab_size = 0;
+  // The vocabulary that the model's file contains, a GGUF file, and its path;
+  // without tokens if there is none. It is preferred to those in the folder.
+  GgufVocabulary embedded = {};
+  std::string file = {};
   // Folders with the vocabularies of KnownVocabulary.
   std::vector<std::string> share_folders;
 };
@@ -34,14 +39,14 @@ struct ChosenTokenizer {
   bool is_guess = false;
 };
 
-// Loads the chosen tokenizer. Without a name, that is the tokenizer file in the
-// folder: `rwkv_vocab*.txt`, `tokenizer.json` or `*tokenizer.json`. Several
-// files are one if they decode all tokens alike; tokenizer.json is then
-// preferred, since it also knows which texts are special tokens. If there is no
-// file, bytes or a KnownVocabulary are chosen by the size of the model's
-// vocabulary. Returns NotFound that says where it has looked if there is no
-// tokenizer, InvalidArgument that lists the files if several differ, and the
-// errors of LoadTokenizer.
+// Loads the chosen tokenizer. Without a name, that is the one in the model's
+// file, or the tokenizer file in the folder: `rwkv_vocab*.txt`,
+// `tokenizer.json` or `*tokenizer.json`. Several files are one if they decode
+// all tokens alike; tokenizer.json is then preferred, since it also knows which
+// texts are special tokens. If there is no file, bytes or a KnownVocabulary are
+// chosen by the size of the model's vocabulary. Returns NotFound that says
+// where it has looked if there is no tokenizer, InvalidArgument that lists the
+// files if several differ, and the errors of LoadTokenizer.
 absl::StatusOr<ChosenTokenizer> ChooseTokenizer(const TokenizerChoice& choice);
 
 // Loads the tokenizer at `path`: a World vocabulary (*.txt), a tokenizer.json

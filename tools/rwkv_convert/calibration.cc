@@ -106,10 +106,16 @@ absl::StatusOr<std::unique_ptr<Calibration>> Calibration::Create(
 
 absl::Status Calibration::ReadText() {
   const int64_t vocab_size = model_->config().vocab_size;
-  RWKVD_ASSIGN_OR_RETURN(const ChosenTokenizer chosen,
-                         ChooseTokenizer({.directory = source_->directory(),
-                                          .model_vocab_size = vocab_size,
-                                          .share_folders = ShareFolders("")}));
+  RWKVD_ASSIGN_OR_RETURN(const GgufTokenizer embedded,
+                         source_->embedded_tokenizer());
+  RWKVD_ASSIGN_OR_RETURN(
+      const ChosenTokenizer chosen,
+      ChooseTokenizer(
+          {.directory = source_->directory(),
+           .model_vocab_size = vocab_size,
+           .embedded = {embedded.model, embedded.tokens, embedded.types},
+           .file = source_->path(),
+           .share_folders = ShareFolders("")}));
   const Tokenizer& tokenizer = *chosen.tokenizer;
   RWKVD_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(options_.text));
   const auto bytes = file->bytes();

@@ -158,10 +158,16 @@ bool IsTunedState(const TensorFile& file) {
 }
 
 std::string DescribeTokenizer(const TensorFile& file, int64_t vocab_size) {
-  const absl::StatusOr<ChosenTokenizer> chosen =
-      ChooseTokenizer({.directory = file.directory(),
-                       .model_vocab_size = vocab_size,
-                       .share_folders = ShareFolders("")});
+  const auto embedded = file.embedded_tokenizer();
+  if (!embedded.ok()) {
+    return absl::StrCat("none: ", embedded.status().message());
+  }
+  const absl::StatusOr<ChosenTokenizer> chosen = ChooseTokenizer(
+      {.directory = file.directory(),
+       .model_vocab_size = vocab_size,
+       .embedded = {embedded->model, embedded->tokens, embedded->types},
+       .file = file.path(),
+       .share_folders = ShareFolders("")});
   if (!chosen.ok()) return absl::StrCat("none: ", chosen.status().message());
   const absl::Status fit = CheckFit(*chosen->tokenizer, vocab_size);
   return absl::StrCat(chosen->source, ", ", chosen->tokenizer->size(),
@@ -170,9 +176,12 @@ std::string DescribeTokenizer(const TensorFile& file, int64_t vocab_size) {
                       fit.ok() ? "" : absl::StrCat("; ", fit.message()));
 }
 
-std::string FindTemplate(const std::string& directory) {
+// The file with the chat template.
+std::string FindTemplate(const TensorFile& file) {
+  const auto embedded = file.chat_template();
+  if (embedded.ok() && embedded->has_value()) return file.path();
   for (const char* name : kTemplateFiles) {
-    const std::string path = (fs::path(directory) / name).string();
+    const std::string path = (fs::path(file.directory()) / name).string();
     std::error_code ignored;  // a file that cannot be examined is not listed
     if (fs::exists(path, ignored)) return path;
   }
@@ -255,7 +264,7 @@ absl::StatusOr<Inspection> Inspect(const std::string& path,
     result.kind = Inspection::Kind::kTunedState;
     return result;
   }
-  result.chat_template = FindTemplate((*file)->directory());
+  result.chat_template = FindTemplate(**file);
   InspectModel(**file, result);
   for (const AdapterPath& where : adapters) {
     RWKVD_ASSIGN_OR_RETURN(const Adapter adapter,
