@@ -19,6 +19,7 @@
 #include "core/checkpoint/adapter_config.h"
 #include "core/checkpoint/adapter_name.h"
 #include "core/checkpoint/file_format.h"
+#include "core/checkpoint/layer_parts.h"
 #include "core/checkpoint/stored_name.h"
 
 namespace rwkvd {
@@ -98,10 +99,25 @@ absl::Status CheckNotPissa(const std::string& weights) {
   return absl::OkStatus();
 }
 
-// The native name of a tensor of the base model.
-std::string NativeNameOf(absl::string_view stored) {
-  absl::ConsumePrefix(&stored, "rwkv7.");
-  return WithNativeParts(stored);
+// The native name of a tensor of the base model, and whether the native tensor
+// is the transposed one. Tensors that hold several native ones keep their name,
+// and so have no place.
+struct NativePlace {
+  std::string name;
+  bool is_transposed = false;
+};
+
+NativePlace PlaceOf(absl::string_view stored) {
+  std::string name = WithNativeParts(stored);
+  const std::optional<LayerName> split = SplitLayerName(name);
+  const LayerPart* const part =
+      split.has_value() ? FindLayerPart(split->part) : nullptr;
+  const bool is_transposed =
+      part != nullptr && part->change == Change::kTranspose;
+  if (part == nullptr || (part->change != Change::kNone && !is_transposed)) {
+    return {std::move(name)};
+  }
+  return {NativeName(split->number, part->native), is_transposed};
 }
 
 // The tensors of one module that are not whole tensors, by part.
@@ -159,7 +175,11 @@ class Adapter::Reader {
     }
     AdapterName name = SplitAdapterName(tensor.name);
     if (name.part == AdapterPart::kWhole) {
-      tensor.name = NativeNameOf(name.module);
+      const NativePlace place = PlaceOf(name.module);
+      if (place.is_transposed && tensor.shape.size() == 2) {
+        tensor = Transposed(tensor, 0, 1);
+      }
+      tensor.name = place.name;
       adapter->replacements_.push_back(std::move(tensor));
       return absl::OkStatus();
     }
@@ -205,15 +225,17 @@ class Adapter::Reader {
           "expected ", a.shape[0], " columns, as many as ", Quoted(a.name),
           " has rows, got shape ", ShapeString(b.shape));
     }
-    LowRankUpdate update = {.target = NativeNameOf(module + ".weight"),
+    const NativePlace place = PlaceOf(module + ".weight");
+    // An embedding is the transpose of what a layer would store.
+    const bool is_transposed = is_embedding || place.is_transposed;
+    LowRankUpdate update = {.target = place.name,
                             .a = a,
                             .b = b,
                             .magnitude = parts.Of(AdapterPart::kMagnitude),
                             .stored = a.name};
     RWKVD_ASSIGN_OR_RETURN(update.scale, ScaleOf(module, a));
-    RWKVD_RETURN_IF_ERROR(CheckMagnitude(update, is_embedding));
-    // An embedding is the transpose of the matrix that a layer would store.
-    if (is_embedding) {
+    RWKVD_RETURN_IF_ERROR(CheckMagnitude(update, is_transposed));
+    if (is_transposed) {
       update.a = Transposed(b, 0, 1);
       update.b = Transposed(a, 0, 1);
     }
@@ -238,7 +260,7 @@ class Adapter::Reader {
   }
 
   absl::Status CheckMagnitude(const LowRankUpdate& update,
-                              bool is_embedding) const {
+                              bool is_transposed) const {
     const FileError error = error_.In("tensor", update.stored);
     const bool expected = config_.has_value() ? config_->has_magnitudes : false;
     if (update.magnitude.has_value() != expected) {
@@ -250,8 +272,10 @@ class Adapter::Reader {
                             "unless \"use_dora\" is true in ",
                             kConfigFile);
     }
-    if (expected && is_embedding) {
-      return error("expected no DoRA of an embedding, which is not supported");
+    if (expected && is_transposed) {
+      return error(
+          "expected no DoRA of a matrix that is used transposed, such as the "
+          "embedding; it is not supported");
     }
     if (expected && update.magnitude->num_elements() != update.b.shape[0]) {
       return error_.In("tensor", update.magnitude->name)(

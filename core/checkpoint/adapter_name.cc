@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "core/checkpoint/stored_name.h"
 
 namespace rwkvd {
 namespace {
@@ -39,7 +40,9 @@ constexpr Marker kMarkers[] = {
 
 }  // namespace
 
-AdapterName SplitAdapterName(absl::string_view stored) {
+AdapterName SplitAdapterName(absl::string_view name) {
+  const std::string without_words = WithoutFrameworkWords(name);
+  absl::string_view stored = without_words;
   while (absl::ConsumePrefix(&stored, "base_model.model.")) {
   }
   absl::string_view rest = stored;

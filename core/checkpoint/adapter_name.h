@@ -26,8 +26,9 @@ struct AdapterName {
   std::string module;
 };
 
-// Splits a stored name. Removes what PEFT adds: "base_model.model." before it,
-// "modules_to_save.", and the adapter's own name "default".
+// Splits a stored name. Removes the words of training frameworks, and what PEFT
+// adds: "base_model.model." before it, "modules_to_save.", and the adapter's
+// own name "default".
 AdapterName SplitAdapterName(absl::string_view stored);
 
 // Whether the name shows another kind of adapter, that is not supported:

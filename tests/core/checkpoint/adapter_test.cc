@@ -129,6 +129,34 @@ TEST_F(AdapterTest, AddsTheProductToTheMatrixAndChangesNothingElse) {
   }
 }
 
+TEST_F(AdapterTest, KnowsTheNamesOfOtherLayouts) {
+  base_["blocks.1.att.receptance.weight"] = Whole({6, 4}, 4);
+  for (const char* module :
+       {"base_model.model.model.layers.1.attn.r_proj",
+        "base_model.model.rwkv.blocks.1.attention.receptance",
+        "module.base_model.model._orig_mod.blocks.1.att."
+        "receptance"}) {
+    const auto merged = Merge({WritePeft(module)});
+    ASSERT_TRUE(merged.ok()) << merged.status();
+    EXPECT_EQ(ToFloat(*(*merged)->Find("blocks.1.att.receptance.weight")),
+              Expected(base_["blocks.1.att.receptance.weight"], 3));
+  }
+}
+
+// Some libraries store the low-rank matrices of RWKV-7 as layers, transposed.
+TEST_F(AdapterTest, TransposesTheProductForMatricesThatAreTransposed) {
+  base_["blocks.1.att.w1"] = Whole({4, 6}, 4);
+  for (const char* module : {"base_model.model.model.blocks.1.att.w1",
+                             "model.layers.1.attn.w_lora.lora.0"}) {
+    const auto merged = Merge({WritePeft(module)});
+    ASSERT_TRUE(merged.ok()) << merged.status();
+    const TestTensor stored = testing::TransposedCopy(base_["blocks.1.att.w1"]);
+    const TestTensor expected = testing::TransposedCopy(
+        {.shape = {6, 4}, .values = Expected(stored, 3)});
+    EXPECT_EQ(ToFloat(*(*merged)->Find("blocks.1.att.w1")), expected.values);
+  }
+}
+
 TEST_F(AdapterTest, FollowsTheScalesOfItsConfiguration) {
   const std::pair<const char*, double> cases[] = {
       {R"("use_rslora": true)", 6 / std::sqrt(2.)},
