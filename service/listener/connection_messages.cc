@@ -39,6 +39,10 @@ void StreamMessages::CompleteMessage(int64_t rest) {
   ungranted_ -= first_ungranted_;
 }
 
+void StreamMessages::Keep(int64_t cost) {
+  if (cost_ > 0) cost_ += cost;
+}
+
 void StreamMessages::Grant(int64_t bytes) {
   const int64_t of_first = std::min(bytes, first_ungranted_);
   first_ungranted_ -= of_first;
@@ -52,6 +56,7 @@ int64_t StreamMessages::bytes() const {
 void ConnectionMessages::BeginBytes(absl::string_view bytes) {
   absl::MutexLock lock(&mutex_);
   if (bytes.data() != buffer_end_) {
+    ChargeRestOfBuffer();
     ++buffer_;
     buffer_begin_ = bytes.data();
   }
@@ -75,9 +80,9 @@ void ConnectionMessages::Receive(uint32_t number, absl::string_view data) {
   const int64_t charged = stream.buffer == buffer_ ? stream.buffer_bytes : 0;
   stream.buffer = buffer_;
   stream.buffer_bytes = data.data() + data.size() - buffer_begin_;
-  bytes_ -= stream.messages.bytes();
-  stream.messages.Receive(data, stream.buffer_bytes - charged);
-  bytes_ += stream.messages.bytes();
+  charged_stream_ = number;
+  Count(stream.messages,
+        [&] { stream.messages.Receive(data, stream.buffer_bytes - charged); });
 }
 
 void ConnectionMessages::EndRequest(uint32_t number) {
@@ -94,15 +99,28 @@ void ConnectionMessages::Grant(uint32_t number, int64_t bytes) {
   const auto found = streams_.find(number);
   if (found == streams_.end()) return;
   StreamMessages& messages = found->second.messages;
-  bytes_ -= messages.bytes();
-  messages.Grant(bytes);
-  bytes_ += messages.bytes();
+  Count(messages, [&] { messages.Grant(bytes); });
 }
 
 void ConnectionMessages::Close(uint32_t number) {
   absl::MutexLock lock(&mutex_);
   const auto found = streams_.find(number);
   if (found != streams_.end()) Remove(found);
+}
+
+void ConnectionMessages::Count(StreamMessages& messages,
+                               absl::FunctionRef<void()> change) {
+  const int64_t before = messages.bytes();
+  change();
+  bytes_ += messages.bytes() - before;
+}
+
+void ConnectionMessages::ChargeRestOfBuffer() {
+  const auto found = streams_.find(charged_stream_);
+  if (found == streams_.end() || found->second.buffer != buffer_) return;
+  Stream& stream = found->second;
+  const int64_t rest = buffer_end_ - buffer_begin_ - stream.buffer_bytes;
+  Count(stream.messages, [&] { stream.messages.Keep(rest); });
 }
 
 void ConnectionMessages::Remove(Streams::iterator stream) {

@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 
@@ -30,6 +31,9 @@ class StreamMessages {
   // The client has sent `data`, for which gRPC keeps `cost` bytes of memory, at
   // least their size, while their message is incomplete.
   void Receive(absl::string_view data, int64_t cost);
+  // gRPC keeps `cost` bytes more for the message that has arrived in part, if
+  // there is one.
+  void Keep(int64_t cost);
   // gRPC allows the client to send `bytes` more.
   void Grant(int64_t bytes);
 
@@ -63,7 +67,8 @@ class StreamMessages {
 //
 // gRPC reads into buffers, and keeps a whole buffer while it keeps any byte in
 // it. A stream is therefore charged with all bytes from the beginning of a
-// buffer to the stream's last one in it.
+// buffer to the stream's last one in it, and the last such stream also with the
+// rest of the buffer.
 //
 // Shared by the threads that receive and send. Thread-safe.
 class ConnectionMessages {
@@ -99,6 +104,11 @@ class ConnectionMessages {
   };
   using Streams = absl::flat_hash_map<uint32_t, Stream>;
 
+  // Calls `change`, and adds the difference in the bytes of `messages`.
+  void Count(StreamMessages& messages, absl::FunctionRef<void()> change)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Charges what no stream was charged with.
+  void ChargeRestOfBuffer() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(Streams::iterator stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   mutable absl::Mutex mutex_;
@@ -109,6 +119,7 @@ class ConnectionMessages {
   int64_t buffer_ ABSL_GUARDED_BY(mutex_) = 0;  // counts buffers
   const char* buffer_begin_ ABSL_GUARDED_BY(mutex_) = nullptr;
   const char* buffer_end_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  uint32_t charged_stream_ ABSL_GUARDED_BY(mutex_) = 0;  // the last one
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t reported_ ABSL_GUARDED_BY(mutex_) = 0;  // by TakeChange
 };

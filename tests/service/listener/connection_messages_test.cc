@@ -171,6 +171,8 @@ TEST_F(ConnectionMessagesTest, BytesKeepTheBufferThatTheyAreIn) {
   EXPECT_EQ(messages_.bytes(), 40'010);
   receive(50'000, 10);
   EXPECT_EQ(messages_.bytes(), 50'010);
+  messages_.BeginBytes("");  // the next buffer
+  EXPECT_EQ(messages_.bytes(), 64 << 10);
   // The buffer was received in two parts.
   ConnectionMessages parts;
   parts.Open(1);
