@@ -109,9 +109,8 @@ absl::Status CollectTensor(Tensor stored, Layout layout,
   }
   if (IsAdapter(stored.name)) {
     return collector.TensorError(stored,
-                                 "is a LoRA adapter; merge the adapters into "
-                                 "the weights with the tool "
-                                 "that trained them");
+                                 "is a LoRA adapter; --adapter merges it into "
+                                 "the model that it was trained for");
   }
   if (split.has_value() && layout == Layout::kWebRwkv) {
     return web_rwkv.Add(*split, std::move(stored), collector);

@@ -20,6 +20,8 @@
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
 #include "tests/testing/fixtures.h"
+#include "tests/testing/test_tensor.h"
+#include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd {
 namespace {
@@ -167,6 +169,38 @@ INSTANTIATE_TEST_SUITE_P(Fixtures, AdapterGoldenTest,
                          });
 
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(AdapterGoldenTest);
+
+// Matrices of block types become BF16.
+TEST(AdapterFixturesTest, MergesIntoBlocks) {
+  RWKVD_NEED_FORMAT_FIXTURES();
+  constexpr char kName[] = "blocks.0.att.key.weight";
+  const auto base = TensorFile::Open(absl::StrCat(
+      testing::FormatFixturesDirectory(), "/gguf/models/v7.Q4_K_M.gguf"));
+  ASSERT_TRUE(base.ok()) << base.status();
+  const Tensor& matrix = *(*base)->Find(kName);
+  ASSERT_EQ(matrix.dtype, DType::kQ4_K);
+  const int64_t rows = matrix.shape[0], cols = matrix.shape[1];
+  testing::TestTensor a{.shape = {1, cols}}, b{.shape = {rows, 1}};
+  for (int64_t i = 0; i < cols; ++i) a.values.push_back((i % 7 - 3) / 8.f);
+  for (int64_t i = 0; i < rows; ++i) b.values.push_back((i % 5 - 2) / 4.f);
+  const std::string path = testing::MakeTempDirectory() + "/a.safetensors";
+  testing::WriteFileOrDie(
+      path, testing::SafetensorsBytes({{"blocks.0.att.key.lora_A", a},
+                                       {"blocks.0.att.key.lora_B", b}}));
+  ThreadPool pool(2);
+  const auto adapters = OpenAdapters({{"it", path}}, /*alpha=*/1);
+  ASSERT_TRUE(adapters.ok()) << adapters.status();
+  const auto merged = MergeAdapters(*base, *adapters, std::nullopt, pool);
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  const Tensor& got = *(*merged)->Find(kName);
+  ASSERT_EQ(got.dtype, DType::kBF16);
+  const std::vector<float> before = ToFloat(matrix), after = ToFloat(got);
+  for (int64_t i = 0; i < rows * cols; ++i) {
+    const double sum =
+        double{before[i]} + double{a.values[i % cols]} * b.values[i / cols];
+    ASSERT_NEAR(after[i], sum, std::abs(sum) * 0x1p-8) << i;
+  }
+}
 
 TEST(AdapterFixturesTest, ThereAreAdaptersOfEveryKind) {
   RWKVD_NEED_FORMAT_FIXTURES();
