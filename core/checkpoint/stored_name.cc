@@ -2,10 +2,12 @@
 #include "core/checkpoint/stored_name.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "absl/types/span.h"
 
@@ -18,11 +20,14 @@ struct Renaming {
 };
 
 // Frameworks add these before the whole name.
-constexpr absl::string_view kFrameworkPrefixes[] = {"module.",
-                                                    "_forward_module."};
-// Frameworks add these before the name of any module.
-constexpr absl::string_view kFrameworkWords[] = {
-    "_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module."};
+constexpr absl::string_view kFrameworkPrefixes[] = {
+    "module.", "_forward_module.", "_orig_mod.", "_fsdp_wrapped_module.",
+    "_checkpoint_wrapped_module."};
+// Frameworks add these between any two parts of a name.
+constexpr std::pair<absl::string_view, absl::string_view> kFrameworkWords[] = {
+    {"._orig_mod.", "."},
+    {"._fsdp_wrapped_module.", "."},
+    {"._checkpoint_wrapped_module.", "."}};
 
 // What classes with a head call the model without it. The head has no such
 // prefix, except if a trainer calls its whole model "model".
@@ -86,15 +91,12 @@ std::string NativeName(absl::string_view layer, absl::string_view part) {
 }
 
 std::string WithoutFrameworkWords(absl::string_view name) {
-  while (ConsumeAnyPrefix(&name, kFrameworkPrefixes) ||
-         ConsumeAnyPrefix(&name, kFrameworkWords)) {
+  while (ConsumeAnyPrefix(&name, kFrameworkPrefixes)) {
   }
-  std::string result;
-  for (bool at_module = true; !name.empty();) {
-    if (at_module && ConsumeAnyPrefix(&name, kFrameworkWords)) continue;
-    at_module = name[0] == '.';
-    result += name[0];
-    name.remove_prefix(1);
+  std::string result(name);
+  // Of adjacent words, one pass removes every other one.
+  while (absl::StrReplaceAll(absl::MakeConstSpan(kFrameworkWords), &result) >
+         0) {
   }
   return result;
 }

@@ -46,6 +46,8 @@ TEST(StoredNameTest, OuterPartsAreRenamed) {
       {"_orig_mod.blocks.0.ln1.bias", "blocks.0.ln1.bias"},
       {"blocks.0._orig_mod.att._orig_mod.key.weight",
        "blocks.0.att.key.weight"},
+      {"blocks.0._orig_mod._orig_mod._orig_mod._orig_mod.att.w0",
+       "blocks.0.att.w0"},
       {"_forward_module._orig_mod.model.head.weight", "head.weight"},
       {"module.module.rwkv.embeddings.weight", "emb.weight"},
       {"_fsdp_wrapped_module.blocks.1._fsdp_wrapped_module."
