@@ -85,6 +85,7 @@ TEST(ServedModelTest, GgufFilesBringTheirTokenizer) {
   EXPECT_EQ(served->tokenizer->TokenBytes(261), "\n\n");
 
   options.tokenizer = "bytes";
+  options.allow_tokenizer_mismatch = true;
   EXPECT_EQ(Load(options)->tokenizer->kind(), "bytes");
 }
 
