@@ -59,6 +59,7 @@ void Preload(const TensorFile& file, LoadProgress& progress) {
   file.Preload([&progress](int64_t bytes_done, int64_t bytes_all) {
     progress.Update(bytes_done, bytes_all);
   });
+  ReleaseCopiedPages(file);
 }
 
 // Compares the files with their checksums, as --verify_files asks for.

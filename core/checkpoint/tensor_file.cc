@@ -262,4 +262,15 @@ void TensorFile::Preload(
   }
 }
 
+void TensorFile::Release(const Tensor& tensor) const {
+  for (const auto& file : files_) {
+    const absl::Span<const std::byte> bytes = file->bytes();
+    const std::byte* const end = bytes.data() + bytes.size();
+    if (tensor.data.data() < bytes.data() || tensor.data.data() >= end) {
+      continue;
+    }
+    file->Release(tensor.data.data() - bytes.data(), tensor.data.size());
+  }
+}
+
 }  // namespace rwkvd

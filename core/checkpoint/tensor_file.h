@@ -105,6 +105,10 @@ class TensorFile {
   // bytes read and the number of bytes of all files.
   void Preload(absl::FunctionRef<void(int64_t, int64_t)> progress) const;
 
+  // Lets the process give up the memory of a tensor's pages, since they were
+  // copied; see MappedFile.
+  void Release(const Tensor& tensor) const;
+
   // Whether the mapped files are still what was opened; see MappedFile.
   absl::Status CheckUnchanged() const;
   bool IsLost() const;

@@ -37,4 +37,10 @@ absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
   RWKVD_CHECK(false);
 }
 
+void ReleaseCopiedPages(const TensorFile& file) {
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (IsBlockType(tensor.dtype) && name != "emb.weight") file.Release(tensor);
+  }
+}
+
 }  // namespace rwkvd

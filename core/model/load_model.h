@@ -13,11 +13,17 @@ namespace rwkvd {
 
 // Loads the model in `file` and keeps `file` alive. Matrices are used where
 // they are mapped; those that `options` says to quantize are quantized into
-// memory that the model owns. InvalidArgument if `file` is to be quantized but
+// memory that the model owns, and matrices of block types are packed into such
+// memory. InvalidArgument if `file` is to be quantized but
 // already is, and if tensors are missing, misshapen or unknown; the message
 // names all of them. Only this function knows all versions.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options = {});
+
+// Gives up the memory of those pages of `file` that a model does not read,
+// because LoadModel has copied them: those of matrices of block types.
+// LoadModel does so itself; needed after TensorFile::Preload.
+void ReleaseCopiedPages(const TensorFile& file);
 
 }  // namespace rwkvd
 

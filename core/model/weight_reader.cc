@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/check.h"
 #include "core/base/quote.h"
+#include "core/quantize/ggml_panels.h"
 
 namespace rwkvd {
 namespace {
@@ -55,6 +56,7 @@ struct Kept {
   std::shared_ptr<const TensorFile> file;
   std::vector<QuantizedMatrix> quantized;
   std::vector<AlignedVector<float>> widened;
+  std::vector<AlignedVector<uint8_t>> packed;
 };
 
 // The matrix at `index` of a tensor of three dimensions.
@@ -88,18 +90,42 @@ Tensor WeightReader::WithoutBlocks(const Tensor& tensor) {
   if (!IsBlockType(tensor.dtype)) return tensor;
   const int64_t size = StorageElements(tensor);
   AlignedVector<float>& widened = widened_.emplace_back(size);
-  ThreadPool one_thread(1);
-  ThreadPool& pool = options_.pool != nullptr ? *options_.pool : one_thread;
   const int64_t num_tasks = (size + kWidenedPerTask - 1) / kWidenedPerTask;
-  pool.ParallelFor(num_tasks, [&](int64_t task) {
+  pool().ParallelFor(num_tasks, [&](int64_t task) {
     const int64_t first = task * kWidenedPerTask;
     DequantizeStorage(tensor, first, std::min(kWidenedPerTask, size - first),
                       widened.data() + first);
   });
+  file_.Release(tensor);
   return WithStorage(tensor, widened);
 }
 
+Matrix WeightReader::Pack(const Tensor& tensor) {
+  const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
+  packed_.push_back(PackGgmlPanels(tensor, pool()));
+  file_.Release(tensor);
+  Matrix matrix{.rows = rows, .cols = cols};
+  matrix.ggml = GgmlWeights{
+      .type = tensor.dtype,
+      .int16_activations = TakesInt16Activations(tensor.dtype, tensor.name),
+      .rows = rows,
+      .cols = GgmlPaddedCols(tensor.dtype, cols),
+      .factor = tensor.factor,
+      .panels = packed_.back().data()};
+  return matrix;
+}
+
+ThreadPool& WeightReader::pool() {
+  if (options_.pool != nullptr) return *options_.pool;
+  if (!one_thread_.has_value()) one_thread_.emplace(1);
+  return *one_thread_;
+}
+
 Matrix WeightReader::View(const Tensor& stored) {
+  if (options_.activations == ActivationKind::kAuto &&
+      IsBlockType(stored.dtype) && stored.Strides()[1] == 1) {
+    return Pack(stored);
+  }
   const Tensor tensor = WithoutBlocks(stored);
   const std::vector<int64_t> strides = tensor.Strides();
   const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
@@ -182,9 +208,7 @@ Matrix WeightReader::TakeQuants(absl::string_view name,
 }
 
 Matrix WeightReader::Quantize(const Tensor& tensor, QuantForm form) {
-  ThreadPool one_thread(1);
-  auto quantized = QuantizeMatrix(
-      tensor, form, options_.pool != nullptr ? *options_.pool : one_thread);
+  auto quantized = QuantizeMatrix(tensor, form, pool());
   if (!quantized.ok()) {
     problems_.push_back(std::string(quantized.status().message()));
     return {};
@@ -198,10 +222,11 @@ Matrix WeightReader::Quantize(const Tensor& tensor, QuantForm form) {
 
 std::shared_ptr<const TensorFile> WeightReader::Owner(
     std::shared_ptr<const TensorFile> file) {
-  if (quantized_.empty() && widened_.empty()) return file;
+  if (quantized_.empty() && widened_.empty() && packed_.empty()) return file;
   file = TensorFile::WithoutReplaced(std::move(file), quantized_names_);
   auto kept = std::make_shared<const Kept>(
-      Kept{std::move(file), std::move(quantized_), std::move(widened_)});
+      Kept{std::move(file), std::move(quantized_), std::move(widened_),
+           std::move(packed_)});
   const TensorFile* const view = kept->file.get();
   return {std::move(kept), view};
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "core/base/aligned_buffer.h"
+#include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/matrix.h"
 #include "core/model/model_options.h"
@@ -27,8 +29,9 @@ using Vector = std::vector<float>;
 // together. Weights that cannot be taken are returned empty.
 //
 // Used while loading, by one thread. `file` outlives the reader and every
-// Matrix. Weights that the reader quantizes, or widens from blocks to f32, lie
-// in memory of their own, which the result of Owner keeps alive.
+// Matrix. Weights that the reader quantizes, or copies from blocks (packed, or
+// widened to f32), lie in memory of their own, which the result of Owner keeps
+// alive.
 class WeightReader {
  public:
   explicit WeightReader(const TensorFile& file,
@@ -79,7 +82,7 @@ class WeightReader {
   absl::Status status() const;
 
   // Returns a pointer to `file`, the file of this reader, that also keeps the
-  // weights alive that the reader quantized or widened. Tensors that were
+  // weights alive that the reader quantized or copied. Tensors that were
   // replaced in `file` and then quantized are dropped. The last call.
   std::shared_ptr<const TensorFile> Owner(
       std::shared_ptr<const TensorFile> file);
@@ -94,17 +97,25 @@ class WeightReader {
                                  size_t alignment);
   // Quantizes `tensor` and returns a view of the result.
   Matrix Quantize(const Tensor& tensor, QuantForm form);
+  // Packs a matrix of a block type for the kernels, and returns a view of the
+  // result.
+  Matrix Pack(const Tensor& tensor);
   // Returns a view of the same elements in f32, if `tensor` has a block type,
   // else `tensor` itself.
   Tensor WithoutBlocks(const Tensor& tensor);
-  // Returns a view of `tensor`, whose shape has been checked.
+  // Returns a view of `tensor`, whose shape has been checked, or of a copy if
+  // it has a block type.
   Matrix View(const Tensor& tensor);
+  // The pool that runs quantization and packing.
+  ThreadPool& pool();
 
   const TensorFile& file_;
   const ModelOptions options_;
   std::vector<QuantizedMatrix> quantized_;
   std::vector<std::string> quantized_names_;
   std::vector<AlignedVector<float>> widened_;
+  std::vector<AlignedVector<uint8_t>> packed_;
+  std::optional<ThreadPool> one_thread_;  // if the options have no pool
   absl::flat_hash_set<std::string> taken_;
   std::vector<std::string> problems_;
 };

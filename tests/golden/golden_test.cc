@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <limits>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "absl/strings/str_replace.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/kernels/ggml/layout.h"
 #include "core/kernels/targets/supported_kernels.h"
 #include "core/model/config.h"
 #include "core/model/load_model.h"
@@ -235,6 +237,15 @@ class Sequence {
   Architecture architecture() const { return model_->config().architecture; }
   int64_t vocab() const { return model_->config().vocab_size; }
   const State& state() const { return state_; }
+  // Whether a matrix has quants of fewer than 5 bits.
+  bool HasSmallQuants() const {
+    return std::any_of(file_->tensors().begin(), file_->tensors().end(),
+                       [](const auto& tensor) {
+                         const int bits =
+                             GgmlLayoutOf(tensor.second.dtype).bits;
+                         return bits > 0 && bits < 5;
+                       });
+  }
 
   // The weights as they were loaded.
   testing::TestTensors Tensors() const {
@@ -285,6 +296,23 @@ double LogProbability(absl::Span<const float> logits, int32_t id) {
   double sum = 0;
   for (float logit : logits) sum += std::exp(logit - largest);
   return logits[id] - largest - std::log(sum);
+}
+
+// The mean KL divergence of the distributions that `logits` stand for from
+// those of `exact`, both [n, vocab].
+double MeanKl(absl::Span<const float> exact, absl::Span<const float> logits,
+              int64_t vocab) {
+  double sum = 0;
+  for (size_t at = 0; at < exact.size(); at += vocab) {
+    const auto p = exact.subspan(at, vocab), q = logits.subspan(at, vocab);
+    const double p_shift = LogProbability(p, 0) - p[0];
+    const double q_shift = LogProbability(q, 0) - q[0];
+    for (int64_t i = 0; i < vocab; ++i) {
+      const double log_p = p[i] + p_shift;
+      sum += std::exp(log_p) * (log_p - (q[i] + q_shift));
+    }
+  }
+  return sum / (static_cast<double>(exact.size()) / vocab);
 }
 
 class GoldenTest
@@ -364,6 +392,37 @@ TEST_P(GoldenTest, AllLogitsAgree) {
   const auto expected = testing::ReadFloatsOrDie(refs_ + ".all-logits.f32");
   EXPECT_LE(MaxDifference(sequence_->Read(ids_, LogitsWanted::kAll), expected),
             tolerance_);
+}
+
+// Matrices of GGUF files that are served in their own size: only activations
+// are rounded, and the same way in any chunk.
+TEST(GoldenGgufTest, RoundingActivationsChangesLittle) {
+  RWKVD_NEED_FORMAT_FIXTURES();
+  const fs::path formats = testing::FormatFixturesDirectory();
+  for (const Golden& golden : FindGoldenGguf(formats / "gguf")) {
+    const json reference =
+        json::parse(testing::ReadFileOrDie(golden.reference + ".json"));
+    const auto ids = reference["ids"].get<std::vector<int32_t>>();
+    for (const KernelTable* kernels : SupportedKernels()) {
+      Sequence exact(golden.checkpoint,
+                     {.kernels = kernels, .activations = ActivationKind::kF32});
+      Sequence rounded(golden.checkpoint, {.kernels = kernels});
+      ASSERT_TRUE(exact.ok() && rounded.ok()) << golden;
+      const auto logits = rounded.Read(ids, LogitsWanted::kAll);
+      EXPECT_LE(
+          MeanKl(exact.Read(ids, LogitsWanted::kAll), logits, rounded.vocab()),
+          rounded.HasSmallQuants() ? 1e-3 : 1e-4)
+          << golden << " " << kernels->name;
+
+      Sequence alone(golden.checkpoint, {.kernels = kernels});
+      for (size_t i = 0; i < ids.size(); ++i) {
+        const auto one = alone.Read({ids[i]}, LogitsWanted::kLast);
+        ASSERT_EQ(0, std::memcmp(one.data(), &logits[i * one.size()],
+                                 one.size() * sizeof(float)))
+            << golden << " " << kernels->name << " token " << i;
+      }
+    }
+  }
 }
 
 std::vector<std::tuple<Golden, const KernelTable*>> Cases() {
