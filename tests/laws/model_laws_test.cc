@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <random>
 #include <string>
 #include <tuple>
@@ -18,6 +19,7 @@
 #include "core/model/load_model.h"
 #include "gtest/gtest.h"
 #include "tests/laws/model_shapes.h"
+#include "tests/testing/block_checkpoint.h"
 #include "tests/testing/quantized_checkpoint.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/reference.h"
@@ -37,7 +39,9 @@ enum class WeightTypes {
   kInt8,
   kInt8Mixed,
   kInt4,
-  kInt4Mixed
+  kInt4Mixed,
+  kQ8_0,
+  kQ4_0
 };
 
 TestTensors MakeTensors(const ModelShape& shape, WeightTypes types) {
@@ -47,6 +51,8 @@ TestTensors MakeTensors(const ModelShape& shape, WeightTypes types) {
       case WeightTypes::kF32:
       case WeightTypes::kInt8:
       case WeightTypes::kInt4Mixed:
+      case WeightTypes::kQ8_0:
+      case WeightTypes::kQ4_0:
         return DType::kF32;
       case WeightTypes::kF16:
         return DType::kF16;
@@ -76,6 +82,13 @@ WeightKind KindOf(WeightTypes types) {
   }
 }
 
+// The type of the large matrices, if they are blocks.
+std::optional<DType> BlockTypeOf(WeightTypes types) {
+  if (types == WeightTypes::kQ8_0) return DType::kQ8_0;
+  if (types == WeightTypes::kQ4_0) return DType::kQ4_0;
+  return std::nullopt;
+}
+
 using Param = std::tuple<const KernelTable*, WeightTypes, ModelShape>;
 
 class ModelLaws : public ::testing::TestWithParam<Param> {
@@ -87,6 +100,11 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
     if (kind_ != WeightKind::kAsStored) {
       stored_ = testing::Quantized(tensors_, kind_);
       tensors_ = testing::Dequantized(stored_, tensors_);
+    }
+    block_type_ = BlockTypeOf(types);
+    if (block_type_.has_value()) {
+      stored_ = testing::WithBlocks(tensors_, *block_type_);
+      tensors_ = testing::ValuesOfBlocks(stored_, *block_type_);
     }
     auto model = Load(stored_);
     ASSERT_TRUE(model.ok()) << model.status();
@@ -129,7 +147,10 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
   // Compares logits within the bound of law 6.
   void ExpectNear(const std::vector<float>& logits,
                   const std::vector<std::vector<double>>& expected) {
-    const double bound = RelativeErrorBound(model_->config(), kind_);
+    const double bound =
+        block_type_.has_value()
+            ? RelativeErrorBound(model_->config(), *block_type_)
+            : RelativeErrorBound(model_->config(), kind_);
     double largest_error = 0, largest = 0;
     for (size_t t = 0; t < expected.size(); ++t) {
       for (int64_t i = 0; i < vocab_; ++i) {
@@ -147,6 +168,7 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
   std::mt19937_64 random_{7};
   ThreadPool pool_{3};
   WeightKind kind_ = WeightKind::kAsStored;
+  std::optional<DType> block_type_;
   TestTensors stored_;   // as the file has them
   TestTensors tensors_;  // as numbers
   std::unique_ptr<const Model> model_;
@@ -313,7 +335,8 @@ TEST_P(ModelLaws, TunedStateFollowsTheEquationsOfThePapers) {
 
 std::string Name(const ::testing::TestParamInfo<Param>& info) {
   static constexpr const char* kTypes[] = {
-      "F32", "F16", "BF16", "Mixed", "Int8", "Int8Mixed", "Int4", "Int4Mixed"};
+      "F32",       "F16",  "BF16",      "Mixed", "Int8",
+      "Int8Mixed", "Int4", "Int4Mixed", "Q8_0",  "Q4_0"};
   const auto& [kernels, types, shape] = info.param;
   return absl::StrCat(NameOf(shape), kTypes[static_cast<int>(types)],
                       kernels->name);
@@ -336,6 +359,15 @@ INSTANTIATE_TEST_SUITE_P(
                                          WeightTypes::kInt4,
                                          WeightTypes::kInt4Mixed),
                        ::testing::ValuesIn(EvenShapes())),
+    Name);
+
+INSTANTIATE_TEST_SUITE_P(
+    Blocks, ModelLaws,
+    ::testing::Combine(
+        ::testing::ValuesIn(SupportedKernels()),
+        ::testing::Values(WeightTypes::kQ8_0, WeightTypes::kQ4_0),
+        ::testing::Values(ModelShape{Architecture::kRwkv6, false},
+                          ModelShape{Architecture::kRwkv7, false})),
     Name);
 
 }  // namespace

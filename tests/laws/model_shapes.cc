@@ -7,6 +7,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "core/base/check.h"
+#include "core/kernels/ggml/layout.h"
 #include "core/quantize/weight_kind.h"
 #include "tests/testing/tiny_checkpoint.h"
 
@@ -17,6 +18,10 @@ using testing::DTypeOf;
 using testing::TestTensors;
 
 constexpr uint64_t kSeed = 42;
+
+// The relative error of a matmul whose x is quantized.
+const double kInt8Error = std::sqrt(1.0 * kGroupCols) / (2 * 127);
+const double kInt16Error = std::sqrt(1.0 * kGroupCols) / (2 * 32512);
 
 constexpr Architecture kArchitectures[] = {
     Architecture::kRwkv4,  Architecture::kRwkv50, Architecture::kRwkv51,
@@ -112,27 +117,30 @@ double RelativeErrorBound(const ModelConfig& config) {
   return products * std::sqrt(terms) * 0x1p-24;
 }
 
+double RelativeErrorBound(const ModelConfig& config, DType block_type) {
+  const double layers = static_cast<double>(config.num_layers);
+  const double of_ffn = GgmlTakesInt8(block_type) ? kInt8Error : kInt16Error;
+  return RelativeErrorBound(config) + layers * 2 * (kInt16Error + of_ffn) +
+         kInt16Error;
+}
+
 double RelativeErrorBound(const ModelConfig& config, WeightKind kind) {
-  const double group = std::sqrt(static_cast<double>(kGroupCols));
-  const double int8_activations = group / (2 * 127),
-               int16_activations = group / (2 * 32512);
   const double layers = static_cast<double>(config.num_layers);
   double of_x = 0;
   switch (kind) {
     case WeightKind::kAsStored:
       break;
     case WeightKind::kInt8:
-      of_x = layers * (3 * int16_activations + int8_activations) +
-             int16_activations;
+      of_x = layers * (3 * kInt16Error + kInt8Error) + kInt16Error;
       break;
     case WeightKind::kInt8Mixed:
-      of_x = layers * 3 * int16_activations;
+      of_x = layers * 3 * kInt16Error;
       break;
     case WeightKind::kInt4:
-      of_x = (4 * layers + 1) * int8_activations;
+      of_x = (4 * layers + 1) * kInt8Error;
       break;
     case WeightKind::kInt4Mixed:
-      of_x = 4 * layers * int8_activations + int16_activations;
+      of_x = 4 * layers * kInt8Error + kInt16Error;
       break;
   }
   return RelativeErrorBound(config) + of_x;

@@ -59,6 +59,10 @@ double RelativeErrorBound(const ModelConfig& config);
 // ffn.value and weights of 4 bits use x as int8.
 double RelativeErrorBound(const ModelConfig& config, WeightKind kind);
 
+// The same for matrices of a GGML block type: those of channel mixing use x as
+// int8 if the type has 4 bits.
+double RelativeErrorBound(const ModelConfig& config, DType block_type);
+
 // "rwkv50Odd"
 std::string NameOf(const ModelShape& shape);
 
