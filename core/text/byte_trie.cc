@@ -53,16 +53,21 @@ ByteTrie::ByteTrie(std::vector<Entry> entries) {
 
 ByteTrie::Match ByteTrie::LongestPrefix(absl::string_view text) const {
   Match longest;
-  size_t node = 0;
+  Node node = kRoot;
   for (size_t i = 0; i < text.size(); ++i) {
-    const char* const labels = label_.data() + first_child_[node];
-    const size_t num_children = first_child_[node + 1] - first_child_[node];
-    const void* const found = std::memchr(labels, text[i], num_children);
-    if (found == nullptr) break;
-    node = static_cast<const char*>(found) - label_.data();
+    node = Child(node, text[i]);
+    if (node == kRoot) break;
     if (value_[node] >= 0) longest = {value_[node], i + 1};
   }
   return longest;
+}
+
+ByteTrie::Node ByteTrie::Child(Node node, char byte) const {
+  const char* const labels = label_.data() + first_child_[node];
+  const size_t num_children = first_child_[node + 1] - first_child_[node];
+  const void* const found = std::memchr(labels, byte, num_children);
+  if (found == nullptr) return kRoot;
+  return static_cast<Node>(static_cast<const char*>(found) - label_.data());
 }
 
 }  // namespace rwkvd

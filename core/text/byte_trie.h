@@ -44,6 +44,21 @@ class ByteTrie {
   // Returns the longest key that is a prefix of `text`.
   Match LongestPrefix(absl::string_view text) const;
 
+  // The nodes, for algorithms on the trie. Parents have lower numbers than
+  // their children.
+  using Node = uint32_t;
+  static constexpr Node kRoot = 0;
+
+  Node num_nodes() const { return static_cast<Node>(value_.size()); }
+  // Returns the child to which this byte leads, or kRoot if there is none.
+  Node Child(Node node, char byte) const;
+  // Returns the children [FirstChild(node), FirstChild(node + 1)).
+  Node FirstChild(Node node) const { return first_child_[node]; }
+  // Returns the byte that leads to the node, which is not the root.
+  char Label(Node node) const { return label_[node]; }
+  // Returns the value of the key that ends at the node, or -1.
+  int32_t Value(Node node) const { return value_[node]; }
+
  private:
   // The children of node n are first_child_[n] to first_child_[n + 1] - 1.
   std::vector<uint32_t> first_child_;  // [nodes + 1]

@@ -9,7 +9,6 @@
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "core/base/check.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/text/tokenizer.h"
@@ -111,7 +110,7 @@ WorldTokenizer::FromTokens(std::vector<std::string> tokens,
 WorldTokenizer::WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie,
                                const std::vector<AddedToken>& added)
     : tokens_(std::move(tokens)),
-      trie_(std::move(trie)),
+      splitter_(std::move(trie)),
       added_(added),
       max_token_bytes_(LongestLength(tokens_, added)) {}
 
@@ -123,7 +122,7 @@ absl::StatusOr<std::vector<TokenId>> WorldTokenizer::EncodeUpTo(
     return ids.size() <= max_tokens;
   };
   const auto append_text = [&](absl::string_view text) {
-    AppendIds(text, max_tokens, &ids);
+    splitter_.Append(text, max_tokens, &ids);
     return ids.size() <= max_tokens;
   };
   added_.SplitRaw(
@@ -133,16 +132,6 @@ absl::StatusOr<std::vector<TokenId>> WorldTokenizer::EncodeUpTo(
       },
       append_token);
   return ids;
-}
-
-void WorldTokenizer::AppendIds(absl::string_view text, size_t max_tokens,
-                               std::vector<TokenId>* ids) const {
-  while (!text.empty() && ids->size() <= max_tokens) {
-    const ByteTrie::Match match = trie_.LongestPrefix(text);
-    RWKVD_CHECK(match.length > 0);  // FromTokens: every byte is a token
-    ids->push_back(match.value);
-    text.remove_prefix(match.length);
-  }
 }
 
 absl::string_view WorldTokenizer::TokenBytes(TokenId id) const {

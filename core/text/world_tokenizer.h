@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "core/text/added_tokens.h"
 #include "core/text/byte_trie.h"
+#include "core/text/greedy_splitter.h"
 #include "core/text/tokenizer.h"
 
 namespace rwkvd {
@@ -28,8 +29,7 @@ namespace rwkvd {
 class WorldTokenizer final : public Tokenizer {
  public:
   // Limits on a vocabulary file, far above the 1.1 MB, 65529 tokens and 128
-  // bytes per token of the official one. Encoding a byte takes at most
-  // kMaxTokenBytes steps, whatever the vocabulary and the text.
+  // bytes per token of the official one.
   static constexpr size_t kMaxFileBytes = 16 << 20;
   static constexpr TokenId kMaxTokens = 1 << 20;
   static constexpr size_t kMaxTokenBytes = 1024;
@@ -65,12 +65,9 @@ class WorldTokenizer final : public Tokenizer {
   absl::StatusOr<std::vector<TokenId>> EncodeUpTo(
       absl::string_view bytes, size_t max_tokens) const override;
   int64_t MaxWorkMemory(absl::string_view) const override { return 0; }
-  // Encodes a text without added tokens.
-  void AppendIds(absl::string_view text, size_t max_tokens,
-                 std::vector<TokenId>* ids) const;
 
   const std::vector<std::string> tokens_;  // [size()], empty: unused id
-  const ByteTrie trie_;
+  const GreedySplitter splitter_;
   const AddedTokens added_;
   const int64_t max_token_bytes_;
 };

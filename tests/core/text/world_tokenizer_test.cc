@@ -50,7 +50,10 @@ TEST(WorldTokenizerTest, MatchesLinearSearchOnRandomVocabularies) {
       return text;
     };
     std::set<std::string> tokens;
-    for (int i = 0; i < 20; ++i) tokens.insert(random_text(2 + random() % 5));
+    const unsigned longest = round % 2 == 0 ? 5 : 12;
+    for (int i = 0; i < 20; ++i) {
+      tokens.insert(random_text(2 + random() % longest));
+    }
     const std::vector<std::string> more(tokens.begin(), tokens.end());
     const auto tokenizer = Parse(SmallWorldVocabulary(more));
     const std::string text = random_text(200);
@@ -69,6 +72,29 @@ TEST(WorldTokenizerTest, MatchesLinearSearchOnRandomVocabularies) {
       at += length;
     }
     EXPECT_EQ(*tokenizer->Encode(text), expected);
+  }
+}
+
+// Each rest of such a text is the beginning of a long token, but of no other.
+TEST(WorldTokenizerTest, TimeDoesNotDependOnTokens) {
+  constexpr size_t kLength = 4 << 20;
+  const auto tokenizer = Parse(SmallWorldVocabulary(
+      {std::string(1023, 'a') + "b", std::string(500, 'a')}));
+  const auto ids = tokenizer->Encode(std::string(kLength, 'a'));
+  ASSERT_TRUE(ids.ok()) << ids.status();
+  ASSERT_EQ(ids->size(), kLength / 500 + kLength % 500);
+  EXPECT_EQ(ids->front(), 258);
+  EXPECT_EQ(ids->back(), 'a' + 1);
+}
+
+TEST(WorldTokenizerTest, LimitCutsWithinTheRestOfALongToken) {
+  const auto tokenizer = Parse(SmallWorldVocabulary({"abcdefgh"}));
+  const std::string text = "abcdefgx";
+  EXPECT_EQ(tokenizer->Encode(text)->size(), text.size());
+  EXPECT_EQ(tokenizer->Encode(text, 8)->size(), text.size());
+  for (const int limit : {1, 4, 7}) {
+    EXPECT_EQ(tokenizer->Encode(text, limit).status().code(),
+              absl::StatusCode::kOutOfRange);
   }
 }
 
