@@ -126,7 +126,9 @@ ServingMemory MemoryFor(WeightKind weights, const TensorFile& file) {
                           ? FormOf(weights, name, shape[0], shape[1])
                           : std::nullopt;
     if (!form.has_value()) {
-      memory.mapped += tensor.num_bytes();
+      // Blocks are packed for the kernels, at about the same size.
+      const bool is_packed = IsBlockType(tensor.dtype) && name != "emb.weight";
+      (is_packed ? memory.process : memory.mapped) += tensor.num_bytes();
       continue;
     }
     memory.process +=

@@ -35,8 +35,9 @@ struct TypeUse {
 // The memory of a server, in bytes, for one value of --weights.
 struct ServingMemory {
   std::string weights;
-  int64_t process = 0;  // copies, quantized matrices, vectors as F32
-  int64_t mapped = 0;   // weights that stay in the file
+  // Copies, quantized matrices, packed blocks of GGUF, and vectors as F32.
+  int64_t process = 0;
+  int64_t mapped = 0;  // weights that stay in the file
 };
 
 // An adapter, and what it would change.
