@@ -21,7 +21,7 @@ ATTACKER_ADDRESS = "127.0.0.2"
 PROBE_SECONDS = 0.05
 
 # For a server with a low limit of tokens.
-TOO_LONG = pb.GenerateRequest(prompt=pb.Input(text="e" * (8 << 20)))
+TOO_LONG = pb.GenerateRequest(prompt=pb.Input(text="e" * (4 << 20)))
 
 
 def memory_mib(pid, name):

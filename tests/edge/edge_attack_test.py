@@ -70,7 +70,9 @@ class DirectAttackTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        server = rwkvd("--log_level=info", "--max_prompt_tokens=1000")
+        # With little memory, so that it is full soon on a busy machine.
+        server = rwkvd("--log_level=info", "--max_prompt_tokens=1000",
+                       "--memory_limit=256")
         cls.server = server.__enter__()
         cls.addClassCleanup(server.__exit__, None, None, None)
         answer = generate(cls.server.stub, request())
@@ -78,27 +80,31 @@ class DirectAttackTest(unittest.TestCase):
 
     def check(self, name, **options):
         run = AttackRun(name, self.server.address, self.expected, self.server,
-                        **options)
+                        seconds=4, **options)
         print(f"{name}: {run.summary()}")
         self.assertEqual(run.problems, [])
         self.assertEqual(run.interruptions, [])
         self.assertGreater(run.answers, 0)
         self.assertLess(run.worst_health, MAX_HEALTH_SECONDS)
         self.assertLess(run.server_growth_mib, MAX_SERVER_GROWTH_MIB)
-        self.assertGreater(run.counts["closed by the server"], 0)
-        self.assertGreater(gauge(self.server, CLOSED), 0)
-        self.assertIn("closed a connection: the client sent unfinished "
-                      "messages", self.server.log())
         wait_until(lambda: gauge(self.server, UNFINISHED) == 0,
                    "the end of unfinished messages")
         return run
 
+    def check_half_sent_messages(self, **options):
+        closed = gauge(self.server, CLOSED)
+        run = self.check("half_sent_messages", **options)
+        self.assertGreater(gauge(self.server, CLOSED), closed)
+        self.assertIn("closed a connection: the client sent unfinished "
+                      "messages", self.server.log())
+        return run
+
     def test_half_sent_messages_do_not_interrupt_large_requests(self):
-        run = self.check("half_sent_messages", uploads=True)
+        run = self.check_half_sent_messages(uploads=True)
         self.assertGreater(run.uploads, 0)
 
     def test_half_sent_messages_do_not_harm_others_of_their_address(self):
-        self.check("half_sent_messages", source=HONEST_ADDRESS)
+        self.check_half_sent_messages(source=HONEST_ADDRESS)
 
     def test_unread_messages_do_not_harm_others(self):
         self.check("unread_messages")
