@@ -36,7 +36,7 @@ void Wkv4(const Wkv4Args& a, size_t n) {
 
     const VF faded = hn::Add(pp, io(a.decay + i));
     q = hn::Max(faded, k);
-    e1 = hn::Exp(kF, hn::Sub(faded, q));
+    e1 = KeepNaN(faded, hn::Exp(kF, hn::Sub(faded, q)));
     e2 = hn::Exp(kF, hn::Sub(k, q));
     io(hn::MulAdd(e1, aa, hn::Mul(e2, v)), a.aa + i);
     io(hn::MulAdd(e1, bb, e2), a.bb + i);
