@@ -22,9 +22,9 @@ struct GgufVocabulary {
 };
 
 // Returns the bytes of each token, by id, for WorldTokenizer::FromTokens.
-// They are empty for control and unused tokens, which have no place in texts
-// and are never sampled. Returns InvalidArgument, with `name` and the token,
-// for another model than "rwkv", another type of token, or a malformed one.
+// They are empty for control and unused tokens, which have no place in texts.
+// Returns InvalidArgument, with `name` and the token, for another model than
+// "rwkv", another type of token, or a malformed one.
 absl::StatusOr<std::vector<std::string>> ParseGgufTokens(
     const GgufVocabulary& vocabulary, absl::string_view name);
 
