@@ -57,8 +57,8 @@ void ConnectionMessages::BeginBytes(absl::string_view bytes) {
   absl::MutexLock lock(&mutex_);
   if (bytes.data() != buffer_end_) {
     ChargeRestOfBuffer();
-    ++buffer_;
     buffer_begin_ = bytes.data();
+    buffer_charged_ = 0;
   }
   buffer_end_ = bytes.data() + bytes.size();
 }
@@ -69,27 +69,25 @@ void ConnectionMessages::Open(uint32_t stream) {
   if (stream <= last_stream_ || stream % 2 == 0) return;
   if (streams_.size() >= kMaxStreams) return;
   last_stream_ = stream;
-  streams_.emplace(stream, Stream());
+  streams_.emplace(stream, StreamMessages());
 }
 
 void ConnectionMessages::Receive(uint32_t number, absl::string_view data) {
   absl::MutexLock lock(&mutex_);
   const auto found = streams_.find(number);
   if (found == streams_.end()) return;  // gRPC drops these bytes
-  Stream& stream = found->second;
-  const int64_t charged = stream.buffer == buffer_ ? stream.buffer_bytes : 0;
-  stream.buffer = buffer_;
-  stream.buffer_bytes = data.data() + data.size() - buffer_begin_;
+  const int64_t end = data.data() + data.size() - buffer_begin_;
+  const int64_t cost = end - std::exchange(buffer_charged_, end);
   charged_stream_ = number;
-  Count(stream.messages,
-        [&] { stream.messages.Receive(data, stream.buffer_bytes - charged); });
+  StreamMessages& messages = found->second;
+  Count(messages, [&] { messages.Receive(data, cost); });
 }
 
 void ConnectionMessages::EndRequest(uint32_t number) {
   absl::MutexLock lock(&mutex_);
   const auto found = streams_.find(number);
   if (found == streams_.end()) return;
-  const StreamMessages& messages = found->second.messages;
+  const StreamMessages& messages = found->second;
   // gRPC drops a first message that can no longer be complete.
   if (!messages.has_first() || messages.bytes() == 0) Remove(found);
 }
@@ -98,7 +96,7 @@ void ConnectionMessages::Grant(uint32_t number, int64_t bytes) {
   absl::MutexLock lock(&mutex_);
   const auto found = streams_.find(number);
   if (found == streams_.end()) return;
-  StreamMessages& messages = found->second.messages;
+  StreamMessages& messages = found->second;
   Count(messages, [&] { messages.Grant(bytes); });
 }
 
@@ -116,15 +114,14 @@ void ConnectionMessages::Count(StreamMessages& messages,
 }
 
 void ConnectionMessages::ChargeRestOfBuffer() {
+  const int64_t rest = buffer_end_ - buffer_begin_ - buffer_charged_;
   const auto found = streams_.find(charged_stream_);
-  if (found == streams_.end() || found->second.buffer != buffer_) return;
-  Stream& stream = found->second;
-  const int64_t rest = buffer_end_ - buffer_begin_ - stream.buffer_bytes;
-  Count(stream.messages, [&] { stream.messages.Keep(rest); });
+  if (found == streams_.end() || buffer_charged_ == 0) return;
+  Count(found->second, [&] { found->second.Keep(rest); });
 }
 
 void ConnectionMessages::Remove(Streams::iterator stream) {
-  bytes_ -= stream->second.messages.bytes();
+  bytes_ -= stream->second.bytes();
   streams_.erase(stream);
 }
 

@@ -66,9 +66,8 @@ class StreamMessages {
 // are incomplete, or that the server has not read.
 //
 // gRPC reads into buffers, and keeps a whole buffer while it keeps any byte in
-// it. A stream is therefore charged with all bytes from the beginning of a
-// buffer to the stream's last one in it, and the last such stream also with the
-// rest of the buffer.
+// it. So what lies between the bytes of open streams is charged to the stream
+// whose bytes follow, and the rest of a buffer to the last stream in it.
 //
 // Shared by the threads that receive and send. Thread-safe.
 class ConnectionMessages {
@@ -96,13 +95,7 @@ class ConnectionMessages {
   int64_t TakeChange() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  struct Stream {
-    StreamMessages messages;
-    // The buffer that was last charged, and how many of its bytes were.
-    int64_t buffer = 0;
-    int64_t buffer_bytes = 0;
-  };
-  using Streams = absl::flat_hash_map<uint32_t, Stream>;
+  using Streams = absl::flat_hash_map<uint32_t, StreamMessages>;
 
   // Calls `change`, and adds the difference in the bytes of `messages`.
   void Count(StreamMessages& messages, absl::FunctionRef<void()> change)
@@ -116,9 +109,9 @@ class ConnectionMessages {
   uint32_t last_stream_ ABSL_GUARDED_BY(mutex_) = 0;
   // The buffer of gRPC that was received into last. Bytes that follow each
   // other in memory belong to the same one.
-  int64_t buffer_ ABSL_GUARDED_BY(mutex_) = 0;  // counts buffers
   const char* buffer_begin_ ABSL_GUARDED_BY(mutex_) = nullptr;
   const char* buffer_end_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  int64_t buffer_charged_ ABSL_GUARDED_BY(mutex_) = 0;   // of its bytes
   uint32_t charged_stream_ ABSL_GUARDED_BY(mutex_) = 0;  // the last one
   int64_t bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t reported_ ABSL_GUARDED_BY(mutex_) = 0;  // by TakeChange

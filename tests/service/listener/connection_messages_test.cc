@@ -173,6 +173,15 @@ TEST_F(ConnectionMessagesTest, BytesKeepTheBufferThatTheyAreIn) {
   EXPECT_EQ(messages_.bytes(), 50'010);
   messages_.BeginBytes("");  // the next buffer
   EXPECT_EQ(messages_.bytes(), 64 << 10);
+  // Bytes of several streams in a buffer keep it once.
+  ConnectionMessages streams;
+  streams.BeginBytes(buffer);
+  for (uint32_t stream = 1; stream < 9; stream += 2) {
+    streams.Open(stream);
+    streams.Receive(
+        stream, absl::string_view(buffer).substr(stream / 2 * 16'384, 16'384));
+  }
+  EXPECT_EQ(streams.bytes(), 64 << 10);
   // The buffer was received in two parts.
   ConnectionMessages parts;
   parts.Open(1);
