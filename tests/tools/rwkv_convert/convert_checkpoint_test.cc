@@ -332,6 +332,10 @@ TEST_F(ConvertCheckpointTest, NoFileAppearsBeforeTheEnd) {
       {.input = input, .directory = directory_, .verify = true},
       [&](absl::string_view doing, int64_t, int64_t) {
         verifying |= doing == "verifying";
+        if (doing == "checking") {  // the input, before anything is written
+          EXPECT_FALSE(fs::exists(directory_));
+          return absl::OkStatus();
+        }
         EXPECT_EQ(FilesIn(directory_),
                   std::vector<std::string>{"rwkv-convert.tmp"});
         return absl::OkStatus();
