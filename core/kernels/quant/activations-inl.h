@@ -181,7 +181,9 @@ int64_t QuantizeRow(const float* x, const QuantizedActivations& to,
       HWY_UNROLL(4)
       for (int64_t j = 0; j < 4; ++j) {
         const VF scaled = hn::Mul(hn::LoadU(kF, x + i + j * kLanes), inverse);
-        values[j] = hn::NearestInt(scaled);
+        // NaN becomes 1, so that no kernel skips its column as zero.
+        values[j] = hn::NearestInt(
+            hn::IfThenElse(hn::IsNaN(scaled), hn::Set(kF, 1.0f), scaled));
         VI& sum = sums[(i + j * kLanes) / kMinRunCols];
         sum = hn::Add(sum, values[j]);
       }
