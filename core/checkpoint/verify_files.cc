@@ -107,7 +107,7 @@ class Plan {
                            ReadZip(file->bytes(), file->path()));
     bool lacks_checksum = false;
     for (const ZipEntry& entry : entries) {
-      // torch.save can be told to write 0 instead of the checksums.
+      // torch.save can be configured to write 0 instead of the checksums.
       lacks_checksum |= entry.crc32 == 0 && !entry.data.empty();
       if (entry.crc32 == 0) continue;
       ++outcome_.num_checksums;

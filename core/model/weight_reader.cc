@@ -146,15 +146,18 @@ Matrix WeightReader::TakeMatrix(absl::string_view name, int64_t rows,
   if (const auto stored = FindQuants(file_, name); stored.has_value()) {
     return TakeQuants(name, *stored, rows, cols);
   }
-  const Tensor* tensor = Find(name);
+  const Tensor* tensor = FindShaped(name, {rows, cols});
   if (tensor == nullptr) return {};
-  if (!HasShape(*tensor, {rows, cols})) {
-    problems_.push_back(
-        Misshapen(*tensor, absl::StrCat("[", rows, ", ", cols, "]")));
-    return {};
-  }
   const auto form = FormOf(options_.weights, name, rows, cols);
   return form.has_value() ? Quantize(*tensor, *form) : View(*tensor);
+}
+
+const Tensor* WeightReader::FindShaped(absl::string_view name,
+                                       absl::Span<const int64_t> shape) {
+  const Tensor* tensor = Find(name);
+  if (tensor == nullptr || HasShape(*tensor, shape)) return tensor;
+  problems_.push_back(Misshapen(*tensor, ShapeString(shape)));
+  return nullptr;
 }
 
 const Tensor* WeightReader::FindPackedBlocks(const std::string& name,
@@ -233,13 +236,8 @@ std::shared_ptr<const TensorFile> WeightReader::Owner(
 
 Matrix WeightReader::TakeEmbedding(absl::string_view name, int64_t rows,
                                    int64_t cols) {
-  const Tensor* tensor = Find(name);
+  const Tensor* tensor = FindShaped(name, {rows, cols});
   if (tensor == nullptr) return {};
-  if (!HasShape(*tensor, {rows, cols})) {
-    problems_.push_back(
-        Misshapen(*tensor, absl::StrCat("[", rows, ", ", cols, "]")));
-    return {};
-  }
   if (!IsBlockType(tensor->dtype)) return View(*tensor);
   RWKVD_CHECK(tensor->factor == 1 && tensor->is_row_major());
   return {tensor->dtype, rows, cols, tensor->data.data(), cols};
@@ -247,13 +245,8 @@ Matrix WeightReader::TakeEmbedding(absl::string_view name, int64_t rows,
 
 Matrix WeightReader::TakeTransposed(absl::string_view name, int64_t rows,
                                     int64_t cols) {
-  const Tensor* tensor = Find(name);
+  const Tensor* tensor = FindShaped(name, {cols, rows});
   if (tensor == nullptr) return {};
-  if (!HasShape(*tensor, {cols, rows})) {
-    problems_.push_back(
-        Misshapen(*tensor, absl::StrCat("[", cols, ", ", rows, "]")));
-    return {};
-  }
   return View(Transposed(*tensor, 0, 1));
 }
 
@@ -261,13 +254,8 @@ std::vector<Matrix> WeightReader::TakeTransposedStack(absl::string_view name,
                                                       int64_t num, int64_t rows,
                                                       int64_t cols) {
   std::vector<Matrix> matrices(num);
-  const Tensor* tensor = Find(name);
+  const Tensor* tensor = FindShaped(name, {num, cols, rows});
   if (tensor == nullptr) return matrices;
-  if (!HasShape(*tensor, {num, cols, rows})) {
-    problems_.push_back(Misshapen(
-        *tensor, absl::StrCat("[", num, ", ", cols, ", ", rows, "]")));
-    return matrices;
-  }
   const Tensor stack = WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] = View(Transposed(Layer(stack, i), 0, 1));
@@ -280,13 +268,8 @@ std::vector<Matrix> WeightReader::TakeTransposedSlices(absl::string_view name,
                                                        int64_t rows,
                                                        int64_t cols) {
   std::vector<Matrix> matrices(num);
-  const Tensor* tensor = Find(name);
+  const Tensor* tensor = FindShaped(name, {cols, num * rows});
   if (tensor == nullptr) return matrices;
-  if (!HasShape(*tensor, {cols, num * rows})) {
-    problems_.push_back(
-        Misshapen(*tensor, absl::StrCat("[", cols, ", ", num * rows, "]")));
-    return matrices;
-  }
   const Tensor joined = WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] =

@@ -89,6 +89,10 @@ class WeightReader {
 
  private:
   const Tensor* Find(absl::string_view name);
+  // The same, but also records a problem and returns nullptr if the tensor has
+  // another shape.
+  const Tensor* FindShaped(absl::string_view name,
+                           absl::Span<const int64_t> shape);
   // Returns a view of stored quants and their scales.
   Matrix TakeQuants(absl::string_view name, const StoredQuants& stored,
                     int64_t rows, int64_t cols);
