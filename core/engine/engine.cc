@@ -105,21 +105,24 @@ std::vector<Engine::RequestId> Engine::Enqueue(
   const int64_t bytes =
       reservation.bytes_.bytes() / static_cast<int64_t>(sinks.size());
   std::vector<RequestId> ids;
-  const auto enqueue = [&](GenerateRequest sample) {
+  const auto enqueue = [&](GenerateRequest sample,
+                           std::shared_ptr<SharedPrompt> shared_prompt,
+                           std::shared_ptr<SampleGroup> sample_group) {
     GenerateSink* const sink = sinks[ids.size()];
     sample.sampling.seed += ids.size();
     ids.push_back(reservation.first_id_ + ids.size());
     auto sequence = std::make_unique<GenerateSequence>(
         ids.back(), std::move(sample), vocabulary_, tokenizer_, sink,
-        &counters_, shared);
+        &counters_, std::move(shared_prompt));
     sequence->SetMemory({memory_, reservation.bytes_.Split(bytes)});
-    sequence->SetGroup(group);
+    sequence->SetGroup(std::move(sample_group));
     Enqueue(std::move(sequence));
   };
-  while (ids.size() + 1 < sinks.size()) enqueue(request);
-  // The last sample takes the request itself, so that this thread holds no
-  // reference to the start state once the engine thread may run the sample.
-  enqueue(std::move(request));
+  while (ids.size() + 1 < sinks.size()) enqueue(request, shared, group);
+  // The last sample takes the request and what the samples share, so that this
+  // thread holds no reference to them once the engine thread may run the
+  // sample: only the engine thread may destroy a SharedPrompt.
+  enqueue(std::move(request), std::move(shared), std::move(group));
   return ids;
 }
 

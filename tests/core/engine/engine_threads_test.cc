@@ -147,5 +147,31 @@ TEST(EngineThreadsTest, EachRequestFinishesOnceWhenTheEngineIsDestroyed) {
   }
 }
 
+// The samples of a request may all have ended before Submit returns. What they
+// share must still be destroyed by the engine thread, which keeps the count of
+// branch states without a lock.
+TEST(EngineThreadsTest, SamplesMayEndWhileTheyAreSubmitted) {
+  FakeModel model(kVocabSize);
+  FakeTokenizer tokenizer(FakeTokenizer::Numbers(kVocabSize), 0);
+  ThreadPool pool(1);
+  EngineOptions options = SmallOptions();
+  options.max_queued = 100;
+  Engine engine(options, &model, &tokenizer, &pool);
+  const auto submit = [&engine] {
+    GenerateRequest request;
+    request.prompt = {1, 2};
+    request.max_tokens = 1;
+    for (int i = 0; i < 300; ++i) {
+      std::deque<RecordingSink> sinks(2);
+      GenerateSink* const pointers[] = {&sinks[0], &sinks[1]};
+      ASSERT_TRUE(engine.Submit(request, pointers).ok());
+      for (RecordingSink& sink : sinks) sink.Wait();
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) threads.emplace_back(submit);
+  for (std::thread& thread : threads) thread.join();
+}
+
 }  // namespace
 }  // namespace rwkvd
