@@ -8,11 +8,13 @@
 #include "service/memory_budgets.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
+#include "service/telemetry/request_identity.h"
 #include "service/work_pool.h"
 
 namespace rwkvd {
 
-// What a call uses of the server, all of which outlives the call. A value.
+// What a call uses of the server, all of which outlives the call, and what
+// names the call. A value.
 struct CallEnvironment {
   const ServedModel* model;  // null while it is being loaded
   Metrics* metrics;
@@ -21,6 +23,7 @@ struct CallEnvironment {
   CallMonitor* monitor;
   StreamSlots* transfers;  // of PutState and GetState
   StreamSlots* documents;  // of ScoreDocument
+  RequestIdentity identity;
 
   // Unavailable while the model is being loaded.
   absl::Status CheckLoaded() const {

@@ -54,72 +54,89 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
 
 }  // namespace
 
+CallEnvironment RwkvService::environment(grpc::CallbackServerContext* context) {
+  CallEnvironment environment = {model_.load(std::memory_order_acquire),
+                                 metrics_,
+                                 budgets_,
+                                 pool_,
+                                 monitor_,
+                                 &transfers_,
+                                 &documents_,
+                                 IdentityOf(*context, /*sample_new=*/false)};
+  ReturnIdentity(environment.identity, context);
+  return environment;
+}
+
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GenerateCall::Start(environment(), context, request);
+  return GenerateCall::Start(environment(context), context, request);
 }
 
 grpc::ServerUnaryReactor* RwkvService::Tokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(), Rpc::kTokenize, context, request,
-                          response, UnaryCall::Computed(&rwkvd::Tokenize));
+  return UnaryCall::Start(environment(context), Rpc::kTokenize, context,
+                          request, response,
+                          UnaryCall::Computed(&rwkvd::Tokenize));
 }
 
 grpc::ServerUnaryReactor* RwkvService::Detokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(), Rpc::kDetokenize, context, request,
-                          response, UnaryCall::Computed(&rwkvd::Detokenize));
+  return UnaryCall::Start(environment(context), Rpc::kDetokenize, context,
+                          request, response,
+                          UnaryCall::Computed(&rwkvd::Detokenize));
 }
 
 grpc::ServerUnaryReactor* RwkvService::Score(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return ScoreCall::Start(environment(), context, request, response);
+  return ScoreCall::Start(environment(context), context, request, response);
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
 RwkvService::ScoreDocument(grpc::CallbackServerContext* context) {
-  return ScoreDocumentCall::Start(environment(), context);
+  return ScoreDocumentCall::Start(environment(context), context);
 }
 
 grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(), Rpc::kUnpinPrefix, context, request,
-                          response, UnaryCall::Computed(&Unpin));
+  return UnaryCall::Start(environment(context), Rpc::kUnpinPrefix, context,
+                          request, response, UnaryCall::Computed(&Unpin));
 }
 
 grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(), Rpc::kListPinnedPrefixes, context,
-                          request, response, UnaryCall::Computed(&ListPinned));
+  return UnaryCall::Start(environment(context), Rpc::kListPinnedPrefixes,
+                          context, request, response,
+                          UnaryCall::Computed(&ListPinned));
 }
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* RwkvService::PutState(
     grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
-  return PutStateCall::Start(environment(), context, response);
+  return PutStateCall::Start(environment(context), context, response);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::GetState(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GetStateCall::Start(environment(), context, request);
+  return GetStateCall::Start(environment(context), context, request);
 }
 
 grpc::ServerUnaryReactor* RwkvService::DeleteState(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(), Rpc::kDeleteState, context, request,
-                          response, &Delete);
+  return UnaryCall::Start(environment(context), Rpc::kDeleteState, context,
+                          request, response, &Delete);
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetModel(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(), Rpc::kGetModel, context, request,
-                          response, UnaryCall::Computed(&DescribeModel));
+  return UnaryCall::Start(environment(context), Rpc::kGetModel, context,
+                          request, response,
+                          UnaryCall::Computed(&DescribeModel));
 }
 
 }  // namespace rwkvd

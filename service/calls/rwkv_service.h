@@ -101,16 +101,8 @@ class RwkvService final : public RawRwkvService {
                                      grpc::ByteBuffer* response) override;
 
  private:
-  // For a call that arrives now.
-  CallEnvironment environment() {
-    return {model_.load(std::memory_order_acquire),
-            metrics_,
-            budgets_,
-            pool_,
-            monitor_,
-            &transfers_,
-            &documents_};
-  }
+  // For a call that arrives now. Returns its identity to the client.
+  CallEnvironment environment(grpc::CallbackServerContext* context);
 
   Metrics* const metrics_;
   MemoryBudgets* const budgets_;
