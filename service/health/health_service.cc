@@ -7,6 +7,7 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/check.h"
 #include "service/peer_address.h"
 
 namespace rwkvd {
@@ -14,6 +15,8 @@ namespace {
 
 using ::grpc::health::v1::HealthCheckRequest;
 using ::grpc::health::v1::HealthCheckResponse;
+using ::grpc::health::v1::HealthListRequest;
+using ::grpc::health::v1::HealthListResponse;
 
 // A Watch call that ends at once. Deletes itself.
 class RefusedWatch final
@@ -125,7 +128,9 @@ class HealthService::WatchCall final
 };
 
 HealthService::HealthService(std::vector<std::string> services)
-    : services_(std::move(services)) {}
+    : services_(std::move(services)) {
+  RWKVD_CHECK(services_.size() <= kMaxServices);
+}
 
 HealthService::~HealthService() = default;
 
@@ -168,6 +173,20 @@ grpc::ServerUnaryReactor* HealthService::Check(
   }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(status);
+  return reactor;
+}
+
+grpc::ServerUnaryReactor* HealthService::List(
+    grpc::CallbackServerContext* context, const HealthListRequest*,
+    HealthListResponse* response) {
+  {
+    absl::MutexLock lock(&mutex_);
+    for (const std::string& service : services_) {
+      (*response->mutable_statuses())[service].set_status(health_.status);
+    }
+  }
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  reactor->Finish(grpc::Status::OK);
   return reactor;
 }
 

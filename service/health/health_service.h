@@ -30,7 +30,11 @@ class HealthService final : public ::grpc::health::v1::Health::CallbackService {
   static constexpr size_t kMaxWatches = 1024;
   static constexpr size_t kMaxWatchesPerAddress = kMaxWatches / 4;
 
-  // `services` are the names that clients may ask for; "" is the whole server.
+  // The maximum number of names, which bounds the answer of List.
+  static constexpr size_t kMaxServices = 100;
+
+  // `services` are the names that clients may ask for, at most kMaxServices; ""
+  // is the whole server.
   explicit HealthService(std::vector<std::string> services);
   ~HealthService() override;
 
@@ -49,6 +53,13 @@ class HealthService final : public ::grpc::health::v1::Health::CallbackService {
       grpc::CallbackServerContext* context,
       const ::grpc::health::v1::HealthCheckRequest* request,
       ::grpc::health::v1::HealthCheckResponse* response) override
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // The health of every name.
+  grpc::ServerUnaryReactor* List(
+      grpc::CallbackServerContext* context,
+      const ::grpc::health::v1::HealthListRequest* request,
+      ::grpc::health::v1::HealthListResponse* response) override
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The health of a name, now and after each change. SERVICE_UNKNOWN for an

@@ -95,6 +95,20 @@ TEST_F(HealthServiceTest, CheckReportsTheHealthOfAllNames) {
             grpc::StatusCode::NOT_FOUND);
 }
 
+TEST_F(HealthServiceTest, ListReportsTheHealthOfAllNames) {
+  for (const auto expected :
+       {HealthCheckResponse::SERVING, HealthCheckResponse::NOT_SERVING}) {
+    service_.SetServing(expected == HealthCheckResponse::SERVING);
+    grpc::ClientContext context;
+    grpc::health::v1::HealthListResponse response;
+    ASSERT_TRUE(stub_->List(&context, {}, &response).ok());
+    EXPECT_EQ(response.statuses_size(), 2);
+    for (const char* name : {"", "known"}) {
+      EXPECT_EQ(response.statuses().at(name).status(), expected) << name;
+    }
+  }
+}
+
 TEST_F(HealthServiceTest, WatchReportsEachChangeOnce) {
   Watcher watcher(*stub_, "known");
   EXPECT_EQ(watcher.Next(), HealthCheckResponse::NOT_SERVING);
