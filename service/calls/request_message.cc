@@ -12,6 +12,7 @@
 #include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
 #include "service/convert/message_check.h"
+#include "service/convert/model_check.h"
 #include "service/convert/request_memory.h"
 
 namespace rwkvd {
@@ -75,7 +76,7 @@ absl::Status RequestMessage::Parse(absl::string_view bytes,
         absl::StrCat("the message is not a ", proto->GetTypeName()));
   }
   reservation_.Resize(check.memory);
-  return absl::OkStatus();
+  return CheckRequestedModel(*proto, model_->name);
 }
 
 absl::Status RequestMessage::Counted(absl::Status status) const {

@@ -15,6 +15,7 @@
 #include "google/protobuf/message.h"
 #include "service/calls/call_environment.h"
 #include "service/metrics/metrics.h"
+#include "service/served_model.h"
 
 namespace rwkvd {
 
@@ -22,10 +23,11 @@ namespace rwkvd {
 // then the parsed message, are reserved in the budget for requests.
 //
 // Owned by a call, or by its task in the work pool. Thread-compatible. The
-// budget and the metrics outlive it.
+// model, the budget and the metrics outlive it.
 class RequestMessage {
  public:
-  // Takes the bytes of a message that gRPC has received for a call. They are
+  // Takes the bytes of a message that gRPC has received for a call, after the
+  // model has been loaded. They are
   // copied, so that messages which wait do not fill gRPC's own buffers: if
   // these are full, gRPC closes connections. ResourceExhausted with a
   // RetryAfter if the budget has too little left; Cancelled if the client has
@@ -39,7 +41,8 @@ class RequestMessage {
   // Parses the message into `proto`, and releases its bytes. Called once.
   // InvalidArgument, with the path of the field, if the bytes are not a message
   // of this type; ResourceExhausted with a RetryAfter if the budget has too
-  // little left for the parsed message.
+  // little left for the parsed message; NotFound if its `model` is not the one
+  // that is served.
   absl::Status ParseInto(google::protobuf::Message* proto);
 
   // Counts `status` in the metrics if it is that of ReserveMore, and returns
@@ -54,7 +57,8 @@ class RequestMessage {
  private:
   RequestMessage(ByteBudget::Reservation reservation,
                  const CallEnvironment& environment)
-      : metrics_(environment.metrics),
+      : model_(environment.model),
+        metrics_(environment.metrics),
         budget_(&environment.budgets->requests),
         reservation_(std::move(reservation)) {}
 
@@ -62,6 +66,7 @@ class RequestMessage {
   // Changes the reservation.
   absl::Status Reserve(int64_t bytes);
 
+  const ServedModel* model_;
   Metrics* metrics_;
   const ByteBudget* budget_;
   ByteBudget::Reservation reservation_;
