@@ -150,6 +150,18 @@ absl::StatusOr<std::string> SetFlagAt(absl::Span<const std::string> args,
   return word.name;
 }
 
+// The flags that are defined in `files`, sorted by name.
+std::vector<std::pair<std::string, absl::CommandLineFlag*>> SortedFlags(
+    Files files) {
+  std::vector<std::pair<std::string, absl::CommandLineFlag*>> flags;
+  for (const auto& [name, flag] : absl::GetAllFlags()) {
+    if (FindFlag(name, files) == nullptr) continue;
+    flags.emplace_back(name, flag);
+  }
+  std::sort(flags.begin(), flags.end());
+  return flags;
+}
+
 // Appends `text` in lines of at most kWidth characters, which are indented by
 // six spaces.
 void AppendWrapped(absl::string_view text, std::string* out) {
@@ -225,15 +237,29 @@ std::string NearestName(absl::string_view unknown,
   return distance > kMostDistance ? "" : nearest;
 }
 
-std::string DescribeFlags(Files files) {
-  std::vector<std::pair<std::string, absl::CommandLineFlag*>> flags;
-  for (const auto& [name, flag] : absl::GetAllFlags()) {
-    if (FindFlag(name, files) == nullptr) continue;
-    flags.emplace_back(name, flag);
+std::vector<std::string> ChangedFlags(Files files) {
+  std::vector<std::string> lines;
+  for (const auto& [name, flag] : SortedFlags(files)) {
+    const std::string value = flag->CurrentValue();
+    const std::string standard = flag->DefaultValue();
+    if (value == standard) continue;
+    if (const auto repeated = flag->TryGet<RepeatedFlag>()) {
+      for (const std::string& one : repeated->values) {
+        lines.push_back(absl::StrCat("--", name, "=", one));
+      }
+      continue;
+    }
+    lines.push_back(absl::StrCat("--", name, "=", value));
+    if (!standard.empty()) {
+      absl::StrAppend(&lines.back(), " (default ", standard, ")");
+    }
   }
-  std::sort(flags.begin(), flags.end());
+  return lines;
+}
+
+std::string DescribeFlags(Files files) {
   std::string text;
-  for (const auto& [name, flag] : flags) {
+  for (const auto& [name, flag] : SortedFlags(files)) {
     const std::string value = flag->DefaultValue();
     absl::StrAppend(&text, "  --", name, "\n");
     AppendWrapped(value.empty()

@@ -50,6 +50,12 @@ absl::StatusOr<CommandLine> ParseCommandLine(
 std::string NearestName(absl::string_view unknown,
                         absl::Span<const std::string> names);
 
+// The flags that are defined in `files` and whose values differ from their
+// defaults, sorted by name, as "--NAME=VALUE (default DEFAULT)". A RepeatedFlag
+// has an entry for each of its values.
+std::vector<std::string> ChangedFlags(
+    absl::Span<const absl::string_view> files);
+
 // A description of the flags that are defined in `files`, sorted by name: the
 // help text and the default of each.
 std::string DescribeFlags(absl::Span<const absl::string_view> files);

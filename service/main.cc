@@ -114,6 +114,10 @@ int Main(const std::vector<std::string>& args) {
     return 0;
   }
   InitLog(options->log_level);
+  LogInfo(absl::StrCat("rwkvd ", kVersion));
+  for (const std::string& line : OptionsInForce()) {
+    LogInfo(absl::StrCat("option ", line));
+  }
   return Serve(*options);
 }
 

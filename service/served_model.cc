@@ -175,6 +175,8 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
                                             : options.model_name;
   served->layout = std::string(NameOf(file->layout()));
   served->isa = kernels.name;
+  LogInfo(absl::StrCat("derived: --model_name=", served->name, " --threads=",
+                       served->pool->num_threads(), " --isa=", kernels.name));
   RWKVD_ASSIGN_OR_RETURN(
       std::vector<NamedState> initial_states,
       LoadInitialStates(options, *served->model, served->fingerprint));

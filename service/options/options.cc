@@ -52,6 +52,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args) {
   return options;
 }
 
+std::vector<std::string> OptionsInForce() { return ChangedFlags(kFlagFiles); }
+
 std::string OptionsHelp() {
   return absl::StrCat(
       "rwkvd serves an RWKV language model over gRPC (rwkv.v1.RwkvService).\n\n"

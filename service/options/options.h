@@ -40,6 +40,10 @@ struct Options : LoadOptions,
 // InvalidArgument with the flag, its value and the values that are allowed.
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& args);
 
+// The flags that the command line has set to other values than their defaults,
+// one per line of the log (see ChangedFlags). No flag of rwkvd holds a secret.
+std::vector<std::string> OptionsInForce();
+
 // The text that --help prints.
 std::string OptionsHelp();
 

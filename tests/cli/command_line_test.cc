@@ -23,6 +23,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 constexpr absl::string_view kHere[] = {"tests/cli/command_line_test.cc"};
@@ -30,6 +31,18 @@ constexpr absl::string_view kHere[] = {"tests/cli/command_line_test.cc"};
 class CommandLineTest : public ::testing::Test {
   absl::FlagSaver saver_;
 };
+
+TEST_F(CommandLineTest, ChangedFlagsAreThoseThatDifferFromTheirDefaults) {
+  EXPECT_THAT(ChangedFlags(kHere), IsEmpty());
+  ASSERT_TRUE(ParseCommandLine({"--word=a b", "--number=1", "--time=90s",
+                                "--items=x", "--items=y", "--maybe"},
+                               kHere)
+                  .ok());
+  EXPECT_THAT(
+      ChangedFlags(kHere),
+      ElementsAre("--items=x", "--items=y", "--maybe=true",
+                  "--time=1m30s (default 0)", "--word=a b (default w)"));
+}
 
 TEST_F(CommandLineTest, BooleanFlagNeedsNoValue) {
   ASSERT_TRUE(ParseCommandLine({"--toggle"}, kHere).ok());
