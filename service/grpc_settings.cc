@@ -2,6 +2,7 @@
 #include "service/grpc_settings.h"
 
 #include <grpc/compression.h>
+#include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/resource_quota.h>
 
 #include <algorithm>
@@ -20,18 +21,14 @@ namespace {
 constexpr int kKeepaliveMs = 20'000;
 constexpr int kKeepaliveTimeoutMs = 10'000;
 
-// Clients may send a keepalive ping each 10 seconds, also without calls. Half
-// of that is tolerated, since pings do not arrive evenly.
-constexpr int kMinClientPingMs = 5'000;
-
 // How long a connection may stay open without the beginning of HTTP/2.
 constexpr int kHandshakeTimeoutMs = 10'000;
 
 // The size of a request's metadata, in bytes.
 constexpr int kMaxMetadataBytes = 16 << 10;
 
-// gRPC starts threads only for services that block, of which there are none;
-// in addition it has a few pollers.
+// gRPC starts threads only for services that block, of which channelz is the
+// only one; in addition it has a few pollers.
 constexpr int kMaxThreads = 16;
 
 // Memory into which gRPC reads a connection: it uses at most four such pieces.
@@ -44,7 +41,13 @@ constexpr char kExperiments[] = "GRPC_EXPERIMENTS";
 // chunks is limited.
 constexpr char kNoReadChunks[] = "-tcp_read_chunks";
 
-void SetKeepalive(grpc::ServerBuilder& builder) {
+// A setting of gRPC, for which its largest value means "no limit".
+int Milliseconds(absl::Duration duration) {
+  return static_cast<int>(
+      std::min<int64_t>(absl::ToInt64Milliseconds(duration), INT_MAX));
+}
+
+void SetKeepalive(const Options& options, grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS,
                              kKeepaliveTimeoutMs);
@@ -53,13 +56,8 @@ void SetKeepalive(grpc::ServerBuilder& builder) {
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   builder.AddChannelArgument(
-      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinClientPingMs);
-}
-
-// A setting of gRPC, for which its largest value means "no limit".
-int Milliseconds(absl::Duration duration) {
-  return static_cast<int>(
-      std::min<int64_t>(absl::ToInt64Milliseconds(duration), INT_MAX));
+      GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+      Milliseconds(options.min_client_ping_interval));
 }
 
 void SetConnectionAge(const Options& options, grpc::ServerBuilder& builder) {
@@ -80,6 +78,8 @@ void PrepareGrpc() {
   setenv(kExperiments, value.c_str(), /*overwrite=*/1);
 }
 
+void EnableChannelz() { grpc::channelz::experimental::InitChannelzService(); }
+
 void ConfigureGrpc(const Options& options, grpc::ServerBuilder& builder) {
   grpc::ResourceQuota quota("rwkvd");
   quota.Resize(static_cast<size_t>(options.grpc_memory_bytes));
@@ -96,8 +96,11 @@ void ConfigureGrpc(const Options& options, grpc::ServerBuilder& builder) {
   // gRPC applies the limit of messages before it inflates them.
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
-  SetKeepalive(builder);
+  SetKeepalive(options, builder);
   SetConnectionAge(options, builder);
+  // Services that block, such as channelz, would otherwise get threads for each
+  // processor, and gRPC aborts if these are more than kMaxThreads.
+  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
 }
 
 }  // namespace rwkvd

@@ -31,9 +31,12 @@ constexpr absl::Duration kReadinessInterval = absl::Minutes(1);
 constexpr absl::Duration kResetAfter = absl::Seconds(10);
 
 // The services whose names the reflection service lists.
-std::vector<std::string> ServiceNames() {
-  return {::rwkv::v1::RwkvService::service_full_name(),
-          grpc::health::v1::Health::service_full_name()};
+std::vector<std::string> ServiceNames(const Options& options) {
+  std::vector<std::string> names = {
+      ::rwkv::v1::RwkvService::service_full_name(),
+      grpc::health::v1::Health::service_full_name()};
+  if (options.channelz) names.push_back("grpc.channelz.v1.Channelz");
+  return names;
 }
 
 }  // namespace
@@ -61,7 +64,7 @@ Server::Server(const Options& options)
       pool_(WorkPool::OptionsFor(UsableCpus()), &metrics_),
       service_(&metrics_, &budgets_, &pool_, &monitor_),
       health_({"", ::rwkv::v1::RwkvService::service_full_name()}),
-      reflection_(ServiceNames()) {}
+      reflection_(ServiceNames(options)) {}
 
 Server::~Server() {
   if (loading_thread_.joinable()) loading_thread_.join();
@@ -88,6 +91,8 @@ absl::Status Server::OpenListener() {
       DeriveConnectionLimits(RaiseDescriptorLimit(), options_.grpc_memory_bytes,
                              options_.max_connections,
                              options_.max_connections_per_peer));
+  LogInfo(absl::StrCat("derived: --max_connections=", limits.total,
+                       " --max_connections_per_peer=", limits.per_peer));
   absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Open(
       options_.listen, limits,
       CallGuard::Derive(
@@ -116,6 +121,7 @@ absl::Status Server::StartMetrics() {
 }
 
 absl::Status Server::StartGrpc() {
+  if (options_.channelz) EnableChannelz();
   grpc::ServerBuilder builder;
   ConfigureGrpc(options_, builder);
   using Builder = grpc::ServerBuilder::experimental_type;

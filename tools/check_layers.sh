@@ -43,7 +43,7 @@ declare -rA LIBRARIES=(
   [core/engine]="absl"
   [cli]="absl absl_flags grpc"
   [service]="$GRPC //third_party/grpc_reflection:reflection_cc_proto absl_flags
-    microhttpd prometheus spdlog"
+    grpc_channelz microhttpd prometheus spdlog"
   [tools/quality]="absl absl_flags"
   [tools/rwkv_convert]="absl absl_flags @eigen"
   [tools/rwkvctl]="$GRPC absl_flags json"

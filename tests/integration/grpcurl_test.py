@@ -96,6 +96,37 @@ class GrpcurlTest(unittest.TestCase):
         self.assertEqual(sum(len(delta["tokens"]) for delta in deltas), 20)
         self.assertTrue("".join(delta.get("text", "") for delta in deltas))
 
+    def test_health_of_all_services_is_listed(self):
+        (answer,) = self.messages(self.call(
+            self.server.address, "grpc.health.v1.Health/List"))
+        self.assertEqual(answer, {"statuses": {
+            name: {"status": "SERVING"} for name in ("", SERVICE)}})
+
+    def test_reflection_is_found_under_both_names(self):
+        services = self.call(self.server.address, "list").split()
+        for version in ("v1", "v1alpha"):
+            name = f"grpc.reflection.{version}.ServerReflection"
+            self.assertIn(name, services)
+            self.assertIn("rpc ServerReflectionInfo",
+                          self.call(self.server.address, "describe", name))
+
+    def test_channelz_shows_the_server(self):
+        with rwkvd("--channelz") as server:
+            (answer,) = self.messages(self.call(
+                server.address, "grpc.channelz.v1.Channelz/GetServers"))
+        self.assertEqual(len(answer["server"]), 1)
+        self.assertGreater(
+            int(answer["server"][0]["data"]["callsStarted"]), 0)
+
+    def test_request_for_another_model_is_not_found(self):
+        result = subprocess.run(
+            [self.grpcurl, "-plaintext", "-d", '{"model": "other"}',
+             self.server.address, f"{SERVICE}/GetModel"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            timeout=PATIENCE, check=False)
+        self.assertIn("Code: NotFound", result.stderr)
+        self.assertIn('"other" is not served', result.stderr)
+
     def test_health_has_both_service_names(self):
         for service in ("", SERVICE):
             (answer,) = self.messages(self.call(

@@ -53,7 +53,7 @@ TEST(GrpcSettingsTest, BuffersOfConnectionsAreBounded) {
   EXPECT_STREQ(std::getenv(kName), "given,-tcp_read_chunks");
 }
 
-// The effect takes more than ten seconds to observe.
+// ClientPingsTest shows the effect, with a shorter interval.
 TEST(GrpcSettingsTest, ClientsWithoutCallsMaySendPings) {
   ShownBuilder builder;
   ConfigureGrpc(Options(), builder);

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""gRPC's standard services, and the field `model` of all requests, as Python's
+grpcio and its package for reflection use them."""
+
+import unittest
+
+import grpc
+import health_pb2
+from google.protobuf import descriptor_pool, message_factory
+from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import \
+    ProtoReflectionDescriptorDatabase
+from rwkv.v1 import rwkv_pb2 as pb
+from rwkvd_process import PATIENCE, SERVICE, rwkvd
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+CHANNELZ = "grpc.channelz.v1.Channelz"
+REFLECTION_VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
+NAME = "served-name"
+
+
+def list_services(channel, version):
+    """The names that the server lists under a version of the protocol. The
+    messages of both versions are the same."""
+    call = channel.stream_stream(
+        f"/{version}.ServerReflection/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString)
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    (response,) = call(iter([request]), timeout=PATIENCE)
+    return {service.name for service in response.list_services_response.service}
+
+
+class ReflectedClient:
+    """A client that knows messages only from the server's reflection."""
+
+    def __init__(self, channel):
+        self._channel = channel
+        self.database = ProtoReflectionDescriptorDatabase(channel)
+        self._pool = descriptor_pool.DescriptorPool(self.database)
+
+    def call(self, service, method, **fields):
+        """Makes a unary call."""
+        descriptor = self._pool.FindServiceByName(service)
+        method = descriptor.FindMethodByName(method)
+        factory = message_factory.MessageFactory(self._pool)
+        request, response = map(factory.GetPrototype, (method.input_type,
+                                                       method.output_type))
+        path = f"/{service}/{method.name}"
+        function = self._channel.unary_unary(path, request.SerializeToString,
+                                             response.FromString)
+        return function(request(**fields), timeout=PATIENCE)
+
+
+class ProtocolsTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        manager = rwkvd(f"--model_name={NAME}")
+        cls.server = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
+
+    def test_both_versions_of_reflection_list_the_services(self):
+        expected = {SERVICE, "grpc.health.v1.Health",
+                    *(f"{version}.ServerReflection"
+                      for version in REFLECTION_VERSIONS)}
+        for version in REFLECTION_VERSIONS:
+            self.assertEqual(list_services(self.server.channel, version),
+                             expected)
+
+    def test_client_without_the_contract_calls_the_server(self):
+        client = ReflectedClient(self.server.channel)
+        self.assertIn(SERVICE, client.database.get_services())
+        response = client.call(SERVICE, "Tokenize", text="In the beginning")
+        self.assertEqual(
+            list(response.ids),
+            list(self.server.stub.Tokenize(
+                pb.TokenizeRequest(text="In the beginning")).ids))
+
+    def test_health_is_listed_checked_and_watched(self):
+        client = ReflectedClient(self.server.channel)
+        response = client.call("grpc.health.v1.Health", "List")
+        self.assertEqual({name: health.status for name, health
+                          in response.statuses.items()},
+                         {"": SERVING, SERVICE: SERVING})
+        for name in ("", SERVICE):
+            self.assertEqual(self.server.health.check(name), SERVING)
+            watch = self.server.health.watch(name)
+            self.assertEqual(next(watch).status, SERVING)
+            watch.cancel()
+
+    def calls_of_all_methods(self, model):
+        """Functions, by method, that make a call for a model."""
+        stub = self.server.stub
+        prompt = pb.Input(text="In the beginning")
+        streams = {
+            "Generate": lambda: list(stub.Generate(pb.GenerateRequest(
+                prompt=prompt, max_tokens=1, model=model))),
+            "GetState": lambda: list(stub.GetState(pb.GetStateRequest(
+                handle="h", model=model))),
+            "ScoreDocument": lambda: list(stub.ScoreDocument(iter(
+                [pb.ScoreDocumentRequest(part=prompt, model=model)]))),
+            "PutState": lambda: stub.PutState(iter(
+                [pb.PutStateRequest(data=b"d", model=model)])),
+        }
+        unary = {
+            "Tokenize": {"text": "t"},
+            "Detokenize": {"ids": [1]},
+            "Score": {"context": prompt, "continuations": [prompt]},
+            "UnpinPrefix": {"name": "n"},
+            "ListPinnedPrefixes": {},
+            "DeleteState": {"handle": "h"},
+            "GetModel": {},
+        }
+        for method, fields in unary.items():
+            request = getattr(pb, method + "Request")(model=model, **fields)
+            streams[method] = lambda f=getattr(stub, method), r=request: f(r)
+        service = pb.DESCRIPTOR.services_by_name["RwkvService"]
+        self.assertEqual(sorted(streams), sorted(service.methods_by_name))
+        return streams
+
+    # The errors of calls for the right model, whose state, prefix or data does
+    # not exist.
+    OTHER_ERRORS = {"GetState", "PutState", "UnpinPrefix", "DeleteState"}
+
+    def test_calls_for_another_model_are_not_found(self):
+        for method, call in self.calls_of_all_methods("other").items():
+            with self.subTest(method=method):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    call()
+                error = caught.exception
+                self.assertEqual(error.code(), grpc.StatusCode.NOT_FOUND)
+                self.assertIn('"other" is not served', error.details())
+                self.assertIn(f'"{NAME}"', error.details())
+
+    def test_calls_for_the_served_model_and_for_any_model_are_answered(self):
+        for model in ("", NAME):
+            for method, call in self.calls_of_all_methods(model).items():
+                with self.subTest(method=method, model=model):
+                    if method in self.OTHER_ERRORS:
+                        with self.assertRaises(grpc.RpcError) as caught:
+                            call()
+                        self.assertNotIn("is not served",
+                                         caught.exception.details())
+                    else:
+                        call()
+
+    def test_channelz_is_off_by_default(self):
+        client = ReflectedClient(self.server.channel)
+        self.assertNotIn(CHANNELZ, client.database.get_services())
+        with self.assertRaises(grpc.RpcError) as caught:
+            client.call(CHANNELZ, "GetServers")
+        self.assertEqual(caught.exception.code(),
+                         grpc.StatusCode.UNIMPLEMENTED)
+
+    def test_channelz_shows_the_connections_and_their_calls(self):
+        with rwkvd("--channelz") as server:
+            client = ReflectedClient(server.channel)
+            self.assertIn(CHANNELZ, client.database.get_services())
+            (shown,) = client.call(CHANNELZ, "GetServers").server
+            self.assertGreater(shown.data.calls_started, 0)
+            answer = client.call(CHANNELZ, "GetServerSockets",
+                                 server_id=shown.ref.server_id)
+            (socket,) = [client.call(CHANNELZ, "GetSocket",
+                                     socket_id=reference.socket_id).socket
+                         for reference in answer.socket_ref]
+            self.assertEqual(socket.remote.tcpip_address.ip_address,
+                             bytes([127, 0, 0, 1]))
+            self.assertGreater(socket.data.streams_started, 0)
+
+    def test_log_has_the_options_in_force(self):
+        with rwkvd("--max_queued=7", "--noreflection", "--max_running=64",
+                   f"--model_name={NAME}") as server:
+            log = server.log()
+        self.assertRegex(log, r"info option --max_queued=7 \(default 256\)\n")
+        self.assertRegex(log, r"info option --reflection=false \(default true\)\n")
+        self.assertRegex(log, r"info option --model=\S+\n")
+        self.assertNotIn("option --max_running", log)  # the default
+        self.assertRegex(log, rf"info derived: --model_name={NAME} "
+                         r"--threads=\d+ --isa=\w+\n")
+        self.assertRegex(log, r"info derived: --max_connections=\d+ "
+                         r"--max_connections_per_peer=\d+\n")
+
+
+if __name__ == "__main__":
+    unittest.main()
