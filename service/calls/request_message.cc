@@ -76,6 +76,7 @@ absl::Status RequestMessage::Parse(absl::string_view bytes,
         absl::StrCat("the message is not a ", proto->GetTypeName()));
   }
   reservation_.Resize(check.memory);
+  if (model_ == nullptr) return absl::OkStatus();
   return CheckRequestedModel(*proto, model_->name);
 }
 

@@ -26,8 +26,7 @@ namespace rwkvd {
 // model, the budget and the metrics outlive it.
 class RequestMessage {
  public:
-  // Takes the bytes of a message that gRPC has received for a call, after the
-  // model has been loaded. They are
+  // Takes the bytes of a message that gRPC has received for a call. They are
   // copied, so that messages which wait do not fill gRPC's own buffers: if
   // these are full, gRPC closes connections. ResourceExhausted with a
   // RetryAfter if the budget has too little left; Cancelled if the client has
@@ -66,7 +65,7 @@ class RequestMessage {
   // Changes the reservation.
   absl::Status Reserve(int64_t bytes);
 
-  const ServedModel* model_;
+  const ServedModel* model_;  // null while it is being loaded
   Metrics* metrics_;
   const ByteBudget* budget_;
   ByteBudget::Reservation reservation_;
