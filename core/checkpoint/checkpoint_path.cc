@@ -28,7 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMaxListed = 10;  // file names in a message
+constexpr size_t kMaxListedFiles = 10;  // file names in a message
 constexpr absl::string_view kGgufSuffix = ".gguf";
 
 constexpr absl::string_view kWellKnownNames[] = {
@@ -113,7 +113,8 @@ std::vector<std::string> NamesOfKind(const std::string& directory,
 absl::Status Ambiguous(const std::string& directory,
                        absl::Span<const ShardSet> found) {
   std::vector<std::string> listed;
-  for (const ShardSet& set : found.first(std::min(found.size(), kMaxListed))) {
+  for (const ShardSet& set :
+       found.first(std::min(found.size(), kMaxListedFiles))) {
     listed.push_back(PathIn(directory, set.Description()));
   }
   return FileError(directory)(

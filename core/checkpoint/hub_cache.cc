@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxRevisionBytes = 255;  // as the name of a directory
-constexpr size_t kMaxListed = 5;           // snapshots in a message
+constexpr size_t kMaxListedSnapshots = 5;  // snapshots in a message
 
 bool IsDirectory(const fs::path& path) {
   std::error_code ignored;  // then it cannot be used as one
@@ -72,7 +72,7 @@ absl::StatusOr<std::string> FindSnapshot(const std::string& directory) {
                      ": this directory of the Hugging Face cache has no "
                      "snapshot; the download has not finished"));
   }
-  const size_t listed = std::min(found.size(), kMaxListed);
+  const size_t listed = std::min(found.size(), kMaxListedSnapshots);
   return FileError(directory)(
       "this directory of the Hugging Face cache has ", found.size(),
       " snapshots, and refs/main names none of them; name one of them: ",

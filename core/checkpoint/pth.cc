@@ -18,7 +18,7 @@ namespace {
 constexpr absl::string_view kZipMagic = "PK\x03\x04";
 constexpr absl::string_view kPickleName = "/data.pkl";
 
-absl::string_view Text(absl::Span<const std::byte> bytes) {
+absl::string_view AsText(absl::Span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
@@ -55,9 +55,9 @@ absl::StatusOr<std::vector<Tensor>> ParseZipPth(
     if (!absl::ConsumePrefix(&name, root)) continue;
     if (absl::ConsumePrefix(&name, "/data/")) {
       storages.emplace(name, entry.data);
-    } else if (name == "/byteorder" && Text(entry.data) != "little") {
+    } else if (name == "/byteorder" && AsText(entry.data) != "little") {
       return error("expected byteorder \"little\", got ",
-                   Quoted(Text(entry.data)));
+                   Quoted(AsText(entry.data)));
     }
   }
   RWKVD_ASSIGN_OR_RETURN(
@@ -69,7 +69,7 @@ absl::StatusOr<std::vector<Tensor>> ParseZipPth(
 }  // namespace
 
 bool IsPth(absl::Span<const std::byte> bytes) {
-  return absl::StartsWith(Text(bytes), kZipMagic) || IsLegacyPth(bytes);
+  return absl::StartsWith(AsText(bytes), kZipMagic) || IsLegacyPth(bytes);
 }
 
 absl::StatusOr<std::vector<Tensor>> ParsePth(const MappedFile& file) {

@@ -14,7 +14,7 @@ namespace rwkvd {
 namespace {
 
 constexpr absl::string_view kOf = "-of-";
-constexpr size_t kMaxListed = 10;  // numbers in a message
+constexpr size_t kMaxListedNumbers = 10;  // numbers in a message
 
 // Reads a number of decimal digits only.
 bool ReadNumber(absl::string_view text, int64_t* number) {
@@ -53,10 +53,10 @@ std::string ShardSet::Description() const {
 
 std::string ShardSet::Missing() const {
   std::vector<int64_t> missing;
-  for (int64_t i = 1; i <= count && missing.size() <= kMaxListed; ++i) {
+  for (int64_t i = 1; i <= count && missing.size() <= kMaxListedNumbers; ++i) {
     if (!names.contains(i)) missing.push_back(i);
   }
-  const size_t listed = std::min(missing.size(), kMaxListed);
+  const size_t listed = std::min(missing.size(), kMaxListedNumbers);
   return absl::StrCat(
       absl::StrJoin(missing.begin(), missing.begin() + listed, ", "),
       listed < missing.size() ? ", ..." : "");

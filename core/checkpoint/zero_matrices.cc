@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t kEndBytes = 4096;        // read from a matrix in any case
 constexpr size_t kPieceBytes = 64 << 10;  // read at a time
-constexpr size_t kMaxListed = 5;          // names in a message
+constexpr size_t kMaxListedMatrices = 5;  // names in a message
 
 bool IsZero(absl::Span<const std::byte> piece) {
   static constexpr std::byte kZeros[kPieceBytes] = {};
@@ -80,7 +80,7 @@ std::vector<std::string> FindZeroMatrices(const TensorFile& file) {
 std::string DescribeZeroMatrices(const std::vector<std::string>& names) {
   std::vector<std::string> listed;
   for (const std::string& name : names) {
-    if (listed.size() < kMaxListed) listed.push_back(Quoted(name));
+    if (listed.size() < kMaxListedMatrices) listed.push_back(Quoted(name));
   }
   return absl::StrCat(names.size(),
                       names.size() == 1 ? " matrix is" : " matrices are",

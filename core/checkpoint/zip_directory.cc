@@ -23,10 +23,6 @@ constexpr size_t kEntryBytes =
 // file.
 constexpr uint64_t kMaxEntries = 100'000;
 
-// The content of a field whose value is in the ZIP64 record.
-constexpr uint32_t kInZip64 = 0xffffffff;
-constexpr uint16_t kInZip64Short = 0xffff;
-
 // The end record of an archive.
 struct End {
   uint64_t at;  // the position of its first byte

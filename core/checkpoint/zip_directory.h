@@ -11,6 +11,11 @@
 
 namespace rwkvd {
 
+// The content of fields of 32 and 16 bits whose values are in a ZIP64 record or
+// block.
+constexpr uint32_t kInZip64 = 0xffffffff;
+constexpr uint16_t kInZip64Short = 0xffff;
+
 // The position of the directory in a zip archive, in bytes.
 struct ZipDirectory {
   uint64_t offset;

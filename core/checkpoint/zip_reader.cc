@@ -19,11 +19,7 @@ constexpr uint32_t kLocalSignature = 0x04034b50;
 constexpr uint32_t kCentralSignature = 0x02014b50;
 constexpr size_t kMaxNameBytes = 4096;
 
-// The content of a 32-bit field whose value is in the ZIP64 block of the extra
-// field.
-constexpr uint32_t kInZip64 = 0xffffffff;
-constexpr uint16_t kInZip64Short = 0xffff;
-constexpr uint16_t kZip64Id = 1;  // of that block
+constexpr uint16_t kZip64Id = 1;  // of the ZIP64 block of the extra field
 constexpr int kMaxBlocks = 32;    // examined to find that block
 
 constexpr uint16_t kEncryptedFlags = 1 << 0 | 1 << 6 | 1 << 13;

@@ -11,18 +11,19 @@
 namespace rwkvd {
 namespace {
 
-constexpr char kTypeUrl[] = "rwkvd/retry_after_ms";
+constexpr char kRetryPayload[] = "rwkvd/retry_after_ms";
 
 }  // namespace
 
 absl::Status WithRetryAfter(absl::Status status, absl::Duration duration) {
-  status.SetPayload(kTypeUrl, absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(
-                                  duration + absl::Microseconds(500)))));
+  status.SetPayload(kRetryPayload,
+                    absl::Cord(absl::StrCat(absl::ToInt64Milliseconds(
+                        duration + absl::Microseconds(500)))));
   return status;
 }
 
 std::optional<absl::Duration> RetryAfter(const absl::Status& status) {
-  const auto payload = status.GetPayload(kTypeUrl);
+  const auto payload = status.GetPayload(kRetryPayload);
   int64_t milliseconds = 0;
   if (!payload.has_value() ||
       !absl::SimpleAtoi(std::string(*payload), &milliseconds)) {

@@ -23,10 +23,10 @@ namespace rwkvd {
 namespace {
 
 // The most bytes of a token's score on the wire, with its tag and length.
-constexpr size_t kTokenScoreBytes = 24;
+constexpr size_t kMaxTokenScoreBytes = 24;
 
 // When a client should retry if too many documents are being scored.
-constexpr absl::Duration kRetryAfter = absl::Seconds(5);
+constexpr absl::Duration kRetryDocumentAfter = absl::Seconds(5);
 
 void Add(const Times& times, v1::Times* sum) {
   sum->set_queue_seconds(sum->queue_seconds() +
@@ -71,7 +71,7 @@ absl::Status ScoreDocumentCall::CheckOpen() {
       absl::ResourceExhaustedError(
           absl::StrCat("too many documents are being scored: the limit is ",
                        most, ", which clients share")),
-      kRetryAfter);
+      kRetryDocumentAfter);
 }
 
 void ScoreDocumentCall::ReadNext() {
@@ -188,7 +188,7 @@ void ScoreDocumentCall::AddScores(const ScoreEvent& event) {
   for (size_t begin = 0; begin < num_tokens; begin += kMaxTokensInMessage) {
     const size_t end =
         std::min(num_tokens, begin + size_t{kMaxTokensInMessage});
-    const size_t max_bytes = (end - begin) * kTokenScoreBytes;
+    const size_t max_bytes = (end - begin) * kMaxTokenScoreBytes;
     // Before the lock is taken: it may give up other calls.
     auto charge = monitor()->Charge(
         this, static_cast<int64_t>(max_bytes) + 2 * kMessageOverhead);

@@ -20,7 +20,7 @@ namespace rwkvd {
 namespace {
 
 // When a client should retry if clients have not read too many answers.
-constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+constexpr absl::Duration kRetryAnswerAfter = absl::Seconds(1);
 
 }  // namespace
 
@@ -86,7 +86,7 @@ absl::Status UnaryCall::SetResponse(const google::protobuf::Message& response) {
         absl::ResourceExhaustedError(
             "answers that clients have not read yet take all the memory that "
             "this server allows for them"),
-        kRetryAfter);
+        kRetryAnswerAfter);
   }
   *response_ = ToByteBuffer(response, *std::move(charge));
   return absl::OkStatus();

@@ -17,7 +17,7 @@ constexpr int64_t kCallBytes = 10 << 10;
 
 // The part of its memory that gRPC may use for such calls. Most of the rest is
 // for messages (MessageBudget).
-constexpr int64_t kMemoryShare = 4;
+constexpr int64_t kCallsShare = 4;
 
 // How many calls clients may start before they know the limit of streams.
 constexpr int64_t kMinCallsPerConnection = 200;
@@ -33,7 +33,7 @@ CallGuard::Limits CallGuard::Derive(int64_t grpc_memory_bytes,
   Limits limits;
   limits.per_connection =
       std::max(2 * max_streams_per_connection, kMinCallsPerConnection);
-  limits.total = std::max(grpc_memory_bytes / kMemoryShare / kCallBytes,
+  limits.total = std::max(grpc_memory_bytes / kCallsShare / kCallBytes,
                           max_requests + kOtherCalls);
   return limits;
 }

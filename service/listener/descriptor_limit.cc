@@ -17,7 +17,7 @@ constexpr int64_t kReservedDescriptors = 256;
 constexpr int64_t kConnectionBytes = 32 << 10;
 
 // The part of its memory that gRPC may use for idle connections.
-constexpr int64_t kMemoryShare = 2;
+constexpr int64_t kConnectionsShare = 2;
 
 constexpr int64_t kPeerShare = 4;
 
@@ -50,7 +50,7 @@ absl::StatusOr<ConnectionLimits> DeriveConnectionLimits(
   int64_t total = max_connections;
   if (total == 0) {
     const int64_t in_memory =
-        grpc_memory_bytes / kMemoryShare / kConnectionBytes;
+        grpc_memory_bytes / kConnectionsShare / kConnectionBytes;
     total =
         std::clamp<int64_t>(std::min(available, in_memory), 1, kMaxConnections);
   }

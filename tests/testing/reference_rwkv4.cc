@@ -16,9 +16,9 @@ using MatrixD =
     Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using RowD = Eigen::RowVectorXd;
 
-class Reference {
+class Rwkv4Reference {
  public:
-  explicit Reference(const TestTensors& tensors) : tensors_(tensors) {}
+  explicit Rwkv4Reference(const TestTensors& tensors) : tensors_(tensors) {}
 
   MatrixD Logits(absl::Span<const int32_t> tokens) const {
     const MatrixD embedding = Matrix("emb.weight");
@@ -131,7 +131,7 @@ class Reference {
 
 std::vector<std::vector<double>> ReferenceRwkv4(
     const TestTensors& tensors, absl::Span<const int32_t> tokens) {
-  const MatrixD logits = Reference(tensors).Logits(tokens);
+  const MatrixD logits = Rwkv4Reference(tensors).Logits(tokens);
   std::vector<std::vector<double>> rows;
   for (int64_t t = 0; t < logits.rows(); ++t) {
     rows.emplace_back(logits.row(t).begin(), logits.row(t).end());

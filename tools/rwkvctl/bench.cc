@@ -78,7 +78,7 @@ grpc::Status GetModel(const std::shared_ptr<grpc::Channel>& channel,
   return v1::RwkvService::NewStub(channel)->GetModel(&context, {}, model);
 }
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunBench(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
     return absl::InvalidArgumentError("bench takes no arguments");
   }
@@ -109,8 +109,8 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return result.measurements.failed() == 0 ? kExitOk : kExitFailed;
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/bench.cc",
-                                        kSamplingFlagsFile};
+constexpr absl::string_view kBenchFiles[] = {"tools/rwkvctl/bench.cc",
+                                             kSamplingFlagsFile};
 
 }  // namespace
 
@@ -125,7 +125,7 @@ const Command kBench = {
     "rwkvctl bench --rate=5 --concurrency=200 --prompt_tokens=16:512 "
     "--output_tokens=1:128\n"
     "rwkvctl bench --requests=100 --json | jq .throughput",
-    kFiles,
-    &Run};
+    kBenchFiles,
+    &RunBench};
 
 }  // namespace rwkvd

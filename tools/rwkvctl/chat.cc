@@ -87,7 +87,7 @@ grpc::Status Greet(v1::RwkvService::StubInterface& stub, Interrupt* interrupt,
   return status;
 }
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunChat(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
     return absl::InvalidArgumentError("chat takes no arguments");
   }
@@ -120,8 +120,9 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return kExitFailed;
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/chat.cc", kMaxTokensFile,
-                                        kSamplingFlagsFile, kInitialStateFile};
+constexpr absl::string_view kChatFiles[] = {"tools/rwkvctl/chat.cc",
+                                            kMaxTokensFile, kSamplingFlagsFile,
+                                            kInitialStateFile};
 
 }  // namespace
 
@@ -140,7 +141,7 @@ const Command kChat = {
     "rwkvctl chat --template=no-think --system=\"Be brief.\" --verbose\n"
     "rwkvctl chat --load=yesterday.json\n"
     "echo \"Who are you?\" | rwkvctl chat",
-    kFiles,
-    &Run};
+    kChatFiles,
+    &RunChat};
 
 }  // namespace rwkvd

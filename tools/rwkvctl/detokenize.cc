@@ -13,7 +13,7 @@ namespace {
 
 namespace v1 = ::rwkv::v1;
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunDetokenize(const std::vector<std::string>& arguments) {
   const std::string text = arguments.size() == 1
                                ? ReadArgument(arguments[0])
                                : absl::StrJoin(arguments, " ");
@@ -32,7 +32,8 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(status);
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/detokenize.cc"};
+constexpr absl::string_view kDetokenizeFiles[] = {
+    "tools/rwkvctl/detokenize.cc"};
 
 }  // namespace
 
@@ -44,7 +45,7 @@ const Command kDetokenize = {
     "separated by\ncommas or blanks.",
     "rwkvctl detokenize 97,98 99\n"
     "rwkvctl tokenize abc | rwkvctl detokenize -",
-    kFiles,
-    &Run};
+    kDetokenizeFiles,
+    &RunDetokenize};
 
 }  // namespace rwkvd

@@ -164,7 +164,7 @@ class AnswerWriter {
   std::map<int32_t, std::string> texts_;  // by sample
 };
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunGenerate(const std::vector<std::string>& arguments) {
   if (arguments.size() > 1) {
     return absl::InvalidArgumentError(
         "generate takes one prompt; put it in quotes");
@@ -196,7 +196,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(reader->Finish());
 }
 
-constexpr absl::string_view kFiles[] = {
+constexpr absl::string_view kGenerateFiles[] = {
     "tools/rwkvctl/generate.cc", kMaxTokensFile,
     kSamplingFlagsFile,          kSavedStateFile,
     kInitialStateFile,           kTokenTextsFile};
@@ -216,7 +216,7 @@ const Command kGenerate = {
     "rwkvctl generate --max_tokens=0 --pin=rules --pin_ttl=1h - < rules.txt\n"
     "rwkvctl generate --json --top_logprobs=5 \"Two and two is\"\n"
     "rwkvctl generate --tokens --stop_tokens=0 128,64,7",
-    kFiles,
-    &Run};
+    kGenerateFiles,
+    &RunGenerate};
 
 }  // namespace rwkvd

@@ -53,7 +53,7 @@ int WaitUntilServing(const HealthCheckRequest& request,
   return call.ExitCode(reader->Finish());
 }
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunHealth(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
     return absl::InvalidArgumentError("health takes no arguments");
   }
@@ -69,7 +69,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return Report(response);
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/health.cc"};
+constexpr absl::string_view kHealthFiles[] = {"tools/rwkvctl/health.cc"};
 
 }  // namespace
 
@@ -80,7 +80,7 @@ const Command kHealth = {
     "Prints the server's health. The exit code is 0 only if it is SERVING.",
     "rwkvctl health\n"
     "rwkvctl health --wait=30s && rwkvctl generate Hello",
-    kFiles,
-    &Run};
+    kHealthFiles,
+    &RunHealth};
 
 }  // namespace rwkvd

@@ -59,7 +59,7 @@ void PrintTable(const google::protobuf::Message& message) {
   }
 }
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunModel(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
     return absl::InvalidArgumentError("model takes no arguments");
   }
@@ -75,7 +75,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(status);
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/model.cc"};
+constexpr absl::string_view kModelFiles[] = {"tools/rwkvctl/model.cc"};
 
 }  // namespace
 
@@ -87,7 +87,7 @@ const Command kModel = {"model",
                         "proto/rwkv/v1/rwkv.proto explains the names.",
                         "rwkvctl model\n"
                         "rwkvctl model --json | jq -r .architecture",
-                        kFiles,
-                        &Run};
+                        kModelFiles,
+                        &RunModel};
 
 }  // namespace rwkvd

@@ -114,7 +114,7 @@ absl::StatusOr<int> ScoreUnlessEmpty(const std::string& name,
   return TextsAreTokens() ? ScoreTokens(document) : ScoreText(document);
 }
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunPerplexity(const std::vector<std::string>& arguments) {
   if (arguments.size() != 1) {
     return absl::InvalidArgumentError("perplexity takes one file, or \"-\"");
   }
@@ -127,7 +127,8 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return ScoreUnlessEmpty(arguments[0], file);
 }
 
-constexpr absl::string_view kFiles[] = {kInitialStateFile, kTokenTextsFile};
+constexpr absl::string_view kPerplexityFiles[] = {kInitialStateFile,
+                                                  kTokenTextsFile};
 
 }  // namespace
 
@@ -140,7 +141,7 @@ const Command kPerplexity = {
     "any length.",
     "rwkvctl perplexity book.txt\n"
     "zcat corpus.gz | rwkvctl perplexity - --json",
-    kFiles,
-    &Run};
+    kPerplexityFiles,
+    &RunPerplexity};
 
 }  // namespace rwkvd

@@ -49,7 +49,7 @@ int List() {
   return call.ExitCode(status);
 }
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunPins(const std::vector<std::string>& arguments) {
   if (!arguments.empty()) {
     return absl::InvalidArgumentError("pins takes no arguments");
   }
@@ -57,7 +57,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return name.empty() ? List() : Unpin(name);
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/pins.cc"};
+constexpr absl::string_view kPinsFiles[] = {"tools/rwkvctl/pins.cc"};
 
 }  // namespace
 
@@ -69,7 +69,7 @@ const Command kPins = {
     "--pin), one\nper line, or removes one of them (--unpin).",
     "rwkvctl pins\n"
     "rwkvctl pins --unpin=rules",
-    kFiles,
-    &Run};
+    kPinsFiles,
+    &RunPins};
 
 }  // namespace rwkvd

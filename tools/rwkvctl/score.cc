@@ -24,7 +24,7 @@ void Print(const v1::ContinuationScore& score, const std::string& text) {
               score.is_greedy() ? "greedy" : "-", text.c_str());
 }
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunScore(const std::vector<std::string>& arguments) {
   if (arguments.size() < 2) {
     return absl::InvalidArgumentError(
         "score takes a context (which may be \"\") and one or more "
@@ -53,8 +53,8 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(status);
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/score.cc",
-                                        kInitialStateFile, kTokenTextsFile};
+constexpr absl::string_view kScoreFiles[] = {
+    "tools/rwkvctl/score.cc", kInitialStateFile, kTokenTextsFile};
 
 }  // namespace
 
@@ -68,7 +68,7 @@ const Command kScore = {
     "rwkvctl score \"In the beginning\" \" God created\" \" the whale\"\n"
     "rwkvctl score - \" yes\" \" no\" < question.txt\n"
     "rwkvctl score --tokens 128,64 7 9,9",
-    kFiles,
-    &Run};
+    kScoreFiles,
+    &RunScore};
 
 }  // namespace rwkvd

@@ -13,7 +13,7 @@ namespace {
 
 namespace v1 = ::rwkv::v1;
 
-absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
+absl::StatusOr<int> RunTokenize(const std::vector<std::string>& arguments) {
   if (arguments.size() != 1) {
     return absl::InvalidArgumentError(
         "tokenize takes one text; put it in quotes");
@@ -32,7 +32,7 @@ absl::StatusOr<int> Run(const std::vector<std::string>& arguments) {
   return call.ExitCode(status);
 }
 
-constexpr absl::string_view kFiles[] = {"tools/rwkvctl/tokenize.cc"};
+constexpr absl::string_view kTokenizeFiles[] = {"tools/rwkvctl/tokenize.cc"};
 
 }  // namespace
 
@@ -43,7 +43,7 @@ const Command kTokenize = {
     "Prints the token ids of a text, separated by commas.",
     "rwkvctl tokenize \"In the beginning\"\n"
     "rwkvctl tokenize - < book.txt | tr , '\\n' | wc -l",
-    kFiles,
-    &Run};
+    kTokenizeFiles,
+    &RunTokenize};
 
 }  // namespace rwkvd
