@@ -2,19 +2,25 @@
 #include "cli/grpc_status.h"
 
 #include <grpc/support/time.h>
+#include <grpcpp/support/error_details.h>
 
 #include <cstddef>
 #include <iterator>
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "cli/error_details.h"
+#include "core/base/error.h"
+#include "core/base/quote.h"
+#include "core/base/utf8.h"
 
 namespace rwkvd {
 namespace {
 
-// gRPC sends at most 8 KiB of headers, and a message may quote text of a
-// client.
-constexpr size_t kMaxMessageBytes = 2048;
+// gRPC accepts 8 KiB of trailing metadata, and a message may quote text of a
+// client. On the wire, each byte of the message may take three, and the details
+// repeat it.
+constexpr size_t kMaxMessageBytes = 1024;
 
 constexpr const char* kNames[] = {
     "OK",
@@ -36,21 +42,21 @@ constexpr const char* kNames[] = {
     "UNAUTHENTICATED",
 };
 
-// The first bytes of `text`, at most `limit`, without an incomplete UTF-8
-// character at the end.
-std::string Cut(absl::string_view text, size_t limit) {
-  if (text.size() <= limit) return std::string(text);
-  while (limit > 0 && (text[limit] & 0xC0) == 0x80) --limit;
-  return std::string(text.substr(0, limit));
-}
-
 }  // namespace
 
 grpc::Status ToGrpcStatus(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  // Abseil and gRPC use the same numbers.
-  const auto code = static_cast<grpc::StatusCode>(status.code());
-  return grpc::Status(code, Cut(status.message(), kMaxMessageBytes));
+  // The details are a message of protobuf, whose strings must be UTF-8.
+  const bool is_utf8 =
+      ValidUtf8Length(status.message()) == status.message().size();
+  const std::string whole =
+      is_utf8 ? std::string(status.message()) : OneLine(status.message());
+  const absl::string_view message = CutUtf8(whole, kMaxMessageBytes);
+  grpc::Status result;
+  // Abseil and gRPC use the same numbers of codes.
+  grpc::SetErrorDetails(ErrorDetails(WithMessage(status, message), message),
+                        &result);
+  return result;
 }
 
 grpc::Status EndStatus(const absl::Status& engine_status,
@@ -59,8 +65,8 @@ grpc::Status EndStatus(const absl::Status& engine_status,
   const gpr_timespec deadline = context.raw_deadline();
   if (engine_status.code() == absl::StatusCode::kCancelled &&
       gpr_time_cmp(deadline, gpr_now(deadline.clock_type)) <= 0) {
-    return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED,
-                        "the deadline has passed");
+    return ToGrpcStatus(
+        MakeError(ErrorReason::kDeadlinePassed, "the deadline has passed"));
   }
   return ToGrpcStatus(engine_status);
 }

@@ -9,8 +9,8 @@
 
 namespace rwkvd {
 
-// Converts a status for the wire. Long messages are cut, since they must fit
-// into the headers of a response.
+// Converts a status for the wire, with its details (cli/error_details.h). Long
+// messages are cut, since they must fit into the headers of a response.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
 // The status of a call whose request the engine has ended with `engine_status`:

@@ -9,6 +9,11 @@
 
 namespace rwkvd {
 
+// The subjects of QuotaFailure if there are too few bytes left of `requests`
+// and of `responses`.
+inline constexpr char kRequestMemoryQuota[] = "request_memory";
+inline constexpr char kResponseMemoryQuota[] = "response_memory";
+
 // The memory that all calls together may use outside the engine. A call
 // reserves bytes before it allocates them, and is refused with
 // RESOURCE_EXHAUSTED if there are too few left.

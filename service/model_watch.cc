@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
 #include "core/base/futex.h"
 #include "core/checkpoint/finite_weights.h"
 #include "service/log.h"
@@ -101,7 +102,8 @@ absl::Status ModelWatch::ForRequests() {
     if (is_lost || step % kStepsPerCheck == 0) CheckSoon();
     if (!is_lost) return absl::OkStatus();
   }
-  return absl::InternalError(
+  return MakeError(
+      ErrorReason::kModelFilesChanged,
       "the files of the model were changed while they were served; this server "
       "ends");
 }

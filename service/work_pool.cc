@@ -10,7 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "core/engine/retry_after.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 
 namespace rwkvd {
 namespace {
@@ -88,9 +89,12 @@ absl::StatusOr<WorkPool::TaskId> WorkPool::Add(int64_t bytes, Task task) {
   }
   metrics_->MessageRefused(MessageRefusal::kQueueFull);
   return WithRetryAfter(
-      absl::ResourceExhaustedError(
-          absl::StrCat("too many requests wait to be parsed: the limit is ",
-                       options_.max_waiting)),
+      WithQuota(
+          MakeError(
+              ErrorReason::kParseQueueFull,
+              absl::StrCat("too many requests wait to be parsed: the limit is ",
+                           options_.max_waiting)),
+          "parse_queue"),
       kRetryAfter);
 }
 

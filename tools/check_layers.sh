@@ -41,7 +41,8 @@ declare -rA LIBRARIES=(
   [core/text]="absl pcre2 utf8proc"
   [core/sampling]="absl highway"
   [core/engine]="absl"
-  [cli]="absl absl_flags grpc"
+  [cli]="absl absl_flags grpc protobuf
+    //third_party/google_rpc:google_rpc_cc_proto"
   [service]="$GRPC //third_party/grpc_reflection:reflection_cc_proto absl_flags
     grpc_channelz microhttpd prometheus spdlog"
   [tools/quality]="absl absl_flags"

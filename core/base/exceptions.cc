@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
 
 namespace rwkvd {
 
@@ -14,18 +15,20 @@ absl::Status StatusOfException() {
   try {
     throw;
   } catch (const std::bad_alloc&) {
-    return absl::ResourceExhaustedError("out of memory");
+    return MakeError(ErrorReason::kOutOfMemory, "out of memory");
   } catch (const std::length_error&) {
-    return absl::ResourceExhaustedError("out of memory");
+    return MakeError(ErrorReason::kOutOfMemory, "out of memory");
   } catch (const std::system_error& error) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the operating system refuses a thread or another resource: ",
-        error.what()));
+    return MakeError(
+        ErrorReason::kOutOfMemory,
+        absl::StrCat(
+            "the operating system refuses a thread or another resource: ",
+            error.what()));
   } catch (const std::exception& error) {
-    return absl::InternalError(
-        absl::StrCat("unexpected exception: ", error.what()));
+    return MakeError(ErrorReason::kInternalError,
+                     absl::StrCat("unexpected exception: ", error.what()));
   } catch (...) {
-    return absl::InternalError("unexpected exception");
+    return MakeError(ErrorReason::kInternalError, "unexpected exception");
   }
 }
 

@@ -51,6 +51,12 @@ std::string Quoted(absl::string_view text) {
   return quoted;
 }
 
+absl::string_view CutUtf8(absl::string_view text, size_t limit) {
+  if (text.size() <= limit) return text;
+  while (limit > 0 && (text[limit] & 0xC0) == 0x80) --limit;
+  return text.substr(0, limit);
+}
+
 std::string OneLine(absl::string_view text) {
   std::string line;
   line.reserve(text.size());

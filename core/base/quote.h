@@ -22,6 +22,10 @@ std::string Quoted(absl::string_view text);
 // not UTF-8 become C escapes. For whole messages, which may contain paths.
 std::string OneLine(absl::string_view text);
 
+// The first bytes of `text`, at most `limit`, without an incomplete UTF-8
+// character at the end.
+absl::string_view CutUtf8(absl::string_view text, size_t limit);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_BASE_QUOTE_H_

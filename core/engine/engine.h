@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "core/base/byte_budget.h"
+#include "core/base/error_reason.h"
 #include "core/base/thread_pool.h"
 #include "core/engine/cache/state_cache.h"
 #include "core/engine/engine_counters.h"
@@ -196,7 +197,8 @@ class Engine {
   // ResourceExhausted: `bytes` are not left in the budget of all requests.
   absl::Status OutOfMemory(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // ResourceExhausted with a RetryAfter.
-  absl::Status Exhausted(absl::string_view why) const
+  absl::Status Exhausted(ErrorReason reason, absl::string_view quota,
+                         absl::string_view why) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Enqueues the samples of a request that has been checked.
   std::vector<RequestId> Enqueue(Reservation reservation,

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/time/time.h"
+#include "core/base/error.h"
 #include "core/engine/engine.h"
 
 namespace rwkvd {
@@ -100,14 +101,15 @@ EndedSequence Engine::EndEarly(std::unique_ptr<Sequence> sequence,
                                bool has_room, absl::Time now) {
   if (cancelled_.contains(sequence->id())) {
     return {std::move(sequence), FinishReason::kCancelled,
-            absl::CancelledError("cancelled")};
+            MakeError(ErrorReason::kCancelled, "cancelled")};
   }
   if (sequence->SuspendsOnDrain() && has_room) {
     if (!sequence->is_admitted()) runner_.LoadStart(*sequence, now);
     sequence->Suspend();
   }
   return {std::move(sequence), FinishReason::kCancelled,
-          absl::UnavailableError("the server is shutting down")};
+          MakeError(ErrorReason::kServerShuttingDown,
+                    "the server is shutting down")};
 }
 
 std::vector<EndedSequence> Engine::TakeRefused(absl::Time now) {
@@ -124,8 +126,10 @@ std::vector<EndedSequence> Engine::TakeRefused(absl::Time now) {
     if (now - sequence->received() > options_.max_queue_time &&
         !sequence->continues() && !has_started) {
       counters_.rejected_queue_time.Add(1);
-      ended.push_back({std::move(sequence), FinishReason::kRefused,
-                       Exhausted("waited for too long in the queue")});
+      ended.push_back(
+          {std::move(sequence), FinishReason::kRefused,
+           Exhausted(ErrorReason::kQueueTimeExceeded, "max_queue_time",
+                     "waited for too long in the queue")});
       continue;
     }
     if (i >= num_seen &&
@@ -153,10 +157,11 @@ bool Engine::IsTooLate(const Sequence& sequence, absl::Time admission) {
 
 EndedSequence Engine::RefuseAsTooLate(std::unique_ptr<Sequence> sequence) {
   counters_.rejected_deadline.Add(1);
-  return {std::move(sequence), FinishReason::kRefused,
-          absl::DeadlineExceededError(
-              "the deadline cannot be met: it would pass before the end of "
-              "prefill")};
+  return {
+      std::move(sequence), FinishReason::kRefused,
+      MakeError(ErrorReason::kDeadlineUnreachable,
+                "the deadline cannot be met: it would pass before the end of "
+                "prefill")};
 }
 
 int64_t Engine::RoomForStates() const {

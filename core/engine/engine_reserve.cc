@@ -7,10 +7,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
+#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
 #include "core/engine/engine.h"
-#include "core/engine/field_error.h"
-#include "core/engine/retry_after.h"
 #include "core/engine/validate.h"
 
 namespace rwkvd {
@@ -35,7 +36,7 @@ absl::Status Engine::Check(const GenerateRequest& request,
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   if (!tokenizer_->has_bytes() && !request.stop_strings.empty()) {
-    return FieldError("stop_strings",
+    return FieldError(ErrorReason::kNoTokenizer, "stop_strings",
                       "this model has no tokenizer; use stop_tokens");
   }
   RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
@@ -61,23 +62,27 @@ Engine::Demand Engine::DemandOf(const GenerateRequest& request,
 }
 
 absl::Status Engine::CheckShare(const Demand& demand) const {
-  const char* const field = demand.num_samples > 1 ? "samples" : "request";
+  constexpr absl::string_view field = "samples";
   const int64_t tokens = demand.num_samples * demand.tokens;
   const int64_t max_tokens = MaxRequestTokens(options_);
   if (tokens > max_tokens && demand.num_samples > 1) {
     return FieldError(
-        field, absl::StrCat(demand.num_samples, " samples of up to ",
-                            demand.tokens, " tokens count for ", tokens,
-                            " tokens, one request may count for at most ",
-                            max_tokens));
+        ErrorReason::kRequestTooLarge, field,
+        absl::StrCat(demand.num_samples, " samples of up to ", demand.tokens,
+                     " tokens count for ", tokens,
+                     " tokens, one request may count for at most ",
+                     max_tokens));
   }
   const int64_t bytes = demand.num_samples * demand.bytes;
   const int64_t max_bytes = options_.max_request_bytes / 2;
   if (bytes <= max_bytes) return absl::OkStatus();
-  return FieldError(
-      field, absl::StrCat("takes up to ", bytes,
-                          " bytes of memory, one request may take at most ",
-                          max_bytes, " on this server"));
+  const std::string problem = absl::StrCat(
+      "takes up to ", bytes, " bytes of memory, one request may take at most ",
+      max_bytes, " on this server");
+  return demand.num_samples > 1
+             ? FieldError(ErrorReason::kRequestTooLarge, field, problem)
+             : MakeError(ErrorReason::kRequestTooLarge,
+                         absl::StrCat("the request ", problem));
 }
 
 absl::Status Engine::CheckAccepting() {
@@ -89,15 +94,17 @@ absl::Status Engine::CheckRoom(int64_t num_samples, bool continues) {
   if (draining_) {
     counters_.rejected_draining.Add(1);
     // The retry is for another server.
-    return WithRetryAfter(absl::UnavailableError("the server is shutting down"),
+    return WithRetryAfter(MakeError(ErrorReason::kServerShuttingDown,
+                                    "the server is shutting down"),
                           kMinRetryAfter);
   }
   const int64_t slots = int64_t{0} + options_.max_running + options_.max_queued;
   if (static_cast<int64_t>(live_.size()) + num_samples > slots && !continues) {
     counters_.rejected_queue_full.Add(1);
-    return Exhausted(absl::StrCat("the queue is full: ", options_.max_running,
-                                  " requests run and ", options_.max_queued,
-                                  " wait"));
+    return Exhausted(
+        ErrorReason::kQueueFull, "max_queued",
+        absl::StrCat("the queue is full: ", options_.max_running,
+                     " requests run and ", options_.max_queued, " wait"));
   }
   return absl::OkStatus();
 }
@@ -151,25 +158,30 @@ void Engine::Release(const Reservation& reservation) {
 absl::Status Engine::CheckTotalTokens(int64_t others, int64_t tokens) {
   if (tokens <= options_.max_total_tokens - others) return absl::OkStatus();
   counters_.rejected_total_tokens.Add(1);
-  return Exhausted(absl::StrCat(
-      "too many tokens: requests that run or wait count for ", others,
-      " of at most ", options_.max_total_tokens, ", this one for ", tokens));
+  return Exhausted(
+      ErrorReason::kTotalTokensExceeded, "max_total_tokens",
+      absl::StrCat("too many tokens: requests that run or wait count for ",
+                   others, " of at most ", options_.max_total_tokens,
+                   ", this one for ", tokens));
 }
 
 absl::Status Engine::OutOfMemory(int64_t bytes) {
   counters_.rejected_memory.Add(1);
-  return Exhausted(absl::StrCat(
-      "out of memory: requests that run or wait take ",
-      memory_->requests.used(), " of at most ", memory_->requests.limit(),
-      " bytes, this one up to ", bytes));
+  return Exhausted(
+      ErrorReason::kRequestMemoryExhausted, "request_memory",
+      absl::StrCat("out of memory: requests that run or wait take ",
+                   memory_->requests.used(), " of at most ",
+                   memory_->requests.limit(), " bytes, this one up to ",
+                   bytes));
 }
 
-absl::Status Engine::Exhausted(absl::string_view why) const {
+absl::Status Engine::Exhausted(ErrorReason reason, absl::string_view quota,
+                               absl::string_view why) const {
   // Half of a full queue is gone by then if no request arrives.
   const absl::Duration pause =
       slot_release_rate_.TimeFor(1 + options_.max_queued / 2)
           .value_or(kDefaultRetryAfter);
-  return WithRetryAfter(absl::ResourceExhaustedError(why),
+  return WithRetryAfter(WithQuota(MakeError(reason, why), quota),
                         std::clamp(pause, kMinRetryAfter, kMaxRetryAfter));
 }
 

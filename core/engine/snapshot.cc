@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/engine/request.h"
 #include "core/sampling/logits.h"
@@ -178,8 +179,8 @@ absl::StatusOr<Snapshot> ParseSnapshot(absl::Span<const std::byte> bytes,
                     : absl::StrCat("its fields do not add up to its ",
                                    file.continuation.size(), " bytes");
   if (problem.empty()) return snapshot;
-  return absl::InvalidArgumentError(
-      absl::StrCat(path, ": invalid continuation: ", problem));
+  return MakeError(ErrorReason::kStateInvalid,
+                   absl::StrCat(path, ": invalid continuation: ", problem));
 }
 
 int64_t MaxSnapshotBytes(const ModelIdentity& identity, int64_t vocab_size,

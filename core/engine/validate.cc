@@ -6,9 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "core/engine/field_error.h"
 #include "core/engine/named_state.h"
 #include "core/engine/snapshot.h"
 #include "core/engine/stop_matcher.h"
@@ -29,6 +30,19 @@ absl::Status CheckSize(absl::string_view field, absl::string_view what,
   if (size >= lowest && size <= highest) return absl::OkStatus();
   return FieldError(field, absl::StrCat("has ", size, " ", what, ", must have ",
                                         lowest, " to ", highest));
+}
+
+// `note`: what else counts, such as " together with its state".
+absl::Status CheckTokens(absl::string_view field, int64_t num_tokens,
+                         int64_t lowest, int64_t highest,
+                         absl::string_view note = "") {
+  if (num_tokens >= lowest && num_tokens <= highest) return absl::OkStatus();
+  const std::string problem =
+      absl::StrCat("has ", num_tokens, " tokens", note, ", must have ", lowest,
+                   " to ", highest);
+  if (num_tokens < lowest) return FieldError(field, problem);
+  return WithMetadata(FieldError(ErrorReason::kTooManyTokens, field, problem),
+                      "limit", absl::StrCat(highest));
 }
 
 absl::Status CheckIds(absl::string_view field, absl::Span<const int32_t> ids,
@@ -63,8 +77,8 @@ absl::Status CheckItem(absl::string_view name, const ScoreItem& item,
   const std::string context = absl::StrCat(name, ".context");
   const auto context_size = static_cast<int64_t>(item.context.size());
   // One token less, so that there is one left to score.
-  RWKVD_RETURN_IF_ERROR(CheckSize(context, "tokens", context_size, 0,
-                                  options.max_prompt_tokens - 1));
+  RWKVD_RETURN_IF_ERROR(
+      CheckTokens(context, context_size, 0, options.max_prompt_tokens - 1));
   RWKVD_RETURN_IF_ERROR(CheckIds(context, item.context, vocab_size));
   const std::string continuations = absl::StrCat(name, ".continuations");
   RWKVD_RETURN_IF_ERROR(CheckSize(continuations, "entries",
@@ -73,8 +87,9 @@ absl::Status CheckItem(absl::string_view name, const ScoreItem& item,
   for (size_t i = 0; i < item.continuations.size(); ++i) {
     const std::vector<int32_t>& tokens = item.continuations[i];
     const std::string field = absl::StrCat(continuations, "[", i, "]");
-    RWKVD_RETURN_IF_ERROR(CheckSize(field, "tokens", tokens.size(), 1,
-                                    options.max_prompt_tokens - context_size));
+    RWKVD_RETURN_IF_ERROR(
+        CheckTokens(field, static_cast<int64_t>(tokens.size()), 1,
+                    options.max_prompt_tokens - context_size));
     RWKVD_RETURN_IF_ERROR(CheckIds(field, tokens, vocab_size));
   }
   return absl::OkStatus();
@@ -86,17 +101,19 @@ absl::Status CheckPin(const PinRequest& pin, const EngineOptions& options) {
         "pin.name", absl::StrCat(Quoted(pin.name), " is not ", kStateNameRule));
   }
   if (options.state_cache_bytes > 0) return absl::OkStatus();
-  return FieldError("pin", "this server has no state cache");
+  return FieldError(ErrorReason::kStateCacheDisabled, "pin",
+                    "this server has no state cache");
 }
 
 absl::Status CheckResume(const GenerateRequest& request) {
   const Snapshot& start = *request.start;
   if (!request.prompt.empty()) {
-    return FieldError("prompt", "must be empty if the request is resumed");
+    return FieldError(ErrorReason::kFieldsConflict, "prompt",
+                      "must be empty if the request is resumed");
   }
   if (!start.is_resumable) {
     return FieldError(
-        "resume",
+        ErrorReason::kStateNotResumable, "resume",
         "the request of this state has ended; a new request can continue from "
         "it without resume");
   }
@@ -111,7 +128,8 @@ absl::Status CheckResume(const GenerateRequest& request) {
   if (withheld.released.empty() && !withheld.hit.has_value()) {
     return absl::OkStatus();
   }
-  return FieldError("stop_strings", "differ from those of the resumed request");
+  return FieldError(ErrorReason::kStateNotResumable, "stop_strings",
+                    "differ from those of the resumed request");
 }
 
 }  // namespace
@@ -128,8 +146,9 @@ absl::Status ValidateSamples(absl::string_view field, int64_t n,
 
 absl::Status Validate(const GenerateRequest& request,
                       const EngineOptions& options, int64_t vocab_size) {
-  RWKVD_RETURN_IF_ERROR(CheckSize("prompt", "tokens", request.prompt.size(), 0,
-                                  options.max_prompt_tokens));
+  RWKVD_RETURN_IF_ERROR(CheckTokens("prompt",
+                                    static_cast<int64_t>(request.prompt.size()),
+                                    0, options.max_prompt_tokens));
   RWKVD_RETURN_IF_ERROR(CheckIds("prompt", request.prompt, vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckRange("max_tokens", request.max_tokens, 0,
                                    options.max_generated_tokens));
@@ -150,19 +169,19 @@ absl::Status Validate(const GenerateRequest& request,
 absl::Status ValidateStart(const GenerateRequest& request,
                            const EngineOptions& options) {
   if (request.start == nullptr) {
-    return request.resume
-               ? FieldError("resume", "there is no state to resume from")
-               : absl::OkStatus();
+    return request.resume ? FieldError(ErrorReason::kFieldsConflict, "resume",
+                                       "there is no state to resume from")
+                          : absl::OkStatus();
   }
   const Snapshot& start = *request.start;
   if (request.pin.has_value()) {
-    return FieldError("pin",
+    return FieldError(ErrorReason::kFieldsConflict, "pin",
                       "a prompt that continues from a state cannot be pinned");
   }
-  RWKVD_RETURN_IF_ERROR(CheckSize(
-      "prompt together with its state", "tokens",
+  RWKVD_RETURN_IF_ERROR(CheckTokens(
+      "prompt",
       static_cast<int64_t>(request.prompt.size() + start.tokens.size()), 0,
-      MaxSnapshotTokens(options)));
+      MaxSnapshotTokens(options), " together with its state"));
   if (request.resume) return CheckResume(request);
   const bool can_continue =
       !request.prompt.empty() || start.num_pending > 0 || !start.logits.empty();
@@ -183,9 +202,10 @@ absl::Status Validate(const ScoreRequest& request, const EngineOptions& options,
   }
   RWKVD_RETURN_IF_ERROR(
       CheckSize("items", "continuations", num_texts, 1, kMaxScoreTexts));
-  return CheckSize(
-      "contexts and continuations", "tokens", TokensOf(request), 1,
-      std::min(options.max_score_tokens, MaxRequestTokens(options)));
+  return CheckTokens(
+      "items", TokensOf(request), 1,
+      std::min(options.max_score_tokens, MaxRequestTokens(options)),
+      " in all contexts and continuations");
 }
 
 int64_t MaxRequestTokens(const EngineOptions& options) {

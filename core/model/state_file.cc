@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/check.h"
+#include "core/base/error.h"
 #include "core/base/quote.h"
 #include "core/base/sha256.h"
 #include "core/base/status_macros.h"
@@ -72,7 +73,7 @@ std::string Checksum(Bytes bytes) {
 }
 
 absl::Status Refuse(absl::string_view path, absl::string_view why) {
-  return absl::InvalidArgumentError(absl::StrCat(path, ": ", why));
+  return MakeError(ErrorReason::kStateInvalid, absl::StrCat(path, ": ", why));
 }
 
 absl::Status CheckFormat(Bytes bytes, absl::string_view path) {
@@ -171,9 +172,14 @@ absl::Status CheckIdentity(Bytes bytes, absl::string_view path,
       fingerprint != identity.fingerprint) {
     const absl::string_view name =
         architecture.substr(0, architecture.find_last_not_of('\0') + 1);
-    return absl::FailedPreconditionError(absl::StrCat(
-        path, ": ", "state of another model: expected ", identity.architecture,
-        " ", identity.fingerprint, ", got ", Quoted(name), " ", fingerprint));
+    const absl::Status error =
+        MakeError(ErrorReason::kStateOfOtherModel,
+                  absl::StrCat(path, ": ", "state of another model: expected ",
+                               identity.architecture, " ", identity.fingerprint,
+                               ", got ", Quoted(name), " ", fingerprint));
+    return WithMetadata(
+        WithMetadata(error, "expected_fingerprint", identity.fingerprint),
+        "state_fingerprint", fingerprint);
   }
   const uint64_t found = ReadAt<uint64_t>(bytes, kNumValuesOffset);
   if (found == static_cast<uint64_t>(identity.num_values))
@@ -213,8 +219,10 @@ absl::StatusOr<std::string> SerializeState(const State& state,
               identity.num_values);
   const std::string non_finite = DescribeNonFinite(state.values());
   if (!non_finite.empty()) {
-    return absl::InternalError(absl::StrCat(
-        "the model has computed a state that cannot be saved: ", non_finite));
+    return MakeError(
+        ErrorReason::kModelNotFinite,
+        absl::StrCat("the model has computed a state that cannot be saved: ",
+                     non_finite));
   }
   std::string out(kMagic);
   out.reserve(kValuesOffset + state.bytes() + kContinuationSizeBytes +

@@ -9,46 +9,70 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/base/field_error.h"
+#include "core/base/number_text.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
 namespace {
 
-absl::Status OutOfRange(absl::string_view field, double value,
-                        absl::string_view range) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("sampling.", field, ": ", value, " is not in ", range));
+// `field` without "sampling.".
+absl::Status Refuse(absl::string_view field, absl::string_view problem) {
+  return FieldError(absl::StrCat("sampling.", field), problem);
+}
+
+// `hint`: what to do instead, such as "; 0 keeps all".
+absl::Status OutOfRange(absl::string_view field, float value,
+                        absl::string_view range, absl::string_view hint = "") {
+  return Refuse(field,
+                absl::StrCat(NumberText(value), " is not in ", range, hint));
 }
 
 // Refuses NaN, because every comparison with NaN is false.
 absl::Status CheckWithin(absl::string_view field, float value, float lowest,
                          float highest) {
   if (value >= lowest && value <= highest) return absl::OkStatus();
-  return OutOfRange(field, value,
-                    absl::StrCat("[", lowest, ", ", highest, "]"));
+  return OutOfRange(
+      field, value,
+      absl::StrCat("[", NumberText(lowest), ", ", NumberText(highest), "]"));
 }
 
+// `hint_for_bound`: added to the error of a value that equals `bound`.
 absl::Status CheckAbove(absl::string_view field, float value, float bound,
-                        float highest) {
+                        float highest, absl::string_view hint_for_bound = "") {
   if (value > bound && value <= highest) return absl::OkStatus();
-  return OutOfRange(field, value, absl::StrCat("(", bound, ", ", highest, "]"));
+  return OutOfRange(
+      field, value,
+      absl::StrCat("(", NumberText(bound), ", ", NumberText(highest), "]"),
+      value == bound ? hint_for_bound : "");
 }
 
 absl::Status CheckInteger(absl::string_view field, int64_t value,
                           int64_t lowest, int64_t highest) {
   if (value >= lowest && value <= highest) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("sampling.", field, ": ",
-                                                 value, " is not in [", lowest,
-                                                 ", ", highest, "]"));
+  return Refuse(
+      field, absl::StrCat(value, " is not in [", lowest, ", ", highest, "]"));
+}
+
+absl::Status CheckEntries(absl::string_view field, size_t number) {
+  if (number <= static_cast<size_t>(kMaxTokenChoices)) return absl::OkStatus();
+  return Refuse(field, absl::StrCat("has ", number, " entries, must have 0 to ",
+                                    kMaxTokenChoices));
 }
 
 absl::Status CheckTruncation(const SamplingParams& params) {
   if (params.top_k < 0) {
-    return OutOfRange("top_k", params.top_k, "[0, 2147483647]");
+    return Refuse("top_k", absl::StrCat(params.top_k,
+                                        " is not in [0, 2147483647]; 0 keeps "
+                                        "all tokens"));
   }
-  RWKVD_RETURN_IF_ERROR(CheckAbove("top_p", params.top_p, 0, 1));
-  RWKVD_RETURN_IF_ERROR(CheckAbove("tail_free_z", params.tail_free_z, 0, 1));
-  RWKVD_RETURN_IF_ERROR(CheckAbove("typical_p", params.typical_p, 0, 1));
+  RWKVD_RETURN_IF_ERROR(CheckAbove(
+      "top_p", params.top_p, 0, 1,
+      "; for the most likely token, use temperature 0; 1 keeps all tokens"));
+  RWKVD_RETURN_IF_ERROR(CheckAbove("tail_free_z", params.tail_free_z, 0, 1,
+                                   "; 1 keeps all tokens"));
+  RWKVD_RETURN_IF_ERROR(
+      CheckAbove("typical_p", params.typical_p, 0, 1, "; 1 keeps all tokens"));
   return CheckWithin("min_p", params.min_p, 0, 1);
 }
 
@@ -105,15 +129,14 @@ absl::Status CheckMirostat(const SamplingParams& params) {
   add(params.min_p != 0, "min_p");
   add(params.temperature == 0, "temperature=0");
   if (others.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "sampling.mirostat: selects the candidates itself and cannot be combined "
-      "with:",
-      others));
+  return FieldError(
+      ErrorReason::kFieldsConflict, "sampling.mirostat",
+      absl::StrCat("selects the candidates itself and cannot be combined with:",
+                   others));
 }
 
 absl::Status CheckBiases(absl::Span<const LogitBias> biases) {
-  RWKVD_RETURN_IF_ERROR(
-      CheckInteger("logit_bias: size", biases.size(), 0, kMaxTokenChoices));
+  RWKVD_RETURN_IF_ERROR(CheckEntries("logit_bias", biases.size()));
   for (size_t i = 0; i < biases.size(); ++i) {
     RWKVD_RETURN_IF_ERROR(CheckWithin(absl::StrCat("logit_bias[", i, "].bias"),
                                       biases[i].bias, -100, 100));
@@ -123,8 +146,7 @@ absl::Status CheckBiases(absl::Span<const LogitBias> biases) {
 
 absl::Status CheckIds(absl::string_view field, absl::Span<const int32_t> ids,
                       int64_t num_ids) {
-  RWKVD_RETURN_IF_ERROR(CheckInteger(absl::StrCat(field, ": size"), ids.size(),
-                                     0, kMaxTokenChoices));
+  RWKVD_RETURN_IF_ERROR(CheckEntries(field, ids.size()));
   for (size_t i = 0; i < ids.size(); ++i) {
     RWKVD_RETURN_IF_ERROR(
         CheckInteger(absl::StrCat(field, "[", i, "]"), ids[i], 0, num_ids - 1));
@@ -172,16 +194,18 @@ absl::Status ValidateTokens(const SamplingParams& params,
       CheckIds("forced_tokens", params.forced_tokens, num_ids));
   const std::vector<bool> allowed = CanBeSampled(params, vocabulary);
   if (std::find(allowed.begin(), allowed.end(), true) == allowed.end()) {
-    return absl::InvalidArgumentError(
-        "sampling.banned_tokens: together with sampling.allowed_tokens and "
-        "sampling.never_end, it leaves no token to sample");
+    return Refuse("banned_tokens",
+                  "together with sampling.allowed_tokens and "
+                  "sampling.never_end, it leaves no token to sample");
   }
   for (size_t i = 0; i < params.forced_tokens.size(); ++i) {
     if (allowed[params.forced_tokens[i]]) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "sampling.forced_tokens[", i, "]: token ", params.forced_tokens[i],
-        " is excluded by sampling.banned_tokens, "
-        "sampling.allowed_tokens or sampling.never_end"));
+    return FieldError(
+        ErrorReason::kFieldsConflict,
+        absl::StrCat("sampling.forced_tokens[", i, "]"),
+        absl::StrCat("token ", params.forced_tokens[i],
+                     " is excluded by sampling.banned_tokens, "
+                     "sampling.allowed_tokens or sampling.never_end"));
   }
   return absl::OkStatus();
 }

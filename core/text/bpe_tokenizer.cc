@@ -8,6 +8,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_format.h"
+#include "core/base/error.h"
 #include "core/base/status_macros.h"
 #include "core/base/utf8.h"
 #include "core/text/bpe_word_encoder.h"
@@ -52,9 +53,11 @@ bool AnyContainsWordEnd(const std::vector<AddedToken>& added) {
 }
 
 absl::Status NoTokenFor(char byte, size_t offset) {
-  return absl::InvalidArgumentError(absl::StrFormat(
-      "byte 0x%02X at offset %d has no token in this vocabulary",
-      static_cast<uint8_t>(byte), offset));
+  return MakeError(
+      ErrorReason::kTextNotEncodable,
+      absl::StrFormat(
+          "byte 0x%02X at offset %d has no token in this vocabulary",
+          static_cast<uint8_t>(byte), offset));
 }
 
 }  // namespace
@@ -135,7 +138,8 @@ class BpeTokenizer::Encoder {
 
   bool EncodeWord(absl::string_view word) {
     if (!word_encoder_.Append(word, max_ids_, &ids_)) {
-      status_ = absl::InvalidArgumentError(
+      status_ = MakeError(
+          ErrorReason::kTextNotEncodable,
           absl::StrFormat("a word of %d bytes cannot be encoded in parts; "
                           "separate it with spaces",
                           word.size()));

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/error.h"
 
 namespace rwkvd {
 
@@ -53,8 +54,8 @@ std::string Tokenizer::Decode(absl::Span<const TokenId> ids) const {
 }
 
 absl::Status NoBytesError() {
-  return absl::InvalidArgumentError(
-      "this model has no tokenizer; use token ids");
+  return MakeError(ErrorReason::kNoTokenizer,
+                   "this model has no tokenizer; use token ids");
 }
 
 absl::Status CheckEveryByteIsAToken(

@@ -6,10 +6,15 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
 #include "core/base/monotonic_clock.h"
-#include "core/engine/retry_after.h"
+#include "core/base/retry_after.h"
 
 namespace rwkvd {
+
+absl::Status CallCancelled() {
+  return MakeError(ErrorReason::kCancelled, "cancelled");
+}
 
 void AddRetryPushback(const absl::Status& status,
                       grpc::ServerContextBase* context) {

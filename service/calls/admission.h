@@ -13,6 +13,9 @@ namespace rwkvd {
 // milliseconds to wait.
 inline constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
 
+// The status of a call whose client has cancelled it, or is gone.
+absl::Status CallCancelled();
+
 // If `status` has a RetryAfter, adds it to the trailing metadata of `context`,
 // whose call must not have been finished yet.
 void AddRetryPushback(const absl::Status& status,

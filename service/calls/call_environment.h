@@ -3,6 +3,7 @@
 #define RWKVD_SERVICE_CALLS_CALL_ENVIRONMENT_H_
 
 #include "absl/status/status.h"
+#include "core/base/error.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/stream_slots.h"
 #include "service/memory_budgets.h"
@@ -28,7 +29,7 @@ struct CallEnvironment {
   // Unavailable while the model is being loaded.
   absl::Status CheckLoaded() const {
     if (model != nullptr) return absl::OkStatus();
-    return absl::UnavailableError("the model is being loaded");
+    return MakeError(ErrorReason::kModelLoading, "the model is being loaded");
   }
 };
 

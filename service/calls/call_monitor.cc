@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
+#include "core/base/error.h"
 #include "core/base/monotonic_clock.h"
 
 namespace rwkvd {
@@ -171,28 +172,36 @@ absl::Status CallMonitor::StatusFor(GiveUpReason reason,
                                     const MonitoredCall& call) const {
   switch (reason) {
     case GiveUpReason::kMemory:
-      return absl::ResourceExhaustedError(absl::StrCat(
-          "responses that clients have not read take the ", budget_->limit(),
-          " bytes that the server has for them, and this call holds most: ",
-          call.account_->bytes(), "; read faster, or request less at a time"));
+      return MakeError(
+          ErrorReason::kClientTooSlow,
+          absl::StrCat(
+              "responses that clients have not read take the ",
+              budget_->limit(),
+              " bytes that the server has for them, and this call holds most: ",
+              call.account_->bytes(),
+              "; read faster, or request less at a time"));
     case GiveUpReason::kUnread:
-      return absl::ResourceExhaustedError(
+      return MakeError(
+          ErrorReason::kClientTooSlow,
           absl::StrCat("the client reads too slowly: it has not read the next "
                        "message within ",
                        absl::FormatDuration(options_.unread_timeout),
                        " (--unread_timeout)"));
     case GiveUpReason::kIdle:
-      return absl::DeadlineExceededError(
+      return MakeError(
+          ErrorReason::kClientIdle,
           absl::StrCat("the client has not sent the next message within ",
                        absl::FormatDuration(options_.idle_timeout),
                        " (--stream_idle_timeout)"));
     case GiveUpReason::kSlots:
-      return absl::ResourceExhaustedError(
+      return MakeError(
+          ErrorReason::kStreamSlotLost,
           "the client keeps this call waiting, and other calls need its slot");
     case GiveUpReason::kShutdown:
-      return absl::UnavailableError("the server is shutting down");
+      return MakeError(ErrorReason::kServerShuttingDown,
+                       "the server is shutting down");
   }
-  return absl::UnknownError("");
+  return MakeError(ErrorReason::kInternalError, "");
 }
 
 void CallMonitor::Perform(const Action& action) {

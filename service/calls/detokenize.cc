@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "core/base/field_error.h"
 #include "core/base/status_macros.h"
 #include "core/text/utf8_stream.h"
 #include "service/convert/request_memory.h"
@@ -19,8 +20,9 @@ namespace {
 absl::Status CheckIds(absl::Span<const int32_t> ids, int64_t vocab_size) {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] >= 0 && ids[i] < vocab_size) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "ids[", i, "]: token ", ids[i], " is not in [0, ", vocab_size, ")"));
+    return FieldError(
+        absl::StrCat("ids[", i, "]"),
+        absl::StrCat("token ", ids[i], " is not in [0, ", vocab_size, ")"));
   }
   return absl::OkStatus();
 }
@@ -34,10 +36,11 @@ constexpr int64_t kHeaderBytes = 2 * (1 + 5);
 constexpr int64_t kMemoryPerByte = 3 + 3 * 3;
 
 absl::Status TooLarge(int64_t size) {
-  return absl::InvalidArgumentError(absl::StrCat(
-      "ids: the answer would have ", size,
-      " bytes or more, but clients accept ", kDefaultMaxResponseBytes,
-      " by default; send the ids in parts"));
+  return FieldError(ErrorReason::kResponseTooLarge, "ids",
+                    absl::StrCat("the answer would have ", size,
+                                 " bytes or more, but clients accept ",
+                                 kDefaultMaxResponseBytes,
+                                 " by default; send the ids in parts"));
 }
 
 int64_t NumBytes(const Tokenizer& tokenizer, absl::Span<const int32_t> ids) {
@@ -55,8 +58,9 @@ absl::Status Detokenize(const ServedModel& model,
                         ByteBudget::Reservation* memory,
                         ::rwkv::v1::DetokenizeResponse* response) {
   if (!model.tokenizer->has_bytes()) {
-    return absl::InvalidArgumentError(
-        "ids: this model has no tokenizer, so its tokens stand for no text");
+    return FieldError(
+        ErrorReason::kNoTokenizer, "ids",
+        "this model has no tokenizer, so its tokens stand for no text");
   }
   const absl::Span<const int32_t> ids = absl::MakeConstSpan(
       request.ids().data(), static_cast<size_t>(request.ids_size()));

@@ -8,18 +8,24 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
 #include "core/engine/snapshot.h"
 #include "service/calls/admission.h"
 #include "service/convert/responses.h"
+#include "service/memory_budgets.h"
 
 namespace rwkvd {
 namespace {
 
 // Why a call with best_of is given up for the memory that it holds.
-constexpr absl::string_view kSamplesTooLong =
-    "best_of: the samples are too long to choose from";
+absl::Status SamplesTooLong(absl::string_view more) {
+  return FieldError(
+      ErrorReason::kSamplesTooLong, "best_of",
+      absl::StrCat("the samples are too long to choose from", more));
+}
 
 // An upper bound on the size of the state file with the snapshot.
 int64_t BytesOf(const Snapshot& snapshot) {
@@ -77,13 +83,12 @@ void GenerateCall::CheckPending() {
   if (!pending_.overflown()) return;
   monitor()->NoteGivenUp(this, GiveUpReason::kMemory);
   if (keeps_best()) {
-    return GiveUpLocked(
-        {grpc::StatusCode::RESOURCE_EXHAUSTED, std::string(kSamplesTooLong)});
+    return GiveUpLocked(SamplesTooLong(""));
   }
-  GiveUpLocked(
-      {grpc::StatusCode::RESOURCE_EXHAUSTED,
-       absl::StrCat("the client reads too slowly: it has left more than ",
-                    DeltaBuffer::kMaxPendingBytes, " bytes unread")});
+  GiveUpLocked(MakeError(
+      ErrorReason::kClientTooSlow,
+      absl::StrCat("the client reads too slowly: it has left more than ",
+                   DeltaBuffer::kMaxPendingBytes, " bytes unread")));
 }
 
 bool GenerateCall::GiveUp(GiveUpReason reason, const absl::Status& why) {
@@ -92,19 +97,17 @@ bool GenerateCall::GiveUp(GiveUpReason reason, const absl::Status& why) {
     absl::MutexLock lock(&mutex_);
     if (given_up_ || finish_called_) return false;
     const bool too_long = reason == GiveUpReason::kMemory && keeps_best();
-    GiveUpLocked(ToGrpcStatus(too_long
-                                  ? absl::ResourceExhaustedError(absl::StrCat(
-                                        kSamplesTooLong, "; ", why.message()))
-                                  : why));
+    GiveUpLocked(too_long ? SamplesTooLong(absl::StrCat("; ", why.message()))
+                          : why);
     action = NextAction();
   }
   Perform(action);
   return true;
 }
 
-void GenerateCall::GiveUpLocked(const grpc::Status& why) {
+void GenerateCall::GiveUpLocked(const absl::Status& why) {
   given_up_ = gone_ = cancelled_ = true;
-  if (status_.ok()) status_ = why;
+  if (status_.ok()) status_ = ToGrpcStatus(why);
   pending_.Clear();
   CancelRequests();
 }
@@ -164,8 +167,11 @@ absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
     auto taken = monitor()->WaitAndCharge(this, BytesOf(snapshot),
                                           [this] { return IsAbandoned(); });
     if (!taken.has_value()) {
-      return absl::ResourceExhaustedError(
-          "the server has too little memory left to return the state");
+      return WithQuota(
+          MakeError(
+              ErrorReason::kResponseMemoryExhausted,
+              "the server has too little memory left to return the state"),
+          kResponseMemoryQuota);
     }
     charge = *std::move(taken);
   }
@@ -252,7 +258,7 @@ void GenerateCall::OnCancel() {
     CancelRequests();
   }
   if (!environment_.pool->Remove(task_)) return;
-  Refuse(absl::CancelledError("cancelled"));
+  Refuse(CallCancelled());
   Unref();  // that of the task
 }
 

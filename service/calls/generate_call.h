@@ -103,7 +103,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   bool GiveUp(GiveUpReason reason, const absl::Status& why) override
       ABSL_LOCKS_EXCLUDED(mutex_);
-  void GiveUpLocked(const grpc::Status& why)
+  void GiveUpLocked(const absl::Status& why)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives the call up if it has buffered more than one call may.
   void CheckPending() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -3,11 +3,10 @@
 // The first half of a Generate call: from its message to Engine::Submit.
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
 #include "core/base/exceptions.h"
+#include "core/base/field_error.h"
 #include "core/base/status_macros.h"
-#include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
 #include "service/calls/generate_call.h"
 #include "service/calls/request_task.h"
@@ -16,18 +15,6 @@
 namespace rwkvd {
 
 namespace v1 = ::rwkv::v1;
-
-namespace {
-
-// `status` with the name of the field before its message.
-absl::Status InField(absl::string_view field, const absl::Status& status) {
-  const absl::Status named(status.code(),
-                           absl::StrCat(field, ": ", status.message()));
-  const auto retry_after = RetryAfter(status);
-  return retry_after.has_value() ? WithRetryAfter(named, *retry_after) : named;
-}
-
-}  // namespace
 
 GenerateCall* GenerateCall::Start(const CallEnvironment& environment,
                                   grpc::CallbackServerContext* context,
@@ -112,7 +99,7 @@ absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
                                          GenerateRequest request) {
   {
     absl::MutexLock lock(&mutex_);
-    if (cancelled_) return absl::CancelledError("cancelled");
+    if (cancelled_) return CallCancelled();
   }
   auto start = model_->states->Load(state_handle);
   if (!start.ok()) return InField("state_handle", start.status());
@@ -131,7 +118,7 @@ absl::Status GenerateCall::Submit(Engine::Reservation reservation,
   }
   {
     absl::MutexLock lock(&mutex_);
-    if (cancelled_) return absl::CancelledError("cancelled");
+    if (cancelled_) return CallCancelled();
     pending_ = DeltaBuffer(samples_.generated);
     logprob_sums_.resize(samples_.generated);
   }

@@ -10,12 +10,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cli/grpc_status.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
-#include "core/engine/retry_after.h"
+#include "service/calls/admission.h"
 #include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
 #include "service/calls/state_transfers.h"
 #include "service/convert/responses.h"
+#include "service/memory_budgets.h"
 
 namespace rwkvd {
 
@@ -59,10 +62,13 @@ absl::Status GetStateCall::Parse(RequestMessage message) {
   std::optional<ResponseCharge> charge = monitor()->TryCharge(this, max_bytes);
   if (!charge.has_value()) {
     return WithRetryAfter(
-        absl::ResourceExhaustedError(absl::StrCat(
-            "a state may have ", max_bytes,
-            " bytes, and responses that clients have not read leave too little "
-            "memory for them")),
+        WithQuota(
+            MakeError(
+                ErrorReason::kResponseMemoryExhausted,
+                absl::StrCat("a state may have ", max_bytes,
+                             " bytes, and responses that clients have not read "
+                             "leave too little memory for them")),
+            kResponseMemoryQuota),
         kTransferRetryAfter);
   }
   Ref();  // the worker's
@@ -123,7 +129,7 @@ void GetStateCall::OnWriteDone(bool ok) {
   if (ok) {
     SendNext();
   } else {
-    End(absl::CancelledError("cancelled"));
+    End(CallCancelled());
   }
 }
 
@@ -153,7 +159,7 @@ void GetStateCall::FinishIfDue() {
 
 void GetStateCall::OnCancel() {
   if (!environment_.pool->Remove(task_)) return;
-  End(absl::CancelledError("cancelled"));
+  End(CallCancelled());
   Unref();  // that of the task
 }
 

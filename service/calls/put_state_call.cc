@@ -7,13 +7,17 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
+#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
-#include "core/engine/retry_after.h"
+#include "service/calls/admission.h"
 #include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
 #include "service/calls/state_transfers.h"
 #include "service/convert/input.h"
 #include "service/convert/responses.h"
+#include "service/memory_budgets.h"
 
 namespace rwkvd {
 
@@ -75,7 +79,7 @@ void PutStateCall::OnReadDone(bool ok) {
     return;
   }
   if (context_->IsCancelled()) {
-    End(absl::CancelledError("cancelled"));
+    End(CallCancelled());
     return;
   }
   Ref();  // the worker's
@@ -116,8 +120,9 @@ absl::Status PutStateCall::AppendMessage(RequestMessage message) {
   const auto size = static_cast<int64_t>(bytes_.size() + request.data().size());
   const int64_t max_bytes = model_->states->max_bytes();
   if (size > max_bytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("data: more than ", max_bytes,
+    return FieldError(
+        ErrorReason::kStateInvalid, "data",
+        absl::StrCat("more than ", max_bytes,
                      " bytes, the maximum for a state of this model"));
   }
   RWKVD_RETURN_IF_ERROR(MakeRoom(size));
@@ -139,14 +144,18 @@ absl::Status PutStateCall::MakeRoom(int64_t size) {
 absl::Status PutStateCall::Reserve(int64_t bytes) {
   if (reserved_->Resize(bytes)) return absl::OkStatus();
   return WithRetryAfter(
-      absl::ResourceExhaustedError(absl::StrCat(
-          "data: the server has no memory left for this request, which needs ",
-          bytes, " bytes")),
+      WithQuota(
+          FieldError(ErrorReason::kRequestMemoryExhausted, "data",
+                     absl::StrCat("the server has no memory left for this "
+                                  "request, which needs ",
+                                  bytes, " bytes")),
+          kRequestMemoryQuota),
       kTransferRetryAfter);
 }
 
 absl::Status PutStateCall::Save() {
-  RWKVD_RETURN_IF_ERROR(model_->states->Parse(bytes_, "data").status());
+  const auto parsed = model_->states->Parse(bytes_, "data");
+  if (!parsed.ok()) return WithField(parsed.status(), "data");
   RWKVD_ASSIGN_OR_RETURN(
       const SavedState saved,
       model_->states->Save(std::move(bytes_),
@@ -183,7 +192,7 @@ void PutStateCall::OnCancel() {
     task = task_;
   }
   if (!environment_.pool->Remove(task)) return;
-  End(absl::CancelledError("cancelled"));
+  End(CallCancelled());
   Unref();  // that of the task
 }
 

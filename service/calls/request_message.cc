@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
 #include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
 #include "service/convert/message_check.h"
@@ -21,7 +22,8 @@ namespace {
 absl::StatusOr<std::string> BytesOf(const grpc::ByteBuffer& message) {
   std::vector<grpc::Slice> slices;
   if (!message.Dump(&slices).ok()) {
-    return absl::InternalError("gRPC cannot read the message that it got");
+    return MakeError(ErrorReason::kInternalError,
+                     "gRPC cannot read the message that it got");
   }
   std::string bytes;
   bytes.reserve(message.Length());
@@ -36,7 +38,8 @@ absl::StatusOr<std::string> BytesOf(const grpc::ByteBuffer& message) {
 absl::StatusOr<RequestMessage> RequestMessage::Take(
     const grpc::ByteBuffer* message, const CallEnvironment& environment) {
   if (!message->Valid()) {
-    return absl::CancelledError("the call ended before its message arrived");
+    return MakeError(ErrorReason::kCancelled,
+                     "the call ended before its message arrived");
   }
   ByteBudget& budget = environment.budgets->requests;
   const auto size = static_cast<int64_t>(message->Length());
@@ -72,7 +75,8 @@ absl::Status RequestMessage::Parse(absl::string_view bytes,
   RWKVD_RETURN_IF_ERROR(Reserve(size_ + check.memory));
   if (!proto->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) {
     metrics_->MessageRefused(MessageRefusal::kMalformed);
-    return absl::InvalidArgumentError(
+    return MakeError(
+        ErrorReason::kMessageMalformed,
         absl::StrCat("the message is not a ", proto->GetTypeName()));
   }
   reservation_.Resize(check.memory);

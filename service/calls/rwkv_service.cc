@@ -4,6 +4,8 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/base/byte_budget.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/monotonic_clock.h"
 #include "service/calls/detokenize.h"
 #include "service/calls/generate_call.h"
@@ -23,7 +25,9 @@ absl::Status Unpin(const ServedModel& model,
                    ByteBudget::Reservation*, v1::UnpinPrefixResponse*) {
   return model.engine->Unpin(request.name())
              ? absl::OkStatus()
-             : absl::NotFoundError("name: no prefix is pinned under this name");
+             : WithResource(FieldError(ErrorReason::kPinNotFound, "name",
+                                       "no prefix is pinned under this name"),
+                            "pinned prefix", request.name());
 }
 
 absl::Status ListPinned(const ServedModel& model,

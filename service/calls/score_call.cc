@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
+#include "core/base/error.h"
 #include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
@@ -13,6 +14,7 @@
 #include "service/convert/responses.h"
 #include "service/convert/score_request.h"
 #include "service/convert/score_size.h"
+#include "service/memory_budgets.h"
 
 namespace rwkvd {
 namespace {
@@ -34,10 +36,14 @@ absl::Status CheckSize(const v1::ScoreRequest& proto,
   const int64_t bytes = MaxScoreResponseBytes(request, !proto.items().empty(),
                                               !proto.totals_only());
   if (bytes <= max_bytes) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "the response could have ", bytes, " bytes, more than the ", max_bytes,
-      " that the server has for the responses of all calls; score fewer tokens "
-      "at a time, or set totals_only"));
+  return WithQuota(
+      MakeError(ErrorReason::kResponseExceedsMemory,
+                absl::StrCat("the response could have ", bytes,
+                             " bytes, more than the ", max_bytes,
+                             " that the server has for the responses of all "
+                             "calls; score fewer tokens at a time, or set "
+                             "totals_only")),
+      kResponseMemoryQuota);
 }
 
 }  // namespace
@@ -100,7 +106,7 @@ absl::StatusOr<ScoreRequest> ScoreCall::Parse(RequestMessage* message) {
 absl::Status ScoreCall::Submit(ScoreRequest request) {
   {
     absl::MutexLock lock(&mutex_);
-    if (finish_called_) return absl::CancelledError("cancelled");
+    if (finish_called_) return CallCancelled();
     // The engine's thread fills in the scores as soon as it has the request.
     for (const ScoreItem& item : request.items) {
       scores_.emplace_back(item.continuations.size());
@@ -228,7 +234,7 @@ void ScoreCall::OnCancel() {
     if (id_.has_value()) model_->engine->Cancel(*id_);
   }
   if (!environment_.pool->Remove(task_)) return;
-  End(absl::CancelledError("cancelled"));
+  End(CallCancelled());
   Unref();  // that of the task
 }
 

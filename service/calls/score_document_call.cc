@@ -8,10 +8,11 @@
 #include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
 #include "core/base/check.h"
+#include "core/base/error.h"
 #include "core/base/exceptions.h"
 #include "core/base/monotonic_clock.h"
+#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
-#include "core/engine/retry_after.h"
 #include "service/calls/admission.h"
 #include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
@@ -68,9 +69,12 @@ absl::Status ScoreDocumentCall::CheckOpen() {
                                 model_->options.max_documents);
   if (slots_->Take(this, context_->peer(), most)) return absl::OkStatus();
   return WithRetryAfter(
-      absl::ResourceExhaustedError(
-          absl::StrCat("too many documents are being scored: the limit is ",
-                       most, ", which clients share")),
+      WithQuota(
+          MakeError(
+              ErrorReason::kTooManyDocuments,
+              absl::StrCat("too many documents are being scored: the limit is ",
+                           most, ", which clients share")),
+          "documents"),
       kRetryDocumentAfter);
 }
 
@@ -86,7 +90,7 @@ void ScoreDocumentCall::OnReadDone(bool ok) {
   ClientResponded();
   if (end_.is_decided()) return;
   if (!ok && context_->IsCancelled()) {
-    End(absl::CancelledError("cancelled"));
+    End(CallCancelled());
     return;
   }
   if (!ok) {
@@ -243,7 +247,7 @@ void ScoreDocumentCall::OnWriteDone(bool ok) {
   if (ok) {
     Advance();
   } else {
-    End(absl::CancelledError("the client is gone"));
+    End(CallCancelled());
   }
 }
 
@@ -287,7 +291,7 @@ void ScoreDocumentCall::OnCancel() {
     if (id_.has_value()) model_->engine->Cancel(*id_);
   }
   if (!environment_.pool->Remove(task)) return;
-  End(absl::CancelledError("cancelled"));
+  End(CallCancelled());
   Unref();  // that of the task
 }
 

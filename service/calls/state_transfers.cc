@@ -2,7 +2,8 @@
 #include "service/calls/state_transfers.h"
 
 #include "absl/strings/str_cat.h"
-#include "core/engine/retry_after.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 
 namespace rwkvd {
 
@@ -13,9 +14,12 @@ absl::Status TakeTransferSlot(MonitoredCall* call,
     return absl::OkStatus();
   }
   return WithRetryAfter(
-      absl::ResourceExhaustedError(
-          absl::StrCat("too many states are being transferred: the limit is ",
-                       kMaxStateTransfers, ", which clients share")),
+      WithQuota(
+          MakeError(ErrorReason::kTooManyTransfers,
+                    absl::StrCat(
+                        "too many states are being transferred: the limit is ",
+                        kMaxStateTransfers, ", which clients share")),
+          "state_transfers"),
       kTransferRetryAfter);
 }
 

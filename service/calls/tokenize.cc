@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/field_error.h"
 #include "core/base/status_macros.h"
 #include "service/convert/request_memory.h"
 #include "service/convert/response_size.h"
@@ -34,14 +35,16 @@ absl::Status Tokenize(const ServedModel& model,
     return absl::OkStatus();
   }
   if (ids.status().code() == absl::StatusCode::kOutOfRange) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        field, ": ", ids.status().message(),
-        ", which may not fit an answer of ", kDefaultMaxResponseBytes,
-        " bytes, the most that clients accept by default; send the ", field,
-        " in parts"));
+    return FieldError(
+        ErrorReason::kResponseTooLarge, field,
+        absl::StrCat(ids.status().message(),
+                     ", which may not fit an answer of ",
+                     kDefaultMaxResponseBytes,
+                     " bytes, the most that clients accept by default; send "
+                     "the ",
+                     field, " in parts"));
   }
-  return absl::Status(ids.status().code(),
-                      absl::StrCat(field, ": ", ids.status().message()));
+  return InField(field, ids.status());
 }
 
 }  // namespace rwkvd

@@ -9,12 +9,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
-#include "core/engine/retry_after.h"
 #include "google/protobuf/message.h"
 #include "service/calls/admission.h"
 #include "service/calls/response_bytes.h"
 #include "service/convert/response_size.h"
+#include "service/memory_budgets.h"
 
 namespace rwkvd {
 namespace {
@@ -75,17 +77,21 @@ void UnaryCall::End(absl::Status status,
 absl::Status UnaryCall::SetResponse(const google::protobuf::Message& response) {
   const auto bytes = static_cast<int64_t>(response.ByteSizeLong());
   if (bytes > kDefaultMaxResponseBytes) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the answer has ", bytes, " bytes, more than the ",
-        kDefaultMaxResponseBytes, " that clients accept by default"));
+    return MakeError(
+        ErrorReason::kListTooLong,
+        absl::StrCat("the answer has ", bytes, " bytes, more than the ",
+                     kDefaultMaxResponseBytes,
+                     " that clients accept by default"));
   }
   std::optional<ResponseCharge> charge =
       monitor()->TryCharge(this, ChargeFor(response));
   if (!charge.has_value()) {
     return WithRetryAfter(
-        absl::ResourceExhaustedError(
-            "answers that clients have not read yet take all the memory that "
-            "this server allows for them"),
+        WithQuota(
+            MakeError(ErrorReason::kResponseMemoryExhausted,
+                      "answers that clients have not read yet take all the "
+                      "memory that this server allows for them"),
+            kResponseMemoryQuota),
         kRetryAnswerAfter);
   }
   *response_ = ToByteBuffer(response, *std::move(charge));
@@ -93,7 +99,7 @@ absl::Status UnaryCall::SetResponse(const google::protobuf::Message& response) {
 }
 
 void UnaryCall::OnCancel() {
-  if (environment_.pool->Remove(task_)) End(absl::CancelledError("cancelled"));
+  if (environment_.pool->Remove(task_)) End(CallCancelled());
 }
 
 void UnaryCall::OnDone() {

@@ -5,6 +5,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
+#include "service/memory_budgets.h"
 
 namespace rwkvd {
 namespace {
@@ -19,11 +22,13 @@ constexpr double kPromptTokenBytes = 15;
 absl::Status CheckSize(absl::string_view field, double bytes,
                        int64_t max_bytes) {
   if (bytes <= static_cast<double>(max_bytes)) return absl::OkStatus();
-  return absl::ResourceExhaustedError(absl::StrCat(
-      field, ": the response could have ", std::llround(bytes),
-      " bytes, more than the ", max_bytes,
-      " that the server has for the responses of all calls; request less at a "
-      "time"));
+  return WithQuota(
+      FieldError(ErrorReason::kResponseExceedsMemory, field,
+                 absl::StrCat("the response could have ", std::llround(bytes),
+                              " bytes, more than the ", max_bytes,
+                              " that the server has for the responses of all "
+                              "calls; request less at a time")),
+      kResponseMemoryQuota);
 }
 
 }  // namespace

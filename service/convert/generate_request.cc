@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "core/base/field_error.h"
 #include "core/base/status_macros.h"
-#include "core/engine/field_error.h"
 #include "core/engine/validate.h"
 #include "service/convert/input.h"
 #include "service/convert/request_memory.h"
@@ -59,7 +59,8 @@ absl::Status SetLogprobs(const v1::GenerateRequest& proto,
   request.top_sampled_logprobs = proto.top_drawn_logprobs();
   const bool keeps_best = input->samples.returned < input->samples.generated;
   if (keeps_best && request.echo) {
-    return FieldError("echo", "not together with best_of");
+    return FieldError(ErrorReason::kFieldsConflict, "echo",
+                      "not together with best_of");
   }
   input->delivery.logprobs = proto.logprobs() || request.top_logprobs > 0;
   request.want_logprobs = input->delivery.logprobs || keeps_best;
@@ -85,7 +86,8 @@ absl::Status SetStates(const v1::GenerateRequest& proto,
   input->request.resume = proto.resume();
   input->state_handle = proto.state_handle();
   if (!proto.state_handle().empty() && !proto.initial_state().empty()) {
-    return FieldError("initial_state", "not together with state_handle");
+    return FieldError(ErrorReason::kFieldsConflict, "initial_state",
+                      "not together with state_handle");
   }
   const v1::ReturnState& wanted = proto.return_state();
   input->delivery.state_as_handle = wanted.as_handle();
@@ -98,13 +100,13 @@ absl::Status SetStates(const v1::GenerateRequest& proto,
   input->request.snapshot_on_drain = wanted.on_drain();
   if (!wanted.on_drain()) return absl::OkStatus();
   if (input->samples.returned < input->samples.generated) {
-    return FieldError("return_state.on_drain",
+    return FieldError(ErrorReason::kFieldsConflict, "return_state.on_drain",
                       "a request with best_of cannot be resumed");
   }
   if (wanted.as_handle() && !limits.handles_outlive_server) {
-    return absl::FailedPreconditionError(
-        "return_state.on_drain: this server's handles become invalid when it "
-        "stops; ask for the state itself");
+    return FieldError(ErrorReason::kHandlesNotDurable, "return_state.on_drain",
+                      "this server's handles become invalid when it stops; ask "
+                      "for the state itself");
   }
   return absl::OkStatus();
 }

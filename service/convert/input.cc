@@ -3,8 +3,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
+#include "core/base/number_text.h"
 #include "core/base/status_macros.h"
-#include "core/engine/field_error.h"
 #include "service/convert/request_memory.h"
 
 namespace rwkvd {
@@ -33,13 +35,13 @@ absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view bytes,
     return ids;
   }
   if (ids.status().code() == absl::StatusCode::kOutOfRange) {
-    return FieldError(field,
-                      absl::StrCat(ids.status().message(), ", must have 0 to ",
-                                   limit.tokens, limit.note));
+    return WithMetadata(
+        FieldError(ErrorReason::kTooManyTokens, field,
+                   absl::StrCat(ids.status().message(), ", must have 0 to ",
+                                limit.tokens, limit.note)),
+        "limit", absl::StrCat(limit.tokens));
   }
-  return absl::Status(
-      ids.status().code(),
-      absl::StrCat(field, ".", form, ": ", ids.status().message()));
+  return InField(absl::StrCat(field, ".", form), ids.status());
 }
 
 }  // namespace
@@ -67,8 +69,8 @@ absl::StatusOr<absl::Duration> TimeToLiveFromProto(absl::string_view field,
   if (seconds > 0 && seconds <= kMaxTimeToLiveSeconds) {
     return absl::Seconds(seconds);
   }
-  return absl::InvalidArgumentError(absl::StrCat(
-      field, ": ", seconds, " is not in (0, ", kMaxTimeToLiveSeconds, "]"));
+  return FieldError(field, absl::StrCat(NumberText(seconds), " is not in (0, ",
+                                        kMaxTimeToLiveSeconds, "]"));
 }
 
 }  // namespace rwkvd

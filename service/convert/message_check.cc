@@ -9,6 +9,8 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/inlined_vector.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/utf8.h"
 #include "google/protobuf/message.h"
 #include "service/convert/wire_reader.h"
@@ -254,11 +256,13 @@ MessageCheck CheckMessage(const Descriptor& type, absl::string_view bytes,
   check.memory = checker.memory();
   if (!problem.has_value()) return check;
   check.not_utf8 = problem->not_utf8;
-  check.status = absl::InvalidArgumentError(
-      problem->path.empty()
-          ? absl::StrCat("the message is not a ", type.full_name(), ": ",
-                         problem->what)
-          : absl::StrCat(problem->path, ": ", problem->what));
+  const ErrorReason reason = problem->not_utf8 ? ErrorReason::kFieldNotUtf8
+                                               : ErrorReason::kMessageMalformed;
+  check.status = problem->path.empty()
+                     ? MakeError(reason, absl::StrCat("the message is not a ",
+                                                      type.full_name(), ": ",
+                                                      problem->what))
+                     : FieldError(reason, problem->path, problem->what);
   return check;
 }
 

@@ -3,7 +3,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "core/engine/retry_after.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
+#include "service/memory_budgets.h"
 
 namespace rwkvd {
 namespace {
@@ -22,19 +24,21 @@ absl::Status ReserveMore(ByteBudget::Reservation* memory, int64_t bytes) {
 
 absl::Status OutOfRequestMemory(int64_t bytes, const ByteBudget& budget) {
   if (bytes > budget.limit()) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("the request takes ", bytes,
-                     " bytes of memory, this server allows all requests "
-                     "together ",
-                     budget.limit(), "; send less in one request"));
+    return WithQuota(
+        MakeError(ErrorReason::kMessageExceedsMemory,
+                  absl::StrCat("the request takes ", bytes,
+                               " bytes of memory, this server allows all "
+                               "requests together ",
+                               budget.limit(), "; send less in one request")),
+        kRequestMemoryQuota);
   }
-  return WithRetryAfter(absl::ResourceExhaustedError(absl::StrCat(
-                            "the request takes ", bytes,
-                            " bytes of memory, but other requests "
-                            "have ",
-                            budget.used(), " of the ", budget.limit(),
-                            " bytes that this server allows")),
-                        kRetryAfter);
+  const absl::Status error =
+      MakeError(ErrorReason::kRequestMemoryExhausted,
+                absl::StrCat("the request takes ", bytes,
+                             " bytes of memory, but other requests have ",
+                             budget.used(), " of the ", budget.limit(),
+                             " bytes that this server allows"));
+  return WithRetryAfter(WithQuota(error, kRequestMemoryQuota), kRetryAfter);
 }
 
 }  // namespace rwkvd

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "core/base/field_error.h"
 #include "core/base/status_macros.h"
 #include "core/sampling/params.h"
 
@@ -16,8 +17,8 @@ namespace v1 = ::rwkv::v1;
 namespace {
 
 absl::Status Unknown(absl::string_view field, int value) {
-  return absl::InvalidArgumentError(
-      absl::StrCat("sampling.", field, ": ", value, " is not known"));
+  return FieldError(absl::StrCat("sampling.", field),
+                    absl::StrCat(value, " is not known"));
 }
 
 absl::StatusOr<SamplingParams> ReadPreset(v1::SamplingPreset preset) {

@@ -10,8 +10,9 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/status_macros.h"
-#include "core/engine/field_error.h"
 #include "service/convert/input.h"
 #include "service/states/initial_states.h"
 
@@ -98,7 +99,8 @@ absl::StatusOr<std::vector<ScoreItem>> ItemsFromProto(
     return items;
   }
   if (proto.has_context() || !proto.continuations().empty()) {
-    return FieldError("items", "not together with context and continuations");
+    return FieldError(ErrorReason::kFieldsConflict, "items",
+                      "not together with context and continuations");
   }
   RWKVD_RETURN_IF_ERROR(
       ItemConverter::CheckNumber("items", proto.items_size(), kMaxScoreItems));
@@ -126,6 +128,7 @@ absl::StatusOr<ScoreRequest> FromProto(const v1::ScoreRequest& proto,
 
 absl::Status NameScoreField(const absl::Status& status, bool is_list) {
   return RenameField(status, [&](absl::string_view field) {
+    if (!is_list && field == "items") return std::string("continuations");
     if (!is_list) absl::ConsumePrefix(&field, "items[0].");
     // A list of tokens is an Input on the wire, with the tokens in `tokens`.
     const size_t continuation = field.find("continuations[");
@@ -143,8 +146,11 @@ absl::StatusOr<std::vector<int32_t>> PartFromProto(
   RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> tokens,
                          TokensFromProto(part, limits, "part", {most}));
   if (static_cast<int64_t>(tokens.size()) <= most) return tokens;
-  return FieldError("part", absl::StrCat("has ", tokens.size(),
-                                         " tokens, must have 0 to ", most));
+  return WithMetadata(
+      FieldError(ErrorReason::kTooManyTokens, "part",
+                 absl::StrCat("has ", tokens.size(), " tokens, must have 0 to ",
+                              most)),
+      "limit", absl::StrCat(most));
 }
 
 absl::Status NamePartField(const absl::Status& status) {

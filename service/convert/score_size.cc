@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "service/convert/response_size.h"
 
 namespace rwkvd {
@@ -59,17 +61,20 @@ absl::Status CheckScoreResponseSize(const ::rwkv::v1::ScoreRequest& proto,
                             ? proto.max_response_bytes()
                             : kDefaultMaxResponseBytes;
   if (limit < 0 || limit > kMostMaxBytes) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "max_response_bytes: ", limit, " is not in [0, ", kMostMaxBytes, "]"));
+    return FieldError(
+        "max_response_bytes",
+        absl::StrCat(limit, " is not in [0, ", kMostMaxBytes, "]"));
   }
   const int64_t bytes = MaxScoreResponseBytes(request, !proto.items().empty(),
                                               !proto.totals_only());
   if (bytes <= limit) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "max_response_bytes: the answer could have ", bytes, " bytes, more than ",
-      limit,
-      "; totals_only leaves the scores of tokens out, ScoreDocument sends them "
-      "in parts"));
+  return WithMetadata(
+      FieldError(ErrorReason::kResponseTooLarge, "max_response_bytes",
+                 absl::StrCat("the answer could have ", bytes,
+                              " bytes, more than ", limit,
+                              "; totals_only leaves the scores of tokens out, "
+                              "ScoreDocument sends them in parts")),
+      "response_bytes", absl::StrCat(bytes));
 }
 
 }  // namespace rwkvd

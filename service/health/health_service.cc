@@ -7,7 +7,10 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
+#include "cli/grpc_status.h"
 #include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "service/peer_address.h"
 
 namespace rwkvd {
@@ -92,7 +95,8 @@ class HealthService::WatchCall final
   void Perform(Action action) ABSL_LOCKS_EXCLUDED(mutex_) {
     if (action == Action::kWrite) StartWrite(&response_);
     if (action == Action::kFinish) {
-      Finish({grpc::StatusCode::UNAVAILABLE, "the server is shutting down"});
+      Finish(ToGrpcStatus(MakeError(ErrorReason::kServerShuttingDown,
+                                    "the server is shutting down")));
     }
   }
 
@@ -168,8 +172,10 @@ grpc::ServerUnaryReactor* HealthService::Check(
     absl::MutexLock lock(&mutex_);
     response->set_status(health_.status);
   } else {
-    status = {grpc::StatusCode::NOT_FOUND,
-              "service: this server has no service of this name"};
+    status = ToGrpcStatus(
+        WithResource(FieldError(ErrorReason::kServiceNotFound, "service",
+                                "this server has no service of this name"),
+                     "service", request->service()));
   }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(status);
@@ -212,10 +218,13 @@ grpc::Status HealthService::Add(std::shared_ptr<WatchCall> call) {
   const size_t num = found == num_by_address_.end() ? 0 : found->second;
   if (watches_.size() >= kMaxWatches ||
       (num >= kMaxWatchesPerAddress && !address.empty())) {
-    return {grpc::StatusCode::RESOURCE_EXHAUSTED,
+    return ToGrpcStatus(WithQuota(
+        MakeError(
+            ErrorReason::kTooManyWatches,
             absl::StrCat("too many Watch calls: the limit is ", kMaxWatches,
                          " in all and ", kMaxWatchesPerAddress,
-                         " from one address; use Check")};
+                         " from one address; use Check")),
+        "watches"));
   }
   num_by_address_[address] = num + 1;
   WatchCall* const key = call.get();

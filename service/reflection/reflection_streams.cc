@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cli/grpc_status.h"
+#include "core/base/error.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "service/reflection/reflection_answer.h"
 
@@ -18,19 +20,20 @@ using grpc::reflection::v1::ServerReflectionResponse;
 
 grpc::Status Parse(grpc::ByteBuffer& bytes, ServerReflectionRequest& request) {
   if (bytes.Length() > ReflectionStreams::kMaxRequestBytes) {
-    return grpc::Status(
-        grpc::StatusCode::INVALID_ARGUMENT,
+    return ToGrpcStatus(MakeError(
+        ErrorReason::kMessageMalformed,
         absl::StrCat("the reflection request has ", bytes.Length(),
                      " bytes; at most ", ReflectionStreams::kMaxRequestBytes,
-                     " are allowed"));
+                     " are allowed")));
   }
   if (grpc::SerializationTraits<ServerReflectionRequest>::Deserialize(&bytes,
                                                                       &request)
           .ok()) {
     return grpc::Status::OK;
   }
-  return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT,
-                      "the reflection request is no ServerReflectionRequest");
+  return ToGrpcStatus(
+      MakeError(ErrorReason::kMessageMalformed,
+                "the reflection request is no ServerReflectionRequest"));
 }
 
 grpc::ByteBuffer Serialize(const ServerReflectionResponse& response) {
@@ -43,16 +46,17 @@ grpc::ByteBuffer Serialize(const ServerReflectionResponse& response) {
 }
 
 grpc::Status ShuttingDown() {
-  return grpc::Status(grpc::StatusCode::UNAVAILABLE,
-                      "the server is shutting down");
+  return ToGrpcStatus(MakeError(ErrorReason::kServerShuttingDown,
+                                "the server is shutting down"));
 }
 
 grpc::Status Idle() {
-  return grpc::Status(
-      grpc::StatusCode::RESOURCE_EXHAUSTED,
-      absl::StrCat("more than ", ReflectionStreams::kMaxOpen,
-                   " reflection streams are open, and this one has been idle "
-                   "for the longest time"));
+  return ToGrpcStatus(WithQuota(
+      MakeError(ErrorReason::kTooManyReflectionStreams,
+                absl::StrCat("more than ", ReflectionStreams::kMaxOpen,
+                             " reflection streams are open, and this one has "
+                             "been idle for the longest time")),
+      "reflection_streams"));
 }
 
 }  // namespace

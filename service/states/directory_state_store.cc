@@ -7,8 +7,9 @@
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
-#include "core/engine/retry_after.h"
 #include "service/states/state_file_name.h"
 #include "service/states/state_handle.h"
 
@@ -265,17 +266,20 @@ void DirectoryStateStore::Note(const absl::Status& status) {
 absl::Status DirectoryStateStore::Failure(const absl::Status& error) {
   Note(error);
   if (absl::IsDataLoss(error)) {
-    return absl::DataLossError("the saved state is damaged");
+    return MakeError(ErrorReason::kSavedStateDamaged,
+                     "the saved state is damaged");
   }
   if (absl::IsResourceExhausted(error)) {
     return WithRetryAfter(
-        absl::ResourceExhaustedError(
+        MakeError(
+            ErrorReason::kStateDiskFull,
             "the server cannot store or read states at the moment: its disk is "
             "full, or another resource is exhausted"),
         kRetryAfterFullDisk);
   }
   SetUsable(false);
-  return absl::UnavailableError("the server's disk for states has failed");
+  return MakeError(ErrorReason::kStateDiskFailed,
+                   "the server's disk for states has failed");
 }
 
 void DirectoryStateStore::SetUsable(bool is_usable) {

@@ -8,6 +8,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/mapped_file.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
@@ -78,9 +80,11 @@ absl::StatusOr<int32_t> FindInitialState(absl::Span<const NamedState> states,
   for (size_t i = 0; i < states.size(); ++i) {
     if (states[i].name == name) return static_cast<int32_t>(i);
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("initial_state: there is no ", Quoted(name),
-                   "; this server has ", ListOf(states)));
+  return WithResource(
+      FieldError(ErrorReason::kInitialStateUnknown, "initial_state",
+                 absl::StrCat("there is no ", Quoted(name),
+                              "; this server has ", ListOf(states))),
+      "initial state", name);
 }
 
 }  // namespace rwkvd

@@ -5,8 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
-#include "core/engine/retry_after.h"
 
 namespace rwkvd {
 namespace {
@@ -26,7 +27,7 @@ std::string NameOf(absl::string_view handle) {
 // is not the client's fault.
 absl::Status OfSavedBytes(const absl::Status& status) {
   if (!absl::IsInvalidArgument(status)) return status;
-  return absl::DataLossError(status.message());
+  return MakeError(ErrorReason::kSavedStateDamaged, status.message());
 }
 
 // A loaded snapshot together with its part of pending_bytes_.
@@ -93,10 +94,14 @@ absl::Status SavedStates::Delete(absl::string_view handle) {
 
 absl::Status SavedStates::TooManyPending(int64_t pending_bytes) const {
   return WithRetryAfter(
-      absl::ResourceExhaustedError(absl::StrCat(
-          "requests that continue from a state hold ", pending_bytes,
-          " bytes, of at most ", options_.max_pending_bytes,
-          " (--max_pending_states_mib); this one does not fit")),
+      WithQuota(
+          MakeError(
+              ErrorReason::kPendingStatesExhausted,
+              absl::StrCat(
+                  "requests that continue from a state hold ", pending_bytes,
+                  " bytes, of at most ", options_.max_pending_bytes,
+                  " (--max_pending_states_mib); this one does not fit")),
+          "max_pending_states_mib"),
       kRetryAfter);
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/error.h"
 #include "core/base/quote.h"
 
 namespace rwkvd {
@@ -48,17 +49,21 @@ std::optional<absl::Time> ExpiryOf(absl::string_view handle) {
 }
 
 absl::Status NoSuchState(absl::string_view handle, absl::Time now) {
+  const auto error = [&](ErrorReason reason, absl::string_view message) {
+    return WithResource(MakeError(reason, message), "state", handle);
+  };
   const std::optional<absl::Time> expiry = ExpiryOf(handle);
   if (!expiry.has_value()) {
-    return absl::NotFoundError(
-        absl::StrCat(Quoted(handle), " is not the handle of a state"));
+    return error(ErrorReason::kStateNotFound,
+                 absl::StrCat(Quoted(handle), " is not the handle of a state"));
   }
   if (*expiry <= now) {
-    return absl::NotFoundError(
-        absl::StrCat("the state ", handle, " expired at ",
-                     absl::FormatTime(*expiry, absl::UTCTimeZone())));
+    return error(ErrorReason::kStateExpired,
+                 absl::StrCat("the state ", handle, " expired at ",
+                              absl::FormatTime(*expiry, absl::UTCTimeZone())));
   }
-  return absl::NotFoundError(absl::StrCat("this server has no state ", handle));
+  return error(ErrorReason::kStateNotFound,
+               absl::StrCat("this server has no state ", handle));
 }
 
 }  // namespace rwkvd

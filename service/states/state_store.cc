@@ -4,7 +4,8 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "core/engine/retry_after.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 
 namespace rwkvd {
 namespace {
@@ -18,9 +19,11 @@ constexpr absl::Duration kMaxRetryAfter = absl::Minutes(1);
 absl::Status NoRoom(int64_t size, int64_t bytes, int64_t max_bytes,
                     absl::Duration next_expiry) {
   return WithRetryAfter(
-      absl::ResourceExhaustedError(absl::StrCat(
-          "the state store has no room for ", size, " bytes: ", bytes, " of ",
-          max_bytes, " are in use (--state_store_mib)")),
+      WithQuota(MakeError(ErrorReason::kStateStoreFull,
+                          absl::StrCat("the state store has no room for ", size,
+                                       " bytes: ", bytes, " of ", max_bytes,
+                                       " are in use (--state_store_mib)")),
+                "state_store_mib"),
       std::clamp(next_expiry, kMinRetryAfter, kMaxRetryAfter));
 }
 

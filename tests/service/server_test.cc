@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "absl/synchronization/notification.h"
+#include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/service/test_server.h"
@@ -117,7 +118,8 @@ TEST(ServerTest, FailedLoadEndsTheServer) {
 
 TEST(ServerTest, ExceptionDuringLoadingEndsTheServer) {
   TestServer server({}, []() -> absl::Status { throw std::bad_alloc(); });
-  EXPECT_EQ(server.WaitForEnd(), absl::ResourceExhaustedError("out of memory"));
+  EXPECT_EQ(server.WaitForEnd(),
+            MakeError(ErrorReason::kOutOfMemory, "out of memory"));
 }
 
 TEST(ServerTest, DrainingDuringLoadingDoesNotWaitForTheLoader) {

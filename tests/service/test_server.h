@@ -45,7 +45,9 @@ class TestServer {
 
   Server& server() { return *server_; }
   StepGate& gate() { return gate_; }
-  // These exist only once it serves.
+  // These exist only once it serves. Tests change the model only before any
+  // call uses it.
+  ServedModel& model() { return *model_; }
   Engine& engine() { return *model_->engine; }
   SavedStates& states() { return *model_->states; }
   uint64_t NumFinished(FinishReason reason) {

@@ -10,7 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/synchronization/notification.h"
-#include "core/engine/retry_after.h"
+#include "core/base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 

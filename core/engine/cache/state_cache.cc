@@ -4,6 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
@@ -149,17 +151,22 @@ absl::Status StateCache::CheckPin(absl::string_view name, Node* node,
     if (is_released) pinned_bytes -= BytesWithTokens(entry);
   }
   if (names >= limits_.max_pinned) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat("pin: ", names, " prefixes are pinned, the limit is ",
-                     limits_.max_pinned));
+    return WithQuota(
+        FieldError(ErrorReason::kPinsExhausted, "pin",
+                   absl::StrCat(names, " prefixes are pinned, the limit is ",
+                                limits_.max_pinned)),
+        "max_pinned_states");
   }
   const bool is_pinned = node != nullptr && node->value->num_pins > 0;
   if (is_pinned || pinned_bytes + bytes <= limits_.max_pinned_bytes) {
     return absl::OkStatus();
   }
-  return absl::ResourceExhaustedError(absl::StrCat(
-      "pin: the prefix takes ", bytes, " bytes; ", pinned_bytes,
-      " bytes are pinned, the limit is ", limits_.max_pinned_bytes));
+  return WithQuota(
+      FieldError(ErrorReason::kPinsExhausted, "pin",
+                 absl::StrCat("the prefix takes ", bytes, " bytes; ",
+                              pinned_bytes, " bytes are pinned, the limit is ",
+                              limits_.max_pinned_bytes)),
+      "pinned_states_mib");
 }
 
 bool StateCache::Unpin(absl::string_view name) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/error.h"
 #include "core/sampling/logits.h"
 
 namespace rwkvd {
@@ -160,11 +161,13 @@ bool Sequence::CheckFinite(absl::Span<const float> logits) {
 absl::Status Sequence::NonFiniteLogitsError() const {
   // A client may have made up the state, so the weights are not to blame.
   if (starts_from_snapshot_) {
-    return absl::InvalidArgumentError(
+    return MakeError(
+        ErrorReason::kStateNotFinite,
         "the model's predictions after the saved state that the request "
         "continues from are not finite numbers");
   }
-  return absl::InternalError(
+  return MakeError(
+      ErrorReason::kModelNotFinite,
       "the model's predictions are not finite numbers: its weights are damaged "
       "or its arithmetic has overflowed");
 }

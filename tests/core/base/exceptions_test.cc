@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/base/error.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -26,12 +27,12 @@ absl::Status StatusAfter(Throw do_throw) {
 
 TEST(ExceptionsTest, LackOfMemoryIsResourceExhausted) {
   EXPECT_EQ(StatusAfter([] { throw std::bad_alloc(); }),
-            absl::ResourceExhaustedError("out of memory"));
+            MakeError(ErrorReason::kOutOfMemory, "out of memory"));
   EXPECT_EQ(StatusAfter([] {
               std::vector<int> v;
               v.reserve(v.max_size() + 1);
             }),
-            absl::ResourceExhaustedError("out of memory"));
+            MakeError(ErrorReason::kOutOfMemory, "out of memory"));
 }
 
 TEST(ExceptionsTest, LackOfThreadsIsResourceExhaustedWithTheReason) {
@@ -46,9 +47,9 @@ TEST(ExceptionsTest, LackOfThreadsIsResourceExhaustedWithTheReason) {
 
 TEST(ExceptionsTest, OtherExceptionsAreInternalErrors) {
   EXPECT_EQ(StatusAfter([] { throw std::out_of_range("at"); }),
-            absl::InternalError("unexpected exception: at"));
+            MakeError(ErrorReason::kInternalError, "unexpected exception: at"));
   EXPECT_EQ(StatusAfter([] { throw 7; }),
-            absl::InternalError("unexpected exception"));
+            MakeError(ErrorReason::kInternalError, "unexpected exception"));
 }
 
 TEST(ExceptionsTest, ResultsArePassedThrough) {

@@ -6,7 +6,7 @@
 
 #include "absl/time/time.h"
 #include "core/engine/engine.h"
-#include "core/engine/retry_after.h"
+#include "core/base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/engine_fixture.h"

@@ -10,7 +10,7 @@
 #include "absl/time/time.h"
 #include "core/engine/engine.h"
 #include "core/engine/request_memory.h"
-#include "core/engine/retry_after.h"
+#include "core/base/retry_after.h"
 #include "core/engine/snapshot.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

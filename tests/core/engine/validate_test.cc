@@ -141,7 +141,7 @@ TEST(ValidateTest, LimitsTheTokensOfSnapshotAndPrompt) {
   EXPECT_TRUE(ValidateAll(request).ok());
   snapshot->tokens.push_back(1);
   EXPECT_EQ(MessageOf(request),
-            "prompt together with its state: has 31 tokens, must have 0 to "
+            "prompt: has 31 tokens together with its state, must have 0 to "
             "30");
 }
 
@@ -194,8 +194,7 @@ TEST(ValidateTest, NamesFieldThatDoesNotSuitTheSnapshot) {
   request.prompt.clear();
   EXPECT_EQ(MessageOf(request).find("prompt: must not be empty"), 0);
   snapshot.tokens.assign(40, 1);
-  EXPECT_EQ(MessageOf(from(snapshot)).find("prompt together with its state"),
-            0);
+  EXPECT_EQ(MessageOf(from(snapshot)).find("prompt: has"), 0);
 }
 
 TEST(ValidateTest, NamesStopBeyondItsLimit) {
@@ -234,8 +233,10 @@ TEST(ValidateTest, NamesFieldOfScoreRequestBeyondItsLimit) {
   EXPECT_EQ(MessageOf(request),
             "items[0].continuations[1]: has 8 tokens, must have 1 to 7");
   request.items[0].continuations.assign(13, {1});
-  EXPECT_EQ(MessageOf(request),
-            "contexts and continuations: has 16 tokens, must have 1 to 15");
+  EXPECT_EQ(
+      MessageOf(request),
+      "items: has 16 tokens in all contexts and continuations, must have 1 "
+      "to 15");
   request = ValidScore();
   request.items.push_back(request.items[0]);
   request.items[1].continuations[1][1] = 100;

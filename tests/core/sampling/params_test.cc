@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/sampling/params.h"
 
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
+#include "core/base/field_error.h"
 #include "gtest/gtest.h"
 #include "tests/core/sampling/rows.h"
 
@@ -92,7 +94,26 @@ TEST(SamplingParamsTest, TopKRefusesOnlyNegativeValues) {
   EXPECT_TRUE(Validate(params).ok());
   params.top_k = -1;
   EXPECT_EQ(Validate(params).message(),
-            "sampling.top_k: -1 is not in [0, 2147483647]");
+            "sampling.top_k: -1 is not in [0, 2147483647]; 0 keeps all tokens");
+}
+
+TEST(SamplingParamsTest, MessageShowsHowAValueDiffersFromItsBound) {
+  SamplingParams params;
+  params.top_p = std::nextafter(1.0f, 2.0f);
+  EXPECT_EQ(Validate(params).message(),
+            "sampling.top_p: 1.0000001 is not in (0, 1]");
+  params.top_p = 1;
+  params.temperature = std::nextafter(100.0f, 200.0f);
+  EXPECT_EQ(Validate(params).message(),
+            "sampling.temperature: 100.00001 is not in [0, 100]");
+}
+
+TEST(SamplingParamsTest, TopPOfZeroPointsToTemperatureZero) {
+  SamplingParams params;
+  params.top_p = 0;
+  EXPECT_EQ(Validate(params).message(),
+            "sampling.top_p: 0 is not in (0, 1]; for the most likely token, "
+            "use temperature 0; 1 keeps all tokens");
 }
 
 using Spoil = void (*)(SamplingParams&);
@@ -103,6 +124,9 @@ std::string ErrorOf(Spoil spoil) {
   spoil(params);
   const absl::Status status = Validate(params);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(absl::StartsWith(status.message(),
+                               FieldOf(status).value_or("none") + ": "))
+      << status;
   return std::string(status.message());
 }
 

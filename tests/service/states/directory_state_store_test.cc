@@ -16,7 +16,7 @@
 #include <string>
 #include <thread>
 
-#include "core/engine/retry_after.h"
+#include "core/base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/states/state_handle.h"

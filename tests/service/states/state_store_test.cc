@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "core/engine/retry_after.h"
+#include "core/base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/states/directory_state_store.h"

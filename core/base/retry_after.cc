@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "core/engine/retry_after.h"
+#include "core/base/retry_after.h"
 
 #include <cstdint>
 #include <string>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_CORE_ENGINE_RETRY_AFTER_H_
-#define RWKVD_CORE_ENGINE_RETRY_AFTER_H_
+#ifndef RWKVD_CORE_BASE_RETRY_AFTER_H_
+#define RWKVD_CORE_BASE_RETRY_AFTER_H_
 
 #include <optional>
 
@@ -16,4 +16,4 @@ std::optional<absl::Duration> RetryAfter(const absl::Status& status);
 
 }  // namespace rwkvd
 
-#endif  // RWKVD_CORE_ENGINE_RETRY_AFTER_H_
+#endif  // RWKVD_CORE_BASE_RETRY_AFTER_H_

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/service/errors/provoked.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "cli/grpc_status.h"
+#include "core/base/retry_after.h"
+#include "service/calls/admission.h"
+
+namespace rwkvd {
+
+ProvokedError Ended(const grpc::Status& status,
+                    const grpc::ClientContext& context,
+                    const google::protobuf::Descriptor* request) {
+  ProvokedError error = {.status = status, .request = request};
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto pushback = trailers.find(kRetryPushback);
+  if (pushback != trailers.end()) {
+    error.pushback.assign(pushback->second.data(), pushback->second.size());
+  }
+  return error;
+}
+
+ProvokedError Sent(const absl::Status& status,
+                   const google::protobuf::Descriptor* request) {
+  ProvokedError error = {.status = ToGrpcStatus(status), .request = request};
+  const auto retry_after = RetryAfter(status);
+  if (retry_after.has_value()) {
+    error.pushback = absl::StrCat(absl::ToInt64Milliseconds(*retry_after));
+  }
+  return error;
+}
+
+ProvokedError GenerateError(const TestServer& server,
+                            const v1::GenerateRequest& request) {
+  grpc::ClientContext context;
+  const auto stub = server.NewStub();
+  const auto reader = stub->Generate(&context, request);
+  v1::GenerateResponse response;
+  while (reader->Read(&response)) continue;
+  return Ended(reader->Finish(), context, v1::GenerateRequest::descriptor());
+}
+
+}  // namespace rwkvd
