@@ -2,6 +2,7 @@
 #include "core/base/error.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
@@ -15,6 +16,8 @@ constexpr char kQuotaPayload[] = "rwkvd/quota";
 // Followed by a key, or by a type.
 constexpr char kMetadataPrefix[] = "rwkvd/metadata/";
 constexpr char kResourcePrefix[] = "rwkvd/resource/";
+
+constexpr size_t kMaxNameBytes = 256;
 
 std::optional<std::string> PayloadOf(const absl::Status& status,
                                      absl::string_view type_url) {
@@ -62,7 +65,9 @@ absl::Status WithQuota(absl::Status status, absl::string_view quota) {
 
 absl::Status WithResource(absl::Status status, absl::string_view type,
                           absl::string_view name) {
-  return With(std::move(status), absl::StrCat(kResourcePrefix, type), name);
+  // More of it would not be sent.
+  return With(std::move(status), absl::StrCat(kResourcePrefix, type),
+              name.substr(0, kMaxNameBytes));
 }
 
 std::optional<ErrorReason> ReasonOf(const absl::Status& status) {

@@ -59,6 +59,9 @@ constexpr ErrorReasonInfo kReasons[] = {
      "Handles of this server become invalid when it stops.",
      "Ask for the state itself, without `as_handle`."},
 
+    {kModelNotFound, "MODEL_NOT_FOUND", Code::kNotFound,
+     "The server does not serve the model that the request names.",
+     "Use a server of that model, or leave `model` out."},
     {kStateNotFound, "STATE_NOT_FOUND", Code::kNotFound,
      "The server has no state with this handle.",
      "Send the text again, or put the state."},

@@ -32,6 +32,7 @@ enum class ErrorReason {
   kStateOfOtherModel,
   kHandlesNotDurable,
   // NOT_FOUND
+  kModelNotFound,
   kStateNotFound,
   kStateExpired,
   kPinNotFound,

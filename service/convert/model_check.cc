@@ -4,6 +4,8 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/quote.h"
 #include "google/protobuf/descriptor.h"
 
@@ -18,9 +20,12 @@ absl::Status CheckRequestedModel(const google::protobuf::Message& request,
   const std::string& name =
       request.GetReflection()->GetStringReference(request, field, &unused);
   if (name.empty() || name == served) return absl::OkStatus();
-  return absl::NotFoundError(
-      absl::StrCat("model: ", Quoted(name),
-                   " is not served here; this server serves ", Quoted(served)));
+  return WithResource(
+      FieldError(
+          ErrorReason::kModelNotFound, "model",
+          absl::StrCat(Quoted(name), " is not served here; this server serves ",
+                       Quoted(served))),
+      "model", name);
 }
 
 }  // namespace rwkvd

@@ -141,6 +141,11 @@ void AddRequestProvokers(Provokers* provokers) {
     request.mutable_pin()->set_name("a");
     return GenerateErrorOf(request, options);
   };
+  on[ErrorReason::kModelNotFound] = [] {
+    v1::GenerateRequest request = SimpleRequest(1);
+    request.set_model("other");
+    return GenerateErrorOf(request);
+  };
   on[ErrorReason::kPinNotFound] = [] {
     const TestServer server;
     grpc::ClientContext context;
