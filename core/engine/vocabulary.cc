@@ -2,6 +2,9 @@
 #include "core/engine/vocabulary.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
@@ -18,12 +21,19 @@ SamplingVocabulary VocabularyOf(const Tokenizer& tokenizer,
   SamplingVocabulary vocabulary;
   vocabulary.num_ids = std::min(tokenizer.size(), vocab_size);
   vocabulary.end_of_text = tokenizer.end_of_text();
-  for (int64_t id = 0; id < vocabulary.num_ids; ++id) {
-    const absl::string_view bytes =
-        tokenizer.TokenBytes(static_cast<int32_t>(id));
-    if (!bytes.empty() && absl::StrContains(kBlanksAndDigits, bytes)) {
-      vocabulary.blanks_and_digits.push_back(static_cast<int32_t>(id));
+  std::vector<int32_t> unused;
+  for (int32_t id = 0; id < vocabulary.num_ids; ++id) {
+    const absl::string_view bytes = tokenizer.TokenBytes(id);
+    if (bytes.empty()) {
+      if (id != vocabulary.end_of_text) unused.push_back(id);
+    } else if (absl::StrContains(kBlanksAndDigits, bytes)) {
+      vocabulary.blanks_and_digits.push_back(id);
     }
+  }
+  // Of a model without a tokenizer, no token has bytes.
+  if (tokenizer.has_bytes() && !unused.empty()) {
+    vocabulary.unused_ids =
+        std::make_shared<const std::vector<int32_t>>(std::move(unused));
   }
   return vocabulary;
 }

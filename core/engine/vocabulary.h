@@ -10,6 +10,7 @@
 namespace rwkvd {
 
 // What sampling must know about the tokens of a model with `vocab_size` tokens.
+// An id that stands for no bytes and does not end a text is unused.
 // Tokens of blanks or digits are those whose bytes are part of
 // " \t0123456789", as in the programs of the RWKV project.
 SamplingVocabulary VocabularyOf(const Tokenizer& tokenizer, int64_t vocab_size);

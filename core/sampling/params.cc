@@ -160,6 +160,9 @@ std::vector<bool> CanBeSampled(const SamplingParams& params,
   std::vector<bool> allowed(vocabulary.num_ids, params.allowed_tokens.empty());
   for (const int32_t id : params.allowed_tokens) allowed[id] = true;
   for (const int32_t id : params.banned_tokens) allowed[id] = false;
+  if (vocabulary.unused_ids != nullptr) {
+    for (const int32_t id : *vocabulary.unused_ids) allowed[id] = false;
+  }
   if (params.never_end && vocabulary.end_of_text.has_value() &&
       *vocabulary.end_of_text < vocabulary.num_ids) {
     allowed[*vocabulary.end_of_text] = false;
@@ -195,8 +198,9 @@ absl::Status ValidateTokens(const SamplingParams& params,
   const std::vector<bool> allowed = CanBeSampled(params, vocabulary);
   if (std::find(allowed.begin(), allowed.end(), true) == allowed.end()) {
     return Refuse("banned_tokens",
-                  "together with sampling.allowed_tokens and "
-                  "sampling.never_end, it leaves no token to sample");
+                  "together with sampling.allowed_tokens, sampling.never_end "
+                  "and the ids that the tokenizer does not use, it leaves no "
+                  "token to sample");
   }
   for (size_t i = 0; i < params.forced_tokens.size(); ++i) {
     if (allowed[params.forced_tokens[i]]) continue;
@@ -205,7 +209,8 @@ absl::Status ValidateTokens(const SamplingParams& params,
         absl::StrCat("sampling.forced_tokens[", i, "]"),
         absl::StrCat("token ", params.forced_tokens[i],
                      " is excluded by sampling.banned_tokens, "
-                     "sampling.allowed_tokens or sampling.never_end"));
+                     "sampling.allowed_tokens or sampling.never_end, or the "
+                     "tokenizer does not use it"));
   }
   return absl::OkStatus();
 }

@@ -3,6 +3,7 @@
 #define RWKVD_CORE_SAMPLING_PARAMS_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <vector>
 
@@ -123,6 +124,9 @@ struct SamplingVocabulary {
   std::optional<int32_t> end_of_text;
   // The tokens that exempt_blanks_and_digits exempts, in ascending order.
   std::vector<int32_t> blanks_and_digits;
+  // Ids below num_ids that the tokenizer does not use, in ascending order. They
+  // are never sampled. Null if there are none; samplers share the list.
+  std::shared_ptr<const std::vector<int32_t>> unused_ids;
 };
 
 // Checks the ranges of all values that do not depend on the vocabulary. Returns

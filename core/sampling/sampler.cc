@@ -41,13 +41,17 @@ std::vector<int32_t> BannedTokens(const SamplingParams& params,
 }
 
 // Returns the lowest id of `allowed`, or of all ids if `allowed` is empty, that
-// is not in `banned` (ascending).
+// is not in `banned` (ascending) and that the vocabulary uses.
 int32_t LowestPermittedId(const std::vector<int32_t>& allowed,
-                          const std::vector<int32_t>& banned, int64_t num_ids) {
+                          const std::vector<int32_t>& banned,
+                          const SamplingVocabulary& vocabulary) {
+  const auto* const unused = vocabulary.unused_ids.get();
   const auto is_banned = [&](int32_t id) {
-    return std::binary_search(banned.begin(), banned.end(), id);
+    return std::binary_search(banned.begin(), banned.end(), id) ||
+           (unused != nullptr &&
+            std::binary_search(unused->begin(), unused->end(), id));
   };
-  int32_t lowest = static_cast<int32_t>(num_ids - 1);
+  int32_t lowest = static_cast<int32_t>(vocabulary.num_ids - 1);
   for (const int32_t id : allowed) {
     if (!is_banned(id)) lowest = std::min(lowest, id);
   }
@@ -72,7 +76,8 @@ Sampler::Sampler(const SamplingParams& params,
     : params_(params),
       num_ids_(vocabulary.num_ids),
       banned_(BannedTokens(params, vocabulary)),
-      fallback_(LowestPermittedId(params.allowed_tokens, banned_, num_ids_)),
+      unused_(vocabulary.unused_ids),
+      fallback_(LowestPermittedId(params.allowed_tokens, banned_, vocabulary)),
       random_(params.seed),
       history_(params, vocabulary, prompt) {
   RWKVD_CHECK(num_ids_ >= 1);
@@ -126,7 +131,7 @@ void Sampler::Resume(absl::Span<const int32_t> generated,
 absl::Span<const float> Sampler::EditLogits(absl::Span<const float> logits) {
   const std::vector<int32_t>& allowed = params_.allowed_tokens;
   if (allowed.empty() && banned_.empty() && params_.logit_bias.empty() &&
-      history_.empty()) {
+      unused_ == nullptr && history_.empty()) {
     return logits;
   }
   std::vector<float>& edited = ThreadScratch().edited;
@@ -139,6 +144,7 @@ absl::Span<const float> Sampler::EditLogits(absl::Span<const float> logits) {
   AddBiases(params_.logit_bias, absl::MakeSpan(edited));
   history_.Apply(absl::MakeSpan(edited));
   BanTokens(banned_, absl::MakeSpan(edited));
+  if (unused_ != nullptr) BanTokens(*unused_, absl::MakeSpan(edited));
   return edited;
 }
 

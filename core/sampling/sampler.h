@@ -3,6 +3,7 @@
 #define RWKVD_CORE_SAMPLING_SAMPLER_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <random>
 #include <vector>
@@ -79,8 +80,9 @@ class Sampler {
   const SamplingParams params_;
   const int64_t num_ids_;
   const std::vector<int32_t> banned_;  // with the end of text if it is banned
-  const int32_t fallback_;             // the lowest permitted id
-  size_t num_sampled_ = 0;             // tokens, forced ones included
+  const std::shared_ptr<const std::vector<int32_t>> unused_;  // null: none
+  const int32_t fallback_;  // the lowest permitted id
+  size_t num_sampled_ = 0;  // tokens, forced ones included
   std::mt19937_64 random_;
   int64_t num_random_draws_ = 0;  // numbers used of random_
   PenaltyHistory history_;

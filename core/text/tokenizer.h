@@ -58,7 +58,8 @@ class Tokenizer {
   virtual int64_t max_bytes_per_token() const = 0;
 
   // Returns the largest id plus one. A model's vocabulary may be larger (rows
-  // that were never trained); ids from size() on are never sampled.
+  // that were never trained); ids from size() on are never sampled, and neither
+  // are smaller ones that the vocabulary does not use.
   virtual int64_t size() const = 0;
 
   // Returns the token that ends a document, if there is one.

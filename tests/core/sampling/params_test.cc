@@ -2,16 +2,20 @@
 #include "core/sampling/params.h"
 
 #include <cmath>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "core/base/field_error.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/core/sampling/rows.h"
 
 namespace rwkvd {
 namespace {
+
+using ::testing::HasSubstr;
 
 struct Field {
   std::string name;
@@ -220,8 +224,9 @@ TEST(SamplingParamsTest, UnknownTokenIdsAreRefused) {
 TEST(SamplingParamsTest, BanningEveryTokenIsRefused) {
   EXPECT_EQ(TokensErrorOf([](auto& p) { p.banned_tokens = {1, 2}; }), "");
   const std::string none =
-      "sampling.banned_tokens: together with sampling.allowed_tokens and "
-      "sampling.never_end, it leaves no token to sample";
+      "sampling.banned_tokens: together with sampling.allowed_tokens, "
+      "sampling.never_end and the ids that the tokenizer does not use, it "
+      "leaves no token to sample";
   EXPECT_EQ(TokensErrorOf([](auto& p) { p.banned_tokens = {0, 1, 2}; }), none);
   EXPECT_EQ(TokensErrorOf([](auto& p) {
               p.banned_tokens = {1};
@@ -239,7 +244,8 @@ TEST(SamplingParamsTest, ForcedTokensThatAreExcludedAreRefused) {
   EXPECT_EQ(TokensErrorOf([](auto& p) { p.forced_tokens = {0, 2}; }), "");
   const std::string why =
       " is excluded by sampling.banned_tokens, "
-      "sampling.allowed_tokens or sampling.never_end";
+      "sampling.allowed_tokens or sampling.never_end, or the tokenizer does "
+      "not use it";
   EXPECT_EQ(TokensErrorOf([](auto& p) {
               p.forced_tokens = {1, 2};
               p.banned_tokens = {2};
@@ -255,6 +261,24 @@ TEST(SamplingParamsTest, ForcedTokensThatAreExcludedAreRefused) {
               p.never_end = true;
             }),
             "sampling.forced_tokens[0]: token 0" + why);
+}
+
+TEST(SamplingParamsTest, UnusedIdsCannotBeSampled) {
+  const SamplingVocabulary vocabulary = {
+      .num_ids = 3,
+      .end_of_text = 0,
+      .unused_ids = std::make_shared<const std::vector<int32_t>>(1, 1)};
+  const auto error_of = [&](const SamplingParams& params) {
+    return std::string(ValidateTokens(params, vocabulary).message());
+  };
+  EXPECT_EQ(error_of({.banned_tokens = {0, 1}}), "");
+  EXPECT_THAT(error_of({.banned_tokens = {0, 2}}),
+              HasSubstr("leaves no token to sample"));
+  EXPECT_THAT(error_of({.allowed_tokens = {1}}),
+              HasSubstr("leaves no token to sample"));
+  EXPECT_EQ(error_of({.forced_tokens = {0, 2}}), "");
+  EXPECT_THAT(error_of({.forced_tokens = {2, 1}}),
+              HasSubstr("sampling.forced_tokens[1]: token 1 is excluded"));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <random>
 #include <vector>
 
@@ -178,6 +179,35 @@ TEST(SamplerTest, NeverEndBansEndOfText) {
   EXPECT_EQ(Sampler(params, vocabulary, {}).Sample({0.0f, 2.0f, 1.0f}), 1);
   params.never_end = true;
   EXPECT_EQ(Sampler(params, vocabulary, {}).Sample({0.0f, 2.0f, 1.0f}), 2);
+}
+
+TEST(SamplerTest, UnusedIdsAreNeverSampled) {
+  const SamplingVocabulary vocabulary = {
+      .num_ids = 4,
+      .unused_ids =
+          std::make_shared<const std::vector<int32_t>>(std::vector{0, 2})};
+  for (const float temperature : {0.0f, 1.0f}) {
+    SamplingParams params;
+    params.temperature = temperature;
+    params.logit_bias = {{0, 100}};
+    for (const bool has_allowed : {false, true}) {
+      if (has_allowed) params.allowed_tokens = {0, 1, 2, 3};
+      Sampler sampler(params, vocabulary, {});
+      for (int i = 0; i < 50; ++i) {
+        EXPECT_THAT(sampler.Sample({90.0f, 1.0f, 90.0f, 1.0f}), AnyOf(1, 3));
+      }
+    }
+  }
+}
+
+TEST(SamplerTest, UnusedIdIsNotSampledIfNoOtherTokenIsLeft) {
+  const SamplingVocabulary vocabulary = {
+      .num_ids = 3,
+      .unused_ids =
+          std::make_shared<const std::vector<int32_t>>(std::vector{0})};
+  const std::vector<float> logits(3, std::nanf(""));
+  EXPECT_EQ(Sampler(Greedy(), vocabulary, {}).Sample(logits), 1);
+  EXPECT_EQ(Sampler({}, vocabulary, {}).Sample(logits), 1);
 }
 
 TEST(SamplerTest, BiasDoesNotUnbanToken) {
