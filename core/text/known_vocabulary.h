@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
+#include "core/text/tokenizer.h"
 
 namespace rwkvd {
 
@@ -20,6 +21,7 @@ struct KnownVocabulary {
   // The size of the vocabulary of the models that have it. It includes rows
   // that were never trained.
   int64_t model_vocab_size;
+  int64_t num_tokens;  // Tokenizer::size() of the whole vocabulary
   // The SHA-256 digests of its files, which differ in their line ends. Empty:
   // there is only one.
   std::array<absl::string_view, 2> digests;
@@ -30,6 +32,10 @@ struct KnownVocabulary {
 // this size; null if there is none.
 const KnownVocabulary* FindKnownVocabulary(absl::string_view name);
 const KnownVocabulary* FindKnownVocabulary(int64_t model_vocab_size);
+
+// Whether the vocabulary is that of "world", or begins as it does: a copy that
+// was cut off, or one with other tokens behind it.
+bool BeginsAsWorld(const Tokenizer& tokenizer);
 
 // Returns the path of the vocabulary in the first of `share_folders` that has
 // it. Returns NotFound, with the folders, if none has it, and InvalidArgument,

@@ -31,6 +31,7 @@ constexpr char kPatterns[] =
 constexpr char kPreferred[] = "tokenizer.json";
 constexpr char kBytes[] = "bytes";
 constexpr char kNone[] = "none";
+constexpr absl::string_view kWorld = "world";
 constexpr int64_t kNumBytes = 256;
 
 // Training code rounds the size of a vocabulary up to a multiple of at most
@@ -203,6 +204,14 @@ absl::Status CheckFit(const Tokenizer& tokenizer, int64_t model_vocab_size) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the tokenizer's largest id, ", size - 1,
         ", does not fit the model's vocabulary of ", model_vocab_size));
+  }
+  const KnownVocabulary& world = *FindKnownVocabulary(kWorld);
+  if (model_vocab_size == world.model_vocab_size && size < world.num_tokens &&
+      BeginsAsWorld(tokenizer)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the tokenizer has only ", size, " of the ",
+                     world.num_tokens, " tokens of the vocabulary \"",
+                     world.name, "\", with which it begins: it was cut off"));
   }
   const int64_t padded =
       (size + kMaxPaddedMultiple - 1) / kMaxPaddedMultiple * kMaxPaddedMultiple;

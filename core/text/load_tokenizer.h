@@ -63,7 +63,8 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> TokenizerOfJson(
 
 // Returns InvalidArgument unless the tokenizer can belong to a model with this
 // vocabulary: it has no ids beyond the model's, and almost as many. Models may
-// have some more, so that their number is a multiple of a power of two.
+// have some more, so that their number is a multiple of a power of two. A World
+// vocabulary must be whole for a model of its size.
 absl::Status CheckFit(const Tokenizer& tokenizer, int64_t model_vocab_size);
 
 }  // namespace rwkvd

@@ -19,6 +19,7 @@ from startup import assert_refuses
 
 FIXTURES = os.environ.get("RWKVD_FIXTURES")
 FORMAT_FIXTURES = os.environ.get("RWKVD_FORMAT_FIXTURES")
+QUALITY = os.environ.get("RWKVD_QUALITY", "tools/quality/quality")
 
 NUM_IDS = 300
 
@@ -202,11 +203,12 @@ class WorldModelTest(unittest.TestCase):
         with open(self.vocabulary, "rb") as file:
             lines = file.read().splitlines(keepends=True)
         path = os.path.join(self.folder, "rwkv_vocab_v20230424.txt")
-        for count in (30000, 65000):
+        for count in (30000, 65280):
             with open(path, "wb") as file:
                 file.writelines(lines[:count])
             assert_refuses(self, [f"--model={self.model}"], path,
-                           f"only {count + 1} tokens", "65536")
+                           f"only {count + 1} of the 65530 tokens", "cut off",
+                           "--allow_tokenizer_mismatch")
 
     def test_ids_above_the_vocabulary_are_refused_request_by_request(self):
         path = os.path.join(self.folder, "longer.txt")
@@ -247,6 +249,28 @@ class WorldModelTest(unittest.TestCase):
                     pb.TokenizeRequest(text=line["text"]), timeout=PATIENCE)
                 self.assertEqual(list(response.ids),
                                  line["ids_tokenizer_json"])
+
+
+class EmbeddedTokenizerTest(unittest.TestCase):
+    """GGUF files, which contain their vocabulary."""
+
+    def test_quality_tool_uses_the_vocabulary_in_the_file(self):
+        if not FORMAT_FIXTURES:
+            self.skipTest("RWKVD_FORMAT_FIXTURES is not set")
+        models = os.path.join(FORMAT_FIXTURES, "gguf/models")
+        with tempfile.NamedTemporaryFile() as text:
+            text.write(b"In the beginning was the word.\0A second text.")
+            text.flush()
+            result = subprocess.run(
+                [QUALITY, f"--reference={models}/v7.F16.gguf",
+                 f"--model={models}/v7.Q8_0-by-converter.gguf",
+                 f"--text={text.name}"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        report = json.loads(result.stdout)
+        self.assertEqual(report["documents"], 2)
+        self.assertGreater(report["mean_kl"], 0)
 
 
 if __name__ == "__main__":

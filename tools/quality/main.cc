@@ -37,7 +37,8 @@ ABSL_FLAG(std::string, text, "", "A file of documents.");
 ABSL_FLAG(std::string, separator, "00",
           "The bytes that separate documents, in hexadecimal.");
 ABSL_FLAG(std::string, tokenizer, "",
-          "A tokenizer, as in rwkvd. If empty: the one next to --reference.");
+          "A tokenizer, as in rwkvd. If empty: the one in --reference or next "
+          "to it.");
 ABSL_FLAG(int64_t, max_tokens, 1024,
           "Maximum tokens to read of each document.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
@@ -54,27 +55,32 @@ constexpr char kHelp[] =
     "reference\nmodel with the same vocabulary. Prints a line of JSON.\n\n";
 
 struct Loaded {
-  std::string directory;
+  std::shared_ptr<const TensorFile> file;
   std::unique_ptr<const Model> model;
 };
 
 absl::StatusOr<Loaded> Load(const std::string& path) {
-  RWKVD_ASSIGN_OR_RETURN(auto file, TensorFile::Open(path));
-  Loaded loaded{.directory = file->directory()};
+  Loaded loaded;
+  RWKVD_ASSIGN_OR_RETURN(loaded.file, TensorFile::Open(path));
   RWKVD_ASSIGN_OR_RETURN(
-      loaded.model, LoadModel(std::move(file),
-                              {.group_norm_epsilon =
-                                   absl::GetFlag(FLAGS_group_norm_epsilon)}));
+      loaded.model, LoadModel(loaded.file, {.group_norm_epsilon = absl::GetFlag(
+                                                FLAGS_group_norm_epsilon)}));
   return loaded;
 }
 
 absl::StatusOr<std::vector<Document>> ReadDocuments(const Loaded& reference) {
+  const TensorFile& file = *reference.file;
+  RWKVD_ASSIGN_OR_RETURN(const GgufTokenizer embedded,
+                         file.embedded_tokenizer());
   RWKVD_ASSIGN_OR_RETURN(
       const ChosenTokenizer chosen,
-      ChooseTokenizer({.name = absl::GetFlag(FLAGS_tokenizer),
-                       .directory = reference.directory,
-                       .model_vocab_size = reference.model->config().vocab_size,
-                       .share_folders = ShareFolders("")}));
+      ChooseTokenizer(
+          {.name = absl::GetFlag(FLAGS_tokenizer),
+           .directory = file.directory(),
+           .model_vocab_size = reference.model->config().vocab_size,
+           .embedded = {embedded.model, embedded.tokens, embedded.types},
+           .file = file.path(),
+           .share_folders = ShareFolders("")}));
   RWKVD_ASSIGN_OR_RETURN(const auto text,
                          MappedFile::Open(absl::GetFlag(FLAGS_text)));
   return EncodeDocuments(

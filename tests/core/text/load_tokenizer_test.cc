@@ -5,6 +5,7 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -14,6 +15,7 @@
 #include "nlohmann/json.hpp"
 #include "tests/core/text/small_files.h"
 #include "tests/core/text/vectors.h"
+#include "tests/testing/fake_tokenizer.h"
 
 namespace rwkvd {
 namespace {
@@ -307,6 +309,42 @@ TEST(CheckFitTest, TokenizerHasNearlyAsManyTokensAsTheModel) {
     EXPECT_THAT(Message(fits(size, 65536)),
                 HasSubstr(absl::StrCat("has only ", size, " tokens")));
   }
+}
+
+// The bytes of the tokens 0 to count - 1 of the World vocabulary.
+std::vector<std::string> FirstWorldTokens(int64_t count) {
+  const auto world =
+      LoadTokenizer(TokenizerFixtures() + "/world/rwkv_vocab_v20230424.txt");
+  std::vector<std::string> tokens;
+  for (TokenId id = 0; id < count; ++id) {
+    tokens.emplace_back((*world)->TokenBytes(id));
+  }
+  return tokens;
+}
+
+TEST(CheckFitTest, WorldVocabularyThatWasCutOffDoesNotFit) {
+  RWKVD_SKIP_WITHOUT_FIXTURES();
+  for (const int64_t size : {30001, 65281, 65529}) {
+    const FakeTokenizer cut(FirstWorldTokens(size), /*end_of_text=*/0);
+    EXPECT_THAT(Message(CheckFit(cut, 65536)),
+                HasSubstr(absl::StrCat("has only ", size,
+                                       " of the 65530 "
+                                       "tokens of the vocabulary \"world\"")));
+  }
+  // A model that was trained with the cut vocabulary has as many tokens.
+  const FakeTokenizer cut(FirstWorldTokens(65281), /*end_of_text=*/0);
+  EXPECT_TRUE(CheckFit(cut, 65281).ok());
+}
+
+TEST(CheckFitTest, VocabularyThatHoldsWorldOrBeginsOtherwiseFits) {
+  RWKVD_SKIP_WITHOUT_FIXTURES();
+  std::vector<std::string> tokens = FirstWorldTokens(65530);
+  EXPECT_TRUE(CheckFit(FakeTokenizer(tokens, 0), 65536).ok());
+  tokens.push_back("<added>");
+  EXPECT_TRUE(CheckFit(FakeTokenizer(tokens, 0), 65536).ok());
+  tokens.resize(65300);
+  std::swap(tokens[999], tokens[1000]);
+  EXPECT_TRUE(CheckFit(FakeTokenizer(tokens, 0), 65536).ok());
 }
 
 }  // namespace
