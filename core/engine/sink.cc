@@ -23,6 +23,8 @@ absl::string_view NameOf(FinishReason reason) {
       return "refused";
     case FinishReason::kFailed:
       return "failed";
+    case FinishReason::kModelChanged:
+      return "model_changed";
   }
   RWKVD_CHECK(false);
 }

@@ -68,11 +68,17 @@ enum class FinishReason {
                // too
   kScored,     // all continuations of a score request are scored
   kRefused,    // it never ran: the status says why
-  kFailed,     // the model's predictions are not finite, or its files have
-               // changed: the status says more
+  kFailed,     // the model's predictions are not finite: the status says more
+  kModelChanged,  // the model's files have changed: its results may be wrong
 };
 
-inline constexpr int kNumFinishReasons = 8;
+inline constexpr int kNumFinishReasons = 9;
+
+// Whether a request with this reason has no result, because of an error.
+constexpr bool IsFailure(FinishReason reason) {
+  return reason == FinishReason::kFailed ||
+         reason == FinishReason::kModelChanged;
+}
 
 // The value of metric labels, such as "stop_string".
 absl::string_view NameOf(FinishReason reason);
@@ -99,7 +105,8 @@ struct FinishEvent {
   // OK, or why the request was ended early. kCancelled: Cancelled, Unavailable
   // (draining), or the error of a pin. kRefused: ResourceExhausted with a
   // RetryAfter (max_queue_time), or DeadlineExceeded. kFailed: Internal, or
-  // InvalidArgument if the request started from a saved state.
+  // InvalidArgument if the request started from a saved state. kModelChanged:
+  // the error of EngineOptions::check_model.
   absl::Status status;
   Usage usage;
   Times times;

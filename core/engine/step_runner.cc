@@ -120,7 +120,7 @@ std::vector<EndedSequence> StepRunner::Step() {
 std::vector<EndedSequence> StepRunner::EndAll(const absl::Status& status) {
   std::vector<EndedSequence> ended;
   for (auto& sequence : Remove([](const Sequence&) { return true; })) {
-    ended.push_back({std::move(sequence), FinishReason::kFailed, status});
+    ended.push_back({std::move(sequence), FinishReason::kModelChanged, status});
   }
   return ended;
 }

@@ -203,7 +203,7 @@ void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
     // A client that should retry must not have received anything before, and a
     // failed sample has no result.
     const bool has_finish =
-        reason != FinishReason::kRefused && reason != FinishReason::kFailed;
+        reason != FinishReason::kRefused && !IsFailure(reason);
     if (!gone_ && has_finish && charge.has_value()) {
       pending_.AddFinish(sample, std::move(finish), *std::move(charge));
     }

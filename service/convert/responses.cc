@@ -31,6 +31,7 @@ v1::FinishReason ToProto(FinishReason reason) {
     case FinishReason::kScored:
     case FinishReason::kRefused:
     case FinishReason::kFailed:
+    case FinishReason::kModelChanged:
       break;  // requests with these reasons send no finish
   }
   return v1::FINISH_REASON_UNSPECIFIED;

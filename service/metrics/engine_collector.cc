@@ -119,9 +119,24 @@ MetricFamily FinishedByReason(const EngineStats& stats) {
     // These have metrics of their own.
     if (reason == FinishReason::kCancelled) continue;
     if (reason == FinishReason::kRefused) continue;
-    if (reason == FinishReason::kFailed) continue;
+    if (IsFailure(reason)) continue;
     AddCounter(family, "finish_reason", NameOf(reason), stats.finished[i]);
   }
+  return family;
+}
+
+MetricFamily FailedByReason(const EngineStats& stats) {
+  MetricFamily family = EmptyFamily(
+      "rwkv_requests_failed_total",
+      "Requests that ended because the model's predictions were not finite "
+      "numbers, or because its files were changed, by reason.",
+      MetricType::Counter);
+  const auto count = [&](FinishReason reason) {
+    return stats.finished[static_cast<size_t>(reason)];
+  };
+  AddCounter(family, "reason", "not_finite", count(FinishReason::kFailed));
+  AddCounter(family, "reason", "model_changed",
+             count(FinishReason::kModelChanged));
   return family;
 }
 
@@ -184,11 +199,7 @@ std::vector<MetricFamily> ToMetricFamilies(const EngineStats& stats) {
       "Requests that were ended early, by the client, its deadline or "
       "the server's shutdown.",
       stats.finished[static_cast<size_t>(FinishReason::kCancelled)]));
-  families.push_back(ToCounter(
-      "rwkv_requests_failed_total",
-      "Requests that ended because the model's predictions were not finite "
-      "numbers, or because its files were changed.",
-      stats.finished[static_cast<size_t>(FinishReason::kFailed)]));
+  families.push_back(FailedByReason(stats));
   families.push_back(FinishedByReason(stats));
   families.push_back(RejectedByReason(stats));
   for (const Metric<Histogram::Snapshot>& histogram : kHistograms) {

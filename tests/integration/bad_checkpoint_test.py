@@ -76,7 +76,9 @@ class BadCheckpointTest(unittest.TestCase):
                 self.assertEqual(caught.exception.code(),
                                  grpc.StatusCode.INTERNAL)
                 self.assertIn("not finite", caught.exception.details())
-            self.assertEqual(gauge(server, "rwkv_requests_failed_total"), 2)
+            failed = 'rwkv_requests_failed_total{reason="%s"}'
+            self.assertEqual(gauge(server, failed % "not_finite"), 2)
+            self.assertEqual(gauge(server, failed % "model_changed"), 0)
             wait_until(lambda: "layer 0, element 0 is nan" in server.log(),
                        "the search for the weight")
             lines = [line for line in server.log().splitlines()

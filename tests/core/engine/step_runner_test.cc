@@ -53,7 +53,7 @@ TEST_F(StepRunnerTest, ModelThatCannotBeTrustedEndsAllSequences) {
   EXPECT_EQ(Step(), 2);
   for (const RecordingSink* sink : {decoding, leader}) {
     EXPECT_EQ(sink->Peek().status, model);
-    EXPECT_EQ(sink->Peek().reason, FinishReason::kFailed);
+    EXPECT_EQ(sink->Peek().reason, FinishReason::kModelChanged);
   }
   EXPECT_EQ(decoding->Peek().tokens.size(), 1);
   EXPECT_EQ(state_cache_->figures().entries, num_cached);

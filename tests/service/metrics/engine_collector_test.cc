@@ -76,8 +76,13 @@ TEST(EngineCollectorTest, CancelledAndFailedRequestsHaveSeparateMetrics) {
   EXPECT_THAT(text, Not(HasSubstr("finish_reason=\"refused\"")));
   const std::string failed =
       std::to_string(20 + static_cast<int>(FinishReason::kFailed));
-  EXPECT_THAT(text, HasSubstr("rwkv_requests_failed_total " + failed));
+  const std::string changed =
+      std::to_string(20 + static_cast<int>(FinishReason::kModelChanged));
+  const std::string name = "rwkv_requests_failed_total{reason=";
+  EXPECT_THAT(text, HasSubstr(name + "\"not_finite\"} " + failed));
+  EXPECT_THAT(text, HasSubstr(name + "\"model_changed\"} " + changed));
   EXPECT_THAT(text, Not(HasSubstr("finish_reason=\"failed\"")));
+  EXPECT_THAT(text, Not(HasSubstr("finish_reason=\"model_changed\"")));
   EXPECT_THAT(text, HasSubstr("finish_reason=\"length\"} 23"));
 }
 
