@@ -144,6 +144,15 @@ absl::StatusOr<CheckpointPath> ChooseSet(const std::string& directory,
 
 absl::Status NoCheckpoint(const std::string& directory,
                           const std::vector<std::string>& names) {
+  std::vector<std::string> models = ModelsInHubCache(directory);
+  if (!models.empty()) {
+    const size_t found = models.size();
+    models.resize(std::min(found, kMaxListedFiles));
+    return absl::NotFoundError(absl::StrCat(
+        directory,
+        ": is the cache of the Hugging Face hub; name one of its models: ",
+        absl::StrJoin(models, ", "), models.size() < found ? ", ..." : ""));
+  }
   std::string hint;
   for (const std::string& name : names) {
     if (!EndsWithAny(name, kUnfinishedSuffixes)) continue;

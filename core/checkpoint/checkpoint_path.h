@@ -37,7 +37,7 @@ struct CheckpointPath {
 // Returns InvalidArgument with the names of the files if there are several
 // where only one is expected, if shards are missing, if `path` is one of
 // several shards, or if a download has not finished; NotFound if there is no
-// such file.
+// such file, with the models if `path` is the cache of the hub itself.
 absl::StatusOr<CheckpointPath> ChooseCheckpoint(const std::string& path);
 
 }  // namespace rwkvd

@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
@@ -20,6 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kMaxRevisionBytes = 255;  // as the name of a directory
+constexpr absl::string_view kModelPrefix = "models--";
+constexpr char kCacheName[] = "hub";
 constexpr size_t kMaxListedSnapshots = 5;  // snapshots in a message
 
 bool IsDirectory(const fs::path& path) {
@@ -78,6 +81,23 @@ absl::StatusOr<std::string> FindSnapshot(const std::string& directory) {
       " snapshots, and refs/main names none of them; name one of them: ",
       absl::StrJoin(found.begin(), found.begin() + listed, ", "),
       listed < found.size() ? ", ..." : "");
+}
+
+std::vector<std::string> ModelsInHubCache(const std::string& directory) {
+  std::vector<std::string> found = DirectoriesIn(directory);
+  found.erase(std::remove_if(found.begin(), found.end(),
+                             [](const std::string& path) {
+                               return !absl::StartsWith(
+                                   fs::path(path).filename().string(),
+                                   kModelPrefix);
+                             }),
+              found.end());
+  const fs::path hub = fs::path(directory) / kCacheName;
+  if (found.empty() && IsDirectory(hub) &&
+      fs::path(directory).filename() != kCacheName) {
+    return ModelsInHubCache(hub.string());
+  }
+  return found;
 }
 
 }  // namespace rwkvd

@@ -3,6 +3,7 @@
 #define RWKVD_CORE_CHECKPOINT_HUB_CACHE_H_
 
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 
@@ -14,6 +15,11 @@ namespace rwkvd {
 // the only one. Returns InvalidArgument with the snapshots if there are several
 // and none is named, NotFound if there is none.
 absl::StatusOr<std::string> FindSnapshot(const std::string& directory);
+
+// The paths of the models in `directory`, sorted, if it is the cache of the
+// Hugging Face hub, which has a directory models--OWNER--NAME for each, or the
+// folder above, which calls it "hub"; none otherwise.
+std::vector<std::string> ModelsInHubCache(const std::string& directory);
 
 }  // namespace rwkvd
 

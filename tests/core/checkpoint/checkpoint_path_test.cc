@@ -258,5 +258,19 @@ TEST_F(HubCacheTest, MissingBlobIsNamed) {
               HasSubstr("is a link to a missing file"));
 }
 
+TEST_F(CheckpointPathTest, CacheOfTheHubItselfNamesItsModels) {
+  const std::string hub = directory_ + "/hub";
+  for (const char* name : {"models--a--b", "models--c--d", "datasets--e--f"}) {
+    std::filesystem::create_directories(hub + "/" + name);
+  }
+  for (const std::string& path : {hub, directory_}) {
+    const std::string message = Message(absl::StatusCode::kNotFound, path);
+    EXPECT_THAT(message, HasSubstr(absl::StrCat("name one of its models: ", hub,
+                                                "/models--a--b, ", hub,
+                                                "/models--c--d")));
+    EXPECT_THAT(message, Not(HasSubstr("datasets")));
+  }
+}
+
 }  // namespace
 }  // namespace rwkvd
