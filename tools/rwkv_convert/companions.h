@@ -11,7 +11,8 @@ namespace rwkvd {
 
 // Copies the files that a server needs in addition to the weights, those of the
 // tokenizer, from one folder to another, and returns their names. config.json
-// is not copied: the native tensors contain all that it can say about a model.
+// is not copied: the native tensors contain all that it can say about a model,
+// except for kFusedNormConfig.
 absl::StatusOr<std::vector<std::string>> CopyCompanions(const std::string& from,
                                                         const std::string& to);
 

@@ -68,12 +68,6 @@ absl::Status CheckSource(const TensorFile& source) {
   if (source.tensors().empty()) {
     return FileError(source.path())("expected tensors, got none");
   }
-  if (!source.has_embedding_norm()) {
-    return FileError(source.path())(
-        "config.json says that this model applies no LayerNorm to the stored "
-        "embedding (blocks.0.ln0), which a checkpoint with native names cannot "
-        "express. rwkvd can serve it without conversion");
-  }
   return absl::OkStatus();
 }
 
@@ -93,6 +87,15 @@ absl::StatusOr<std::vector<std::string>> WriteCompanions(
   RWKVD_ASSIGN_OR_RETURN(const auto tokenizer, source.embedded_tokenizer());
   if (!tokenizer.tokens.empty()) return WriteEmbeddedText(source, drafts);
   return CopyCompanions(source.directory(), drafts);
+}
+
+// Writes the config.json that says that the model applies no LayerNorm to the
+// stored embedding, if it is such a model, and adds it to `names`.
+absl::Status WriteConfig(const TensorFile& source, const std::string& drafts,
+                         std::vector<std::string>& names) {
+  if (source.has_embedding_norm()) return absl::OkStatus();
+  names.push_back(kConfigFile);
+  return ReplaceFile(absl::StrCat(drafts, "/", kConfigFile), kFusedNormConfig);
 }
 
 // Refuses to overwrite the files that are being read.
@@ -284,11 +287,13 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
 
   RWKVD_ASSIGN_OR_RETURN(
       const auto output,
-      OutputDirectory::Prepare(options.directory, options.force));
+      OutputDirectory::Prepare(options.directory, options.force,
+                               !source->has_embedding_norm()));
   RWKVD_RETURN_IF_ERROR(CheckSpace(options.directory, result.num_bytes));
   RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> names,
                          WriteCompanions(*source, output->drafts()));
   result.lacks_tokenizer = names.empty() && NeedsTokenizer(*source);
+  RWKVD_RETURN_IF_ERROR(WriteConfig(*source, output->drafts(), names));
   RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> weights,
                          output->FreeShardNames(shards.size()));
   const FilePages pages;

@@ -53,13 +53,15 @@ using OnProgress =
 // Writes a checkpoint of any format as safetensors with native names. No file
 // appears in the folder until all files have been written and, if requested,
 // verified. Needs little memory, however large the checkpoint is, except for
-// matrices that adapters change, and for calibration (Calibration).
+// matrices that adapters change, and for calibration (Calibration). Next to a
+// model that applies no LayerNorm to its stored embedding, it writes a
+// config.json that says so.
 //
 // Errors are those of TensorFile, MergeAdapters, OutputDirectory and
 // Calibration. InvalidArgument if the result could not be the same model: a
-// weight is not finite or too large for its new type, a weight cannot be
-// quantized or already is, or native names cannot express the model. DataLoss
-// if verification fails, which begins with the checksums of the input.
+// weight is not finite or too large for its new type, or a weight cannot be
+// quantized or already is. DataLoss if verification fails, which begins with
+// the checksums of the input.
 absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                             OnProgress progress);
 

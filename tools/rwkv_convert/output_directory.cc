@@ -71,13 +71,14 @@ std::string OutputDirectory::PathOf(absl::string_view name) const {
 }
 
 absl::StatusOr<std::unique_ptr<OutputDirectory>> OutputDirectory::Prepare(
-    const std::string& path, bool replace) {
+    const std::string& path, bool replace, bool fused_norm) {
   auto directory = absl::WrapUnique(new OutputDirectory(path));
   std::error_code error;
   directory->made_ = fs::create_directories(path, error);
   if (error) return SystemError(error, "create the folder", path);
   RWKVD_RETURN_IF_ERROR(directory->Lock());
   RWKVD_RETURN_IF_ERROR(directory->RemoveLeftovers());
+  RWKVD_RETURN_IF_ERROR(directory->CheckConfig(fused_norm));
   RWKVD_RETURN_IF_ERROR(directory->CheckExisting(replace));
   RWKVD_RETURN_IF_ERROR(directory->MakeDrafts());
   return directory;
@@ -100,7 +101,7 @@ absl::Status OutputDirectory::Lock() {
   return absl::OkStatus();
 }
 
-absl::Status OutputDirectory::CheckExisting(bool replace) const {
+absl::Status OutputDirectory::CheckConfig(bool fused_norm) const {
   const absl::StatusOr<HubConfig> config = FindHubConfig(path_);
   if (!config.ok()) {
     return absl::Status(
@@ -109,13 +110,27 @@ absl::Status OutputDirectory::CheckExisting(bool replace) const {
             config.status().message(),
             "; fix or remove this file, it would apply to the result"));
   }
-  if (config->embedding_norm_is_fused.value_or(false) ||
-      !config->quant_method.empty()) {
+  const bool is_fused = config->embedding_norm_is_fused.value_or(false);
+  if ((is_fused && !fused_norm) || !config->quant_method.empty()) {
     return absl::InvalidArgumentError(
         absl::StrCat(path_,
                      "/config.json describes another model; remove it, "
                      "it would apply to the result"));
   }
+  if (is_fused || !fused_norm) return absl::OkStatus();
+  // Until its new weights are there, the folder would have the new config.json
+  // with the weights of another model.
+  if (!Exists(PathOf(kConfigFile)) &&
+      absl::IsNotFound(ChooseCheckpoint(path_).status())) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      path_,
+      ": holds another model, and the result needs a config.json of its own; "
+      "choose another folder"));
+}
+
+absl::Status OutputDirectory::CheckExisting(bool replace) const {
   if (replace) return absl::OkStatus();
   const absl::StatusOr<CheckpointPath> chosen = ChooseCheckpoint(path_);
   if (absl::IsNotFound(chosen.status())) return absl::OkStatus();

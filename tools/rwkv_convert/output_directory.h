@@ -13,6 +13,13 @@
 
 namespace rwkvd {
 
+// The name and the text of a config.json that says that the LayerNorm after the
+// embedding has been applied to the stored embedding. Native names cannot say
+// it.
+inline constexpr char kConfigFile[] = "config.json";
+inline constexpr char kFusedNormConfig[] =
+    "{\"embedding_layer_norm_fused\": true}\n";
+
 // The folder that a checkpoint is written to. At any moment, however the
 // program ends, the folder holds either the old checkpoint (or none) or the
 // complete new one.
@@ -29,10 +36,12 @@ class OutputDirectory {
   // Creates the folder, if it does not exist, and its subfolder for drafts.
   // AlreadyExists if it holds a checkpoint and `replace` is false. Unavailable
   // if another process is writing to it. InvalidArgument if its config.json
-  // cannot be read, because then the result could not be read, either.
-  // Otherwise the errors of the operating system.
+  // cannot be read, because then the result could not be read, either, or if it
+  // says something else of the LayerNorm after the embedding: `fused_norm` is
+  // whether the result comes with the kFusedNormConfig. Otherwise the errors of
+  // the operating system.
   static absl::StatusOr<std::unique_ptr<OutputDirectory>> Prepare(
-      const std::string& path, bool replace);
+      const std::string& path, bool replace, bool fused_norm = false);
 
   // Unless the drafts have been committed, removes them, and the folder if
   // Prepare created it.
@@ -55,6 +64,9 @@ class OutputDirectory {
   explicit OutputDirectory(const std::string& path);
 
   absl::Status Lock();
+  // Refuses a config.json that would not fit the result, and a folder whose
+  // checkpoint would not fit the result's config.json.
+  absl::Status CheckConfig(bool fused_norm) const;
   absl::Status CheckExisting(bool replace) const;
   absl::Status RemoveLeftovers() const;
   absl::Status MakeDrafts();

@@ -18,6 +18,7 @@
 #include "tests/testing/pth_writer.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/tiny_checkpoint.h"
+#include "tools/rwkv_convert/output_directory.h"
 #include "tools/rwkv_convert/shard_plan.h"
 
 namespace rwkvd {
@@ -25,8 +26,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 
 absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
   return ConvertCheckpoint(options, [](absl::string_view, int64_t, int64_t) {
@@ -227,16 +228,49 @@ TEST_F(ConvertCheckpointTest, WritesATiedHeadTwice) {
             tensors_["emb.weight"].values);
 }
 
-TEST_F(ConvertCheckpointTest, RefusesAModelThatNativeNamesCannotExpress) {
+TEST_F(ConvertCheckpointTest, WritesConfigOfAModelWithoutEmbeddingNorm) {
   testing::TestTensors fla = testing::ToFla(
       testing::RandomCheckpoint(Architecture::kRwkv7, 1), Architecture::kRwkv7);
   ASSERT_EQ(fla.erase("model.layers.0.pre_norm.weight"), 1u);
   fla.erase("model.layers.0.pre_norm.bias");
   testing::WriteCheckpoint(folder_, fla);
   testing::WriteFileOrDie(folder_ + "/config.json", R"({"norm_first": false})");
-  EXPECT_THAT(ErrorOf({.input = folder_, .directory = directory_}),
-              HasSubstr("applies no LayerNorm to the stored"));
-  EXPECT_THAT(FilesIn(parent_), IsEmpty());
+  const ConvertOptions options = {
+      .input = folder_, .directory = directory_, .verify = true};
+  const auto result = RunOn(options);
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(FilesIn(directory_), ElementsAre(kConfigFile, kSingleFile));
+  const auto written = Open(directory_);
+  EXPECT_FALSE(written->has_embedding_norm());
+  EXPECT_EQ(written->layout(), Layout::kNative);
+  // The result can be replaced, and converted again.
+  ConvertOptions again = options;
+  again.force = true;
+  EXPECT_TRUE(RunOn(again).ok());
+  again = options;
+  again.input = directory_;
+  again.directory = parent_ + "/second";
+  EXPECT_TRUE(RunOn(again).ok());
+  EXPECT_FALSE(Open(again.directory)->has_embedding_norm());
+}
+
+TEST_F(ConvertCheckpointTest, ModelsWithoutAndWithEmbeddingNormDoNotMix) {
+  const std::string input = WritePth(tensors_);
+  ASSERT_TRUE(RunOn({.input = input, .directory = directory_}).ok());
+  testing::TestTensors fused =
+      testing::RandomCheckpoint(Architecture::kRwkv7, 1);
+  fused.erase("blocks.0.ln0.weight");
+  fused.erase("blocks.0.ln0.bias");
+  testing::WriteCheckpoint(folder_, fused);
+  testing::WriteFileOrDie(folder_ + "/config.json", kFusedNormConfig);
+  const std::string other = parent_ + "/other";
+  ASSERT_TRUE(RunOn({.input = folder_, .directory = other}).ok());
+  EXPECT_THAT(
+      ErrorOf({.input = folder_, .directory = directory_, .force = true}),
+      HasSubstr("the result needs a config.json of its own"));
+  EXPECT_THAT(FilesIn(directory_), ElementsAre(kSingleFile));
+  EXPECT_THAT(ErrorOf({.input = input, .directory = other, .force = true}),
+              HasSubstr("config.json describes another model"));
 }
 
 TEST_F(ConvertCheckpointTest, NamesAWeightThatIsTooLargeForItsType) {

@@ -223,6 +223,20 @@ TEST_F(OutputDirectoryTest, NamesAFileInPlaceOfTheFolder) {
   EXPECT_TRUE(fs::is_regular_file(path_));
 }
 
+TEST_F(OutputDirectoryTest, RefusesAConfigThatWouldNotFitTheResult) {
+  fs::create_directory(path_);
+  Write("config.json", "{}");
+  const auto error_of = [&](bool fused_norm) {
+    const auto output = OutputDirectory::Prepare(path_, true, fused_norm);
+    return std::string(output.status().message());
+  };
+  EXPECT_EQ(error_of(false), "");
+  EXPECT_THAT(error_of(true), HasSubstr("needs a config.json of its own"));
+  Write("config.json", kFusedNormConfig);
+  EXPECT_THAT(error_of(false), HasSubstr("describes another model"));
+  EXPECT_EQ(error_of(true), "");
+}
+
 TEST_F(OutputDirectoryTest, RefusesAFolderWithAnUnreadableConfig) {
   fs::create_directory(path_);
   Write("config.json", "{");
