@@ -168,8 +168,9 @@ class AdaptersTest(unittest.TestCase):
             sum(group["tensors"] for group in inspected["tensor_groups"]),
             len(self.base))
         for word in ("rwkv4", "native layout", "blocks.*.att.key.weight",
-                     "int4,mixed"):
+                     "int4,mixed", "in addition: activations, states"):
             self.assertIn(word, text)
+        self.assertIn("caches", inspected["memory_excludes"])
 
     def test_inspect_describes_an_adapter(self):
         inspected = json.loads(

@@ -32,7 +32,9 @@ struct TypeUse {
   int64_t num_bytes = 0;
 };
 
-// The memory of a server, in bytes, for one value of --weights.
+// The memory that the weights take in a server, in bytes, for one value of
+// --weights. Activations, states, caches and messages, which depend on the
+// server's flags, come in addition.
 struct ServingMemory {
   std::string weights;
   // Copies, quantized matrices, packed blocks of GGUF, and vectors as F32.

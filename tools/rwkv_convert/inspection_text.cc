@@ -17,6 +17,11 @@ namespace {
 
 constexpr size_t kLabelWidth = 14;
 
+// What a server needs in addition to Inspection::memory. Its flags decide how
+// much that is.
+constexpr absl::string_view kOtherMemory[] = {
+    "activations", "states of sequences", "caches", "messages"};
+
 using Row = std::vector<std::string>;
 
 // Appends the rows as columns; numbers of the columns in `right` are aligned on
@@ -111,6 +116,8 @@ void AppendMemory(const Inspection& inspection, std::string* text) {
                     ShortBytes(memory.mapped)});
   }
   AppendTable(rows, {1, 2}, text);
+  absl::StrAppend(text, "  in addition: ", absl::StrJoin(kOtherMemory, ", "),
+                  " (see the log of rwkvd)\n");
 }
 
 void AppendTensors(const Inspection& inspection, std::string* text) {
@@ -185,6 +192,14 @@ Json ToArray(const std::vector<Value>& values) {
   return array;
 }
 
+Json ExcludedMemory() {
+  Json names = Json::array();
+  for (const absl::string_view name : kOtherMemory) {
+    names.push_back(std::string(name));
+  }
+  return names;
+}
+
 }  // namespace
 
 std::string InspectionText(const Inspection& inspection) {
@@ -239,6 +254,7 @@ std::string InspectionJson(const Inspection& inspection) {
                {"chat_template", inspection.chat_template},
                {"adapters", ToArray(inspection.adapters)},
                {"memory", ToArray(inspection.memory)},
+               {"memory_excludes", ExcludedMemory()},
                {"state_bytes", inspection.state_bytes}};
   if (inspection.config.has_value()) {
     json["model"] = ToJson(*inspection.config);
