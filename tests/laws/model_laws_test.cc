@@ -181,7 +181,7 @@ TEST_P(ModelLaws, AnySplitIntoChunksIsBitIdentical) {
   const Tokens text = RandomTokens(60);
   State whole = model_->NewState();
   const auto expected = Forward(text, &whole, LogitsWanted::kAll);
-  for (int round = 0; round < 8; ++round) {
+  for (int round = 0; round < 4; ++round) {
     State state = model_->NewState();
     std::vector<float> logits;
     // The first round processes token by token.

@@ -42,7 +42,7 @@ namespace {
 namespace v1 = ::rwkv::v1;
 
 // A running server answers GetModel at once.
-constexpr absl::Duration kModelTimeout = absl::Seconds(20);
+constexpr absl::Duration kDescribeTimeout = absl::Seconds(20);
 // Higher than the server's default: answers are longer than completions.
 constexpr int32_t kDefaultMaxTokens = 1000;
 
@@ -60,7 +60,7 @@ v1::Sampling ChatSampling() {
   return sampling;
 }
 
-absl::StatusOr<Conversation::Options> OptionsFromFlags() {
+absl::StatusOr<Conversation::Options> ConversationOptions() {
   Conversation::Options options;
   RWKVD_ASSIGN_OR_RETURN(options.chat_template,
                          FindTemplate(absl::GetFlag(FLAGS_template)));
@@ -76,7 +76,7 @@ absl::StatusOr<Conversation::Options> OptionsFromFlags() {
 grpc::Status Greet(v1::RwkvService::StubInterface& stub, Interrupt* interrupt,
                    bool interactive) {
   grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(absl::Now() + kModelTimeout));
+  context.set_deadline(absl::ToChronoTime(absl::Now() + kDescribeTimeout));
   const Interrupt::Guard guard(interrupt, &context);
   v1::GetModelResponse model;
   const grpc::Status status = stub.GetModel(&context, {}, &model);
@@ -92,7 +92,7 @@ absl::StatusOr<int> RunChat(const std::vector<std::string>& arguments) {
     return absl::InvalidArgumentError("chat takes no arguments");
   }
   RWKVD_ASSIGN_OR_RETURN(Conversation::Options conversation_options,
-                         OptionsFromFlags());
+                         ConversationOptions());
   Interrupt interrupt;
   const auto stub = v1::RwkvService::NewStub(Connect());
   Conversation conversation(std::move(conversation_options), stub.get(),

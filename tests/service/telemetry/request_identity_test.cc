@@ -13,7 +13,7 @@ namespace {
 
 using ::testing::MatchesRegex;
 
-constexpr char kTraceparent[] =
+constexpr char kSentTraceparent[] =
     "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 constexpr char kMadeId[] = "[0-9a-f]{32}";
 constexpr char kMadeTraceparent[] = "00-[0-9a-f]{32}-[0-9a-f]{16}-00";
@@ -50,12 +50,13 @@ class RequestIdentityTest : public testing::Test {
 };
 
 TEST_F(RequestIdentityTest, IdAndTraceOfTheClientComeBack) {
-  const Returned returned =
-      Call({{kRequestIdKey, "order-4711/2"}, {kTraceparentKey, kTraceparent}});
+  const Returned returned = Call(
+      {{kRequestIdKey, "order-4711/2"}, {kTraceparentKey, kSentTraceparent}});
   EXPECT_EQ(returned.at(kRequestIdKey), "order-4711/2");
   const std::string traceparent = returned.at(kTraceparentKey);
-  EXPECT_EQ(traceparent.substr(0, 36), std::string(kTraceparent).substr(0, 36));
-  EXPECT_NE(traceparent, kTraceparent) << "the span is the server's";
+  EXPECT_EQ(traceparent.substr(0, 36),
+            std::string(kSentTraceparent).substr(0, 36));
+  EXPECT_NE(traceparent, kSentTraceparent) << "the span is the server's";
   EXPECT_EQ(traceparent.substr(52), "-01");
 }
 
@@ -82,8 +83,8 @@ TEST_F(RequestIdentityTest, MalformedOnesAreReplaced) {
 TEST_F(RequestIdentityTest, WhatIsThereTwiceIsReplaced) {
   const Returned returned = Call({{kRequestIdKey, "a"},
                                   {kRequestIdKey, "b"},
-                                  {kTraceparentKey, kTraceparent},
-                                  {kTraceparentKey, kTraceparent}});
+                                  {kTraceparentKey, kSentTraceparent},
+                                  {kTraceparentKey, kSentTraceparent}});
   EXPECT_THAT(returned.at(kRequestIdKey), MatchesRegex(kMadeId));
   EXPECT_THAT(returned.at(kTraceparentKey), MatchesRegex(kMadeTraceparent));
 }
