@@ -121,9 +121,18 @@ struct Tiling {
 
   // ---- Weights of GGML's block types (ggml/).
 
+  // Rows of x of the micro-kernels that multiply weights which need no further
+  // preparation. A panel is two vectors of 8 lanes: 12 sums, two vectors of
+  // weights and one of x fit 16 registers. Two panels are two vectors of 16
+  // lanes, with 32 registers. With 4 lanes, a panel is four vectors.
+  static consteval int GgmlXRows(size_t lanes, bool is_arm64) {
+    if (lanes >= 8) return 6;
+    return is_arm64 ? 4 : 2;
+  }
+
   // Groups of a few panels that are unpacked at a time: at most 16 KiB of
-  // quants with their scales, which stay in L1 while all rows of x pass by.
-  // A multiple of the 4 groups that share super scales.
+  // quants (32 KiB with 16 lanes) with their scales, which stay in L1 while all
+  // rows of x pass by. A multiple of the 4 groups that share super scales.
   static constexpr int64_t kGgmlUnpackedGroups = 8;
 
   // ---- AMX (amx/).

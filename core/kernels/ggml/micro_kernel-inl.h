@@ -36,9 +36,17 @@ constexpr bool TakesWholeInt16(GgmlProduct product) {
   return Dot::kTakesInt16 && product != GgmlProduct::kNibbles;
 }
 
+// Bytes of an unpacked group of a panel. Its quants are bytes, or int16 if the
+// kernel takes x so: what is common to all rows of x is then done only once.
+constexpr int64_t UnpackedBlockBytes(GgmlProduct product) {
+  return (TakesWholeInt16(product) ? 2 : 1) * kInt8BlockBytes;
+}
+
 // Some groups of adjacent panels, unpacked.
 struct UnpackedPanels {
-  const uint8_t* quants;  // [panels][groups][16 quads][16 rows][4 columns]
+  // Bytes [panels][groups][16 quads][16 rows][4 columns], or int16 minus the
+  // zero [panels][groups][16 quads][2][16 rows][2]: columns 0 and 2, 1 and 3.
+  const uint8_t* quants;
   const float* scales;    // [panels][groups][runs of a group][16 rows]
   const float* minimums;  // likewise, or null
   int64_t quants_stride;  // bytes from one panel to the next
@@ -70,6 +78,42 @@ HWY_INLINE void AddUnpackedQuads(const uint8_t* p, int64_t quants_stride,
   }
 }
 
+// The same for weights unpacked to int16.
+template <int64_t kCols, int kPanels, int kX>
+HWY_INLINE void AddUnpackedPairs(const uint8_t* p, int64_t quants_stride,
+                                 const int16_t* x,
+                                 VI (&sums)[kPanels * kPanelVectors][kX]) {
+  constexpr int kV = kPanels * kPanelVectors;
+  HWY_UNROLL(1)
+  for (int64_t c = 0; c < kCols; c += 2, p += kQuadBytes) {
+    VI w[kV] = {};
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v) {
+      w[v] = LoadBytes(p + v / kPanelVectors * quants_stride +
+                       v % kPanelVectors * kVectorBytes);
+    }
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      const VI two = BroadcastFourBytes(x + i * kGroupCols + c);
+      VI more[kV] = {};
+      HWY_UNROLL(16)
+      for (int v = 0; v < kV; ++v) more[v] = Int16Dot::SumOfTwo(w[v], two);
+      HWY_UNROLL(16)
+      for (int v = 0; v < kV; ++v) AddInPlace(more[v], sums[v][i]);
+    }
+  }
+}
+
+// Sets sums to zero.
+template <int kV, int kX>
+HWY_INLINE void ClearSums(VI (&sums)[kV][kX]) {
+  HWY_UNROLL(8)
+  for (int i = 0; i < kX; ++i) {
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v) sums[v][i] = hn::Zero(kI);
+  }
+}
+
 // Sets sums to the runs' offsets, added to 256 times the previous values if
 // kAfterHigh.
 template <int kV, int kX, bool kAfterHigh>
@@ -98,11 +142,7 @@ HWY_INLINE void SumRunOfNibbles(const uint8_t* p, int64_t quants_stride,
                                 VI (&sums)[kPanels * kPanelVectors][kX]) {
   static_assert(kCols <= NibbleDot::kCols);
   constexpr int kV = kPanels * kPanelVectors;
-  HWY_UNROLL(8)
-  for (int i = 0; i < kX; ++i) {
-    HWY_UNROLL(16)
-    for (int v = 0; v < kV; ++v) sums[v][i] = hn::Zero(kI);
-  }
+  ClearSums(sums);
   AddUnpackedQuads<NibbleDot, kCols, kPanels, kX>(p, quants_stride, x, sums);
   HWY_UNROLL(8)
   for (int i = 0; i < kX; ++i) {
@@ -133,15 +173,11 @@ HWY_INLINE void SumRun(const uint8_t* p, int64_t quants_stride,
   }
 #endif
   if constexpr (TakesWholeInt16(kProduct)) {
-    StartSums<kV, kX, false>(offsets, kRuns, sums);
-    AddUnpackedQuads<Dot, kCols, kPanels, kX>(p, quants_stride,
-                                              x.permuted_int16 + col, sums);
+    ClearSums(sums);
+    AddUnpackedPairs<kCols, kPanels, kX>(p, quants_stride,
+                                         x.permuted_int16 + col, sums);
   } else if constexpr (kProduct == GgmlProduct::kInt16) {
-    HWY_UNROLL(8)
-    for (int i = 0; i < kX; ++i) {
-      HWY_UNROLL(16)
-      for (int v = 0; v < kV; ++v) sums[v][i] = hn::Zero(kI);
-    }
+    ClearSums(sums);
     AddUnpackedQuads<Dot, kCols, kPanels, kX>(p, quants_stride, x.high + col,
                                               sums);
     StartSums<kV, kX, true>(offsets, kRuns, sums);
@@ -233,7 +269,7 @@ HWY_INLINE void GgmlMicroKernel(const UnpackedPanels& w,
     for (int64_t run = 0; run < kRuns; ++run) {
       VI sums[kV][kX];
       SumRun<kProduct, kCols, kPanels, kX>(
-          w.quants + g * kInt8BlockBytes + run * kCols * kPanelRows,
+          w.quants + (g * kRuns + run) * UnpackedBlockBytes(kProduct) / kRuns,
           w.quants_stride, x, at, run * kCols, sums);
       const int64_t scales = (g * kRuns + run) * kPanelRows;
       AddRun<kCols, kPanels, kX>(

@@ -167,15 +167,47 @@ HWY_NOINLINE void MultiplyPackedPanels(const GgmlMatMulArgs& args,
 constexpr int64_t kGgmlGroups = Tiling::kGgmlUnpackedGroups;
 constexpr int64_t kMaxGgmlRuns = kGgmlGroups * kGroupRuns;
 
+// Whether there is NibbleDot.
+#ifdef RWKVD_DOT_NIBBLES
+constexpr bool kHasNibbleDot = true;
+#else
+constexpr bool kHasNibbleDot = false;
+#endif
+
+// The rows of x that a micro-kernel multiplies.
+template <GgmlProduct kProduct>
+constexpr int kGgmlMicroX = TakesWholeInt16(kProduct) ||
+                                    (kProduct == GgmlProduct::kNibbles &&
+                                     kHasNibbleDot)
+                                ? Tiling::GgmlXRows(kLanes, HWY_ARCH_ARM_A64)
+                                : kMicroX;
+
 // Memory for unpacked panels.
+template <GgmlProduct kProduct>
 struct alignas(64) UnpackedScratch {
-  uint8_t quants[kMicroPanels][kGgmlGroups * kInt8BlockBytes];
+  uint8_t quants[kMicroPanels][kGgmlGroups * UnpackedBlockBytes(kProduct)];
   float scales[kMicroPanels][kMaxGgmlRuns * kPanelRows];
   float minimums[kMicroPanels][kMaxGgmlRuns * kPanelRows];
 };
 
+// Stores vector `v` of quad number `quad` of a group, as UnpackedPanels says.
+template <GgmlProduct kProduct, DType kType>
+HWY_INLINE void StoreUnpacked(VI bytes, int quad, int v, uint8_t* quants) {
+  uint8_t* const to =
+      quants + quad * UnpackedBlockBytes(kProduct) / (kGroupCols / kQuadCols) +
+      v * kVectorBytes;
+  if constexpr (TakesWholeInt16(kProduct)) {
+    const Int16Dot::W w = Int16Dot::Prepared(bytes);
+    const auto zero = hn::Set(kI16, GgmlLayoutOf(kType).zero);
+    StoreBytes(hn::BitCast(kI, hn::Sub(w.even, zero)), to);
+    StoreBytes(hn::BitCast(kI, hn::Sub(w.odd, zero)), to + kQuadBytes);
+  } else {
+    StoreBytes(bytes, to);
+  }
+}
+
 // Unpacks group number `index` of a span.
-template <DType kType>
+template <GgmlProduct kProduct, DType kType>
 HWY_INLINE void UnpackGroup(const uint8_t* span, int64_t index, uint8_t* quants,
                             float* scales, float* minimums) {
   constexpr GgmlLayout kLayout = GgmlLayoutOf(kType);
@@ -184,8 +216,9 @@ HWY_INLINE void UnpackGroup(const uint8_t* span, int64_t index, uint8_t* quants,
       span + GgmlHeaderBytes(kType) + index * GgmlGroupBytes(kType);
   ForEachConstant<0, kPanelVectors>([&](auto v) HWY_ATTR {
     ForEachConstant<0, kGroupCols / kQuadCols>([&](auto quad) HWY_ATTR {
-      StoreBytes(GgmlQuad<kType, quad.value>(group, v.value),
-                 quants + quad.value * kQuadBytes + v.value * kVectorBytes);
+      StoreUnpacked<kProduct, kType>(
+          GgmlQuad<kType, quad.value>(group, v.value), quad.value, v.value,
+          quants);
     });
     for (int64_t run = 0; run < kRuns; ++run) {
       const int64_t in_span = index * kRuns + run;
@@ -200,7 +233,7 @@ HWY_INLINE void UnpackGroup(const uint8_t* span, int64_t index, uint8_t* quants,
 }
 
 // Unpacks `num` groups of a panel from group `first` on.
-template <DType kType>
+template <GgmlProduct kProduct, DType kType>
 HWY_NOINLINE void UnpackGroups(const uint8_t* panel, int64_t first, int64_t num,
                                uint8_t* quants, float* scales,
                                float* minimums) {
@@ -211,9 +244,9 @@ HWY_NOINLINE void UnpackGroups(const uint8_t* panel, int64_t first, int64_t num,
     const uint8_t* const span =
         panel + (first + g) / kSpanGroups * GgmlSpanBytes(kType);
     PrefetchGroup<kType>(span, (first + g) % kSpanGroups);
-    UnpackGroup<kType>(span, (first + g) % kSpanGroups,
-                       quants + g * kInt8BlockBytes, scales + g * kScales,
-                       minimums + g * kScales);
+    UnpackGroup<kProduct, kType>(span, (first + g) % kSpanGroups,
+                                 quants + g * UnpackedBlockBytes(kProduct),
+                                 scales + g * kScales, minimums + g * kScales);
   }
 }
 
@@ -223,18 +256,20 @@ HWY_NOINLINE void MultiplyUnpacked(const UnpackedPanels& w, int64_t num,
                                    const ActivationSlice& slice, bool is_first,
                                    int64_t rows, float* y, int64_t y_stride) {
   if (num == kMicroPanels) {
-    UnpackedTimesRemainingX<kProduct, kCols, kMicroPanels, kMicroX>(
-        w, slice, is_first, rows, y, y_stride);
+    UnpackedTimesRemainingX<kProduct, kCols, kMicroPanels,
+                            kGgmlMicroX<kProduct>>(w, slice, is_first, rows, y,
+                                                   y_stride);
   } else {
-    UnpackedTimesRemainingX<kProduct, kCols, 1, kMicroX>(w, slice, is_first,
-                                                         rows, y, y_stride);
+    UnpackedTimesRemainingX<kProduct, kCols, 1, kGgmlMicroX<kProduct>>(
+        w, slice, is_first, rows, y, y_stride);
   }
 }
 
 // Multiplies panels [panel, panel + num) by all rows of x.
 template <GgmlProduct kProduct, DType kType>
 HWY_INLINE void MultiplyByUnpacking(const GgmlMatMulArgs& args, int64_t panel,
-                                    int64_t num, UnpackedScratch& scratch) {
+                                    int64_t num,
+                                    UnpackedScratch<kProduct>& scratch) {
   constexpr GgmlLayout kLayout = GgmlLayoutOf(kType);
   const int64_t bytes = GgmlPanelBytes(kType, args.w.cols);
   const int64_t groups = args.x.groups();
@@ -242,9 +277,9 @@ HWY_INLINE void MultiplyByUnpacking(const GgmlMatMulArgs& args, int64_t panel,
   for (int64_t g = 0; g < groups; g += kGgmlGroups) {
     const int64_t some = HWY_MIN(groups - g, kGgmlGroups);
     for (int64_t i = 0; i < num; ++i) {
-      UnpackGroups<kType>(args.w.panels + (panel + i) * bytes, g, some,
-                          scratch.quants[i], scratch.scales[i],
-                          scratch.minimums[i]);
+      UnpackGroups<kProduct, kType>(args.w.panels + (panel + i) * bytes, g,
+                                    some, scratch.quants[i], scratch.scales[i],
+                                    scratch.minimums[i]);
     }
     const UnpackedPanels unpacked = {
         .quants = scratch.quants[0],
@@ -265,7 +300,7 @@ void MultiplyGgmlPanels(const GgmlMatMulArgs& args, int64_t begin,
   if (args.x.num_rows == 1) {
     return MultiplyPackedPanels<kProduct, kType>(args, begin, end);
   }
-  UnpackedScratch scratch;
+  UnpackedScratch<kProduct> scratch;
   for (int64_t panel = begin; panel < end;) {
     const int64_t num = end - panel >= kMicroPanels ? kMicroPanels : 1;
     MultiplyByUnpacking<kProduct, kType>(args, panel, num, scratch);

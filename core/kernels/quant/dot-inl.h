@@ -45,6 +45,16 @@ HWY_INLINE VI KeepOrder(VI sums) {
 #endif
 }
 
+// Adds `more` to `sums`, and keeps the order like KeepOrder. The compiler would
+// add into another register and then copy it back.
+HWY_INLINE void AddInPlace(VI more, VI& sums) {
+#if HWY_ARCH_X86 && HWY_MAX_BYTES >= 32
+  asm volatile("vpaddd %1, %0, %0" : "+v"(sums.raw) : "v"(more.raw));
+#else
+  sums = KeepOrder(hn::Add(sums, more));
+#endif
+}
+
 // A dot product type has
 //   W, Weights(w)         four columns of weights of every row (unsigned bytes,
 //                         kQuantZero stands for zero), prepared for several
@@ -96,6 +106,10 @@ struct Int16Dot {
   static HWY_INLINE VI Add(VI sum, const W& w, const X& x) {
     sum = KeepOrder(hn::Add(sum, SumOfPairs(w.even, x.even)));
     return KeepOrder(hn::Add(sum, SumOfPairs(w.odd, x.odd)));
+  }
+  // Returns the sums of two int16 products, the two columns of a lane.
+  static HWY_INLINE VI SumOfTwo(VI w, VI x) {
+    return SumOfPairs(hn::BitCast(D16(), w), hn::BitCast(D16(), x));
   }
 
  private:
