@@ -116,7 +116,7 @@ class GrpcurlTest(unittest.TestCase):
                 server.address, "grpc.channelz.v1.Channelz/GetServers"))
         self.assertEqual(len(answer["server"]), 1)
         self.assertGreater(
-            int(answer["server"][0]["data"]["callsStarted"]), 0)
+            int(answer["server"][0]["data"]["calls_started"]), 0)
 
     def test_request_for_another_model_is_not_found(self):
         result = subprocess.run(
