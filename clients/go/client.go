@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rwkvd is a client of rwkvd, a gRPC server for RWKV language models:
+// calls that are repeated when the server asks for it, and generations that
+// continue on another server when theirs shuts down.
+package rwkvd
+
+import (
+	"context"
+	"math/rand"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"rwkvd-client/rwkv"
+)
+
+const (
+	// How many times a request is sent at most.
+	maxAttempts = 6
+	// How long a generation that is to resume waits for a server.
+	resumeWithin = time.Minute
+	firstBackoff = 100 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+	chunkBytes   = 1 << 20 // of a state, in one message
+)
+
+// Client is a connection to rwkvd. It may be used by several goroutines.
+type Client struct {
+	Stub rwkv.RwkvServiceClient // the methods of the contract
+	conn *grpc.ClientConn
+}
+
+// Dial makes a client of the server at an address such as "127.0.0.1:50051".
+// Without options, the connection has no TLS.
+func Dial(target string, options ...grpc.DialOption) (*Client, error) {
+	if len(options) == 0 {
+		options = append(options,
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+	}
+	conn, err := grpc.NewClient(target, options...)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{Stub: rwkv.NewRwkvServiceClient(conn), conn: conn}, nil
+}
+
+// Close ends the connection and its calls.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Decides whether and when a request is sent again.
+type attempts struct {
+	left     int       // negative: only the time bounds them
+	deadline time.Time // zero: none
+	backoff  time.Duration
+}
+
+func newAttempts(most int) *attempts {
+	return &attempts{left: most, backoff: firstBackoff}
+}
+
+func (a *attempts) delay(err error, trailer metadata.MD) time.Duration {
+	if delay := retryDelay(err, trailer); delay != nil {
+		return *delay
+	}
+	delay := time.Duration((0.8 + 0.4*rand.Float64()) * float64(a.backoff))
+	if a.backoff *= 2; a.backoff > maxBackoff {
+		a.backoff = maxBackoff
+	}
+	return delay
+}
+
+// Waits until the request is to be sent again. Returns the error if the server
+// does not want that, or there is no attempt or time left.
+func (a *attempts) waitAfter(ctx context.Context, err error, trailer metadata.MD) error {
+	a.left--
+	delay := a.delay(err, trailer)
+	code := status.Code(err)
+	end := time.Now().Add(delay)
+	deadline, limited := ctx.Deadline()
+	switch {
+	case code != codes.ResourceExhausted && code != codes.Unavailable,
+		a.left == 0, delay < 0,
+		limited && end.After(deadline),
+		!a.deadline.IsZero() && end.After(a.deadline):
+		return err
+	}
+	select {
+	case <-time.After(delay):
+		return nil
+	case <-ctx.Done():
+		return err
+	}
+}
+
+// Retry makes a unary call, such as client.Stub.Score, and sends the request
+// again if the server is overloaded or not ready.
+func Retry[Request, Response any](ctx context.Context,
+	method func(context.Context, Request, ...grpc.CallOption) (Response, error),
+	request Request) (Response, error) {
+	for attempts := newAttempts(maxAttempts); ; {
+		var trailer metadata.MD
+		response, err := method(ctx, request, grpc.Trailer(&trailer))
+		if err == nil {
+			return response, nil
+		}
+		if err = attempts.waitAfter(ctx, err, trailer); err != nil {
+			return response, err
+		}
+	}
+}
+
+// Stores a state on the server, and returns its handle.
+func (c *Client) storeState(ctx context.Context, state []byte, attempts *attempts) (string, error) {
+	for {
+		handle, trailer, err := c.sendState(ctx, state)
+		if err == nil {
+			return handle, nil
+		}
+		if err = attempts.waitAfter(ctx, err, trailer); err != nil {
+			return "", err
+		}
+	}
+}
+
+func (c *Client) sendState(ctx context.Context, state []byte) (string, metadata.MD, error) {
+	stream, err := c.Stub.PutState(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	for begin := 0; begin < len(state); begin += chunkBytes {
+		end := begin + chunkBytes
+		if end > len(state) {
+			end = len(state)
+		}
+		request := &rwkv.PutStateRequest{Data: state[begin:end]}
+		if stream.Send(request) != nil {
+			break // CloseAndRecv returns the status
+		}
+	}
+	response, err := stream.CloseAndRecv()
+	return response.GetState().GetHandle(), stream.Trailer(), err
+}
