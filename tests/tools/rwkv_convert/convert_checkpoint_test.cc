@@ -261,12 +261,14 @@ TEST_F(ConvertCheckpointTest, ModelsWithoutAndWithEmbeddingNormDoNotMix) {
       testing::RandomCheckpoint(Architecture::kRwkv7, 1);
   fused.erase("blocks.0.ln0.weight");
   fused.erase("blocks.0.ln0.bias");
-  testing::WriteCheckpoint(folder_, fused);
-  testing::WriteFileOrDie(folder_ + "/config.json", kFusedNormConfig);
+  const std::string folder = parent_ + "/fused";
+  fs::create_directory(folder);
+  testing::WriteCheckpoint(folder, fused);
+  testing::WriteFileOrDie(folder + "/config.json", kFusedNormConfig);
   const std::string other = parent_ + "/other";
-  ASSERT_TRUE(RunOn({.input = folder_, .directory = other}).ok());
+  ASSERT_TRUE(RunOn({.input = folder, .directory = other}).ok());
   EXPECT_THAT(
-      ErrorOf({.input = folder_, .directory = directory_, .force = true}),
+      ErrorOf({.input = folder, .directory = directory_, .force = true}),
       HasSubstr("the result needs a config.json of its own"));
   EXPECT_THAT(FilesIn(directory_), ElementsAre(kSingleFile));
   EXPECT_THAT(ErrorOf({.input = input, .directory = other, .force = true}),
