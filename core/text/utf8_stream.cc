@@ -33,6 +33,13 @@ std::string Utf8Stream::Append(absl::string_view bytes) {
   return text;
 }
 
+std::string ToUtf8(absl::string_view bytes) {
+  Utf8Stream stream;
+  std::string text = stream.Append(bytes);
+  text += stream.Finish();
+  return text;
+}
+
 std::string Utf8Stream::Finish() {
   const std::string unfinished = std::exchange(pending_, std::string());
   return unfinished.empty() ? "" : kReplacementCharacter;

@@ -32,6 +32,9 @@ class Utf8Stream {
   std::string pending_;  // at most 3 bytes: a proper prefix of a character
 };
 
+// `bytes` as valid UTF-8, with U+FFFD as a stream of these bytes alone has it.
+std::string ToUtf8(absl::string_view bytes);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_TEXT_UTF8_STREAM_H_

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "core/base/check.h"
 #include "service/calls/response_bytes.h"
 #include "service/convert/responses.h"
@@ -14,9 +15,10 @@ namespace rwkvd {
 namespace {
 
 // The most bytes of a token on the wire, and of each alternative that it lists:
-// tags, lengths, an id of up to ten bytes and doubles.
-constexpr int64_t kTokenBytes = 33;
-constexpr int64_t kAlternativeBytes = 24;
+// tags, lengths, an id of up to ten bytes and doubles; without their texts. A
+// text makes a length take up to two bytes more.
+constexpr int64_t kTokenBytes = 35;
+constexpr int64_t kAlternativeBytes = 26;
 
 // The tag and length of a finish, and the fields that are set last.
 constexpr int64_t kFinishExtraBytes = 64;
@@ -32,15 +34,23 @@ constexpr int64_t kNewMessageBytes = kMessageOverhead + 256;
 // costs as much as such a copy.
 constexpr size_t kMaxCopiedBytes = 4096;
 
-int64_t WireBytes(const TokenEvent& event) {
-  const size_t alternatives = event.top.size() + event.top_sampled.size();
-  return kTokenBytes + static_cast<int64_t>(alternatives) * kAlternativeBytes +
+int64_t WireBytes(absl::Span<const TokenLogprob> alternatives,
+                  TokenTexts texts) {
+  int64_t bytes = static_cast<int64_t>(alternatives.size()) * kAlternativeBytes;
+  for (const TokenLogprob& alternative : alternatives) {
+    bytes += texts.WireBytes(alternative.id);
+  }
+  return bytes;
+}
+
+int64_t WireBytes(const TokenEvent& event, TokenTexts texts) {
+  return kTokenBytes + texts.WireBytes(event.id) + WireBytes(event.top, texts) +
+         WireBytes(event.top_sampled, texts) +
          static_cast<int64_t>(event.bytes.size() + event.text.size());
 }
 
-int64_t WireBytes(const PromptEvent::Token& token) {
-  return kTokenBytes +
-         static_cast<int64_t>(token.top.size()) * kAlternativeBytes;
+int64_t WireBytes(const PromptEvent::Token& token, TokenTexts texts) {
+  return kTokenBytes + texts.WireBytes(token.id) + WireBytes(token.top, texts);
 }
 
 // The first bytes of the field `number`, whose value is `begin` and `rest` more
@@ -54,18 +64,18 @@ std::string WithHeaderFor(int number, absl::string_view begin, size_t rest) {
 
 }  // namespace
 
-int64_t DeltaBuffer::MaxBytes(const PromptEvent& event) {
+int64_t DeltaBuffer::MaxBytes(const PromptEvent& event, TokenTexts texts) {
   int64_t bytes = 0;
   for (const PromptEvent::Token& token : event.tokens) {
-    bytes += WireBytes(token);
+    bytes += WireBytes(token, texts);
   }
   // A message that becomes full is followed by a new one.
   const int64_t messages = 2 + bytes / static_cast<int64_t>(kMaxDeltaBytes);
   return kGrowth * bytes + messages * kNewMessageBytes;
 }
 
-int64_t DeltaBuffer::MaxBytes(const TokenEvent& event) {
-  return kGrowth * WireBytes(event) + kNewMessageBytes;
+int64_t DeltaBuffer::MaxBytes(const TokenEvent& event, TokenTexts texts) {
+  return kGrowth * WireBytes(event, texts) + kNewMessageBytes;
 }
 
 int64_t DeltaBuffer::MaxBytes(const v1::Finish& finish) {
@@ -109,7 +119,7 @@ void DeltaBuffer::Grown(Message& message, int64_t before) {
 }
 
 void DeltaBuffer::AddPrompt(int32_t sample, const PromptEvent& event,
-                            ResponseCharge charge) {
+                            ResponseCharge charge, TokenTexts texts) {
   charge_.Absorb(std::move(charge));
   v1::Delta delta;
   for (const PromptEvent::Token& token : event.tokens) {
@@ -118,7 +128,7 @@ void DeltaBuffer::AddPrompt(int32_t sample, const PromptEvent& event,
     const bool is_new = messages_.size() > num_messages;
     const int64_t before = is_new ? 0 : message.footprint();
     delta.Clear();
-    AppendPromptToken(token, &delta);
+    AppendPromptToken(token, texts, &delta);
     // Serialized messages that follow one another are merged by their reader.
     delta.AppendToString(&message.fields);
     Grown(message, before);
@@ -127,14 +137,15 @@ void DeltaBuffer::AddPrompt(int32_t sample, const PromptEvent& event,
 }
 
 void DeltaBuffer::AddToken(int32_t sample, const TokenEvent& event,
-                           bool with_logprob, ResponseCharge charge) {
+                           bool with_logprob, ResponseCharge charge,
+                           TokenTexts texts) {
   charge_.Absorb(std::move(charge));
   const size_t num_messages = messages_.size();
   Message& message = Open(sample);
   const bool is_new = messages_.size() > num_messages;
   const int64_t before = is_new ? 0 : message.footprint();
   v1::Delta delta;
-  AppendToken(event, with_logprob, &delta);
+  AppendToken(event, with_logprob, texts, &delta);
   message.bytes += delta.bytes();
   message.text += delta.text();
   delta.clear_bytes();

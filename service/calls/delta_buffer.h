@@ -13,6 +13,7 @@
 
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
+#include "service/convert/token_texts.h"
 #include "service/response_memory.h"
 
 namespace rwkvd {
@@ -32,22 +33,22 @@ class DeltaBuffer {
   // The size at which a message is full.
   static constexpr size_t kMaxDeltaBytes = size_t{256} << 10;
   // The most that one call may buffer, whatever the budget of all calls. A
-  // token with all its alternatives has less than 2 KiB, so that a client may
-  // leave at least ten thousand tokens unread.
+  // token with all its alternatives has less than 2 KiB, or some KiB with their
+  // texts, so that a client may leave some ten thousand tokens unread.
   static constexpr int64_t kMaxPendingBytes = int64_t{64} << 20;
 
   // The maximum memory for what is added.
-  static int64_t MaxBytes(const PromptEvent& event);
-  static int64_t MaxBytes(const TokenEvent& event);
+  static int64_t MaxBytes(const PromptEvent& event, TokenTexts texts = {});
+  static int64_t MaxBytes(const TokenEvent& event, TokenTexts texts = {});
   static int64_t MaxBytes(const ::rwkv::v1::Finish& finish);
   static int64_t MaxStateBytes(int64_t size);
 
   explicit DeltaBuffer(int32_t num_samples = 1) : open_(num_samples, kNone) {}
 
   void AddPrompt(int32_t sample, const PromptEvent& event,
-                 ResponseCharge charge);
+                 ResponseCharge charge, TokenTexts texts = {});
   void AddToken(int32_t sample, const TokenEvent& event, bool with_logprob,
-                ResponseCharge charge);
+                ResponseCharge charge, TokenTexts texts = {});
   // Adds the bytes of the sample's state, after its last token. They do not
   // count toward kMaxPendingBytes, since a client cannot make them more.
   void AddState(int32_t sample, std::string bytes, ResponseCharge charge);

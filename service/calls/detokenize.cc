@@ -72,9 +72,7 @@ absl::Status Detokenize(const ServedModel& model,
   }
   RWKVD_RETURN_IF_ERROR(ReserveMore(memory, kMemoryPerByte * num_bytes));
   std::string bytes = model.tokenizer->Decode(ids);
-  Utf8Stream utf8;
-  std::string text = utf8.Append(bytes);
-  absl::StrAppend(&text, utf8.Finish());
+  std::string text = ToUtf8(bytes);
   const auto size = static_cast<int64_t>(bytes.size() + text.size());
   if (size + kHeaderBytes > kDefaultMaxResponseBytes) return TooLarge(size);
   response->set_text(std::move(text));

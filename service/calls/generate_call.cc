@@ -53,12 +53,12 @@ void GenerateCall::Sample::OnFinish(const FinishEvent& event) {
 
 void GenerateCall::OnPrompt(int32_t sample, const PromptEvent& event) {
   // Before the lock is taken: it may give up other calls.
-  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(event));
+  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(event, texts_));
   Action action;
   {
     absl::MutexLock lock(&mutex_);
     if (gone_ || !charge.has_value()) return;
-    pending_.AddPrompt(sample, event, *std::move(charge));
+    pending_.AddPrompt(sample, event, *std::move(charge), texts_);
     CheckPending();
     action = NextAction();
   }
@@ -66,13 +66,14 @@ void GenerateCall::OnPrompt(int32_t sample, const PromptEvent& event) {
 }
 
 void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
-  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(event));
+  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(event, texts_));
   Action action;
   {
     absl::MutexLock lock(&mutex_);
     logprob_sums_[sample] += event.logprob;
     if (gone_ || !charge.has_value()) return;
-    pending_.AddToken(sample, event, delivery_.logprobs, *std::move(charge));
+    pending_.AddToken(sample, event, delivery_.logprobs, *std::move(charge),
+                      texts_);
     CheckPending();
     action = NextAction();
   }

@@ -23,6 +23,7 @@
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
 #include "service/convert/generate_request.h"
+#include "service/convert/token_texts.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
@@ -138,6 +139,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   uint64_t seed_ = 0;
   SampleCounts samples_;
   Delivery delivery_;
+  TokenTexts texts_;
+  int64_t num_stop_strings_ = 0;  // of the message, without stop_texts
   bool delivers_state_ = false;
   bool is_resumed_ = false;
   std::vector<std::unique_ptr<Sample>> sinks_;

@@ -63,10 +63,12 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
   absl::StatusOr<Engine::Reservation> reservation =
       model_->engine->Reserve(request, input.samples.generated);
   samples_ = input.samples;
+  num_stop_strings_ = input.num_stop_strings;
   if (!reservation.ok()) {
-    return NameGenerateField(reservation.status(), samples_);
+    return NameGenerateField(reservation.status(), samples_, num_stop_strings_);
   }
   delivery_ = input.delivery;
+  if (delivery_.token_text) texts_ = TokenTexts(model_->tokenizer.get());
   is_resumed_ = request.resume;
   delivers_state_ = request.snapshot_at_end || request.snapshot_on_drain;
   if (delivers_state_) model_->states->BeginDelivery();
@@ -129,7 +131,7 @@ absl::Status GenerateCall::Submit(Engine::Reservation reservation,
       model_->engine->Submit(std::move(reservation), std::move(request), sinks);
   if (!ids.ok()) {
     Unref();
-    return NameGenerateField(ids.status(), samples_);
+    return NameGenerateField(ids.status(), samples_, num_stop_strings_);
   }
   absl::MutexLock lock(&mutex_);
   ids_ = *std::move(ids);

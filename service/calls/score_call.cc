@@ -20,8 +20,8 @@ namespace rwkvd {
 namespace {
 
 // The maximum memory for the serialized score of a continuation: of each of its
-// tokens, and of the rest.
-constexpr int64_t kTokenScoreBytes = 24;
+// tokens without its text, and of the rest.
+constexpr int64_t kTokenScoreBytes = 26;
 constexpr int64_t kScoreBytes = kMessageOverhead;
 
 // Shorter strings are copied to the end of the string before them, so that the
@@ -31,10 +31,11 @@ constexpr size_t kMinPartBytes = 4096;
 // InvalidArgument for a response that the client does not accept,
 // ResourceExhausted for one that does not fit in `max_bytes`.
 absl::Status CheckSize(const v1::ScoreRequest& proto,
-                       const ScoreRequest& request, int64_t max_bytes) {
-  RWKVD_RETURN_IF_ERROR(CheckScoreResponseSize(proto, request));
+                       const ScoreRequest& request, TokenTexts texts,
+                       int64_t max_bytes) {
+  RWKVD_RETURN_IF_ERROR(CheckScoreResponseSize(proto, request, texts));
   const int64_t bytes = MaxScoreResponseBytes(request, !proto.items().empty(),
-                                              !proto.totals_only());
+                                              !proto.totals_only(), texts);
   if (bytes <= max_bytes) return absl::OkStatus();
   return WithQuota(
       MakeError(ErrorReason::kResponseExceedsMemory,
@@ -96,8 +97,9 @@ absl::StatusOr<ScoreRequest> ScoreCall::Parse(RequestMessage* message) {
   absl::StatusOr<ScoreRequest> request =
       FromProto(proto, LimitsOf(*model_, &message->reservation()));
   if (!request.ok()) return message->Counted(request.status());
+  if (proto.token_text()) texts_ = TokenTexts(model_->tokenizer.get());
   RWKVD_RETURN_IF_ERROR(
-      CheckSize(proto, *request, monitor()->max_response_bytes()));
+      CheckSize(proto, *request, texts_, monitor()->max_response_bytes()));
   is_list_ = !proto.items().empty();
   with_tokens_ = !proto.totals_only();
   return request;
@@ -128,13 +130,16 @@ absl::Status ScoreCall::Submit(ScoreRequest request) {
 }
 
 void ScoreCall::OnScore(const ScoreEvent& event) {
-  const auto num_tokens = static_cast<int64_t>(event.tokens.size());
+  int64_t max_bytes = kScoreBytes;
+  for (const TokenLogprob& token : event.tokens) {
+    if (!with_tokens_) break;
+    max_bytes += kTokenScoreBytes + texts_.WireBytes(token.id);
+  }
   // Before the lock is taken: it may give up other calls.
-  auto charge = monitor()->Charge(
-      this, kScoreBytes + (with_tokens_ ? num_tokens * kTokenScoreBytes : 0));
+  auto charge = monitor()->Charge(this, max_bytes);
   if (!charge.has_value()) return;
   v1::ContinuationScore score;
-  ToProto(event, with_tokens_, &score);
+  ToProto(event, with_tokens_, texts_, &score);
   std::string bytes = score.SerializeAsString();
   absl::MutexLock lock(&mutex_);
   if (finish_called_) return;

@@ -21,6 +21,7 @@
 #include "service/calls/call_environment.h"
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
+#include "service/convert/token_texts.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
@@ -86,6 +87,7 @@ class ScoreCall final : public grpc::ServerUnaryReactor,
   // Set before the engine knows this call.
   bool is_list_ = false;
   bool with_tokens_ = true;
+  TokenTexts texts_;
 
   absl::Mutex mutex_;
   std::optional<Engine::RequestId> id_ ABSL_GUARDED_BY(mutex_);

@@ -23,8 +23,9 @@
 namespace rwkvd {
 namespace {
 
-// The most bytes of a token's score on the wire, with its tag and length.
-constexpr size_t kMaxTokenScoreBytes = 24;
+// The most bytes of a token's score on the wire without its text, with its tag
+// and length.
+constexpr int64_t kMaxTokenScoreBytes = 26;
 
 // When a client should retry if too many documents are being scored.
 constexpr absl::Duration kRetryDocumentAfter = absl::Seconds(5);
@@ -130,6 +131,7 @@ absl::StatusOr<std::vector<int32_t>> ScoreDocumentCall::Parse(
   if (!has_begun_) {
     has_begun_ = true;
     with_tokens_ = proto.token_scores();
+    if (proto.token_text()) texts_ = TokenTexts(model_->tokenizer.get());
     RWKVD_ASSIGN_OR_RETURN(
         initial_state_,
         FindInitialState(limits.initial_states, proto.initial_state()));
@@ -188,30 +190,43 @@ void ScoreDocumentCall::OnScore(const ScoreEvent& event) {
 }
 
 void ScoreDocumentCall::AddScores(const ScoreEvent& event) {
-  const size_t num_tokens = event.tokens.size();
-  for (size_t begin = 0; begin < num_tokens; begin += kMaxTokensInMessage) {
-    const size_t end =
-        std::min(num_tokens, begin + size_t{kMaxTokensInMessage});
-    const size_t max_bytes = (end - begin) * kMaxTokenScoreBytes;
-    // Before the lock is taken: it may give up other calls.
-    auto charge = monitor()->Charge(
-        this, static_cast<int64_t>(max_bytes) + 2 * kMessageOverhead);
-    if (!charge.has_value()) return;
-    std::vector<std::string> parts(2);
-    parts[1].reserve(max_bytes);
-    v1::DocumentTokens token;
-    for (size_t i = begin; i < end; ++i) {
-      token.Clear();
-      ToProto(event, i, token.add_tokens());
-      // Serialized messages that follow one another are merged by their reader.
-      token.AppendToString(&parts[1]);
+  size_t begin = 0;
+  int64_t max_bytes = 0;
+  for (size_t i = 0; i < event.tokens.size(); ++i) {
+    const int64_t bytes =
+        kMaxTokenScoreBytes + texts_.WireBytes(event.tokens[i].id);
+    const bool is_full = i - begin == kMaxTokensInMessage ||
+                         (i > begin && max_bytes + bytes > kMaxBytesInMessage);
+    if (is_full) {
+      if (!AddMessage(event, begin, i, max_bytes)) return;
+      begin = i;
+      max_bytes = 0;
     }
-    AppendFieldHeader(v1::ScoreDocumentResponse::kTokensFieldNumber,
-                      parts[1].size(), &parts[0]);
-    absl::MutexLock lock(&mutex_);
-    if (cancelled_) return;
-    scores_.push_back(ToByteBuffer(std::move(parts), *std::move(charge)));
+    max_bytes += bytes;
   }
+  AddMessage(event, begin, event.tokens.size(), max_bytes);
+}
+
+bool ScoreDocumentCall::AddMessage(const ScoreEvent& event, size_t begin,
+                                   size_t end, int64_t max_bytes) {
+  // Before the lock is taken: it may give up other calls.
+  auto charge = monitor()->Charge(this, max_bytes + 2 * kMessageOverhead);
+  if (!charge.has_value()) return false;
+  std::vector<std::string> parts(2);
+  parts[1].reserve(static_cast<size_t>(max_bytes));
+  v1::DocumentTokens token;
+  for (size_t i = begin; i < end; ++i) {
+    token.Clear();
+    ToProto(event, i, texts_, token.add_tokens());
+    // Serialized messages that follow one another are merged by their reader.
+    token.AppendToString(&parts[1]);
+  }
+  AppendFieldHeader(v1::ScoreDocumentResponse::kTokensFieldNumber,
+                    parts[1].size(), &parts[0]);
+  absl::MutexLock lock(&mutex_);
+  if (cancelled_) return false;
+  scores_.push_back(ToByteBuffer(std::move(parts), *std::move(charge)));
+  return true;
 }
 
 void ScoreDocumentCall::OnFinish(const FinishEvent& event) {

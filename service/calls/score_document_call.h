@@ -26,6 +26,7 @@
 #include "service/calls/request_message.h"
 #include "service/calls/stream_end.h"
 #include "service/calls/stream_slots.h"
+#include "service/convert/token_texts.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
@@ -45,8 +46,10 @@ class ScoreDocumentCall final
       public MonitoredCall,
       private ScoreSink {
  public:
-  // The most token scores in one response, which then has less than 256 KiB.
+  // The most token scores in one response, and the most bytes that they have
+  // unless there is only one.
   static constexpr int kMaxTokensInMessage = 8192;
+  static constexpr int64_t kMaxBytesInMessage = int64_t{256} << 10;
 
   // Answers the call, whose messages are ScoreDocumentRequests, with
   // ScoreDocumentResponses. Each call takes one of max_running slots; without a
@@ -75,6 +78,10 @@ class ScoreDocumentCall final
 
   // Serializes the scores of the part's tokens.
   void AddScores(const ScoreEvent& event) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Serializes those in [begin, end), which have `max_bytes` at most. Returns
+  // false if the call was given up.
+  bool AddMessage(const ScoreEvent& event, size_t begin, size_t end,
+                  int64_t max_bytes) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Events of gRPC.
   void OnReadDone(bool ok) override;
@@ -107,6 +114,7 @@ class ScoreDocumentCall final
   grpc::ByteBuffer response_;  // being written
   bool has_begun_ = false;     // the first message was read
   bool with_tokens_ = false;
+  TokenTexts texts_;
   int32_t initial_state_ = 0;
   // The start of the next part: the token before it, and the state before that
   // token.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/calls/tokenize.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,40 +12,84 @@
 #include "core/base/status_macros.h"
 #include "service/convert/request_memory.h"
 #include "service/convert/response_size.h"
+#include "service/convert/token_texts.h"
 
 namespace rwkvd {
+
+namespace {
+
+// The memory of one of TokenizeResponse.tokens, without its bytes: the message,
+// its two strings, and the pointer to it in a list that grows.
+constexpr int64_t kTokenMemory = sizeof(::rwkv::v1::Token) +
+                                 2 * (sizeof(std::string) + 2 * sizeof(void*)) +
+                                 3 * sizeof(void*);
+
+absl::Status TooLarge(absl::string_view field, absl::string_view problem) {
+  return FieldError(
+      ErrorReason::kResponseTooLarge, field,
+      absl::StrCat(problem, ", which may not fit an answer of ",
+                   kDefaultMaxResponseBytes,
+                   " bytes, the most that clients accept by default; send the ",
+                   field, " in parts"));
+}
+
+// Adds the tokens in `response->ids` with their texts, unless the answer would
+// be too large then. `field` is that of the request.
+absl::Status AddTexts(const Tokenizer& tokenizer, absl::string_view field,
+                      ByteBudget::Reservation* memory,
+                      ::rwkv::v1::TokenizeResponse* response) {
+  const TokenTexts texts(&tokenizer);
+  auto size = static_cast<int64_t>(response->ByteSizeLong());
+  int64_t text_bytes = 0;
+  for (const int32_t id : response->ids()) {
+    const int64_t bytes = texts.WireBytes(id);
+    const int64_t token = 1 + VarintBytes(static_cast<uint64_t>(id)) + bytes;
+    size += 1 + VarintBytes(static_cast<uint64_t>(token)) + token;
+    text_bytes += bytes;
+  }
+  if (size > kDefaultMaxResponseBytes) {
+    return TooLarge(
+        field, absl::StrCat("has ", response->ids_size(), " tokens with ", size,
+                            " bytes and texts"));
+  }
+  RWKVD_RETURN_IF_ERROR(
+      ReserveMore(memory, response->ids_size() * kTokenMemory + text_bytes));
+  for (const int32_t id : response->ids()) {
+    ::rwkv::v1::Token* const token = response->add_tokens();
+    token->set_id(id);
+    texts.Set(id, token);
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
 
 absl::Status Tokenize(const ServedModel& model,
                       const ::rwkv::v1::TokenizeRequest& request,
                       ByteBudget::Reservation* memory,
                       ::rwkv::v1::TokenizeResponse* response) {
   const Tokenizer& tokenizer = *model.tokenizer;
-  const int64_t most = MaxTokensInResponse(tokenizer.size());
+  const int64_t most = request.token_text()
+                           ? std::min(MaxTextTokensInResponse(),
+                                      MaxTokensInResponse(tokenizer.size()))
+                           : MaxTokensInResponse(tokenizer.size());
   // Either field is set, or neither.
   const std::string& bytes =
       request.has_bytes() ? request.bytes() : request.text();
   const absl::string_view field = request.has_bytes() ? "bytes" : "text";
-  // Includes the memory of the response, which takes less than the growing list
-  // of tokens.
+  // Includes the memory of the ids, which takes less than the growing list of
+  // tokens.
   RWKVD_RETURN_IF_ERROR(
       ReserveMore(memory, 2 * tokenizer.MaxEncodeMemory(bytes, most)));
   const absl::StatusOr<std::vector<int32_t>> ids =
       tokenizer.Encode(bytes, most);
-  if (ids.ok()) {
-    response->mutable_ids()->Assign(ids->begin(), ids->end());
-    return absl::OkStatus();
-  }
   if (ids.status().code() == absl::StatusCode::kOutOfRange) {
-    return FieldError(
-        ErrorReason::kResponseTooLarge, field,
-        absl::StrCat(ids.status().message(),
-                     ", which may not fit an answer of ",
-                     kDefaultMaxResponseBytes,
-                     " bytes, the most that clients accept by default; send "
-                     "the ",
-                     field, " in parts"));
+    return TooLarge(field, ids.status().message());
   }
-  return InField(field, ids.status());
+  if (!ids.ok()) return InField(field, ids.status());
+  response->mutable_ids()->Assign(ids->begin(), ids->end());
+  if (!request.token_text()) return absl::OkStatus();
+  return AddTexts(tokenizer, field, memory, response);
 }
 
 }  // namespace rwkvd

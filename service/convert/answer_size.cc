@@ -17,6 +17,8 @@ namespace {
 // large vocabularies, so that real responses are not smaller by much.
 constexpr double kListedTokenBytes = 15;
 constexpr double kPromptTokenBytes = 15;
+// The bytes and text of a token, of which most have more than one byte.
+constexpr double kTextBytes = 6;
 
 // Counts are converted to double, in which their products cannot overflow.
 absl::Status CheckSize(absl::string_view field, double bytes,
@@ -37,10 +39,11 @@ absl::Status CheckAnswerSize(const GenerateInput& input, int64_t state_bytes,
                              int64_t max_bytes) {
   const GenerateRequest& request = input.request;
   const auto prompt = static_cast<double>(request.prompt.size());
+  const double text = input.delivery.token_text ? kTextBytes : 0;
+  const double listed_token = kListedTokenBytes + text;
   if (request.echo) {
-    const double bytes =
-        prompt *
-        (kPromptTokenBytes + kListedTokenBytes * request.echo_top_logprobs);
+    const double bytes = prompt * (kPromptTokenBytes + text +
+                                   listed_token * request.echo_top_logprobs);
     const absl::Status status =
         CheckSize(request.echo_top_logprobs > 0 ? "echo_top_logprobs" : "echo",
                   bytes, max_bytes);
@@ -48,12 +51,11 @@ absl::Status CheckAnswerSize(const GenerateInput& input, int64_t state_bytes,
   }
   const double tokens = static_cast<double>(request.max_tokens) *
                         static_cast<double>(input.samples.generated);
-  absl::Status status =
-      CheckSize("top_logprobs",
-                tokens * kListedTokenBytes * request.top_logprobs, max_bytes);
+  absl::Status status = CheckSize(
+      "top_logprobs", tokens * listed_token * request.top_logprobs, max_bytes);
   if (!status.ok()) return status;
   status = CheckSize("top_drawn_logprobs",
-                     tokens * kListedTokenBytes * request.top_sampled_logprobs,
+                     tokens * listed_token * request.top_sampled_logprobs,
                      max_bytes);
   if (!status.ok()) return status;
   const bool sends_state =

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
@@ -63,6 +64,7 @@ absl::Status SetLogprobs(const v1::GenerateRequest& proto,
                       "not together with best_of");
   }
   input->delivery.logprobs = proto.logprobs() || request.top_logprobs > 0;
+  input->delivery.token_text = proto.token_text();
   request.want_logprobs = input->delivery.logprobs || keeps_best;
   return absl::OkStatus();
 }
@@ -72,12 +74,19 @@ absl::Status SetStopStrings(const v1::GenerateRequest& proto,
                             const RequestLimits& limits,
                             GenerateRequest* request) {
   int64_t bytes = 0;
-  for (const std::string& text : proto.stop_strings()) {
-    bytes += static_cast<int64_t>(sizeof(text) + text.size());
+  for (const auto* list : {&proto.stop_strings(), &proto.stop_texts()}) {
+    for (const std::string& text : *list) {
+      bytes += static_cast<int64_t>(sizeof(text) + text.size());
+    }
   }
   RWKVD_RETURN_IF_ERROR(ReserveMore(limits.memory, bytes));
+  request->stop_strings.reserve(
+      static_cast<size_t>(proto.stop_strings_size() + proto.stop_texts_size()));
   request->stop_strings.assign(proto.stop_strings().begin(),
                                proto.stop_strings().end());
+  request->stop_strings.insert(request->stop_strings.end(),
+                               proto.stop_texts().begin(),
+                               proto.stop_texts().end());
   return absl::OkStatus();
 }
 
@@ -111,6 +120,16 @@ absl::Status SetStates(const v1::GenerateRequest& proto,
   return absl::OkStatus();
 }
 
+// The name on the wire of a stop string with the index in `rest`, "3]".
+std::string StopField(absl::string_view rest, int64_t num_stop_strings) {
+  int64_t index = 0;
+  absl::ConsumeSuffix(&rest, "]");
+  if (!absl::SimpleAtoi(rest, &index) || index < num_stop_strings) {
+    return absl::StrCat("stop_strings[", rest, "]");
+  }
+  return absl::StrCat("stop_texts[", index - num_stop_strings, "]");
+}
+
 }  // namespace
 
 absl::StatusOr<GenerateInput> FromProto(const v1::GenerateRequest& proto,
@@ -129,6 +148,7 @@ absl::StatusOr<GenerateInput> FromProto(const v1::GenerateRequest& proto,
           : std::min(kDefaultMaxTokens, limits.engine.max_generated_tokens);
   RWKVD_ASSIGN_OR_RETURN(request.sampling, FromProto(proto.sampling()));
   RWKVD_RETURN_IF_ERROR(SetStopStrings(proto, limits, &request));
+  input.num_stop_strings = proto.stop_strings_size();
   request.stop_tokens.assign(proto.stop_tokens().begin(),
                              proto.stop_tokens().end());
   if (proto.has_pin()) {
@@ -141,12 +161,17 @@ absl::StatusOr<GenerateInput> FromProto(const v1::GenerateRequest& proto,
 }
 
 absl::Status NameGenerateField(const absl::Status& status,
-                               const SampleCounts& samples) {
+                               const SampleCounts& samples,
+                               int64_t num_stop_strings) {
   return RenameField(status, [&](absl::string_view field) -> std::string {
     if (field == "samples") {
       return samples.generated == samples.returned ? "n" : "best_of";
     }
     if (field == "top_sampled_logprobs") return "top_drawn_logprobs";
+    if (field == "stop_strings" && num_stop_strings == 0) return "stop_texts";
+    if (absl::ConsumePrefix(&field, "stop_strings[")) {
+      return StopField(field, num_stop_strings);
+    }
     if (absl::ConsumePrefix(&field, "prompt[")) {
       return absl::StrCat("prompt.tokens[", field);
     }

@@ -24,6 +24,7 @@ struct SampleCounts {
 // What the client receives of each sample in addition to its text. A value.
 struct Delivery {
   bool logprobs = false;
+  bool token_text = false;  // the bytes and text of each token
   // How its state is sent, if the request asks for it: as a handle, which
   // expires after `time_to_live` (0: the server's default), or as bytes.
   bool state_as_handle = false;
@@ -36,6 +37,9 @@ struct GenerateInput {
   std::string state_handle;  // of the saved state to set as `start`; or empty
   SampleCounts samples;
   Delivery delivery;
+  // How many of the request's stop strings are from `stop_strings`; those from
+  // `stop_texts` follow.
+  int64_t num_stop_strings = 0;
 };
 
 // Converts a Generate message. It checks what core's request cannot express:
@@ -45,9 +49,10 @@ absl::StatusOr<GenerateInput> FromProto(
     const ::rwkv::v1::GenerateRequest& proto, const RequestLimits& limits);
 
 // Renames the field in an error of the engine to its name on the wire, for a
-// request with these samples.
+// request with these samples and this number of `stop_strings`.
 absl::Status NameGenerateField(const absl::Status& status,
-                               const SampleCounts& samples);
+                               const SampleCounts& samples,
+                               int64_t num_stop_strings);
 
 }  // namespace rwkvd
 

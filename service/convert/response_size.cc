@@ -15,6 +15,13 @@ int64_t VarintBytes(uint64_t value) {
   return bytes;
 }
 
+int64_t MaxTextTokensInResponse() {
+  // The id twice, the tags and lengths of `bytes` and `text`, and those of the
+  // token.
+  constexpr int64_t kLeastBytes = 1 + 2 + 3 + 3 + 2;
+  return kDefaultMaxResponseBytes / kLeastBytes;
+}
+
 int64_t MaxTokensInResponse(int64_t num_ids) {
   return (kDefaultMaxResponseBytes - kListHeaderBytes) /
          VarintBytes(static_cast<uint64_t>(num_ids));

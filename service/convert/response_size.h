@@ -13,8 +13,10 @@ inline constexpr int64_t kDefaultMaxResponseBytes = 4 << 20;
 // The bytes of `value` in the wire format.
 int64_t VarintBytes(uint64_t value);
 
-// The most token ids of [0, num_ids) that surely fit a TokenizeResponse.
+// The most token ids of [0, num_ids) that surely fit a TokenizeResponse without
+// `tokens`, and the most that can fit one with them, of one byte each.
 int64_t MaxTokensInResponse(int64_t num_ids);
+int64_t MaxTextTokensInResponse();
 
 }  // namespace rwkvd
 

@@ -7,13 +7,15 @@
 #include "absl/strings/string_view.h"
 #include "cli/version.h"
 #include "core/model/config.h"
+#include "core/text/utf8_stream.h"
 
 namespace rwkvd {
 namespace {
 
-void ToProto(const TokenLogprob& from, v1::TokenLogprob* to) {
+void ToProto(const TokenLogprob& from, TokenTexts texts, v1::TokenLogprob* to) {
   to->set_id(from.id);
   to->set_logprob(from.logprob);
+  texts.Set(from.id, to);
 }
 
 v1::FinishReason ToProto(FinishReason reason) {
@@ -39,35 +41,40 @@ v1::FinishReason ToProto(FinishReason reason) {
 
 }  // namespace
 
-void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta) {
+void AppendToken(const TokenEvent& event, bool with_logprob, TokenTexts texts,
+                 v1::Delta* delta) {
   v1::Token* token = delta->add_tokens();
   token->set_id(event.id);
+  texts.Set(event.id, token);
   if (with_logprob) token->set_logprob(event.logprob);
   for (const TokenLogprob& top : event.top) {
-    ToProto(top, token->add_top_logprobs());
+    ToProto(top, texts, token->add_top_logprobs());
   }
   if (event.sampled_logprob.has_value()) {
     token->set_drawn_logprob(*event.sampled_logprob);
   }
   for (const TokenLogprob& top : event.top_sampled) {
-    ToProto(top, token->add_top_drawn_logprobs());
+    ToProto(top, texts, token->add_top_drawn_logprobs());
   }
   delta->mutable_bytes()->append(event.bytes.data(), event.bytes.size());
   delta->mutable_text()->append(event.text.data(), event.text.size());
 }
 
-void AppendPromptToken(const PromptEvent::Token& token, v1::Delta* delta) {
+void AppendPromptToken(const PromptEvent::Token& token, TokenTexts texts,
+                       v1::Delta* delta) {
   v1::Token* const proto = delta->add_prompt_tokens();
   proto->set_id(token.id);
+  texts.Set(token.id, proto);
   if (token.logprob.has_value()) proto->set_logprob(*token.logprob);
   for (const TokenLogprob& top : token.top) {
-    ToProto(top, proto->add_top_logprobs());
+    ToProto(top, texts, proto->add_top_logprobs());
   }
 }
 
 void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish) {
   finish->set_reason(ToProto(event.reason));
   finish->set_stop_string(std::string(event.stop_string));
+  finish->set_stop_text(ToUtf8(event.stop_string));
   finish->set_bytes(std::string(event.bytes));
   finish->set_text(std::string(event.text));
   ToProto(event.usage, finish->mutable_usage());
@@ -75,18 +82,20 @@ void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish) {
   finish->set_seed(seed);
 }
 
-void ToProto(const ScoreEvent& event, size_t index, v1::TokenScore* token) {
+void ToProto(const ScoreEvent& event, size_t index, TokenTexts texts,
+             v1::TokenScore* token) {
   token->set_id(event.tokens[index].id);
   token->set_logprob(event.tokens[index].logprob);
   token->set_is_greedy(event.is_greedy[index]);
+  texts.Set(event.tokens[index].id, token);
 }
 
-void ToProto(const ScoreEvent& event, bool with_tokens,
+void ToProto(const ScoreEvent& event, bool with_tokens, TokenTexts texts,
              v1::ContinuationScore* score) {
   if (with_tokens) {
     score->mutable_tokens()->Reserve(static_cast<int>(event.tokens.size()));
     for (size_t i = 0; i < event.tokens.size(); ++i) {
-      ToProto(event, i, score->add_tokens());
+      ToProto(event, i, texts, score->add_tokens());
     }
   }
   score->set_logprob_sum(event.logprob_sum);

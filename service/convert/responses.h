@@ -10,6 +10,7 @@
 #include "core/engine/engine.h"
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
+#include "service/convert/token_texts.h"
 #include "service/served_model.h"
 #include "service/states/saved_states.h"
 
@@ -24,12 +25,15 @@ namespace v1 = ::rwkv::v1;
 inline constexpr size_t kStateChunkBytes = size_t{256} << 10;
 
 // Appends a generated token, and the text that it releases, to `delta`.
-void AppendToken(const TokenEvent& event, bool with_logprob, v1::Delta* delta);
-void AppendPromptToken(const PromptEvent::Token& token, v1::Delta* delta);
+void AppendToken(const TokenEvent& event, bool with_logprob, TokenTexts texts,
+                 v1::Delta* delta);
+void AppendPromptToken(const PromptEvent::Token& token, TokenTexts texts,
+                       v1::Delta* delta);
 void ToProto(const FinishEvent& event, uint64_t seed, v1::Finish* finish);
 // Converts the score of one token: the event's token number `index`.
-void ToProto(const ScoreEvent& event, size_t index, v1::TokenScore* token);
-void ToProto(const ScoreEvent& event, bool with_tokens,
+void ToProto(const ScoreEvent& event, size_t index, TokenTexts texts,
+             v1::TokenScore* token);
+void ToProto(const ScoreEvent& event, bool with_tokens, TokenTexts texts,
              v1::ContinuationScore* score);
 void ToProto(const Usage& usage, v1::Usage* proto);
 void ToProto(const Times& times, v1::Times* proto);

@@ -29,13 +29,13 @@ int64_t NestedBytes(int64_t size) {
   return 1 + VarintBytes(static_cast<uint64_t>(size)) + size;
 }
 
-int64_t ContinuationBytes(const std::vector<int32_t>& tokens,
-                          bool with_tokens) {
+int64_t ContinuationBytes(const std::vector<int32_t>& tokens, bool with_tokens,
+                          TokenTexts texts) {
   int64_t bytes = kDoubleBytes + 1 + VarintBytes(tokens.size()) + kBoolBytes;
   if (!with_tokens) return NestedBytes(bytes);
   for (const int32_t id : tokens) {
     bytes += NestedBytes(1 + VarintBytes(static_cast<uint64_t>(id)) +
-                         kDoubleBytes + kBoolBytes);
+                         kDoubleBytes + kBoolBytes + texts.WireBytes(id));
   }
   return NestedBytes(bytes);
 }
@@ -43,12 +43,12 @@ int64_t ContinuationBytes(const std::vector<int32_t>& tokens,
 }  // namespace
 
 int64_t MaxScoreResponseBytes(const ScoreRequest& request, bool by_item,
-                              bool with_tokens) {
+                              bool with_tokens, TokenTexts texts) {
   int64_t bytes = kFixedBytes;
   for (const ScoreItem& item : request.items) {
     int64_t item_bytes = 0;
     for (const std::vector<int32_t>& tokens : item.continuations) {
-      item_bytes += ContinuationBytes(tokens, with_tokens);
+      item_bytes += ContinuationBytes(tokens, with_tokens, texts);
     }
     bytes += by_item ? NestedBytes(item_bytes) : item_bytes;
   }
@@ -56,7 +56,8 @@ int64_t MaxScoreResponseBytes(const ScoreRequest& request, bool by_item,
 }
 
 absl::Status CheckScoreResponseSize(const ::rwkv::v1::ScoreRequest& proto,
-                                    const ScoreRequest& request) {
+                                    const ScoreRequest& request,
+                                    TokenTexts texts) {
   const int64_t limit = proto.has_max_response_bytes()
                             ? proto.max_response_bytes()
                             : kDefaultMaxResponseBytes;
@@ -66,7 +67,7 @@ absl::Status CheckScoreResponseSize(const ::rwkv::v1::ScoreRequest& proto,
         absl::StrCat(limit, " is not in [0, ", kMostMaxBytes, "]"));
   }
   const int64_t bytes = MaxScoreResponseBytes(request, !proto.items().empty(),
-                                              !proto.totals_only());
+                                              !proto.totals_only(), texts);
   if (bytes <= limit) return absl::OkStatus();
   return WithMetadata(
       FieldError(ErrorReason::kResponseTooLarge, "max_response_bytes",

@@ -6,10 +6,15 @@ import unittest
 
 import grpc
 from answers import generate, request
+from error_details import field_exists, fields_of, reason_of
+from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
-from rwkvd_process import PATIENCE, rwkvd
+from rwkvd_process import PATIENCE, rwkvd, wait_until
 
 NAN, INFINITY = math.nan, math.inf
+REFUSED_TOKENIZE = ('grpc_server_call_duration_seconds_count{'
+                    'grpc_method="rwkv.v1.RwkvService/Tokenize",'
+                    'grpc_status="INVALID_ARGUMENT"}')
 
 
 def sampling(**fields):
@@ -113,6 +118,9 @@ class BadRequestTest(unittest.TestCase):
                          f"{field}: {message}"[:300])
         self.assertTrue(error.details().startswith(field),
                         f"{error.details()} does not name {field}")
+        self.assertEqual(fields_of(error), [field], error.details())
+        self.assertTrue(field_exists(field, type(message)), field)
+        self.assertNotEqual(reason_of(error), "")
 
     def test_generate_error_names_the_field(self):
         for field, messages in BAD_GENERATE.items():
@@ -144,13 +152,16 @@ class BadRequestTest(unittest.TestCase):
     def test_bytes_that_are_not_a_message_are_refused(self):
         call = self.server.channel.unary_unary(
             "/rwkv.v1.RwkvService/Tokenize")
-        # Random bytes, and text that is not UTF-8. gRPC's callback API refuses
-        # them; version 1.51 uses the code UNIMPLEMENTED.
-        for data in (b"\xff\xff\xff\xff", b"\x0a\x02\xff\xfe"):
+        for data, reason, fields in (
+                (b"\xff\xff\xff\xff", "MESSAGE_MALFORMED", []),
+                (b"\x0a\x02\xff\xfe", "FIELD_NOT_UTF8", ["text"])):
+            before = gauge(self.server, REFUSED_TOKENIZE, absent=0)
             error = self.error_of(lambda: call(data, timeout=PATIENCE))
-            self.assertIn(error.code(), (grpc.StatusCode.INTERNAL,
-                                         grpc.StatusCode.INVALID_ARGUMENT,
-                                         grpc.StatusCode.UNIMPLEMENTED))
+            self.assertEqual(error.code(), grpc.StatusCode.INVALID_ARGUMENT)
+            self.assertEqual(reason_of(error), reason)
+            self.assertEqual(fields_of(error), fields)
+            wait_until(lambda: gauge(self.server, REFUSED_TOKENIZE, absent=0)
+                       == before + 1, "the call to be counted")
 
     def test_unknown_method_is_unimplemented(self):
         call = self.server.channel.unary_unary("/rwkv.v1.RwkvService/Sing")

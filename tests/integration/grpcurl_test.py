@@ -96,6 +96,43 @@ class GrpcurlTest(unittest.TestCase):
         self.assertEqual(sum(len(delta["tokens"]) for delta in deltas), 20)
         self.assertTrue("".join(delta.get("text", "") for delta in deltas))
 
+    def test_prints_the_details_of_errors(self):
+        result = subprocess.run(
+            [self.grpcurl, "-plaintext", "-d",
+             json.dumps({"sampling": {"top_p": 2}}), self.server.address,
+             f"{SERVICE}/Generate"], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+        self.assertIn("Code: InvalidArgument", result.stderr)
+        # It learns their types from reflection.
+        for text in ("google.rpc.ErrorInfo", "FIELD_INVALID", '"rwkvd"',
+                     "google.rpc.BadRequest", "sampling.top_p"):
+            self.assertIn(text, result.stderr)
+
+    def test_stops_at_plain_words(self):
+        request = {"prompt": {"text": "In the beginning God created the"},
+                   "max_tokens": 24, "sampling": {"temperature": 0}}
+        def output():
+            events = self.messages(self.call(
+                "-d", json.dumps(request), self.server.address,
+                f"{SERVICE}/Generate"))
+            return "".join(event.get("delta", event.get("finish")).get(
+                "text", "") for event in events), events[-1]["finish"]
+        whole, _ = output()
+        word = whole.split()[2]
+        request["stop_texts"] = [word]
+        text, finish = output()
+        self.assertEqual(text, whole[:whole.index(word)])
+        self.assertEqual(finish["stopText"], word)
+
+    def test_tokens_are_readable(self):
+        (answer,) = self.messages(self.call(
+            "-d", json.dumps({"text": "the caf\u00e9", "token_text": True}),
+            self.server.address, f"{SERVICE}/Tokenize"))
+        self.assertEqual("".join(token.get("text", "")
+                                 for token in answer["tokens"])[:3], "the")
+        self.assertEqual([token["id"] for token in answer["tokens"]],
+                         answer["ids"])
+
     def test_health_of_all_services_is_listed(self):
         (answer,) = self.messages(self.call(
             self.server.address, "grpc.health.v1.Health/List"))

@@ -9,6 +9,6 @@ root=$PWD # the runfiles of this repository
 checkout=$(realpath "$(dirname "$(realpath "${BASH_SOURCE[0]}")")/../..")
 modules=$checkout/.cache/python
 own=$root/$(dirname "$1")
-export PYTHONPATH=$root/proto:$root/third_party/grpc_health:$root/tests/integration:$root/tests/edge:$own:$modules
+export PYTHONPATH=$root/proto:$root/third_party/grpc_health:$root/third_party/google_rpc:$root/tests/integration:$root/tests/edge:$own:$modules
 export PYTHONDONTWRITEBYTECODE=1
 exec /usr/bin/python3 -m unittest -v "$(basename "$1" .py)"

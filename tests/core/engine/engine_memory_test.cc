@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "core/base/retry_after.h"
 #include "core/engine/engine.h"
 #include "core/engine/request_memory.h"
-#include "core/base/retry_after.h"
 #include "core/engine/snapshot.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/text/load_tokenizer.h"
 #include "gtest/gtest.h"
 #include "service/convert/responses.h"
 #include "service/response_memory.h"
@@ -33,9 +34,9 @@ class DeltaBufferTest : public ::testing::Test {
     return *std::move(charge);
   }
   void AddToken(DeltaBuffer& buffer, int32_t sample, const TokenEvent& event,
-                bool with_logprob = false) {
+                bool with_logprob = false, TokenTexts texts = {}) {
     buffer.AddToken(sample, event, with_logprob,
-                    Charge(DeltaBuffer::MaxBytes(event)));
+                    Charge(DeltaBuffer::MaxBytes(event, texts)), texts);
   }
   void AddFinish(DeltaBuffer& buffer, int32_t sample, v1::Finish finish = {}) {
     const int64_t bytes = DeltaBuffer::MaxBytes(finish);
@@ -185,6 +186,25 @@ TEST_F(DeltaBufferTest, ChargeCoversTheBytes) {
   int64_t total = 0;
   while (!buffer.empty()) total += Pop(buffer).ByteSizeLong();
   EXPECT_EQ(account_->bytes(), 0);
+  EXPECT_GT(total, num_bytes);
+}
+
+TEST_F(DeltaBufferTest, ChargeCoversTheTextsOfTokens) {
+  const auto tokenizer = LoadTokenizer("bytes");
+  ASSERT_TRUE(tokenizer.ok());
+  const TokenTexts texts(tokenizer->get());
+  DeltaBuffer buffer;
+  const std::vector<TokenLogprob> top(32, {0xFF, -1.5});
+  TokenEvent event = Token('a', "a");
+  event.top = top;
+  int64_t num_bytes = 0;
+  for (int i = 0; i < 2000; ++i) {
+    AddToken(buffer, 0, event, true, texts);
+    num_bytes += 32 * (14 + 3 + 5);  // at least, on the wire
+    ASSERT_GT(account_->bytes(), num_bytes);
+  }
+  int64_t total = 0;
+  while (!buffer.empty()) total += Pop(buffer).ByteSizeLong();
   EXPECT_GT(total, num_bytes);
 }
 

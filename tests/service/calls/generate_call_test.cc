@@ -53,6 +53,55 @@ TEST(GenerateCallTest, SeedOfTheFinishReproducesTheAnswer) {
   EXPECT_EQ(Generate(server, request).ids, first.ids);
 }
 
+TEST(GenerateCallTest, TokensHaveTextOnlyIfRequested) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(20);
+  request.mutable_prompt()->set_text("ab");
+  request.set_top_logprobs(2);
+  request.set_top_drawn_logprobs(1);
+  request.set_echo_top_logprobs(1);
+  EXPECT_EQ(Generate(server, request).tokens[0].bytes(), "");
+  request.set_token_text(true);
+  const Answer answer = Generate(server, request);
+  ASSERT_TRUE(answer.status.ok()) << answer.status.error_message();
+  ASSERT_EQ(answer.prompt.size(), 2u);
+  EXPECT_EQ(answer.prompt[0].text(), "a");
+  EXPECT_EQ(answer.prompt[1].text(), "b");
+  // Token ids equal the bytes.
+  const auto byte = [](int32_t id) {
+    return std::string(1, static_cast<char>(id));
+  };
+  const v1::TokenLogprob& echoed = answer.prompt[1].top_logprobs(0);
+  EXPECT_EQ(echoed.bytes(), byte(echoed.id()));
+  bool has_replacement = false;
+  for (const v1::Token& token : answer.tokens) {
+    EXPECT_EQ(token.bytes(), byte(token.id()));
+    EXPECT_EQ(token.text(), token.id() < 128 ? token.bytes() : "\xef\xbf\xbd");
+    has_replacement |= token.id() >= 128;
+    for (const v1::TokenLogprob& top : token.top_logprobs()) {
+      EXPECT_EQ(top.bytes(), byte(top.id()));
+    }
+    EXPECT_EQ(token.top_drawn_logprobs(0).bytes(),
+              byte(token.top_drawn_logprobs(0).id()));
+  }
+  EXPECT_TRUE(has_replacement);
+}
+
+TEST(GenerateCallTest, StopTextEndsTheOutput) {
+  TestServer server;
+  server.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(100);
+  request.mutable_sampling()->add_allowed_tokens('x');
+  request.add_stop_strings("y");
+  request.add_stop_texts("xxx");
+  const Answer answer = Generate(server, request);
+  EXPECT_EQ(answer.finish.reason(), v1::FINISH_REASON_STOP_STRING);
+  EXPECT_EQ(answer.finish.stop_string(), "xxx");
+  EXPECT_EQ(answer.finish.stop_text(), "xxx");
+  EXPECT_EQ(answer.bytes, "");
+}
+
 TEST(GenerateCallTest, SendsLogprobsOnlyIfRequested) {
   TestServer server;
   server.gate().Open();

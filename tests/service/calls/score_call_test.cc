@@ -54,6 +54,34 @@ TEST(ScoreCallTest, AnswersInTheOrderOfTheRequest) {
   EXPECT_EQ(response.usage().generated_tokens(), 4);
 }
 
+TEST(ScoreCallTest, TokensHaveTextOnlyIfRequested) {
+  TestServer server;
+  server.gate().Open();
+  v1::ScoreRequest request = TwoContinuations();
+  v1::ScoreResponse response;
+  ASSERT_TRUE(Score(server, request, &response).ok());
+  EXPECT_EQ(response.scores(0).tokens(0).bytes(), "");
+  request.set_token_text(true);
+  ASSERT_TRUE(Score(server, request, &response).ok());
+  EXPECT_EQ(response.scores(0).tokens(0).bytes(), "c");
+  EXPECT_EQ(response.scores(0).tokens(2).text(), "e");
+  EXPECT_EQ(response.scores(1).tokens(0).text(), "\a");
+}
+
+TEST(ScoreCallTest, TextsCountInTheSizeOfTheResponse) {
+  TestServer server;  // the gate is closed: nothing can be computed
+  v1::ScoreRequest request;
+  request.add_continuations()->set_bytes(std::string(180'000, '\xff'));
+  request.set_token_text(true);
+  v1::ScoreResponse response;
+  const grpc::Status status = Score(server, request, &response);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("max_response_bytes: "));
+  server.gate().Open();
+  request.set_token_text(false);
+  EXPECT_TRUE(Score(server, request, &response).ok());
+}
+
 TEST(ScoreCallTest, ScoresOfManyItemsEqualThoseOfEachAlone) {
   TestServer server;
   server.gate().Open();

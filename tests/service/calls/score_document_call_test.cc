@@ -34,8 +34,9 @@ class Client {
   }
 
   bool Send(const std::string& part, bool token_scores = false,
-            const std::string& initial_state = "") {
+            const std::string& initial_state = "", bool token_text = false) {
     v1::ScoreDocumentRequest request;
+    request.set_token_text(token_text);
     request.mutable_part()->set_bytes(part);
     request.set_token_scores(token_scores);
     request.set_initial_state(initial_state);
@@ -82,6 +83,27 @@ class Client {
                                            v1::ScoreDocumentResponse>>
       stream_;
 };
+
+TEST(ScoreDocumentCallTest, TokensHaveTextInMessagesOfBoundedSize) {
+  TestServer server;
+  server.gate().Open();
+  Client client(server);
+  const std::string part(20'000, '\xff');
+  ASSERT_TRUE(
+      client.Send(part, /*token_scores=*/true, "", /*token_text=*/true));
+  const Scored scored = client.Finish();
+  ASSERT_TRUE(scored.status.ok()) << scored.status.error_message();
+  ASSERT_EQ(scored.tokens.size(), part.size());
+  for (const v1::TokenScore& token : scored.tokens) {
+    ASSERT_EQ(token.bytes(), "\xff");
+    ASSERT_EQ(token.text(), "\xef\xbf\xbd");
+  }
+  const auto bytes = static_cast<int64_t>(scored.tokens[0].ByteSizeLong());
+  EXPECT_LE(scored.largest_message * bytes,
+            ScoreDocumentCall::kMaxBytesInMessage);
+  EXPECT_LT(scored.largest_message, ScoreDocumentCall::kMaxTokensInMessage)
+      << "the test needs larger tokens";
+}
 
 std::string RandomBytes(std::mt19937& random, size_t n) {
   std::string bytes(n, 0);

@@ -78,5 +78,45 @@ TEST(UnaryAnswersTest, TokenizeIsRefusedIfItsAnswerMayBeTooLarge) {
   EXPECT_THAT(status.error_message(), HasSubstr("send the bytes in parts"));
 }
 
+TEST(UnaryAnswersTest, TokenizeReturnsTextsOnlyIfRequested) {
+  TestServer server;
+  v1::TokenizeRequest request;
+  request.set_bytes("a\xff");
+  v1::TokenizeResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(server.NewStub()->Tokenize(&context, request, &response).ok());
+  EXPECT_EQ(response.tokens_size(), 0);
+  request.set_token_text(true);
+  grpc::ClientContext other;
+  ASSERT_TRUE(server.NewStub()->Tokenize(&other, request, &response).ok());
+  EXPECT_EQ(response.ids_size(), 2);
+  ASSERT_EQ(response.tokens_size(), 2);
+  EXPECT_EQ(response.tokens(0).id(), 'a');
+  EXPECT_EQ(response.tokens(0).text(), "a");
+  EXPECT_EQ(response.tokens(1).bytes(), "\xff");
+  EXPECT_EQ(response.tokens(1).text(), "\xef\xbf\xbd");
+}
+
+// Ids of one byte: 1 in the list, and 10 in a token with its text.
+TEST(UnaryAnswersTest, TokenizeCountsTheTextsOfItsAnswer) {
+  TestServer server;
+  v1::TokenizeRequest request;
+  request.set_token_text(true);
+  request.set_text(std::string(kDefaultMaxBytes / 11 - 10, 'a'));
+  v1::TokenizeResponse response;
+  grpc::ClientContext context;
+  const grpc::Status status =
+      server.NewStub()->Tokenize(&context, request, &response);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  EXPECT_LE(response.ByteSizeLong(), kDefaultMaxBytes);
+  // Bytes that are not UTF-8 have 3 bytes in the text, and their ids 2.
+  request.set_bytes(std::string(kDefaultMaxBytes / 14, '\xff'));
+  grpc::ClientContext other;
+  const grpc::Status refused =
+      server.NewStub()->Tokenize(&other, request, &response);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(refused.error_message(), HasSubstr("bytes and texts"));
+}
+
 }  // namespace
 }  // namespace rwkvd

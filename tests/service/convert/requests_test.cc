@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/engine/validate.h"
 #include "core/text/load_tokenizer.h"
 #include "gmock/gmock.h"
@@ -50,7 +52,7 @@ class ConvertTest : public ::testing::Test {
     if (status.ok()) {
       status = ValidateSamples("samples", input->samples.generated, engine_);
     }
-    return NameGenerateField(status, input->samples);
+    return NameGenerateField(status, input->samples, input->num_stop_strings);
   }
   absl::Status StatusOf(const v1::ScoreRequest& proto) const {
     const auto request = FromProto(proto, limits());
@@ -72,6 +74,10 @@ class ConvertTest : public ::testing::Test {
     const absl::Status status = StatusOf(proto);
     if (status.ok()) return "";
     EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    // Programs get the same field as people.
+    EXPECT_EQ(FieldOf(status).value_or(""),
+              status.message().substr(0, status.message().find(": ")));
+    EXPECT_TRUE(ReasonOf(status).has_value()) << status;
     return std::string(status.message());
   }
 
@@ -109,6 +115,7 @@ TEST_F(ConvertTest, EveryFieldIsConverted) {
   sampling.set_frequency_penalty(2);
   sampling.set_penalty_decay(0.25);
   sampling.set_seed(1ull << 63);
+  proto.add_stop_texts("caf\xc3\xa9");
   proto.add_stop_strings(std::string("\0\xff", 2));
   proto.add_stop_tokens(9);
   proto.set_top_logprobs(5);
@@ -125,7 +132,8 @@ TEST_F(ConvertTest, EveryFieldIsConverted) {
   EXPECT_EQ(request.sampling.frequency_penalty, 2);
   EXPECT_EQ(request.sampling.penalty_decay, 0.25);
   EXPECT_EQ(request.sampling.seed, 1ull << 63);
-  EXPECT_THAT(request.stop_strings, ElementsAre(std::string("\0\xff", 2)));
+  EXPECT_THAT(request.stop_strings,
+              ElementsAre(std::string("\0\xff", 2), "caf\xc3\xa9"));
   EXPECT_THAT(request.stop_tokens, ElementsAre(9));
   EXPECT_EQ(request.top_logprobs, 5);
   EXPECT_TRUE(request.want_sampled_logprobs);
@@ -240,6 +248,21 @@ TEST_F(ConvertTest, GenerateErrorsNameTheField) {
          for (int i = 0; i < 17; ++i) r.add_stop_strings("x");
        },
        "stop_strings"},
+      {[](Request& r) {
+         for (int i = 0; i < 17; ++i) r.add_stop_texts("x");
+       },
+       "stop_texts"},
+      {[](Request& r) {
+         r.add_stop_strings("x");
+         r.add_stop_texts("y");
+         r.add_stop_texts("");
+       },
+       "stop_texts[1]"},
+      {[](Request& r) {
+         r.add_stop_strings("");
+         r.add_stop_texts("y");
+       },
+       "stop_strings[0]"},
       {[](Request& r) { r.add_stop_tokens(256); }, "stop_tokens[0]"},
       {[](Request& r) {
          for (int i = 0; i < 257; ++i) r.add_stop_tokens(1);

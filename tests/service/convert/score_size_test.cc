@@ -6,8 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "core/text/load_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/convert/token_texts.h"
 
 namespace rwkvd {
 namespace {
@@ -17,13 +19,14 @@ namespace v1 = ::rwkv::v1;
 using ::testing::HasSubstr;
 
 void Fill(const std::vector<int32_t>& tokens, bool with_tokens,
-          v1::ContinuationScore* score) {
+          TokenTexts texts, v1::ContinuationScore* score) {
   for (const int32_t id : tokens) {
     if (!with_tokens) break;
     v1::TokenScore* token = score->add_tokens();
     token->set_id(id);
     token->set_logprob(-1.5);
     token->set_is_greedy(true);
+    texts.Set(id, token);
   }
   score->set_logprob_sum(-3);
   score->set_token_count(static_cast<int64_t>(tokens.size()));
@@ -32,12 +35,12 @@ void Fill(const std::vector<int32_t>& tokens, bool with_tokens,
 
 // The largest response to `request`.
 v1::ScoreResponse LargestResponse(const ScoreRequest& request, bool by_item,
-                                  bool with_tokens) {
+                                  bool with_tokens, TokenTexts texts) {
   v1::ScoreResponse response;
   for (const ScoreItem& item : request.items) {
     v1::ItemScore* scores = by_item ? response.add_items() : nullptr;
     for (const auto& tokens : item.continuations) {
-      Fill(tokens, with_tokens,
+      Fill(tokens, with_tokens, texts,
            scores != nullptr ? scores->add_scores() : response.add_scores());
     }
   }
@@ -62,10 +65,15 @@ ScoreRequest SomeRequest() {
 
 TEST(ScoreSizeTest, EqualsTheSizeOfTheLargestResponse) {
   const ScoreRequest request = SomeRequest();
-  for (const bool by_item : {false, true}) {
-    for (const bool with_tokens : {false, true}) {
-      EXPECT_EQ(MaxScoreResponseBytes(request, by_item, with_tokens),
-                LargestResponse(request, by_item, with_tokens).ByteSizeLong());
+  const auto tokenizer = LoadTokenizer("bytes");
+  ASSERT_TRUE(tokenizer.ok());
+  for (const TokenTexts texts : {TokenTexts(), TokenTexts(tokenizer->get())}) {
+    for (const bool by_item : {false, true}) {
+      for (const bool with_tokens : {false, true}) {
+        EXPECT_EQ(MaxScoreResponseBytes(request, by_item, with_tokens, texts),
+                  LargestResponse(request, by_item, with_tokens, texts)
+                      .ByteSizeLong());
+      }
     }
   }
 }
