@@ -183,11 +183,8 @@ void AddLoadProvokers(Provokers* provokers) {
   on[ErrorReason::kTooManyTransfers] = TooManyTransfers;
   on[ErrorReason::kTooManyDocuments] = TooManyDocuments;
   on[ErrorReason::kMessageExceedsMemory] = [] {
-    Options options;
-    options.request_memory_bytes = 1 << 20;
-    v1::GenerateRequest request = SimpleRequest(1);
-    request.mutable_prompt()->set_text(std::string(2 << 20, 'a'));
-    return GenerateError(TestServer(options), request);
+    const ByteBudget budget(100);
+    return Sent(OutOfRequestMemory(150, budget));
   };
   on[ErrorReason::kResponseExceedsMemory] = [] {
     Options options;
