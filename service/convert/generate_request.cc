@@ -173,7 +173,7 @@ absl::Status NameGenerateField(const absl::Status& status,
       return StopField(field, num_stop_strings);
     }
     if (absl::ConsumePrefix(&field, "prompt[")) {
-      return absl::StrCat("prompt.tokens[", field);
+      return absl::StrCat("prompt.tokens.ids[", field);
     }
     return std::string(field);
   });

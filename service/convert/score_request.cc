@@ -130,13 +130,16 @@ absl::Status NameScoreField(const absl::Status& status, bool is_list) {
   return RenameField(status, [&](absl::string_view field) {
     if (!is_list && field == "items") return std::string("continuations");
     if (!is_list) absl::ConsumePrefix(&field, "items[0].");
-    // A list of tokens is an Input on the wire, with the tokens in `tokens`.
+    // A list of tokens is an Input on the wire, with the tokens in
+    // `tokens.ids`.
     const size_t continuation = field.find("continuations[");
     if (continuation != absl::string_view::npos) {
       const size_t end = field.find(']', continuation) + 1;
-      return absl::StrCat(field.substr(0, end), ".tokens", field.substr(end));
+      if (end == field.size()) return std::string(field);
+      return absl::StrCat(field.substr(0, end), ".tokens.ids",
+                          field.substr(end));
     }
-    return absl::StrReplaceAll(field, {{"context[", "context.tokens["}});
+    return absl::StrReplaceAll(field, {{"context[", "context.tokens.ids["}});
   });
 }
 
@@ -158,7 +161,7 @@ absl::Status NamePartField(const absl::Status& status) {
     if (!absl::ConsumePrefix(&field, "items[0].continuations[0]")) {
       return std::string(field);
     }
-    return absl::StrCat(field.empty() ? "part" : "part.tokens", field);
+    return absl::StrCat(field.empty() ? "part" : "part.tokens.ids", field);
   });
 }
 

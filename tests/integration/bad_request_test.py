@@ -62,7 +62,7 @@ BAD_GENERATE = {
                            for value in (-1, 33)],
     "max_tokens": [pb.GenerateRequest(max_tokens=value)
                    for value in (-1, 10001)],
-    "prompt.tokens[1]": [pb.GenerateRequest(prompt=prompt(5, value))
+    "prompt.tokens.ids[1]": [pb.GenerateRequest(prompt=prompt(5, value))
                          for value in (-1, VOCABULARY, 2**31 - 1)],
     "prompt": [pb.GenerateRequest(prompt=pb.Input(text="x y " * 2000)),
                pb.GenerateRequest(prompt=prompt(*[7] * 1001))],
@@ -87,7 +87,7 @@ BAD_SCORE = {
                         continuations=[prompt(1, 2, 3)])],
     "context": [pb.ScoreRequest(context=prompt(*[7] * 1001),
                                 continuations=[prompt(1)])],
-    "context.tokens[0]": [pb.ScoreRequest(context=prompt(-1),
+    "context.tokens.ids[0]": [pb.ScoreRequest(context=prompt(-1),
                                           continuations=[prompt(1)])],
 }
 

@@ -209,9 +209,9 @@ TEST_F(ConvertTest, GenerateErrorsNameTheField) {
          r.mutable_prompt()->mutable_tokens()->add_ids(0);
          r.mutable_prompt()->mutable_tokens()->add_ids(256);
        },
-       "prompt.tokens[1]"},
+       "prompt.tokens.ids[1]"},
       {[](Request& r) { r.mutable_prompt()->mutable_tokens()->add_ids(-1); },
-       "prompt.tokens[0]"},
+       "prompt.tokens.ids[0]"},
       {[](Request& r) { r.mutable_pin(); }, "pin.name"},
       {[](Request& r) {
          r.mutable_pin()->set_name("a");
@@ -313,7 +313,7 @@ TEST_F(ConvertTest, PartErrorsNameTheField) {
   EXPECT_EQ(ErrorOf(part), "part: has more than 7 tokens, must have 0 to 7");
   part.mutable_tokens()->add_ids(1);
   part.mutable_tokens()->add_ids(256);
-  EXPECT_EQ(ErrorOf(part), "part.tokens[1]: token 256 is not in [0, 256)");
+  EXPECT_EQ(ErrorOf(part), "part.tokens.ids[1]: token 256 is not in [0, 256)");
 }
 
 }  // namespace
