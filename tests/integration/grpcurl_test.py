@@ -122,7 +122,7 @@ class GrpcurlTest(unittest.TestCase):
         request["stop_texts"] = [word]
         text, finish = output()
         self.assertEqual(text, whole[:whole.index(word)])
-        self.assertEqual(finish["stopText"], word)
+        self.assertEqual(finish["stop_text"], word)
 
     def test_tokens_are_readable(self):
         (answer,) = self.messages(self.call(
