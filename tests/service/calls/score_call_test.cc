@@ -166,7 +166,8 @@ TEST(ScoreCallTest, ErrorNamesTheInvalidField) {
   v1::ScoreResponse response;
   const grpc::Status status = Score(server, request, &response);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_THAT(status.error_message(), HasSubstr("continuations[1].tokens.ids[1]"));
+  EXPECT_THAT(status.error_message(),
+              HasSubstr("continuations[1].tokens.ids[1]"));
 }
 
 TEST(ScoreCallTest, DeadlineEndsTheRequest) {
