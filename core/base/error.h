@@ -13,7 +13,7 @@
 
 namespace rwkvd {
 
-// Errors that a program can tell apart. A status carries what these functions
+// Errors that programs can distinguish. A status carries what these functions
 // attach as payloads, next to its field (core/base/field_error.h) and its retry
 // time (core/base/retry_after.h). The service sends all of it as details of the
 // call's status (cli/grpc_status.h).

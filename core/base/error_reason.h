@@ -78,7 +78,7 @@ enum class ErrorReason {
   kInternalError,
 };
 
-// What clients are told of one reason. A value.
+// The description of one reason, for clients. A value.
 struct ErrorReasonInfo {
   ErrorReason reason;
   // On the wire. Programs compare it, so it never changes.
