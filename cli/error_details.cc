@@ -121,4 +121,23 @@ std::string ReasonIn(const grpc::Status& status) {
   return "";
 }
 
+grpc::Status WithErrorMetadata(const grpc::Status& status,
+                               const std::string& key,
+                               const std::string& value) {
+  google::rpc::Status details;
+  if (status.error_details().empty() ||
+      !grpc::ExtractErrorDetails(status, &details).ok()) {
+    return status;
+  }
+  for (google::protobuf::Any& detail : *details.mutable_details()) {
+    google::rpc::ErrorInfo info;
+    if (!detail.UnpackTo(&info)) continue;
+    (*info.mutable_metadata())[key] = value;
+    detail.PackFrom(info);
+    return {status.error_code(), status.error_message(),
+            details.SerializeAsString()};
+  }
+  return status;
+}
+
 }  // namespace rwkvd

@@ -33,6 +33,11 @@ google::rpc::Status ErrorDetails(const absl::Status& status,
 // "QUEUE_FULL". Empty if there is none.
 std::string ReasonIn(const grpc::Status& status);
 
+// `status` with one more value in the metadata of its ErrorInfo, if it has one.
+grpc::Status WithErrorMetadata(const grpc::Status& status,
+                               const std::string& key,
+                               const std::string& value);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CLI_ERROR_DETAILS_H_

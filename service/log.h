@@ -4,25 +4,54 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 
 namespace rwkvd {
 
-// The log of the process. Each line goes to the standard output immediately,
-// with the time (UTC) and the level. Thread-safe.
+// The log of the process. Each line has the time (UTC) and the level. It goes
+// to the standard output through a queue, so that no thread waits for whoever
+// reads it; while the queue is full, lines are dropped, and a later line says
+// how many. Thread-safe.
+
+// The form of the lines: text, or one JSON object each.
+enum class LogFormat { kText, kJson };
 
 // Drops lines below `level`: "debug", "info", "warn" or "error". Also logs the
-// messages of gRPC: its errors at warn, all others at debug.
-void InitLog(absl::string_view level);
+// messages of gRPC: its errors at warn, all others at debug. Called once.
+void InitLog(absl::string_view level, LogFormat format = LogFormat::kText);
+
+// Waits until all earlier lines have been written, at most for `time`.
+void FlushLog(absl::Duration time);
+
+// The number of lines that were dropped since the start.
+int64_t NumDroppedLogLines();
 
 bool DebugLogEnabled();
-void LogDebug(absl::string_view line);
+bool InfoLogEnabled();
+
+// A named value in a line: name=value in text, a member of the object in JSON.
+struct LogField {
+  std::string name;  // lower case with underscores
+  // Untrusted text, an integer, or a number of seconds.
+  std::variant<std::string, int64_t, double> value;
+};
+
+void LogDebug(absl::string_view line, absl::Span<const LogField> fields = {});
 void LogInfo(absl::string_view line);
-void LogWarning(absl::string_view line);
+void LogWarning(absl::string_view line, absl::Span<const LogField> fields = {});
+// Logs `what` with fields at level info.
+void LogEvent(absl::string_view what, absl::Span<const LogField> fields);
+
+// The line of `what` with fields, without time and level. In JSON, members of
+// an object, without its braces.
+std::string FormatLine(LogFormat format, absl::string_view what,
+                       absl::Span<const LogField> fields);
 
 // Logs warnings that events from outside may cause at any rate: at most one
 // line per interval. A line says how many were dropped since the last one.
@@ -36,7 +65,8 @@ class LimitedLog {
   LimitedLog& operator=(const LimitedLog&) = delete;
 
   // Logs `line`, or drops it; returns whether it was logged.
-  bool Warning(absl::string_view line) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool Warning(absl::string_view line, absl::Span<const LogField> fields = {})
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   // What Warning logs at `now`, a time of MonotonicNow: `line`, with the number
   // of dropped lines, or nothing if it drops `line`.

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "cli/failure_handlers.h"
 #include "cli/signal_watcher.h"
 #include "cli/version.h"
@@ -36,6 +37,9 @@ int Fail(const absl::Status& status) {
   std::fprintf(stderr, "rwkvd: %s\n", OneLine(status.message()).c_str());
   return 1;
 }
+
+// How long the end of the process waits for whoever reads the log.
+constexpr absl::Duration kLogGrace = absl::Seconds(2);
 
 // gRPC aborts the process if it gets no descriptor while it starts.
 constexpr rlim_t kMinDescriptors = 64;
@@ -98,7 +102,10 @@ int Serve(const Options& options) {
   if (!status.ok()) return Fail(status);
   // The process was asked to end while it loads the model. Loading cannot be
   // interrupted, and no client is served, so it exits without waiting.
-  if ((*server)->loading()) std::_Exit(0);
+  if ((*server)->loading()) {
+    FlushLog(kLogGrace);
+    std::_Exit(0);
+  }
   return 0;
 }
 
@@ -113,12 +120,14 @@ int Main(const std::vector<std::string>& args) {
     std::printf("rwkvd %s\n", kVersion);
     return 0;
   }
-  InitLog(options->log_level);
+  InitLog(options->log_level, options->log_format);
   LogInfo(absl::StrCat("rwkvd ", kVersion));
   for (const std::string& line : OptionsInForce()) {
     LogInfo(absl::StrCat("option ", line));
   }
-  return Serve(*options);
+  const int code = Serve(*options);
+  FlushLog(kLogGrace);
+  return code;
 }
 
 }  // namespace

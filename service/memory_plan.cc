@@ -12,7 +12,9 @@
 #include "core/engine/snapshot.h"
 #include "core/engine/step_runner.h"
 #include "core/engine/validate.h"
+#include "service/line_queue.h"
 #include "service/memory_shares.h"
+#include "service/telemetry/span_exporter.h"
 
 namespace rwkvd {
 namespace {
@@ -75,6 +77,8 @@ std::vector<MemoryPlan::Part> PartsOf(const ModelMemory& model,
       {"request_messages", options.request_memory_bytes},
       {"responses", options.response_memory_bytes},
       {"grpc", options.grpc_memory_bytes},
+      {"log", 2 * int64_t{LineQueue::kMaxBytes}},
+      {"spans", options.otlp_endpoint.empty() ? 0 : SpanExporter::kMaxMemory},
   };
   int64_t dynamic = 0;
   for (size_t i = 4; i < parts.size(); ++i) dynamic += parts[i].bytes;

@@ -205,7 +205,8 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   served->engine = std::make_unique<Engine>(
       EngineOptionsOf(options, served->watch.get()), served->model.get(),
       served->tokenizer.get(), served->pool.get(), std::move(initial_states));
-  LogLoaded(*served, *file, MonotonicNow() - begin);
+  served->loaded_at = MonotonicNow();
+  LogLoaded(*served, *file, served->loaded_at - begin);
   return served;
 }
 

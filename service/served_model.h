@@ -7,6 +7,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "core/base/monotonic_clock.h"
 #include "core/base/thread_pool.h"
 #include "core/engine/engine.h"
 #include "core/model/model.h"
@@ -30,6 +32,7 @@ struct ServedModel {
   std::string fingerprint;  // of the weights; see TensorFile
   std::string layout;       // of the tensor names; see TensorFile
   std::string isa;
+  absl::Time loaded_at = MonotonicNow();
   // The options that apply: PlanMemory has set limits that no flag gave.
   Options options;
   MemoryPlan memory_plan;

@@ -19,6 +19,7 @@
 #include "service/memory_plan.h"
 #include "service/metrics/memory_collector.h"
 #include "service/port_file.h"
+#include "service/telemetry/telemetry_collector.h"
 
 namespace rwkvd {
 namespace {
@@ -30,6 +31,9 @@ constexpr absl::Duration kReadinessInterval = absl::Minutes(1);
 // under way, before its stream is reset.
 constexpr absl::Duration kResetAfter = absl::Seconds(10);
 
+// How long a change of the health waits for whoever reads the log.
+constexpr absl::Duration kFlushLogTime = absl::Seconds(1);
+
 // The services whose names the reflection service lists.
 std::vector<std::string> ServiceNames(const Options& options) {
   std::vector<std::string> names = {
@@ -37,6 +41,12 @@ std::vector<std::string> ServiceNames(const Options& options) {
       grpc::health::v1::Health::service_full_name()};
   if (options.channelz) names.push_back("grpc.channelz.v1.Channelz");
   return names;
+}
+
+// Null if `endpoint` is empty.
+std::unique_ptr<SpanExporter> NewSpanExporter(const std::string& endpoint) {
+  if (endpoint.empty()) return nullptr;
+  return std::make_unique<SpanExporter>(endpoint, SpanExporter::Options());
 }
 
 }  // namespace
@@ -61,8 +71,10 @@ Server::Server(const Options& options)
                budgets_.responses, &metrics_),
       collector_(std::make_shared<EngineCollector>()),
       listener_collector_(std::make_shared<ListenerCollector>()),
+      spans_(NewSpanExporter(options.otlp_endpoint)),
       pool_(WorkPool::OptionsFor(UsableCpus()), &metrics_),
-      service_(&metrics_, &budgets_, &pool_, &monitor_),
+      service_(&metrics_, &budgets_, &pool_, &monitor_, options.access_log,
+               spans_.get()),
       health_({"", ::rwkv::v1::RwkvService::service_full_name()}),
       reflection_(ServiceNames(options)) {}
 
@@ -116,7 +128,8 @@ absl::Status Server::StartMetrics() {
       MetricsEndpoint::Start(
           options_.metrics_listen,
           {metrics_.collectable(), collector_, listener_collector_,
-           std::make_shared<MemoryCollector>(&budgets_)}));
+           std::make_shared<MemoryCollector>(&budgets_),
+           std::make_shared<TelemetryCollector>(spans_.get())}));
   return absl::OkStatus();
 }
 
@@ -163,6 +176,8 @@ void Server::Load(const Loader& loader) {
           {"files of the model and saved states",
            [model = this->model()] { return model->CheckFiles(); }}},
       kReadinessInterval, [this](bool ready) {
+        // Who learns that the server serves finds in the log how it started.
+        FlushLog(kFlushLogTime);
         health_.SetServing(ready);
         LogInfo(ready ? "serving" : "not serving");
       });

@@ -31,6 +31,7 @@
 #include "service/options/options.h"
 #include "service/reflection/reflection.h"
 #include "service/served_model.h"
+#include "service/telemetry/span_exporter.h"
 #include "service/work_pool.h"
 
 namespace rwkvd {
@@ -120,6 +121,7 @@ class Server {
   CallMonitor monitor_;
   const std::shared_ptr<EngineCollector> collector_;
   const std::shared_ptr<ListenerCollector> listener_collector_;
+  const std::unique_ptr<SpanExporter> spans_;  // null: none are exported
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once
   WorkPool pool_;
   RwkvService service_;

@@ -30,6 +30,9 @@ constexpr absl::Duration kFailureGrace = absl::Seconds(2);
 // them.
 constexpr absl::Duration kEndGrace = absl::Milliseconds(200);
 
+// How long the end of the server waits for the collector of spans.
+constexpr absl::Duration kSpanGrace = absl::Seconds(2);
+
 // How often the end of the last connection is checked, for which gRPC has no
 // event.
 constexpr absl::Duration kPollInterval = absl::Milliseconds(10);
@@ -111,6 +114,7 @@ void Server::ShutDownBy(absl::Time grace_end) {
   if (model != nullptr) model->engine->Drain(grace_end);
   Flush(grace_end);
   grpc_->Shutdown(absl::ToChronoTime(absl::Now()));
+  if (spans_ != nullptr) spans_->Flush(kSpanGrace);
   LogInfo("stopped");
 }
 

@@ -33,7 +33,10 @@ PROTOS = (("proto", "rwkv/v1/rwkv.proto"),
           ("third_party/grpc_reflection",
            "grpc/reflection/v1/reflection.proto"),
           ("third_party/grpc_reflection",
-           "grpc/reflection/v1alpha/reflection.proto"))
+           "grpc/reflection/v1alpha/reflection.proto"),
+          ("third_party/orca", "xds/data/orca/v3/orca_load_report.proto"),
+          ("third_party/otlp",
+           "opentelemetry/proto/collector/trace/v1/trace_service.proto"))
 FLAGS = ("-std=c++20", "-I.", f"-I{GENERATED}", "-isystem/usr/include/eigen3",
          "-Wthread-safety",
          # Like GCC, so that Highway uses the same instruction sets.

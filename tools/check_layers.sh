@@ -43,7 +43,8 @@ declare -rA LIBRARIES=(
   [core/engine]="absl"
   [cli]="absl absl_flags grpc protobuf
     //third_party/google_rpc:google_rpc_cc_proto"
-  [service]="$GRPC //third_party/grpc_reflection:reflection_cc_proto absl_flags
+  [service]="$GRPC //third_party/grpc_reflection:reflection_cc_proto
+    //third_party/orca:orca_cc_proto //third_party/otlp:otlp_cc_grpc absl_flags
     grpc_channelz microhttpd prometheus spdlog"
   [tools/quality]="absl absl_flags"
   [tools/rwkv_convert]="absl absl_flags @eigen"

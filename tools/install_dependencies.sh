@@ -54,7 +54,11 @@ readonly PYTHON_MODULES="grpcio-reflection==1.51.1 \
 googleapis-common-protos==1.57.1 \
   --hash=sha256:2672d6b3a7b6188b70a5a4c70def7ddbb9000852dfbf49daf52fc7306c09db0c
 types-protobuf==4.21.0.7 \
-  --hash=sha256:5f4c0ba5840d66a9f32bcfd153a5d41c503f409223eae4fda876cdd6b50a638a"
+  --hash=sha256:5f4c0ba5840d66a9f32bcfd153a5d41c503f409223eae4fda876cdd6b50a638a
+opentelemetry-proto==1.27.0 \
+  --hash=sha256:b133873de5581a50063e1e4b29cdcf0c5e253a8c2d8dc1229add20a4c3830ace
+xds-protos==1.58.3 \
+  --hash=sha256:cc7ef68c85ccec02d735dfc6be96a0d4005c70852219eb9a0334d0c20f8a4e6f"
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
 # How apt and dpkg report a lock that another process holds, and for how many

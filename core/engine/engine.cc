@@ -127,6 +127,7 @@ std::vector<Engine::RequestId> Engine::Enqueue(
 }
 
 void Engine::Enqueue(std::unique_ptr<Sequence> sequence) {
+  sequence->CountRequiredTokens();
   absl::MutexLock lock(&mutex_);
   queue_.push_back(std::move(sequence));
   ++num_new_;
@@ -164,6 +165,33 @@ EngineStats Engine::Stats() const {
   absl::MutexLock lock(&mutex_);
   stats.queued = static_cast<int64_t>(queue_.size());
   return stats;
+}
+
+EngineLoad Engine::Load(absl::Time now) const {
+  EngineLoad load;
+  load.running = counters_.running.value();
+  load.slots = options_.max_running;
+  load.max_queued = options_.max_queued;
+  load.max_total_tokens = options_.max_total_tokens;
+  load.state_cache_bytes = state_cache_.figures().bytes;
+  absl::MutexLock lock(&mutex_);
+  load.queued = static_cast<int64_t>(queue_.size());
+  const SampleGroup* last_group = nullptr;
+  for (const auto& sequence : queue_) {
+    load.oldest_wait = std::max(load.oldest_wait, now - sequence->received());
+    // The samples of a request are next to one another.
+    const SampleGroup* const group = sequence->group();
+    const bool shares_prompt = group != nullptr && group == last_group;
+    last_group = group;
+    if (!shares_prompt) {
+      load.queued_prompt_tokens += sequence->num_required_at_start();
+    }
+  }
+  load.total_tokens = live_tokens_;
+  load.generated_tokens_per_second = generated_rate_.PerSecond(now);
+  load.prompt_tokens_per_second = prompt_rate_.PerSecond(now);
+  load.requests_per_second = ended_rate_.PerSecond(now);
+  return load;
 }
 
 }  // namespace rwkvd

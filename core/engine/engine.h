@@ -22,11 +22,13 @@
 #include "core/base/thread_pool.h"
 #include "core/engine/cache/state_cache.h"
 #include "core/engine/engine_counters.h"
+#include "core/engine/engine_load.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/engine_stats.h"
 #include "core/engine/named_state.h"
 #include "core/engine/request.h"
 #include "core/engine/request_memory.h"
+#include "core/engine/schedule/recent_rate.h"
 #include "core/engine/schedule/slot_release_rate.h"
 #include "core/engine/sequence/sequence.h"
 #include "core/engine/sink.h"
@@ -156,6 +158,8 @@ class Engine {
   std::vector<PinnedPrefix> Pinned(absl::Time now);
 
   EngineStats Stats() const;
+  // `now` is a time of the engine's clock.
+  EngineLoad Load(absl::Time now) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const EngineOptions& options() const { return options_; }
   // At least one.
@@ -242,6 +246,8 @@ class Engine {
   // `admission`.
   bool IsTooLate(const Sequence& sequence, absl::Time admission);
   EndedSequence RefuseAsTooLate(std::unique_ptr<Sequence> sequence);
+  // Adds the tokens of the step that has just ended to the recent rates.
+  void NoteTokens() ABSL_LOCKS_EXCLUDED(mutex_);
   // Releases the slots of `ended` and sends the ends to their sinks.
   void Retire(std::vector<EndedSequence> ended) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -258,6 +264,9 @@ class Engine {
   const std::shared_ptr<EngineMemory> memory_;
   StateCache state_cache_;
   StepRunner runner_;  // engine's thread only
+  // Totals that NoteTokens has seen. Engine's thread only.
+  int64_t noted_generated_ = 0;
+  int64_t noted_prompt_ = 0;
 
   // Never held while a sink is called or a step runs.
   mutable absl::Mutex mutex_;
@@ -270,6 +279,9 @@ class Engine {
   Queue queue_ ABSL_GUARDED_BY(mutex_);
   size_t num_new_ ABSL_GUARDED_BY(mutex_) = 0;
   SlotReleaseRate slot_release_rate_ ABSL_GUARDED_BY(mutex_);
+  RecentRate generated_rate_ ABSL_GUARDED_BY(mutex_);
+  RecentRate prompt_rate_ ABSL_GUARDED_BY(mutex_);
+  RecentRate ended_rate_ ABSL_GUARDED_BY(mutex_);
   // Live requests to end at the next step.
   absl::flat_hash_set<RequestId> cancelled_ ABSL_GUARDED_BY(mutex_);
   // Requests that are not live any more, but whose OnFinish has not returned.

@@ -36,7 +36,10 @@ void Engine::Run() {
     Retire(TakeCancelled(now));
     Retire(TakeRefused(now));
     Retire(Admit(now));
-    if (runner_.num_running() > 0) Retire(runner_.Step());
+    if (runner_.num_running() == 0) continue;
+    std::vector<EndedSequence> ended = runner_.Step();
+    NoteTokens();
+    Retire(std::move(ended));
   }
 }
 
@@ -211,6 +214,17 @@ std::vector<EndedSequence> Engine::Admit(absl::Time now) {
   return ended;
 }
 
+void Engine::NoteTokens() {
+  const absl::Time now = options_.clock();
+  const int64_t generated = counters_.generated_tokens.value();
+  const int64_t prompt =
+      counters_.prompt_tokens.value() + counters_.scored_tokens.value();
+  absl::MutexLock lock(&mutex_);
+  generated_rate_.Add(generated - std::exchange(noted_generated_, generated),
+                      now);
+  prompt_rate_.Add(prompt - std::exchange(noted_prompt_, prompt), now);
+}
+
 void Engine::Retire(std::vector<EndedSequence> ended) {
   if (ended.empty()) return;
   const absl::Time now = options_.clock();
@@ -226,6 +240,7 @@ void Engine::Retire(std::vector<EndedSequence> ended) {
       if (one.sequence->is_admitted()) ++num_released;
     }
     if (num_released > 0) slot_release_rate_.NoteReleased(num_released, now);
+    ended_rate_.Add(static_cast<int64_t>(ended.size()), now);
     num_finishing_ = ended.size();
   }
   for (const EndedSequence& one : ended) {

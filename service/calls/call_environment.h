@@ -10,6 +10,7 @@
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 #include "service/telemetry/request_identity.h"
+#include "service/telemetry/span_exporter.h"
 #include "service/work_pool.h"
 
 namespace rwkvd {
@@ -25,6 +26,9 @@ struct CallEnvironment {
   StreamSlots* transfers;  // of PutState and GetState
   StreamSlots* documents;  // of ScoreDocument
   RequestIdentity identity;
+  bool logs_calls = false;         // --access_log
+  bool wants_load_report = false;  // the client does
+  SpanExporter* spans = nullptr;   // null: no spans are recorded
 
   // Unavailable while the model is being loaded.
   absl::Status CheckLoaded() const {

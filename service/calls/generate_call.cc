@@ -119,6 +119,7 @@ bool GenerateCall::IsAbandoned() {
 }
 
 void GenerateCall::OnFinish(int32_t sample, const FinishEvent& event) {
+  record_.RequestEnded(event);
   v1::Finish finish;
   ToProto(event, seed_ + sample, &finish);
   // The times of a resumed request do not cover all of its tokens.
@@ -291,11 +292,12 @@ void GenerateCall::Perform(Action action) {
     case Action::kNothing:
       return;
     case Action::kWrite:
+      record_.Writing();
       WaitForClientToRead();
       return StartWrite(&writing_.bytes);
     case Action::kFinish:
       WaitForClientToRead();
-      return Finish(status_);
+      return Finish(record_.Finishing(status_, context_));
   }
 }
 

@@ -33,7 +33,7 @@ GenerateCall::GenerateCall(const CallEnvironment& environment,
       model_(environment.model),
       metrics_(environment.metrics),
       context_(context),
-      record_(environment.metrics, Rpc::kGenerate) {}
+      record_(environment, Rpc::kGenerate, context->peer()) {}
 
 absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
   RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
@@ -60,6 +60,7 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
       monitor()->max_response_bytes()));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
+  record_.Describe(request, input.samples.generated);
   absl::StatusOr<Engine::Reservation> reservation =
       model_->engine->Reserve(request, input.samples.generated);
   samples_ = input.samples;

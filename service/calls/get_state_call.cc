@@ -41,7 +41,7 @@ GetStateCall::GetStateCall(const CallEnvironment& environment,
       model_(environment.model),
       context_(context),
       slots_(environment.transfers),
-      record_(environment.metrics, Rpc::kGetState) {}
+      record_(environment, Rpc::kGetState, context->peer()) {}
 
 absl::Status GetStateCall::Begin(const grpc::ByteBuffer* message) {
   RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
@@ -117,6 +117,7 @@ void GetStateCall::SendNext() {
     end_.Leave();
     return End(absl::OkStatus());
   }
+  record_.Writing();
   WaitForClientToRead();
   StartWrite(&response_);
 }
@@ -154,7 +155,7 @@ bool GetStateCall::GiveUp(GiveUpReason, const absl::Status& why) {
 void GetStateCall::FinishIfDue() {
   if (!end_.TakeFinish()) return;
   WaitForClientToRead();
-  Finish(end_.status());
+  Finish(record_.Finishing(end_.status(), context_));
 }
 
 void GetStateCall::OnCancel() {

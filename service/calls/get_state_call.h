@@ -14,6 +14,7 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "service/calls/call_environment.h"
+#include "service/calls/call_record.h"
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
 #include "service/calls/stream_end.h"

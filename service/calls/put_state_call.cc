@@ -54,7 +54,7 @@ PutStateCall::PutStateCall(const CallEnvironment& environment,
       slots_(environment.transfers),
       context_(context),
       response_(response),
-      record_(environment.metrics, Rpc::kPutState),
+      record_(environment, Rpc::kPutState, context->peer()),
       reserved_(environment.budgets->requests.Reserve(0)) {}
 
 absl::Status PutStateCall::Begin() {
@@ -182,7 +182,7 @@ bool PutStateCall::GiveUp(GiveUpReason, const absl::Status& why) {
 void PutStateCall::FinishIfDue() {
   if (!end_.TakeFinish()) return;
   WaitForClientToRead();
-  Finish(end_.status());
+  Finish(record_.Finishing(end_.status(), context_));
 }
 
 void PutStateCall::OnCancel() {

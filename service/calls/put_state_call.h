@@ -16,6 +16,7 @@
 #include "absl/time/time.h"
 #include "core/base/byte_budget.h"
 #include "service/calls/call_environment.h"
+#include "service/calls/call_record.h"
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
 #include "service/calls/stream_end.h"

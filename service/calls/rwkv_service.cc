@@ -16,6 +16,8 @@
 #include "service/calls/tokenize.h"
 #include "service/calls/unary_call.h"
 #include "service/convert/responses.h"
+#include "service/convert/server_info.h"
+#include "service/telemetry/load_report.h"
 
 namespace rwkvd {
 namespace {
@@ -46,6 +48,21 @@ absl::Status DescribeModel(const ServedModel& model, const v1::GetModelRequest&,
   return absl::OkStatus();
 }
 
+absl::Status DescribeServer(const ServedModel& model,
+                            const v1::GetServerInfoRequest&,
+                            ByteBudget::Reservation*,
+                            v1::GetServerInfoResponse* response) {
+  ToProto(model, response);
+  return absl::OkStatus();
+}
+
+absl::Status DescribeLoad(const ServedModel& model, const v1::GetLoadRequest&,
+                          ByteBudget::Reservation*,
+                          v1::GetLoadResponse* response) {
+  ToProto(LoadOf(model), response);
+  return absl::OkStatus();
+}
+
 // Deleting may wait for a disk.
 void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
   v1::DeleteStateRequest request;
@@ -59,14 +76,18 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
 }  // namespace
 
 CallEnvironment RwkvService::environment(grpc::CallbackServerContext* context) {
-  CallEnvironment environment = {model_.load(std::memory_order_acquire),
-                                 metrics_,
-                                 budgets_,
-                                 pool_,
-                                 monitor_,
-                                 &transfers_,
-                                 &documents_,
-                                 IdentityOf(*context, /*sample_new=*/false)};
+  CallEnvironment environment = {
+      model_.load(std::memory_order_acquire),
+      metrics_,
+      budgets_,
+      pool_,
+      monitor_,
+      &transfers_,
+      &documents_,
+      IdentityOf(*context, /*sample_new=*/spans_ != nullptr),
+      logs_calls_,
+      WantsLoadReport(*context),
+      spans_};
   ReturnIdentity(environment.identity, context);
   return environment;
 }
@@ -141,6 +162,21 @@ grpc::ServerUnaryReactor* RwkvService::GetModel(
   return UnaryCall::Start(environment(context), Rpc::kGetModel, context,
                           request, response,
                           UnaryCall::Computed(&DescribeModel));
+}
+
+grpc::ServerUnaryReactor* RwkvService::GetServerInfo(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(environment(context), Rpc::kGetServerInfo, context,
+                          request, response,
+                          UnaryCall::Computed(&DescribeServer));
+}
+
+grpc::ServerUnaryReactor* RwkvService::GetLoad(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(environment(context), Rpc::kGetLoad, context, request,
+                          response, UnaryCall::Computed(&DescribeLoad));
 }
 
 }  // namespace rwkvd

@@ -40,21 +40,30 @@ using WithRawTextMethods =
                         WithRawCallbackMethod_ScoreDocument<
                             ::rwkv::v1::RwkvService::
                                 WithRawCallbackMethod_GetModel<Base>>>>>>;
-using RawRwkvService =
-    WithRawTextMethods<WithRawStateMethods<::rwkv::v1::RwkvService::Service>>;
+template <typename Base>
+using WithRawServerMethods =
+    ::rwkv::v1::RwkvService::WithRawCallbackMethod_GetServerInfo<
+        ::rwkv::v1::RwkvService::WithRawCallbackMethod_GetLoad<Base>>;
+using RawRwkvService = WithRawTextMethods<WithRawStateMethods<
+    WithRawServerMethods<::rwkv::v1::RwkvService::Service>>>;
 
 // The gRPC service of the wire contract. It passes each call to its handler.
+// With `logs_calls`, each call has a line in the log, and with `spans`, each
+// sampled call has spans.
 //
-// Owned by the server; thread-safe. The metrics, the budgets, the pool and the
-// monitor outlive it.
+// Owned by the server; thread-safe. The metrics, the budgets, the pool, the
+// monitor and the exporter of spans outlive it.
 class RwkvService final : public RawRwkvService {
  public:
   RwkvService(Metrics* metrics, MemoryBudgets* budgets, WorkPool* pool,
-              CallMonitor* monitor)
+              CallMonitor* monitor, bool logs_calls = false,
+              SpanExporter* spans = nullptr)
       : metrics_(metrics),
         budgets_(budgets),
         pool_(pool),
         monitor_(monitor),
+        logs_calls_(logs_calls),
+        spans_(spans),
         transfers_(monitor),
         documents_(monitor) {}
 
@@ -99,6 +108,12 @@ class RwkvService final : public RawRwkvService {
   grpc::ServerUnaryReactor* GetModel(grpc::CallbackServerContext* context,
                                      const grpc::ByteBuffer* request,
                                      grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* GetServerInfo(grpc::CallbackServerContext* context,
+                                          const grpc::ByteBuffer* request,
+                                          grpc::ByteBuffer* response) override;
+  grpc::ServerUnaryReactor* GetLoad(grpc::CallbackServerContext* context,
+                                    const grpc::ByteBuffer* request,
+                                    grpc::ByteBuffer* response) override;
 
  private:
   // For a call that arrives now. Returns its identity to the client.
@@ -108,6 +123,8 @@ class RwkvService final : public RawRwkvService {
   MemoryBudgets* const budgets_;
   WorkPool* const pool_;
   CallMonitor* const monitor_;
+  const bool logs_calls_;
+  SpanExporter* const spans_;
   StreamSlots transfers_;
   StreamSlots documents_;
   std::atomic<const ServedModel*> model_{nullptr};

@@ -68,7 +68,7 @@ ScoreCall::ScoreCall(const CallEnvironment& environment,
       model_(environment.model),
       context_(context),
       response_(response),
-      record_(environment.metrics, Rpc::kScore) {}
+      record_(environment, Rpc::kScore, context->peer()) {}
 
 absl::Status ScoreCall::Begin(const grpc::ByteBuffer* message) {
   RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
@@ -193,6 +193,7 @@ std::string ScoreCall::ItemHeader(
 }
 
 void ScoreCall::OnFinish(const FinishEvent& event) {
+  record_.RequestEnded(event);
   if (event.status.ok()) {
     absl::MutexLock lock(&mutex_);
     if (!finish_called_) WriteResponse(event);
@@ -212,7 +213,7 @@ bool ScoreCall::GiveUp(GiveUpReason, const absl::Status& why) {
     SetStatus(why);
   }
   WaitForClientToRead();
-  Finish(status_);
+  Finish(record_.Finishing(status_, context_));
   return true;
 }
 
@@ -223,7 +224,7 @@ void ScoreCall::End(const absl::Status& status) {
     SetStatus(status);
   }
   WaitForClientToRead();
-  Finish(status_);
+  Finish(record_.Finishing(status_, context_));
 }
 
 void ScoreCall::SetStatus(const absl::Status& status) {

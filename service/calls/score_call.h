@@ -19,6 +19,7 @@
 #include "core/engine/sink.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/calls/call_environment.h"
+#include "service/calls/call_record.h"
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
 #include "service/convert/token_texts.h"

@@ -62,7 +62,7 @@ ScoreDocumentCall::ScoreDocumentCall(const CallEnvironment& environment,
       context_(context),
       slots_(environment.documents),
       deadline_(DeadlineOf(*context)),
-      record_(environment.metrics, Rpc::kScoreDocument) {}
+      record_(environment, Rpc::kScoreDocument, context->peer()) {}
 
 absl::Status ScoreDocumentCall::CheckOpen() {
   RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
@@ -230,6 +230,7 @@ bool ScoreDocumentCall::AddMessage(const ScoreEvent& event, size_t begin,
 }
 
 void ScoreDocumentCall::OnFinish(const FinishEvent& event) {
+  record_.PartEnded(event);
   Add(event.times, total_.mutable_times());
   if (event.status.ok()) {
     Advance();
@@ -250,6 +251,7 @@ void ScoreDocumentCall::Advance() {
   }
   if (!response_.Valid()) return ReadNext();
   if (!end_.Enter()) return response_.Clear();
+  record_.Writing();
   WaitForClientToRead();
   StartWrite(&response_);
 }
@@ -291,7 +293,7 @@ bool ScoreDocumentCall::GiveUp(GiveUpReason, const absl::Status& why) {
 
 void ScoreDocumentCall::FinishIfDue() {
   if (!end_.TakeFinish()) return;
-  const grpc::Status status = end_.status();
+  const grpc::Status status = record_.Finishing(end_.status(), context_);
   WaitForClientToRead();
   if (!status.ok()) return Finish(status);
   StartWriteAndFinish(&response_, grpc::WriteOptions(), status);  // the total

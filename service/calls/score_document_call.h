@@ -22,6 +22,7 @@
 #include "core/model/state.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/calls/call_environment.h"
+#include "service/calls/call_record.h"
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
 #include "service/calls/stream_end.h"

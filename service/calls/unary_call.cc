@@ -44,7 +44,7 @@ UnaryCall::UnaryCall(const CallEnvironment& environment, Rpc rpc,
       environment_(environment),
       context_(context),
       response_(response),
-      record_(environment.metrics, rpc) {}
+      record_(environment, rpc, context->peer()) {}
 
 absl::Status UnaryCall::Begin(const grpc::ByteBuffer* message, Answer answer) {
   RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
@@ -71,7 +71,7 @@ void UnaryCall::End(absl::Status status,
   AddRetryPushback(status, context_);
   status_ = EndStatus(status, *context_);
   WaitForClientToRead();
-  Finish(status_);
+  Finish(record_.Finishing(status_, context_));
 }
 
 absl::Status UnaryCall::SetResponse(const google::protobuf::Message& response) {

@@ -17,6 +17,7 @@
 #include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
 #include "service/calls/call_environment.h"
+#include "service/calls/call_record.h"
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
 #include "service/metrics/metrics.h"

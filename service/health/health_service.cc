@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/health/health_service.h"
 
+#include <grpcpp/support/slice.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
@@ -11,6 +13,7 @@
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/field_error.h"
+#include "service/convert/small_message.h"
 #include "service/peer_address.h"
 
 namespace rwkvd {
@@ -21,9 +24,15 @@ using ::grpc::health::v1::HealthCheckResponse;
 using ::grpc::health::v1::HealthListRequest;
 using ::grpc::health::v1::HealthListResponse;
 
+grpc::ByteBuffer Serialized(HealthCheckResponse::ServingStatus status) {
+  HealthCheckResponse response;
+  response.set_status(status);
+  const grpc::Slice bytes(response.SerializeAsString());
+  return grpc::ByteBuffer(&bytes, 1);
+}
+
 // A Watch call that ends at once. Deletes itself.
-class RefusedWatch final
-    : public grpc::ServerWriteReactor<HealthCheckResponse> {
+class RefusedWatch final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   explicit RefusedWatch(const grpc::Status& status) { Finish(status); }
 
@@ -36,7 +45,7 @@ class RefusedWatch final
 // One Watch call. The service and gRPC share it: gRPC uses it until OnDone.
 // Thread-safe.
 class HealthService::WatchCall final
-    : public grpc::ServerWriteReactor<HealthCheckResponse> {
+    : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
   WatchCall(HealthService* service, std::string address, bool is_known,
             const Health& health)
@@ -82,7 +91,7 @@ class HealthService::WatchCall final
     const HealthCheckResponse::ServingStatus status =
         is_known_ ? health_.status : HealthCheckResponse::SERVICE_UNKNOWN;
     if (!cancelled_ && written_ != status) {
-      response_.set_status(status);
+      response_ = Serialized(status);
       written_ = status;
       is_writing_ = true;
       return Action::kWrite;
@@ -120,7 +129,7 @@ class HealthService::WatchCall final
   HealthService* const service_;
   const std::string address_;
   const bool is_known_;
-  HealthCheckResponse response_;  // gRPC's while is_writing_
+  grpc::ByteBuffer response_;  // gRPC's while is_writing_
 
   absl::Mutex mutex_;
   Health health_ ABSL_GUARDED_BY(mutex_);
@@ -165,20 +174,21 @@ void HealthService::Set(Health health) {
 }
 
 grpc::ServerUnaryReactor* HealthService::Check(
-    grpc::CallbackServerContext* context, const HealthCheckRequest* request,
-    HealthCheckResponse* response) {
-  grpc::Status status;
-  if (IsKnown(request->service())) {
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* message,
+    grpc::ByteBuffer* response) {
+  HealthCheckRequest request;
+  absl::Status status = ParseSmallMessage(*message, &request);
+  if (status.ok() && !IsKnown(request.service())) {
+    status = WithResource(FieldError(ErrorReason::kServiceNotFound, "service",
+                                     "this server has no service of this name"),
+                          "service", request.service());
+  }
+  if (status.ok()) {
     absl::MutexLock lock(&mutex_);
-    response->set_status(health_.status);
-  } else {
-    status = ToGrpcStatus(
-        WithResource(FieldError(ErrorReason::kServiceNotFound, "service",
-                                "this server has no service of this name"),
-                     "service", request->service()));
+    *response = Serialized(health_.status);
   }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  reactor->Finish(status);
+  reactor->Finish(ToGrpcStatus(status));
   return reactor;
 }
 
@@ -196,14 +206,17 @@ grpc::ServerUnaryReactor* HealthService::List(
   return reactor;
 }
 
-grpc::ServerWriteReactor<HealthCheckResponse>* HealthService::Watch(
-    grpc::CallbackServerContext* context, const HealthCheckRequest* request) {
+grpc::ServerWriteReactor<grpc::ByteBuffer>* HealthService::Watch(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* message) {
+  HealthCheckRequest request;
+  const absl::Status parsed = ParseSmallMessage(*message, &request);
+  if (!parsed.ok()) return new RefusedWatch(ToGrpcStatus(parsed));
   std::shared_ptr<WatchCall> call;
   {
     absl::MutexLock lock(&mutex_);
     call = std::make_shared<WatchCall>(
         this, std::string(PeerAddress(context->peer())),
-        IsKnown(request->service()), health_);
+        IsKnown(request.service()), health_);
     const grpc::Status status = Add(call);
     if (!status.ok()) return new RefusedWatch(status);
   }

@@ -3,6 +3,7 @@
 #define RWKVD_SERVICE_HEALTH_HEALTH_SERVICE_H_
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <cstddef>
@@ -17,13 +18,21 @@
 
 namespace rwkvd {
 
+// Requests with a field arrive as bytes: where gRPC cannot parse a message, the
+// client would get UNIMPLEMENTED without a reason.
+using RawHealthService =
+    ::grpc::health::v1::Health::WithRawCallbackMethod_Check<
+        ::grpc::health::v1::Health::WithRawCallbackMethod_Watch<
+            ::grpc::health::v1::Health::WithCallbackMethod_List<
+                ::grpc::health::v1::Health::Service>>>;
+
 // The gRPC health service (grpc.health.v1). All its service names have the same
 // health, NOT_SERVING at first. Unlike the service in gRPC's library, it bounds
 // the number of Watch calls and can end them, so that they do not keep a
 // draining server alive.
 //
 // Owned by the server, which destroys it after gRPC has shut down. Thread-safe.
-class HealthService final : public ::grpc::health::v1::Health::CallbackService {
+class HealthService final : public RawHealthService {
  public:
   // The maximum number of Watch calls, and of those from one address. The
   // latter does not apply to Unix sockets.
@@ -48,11 +57,11 @@ class HealthService final : public ::grpc::health::v1::Health::CallbackService {
   // reported NOT_SERVING, and so do later ones.
   void EndWatches() ABSL_LOCKS_EXCLUDED(mutex_, update_mutex_);
 
-  // The health of a name. NOT_FOUND for an unknown one.
-  grpc::ServerUnaryReactor* Check(
-      grpc::CallbackServerContext* context,
-      const ::grpc::health::v1::HealthCheckRequest* request,
-      ::grpc::health::v1::HealthCheckResponse* response) override
+  // The health of a name. NOT_FOUND for an unknown one, INVALID_ARGUMENT for a
+  // message that is malformed or long.
+  grpc::ServerUnaryReactor* Check(grpc::CallbackServerContext* context,
+                                  const grpc::ByteBuffer* request,
+                                  grpc::ByteBuffer* response) override
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The health of every name.
@@ -63,11 +72,11 @@ class HealthService final : public ::grpc::health::v1::Health::CallbackService {
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The health of a name, now and after each change. SERVICE_UNKNOWN for an
-  // unknown one. RESOURCE_EXHAUSTED if there are too many such calls.
-  grpc::ServerWriteReactor<::grpc::health::v1::HealthCheckResponse>* Watch(
+  // unknown one. RESOURCE_EXHAUSTED if there are too many such calls, and
+  // INVALID_ARGUMENT as for Check.
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(
       grpc::CallbackServerContext* context,
-      const ::grpc::health::v1::HealthCheckRequest* request) override
-      ABSL_LOCKS_EXCLUDED(mutex_);
+      const grpc::ByteBuffer* request) override ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   using Response = ::grpc::health::v1::HealthCheckResponse;

@@ -6,6 +6,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/time/time.h"
 #include "cli/version.h"
 #include "core/model/config.h"
 #include "prometheus/client_metric.h"
@@ -209,11 +210,67 @@ std::vector<MetricFamily> ToMetricFamilies(const EngineStats& stats) {
   return families;
 }
 
+std::vector<MetricFamily> ToMetricFamilies(const ServerLoad& load) {
+  const EngineLoad& engine = load.engine;
+  const auto gauge = [](const char* name, const char* help, auto value) {
+    return ToGauge(name, help, static_cast<double>(value));
+  };
+  return {
+      gauge("rwkv_slots", "Slots: requests that may run at the same time.",
+            engine.slots),
+      gauge("rwkv_slots_used_ratio", "Share of the slots that are in use.",
+            static_cast<double>(engine.running) /
+                static_cast<double>(engine.slots)),
+      gauge("rwkv_utilization_ratio",
+            "Running and queued requests divided by the slots: above 1, "
+            "requests wait.",
+            engine.utilization()),
+      gauge("rwkv_queue_limit", "The maximum number of requests in the queue.",
+            engine.max_queued),
+      gauge("rwkv_queue_oldest_wait_seconds",
+            "How long the request has waited that has waited longest; 0 if "
+            "none waits.",
+            absl::ToDoubleSeconds(engine.oldest_wait)),
+      gauge("rwkv_queue_prompt_tokens",
+            "Tokens that queued requests must have computed before their first "
+            "token.",
+            engine.queued_prompt_tokens),
+      gauge("rwkv_accepted_tokens",
+            "Tokens of all running and queued requests, counting their prompts "
+            "and max_tokens.",
+            engine.total_tokens),
+      gauge("rwkv_accepted_tokens_limit",
+            "The maximum of rwkv_accepted_tokens (--max_total_tokens).",
+            engine.max_total_tokens),
+      gauge("rwkv_recent_generation_tokens_per_second",
+            "Generated tokens per second, over the last ten seconds.",
+            engine.generated_tokens_per_second),
+      gauge("rwkv_recent_prompt_tokens_per_second",
+            "Computed tokens of prompts, contexts and scored texts per second, "
+            "over the last ten seconds.",
+            engine.prompt_tokens_per_second),
+      gauge("rwkv_recent_requests_per_second",
+            "Requests that ended per second, over the last ten seconds.",
+            engine.requests_per_second),
+      gauge("rwkv_running_state_bytes",
+            "Size of the states of running requests.",
+            load.running_state_bytes),
+      gauge("rwkv_state_cache_limit_bytes",
+            "The maximum of rwkv_state_cache_bytes, with pinned states.",
+            load.cached_state_limit),
+      gauge("rwkv_state_store_limit_bytes",
+            "The maximum of rwkv_state_store_bytes.", load.stored_state_limit),
+  };
+}
+
 std::vector<MetricFamily> EngineCollector::Collect() const {
   const ServedModel* const model = model_.load(std::memory_order_acquire);
   std::vector<MetricFamily> families;
   if (model != nullptr) {
     families = ToMetricFamilies(model->engine->Stats());
+    for (MetricFamily& family : ToMetricFamilies(LoadOf(*model))) {
+      families.push_back(std::move(family));
+    }
     families.push_back(ModelInfo(*model));
     families.push_back(PlannedMemory(model->memory_plan));
     families.push_back(

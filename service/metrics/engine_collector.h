@@ -10,12 +10,16 @@
 #include "prometheus/metric_family.h"
 #include "service/load_progress.h"
 #include "service/served_model.h"
+#include "service/telemetry/server_load.h"
 
 namespace rwkvd {
 
 // Converts EngineStats to Prometheus metrics, whose names begin with rwkv_.
 std::vector<prometheus::MetricFamily> ToMetricFamilies(
     const EngineStats& stats);
+
+// Converts the load of the server likewise.
+std::vector<prometheus::MetricFamily> ToMetricFamilies(const ServerLoad& load);
 
 // Reads the engine's statistics whenever Prometheus scrapes the server, so that
 // the engine does not depend on metrics.

@@ -4,12 +4,9 @@
 #include <cstddef>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
 #include "cli/grpc_status.h"
-#include "core/base/monotonic_clock.h"
 #include "core/engine/latency_buckets.h"
-#include "service/log.h"
 
 namespace rwkvd {
 namespace {
@@ -45,12 +42,6 @@ prometheus::Labels ModelLabels(const char* operation,
           {"gen_ai_response_model", model}};
 }
 
-// Whether an operator must look at a call that ended like this.
-bool IsServerFault(grpc::StatusCode code) {
-  return code == grpc::StatusCode::INTERNAL ||
-         code == grpc::StatusCode::UNKNOWN ||
-         code == grpc::StatusCode::DATA_LOSS;
-}
 // By lane and by reason, as labels.
 constexpr const char* kLanes[kNumWorkLanes] = {"small", "large"};
 constexpr const char* kRefusals[kNumMessageRefusals] = {
@@ -87,6 +78,10 @@ absl::string_view NameOf(Rpc rpc) {
       return "rwkv.v1.RwkvService/DeleteState";
     case Rpc::kGetModel:
       return "rwkv.v1.RwkvService/GetModel";
+    case Rpc::kGetServerInfo:
+      return "rwkv.v1.RwkvService/GetServerInfo";
+    case Rpc::kGetLoad:
+      return "rwkv.v1.RwkvService/GetLoad";
   }
   return "";
 }
@@ -238,28 +233,6 @@ void Metrics::RequestServed(Rpc rpc, absl::Duration took) {
   prometheus::Histogram* const histogram =
       rpc == Rpc::kScore ? all.score_duration : all.generate_duration;
   if (histogram != nullptr) histogram->Observe(absl::ToDoubleSeconds(took));
-}
-
-CallRecord::CallRecord(Metrics* metrics, Rpc rpc)
-    : metrics_(metrics), rpc_(rpc), received_(MonotonicNow()) {
-  metrics_->CallStarted(rpc_);
-}
-
-void CallRecord::End(const grpc::Status& status) {
-  const absl::Duration took = MonotonicNow() - received_;
-  metrics_->CallEnded(rpc_, status.error_code(), took);
-  if (status.ok()) {
-    if (rpc_ == Rpc::kGenerate || rpc_ == Rpc::kScore) {
-      metrics_->RequestServed(rpc_, took);
-    }
-  } else if (IsServerFault(status.error_code()) || DebugLogEnabled()) {
-    const std::string line = absl::StrCat(
-        NameOf(rpc_), " failed after ", absl::FormatDuration(took), ": ",
-        NameOf(status.error_code()), ": ", status.error_message());
-    const bool logged = IsServerFault(status.error_code()) &&
-                        metrics_->error_log().Warning(line);
-    if (!logged) LogDebug(line);
-  }
 }
 
 }  // namespace rwkvd

@@ -35,9 +35,11 @@ enum class Rpc {
   kPutState,
   kGetState,
   kDeleteState,
+  kGetServerInfo,
+  kGetLoad,
 };
 
-inline constexpr int kNumRpcs = 11;
+inline constexpr int kNumRpcs = 13;
 
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);
@@ -137,23 +139,6 @@ class Metrics {
 
   mutable absl::Mutex mutex_;
   ModelSeries series_ ABSL_GUARDED_BY(mutex_);
-};
-
-// Measures one call and records it in the metrics and the log. Constructed when
-// the call arrives; End is called once.
-//
-// Owned by the call; thread-compatible. The metrics outlive it.
-class CallRecord {
- public:
-  CallRecord(Metrics* metrics, Rpc rpc);
-
-  absl::Time received() const { return received_; }
-  void End(const grpc::Status& status);
-
- private:
-  Metrics* const metrics_;
-  const Rpc rpc_;
-  const absl::Time received_;
 };
 
 }  // namespace rwkvd

@@ -20,6 +20,7 @@ constexpr absl::string_view kFlagFiles[] = {
     "service/options/network_options.cc",
     "service/options/process_options.cc",
     "service/options/saved_state_options.cc",
+    "service/options/telemetry_options.cc",
 };
 
 absl::Status ReadFlags(Options* options) {
@@ -30,7 +31,8 @@ absl::Status ReadFlags(Options* options) {
   RWKVD_RETURN_IF_ERROR(ReadComputeFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadSavedStateFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadMemoryFlags(options));
-  return ReadProcessFlags(options);
+  RWKVD_RETURN_IF_ERROR(ReadProcessFlags(options));
+  return ReadTelemetryFlags(options);
 }
 
 }  // namespace

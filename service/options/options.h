@@ -15,6 +15,7 @@
 #include "service/options/network_options.h"
 #include "service/options/process_options.h"
 #include "service/options/saved_state_options.h"
+#include "service/options/telemetry_options.h"
 
 namespace rwkvd {
 
@@ -28,7 +29,8 @@ struct Options : LoadOptions,
                  ComputeOptions,
                  SavedStateOptions,
                  MemoryOptions,
-                 ProcessOptions {
+                 ProcessOptions,
+                 TelemetryOptions {
   bool help = false;     // print OptionsHelp() and exit
   bool version = false;  // print the version and exit
   // The names of the flags on the command line. PlanMemory does not change what

@@ -2,18 +2,15 @@
 #ifndef RWKVD_SERVICE_OPTIONS_PROCESS_OPTIONS_H_
 #define RWKVD_SERVICE_OPTIONS_PROCESS_OPTIONS_H_
 
-#include <string>
-
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 
 namespace rwkvd {
 
-// How the process ends, and what it logs. A value.
+// How the process ends. A value.
 struct ProcessOptions {
   absl::Duration drain_grace = absl::Seconds(20);
   absl::Duration lame_duck = absl::ZeroDuration();
-  std::string log_level = "info";
 };
 
 // Sets all fields to the values of their flags. InvalidArgument with the flag,

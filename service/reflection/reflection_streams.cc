@@ -10,6 +10,7 @@
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
 #include "grpc/reflection/v1/reflection.pb.h"
+#include "service/convert/small_message.h"
 #include "service/reflection/reflection_answer.h"
 
 namespace rwkvd {
@@ -17,24 +18,6 @@ namespace {
 
 using grpc::reflection::v1::ServerReflectionRequest;
 using grpc::reflection::v1::ServerReflectionResponse;
-
-grpc::Status Parse(grpc::ByteBuffer& bytes, ServerReflectionRequest& request) {
-  if (bytes.Length() > ReflectionStreams::kMaxRequestBytes) {
-    return ToGrpcStatus(MakeError(
-        ErrorReason::kMessageMalformed,
-        absl::StrCat("the reflection request has ", bytes.Length(),
-                     " bytes; at most ", ReflectionStreams::kMaxRequestBytes,
-                     " are allowed")));
-  }
-  if (grpc::SerializationTraits<ServerReflectionRequest>::Deserialize(&bytes,
-                                                                      &request)
-          .ok()) {
-    return grpc::Status::OK;
-  }
-  return ToGrpcStatus(
-      MakeError(ErrorReason::kMessageMalformed,
-                "the reflection request is no ServerReflectionRequest"));
-}
 
 grpc::ByteBuffer Serialize(const ServerReflectionResponse& response) {
   grpc::ByteBuffer bytes;
@@ -113,9 +96,9 @@ void ReflectionStreams::OnRead(Stream* stream, bool ok) {
 
 void ReflectionStreams::Respond(Stream* stream) {
   ServerReflectionRequest request;
-  const grpc::Status status = Parse(stream->request, request);
+  const absl::Status status = ParseSmallMessage(stream->request, &request);
   stream->request.Clear();
-  if (!status.ok()) return End(stream, status);
+  if (!status.ok()) return End(stream, ToGrpcStatus(status));
   stream->response = Serialize(AnswerReflection(request, services_));
   stream->is_writing = true;
   stream->StartWrite(&stream->response);

@@ -29,8 +29,6 @@ class ReflectionStreams {
   using Reactor = grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>;
 
   static constexpr int kMaxOpen = 16;
-  // Longer requests end their stream with INVALID_ARGUMENT: no name is so long.
-  static constexpr size_t kMaxRequestBytes = 4096;
 
   // `services` are the names to list.
   explicit ReflectionStreams(std::vector<std::string> services)

@@ -128,5 +128,25 @@ TEST(ReasonInTest, IsEmptyWithoutDetails) {
             "");
 }
 
+TEST(ErrorDetailsTest, MetadataIsAddedToErrorInfoAndNothingElseChanges) {
+  const grpc::Status before = ToGrpcStatus(WithRetryAfter(
+      MakeError(ErrorReason::kQueueFull, "full"), absl::Seconds(3)));
+  const grpc::Status after = WithErrorMetadata(before, "request_id", "order-1");
+  EXPECT_EQ(after.error_code(), before.error_code());
+  EXPECT_EQ(after.error_message(), before.error_message());
+  google::rpc::Status details;
+  ASSERT_TRUE(grpc::ExtractErrorDetails(after, &details).ok());
+  const auto info = Find<google::rpc::ErrorInfo>(details);
+  EXPECT_EQ(info.reason(), "QUEUE_FULL");
+  EXPECT_EQ(info.metadata().at("request_id"), "order-1");
+  EXPECT_EQ(Find<google::rpc::RetryInfo>(details).retry_delay().seconds(), 3);
+}
+
+TEST(ErrorDetailsTest, StatusWithoutDetailsGetsNoMetadata) {
+  EXPECT_TRUE(WithErrorMetadata(grpc::Status::OK, "a", "b").ok());
+  const grpc::Status bare(grpc::StatusCode::INTERNAL, "why");
+  EXPECT_EQ(WithErrorMetadata(bare, "a", "b").error_details(), "");
+}
+
 }  // namespace
 }  // namespace rwkvd

@@ -163,6 +163,31 @@ class BadRequestTest(unittest.TestCase):
             wait_until(lambda: gauge(self.server, REFUSED_TOKENIZE, absent=0)
                        == before + 1, "the call to be counted")
 
+    def test_bad_bytes_to_services_of_grpc_are_refused(self):
+        health = "/grpc.health.v1.Health/"
+        reflection = "/grpc.reflection.v1.ServerReflection/"
+        channel = self.server.channel
+        calls = (
+            channel.unary_unary(health + "Check"),
+            lambda data, timeout: list(
+                channel.unary_stream(health + "Watch")(data, timeout=timeout)),
+            lambda data, timeout: list(
+                channel.stream_stream(reflection + "ServerReflectionInfo")(
+                    iter([data]), timeout=timeout)))
+        for call in calls:
+            # Field 1 is the name of the service, or the host.
+            for data, reason, fields in (
+                    (b"\xff\xff\xff\xff", "MESSAGE_MALFORMED", []),
+                    (b"\x0a\x88\x27" + b"x" * 5000, "MESSAGE_MALFORMED", []),
+                    (b"\x0a\x02\xff\xfe", "FIELD_NOT_UTF8", None)):
+                error = self.error_of(lambda: call(data, timeout=PATIENCE))
+                self.assertEqual(error.code(),
+                                 grpc.StatusCode.INVALID_ARGUMENT)
+                self.assertEqual(reason_of(error), reason)
+                name = "host" if call is calls[2] else "service"
+                self.assertEqual(
+                    fields_of(error), [name] if fields is None else fields)
+
     def test_unknown_method_is_unimplemented(self):
         call = self.server.channel.unary_unary("/rwkv.v1.RwkvService/Sing")
         error = self.error_of(lambda: call(b"", timeout=PATIENCE))

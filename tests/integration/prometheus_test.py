@@ -119,11 +119,12 @@ class PrometheusTest(unittest.TestCase):
         self.assertGreater(len(families), 20)
         self.assertEqual(families - helped, set())
 
-    def test_dashboard_and_alerts_use_existing_metrics(self):
+    def test_dashboard_alerts_and_documents_name_existing_metrics(self):
         there = set(re.findall(r"^# TYPE (\w+)",
                                exposition(self.server).decode(), re.MULTILINE))
         for path in ("deploy/grafana/rwkvd.json",
-                     "deploy/prometheus/alerts.yaml"):
+                     "deploy/prometheus/alerts.yaml",
+                     "docs/observability.md"):
             with open(path) as file:
                 asked = set(re.findall(r"\b(?:rwkv|gen_ai|grpc_server)_\w+",
                                        file.read()))

@@ -111,6 +111,8 @@ class ProtocolsTest(unittest.TestCase):
             "ListPinnedPrefixes": {},
             "DeleteState": {"handle": "h"},
             "GetModel": {},
+            "GetServerInfo": {},
+            "GetLoad": {},
         }
         for method, fields in unary.items():
             request = getattr(pb, method + "Request")(model=model, **fields)

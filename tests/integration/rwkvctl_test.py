@@ -104,6 +104,7 @@ class RwkvctlTest(unittest.TestCase):
         _, error = self.run_ctl("generate", "--temperature=nan", "x", code=1)
         self.assertTrue(error.startswith(
             "rwkvctl: INVALID_ARGUMENT: sampling.temperature"), error)
+        self.assertTrue(error.endswith(" (FIELD_INVALID)\n"), error)
         self.assertEqual(error.count("\n"), 1)
 
     def test_refused_request_prints_no_answer(self):

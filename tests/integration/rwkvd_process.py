@@ -57,9 +57,9 @@ class Rwkvd:
     """A server process that is SERVING. `prefix` is a command that executes
     the program, such as prlimit."""
 
-    def __init__(self, *flags, model=MODEL, prefix=()):
+    def __init__(self, *flags, model=MODEL, prefix=(), stdout=None):
         """`prefix` is a command that runs the program whose command line
-        follows, in its own process."""
+        follows, in its own process. `stdout` gets its log instead of log()."""
         self._folder = tempfile.TemporaryDirectory()
         ports = os.path.join(self._folder.name, "ports")
         self._log = open(os.path.join(self._folder.name, "log"), "w+",
@@ -68,7 +68,8 @@ class Rwkvd:
             [*prefix, RWKVD, f"--model={model}", "--listen=127.0.0.1:0",
              "--metrics_listen=127.0.0.1:0", f"--port_file={ports}",
              "--log_level=debug", *flags],
-            stdout=self._log, stderr=subprocess.STDOUT)
+            stdout=stdout or self._log,
+            stderr=self._log if stdout else subprocess.STDOUT)
         try:
             wait_until(lambda: os.path.exists(ports) or self._has_ended(),
                        "the port file")

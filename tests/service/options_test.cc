@@ -45,6 +45,24 @@ TEST_F(OptionsTest, DefaultsNeedOnlyTheModel) {
   EXPECT_EQ(options->max_message_bytes, 16 << 20);
 }
 
+TEST_F(OptionsTest, LogIsTextWithALinePerCallByDefault) {
+  const auto defaults = ParseOptions({"--model=m"});
+  ASSERT_TRUE(defaults.ok()) << defaults.status();
+  EXPECT_EQ(defaults->log_level, "info");
+  EXPECT_EQ(defaults->log_format, LogFormat::kText);
+  EXPECT_TRUE(defaults->access_log);
+  EXPECT_EQ(defaults->otlp_endpoint, "");
+  EXPECT_THAT(ErrorOf({"--model=m", "--otlp_endpoint=http://x"}),
+              HasSubstr("--otlp_endpoint: "));
+  const auto options =
+      ParseOptions({"--model=m", "--log_format=json", "--noaccess_log"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->log_format, LogFormat::kJson);
+  EXPECT_FALSE(options->access_log);
+  EXPECT_EQ(ErrorOf({"--model=m", "--log_format=xml"}),
+            "--log_format: \"xml\" is not text or json");
+}
+
 TEST_F(OptionsTest, NamesTheGivenFlags) {
   const auto options =
       ParseOptions({"--model", "m", "--nopreload", "--max_running=64"});

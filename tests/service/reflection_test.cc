@@ -11,6 +11,7 @@
 #include "google/protobuf/descriptor.pb.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "gtest/gtest.h"
+#include "service/convert/small_message.h"
 #include "service/reflection/reflection_answer.h"
 #include "tests/service/test_server.h"
 
@@ -178,7 +179,7 @@ TEST_F(ReflectionTest, StreamThatHasBeenIdleForTheLongestTimeEndsForANewOne) {
 TEST_F(ReflectionTest, LongAndMalformedRequestsAreRefused) {
   const auto call = Open();
   ServerReflectionRequest request;
-  request.set_host(std::string(ReflectionStreams::kMaxRequestBytes, 'x'));
+  request.set_host(std::string(kMaxSmallMessageBytes, 'x'));
   call->stream->Write(request);
   const grpc::Status status = call->stream->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);

@@ -10,6 +10,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cli/error_details.h"
 #include "core/base/quote.h"
 #include "google/protobuf/util/json_util.h"
 #include "tools/rwkvctl/local_target.h"
@@ -79,8 +80,12 @@ absl::Status CheckServer() {
 
 int ExitCode(const grpc::Status& status) {
   if (status.ok()) return kExitOk;
-  PrintFailure(absl::Status(static_cast<absl::StatusCode>(status.error_code()),
-                            ReadableMessage(status)));
+  const std::string reason = ReasonIn(status);
+  PrintFailure(absl::Status(
+      static_cast<absl::StatusCode>(status.error_code()),
+      reason.empty()
+          ? ReadableMessage(status)
+          : absl::StrCat(ReadableMessage(status), " (", reason, ")")));
   return kExitFailed;
 }
 

@@ -7,7 +7,7 @@
 
 namespace rwkvd {
 
-// Prints an error to stderr as one line: "rwkvctl: UNAVAILABLE: ...".
+// Prints an error to stderr as one line, such as "rwkvctl: UNAVAILABLE: ...".
 void PrintFailure(const absl::Status& status);
 
 // Prints the token counts and times of an answer to stderr as one line.

@@ -86,6 +86,10 @@ class Sequence {
   virtual int64_t NumRequiredTokens() const {
     return static_cast<int64_t>(prompt_size_ - num_processed_);
   }
+  // Counts them, before the sequence is queued: any thread that holds the
+  // engine's lock may then read how many a queued sequence requires.
+  void CountRequiredTokens() { num_required_at_start_ = NumRequiredTokens(); }
+  int64_t num_required_at_start() const { return num_required_at_start_; }
   // Sets the memory that was reserved for the sequence, and the samples that it
   // belongs to. Before it is queued.
   void SetMemory(RequestMemory memory) { memory_ = std::move(memory); }
@@ -240,6 +244,7 @@ class Sequence {
   RequestMemory memory_;
   std::shared_ptr<SampleGroup> group_;
 
+  int64_t num_required_at_start_ = 0;
   bool has_slot_ = false;
   bool is_suspended_ = false;
   std::atomic<bool> has_finite_logits_ = true;

@@ -65,6 +65,37 @@ TEST(EngineCollectorTest, StatisticsHaveTheirMetricNames) {
   }
 }
 
+TEST(EngineCollectorTest, LoadHasItsMetricNames) {
+  ServerLoad load;
+  load.engine.running = 3;
+  load.engine.slots = 4;
+  load.engine.queued = 5;
+  load.engine.max_queued = 6;
+  load.engine.oldest_wait = absl::Milliseconds(1500);
+  load.engine.queued_prompt_tokens = 7;
+  load.engine.total_tokens = 8;
+  load.engine.max_total_tokens = 9;
+  load.engine.generated_tokens_per_second = 10.5;
+  load.engine.prompt_tokens_per_second = 11.5;
+  load.engine.requests_per_second = 12.5;
+  load.running_state_bytes = 13;
+  load.cached_state_limit = 14;
+  load.stored_state_limit = 15;
+  const std::string text =
+      prometheus::TextSerializer().Serialize(ToMetricFamilies(load));
+  for (const char* line :
+       {"rwkv_slots 4", "rwkv_slots_used_ratio 0.75",
+        "rwkv_utilization_ratio 2", "rwkv_queue_limit 6",
+        "rwkv_queue_oldest_wait_seconds 1.5", "rwkv_queue_prompt_tokens 7",
+        "rwkv_accepted_tokens 8", "rwkv_accepted_tokens_limit 9",
+        "rwkv_recent_generation_tokens_per_second 10.5",
+        "rwkv_recent_prompt_tokens_per_second 11.5",
+        "rwkv_recent_requests_per_second 12.5", "rwkv_running_state_bytes 13",
+        "rwkv_state_cache_limit_bytes 14", "rwkv_state_store_limit_bytes 15"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("\n") + line + "\n"));
+  }
+}
+
 TEST(EngineCollectorTest, CancelledAndFailedRequestsHaveSeparateMetrics) {
   EngineStats stats;
   for (int i = 0; i < kNumFinishReasons; ++i) stats.finished[i] = i + 20;

@@ -98,25 +98,5 @@ TEST(MetricsTest, TimePerOutputTokenExcludesTheFirstToken) {
   EXPECT_THAT(text, HasSubstr("gen_ai_response_model=\"demo\"} 2\n"));  // sum
 }
 
-TEST(MetricsTest, OnlySuccessfulCallsHaveARequestDuration) {
-  Metrics metrics;
-  metrics.SetModelName("demo");
-  CallRecord(&metrics, Rpc::kScore).End(grpc::Status::OK);
-  CallRecord(&metrics, Rpc::kScore)
-      .End(grpc::Status(grpc::StatusCode::CANCELLED, ""));
-  CallRecord(&metrics, Rpc::kTokenize).End(grpc::Status::OK);
-  const std::string text = Exposition(metrics);
-  const std::string count = "gen_ai_server_request_duration_seconds_count";
-  const std::string rest =
-      ",gen_ai_provider_name=\"rwkvd\",gen_ai_request_model=\"demo\","
-      "gen_ai_response_model=\"demo\"}";
-  EXPECT_THAT(text, HasSubstr(count + "{gen_ai_operation_name=\"score\"" +
-                              rest + " 1\n"));
-  EXPECT_THAT(text,
-              HasSubstr(count + "{gen_ai_operation_name=\"text_completion\"" +
-                        rest + " 0\n"));
-  EXPECT_THAT(text, HasSubstr("grpc_status=\"CANCELLED\"} 1\n"));
-}
-
 }  // namespace
 }  // namespace rwkvd

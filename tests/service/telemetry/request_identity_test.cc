@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/telemetry/request_identity.h"
 
+#include <grpcpp/support/error_details.h>
+
 #include <map>
 #include <string>
 
 #include "gmock/gmock.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "gtest/gtest.h"
 #include "tests/service/test_server.h"
 
@@ -87,6 +91,19 @@ TEST_F(RequestIdentityTest, WhatIsThereTwiceIsReplaced) {
                                   {kTraceparentKey, kSentTraceparent}});
   EXPECT_THAT(returned.at(kRequestIdKey), MatchesRegex(kMadeId));
   EXPECT_THAT(returned.at(kTraceparentKey), MatchesRegex(kMadeTraceparent));
+}
+
+TEST_F(RequestIdentityTest, ErrorHasTheIdInItsDetails) {
+  grpc::ClientContext context;
+  context.AddMetadata(kRequestIdKey, "order-1");
+  v1::DeleteStateResponse response;
+  const grpc::Status status =
+      server_.NewStub()->DeleteState(&context, {}, &response);
+  google::rpc::Status details;
+  ASSERT_TRUE(grpc::ExtractErrorDetails(status, &details).ok());
+  google::rpc::ErrorInfo info;
+  ASSERT_TRUE(details.details(0).UnpackTo(&info));
+  EXPECT_EQ(info.metadata().at("request_id"), "order-1");
 }
 
 TEST(RequestIdTest, IsPrintableAsciiWithoutSpaces) {
