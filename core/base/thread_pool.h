@@ -21,14 +21,14 @@ namespace rwkvd {
 // thread reads memory sequentially, which helps hardware prefetching, and no
 // thread idles while there is work.
 //
-// Owned by the engine (one per process). One caller at a time; the caller runs
-// iterations too, so a pool of one thread starts no worker. ParallelFor does
-// not allocate. After a loop, workers spin for a short time before they sleep,
-// because the next loop of a forward pass follows within microseconds. The
-// caller does the same while it waits for workers to finish. If other processes
-// compete for the processors, ThreadPlacement keeps the threads on different
-// ones, and a thread that waits for another one on its processor sleeps at
-// once.
+// A server has one, which its loaded model owns. One caller at a time; the
+// caller runs iterations too, so a pool of one thread starts no worker.
+// ParallelFor does not allocate. After a loop, workers spin for a short time
+// before they sleep, because the next loop of a forward pass follows within
+// microseconds. The caller does the same while it waits for workers to finish.
+// If other processes compete for the processors, ThreadPlacement keeps the
+// threads on different ones, and a thread that waits for another one on its
+// processor sleeps at once.
 class ThreadPool {
  public:
   // Starts a pool of `num_threads` >= 1, which include the calling thread.

@@ -34,7 +34,8 @@ struct ModelConfig {
   bool has_embedding_norm = true;
   int64_t num_parameters = 0;
   // The type of the matrices: "F32", "F16" or "BF16"; "int8", "int8,mixed",
-  // "int4" or "int4,mixed", where some matrices keep 16 or 32 bits; or "mixed".
+  // "int4" or "int4,mixed", where some matrices keep 16 or 32 bits; the block
+  // type of most weights, such as "Q4_K"; or "mixed".
   std::string weight_type;
 };
 
