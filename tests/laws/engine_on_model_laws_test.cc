@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Laws of the engine with a real model, for every version, instruction set and
-// weight type. Answers and their log-probabilities are bit-identical whatever
-// else is in the batch, with or without the cache, and for any number of
-// threads. The score of a text equals the log-probabilities of generating it.
+// Laws of the engine with a real model (tests/README.md), for every version,
+// instruction set and weight type. Answers and their log-probabilities are
+// bit-identical whatever else is in the batch, with or without the cache, and
+// for any number of threads. The score of a text equals the log-probabilities
+// of generating it.
 
 #include <cstddef>
 #include <cstdint>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Law 7: results are bit-identical whatever format a checkpoint has, and if a
-// state is saved and restored.
+// Law 7 of tests/README.md: results are bit-identical whatever format a
+// checkpoint has, and if a state is saved and restored.
 
 #include <cstddef>
 #include <memory>

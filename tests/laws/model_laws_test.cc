@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Laws of the models, for every instruction set and weight type. Results are
-// bit-identical however a text is split into chunks, whatever else is in the
-// batch, and for any number of threads; and they agree with the equations of
-// the papers.
+// Laws of the models (tests/README.md), for every instruction set and weight
+// type. Results are bit-identical however a text is split into chunks, whatever
+// else is in the batch, and for any number of threads; and they agree with the
+// equations of the papers.
 
 #include <cmath>
 #include <cstdint>

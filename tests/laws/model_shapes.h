@@ -37,7 +37,7 @@ testing::TestTensors MakeTensors(const ModelShape& shape,
 testing::TestTensors MakeTensors(const ModelShape& shape, DType dtype);
 
 // The maximum error of logits in single precision against the equations of the
-// papers, relative to the largest logit (law 6).
+// papers, relative to the largest logit (law 6 of tests/README.md).
 //
 // Both sides use the same weights, so only rounding differs. The roundings of a
 // sum of n terms add up like a random walk, to about sqrt(n) * 2^-24 of its

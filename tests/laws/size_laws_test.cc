@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Law 6 for models of any size: heads, ranks and widths are deduced from
-// shapes, and none of them is assumed to have the value of the released models.
+// Law 6 of tests/README.md for models of any size: heads, ranks and widths are
+// deduced from shapes, and none of them is assumed to have the value of the
+// released models.
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The laws of docs/architecture.md that concern the engine, on random mixes of
+// The laws of tests/README.md that concern the engine, on random mixes of
 // requests: an answer depends on nothing but its request.
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The laws of snapshots: a request that continues from one gets the same answer
-// as without interruption.
+// Law 7 of tests/README.md for snapshots: a request that continues from one
+// gets the same answer as without interruption.
 
 #include <algorithm>
 #include <cstddef>
@@ -85,8 +85,8 @@ Recording Joined(const Recording& first, const Recording& second) {
   return joined;
 }
 
-// Law 7: a request that is suspended at any position and resumed by another
-// engine gets the same answer as without interruption.
+// A request that is suspended at any position and resumed by another engine
+// gets the same answer as without interruption.
 TEST_F(EngineResumeTest, RequestResumedByAnotherEngineGetsTheSameAnswer) {
   std::mt19937 random(18);
   int num_moved = 0;
