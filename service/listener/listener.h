@@ -36,7 +36,7 @@ inline constexpr int kNumRefusals = 4;
 const char* NameOf(Refusal refusal);
 
 // Listens for the gRPC server and passes connections to it. gRPC's own listener
-// would stop for ever once a descriptor was lacking, and bounds nothing. The
+// would stop forever once a descriptor was lacking, and bounds nothing. The
 // frames of each connection are inspected before gRPC parses them (Http2Guard).
 //
 // Owned by the server. Start and Stop are called by one thread at a time; the

@@ -29,7 +29,7 @@ struct NetworkOptions {
   bool reflection = true;
   bool channelz = false;
   // Clients that send keepalive pings more often are disconnected. They may
-  // send one each 10 seconds, also without calls. Half of that is tolerated,
+  // send one every 10 seconds, also without calls. Half of that is tolerated,
   // since pings do not arrive evenly. No flag sets it.
   absl::Duration min_client_ping_interval = absl::Seconds(5);
 };

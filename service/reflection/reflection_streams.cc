@@ -117,7 +117,7 @@ void ReflectionStreams::End(Stream* stream, const grpc::Status& status) {
   if (stream->has_ended) return;
   stream->has_ended = true;
   if (stream->position.has_value()) open_.erase(*stream->position);
-  // A client that does not read would delay the end for ever.
+  // A client that does not read would delay the end forever.
   if (stream->is_writing) stream->context->TryCancel();
   stream->Finish(status);
 }

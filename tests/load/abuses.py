@@ -171,7 +171,7 @@ def many_at_once(attacker, chance):
     attacker.repeat(abuse, reads=True)
 
 
-def canceled(attacker, chance):
+def cancelled(attacker, chance):
     """Requests that the client resets after a while."""
     body = _serialized(pb.GenerateRequest(
         max_tokens=1 << 16, sampling=pb.Sampling(never_end=True)))
@@ -222,7 +222,7 @@ def idle_streams(attacker, chance):
 
 
 ABUSES = {abuse.__name__: abuse for abuse in (
-    large, malformed, many_at_once, canceled, lost, idle_streams)}
+    large, malformed, many_at_once, cancelled, lost, idle_streams)}
 for attack in attacks.ATTACKS.values():
     ABUSES[attack.__name__] = (
         lambda attacker, chance, attack=attack: attack(attacker))

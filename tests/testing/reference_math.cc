@@ -55,9 +55,9 @@ MatrixD Previous(const MatrixD& x) {
 namespace {
 
 RowD Normalized(const RowD& x, double epsilon) {
-  const RowD centred = x.array() - x.mean();
-  const double variance = centred.squaredNorm() / x.size();
-  return centred / std::sqrt(variance + epsilon);
+  const RowD centered = x.array() - x.mean();
+  const double variance = centered.squaredNorm() / x.size();
+  return centered / std::sqrt(variance + epsilon);
 }
 
 }  // namespace

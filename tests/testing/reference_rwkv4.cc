@@ -53,9 +53,9 @@ class Rwkv4Reference {
   MatrixD Norm(const MatrixD& x, const std::string& name) const {
     MatrixD y = x;
     for (int64_t t = 0; t < x.rows(); ++t) {
-      const RowD centred = x.row(t).array() - x.row(t).mean();
-      const double variance = centred.squaredNorm() / x.cols();
-      y.row(t) = (centred / std::sqrt(variance + 1e-5))
+      const RowD centered = x.row(t).array() - x.row(t).mean();
+      const double variance = centered.squaredNorm() / x.cols();
+      y.row(t) = (centered / std::sqrt(variance + 1e-5))
                      .cwiseProduct(Row(name + ".weight")) +
                  Row(name + ".bias");
     }

@@ -30,8 +30,8 @@ ABSL_FLAG(double, rate, 0,
           "loop.");
 ABSL_FLAG(int64_t, requests, 0, "Number of requests to send; 0 for no limit.");
 ABSL_FLAG(absl::Duration, duration, absl::ZeroDuration(),
-          "Length of the run, after which running requests are canceled; 0 for "
-          "no limit. Default: 10s if --requests is not set either.");
+          "Length of the run, after which running requests are cancelled; 0 "
+          "for no limit. Default: 10s if --requests is not set either.");
 ABSL_FLAG(rwkvd::TokenRange, prompt_tokens, rwkvd::TokenRange(),
           "Tokens per prompt: a number, or a range such as 16:512.");
 ABSL_FLAG(rwkvd::TokenRange, output_tokens, rwkvd::TokenRange(),

@@ -49,7 +49,7 @@ class Call {
 
   grpc::ClientContext* context() { return &context_; }
 
-  // As rwkvd::ExitCode, but kExitInterrupted if Ctrl-C canceled the call.
+  // As rwkvd::ExitCode, but kExitInterrupted if Ctrl-C cancelled the call.
   int ExitCode(const grpc::Status& status) const;
 
  private:

@@ -15,7 +15,7 @@ namespace rwkvd {
 // The outcome of one request. Times are in seconds since the request was due.
 struct RequestOutcome {
   grpc::Status status;
-  bool cut_short = false;  // canceled by the end of the benchmark
+  bool cut_short = false;  // cancelled by the end of the benchmark
   double sent = 0;         // when the request was sent
   double first_token = 0;  // when the first token arrived; 0: none did
   double last_token = 0;   // when the last token arrived

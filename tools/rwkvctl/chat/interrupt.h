@@ -29,7 +29,7 @@ class Interrupt {
     Guard(const Guard&) = delete;
     Guard& operator=(const Guard&) = delete;
 
-    // Whether a signal canceled the call.
+    // Whether a signal cancelled the call.
     bool interrupted() const;
 
    private:
