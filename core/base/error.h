@@ -31,15 +31,15 @@ absl::Status WithReason(absl::Status status, ErrorReason reason);
 // A value for programs. `key` is lower case with underscores, such as "limit".
 absl::Status WithMetadata(absl::Status status, absl::string_view key,
                           absl::string_view value);
-// The limit that has been reached: the name of its flag without "--", or of
-// what it counts.
+// The limit that has been reached: the name of its flag without "--", or the
+// name of what it counts.
 absl::Status WithQuota(absl::Status status, absl::string_view quota);
 // What does not exist: its type, such as "state", and its name, which may be
 // any text of a client.
 absl::Status WithResource(absl::Status status, absl::string_view type,
                           absl::string_view name);
 
-// What has been attached.
+// Return what has been attached to a status; empty if nothing has.
 std::optional<ErrorReason> ReasonOf(const absl::Status& status);
 std::vector<std::pair<std::string, std::string>> MetadataOf(
     const absl::Status& status);  // sorted by key

@@ -10,9 +10,9 @@
 namespace rwkvd {
 
 // Something that happens once, such as the second request to end a process.
-// Unlike absl::Notification and absl::Mutex, a timed wait uses the monotonic
-// clock: when somebody sets the clock of the system, it becomes neither longer
-// nor shorter.
+// Unlike with absl::Notification and absl::Mutex, a timed wait uses the
+// monotonic clock: it takes equally long when the clock of the system is set
+// meanwhile.
 //
 // Thread-safe. Notify has returned before the event is destroyed.
 class Event {

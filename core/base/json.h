@@ -12,9 +12,10 @@ namespace rwkvd {
 
 using Json = nlohmann::json;
 
+// Limits on a JSON document. A value.
 struct JsonLimits {
   size_t max_bytes = 100 << 20;
-  int max_depth = 32;
+  int max_depth = 32;  // of nested arrays and objects
 };
 
 // Parses one JSON document from an untrusted source. Returns InvalidArgument,

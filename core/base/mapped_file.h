@@ -63,8 +63,8 @@ class MappedFile {
   // read. Asks the file system, but reads no data.
   absl::Status CheckUnchanged() const;
 
-  // Whether a page could not be read, so that the bytes are now zeros. Asks
-  // nobody.
+  // Whether a page could not be read, so that the bytes are now zeros. Makes no
+  // system call.
   bool is_lost() const {
     return registration_.has_value() && registration_->is_lost();
   }

@@ -36,8 +36,8 @@ struct GgufTokenizer {
   std::vector<int32_t> types;  // by id; enum llama_token_type in llama.cpp
 };
 
-// The tokenizer; without tokens if the file has none. InvalidArgument if it has
-// a part of one, or one with too many tokens.
+// The tokenizer; without tokens if the file has none. InvalidArgument if the
+// file has only a part of a tokenizer, or one with too many tokens.
 absl::StatusOr<GgufTokenizer> TokenizerOf(const GgufValues& values);
 
 // The text of the chat template, in Jinja; nothing if the file has none.

@@ -16,8 +16,8 @@ namespace rwkvd {
 // tensors, and translates it to the native layout. The result views the same
 // memory as `stored`, or its own copies. Does not check whether tensors are
 // missing or have the wrong size. Adds a head that is tied to the embedding,
-// and drops weights that no model uses. Tensors with unknown names keep them
-// apart from their outer parts, so that the model refuses them by name.
+// and drops weights that no model uses. Of an unknown name,
+// only the outer parts are translated, so that the model refuses it by name.
 //
 // Messages begin with `path`; `config` is the config.json next to the weights.
 // Returns InvalidArgument if two stored tensors have the same native name, if a

@@ -15,8 +15,8 @@
 
 namespace rwkvd {
 
-// InvalidArgument, with the adapter's file, if tensors of the adapter have no
-// place in `base`: lists all of them.
+// InvalidArgument, with the adapter's file and a list, if the adapter has
+// tensors that change or replace no tensor of `base`.
 absl::Status CheckPlacement(const TensorFile& base, const Adapter& adapter);
 
 // Returns `base` with all adapters merged into its weights, in order. Each

@@ -20,7 +20,7 @@ namespace rwkvd {
 // blocks of the transposed matrix.
 
 // The name and shape of the U8 tensor for `matrix`, which has a block type and
-// is row-major, or is if it is transposed.
+// is row-major or column-major.
 std::string StoredBlocksName(const Tensor& matrix);
 std::vector<int64_t> StoredBlocksShape(const Tensor& matrix);
 
@@ -30,7 +30,7 @@ std::optional<absl::string_view> MatrixOfBlocks(absl::string_view stored);
 
 // The matrix whose blocks are `stored`, as a view of them; `stored` itself if
 // it holds something else. InvalidArgument if its shape or type is wrong, or if
-// a matrix is transposed that is not a low-rank one.
+// it is the transpose of a matrix other than a low-rank one.
 absl::StatusOr<Tensor> FromStoredBlocks(Tensor stored, const FileError& error);
 
 }  // namespace rwkvd

@@ -86,9 +86,9 @@ class TensorFile {
   // Whether the model has blocks.0.ln0.
   bool has_embedding_norm() const { return native_.has_embedding_norm; }
 
-  // What a GGUF file says about text; without tokens, or nothing, in other
-  // formats and if the file does not say it. Views the file. InvalidArgument as
-  // of TokenizerOf.
+  // The tokenizer and the chat template of a GGUF file, which view the file.
+  // Files without them, and other formats, have a tokenizer without tokens and
+  // no template. InvalidArgument as of TokenizerOf.
   absl::StatusOr<GgufTokenizer> embedded_tokenizer() const;
   absl::StatusOr<std::optional<absl::string_view>> chat_template() const;
 

@@ -12,11 +12,10 @@ namespace rwkvd {
 // Checks the names of all tensors of a file, as they are stored. Returns
 // InvalidArgument if one of them shows that the file holds a variant of RWKV,
 // another architecture or a format of quantized weights that is known but not
-// supported; the message names it and the tensor. Names that it does not know
-// are not its concern.
+// supported; the message names it and the tensor. Accepts all other names.
 //
 // Call it before anything else about the tensors is examined: their types and
-// shapes would otherwise give an error that does not tell the real reason.
+// shapes would otherwise give an error that hides the real reason.
 absl::Status CheckSupported(absl::Span<const absl::string_view> names,
                             const FileError& error);
 

@@ -17,9 +17,9 @@ namespace rwkvd {
 // Owned by the step runner, and outlives all leases. Engine thread only.
 class BranchStates {
  public:
-  // Free states that only Take uses, so that a request that needs some to run
-  // finds them soon. No request needs more: a score request of kMaxScoreTexts
-  // texts needs at most log2 of that.
+  // States that only Take uses, so that a request that cannot run without some
+  // gets them soon. No request needs more: a score request of kMaxScoreTexts
+  // texts needs at most log2 of that number.
   static constexpr int64_t kReserved = 12;
 
   // Some of the states. The destructor returns them.
@@ -72,12 +72,13 @@ class BranchStates {
   int64_t used() const { return used_; }
   bool Has(int64_t num) const { return num <= limit_ - used_; }
 
-  // States that a request cannot do without. Requires Has(num).
+  // Takes states that a request cannot run without. Requires Has(num).
   Lease Take(int64_t num) {
     RWKVD_CHECK(Has(num));
     return Lease(this, num);
   }
-  // States that only save time. Nothing if fewer than kReserved would be left.
+  // Takes states that only save time. Returns nothing if fewer than kReserved
+  // would be left.
   std::optional<Lease> TakeSpare(int64_t num) {
     if (!HasSpare(num)) return std::nullopt;
     return Lease(this, num);

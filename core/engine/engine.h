@@ -106,8 +106,9 @@ class Engine {
   //
   // An accepted request still finishes with kRefused before it has run if it
   // waits for longer than max_queue_time, or once it cannot meet its deadline.
-  // That is a conservative estimate: half of the time that the requests before
-  // it need at the recent rate, plus prefill at the best recent speed.
+  // The estimate is optimistic, so that few requests are refused wrongly: half
+  // of the time that the requests before it need at the recent rate, plus
+  // prefill at the best recent speed.
   absl::StatusOr<RequestId> Submit(GenerateRequest request, GenerateSink* sink);
   absl::StatusOr<RequestId> Submit(ScoreRequest request, ScoreSink* sink);
   // Submits one sample of the request per sink. Sample i gets the output that
@@ -162,7 +163,7 @@ class Engine {
   EngineLoad Load(absl::Time now) const ABSL_LOCKS_EXCLUDED(mutex_);
 
   const EngineOptions& options() const { return options_; }
-  // At least one.
+  // The states that requests can start from; at least one.
   absl::Span<const NamedState> initial_states() const {
     return initial_states_;
   }
@@ -187,7 +188,8 @@ class Engine {
   // exempt from the limits on slots and tokens.
   absl::StatusOr<Reservation> ReserveSlots(const Demand& demand, bool continues)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether there is room for `num_samples` more.
+  // OK if there is room for `num_samples` more samples; otherwise the error of
+  // Submit.
   absl::Status CheckRoom(int64_t num_samples, bool continues)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Raises the tokens and the memory of the reservation to `demand`.
@@ -198,9 +200,11 @@ class Engine {
   // of the other requests.
   absl::Status CheckTotalTokens(int64_t others, int64_t tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // ResourceExhausted: `bytes` are not left in the budget of all requests.
+  // The error for a request that needs `bytes` when fewer are left in the
+  // budget of all requests: ResourceExhausted.
   absl::Status OutOfMemory(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // ResourceExhausted with a RetryAfter.
+  // The error for a request that is refused because of `quota`, with the reason
+  // `why` and a RetryAfter: ResourceExhausted.
   absl::Status Exhausted(ErrorReason reason, absl::string_view quota,
                          absl::string_view why) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -221,8 +225,8 @@ class Engine {
   // ends.
   std::vector<EndedSequence> TakeCancelled(absl::Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Why `sequence` ends early. Suspends it if draining does that.
-  // A waiting request is only suspended if `has_room` for its state.
+  // Returns `sequence` with the reason why it ends early. Suspends it if a
+  // drain is to do that; a waiting request only if `has_room` for its state.
   EndedSequence EndEarly(std::unique_ptr<Sequence> sequence, bool has_room,
                          absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Removes requests from the queue that have waited for too long, and new ones

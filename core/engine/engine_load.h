@@ -15,7 +15,7 @@ struct EngineLoad {
   int64_t slots = 0;    // all of them
   int64_t queued = 0;
   int64_t max_queued = 0;
-  // How long the request has waited that has waited longest; 0 if none waits.
+  // How long the oldest request in the queue has waited; 0 if there is none.
   absl::Duration oldest_wait;
   // Tokens that queued requests must have computed before their first token.
   // Samples of one request share them. Cached tokens are not known yet, and so
@@ -25,7 +25,7 @@ struct EngineLoad {
   // max_total_tokens, and that limit.
   int64_t total_tokens = 0;
   int64_t max_total_tokens = 0;
-  // Over the last ten seconds. The second includes scored tokens.
+  // Rates over the last ten seconds. Prompt tokens include scored tokens.
   double generated_tokens_per_second = 0;
   double prompt_tokens_per_second = 0;
   double requests_per_second = 0;  // that ended

@@ -51,7 +51,8 @@ struct GenerateRequest {
   // are then processed; the state cache is not used.
   bool echo = false;
   int32_t echo_top_logprobs = 0;
-  // The same as for `logprobs`, for the distribution after all samplers.
+  // The same as want_logprobs and top_logprobs, for the distribution after all
+  // samplers.
   bool want_sampled_logprobs = false;
   int32_t top_sampled_logprobs = 0;
   bool use_state_cache = true;  // look up prefixes and store them

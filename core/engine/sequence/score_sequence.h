@@ -16,7 +16,7 @@
 
 namespace rwkvd {
 
-// A request for log-probabilities. Its prompt is what all contexts begin with.
+// A request for log-probabilities. Its prompt is the beginning of all contexts.
 // After the prompt its texts form a tree, each node of which is processed once:
 // branches start from copies of the state at their fork, and several short
 // nodes share a step. Scores of a continuation are sent when it is complete, so
@@ -102,8 +102,8 @@ class ScoreSequence : public Sequence {
   // Whether there are states for another lane, and for all that is below the
   // lanes then open.
   bool MayOpenLane();
-  // The most states that what is open can need at the same time, if branches
-  // are finished one by one from the innermost on.
+  // The most states that the open lanes and branches can need at the same time,
+  // if branches are finished one by one from the innermost on.
   int64_t NumStatesToFinish() const;
   // Returns the states that are not needed any more.
   void ReleaseStates();

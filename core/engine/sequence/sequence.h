@@ -86,8 +86,8 @@ class Sequence {
   virtual int64_t NumRequiredTokens() const {
     return static_cast<int64_t>(prompt_size_ - num_processed_);
   }
-  // Counts them, before the sequence is queued: any thread that holds the
-  // engine's lock may then read how many a queued sequence requires.
+  // Counts the required tokens before the sequence is queued: any thread that
+  // holds the engine's lock may then read how many a queued sequence requires.
   void CountRequiredTokens() { num_required_at_start_ = NumRequiredTokens(); }
   int64_t num_required_at_start() const { return num_required_at_start_; }
   // Sets the memory that was reserved for the sequence, and the samples that it
@@ -104,7 +104,7 @@ class Sequence {
   // The least number of states, in addition to that of its slot, without which
   // the sequence cannot run.
   virtual int64_t NumBranchStates() const { return 0; }
-  // Gives it that number, before it is admitted.
+  // Sets the sequence's NumBranchStates() states, before it is admitted.
   void SetBranchStates(BranchStates::Lease states) {
     branch_states_ = std::move(states);
   }
@@ -112,7 +112,7 @@ class Sequence {
   absl::Span<const int32_t> prompt() const {
     return absl::MakeConstSpan(tokens_).first(prompt_size_);
   }
-  // Its snapshot is null after the first step.
+  // The state before the prompt. Its snapshot is null after the first step.
   const SequenceStart& start() const { return start_; }
   CacheUse& cache_use() { return cache_use_; }
   const CacheUse& cache_use() const { return cache_use_; }
@@ -153,7 +153,7 @@ class Sequence {
   bool has_finite_logits() const {
     return has_finite_logits_.load(std::memory_order_relaxed);
   }
-  // The error of such a sequence.
+  // The error of a sequence with logits that are not finite.
   absl::Status NonFiniteLogitsError() const;
 
   // Returns true exactly once: in the step that completed the prompt. Checks
@@ -207,7 +207,7 @@ class Sequence {
   State TakeState() { return std::move(state_); }
   BranchStates::Lease& branch_states() { return branch_states_; }
   const BranchStates::Lease& branch_states() const { return branch_states_; }
-  // Forgets logits(), and a snapshot that owns them.
+  // Drops logits(), and a snapshot that owns them.
   void DropLogits();
   // The memory that was reserved, for a snapshot that outlives the sequence.
   RequestMemory TakeMemory() { return std::move(memory_); }
