@@ -21,8 +21,8 @@ inline constexpr char kErrorDomain[] = "rwkvd";
 // repeat.
 inline constexpr size_t kMaxDetailsBytes = 1536;
 
-// What `status`, which is not OK, tells programs (core/base/error.h), as
-// google.rpc messages: ErrorInfo always; BadRequest, RetryInfo, QuotaFailure
+// The details of `status`, which is not OK, for programs (core/base/error.h),
+// as google.rpc messages: ErrorInfo always; BadRequest, RetryInfo, QuotaFailure
 // and ResourceInfo if `status` has what they need. Text of clients is quoted
 // and cut. `message` is that of the call's status, to which that of the result
 // must be equal.

@@ -15,9 +15,9 @@
 
 namespace rwkvd {
 
-// Lines that wait to be written by a thread of their own, so that whoever logs
-// never waits for the reader of the standard output. Lines that do not fit in
-// the queue are dropped, and counted.
+// Lines that wait to be written by a thread of their own, so that a thread that
+// logs never waits for the reader of the standard output. Lines that do not fit
+// in the queue are dropped, and counted.
 //
 // Thread-safe. Its thread handles no signals.
 class LineQueue {
@@ -42,7 +42,7 @@ class LineQueue {
   // for `time`.
   void Flush(absl::Duration time) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Since the start.
+  // The number of lines that were dropped since the start.
   int64_t num_dropped() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

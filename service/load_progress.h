@@ -29,7 +29,7 @@ class LoadProgress {
   void Begin(absl::string_view doing = "reading the model");
   void Update(int64_t bytes_done, int64_t bytes_all);
 
-  // In [0, 1].
+  // The share of the files that has been read, in [0, 1].
   double ratio() const { return ratio_.load(std::memory_order_relaxed); }
 
  private:

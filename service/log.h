@@ -14,10 +14,10 @@
 
 namespace rwkvd {
 
-// The log of the process. Each line has the time (UTC) and the level. It goes
-// to the standard output through a queue, so that no thread waits for whoever
-// reads it; while the queue is full, lines are dropped, and a later line says
-// how many. Thread-safe.
+// The log of the process. Each line has the time (UTC) and the level. Lines go
+// to the standard output through a queue, so that no thread waits for their
+// reader; while the queue is full, lines are dropped, and a later line says how
+// many. Thread-safe.
 
 // The form of the lines: text, or one JSON object each.
 enum class LogFormat { kText, kJson };

@@ -7,8 +7,8 @@
 namespace rwkvd {
 
 // The host of a peer (see ServerContext::peer), such as "ipv4:10.0.0.1" of
-// "ipv4:10.0.0.1:4711". Empty for Unix sockets: their clients cannot be told
-// apart.
+// "ipv4:10.0.0.1:4711". Empty for Unix sockets: their clients cannot be
+// distinguished.
 absl::string_view PeerAddress(absl::string_view peer);
 
 }  // namespace rwkvd

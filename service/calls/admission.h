@@ -9,8 +9,8 @@
 
 namespace rwkvd {
 
-// The trailing metadata that tells gRPC's own retries (proposal A6) how many
-// milliseconds to wait.
+// The trailing metadata from which gRPC's own retries (proposal A6) learn how
+// many milliseconds to wait.
 inline constexpr char kRetryPushback[] = "grpc-retry-pushback-ms";
 
 // The status of a call whose client has cancelled it, or is gone.

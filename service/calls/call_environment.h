@@ -15,8 +15,8 @@
 
 namespace rwkvd {
 
-// What a call uses of the server, all of which outlives the call, and what
-// names the call. A value.
+// The parts of the server that a call uses, all of which outlive the call, and
+// the call's identity. A value.
 struct CallEnvironment {
   const ServedModel* model;  // null while it is being loaded
   Metrics* metrics;

@@ -23,8 +23,8 @@
 namespace rwkvd {
 
 // Gives up calls whose clients do not read or do not send, so that the calls
-// together never hold more memory than the budget has, and none is held for
-// ever. A call is given up in two stages:
+// together never hold more memory than the budget has, and no memory is held
+// forever. A call is given up in two stages:
 //
 //  1. It drops what it has buffered, cancels its requests, and ends with the
 //     reason as soon as gRPC has written the message under way, so that a
@@ -58,13 +58,13 @@ class CallMonitor {
   std::optional<ResponseCharge> Charge(MonitoredCall* call, int64_t bytes)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The same, but gives up no call. Returns nothing if the budget has too
-  // little left.
+  // Charges `bytes` to `call`, but gives up no call. Returns nothing if the
+  // budget has too little left.
   std::optional<ResponseCharge> TryCharge(MonitoredCall* call, int64_t bytes);
 
-  // The same, but waits until other calls have returned enough bytes. Returns
-  // nothing once `is_abandoned` returns true, or if `bytes` exceed the budget.
-  // For threads that may wait.
+  // Charges `bytes` to `call`, after waiting until other calls have returned
+  // enough of them. Returns nothing once `is_abandoned` returns true, or if
+  // `bytes` exceed the budget. For threads that may wait.
   std::optional<ResponseCharge> WaitAndCharge(
       MonitoredCall* call, int64_t bytes,
       absl::FunctionRef<bool()> is_abandoned);
@@ -81,7 +81,7 @@ class CallMonitor {
   // that have not ended yet.
   void GiveUpAll() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // How long the client of `call` has kept it waiting; 0 if it does not.
+  // How long `call` has waited for its client; 0 if it does not wait.
   static absl::Duration WaitOf(const MonitoredCall& call);
 
   // The most that a response may hold, in bytes: a call that holds more is

@@ -22,17 +22,18 @@ class CallUse {
   // document.
   void AddPart(const FinishEvent& event);
 
-  // Whether any has ended.
+  // Whether any request has ended.
   bool has_requests() const { return times_.has_value(); }
   // Prompt tokens of one sample, which all share, and generated tokens of all.
   const Usage& usage() const { return usage_; }
-  // Until the first request was admitted; until its prompt was computed; until
-  // the last request ended. Sums over parts. Valid if has_requests().
+  // The times until the first request was admitted, until its prompt was
+  // computed, and until the last request ended. For a document, sums over its
+  // parts. Valid if has_requests().
   const Times& times() const { return *times_; }
   // The reasons why requests ended, each once, in the order in which they first
   // occurred.
   const std::vector<FinishReason>& reasons() const { return reasons_; }
-  // Their names, separated by commas.
+  // The names of these reasons, separated by commas.
   std::string ReasonNames() const;
 
  private:

@@ -72,7 +72,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                grpc::CallbackServerContext* context);
   ~GenerateCall() override = default;
 
-  // The way into the engine. An error ends the call.
+  // The steps from a message to a submitted request. An error ends the call.
   absl::Status Begin(const grpc::ByteBuffer* message);
   // On a thread of the work pool.
   absl::Status Convert(RequestMessage message);
@@ -119,7 +119,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
 
   void CancelRequests() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Decides on the next write or the end of the call, whichever is due.
+  // Returns what is due: the next write, the end of the call, or nothing.
   Action NextAction() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Not under the lock: gRPC may call back before this returns.
   void Perform(Action action) ABSL_LOCKS_EXCLUDED(mutex_);

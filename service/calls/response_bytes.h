@@ -20,8 +20,8 @@ namespace rwkvd {
 // Responses are serialized as soon as they are known, since serialized messages
 // take less memory than message objects, and gRPC writes them without a copy.
 
-// What gRPC, this process's allocator and its containers take for a message in
-// addition to its bytes, at most.
+// The most bytes that gRPC, this process's allocator and its containers take
+// for a message in addition to its content.
 inline constexpr int64_t kMessageOverhead = 512;
 
 // Appends the tag of the length-delimited field `number`, and its length.

@@ -24,7 +24,7 @@
 
 namespace rwkvd {
 
-// A unary call that needs nothing of the engine's queue. Its message is parsed,
+// A unary call that does not wait in the engine's queue. Its message is parsed,
 // and its answer computed, on a thread of the work pool.
 //
 // Owns itself: OnDone deletes it. Thread-safe. Everything in the environment

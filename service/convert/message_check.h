@@ -10,7 +10,7 @@
 
 namespace rwkvd {
 
-// What is known of a serialized message before it is parsed. A value.
+// The result of checking a serialized message before it is parsed. A value.
 struct MessageCheck {
   // InvalidArgument, with the path of the field, if the message cannot be
   // parsed.

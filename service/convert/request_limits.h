@@ -11,8 +11,9 @@
 
 namespace rwkvd {
 
-// What requests are converted with: parts of a served model, and a reservation
-// for the memory that conversion allocates. Both outlive it.
+// What the conversion of a request needs: parts of a served model, and a
+// reservation for the memory that the conversion allocates. A value; both
+// outlive it.
 struct RequestLimits {
   const Tokenizer& tokenizer;
   const EngineOptions& engine;

@@ -18,7 +18,7 @@ namespace rwkvd {
 
 namespace v1 = ::rwkv::v1;
 
-// These convert core's results to messages.
+// The functions below convert core's results to messages.
 
 // Bytes of a state in one message: well below what clients accept by default
 // (4 MiB).

@@ -47,14 +47,14 @@ class HealthService final : public RawHealthService {
   explicit HealthService(std::vector<std::string> services);
   ~HealthService() override;
 
-  // Watch calls get the change.
+  // Sets the health of all names, and reports it to the Watch calls.
   void SetServing(bool serving) ABSL_LOCKS_EXCLUDED(mutex_, update_mutex_);
 
   // The health is NOT_SERVING from now on, and SetServing is ignored.
   void StopServing() ABSL_LOCKS_EXCLUDED(mutex_, update_mutex_);
 
-  // As StopServing. Also, Watch calls end with UNAVAILABLE once they have
-  // reported NOT_SERVING, and so do later ones.
+  // Does what StopServing does. In addition, Watch calls end with UNAVAILABLE
+  // once they have reported NOT_SERVING, and so do later ones.
   void EndWatches() ABSL_LOCKS_EXCLUDED(mutex_, update_mutex_);
 
   // The health of a name. NOT_FOUND for an unknown one, INVALID_ARGUMENT for a
@@ -82,7 +82,7 @@ class HealthService final : public RawHealthService {
   using Response = ::grpc::health::v1::HealthCheckResponse;
   class WatchCall;
 
-  // What a call reports.
+  // The health that calls report.
   struct Health {
     Response::ServingStatus status = Response::NOT_SERVING;
     bool final = false;   // does not become SERVING again

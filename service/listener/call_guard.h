@@ -20,8 +20,8 @@ struct ConnectionCalls {
   int64_t num_calls = 0;
 };
 
-// How many calls may still begin until their number is known again. The
-// connection that begins one more is closed.
+// The number of calls that may begin until the open calls are counted again.
+// The connection that begins one more is closed.
 //
 // Shared by the listener and its connections. Thread-safe.
 class CallBudget {

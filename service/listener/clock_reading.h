@@ -7,7 +7,7 @@
 
 namespace rwkvd {
 
-// The time since some fixed moment, by the clock of MonotonicNow.
+// The time since a fixed but arbitrary moment, by the clock of MonotonicNow.
 inline absl::Duration ClockReading() {
   return MonotonicNow() - absl::UnixEpoch();
 }

@@ -17,11 +17,11 @@
 
 namespace rwkvd {
 
-// Follows what a client and gRPC send on one connection, and decides whether
-// the connection may stay.
+// Inspects what a client and gRPC send on one connection, and decides whether
+// the connection may stay open.
 //
-// OnReceived and OnSent are each called by one thread at a time, maybe at the
-// same time.
+// Owned by the connection's socket filter. OnReceived and OnSent are each
+// called by one thread at a time; the two may run at the same time.
 class ConnectionGuard {
  public:
   // What connections share. It outlives the listener, since gRPC may read a

@@ -45,7 +45,7 @@ class ConnectionTable {
 
   explicit ConnectionTable(const ConnectionLimits& limits)
       : ConnectionTable(limits, &SocketInode) {}
-  // For tests.
+  // The same with another way to identify sockets, for tests.
   ConnectionTable(const ConnectionLimits& limits, IdentifySocket identify)
       : limits_(limits), identify_(identify) {}
 

@@ -65,7 +65,7 @@ class Listener {
   // new connections. Open connections are not touched. May be called again.
   void Stop();
 
-  // For metrics.
+  // The number of open connections, for metrics.
   int num_connections() { return connections_.Count(); }
   const ConnectionLimits& limits() const { return connections_.limits(); }
   // Closed connections, or for kSystem the attempts to accept.
@@ -88,7 +88,7 @@ class Listener {
   void Handle(OwnedFd connection, const sockaddr_storage& peer);
   // Inspects what gRPC will receive and send on this connection.
   void Guard(int fd, const std::string& peer);
-  // Whether to call it again.
+  // Does periodic checks. Returns whether it is to be called again.
   bool Tick();
   bool Close(const ConnectionCalls& connection);
   void Refuse(Refusal refusal, const std::string& why);

@@ -64,7 +64,7 @@ class MessageBudget {
                                          const std::string& peer,
                                          std::function<void()> close);
 
-  // Of all connections.
+  // The bytes of all connections.
   int64_t bytes() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

@@ -8,7 +8,7 @@
 
 namespace rwkvd {
 
-// What sees the bytes of a connection.
+// The functions that inspect the bytes of a connection. A value.
 struct SocketFilter {
   // Bytes that were received, before their reader sees them. Returns whether
   // the reader may have them.

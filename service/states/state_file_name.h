@@ -21,7 +21,7 @@ bool IsDraft(absl::string_view name);
 // Whether a file with this name belongs to a store.
 bool IsOwnFile(absl::string_view name);
 
-// Of a draft that serves to try out the directory.
+// A new name for a draft that only tests whether the directory can be written.
 std::string NewDraftName();
 
 }  // namespace rwkvd

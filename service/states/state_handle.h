@@ -19,7 +19,7 @@ std::string NewStateHandle(absl::Time expires);
 // The time when a handle expires; nullopt if `handle` is not one.
 std::optional<absl::Time> ExpiryOf(absl::string_view handle);
 
-// NotFound for a state that does not exist, or no longer. The message quotes
+// NotFound for a state that does not exist, or has expired. The message quotes
 // `handle`, which may be any string.
 absl::Status NoSuchState(absl::string_view handle, absl::Time now);
 

@@ -21,7 +21,7 @@ namespace rwkvd {
 // is found is kept, but not served, for its time to live or kDoubt, whichever
 // is less: the clock may be wrong.
 //
-// Owned by a store. Thread-safe.
+// Owned by the store. Thread-safe.
 class StoreClock {
  public:
   // How long a file is kept that had expired when it was found.

@@ -22,8 +22,8 @@ namespace rwkvd {
 namespace otlp = ::opentelemetry::proto::collector::trace::v1;
 
 // Sends spans to a collector by OTLP over gRPC, in batches, on a thread of its
-// own. Whoever adds spans never waits: while the collector does not keep up,
-// spans are dropped, and counted.
+// own. A thread that adds spans never waits: while the collector does not keep
+// up, spans are dropped, and counted.
 //
 // Owned by the server; outlives all calls. Thread-safe.
 class SpanExporter {
