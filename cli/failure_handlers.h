@@ -9,9 +9,9 @@ namespace rwkvd {
 //    left: one line "PROGRAM: REASON" on standard error, exit code 1.
 //  - abort() of a library that got no memory: the same.
 //  - A fatal signal (SIGSEGV, SIGABRT, ...), which is a mistake of ours: a
-//  stack
-//    trace on standard error, then the default action of the signal. A second
-//    failure, while the first one is reported, ends the process immediately.
+//    trace of the stack on standard error, then the default action of the
+//    signal. A second failure, while the first one is reported, ends the
+//    process immediately.
 //
 // Called once, by main, before any thread starts. `program` is the name of the
 // program, and `argv0` the path that it was started with; both outlive the

@@ -24,7 +24,8 @@ namespace rwkvd {
 // infinite; nothing if all are finite. Bytes (kU8) are always finite.
 std::optional<int64_t> FindNonFinite(DType dtype,
                                      absl::Span<const std::byte> elements);
-// The same for all elements of `tensor`, in row-major order.
+// The index of the first element of `tensor`, in row-major order, that is NaN
+// or infinite; nothing if all are finite.
 std::optional<int64_t> FindNonFinite(const Tensor& tensor);
 
 // InvalidArgument that names the file at `path`, the tensor, its layer, and the

@@ -150,8 +150,8 @@ HWY_INLINE VF LoadWeightPart(const uint8_t* p, size_t count) {
 }
 
 // Returns the sum of a vector's lanes: the upper half is added to the lower
-// half until one lane is left. This order is part of every result: kernels that
-// add up lanes in another way must add in the same order.
+// half until one lane is left. Another order would change results: kernels that
+// add up lanes by other means must add in the same order.
 HWY_INLINE float Total(VF lanes) {
 #if HWY_TARGET == HWY_NEON
   // Highway would add neighboring lanes first.

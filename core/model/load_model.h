@@ -14,9 +14,9 @@ namespace rwkvd {
 // Loads the model in `file` and keeps `file` alive. Matrices are used where
 // they are mapped; those that `options` says to quantize are quantized into
 // memory that the model owns, and matrices of block types are packed into such
-// memory. InvalidArgument if `file` is to be quantized but
-// already is, and if tensors are missing, misshapen or unknown; the message
-// names all of them. Only this function knows all versions.
+// memory. InvalidArgument if `file` is to be quantized but already is, and if
+// tensors are missing, misshapen or unknown; the message names all of them.
+// Only this function knows all versions.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options = {});
 

@@ -101,7 +101,8 @@ struct SamplingParams {
   // The number of most recent tokens that the repetition penalty counts; 0: all
   // tokens. [0, 65536].
   int32_t repetition_window = 64;
-  // The same for the presence and frequency penalties.
+  // The number of most recent tokens that the presence and frequency penalties
+  // count; 0: all tokens. [0, 65536].
   int32_t penalty_window = 0;
   PenaltyScope penalty_scope = PenaltyScope::kOutput;
   // Whether frequency_penalty counts blanks and digits as seen 0 times.

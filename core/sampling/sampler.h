@@ -45,7 +45,7 @@ class Sampler {
   // output.
   Sampler(const SamplingParams& params, const SamplingVocabulary& vocabulary,
           absl::Span<const int32_t> prompt);
-  // The same without a prompt and an end of text.
+  // A sampler without a prompt, for a vocabulary without an end of text.
   Sampler(const SamplingParams& params, int64_t num_ids);
 
   // An upper bound on the memory, in bytes, that a sampler with these

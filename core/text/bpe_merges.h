@@ -72,7 +72,7 @@ class BpeMerges {
              std::vector<Piece>* out) const;
 
  private:
-  // The ways for short and for long words.
+  // Apply for short words, and for long ones.
   void ApplyByScan(absl::Span<const TokenId> word, Scratch* scratch,
                    std::vector<Piece>* out) const;
   void ApplyByRank(absl::Span<const TokenId> word, Scratch* scratch,
@@ -80,7 +80,7 @@ class BpeMerges {
 
   uint32_t FindRank(TokenId left, TokenId right) const;
 
-  // For ApplyByRank.
+  // The functions below are the steps of ApplyByRank.
   void Start(absl::Span<const TokenId> word, Scratch* scratch) const;
   // The lowest rank of any symbol, or kNoRank.
   static uint32_t LowestRank(const Scratch& scratch);

@@ -32,7 +32,7 @@ class Utf8Stream {
   std::string pending_;  // at most 3 bytes: a proper prefix of a character
 };
 
-// `bytes` as valid UTF-8, with U+FFFD as a stream of these bytes alone has it.
+// `bytes` as valid UTF-8: the output of a Utf8Stream for these bytes alone.
 std::string ToUtf8(absl::string_view bytes);
 
 }  // namespace rwkvd

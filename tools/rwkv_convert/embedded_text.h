@@ -11,8 +11,8 @@
 
 namespace rwkvd {
 
-// Writes what a GGUF file says about text into `directory`: its tokens to
-// rwkv_vocab.txt, a World vocabulary, and its chat template to
+// Writes the tokenizer and the chat template of a GGUF file into `directory`:
+// its tokens to rwkv_vocab.txt, a World vocabulary, and its chat template to
 // chat_template.jinja. Returns the names of the files; none if `source` has
 // another format. Errors are those of ParseGgufTokens and of the operating
 // system.

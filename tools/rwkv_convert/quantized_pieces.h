@@ -17,11 +17,12 @@
 
 namespace rwkvd {
 
-// Quantizes a matrix, some packed blocks at a time to use little memory, or
-// takes all of it from `calibration`, unless that is null. Calls `write` with
-// one part of the quants after another, as they are stored, and returns the
-// bytes of all scales. Errors are those of QuantizePackedBlocks, of
-// Calibration::Take, which reports its progress to `progress`, and of `write`.
+// Quantizes a matrix, some packed blocks at a time to use little memory; if
+// `calibration` is not null, takes the whole quantized matrix from it instead.
+// Calls `write` with one part of the quants after another, as they are stored,
+// and returns the bytes of all scales. Errors are those of
+// QuantizePackedBlocks, of Calibration::Take, which reports its progress to
+// `progress`, and of `write`.
 absl::StatusOr<std::vector<std::byte>> QuantizeInPieces(
     const Tensor& matrix, QuantForm form, Calibration* calibration,
     Calibration::OnProgress progress, const FilePages& pages, ThreadPool& pool,

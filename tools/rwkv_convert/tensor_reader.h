@@ -19,9 +19,8 @@ DType ElementTypeOf(const Tensor& tensor);
 
 // Copies elements to `dst` until it is full, beginning with element `first` in
 // row-major order, as CopyElements does, but converts those of block types to
-// f32. For column-major matrices it is
-// several times as fast. It releases the pages of the file after use, so that
-// few of them are in memory at any time.
+// f32. For column-major matrices it is several times as fast. It releases the
+// pages of the file after use, so that few of them are in memory at any time.
 void ReadElements(const Tensor& tensor, const FilePages& pages, int64_t first,
                   absl::Span<std::byte> dst);
 

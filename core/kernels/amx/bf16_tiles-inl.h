@@ -41,7 +41,7 @@ constexpr int64_t kChunkCols = Tiling::kAmxBf16ChunkCols;
 constexpr int64_t kXBytes = kChunkCols / kStepCols * kParts * kTileBytes;
 
 // The widest matrix that AMX multiplies: one row of x in parts, for the GEMV
-// kernels, is then as large as kXBytes. Part of the results, see UsesTiles.
+// kernels, is then as large as kXBytes. It influences results: see UsesTiles.
 constexpr int64_t kMaxCols = kXBytes / kParts / 2;
 
 // Rows of weights, and panels of sixteen, that share a chunk of x.

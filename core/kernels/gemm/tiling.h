@@ -154,7 +154,7 @@ struct Tiling {
   // Columns of x in a chunk of the bf16 GEMM: two tiles of rows in three parts
   // are 192 KiB, in L2 next to the weights. EXCEPTION: the widest matrix that
   // AMX multiplies follows from it (kMaxCols in amx/bf16_tiles-inl.h), and AMX
-  // rounds differently from vectors; so this value is part of the results.
+  // rounds differently from vectors; so another value changes results.
   static constexpr int64_t kAmxBf16ChunkCols = 1024;
   // Rows of weights that share such a chunk of x; their sums are 64 KiB, in L2.
   static constexpr int64_t kAmxBf16ChunkRows = 512;

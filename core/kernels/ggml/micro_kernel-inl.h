@@ -78,7 +78,7 @@ HWY_INLINE void AddUnpackedQuads(const uint8_t* p, int64_t quants_stride,
   }
 }
 
-// The same for weights unpacked to int16.
+// Does the same for weights that were unpacked to int16.
 template <int64_t kCols, int kPanels, int kX>
 HWY_INLINE void AddUnpackedPairs(const uint8_t* p, int64_t quants_stride,
                                  const int16_t* x,

@@ -308,7 +308,7 @@ void MultiplyGgmlPanels(const GgmlMatMulArgs& args, int64_t begin,
   }
 }
 
-// The same, for int8 or int16 activations.
+// Panels [begin, end) times all rows of x, with int8 or int16 activations.
 template <DType kType>
 void MultiplyGgmlPanels(const GgmlMatMulArgs& args, int64_t begin,
                         int64_t end) {

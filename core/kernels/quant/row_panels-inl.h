@@ -121,7 +121,8 @@ void MultiplyRowPanelsTyped(const QuantizedMatMulArgs& args, int64_t begin,
       args.y + begin * kPanelRows, args.y_stride);
 }
 
-// The same, for weights and activations of any type.
+// Panels [begin, end) times all rows of x, for weights and activations of any
+// type.
 void MultiplyRowPanels(const QuantizedMatMulArgs& args, int64_t begin,
                        int64_t end) {
   if (args.w.type == QuantType::kInt4) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The quantized kernels of a KernelTable, and with AMX the matmul of bf16
+// The quantized kernels of a KernelTable and, with AMX, its matmul for bf16
 // weights. base_quantized.cc, vnni.cc and amx.cc compile them.
 
 #if defined(RWKVD_CORE_KERNELS_TARGETS_QUANTIZED_KERNELS_INL_H_) == \
