@@ -216,13 +216,13 @@ void FillLogits(const KernelTable& kernels, Workspace& workspace,
                 const Matrix& head, Rows x, Rows scratch) {
   const LogitsGroups groups =
       GatherWanted(kernels, chunks, norm, head.rows, x, scratch);
-  absl::InlinedVector<MatMulOperands, 16> products;
+  absl::InlinedVector<MatMulOperands, 16> matmuls;
   for (const LogitsGroup& group : groups) {
-    products.push_back({&head,
-                        {scratch[group.first_row], group.num, scratch.width},
-                        {group.logits, group.num, head.rows}});
+    matmuls.push_back({&head,
+                       {scratch[group.first_row], group.num, scratch.width},
+                       {group.logits, group.num, head.rows}});
   }
-  MatMulIntoScatteredRows(kernels, workspace, products);
+  MatMulIntoScatteredRows(kernels, workspace, matmuls);
 }
 
 }  // namespace rwkvd

@@ -111,17 +111,17 @@ void Rwkv5::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
   Normalize(kernels(), workspace, w.ln1, a.x, a.normed);
   absl::InlinedVector<Shift, 4> shifts = {
       {&w.att.mix_k, a.xk}, {&w.att.mix_v, a.xv}, {&w.att.mix_r, a.xr}};
-  absl::InlinedVector<MatMulOperands, 4> products = {
+  absl::InlinedVector<MatMulOperands, 4> matmuls = {
       {&w.att.key, a.xk, a.k},
       {&w.att.value, a.xv, a.v},
       {&w.att.receptance, a.xr, a.r}};
   if (HasGate(config())) {
     shifts.push_back({&w.att.mix_g, a.xg});
-    products.push_back({&w.att.gate, a.xg, a.g});
+    matmuls.push_back({&w.att.gate, a.xg, a.g});
   }
   TokenShift(kernels(), workspace, chunks, layout().AttShift(layer), a.normed,
              shifts);
-  MatMul(kernels(), workspace, products);
+  MatMul(kernels(), workspace, matmuls);
   ForEachHead(workspace, chunks, config().num_heads,
               [&](const Chunk& chunk, int64_t first, int64_t head) {
                 RunHead(layer, head, chunk, first, a);

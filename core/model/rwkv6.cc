@@ -167,18 +167,18 @@ void Rwkv6::MixParts(const TimeMixing& w, const Activations& a,
     kernels().mul_add(a.normed[row], a.dx[row], w.maa_x.data(), c,
                       a.shifted[row]);
   });
-  std::array<MatMulOperands, kNumParts> products;
+  std::array<MatMulOperands, kNumParts> matmuls;
   for (int i = 0; i < kNumParts; ++i) {
-    products[i] = {&w.maa_w1[i], a.shifted, a.low[i]};
+    matmuls[i] = {&w.maa_w1[i], a.shifted, a.low[i]};
   }
-  MatMul(kernels(), workspace, products);
+  MatMul(kernels(), workspace, matmuls);
   ForEachRow(workspace, a.x.num, kNumParts * a.low[0].width, [&](int64_t row) {
     for (const Rows& low : a.low) kernels().tanh(low.width, low[row]);
   });
   for (int i = 0; i < kNumParts; ++i) {
-    products[i] = {&w.maa_w2[i], a.low[i], a.part[i]};
+    matmuls[i] = {&w.maa_w2[i], a.low[i], a.part[i]};
   }
-  MatMul(kernels(), workspace, products);
+  MatMul(kernels(), workspace, matmuls);
   ForEachRow(workspace, a.x.num, kNumParts * c, [&](int64_t row) {
     for (int i = 0; i < kNumParts; ++i) {
       float* const part = a.part[i][row];
