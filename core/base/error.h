@@ -39,15 +39,18 @@ absl::Status WithQuota(absl::Status status, absl::string_view quota);
 absl::Status WithResource(absl::Status status, absl::string_view type,
                           absl::string_view name);
 
+// Something that a client has named and that does not exist; see WithResource.
+// A value.
+struct NamedResource {
+  std::string type;
+  std::string name;
+};
+
 // Return what has been attached to a status; empty if nothing has.
 std::optional<ErrorReason> ReasonOf(const absl::Status& status);
 std::vector<std::pair<std::string, std::string>> MetadataOf(
     const absl::Status& status);  // sorted by key
 std::optional<std::string> QuotaOf(const absl::Status& status);
-struct NamedResource {
-  std::string type;
-  std::string name;
-};
 std::optional<NamedResource> ResourceOf(const absl::Status& status);
 
 }  // namespace rwkvd

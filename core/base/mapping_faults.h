@@ -13,6 +13,7 @@
 
 namespace rwkvd {
 
+// What the handler does with such a fault.
 enum class FaultAction {
   // Replaces the whole mapping by zeros and continues. What was computed from
   // the mapping is wrong from then on, so the program must look at

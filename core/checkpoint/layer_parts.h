@@ -25,6 +25,8 @@ enum class Change {
   kShiftUp6,    // [C, 5r] -> [5, r, C], parts in another order
 };
 
+// A part of a layer as a library stores it, and the native part that it is. A
+// value.
 struct LayerPart {
   absl::string_view stored;  // after WithNativeParts: "att.r_proj.weight"
   absl::string_view native;  // "att.receptance.weight"; "" for several parts

@@ -40,7 +40,7 @@ class ForwardPass {
   virtual std::vector<Rows> CarriedActivations() const = 0;
 };
 
-// A model whose forward pass can be run step by step.
+// A model whose forward pass can be run step by step. Thread-safe as Model is.
 class LayeredModel : public Model {
  public:
   // The activations are laid out here and hold no values yet.

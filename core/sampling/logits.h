@@ -14,6 +14,7 @@ namespace rwkvd {
 // next token. A row has at least one logit. A logit that is NaN or infinite
 // stands for probability zero.
 
+// A token and its log-probability. A value.
 struct TokenLogprob {
   int32_t id = 0;
   double logprob = 0;  // natural logarithm of the token's probability

@@ -32,6 +32,7 @@ enum class SamplerOrder {
 // The tokens that the penalties count.
 enum class PenaltyScope { kOutput, kPrompt, kPromptAndOutput };
 
+// A value that is added to the logit of one token.
 struct LogitBias {
   int32_t id = 0;
   float bias = 0;  // [-100, 100]

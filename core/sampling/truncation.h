@@ -47,6 +47,7 @@ void KeepLocallyTypical(double p, Distribution* distribution);
 // probabilities among the candidates that its predecessors kept.
 void Truncate(const SamplingParams& params, Distribution* distribution);
 
+// A candidate's weight, with the key by which a sampler orders candidates.
 struct KeyedWeight {
   double key = 0;
   double weight = 0;

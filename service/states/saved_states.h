@@ -26,7 +26,8 @@ struct SavedState {
   absl::Time expires;
 };
 
-// Adds a number of bytes to a sum, and subtracts it again when destroyed.
+// Adds a number of bytes to a sum, and subtracts it again when destroyed. Owned
+// by what holds the bytes; thread-compatible.
 class CountedBytes {
  public:
   // `sum` outlives it.

@@ -17,6 +17,7 @@ struct Document {
   int64_t num_bytes = 0;  // of the predicted tokens
 };
 
+// How quality is measured. A value.
 struct QualityOptions {
   // The reference continues the first `prompt_tokens` tokens of each document
   // greedily, by `greedy_tokens` tokens; 0: no continuation.

@@ -17,6 +17,7 @@
 
 namespace rwkvd {
 
+// What to convert, and to what. A value.
 struct ConvertOptions {
   std::string input;                    // as TensorFile::Open takes it
   std::string directory;                // created if it does not exist

@@ -15,6 +15,7 @@
 
 namespace rwkvd {
 
+// The measurements of a whole run. A value.
 struct BenchResult {
   Measurements measurements;
   double seconds = 0;  // from the start until the last request ended
