@@ -60,7 +60,7 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   RWKVD_RETURN_IF_ERROR(ValidateStart(request, options_));
   RWKVD_ASSIGN_OR_RETURN(
       Reservation reservation,
-      ReserveSlots(DemandOf(request, num_samples), /*continues=*/false));
+      ReserveSlots(CostOf(request, num_samples), /*continues=*/false));
   return Enqueue(std::move(reservation), std::move(request), sinks);
 }
 
@@ -70,7 +70,7 @@ absl::StatusOr<std::vector<Engine::RequestId>> Engine::Submit(
   RWKVD_CHECK(static_cast<int64_t>(sinks.size()) == reservation.num_samples_);
   RWKVD_RETURN_IF_ERROR(ValidateStart(request, options_));
   RWKVD_RETURN_IF_ERROR(
-      Extend(&reservation, DemandOf(request, reservation.num_samples_)));
+      Extend(&reservation, CostOf(request, reservation.num_samples_)));
   return Enqueue(std::move(reservation), std::move(request), sinks);
 }
 

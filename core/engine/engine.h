@@ -170,30 +170,31 @@ class Engine {
 
  private:
   // What a request is to reserve.
-  struct Demand {
+  struct RequestCost {
     int64_t num_samples = 1;
     int64_t tokens = 0;  // of one sample
     int64_t bytes = 0;   // of one sample
   };
   using Queue = std::deque<std::unique_ptr<Sequence>>;
-  Demand DemandOf(const GenerateRequest& request, int64_t num_samples) const;
+  RequestCost CostOf(const GenerateRequest& request, int64_t num_samples) const;
 
   absl::Status CheckInitialState(int32_t index) const;
   // Checks everything except what depends on `start`.
   absl::Status Check(const GenerateRequest& request, int64_t num_samples) const;
   // InvalidArgument if the request takes more than one request may: it would
   // never be accepted.
-  absl::Status CheckShare(const Demand& demand) const;
+  absl::Status CheckCost(const RequestCost& cost) const;
   // Reserves slots, tokens and memory. A request that continues another one is
   // exempt from the limits on slots and tokens.
-  absl::StatusOr<Reservation> ReserveSlots(const Demand& demand, bool continues)
+  absl::StatusOr<Reservation> ReserveSlots(const RequestCost& cost,
+                                           bool continues)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // OK if there is room for `num_samples` more samples; otherwise the error of
   // Submit.
   absl::Status CheckRoom(int64_t num_samples, bool continues)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Raises the tokens and the memory of the reservation to `demand`.
-  absl::Status Extend(Reservation* reservation, const Demand& demand)
+  // Raises the tokens and the memory of the reservation to `cost`.
+  absl::Status Extend(Reservation* reservation, const RequestCost& cost)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void Release(const Reservation& reservation) ABSL_LOCKS_EXCLUDED(mutex_);
   // ResourceExhausted if `tokens` exceed max_total_tokens together with those

@@ -28,7 +28,7 @@ absl::StatusOr<Engine::Reservation> Engine::Reserve(
     const GenerateRequest& request, int64_t num_samples) {
   RWKVD_CHECK(request.start == nullptr);
   RWKVD_RETURN_IF_ERROR(Check(request, num_samples));
-  return ReserveSlots(DemandOf(request, num_samples), /*continues=*/false);
+  return ReserveSlots(CostOf(request, num_samples), /*continues=*/false);
 }
 
 absl::Status Engine::Check(const GenerateRequest& request,
@@ -55,31 +55,31 @@ absl::Status Engine::CheckInitialState(int32_t index) const {
                     absl::StrCat(index, " is not in [0, ", size, ")"));
 }
 
-Engine::Demand Engine::DemandOf(const GenerateRequest& request,
-                                int64_t num_samples) const {
+Engine::RequestCost Engine::CostOf(const GenerateRequest& request,
+                                   int64_t num_samples) const {
   return {num_samples, TokensOf(request),
           MemoryOf(request, vocabulary_.num_ids)};
 }
 
-absl::Status Engine::CheckShare(const Demand& demand) const {
+absl::Status Engine::CheckCost(const RequestCost& cost) const {
   constexpr absl::string_view field = "samples";
-  const int64_t tokens = demand.num_samples * demand.tokens;
+  const int64_t tokens = cost.num_samples * cost.tokens;
   const int64_t max_tokens = MaxRequestTokens(options_);
-  if (tokens > max_tokens && demand.num_samples > 1) {
+  if (tokens > max_tokens && cost.num_samples > 1) {
     return FieldError(
         ErrorReason::kRequestTooLarge, field,
-        absl::StrCat(demand.num_samples, " samples of up to ", demand.tokens,
+        absl::StrCat(cost.num_samples, " samples of up to ", cost.tokens,
                      " tokens count for ", tokens,
                      " tokens, one request may count for at most ",
                      max_tokens));
   }
-  const int64_t bytes = demand.num_samples * demand.bytes;
+  const int64_t bytes = cost.num_samples * cost.bytes;
   const int64_t max_bytes = options_.max_request_bytes / 2;
   if (bytes <= max_bytes) return absl::OkStatus();
   const std::string problem = absl::StrCat(
       "takes up to ", bytes, " bytes of memory, one request may take at most ",
       max_bytes, " on this server");
-  return demand.num_samples > 1
+  return cost.num_samples > 1
              ? FieldError(ErrorReason::kRequestTooLarge, field, problem)
              : MakeError(ErrorReason::kRequestTooLarge,
                          absl::StrCat("the request ", problem));
@@ -109,41 +109,40 @@ absl::Status Engine::CheckRoom(int64_t num_samples, bool continues) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(const Demand& demand,
-                                                         bool continues) {
-  RWKVD_RETURN_IF_ERROR(CheckShare(demand));
-  const int64_t num_samples = demand.num_samples;
+absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(
+    const RequestCost& cost, bool continues) {
+  RWKVD_RETURN_IF_ERROR(CheckCost(cost));
+  const int64_t num_samples = cost.num_samples;
   absl::MutexLock lock(&mutex_);
   RWKVD_RETURN_IF_ERROR(CheckRoom(num_samples, continues));
   if (!continues) {
     RWKVD_RETURN_IF_ERROR(
-        CheckTotalTokens(live_tokens_, num_samples * demand.tokens));
+        CheckTotalTokens(live_tokens_, num_samples * cost.tokens));
   }
-  auto bytes = memory_->requests.Reserve(num_samples * demand.bytes);
-  if (!bytes.has_value()) return OutOfMemory(num_samples * demand.bytes);
+  auto bytes = memory_->requests.Reserve(num_samples * cost.bytes);
+  if (!bytes.has_value()) return OutOfMemory(num_samples * cost.bytes);
   const RequestId first = last_id_ + 1;
   for (int64_t i = 0; i < num_samples; ++i) {
-    live_.emplace(++last_id_, demand.tokens);
+    live_.emplace(++last_id_, cost.tokens);
   }
-  live_tokens_ += num_samples * demand.tokens;
-  return Reservation(this, first, num_samples, demand.tokens,
-                     *std::move(bytes));
+  live_tokens_ += num_samples * cost.tokens;
+  return Reservation(this, first, num_samples, cost.tokens, *std::move(bytes));
 }
 
-absl::Status Engine::Extend(Reservation* reservation, const Demand& demand) {
-  RWKVD_RETURN_IF_ERROR(CheckShare(demand));
+absl::Status Engine::Extend(Reservation* reservation, const RequestCost& cost) {
+  RWKVD_RETURN_IF_ERROR(CheckCost(cost));
   absl::MutexLock lock(&mutex_);
   const int64_t others =
       live_tokens_ - reservation->num_samples_ * reservation->tokens_;
-  const int64_t all = demand.num_samples * demand.tokens;
+  const int64_t all = cost.num_samples * cost.tokens;
   RWKVD_RETURN_IF_ERROR(CheckTotalTokens(others, all));
-  const int64_t bytes = demand.num_samples * demand.bytes;
+  const int64_t bytes = cost.num_samples * cost.bytes;
   if (!reservation->bytes_.Resize(bytes)) return OutOfMemory(bytes);
   for (int64_t i = 0; i < reservation->num_samples_; ++i) {
-    live_[reservation->first_id_ + i] = demand.tokens;
+    live_[reservation->first_id_ + i] = cost.tokens;
   }
   live_tokens_ = others + all;
-  reservation->tokens_ = demand.tokens;
+  reservation->tokens_ = cost.tokens;
   return absl::OkStatus();
 }
 
