@@ -134,10 +134,12 @@ check_sources() {
 # on top (core/kernels/README.md).
 check_kernels() {
   local above='kernel_table\.h|targets/' folder files
-  for folder in amx quant gemm; do
+  for folder in amx ggml quant gemm; do
     if find_files "core/kernels/$folder" -name '*.h'; then
+      # Activations are quantized in a form for GGML's block types, too.
       forbid_lines "core/kernels/$folder includes a folder above it" \
-        "#include *\"core/kernels/($above)" "" "${files[@]}"
+        "#include *\"core/kernels/($above)" "core/kernels/ggml/layout\.h" \
+        "${files[@]}"
     fi
     above+="|$folder/"
   done

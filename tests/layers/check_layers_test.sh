@@ -5,6 +5,7 @@
 # layer may use, and reject everything else.
 set -uo pipefail
 check=$PWD/tools/check_layers.sh
+: "${TEST_TMPDIR:?}" # set by Bazel; the trees are made there
 failures=0
 
 # Creates a tree in which file $1 contains line $2, and sets $tree.
@@ -45,6 +46,7 @@ accepts core/checkpoint/a.cc '#include "core/base/json.h"'
 accepts core/kernels/a.cc '#include "hwy/highway.h"'
 accepts core/kernels/gemm/a.cc '#include "core/kernels/simd-inl.h"'
 accepts core/kernels/amx/a.h '#include "core/kernels/quant/dot-inl.h"'
+accepts core/kernels/quant/a.h '#include "core/kernels/ggml/layout.h"'
 accepts core/base/a.cc '// main reads the environment (getenv is not for core).'
 accepts service/a.cc '#include "core/engine/engine.h"'
 accepts service/a.cc '#include "rwkv/v1/rwkv.pb.h"'
@@ -56,6 +58,7 @@ rejects core/base/a.h '#include "core/checkpoint/tensor.h"'
 rejects core/kernels/a.cc '#include "core/model/model.h"'
 rejects core/kernels/gemm/a.h '#include "core/kernels/amx/tile-inl.h"'
 rejects core/kernels/quant/a.h '#include "core/kernels/kernel_table.h"'
+rejects core/kernels/quant/a.h '#include "core/kernels/ggml/panels-inl.h"'
 rejects core/text/a.cc '#include "core/sampling/sampler.h"'
 rejects core/model/a.cc '#include "core/text/tokenizer.h"'
 rejects core/sampling/a.cc '#include "core/engine/request.h"'
