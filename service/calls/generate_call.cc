@@ -9,6 +9,7 @@
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
+#include "core/base/exceptions.h"
 #include "core/base/field_error.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/status_macros.h"
@@ -154,8 +155,10 @@ void GenerateCall::DeliverAndEnd(int32_t sample,
                                  ResponseCharge charge, v1::Finish finish,
                                  FinishReason reason,
                                  const absl::Status& status) {
-  const absl::Status delivered =
-      Deliver(sample, *snapshot, std::move(charge), finish.mutable_state());
+  const absl::Status delivered = CatchExceptions([&] {
+    return Deliver(sample, *snapshot, std::move(charge),
+                   finish.mutable_state());
+  });
   snapshot.reset();
   if (!delivered.ok()) finish.clear_state();
   EndSample(sample, std::move(finish), reason,

@@ -104,7 +104,8 @@ absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
     absl::MutexLock lock(&mutex_);
     if (cancelled_) return CallCancelled();
   }
-  auto start = model_->states->Load(state_handle);
+  auto start =
+      CatchExceptions([&] { return model_->states->Load(state_handle); });
   if (!start.ok()) return InField("state_handle", start.status());
   request.start = *std::move(start);
   if (request.resume) request.sampling.seed = request.start->seed;

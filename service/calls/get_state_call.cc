@@ -11,6 +11,7 @@
 #include "absl/strings/string_view.h"
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
+#include "core/base/exceptions.h"
 #include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
@@ -74,7 +75,8 @@ absl::Status GetStateCall::Parse(RequestMessage message) {
   Ref();  // the worker's
   model_->states->worker().Do(
       [this, handle = request.handle(), charge = *std::move(charge)]() mutable {
-        const absl::Status status = Load(handle, std::move(charge));
+        const absl::Status status =
+            CatchExceptions([&] { return Load(handle, std::move(charge)); });
         if (status.ok()) {
           SendNext();
         } else {

@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
+#include "core/base/exceptions.h"
 #include "core/base/field_error.h"
 #include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
@@ -104,7 +105,8 @@ absl::Status PutStateCall::BeginMessage() {
 }
 
 absl::Status PutStateCall::TakeMessage(RequestMessage message) {
-  RWKVD_RETURN_IF_ERROR(AppendMessage(std::move(message)));
+  RWKVD_RETURN_IF_ERROR(
+      CatchExceptions([&] { return AppendMessage(std::move(message)); }));
   ReadNext();
   return absl::OkStatus();
 }
@@ -153,13 +155,16 @@ absl::Status PutStateCall::Reserve(int64_t bytes) {
       kTransferRetryAfter);
 }
 
-absl::Status PutStateCall::Save() {
+absl::StatusOr<SavedState> PutStateCall::CheckAndSave() {
   const auto parsed = model_->states->Parse(bytes_, "data");
   if (!parsed.ok()) return WithField(parsed.status(), "data");
-  RWKVD_ASSIGN_OR_RETURN(
-      const SavedState saved,
-      model_->states->Save(std::move(bytes_),
-                           time_to_live_.value_or(absl::ZeroDuration())));
+  return model_->states->Save(std::move(bytes_),
+                              time_to_live_.value_or(absl::ZeroDuration()));
+}
+
+absl::Status PutStateCall::Save() {
+  RWKVD_ASSIGN_OR_RETURN(const SavedState saved,
+                         CatchExceptions([this] { return CheckAndSave(); }));
   v1::PutStateResponse response;
   ToProto(saved, absl::Now(), response.mutable_state());
   // The response exists until the end is passed to gRPC.

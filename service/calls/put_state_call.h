@@ -12,6 +12,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/byte_budget.h"
@@ -23,6 +24,7 @@
 #include "service/calls/stream_slots.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
+#include "service/states/saved_states.h"
 
 namespace rwkvd {
 
@@ -64,8 +66,9 @@ class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   absl::Status MakeRoom(int64_t size);
   // Reserves `bytes` in all.
   absl::Status Reserve(int64_t bytes);
-  // Checks and saves bytes_. On the worker's thread.
+  // Saves bytes_ and sets the response. On the worker's thread.
   absl::Status Save();
+  absl::StatusOr<SavedState> CheckAndSave();
   // Ends the call, unless that has happened. Returns whether it has ended now.
   bool End(const absl::Status& status);
   void FinishIfDue();

@@ -60,7 +60,7 @@ absl::StatusOr<RequestMessage> RequestMessage::Take(
 
 absl::Status RequestMessage::ParseInto(google::protobuf::Message* proto) {
   const std::string bytes = std::exchange(bytes_, {});
-  return Parse(bytes, proto);
+  return CatchExceptions([&] { return Parse(bytes, proto); });
 }
 
 absl::Status RequestMessage::Parse(absl::string_view bytes,

@@ -5,6 +5,7 @@
 #include "absl/time/time.h"
 #include "core/base/byte_budget.h"
 #include "core/base/error.h"
+#include "core/base/exceptions.h"
 #include "core/base/field_error.h"
 #include "core/base/monotonic_clock.h"
 #include "service/calls/detokenize.h"
@@ -69,7 +70,7 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
   const absl::Status status = message.ParseInto(&request);
   if (!status.ok()) return call->End(status);
   model.states->worker().Do([&model, call, handle = request.handle()] {
-    call->End(model.states->Delete(handle));
+    call->End(CatchExceptions([&] { return model.states->Delete(handle); }));
   });
 }
 

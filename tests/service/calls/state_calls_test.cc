@@ -3,6 +3,8 @@
 // requests that continue from them: return_state, PutState, GetState,
 // DeleteState, state_handle and resume.
 #include <filesystem>
+#include <memory>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "service/calls/admission.h"
 #include "service/calls/get_state_call.h"
 #include "service/calls/put_state_call.h"
+#include "service/states/state_store.h"
 #include "tests/service/test_server.h"
 #include "tests/testing/fixtures.h"
 
@@ -336,6 +339,44 @@ TEST_F(StateCallsTest, ErrorNamesTheContradictoryField) {
                 r.set_best_of(2);
               }),
               HasSubstr("return_state.on_drain: "));
+}
+
+// A store that gets no memory.
+class StoreWithoutMemory final : public StateStore {
+ public:
+  absl::StatusOr<std::string> Put(std::string, StoreTime,
+                                  absl::Duration) override {
+    throw std::bad_alloc();
+  }
+  absl::StatusOr<std::shared_ptr<const std::string>> Get(absl::string_view,
+                                                         StoreTime,
+                                                         int64_t) override {
+    throw std::bad_alloc();
+  }
+  absl::Status Delete(absl::string_view, StoreTime) override {
+    throw std::bad_alloc();
+  }
+  absl::Status Check(StoreTime) override { return absl::OkStatus(); }
+  Figures figures() const override { return {}; }
+  bool outlives_process() const override { return false; }
+};
+
+TEST(StateCallsMemoryTest, LackOfMemoryEndsOnlyTheCall) {
+  TestServer server({}, nullptr, std::make_unique<StoreWithoutMemory>());
+  server.gate().Open();
+  const StreamAnswer answer = GenerateAnswer(server, WithState(5, false));
+  ASSERT_TRUE(answer.status.ok());
+  v1::StateInfo info;
+  std::string bytes;
+  v1::GenerateRequest request = SimpleRequest(5);
+  request.set_state_handle("x");
+  for (const grpc::Status& status :
+       {Put(server, answer.state, &info), Get(server, "x", &bytes),
+        Delete(server, "x"), GenerateAnswer(server, request).status,
+        GenerateAnswer(server, WithState(5, true)).status}) {
+    EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+    EXPECT_THAT(status.error_message(), HasSubstr("out of memory"));
+  }
 }
 
 TEST(StateCallsDrainTest, CallFailsAfterItsFinishIfTheStateCannotBeSaved) {
