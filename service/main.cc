@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "cli/failure_handlers.h"
 #include "cli/signal_watcher.h"
+#include "cli/standard_descriptors.h"
 #include "cli/version.h"
 #include "core/base/exceptions.h"
 #include "core/base/free_memory.h"
@@ -134,6 +135,7 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace rwkvd
 
 int main(int argc, char** argv) {
+  rwkvd::OccupyStandardDescriptors();
   rwkvd::ShareOneHeap();
   rwkvd::InstallFailureHandlers("rwkvd", argv[0]);
   rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kReplaceByZeros);

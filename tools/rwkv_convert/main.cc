@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "cli/command_line.h"
 #include "cli/failure_handlers.h"
+#include "cli/standard_descriptors.h"
 #include "cli/version.h"
 #include "core/base/cpu_quota.h"
 #include "core/base/exceptions.h"
@@ -293,6 +294,7 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace rwkvd
 
 int main(int argc, char** argv) {
+  rwkvd::OccupyStandardDescriptors();
   rwkvd::InstallFailureHandlers("rwkv-convert", argv[0]);
   rwkvd::InstallMappingFaultHandler(rwkvd::FaultAction::kExit);
   return rwkvd::Main({argv + 1, argv + argc});

@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "cli/command_line.h"
 #include "cli/failure_handlers.h"
+#include "cli/standard_descriptors.h"
 #include "cli/version.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
@@ -133,6 +134,7 @@ int CheckOutput(int code) {
 }  // namespace rwkvd
 
 int main(int argc, char** argv) {
+  rwkvd::OccupyStandardDescriptors();
   rwkvd::InstallFailureHandlers("rwkvctl", argv[0]);
   return rwkvd::CheckOutput(rwkvd::Main({argv + 1, argv + argc}));
 }
