@@ -56,8 +56,11 @@ void SignalWatcher::Run(const std::function<void(int signal)>& on_signal) {
 }
 
 void IgnoreNeedlessSignals() {
-  for (const int number : {SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGUSR1,
-                           SIGUSR2, SIGVTALRM, SIGXFSZ}) {
+  for (const int number : {SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGSTKFLT,
+                           SIGUSR1, SIGUSR2, SIGVTALRM, SIGXFSZ}) {
+    RWKVD_CHECK(signal(number, SIG_IGN) != SIG_ERR);
+  }
+  for (int number = SIGRTMIN; number <= SIGRTMAX; ++number) {
     RWKVD_CHECK(signal(number, SIG_IGN) != SIG_ERR);
   }
 }

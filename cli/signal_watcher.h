@@ -41,8 +41,9 @@ class SignalWatcher {
 };
 
 // Makes the process ignore the signals that would end it though nothing is
-// wrong with it: SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGUSR1, SIGUSR2,
-// SIGVTALRM, and SIGXFSZ, whose cause the failing write reports too.
+// wrong with it: SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGSTKFLT, SIGUSR1,
+// SIGUSR2, SIGVTALRM, the real-time signals, and SIGXFSZ, whose cause the
+// failing write reports too.
 void IgnoreNeedlessSignals();
 
 }  // namespace rwkvd

@@ -33,8 +33,9 @@ TEST(SignalWatcherTest, ReportsTheWatchedSignals) {
 
 TEST(SignalWatcherTest, NeedlessSignalsAreIgnored) {
   IgnoreNeedlessSignals();
-  for (const int signal : {SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGUSR1,
-                           SIGUSR2, SIGVTALRM, SIGXFSZ}) {
+  for (const int signal :
+       {SIGALRM, SIGIO, SIGPIPE, SIGPROF, SIGPWR, SIGSTKFLT, SIGUSR1, SIGUSR2,
+        SIGVTALRM, SIGXFSZ, SIGRTMIN, SIGRTMIN + 1, SIGRTMAX}) {
     EXPECT_EQ(kill(getpid(), signal), 0);  // the process survives
   }
 }

@@ -157,7 +157,7 @@ class LifecycleTest(unittest.TestCase):
         server = self.start()
         stream = start_call(server.stub, request(max_tokens=500))
         for name in ("HUP", "USR1", "USR2", "ALRM", "VTALRM", "PROF", "IO",
-                     "PWR", "PIPE", "XFSZ"):
+                     "PWR", "PIPE", "XFSZ", "RTMIN"):
             server.signal(getattr(signal, "SIG" + name))
         self.assertEqual(self.rest_of(stream)[1], grpc.StatusCode.OK)
         wait_until(lambda: "SIGHUP" in server.log(), "the log of SIGHUP")
