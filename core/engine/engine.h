@@ -257,7 +257,6 @@ class Engine {
   void Retire(std::vector<EndedSequence> ended) ABSL_LOCKS_EXCLUDED(mutex_);
 
   bool HasWork() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
-  bool MustStop() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_; }
   bool AllHaveEnded() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   const EngineOptions options_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/error.h"
 #include "core/engine/engine.h"
@@ -50,13 +51,16 @@ bool Engine::WaitForWork() {
 }
 
 void Engine::SleepUntilWork() {
+  bool is_blocked = false;
   {
     absl::MutexLock lock(&mutex_);
-    if (blocked_) {
-      mutex_.AwaitWithTimeout(absl::Condition(this, &Engine::MustStop),
-                              kBlockedPause);
-      return;
-    }
+    is_blocked = blocked_;
+  }
+  if (is_blocked) {
+    // Not a timed wait of the mutex, which would last longer if somebody sets
+    // the clock of the system back.
+    absl::SleepFor(kBlockedPause);
+    return;
   }
   const absl::Condition has_work(this, &Engine::HasWork);
   if (options_.on_idle != nullptr) {
