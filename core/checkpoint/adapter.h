@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -64,6 +65,9 @@ class Adapter {
   absl::Span<const LowRankUpdate> updates() const { return updates_; }
   // Tensors, with native names, that replace those of the base model.
   absl::Span<const Tensor> replacements() const { return replacements_; }
+
+  // DataLoss if another process has changed the file of the weights.
+  absl::Status CheckUnchanged() const { return file_->CheckUnchanged(); }
 
  private:
   class Reader;

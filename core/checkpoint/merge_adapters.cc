@@ -273,6 +273,10 @@ absl::StatusOr<std::shared_ptr<const TensorFile>> MergeAdapters(
         MergeMatrix(from, change, MergedType(original, dtype), pool));
     replaced.push_back(std::move(merged));
   }
+  // Otherwise zeros may have been read from a file that was truncated.
+  for (const Adapter& adapter : adapters) {
+    RWKVD_RETURN_IF_ERROR(adapter.CheckUnchanged());
+  }
   return TensorFile::WithReplaced(std::move(base), std::move(replaced));
 }
 

@@ -25,8 +25,9 @@ absl::Status CheckPlacement(const TensorFile& base, const Adapter& adapter);
 // in `base` (BF16 for block types). Tensors that an adapter replaces keep their
 // type.
 //
-// Errors are those of CheckPlacement, and InvalidArgument if a merged weight is
-// not finite or too large for its type.
+// Errors are those of CheckPlacement, InvalidArgument if a merged weight is not
+// finite or too large for its type, and DataLoss if the file of an adapter was
+// changed meanwhile.
 absl::StatusOr<std::shared_ptr<const TensorFile>> MergeAdapters(
     std::shared_ptr<const TensorFile> base, absl::Span<const Adapter> adapters,
     std::optional<DType> dtype, ThreadPool& pool);

@@ -2,6 +2,7 @@
 #include "core/checkpoint/adapter.h"
 
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -127,6 +128,20 @@ TEST_F(AdapterTest, AddsTheProductToTheMatrixAndChangesNothingElse) {
     EXPECT_NE((*merged)->Fingerprint(),
               testing::MakeTensorFile(base_)->Fingerprint());
   }
+}
+
+TEST_F(AdapterTest, FileThatIsTruncatedMeanwhileIsNotMerged) {
+  const std::string folder = WritePeft("blocks.1.att.key");
+  const std::vector<AdapterPath> where = {AdapterPath{"it", folder}};
+  const auto adapters = OpenAdapters(where, std::nullopt);
+  ASSERT_TRUE(adapters.ok()) << adapters.status();
+  const std::string weights = folder + "/adapter_model.safetensors";
+  std::filesystem::resize_file(weights,
+                               std::filesystem::file_size(weights) - 1);
+  const auto merged = MergeAdapters(testing::MakeTensorFile(base_), *adapters,
+                                    std::nullopt, pool_);
+  EXPECT_EQ(merged.status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(merged.status().message()), HasSubstr(weights));
 }
 
 TEST_F(AdapterTest, KnowsTheNamesOfOtherLayouts) {
