@@ -10,7 +10,7 @@ namespace rwkvd {
 
 bool StreamSlots::Take(MonitoredCall* call, absl::string_view peer,
                        int32_t limit) {
-  const absl::string_view address = PeerAddress(peer);
+  const std::string address = PeerAddress(peer);
   MonitoredCall* loser = nullptr;
   {
     absl::MutexLock lock(&mutex_);
@@ -21,13 +21,13 @@ bool StreamSlots::Take(MonitoredCall* call, absl::string_view peer,
         [&](const Holder& holder) { return holder.address == address; });
     const bool has_share = address.empty() || num_own <= num_free;
     if (num_free > 0 && has_share) {
-      holders_.push_back({call, std::string(address)});
+      holders_.push_back({call, address});
       return true;
     }
     Holder* const holder = LongestWaiting(num_free > 0 ? address : "");
     if (holder == nullptr) return false;
     loser = std::exchange(holder->call, call);
-    holder->address = std::string(address);
+    holder->address = address;
     loser->Ref();
   }
   monitor_->GiveUp(loser, GiveUpReason::kSlots);

@@ -214,9 +214,8 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* HealthService::Watch(
   std::shared_ptr<WatchCall> call;
   {
     absl::MutexLock lock(&mutex_);
-    call = std::make_shared<WatchCall>(
-        this, std::string(PeerAddress(context->peer())),
-        IsKnown(request.service()), health_);
+    call = std::make_shared<WatchCall>(this, PeerAddress(context->peer()),
+                                       IsKnown(request.service()), health_);
     const grpc::Status status = Add(call);
     if (!status.ok()) return new RefusedWatch(status);
   }
