@@ -65,10 +65,12 @@ void CallMonitor::Remove(MonitoredCall* call) {
 std::optional<ResponseCharge> CallMonitor::Charge(MonitoredCall* call,
                                                   int64_t bytes) {
   while (call->stage_ == MonitoredCall::Stage::kOpen) {
-    std::optional<ResponseCharge> charge = TryCharge(call, bytes);
+    std::optional<ResponseCharge> charge =
+        ResponseCharge::Take(call->account_, bytes);
     if (charge.has_value() && budget_->used() <= max_response_bytes())
       return charge;
-    const Action victim = NextVictim(call, charge.has_value() ? 0 : bytes);
+    const Action victim = NextVictim(call, charge.has_value() ? 0 : bytes,
+                                     absl::ZeroDuration());
     if (victim.call != nullptr) Perform(victim);
     if (charge.has_value() || victim.call == nullptr) return charge;
   }
@@ -77,7 +79,15 @@ std::optional<ResponseCharge> CallMonitor::Charge(MonitoredCall* call,
 
 std::optional<ResponseCharge> CallMonitor::TryCharge(MonitoredCall* call,
                                                      int64_t bytes) {
+  const int64_t used = budget_->used();
+  if (used > 0 && bytes > max_response_bytes() - used) return std::nullopt;
   return ResponseCharge::Take(call->account_, bytes);
+}
+
+void CallMonitor::MakeRoom(int64_t bytes) {
+  if (bytes > max_response_bytes()) return;
+  const Action victim = NextVictim(nullptr, 0, options_.room_after);
+  if (victim.call != nullptr) Perform(victim);
 }
 
 std::optional<ResponseCharge> CallMonitor::WaitAndCharge(
@@ -131,7 +141,8 @@ void CallMonitor::GiveUpAll() {
 }
 
 CallMonitor::Action CallMonitor::NextVictim(const MonitoredCall* requesting,
-                                            int64_t bytes) {
+                                            int64_t bytes,
+                                            absl::Duration min_wait) {
   absl::MutexLock lock(&mutex_);
   MonitoredCall* victim = nullptr;
   int64_t most = 0;
@@ -139,6 +150,7 @@ CallMonitor::Action CallMonitor::NextVictim(const MonitoredCall* requesting,
     const int64_t held =
         call->account_->bytes() + (call == requesting ? bytes : 0);
     if (held <= most || call->stage_ == MonitoredCall::Stage::kReset) continue;
+    if (WaitOf(*call) < min_wait) continue;
     victim = call;
     most = held;
   }

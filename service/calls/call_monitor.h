@@ -44,6 +44,9 @@ class CallMonitor {
     absl::Duration idle_timeout = absl::Minutes(1);
     // The time between the two stages.
     absl::Duration reset_after = absl::Seconds(10);
+    // How long a client may keep a call waiting before the call makes room for
+    // a response that has no room.
+    absl::Duration room_after = absl::Seconds(1);
   };
 
   CallMonitor(const Options& options, std::shared_ptr<ByteBudget> budget,
@@ -58,12 +61,19 @@ class CallMonitor {
   std::optional<ResponseCharge> Charge(MonitoredCall* call, int64_t bytes)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Charges `bytes` to `call`, but gives up no call. Returns nothing if the
-  // budget has too little left.
+  // Charges `bytes` to `call`, but gives up no call, and leaves what exceeds
+  // max_response_bytes to Charge unless nothing is in use. Returns nothing if
+  // the budget has too little left.
   std::optional<ResponseCharge> TryCharge(MonitoredCall* call, int64_t bytes);
 
-  // Charges `bytes` to `call`, after waiting until other calls have returned
-  // enough of them. Returns nothing once `is_abandoned` returns true, or if
+  // Gives up the call that holds most among those whose client has kept them
+  // waiting for Options::room_after, or resets it, unless `bytes` can never be
+  // charged. For a call that TryCharge has refused, so that a later one is not.
+  // The thread must hold no lock of a call.
+  void MakeRoom(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Charges as TryCharge does, after waiting until other calls have returned
+  // enough bytes. Returns nothing once `is_abandoned` returns true, or if
   // `bytes` exceed the budget. For threads that may wait.
   std::optional<ResponseCharge> WaitAndCharge(
       MonitoredCall* call, int64_t bytes,
@@ -106,9 +116,10 @@ class CallMonitor {
   void Remove(MonitoredCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The next stage for the call that holds most, if `requesting` holds `bytes`
-  // more. Its call is null if there is none.
-  Action NextVictim(const MonitoredCall* requesting, int64_t bytes)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // more, among those that have waited for their client for `min_wait`. Its
+  // call is null if there is none.
+  Action NextVictim(const MonitoredCall* requesting, int64_t bytes,
+                    absl::Duration min_wait) ABSL_LOCKS_EXCLUDED(mutex_);
   // Moves `call`, which is not in its last stage, to the next one.
   Action Advance(MonitoredCall* call, GiveUpReason reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -62,6 +62,7 @@ absl::Status GetStateCall::Parse(RequestMessage message) {
   const int64_t max_bytes = model_->states->max_bytes();
   std::optional<ResponseCharge> charge = monitor()->TryCharge(this, max_bytes);
   if (!charge.has_value()) {
+    monitor()->MakeRoom(max_bytes);
     return WithRetryAfter(
         WithQuota(
             MakeError(

@@ -83,9 +83,10 @@ absl::Status UnaryCall::SetResponse(const google::protobuf::Message& response) {
                      kDefaultMaxResponseBytes,
                      " that clients accept by default"));
   }
-  std::optional<ResponseCharge> charge =
-      monitor()->TryCharge(this, ChargeFor(response));
+  const int64_t memory = ChargeFor(response);
+  std::optional<ResponseCharge> charge = monitor()->TryCharge(this, memory);
   if (!charge.has_value()) {
+    monitor()->MakeRoom(memory);
     return WithRetryAfter(
         WithQuota(
             MakeError(ErrorReason::kResponseMemoryExhausted,

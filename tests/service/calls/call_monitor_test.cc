@@ -109,6 +109,42 @@ TEST_F(CallMonitorTest, TryChargeGivesUpNoCall) {
   EXPECT_TRUE(holder->why().ok());
 }
 
+// The rest is for calls that cannot wait, such as streams.
+TEST_F(CallMonitorTest, TryChargeLeavesTheRestOfTheBudget) {
+  FakeCall* const holder = NewCall();
+  EXPECT_TRUE(holder->TryHold(monitor_, kLimit));  // and returns it
+  ASSERT_TRUE(holder->Hold(monitor_, 800));
+  EXPECT_TRUE(NewCall()->TryHold(monitor_, 75));
+  EXPECT_FALSE(NewCall()->TryHold(monitor_, 76));
+  EXPECT_TRUE(NewCall()->Hold(monitor_, 76));
+}
+
+class MakeRoomTest : public CallMonitorTest {
+ protected:
+  MakeRoomTest() : CallMonitorTest({.room_after = absl::Nanoseconds(1)}) {}
+};
+
+TEST_F(MakeRoomTest, GivesUpTheWaitingCallThatHoldsMost) {
+  monitor_.MakeRoom(1);  // nothing is held
+  FakeCall* const small = NewCall();
+  FakeCall* const medium = NewCall();
+  FakeCall* const large = NewCall();
+  ASSERT_TRUE(small->Hold(monitor_, 100));
+  ASSERT_TRUE(medium->Hold(monitor_, 200));
+  ASSERT_TRUE(large->Hold(monitor_, 500));
+  monitor_.MakeRoom(300);  // no call waits for its client
+  EXPECT_EQ(budget_->used(), 800);
+  small->WaitForClientToRead();
+  medium->WaitForClientToRead();
+  monitor_.MakeRoom(kLimit);  // no call can hold so much
+  EXPECT_EQ(budget_->used(), 800);
+  monitor_.MakeRoom(300);
+  EXPECT_EQ(medium->why().code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(small->why().ok());
+  EXPECT_TRUE(large->why().ok());
+  EXPECT_EQ(budget_->used(), 600);
+}
+
 TEST_F(CallMonitorTest, WaitAndChargeWaitsForOtherCalls) {
   FakeCall* const holder = NewCall();
   FakeCall* const waiting = NewCall();
