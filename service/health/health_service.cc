@@ -21,14 +21,17 @@ namespace {
 
 using ::grpc::health::v1::HealthCheckRequest;
 using ::grpc::health::v1::HealthCheckResponse;
-using ::grpc::health::v1::HealthListRequest;
 using ::grpc::health::v1::HealthListResponse;
 
-grpc::ByteBuffer Serialized(HealthCheckResponse::ServingStatus status) {
+grpc::ByteBuffer Serialized(const google::protobuf::Message& message) {
+  const grpc::Slice bytes(message.SerializeAsString());
+  return grpc::ByteBuffer(&bytes, 1);
+}
+
+grpc::ByteBuffer ResponseWith(HealthCheckResponse::ServingStatus status) {
   HealthCheckResponse response;
   response.set_status(status);
-  const grpc::Slice bytes(response.SerializeAsString());
-  return grpc::ByteBuffer(&bytes, 1);
+  return Serialized(response);
 }
 
 // A Watch call that ends at once. Deletes itself.
@@ -91,7 +94,7 @@ class HealthService::WatchCall final
     const HealthCheckResponse::ServingStatus status =
         is_known_ ? health_.status : HealthCheckResponse::SERVICE_UNKNOWN;
     if (!cancelled_ && written_ != status) {
-      response_ = Serialized(status);
+      response_ = ResponseWith(status);
       written_ = status;
       is_writing_ = true;
       return Action::kWrite;
@@ -185,7 +188,7 @@ grpc::ServerUnaryReactor* HealthService::Check(
   }
   if (status.ok()) {
     absl::MutexLock lock(&mutex_);
-    *response = Serialized(health_.status);
+    *response = ResponseWith(health_.status);
   }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(ToGrpcStatus(status));
@@ -193,14 +196,16 @@ grpc::ServerUnaryReactor* HealthService::Check(
 }
 
 grpc::ServerUnaryReactor* HealthService::List(
-    grpc::CallbackServerContext* context, const HealthListRequest*,
-    HealthListResponse* response) {
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer*,
+    grpc::ByteBuffer* response) {
+  HealthListResponse list;
   {
     absl::MutexLock lock(&mutex_);
     for (const std::string& service : services_) {
-      (*response->mutable_statuses())[service].set_status(health_.status);
+      (*list.mutable_statuses())[service].set_status(health_.status);
     }
   }
+  *response = Serialized(list);
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   return reactor;

@@ -18,12 +18,14 @@
 
 namespace rwkvd {
 
-// Requests with a field arrive as bytes: where gRPC cannot parse a message, the
-// client would get UNIMPLEMENTED without a reason.
+// The health service with methods that receive and send messages in the wire
+// format. gRPC's threads never parse a large message, whose sender chooses how
+// much time and memory that takes; and a message that cannot be parsed gets an
+// error with a reason, where gRPC's own would be UNIMPLEMENTED.
 using RawHealthService =
     ::grpc::health::v1::Health::WithRawCallbackMethod_Check<
-        ::grpc::health::v1::Health::WithRawCallbackMethod_Watch<
-            ::grpc::health::v1::Health::WithCallbackMethod_List<
+        ::grpc::health::v1::Health::WithRawCallbackMethod_List<
+            ::grpc::health::v1::Health::WithRawCallbackMethod_Watch<
                 ::grpc::health::v1::Health::Service>>>;
 
 // The gRPC health service (grpc.health.v1). All its service names have the same
@@ -64,11 +66,10 @@ class HealthService final : public RawHealthService {
                                   grpc::ByteBuffer* response) override
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The health of every name.
-  grpc::ServerUnaryReactor* List(
-      grpc::CallbackServerContext* context,
-      const ::grpc::health::v1::HealthListRequest* request,
-      ::grpc::health::v1::HealthListResponse* response) override
+  // The health of every name. The request, which has no fields, is ignored.
+  grpc::ServerUnaryReactor* List(grpc::CallbackServerContext* context,
+                                 const grpc::ByteBuffer* request,
+                                 grpc::ByteBuffer* response) override
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // The health of a name, now and after each change. SERVICE_UNKNOWN for an

@@ -3,6 +3,7 @@
 
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/server_builder.h>
 
 #include <memory>
@@ -12,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/convert/small_message.h"
 
 namespace rwkvd {
 namespace {
@@ -30,8 +32,9 @@ class HealthServiceTest : public ::testing::Test {
                              &port);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
-    stub_ = Health::NewStub(grpc::CreateChannel(
-        absl::StrCat("127.0.0.1:", port), grpc::InsecureChannelCredentials()));
+    channel_ = grpc::CreateChannel(absl::StrCat("127.0.0.1:", port),
+                                   grpc::InsecureChannelCredentials());
+    stub_ = Health::NewStub(channel_);
   }
 
   grpc::Status Check(const std::string& service,
@@ -42,8 +45,28 @@ class HealthServiceTest : public ::testing::Test {
     return stub_->Check(&context, request, response);
   }
 
+  // Calls a method with `bytes`, which need not be a message.
+  grpc::Status Send(const std::string& method, const std::string& bytes) {
+    grpc::GenericStub stub(channel_);
+    grpc::ClientContext context;
+    grpc::CompletionQueue queue;
+    const grpc::Slice slice(bytes);
+    const auto call =
+        stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/" + method,
+                              grpc::ByteBuffer(&slice, 1), &queue);
+    call->StartCall();
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    call->Finish(&response, &status, nullptr);
+    void* tag = nullptr;
+    bool ok = false;
+    EXPECT_TRUE(queue.Next(&tag, &ok));
+    return status;
+  }
+
   HealthService service_{{"", "known"}};
   std::unique_ptr<grpc::Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<Health::Stub> stub_;
 };
 
@@ -107,6 +130,31 @@ TEST_F(HealthServiceTest, ListReportsTheHealthOfAllNames) {
       EXPECT_EQ(response.statuses().at(name).status(), expected) << name;
     }
   }
+}
+
+// A client must not be able to keep gRPC's threads busy, or to fill the memory,
+// with a message that is parsed as it arrives.
+TEST_F(HealthServiceTest, LongAndMalformedRequestsAreRefused) {
+  HealthCheckRequest request;
+  request.set_service(std::string(kMaxSmallMessageBytes, 'x'));
+  const std::string long_name = request.SerializeAsString();
+  // A million unknown fields without content.
+  std::string many_fields;
+  for (int i = 0; i < 1'000'000; ++i) many_fields += std::string("\x12\0", 2);
+  for (const char* method : {"Check", "Watch"}) {
+    for (const std::string& bytes : {long_name, many_fields}) {
+      const grpc::Status status = Send(method, bytes);
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+      EXPECT_THAT(status.error_message(), HasSubstr("at most 4096")) << method;
+    }
+    // A name that lacks its end, and one that is not UTF-8.
+    for (const char* bytes : {"\x0a\x05x", "\x0a\x01\xff"}) {
+      const grpc::Status status = Send(method, bytes);
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+      EXPECT_THAT(status.error_message(), HasSubstr("service")) << method;
+    }
+  }
+  EXPECT_TRUE(Send("List", many_fields).ok());  // it has no fields to parse
 }
 
 TEST_F(HealthServiceTest, WatchReportsEachChangeOnce) {
