@@ -115,7 +115,7 @@ struct Weight<DType::kF16> {
   static constexpr size_t kBytes = 2;
   static HWY_INLINE VF Load(const uint8_t* p) {
 #if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128 || \
-    HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4
+    HWY_TARGET == HWY_SSE4
     // These targets have no instruction for f16, and Highway's emulation turns
     // infinity into 2^16. Shifted to their positions in an f32, the bits stand
     // for the number times 2^-112. An exponent of all ones (infinity, NaN) must

@@ -8,8 +8,10 @@
 #include "core/kernels/targets/tables.h"
 
 // SVE is left out: its vector length is known only at run time, and the kernels
-// keep vectors in arrays. Processors with SVE have NEON, too.
-#define HWY_DISABLED_TARGETS (HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+// keep vectors in arrays. Processors with SVE have NEON, too. SSSE3 is left
+// out, since all processors that were made after 2008 have SSE4, too, or more.
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "core/kernels/targets/float_kernels-inl.h"
 // The order matters.
