@@ -69,8 +69,8 @@ std::optional<ResponseCharge> CallMonitor::Charge(MonitoredCall* call,
         ResponseCharge::Take(call->account_, bytes);
     if (charge.has_value() && budget_->used() <= max_response_bytes())
       return charge;
-    const Action victim = NextVictim(call, charge.has_value() ? 0 : bytes,
-                                     absl::ZeroDuration());
+    const Action victim =
+        NextVictim(call, charge.has_value() ? 0 : bytes, absl::ZeroDuration());
     if (victim.call != nullptr) Perform(victim);
     if (charge.has_value() || victim.call == nullptr) return charge;
   }
