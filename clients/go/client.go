@@ -63,6 +63,17 @@ func newAttempts(most int) *attempts {
 	return &attempts{left: most, backoff: firstBackoff}
 }
 
+// Whether the error is temporary: the server is overloaded, not ready, or
+// shutting down. A limit that rwkvd reports without a time to retry would refuse
+// the request again, possibly after computing all of it.
+func mayBeRepeated(err error, trailer metadata.MD) bool {
+	code := status.Code(err)
+	if code == codes.ResourceExhausted {
+		return retryDelay(err, trailer) != nil || DetailsOf(err).Reason == ""
+	}
+	return code == codes.Unavailable
+}
+
 func (a *attempts) delay(err error, trailer metadata.MD) time.Duration {
 	if delay := retryDelay(err, trailer); delay != nil {
 		return *delay
@@ -79,11 +90,10 @@ func (a *attempts) delay(err error, trailer metadata.MD) time.Duration {
 func (a *attempts) waitAfter(ctx context.Context, err error, trailer metadata.MD) error {
 	a.left--
 	delay := a.delay(err, trailer)
-	code := status.Code(err)
 	end := time.Now().Add(delay)
 	deadline, limited := ctx.Deadline()
 	switch {
-	case code != codes.ResourceExhausted && code != codes.Unavailable,
+	case !mayBeRepeated(err, trailer),
 		a.left == 0, delay < 0,
 		limited && end.After(deadline),
 		!a.deadline.IsZero() && end.After(a.deadline):

@@ -19,12 +19,19 @@ const DEFINITION = protoLoader.loadSync('rwkv/v1/rwkv.proto', {
 });
 const {RwkvService} = grpc.loadPackageDefinition(DEFINITION).rwkv.v1;
 
-// The server is overloaded, not ready, or shutting down. It has computed nothing
-// of the request, which may be sent again.
-const TRY_AGAIN = [grpc.status.RESOURCE_EXHAUSTED, grpc.status.UNAVAILABLE];
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
 const CHUNK = 1 << 20;  // bytes of a state in one message
+
+// Whether the error is temporary: the server is overloaded, not ready, or
+// shutting down. A limit that rwkvd reports without a time to retry would refuse
+// the request again, possibly after computing all of it.
+function mayBeRepeated(error, details) {
+  if (error.code === grpc.status.RESOURCE_EXHAUSTED) {
+    return details.retryDelayMs !== null || details.reason === '';
+  }
+  return error.code === grpc.status.UNAVAILABLE;
+}
 
 // Decides whether and when a request is sent again.
 class Attempts {
@@ -38,12 +45,13 @@ class Attempts {
   // does not want that, or there is no attempt or time left.
   async waitAfter(error) {
     --this.left;
-    let delay = detailsOf(error).retryDelayMs;
+    const details = detailsOf(error);
+    let delay = details.retryDelayMs;
     if (delay === null) {
       delay = this.backoff * (0.8 + 0.4 * Math.random());
       this.backoff = Math.min(2 * this.backoff, MAX_BACKOFF_MS);
     }
-    if (!TRY_AGAIN.includes(error.code) || this.left <= 0 || delay < 0 ||
+    if (!mayBeRepeated(error, details) || this.left <= 0 || delay < 0 ||
         Date.now() + delay >= this.deadline) {
       throw error;
     }

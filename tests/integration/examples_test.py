@@ -190,6 +190,14 @@ class ExampleTests:
         _, err = self.run_example(server.address, PROMPT, code=1)
         self.assertEqual(err, "RESOURCE_EXHAUSTED: m\n")
 
+    def test_does_not_repeat_what_the_server_would_refuse_again(self):
+        info = error_details_pb2.ErrorInfo(reason="SAMPLES_TOO_LONG")
+        server = self.scripted_server([[Failure(EXHAUSTED, info)]])
+        _, err = self.run_example(server.address, PROMPT, code=1)
+        self.assertEqual(
+            err, "RESOURCE_EXHAUSTED: m\nreason: SAMPLES_TOO_LONG\n")
+        self.assertEqual(len(server.requests), 1)
+
     def test_does_not_repeat_what_was_received(self):
         server = self.scripted_server([[delta("a"), Failure(UNAVAILABLE)]])
         _, err = self.run_example(server.address, PROMPT, code=1)

@@ -9,17 +9,24 @@ from typing import (Any, Callable, Generator, Iterator, List, Optional, Type,
                     TypeVar, Union)
 
 import grpc
-from rwkvd_client.errors import details_of
+from rwkvd_client.errors import ErrorDetails, details_of
 from rwkvd_client.v1 import rwkv_pb2 as pb
 from rwkvd_client.v1.rwkv_pb2_grpc import RwkvServiceStub
 
 Response = TypeVar("Response")
 
-# The server is overloaded, not ready, or shutting down. It has computed nothing
-# of the request, which may be sent again.
-_TRY_AGAIN = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.UNAVAILABLE)
 _FIRST_BACKOFF, _MAX_BACKOFF = 0.1, 5.0  # seconds
 _CHUNK = 1 << 20  # bytes of a state in one message
+
+
+def _may_be_repeated(error: grpc.RpcError, details: ErrorDetails) -> bool:
+    """Whether the error is temporary: the server is overloaded, not ready, or
+    shutting down. A limit that rwkvd reports without a time to retry would
+    refuse the request again, possibly after computing all of it."""
+    if error.code() == grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return details.retry_delay is not None or not details.reason
+    is_unavailable: bool = error.code() == grpc.StatusCode.UNAVAILABLE
+    return is_unavailable
 
 
 class _Attempts:
@@ -41,13 +48,14 @@ class _Attempts:
         server does not want that, or there is no attempt or time left."""
         if self._left is not None:
             self._left -= 1
-        delay = details_of(error).retry_delay
+        details = details_of(error)
+        delay = details.retry_delay
         if delay is None:
             delay = self._backoff * random.uniform(0.8, 1.2)
             self._backoff = min(2 * self._backoff, _MAX_BACKOFF)
         left = self.timeout()
-        if (error.code() not in _TRY_AGAIN or self._left == 0 or delay < 0 or
-                (left is not None and delay >= left)):
+        if (not _may_be_repeated(error, details) or self._left == 0 or
+                delay < 0 or (left is not None and delay >= left)):
             raise error
         time.sleep(delay)
 
