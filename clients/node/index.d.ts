@@ -16,7 +16,8 @@ export type {GenerateRequest, GenerateResponse__Output, RwkvServiceClient};
 
 /** The methods of the contract with one request and one response. */
 export type UnaryMethod = 'Tokenize' | 'Detokenize' | 'Score' | 'UnpinPrefix' |
-    'ListPinnedPrefixes' | 'DeleteState' | 'GetModel';
+    'ListPinnedPrefixes' | 'DeleteState' | 'GetModel' | 'GetServerInfo' |
+    'GetLoad';
 
 type RequestOf<Method extends UnaryMethod> =
     Parameters<RwkvServiceClient[Method]>[0];

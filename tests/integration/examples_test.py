@@ -276,10 +276,23 @@ class NodeExampleTest(ExampleTests, unittest.TestCase):
         # Not a link: Node searches modules next to the file itself.
         return ["node", f"{EXAMPLES}/node/{example}.js"]
 
-    def test_examples_use_the_types_of_the_package(self):
+    @staticmethod
+    def calls_of_all_unary_methods():
+        """A program that makes them by Client.call."""
+        methods = pb.DESCRIPTOR.services_by_name["RwkvService"].methods
+        streams = {"Generate", "ScoreDocument", "PutState", "GetState"}
+        unary = [method.name for method in methods
+                 if method.name not in streams]
+        calls = "".join(f"client.call('{name}', {{}});\n" for name in unary)
+        return ("const {Client} = require('rwkvd-client');\n"
+                f"const client = new Client('');\n{calls}")
+
+    def test_programs_use_the_types_of_the_package(self):
         with tempfile.TemporaryDirectory() as folder:
             modules = os.path.join(folder, "node_modules")
             run("cp", "-rL", f"{EXAMPLES}/node/.", folder)
+            with open(os.path.join(folder, "calls.js"), "w") as file:
+                file.write(self.calls_of_all_unary_methods())
             run("cp", "-r", os.path.realpath(os.path.join(CACHE,
                                                           "node_modules")),
                 modules)
@@ -288,7 +301,7 @@ class NodeExampleTest(ExampleTests, unittest.TestCase):
             run("node", f"{modules}/typescript/bin/tsc", "--noEmit",
                 "--checkJs", "--skipLibCheck", "--target", "es2022",
                 "--module", "node16", "--types", "node", "complete.js",
-                "score.js", cwd=folder)
+                "score.js", "calls.js", cwd=folder)
 
 
 class GoExampleTest(ExampleTests, unittest.TestCase):
