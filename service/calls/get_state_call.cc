@@ -6,12 +6,14 @@
 #include <optional>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
 #include "core/base/exceptions.h"
+#include "core/base/field_error.h"
 #include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
@@ -90,8 +92,13 @@ absl::Status GetStateCall::Parse(RequestMessage message) {
 
 absl::Status GetStateCall::Load(const std::string& handle,
                                 ResponseCharge charge) {
+  absl::StatusOr<std::shared_ptr<const std::string>> fetched =
+      model_->states->Fetch(handle);
+  if (absl::IsNotFound(fetched.status())) {
+    return InField("handle", fetched.status());
+  }
   RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> bytes,
-                         model_->states->Fetch(handle));
+                         std::move(fetched));
   charge.ShrinkTo(
       std::min(charge.bytes(), static_cast<int64_t>(bytes->size())));
   absl::MutexLock lock(&mutex_);

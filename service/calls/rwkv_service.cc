@@ -70,7 +70,10 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
   const absl::Status status = message.ParseInto(&request);
   if (!status.ok()) return call->End(status);
   model.states->worker().Do([&model, call, handle = request.handle()] {
-    call->End(CatchExceptions([&] { return model.states->Delete(handle); }));
+    call->End(CatchExceptions([&]() -> absl::Status {
+      const absl::Status deleted = model.states->Delete(handle);
+      return absl::IsNotFound(deleted) ? InField("handle", deleted) : deleted;
+    }));
   });
 }
 

@@ -26,6 +26,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 using ::testing::Pair;
+using ::testing::StartsWith;
 
 struct StreamAnswer {
   std::vector<int32_t> ids;
@@ -133,10 +134,11 @@ TEST_F(StateCallsTest, SavedStateCanBeReadAndDeleted) {
   EXPECT_TRUE(Get(server_, info.handle(), &bytes).ok());
   EXPECT_EQ(bytes, answer.state);
   EXPECT_TRUE(Delete(server_, info.handle()).ok());
-  EXPECT_EQ(Delete(server_, info.handle()).error_code(),
-            grpc::StatusCode::NOT_FOUND);
-  EXPECT_EQ(Get(server_, info.handle(), &bytes).error_code(),
-            grpc::StatusCode::NOT_FOUND);
+  for (const grpc::Status& absent :
+       {Delete(server_, info.handle()), Get(server_, info.handle(), &bytes)}) {
+    EXPECT_EQ(absent.error_code(), grpc::StatusCode::NOT_FOUND);
+    EXPECT_THAT(absent.error_message(), StartsWith("handle: "));
+  }
   v1::GenerateRequest request = SimpleRequest(5);
   request.set_state_handle(info.handle());
   const grpc::Status status = GenerateAnswer(server_, request).status;

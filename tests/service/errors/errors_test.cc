@@ -100,6 +100,7 @@ TEST_P(ProvokedErrorTest, HasItsReasonAndDetails) {
   ExpectField(error);
   if (GetParam().code == absl::StatusCode::kNotFound) {
     EXPECT_TRUE(Has<google::rpc::ResourceInfo>(details_));
+    EXPECT_TRUE(Has<google::rpc::BadRequest>(details_));
   }
   // A full disk has no limit that a flag sets.
   if (IsTemporary(GetParam().reason) &&
