@@ -129,6 +129,17 @@ class BadRequestTest(unittest.TestCase):
                     field, lambda: list(self.stub.Generate(
                         message, timeout=PATIENCE)), message)
 
+    def test_message_shows_the_value_that_breaks_its_bound(self):
+        for message, text in (
+                (sampling(top_p=0), "; for the most likely token, use "
+                 "temperature 0"),
+                (sampling(top_p=1.0000001), ": 1.0000001 is not in (0, 1]"),
+                (sampling(temperature=100.00001),
+                 ": 100.00001 is not in [0, 100]")):
+            error = self.error_of(lambda: list(self.stub.Generate(
+                message, timeout=PATIENCE)))
+            self.assertIn(text, error.details())
+
     def test_score_error_names_the_field(self):
         for field, messages in BAD_SCORE.items():
             for message in messages:

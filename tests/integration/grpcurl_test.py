@@ -133,6 +133,28 @@ class GrpcurlTest(unittest.TestCase):
         self.assertEqual([token["id"] for token in answer["tokens"]],
                          answer["ids"])
 
+    def test_every_token_of_an_answer_is_readable(self):
+        request = {"prompt": {"text": "In the"}, "max_tokens": 2,
+                   "top_logprobs": 2, "top_drawn_logprobs": 2,
+                   "echo_top_logprobs": 2, "token_text": True,
+                   "sampling": {"never_end": True, "temperature": 0}}
+        events = self.messages(self.call(
+            "-d", json.dumps(request), self.server.address,
+            f"{SERVICE}/Generate"))
+        deltas = [event["delta"] for event in events if "delta" in event]
+        prompt = [token for delta in deltas
+                  for token in delta.get("prompt_tokens", [])]
+        output = [token for delta in deltas
+                  for token in delta.get("tokens", [])]
+        self.assertEqual("".join(token["text"] for token in prompt), "In the")
+        self.assertEqual(len(output), 2)
+        for token in prompt[1:] + output:
+            lists = [token["top_logprobs"]] + (
+                [token["top_drawn_logprobs"]] if token in output else [])
+            for listed in [token, *(entry for top in lists for entry in top)]:
+                self.assertTrue(listed["bytes"])
+                self.assertTrue(listed["text"])
+
     def test_health_of_all_services_is_listed(self):
         (answer,) = self.messages(self.call(
             self.server.address, "grpc.health.v1.Health/List"))

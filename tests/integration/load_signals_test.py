@@ -9,8 +9,10 @@ import tempfile
 import unittest
 
 import grpc
-from answers import request
+from answers import request, start_call
 from checkpoints import write_endless_model
+from error_details import details_of, reason_of
+from google.rpc import error_details_pb2
 from grpcurl_test import find_grpcurl
 from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
@@ -100,9 +102,54 @@ class LoadSignalsTest(unittest.TestCase):
                                 ("rwkv_queue_limit", 4),
                                 ("rwkv_queue_prompt_tokens", 3)):
                 self.assertEqual(gauge(server, name), value, name)
-            self.assertGreater(
-                gauge(server, "rwkv_queue_oldest_wait_seconds"), 0)
+            memory = load.state_memory
+            for name, value in (
+                    ("rwkv_accepted_tokens", load.total_tokens),
+                    ("rwkv_running_state_bytes", memory.running_bytes),
+                    ("rwkv_state_cache_limit_bytes", memory.cached_limit_bytes),
+                    ("rwkv_state_store_bytes", memory.stored_bytes),
+                    ("rwkv_state_store_limit_bytes",
+                     memory.stored_limit_bytes)):
+                self.assertEqual(gauge(server, name), value, name)
+            for name in ("rwkv_queue_oldest_wait_seconds",
+                         "rwkv_recent_generation_tokens_per_second"):
+                self.assertGreater(gauge(server, name), 0, name)
             waiting.cancel()
+            running.cancel()
+
+    def test_full_server_says_when_to_retry(self):
+        with tempfile.TemporaryDirectory() as folder, rwkvd(
+                "--max_running=1", "--max_queued=1",
+                model=write_endless_model(folder)) as server:
+            stub, endless = server.stub, request("a", 1000000)
+            running = start_call(stub, endless)
+            queued = stub.Generate(endless, timeout=10 * PATIENCE)
+            wait_until(lambda: stub.GetLoad(
+                pb.GetLoadRequest()).queue_length == 1, "a queue")
+            text = pb.Input(text="ab")
+            part = pb.ScoreDocumentRequest(part=text)
+            for call in (
+                    lambda: list(stub.Generate(endless, timeout=PATIENCE)),
+                    lambda: stub.Score(pb.ScoreRequest(continuations=[text]),
+                                       timeout=PATIENCE),
+                    lambda: list(stub.ScoreDocument(iter([part]),
+                                                    timeout=PATIENCE))):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    call()
+                error = caught.exception
+                self.assertEqual(error.code(),
+                                 grpc.StatusCode.RESOURCE_EXHAUSTED)
+                self.assertEqual(reason_of(error), "QUEUE_FULL")
+                details = details_of(error)
+                pushback = dict(error.trailing_metadata())[
+                    "grpc-retry-pushback-ms"]
+                retry = details[error_details_pb2.RetryInfo].retry_delay
+                self.assertEqual(retry.ToMilliseconds(), int(pushback))
+                quota = details[error_details_pb2.QuotaFailure]
+                self.assertEqual([violation.subject
+                                  for violation in quota.violations],
+                                 ["max_queued"])
+            queued.cancel()
             running.cancel()
 
     def test_grpcurl_shows_info_and_load(self):

@@ -6,7 +6,9 @@ import unittest
 
 import grpc
 import health_pb2
+from error_details import details_of, fields_of
 from google.protobuf import descriptor_pool, message_factory
+from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import \
     ProtoReflectionDescriptorDatabase
@@ -17,6 +19,8 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 CHANNELZ = "grpc.channelz.v1.Channelz"
 REFLECTION_VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
 NAME = "served-name"
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = "00f067aa0ba902b7"
 
 
 def list_services(channel, version):
@@ -89,19 +93,20 @@ class ProtocolsTest(unittest.TestCase):
             self.assertEqual(next(watch).status, SERVING)
             watch.cancel()
 
-    def calls_of_all_methods(self, model):
+    def calls_of_all_methods(self, model, **options):
         """Functions, by method, that make a call for a model."""
         stub = self.server.stub
         prompt = pb.Input(text="In the beginning")
         streams = {
             "Generate": lambda: list(stub.Generate(pb.GenerateRequest(
-                prompt=prompt, max_tokens=1, model=model))),
+                prompt=prompt, max_tokens=1, model=model), **options)),
             "GetState": lambda: list(stub.GetState(pb.GetStateRequest(
-                handle="h", model=model))),
+                handle="h", model=model), **options)),
             "ScoreDocument": lambda: list(stub.ScoreDocument(iter(
-                [pb.ScoreDocumentRequest(part=prompt, model=model)]))),
+                [pb.ScoreDocumentRequest(part=prompt, model=model)]),
+                **options)),
             "PutState": lambda: stub.PutState(iter(
-                [pb.PutStateRequest(data=b"d", model=model)])),
+                [pb.PutStateRequest(data=b"d", model=model)]), **options),
         }
         unary = {
             "Tokenize": {"text": "t"},
@@ -116,7 +121,8 @@ class ProtocolsTest(unittest.TestCase):
         }
         for method, fields in unary.items():
             request = getattr(pb, method + "Request")(model=model, **fields)
-            streams[method] = lambda f=getattr(stub, method), r=request: f(r)
+            streams[method] = (
+                lambda f=getattr(stub, method), r=request: f(r, **options))
         service = pb.DESCRIPTOR.services_by_name["RwkvService"]
         self.assertEqual(sorted(streams), sorted(service.methods_by_name))
         return streams
@@ -134,6 +140,61 @@ class ProtocolsTest(unittest.TestCase):
                 self.assertEqual(error.code(), grpc.StatusCode.NOT_FOUND)
                 self.assertIn('"other" is not served', error.details())
                 self.assertIn(f'"{NAME}"', error.details())
+
+    def test_error_of_every_method_has_the_identity_of_the_call(self):
+        metadata = [("x-request-id", "order-1"),
+                    ("traceparent", f"00-{TRACE}-{PARENT}-00")]
+        calls = self.calls_of_all_methods("other", metadata=metadata)
+        for method, call in calls.items():
+            with self.subTest(method=method):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    call()
+                returned = dict(caught.exception.initial_metadata())
+                self.assertEqual(returned["x-request-id"], "order-1")
+                self.assertRegex(returned["traceparent"],
+                                 rf"^00-{TRACE}-(?!{PARENT})[0-9a-f]{{16}}-00$")
+                details = details_of(caught.exception)
+                info = details[error_details_pb2.ErrorInfo]
+                self.assertEqual(info.reason, "MODEL_NOT_FOUND")
+                self.assertEqual(info.metadata["request_id"], "order-1")
+
+    def test_malformed_identity_is_replaced(self):
+        for metadata in (
+                (), [("x-request-id", "a b"), ("traceparent", "00-0-0-00")],
+                [("x-request-id", 129 * "a")],
+                [("x-request-id", "a"), ("x-request-id", "b")]):
+            with self.subTest(metadata=metadata):
+                _, call = self.server.stub.GetLoad.with_call(
+                    pb.GetLoadRequest(), metadata=metadata, timeout=PATIENCE)
+                returned = dict(call.initial_metadata())
+                self.assertRegex(returned["x-request-id"], r"^[0-9a-f]{32}$")
+                self.assertRegex(returned["traceparent"],
+                                 r"^00-[0-9a-f]{32}-[0-9a-f]{16}-00$")
+
+    def test_error_names_what_does_not_exist(self):
+        stub = self.server.stub
+        calls = (
+            ("model", "model", lambda: stub.GetModel(
+                pb.GetModelRequest(model="absent"))),
+            ("state", "handle", lambda: list(stub.GetState(
+                pb.GetStateRequest(handle="absent")))),
+            ("state", "handle", lambda: stub.DeleteState(
+                pb.DeleteStateRequest(handle="absent"))),
+            ("state", "state_handle", lambda: list(stub.Generate(
+                pb.GenerateRequest(state_handle="absent")))),
+            ("pinned prefix", "name", lambda: stub.UnpinPrefix(
+                pb.UnpinPrefixRequest(name="absent"))),
+            ("service", "service", lambda: self.server.health.check("absent")))
+        for kind, field, call in calls:
+            with self.subTest(kind=kind, field=field):
+                with self.assertRaises(grpc.RpcError) as caught:
+                    call()
+                error = caught.exception
+                self.assertEqual(error.code(), grpc.StatusCode.NOT_FOUND)
+                resource = details_of(error)[error_details_pb2.ResourceInfo]
+                self.assertEqual(resource.resource_type, kind)
+                self.assertEqual(resource.resource_name, "absent")
+                self.assertEqual(fields_of(error), [field])
 
     def test_calls_for_the_served_model_and_for_any_model_are_answered(self):
         for model in ("", NAME):
