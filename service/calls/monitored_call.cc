@@ -2,6 +2,7 @@
 #include "service/calls/monitored_call.h"
 
 #include "cli/grpc_status.h"
+#include "service/calls/admission.h"
 #include "service/calls/call_monitor.h"
 
 namespace rwkvd {
@@ -25,8 +26,15 @@ void MonitoredCall::Done() {
 }
 
 grpc::Status MonitoredCall::FinalStatus(const grpc::Status& status) const {
-  if (stage_ != Stage::kReset) return status;
-  return ToGrpcStatus(monitor_->StatusFor(reason_, *this));
+  if (stage_ == Stage::kReset) {
+    return ToGrpcStatus(monitor_->StatusFor(reason_, *this));
+  }
+  // The client is gone, or gRPC has ended the call with an error of its own,
+  // such as that for a message that is too large.
+  if (status.ok() && call_context_->IsCancelled()) {
+    return ToGrpcStatus(CallCancelled());
+  }
+  return status;
 }
 
 }  // namespace rwkvd

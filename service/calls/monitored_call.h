@@ -52,8 +52,8 @@ class MonitoredCall {
   // Ends the use by gRPC: called by OnDone as its last action. `status` is that
   // which the call has passed to gRPC.
   void Done();
-  // The status that the client got instead of `status` if the stream was reset;
-  // else `status`.
+  // For OnDone: the status that the client got instead of `status` if the
+  // stream was reset, or if `status` is OK and was not sent; else `status`.
   grpc::Status FinalStatus(const grpc::Status& status) const;
 
   CallMonitor* monitor() const { return monitor_; }

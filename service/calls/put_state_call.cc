@@ -58,6 +58,14 @@ PutStateCall::PutStateCall(const CallEnvironment& environment,
       record_(environment, Rpc::kPutState, context->peer()),
       reserved_(environment.budgets->requests.Reserve(0)) {}
 
+PutStateCall::~PutStateCall() {
+  if (handle_.empty() || is_answered_) return;
+  model_->states->worker().Do(
+      [states = model_->states.get(), handle = std::move(handle_)] {
+        CatchExceptions([&] { return states->Delete(handle); }).IgnoreError();
+      });
+}
+
 absl::Status PutStateCall::Begin() {
   RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
   return TakeTransferSlot(this, *context_, slots_);
@@ -165,6 +173,7 @@ absl::StatusOr<SavedState> PutStateCall::CheckAndSave() {
 absl::Status PutStateCall::Save() {
   RWKVD_ASSIGN_OR_RETURN(const SavedState saved,
                          CatchExceptions([this] { return CheckAndSave(); }));
+  handle_ = saved.handle;
   v1::PutStateResponse response;
   ToProto(saved, absl::Now(), response.mutable_state());
   // The response exists until the end is passed to gRPC.
@@ -203,7 +212,9 @@ void PutStateCall::OnCancel() {
 
 void PutStateCall::OnDone() {
   slots_->Release(this);
-  record_.End(FinalStatus(end_.status()));
+  const grpc::Status status = FinalStatus(end_.status());
+  is_answered_ = status.ok();
+  record_.End(status);
   Done();
 }
 

@@ -29,7 +29,8 @@
 namespace rwkvd {
 
 // One PutState call. It receives a state in several messages, checks it, and
-// saves it. The bytes are reserved in the budget of requests.
+// saves it. The bytes are reserved in the budget of requests. If the client
+// does not get the handle of the saved state, the state is deleted.
 //
 // Owns itself: it is deleted when gRPC (OnDone), the work pool and the worker
 // no longer use it. Used by one thread at a time: gRPC's and those of the work
@@ -47,7 +48,7 @@ class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   PutStateCall(const CallEnvironment& environment,
                grpc::CallbackServerContext* context,
                grpc::ByteBuffer* response);
-  ~PutStateCall() override = default;
+  ~PutStateCall() override;
 
   void OnReadDone(bool ok) override;
   void OnCancel() override;
@@ -84,6 +85,8 @@ class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   std::string bytes_;
   std::optional<ByteBudget::Reservation> reserved_;
   std::optional<absl::Duration> time_to_live_;
+  std::string handle_;        // of the saved state
+  bool is_answered_ = false;  // the client got it; set by OnDone
 
   absl::Mutex mutex_;
   // The parsing of the last message that was read.

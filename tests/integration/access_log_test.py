@@ -130,6 +130,32 @@ class AccessLogTest(unittest.TestCase):
                    if '"message":"call"' in text]
             self.assertEqual(sorted(ids), ["cancelled", "invalid", "late"])
 
+    def test_call_that_grpc_ends_is_not_ok(self):
+        with rwkvd("--log_format=json", "--max_message_mib=1") as server:
+            stub = server.stub
+            message = request("x", 1, return_state=pb.ReturnState(at_end=True))
+            state = b"".join(response.state_chunk.data for response
+                             in stub.Generate(message, timeout=PATIENCE))
+            parts = [pb.PutStateRequest(data=data)
+                     for data in (state, bytes(2 << 20))]
+            document = [pb.ScoreDocumentRequest(part=pb.Input(
+                bytes=bytes(2 << 20)))]
+            calls = {
+                "put": lambda **options: stub.PutState(iter(parts), **options),
+                "score": lambda **options: list(
+                    stub.ScoreDocument(iter(document), **options))}
+            for request_id, call in calls.items():
+                with self.assertRaises(grpc.RpcError) as caught:
+                    call(metadata=[("x-request-id", request_id)],
+                         timeout=PATIENCE)
+                self.assertEqual(caught.exception.code(),
+                                 grpc.StatusCode.RESOURCE_EXHAUSTED)
+                self.assertEqual(wait_for_call(server, request_id)["status"],
+                                 "CANCELLED")
+            # The state has been saved, but nobody knows its handle.
+            wait_until(lambda: gauge(server, "rwkv_state_store_bytes") == 0,
+                       "the state to be deleted")
+
     def test_access_log_can_be_turned_off(self):
         with rwkvd("--noaccess_log") as server:
             generate(server.stub, "quiet", request("x", 1))
