@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fails if YAML or JSON under deploy/ does not parse, if the pod of the Deployment
-# has less time to end than the steps of its end take, if promtool rejects the
-# Prometheus configuration or the alert rules, if an alert's tests fail, or if an
-# alert has no page in the playbook.
+# has less time to end than the steps of its end take, if the autoscaler is that
+# of another Deployment, if promtool rejects the Prometheus configuration or the
+# alert rules, if an alert's tests fail, or if an alert has no page in the
+# playbook.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../deploy"
 
@@ -19,7 +20,8 @@ for path in glob.glob("**/*.yaml", recursive=True):
 for path in glob.glob("**/*.json", recursive=True):
     json.load(open(path))
 
-pod = yaml.safe_load(open("kubernetes/deployment.yaml"))["spec"]["template"]["spec"]
+deployment = yaml.safe_load(open("kubernetes/deployment.yaml"))
+pod = deployment["spec"]["template"]["spec"]
 (server,) = pod["containers"]
 flags = dict(arg.split("=", 1) for arg in server["args"] if "=" in arg)
 steps = [int(server["lifecycle"]["preStop"]["exec"]["command"][1])]
@@ -27,6 +29,12 @@ steps += [int(flags[name].removesuffix("s")) for name in ("--lame_duck", "--drai
 least = sum(steps) + 2  # clients have 2 s to read the end of their responses
 grace = pod["terminationGracePeriodSeconds"]
 assert grace > least, f"terminationGracePeriodSeconds: {grace}, must be more than {least}"
+
+scaler = yaml.safe_load(open("kubernetes/horizontal-pod-autoscaler.yaml"))["spec"]
+target = scaler["scaleTargetRef"]
+assert target["kind"] == deployment["kind"], target
+assert target["name"] == deployment["metadata"]["name"], target
+assert scaler["minReplicas"] == deployment["spec"]["replicas"], scaler["minReplicas"]
 EOF
 # In this directory, since the configuration names files relative to it.
 (
