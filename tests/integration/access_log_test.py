@@ -106,8 +106,9 @@ class AccessLogTest(unittest.TestCase):
         with rwkvd("--log_format=json") as server:
             with self.assertRaises(grpc.RpcError):
                 generate(server.stub, "invalid", request("x", -1))
-            self.assertEqual(wait_for_call(server, "invalid")["status"],
-                             "INVALID_ARGUMENT")
+            line = wait_for_call(server, "invalid")
+            self.assertEqual(line["status"], "INVALID_ARGUMENT")
+            self.assertEqual(line["reason"], "FIELD_INVALID")
             endless = request("x", 1000000)
             endless.sampling.never_end = True
             call = server.stub.Generate(

@@ -6,7 +6,8 @@ import unittest
 
 import grpc
 from answers import generate, request
-from error_details import field_exists, fields_of, reason_of
+from error_details import details_of, field_exists, fields_of, reason_of
+from google.rpc import error_details_pb2
 from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE, rwkvd, wait_until
@@ -69,11 +70,30 @@ BAD_GENERATE = {
     "stop_strings": [pb.GenerateRequest(stop_strings=[b"x"] * 17)],
     "stop_strings[1]": [pb.GenerateRequest(stop_strings=[b"x", b""]),
                         pb.GenerateRequest(stop_strings=[b"x", b"y" * 1025])],
+    "stop_texts": [pb.GenerateRequest(stop_texts=["x"] * 17)],
+    "stop_texts[1]": [
+        pb.GenerateRequest(stop_texts=["x", ""]),
+        pb.GenerateRequest(stop_strings=[b"x"], stop_texts=["x", ""])],
     "stop_tokens": [pb.GenerateRequest(stop_tokens=[1] * 257)],
     "stop_tokens[0]": [pb.GenerateRequest(stop_tokens=[value])
                        for value in (-1, VOCABULARY)],
     "top_logprobs": [pb.GenerateRequest(top_logprobs=value)
                      for value in (-1, 33)],
+    "echo_top_logprobs": [pb.GenerateRequest(echo_top_logprobs=value)
+                          for value in (-1, 33)],
+    "echo": [pb.GenerateRequest(echo=True, best_of=2)],
+    "n": [pb.GenerateRequest(n=value) for value in (-1, 0, 129)],
+    "best_of": [pb.GenerateRequest(n=2, best_of=1),
+                pb.GenerateRequest(best_of=129)],
+    "initial_state": [pb.GenerateRequest(initial_state="absent")],
+    "resume": [pb.GenerateRequest(resume=True)],
+    "pin.name": [pb.GenerateRequest(pin=pb.Pin(name=value))
+                 for value in ("", "a b", "x" * 65)],
+    "pin.ttl_seconds": [
+        pb.GenerateRequest(pin=pb.Pin(name="a", ttl_seconds=value))
+        for value in (NAN, 0, 31536000.000001)],
+    "return_state.ttl_seconds": [
+        pb.GenerateRequest(return_state=pb.ReturnState(ttl_seconds=0))],
 }
 
 BAD_SCORE = {
@@ -89,6 +109,32 @@ BAD_SCORE = {
                                 continuations=[prompt(1)])],
     "context.tokens.ids[0]": [pb.ScoreRequest(context=prompt(-1),
                                           continuations=[prompt(1)])],
+    "continuations[1].tokens.ids[2]": [
+        pb.ScoreRequest(continuations=[prompt(1), prompt(1, 2, -1)])],
+    "items": [
+        pb.ScoreRequest(items=[pb.ScoreItem(continuations=[prompt(1)])],
+                        context=prompt(1))],
+    "items[1].continuations[0].tokens.ids[1]": [pb.ScoreRequest(items=[
+        pb.ScoreItem(continuations=[prompt(1)]),
+        pb.ScoreItem(continuations=[prompt(1, VOCABULARY)])])],
+    "items[1].context.tokens.ids[0]": [pb.ScoreRequest(items=[
+        pb.ScoreItem(continuations=[prompt(1)]),
+        pb.ScoreItem(context=prompt(-1), continuations=[prompt(1)])])],
+    "max_response_bytes": [
+        pb.ScoreRequest(continuations=[prompt(1)], max_response_bytes=value)
+        for value in (-1, 5)],
+}
+
+BAD_DOCUMENT = {
+    "part": [pb.ScoreDocumentRequest(part=prompt(*[7] * 1000))],
+    "part.tokens.ids[1]": [pb.ScoreDocumentRequest(part=prompt(1, -1))],
+    "initial_state": [pb.ScoreDocumentRequest(initial_state="absent")],
+}
+
+BAD_STATE = {
+    "data": [pb.PutStateRequest(data=b"no state")],
+    "ttl_seconds": [pb.PutStateRequest(ttl_seconds=value)
+                    for value in (NAN, 0, 31536000.000001)],
 }
 
 
@@ -140,12 +186,33 @@ class BadRequestTest(unittest.TestCase):
                 message, timeout=PATIENCE)))
             self.assertIn(text, error.details())
 
+    def test_error_of_a_long_text_has_the_limit(self):
+        for message in BAD_GENERATE["prompt"]:
+            error = self.error_of(lambda: list(self.stub.Generate(
+                message, timeout=PATIENCE)))
+            info = details_of(error)[error_details_pb2.ErrorInfo]
+            self.assertEqual(info.reason, "TOO_MANY_TOKENS")
+            self.assertEqual(info.metadata["limit"], "1000")
+
     def test_score_error_names_the_field(self):
         for field, messages in BAD_SCORE.items():
             for message in messages:
                 self.assert_names(
                     field, lambda: self.stub.Score(message, timeout=PATIENCE),
                     message)
+
+    def test_error_of_streams_of_the_client_names_the_field(self):
+        score = self.stub.ScoreDocument
+        for field, messages in BAD_DOCUMENT.items():
+            for message in messages:
+                self.assert_names(
+                    field, lambda: list(score(iter([message]),
+                                              timeout=PATIENCE)), message)
+        for field, messages in BAD_STATE.items():
+            for message in messages:
+                self.assert_names(
+                    field, lambda: self.stub.PutState(
+                        iter([message]), timeout=PATIENCE), message)
 
     def test_detokenize_error_names_the_field(self):
         for bad in (-1, VOCABULARY):
