@@ -20,6 +20,7 @@ type ErrorDetails struct {
 	Domain          string
 	Metadata        map[string]string
 	FieldViolations []*errdetails.BadRequest_FieldViolation
+	Quota           string // the limit that was reached, such as "max_queued"
 	ResourceType    string // what an error NotFound is about
 	ResourceName    string
 	// The time after which the server wants the request again. Nil if it did
@@ -40,6 +41,10 @@ func DetailsOf(err error) ErrorDetails {
 		case *errdetails.RetryInfo:
 			delay := message.RetryDelay.AsDuration()
 			details.RetryDelay = &delay
+		case *errdetails.QuotaFailure:
+			if len(message.Violations) > 0 {
+				details.Quota = message.Violations[0].Subject
+			}
 		case *errdetails.ResourceInfo:
 			details.ResourceType = message.ResourceType
 			details.ResourceName = message.ResourceName

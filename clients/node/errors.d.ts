@@ -7,6 +7,8 @@ export interface ErrorDetails {
   metadata: Record<string, string>;
   /** Fields of the request that are wrong, with their paths. */
   fieldViolations: {field: string, description: string}[];
+  /** The limit that was reached, such as "max_queued". */
+  quota: string;
   /** What an error NOT_FOUND is about. */
   resourceType: string;
   resourceName: string;

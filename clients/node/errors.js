@@ -35,6 +35,9 @@ function take(packed, details) {
           Number(delay.seconds ?? 0) * 1000 + (delay.nanos ?? 0) / 1e6;
       break;
     }
+    case 'google.rpc.QuotaFailure':
+      details.quota = message.violations?.[0]?.subject ?? '';
+      break;
     case 'google.rpc.ResourceInfo':
       details.resourceType = message.resource_type;
       details.resourceName = message.resource_name;
@@ -43,7 +46,7 @@ function take(packed, details) {
 
 function detailsOf(error) {
   const details = {
-    reason: '', domain: '', metadata: {}, fieldViolations: [],
+    reason: '', domain: '', metadata: {}, fieldViolations: [], quota: '',
     resourceType: '', resourceName: '', retryDelayMs: null,
   };
   const [bytes] = error.metadata?.get('grpc-status-details-bin') ?? [];

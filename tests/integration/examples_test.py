@@ -203,6 +203,15 @@ class ExampleTests:
         _, err = self.run_example(server.address, PROMPT, code=1)
         self.assertEqual(err, "UNAVAILABLE: m\n")
 
+    def test_error_has_its_reason_and_limit(self):
+        violation = error_details_pb2.QuotaFailure.Violation(subject="limit_a")
+        server = self.scripted_server([[Failure(
+            EXHAUSTED, error_details_pb2.ErrorInfo(reason="SOME_REASON"),
+            error_details_pb2.QuotaFailure(violations=[violation]))]])
+        _, err = self.run_example(server.address, PROMPT, code=1)
+        self.assertEqual(err, "RESOURCE_EXHAUSTED: m\nreason: SOME_REASON\n"
+                         "limit: limit_a\n")
+
     def test_error_has_its_reason_and_fields(self):
         violation = error_details_pb2.BadRequest.FieldViolation(field="a.b[1]")
         server = self.scripted_server([[Failure(

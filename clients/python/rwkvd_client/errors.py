@@ -27,6 +27,8 @@ class ErrorDetails:
     metadata: Dict[str, str] = dataclasses.field(default_factory=dict)
     field_violations: List[FieldViolation] = dataclasses.field(
         default_factory=list)
+    # The limit that was reached, such as "max_queued".
+    quota: str = ""
     # What an error NOT_FOUND is about.
     resource_type: str = ""
     resource_name: str = ""
@@ -44,6 +46,7 @@ def _take(packed: any_pb2.Any, details: ErrorDetails) -> None:
     info = error_details_pb2.ErrorInfo()
     bad = error_details_pb2.BadRequest()
     retry = error_details_pb2.RetryInfo()
+    quota = error_details_pb2.QuotaFailure()
     resource = error_details_pb2.ResourceInfo()
     if packed.Unpack(info):
         details.reason, details.domain = info.reason, info.domain
@@ -54,6 +57,8 @@ def _take(packed: any_pb2.Any, details: ErrorDetails) -> None:
             for violation in bad.field_violations]
     elif packed.Unpack(retry):
         details.retry_delay = retry.retry_delay.ToTimedelta().total_seconds()
+    elif packed.Unpack(quota):
+        details.quota = quota.violations[0].subject if quota.violations else ""
     elif packed.Unpack(resource):
         details.resource_type = resource.resource_type
         details.resource_name = resource.resource_name

@@ -57,10 +57,11 @@ async function stream(generation, stopAfter) {
 
 // Prints what a program can rely on in addition to the message.
 function report(error) {
-  const {reason, fieldViolations} = detailsOf(error);
+  const {reason, fieldViolations, quota} = detailsOf(error);
   console.error(`${grpc.status[error.code]}: ${error.details}`);
   if (reason) console.error(`reason: ${reason}`);
   for (const {field} of fieldViolations) console.error(`field: ${field}`);
+  if (quota) console.error(`limit: ${quota}`);
 }
 
 async function main() {

@@ -57,6 +57,8 @@ def report(error):
         print(f"reason: {details.reason}", file=sys.stderr)
     for violation in details.field_violations:
         print(f"field: {violation.field}", file=sys.stderr)
+    if details.quota:
+        print(f"limit: {details.quota}", file=sys.stderr)
 
 
 def main():

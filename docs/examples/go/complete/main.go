@@ -93,6 +93,9 @@ func report(err error) {
 	for _, violation := range details.FieldViolations {
 		fmt.Fprintln(os.Stderr, "field:", violation.Field)
 	}
+	if details.Quota != "" {
+		fmt.Fprintln(os.Stderr, "limit:", details.Quota)
+	}
 }
 
 func run(prompt string) int {
