@@ -265,6 +265,9 @@ class PythonExampleTest(ExampleTests, unittest.TestCase):
         return [sys.executable, f"{EXAMPLES}/python/{example}.py"]
 
     def test_package_and_examples_are_typed(self):
+        # Otherwise programs see no types of an installed package.
+        self.assertTrue(os.path.exists(
+            os.path.join(PACKAGES.python, "rwkvd_client", "py.typed")))
         with tempfile.TemporaryDirectory() as stubs:
             os.symlink(os.path.join(CACHE, "python/google-stubs"),
                        os.path.join(stubs, "google"))
