@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/failed_download.h"
 #include "core/base/file_error.h"
 #include "core/base/quote.h"
 
@@ -169,6 +170,11 @@ absl::StatusOr<Json> ParseJson(absl::string_view text, absl::string_view what,
     return absl::InvalidArgumentError(
         absl::StrCat(what, ": expected at most ", limits.max_bytes,
                      " bytes of JSON, got ", text.size()));
+  }
+  const absl::string_view failed_download = DescribeFailedDownload(text);
+  if (!failed_download.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(what, ": expected JSON, got ", failed_download));
   }
   try {
     return Parse(text, what, limits);

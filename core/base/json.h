@@ -20,7 +20,8 @@ struct JsonLimits {
 
 // Parses one JSON document from an untrusted source. Returns InvalidArgument,
 // with line and column, if the document is malformed, longer or nested deeper
-// than `limits` allow, or has duplicate keys in an object. `what` names the
+// than `limits` allow, or has duplicate keys in an object; for what a failed
+// download leaves instead of a document, the message says so. `what` names the
 // document in messages.
 absl::StatusOr<Json> ParseJson(absl::string_view text, absl::string_view what,
                                const JsonLimits& limits = {});

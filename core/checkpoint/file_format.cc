@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "core/base/failed_download.h"
 #include "core/base/file_error.h"
 #include "core/base/quote.h"
 #include "core/checkpoint/gguf.h"
@@ -40,8 +41,6 @@ constexpr OtherFormat kOtherFormats[] = {
      "a file of rwkv.cpp (ggmf); use the checkpoint it was converted from"},
     {"lmgg", "a ggml file; use the checkpoint it was converted from"},
     {"tjgg", "a ggjt file; use the checkpoint it was converted from"},
-    {"version https://git-lfs",
-     "a git-lfs pointer, not the file itself; fetch it with git lfs pull"},
     {absl::string_view("\0\5\x16\7", 4),
      "metadata that macOS keeps next to a file (AppleDouble); name that file"},
     {"<?xml", "an XML text; the download may have failed"},
@@ -98,12 +97,10 @@ std::string DescribeOtherFormat(absl::string_view head) {
   if (head.size() > 262 && head.substr(257, 5) == "ustar") {
     return "a tar archive; unpack it first";
   }
-  const absl::string_view text = absl::StripLeadingAsciiWhitespace(head);
-  if (absl::StartsWithIgnoreCase(text, "<!doctype html") ||
-      absl::StartsWithIgnoreCase(text, "<html")) {
-    return "a web page; the download may have failed";
-  }
+  const absl::string_view failed_download = DescribeFailedDownload(head);
+  if (!failed_download.empty()) return std::string(failed_download);
   if (IsText(head)) {
+    const absl::string_view text = absl::StripLeadingAsciiWhitespace(head);
     return absl::StrCat("a text that begins with ",
                         Quoted(text.substr(0, kShownText)),
                         "; the download may have failed");

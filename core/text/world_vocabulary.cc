@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/base/failed_download.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/text/python_literal.h"
@@ -120,6 +121,11 @@ absl::StatusOr<std::vector<std::string>> ParseWorldVocabulary(
     return absl::InvalidArgumentError(absl::StrCat(
         name, ": expected a vocabulary of at most ",
         WorldTokenizer::kMaxFileBytes, " bytes, got ", text.size()));
+  }
+  const absl::string_view failed_download = DescribeFailedDownload(text);
+  if (!failed_download.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(name, ": expected a vocabulary, got ", failed_download));
   }
   absl::ConsumePrefix(&text, kByteOrderMark);
   Vocabulary vocabulary;

@@ -148,6 +148,17 @@ TEST(ParseJson, RejectsMalformedDocumentWithPosition) {
   }
 }
 
+TEST(ParseJson, NamesWhatAFailedDownloadLeft) {
+  for (const char* document :
+       {"version https://git-lfs.github.com/spec/v1\noid sha256:00",
+        "<!DOCTYPE html>\n<html>404</html>"}) {
+    const auto json = ParseJson(document, "some/file.json");
+    EXPECT_EQ(json.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(std::string(json.status().message()),
+                HasSubstr("some/file.json: expected JSON, got a "));
+  }
+}
+
 TEST(ParseJson, RejectsEveryTruncationOfADocument) {
   const std::string whole = R"({"a": [1.5, true, "\u00e9"], "b": {"c": null}})";
   ASSERT_TRUE(ParseJson(whole, "doc").ok());

@@ -92,6 +92,7 @@ TEST(FileFormatTest, OtherFormatsAreNamedInTheError) {
       {std::string(257, '\0') + "ustar", "a tar archive"},
       {"<!DOCTYPE html><html lang=en>", "a web page"},
       {"\n  <html><head>", "a web page"},
+      {"\xEF\xBB\xBF<!DOCTYPE html>", "a web page"},
       {"import torch\n", "a text that begins with \"import torch\\n"},
       {"Access to this model is restricted.", "the download may have failed"},
       {"<?xml version=\"1.0\"?><Error>", "an XML text"},

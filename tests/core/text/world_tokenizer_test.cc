@@ -196,6 +196,15 @@ TEST(WorldTokenizerTest, EmptyAndRandomFilesAreRefused) {
   }
 }
 
+TEST(WorldTokenizerTest, FailedDownloadIsNamed) {
+  const auto message = [](absl::string_view text) {
+    return std::string(WorldTokenizer::Parse(text, "v.txt").status().message());
+  };
+  EXPECT_THAT(message("version https://git-lfs.github.com/spec/v1\noid"),
+              HasSubstr("v.txt: expected a vocabulary, got a git-lfs pointer"));
+  EXPECT_THAT(message("<!DOCTYPE html>\n"), HasSubstr("a web page"));
+}
+
 TEST(WorldTokenizerTest, OversizedFileIsRefusedBeforeParsing) {
   const std::string text(WorldTokenizer::kMaxFileBytes + 1, 'x');
   EXPECT_THAT(
