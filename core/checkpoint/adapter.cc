@@ -19,6 +19,7 @@
 #include "core/checkpoint/adapter_config.h"
 #include "core/checkpoint/adapter_name.h"
 #include "core/checkpoint/file_format.h"
+#include "core/checkpoint/hub_cache.h"
 #include "core/checkpoint/layer_parts.h"
 #include "core/checkpoint/stored_name.h"
 
@@ -84,8 +85,9 @@ Files FindNextTo(const fs::path& weights) {
 
 absl::StatusOr<Files> FindFiles(const std::string& path) {
   std::error_code ignored;  // opening the file reports it
-  if (fs::is_directory(path, ignored)) return FindInFolder(path);
-  return FindNextTo(path);
+  if (!fs::is_directory(path, ignored)) return FindNextTo(path);
+  RWKVD_ASSIGN_OR_RETURN(const std::string folder, FindSnapshot(path));
+  return FindInFolder(folder);
 }
 
 absl::Status CheckNotPissa(const std::string& weights) {

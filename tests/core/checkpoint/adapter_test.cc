@@ -405,6 +405,21 @@ TEST_F(AdapterTest, RefusesFoldersWithoutItsFiles) {
             absl::StatusCode::kNotFound);
 }
 
+TEST_F(AdapterTest, OpensTheSnapshotInTheCacheOfTheHub) {
+  namespace fs = std::filesystem;
+  const fs::path cached =
+      fs::path(testing::MakeTempDirectory()) / "models--me--adapter";
+  fs::create_directories(cached / "refs");
+  fs::create_directories(cached / "snapshots");
+  EXPECT_EQ(Merge({cached.string()}).status().code(),
+            absl::StatusCode::kNotFound);
+  fs::copy(WritePeft("blocks.1.att.key"), cached / "snapshots" / "abc",
+           fs::copy_options::recursive);
+  const auto merged = Merge({cached.string()});
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  EXPECT_EQ(ToFloat(*(*merged)->Find(kKey)), Expected(base_[kKey], 3));
+}
+
 TEST_F(AdapterTest, WithoutReplacedDropsOnlyReplacedTensors) {
   const auto merged = Merge({WritePeft("blocks.1.att.key")});
   ASSERT_TRUE(merged.ok()) << merged.status();
