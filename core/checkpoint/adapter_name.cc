@@ -56,7 +56,8 @@ AdapterName SplitAdapterName(absl::string_view name) {
   }
   return {AdapterPart::kWhole,
           absl::StrReplaceAll(stored, {{".modules_to_save.default.", "."},
-                                       {".modules_to_save.", "."}})};
+                                       {".modules_to_save.", "."},
+                                       {".base_layer.", "."}})};
 }
 
 absl::string_view OtherAdapterKind(absl::string_view stored) {

@@ -27,8 +27,8 @@ struct AdapterName {
 };
 
 // Splits a stored name. Removes the words of training frameworks, and what PEFT
-// adds: "base_model.model." before it, "modules_to_save.", and the adapter's
-// own name "default".
+// adds: "base_model.model." before it, "modules_to_save.", the adapter's own
+// name "default", and "base_layer." in whole tensors of changed modules.
 AdapterName SplitAdapterName(absl::string_view stored);
 
 // Whether the name shows another kind of adapter, that is not supported:

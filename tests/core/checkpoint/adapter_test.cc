@@ -269,6 +269,17 @@ TEST_F(AdapterTest, AMatrixMayBeReplacedAndUpdated) {
   EXPECT_EQ(ToFloat(*(*merged)->Find(kKey)), Expected(whole, 3));
 }
 
+// PEFT saves the embedding and the head whole if they are targets.
+TEST_F(AdapterTest, TheWholeLayerBelowAnUpdateIsReplaced) {
+  const TestTensor whole = Whole({6, 4}, 6);
+  const std::string key = "base_model.model.blocks.1.att.key.";
+  const auto merged = Merge({WritePeft({{key + "lora_A.weight", a_},
+                                        {key + "lora_B.weight", b_},
+                                        {key + "base_layer.weight", whole}})});
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  EXPECT_EQ(ToFloat(*(*merged)->Find(kKey)), Expected(whole, 3));
+}
+
 TEST_F(AdapterTest, SeveralAdaptersAddUp) {
   const std::string first = WritePeft("base_model.model.blocks.1.att.key");
   const std::string second = WritePeft("base_model.model.blocks.1.att.key",
