@@ -176,6 +176,8 @@ class Adapter::Reader {
           "expected numbers, F32, F16 or BF16, got ", NameOf(tensor.dtype));
     }
     AdapterName name = SplitAdapterName(tensor.name);
+    // The base model has dropped it, too.
+    if (IsUnusedWeight(name.module)) return absl::OkStatus();
     if (name.part == AdapterPart::kWhole) {
       const NativePlace place = PlaceOf(name.module);
       if (place.is_transposed && tensor.shape.size() == 2) {

@@ -74,18 +74,6 @@ absl::Status CheckHasNoBlocks(absl::Span<const Tensor> stored,
   return absl::OkStatus();
 }
 
-// Whether it is an unused tensor that some files contain. Version 7 mixes the
-// values of each layer with those of the first layer; the first layer itself
-// does not use the weights of this mix.
-bool IsUnused(absl::string_view stored_name) {
-  const std::string name = WithNativeParts(stored_name);
-  absl::string_view part = name;
-  if (!absl::ConsumePrefix(&part, "blocks.0.att.")) return false;
-  if (absl::StartsWith(part, "v_lora.")) return true;
-  absl::ConsumeSuffix(&part, ".weight");
-  return part == "v0" || part == "v1" || part == "v2";
-}
-
 // Whether it is a LoRA adapter of fine-tuning: a matrix that must be merged
 // into the weights before use.
 bool IsAdapter(absl::string_view stored_name) {
@@ -144,9 +132,10 @@ absl::StatusOr<NativeTensors> ToNativeLayout(std::vector<Tensor> stored,
                                              absl::string_view path,
                                              const HubConfig& config) {
   RWKVD_RETURN_IF_ERROR(CheckNotQuantized(config, path));
-  stored.erase(std::remove_if(
-                   stored.begin(), stored.end(),
-                   [](const Tensor& tensor) { return IsUnused(tensor.name); }),
+  stored.erase(std::remove_if(stored.begin(), stored.end(),
+                              [](const Tensor& tensor) {
+                                return IsUnusedWeight(tensor.name);
+                              }),
                stored.end());
   RWKVD_RETURN_IF_ERROR(RestoreBlocks(stored, FileError(path)));
   const WebRwkvLayout web_rwkv(stored);

@@ -118,4 +118,13 @@ std::string WithNativeParts(absl::string_view stored) {
   return NativeName(split->number, part);
 }
 
+bool IsUnusedWeight(absl::string_view stored) {
+  const std::string name = WithNativeParts(stored);
+  absl::string_view part = name;
+  if (!absl::ConsumePrefix(&part, "blocks.0.att.")) return false;
+  if (absl::StartsWith(part, "v_lora.")) return true;
+  absl::ConsumeSuffix(&part, ".weight");
+  return part == "v0" || part == "v1" || part == "v2";
+}
+
 }  // namespace rwkvd

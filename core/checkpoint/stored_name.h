@@ -36,6 +36,11 @@ std::string WithoutFrameworkWords(absl::string_view name);
 // "model.layers.3.attn.k_proj.weight" gives "blocks.3.att.k_proj.weight".
 std::string WithNativeParts(absl::string_view name);
 
+// Whether a stored tensor or module is one that some files contain, but no
+// model uses. Version 7 mixes the values of each layer with those of the first
+// layer; the first layer itself does not use the weights of this mix.
+bool IsUnusedWeight(absl::string_view stored);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_CHECKPOINT_STORED_NAME_H_

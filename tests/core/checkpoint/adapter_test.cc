@@ -337,6 +337,19 @@ TEST_F(AdapterTest, ListsAllTensorsWithoutAPlace) {
             HasSubstr("\"blocks.0.ln1.weight\" expected [4], got [5]")));
 }
 
+TEST_F(AdapterTest, WeightsThatNoModelUsesNeedNoPlace) {
+  const std::string key = "base_model.model.blocks.1.att.key.";
+  const std::string layer = "base_model.model.blocks.0.att.";
+  const auto merged = Merge({WritePeft({{key + "lora_A.weight", a_},
+                                        {key + "lora_B.weight", b_},
+                                        {layer + "v0", Whole({1, 1, 4}, 1)},
+                                        {layer + "v1.lora_A.weight", a_},
+                                        {layer + "v1.lora_B.weight", b_}})});
+  ASSERT_TRUE(merged.ok()) << merged.status();
+  EXPECT_EQ((*merged)->tensors().size(), base_.size());
+  EXPECT_EQ((*merged)->replaced_bytes(), 6 * 4 * 4);
+}
+
 TEST_F(AdapterTest, RefusesIncompleteAndMisshapenMatrices) {
   const std::string key = "base_model.model.blocks.1.att.key.";
   EXPECT_THAT(Refusal({WritePeft({{key + "lora_A.weight", a_}})}),
