@@ -8,8 +8,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/file_error.h"
 #include "core/base/json.h"
 #include "core/base/mapped_file.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
@@ -110,6 +112,15 @@ absl::StatusOr<HubConfig> FindHubConfig(const std::string& directory) {
       absl::string_view(reinterpret_cast<const char*>(bytes.data()),
                         bytes.size()),
       path);
+}
+
+absl::Status CheckNotQuantized(const HubConfig& config,
+                               absl::string_view path) {
+  if (config.quant_method.empty()) return absl::OkStatus();
+  return FileError(path)(
+      "config.json says that ", Quoted(config.quant_method),
+      " quantized the weights, which is not supported; use the checkpoint from "
+      "before the quantization");
 }
 
 }  // namespace rwkvd

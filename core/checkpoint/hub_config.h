@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
@@ -45,6 +46,10 @@ absl::StatusOr<HubConfig> ParseHubConfig(absl::string_view text,
 // Reads config.json in `directory`. Returns the defaults if there is no such
 // file.
 absl::StatusOr<HubConfig> FindHubConfig(const std::string& directory);
+
+// InvalidArgument, with `path` in the message, if config.json says that the
+// weights are quantized.
+absl::Status CheckNotQuantized(const HubConfig& config, absl::string_view path);
 
 }  // namespace rwkvd
 

@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/file_error.h"
-#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/embedding_norm.h"
 #include "core/checkpoint/layer_parts.h"
@@ -115,15 +114,6 @@ absl::Status TieHead(const HubConfig& config, NativeCollector& collector) {
     return absl::OkStatus();
   }
   return collector.Add("head.weight", Tensor(*embedding));
-}
-
-absl::Status CheckNotQuantized(const HubConfig& config,
-                               absl::string_view path) {
-  if (config.quant_method.empty()) return absl::OkStatus();
-  return FileError(path)(
-      "config.json says that ", Quoted(config.quant_method),
-      " quantized the weights, which is not supported; use the checkpoint from "
-      "before the quantization");
 }
 
 }  // namespace

@@ -145,8 +145,10 @@ absl::Status TensorFile::ReadGguf(std::shared_ptr<const MappedFile> file) {
 }
 
 absl::Status TensorFile::ReadStateDict(const CheckpointPath& chosen) {
-  RWKVD_ASSIGN_OR_RETURN(std::vector<Tensor> stored, ReadFiles(chosen));
   RWKVD_ASSIGN_OR_RETURN(const HubConfig config, FindHubConfig(directory_));
+  // First, because the types of quantized tensors say less.
+  RWKVD_RETURN_IF_ERROR(CheckNotQuantized(config, path_));
+  RWKVD_ASSIGN_OR_RETURN(std::vector<Tensor> stored, ReadFiles(chosen));
   RWKVD_ASSIGN_OR_RETURN(native_,
                          ToNativeLayout(std::move(stored), path_, config));
   return absl::OkStatus();

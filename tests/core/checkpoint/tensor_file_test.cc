@@ -254,6 +254,19 @@ TEST_P(TensorFileFormatTest, FingerprintIsThatOfItsWeights) {
 INSTANTIATE_TEST_SUITE_P(All, TensorFileFormatTest,
                          ::testing::ValuesIn(Formats()), NameOfFormat);
 
+// What quantized the weights says more than the types of its tensors.
+TEST_F(TensorFileTest, QuantizationIsNamedBeforeUnknownTypes) {
+  std::string bytes = testing::SafetensorsBytes(tensors_);
+  absl::StrReplaceAll({{"F32", "I32"}}, &bytes);
+  testing::WriteFileOrDie(directory_ + "/model.safetensors", bytes);
+  EXPECT_THAT(Message(directory_), HasSubstr("I32"));
+  testing::WriteFileOrDie(
+      directory_ + "/config.json",
+      R"({"quantization_config": {"quant_method": "quanto"}})");
+  EXPECT_THAT(Message(directory_),
+              HasSubstr("config.json says that \"quanto\" quantized"));
+}
+
 TEST_F(TensorFileTest, MissingFileIsNotFound) {
   const auto file = TensorFile::Open(directory_ + "/absent.safetensors");
   EXPECT_EQ(file.status().code(), absl::StatusCode::kNotFound);
