@@ -65,11 +65,11 @@ bool BeginsLikeSafetensors(absl::string_view head) {
          absl::EndsWith(head.substr(0, kLengthBytes), kHighBytesOfLength);
 }
 
-// Whether the file begins with eight characters of text; a safetensors file
-// does not.
+// Whether the file begins with eight characters of text, or is a shorter text;
+// a safetensors file does not.
 bool IsText(absl::string_view head) {
   const absl::string_view first = head.substr(0, kLengthBytes);
-  return first.size() == kLengthBytes &&
+  return !first.empty() &&
          std::all_of(first.begin(), first.end(), [](unsigned char c) {
            return absl::ascii_isprint(c) || absl::ascii_isspace(c);
          });
@@ -89,6 +89,7 @@ bool BeginsWithZeros(absl::string_view head) {
 
 // A description of the file if it certainly holds no tensors; otherwise "".
 std::string DescribeOtherFormat(absl::string_view head) {
+  if (head.empty()) return "an empty file; the download may not have finished";
   for (const OtherFormat& format : kOtherFormats) {
     if (absl::StartsWith(head, format.magic)) {
       return std::string(format.description);

@@ -109,9 +109,13 @@ TEST(FileFormatTest, OtherFormatsAreNamedInTheError) {
   }
 }
 
+TEST(FileFormatTest, EmptyFilesAndShortTextsAreNamedInTheError) {
+  EXPECT_THAT(MessageOf(""), HasSubstr("an empty file"));
+  EXPECT_THAT(MessageOf("404"), HasSubstr("a text that begins with \"404\""));
+}
+
 TEST(FileFormatTest, UnknownFormatIsNotASafetensorsFile) {
-  EXPECT_THAT(MessageOf(""), HasSubstr("not a safetensors file"));
-  EXPECT_THAT(MessageOf("short"), HasSubstr("not a safetensors file"));
+  EXPECT_THAT(MessageOf("\xab"), HasSubstr("not a safetensors file"));
   EXPECT_THAT(MessageOf(std::string(100, '\xab')),
               HasSubstr("not a safetensors file"));
 }
