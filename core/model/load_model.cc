@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/model/config.h"
@@ -35,6 +36,10 @@ absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
       return LoadRwkv7(config, options, std::move(file));
   }
   RWKVD_CHECK(false);
+}
+
+absl::Status CheckTensors(std::shared_ptr<const TensorFile> file) {
+  return LoadModel(std::move(file), {.only_check = true}).status();
 }
 
 void ReleaseCopiedPages(const TensorFile& file) {

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/layered_model.h"
@@ -19,6 +20,10 @@ namespace rwkvd {
 // Only this function knows all versions.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options = {});
+
+// Checks that LoadModel would find all tensors, with the right shapes. Reads no
+// matrix. Returns the errors of LoadModel.
+absl::Status CheckTensors(std::shared_ptr<const TensorFile> file);
 
 // Gives up the memory of those pages of `file` that a model does not read,
 // because LoadModel has copied them: those of matrices of block types.

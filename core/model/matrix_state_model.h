@@ -74,6 +74,7 @@ absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadMatrixStateModel(
   RWKVD_RETURN_IF_ERROR(reader.status());
   const MatrixState layout(config, stored);
   RWKVD_ASSIGN_OR_RETURN(State initial, layout.Initial(*file));
+  if (options.only_check) return std::unique_ptr<const LayeredModel>();
   return std::make_unique<const Version>(
       config, options, reader.Owner(std::move(file)), std::move(weights),
       layout, std::move(initial));

@@ -203,6 +203,7 @@ absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv4(
         return TakeGatedFfn(reader, ffn, "time_mix_", config);
       });
   RWKVD_RETURN_IF_ERROR(reader.status());
+  if (options.only_check) return std::unique_ptr<const LayeredModel>();
   return std::make_unique<const Rwkv4>(
       config, options, reader.Owner(std::move(file)), std::move(weights));
 }

@@ -172,6 +172,17 @@ class AdaptersTest(unittest.TestCase):
             self.assertIn(word, text)
         self.assertIn("caches", inspected["memory_excludes"])
 
+    def test_inspect_names_missing_tensors(self):
+        del self.base["blocks.1.ffn.key.weight"]
+        path = self.path("model.safetensors")
+        with open(path, "wb") as file:
+            file.write(file_bytes(self.base))
+        text = convert("--inspect", path)[0]
+        (line,) = [line for line in text.splitlines() if "not served" in line]
+        self.assertIn('"blocks.1.ffn.key.weight" is missing', line)
+        inspected = json.loads(convert("--inspect", "--json", path)[0])
+        self.assertIn("blocks.1.ffn.key.weight", inspected["problem"])
+
     def test_inspect_describes_an_adapter(self):
         inspected = json.loads(
             convert("--inspect", "--json", self.write_pth())[0])

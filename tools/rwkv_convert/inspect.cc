@@ -19,6 +19,7 @@
 #include "core/checkpoint/merge_adapters.h"
 #include "core/checkpoint/stored_name.h"
 #include "core/checkpoint/tensor_file.h"
+#include "core/model/load_model.h"
 #include "core/quantize/weight_kind.h"
 #include "core/text/load_tokenizer.h"
 #include "tools/rwkv_convert/shard_plan.h"
@@ -224,13 +225,16 @@ absl::StatusOr<Inspection> InspectAdapter(const std::string& path,
   return result;
 }
 
-void InspectModel(const TensorFile& file, Inspection& result) {
+void InspectModel(const std::shared_ptr<const TensorFile>& opened,
+                  Inspection& result) {
+  const TensorFile& file = *opened;
   absl::StatusOr<ModelConfig> config = DeduceConfig(file);
   if (!config.ok()) {
     result.problem = std::string(config.status().message());
     return;
   }
   result.config = *std::move(config);
+  result.problem = std::string(CheckTensors(opened).message());
   result.state_bytes = StateBytes(*result.config);
   result.tokenizer = DescribeTokenizer(file, result.config->vocab_size);
   for (const WeightKind weights : kWeightKinds) {
@@ -267,7 +271,7 @@ absl::StatusOr<Inspection> Inspect(const std::string& path,
     return result;
   }
   result.chat_template = FindTemplate(**file);
-  InspectModel(**file, result);
+  InspectModel(*file, result);
   for (const AdapterPath& where : adapters) {
     RWKVD_ASSIGN_OR_RETURN(const Adapter adapter,
                            OpenAnyAdapter(where, adapter_alpha));

@@ -69,9 +69,9 @@ struct Inspection {
   std::vector<TypeUse> types;       // most bytes first
   std::vector<TensorGroup> groups;  // in order of use
   int64_t copied_bytes = 0;         // by what the layout requires
-  // Of kModel; empty if rwkvd does not know the model, and `problem` says why.
+  // Of kModel; empty if rwkvd does not know the model.
   std::optional<ModelConfig> config;
-  std::string problem;
+  std::string problem;        // why rwkvd would not serve it; empty if it would
   std::string tokenizer;      // what rwkvd would use, or why there is none
   std::string chat_template;  // the file; empty if there is none
   std::vector<InspectedAdapter> adapters;
@@ -80,7 +80,7 @@ struct Inspection {
 };
 
 // Inspects the checkpoint, tuned state or adapter at `path`, and how `adapters`
-// fit into it. Reads names, shapes and the tokenizer, but no weights.
+// fit into it. Reads names, shapes, vectors and the tokenizer, but no matrices.
 // Errors are those of TensorFile and Adapter.
 absl::StatusOr<Inspection> Inspect(const std::string& path,
                                    absl::Span<const AdapterPath> adapters,

@@ -124,5 +124,18 @@ TEST(BlockWeightsTest, MatricesOfAnotherSizeAreRefused) {
               HasSubstr("\"head.weight\" expected [70, 64], got [35, 128]"));
 }
 
+TEST(BlockWeightsTest, TensorsAreCheckedWithoutAModel) {
+  TwoForms model;
+  for (const char* name : {"emb.weight", "head.weight"}) model.Replace(name);
+  model.ReplaceTransposed("blocks.0.att.g1");
+  EXPECT_EQ(CheckTensors(testing::MakeTensorFile(model.blocks)),
+            absl::OkStatus());
+  model.blocks.erase("blocks.1.att.k_k");
+  EXPECT_THAT(
+      std::string(
+          CheckTensors(testing::MakeTensorFile(model.blocks)).message()),
+      HasSubstr("\"blocks.1.att.k_k\" is missing"));
+}
+
 }  // namespace
 }  // namespace rwkvd

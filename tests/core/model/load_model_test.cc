@@ -112,6 +112,15 @@ TEST(LoadModelTest, NamesAllMissingAndMisshapenTensors) {
                                  "got [4, 4]"));
 }
 
+TEST(LoadModelTest, TensorsAreCheckedWithoutAModel) {
+  TestTensors tensors = SomeRwkv4();
+  EXPECT_EQ(CheckTensors(testing::MakeTensorFile(tensors)), absl::OkStatus());
+  tensors.erase("blocks.1.ffn.key.weight");
+  EXPECT_THAT(
+      std::string(CheckTensors(testing::MakeTensorFile(tensors)).message()),
+      HasSubstr("\"blocks.1.ffn.key.weight\" is missing"));
+}
+
 TEST(LoadModelTest, RefusesUnknownTensorsByName) {
   for (const char* name :
        {"blocks.1.att.novelty.weight", "blocks.0.att.time_state"}) {
