@@ -129,9 +129,13 @@ void MappedFile::Release(size_t begin, size_t size) const {
   const size_t first = (begin + page - 1) / page * page;
   const size_t end = (begin + size) / page * page;
   if (first >= end) return;
-  // A failure costs memory only.
-  madvise(const_cast<std::byte*>(bytes_.data()) + first, end - first,
-          MADV_DONTNEED);
+  void* const address = const_cast<std::byte*>(bytes_.data()) + first;
+  // An access to one page may map all pages that the page cache holds in one
+  // piece, 2 MiB or more, but not beyond a range with another advice. So
+  // accesses next to the released pages do not map them again. A failure costs
+  // memory only.
+  madvise(address, end - first, MADV_SEQUENTIAL);
+  madvise(address, end - first, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

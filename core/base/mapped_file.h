@@ -55,7 +55,7 @@ class MappedFile {
 
   // Lets the process give up the memory of those pages that lie entirely within
   // bytes [begin, begin + size), since their contents were copied. An access
-  // reads them again.
+  // reads them again; an access to bytes next to them does not.
   void Release(size_t begin, size_t size) const;
 
   // DataLoss, with the path, if the bytes are no longer those that were mapped:

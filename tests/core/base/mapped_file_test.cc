@@ -113,6 +113,23 @@ TEST(MappedFileTest, ReleaseGivesUpWholePagesOfTheRange) {
   EXPECT_EQ(Text(**file), std::string(kBytes, 'x'));
 }
 
+TEST(MappedFileTest, AccessNextToReleasedPagesDoesNotMapThem) {
+  constexpr int64_t kBytes = 32 << 20, kPeriod = 2 << 20, kKept = 64 << 10;
+  const std::string path = testing::MakeTempDirectory() + "/f";
+  testing::WriteFileOrDie(path, std::string(kBytes, 'x'));
+  const auto file = MappedFile::Open(path);
+  ASSERT_TRUE(file.ok()) << file.status();
+  const int64_t before = testing::ResidentFileBytes();
+  (*file)->Preload(0, kBytes);
+  for (int64_t i = 0; i < kBytes; i += kPeriod) {
+    (*file)->Release(i + kKept, kPeriod - kKept);
+  }
+  for (int64_t i = 0; i < kBytes; i += kPeriod) {
+    EXPECT_EQ((*file)->bytes()[i], std::byte{'x'});
+  }
+  EXPECT_LT(testing::ResidentFileBytes() - before, 8 << 20);
+}
+
 TEST(MappedFileTest, ReportsAFileThatAnotherProcessHasChanged) {
   const std::string path = testing::MakeTempDirectory() + "/f";
   testing::WriteFileOrDie(path, "some bytes");
