@@ -59,7 +59,6 @@ void Preload(const TensorFile& file, LoadProgress& progress) {
   file.Preload([&progress](int64_t bytes_done, int64_t bytes_all) {
     progress.Update(bytes_done, bytes_all);
   });
-  ReleaseCopiedPages(file);
 }
 
 // Compares the files with their checksums, as --verify_files asks for.
@@ -199,6 +198,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   if (options.preload) Preload(*file, progress);
   if (options.preload || options.verify_files) {
     RWKVD_RETURN_IF_ERROR(CheckFinite(*file, *served->pool));
+    ReleaseCopiedPages(*file);
   }
   served->watch = std::make_unique<ModelWatch>(file);
   RWKVD_RETURN_IF_ERROR(served->watch->Check());

@@ -56,10 +56,12 @@ bool IsZeroIn(const MappedFile& mapped, absl::Span<const std::byte> bytes) {
 
 // Whether all bytes, which lie in `file` or have been copied, are zero.
 bool AreZeros(absl::Span<const std::byte> bytes, const TensorFile& file) {
-  const size_t end = std::min(kEndBytes, bytes.size());
-  if (!IsZero(bytes.first(end)) || !IsZero(bytes.last(end))) return false;
   const MappedFile* const mapped = FileOf(bytes, file);
-  if (mapped != nullptr) return IsZeroIn(*mapped, bytes);
+  if (mapped != nullptr) {
+    const size_t end = std::min(kEndBytes, bytes.size());
+    return IsZeroIn(*mapped, bytes.first(end)) &&
+           IsZeroIn(*mapped, bytes.last(end)) && IsZeroIn(*mapped, bytes);
+  }
   return std::all_of(bytes.begin(), bytes.end(),
                      [](std::byte value) { return value == std::byte{0}; });
 }

@@ -27,7 +27,7 @@ absl::Status CheckTensors(std::shared_ptr<const TensorFile> file);
 
 // Gives up the memory of those pages of `file` that a model does not read,
 // because LoadModel has copied them: those of matrices of block types.
-// LoadModel does so itself; needed after TensorFile::Preload.
+// LoadModel does so itself; needed after TensorFile::Preload and CheckFinite.
 void ReleaseCopiedPages(const TensorFile& file);
 
 }  // namespace rwkvd
