@@ -5,6 +5,8 @@
 
 #include <utility>
 
+#include "core/base/monotonic_clock.h"
+
 namespace rwkvd {
 namespace {
 
@@ -54,11 +56,12 @@ void LineQueue::Push(absl::string_view line) {
 }
 
 void LineQueue::Flush(absl::Duration time) {
-  const auto is_written = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return waiting_.empty() && !is_writing_;
-  };
-  absl::MutexLock lock(&mutex_);
-  mutex_.AwaitWithTimeout(absl::Condition(&is_written), time);
+  PollUntil(
+      [this] {
+        absl::MutexLock lock(&mutex_);
+        return waiting_.empty() && !is_writing_;
+      },
+      time);
 }
 
 int64_t LineQueue::num_dropped() const {

@@ -2,6 +2,7 @@
 #ifndef RWKVD_CORE_BASE_MONOTONIC_CLOCK_H_
 #define RWKVD_CORE_BASE_MONOTONIC_CLOCK_H_
 
+#include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
 
 namespace rwkvd {
@@ -15,6 +16,12 @@ namespace rwkvd {
 // debugger. After that, only differences between values have a meaning.
 // Thread-safe.
 absl::Time MonotonicNow();
+
+// Waits until `condition` returns true or `time` has passed, by the clock of
+// MonotonicNow. Returns whether the condition is true. Asks every few
+// milliseconds, for waits whose timing matters little: timed waits of
+// absl::Mutex last longer if the clock of the system is set back meanwhile.
+bool PollUntil(absl::FunctionRef<bool()> condition, absl::Duration time);
 
 }  // namespace rwkvd
 

@@ -12,6 +12,7 @@
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "cli/version.h"
+#include "core/base/monotonic_clock.h"
 #include "service/telemetry/trace_context.h"
 
 namespace rwkvd {
@@ -87,16 +88,22 @@ void SpanExporter::Add(const otlp::ScopeSpans& spans) {
 }
 
 void SpanExporter::Flush(absl::Duration grace) {
-  const auto has_ended = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return has_ended_;
-  };
   ending_.Notify();
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+  }
+  const bool has_ended = PollUntil(
+      [this] {
+        absl::MutexLock lock(&mutex_);
+        return has_ended_;
+      },
+      grace);
+  if (has_ended) return;
   absl::MutexLock lock(&mutex_);
-  stop_ = true;
-  if (mutex_.AwaitWithTimeout(absl::Condition(&has_ended), grace)) return;
   abandon_ = true;
   if (call_ != nullptr) call_->TryCancel();
-  mutex_.Await(absl::Condition(&has_ended));
+  mutex_.Await(absl::Condition(&has_ended_));
 }
 
 SpanExporter::Figures SpanExporter::figures() const {
@@ -122,12 +129,17 @@ bool SpanExporter::WaitForSpans() {
   const auto has_work = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
     return stop_ || !waiting_.empty();
   };
-  const auto has_batch = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return stop_ || waiting_bytes_ >= kMaxBatchBytes;
-  };
+  {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(&has_work));
+  }
+  PollUntil(
+      [this] {
+        absl::MutexLock lock(&mutex_);
+        return stop_ || waiting_bytes_ >= kMaxBatchBytes;
+      },
+      options_.batch_delay);
   absl::MutexLock lock(&mutex_);
-  mutex_.Await(absl::Condition(&has_work));
-  mutex_.AwaitWithTimeout(absl::Condition(&has_batch), options_.batch_delay);
   return !waiting_.empty() && !abandon_;
 }
 

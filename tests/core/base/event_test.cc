@@ -32,5 +32,15 @@ TEST(EventTest, NotifyEndsAllWaits) {
   EXPECT_TRUE(event.WaitFor(absl::ZeroDuration()));
 }
 
+TEST(PollUntilTest, EndsWithTheConditionOrTheTime) {
+  int num_calls = 0;
+  EXPECT_TRUE(PollUntil([&] { return ++num_calls == 3; }, absl::Hours(5)));
+  EXPECT_EQ(num_calls, 3);
+  const absl::Time begin = MonotonicNow();
+  EXPECT_FALSE(PollUntil([] { return false; }, absl::Milliseconds(2)));
+  EXPECT_GE(MonotonicNow() - begin, absl::Milliseconds(2));
+  EXPECT_TRUE(PollUntil([] { return true; }, absl::ZeroDuration()));
+}
+
 }  // namespace
 }  // namespace rwkvd
