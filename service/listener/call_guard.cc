@@ -12,6 +12,9 @@ namespace {
 constexpr int64_t kManyNewCalls = 256;
 constexpr absl::Duration kInspectionPeriod = absl::Seconds(1);
 
+// Calls may end late after all whose end was thought to be missed.
+constexpr absl::Duration kRecountPeriod = absl::Seconds(10);
+
 // What gRPC keeps for a call whose message has not arrived, rounded up.
 constexpr int64_t kCallBytes = 10 << 10;
 
@@ -44,25 +47,37 @@ CallGuard::CallGuard(const Limits& limits, Functions functions)
       functions_(std::move(functions)) {}
 
 void CallGuard::Check(absl::Duration now) {
-  const int64_t total = functions_.count();
+  const int64_t total = CountCalls();
   functions_.allow(limits_.total - total);
+  if (!MustInspect(total, now)) return;
+  inspected_at_ = now;
+  Inspect();
+}
+
+int64_t CallGuard::CountCalls() {
+  const int64_t counted = functions_.count();
+  missed_ends_ = std::min(missed_ends_, counted);
+  return counted - missed_ends_;
+}
+
+bool CallGuard::MustInspect(int64_t total, absl::Duration now) {
+  const bool is_recount_due =
+      missed_ends_ > 0 && now >= inspected_at_ + kRecountPeriod;
   // No connection can have more than all together.
   if (total <= std::min(limits_.per_connection, high_total_)) {
     inspected_calls_ = 0;
-    return;
+    return is_recount_due;
   }
   inspected_calls_ = std::min(inspected_calls_, total);
-  if (total < inspected_calls_ + kManyNewCalls && total <= high_total_ &&
-      now < inspected_at_ + kInspectionPeriod) {
-    return;
-  }
-  inspected_at_ = now;
-  inspected_calls_ = total;
-  Inspect(total);
+  return total >= inspected_calls_ + kManyNewCalls || total > high_total_ ||
+         now >= inspected_at_ + kInspectionPeriod;
 }
 
-void CallGuard::Inspect(int64_t total) {
+void CallGuard::Inspect() {
   std::vector<ConnectionCalls> connections = functions_.count_by_connection();
+  int64_t total = Recount(connections);
+  functions_.allow(limits_.total - total);
+  inspected_calls_ = total;
   std::sort(connections.begin(), connections.end(),
             [](const ConnectionCalls& a, const ConnectionCalls& b) {
               return a.num_calls > b.num_calls;
@@ -74,6 +89,15 @@ void CallGuard::Inspect(int64_t total) {
     }
     if (functions_.close(connection)) total -= connection.num_calls;
   }
+}
+
+int64_t CallGuard::Recount(const std::vector<ConnectionCalls>& connections) {
+  int64_t total = 0;
+  for (const ConnectionCalls& connection : connections) {
+    total += connection.num_calls;
+  }
+  missed_ends_ = std::max<int64_t>(functions_.count() - total, 0);
+  return total;
 }
 
 }  // namespace rwkvd

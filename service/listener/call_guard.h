@@ -53,9 +53,11 @@ class CallGuard {
   };
 
   struct Functions {
-    // The number of open calls; cheap.
+    // The number of calls that have begun and not ended; cheap. gRPC does not
+    // notice the end of some calls, such as those that are reset before they
+    // are served, so the number may be too large by all of these.
     std::function<int64_t()> count;
-    // The same for each connection.
+    // The open calls of each connection; exact.
     std::function<std::vector<ConnectionCalls>()> count_by_connection;
     // Closes the connection of this peer; false if it cannot be found.
     std::function<bool(const ConnectionCalls& connection)> close;
@@ -79,7 +81,13 @@ class CallGuard {
   void Check(absl::Duration now);
 
  private:
-  void Inspect(int64_t total);
+  // The open calls, without those whose end gRPC is known to have missed.
+  int64_t CountCalls();
+  // Whether to inspect the connections when there are `total` calls.
+  bool MustInspect(int64_t total, absl::Duration now);
+  void Inspect();
+  // Counts the calls whose end gRPC has missed. Returns the open calls.
+  int64_t Recount(const std::vector<ConnectionCalls>& connections);
 
   const Limits limits_;
   const int64_t high_total_;  // above which connections are closed
@@ -87,6 +95,7 @@ class CallGuard {
   // When the connections were last inspected, and their calls then.
   absl::Duration inspected_at_ = -absl::InfiniteDuration();
   int64_t inspected_calls_ = 0;
+  int64_t missed_ends_ = 0;  // at the last inspection
 };
 
 }  // namespace rwkvd

@@ -21,7 +21,7 @@ class CallGuardTest : public ::testing::Test {
                     [this] {
                       int64_t total = 0;
                       for (const auto& c : connections_) total += c.num_calls;
-                      return total;
+                      return total + missed_ends_;
                     },
                 .count_by_connection =
                     [this] {
@@ -39,6 +39,7 @@ class CallGuardTest : public ::testing::Test {
   std::vector<ConnectionCalls> connections_;
   std::vector<std::string> closed_;
   int num_inspections_ = 0;
+  int64_t missed_ends_ = 0;
   int64_t allowed_ = 0;
   CallGuard guard_;
 };
@@ -99,6 +100,35 @@ TEST_F(CallGuardTest, ClosesNothingWithinTheLimits) {
   EXPECT_EQ(num_inspections_, 1);
   EXPECT_THAT(closed_, IsEmpty());
   EXPECT_EQ(allowed_, 250);
+}
+
+// Whatever gRPC has lost count of during an attack, clients are served after
+// it.
+TEST_F(CallGuardTest, CallsWhoseEndWasMissedAreNotOpen) {
+  connections_ = {{"a", 10}, {"b", 20}};
+  missed_ends_ = 5000;
+  guard_.Check(absl::ZeroDuration());
+  EXPECT_THAT(closed_, IsEmpty());
+  EXPECT_EQ(allowed_, 970);
+  missed_ends_ = 5600;
+  guard_.Check(absl::Seconds(1));
+  EXPECT_THAT(closed_, IsEmpty());
+  EXPECT_EQ(allowed_, 970);
+  connections_ = {{"a", 100}, {"b", 250}};
+  guard_.Check(absl::Seconds(2));
+  EXPECT_THAT(closed_, ElementsAre("b"));
+  EXPECT_EQ(allowed_, 650);
+}
+
+TEST_F(CallGuardTest, CallsWhoseEndIsLateAreCountedAgain) {
+  connections_ = {{"a", 10}};
+  missed_ends_ = 5000;
+  guard_.Check(absl::Seconds(0));
+  missed_ends_ = 40;
+  guard_.Check(absl::Seconds(1));
+  EXPECT_EQ(allowed_, 1000);  // at most 50 calls are thought to have ended
+  guard_.Check(absl::Seconds(10));
+  EXPECT_EQ(allowed_, 990);
 }
 
 TEST(CallBudgetTest, RefusesMoreCallsThanAreLeft) {
