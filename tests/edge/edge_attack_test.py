@@ -11,7 +11,7 @@ from answers import generate, request
 from attack_run import AttackRun
 from metrics import gauge
 from nginx_process import nginx
-from rwkvd_process import rwkvd, wait_until
+from rwkvd_process import PATIENCE, rwkvd, wait_until
 
 # Far above what was measured, since the attacker, the proxy, the server and the
 # clients of this test share two cores with other tests.
@@ -108,6 +108,31 @@ class DirectAttackTest(unittest.TestCase):
 
     def test_unread_messages_do_not_harm_others(self):
         self.check("unread_messages")
+
+
+class CountedAttacker(attacks.Attacker):
+    """Ends when the server has closed a number of its connections."""
+
+    NUM_CLOSED = 300
+
+    def over(self):
+        closed = self.counts["closed by the server"]
+        return closed >= self.NUM_CLOSED or super().over()
+
+
+class MissedEndsTest(unittest.TestCase):
+
+    def test_calls_that_grpc_loses_count_of_keep_nobody_out(self):
+        # gRPC misses the end of one call on each of these connections. The
+        # server allows 2 + 256 open calls.
+        with rwkvd("--memory_limit=64MiB", "--max_running=1",
+                   "--max_queued=1") as server:
+            attacker = CountedAttacker(server.address, PATIENCE)
+            attacks.header_bomb(attacker)
+            self.assertEqual(attacker.counts["closed by the server"],
+                             CountedAttacker.NUM_CLOSED)
+            answer = generate(server.stub, request(max_tokens=5))
+            self.assertEqual(len(answer.ids), 5)
 
 
 def add_test(name):
