@@ -54,7 +54,7 @@ class Nginx:
         self._folder = tempfile.TemporaryDirectory(dir="/tmp")
         self.certificate_path = self._path("server.pem")
         write_certificate(self.certificate_path, self._path("server.key"))
-        self._log = open(self._path("log"), "w+")
+        self._log = open(self._path("log"), "wb")
         with contextlib.ExitStack() as stack:
             sockets = [stack.enter_context(listening_socket())
                        for _ in range(2)]
@@ -86,9 +86,9 @@ class Nginx:
             file.write(text)
 
     def log(self):
-        self._log.flush()
-        self._log.seek(0)
-        return self._log.read()
+        # Not the file that nginx writes, whose position both would share.
+        with open(self._log.name) as file:
+            return file.read()
 
     def pids(self):
         """The master process and its workers."""

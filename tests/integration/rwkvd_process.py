@@ -62,8 +62,7 @@ class Rwkvd:
         follows, in its own process. `stdout` gets its log instead of log()."""
         self._folder = tempfile.TemporaryDirectory()
         ports = os.path.join(self._folder.name, "ports")
-        self._log = open(os.path.join(self._folder.name, "log"), "w+",
-                         errors="backslashreplace")
+        self._log = open(os.path.join(self._folder.name, "log"), "wb")
         self.process = subprocess.Popen(
             [*prefix, RWKVD, f"--model={model}", "--listen=127.0.0.1:0",
              "--metrics_listen=127.0.0.1:0", f"--port_file={ports}",
@@ -104,9 +103,11 @@ class Rwkvd:
         raise AssertionError("never SERVING")
 
     def log(self):
-        self._log.flush()
-        self._log.seek(0)
-        return self._log.read()
+        """The lines that are complete."""
+        # Not the file that the server writes, whose position both would share.
+        with open(self._log.name, errors="backslashreplace") as file:
+            text = file.read()
+        return text[:text.rfind("\n") + 1]
 
     def signal(self, number=signal.SIGTERM):
         self.process.send_signal(number)
