@@ -57,6 +57,9 @@ struct GenerateRequest {
   int32_t top_sampled_logprobs = 0;
   bool use_state_cache = true;  // look up prefixes and store them
   std::optional<PinRequest> pin;
+  // A number of tokens of the prompt after which the state is stored, too,
+  // because prompts that share only these tokens are expected. 0: none.
+  int64_t save_point = 0;
   // The start in place of the initial state, unless null. Such a request does
   // not use the state cache.
   std::shared_ptr<const Snapshot> start;

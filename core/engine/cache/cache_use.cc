@@ -13,7 +13,7 @@ std::shared_ptr<const KnownPrefix> CacheUse::LookUp(
   save_points_ =
       PlanSavePoints(static_cast<int64_t>(prompt.size()),
                      found.known == nullptr ? 0 : found.known->num_tokens,
-                     found.num_shared, interval);
+                     found.num_shared, interval, params_.save_point);
   return std::move(found.known);
 }
 

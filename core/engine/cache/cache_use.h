@@ -28,6 +28,7 @@ class CacheUse {
     bool enabled = true;  // if not, prefixes are neither looked up nor stored
     int32_t initial_state = 0;
     std::optional<PinRequest> pin;
+    int64_t save_point = 0;  // see GenerateRequest
   };
 
   explicit CacheUse(Params params) : params_(std::move(params)) {}

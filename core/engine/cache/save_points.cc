@@ -4,9 +4,20 @@
 #include <algorithm>
 
 namespace rwkvd {
+namespace {
+
+// Inserts `point` into ascending points, unless it is there.
+void Insert(int64_t point, std::vector<int64_t>* points) {
+  const auto after = std::lower_bound(points->begin(), points->end(), point);
+  const bool is_there = after != points->end() && *after == point;
+  if (!is_there) points->insert(after, point);
+}
+
+}  // namespace
 
 std::vector<int64_t> PlanSavePoints(int64_t num_tokens, int64_t num_known,
-                                    int64_t num_shared, int64_t interval) {
+                                    int64_t num_shared, int64_t interval,
+                                    int64_t requested) {
   std::vector<int64_t> points;
   if (interval > 0) {
     int64_t stride = interval;
@@ -17,10 +28,10 @@ std::vector<int64_t> PlanSavePoints(int64_t num_tokens, int64_t num_known,
     }
   }
   if (num_shared < num_tokens && num_shared - num_known >= kMinSharedTokens) {
-    const auto after =
-        std::lower_bound(points.begin(), points.end(), num_shared);
-    const bool is_there = after != points.end() && *after == num_shared;
-    if (!is_there) points.insert(after, num_shared);
+    Insert(num_shared, &points);
+  }
+  if (requested > num_known && requested < num_tokens) {
+    Insert(requested, &points);
   }
   return points;
 }

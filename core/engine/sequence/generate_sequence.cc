@@ -31,7 +31,8 @@ SequenceParams TakeParams(Sequence::Id id, GenerateRequest& request,
   params.cache = {.enabled = request.use_state_cache && !request.echo &&
                              request.start == nullptr,
                   .initial_state = request.initial_state,
-                  .pin = std::move(request.pin)};
+                  .pin = std::move(request.pin),
+                  .save_point = request.save_point};
   params.shared_prompt = std::move(shared_prompt);
   params.received = request.received;
   params.deadline = request.deadline;

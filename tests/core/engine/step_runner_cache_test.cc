@@ -134,6 +134,19 @@ TEST_F(StepRunnerCacheTest, LongPromptStoresStatesAtSavePoints) {
   EXPECT_EQ(sink->Peek().Ids(), GreedyAfter(prompt, 3));
 }
 
+TEST_F(StepRunnerCacheTest, RequestedSavePointServesAnotherPrompt) {
+  GenerateRequest request;
+  request.prompt = {1, 2, 3, 4, 5};
+  request.max_tokens = 1;
+  request.save_point = 3;
+  Admit(request);
+  StepUntilNothingRuns();
+  RecordingSink* sink = Admit({1, 2, 3, 9}, 3);
+  StepUntilNothingRuns();
+  EXPECT_EQ(sink->Peek().usage.cached_tokens, 3);
+  EXPECT_EQ(sink->Peek().Ids(), GreedyAfter({1, 2, 3, 9}, 3));
+}
+
 TEST_F(StepRunnerCacheTest, PromptThatEndsAtASavePointProcessesItsLastTokens) {
   options_.state_cache_interval = 8;
   Admit(Tokens(20, 7), 1);

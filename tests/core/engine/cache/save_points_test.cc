@@ -31,6 +31,15 @@ TEST(SavePointsTest, IntervalGrowsInLongPrompts) {
   EXPECT_LE(PlanSavePoints(int64_t{1} << 30, 0, 0, 1).size(), kMaxSavePoints);
 }
 
+TEST(SavePointsTest, IncludeTheRequestedPoint) {
+  EXPECT_THAT(PlanSavePoints(100, 0, 0, 0, 70), ElementsAre(70));
+  EXPECT_THAT(PlanSavePoints(100, 0, 50, 40, 60), ElementsAre(40, 50, 60, 80));
+  EXPECT_THAT(PlanSavePoints(100, 0, 0, 40, 40), ElementsAre(40, 80));
+  // Unless it is known, or not within the prompt.
+  EXPECT_THAT(PlanSavePoints(100, 70, 70, 0, 70), IsEmpty());
+  EXPECT_THAT(PlanSavePoints(100, 0, 0, 0, 100), IsEmpty());
+}
+
 TEST(SavePointsTest, IncludeTheBranchPointOfTwoPrompts) {
   EXPECT_THAT(PlanSavePoints(100, 0, 50, 0), ElementsAre(50));
   EXPECT_THAT(PlanSavePoints(100, 0, 50, 40), ElementsAre(40, 50, 80));
