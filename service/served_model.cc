@@ -27,6 +27,7 @@
 #include "core/quantize/weight_kind.h"
 #include "service/adapters.h"
 #include "service/log.h"
+#include "service/open_chat_template.h"
 #include "service/open_tokenizer.h"
 #include "service/states/directory_state_store.h"
 #include "service/states/initial_states.h"
@@ -170,6 +171,9 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   LogOpened(*file, config);
   RWKVD_ASSIGN_OR_RETURN(served->tokenizer,
                          OpenTokenizer(options, *file, config.vocab_size));
+  RWKVD_ASSIGN_OR_RETURN(
+      served->chat_template,
+      OpenChatTemplate(options, *file, served->tokenizer->has_bytes()));
   served->name = options.model_name.empty() ? NameOfPath(options.model)
                                             : options.model_name;
   served->layout = std::string(NameOf(file->layout()));

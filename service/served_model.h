@@ -12,6 +12,7 @@
 #include "core/base/thread_pool.h"
 #include "core/engine/engine.h"
 #include "core/model/model.h"
+#include "core/text/chat/chat_template.h"
 #include "core/text/tokenizer.h"
 #include "service/load_progress.h"
 #include "service/memory_plan.h"
@@ -38,6 +39,7 @@ struct ServedModel {
   MemoryPlan memory_plan;
   std::unique_ptr<const Model> model;
   std::unique_ptr<const Tokenizer> tokenizer;
+  const ChatTemplate* chat_template = nullptr;  // a constant; null: unknown
   std::unique_ptr<ThreadPool> pool;
   std::unique_ptr<ModelWatch> watch;  // null if no files are mapped
   std::unique_ptr<SavedStates> states;

@@ -5,9 +5,12 @@ namespace rwkvd {
 
 RequestLimits LimitsOf(const ServedModel& model,
                        ByteBudget::Reservation* memory) {
-  return {*model.tokenizer, model.engine->options(),
+  return {*model.tokenizer,
+          model.engine->options(),
           model.engine->initial_states(),
-          model.states->store().outlives_process(), memory};
+          model.states->store().outlives_process(),
+          memory,
+          model.chat_template};
 }
 
 }  // namespace rwkvd

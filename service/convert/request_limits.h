@@ -6,6 +6,7 @@
 #include "core/base/byte_budget.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/named_state.h"
+#include "core/text/chat/chat_template.h"
 #include "core/text/tokenizer.h"
 #include "service/served_model.h"
 
@@ -22,6 +23,8 @@ struct RequestLimits {
   bool handles_outlive_server = false;
   // Resized to what has been allocated. If null, nothing is reserved.
   ByteBudget::Reservation* memory = nullptr;
+  // Renders conversations that name no template. Null: there is none.
+  const ChatTemplate* chat_template = nullptr;
 };
 
 // `memory` already covers the message that is converted.

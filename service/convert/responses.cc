@@ -166,6 +166,12 @@ void ToProto(const ServedModel& model, v1::GetModelResponse* response) {
   for (const NamedState& state : states) {
     response->add_initial_states(state.name);
   }
+  if (model.chat_template != nullptr) {
+    response->set_chat_template(std::string(model.chat_template->name));
+    for (const absl::string_view stop : model.chat_template->stop_sequences) {
+      response->add_chat_stop_texts(std::string(stop));
+    }
+  }
   const EngineOptions& limits = model.engine->options();
   response->set_max_prompt_tokens(limits.max_prompt_tokens);
   response->set_max_generated_tokens(limits.max_generated_tokens);

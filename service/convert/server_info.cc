@@ -40,6 +40,9 @@ std::vector<std::pair<const char*, std::string>> FlagsOf(
       {"access_log", TextOf(options.access_log)},
       {"activations",
        options.activations == ActivationKind::kAuto ? "auto" : "f32"},
+      {"chat_template", model.chat_template == nullptr
+                            ? "auto"
+                            : std::string(model.chat_template->name)},
       {"drain_grace", absl::FormatDuration(options.drain_grace)},
       {"isa", model.isa},
       {"lame_duck", absl::FormatDuration(options.lame_duck)},
@@ -77,6 +80,7 @@ std::vector<std::string> FeaturesOf(const ServedModel& model) {
   const std::pair<const char*, bool> all[] = {
       {"access_log", options.access_log},
       {"adapters", !options.adapters.empty()},
+      {"conversations", model.tokenizer->has_bytes()},
       {"durable_states", model.states->store().outlives_process()},
       {"load_reports", true},
       {"pinned_prefixes", engine.max_pinned > 0 && engine.max_pinned_bytes > 0},

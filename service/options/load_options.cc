@@ -9,6 +9,7 @@
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/base/utf8.h"
+#include "core/text/chat/chat_template.h"
 #include "service/options/flag_checks.h"
 
 ABSL_FLAG(std::string, model, "",
@@ -29,6 +30,11 @@ ABSL_FLAG(bool, allow_tokenizer_mismatch, false,
           "Serve a model with a tokenizer that cannot belong to it: its "
           "largest id is beyond the model's vocabulary, or it has far fewer "
           "tokens.");
+ABSL_FLAG(std::string, chat_template, "auto",
+          "The format of conversations: official, g1, world or raven "
+          "(docs/chat.md). auto: the one that a GGUF file or the folder of the "
+          "model contains, if it is one of these; otherwise requests have to "
+          "name one, or conversations are refused.");
 ABSL_FLAG(std::string, share_dir, "",
           "The folder with the vocabularies of --tokenizer=world and 20b. If "
           "empty: ../share/rwkvd next to the folder of the program, "
@@ -91,6 +97,14 @@ absl::Status CheckModelName(const LoadOptions& options) {
       " is not UTF-8, so it gives the model no name; set --model_name");
 }
 
+// Returns a name, or nothing for "auto".
+absl::StatusOr<std::string> ParseChatTemplate(absl::string_view text) {
+  if (text == "auto") return std::string();
+  if (FindChatTemplate(text).ok()) return std::string(text);
+  return FlagError("chat_template", Quoted(text), " is not auto or one of ",
+                   ChatTemplateNames());
+}
+
 absl::StatusOr<WeightKind> ParseWeights(absl::string_view text) {
   const std::optional<WeightKind> kind = WeightKindFromName(text);
   if (kind.has_value()) return *kind;
@@ -123,6 +137,8 @@ absl::Status ReadLoadFlags(LoadOptions* options) {
   options->verify_files = absl::GetFlag(FLAGS_verify_files);
   RWKVD_RETURN_IF_ERROR(CheckModel(options->model));
   RWKVD_RETURN_IF_ERROR(CheckModelName(*options));
+  RWKVD_ASSIGN_OR_RETURN(options->chat_template,
+                         ParseChatTemplate(absl::GetFlag(FLAGS_chat_template)));
   RWKVD_ASSIGN_OR_RETURN(options->weights,
                          ParseWeights(absl::GetFlag(FLAGS_weights)));
   RWKVD_ASSIGN_OR_RETURN(options->activations,

@@ -15,8 +15,9 @@ struct LoadOptions {
   std::string model;
   std::string tokenizer;  // empty: found in the model's folder
   bool allow_tokenizer_mismatch = false;
-  std::string share_dir;   // empty: see ShareFolders
-  std::string model_name;  // empty: the name of the model's file or folder
+  std::string chat_template;  // a name; empty: that of the model
+  std::string share_dir;      // empty: see ShareFolders
+  std::string model_name;     // empty: the name of the model's file or folder
   WeightKind weights = WeightKind::kAsStored;
   ActivationKind activations = ActivationKind::kAuto;
   float group_norm_epsilon = kGroupNormEpsilon;

@@ -98,6 +98,7 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
                                      "m",
                                      "--tokenizer=t",
                                      "--allow_tokenizer_mismatch",
+                                     "--chat_template=raven",
                                      "--share_dir=v",
                                      "--model_name=n",
                                      "--listen=unix:/s",
@@ -138,6 +139,7 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->model, "m");
   EXPECT_EQ(options->tokenizer, "t");
   EXPECT_TRUE(options->allow_tokenizer_mismatch);
+  EXPECT_EQ(options->chat_template, "raven");
   EXPECT_EQ(options->share_dir, "v");
   EXPECT_EQ(options->model_name, "n");
   EXPECT_EQ(options->listen, "unix:/s");

@@ -60,6 +60,7 @@ TEST(ServerInfoTest, HasVersionLimitsFlagsAndFeatures) {
     flags[flag.name()] = flag.value();
   }
   EXPECT_EQ(flags["max_running"], "1");
+  EXPECT_EQ(flags["chat_template"], "auto") << "the fake model has none";
   EXPECT_EQ(flags["weights"], "as_stored");
   EXPECT_EQ(flags.count("state_dir"), 0u) << "a path";
   EXPECT_EQ(flags.count("listen"), 0u) << "an address";
