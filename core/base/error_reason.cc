@@ -58,6 +58,9 @@ constexpr ErrorReasonInfo kReasons[] = {
     {kHandlesNotDurable, "HANDLES_NOT_DURABLE", Code::kFailedPrecondition,
      "Handles of this server become invalid when it stops.",
      "Ask for the state itself, without `as_handle`."},
+    {kNoChatTemplate, "NO_CHAT_TEMPLATE", Code::kFailedPrecondition,
+     "The server knows no chat template for the model.",
+     "Name one in `chat_template`, or tell the operator: --chat_template."},
 
     {kModelNotFound, "MODEL_NOT_FOUND", Code::kNotFound,
      "The server does not serve the model that the request names.",

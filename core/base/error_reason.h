@@ -31,6 +31,7 @@ enum class ErrorReason {
   // FAILED_PRECONDITION
   kStateOfOtherModel,
   kHandlesNotDurable,
+  kNoChatTemplate,
   // NOT_FOUND
   kModelNotFound,
   kStateNotFound,

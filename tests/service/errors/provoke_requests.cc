@@ -109,6 +109,14 @@ void AddRequestProvokers(Provokers* provokers) {
   on[ErrorReason::kNoTokenizer] = [] {
     return TokenizeErrorWith(std::make_unique<NullTokenizer>(256), "a");
   };
+  on[ErrorReason::kNoChatTemplate] = [] {
+    v1::GenerateRequest request = SimpleRequest(1);
+    v1::ChatMessage* const message =
+        request.mutable_prompt()->mutable_conversation()->add_messages();
+    message->set_role(v1::CHAT_ROLE_USER);
+    message->set_content("Hi");
+    return GenerateErrorOf(request);
+  };
   on[ErrorReason::kRequestTooLarge] = [] {
     Options options;
     options.engine.max_prompt_tokens = 10;
