@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -12,6 +15,7 @@
 #include "core/base/field_error.h"
 #include "core/base/status_macros.h"
 #include "core/engine/validate.h"
+#include "service/convert/chat_input.h"
 #include "service/convert/input.h"
 #include "service/convert/request_memory.h"
 #include "service/convert/sampling.h"
@@ -67,6 +71,36 @@ absl::Status SetLogprobs(const v1::GenerateRequest& proto,
   input->delivery.token_text = proto.token_text();
   request.want_logprobs = input->delivery.logprobs || keeps_best;
   return absl::OkStatus();
+}
+
+// Sets the prompt. Returns the template that has rendered it, or null if it is
+// not a conversation.
+absl::StatusOr<const ChatTemplate*> SetPrompt(const v1::GenerateRequest& proto,
+                                              const RequestLimits& limits,
+                                              GenerateRequest* request) {
+  const TokenLimit limit = {limits.engine.max_prompt_tokens};
+  const v1::Input& prompt = proto.prompt();
+  if (!prompt.has_conversation()) {
+    RWKVD_ASSIGN_OR_RETURN(request->prompt,
+                           TokensFromProto(prompt, limits, "prompt", limit));
+    return nullptr;
+  }
+  RWKVD_ASSIGN_OR_RETURN(
+      ChatTokens chat,
+      ChatFromProto(prompt.conversation(), limits, "prompt", limit));
+  request->prompt = std::move(chat.ids);
+  request->save_point = chat.save_point;
+  return chat.chat_template;
+}
+
+// Adds the stop sequences of a template that are not there yet.
+void AddChatStops(const ChatTemplate& chat_template,
+                  std::vector<std::string>* stop_strings) {
+  for (const absl::string_view stop : chat_template.stop_sequences) {
+    if (!absl::c_linear_search(*stop_strings, stop)) {
+      stop_strings->emplace_back(stop);
+    }
+  }
 }
 
 // The engine checks their number and sizes.
@@ -136,9 +170,8 @@ absl::StatusOr<GenerateInput> FromProto(const v1::GenerateRequest& proto,
                                         const RequestLimits& limits) {
   GenerateInput input;
   GenerateRequest& request = input.request;
-  RWKVD_ASSIGN_OR_RETURN(request.prompt,
-                         TokensFromProto(proto.prompt(), limits, "prompt",
-                                         {limits.engine.max_prompt_tokens}));
+  RWKVD_ASSIGN_OR_RETURN(const ChatTemplate* const chat_template,
+                         SetPrompt(proto, limits, &request));
   RWKVD_ASSIGN_OR_RETURN(
       request.initial_state,
       FindInitialState(limits.initial_states, proto.initial_state()));
@@ -148,6 +181,9 @@ absl::StatusOr<GenerateInput> FromProto(const v1::GenerateRequest& proto,
           : std::min(kDefaultMaxTokens, limits.engine.max_generated_tokens);
   RWKVD_ASSIGN_OR_RETURN(request.sampling, FromProto(proto.sampling()));
   RWKVD_RETURN_IF_ERROR(SetStopStrings(proto, limits, &request));
+  if (chat_template != nullptr && !proto.ignore_chat_stops()) {
+    AddChatStops(*chat_template, &request.stop_strings);
+  }
   input.num_stop_strings = proto.stop_strings_size();
   request.stop_tokens.assign(proto.stop_tokens().begin(),
                              proto.stop_tokens().end());

@@ -38,7 +38,7 @@ struct GenerateInput {
   SampleCounts samples;
   Delivery delivery;
   // How many of the request's stop strings are from `stop_strings`; those from
-  // `stop_texts` follow.
+  // `stop_texts` follow, and then those of a chat template.
   int64_t num_stop_strings = 0;
 };
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/convert/input.h"
 
+#include <utility>
+
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/field_error.h"
 #include "core/base/number_text.h"
 #include "core/base/status_macros.h"
+#include "service/convert/chat_input.h"
 #include "service/convert/request_memory.h"
 
 namespace rwkvd {
@@ -34,17 +37,26 @@ absl::StatusOr<std::vector<int32_t>> Encode(absl::string_view bytes,
         static_cast<int64_t>(ids->size() * sizeof(int32_t)) - most);
     return ids;
   }
-  if (ids.status().code() == absl::StatusCode::kOutOfRange) {
-    return WithMetadata(
-        FieldError(ErrorReason::kTooManyTokens, field,
-                   absl::StrCat(ids.status().message(), ", must have 0 to ",
-                                limit.tokens, limit.note)),
-        "limit", absl::StrCat(limit.tokens));
-  }
-  return InField(absl::StrCat(field, ".", form), ids.status());
+  return EncodeError(ids.status(), field, form, limit);
 }
 
 }  // namespace
+
+absl::Status EncodeError(const absl::Status& status, absl::string_view field,
+                         absl::string_view form, const TokenLimit& limit) {
+  switch (status.code()) {
+    case absl::StatusCode::kOutOfRange:
+      return WithMetadata(
+          FieldError(ErrorReason::kTooManyTokens, field,
+                     absl::StrCat(status.message(), ", must have 0 to ",
+                                  limit.tokens, limit.note)),
+          "limit", absl::StrCat(limit.tokens));
+    case absl::StatusCode::kResourceExhausted:
+      return status;
+    default:
+      return InField(absl::StrCat(field, ".", form), status);
+  }
+}
 
 absl::StatusOr<std::vector<int32_t>> TokensFromProto(
     const v1::Input& input, const RequestLimits& limits,
@@ -58,6 +70,12 @@ absl::StatusOr<std::vector<int32_t>> TokensFromProto(
       // The memory of the message covers the copy.
       return std::vector<int32_t>(input.tokens().ids().begin(),
                                   input.tokens().ids().end());
+    case v1::Input::kConversation: {
+      RWKVD_ASSIGN_OR_RETURN(
+          ChatTokens chat,
+          ChatFromProto(input.conversation(), limits, field, limit));
+      return std::move(chat.ids);
+    }
     case v1::Input::INPUT_NOT_SET:
       break;
   }
