@@ -10,9 +10,9 @@
 namespace rwkvd {
 
 // Answers a Tokenize call, and reserves in `memory` what that takes. Returns
-// the errors of Tokenizer::Encode and of ReserveMore, and InvalidArgument if
-// the answer may be larger than clients accept by default, with the name of the
-// field.
+// the errors of Tokenizer::Encode, RenderFromProto and ReserveMore, and
+// InvalidArgument if the answer may be larger than clients accept by default,
+// with the name of the field.
 absl::Status Tokenize(const ServedModel& model,
                       const ::rwkv::v1::TokenizeRequest& request,
                       ByteBudget::Reservation* memory,
