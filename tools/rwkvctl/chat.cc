@@ -13,10 +13,10 @@
 #include "absl/time/time.h"
 #include "core/base/status_macros.h"
 #include "tools/rwkvctl/chat/chat_session.h"
-#include "tools/rwkvctl/chat/chat_template.h"
 #include "tools/rwkvctl/chat/conversation.h"
 #include "tools/rwkvctl/chat/interrupt.h"
 #include "tools/rwkvctl/chat/line_reader.h"
+#include "tools/rwkvctl/chat/transcript.h"
 #include "tools/rwkvctl/command.h"
 #include "tools/rwkvctl/connection.h"
 #include "tools/rwkvctl/initial_state.h"
@@ -24,14 +24,17 @@
 #include "tools/rwkvctl/report.h"
 #include "tools/rwkvctl/sampling_flags.h"
 
-ABSL_FLAG(std::string, template, "world",
-          "Chat template that the model was trained with: world (also G1), "
-          "think, no-think or raven.");
+ABSL_FLAG(std::string, template, "",
+          "Chat template that the model was trained with: official, g1, world "
+          "or raven. If empty, the server's; world if the server knows none.");
+ABSL_FLAG(std::string, thinking, "default",
+          "Whether the model thinks before it answers: default (as the "
+          "template has it), off, off_short or on.");
 ABSL_FLAG(std::string, system, "",
           "System text: instructions at the start of the conversation.");
 ABSL_FLAG(std::string, load, "",
-          "Continue a conversation from a file of /save. Its template and "
-          "system text replace those of the flags.");
+          "Continue a conversation from a file of /save. Its template, mode of "
+          "thinking and system text replace those of the flags.");
 ABSL_FLAG(bool, verbose, false,
           "Print token counts (also of cached tokens) and times to stderr "
           "after each answer.");
@@ -45,6 +48,8 @@ namespace v1 = ::rwkv::v1;
 constexpr absl::Duration kDescribeTimeout = absl::Seconds(20);
 // Higher than the server's default: answers are longer than completions.
 constexpr int32_t kDefaultMaxTokens = 1000;
+// If the server knows no template for its model.
+constexpr char kFallbackTemplate[] = "world";
 
 // Sampling as in RWKV's own chat programs, where the flags do not differ.
 v1::Sampling ChatSampling() {
@@ -62,8 +67,9 @@ v1::Sampling ChatSampling() {
 
 absl::StatusOr<Conversation::Options> ConversationOptions() {
   Conversation::Options options;
-  RWKVD_ASSIGN_OR_RETURN(options.chat_template,
-                         FindTemplate(absl::GetFlag(FLAGS_template)));
+  options.chat_template = absl::GetFlag(FLAGS_template);
+  RWKVD_ASSIGN_OR_RETURN(options.thinking,
+                         ThinkingFromName(absl::GetFlag(FLAGS_thinking)));
   options.request.set_max_tokens(kDefaultMaxTokens);
   SetMaxTokens(&options.request);
   *options.request.mutable_sampling() = ChatSampling();
@@ -72,17 +78,24 @@ absl::StatusOr<Conversation::Options> ConversationOptions() {
   return options;
 }
 
-// Checks that the server is running before the user types anything.
+// Checks that the server is running before the user types anything, and chooses
+// its chat template if the flags name none.
 grpc::Status Greet(v1::RwkvService::StubInterface& stub, Interrupt* interrupt,
-                   bool interactive) {
+                   bool interactive, std::string* chat_template) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(absl::Now() + kDescribeTimeout));
   const Interrupt::Guard guard(interrupt, &context);
   v1::GetModelResponse model;
   const grpc::Status status = stub.GetModel(&context, {}, &model);
-  if (status.ok() && interactive) {
-    std::fprintf(stderr, "%s (%s). /help lists commands, Ctrl-D exits.\n",
-                 model.name().c_str(), model.architecture().c_str());
+  if (!status.ok()) return status;
+  if (chat_template->empty()) *chat_template = model.chat_template();
+  if (chat_template->empty()) *chat_template = kFallbackTemplate;
+  if (interactive) {
+    std::fprintf(stderr,
+                 "%s (%s), chat template %s. /help lists commands, Ctrl-D "
+                 "exits.\n",
+                 model.name().c_str(), model.architecture().c_str(),
+                 chat_template->c_str());
   }
   return status;
 }
@@ -95,11 +108,16 @@ absl::StatusOr<int> RunChat(const std::vector<std::string>& arguments) {
                          ConversationOptions());
   Interrupt interrupt;
   const auto stub = v1::RwkvService::NewStub(Connect());
+  const bool interactive = isatty(STDIN_FILENO) != 0;
+  const grpc::Status greeting = Greet(*stub, &interrupt, interactive,
+                                      &conversation_options.chat_template);
+  if (interrupt.ended()) return kExitInterrupted;
+  if (!greeting.ok()) return ExitCode(greeting);
   Conversation conversation(std::move(conversation_options), stub.get(),
                             &interrupt);
   LineReader lines(STDIN_FILENO, interrupt.end_fd());
   ChatSession::Options options;
-  options.interactive = isatty(STDIN_FILENO) != 0;
+  options.interactive = interactive;
   options.verbose = absl::GetFlag(FLAGS_verbose);
   if (WantJson()) {
     options.print_json = [](const v1::GenerateResponse& response) {
@@ -110,10 +128,8 @@ absl::StatusOr<int> RunChat(const std::vector<std::string>& arguments) {
   RWKVD_RETURN_IF_ERROR(session.SetSystem(absl::GetFlag(FLAGS_system)));
   const std::string load = absl::GetFlag(FLAGS_load);
   if (!load.empty()) RWKVD_RETURN_IF_ERROR(session.Load(load));
-  const grpc::Status greeting = Greet(*stub, &interrupt, options.interactive);
-  if (interrupt.ended()) return kExitInterrupted;
-  if (!greeting.ok()) return ExitCode(greeting);
-  const absl::Status end = session.Run();
+  absl::Status end = conversation.AnswerStart().status();
+  if (end.ok()) end = session.Run();
   if (absl::IsCancelled(end)) return kExitInterrupted;
   if (end.ok()) return kExitOk;
   PrintFailure(end);
@@ -138,7 +154,7 @@ const Command kChat = {
     "0.3, presence and frequency\npenalty 0.5, penalty decay 0.996, and at "
     "most 1000 tokens per answer.",
     "rwkvctl chat\n"
-    "rwkvctl chat --template=no-think --system=\"Be brief.\" --verbose\n"
+    "rwkvctl chat --thinking=off --system=\"Be brief.\" --verbose\n"
     "rwkvctl chat --load=yesterday.json\n"
     "echo \"Who are you?\" | rwkvctl chat",
     kChatFiles,

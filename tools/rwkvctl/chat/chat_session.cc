@@ -14,7 +14,6 @@
 #include "core/base/replace_file.h"
 #include "core/base/status_macros.h"
 #include "tools/rwkvctl/chat/answer_printer.h"
-#include "tools/rwkvctl/chat/chat_template.h"
 #include "tools/rwkvctl/chat/transcript.h"
 #include "tools/rwkvctl/report.h"
 
@@ -119,7 +118,8 @@ absl::Status ChatSession::Say(const std::string& user) {
   AnswerPrinter printer(stdout);
   std::optional<v1::Finish> finish;
   const bool as_json = options_.print_json != nullptr;
-  if (!as_json) printer.Print(conversation_->chat_template().opening);
+  RWKVD_ASSIGN_OR_RETURN(const std::string start, conversation_->AnswerStart());
+  if (!as_json) printer.Print(start);
   const absl::Status status =
       conversation_->Say(user, [&](const v1::GenerateResponse& response) {
         if (response.has_finish()) finish = response.finish();
@@ -187,15 +187,8 @@ absl::Status ChatSession::System(const std::string& argument) {
 }
 
 absl::Status ChatSession::History(const std::string&) {
-  const Transcript& transcript = conversation_->transcript();
-  const ChatTemplate& chat_template = conversation_->chat_template();
-  if (!transcript.system.empty()) {
-    absl::PrintF("%s%s\n\n", chat_template.before_system, transcript.system);
-  }
-  for (const Turn& turn : transcript.turns) {
-    absl::PrintF("%s: %s\n\n%s:%s\n\n", chat_template.user, turn.user,
-                 chat_template.assistant, turn.assistant);
-  }
+  RWKVD_ASSIGN_OR_RETURN(const std::string text, conversation_->RenderedText());
+  std::fwrite(text.data(), 1, text.size(), stdout);
   std::fflush(stdout);
   return absl::OkStatus();
 }

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/base/status_macros.h"
+#include "core/text/utf8_stream.h"
 
 namespace rwkvd {
 namespace {
@@ -22,58 +23,110 @@ absl::Status ToAbsl(const grpc::Status& status) {
                       status.error_message());
 }
 
+void AddMessage(v1::ChatRole role, absl::string_view content,
+                v1::Conversation* conversation) {
+  v1::ChatMessage* const message = conversation->add_messages();
+  message->set_role(role);
+  message->set_content(ToUtf8(content));
+}
+
+// The transcript as messages.
+v1::Conversation ToProto(const Transcript& transcript) {
+  v1::Conversation conversation;
+  conversation.set_chat_template(transcript.template_name);
+  conversation.set_thinking(transcript.thinking);
+  if (!transcript.system.empty()) {
+    AddMessage(v1::CHAT_ROLE_SYSTEM, transcript.system, &conversation);
+  }
+  for (const Turn& turn : transcript.turns) {
+    AddMessage(v1::CHAT_ROLE_USER, turn.user, &conversation);
+    AddMessage(v1::CHAT_ROLE_ASSISTANT, turn.assistant, &conversation);
+  }
+  return conversation;
+}
+
 }  // namespace
 
 Conversation::Conversation(Options options,
                            v1::RwkvService::StubInterface* stub,
                            Interrupt* interrupt)
     : options_(std::move(options)), stub_(stub), interrupt_(interrupt) {
-  transcript_.template_name = std::string(options_.chat_template->name);
+  transcript_.template_name = options_.chat_template;
+  transcript_.thinking = options_.thinking;
 }
 
 absl::Status Conversation::SetTranscript(Transcript transcript) {
-  RWKVD_ASSIGN_OR_RETURN(options_.chat_template,
-                         FindTemplate(transcript.template_name));
+  const bool same_template =
+      transcript.template_name == transcript_.template_name &&
+      transcript.thinking == transcript_.thinking;
+  std::swap(transcript, transcript_);
+  if (same_template) return absl::OkStatus();
+  const auto answer_start = std::exchange(answer_start_, std::nullopt);
+  const absl::Status status = AnswerStart().status();
+  if (status.ok()) return absl::OkStatus();
   transcript_ = std::move(transcript);
-  return absl::OkStatus();
+  answer_start_ = answer_start;
+  return status;
 }
 
 absl::Status Conversation::Say(const std::string& user,
                                const OnResponse& on_response) {
-  std::string text =
-      ContinueStart(RenderPrompt(chat_template(), transcript_, user));
-  RWKVD_ASSIGN_OR_RETURN(std::vector<int32_t> ids, TokensOf(text));
-  v1::GenerateRequest request = options_.request;
-  for (const std::string& stop : StopStrings(chat_template())) {
-    request.add_stop_strings(stop);
-  }
-  RWKVD_ASSIGN_OR_RETURN(Answer answer,
-                         Generate(std::move(request), ids, on_response));
-  if (answer.interrupted && answer.ids.empty()) return absl::OkStatus();
+  RWKVD_ASSIGN_OR_RETURN(const std::string answer_start, AnswerStart());
+  v1::Conversation prompt = ToProto(transcript_);
+  AddMessage(v1::CHAT_ROLE_USER, user, &prompt);
+  RWKVD_ASSIGN_OR_RETURN(
+      const Answer answer,
+      Generate(options_.request, std::move(prompt), on_response));
+  if (answer.interrupted && answer.text.empty()) return absl::OkStatus();
   const absl::string_view written =
-      absl::StripTrailingAsciiWhitespace(answer.bytes);
-  transcript_.turns.push_back(
-      {user, absl::StrCat(chat_template().opening, written)});
-  Remember(std::move(ids), std::move(text), std::move(answer));
+      absl::StripTrailingAsciiWhitespace(answer.text);
+  transcript_.turns.push_back({user, absl::StrCat(answer_start, written)});
   return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Conversation::AnswerStart() {
+  if (answer_start_.has_value()) return *answer_start_;
+  // It is the same whatever the messages are.
+  Transcript none;
+  none.template_name = transcript_.template_name;
+  none.thinking = transcript_.thinking;
+  v1::TokenizeRequest request;
+  *request.mutable_conversation() = ToProto(none);
+  AddMessage(v1::CHAT_ROLE_USER, "?", request.mutable_conversation());
+  RWKVD_ASSIGN_OR_RETURN(const v1::TokenizeResponse response,
+                         Tokenize(request));
+  answer_start_ = response.answer_start();
+  return *answer_start_;
+}
+
+absl::StatusOr<std::string> Conversation::RenderedText() {
+  v1::TokenizeRequest request;
+  *request.mutable_conversation() = ToProto(transcript_);
+  if (request.conversation().messages().empty()) return "";
+  request.mutable_conversation()->set_add_generation_prompt(false);
+  request.set_rendered_text(true);
+  RWKVD_ASSIGN_OR_RETURN(const v1::TokenizeResponse response,
+                         Tokenize(request));
+  return response.rendered_text();
 }
 
 absl::StatusOr<std::string> Conversation::FetchState() {
   if (transcript_.turns.empty()) {
     return absl::FailedPreconditionError("the conversation is empty");
   }
-  const std::string text =
-      ContinueStart(RenderTurns(chat_template(), transcript_));
-  RWKVD_ASSIGN_OR_RETURN(const std::vector<int32_t> ids, TokensOf(text));
+  v1::Conversation prompt = ToProto(transcript_);
+  // It ends with an empty line, so that the next message may follow.
+  prompt.set_add_generation_prompt(false);
   v1::GenerateRequest request;
   request.set_initial_state(options_.request.initial_state());
   request.set_max_tokens(0);
   request.mutable_return_state()->set_at_end(true);
   std::string state;
-  const absl::StatusOr<Answer> answer = Generate(
-      std::move(request), ids, [&](const v1::GenerateResponse& response) {
-        state += response.state_chunk().data();
-      });
+  const absl::StatusOr<Answer> answer =
+      Generate(std::move(request), std::move(prompt),
+               [&](const v1::GenerateResponse& response) {
+                 state += response.state_chunk().data();
+               });
   RWKVD_RETURN_IF_ERROR(answer.status());
   if (answer->interrupted) return absl::CancelledError("interrupted");
   return state;
@@ -82,28 +135,12 @@ absl::StatusOr<std::string> Conversation::FetchState() {
 absl::Status Conversation::StartFromState(std::string state) {
   start_ = std::move(state);
   start_handle_.clear();
-  known_.Clear();
   transcript_.turns.clear();
   if (start_.empty()) return absl::OkStatus();
   transcript_.system.clear();  // the state contains it
   const absl::Status status = UploadStart();
   if (!status.ok()) start_.clear();
   return status;
-}
-
-std::string Conversation::ContinueStart(std::string text) const {
-  // The text of a state ends with an answer.
-  return start_.empty() ? text : absl::StrCat("\n\n", text);
-}
-
-absl::StatusOr<std::vector<int32_t>> Conversation::TokensOf(
-    absl::string_view text) {
-  absl::string_view rest;
-  std::vector<int32_t> ids = known_.Prefix(text, &rest);
-  if (rest.empty()) return ids;
-  RWKVD_ASSIGN_OR_RETURN(const std::vector<int32_t> more, Tokenize(rest));
-  ids.insert(ids.end(), more.begin(), more.end());
-  return ids;
 }
 
 absl::Status Conversation::UploadStart() {
@@ -124,10 +161,9 @@ absl::Status Conversation::UploadStart() {
 }
 
 absl::StatusOr<Conversation::Answer> Conversation::Generate(
-    v1::GenerateRequest request, const std::vector<int32_t>& prompt,
+    v1::GenerateRequest request, v1::Conversation prompt,
     const OnResponse& on_response) {
-  request.mutable_prompt()->mutable_tokens()->mutable_ids()->Assign(
-      prompt.begin(), prompt.end());
+  *request.mutable_prompt()->mutable_conversation() = std::move(prompt);
   if (!start_.empty()) {
     request.clear_initial_state();
     request.set_state_handle(start_handle_);
@@ -148,15 +184,8 @@ absl::StatusOr<Conversation::Answer> Conversation::GenerateOnce(
   Answer answer;
   v1::GenerateResponse response;
   while (reader->Read(&response)) {
-    for (const v1::Token& token : response.delta().tokens()) {
-      answer.ids.push_back(token.id());
-    }
-    answer.bytes += response.has_delta() ? response.delta().bytes()
-                                         : response.finish().bytes();
-    if (response.finish().reason() == v1::FINISH_REASON_END_OF_TEXT &&
-        !answer.ids.empty()) {
-      answer.ids.pop_back();  // not part of the continued conversation
-    }
+    answer.text += response.has_delta() ? response.delta().text()
+                                        : response.finish().text();
     on_response(response);
   }
   const grpc::Status status = reader->Finish();
@@ -165,42 +194,14 @@ absl::StatusOr<Conversation::Answer> Conversation::GenerateOnce(
   return answer;
 }
 
-void Conversation::Remember(std::vector<int32_t> prompt, std::string text,
-                            Answer answer) {
-  // After Ctrl-C, the user does not want to wait for another call.
-  if (!answer.interrupted && !answer.ids.empty()) {
-    const absl::StatusOr<std::string> written = Detokenize(answer.ids);
-    if (written.ok()) {
-      prompt.insert(prompt.end(), answer.ids.begin(), answer.ids.end());
-      text += *written;
-    }
-  }
-  known_.Set(std::move(prompt), std::move(text));
-}
-
-absl::StatusOr<std::vector<int32_t>> Conversation::Tokenize(
-    absl::string_view text) {
+absl::StatusOr<v1::TokenizeResponse> Conversation::Tokenize(
+    const v1::TokenizeRequest& request) {
   grpc::ClientContext context;
   SetDeadline(&context);
   const Interrupt::Guard guard(interrupt_, &context);
-  v1::TokenizeRequest request;
-  request.set_bytes(std::string(text));
   v1::TokenizeResponse response;
   RWKVD_RETURN_IF_ERROR(ToAbsl(stub_->Tokenize(&context, request, &response)));
-  return std::vector<int32_t>(response.ids().begin(), response.ids().end());
-}
-
-absl::StatusOr<std::string> Conversation::Detokenize(
-    const std::vector<int32_t>& ids) {
-  grpc::ClientContext context;
-  SetDeadline(&context);
-  const Interrupt::Guard guard(interrupt_, &context);
-  v1::DetokenizeRequest request;
-  request.mutable_ids()->Assign(ids.begin(), ids.end());
-  v1::DetokenizeResponse response;
-  RWKVD_RETURN_IF_ERROR(
-      ToAbsl(stub_->Detokenize(&context, request, &response)));
-  return response.bytes();
+  return response;
 }
 
 void Conversation::SetDeadline(grpc::ClientContext* context) const {

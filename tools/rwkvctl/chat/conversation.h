@@ -4,34 +4,33 @@
 
 #include <grpcpp/client_context.h>
 
-#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
-#include "tools/rwkvctl/chat/chat_template.h"
 #include "tools/rwkvctl/chat/interrupt.h"
-#include "tools/rwkvctl/chat/known_tokens.h"
 #include "tools/rwkvctl/chat/transcript.h"
 
 namespace rwkvd {
 
 // A conversation with a server. Every request contains the whole conversation
-// as its prompt. The server's state cache holds all of it but the end, so that
-// answers start as fast in a long conversation as in a short one, although the
-// server need not keep the conversation.
+// as its prompt, which the server renders with a chat template. The server's
+// state cache holds all of it but the end, so that answers start as fast in a
+// long conversation as in a short one, although the server need not keep the
+// conversation.
 //
 // One thread only. Owns none of the pointers.
 class Conversation {
  public:
   // A value.
   struct Options {
-    const ChatTemplate* chat_template = nullptr;
-    ::rwkv::v1::GenerateRequest request;  // without prompt and stop strings
+    std::string chat_template;  // its name
+    ::rwkv::v1::ChatThinking thinking = ::rwkv::v1::CHAT_THINKING_UNSPECIFIED;
+    ::rwkv::v1::GenerateRequest request;            // without prompt
     absl::Duration timeout = absl::ZeroDuration();  // per call; 0: none
   };
   using OnResponse = std::function<void(const ::rwkv::v1::GenerateResponse&)>;
@@ -45,11 +44,18 @@ class Conversation {
   // call and changes nothing.
   absl::Status Say(const std::string& user, const OnResponse& on_response);
 
-  const ChatTemplate& chat_template() const { return *options_.chat_template; }
+  // Returns the part of every answer that its prompt contains, such as
+  // "<think". Asks the server once for each template; returns its error if it
+  // does not know the template or the mode of thinking.
+  absl::StatusOr<std::string> AnswerStart();
+
   const Transcript& transcript() const { return transcript_; }
-  // Continues from `transcript` instead. InvalidArgument if its template is
-  // unknown.
+  // Continues from `transcript` instead. If it has another template, returns
+  // the errors of AnswerStart, and then changes nothing.
   absl::Status SetTranscript(Transcript transcript);
+
+  // Returns the transcript as the model reads it. Empty if there is none.
+  absl::StatusOr<std::string> RenderedText();
 
   // Returns the model's state after the conversation, as the bytes of a state
   // file. FailedPrecondition if the conversation is empty.
@@ -60,30 +66,22 @@ class Conversation {
 
  private:
   struct Answer {
-    std::string bytes;
-    std::vector<int32_t> ids;
+    std::string text;
     bool interrupted = false;
   };
 
-  absl::StatusOr<std::vector<int32_t>> Tokenize(absl::string_view text);
-  absl::StatusOr<std::string> Detokenize(const std::vector<int32_t>& ids);
-  // The tokens of `text`: the known ones, followed by those of the rest.
-  absl::StatusOr<std::vector<int32_t>> TokensOf(absl::string_view text);
-  // Returns `text` as the continuation of the start state, if there is one.
-  std::string ContinueStart(std::string text) const;
+  absl::StatusOr<::rwkv::v1::TokenizeResponse> Tokenize(
+      const ::rwkv::v1::TokenizeRequest& request);
   // Uploads the start state to the server.
   absl::Status UploadStart();
   // Sends `request` with `prompt`. If the server no longer has the start state,
   // uploads it and sends the request again.
   absl::StatusOr<Answer> Generate(::rwkv::v1::GenerateRequest request,
-                                  const std::vector<int32_t>& prompt,
+                                  ::rwkv::v1::Conversation prompt,
                                   const OnResponse& on_response);
   absl::StatusOr<Answer> GenerateOnce(
       const ::rwkv::v1::GenerateRequest& request,
       const OnResponse& on_response);
-  // Stores the tokens of `prompt`, whose text is `text`, and of `answer` as
-  // known tokens.
-  void Remember(std::vector<int32_t> prompt, std::string text, Answer answer);
   // Sets the deadline of a call.
   void SetDeadline(grpc::ClientContext* context) const;
 
@@ -91,7 +89,8 @@ class Conversation {
   ::rwkv::v1::RwkvService::StubInterface* const stub_;
   Interrupt* const interrupt_;
   Transcript transcript_;
-  KnownTokens known_;
+  // Of the transcript's template, once the server has been asked.
+  std::optional<std::string> answer_start_;
   std::string start_;         // bytes of a state file; empty: none
   std::string start_handle_;  // the server's handle of that state
 };

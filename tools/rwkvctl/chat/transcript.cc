@@ -2,17 +2,48 @@
 #include "tools/rwkvctl/chat/transcript.h"
 
 #include <cstddef>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/json.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 
 namespace rwkvd {
 namespace {
 
+namespace v1 = ::rwkv::v1;
+
 constexpr char kFormat[] = "rwkvctl chat 1";
+
+struct NamedThinking {
+  absl::string_view name;
+  v1::ChatThinking thinking;
+};
+
+constexpr NamedThinking kThinking[] = {
+    {"default", v1::CHAT_THINKING_UNSPECIFIED},
+    {"off", v1::CHAT_THINKING_OFF},
+    {"off_short", v1::CHAT_THINKING_OFF_SHORT},
+    {"on", v1::CHAT_THINKING_ON},
+};
+
+absl::string_view NameOf(v1::ChatThinking thinking) {
+  for (const NamedThinking& known : kThinking) {
+    if (known.thinking == thinking) return known.name;
+  }
+  return "default";
+}
+
+// Earlier versions had a template for each mode of thinking.
+void RenameEarlierTemplates(Transcript* transcript) {
+  const bool thinks = transcript->template_name == "think";
+  if (!thinks && transcript->template_name != "no-think") return;
+  transcript->template_name = "g1";
+  transcript->thinking = thinks ? v1::CHAT_THINKING_ON : v1::CHAT_THINKING_OFF;
+}
 
 absl::StatusOr<std::string> StringAt(const Json& object, const char* key,
                                      absl::string_view where) {
@@ -36,9 +67,19 @@ absl::StatusOr<Turn> TurnFrom(const Json& json, absl::string_view where) {
 
 }  // namespace
 
+absl::StatusOr<v1::ChatThinking> ThinkingFromName(absl::string_view name) {
+  for (const NamedThinking& known : kThinking) {
+    if (known.name == name) return known.thinking;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown mode of thinking ", Quoted(name),
+                   "; expected default, off, off_short or on"));
+}
+
 std::string ToJson(const Transcript& transcript) {
   nlohmann::ordered_json json = {{"format", kFormat},
                                  {"template", transcript.template_name},
+                                 {"thinking", NameOf(transcript.thinking)},
                                  {"system", transcript.system},
                                  {"turns", nlohmann::ordered_json::array()}};
   for (const Turn& turn : transcript.turns) {
@@ -58,6 +99,12 @@ absl::StatusOr<Transcript> TranscriptFromJson(absl::string_view text,
   Transcript transcript;
   RWKVD_ASSIGN_OR_RETURN(transcript.template_name,
                          StringAt(json, "template", what));
+  if (json.contains("thinking")) {
+    RWKVD_ASSIGN_OR_RETURN(const std::string name,
+                           StringAt(json, "thinking", what));
+    RWKVD_ASSIGN_OR_RETURN(transcript.thinking, ThinkingFromName(name));
+  }
+  RenameEarlierTemplates(&transcript);
   RWKVD_ASSIGN_OR_RETURN(transcript.system, StringAt(json, "system", what));
   const Json turns = json.value("turns", Json());
   if (!turns.is_array()) {

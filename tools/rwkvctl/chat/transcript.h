@@ -7,11 +7,13 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "rwkv/v1/rwkv.pb.h"
 
 namespace rwkvd {
 
 // A user's message and the model's answer: the text after the template's
-// "Assistant:", which usually starts with a blank. Bytes, not always UTF-8.
+// "Assistant:", which usually starts with a blank. The user's message is not
+// always UTF-8.
 struct Turn {
   std::string user;
   std::string assistant;
@@ -19,10 +21,16 @@ struct Turn {
 
 // A conversation. A value.
 struct Transcript {
-  std::string template_name;
-  std::string system;  // empty: none
+  std::string template_name;  // of a chat template; the server knows which
+  std::string system;         // empty: none
   std::vector<Turn> turns;
+  ::rwkv::v1::ChatThinking thinking = ::rwkv::v1::CHAT_THINKING_UNSPECIFIED;
 };
+
+// The mode with this name: default, off, off_short or on. InvalidArgument lists
+// the names.
+absl::StatusOr<::rwkv::v1::ChatThinking> ThinkingFromName(
+    absl::string_view name);
 
 // Returns the transcript as a JSON document, with U+FFFD for invalid UTF-8.
 std::string ToJson(const Transcript& transcript);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/rwkvctl/chat/transcript.h"
 
+#include <string>
+#include <utility>
+
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -9,6 +12,8 @@ namespace rwkvd {
 namespace {
 
 using ::testing::HasSubstr;
+
+namespace v1 = ::rwkv::v1;
 
 TEST(TranscriptTest, JsonRoundTripPreservesAllFields) {
   const Transcript transcript = {
@@ -28,6 +33,27 @@ TEST(TranscriptTest, JsonHasNamedFields) {
   const auto json = nlohmann::json::parse(ToJson({"world", "", {{"u", "a"}}}));
   EXPECT_EQ(json["template"], "world");
   EXPECT_EQ(json["turns"][0]["assistant"], "a");
+}
+
+TEST(TranscriptTest, JsonHasTheModeOfThinking) {
+  const Transcript transcript = {"g1", "", {}, v1::CHAT_THINKING_OFF_SHORT};
+  const auto back = TranscriptFromJson(ToJson(transcript), "t.json");
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(back->thinking, v1::CHAT_THINKING_OFF_SHORT);
+  EXPECT_EQ(ThinkingFromName("maybe").status().message(),
+            "unknown mode of thinking \"maybe\"; expected default, off, "
+            "off_short or on");
+}
+
+TEST(TranscriptTest, TemplatesOfEarlierVersionsAreModesOfThinking) {
+  for (const auto& [name, thinking] :
+       {std::pair("think", v1::CHAT_THINKING_ON),
+        std::pair("no-think", v1::CHAT_THINKING_OFF)}) {
+    const auto back = TranscriptFromJson(ToJson({name, "", {}}), "t.json");
+    ASSERT_TRUE(back.ok()) << back.status();
+    EXPECT_EQ(back->template_name, "g1");
+    EXPECT_EQ(back->thinking, thinking);
+  }
 }
 
 TEST(TranscriptTest, ReplacesInvalidUtf8) {
