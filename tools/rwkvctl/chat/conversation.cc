@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/base/status_macros.h"
-#include "core/text/utf8_stream.h"
+#include "core/base/utf8.h"
 
 namespace rwkvd {
 namespace {
@@ -23,11 +23,24 @@ absl::Status ToAbsl(const grpc::Status& status) {
                       status.error_message());
 }
 
+// The bytes with U+FFFD in place of each one that is not valid UTF-8. The
+// terminal sends any bytes.
+std::string Utf8Of(absl::string_view bytes) {
+  std::string text;
+  while (true) {
+    const size_t valid = ValidUtf8Length(bytes);
+    absl::StrAppend(&text, bytes.substr(0, valid));
+    if (valid == bytes.size()) return text;
+    text += "\uFFFD";
+    bytes.remove_prefix(valid + 1);
+  }
+}
+
 void AddMessage(v1::ChatRole role, absl::string_view content,
                 v1::Conversation* conversation) {
   v1::ChatMessage* const message = conversation->add_messages();
   message->set_role(role);
-  message->set_content(ToUtf8(content));
+  message->set_content(Utf8Of(content));
 }
 
 // The transcript as messages.

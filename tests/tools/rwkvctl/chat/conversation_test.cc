@@ -152,6 +152,14 @@ TEST_F(ConversationTest, ModeThatTheTemplateLacksIsRefused) {
   EXPECT_TRUE(absl::IsInvalidArgument(conversation.AnswerStart().status()));
 }
 
+TEST_F(ConversationTest, BytesThatAreNotUtf8AreReplaced) {
+  Conversation conversation(Letters(5), stub_.get(), &interrupt_);
+  ASSERT_TRUE(
+      conversation.SetTranscript({"world", "", {{"a\xff\xc3", "b"}}}).ok());
+  EXPECT_EQ(*conversation.RenderedText(),
+            "User: a\uFFFD\uFFFD\n\nAssistant: b\n\n");
+}
+
 TEST_F(ConversationTest, EmptyConversationHasNoText) {
   Conversation conversation(Letters(5), stub_.get(), &interrupt_);
   EXPECT_EQ(*conversation.RenderedText(), "");
