@@ -73,7 +73,7 @@ std::unique_ptr<ServedModel> Load(const Options& options) {
   return *std::move(served);
 }
 
-TEST(ServedModelTest, GgufFilesBringTheirTokenizer) {
+TEST(ServedModelTest, GgufFilesBringTheirTokenizerAndChatTemplate) {
   RWKVD_NEED_FORMAT_FIXTURES();
   const std::string folder = testing::FormatFixturesDirectory() + "/gguf/";
   Options options;
@@ -83,10 +83,15 @@ TEST(ServedModelTest, GgufFilesBringTheirTokenizer) {
   EXPECT_EQ(served->model->config().vocab_size, 384);
   EXPECT_EQ(served->tokenizer->size(), 378);  // without "[PAD378]", ...
   EXPECT_EQ(served->tokenizer->TokenBytes(261), "\n\n");
+  ASSERT_NE(served->chat_template, nullptr);
+  EXPECT_EQ(served->chat_template->name, "world");
 
+  options.chat_template = "raven";
   options.tokenizer = "bytes";
   options.allow_tokenizer_mismatch = true;
-  EXPECT_EQ(Load(options)->tokenizer->kind(), "bytes");
+  const auto other = Load(options);
+  EXPECT_EQ(other->tokenizer->kind(), "bytes");
+  EXPECT_EQ(other->chat_template->name, "raven");
 }
 
 // The scores of {'c', 'd'} after {'a', 'b'}.
