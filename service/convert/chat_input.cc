@@ -103,6 +103,7 @@ absl::StatusOr<ChatText> Render(const v1::Conversation& proto,
   if (!limits.tokenizer.has_bytes()) return NoBytesError();
   ChatText chat;
   RWKVD_ASSIGN_OR_RETURN(chat.chat_template, TemplateOf(proto, limits));
+  RWKVD_RETURN_IF_ERROR(CheckCounts(proto));
   RWKVD_RETURN_IF_ERROR(ReserveMore(limits.memory, MaxRenderMemory(proto)));
   RWKVD_ASSIGN_OR_RETURN(const ChatConversation conversation,
                          ConversationFromProto(proto));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/convert/conversation.h"
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <utility>
@@ -9,15 +10,17 @@
 #include "absl/strings/string_view.h"
 #include "core/base/field_error.h"
 #include "core/base/status_macros.h"
+#include "core/text/chat/check_conversation.h"
 
 namespace rwkvd {
 namespace {
 
 namespace v1 = ::rwkv::v1;
 
-// The bytes of a conversation exist once in ChatConversation and up to twice in
-// its pieces, and up to three times in a part that grows.
-constexpr int64_t kRenderedCopies = 6;
+// The bytes of a conversation exist once in ChatConversation, and then either
+// up to six times while arguments are checked, or up to three times each in its
+// pieces and in a part that grows.
+constexpr int64_t kRenderedCopies = 8;
 
 // Control characters take six bytes in JSON, of which the growing text, the
 // piece and the part have copies.
@@ -28,6 +31,12 @@ constexpr int64_t kMessageMemory = 1024;
 
 // The template's text about tools.
 constexpr int64_t kTemplateMemory = 4096;
+
+absl::Status CheckCount(absl::string_view field, int count, size_t most) {
+  if (static_cast<size_t>(count) <= most) return absl::OkStatus();
+  return FieldError(field,
+                    absl::StrCat("expected at most ", most, ", got ", count));
+}
 
 absl::Status UnknownValue(absl::string_view field, int value) {
   return FieldError(field,
@@ -112,6 +121,12 @@ absl::Status SetModes(const v1::Conversation& proto,
 }
 
 }  // namespace
+
+absl::Status CheckCounts(const v1::Conversation& proto) {
+  RWKVD_RETURN_IF_ERROR(
+      CheckCount("messages", proto.messages_size(), kMaxChatMessages));
+  return CheckCount("tools", proto.tools_size(), kMaxChatTools);
+}
 
 absl::StatusOr<ChatConversation> ConversationFromProto(
     const v1::Conversation& proto) {

@@ -4,11 +4,17 @@
 
 #include <cstdint>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "core/text/chat/conversation.h"
 #include "rwkv/v1/rwkv.pb.h"
 
 namespace rwkvd {
+
+// InvalidArgument if there are too many messages or tools. Before a
+// conversation is converted, so that a client does not learn instead that it
+// takes too much memory.
+absl::Status CheckCounts(const ::rwkv::v1::Conversation& proto);
 
 // Converts a conversation; `chat_template` is not part of the result.
 // InvalidArgument, with the name of the field within the conversation, if an

@@ -166,6 +166,14 @@ TEST_F(ChatInputTest, ErrorsNameTheField) {
   using Chat = v1::Conversation;
   const std::pair<void (*)(Chat&), std::string> cases[] = {
       {[](Chat& c) { c.clear_messages(); }, "messages"},
+      {[](Chat& c) {
+         for (int i = 0; i < 10000; ++i) c.add_messages();
+       },
+       "messages"},
+      {[](Chat& c) {
+         for (int i = 0; i < 129; ++i) c.add_tools();
+       },
+       "tools"},
       {[](Chat& c) { c.mutable_messages(0)->clear_role(); },
        "messages[0].role"},
       {[](Chat& c) { AddMessage(static_cast<v1::ChatRole>(99), "", &c); },
