@@ -215,7 +215,7 @@ class RwkvctlTest(unittest.TestCase):
         self.assertEqual(set(rows), set(model))
         for name, value in model.items():
             shown = ", ".join(value) if isinstance(value, list) else str(value)
-            self.assertEqual(rows[name], shown)
+            self.assertEqual(rows[name], shown or "-")
 
     def test_prints_the_health(self):
         self.assertEqual(self.run_ctl("health")[0], b"SERVING\n")
