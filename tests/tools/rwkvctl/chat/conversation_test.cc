@@ -26,7 +26,11 @@ class ConversationTest : public ::testing::Test {
     Conversation::Options options;
     options.chat_template = "world";
     options.request.set_max_tokens(tokens);
-    options.request.mutable_sampling()->set_seed(1);
+    v1::Sampling& sampling = *options.request.mutable_sampling();
+    sampling.set_seed(1);
+    for (char letter = 'a'; letter <= 'z'; ++letter) {
+      sampling.add_allowed_tokens(letter);
+    }
     return options;
   }
 
