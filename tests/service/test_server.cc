@@ -2,6 +2,7 @@
 #include "tests/service/test_server.h"
 
 #include <grpcpp/create_channel.h>
+#include <grpcpp/generic/generic_stub.h>
 
 #include <utility>
 
@@ -130,6 +131,24 @@ bool Eventually(const std::function<bool()>& condition) {
     absl::SleepFor(absl::Milliseconds(2));
   }
   return true;
+}
+
+grpc::Status CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
+                           const std::string& method, const std::string& bytes,
+                           grpc::ClientContext* context) {
+  grpc::GenericStub stub(channel);
+  grpc::CompletionQueue queue;
+  const grpc::Slice slice(bytes);
+  const auto call = stub.PrepareUnaryCall(context, method,
+                                          grpc::ByteBuffer(&slice, 1), &queue);
+  call->StartCall();
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  RWKVD_CHECK(queue.Next(&tag, &ok));
+  return status;
 }
 
 v1::GenerateRequest SimpleRequest(int max_tokens) {

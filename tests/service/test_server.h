@@ -84,6 +84,12 @@ class TestServer {
 // tests/README.md.
 bool Eventually(const std::function<bool()>& condition);
 
+// Calls a unary method, "/PACKAGE.SERVICE/METHOD", with `bytes`, which need not
+// be a message. Waits for the end of the call.
+grpc::Status CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
+                           const std::string& method, const std::string& bytes,
+                           grpc::ClientContext* context);
+
 // A request with a prompt of one token.
 v1::GenerateRequest SimpleRequest(int max_tokens);
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors of requests that are wrong.
 
-#include <grpcpp/generic/generic_stub.h>
-
 #include <memory>
 #include <utility>
 
@@ -24,20 +22,9 @@ ProvokedError GenerateErrorOf(const v1::GenerateRequest& request,
 // The error of a unary call with `bytes`, which need not be a message.
 ProvokedError TokenizeErrorOf(const std::string& bytes) {
   const TestServer server;
-  grpc::GenericStub stub(server.NewChannel());
   grpc::ClientContext context;
-  grpc::CompletionQueue queue;
-  const grpc::Slice slice(bytes);
-  const auto call =
-      stub.PrepareUnaryCall(&context, "/rwkv.v1.RwkvService/Tokenize",
-                            grpc::ByteBuffer(&slice, 1), &queue);
-  call->StartCall();
-  grpc::ByteBuffer response;
-  grpc::Status status;
-  call->Finish(&response, &status, nullptr);
-  void* tag = nullptr;
-  bool ok = false;
-  RWKVD_CHECK(queue.Next(&tag, &ok));
+  const grpc::Status status = CallWithBytes(
+      server.NewChannel(), "/rwkv.v1.RwkvService/Tokenize", bytes, &context);
   return Ended(status, context, v1::TokenizeRequest::descriptor());
 }
 

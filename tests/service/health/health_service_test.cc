@@ -3,7 +3,6 @@
 
 #include <grpcpp/client_context.h>
 #include <grpcpp/create_channel.h>
-#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/server_builder.h>
 
 #include <memory>
@@ -14,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "service/convert/small_message.h"
+#include "tests/service/test_server.h"
 
 namespace rwkvd {
 namespace {
@@ -47,21 +47,9 @@ class HealthServiceTest : public ::testing::Test {
 
   // Calls a method with `bytes`, which need not be a message.
   grpc::Status Send(const std::string& method, const std::string& bytes) {
-    grpc::GenericStub stub(channel_);
     grpc::ClientContext context;
-    grpc::CompletionQueue queue;
-    const grpc::Slice slice(bytes);
-    const auto call =
-        stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/" + method,
-                              grpc::ByteBuffer(&slice, 1), &queue);
-    call->StartCall();
-    grpc::ByteBuffer response;
-    grpc::Status status;
-    call->Finish(&response, &status, nullptr);
-    void* tag = nullptr;
-    bool ok = false;
-    EXPECT_TRUE(queue.Next(&tag, &ok));
-    return status;
+    return CallWithBytes(channel_, "/grpc.health.v1.Health/" + method, bytes,
+                         &context);
   }
 
   HealthService service_{{"", "known"}};
