@@ -39,7 +39,7 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-// How long the end of the process waits for whoever reads the log.
+// How long the end of the process waits for the reader of the log.
 constexpr absl::Duration kLogGrace = absl::Seconds(2);
 
 // gRPC aborts the process if it gets no descriptor while it starts.

@@ -31,7 +31,7 @@ constexpr absl::Duration kReadinessInterval = absl::Minutes(1);
 // under way, before its stream is reset.
 constexpr absl::Duration kResetAfter = absl::Seconds(10);
 
-// How long a change of the health waits for whoever reads the log.
+// How long a change of the health waits for the reader of the log.
 constexpr absl::Duration kFlushLogTime = absl::Seconds(1);
 
 // The services whose names the reflection service lists.

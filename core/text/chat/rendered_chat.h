@@ -38,7 +38,7 @@ struct ChatPiece {
 // So content has other tokens than the turn or special token that it imitates,
 // if the vocabulary has the token "\n\n", as the World vocabulary and that of
 // 20B do. A vocabulary of single bytes has not; there, only the templates that
-// remove empty lines (ChatTemplate::cleans_text) keep content and turns apart.
+// remove empty lines (ChatTemplate::cleans_text) separate content from turns.
 //
 // Not covered: texts that merely resemble a turn, such as "\n \nUser:" or
 // "\r\n\r\nUser:", whose tokens differ from those of a turn anyway; special
