@@ -220,96 +220,72 @@ install_vocabularies() {
     20B_tokenizer.json "$PILE_DIGEST"
 }
 
-# Builds grpcurl with source code from the Go module proxy, which Go verifies
-# with its checksum database. Installs Go if it is missing.
-install_grpcurl() {
-  local dir=.cache/grpcurl-$GRPCURL_VERSION work
-  if [[ ! -x $dir/grpcurl ]]; then
-    if ! command -v go >/dev/null; then install_packages golang-go; fi
-    echo "Building grpcurl $GRPCURL_VERSION into .cache/"
-    work=$(mktemp -d)
-    if ! GOTOOLCHAIN=local GOFLAGS=-modcacherw CGO_ENABLED=0 GOBIN=$work/bin \
-      GOPATH=$work/path GOCACHE=$work/cache go install \
-      "github.com/fullstorydev/grpcurl/cmd/grpcurl@v$GRPCURL_VERSION" \
-      >"$work/log" 2>&1; then
-      tail -n 20 "$work/log" >&2
-      rm -rf "$work"
-      die "grpcurl could not be built"
-    fi
-    mkdir -p "$dir"
-    mv "$work/bin/grpcurl" "$dir/"
-    rm -rf "$work"
-  fi
-  ln -sfn "../grpcurl-$GRPCURL_VERSION/grpcurl" .cache/bin/grpcurl
-}
-
-# Builds the grpc-go client of tests/integration/ending_test.py, with the
-# modules in its go.sum. Installs Go if it is missing.
-install_go_client() {
-  local source=tests/integration/go_client dir work
-  dir=.cache/go_client-$(cat "$source"/* | sha256sum | head -c 12)
-  if [[ ! -x $dir/ending-client ]]; then
-    if ! command -v go >/dev/null; then install_packages golang-go; fi
-    echo "Building the Go client of the tests into .cache/"
-    work=$(mktemp -d)
-    if ! (cd "$source" && GOTOOLCHAIN=local CGO_ENABLED=0 \
-      GOFLAGS="-modcacherw -mod=readonly" GOPATH=$work/path \
-      GOCACHE=$work/cache go build -o "$work/ending-client" .) \
-      >"$work/log" 2>&1; then
-      tail -n 20 "$work/log" >&2
-      rm -rf "$work"
-      die "the Go client of the tests could not be built"
-    fi
-    mkdir -p "$dir"
-    mv "$work/ending-client" "$dir/"
-    rm -rf "$work"
-  fi
-  ln -sfn "../${dir#.cache/}/ending-client" .cache/bin/ending-client
+# Runs Go with the modules and the compiled packages in .cache/go.
+run_go() {
+  GOTOOLCHAIN=local CGO_ENABLED=0 GOFLAGS="-modcacherw -trimpath" \
+    GOPATH=$scratch/go GOMODCACHE=$root/.cache/go/modules \
+    GOCACHE=$root/.cache/go/build go "$@" >"$scratch/go_log" 2>&1 ||
+    { tail -n 20 "$scratch/go_log" >&2 && return 1; }
 }
 
 # Installs the Go modules of the client package, which Go verifies with their
 # digests in go.sum, and compiles them, so that the tests need not.
 install_go_modules() {
-  local source=clients/go dir work
+  local source=clients/go dir
   dir=.cache/go-$(cat "$source"/go.{mod,sum} | sha256sum | head -c 12)
-  work=$PWD/$dir.new
-  if [[ ! -d $dir ]]; then
-    if ! command -v go >/dev/null; then install_packages golang-go; fi
-    echo "Installing the Go client's modules into .cache/"
-    rm -rf "$dir.new"
-    mkdir -p "$work"
-    if ! (cd "$source" && GOTOOLCHAIN=local CGO_ENABLED=0 \
-      GOFLAGS="-modcacherw -mod=readonly -trimpath" \
-      GOMODCACHE=$work/modules GOCACHE=$work/build \
-      go build google.golang.org/grpc \
-      google.golang.org/genproto/googleapis/rpc/errdetails) \
-      >"$scratch/log" 2>&1; then
-      tail -n 20 "$scratch/log" >&2
-      rm -rf "$dir.new"
-      die "the Go client's modules could not be installed"
-    fi
-    mv "$dir.new" "$dir"
-  fi
+  mkdir -p "$dir"
   ln -sfn "${dir#.cache/}" .cache/go
+  if [[ -e $dir/complete ]]; then return; fi
+  echo "Installing the Go client's modules into .cache/"
+  (cd "$source" && run_go build google.golang.org/grpc \
+    google.golang.org/genproto/googleapis/rpc/errdetails) ||
+    die "the Go client's modules could not be installed"
+  touch "$dir/complete"
 }
 
-# Installs the modules in the lock file of the npm package, and Node if it is
-# missing.
+# Builds the grpc-go client of tests/integration/ending_test.py, with the
+# modules in its go.sum.
+install_go_client() {
+  local source=tests/integration/go_client dir
+  dir=.cache/go_client-$(cat "$source"/* | sha256sum | head -c 12)
+  if [[ ! -x $dir/ending-client ]]; then
+    echo "Building the Go client of the tests into .cache/"
+    (cd "$source" && run_go build -o "$scratch/ending-client" .) ||
+      die "the Go client of the tests could not be built"
+    mkdir -p "$dir"
+    mv "$scratch/ending-client" "$dir/"
+  fi
+  ln -sfn "../${dir#.cache/}/ending-client" .cache/bin/ending-client
+}
+
+# Builds grpcurl with source code from the Go module proxy, which Go verifies
+# with its checksum database.
+install_grpcurl() {
+  local dir=.cache/grpcurl-$GRPCURL_VERSION
+  if [[ ! -x $dir/grpcurl ]]; then
+    echo "Building grpcurl $GRPCURL_VERSION into .cache/"
+    GOBIN=$scratch/bin run_go install \
+      "github.com/fullstorydev/grpcurl/cmd/grpcurl@v$GRPCURL_VERSION" ||
+      die "grpcurl could not be built"
+    mkdir -p "$dir"
+    mv "$scratch/bin/grpcurl" "$dir/"
+  fi
+  ln -sfn "../grpcurl-$GRPCURL_VERSION/grpcurl" .cache/bin/grpcurl
+}
+
+# Installs the modules in the lock file of the npm package.
 install_node_modules() {
-  local source=clients/node lock dir packages=()
+  local source=clients/node lock dir
   lock=$(sha256sum "$source/package-lock.json")
   dir=.cache/node-${lock:0:12}
-  if ! command -v node >/dev/null; then packages+=(nodejs); fi
-  if [[ ! -d $dir ]] && ! command -v npm >/dev/null; then packages+=(npm); fi
-  if [[ ${#packages[@]} != 0 ]]; then install_packages "${packages[@]}"; fi
   if [[ ! -d $dir ]]; then
     echo "Installing the npm package's modules into .cache/"
     rm -rf "$dir.new"
     mkdir -p "$dir.new"
     cp "$source"/package{,-lock}.json "$dir.new/"
     if ! (cd "$dir.new" && npm ci --ignore-scripts --no-audit --no-fund \
-      --loglevel=error) >"$scratch/log" 2>&1; then
-      tail -n 20 "$scratch/log" >&2
+      --loglevel=error) >"$scratch/npm_log" 2>&1; then
+      tail -n 20 "$scratch/npm_log" >&2
       rm -rf "$dir.new"
       die "the npm package's modules could not be installed from npm"
     fi
@@ -318,6 +294,7 @@ install_node_modules() {
   ln -sfn "${dir#.cache/}/node_modules" .cache/node_modules
 }
 
+root=$PWD
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
@@ -328,15 +305,19 @@ case "${1-}" in
   "")
     packages=("${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}")
     if [[ $NATIVE == amd64 ]]; then packages+=("${AARCH64_PACKAGES[@]}"); fi
+    if ! command -v go >/dev/null; then packages+=(golang-go); fi
+    if ! command -v node >/dev/null; then packages+=(nodejs); fi
+    if ! command -v npm >/dev/null; then packages+=(npm); fi
     install_packages "${packages[@]}"
     mkdir -p .cache/bin
+    # Go computes while the others wait for the network.
+    (trap - EXIT && install_go_modules && install_go_client && install_grpcurl) &
+    go_job=$!
     install_buf
     install_python_modules
-    install_grpcurl
-    install_go_client
-    install_go_modules
     install_node_modules
     install_vocabularies
+    wait "$go_job" || exit 1
     ;;
   --vocabularies)
     install_vocabularies
