@@ -25,7 +25,9 @@
 #include "core/kernels/targets/supported_kernels.h"
 #include "core/model/load_model.h"
 #include "core/quantize/weight_kind.h"
+#include "core/text/chat/chat_jinja.h"
 #include "service/adapters.h"
+#include "service/chat_template_text.h"
 #include "service/log.h"
 #include "service/open_chat_template.h"
 #include "service/open_tokenizer.h"
@@ -174,6 +176,10 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_ASSIGN_OR_RETURN(
       served->chat_template,
       OpenChatTemplate(options, *file, served->tokenizer->has_bytes()));
+  served->chat_template_text =
+      options.chat_template.empty() || served->chat_template == nullptr
+          ? ChatTemplateTextFor(*file)
+          : std::string(JinjaOf(*served->chat_template));
   served->name = options.model_name.empty() ? NameOfPath(options.model)
                                             : options.model_name;
   served->layout = std::string(NameOf(file->layout()));

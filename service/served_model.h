@@ -33,6 +33,8 @@ struct ServedModel {
   std::string fingerprint;  // of the weights; see TensorFile
   std::string layout;       // of the tensor names; see TensorFile
   std::string isa;
+  // In Jinja, for programs that render conversations; see ChatTemplateTextFor.
+  std::string chat_template_text;
   absl::Time loaded_at = MonotonicNow();
   // The options that apply: PlanMemory has set limits that no flag gave.
   Options options;

@@ -34,11 +34,26 @@ constexpr absl::Duration kResetAfter = absl::Seconds(10);
 // How long a change of the health waits for the reader of the log.
 constexpr absl::Duration kFlushLogTime = absl::Seconds(1);
 
+// The services that generate text.
+std::vector<std::string> EngineNames(const Options& options) {
+  std::vector<std::string> names = {
+      ::rwkv::v1::RwkvService::service_full_name()};
+  if (options.vllm)
+    names.push_back(::vllm::grpc::engine::VllmEngine::service_full_name());
+  return names;
+}
+
+// The names whose health the health service reports; "" is the whole server.
+std::vector<std::string> HealthNames(const Options& options) {
+  std::vector<std::string> names = EngineNames(options);
+  names.insert(names.begin(), "");
+  return names;
+}
+
 // The services whose names the reflection service lists.
 std::vector<std::string> ServiceNames(const Options& options) {
-  std::vector<std::string> names = {
-      ::rwkv::v1::RwkvService::service_full_name(),
-      grpc::health::v1::Health::service_full_name()};
+  std::vector<std::string> names = EngineNames(options);
+  names.push_back(grpc::health::v1::Health::service_full_name());
   if (options.channelz) names.push_back("grpc.channelz.v1.Channelz");
   return names;
 }
@@ -75,7 +90,8 @@ Server::Server(const Options& options)
       pool_(WorkPool::OptionsFor(UsableCpus()), &metrics_),
       service_(&metrics_, &budgets_, &pool_, &monitor_, options.access_log,
                spans_.get()),
-      health_({"", ::rwkv::v1::RwkvService::service_full_name()}),
+      health_(HealthNames(options)),
+      vllm_(&service_, &health_),
       reflection_(ServiceNames(options)) {}
 
 Server::~Server() {
@@ -143,6 +159,7 @@ absl::Status Server::StartGrpc() {
           Builder::ExternalConnectionType::FROM_FD,
           grpc::InsecureServerCredentials());
   builder.RegisterService(&service_);
+  if (options_.vllm) builder.RegisterService(&vllm_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.Register(builder);
   grpc_ = builder.BuildAndStart();

@@ -32,6 +32,7 @@
 #include "service/reflection/reflection.h"
 #include "service/served_model.h"
 #include "service/telemetry/span_exporter.h"
+#include "service/vllm/vllm_service.h"
 #include "service/work_pool.h"
 
 namespace rwkvd {
@@ -126,6 +127,7 @@ class Server {
   WorkPool pool_;
   RwkvService service_;
   HealthService health_;
+  VllmService vllm_;
   Reflection reflection_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<MetricsEndpoint> metrics_endpoint_;

@@ -27,6 +27,8 @@ GENERATED = ".cache/generated"
 PASSED = ".cache/check_clang.json"  # {source file: hash that passed}
 # Each .proto file, and the directory from which it is imported.
 PROTOS = (("proto", "rwkv/v1/rwkv.proto"),
+          ("proto", "vllm/common.proto"),
+          ("proto", "vllm/vllm_engine.proto"),
           ("third_party/google_rpc", "google/rpc/error_details.proto"),
           ("third_party/google_rpc", "google/rpc/status.proto"),
           ("third_party/grpc_health", "grpc/health/v1/health.proto"),

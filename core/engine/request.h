@@ -40,8 +40,12 @@ struct GenerateRequest {
   int32_t initial_state = 0;
   int64_t max_tokens = 0;  // 0: only prefill the prompt
   SamplingParams sampling;
-  std::vector<std::string> stop_strings;  // bytes, none empty
+  // Bytes, none empty. They are not searched in the first sampling.min_tokens
+  // tokens.
+  std::vector<std::string> stop_strings;
   std::vector<int32_t> stop_tokens;
+  // Whether the end of text does not end the output.
+  bool ignore_end_of_text = false;
   // Log-probabilities that the model gives to the sampled tokens, and the
   // number of the likeliest tokens to list with each.
   bool want_logprobs = false;

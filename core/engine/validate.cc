@@ -153,6 +153,9 @@ absl::Status Validate(const GenerateRequest& request,
   RWKVD_RETURN_IF_ERROR(CheckRange("max_tokens", request.max_tokens, 0,
                                    options.max_generated_tokens));
   RWKVD_RETURN_IF_ERROR(Validate(request.sampling));
+  RWKVD_RETURN_IF_ERROR(CheckRange("sampling.min_tokens",
+                                   request.sampling.min_tokens, 0,
+                                   request.max_tokens));
   RWKVD_RETURN_IF_ERROR(CheckStops(request, vocab_size));
   if (request.pin.has_value()) {
     RWKVD_RETURN_IF_ERROR(CheckPin(*request.pin, options));

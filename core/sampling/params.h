@@ -96,6 +96,10 @@ struct SamplingParams {
   std::vector<int32_t> forced_tokens;
   // Whether the end of text is never sampled.
   bool never_end = false;
+  // Until this many tokens have been sampled, forced ones included, the
+  // late_tokens are never sampled. >= 0.
+  int64_t min_tokens = 0;
+  std::vector<int32_t> late_tokens;
   // The logit of a token seen before is divided by this if it is positive, else
   // multiplied by it; 1: off. [0.01, 100].
   float repetition_penalty = 1.0f;

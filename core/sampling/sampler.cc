@@ -40,6 +40,16 @@ std::vector<int32_t> BannedTokens(const SamplingParams& params,
   return banned;
 }
 
+// Returns the late tokens that exist.
+std::vector<int32_t> LateTokens(const SamplingParams& params, int64_t num_ids) {
+  std::vector<int32_t> late = params.late_tokens;
+  const auto is_absent = [num_ids](int32_t id) {
+    return id < 0 || id >= num_ids;
+  };
+  late.erase(std::remove_if(late.begin(), late.end(), is_absent), late.end());
+  return late;
+}
+
 // Returns the lowest id of `allowed`, or of all ids if `allowed` is empty, that
 // is not in `banned` (ascending) and that the vocabulary uses.
 int32_t LowestPermittedId(const std::vector<int32_t>& allowed,
@@ -76,6 +86,7 @@ Sampler::Sampler(const SamplingParams& params,
     : params_(params),
       num_ids_(vocabulary.num_ids),
       banned_(BannedTokens(params, vocabulary)),
+      late_(LateTokens(params, vocabulary.num_ids)),
       unused_(vocabulary.unused_ids),
       fallback_(LowestPermittedId(params.allowed_tokens, banned_, vocabulary)),
       random_(params.seed),
@@ -89,8 +100,9 @@ Sampler::Sampler(const SamplingParams& params, int64_t num_ids)
 
 int64_t Sampler::MaxBytes(const SamplingParams& params, int64_t num_ids,
                           int64_t num_tokens) {
-  const size_t ids = 2 * params.banned_tokens.size() +
-                     params.allowed_tokens.size() + params.forced_tokens.size();
+  const size_t ids =
+      2 * (params.banned_tokens.size() + params.late_tokens.size()) +
+      params.allowed_tokens.size() + params.forced_tokens.size();
   return static_cast<int64_t>(sizeof(Sampler) + ids * sizeof(int32_t) +
                               params.logit_bias.size() * sizeof(LogitBias)) +
          PenaltyHistory::MaxBytes(params, num_ids, num_tokens);
@@ -128,10 +140,15 @@ void Sampler::Resume(absl::Span<const int32_t> generated,
   }
 }
 
+bool Sampler::BansLateTokens() const {
+  return !late_.empty() &&
+         static_cast<int64_t>(num_sampled_) < params_.min_tokens;
+}
+
 absl::Span<const float> Sampler::EditLogits(absl::Span<const float> logits) {
   const std::vector<int32_t>& allowed = params_.allowed_tokens;
   if (allowed.empty() && banned_.empty() && params_.logit_bias.empty() &&
-      unused_ == nullptr && history_.empty()) {
+      unused_ == nullptr && history_.empty() && !BansLateTokens()) {
     return logits;
   }
   std::vector<float>& edited = ThreadScratch().edited;
@@ -144,6 +161,7 @@ absl::Span<const float> Sampler::EditLogits(absl::Span<const float> logits) {
   AddBiases(params_.logit_bias, absl::MakeSpan(edited));
   history_.Apply(absl::MakeSpan(edited));
   BanTokens(banned_, absl::MakeSpan(edited));
+  if (BansLateTokens()) BanTokens(late_, absl::MakeSpan(edited));
   if (unused_ != nullptr) BanTokens(*unused_, absl::MakeSpan(edited));
   return edited;
 }

@@ -71,6 +71,8 @@ class Sampler {
               const SamplerProgress& progress);
 
  private:
+  // Whether late_ is still banned.
+  bool BansLateTokens() const;
   // Returns the logits with the request's bias, penalties and bans.
   absl::Span<const float> EditLogits(absl::Span<const float> logits);
   void TruncateAndScale(Distribution* distribution);
@@ -80,6 +82,7 @@ class Sampler {
   const SamplingParams params_;
   const int64_t num_ids_;
   const std::vector<int32_t> banned_;  // with the end of text if it is banned
+  const std::vector<int32_t> late_;    // banned until min_tokens
   const std::shared_ptr<const std::vector<int32_t>> unused_;  // null: none
   const int32_t fallback_;  // the lowest permitted id
   size_t num_sampled_ = 0;  // tokens, forced ones included

@@ -25,6 +25,7 @@ bool IsServerFault(grpc::StatusCode code) {
 std::string OperationOf(Rpc rpc) {
   switch (rpc) {
     case Rpc::kGenerate:
+    case Rpc::kVllmGenerate:
       return "text_completion";
     case Rpc::kScore:
     case Rpc::kScoreDocument:
@@ -102,7 +103,7 @@ void CallRecord::End(const grpc::Status& status) {
   const absl::Duration took = MonotonicNow() - received_;
   metrics_->CallEnded(rpc_, status.error_code(), took);
   if (status.ok()) {
-    if (rpc_ == Rpc::kGenerate || rpc_ == Rpc::kScore) {
+    if (rpc_ != Rpc::kScoreDocument && !OperationOf(rpc_).empty()) {
       metrics_->RequestServed(rpc_, took);
     }
   } else {

@@ -15,6 +15,7 @@
 #include "core/base/status_macros.h"
 #include "core/engine/snapshot.h"
 #include "service/calls/admission.h"
+#include "service/calls/delta_buffer.h"
 #include "service/convert/responses.h"
 #include "service/memory_budgets.h"
 
@@ -54,12 +55,12 @@ void GenerateCall::Sample::OnFinish(const FinishEvent& event) {
 
 void GenerateCall::OnPrompt(int32_t sample, const PromptEvent& event) {
   // Before the lock is taken: it may give up other calls.
-  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(event, texts_));
+  auto charge = monitor()->Charge(this, protocol_->MaxBytes(event));
   Action action;
   {
     absl::MutexLock lock(&mutex_);
     if (gone_ || !charge.has_value()) return;
-    pending_.AddPrompt(sample, event, *std::move(charge), texts_);
+    pending_->AddPrompt(sample, event, *std::move(charge));
     CheckPending();
     action = NextAction();
   }
@@ -67,14 +68,13 @@ void GenerateCall::OnPrompt(int32_t sample, const PromptEvent& event) {
 }
 
 void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
-  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(event, texts_));
+  auto charge = monitor()->Charge(this, protocol_->MaxBytes(event));
   Action action;
   {
     absl::MutexLock lock(&mutex_);
     logprob_sums_[sample] += event.logprob;
     if (gone_ || !charge.has_value()) return;
-    pending_.AddToken(sample, event, delivery_.logprobs, *std::move(charge),
-                      texts_);
+    pending_->AddToken(sample, event, *std::move(charge));
     CheckPending();
     action = NextAction();
   }
@@ -82,7 +82,7 @@ void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
 }
 
 void GenerateCall::CheckPending() {
-  if (!pending_.overflown()) return;
+  if (!pending_->overflown()) return;
   monitor()->NoteGivenUp(this, GiveUpReason::kMemory);
   if (keeps_best()) {
     return GiveUpLocked(SamplesTooLong(""));
@@ -110,7 +110,7 @@ bool GenerateCall::GiveUp(GiveUpReason reason, const absl::Status& why) {
 void GenerateCall::GiveUpLocked(const absl::Status& why) {
   given_up_ = gone_ = cancelled_ = true;
   if (status_.ok()) status_ = ToGrpcStatus(why);
-  pending_.Clear();
+  pending_->Clear();
   CancelRequests();
 }
 
@@ -191,13 +191,13 @@ absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
   }
   info->set_bytes(static_cast<int64_t>(bytes.size()));
   absl::MutexLock lock(&mutex_);
-  if (!gone_) pending_.AddState(sample, std::move(bytes), std::move(charge));
+  if (!gone_) pending_->AddState(sample, std::move(bytes), std::move(charge));
   return absl::OkStatus();
 }
 
 void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
                              FinishReason reason, const absl::Status& status) {
-  auto charge = monitor()->Charge(this, DeltaBuffer::MaxBytes(finish));
+  auto charge = monitor()->Charge(this, protocol_->MaxBytes(finish));
   Action action;
   bool is_last = false;
   {
@@ -210,9 +210,10 @@ void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
     const bool has_finish =
         reason != FinishReason::kRefused && !IsFailure(reason);
     if (!gone_ && has_finish && charge.has_value()) {
-      pending_.AddFinish(sample, std::move(finish), *std::move(charge));
+      pending_->AddFinish(sample, std::move(finish), *std::move(charge));
     }
-    if (status_.ok()) {  // the first error is the status of the call
+    const bool is_aborted = aborted_ && absl::IsCancelled(status);
+    if (status_.ok() && !is_aborted) {  // the first error is the call's status
       AddRetryPushback(status, context_);
       status_ = EndStatus(status, *context_);
     }
@@ -233,7 +234,7 @@ void GenerateCall::KeepBest() {
   });
   // If a sample failed, there is no best one.
   order.resize(status_.ok() ? samples_.returned : 0);
-  pending_.Keep(order);
+  pending_->Keep(order);
 }
 
 void GenerateCall::OnWriteDone(bool ok) {
@@ -249,7 +250,7 @@ void GenerateCall::OnWriteDone(bool ok) {
     write_under_way_ = false;
     if (!ok) {
       gone_ = true;
-      pending_.Clear();
+      pending_->Clear();
     }
     action = NextAction();
   }
@@ -274,15 +275,16 @@ void GenerateCall::CancelRequests() {
 void GenerateCall::OnDone() {
   record_.End(FinalStatus(status_));
   if (delivers_state_) model_->states->EndDelivery();
+  protocol_->End(this);
   Done();
 }
 
 GenerateCall::Action GenerateCall::NextAction() {
   if (write_under_way_ || finish_called_) return Action::kNothing;
   if (keeps_best() && !ended_ && !given_up_) return Action::kNothing;
-  if (!pending_.empty()) {
+  if (!pending_->empty()) {
     write_under_way_ = true;
-    writing_ = pending_.Pop();
+    writing_ = pending_->Pop();
     return Action::kWrite;
   }
   if (!ended_ && !given_up_) return Action::kNothing;

@@ -20,11 +20,10 @@
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/call_record.h"
-#include "service/calls/delta_buffer.h"
+#include "service/calls/generate_protocol.h"
 #include "service/calls/monitored_call.h"
 #include "service/calls/request_message.h"
 #include "service/convert/generate_request.h"
-#include "service/convert/token_texts.h"
 #include "service/metrics/metrics.h"
 #include "service/served_model.h"
 
@@ -46,10 +45,16 @@ namespace rwkvd {
 class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                            public MonitoredCall {
  public:
-  // Answers the call, whose message has arrived.
+  // Answers the call, whose message has arrived, with the messages of
+  // `protocol`.
   static GenerateCall* Start(const CallEnvironment& environment,
                              grpc::CallbackServerContext* context,
-                             const grpc::ByteBuffer* message);
+                             const grpc::ByteBuffer* message,
+                             std::unique_ptr<GenerateProtocol> protocol);
+
+  // Cancels the requests of the call, because another call asks for it. The
+  // call then ends with OK.
+  void Abort() ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   // Forwards the events of one sample to the call.
@@ -69,14 +74,14 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   enum class Action { kNothing, kWrite, kFinish };
 
   GenerateCall(const CallEnvironment& environment,
-               grpc::CallbackServerContext* context);
+               grpc::CallbackServerContext* context,
+               std::unique_ptr<GenerateProtocol> protocol);
   ~GenerateCall() override = default;
 
   // The steps from a message to a submitted request. An error ends the call.
   absl::Status Begin(const grpc::ByteBuffer* message);
   // On a thread of the work pool.
   absl::Status Convert(RequestMessage message);
-  absl::StatusOr<GenerateInput> Parse(RequestMessage* message);
   // On the worker's thread.
   absl::Status LoadAndSubmit(const std::string& state_handle,
                              Engine::Reservation reservation,
@@ -131,6 +136,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const ServedModel* const model_;
   Metrics* const metrics_;
   grpc::CallbackServerContext* const context_;
+  const std::unique_ptr<GenerateProtocol> protocol_;
   CallRecord record_;
 
   // Set before Start returns; gRPC does not call OnCancel before.
@@ -140,21 +146,20 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   uint64_t seed_ = 0;
   SampleCounts samples_;
   Delivery delivery_;
-  TokenTexts texts_;
-  int64_t num_stop_strings_ = 0;  // of the message, without stop_texts
   bool delivers_state_ = false;
   bool is_resumed_ = false;
   std::vector<std::unique_ptr<Sample>> sinks_;
 
   // The message that gRPC reads until OnWriteDone.
-  DeltaBuffer::Response writing_;
+  GenerateMessage writing_;
   bool first_token_written_ = false;  // used by OnWriteDone only
 
   absl::Mutex mutex_;
   std::vector<Engine::RequestId> ids_ ABSL_GUARDED_BY(mutex_);
   bool cancelled_ ABSL_GUARDED_BY(mutex_) =
       false;  // by the client, or too late
-  DeltaBuffer pending_ ABSL_GUARDED_BY(mutex_);
+  bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<GenerateMessages> pending_ ABSL_GUARDED_BY(mutex_);
   bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;      // nothing more is written
   bool given_up_ ABSL_GUARDED_BY(mutex_) = false;  // status_ says why

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The first half of a Generate call: from its message to Engine::Submit.
+// The first half of a Generate call: from its message to Engine::Submit, and
+// how other calls abort it.
 #include <utility>
 
 #include "cli/grpc_status.h"
@@ -14,12 +15,11 @@
 
 namespace rwkvd {
 
-namespace v1 = ::rwkv::v1;
-
 GenerateCall* GenerateCall::Start(const CallEnvironment& environment,
                                   grpc::CallbackServerContext* context,
-                                  const grpc::ByteBuffer* message) {
-  auto* call = new GenerateCall(environment, context);
+                                  const grpc::ByteBuffer* message,
+                                  std::unique_ptr<GenerateProtocol> protocol) {
+  auto* call = new GenerateCall(environment, context, std::move(protocol));
   const absl::Status status = call->Begin(message);
   if (!status.ok()) call->Refuse(status);
   // The call still exists: gRPC calls OnDone only after this has returned.
@@ -27,13 +27,16 @@ GenerateCall* GenerateCall::Start(const CallEnvironment& environment,
 }
 
 GenerateCall::GenerateCall(const CallEnvironment& environment,
-                           grpc::CallbackServerContext* context)
+                           grpc::CallbackServerContext* context,
+                           std::unique_ptr<GenerateProtocol> protocol)
     : MonitoredCall(environment.monitor, context),
       environment_(environment),
       model_(environment.model),
       metrics_(environment.metrics),
       context_(context),
-      record_(environment, Rpc::kGenerate, context->peer()) {}
+      protocol_(std::move(protocol)),
+      record_(environment, protocol_->rpc(), context->peer()),
+      pending_(protocol_->NewMessages(1)) {}
 
 absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
   RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
@@ -50,26 +53,22 @@ absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
 absl::Status GenerateCall::Convert(RequestMessage message) {
   RWKVD_RETURN_IF_ERROR(model_->engine->CheckAccepting());
   absl::StatusOr<GenerateInput> converted =
-      CatchExceptions([&] { return Parse(&message); });
+      CatchExceptions([&] { return protocol_->Convert(*model_, &message); });
   if (!converted.ok()) return converted.status();
   GenerateInput& input = *converted;
   GenerateRequest& request = input.request;
-  RWKVD_RETURN_IF_ERROR(CheckAnswerSize(
+  RWKVD_RETURN_IF_ERROR(protocol_->NameField(CheckAnswerSize(
       input,
       static_cast<int64_t>(model_->engine->initial_states()[0].state.bytes()),
-      monitor()->max_response_bytes()));
+      monitor()->max_response_bytes())));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
   record_.Describe(request, input.samples.generated);
   absl::StatusOr<Engine::Reservation> reservation =
       model_->engine->Reserve(request, input.samples.generated);
   samples_ = input.samples;
-  num_stop_strings_ = input.num_stop_strings;
-  if (!reservation.ok()) {
-    return NameGenerateField(reservation.status(), samples_, num_stop_strings_);
-  }
+  if (!reservation.ok()) return protocol_->NameField(reservation.status());
   delivery_ = input.delivery;
-  if (delivery_.token_text) texts_ = TokenTexts(model_->tokenizer.get());
   is_resumed_ = request.resume;
   delivers_state_ = request.snapshot_at_end || request.snapshot_on_drain;
   if (delivers_state_) model_->states->BeginDelivery();
@@ -86,15 +85,6 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
     Unref();
   });
   return absl::OkStatus();
-}
-
-absl::StatusOr<GenerateInput> GenerateCall::Parse(RequestMessage* message) {
-  v1::GenerateRequest proto;
-  RWKVD_RETURN_IF_ERROR(message->ParseInto(&proto));
-  absl::StatusOr<GenerateInput> input =
-      FromProto(proto, LimitsOf(*model_, &message->reservation()));
-  if (!input.ok()) return message->Counted(input.status());
-  return input;
 }
 
 absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
@@ -123,7 +113,8 @@ absl::Status GenerateCall::Submit(Engine::Reservation reservation,
   {
     absl::MutexLock lock(&mutex_);
     if (cancelled_) return CallCancelled();
-    pending_ = DeltaBuffer(samples_.generated);
+    protocol_->Begin(this);  // under the lock, so that OnDone is later
+    pending_ = protocol_->NewMessages(samples_.generated);
     logprob_sums_.resize(samples_.generated);
   }
   Ref();  // the engine's
@@ -133,12 +124,18 @@ absl::Status GenerateCall::Submit(Engine::Reservation reservation,
       model_->engine->Submit(std::move(reservation), std::move(request), sinks);
   if (!ids.ok()) {
     Unref();
-    return NameGenerateField(ids.status(), samples_, num_stop_strings_);
+    return protocol_->NameField(ids.status());
   }
   absl::MutexLock lock(&mutex_);
   ids_ = *std::move(ids);
   if (cancelled_) CancelRequests();
   return absl::OkStatus();
+}
+
+void GenerateCall::Abort() {
+  absl::MutexLock lock(&mutex_);
+  aborted_ = cancelled_ = true;
+  CancelRequests();
 }
 
 void GenerateCall::Refuse(const absl::Status& status) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/calls/rwkv_service.h"
 
+#include <memory>
+
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "core/base/byte_budget.h"
@@ -12,6 +14,7 @@
 #include "service/calls/generate_call.h"
 #include "service/calls/get_state_call.h"
 #include "service/calls/put_state_call.h"
+#include "service/calls/rwkv_generate_protocol.h"
 #include "service/calls/score_call.h"
 #include "service/calls/score_document_call.h"
 #include "service/calls/tokenize.h"
@@ -79,7 +82,8 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
 
 }  // namespace
 
-CallEnvironment RwkvService::environment(grpc::CallbackServerContext* context) {
+CallEnvironment RwkvService::NewEnvironment(
+    grpc::CallbackServerContext* context) {
   CallEnvironment environment = {
       model_.load(std::memory_order_acquire),
       metrics_,
@@ -98,13 +102,14 @@ CallEnvironment RwkvService::environment(grpc::CallbackServerContext* context) {
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GenerateCall::Start(environment(context), context, request);
+  return GenerateCall::Start(NewEnvironment(context), context, request,
+                             std::make_unique<RwkvGenerateProtocol>());
 }
 
 grpc::ServerUnaryReactor* RwkvService::Tokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(context), Rpc::kTokenize, context,
+  return UnaryCall::Start(NewEnvironment(context), Rpc::kTokenize, context,
                           request, response,
                           UnaryCall::Computed(&rwkvd::Tokenize));
 }
@@ -112,7 +117,7 @@ grpc::ServerUnaryReactor* RwkvService::Tokenize(
 grpc::ServerUnaryReactor* RwkvService::Detokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(context), Rpc::kDetokenize, context,
+  return UnaryCall::Start(NewEnvironment(context), Rpc::kDetokenize, context,
                           request, response,
                           UnaryCall::Computed(&rwkvd::Detokenize));
 }
@@ -120,50 +125,50 @@ grpc::ServerUnaryReactor* RwkvService::Detokenize(
 grpc::ServerUnaryReactor* RwkvService::Score(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return ScoreCall::Start(environment(context), context, request, response);
+  return ScoreCall::Start(NewEnvironment(context), context, request, response);
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
 RwkvService::ScoreDocument(grpc::CallbackServerContext* context) {
-  return ScoreDocumentCall::Start(environment(context), context);
+  return ScoreDocumentCall::Start(NewEnvironment(context), context);
 }
 
 grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(context), Rpc::kUnpinPrefix, context,
+  return UnaryCall::Start(NewEnvironment(context), Rpc::kUnpinPrefix, context,
                           request, response, UnaryCall::Computed(&Unpin));
 }
 
 grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(context), Rpc::kListPinnedPrefixes,
+  return UnaryCall::Start(NewEnvironment(context), Rpc::kListPinnedPrefixes,
                           context, request, response,
                           UnaryCall::Computed(&ListPinned));
 }
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* RwkvService::PutState(
     grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
-  return PutStateCall::Start(environment(context), context, response);
+  return PutStateCall::Start(NewEnvironment(context), context, response);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::GetState(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GetStateCall::Start(environment(context), context, request);
+  return GetStateCall::Start(NewEnvironment(context), context, request);
 }
 
 grpc::ServerUnaryReactor* RwkvService::DeleteState(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(context), Rpc::kDeleteState, context,
+  return UnaryCall::Start(NewEnvironment(context), Rpc::kDeleteState, context,
                           request, response, &Delete);
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetModel(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(context), Rpc::kGetModel, context,
+  return UnaryCall::Start(NewEnvironment(context), Rpc::kGetModel, context,
                           request, response,
                           UnaryCall::Computed(&DescribeModel));
 }
@@ -171,7 +176,7 @@ grpc::ServerUnaryReactor* RwkvService::GetModel(
 grpc::ServerUnaryReactor* RwkvService::GetServerInfo(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(context), Rpc::kGetServerInfo, context,
+  return UnaryCall::Start(NewEnvironment(context), Rpc::kGetServerInfo, context,
                           request, response,
                           UnaryCall::Computed(&DescribeServer));
 }
@@ -179,8 +184,9 @@ grpc::ServerUnaryReactor* RwkvService::GetServerInfo(
 grpc::ServerUnaryReactor* RwkvService::GetLoad(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(environment(context), Rpc::kGetLoad, context, request,
-                          response, UnaryCall::Computed(&DescribeLoad));
+  return UnaryCall::Start(NewEnvironment(context), Rpc::kGetLoad, context,
+                          request, response,
+                          UnaryCall::Computed(&DescribeLoad));
 }
 
 }  // namespace rwkvd

@@ -115,10 +115,11 @@ class RwkvService final : public RawRwkvService {
                                     const grpc::ByteBuffer* request,
                                     grpc::ByteBuffer* response) override;
 
- private:
-  // For a call that arrives now. Returns its identity to the client.
-  CallEnvironment environment(grpc::CallbackServerContext* context);
+  // For a call that arrives now, of this service or of another one. Returns its
+  // identity to the client.
+  CallEnvironment NewEnvironment(grpc::CallbackServerContext* context);
 
+ private:
   Metrics* const metrics_;
   MemoryBudgets* const budgets_;
   WorkPool* const pool_;

@@ -70,6 +70,7 @@ std::vector<std::pair<const char*, std::string>> FlagsOf(
       {"threads", absl::StrCat(model.pool->num_threads())},
       {"unread_timeout", absl::FormatDuration(options.unread_timeout)},
       {"verify_files", TextOf(options.verify_files)},
+      {"vllm", TextOf(options.vllm)},
       {"weights", std::string(NameOf(options.weights))}};
   return flags;
 }

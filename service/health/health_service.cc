@@ -162,6 +162,11 @@ void HealthService::SetServing(bool serving) {
 
 void HealthService::StopServing() { Set({.final = true}); }
 
+bool HealthService::IsServing() {
+  absl::MutexLock lock(&mutex_);
+  return health_.status == HealthCheckResponse::SERVING;
+}
+
 void HealthService::EndWatches() { Set({.final = true, .ending = true}); }
 
 void HealthService::Set(Health health) {

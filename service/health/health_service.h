@@ -55,6 +55,9 @@ class HealthService final : public RawHealthService {
   // The health is NOT_SERVING from now on, and SetServing is ignored.
   void StopServing() ABSL_LOCKS_EXCLUDED(mutex_, update_mutex_);
 
+  // Whether the health is SERVING.
+  bool IsServing() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // Does what StopServing does. In addition, Watch calls end with UNAVAILABLE
   // once they have reported NOT_SERVING, and so do later ones.
   void EndWatches() ABSL_LOCKS_EXCLUDED(mutex_, update_mutex_);

@@ -82,6 +82,20 @@ absl::string_view NameOf(Rpc rpc) {
       return "rwkv.v1.RwkvService/GetServerInfo";
     case Rpc::kGetLoad:
       return "rwkv.v1.RwkvService/GetLoad";
+    case Rpc::kVllmGenerate:
+      return "vllm.grpc.engine.VllmEngine/Generate";
+    case Rpc::kVllmAbort:
+      return "vllm.grpc.engine.VllmEngine/Abort";
+    case Rpc::kVllmHealthCheck:
+      return "vllm.grpc.engine.VllmEngine/HealthCheck";
+    case Rpc::kVllmGetModelInfo:
+      return "vllm.grpc.engine.VllmEngine/GetModelInfo";
+    case Rpc::kVllmGetServerInfo:
+      return "vllm.grpc.engine.VllmEngine/GetServerInfo";
+    case Rpc::kVllmGetLoads:
+      return "vllm.grpc.engine.VllmEngine/GetLoads";
+    case Rpc::kVllmGetTokenizer:
+      return "vllm.grpc.engine.VllmEngine/GetTokenizer";
   }
   return "";
 }

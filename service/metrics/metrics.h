@@ -22,7 +22,7 @@
 
 namespace rwkvd {
 
-// The calls of RwkvService.
+// The calls of RwkvService and of VllmEngine.
 enum class Rpc {
   kGenerate,
   kTokenize,
@@ -37,9 +37,16 @@ enum class Rpc {
   kDeleteState,
   kGetServerInfo,
   kGetLoad,
+  kVllmGenerate,
+  kVllmAbort,
+  kVllmHealthCheck,
+  kVllmGetModelInfo,
+  kVllmGetServerInfo,
+  kVllmGetLoads,
+  kVllmGetTokenizer,
 };
 
-inline constexpr int kNumRpcs = 13;
+inline constexpr int kNumRpcs = 20;
 
 // "rwkv.v1.RwkvService/Generate", ...
 absl::string_view NameOf(Rpc rpc);

@@ -43,6 +43,9 @@ ABSL_FLAG(absl::Duration, stream_idle_timeout, absl::Minutes(1),
           "How long a client may take to send the next message of a PutState "
           "or ScoreDocument call. Then the call ends with DEADLINE_EXCEEDED. "
           "inf sets no limit.");
+ABSL_FLAG(bool, vllm, true,
+          "Serve vllm.grpc.engine.VllmEngine, too, by which gateways with an "
+          "OpenAI API call this server.");
 ABSL_FLAG(bool, reflection, true,
           "Serve gRPC's reflection protocol, by which grpcurl and other tools "
           "learn the contract.");
@@ -114,6 +117,7 @@ absl::Status ReadTimeouts(NetworkOptions* options) {
 }  // namespace
 
 absl::Status ReadNetworkFlags(NetworkOptions* options) {
+  options->vllm = absl::GetFlag(FLAGS_vllm);
   options->reflection = absl::GetFlag(FLAGS_reflection);
   options->channelz = absl::GetFlag(FLAGS_channelz);
   RWKVD_RETURN_IF_ERROR(ReadAddresses(options));

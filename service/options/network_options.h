@@ -26,6 +26,7 @@ struct NetworkOptions {
   // Limits of CallMonitor; > 0.
   absl::Duration unread_timeout = absl::Minutes(1);
   absl::Duration stream_idle_timeout = absl::Minutes(1);
+  bool vllm = true;
   bool reflection = true;
   bool channelz = false;
   // Clients that send keepalive pings more often are disconnected. They may

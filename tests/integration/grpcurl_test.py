@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import unittest
 
-from rwkvd_process import PATIENCE, SERVICE, rwkvd
+from rwkvd_process import PATIENCE, SERVICE, VLLM_SERVICE, rwkvd
 
 README = os.environ.get("RWKVD_README", "README.md")
 
@@ -75,6 +75,7 @@ class GrpcurlTest(unittest.TestCase):
     def test_lists_and_describes(self):
         services = self.call(self.server.address, "list").split()
         self.assertIn(SERVICE, services)
+        self.assertIn(VLLM_SERVICE, services)
         self.assertIn("grpc.health.v1.Health", services)
         text = self.call(self.server.address, "describe", SERVICE)
         for method in ("Generate", "Tokenize", "Detokenize", "Score",
@@ -159,7 +160,8 @@ class GrpcurlTest(unittest.TestCase):
         (answer,) = self.messages(self.call(
             self.server.address, "grpc.health.v1.Health/List"))
         self.assertEqual(answer, {"statuses": {
-            name: {"status": "SERVING"} for name in ("", SERVICE)}})
+            name: {"status": "SERVING"}
+            for name in ("", SERVICE, VLLM_SERVICE)}})
 
     def test_reflection_is_found_under_both_names(self):
         services = self.call(self.server.address, "list").split()

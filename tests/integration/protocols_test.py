@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import \
     ProtoReflectionDescriptorDatabase
 from rwkv.v1 import rwkv_pb2 as pb
-from rwkvd_process import PATIENCE, SERVICE, rwkvd
+from rwkvd_process import PATIENCE, SERVICE, VLLM_SERVICE, rwkvd
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 CHANNELZ = "grpc.channelz.v1.Channelz"
@@ -65,7 +65,7 @@ class ProtocolsTest(unittest.TestCase):
         cls.addClassCleanup(manager.__exit__, None, None, None)
 
     def test_both_versions_of_reflection_list_the_services(self):
-        expected = {SERVICE, "grpc.health.v1.Health",
+        expected = {SERVICE, VLLM_SERVICE, "grpc.health.v1.Health",
                     *(f"{version}.ServerReflection"
                       for version in REFLECTION_VERSIONS)}
         for version in REFLECTION_VERSIONS:
@@ -86,8 +86,9 @@ class ProtocolsTest(unittest.TestCase):
         response = client.call("grpc.health.v1.Health", "List")
         self.assertEqual({name: health.status for name, health
                           in response.statuses.items()},
-                         {"": SERVING, SERVICE: SERVING})
-        for name in ("", SERVICE):
+                         {"": SERVING, SERVICE: SERVING,
+                          VLLM_SERVICE: SERVING})
+        for name in ("", SERVICE, VLLM_SERVICE):
             self.assertEqual(self.server.health.check(name), SERVING)
             watch = self.server.health.watch(name)
             self.assertEqual(next(watch).status, SERVING)

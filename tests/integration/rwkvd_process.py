@@ -16,6 +16,7 @@ RWKVD = os.environ.get("RWKVD_BINARY", "service/rwkvd")
 RWKVCTL = os.environ.get("RWKVD_CTL", "tools/rwkvctl/rwkvctl")
 MODEL = os.environ.get("RWKVD_MODEL", "models/demo")
 SERVICE = "rwkv.v1.RwkvService"
+VLLM_SERVICE = "vllm.grpc.engine.VllmEngine"
 
 # Timeout in seconds for operations on a busy machine. No test waits for it to
 # pass.

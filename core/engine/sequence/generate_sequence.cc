@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/string_view.h"
 #include "core/sampling/logits.h"
 
 namespace rwkvd {
@@ -59,7 +60,9 @@ GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
       tokenizer_(tokenizer),
       sink_(sink),
       max_tokens_(request.max_tokens),
+      min_tokens_(request.sampling.min_tokens),
       stop_tokens_(std::move(request.stop_tokens)),
+      ignore_end_of_text_(request.ignore_end_of_text),
       want_logprobs_(request.want_logprobs || request.top_logprobs > 0),
       top_logprobs_(request.top_logprobs),
       echo_top_logprobs_(request.echo_top_logprobs),
@@ -208,15 +211,20 @@ std::optional<FinishReason> GenerateSequence::EndingToken() const {
       stop_tokens_.end()) {
     return FinishReason::kStopToken;
   }
-  if (sampled_token_ == tokenizer_->end_of_text()) {
+  if (!ignore_end_of_text_ && sampled_token_ == tokenizer_->end_of_text()) {
     return FinishReason::kEndOfText;
   }
   return std::nullopt;
 }
 
 bool GenerateSequence::ReleaseText(TokenEvent* event) {
-  StopMatcher::Result match =
-      stop_matcher_.Append(tokenizer_->TokenBytes(sampled_token_));
+  const absl::string_view bytes = tokenizer_->TokenBytes(sampled_token_);
+  StopMatcher::Result match;
+  if (usage().generated_tokens <= min_tokens_) {
+    match.released = std::string(bytes);  // nothing is withheld yet
+  } else {
+    match = stop_matcher_.Append(bytes);
+  }
   stop_string_ = match.hit;
   bytes_ = std::move(match.released);
   text_ = utf8_stream_.Append(bytes_);

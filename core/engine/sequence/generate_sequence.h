@@ -70,7 +70,9 @@ class GenerateSequence : public Sequence {
   const Tokenizer* const tokenizer_;
   GenerateSink* const sink_;
   const int64_t max_tokens_;
+  const int64_t min_tokens_;
   const std::vector<int32_t> stop_tokens_;
+  const bool ignore_end_of_text_;
   const bool want_logprobs_;
   const int64_t top_logprobs_;
   bool echo_ = false;

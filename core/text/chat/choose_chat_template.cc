@@ -100,6 +100,18 @@ absl::StatusOr<ChosenChatTemplate> ChooseTemplateOfModel(
 
 }  // namespace
 
+absl::StatusOr<std::optional<std::string>> ChatTemplateTextOfModel(
+    const ChatTemplateChoice& choice) {
+  if (choice.embedded.has_value()) return std::string(*choice.embedded);
+  for (const absl::string_view name : kTemplateFiles) {
+    RWKVD_ASSIGN_OR_RETURN(
+        std::optional<std::string> text,
+        ReadTemplate(absl::StrCat(choice.directory, "/", name)));
+    if (text.has_value()) return text;
+  }
+  return std::nullopt;
+}
+
 absl::StatusOr<const ChatTemplate*> RecognizeChatTemplate(
     absl::string_view text, absl::string_view source) {
   const std::string lines = absl::StrReplaceAll(text, {{"\r\n", "\n"}});

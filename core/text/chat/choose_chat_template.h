@@ -37,6 +37,13 @@ struct ChosenChatTemplate {
 absl::StatusOr<ChosenChatTemplate> ChooseChatTemplate(
     const ChatTemplateChoice& choice);
 
+// The text of the template that the model comes with, whether it is a built-in
+// one or not; nullopt if there is none. Looks where ChooseChatTemplate does,
+// and ignores the name. Returns the errors of MappedFile::Open, and
+// InvalidArgument if a file is malformed.
+absl::StatusOr<std::optional<std::string>> ChatTemplateTextOfModel(
+    const ChatTemplateChoice& choice);
+
 // Recognizes the text of a Jinja template, or the name that older converters
 // wrote in its place ("rwkv-world"). `source` names it in messages.
 //

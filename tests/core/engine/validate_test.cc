@@ -103,6 +103,12 @@ TEST(ValidateTest, NamesTokenOutsideTheVocabulary) {
             "items[0].continuations[1][0]: token 100 is not in [0, 100)");
 }
 
+TEST(ValidateTest, RefusesMoreMinTokensThanMaxTokens) {
+  GenerateRequest request = ValidGenerate();
+  request.sampling.min_tokens = 2;
+  EXPECT_EQ(MessageOf(request), "sampling.min_tokens: 2 is not in [0, 1]");
+}
+
 TEST(ValidateTest, NamesFieldOfGenerateRequestBeyondItsLimit) {
   GenerateRequest request = ValidGenerate();
   request.prompt.assign(11, 1);

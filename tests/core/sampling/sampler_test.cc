@@ -181,6 +181,19 @@ TEST(SamplerTest, NeverEndBansEndOfText) {
   EXPECT_EQ(Sampler(params, vocabulary, {}).Sample({0.0f, 2.0f, 1.0f}), 2);
 }
 
+TEST(SamplerTest, LateTokensAreNotSampledBeforeMinTokens) {
+  for (const float temperature : {0.0f, 1.0f}) {
+    SamplingParams params;
+    params.temperature = temperature;
+    params.min_tokens = 2;
+    params.late_tokens = {1, 7};  // there is no token 7
+    Sampler sampler(params, 3);
+    EXPECT_NE(sampler.Sample({0.0f, 90.0f, 1.0f}), 1);
+    EXPECT_NE(sampler.Sample({0.0f, 90.0f, 1.0f}), 1);
+    EXPECT_EQ(sampler.Sample({0.0f, 90.0f, 1.0f}), 1);
+  }
+}
+
 TEST(SamplerTest, UnusedIdsAreNeverSampled) {
   const SamplingVocabulary vocabulary = {
       .num_ids = 4,

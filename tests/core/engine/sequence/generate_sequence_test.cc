@@ -59,6 +59,27 @@ Recording Generate(GenerateRequest request, std::vector<std::string> vocabulary,
   return sink.Peek();
 }
 
+TEST(GenerateSequenceTest, IgnoredEndOfTextDoesNotEndTheOutput) {
+  GenerateRequest request;
+  request.max_tokens = 3;
+  EXPECT_EQ(Generate(request, {"", "b"}, {1, 0, 1}, 0).reason,
+            FinishReason::kEndOfText);
+  request.ignore_end_of_text = true;
+  const Recording result = Generate(request, {"", "b"}, {1, 0, 1}, 0);
+  EXPECT_THAT(result.Ids(), ElementsAre(1, 0, 1));
+  EXPECT_EQ(result.reason, FinishReason::kLength);
+}
+
+TEST(GenerateSequenceTest, StopStringsAreNotSearchedBeforeMinTokens) {
+  GenerateRequest request;
+  request.stop_strings = {"ab"};
+  request.sampling.min_tokens = 3;
+  const Recording result = Generate(request, {"a", "b"}, {0, 1, 0, 1, 0, 1, 0});
+  EXPECT_THAT(result.Ids(), ElementsAre(0, 1, 0, 1, 0, 1));
+  EXPECT_EQ(result.bytes, "abab");
+  EXPECT_EQ(result.reason, FinishReason::kStopString);
+}
+
 TEST(GenerateSequenceTest, EndsAfterMaxTokens) {
   GenerateRequest request;
   request.max_tokens = 2;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/vllm/running_calls.h"
+
+#include <vector>
+
+namespace rwkvd {
+
+void RunningCalls::Add(const std::string& id, GenerateCall* call) {
+  absl::MutexLock lock(&mutex_);
+  calls_.emplace(id, call);
+}
+
+void RunningCalls::Remove(const std::string& id, GenerateCall* call) {
+  absl::MutexLock lock(&mutex_);
+  const auto [begin, end] = calls_.equal_range(id);
+  for (auto it = begin; it != end; ++it) {
+    if (it->second != call) continue;
+    calls_.erase(it);
+    return;
+  }
+}
+
+void RunningCalls::Abort(const std::string& id) {
+  std::vector<GenerateCall*> calls;
+  {
+    absl::MutexLock lock(&mutex_);
+    const auto [begin, end] = calls_.equal_range(id);
+    for (auto it = begin; it != end; ++it) {
+      it->second->Ref();  // gRPC's reference still exists
+      calls.push_back(it->second);
+    }
+  }
+  // Without the lock, which calls take while they hold their own.
+  for (GenerateCall* const call : calls) {
+    call->Abort();
+    call->Unref();
+  }
+}
+
+int64_t RunningCalls::size() const {
+  absl::MutexLock lock(&mutex_);
+  return static_cast<int64_t>(calls_.size());
+}
+
+}  // namespace rwkvd

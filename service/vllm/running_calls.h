@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_VLLM_RUNNING_CALLS_H_
+#define RWKVD_SERVICE_VLLM_RUNNING_CALLS_H_
+
+#include <map>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "service/calls/generate_call.h"
+
+namespace rwkvd {
+
+// The calls that other calls may abort, by their request ids, which clients
+// choose. Several calls may have the same id. There is one entry per call whose
+// requests the engine has accepted, so that the limits of calls bound it.
+//
+// Owned by the service; outlives the calls. Thread-safe.
+class RunningCalls {
+ public:
+  // Each call is added once at most, and removed before gRPC releases it.
+  void Add(const std::string& id, GenerateCall* call)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void Remove(const std::string& id, GenerateCall* call)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Aborts all calls with this id; none if it is unknown.
+  void Abort(const std::string& id) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  int64_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  mutable absl::Mutex mutex_;
+  std::multimap<std::string, GenerateCall*> calls_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_VLLM_RUNNING_CALLS_H_

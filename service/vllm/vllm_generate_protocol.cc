@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/vllm/vllm_generate_protocol.h"
+
+#include <utility>
+
+#include "core/base/status_macros.h"
+#include "service/convert/request_limits.h"
+
+namespace rwkvd {
+
+absl::StatusOr<GenerateInput> VllmGenerateProtocol::Convert(
+    const ServedModel& model, RequestMessage* message) {
+  ::vllm::grpc::engine::GenerateRequest proto;
+  RWKVD_RETURN_IF_ERROR(message->ParseInto(&proto));
+  absl::StatusOr<GenerateInput> input =
+      FromVllm(&proto, LimitsOf(model, &message->reservation()));
+  if (!input.ok()) return message->Counted(input.status());
+  if (!proto.stream()) {
+    RWKVD_RETURN_IF_ERROR(
+        CheckVllmAnswer(*input, VllmMessages::kMaxPendingBytes));
+  }
+  request_id_ = std::move(*proto.mutable_request_id());
+  const GenerateRequest& request = input->request;
+  answer_ = {.stream = proto.stream(),
+             .with_logprobs = request.want_logprobs,
+             .top_prompt_logprobs = request.echo_top_logprobs,
+             .prompt_tokens = static_cast<int64_t>(request.prompt.size())};
+  return input;
+}
+
+void VllmGenerateProtocol::Begin(GenerateCall* call) {
+  if (request_id_.empty()) return;
+  is_running_ = true;
+  running_->Add(request_id_, call);
+}
+
+void VllmGenerateProtocol::End(GenerateCall* call) {
+  if (is_running_) running_->Remove(request_id_, call);
+}
+
+std::unique_ptr<GenerateMessages> VllmGenerateProtocol::NewMessages(
+    int32_t num_samples) const {
+  return std::make_unique<VllmMessages>(answer_, num_samples);
+}
+
+}  // namespace rwkvd

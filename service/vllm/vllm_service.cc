@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/vllm/vllm_service.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "core/base/byte_budget.h"
+#include "service/calls/generate_call.h"
+#include "service/calls/unary_call.h"
+#include "service/telemetry/server_load.h"
+#include "service/vllm/get_tokenizer_call.h"
+#include "service/vllm/vllm_generate_protocol.h"
+#include "service/vllm/vllm_info.h"
+
+namespace rwkvd {
+namespace {
+
+namespace pb = ::vllm::grpc::engine;
+
+absl::Status DescribeVllmModel(const ServedModel& model,
+                               const pb::GetModelInfoRequest&,
+                               ByteBudget::Reservation*,
+                               pb::GetModelInfoResponse* response) {
+  ToProto(model, response);
+  return absl::OkStatus();
+}
+
+absl::Status DescribeVllmServer(const ServedModel& model,
+                                const pb::GetServerInfoRequest&,
+                                ByteBudget::Reservation*,
+                                pb::GetServerInfoResponse* response) {
+  ToProto(model, LoadOf(model), response);
+  return absl::OkStatus();
+}
+
+absl::Status DescribeVllmLoads(const ServedModel& model,
+                               const pb::GetLoadsRequest&,
+                               ByteBudget::Reservation*,
+                               pb::GetLoadsResponse* response) {
+  ToProto(LoadOf(model), response);
+  return absl::OkStatus();
+}
+
+// Parses the message and ends the call with the answer.
+template <typename Request, typename Response>
+UnaryCall::Answer AnswerWith(absl::AnyInvocable<Response(Request)> answer) {
+  return
+      [answer = std::move(answer)](const ServedModel&, RequestMessage message,
+                                   UnaryCall* call) mutable {
+        Request request;
+        const absl::Status status = message.ParseInto(&request);
+        if (!status.ok()) return call->End(status);
+        const Response response = answer(std::move(request));
+        call->End(absl::OkStatus(), &response);
+      };
+}
+
+pb::HealthCheckResponse HealthResponse(bool is_serving) {
+  pb::HealthCheckResponse response;
+  response.set_healthy(is_serving);
+  response.set_message(is_serving ? "serving" : "not serving");
+  return response;
+}
+
+}  // namespace
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::Generate(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return GenerateCall::Start(service_->NewEnvironment(context), context,
+                             request,
+                             std::make_unique<VllmGenerateProtocol>(&running_));
+}
+
+grpc::ServerUnaryReactor* VllmService::Abort(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(
+      service_->NewEnvironment(context), Rpc::kVllmAbort, context, request,
+      response,
+      AnswerWith<pb::AbortRequest, pb::AbortResponse>(
+          [this](const pb::AbortRequest& abort) {
+            for (const std::string& id : abort.request_ids()) {
+              running_.Abort(id);
+            }
+            return pb::AbortResponse();
+          }));
+}
+
+grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::GetTokenizer(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
+  return GetTokenizerCall::Start(service_->NewEnvironment(context), context,
+                                 request, &archives_);
+}
+
+grpc::ServerUnaryReactor* VllmService::HealthCheck(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(
+      service_->NewEnvironment(context), Rpc::kVllmHealthCheck, context,
+      request, response,
+      AnswerWith<pb::HealthCheckRequest, pb::HealthCheckResponse>(
+          [this](const pb::HealthCheckRequest&) {
+            return HealthResponse(health_->IsServing());
+          }));
+}
+
+grpc::ServerUnaryReactor* VllmService::GetModelInfo(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(service_->NewEnvironment(context),
+                          Rpc::kVllmGetModelInfo, context, request, response,
+                          UnaryCall::Computed(&DescribeVllmModel));
+}
+
+grpc::ServerUnaryReactor* VllmService::GetServerInfo(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(service_->NewEnvironment(context),
+                          Rpc::kVllmGetServerInfo, context, request, response,
+                          UnaryCall::Computed(&DescribeVllmServer));
+}
+
+grpc::ServerUnaryReactor* VllmService::GetLoads(
+    grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
+    grpc::ByteBuffer* response) {
+  return UnaryCall::Start(service_->NewEnvironment(context), Rpc::kVllmGetLoads,
+                          context, request, response,
+                          UnaryCall::Computed(&DescribeVllmLoads));
+}
+
+}  // namespace rwkvd

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/vllm/vllm_messages.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/byte_budget.h"
+#include "gtest/gtest.h"
+
+namespace rwkvd {
+namespace {
+
+namespace pb = ::vllm::grpc::engine;
+
+// Messages that charge a budget of their own.
+class VllmMessagesTest : public testing::Test {
+ protected:
+  ResponseCharge Charge(int64_t bytes) {
+    return *ResponseCharge::Take(account_, bytes);
+  }
+  void AddToken(VllmMessages& messages, int32_t sample, int32_t id,
+                const std::vector<TokenLogprob>& top = {}) {
+    TokenEvent event;
+    event.id = id;
+    event.top = top;
+    messages.AddToken(sample, event, Charge(VllmMessages::MaxBytes(event)));
+  }
+  static pb::GenerateResponse Parse(const GenerateMessage& message) {
+    std::vector<grpc::Slice> slices;
+    EXPECT_TRUE(message.bytes.Dump(&slices).ok());
+    std::string bytes;
+    for (const grpc::Slice& slice : slices) {
+      bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
+    }
+    pb::GenerateResponse response;
+    EXPECT_TRUE(response.ParseFromString(bytes));
+    return response;
+  }
+
+  const std::shared_ptr<ByteBudget> budget_ =
+      std::make_shared<ByteBudget>(int64_t{1} << 30);
+  const std::shared_ptr<ResponseAccount> account_ =
+      std::make_shared<ResponseAccount>(budget_);
+};
+
+TEST_F(VllmMessagesTest, TokensThatWaitShareAChunk) {
+  VllmMessages messages({.stream = true}, 2);
+  EXPECT_TRUE(messages.empty());
+  AddToken(messages, 0, 1);
+  AddToken(messages, 1, 2);
+  AddToken(messages, 0, 3);
+  const pb::GenerateResponse first = Parse(messages.Pop());
+  ASSERT_EQ(first.chunk().token_ids_size(), 2);
+  EXPECT_EQ(first.chunk().token_ids(1), 3u);
+  EXPECT_EQ(first.chunk().completion_tokens(), 2u);
+  EXPECT_EQ(Parse(messages.Pop()).chunk().index(), 1u);
+  EXPECT_TRUE(messages.empty());
+  AddToken(messages, 0, 4);  // after its chunk was popped
+  EXPECT_EQ(Parse(messages.Pop()).chunk().token_ids(0), 4u);
+  EXPECT_EQ(budget_->used(), 0);
+}
+
+TEST_F(VllmMessagesTest, FullChunkIsFollowedByAnother) {
+  VllmMessages messages({.stream = true, .with_logprobs = true}, 1);
+  const std::vector<TokenLogprob> top(20, TokenLogprob{1, -1});
+  for (int i = 0; i < 2000; ++i) AddToken(messages, 0, i, top);
+  int num_tokens = 0, num_chunks = 0;
+  for (; !messages.empty(); ++num_chunks) {
+    const pb::GenerateResponse response = Parse(messages.Pop());
+    EXPECT_LT(response.ByteSizeLong(), size_t{512} << 10);
+    num_tokens += response.chunk().token_ids_size();
+  }
+  EXPECT_EQ(num_tokens, 2000);
+  EXPECT_GT(num_chunks, 2);
+  EXPECT_EQ(budget_->used(), 0);
+}
+
+TEST_F(VllmMessagesTest, WithoutStreamAllTokensAreInTheComplete) {
+  VllmMessages messages({}, 1);
+  AddToken(messages, 0, 1);
+  AddToken(messages, 0, 2);
+  EXPECT_TRUE(messages.empty());
+  ::rwkv::v1::Finish finish;
+  finish.set_reason(::rwkv::v1::FINISH_REASON_STOP_TOKEN);
+  messages.AddFinish(0, finish, Charge(VllmMessages::MaxBytes(finish)));
+  const GenerateMessage message = messages.Pop();
+  EXPECT_TRUE(message.has_tokens);
+  const pb::GenerateResponse response = Parse(message);
+  EXPECT_EQ(response.complete().output_ids_size(), 2);
+  EXPECT_EQ(response.complete().matched_token_id(), 2u);
+  EXPECT_TRUE(messages.empty());
+}
+
+TEST_F(VllmMessagesTest, ClearReturnsTheMemory) {
+  VllmMessages messages({.stream = true}, 1);
+  AddToken(messages, 0, 1);
+  EXPECT_GT(budget_->used(), 0);
+  messages.Clear();
+  EXPECT_TRUE(messages.empty());
+  EXPECT_EQ(budget_->used(), 0);
+}
+
+}  // namespace
+}  // namespace rwkvd
