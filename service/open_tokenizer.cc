@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/open_tokenizer.h"
 
-#include <utility>
+#include <cstddef>
+#include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "cli/share_folders.h"
+#include "core/base/mapped_file.h"
 #include "core/base/status_macros.h"
 #include "core/text/load_tokenizer.h"
 #include "service/log.h"
@@ -47,20 +51,32 @@ absl::StatusOr<ChosenTokenizer> Choose(const Options& options,
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
-    const Options& options, const TensorFile& file, int64_t model_vocab_size) {
+absl::StatusOr<ChosenTokenizer> OpenTokenizer(const Options& options,
+                                              const TensorFile& file,
+                                              int64_t model_vocab_size) {
   RWKVD_ASSIGN_OR_RETURN(ChosenTokenizer chosen,
                          Choose(options, file, model_vocab_size));
   LogChosen(chosen, model_vocab_size);
   const absl::Status fit = CheckFit(*chosen.tokenizer, model_vocab_size);
-  if (fit.ok()) return std::move(chosen.tokenizer);
+  if (fit.ok()) return chosen;
   const std::string message = absl::StrCat(chosen.source, ": ", fit.message());
   if (!options.allow_tokenizer_mismatch) {
     return absl::InvalidArgumentError(absl::StrCat(
         message, "; --allow_tokenizer_mismatch serves it nevertheless"));
   }
   LogWarning(message);
-  return std::move(chosen.tokenizer);
+  return chosen;
+}
+
+absl::StatusOr<std::string> TokenizerJsonOf(const ChosenTokenizer& chosen) {
+  if (chosen.tokenizer->kind() != "bpe") return std::string();
+  RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const MappedFile> file,
+                         MappedFile::Open(chosen.source));
+  std::string text(file->bytes().size(), '\0');
+  RWKVD_RETURN_IF_ERROR(file->Read(
+      0,
+      absl::MakeSpan(reinterpret_cast<std::byte*>(text.data()), text.size())));
+  return text;
 }
 
 }  // namespace rwkvd

@@ -3,11 +3,11 @@
 #define RWKVD_SERVICE_OPEN_TOKENIZER_H_
 
 #include <cstdint>
-#include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "core/checkpoint/tensor_file.h"
-#include "core/text/tokenizer.h"
+#include "core/text/load_tokenizer.h"
 #include "service/options/options.h"
 
 namespace rwkvd {
@@ -16,8 +16,13 @@ namespace rwkvd {
 // --tokenizer names, or the one that ChooseTokenizer finds. Logs where it comes
 // from. Returns the errors of ChooseTokenizer, and InvalidArgument if it cannot
 // belong to the model, unless --allow_tokenizer_mismatch is given.
-absl::StatusOr<std::unique_ptr<const Tokenizer>> OpenTokenizer(
-    const Options& options, const TensorFile& file, int64_t model_vocab_size);
+absl::StatusOr<ChosenTokenizer> OpenTokenizer(const Options& options,
+                                              const TensorFile& file,
+                                              int64_t model_vocab_size);
+
+// The tokenizer.json that a BPE tokenizer was loaded from; empty for others.
+// Returns the errors of MappedFile.
+absl::StatusOr<std::string> TokenizerJsonOf(const ChosenTokenizer& chosen);
 
 }  // namespace rwkvd
 

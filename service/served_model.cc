@@ -171,8 +171,10 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   RWKVD_RETURN_IF_ERROR(LoadWeights(file, options, kernels, *served));
   const ModelConfig& config = served->model->config();
   LogOpened(*file, config);
-  RWKVD_ASSIGN_OR_RETURN(served->tokenizer,
+  RWKVD_ASSIGN_OR_RETURN(ChosenTokenizer chosen,
                          OpenTokenizer(options, *file, config.vocab_size));
+  RWKVD_ASSIGN_OR_RETURN(served->tokenizer_json, TokenizerJsonOf(chosen));
+  served->tokenizer = std::move(chosen.tokenizer);
   RWKVD_ASSIGN_OR_RETURN(
       served->chat_template,
       OpenChatTemplate(options, *file, served->tokenizer->has_bytes()));

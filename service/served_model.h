@@ -35,6 +35,8 @@ struct ServedModel {
   std::string isa;
   // In Jinja, for programs that render conversations; see ChatTemplateTextFor.
   std::string chat_template_text;
+  // The tokenizer.json of a BPE tokenizer; empty for others.
+  std::string tokenizer_json;
   absl::Time loaded_at = MonotonicNow();
   // The options that apply: PlanMemory has set limits that no flag gave.
   Options options;

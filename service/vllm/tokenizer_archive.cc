@@ -68,11 +68,13 @@ std::string Sha256Of(const std::string& bytes) {
 absl::StatusOr<TokenizerArchive> BuildTokenizerArchive(
     const ServedModel& model) {
   ZipWriter zip;
-  {
+  if (model.tokenizer_json.empty()) {
     RWKVD_ASSIGN_OR_RETURN(
         const std::string json,
         WriteTokenizerJson(*model.tokenizer, model.model->config().vocab_size));
     zip.Add("tokenizer.json", json);
+  } else {
+    zip.Add("tokenizer.json", model.tokenizer_json);
   }
   zip.Add("tokenizer_config.json", TokenizerConfigOf(model));
   zip.Add("chat_template.jinja", model.chat_template_text.empty()

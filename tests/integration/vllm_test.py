@@ -9,6 +9,8 @@ import unittest
 import zipfile
 
 import grpc
+import jinja2
+import tokenizers
 from answers import generate, request
 from rwkv.v1 import rwkv_pb2 as rwkv_pb
 from rwkvd_process import PATIENCE, rwkvd, wait_until
@@ -16,6 +18,7 @@ from vllm import common_pb2 as common_pb
 from vllm import vllm_engine_pb2 as pb
 from vllm import vllm_engine_pb2_grpc
 
+FIXTURES = os.environ.get("RWKVD_FIXTURES")
 FORMAT_FIXTURES = os.environ.get("RWKVD_FORMAT_FIXTURES")
 PROMPT = "In the beginning"
 END_OF_TEXT = "<|endoftext|>"
@@ -57,12 +60,7 @@ def fetch_archive(server):
 
 
 def chat_template(archive):
-    """The chat template in an archive, as transformers compiles it. None
-    without jinja2."""
-    try:
-        import jinja2
-    except ImportError:
-        return None
+    """The chat template in an archive, as transformers compiles it."""
     environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
     environment.filters["tojson"] = (
         lambda value: json.dumps(value, ensure_ascii=False))
@@ -257,10 +255,6 @@ class TokenizerArchiveTest(unittest.TestCase):
                              token.id)
 
     def test_tokenizers_encodes_as_the_server_does(self):
-        try:
-            import tokenizers
-        except ImportError:
-            self.skipTest("the Python package tokenizers is not installed")
         tokenizer = tokenizers.Tokenizer.from_str(
             self.zip.read("tokenizer.json").decode())
         for text in (PROMPT, " a\n\n b", "caf\u00e9", "\u4f60\u597d",
@@ -272,8 +266,6 @@ class TokenizerArchiveTest(unittest.TestCase):
 
     def test_chat_template_renders_a_conversation(self):
         template = chat_template(self.zip)
-        if template is None:
-            self.skipTest("the Python package jinja2 is not installed")
         messages = [{"role": "system", "content": "Be brief."},
                     {"role": "user", "content": " Hello\n\n\nthere "},
                     {"role": "assistant", "content": "Yes?"},
@@ -282,6 +274,19 @@ class TokenizerArchiveTest(unittest.TestCase):
             template.render(messages=messages, add_generation_prompt=True),
             "System: Be brief.\n\nUser: Hello\nthere\n\nAssistant: Yes?\n\n"
             "User: a\nb\n\nAssistant:")
+
+
+class BpeTest(unittest.TestCase):
+
+    @unittest.skipUnless(FIXTURES, "RWKVD_FIXTURES is not set")
+    def test_tokenizer_is_the_file_that_was_loaded(self):
+        path = os.path.join(FIXTURES, "tokenizers/20b/20B_tokenizer.json")
+        # The demo has fewer tokens, which matters to nobody here.
+        with rwkvd(f"--tokenizer={path}",
+                   "--allow_tokenizer_mismatch") as server:
+            archive, _, _ = fetch_archive(server)
+        with open(path, "rb") as file:
+            self.assertEqual(archive.read("tokenizer.json"), file.read())
 
 
 class OfficialReleaseTest(unittest.TestCase):
@@ -311,8 +316,6 @@ class OfficialReleaseTest(unittest.TestCase):
 
     def test_chat_template_renders_like_that_of_the_folder(self):
         template = chat_template(self.zip)
-        if template is None:
-            self.skipTest("the Python package jinja2 is not installed")
         with open(os.path.join(FORMAT_FIXTURES, "chat/official-2026-08.jsonl"),
                   encoding="utf-8") as file:
             vectors = [json.loads(line) for line in file]
