@@ -6,12 +6,16 @@
 
 #include <cstddef>
 #include <iterator>
+#include <optional>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "cli/error_details.h"
 #include "core/base/error.h"
 #include "core/base/quote.h"
+#include "core/base/retry_after.h"
 #include "core/base/utf8.h"
 
 namespace rwkvd {
@@ -59,16 +63,21 @@ grpc::Status ToGrpcStatus(const absl::Status& status) {
   return result;
 }
 
-grpc::Status EndStatus(const absl::Status& engine_status,
-                       const grpc::ServerContextBase& context) {
+grpc::Status EndStatus(const absl::Status& status,
+                       grpc::ServerContextBase* context) {
+  const std::optional<absl::Duration> pause = RetryAfter(status);
+  if (pause.has_value()) {
+    context->AddTrailingMetadata(
+        kRetryPushback, absl::StrCat(absl::ToInt64Milliseconds(*pause)));
+  }
   // Not deadline(), which converts to the system's clock and may overflow.
-  const gpr_timespec deadline = context.raw_deadline();
-  if (engine_status.code() == absl::StatusCode::kCancelled &&
+  const gpr_timespec deadline = context->raw_deadline();
+  if (status.code() == absl::StatusCode::kCancelled &&
       gpr_time_cmp(deadline, gpr_now(deadline.clock_type)) <= 0) {
     return ToGrpcStatus(
         MakeError(ErrorReason::kDeadlinePassed, "the deadline has passed"));
   }
-  return ToGrpcStatus(engine_status);
+  return ToGrpcStatus(status);
 }
 
 const char* NameOf(grpc::StatusCode code) {

@@ -147,9 +147,10 @@ constexpr ErrorReasonInfo kReasons[] = {
 
     {kModelLoading, "MODEL_LOADING", Code::kUnavailable,
      "The server is loading its model.",
-     "Retry with another server, or once the health is SERVING."},
+     "Retry after `retry_delay`, or with another server."},
     {kServerShuttingDown, "SERVER_SHUTTING_DOWN", Code::kUnavailable,
-     "The server is shutting down.", "Retry with another server."},
+     "The server is shutting down.",
+     "Retry after `retry_delay`, with another server."},
     {kStateDiskFailed, "STATE_DISK_FAILED", Code::kUnavailable,
      "The server's disk for states has failed.", "Use another server."},
 

@@ -7,11 +7,15 @@
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/error.h"
 
 namespace rwkvd {
 namespace {
 
 constexpr char kRetryPayload[] = "rwkvd/retry_after_ms";
+
+// When a client should call another server.
+constexpr absl::Duration kRetryElsewhereAfter = absl::Milliseconds(100);
 
 }  // namespace
 
@@ -30,6 +34,12 @@ std::optional<absl::Duration> RetryAfter(const absl::Status& status) {
     return std::nullopt;
   }
   return absl::Milliseconds(milliseconds);
+}
+
+absl::Status ServerShuttingDown() {
+  return WithRetryAfter(MakeError(ErrorReason::kServerShuttingDown,
+                                  "the server is shutting down"),
+                        kRetryElsewhereAfter);
 }
 
 }  // namespace rwkvd

@@ -14,6 +14,10 @@ namespace rwkvd {
 absl::Status WithRetryAfter(absl::Status status, absl::Duration duration);
 std::optional<absl::Duration> RetryAfter(const absl::Status& status);
 
+// The error of each call that the server refuses or ends because it is shutting
+// down. The retry, after a short time, is for another server.
+absl::Status ServerShuttingDown();
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_BASE_RETRY_AFTER_H_

@@ -7,6 +7,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "core/engine/engine.h"
 
 namespace rwkvd {
@@ -114,9 +115,7 @@ EndedSequence Engine::EndEarly(std::unique_ptr<Sequence> sequence,
     if (!sequence->is_admitted()) runner_.LoadStart(*sequence, now);
     sequence->Suspend();
   }
-  return {std::move(sequence), FinishReason::kCancelled,
-          MakeError(ErrorReason::kServerShuttingDown,
-                    "the server is shutting down")};
+  return {std::move(sequence), FinishReason::kCancelled, ServerShuttingDown()};
 }
 
 std::vector<EndedSequence> Engine::TakeRefused(absl::Time now) {

@@ -93,10 +93,7 @@ absl::Status Engine::CheckAccepting() {
 absl::Status Engine::CheckRoom(int64_t num_samples, bool continues) {
   if (draining_) {
     counters_.rejected_draining.Add(1);
-    // The retry is for another server.
-    return WithRetryAfter(MakeError(ErrorReason::kServerShuttingDown,
-                                    "the server is shutting down"),
-                          kMinRetryAfter);
+    return ServerShuttingDown();
   }
   const int64_t slots = int64_t{0} + options_.max_running + options_.max_queued;
   if (static_cast<int64_t>(live_.size()) + num_samples > slots && !continues) {

@@ -3,25 +3,13 @@
 
 #include <grpc/support/time.h>
 
-#include <optional>
-
-#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
 #include "core/base/monotonic_clock.h"
-#include "core/base/retry_after.h"
 
 namespace rwkvd {
 
 absl::Status CallCancelled() {
   return MakeError(ErrorReason::kCancelled, "cancelled");
-}
-
-void AddRetryPushback(const absl::Status& status,
-                      grpc::ServerContextBase* context) {
-  const std::optional<absl::Duration> pause = RetryAfter(status);
-  if (!pause.has_value()) return;
-  context->AddTrailingMetadata(kRetryPushback,
-                               absl::StrCat(absl::ToInt64Milliseconds(*pause)));
 }
 
 absl::Time DeadlineOf(const grpc::ServerContextBase& context) {

@@ -3,7 +3,9 @@
 #define RWKVD_SERVICE_CALLS_CALL_ENVIRONMENT_H_
 
 #include "absl/status/status.h"
+#include "absl/time/time.h"
 #include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/stream_slots.h"
 #include "service/memory_budgets.h"
@@ -14,6 +16,9 @@
 #include "service/work_pool.h"
 
 namespace rwkvd {
+
+// When a client should retry a call that came while the model was loaded.
+inline constexpr absl::Duration kRetryLoadingAfter = absl::Seconds(1);
 
 // The parts of the server that a call uses, all of which outlive the call, and
 // the call's identity. A value.
@@ -33,7 +38,9 @@ struct CallEnvironment {
   // Unavailable while the model is being loaded.
   absl::Status CheckLoaded() const {
     if (model != nullptr) return absl::OkStatus();
-    return MakeError(ErrorReason::kModelLoading, "the model is being loaded");
+    return WithRetryAfter(
+        MakeError(ErrorReason::kModelLoading, "the model is being loaded"),
+        kRetryLoadingAfter);
   }
 };
 

@@ -11,6 +11,7 @@
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
 #include "core/base/monotonic_clock.h"
+#include "core/base/retry_after.h"
 
 namespace rwkvd {
 namespace {
@@ -210,8 +211,7 @@ absl::Status CallMonitor::StatusFor(GiveUpReason reason,
           ErrorReason::kStreamSlotLost,
           "the client keeps this call waiting, and other calls need its slot");
     case GiveUpReason::kShutdown:
-      return MakeError(ErrorReason::kServerShuttingDown,
-                       "the server is shutting down");
+      return ServerShuttingDown();
   }
   return MakeError(ErrorReason::kInternalError, "");
 }

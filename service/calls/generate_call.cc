@@ -109,7 +109,7 @@ bool GenerateCall::GiveUp(GiveUpReason reason, const absl::Status& why) {
 
 void GenerateCall::GiveUpLocked(const absl::Status& why) {
   given_up_ = gone_ = cancelled_ = true;
-  if (status_.ok()) status_ = ToGrpcStatus(why);
+  if (status_.ok()) status_ = EndStatus(why, context_);
   pending_->Clear();
   CancelRequests();
 }
@@ -214,8 +214,7 @@ void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
     }
     const bool is_aborted = aborted_ && absl::IsCancelled(status);
     if (status_.ok() && !is_aborted) {  // the first error is the call's status
-      AddRetryPushback(status, context_);
-      status_ = EndStatus(status, *context_);
+      status_ = EndStatus(status, context_);
     }
     is_last = ended_ = ++num_ended_ == samples_.generated;
     if (is_last && keeps_best()) KeepBest();

@@ -143,8 +143,7 @@ void GenerateCall::Refuse(const absl::Status& status) {
   {
     absl::MutexLock lock(&mutex_);
     if (!given_up_) {
-      AddRetryPushback(status, context_);
-      status_ = EndStatus(status, *context_);
+      status_ = EndStatus(status, context_);
     }
     ended_ = true;
     action = NextAction();

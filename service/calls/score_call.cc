@@ -228,8 +228,7 @@ void ScoreCall::End(const absl::Status& status) {
 }
 
 void ScoreCall::SetStatus(const absl::Status& status) {
-  AddRetryPushback(status, context_);
-  status_ = EndStatus(status, *context_);
+  status_ = EndStatus(status, context_);
   finish_called_ = true;
 }
 

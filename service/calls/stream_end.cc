@@ -2,7 +2,6 @@
 #include "service/calls/stream_end.h"
 
 #include "cli/grpc_status.h"
-#include "service/calls/admission.h"
 
 namespace rwkvd {
 
@@ -22,8 +21,7 @@ bool StreamEnd::Decide(const absl::Status& status,
                        grpc::CallbackServerContext* context) {
   absl::MutexLock lock(&mutex_);
   if (is_decided_) return false;
-  AddRetryPushback(status, context);
-  status_ = EndStatus(status, *context);
+  status_ = EndStatus(status, context);
   is_decided_ = true;
   return true;
 }

@@ -68,8 +68,7 @@ void UnaryCall::End(absl::Status status,
     const grpc::Slice empty;
     *response_ = grpc::ByteBuffer(&empty, 1);
   }
-  AddRetryPushback(status, context_);
-  status_ = EndStatus(status, *context_);
+  status_ = EndStatus(status, context_);
   WaitForClientToRead();
   Finish(record_.Finishing(status_, context_));
 }

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "absl/time/clock.h"
+#include "cli/grpc_status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/calls/admission.h"
 #include "tests/service/calls/generate_client.h"
 #include "tests/service/test_server.h"
 
@@ -46,6 +46,14 @@ void WaitForGoaway(grpc::Channel& channel) {
   }
 }
 
+// The retry time that the server has sent at the end of a call; "" for none.
+std::string RetryTimeOf(const grpc::ClientContext& context) {
+  const auto& trailers = context.GetServerTrailingMetadata();
+  const auto found = trailers.find(kRetryPushback);
+  if (found == trailers.end()) return "";
+  return std::string(found->second.data(), found->second.size());
+}
+
 // A Generate call that has received its first token.
 class RunningCall {
  public:
@@ -62,6 +70,8 @@ class RunningCall {
     }
     return reader_->Finish();
   }
+
+  std::string retry_time() const { return RetryTimeOf(context_); }
 
  private:
   grpc::ClientContext context_;
@@ -104,6 +114,7 @@ TEST(EndingTest, WatchCallsAreEndedAndDoNotDelayTheEnd) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   // Otherwise the connection was closed under the call.
   EXPECT_EQ(status.error_message(), "the server is shutting down");
+  EXPECT_EQ(RetryTimeOf(context), "100");
   EXPECT_TRUE(server.WaitForEnd().ok());
 }
 
@@ -176,6 +187,20 @@ TEST(EndingTest, HalfOpenCallsEndWithAReason) {
     EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
     EXPECT_THAT(status.error_message(), HasSubstr("shutting down"));
   }
+  EXPECT_EQ(RetryTimeOf(document_context), "100");
+  EXPECT_EQ(RetryTimeOf(put_context), "100");
+  EXPECT_TRUE(server.WaitForEnd().ok());
+}
+
+TEST(EndingTest, CallsThatOutlastTheGracePeriodMayBeRetried) {
+  TestServer server(WithGrace(absl::ZeroDuration()));
+  server.gate().Open();
+  RunningCall call(NewChannel(server), 1 << 20);
+  server.server().Drain();
+  const grpc::Status status = call.Finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(status.error_message(), "the server is shutting down");
+  EXPECT_EQ(call.retry_time(), "100");
   EXPECT_TRUE(server.WaitForEnd().ok());
 }
 

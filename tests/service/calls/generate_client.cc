@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "cli/grpc_status.h"
 #include "gtest/gtest.h"
-#include "service/calls/admission.h"
 
 namespace rwkvd {
 

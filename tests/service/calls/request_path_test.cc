@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "absl/synchronization/notification.h"
+#include "cli/grpc_status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
-#include "service/calls/admission.h"
 #include "service/calls/request_message.h"
 #include "service/calls/rwkv_service.h"
 #include "service/calls/serialize.h"

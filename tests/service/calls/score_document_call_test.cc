@@ -7,9 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "cli/grpc_status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/calls/admission.h"
 #include "tests/service/test_server.h"
 
 namespace rwkvd {

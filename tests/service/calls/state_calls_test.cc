@@ -9,9 +9,9 @@
 #include <thread>
 #include <vector>
 
+#include "cli/grpc_status.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "service/calls/admission.h"
 #include "service/calls/get_state_call.h"
 #include "service/calls/put_state_call.h"
 #include "service/states/state_store.h"

@@ -33,9 +33,15 @@ const Provokers& AllProvokers() {
 }
 
 // Whether the reasons from kQueueFull to kStateDiskFull have this one.
-bool IsTemporary(ErrorReason reason) {
+bool IsTemporaryLimit(ErrorReason reason) {
   return reason >= ErrorReason::kQueueFull &&
          reason <= ErrorReason::kStateDiskFull;
+}
+
+// Whether errors with this reason always have a retry time; others never do.
+bool HasRetryTime(ErrorReason reason) {
+  return IsTemporaryLimit(reason) || reason == ErrorReason::kModelLoading ||
+         reason == ErrorReason::kServerShuttingDown;
 }
 
 template <typename Detail>
@@ -58,7 +64,7 @@ class ProvokedErrorTest : public ::testing::TestWithParam<ErrorReasonInfo> {
     google::rpc::RetryInfo retry;
     const bool has_retry = Find(details_, &retry);
     EXPECT_EQ(has_retry, !error.pushback.empty());
-    EXPECT_TRUE(has_retry || !IsTemporary(GetParam().reason));
+    EXPECT_EQ(has_retry, HasRetryTime(GetParam().reason));
     if (!has_retry) return;
     int64_t milliseconds = 0;
     ASSERT_TRUE(absl::SimpleAtoi(error.pushback, &milliseconds));
@@ -103,7 +109,7 @@ TEST_P(ProvokedErrorTest, HasItsReasonAndDetails) {
     EXPECT_TRUE(Has<google::rpc::BadRequest>(details_));
   }
   // A full disk has no limit that a flag sets.
-  if (IsTemporary(GetParam().reason) &&
+  if (IsTemporaryLimit(GetParam().reason) &&
       GetParam().reason != ErrorReason::kStateDiskFull) {
     EXPECT_TRUE(Has<google::rpc::QuotaFailure>(details_));
   }

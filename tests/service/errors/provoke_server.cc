@@ -84,7 +84,7 @@ class LateService final : public grpc::health::v1::Health::Service {
     // The client's cancellation may arrive before the server's own deadline.
     gpr_sleep_until(context->raw_deadline());
     status_ =
-        EndStatus(MakeError(ErrorReason::kCancelled, "cancelled"), *context);
+        EndStatus(MakeError(ErrorReason::kCancelled, "cancelled"), context);
     ended_.Notify();
     return status_;
   }

@@ -5,7 +5,6 @@
 #include "absl/time/time.h"
 #include "cli/grpc_status.h"
 #include "core/base/retry_after.h"
-#include "service/calls/admission.h"
 
 namespace rwkvd {
 
