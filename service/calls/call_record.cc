@@ -96,7 +96,7 @@ grpc::Status CallRecord::Finishing(const grpc::Status& status,
     context->AddTrailingMetadata(kLoadReportKey,
                                  LoadReport(load, use_.usage()));
   }
-  return WithErrorMetadata(status, "request_id", identity_.request_id);
+  return WithErrorMetadata(status, kErrorRequestIdKey, identity_.request_id);
 }
 
 void CallRecord::End(const grpc::Status& status) {

@@ -9,12 +9,13 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/strings/str_cat.h"
-#include "cli/grpc_status.h"
 #include "core/base/check.h"
 #include "core/base/error.h"
 #include "core/base/field_error.h"
+#include "core/base/retry_after.h"
 #include "service/convert/small_message.h"
 #include "service/peer_address.h"
+#include "service/telemetry/request_identity.h"
 
 namespace rwkvd {
 namespace {
@@ -50,9 +51,10 @@ class RefusedWatch final : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
 class HealthService::WatchCall final
     : public grpc::ServerWriteReactor<grpc::ByteBuffer> {
  public:
-  WatchCall(HealthService* service, std::string address, bool is_known,
-            const Health& health)
+  WatchCall(HealthService* service, IdentifiedCall identity,
+            std::string address, bool is_known, const Health& health)
       : service_(service),
+        identity_(std::move(identity)),
         address_(std::move(address)),
         is_known_(is_known),
         health_(health) {}
@@ -107,8 +109,7 @@ class HealthService::WatchCall final
   void Perform(Action action) ABSL_LOCKS_EXCLUDED(mutex_) {
     if (action == Action::kWrite) StartWrite(&response_);
     if (action == Action::kFinish) {
-      Finish(ToGrpcStatus(MakeError(ErrorReason::kServerShuttingDown,
-                                    "the server is shutting down")));
+      Finish(identity_.End(ServerShuttingDown()));
     }
   }
 
@@ -130,6 +131,7 @@ class HealthService::WatchCall final
   void OnDone() override { service_->Remove(this); }
 
   HealthService* const service_;
+  const IdentifiedCall identity_;
   const std::string address_;
   const bool is_known_;
   grpc::ByteBuffer response_;  // gRPC's while is_writing_
@@ -184,6 +186,7 @@ void HealthService::Set(Health health) {
 grpc::ServerUnaryReactor* HealthService::Check(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* message,
     grpc::ByteBuffer* response) {
+  const IdentifiedCall call(context);
   HealthCheckRequest request;
   absl::Status status = ParseSmallMessage(*message, &request);
   if (status.ok() && !IsKnown(request.service())) {
@@ -196,13 +199,14 @@ grpc::ServerUnaryReactor* HealthService::Check(
     *response = ResponseWith(health_.status);
   }
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  reactor->Finish(ToGrpcStatus(status));
+  reactor->Finish(call.End(status));
   return reactor;
 }
 
 grpc::ServerUnaryReactor* HealthService::List(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer*,
     grpc::ByteBuffer* response) {
+  const IdentifiedCall call(context);
   HealthListResponse list;
   {
     absl::MutexLock lock(&mutex_);
@@ -212,46 +216,48 @@ grpc::ServerUnaryReactor* HealthService::List(
   }
   *response = Serialized(list);
   grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
-  reactor->Finish(grpc::Status::OK);
+  reactor->Finish(call.End(absl::OkStatus()));
   return reactor;
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* HealthService::Watch(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* message) {
+  const IdentifiedCall identity(context);
   HealthCheckRequest request;
   const absl::Status parsed = ParseSmallMessage(*message, &request);
-  if (!parsed.ok()) return new RefusedWatch(ToGrpcStatus(parsed));
+  if (!parsed.ok()) return new RefusedWatch(identity.End(parsed));
   std::shared_ptr<WatchCall> call;
   {
     absl::MutexLock lock(&mutex_);
-    call = std::make_shared<WatchCall>(this, PeerAddress(context->peer()),
+    call = std::make_shared<WatchCall>(this, identity,
+                                       PeerAddress(context->peer()),
                                        IsKnown(request.service()), health_);
-    const grpc::Status status = Add(call);
-    if (!status.ok()) return new RefusedWatch(status);
+    const absl::Status status = Add(call);
+    if (!status.ok()) return new RefusedWatch(identity.End(status));
   }
   call->Begin();
   // The call still exists: gRPC calls OnDone only after this has returned.
   return call.get();
 }
 
-grpc::Status HealthService::Add(std::shared_ptr<WatchCall> call) {
+absl::Status HealthService::Add(std::shared_ptr<WatchCall> call) {
   const std::string& address = call->address();
   const auto found = num_by_address_.find(address);
   const size_t num = found == num_by_address_.end() ? 0 : found->second;
   if (watches_.size() >= kMaxWatches ||
       (num >= kMaxWatchesPerAddress && !address.empty())) {
-    return ToGrpcStatus(WithQuota(
+    return WithQuota(
         MakeError(
             ErrorReason::kTooManyWatches,
             absl::StrCat("too many Watch calls: the limit is ", kMaxWatches,
                          " in all and ", kMaxWatchesPerAddress,
                          " from one address; use Check")),
-        "watches"));
+        "watches");
   }
   num_by_address_[address] = num + 1;
   WatchCall* const key = call.get();
   watches_.emplace(key, std::move(call));
-  return grpc::Status::OK;
+  return absl::OkStatus();
 }
 
 void HealthService::Remove(WatchCall* call) {

@@ -13,6 +13,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "grpc/health/v1/health.grpc.pb.h"
 
@@ -97,7 +98,7 @@ class HealthService final : public RawHealthService {
   // Changes the health, unless that would revoke a final one, and reports it.
   void Set(Health health) ABSL_LOCKS_EXCLUDED(mutex_, update_mutex_);
   // Counts and registers a call. RESOURCE_EXHAUSTED if there are too many.
-  grpc::Status Add(std::shared_ptr<WatchCall> call)
+  absl::Status Add(std::shared_ptr<WatchCall> call)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(WatchCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
 

@@ -7,11 +7,12 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "cli/grpc_status.h"
 #include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "service/convert/small_message.h"
 #include "service/reflection/reflection_answer.h"
+#include "service/telemetry/request_identity.h"
 
 namespace rwkvd {
 namespace {
@@ -28,18 +29,13 @@ grpc::ByteBuffer Serialize(const ServerReflectionResponse& response) {
   return bytes;
 }
 
-grpc::Status ShuttingDown() {
-  return ToGrpcStatus(MakeError(ErrorReason::kServerShuttingDown,
-                                "the server is shutting down"));
-}
-
-grpc::Status Idle() {
-  return ToGrpcStatus(WithQuota(
+absl::Status Idle() {
+  return WithQuota(
       MakeError(ErrorReason::kTooManyReflectionStreams,
                 absl::StrCat("more than ", ReflectionStreams::kMaxOpen,
                              " reflection streams are open, and this one has "
                              "been idle for the longest time")),
-      "reflection_streams"));
+      "reflection_streams");
 }
 
 }  // namespace
@@ -50,7 +46,7 @@ grpc::Status Idle() {
 class ReflectionStreams::Stream final : public Reactor {
  public:
   Stream(ReflectionStreams* owner, grpc::CallbackServerContext* call)
-      : streams(owner), context(call) {}
+      : streams(owner), context(call), identity(call) {}
 
   void OnReadDone(bool ok) override { streams->OnRead(this, ok); }
   void OnWriteDone(bool ok) override { streams->OnWritten(this, ok); }
@@ -58,6 +54,7 @@ class ReflectionStreams::Stream final : public Reactor {
 
   ReflectionStreams* const streams;
   grpc::CallbackServerContext* const context;
+  const IdentifiedCall identity;
   grpc::ByteBuffer request;   // gRPC writes it during a read
   grpc::ByteBuffer response;  // gRPC reads it during a write
   std::optional<std::list<Stream*>::iterator> position;  // while it is open
@@ -70,7 +67,7 @@ ReflectionStreams::Reactor* ReflectionStreams::Open(
   auto* const stream = new Stream(this, context);
   absl::MutexLock lock(&mutex_);
   if (stopped_) {
-    End(stream, ShuttingDown());
+    End(stream, ServerShuttingDown());
     return stream;
   }
   if (static_cast<int>(open_.size()) >= kMaxOpen) End(open_.front(), Idle());
@@ -82,13 +79,13 @@ ReflectionStreams::Reactor* ReflectionStreams::Open(
 void ReflectionStreams::Stop() {
   absl::MutexLock lock(&mutex_);
   stopped_ = true;
-  while (!open_.empty()) End(open_.front(), ShuttingDown());
+  while (!open_.empty()) End(open_.front(), ServerShuttingDown());
 }
 
 void ReflectionStreams::OnRead(Stream* stream, bool ok) {
   absl::MutexLock lock(&mutex_);
   if (stream->has_ended) return;
-  if (!ok) return End(stream, grpc::Status::OK);
+  if (!ok) return End(stream, absl::OkStatus());
   // The last in the list is the last to be ended for another.
   open_.splice(open_.end(), open_, *stream->position);
   Respond(stream);
@@ -98,7 +95,7 @@ void ReflectionStreams::Respond(Stream* stream) {
   ServerReflectionRequest request;
   const absl::Status status = ParseSmallMessage(stream->request, &request);
   stream->request.Clear();
-  if (!status.ok()) return End(stream, ToGrpcStatus(status));
+  if (!status.ok()) return End(stream, status);
   stream->response = Serialize(AnswerReflection(request, services_));
   stream->is_writing = true;
   stream->StartWrite(&stream->response);
@@ -109,17 +106,19 @@ void ReflectionStreams::OnWritten(Stream* stream, bool ok) {
   stream->is_writing = false;
   stream->response.Clear();
   if (stream->has_ended) return;
-  if (!ok) return End(stream, grpc::Status::CANCELLED);
+  if (!ok) {
+    return End(stream, MakeError(ErrorReason::kCancelled, "cancelled"));
+  }
   stream->StartRead(&stream->request);
 }
 
-void ReflectionStreams::End(Stream* stream, const grpc::Status& status) {
+void ReflectionStreams::End(Stream* stream, const absl::Status& status) {
   if (stream->has_ended) return;
   stream->has_ended = true;
   if (stream->position.has_value()) open_.erase(*stream->position);
   // A client that does not read would delay the end forever.
   if (stream->is_writing) stream->context->TryCancel();
-  stream->Finish(status);
+  stream->Finish(stream->identity.End(status));
 }
 
 }  // namespace rwkvd

@@ -5,7 +5,6 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
-#include <grpcpp/support/status.h>
 
 #include <cstddef>
 #include <list>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 
 namespace rwkvd {
@@ -51,7 +51,7 @@ class ReflectionStreams {
 
   void Respond(Stream* stream) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Removes the stream from the open ones and ends its call, once.
-  void End(Stream* stream, const grpc::Status& status)
+  void End(Stream* stream, const absl::Status& status)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::vector<std::string> services_;

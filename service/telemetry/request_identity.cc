@@ -5,6 +5,8 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "cli/error_details.h"
+#include "cli/grpc_status.h"
 
 namespace rwkvd {
 namespace {
@@ -57,6 +59,16 @@ void ReturnIdentity(const RequestIdentity& identity,
                     grpc::ServerContextBase* context) {
   context->AddInitialMetadata(kRequestIdKey, identity.request_id);
   context->AddInitialMetadata(kTraceparentKey, identity.trace.ToTraceparent());
+}
+
+IdentifiedCall::IdentifiedCall(grpc::ServerContextBase* context)
+    : context_(context), identity_(IdentityOf(*context, /*sample_new=*/false)) {
+  ReturnIdentity(identity_, context);
+}
+
+grpc::Status IdentifiedCall::End(const absl::Status& status) const {
+  return WithErrorMetadata(EndStatus(status, context_), kErrorRequestIdKey,
+                           identity_.request_id);
 }
 
 }  // namespace rwkvd

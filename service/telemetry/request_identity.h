@@ -3,10 +3,12 @@
 #define RWKVD_SERVICE_TELEMETRY_REQUEST_IDENTITY_H_
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/status.h>
 
 #include <cstddef>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "service/telemetry/trace_context.h"
 
@@ -16,6 +18,9 @@ namespace rwkvd {
 inline constexpr char kRequestIdKey[] = "x-request-id";
 inline constexpr char kTraceparentKey[] = "traceparent";
 inline constexpr char kTraceStateKey[] = "tracestate";
+
+// The key of the request id in the metadata of ErrorInfo.
+inline constexpr char kErrorRequestIdKey[] = "request_id";
 
 // The maximum size of a request id.
 inline constexpr size_t kMaxRequestIdBytes = 128;
@@ -41,6 +46,25 @@ RequestIdentity IdentityOf(const grpc::ServerContextBase& context,
 // have been sent yet.
 void ReturnIdentity(const RequestIdentity& identity,
                     grpc::ServerContextBase* context);
+
+// The identity of a call of which nothing is recorded, such as a health check:
+// returns it to the client and names it in errors.
+//
+// Owned by the call; used by one thread at a time.
+class IdentifiedCall {
+ public:
+  // Takes the identity from `context`, which outlives this, and returns it in
+  // the initial metadata, which must not have been sent yet.
+  explicit IdentifiedCall(grpc::ServerContextBase* context);
+
+  // The status of the call for gRPC; see EndStatus. The details of an error
+  // contain the request id. Called once.
+  grpc::Status End(const absl::Status& status) const;
+
+ private:
+  grpc::ServerContextBase* const context_;
+  const RequestIdentity identity_;
+};
 
 }  // namespace rwkvd
 

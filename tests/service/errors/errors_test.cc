@@ -12,6 +12,7 @@
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "gtest/gtest.h"
+#include "service/telemetry/request_identity.h"
 #include "tests/service/errors/field_path.h"
 #include "tests/service/errors/provoked.h"
 
@@ -102,6 +103,9 @@ TEST_P(ProvokedErrorTest, HasItsReasonAndDetails) {
   ASSERT_TRUE(Find(details_, &info)) << error.status.error_message();
   EXPECT_EQ(info.reason(), GetParam().name) << error.status.error_message();
   EXPECT_EQ(info.domain(), "rwkvd");
+  if (!error.request_id.empty()) {
+    EXPECT_EQ(info.metadata().at(kErrorRequestIdKey), error.request_id);
+  }
   ExpectRetryTime(error);
   ExpectField(error);
   if (GetParam().code == absl::StatusCode::kNotFound) {

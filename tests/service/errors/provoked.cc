@@ -5,19 +5,31 @@
 #include "absl/time/time.h"
 #include "cli/grpc_status.h"
 #include "core/base/retry_after.h"
+#include "service/telemetry/request_identity.h"
 
 namespace rwkvd {
+namespace {
+
+using Metadata = std::multimap<grpc::string_ref, grpc::string_ref>;
+
+std::string ValueOf(const Metadata& metadata, const char* key,
+                    const std::string& absent) {
+  const auto found = metadata.find(key);
+  if (found == metadata.end()) return absent;
+  return std::string(found->second.data(), found->second.size());
+}
+
+}  // namespace
 
 ProvokedError Ended(const grpc::Status& status,
                     const grpc::ClientContext& context,
                     const google::protobuf::Descriptor* request) {
-  ProvokedError error = {.status = status, .request = request};
-  const auto& trailers = context.GetServerTrailingMetadata();
-  const auto pushback = trailers.find(kRetryPushback);
-  if (pushback != trailers.end()) {
-    error.pushback.assign(pushback->second.data(), pushback->second.size());
-  }
-  return error;
+  return {.status = status,
+          .pushback =
+              ValueOf(context.GetServerTrailingMetadata(), kRetryPushback, ""),
+          .request_id = ValueOf(context.GetServerInitialMetadata(),
+                                kRequestIdKey, "none"),
+          .request = request};
 }
 
 ProvokedError Sent(const absl::Status& status,

@@ -21,6 +21,8 @@ struct ProvokedError {
   grpc::Status status;
   // The trailing metadata grpc-retry-pushback-ms, or empty.
   std::string pushback;
+  // The initial metadata x-request-id. Empty if no client has made the call.
+  std::string request_id;
   // The type of the request, in which BadRequest must find its field. Null if
   // the error has no request.
   const google::protobuf::Descriptor* request = nullptr;
