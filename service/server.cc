@@ -162,6 +162,7 @@ absl::Status Server::StartGrpc() {
   if (options_.vllm) builder.RegisterService(&vllm_);
   builder.RegisterService(&health_);
   if (options_.reflection) reflection_.Register(builder);
+  builder.RegisterCallbackGenericService(&unknown_methods_);
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr) return absl::InternalError("gRPC does not start");
   return listener_->Start(std::move(acceptor));

@@ -19,6 +19,7 @@
 #include "core/base/event.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/rwkv_service.h"
+#include "service/calls/unknown_methods.h"
 #include "service/health/health_service.h"
 #include "service/health/readiness.h"
 #include "service/listener/listener.h"
@@ -129,6 +130,7 @@ class Server {
   HealthService health_;
   VllmService vllm_;
   Reflection reflection_;
+  UnknownMethods unknown_methods_;
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<MetricsEndpoint> metrics_endpoint_;
   std::unique_ptr<grpc::Server> grpc_;

@@ -167,6 +167,10 @@ constexpr ErrorReasonInfo kReasons[] = {
     {kCancelled, "CANCELLED", Code::kCancelled,
      "The client has cancelled the call, or is gone.", "Nothing."},
 
+    {kMethodUnknown, "METHOD_UNKNOWN", Code::kUnimplemented,
+     "The server has no method of this name.",
+     "Generate the client from the contract of this server."},
+
     {kSavedStateDamaged, "SAVED_STATE_DAMAGED", Code::kDataLoss,
      "The server's copy of the state is damaged.",
      "Delete the state, and send the text again."},

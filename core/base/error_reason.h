@@ -71,6 +71,8 @@ enum class ErrorReason {
   kClientIdle,
   // CANCELLED
   kCancelled,
+  // UNIMPLEMENTED
+  kMethodUnknown,
   // DATA_LOSS
   kSavedStateDamaged,
   // INTERNAL

@@ -221,12 +221,6 @@ class BadRequestTest(unittest.TestCase):
                 "ids[2]", lambda: self.stub.Detokenize(
                     message, timeout=PATIENCE), message)
 
-    def test_message_that_is_too_large_is_refused(self):
-        message = pb.TokenizeRequest(bytes=b"x" * (2 << 20))
-        error = self.error_of(
-            lambda: self.stub.Tokenize(message, timeout=PATIENCE))
-        self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
-
     def test_bytes_that_are_not_a_message_are_refused(self):
         call = self.server.channel.unary_unary(
             "/rwkv.v1.RwkvService/Tokenize")
@@ -266,10 +260,36 @@ class BadRequestTest(unittest.TestCase):
                 self.assertEqual(
                     fields_of(error), [name] if fields is None else fields)
 
+    def test_errors_of_grpc_itself_are_those_of_the_document(self):
+        with open("docs/errors.md") as file:
+            document = file.read()
+        code = grpc.StatusCode
+        small = pb.TokenizeRequest(text="a")
+        for expected, message, request, options in (
+                (code.RESOURCE_EXHAUSTED, "Received message larger than max (",
+                 pb.TokenizeRequest(bytes=b"x" * (2 << 20)), {}),
+                (code.RESOURCE_EXHAUSTED,
+                 "received initial metadata size exceeds limit", small,
+                 {"metadata": [("x-filler", "a" * (17 << 10))]}),
+                (code.UNIMPLEMENTED,
+                 "Compression algorithm 'gzip' is disabled.",
+                 pb.TokenizeRequest(text="a" * 1000),
+                 {"compression": grpc.Compression.Gzip})):
+            with self.subTest(message):
+                error = self.error_of(lambda: self.stub.Tokenize(
+                    request, timeout=PATIENCE, **options))
+                self.assertEqual(error.code(), expected)
+                self.assertTrue(error.details().startswith(message),
+                                error.details())
+                self.assertIn(f"| {expected.name} | {message}", document)
+                self.assertEqual(list(error.trailing_metadata()), [])
+
     def test_unknown_method_is_unimplemented(self):
         call = self.server.channel.unary_unary("/rwkv.v1.RwkvService/Sing")
         error = self.error_of(lambda: call(b"", timeout=PATIENCE))
         self.assertEqual(error.code(), grpc.StatusCode.UNIMPLEMENTED)
+        self.assertEqual(reason_of(error), "METHOD_UNKNOWN")
+        self.assertIn("/rwkv.v1.RwkvService/Sing", error.details())
 
 
 if __name__ == "__main__":

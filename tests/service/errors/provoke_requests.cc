@@ -19,13 +19,19 @@ ProvokedError GenerateErrorOf(const v1::GenerateRequest& request,
   return GenerateError(TestServer(options), request);
 }
 
-// The error of a unary call with `bytes`, which need not be a message.
-ProvokedError TokenizeErrorOf(const std::string& bytes) {
+// The error of a unary call of RwkvService with `bytes`, which need not be a
+// message.
+ProvokedError ErrorOf(const std::string& method, const std::string& bytes,
+                      const google::protobuf::Descriptor* request) {
   const TestServer server;
   grpc::ClientContext context;
   const grpc::Status status = CallWithBytes(
-      server.NewChannel(), "/rwkv.v1.RwkvService/Tokenize", bytes, &context);
-  return Ended(status, context, v1::TokenizeRequest::descriptor());
+      server.NewChannel(), "/rwkv.v1.RwkvService/" + method, bytes, &context);
+  return Ended(status, context, request);
+}
+
+ProvokedError TokenizeErrorOf(const std::string& bytes) {
+  return ErrorOf("Tokenize", bytes, v1::TokenizeRequest::descriptor());
 }
 
 // The error of a server whose requests are converted with `tokenizer`.
@@ -136,6 +142,7 @@ void AddRequestProvokers(Provokers* provokers) {
     request.mutable_pin()->set_name("a");
     return GenerateErrorOf(request, options);
   };
+  on[ErrorReason::kMethodUnknown] = [] { return ErrorOf("Sing", "", nullptr); };
   on[ErrorReason::kModelNotFound] = [] {
     v1::GenerateRequest request = SimpleRequest(1);
     request.set_model("other");
