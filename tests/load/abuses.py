@@ -19,7 +19,7 @@ import sys
 import time
 
 import attacks
-import raw_http2 as h2
+import raw_http2 as raw
 from rwkv.v1 import rwkv_pb2 as pb
 
 NUM_CLIENTS = 6
@@ -29,7 +29,7 @@ VOCABULARY = 2048  # the bundled model's
 
 
 def _serialized(message):
-    return h2.grpc_message(message.SerializeToString())
+    return raw.grpc_message(message.SerializeToString())
 
 
 def _tokens(count):
@@ -98,7 +98,7 @@ def large(attacker, chance):
         stream = 1
         while not attacker.over():
             method, message = _large(chance)
-            connection.open_stream(stream, h2.call_fields(method))
+            connection.open_stream(stream, raw.call_fields(method))
             connection.send_data(stream, message, attacker.until, end=True)
             attacker.counts["requests"] += 1
             connection.wait(chance.random(),
@@ -114,31 +114,31 @@ def malformed(attacker, chance):
 
     def message(body):
         return lambda stream: (
-            h2.frame(h2.HEADERS, h2.END_HEADERS, stream,
-                     h2.call_fields(_some_call(chance))) +
-            h2.frame(h2.DATA, h2.END_STREAM, stream, body()))
-    zeros = gzip.compress(bytes(64 << 20))[:h2.FRAME_SIZE]
+            raw.frame(raw.HEADERS, raw.END_HEADERS, stream,
+                      raw.call_fields(_some_call(chance))) +
+            raw.frame(raw.DATA, raw.END_STREAM, stream, body()))
+    zeros = gzip.compress(bytes(64 << 20))[:raw.FRAME_SIZE]
     kinds = [
         message(random_bytes),
-        message(lambda: h2.grpc_message(random_bytes())),
-        message(lambda: h2.grpc_message(zeros[:16000], compressed=True)),
-        message(lambda: h2.grpc_message(b"\x0a\x04\x0a\x02\xff\xff")),
+        message(lambda: raw.grpc_message(random_bytes())),
+        message(lambda: raw.grpc_message(zeros[:16000], compressed=True)),
+        message(lambda: raw.grpc_message(b"\x0a\x04\x0a\x02\xff\xff")),
         message(lambda: b"\x00\xff\xff\xff\xff"),
-        lambda stream: h2.frame(h2.HEADERS, h2.END_HEADERS, stream,
-                                random_bytes()),
-        lambda stream: h2.frame(chance.randrange(256), chance.randrange(256),
-                                stream, random_bytes()),
-        lambda stream: h2.frame(h2.DATA, 0, stream + 1000, random_bytes()),
-        lambda stream: h2.frame(h2.HEADERS, h2.END_HEADERS, stream,
-                                h2.call_fields("Generate", (
-                                    "x-filler", b"a" * 16000))),
+        lambda stream: raw.frame(raw.HEADERS, raw.END_HEADERS, stream,
+                                 random_bytes()),
+        lambda stream: raw.frame(chance.randrange(256), chance.randrange(256),
+                                 stream, random_bytes()),
+        lambda stream: raw.frame(raw.DATA, 0, stream + 1000, random_bytes()),
+        lambda stream: raw.frame(raw.HEADERS, raw.END_HEADERS, stream,
+                                 raw.call_fields("Generate", (
+                                     "x-filler", b"a" * 16000))),
         # Invalid values, whose sizes some versions of gRPC cannot compute
         # when the headers are too large (CVE-2023-1428).
-        lambda stream: h2.frame(h2.HEADERS, h2.END_HEADERS, stream,
-                                h2.call_fields("Generate", (
-                                    "grpclb_client_stats", "x"), (
-                                    "x-filler", b"a" * 9000),
-                                    scheme="x", te="x")),
+        lambda stream: raw.frame(raw.HEADERS, raw.END_HEADERS, stream,
+                                 raw.call_fields("Generate", (
+                                     "grpclb_client_stats", "x"), (
+                                     "x-filler", b"a" * 9000),
+                                     scheme="x", te="x")),
         lambda stream: random_bytes(),
     ]
 
@@ -162,7 +162,7 @@ def many_at_once(attacker, chance):
         while not attacker.over():
             streams = range(first, first + 200, 2)
             for stream in streams:
-                connection.open_stream(stream, h2.call_fields("Generate"))
+                connection.open_stream(stream, raw.call_fields("Generate"))
                 connection.send_data(stream, body, attacker.until, end=True)
             attacker.counts["requests"] += len(streams)
             connection.wait(2, lambda last=streams[-1]: connection.has_ended(last))
@@ -179,13 +179,13 @@ def cancelled(attacker, chance):
     def abuse(connection):
         stream = 1
         while not attacker.over():
-            connection.open_stream(stream, h2.call_fields("Generate"))
+            connection.open_stream(stream, raw.call_fields("Generate"))
             size = chance.choice((0, len(body) // 2, len(body)))
             connection.send_data(stream, body[:size], attacker.until,
                                  end=size == len(body))
             connection.wait(chance.random() / 10)
-            connection.send(h2.frame(h2.RST_STREAM, 0, stream,
-                                     b"\x00\x00\x00\x08"), attacker.until)
+            connection.send(raw.frame(raw.RST_STREAM, 0, stream,
+                                      b"\x00\x00\x00\x08"), attacker.until)
             attacker.counts["requests"] += 1
             stream += 2
     attacker.repeat(abuse, reads=True)
@@ -198,7 +198,7 @@ def lost(attacker, chance):
             connection = attacker.connect(reads=True)
             with contextlib.closing(connection):
                 method, message = _large(chance)
-                connection.open_stream(1, h2.call_fields(method))
+                connection.open_stream(1, raw.call_fields(method))
                 connection.send_data(
                     1, message[:chance.randrange(1, len(message) + 1)],
                     min(attacker.until, time.monotonic() + chance.random()))
@@ -216,7 +216,7 @@ def idle_streams(attacker, chance):
             connections.append(connection)
             for stream in range(1, 201, 2):
                 connection.open_stream(stream,
-                                       h2.call_fields(_some_call(chance)))
+                                       raw.call_fields(_some_call(chance)))
                 attacker.counts["calls"] += 1
     attacker.hold(connections)
 
