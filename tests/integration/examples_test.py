@@ -48,7 +48,7 @@ class ExampleTests:
 
     @classmethod
     def command(cls, example):
-        """What runs an example, "complete" or "score"."""
+        """What runs an example, such as "complete"."""
         raise NotImplementedError
 
     def start(self, address, *words, example="complete"):
@@ -258,6 +258,41 @@ class ExampleTests:
                                       for logprob, text in expected))
 
 
+    def test_has_a_conversation(self):
+        messages = ["Who made the world?", "And the light?"]
+        with rwkvd("--chat_template=world") as server:
+            out, err = self.run_example(
+                server.address, "--max-tokens=20", "--seed=7",
+                "--system=Quote.", *messages, example="chat")
+            conversation = pb.Conversation(messages=[pb.ChatMessage(
+                role=pb.CHAT_ROLE_SYSTEM, content="Quote.")])
+            answers = []
+            for message in messages:
+                conversation.messages.add(role=pb.CHAT_ROLE_USER,
+                                          content=message)
+                answers.append(Answer(server.stub.Generate(pb.GenerateRequest(
+                    prompt=pb.Input(conversation=conversation), max_tokens=20,
+                    sampling=pb.Sampling(seed=7)), timeout=PATIENCE)))
+                conversation.messages.add(role=pb.CHAT_ROLE_ASSISTANT,
+                                          content=answers[-1].text)
+        self.assertEqual(out, "".join(f"{answer.text}\n"
+                                      for answer in answers))
+        prompts = [answer.finish.usage.prompt_tokens for answer in answers]
+        self.assertRegex(
+            err, f"^{prompts[0]} tokens of the prompt, 0 of them cached\n"
+            f"{prompts[1]} tokens of the prompt, [1-9][0-9]* of them cached\n$")
+
+    def test_conversation_needs_a_chat_template(self):
+        with rwkvd() as server:
+            _, err = self.run_example(server.address, "Hi", example="chat",
+                                      code=1)
+            self.assertRegex(err, "FAILED_PRECONDITION|FailedPrecondition")
+            out, _ = self.run_example(
+                server.address, "--template=world", "--max-tokens=1", "Hi",
+                example="chat")
+        self.assertTrue(out.endswith("\n"))
+
+
 class PythonExampleTest(ExampleTests, unittest.TestCase):
 
     @classmethod
@@ -278,7 +313,7 @@ class PythonExampleTest(ExampleTests, unittest.TestCase):
             run(*mypy, "-p", "rwkvd_client", env=environment)
             run(*mypy, "--allow-untyped-defs", "--allow-untyped-calls",
                 "--check-untyped-defs", f"{EXAMPLES}/python/complete.py",
-                env=environment)
+                f"{EXAMPLES}/python/chat.py", env=environment)
 
 
 class NodeExampleTest(ExampleTests, unittest.TestCase):
@@ -313,7 +348,7 @@ class NodeExampleTest(ExampleTests, unittest.TestCase):
             run("node", f"{modules}/typescript/bin/tsc", "--noEmit",
                 "--checkJs", "--skipLibCheck", "--target", "es2022",
                 "--module", "node16", "--types", "node", "complete.js",
-                "score.js", "calls.js", cwd=folder)
+                "score.js", "chat.js", "calls.js", cwd=folder)
 
 
 class GoExampleTest(ExampleTests, unittest.TestCase):
