@@ -12,8 +12,6 @@
 #include "absl/strings/string_view.h"
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
-#include "core/base/exceptions.h"
-#include "core/base/field_error.h"
 #include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
@@ -78,12 +76,13 @@ absl::Status GetStateCall::Parse(RequestMessage message) {
   Ref();  // the worker's
   model_->states->worker().Do(
       [this, handle = request.handle(), charge = *std::move(charge)]() mutable {
-        const absl::Status status =
-            CatchExceptions([&] { return Load(handle, std::move(charge)); });
-        if (status.ok()) {
+        return Load(handle, std::move(charge));
+      },
+      [this](const absl::Status& loaded) {
+        if (loaded.ok()) {
           SendNext();
         } else {
-          End(status);
+          End(loaded);
         }
         Unref();
       });
@@ -92,13 +91,8 @@ absl::Status GetStateCall::Parse(RequestMessage message) {
 
 absl::Status GetStateCall::Load(const std::string& handle,
                                 ResponseCharge charge) {
-  absl::StatusOr<std::shared_ptr<const std::string>> fetched =
-      model_->states->Fetch(handle);
-  if (absl::IsNotFound(fetched.status())) {
-    return InField("handle", fetched.status());
-  }
   RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> bytes,
-                         std::move(fetched));
+                         model_->states->Fetch(handle));
   charge.ShrinkTo(
       std::min(charge.bytes(), static_cast<int64_t>(bytes->size())));
   absl::MutexLock lock(&mutex_);

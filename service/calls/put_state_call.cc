@@ -62,8 +62,9 @@ PutStateCall::~PutStateCall() {
   if (handle_.empty() || is_answered_) return;
   model_->states->worker().Do(
       [states = model_->states.get(), handle = std::move(handle_)] {
-        CatchExceptions([&] { return states->Delete(handle); }).IgnoreError();
-      });
+        return states->Delete(handle);
+      },
+      [](const absl::Status&) {});
 }
 
 absl::Status PutStateCall::Begin() {
@@ -92,10 +93,11 @@ void PutStateCall::OnReadDone(bool ok) {
     return;
   }
   Ref();  // the worker's
-  model_->states->worker().Do([this] {
-    End(Save());
-    Unref();
-  });
+  model_->states->worker().Do([this] { return Save(); },
+                              [this](const absl::Status& saved) {
+                                End(saved);
+                                Unref();
+                              });
 }
 
 absl::Status PutStateCall::BeginMessage() {
@@ -163,16 +165,13 @@ absl::Status PutStateCall::Reserve(int64_t bytes) {
       kTransferRetryAfter);
 }
 
-absl::StatusOr<SavedState> PutStateCall::CheckAndSave() {
+absl::Status PutStateCall::Save() {
   const auto parsed = model_->states->Parse(bytes_, "data");
   if (!parsed.ok()) return WithField(parsed.status(), "data");
-  return model_->states->Save(std::move(bytes_),
-                              time_to_live_.value_or(absl::ZeroDuration()));
-}
-
-absl::Status PutStateCall::Save() {
-  RWKVD_ASSIGN_OR_RETURN(const SavedState saved,
-                         CatchExceptions([this] { return CheckAndSave(); }));
+  RWKVD_ASSIGN_OR_RETURN(
+      const SavedState saved,
+      model_->states->Save(std::move(bytes_),
+                           time_to_live_.value_or(absl::ZeroDuration())));
   handle_ = saved.handle;
   v1::PutStateResponse response;
   ToProto(saved, absl::Now(), response.mutable_state());

@@ -69,7 +69,6 @@ class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   absl::Status Reserve(int64_t bytes);
   // Saves bytes_ and sets the response. On the worker's thread.
   absl::Status Save();
-  absl::StatusOr<SavedState> CheckAndSave();
   // Ends the call, unless that has happened. Returns whether it has ended now.
   bool End(const absl::Status& status);
   void FinishIfDue();

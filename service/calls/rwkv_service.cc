@@ -7,7 +7,6 @@
 #include "absl/time/time.h"
 #include "core/base/byte_budget.h"
 #include "core/base/error.h"
-#include "core/base/exceptions.h"
 #include "core/base/field_error.h"
 #include "core/base/monotonic_clock.h"
 #include "service/calls/detokenize.h"
@@ -72,12 +71,11 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
   v1::DeleteStateRequest request;
   const absl::Status status = message.ParseInto(&request);
   if (!status.ok()) return call->End(status);
-  model.states->worker().Do([&model, call, handle = request.handle()] {
-    call->End(CatchExceptions([&]() -> absl::Status {
-      const absl::Status deleted = model.states->Delete(handle);
-      return absl::IsNotFound(deleted) ? InField("handle", deleted) : deleted;
-    }));
-  });
+  model.states->worker().Do(
+      [&model, handle = request.handle()] {
+        return model.states->Delete(handle);
+      },
+      [call](const absl::Status& deleted) { call->End(deleted); });
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
 
@@ -21,6 +22,12 @@ absl::Span<const std::byte> AsBytes(absl::string_view text) {
 
 std::string NameOf(absl::string_view handle) {
   return absl::StrCat("state ", handle);
+}
+
+// `status` of an access by handle: that there is no such state is the fault of
+// the request's field.
+absl::Status InHandle(const absl::Status& status) {
+  return absl::IsNotFound(status) ? InField("handle", status) : status;
 }
 
 // `status` of a check of bytes that the server has saved: that they are wrong
@@ -81,15 +88,15 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Load(
 
 absl::StatusOr<std::shared_ptr<const std::string>> SavedStates::Fetch(
     absl::string_view handle) const {
-  RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> bytes,
-                         store_->Get(handle, StoreTime::Now(), max_bytes()));
+  auto bytes = store_->Get(handle, StoreTime::Now(), max_bytes());
+  if (!bytes.ok()) return InHandle(bytes.status());
   RWKVD_RETURN_IF_ERROR(
-      OfSavedBytes(CheckStateFile(AsBytes(*bytes), NameOf(handle))));
+      OfSavedBytes(CheckStateFile(AsBytes(**bytes), NameOf(handle))));
   return bytes;
 }
 
 absl::Status SavedStates::Delete(absl::string_view handle) {
-  return store_->Delete(handle, StoreTime::Now());
+  return InHandle(store_->Delete(handle, StoreTime::Now()));
 }
 
 absl::Status SavedStates::TooManyPending(int64_t pending_bytes) const {

@@ -79,10 +79,11 @@ class SavedStates {
   absl::StatusOr<std::shared_ptr<const Snapshot>> Load(
       absl::string_view handle);
   // The bytes of the state with this handle, whose checksum is right. Errors as
-  // for Load, but states of other models are returned.
+  // for Load, but states of other models are returned, and NotFound names the
+  // field "handle".
   absl::StatusOr<std::shared_ptr<const std::string>> Fetch(
       absl::string_view handle) const;
-  // NotFound if there is no state with this handle.
+  // NotFound, as for Fetch, if there is no state with this handle.
   absl::Status Delete(absl::string_view handle);
   // Saves a state for `time_to_live`, or for the default time if that is 0.
   absl::StatusOr<SavedState> Save(std::string bytes,

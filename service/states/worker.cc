@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "core/base/exceptions.h"
+
 namespace rwkvd {
 
 Worker::Worker() : thread_([this] { Run(); }) {}
@@ -18,6 +20,13 @@ Worker::~Worker() {
 void Worker::Do(absl::AnyInvocable<void()> task) {
   absl::MutexLock lock(&mutex_);
   tasks_.push_back(std::move(task));
+}
+
+void Worker::Do(absl::AnyInvocable<absl::Status()> task,
+                absl::AnyInvocable<void(const absl::Status&)> done) {
+  Do([task = std::move(task), done = std::move(done)]() mutable {
+    done(CatchExceptions(task));
+  });
 }
 
 void Worker::Run() {

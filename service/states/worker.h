@@ -7,6 +7,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 
 namespace rwkvd {
@@ -26,6 +27,12 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   void Do(absl::AnyInvocable<void()> task) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Calls `done` with the result of `task`, or with the status of the exception
+  // that `task` has thrown.
+  void Do(absl::AnyInvocable<absl::Status()> task,
+          absl::AnyInvocable<void(const absl::Status&)> done)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
