@@ -159,6 +159,31 @@ class ProtocolsTest(unittest.TestCase):
                 self.assertEqual(info.reason, "MODEL_NOT_FOUND")
                 self.assertEqual(info.metadata["request_id"], "order-1")
 
+    def test_calls_of_other_services_have_an_identity_too(self):
+        channel = self.server.channel
+        unknown_name = health_pb2.HealthCheckRequest(
+            service="absent").SerializeToString()
+        calls = (
+            channel.unary_unary("/grpc.health.v1.Health/Check"),
+            channel.unary_unary(f"/{SERVICE}/Sing"),
+            *(channel.stream_stream(
+                f"/{version}.ServerReflection/ServerReflectionInfo")
+              for version in REFLECTION_VERSIONS))
+        for call in calls:
+            with self.assertRaises(grpc.RpcError) as caught:
+                if hasattr(call, "with_call"):
+                    call(unknown_name, timeout=PATIENCE,
+                         metadata=[("x-request-id", "order-1")])
+                else:
+                    list(call(iter([b"\xff"]), timeout=PATIENCE,
+                              metadata=[("x-request-id", "order-1")]))
+            returned = dict(caught.exception.initial_metadata())
+            self.assertEqual(returned["x-request-id"], "order-1")
+            self.assertRegex(returned["traceparent"],
+                             r"^00-[0-9a-f]{32}-[0-9a-f]{16}-00$")
+            info = details_of(caught.exception)[error_details_pb2.ErrorInfo]
+            self.assertEqual(info.metadata["request_id"], "order-1")
+
     def test_malformed_identity_is_replaced(self):
         for metadata in (
                 (), [("x-request-id", "a b"), ("traceparent", "00-0-0-00")],
