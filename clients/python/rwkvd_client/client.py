@@ -245,8 +245,9 @@ class Client:
             messages = (pb.PutStateRequest(data=state[i:i + _CHUNK])
                         for i in range(0, len(state), _CHUNK))
             try:
+                # Fails no sooner because the next server is still starting.
                 response: pb.PutStateResponse = self.stub.PutState(
-                    messages, timeout=attempts.timeout())
+                    messages, timeout=attempts.timeout(), wait_for_ready=True)
                 return response.state.handle
             except grpc.RpcError as error:
                 attempts.wait_after(error)
