@@ -30,6 +30,7 @@ class ClientPackages:
         self.dist = os.path.join(folder, "dist")
         self.python = os.path.join(folder, "python")
         self.modules = os.path.join(folder, "node_modules")
+        self.programs = os.path.join(folder, "bin")
         run(MAKE_CLIENTS, self.dist)
 
     def package(self, pattern):
@@ -56,11 +57,10 @@ class ClientPackages:
                 "NODE_PATH": ":".join(node)}
 
     def build_go(self):
-        """Builds the examples for Go; returns the folder of the programs."""
+        """Builds the examples for Go in the folder `programs`."""
         source = os.path.join(self.folder, "examples-go")
         run("cp", "-rL", os.path.join(EXAMPLES, "go"), source)
-        programs = os.path.join(self.folder, "bin")
-        os.makedirs(programs)
+        os.makedirs(self.programs)
         environment = {
             **os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local",
             "GOPROXY": "off", "GOFLAGS": "-mod=readonly -trimpath",
@@ -68,6 +68,6 @@ class ClientPackages:
             "GOCACHE": os.path.join(CACHE, "go/build")}
         for command in (
                 ["mod", "edit", f"-replace=rwkvd-client={self.dist}/go"],
-                ["build", "-o", programs, "./..."]):
+                # Without symbols for debuggers, which take long to link.
+                ["build", "-ldflags=-s -w", "-o", self.programs, "./..."]):
             run("go", *command, cwd=source, env=environment)
-        return programs

@@ -2,12 +2,15 @@
 """The client packages, and the examples of docs/examples that use them, against
 a real rwkvd."""
 
+import contextlib
+import functools
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent import futures
 
 import grpc
 from answers import Answer, request, start_call
@@ -23,7 +26,7 @@ from scripted_server import (Failure, ScriptedServer, delta, finish,
 PROMPT = "In the beginning"
 # Usually more tokens than are generated before a drain begins; the second number
 # in any case.
-RESUMED_TOKENS = (3_000, 100_000)
+RESUMED_TOKENS = (1_000, 100_000)
 REFUSED = ('grpc_server_call_duration_seconds_count{'
            'grpc_method="rwkv.v1.RwkvService/Generate",'
            'grpc_status="RESOURCE_EXHAUSTED"}')
@@ -33,14 +36,42 @@ STORED = ('grpc_server_call_duration_seconds_count{'
           'grpc_method="rwkv.v1.RwkvService/PutState",grpc_status="OK"}')
 
 
+def start_server(*flags, **options):
+    """A server for all tests of this module."""
+    manager = rwkvd(*flags, **options)
+    server = manager.__enter__()
+    unittest.addModuleCleanup(manager.__exit__, None, None, None)
+    return server
+
+
 def setUpModule():
-    """Makes the packages once for all tests."""
-    global PACKAGES
+    """Makes what the tests of all languages share: the packages, a server of the
+    bundled model, and one that never ends a text."""
+    global PACKAGES, SERVER, ENDLESS_MODEL, ENDLESS_SERVER
     folder = tempfile.TemporaryDirectory()
     unittest.addModuleCleanup(folder.cleanup)
     PACKAGES = ClientPackages(folder.name)
-    PACKAGES.install_python()
-    PACKAGES.install_node()
+    with futures.ThreadPoolExecutor() as pool:
+        for done in [pool.submit(work) for work in (
+                PACKAGES.install_python, PACKAGES.install_node,
+                PACKAGES.build_go)]:
+            done.result()
+    SERVER = start_server()
+    ENDLESS_MODEL = write_endless_model(folder.name)
+    ENDLESS_SERVER = start_server(
+        "--max_running=1", "--max_step_tokens=16", "--max_queued=1",
+        model=ENDLESS_MODEL)
+
+
+@functools.cache
+def whole_answer(number):
+    """The text that complete prints for a seed of 7 if nothing interrupts it."""
+    message = request(PROMPT, number, temperature=1, seed=7)
+    message.sampling.top_p = 0.5
+    text = Answer(ENDLESS_SERVER.stub.Generate(
+        message, timeout=10 * PATIENCE)).text
+    # What a process prints is read with these line ends.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 class ExampleTests:
@@ -51,9 +82,16 @@ class ExampleTests:
         """What runs an example, such as "complete"."""
         raise NotImplementedError
 
-    def start(self, address, *words, example="complete"):
+    @classmethod
+    def setUpClass(cls):
+        # Its retries take some seconds, in which other tests run.
+        cls.giving_up = cls.start(f"unix:{PACKAGES.folder}/absent", PROMPT)
+        cls.addClassCleanup(cls.giving_up.communicate)
+
+    @classmethod
+    def start(cls, address, *words, example="complete"):
         return subprocess.Popen(
-            [*self.command(example), f"--server={address}", *words],
+            [*cls.command(example), f"--server={address}", *words],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env=PACKAGES.environment())
 
@@ -63,109 +101,107 @@ class ExampleTests:
         self.assertEqual(process.returncode, code, err)
         return out, err
 
-    def endless_server(self, *flags):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        manager = rwkvd(*flags, model=write_endless_model(folder.name))
-        server = manager.__enter__()
-        self.addCleanup(manager.__exit__, None, None, None)
-        return server
-
     def test_streams_the_answer_of_the_seed(self):
-        with rwkvd() as server:
-            out, err = self.run_example(server.address, "--max-tokens=30",
-                                        "--seed=7", PROMPT)
-            message = request(PROMPT, 30, temperature=1, seed=7)
-            message.sampling.top_p = 0.5
-            answer = Answer(server.stub.Generate(message, timeout=PATIENCE))
+        out, err = self.run_example(SERVER.address, "--max-tokens=30",
+                                    "--seed=7", PROMPT)
+        message = request(PROMPT, 30, temperature=1, seed=7)
+        message.sampling.top_p = 0.5
+        answer = Answer(SERVER.stub.Generate(message, timeout=PATIENCE))
         self.assertEqual(out, answer.text + "\n")
         self.assertEqual(
             err, f"{pb.FinishReason.Name(answer.finish.reason)}, "
             f"{len(answer.ids)} tokens, seed 7\n")
 
     def test_error_of_an_invalid_request_names_the_field(self):
-        with rwkvd() as server:
-            out, err = self.run_example(server.address, "--max-tokens=-1",
-                                        PROMPT, code=1)
+        out, err = self.run_example(SERVER.address, "--max-tokens=-1", PROMPT,
+                                    code=1)
         self.assertEqual(out, "")
         self.assertRegex(err, "^INVALID_ARGUMENT: max_tokens.*\n"
                          "reason: FIELD_INVALID\nfield: max_tokens\n$")
 
+    @contextlib.contextmanager
+    def expect_cancellation(self):
+        """During the block, one request of ENDLESS_SERVER is cancelled."""
+        def cancelled():
+            return gauge(ENDLESS_SERVER, "rwkv_requests_cancelled_total")
+        before = cancelled()
+        yield
+        wait_until(lambda: cancelled() == before + 1,
+                   "the server to hear of the cancellation")
+
     def test_cancels_the_call(self):
-        server = self.endless_server()
-        out, err = self.run_example(server.address, "--max-tokens=1000000",
-                                    "--stop-after=20", PROMPT)
+        with self.expect_cancellation():
+            out, err = self.run_example(
+                ENDLESS_SERVER.address, "--max-tokens=1000000",
+                "--stop-after=20", PROMPT)
         self.assertEqual(err, "cancelled\n")
         self.assertGreater(len(out), 10)
-        wait_until(
-            lambda: gauge(server, "rwkv_requests_cancelled_total") == 1,
-            "the server to hear of it")
 
     def test_deadline_is_reported(self):
-        server = self.endless_server()
-        _, err = self.run_example(server.address, "--max-tokens=1000000",
-                                  "--deadline=0.3", PROMPT, code=1)
+        with self.expect_cancellation():
+            _, err = self.run_example(
+                ENDLESS_SERVER.address, "--max-tokens=1000000",
+                "--deadline=0.3", PROMPT, code=1)
         self.assertRegex(err, "^DEADLINE_EXCEEDED")
 
     def test_ctrl_c_cancels(self):
-        server = self.endless_server()
-        process = self.start(server.address, "--max-tokens=1000000", PROMPT)
-        process.stdout.read(1)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=PATIENCE)
-        wait_until(
-            lambda: gauge(server, "rwkv_requests_cancelled_total") == 1,
-            "the server to hear of it")
+        with self.expect_cancellation():
+            process = self.start(ENDLESS_SERVER.address,
+                                 "--max-tokens=1000000", PROMPT)
+            process.stdout.read(1)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=PATIENCE)
 
     def test_retries_while_the_queue_is_full(self):
-        server = self.endless_server("--max_running=1", "--max_step_tokens=16",
-                                     "--max_queued=1")
+        server = ENDLESS_SERVER
         endless = request(max_tokens=1 << 20, temperature=1)
         running = start_call(server.stub, endless)
         queued = server.stub.Generate(endless, timeout=PATIENCE)
         wait_until(lambda: gauge(server, "rwkv_queue_depth") == 1,
                    "the queue to fill")
+        before = gauge(server, REFUSED, absent=0)
         process = self.start(server.address, "--max-tokens=5", PROMPT)
-        wait_until(lambda: gauge(server, REFUSED, absent=0) > 0, "a refusal")
+        wait_until(lambda: gauge(server, REFUSED, absent=0) > before,
+                   "a refusal")
         queued.cancel()
         running.cancel()
         _, err = process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 0, err)
         self.assertIn("5 tokens", err)
+        wait_until(lambda: gauge(server, "rwkv_requests_running") == 0 and
+                   gauge(server, "rwkv_queue_depth") == 0,
+                   "the server to be idle")
 
     def test_gives_up_after_some_retries(self):
-        with tempfile.TemporaryDirectory() as folder:
-            _, err = self.run_example(f"unix:{folder}/absent", PROMPT, code=1)
-        self.assertRegex(err, "^UNAVAILABLE")
+        self.assertRegex(self.giving_up.stderr.read(), "^UNAVAILABLE")
+        self.assertEqual(self.giving_up.wait(timeout=PATIENCE), 1)
 
     def test_resumes_on_another_server_after_a_drain(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        model = write_endless_model(folder.name)
         for number in RESUMED_TOKENS:
-            if self.resumes(model, number):
+            if self.resumes(number):
                 return
         self.fail("the server has suspended no request")
 
-    def resumes(self, model, number):
+    def resumes(self, number):
         """Returns whether a request for a number of tokens was suspended and
         resumed. Compares its output with one that was not interrupted."""
-        words = [f"--max-tokens={number}", "--seed=7", PROMPT]
-        with rwkvd(model=model) as first:
-            process = self.start(first.address, "--resume", *words)
+        with rwkvd(model=ENDLESS_MODEL) as first:
+            process = self.start(first.address, "--resume", "--seed=7",
+                                 f"--max-tokens={number}", PROMPT)
             begin = process.stdout.read(20)
+            # Nobody reads this connection, so the server would wait for it.
+            first.channel.close()
             first.signal()
             self.assertEqual(first.wait(), 0)
             address = first.address
-        with rwkvd(f"--listen={address}", model=model) as second:
+        with rwkvd(f"--listen={address}", model=ENDLESS_MODEL) as second:
             # Not communicate(), which ignores what has been buffered.
             out, err = process.stdout.read(), process.stderr.read()
             self.assertEqual(process.wait(timeout=PATIENCE), 0, err)
             process.stdout.close()
             process.stderr.close()
-            whole, _ = self.run_example(second.address, *words)
             was_suspended = gauge(second, STORED, absent=0) == 1
-        self.assertEqual(begin + out, whole)
+        self.assertEqual(begin + out, whole_answer(number) + "\n")
         self.assertEqual(
             err, f"FINISH_REASON_LENGTH, {number} tokens, seed 7\n")
         return was_suspended
@@ -246,12 +282,11 @@ class ExampleTests:
 
     def test_scores_continuations(self):
         texts = [" the whale", " the", " God created"]
-        with rwkvd() as server:
-            out, _ = self.run_example(server.address, PROMPT, *texts,
-                                      example="score")
-            scores = server.stub.Score(pb.ScoreRequest(
-                context=pb.Input(text=PROMPT),
-                continuations=[pb.Input(text=text) for text in texts])).scores
+        out, _ = self.run_example(SERVER.address, PROMPT, *texts,
+                                  example="score")
+        scores = SERVER.stub.Score(pb.ScoreRequest(
+            context=pb.Input(text=PROMPT),
+            continuations=[pb.Input(text=text) for text in texts])).scores
         expected = sorted(zip((score.logprob_sum for score in scores), texts),
                           reverse=True)
         self.assertEqual(out, "".join(f"{logprob:.4f}\t{text}\n"
@@ -260,37 +295,30 @@ class ExampleTests:
 
     def test_has_a_conversation(self):
         messages = ["Who made the world?", "And the light?"]
-        with rwkvd("--chat_template=world") as server:
-            out, err = self.run_example(
-                server.address, "--max-tokens=20", "--seed=7",
-                "--system=Quote.", *messages, example="chat")
-            conversation = pb.Conversation(messages=[pb.ChatMessage(
-                role=pb.CHAT_ROLE_SYSTEM, content="Quote.")])
-            answers = []
-            for message in messages:
-                conversation.messages.add(role=pb.CHAT_ROLE_USER,
-                                          content=message)
-                answers.append(Answer(server.stub.Generate(pb.GenerateRequest(
-                    prompt=pb.Input(conversation=conversation), max_tokens=20,
-                    sampling=pb.Sampling(seed=7)), timeout=PATIENCE)))
-                conversation.messages.add(role=pb.CHAT_ROLE_ASSISTANT,
-                                          content=answers[-1].text)
+        out, err = self.run_example(
+            SERVER.address, "--template=world", "--max-tokens=20", "--seed=7",
+            "--system=Quote.", *messages, example="chat")
+        conversation = pb.Conversation(chat_template="world")
+        conversation.messages.add(role=pb.CHAT_ROLE_SYSTEM, content="Quote.")
+        answers = []
+        for message in messages:
+            conversation.messages.add(role=pb.CHAT_ROLE_USER, content=message)
+            answers.append(Answer(SERVER.stub.Generate(pb.GenerateRequest(
+                prompt=pb.Input(conversation=conversation), max_tokens=20,
+                sampling=pb.Sampling(seed=7)), timeout=PATIENCE)))
+            conversation.messages.add(role=pb.CHAT_ROLE_ASSISTANT,
+                                      content=answers[-1].text)
         self.assertEqual(out, "".join(f"{answer.text}\n"
                                       for answer in answers))
-        prompts = [answer.finish.usage.prompt_tokens for answer in answers]
+        first, second = (answer.finish.usage.prompt_tokens
+                         for answer in answers)
         self.assertRegex(
-            err, f"^{prompts[0]} tokens of the prompt, 0 of them cached\n"
-            f"{prompts[1]} tokens of the prompt, [1-9][0-9]* of them cached\n$")
+            err, f"^{first} tokens of the prompt, [0-9]+ of them cached\n"
+            f"{second} tokens of the prompt, [1-9][0-9]* of them cached\n$")
 
     def test_conversation_needs_a_chat_template(self):
-        with rwkvd() as server:
-            _, err = self.run_example(server.address, "Hi", example="chat",
-                                      code=1)
-            self.assertRegex(err, "FAILED_PRECONDITION|FailedPrecondition")
-            out, _ = self.run_example(
-                server.address, "--template=world", "--max-tokens=1", "Hi",
-                example="chat")
-        self.assertTrue(out.endswith("\n"))
+        _, err = self.run_example(SERVER.address, "Hi", example="chat", code=1)
+        self.assertRegex(err, "FAILED_PRECONDITION|FailedPrecondition")
 
 
 class PythonExampleTest(ExampleTests, unittest.TestCase):
@@ -354,12 +382,8 @@ class NodeExampleTest(ExampleTests, unittest.TestCase):
 class GoExampleTest(ExampleTests, unittest.TestCase):
 
     @classmethod
-    def setUpClass(cls):
-        cls.programs = PACKAGES.build_go()
-
-    @classmethod
     def command(cls, example):
-        return [os.path.join(cls.programs, example)]
+        return [os.path.join(PACKAGES.programs, example)]
 
 
 if __name__ == "__main__":
