@@ -59,22 +59,19 @@ class MatrixStateModel
   const State initial_;
 };
 
-// Loads a `Version`, which derives from MatrixStateModel.
-// `take_weights(reader)` returns its weights.
-template <class Version, class TakeWeights>
+// Loads a `Version`, which derives from MatrixStateModel, with the weights that
+// were taken from `reader`.
+template <class Version>
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadMatrixStateModel(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file, MatrixState::Stored stored,
-    TakeWeights take_weights) {
-  WeightReader reader(*file, options);
-  typename Version::Weights weights = take_weights(reader);
+    WeightReader& reader, typename Version::Weights weights) {
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     reader.LeaveAside(absl::StrCat("blocks.", layer, ".att.time_state"));
   }
   RWKVD_RETURN_IF_ERROR(reader.status());
   const MatrixState layout(config, stored);
   RWKVD_ASSIGN_OR_RETURN(State initial, layout.Initial(*file));
-  if (options.only_check) return std::unique_ptr<const LayeredModel>();
   return std::make_unique<const Version>(
       config, options, reader.Owner(std::move(file)), std::move(weights),
       layout, std::move(initial));

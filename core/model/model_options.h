@@ -30,9 +30,6 @@ struct ModelOptions {
   ActivationKind activations = ActivationKind::kAuto;
   // Runs the quantization; nullptr: the calling thread does.
   ThreadPool* pool = nullptr;
-  // Only check the names and shapes of all tensors. No matrix is read, and
-  // there is no model: the pointer to it is null.
-  bool only_check = false;
 };
 
 }  // namespace rwkvd

@@ -192,8 +192,7 @@ void Rwkv4::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv4(
     const ModelConfig& config, const ModelOptions& options,
-    std::shared_ptr<const TensorFile> file) {
-  WeightReader reader(*file, options);
+    std::shared_ptr<const TensorFile> file, WeightReader& reader) {
   auto weights = TakeModelWeights<Rwkv4::Weights>(
       reader, config,
       [&](int64_t, const std::string& att) {
@@ -203,7 +202,6 @@ absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv4(
         return TakeGatedFfn(reader, ffn, "time_mix_", config);
       });
   RWKVD_RETURN_IF_ERROR(reader.status());
-  if (options.only_check) return std::unique_ptr<const LayeredModel>();
   return std::make_unique<const Rwkv4>(
       config, options, reader.Owner(std::move(file)), std::move(weights));
 }

@@ -9,6 +9,7 @@
 #include "core/model/config.h"
 #include "core/model/layered_model.h"
 #include "core/model/model_options.h"
+#include "core/model/weight_reader.h"
 
 namespace rwkvd {
 
@@ -20,7 +21,7 @@ namespace rwkvd {
 // KernelTable::wkv4). C is the embedding size, A the attention size.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv4(
     const ModelConfig& config, const ModelOptions& options,
-    std::shared_ptr<const TensorFile> file);
+    std::shared_ptr<const TensorFile> file, WeightReader& reader);
 
 }  // namespace rwkvd
 

@@ -175,19 +175,18 @@ void Rwkv5::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv5(
     const ModelConfig& config, const ModelOptions& options,
-    std::shared_ptr<const TensorFile> file) {
-  return LoadMatrixStateModel<Rwkv5>(
-      config, options, std::move(file), MatrixState::Stored::kValueByKey,
-      [&](WeightReader& reader) {
-        return TakeModelWeights<Rwkv5::Weights>(
-            reader, config,
-            [&](int64_t, const std::string& att) {
-              return TakeTimeMixing(reader, att, config);
-            },
-            [&](const std::string& ffn) {
-              return TakeGatedFfn(reader, ffn, "time_mix_", config);
-            });
+    std::shared_ptr<const TensorFile> file, WeightReader& reader) {
+  auto weights = TakeModelWeights<Rwkv5::Weights>(
+      reader, config,
+      [&](int64_t, const std::string& att) {
+        return TakeTimeMixing(reader, att, config);
+      },
+      [&](const std::string& ffn) {
+        return TakeGatedFfn(reader, ffn, "time_mix_", config);
       });
+  return LoadMatrixStateModel<Rwkv5>(config, options, std::move(file),
+                                     MatrixState::Stored::kValueByKey, reader,
+                                     std::move(weights));
 }
 
 }  // namespace rwkvd

@@ -9,6 +9,7 @@
 #include "core/model/config.h"
 #include "core/model/layered_model.h"
 #include "core/model/model_options.h"
+#include "core/model/weight_reader.h"
 
 namespace rwkvd {
 
@@ -18,7 +19,7 @@ namespace rwkvd {
 // state is MatrixState.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv5(
     const ModelConfig& config, const ModelOptions& options,
-    std::shared_ptr<const TensorFile> file);
+    std::shared_ptr<const TensorFile> file, WeightReader& reader);
 
 }  // namespace rwkvd
 

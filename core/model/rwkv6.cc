@@ -242,20 +242,19 @@ void Rwkv6::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv6(
     const ModelConfig& config, const ModelOptions& options,
-    std::shared_ptr<const TensorFile> file) {
-  return LoadMatrixStateModel<Rwkv6>(
-      config, options, std::move(file), MatrixState::Stored::kValueByKey,
-      [&](WeightReader& reader) {
-        const Ranks ranks = TakeRanks(reader);
-        return TakeModelWeights<Rwkv6::Weights>(
-            reader, config,
-            [&](int64_t, const std::string& att) {
-              return TakeTimeMixing(reader, att, config, ranks);
-            },
-            [&](const std::string& ffn) {
-              return TakeGatedFfn(reader, ffn, "time_maa_", config);
-            });
+    std::shared_ptr<const TensorFile> file, WeightReader& reader) {
+  const Ranks ranks = TakeRanks(reader);
+  auto weights = TakeModelWeights<Rwkv6::Weights>(
+      reader, config,
+      [&](int64_t, const std::string& att) {
+        return TakeTimeMixing(reader, att, config, ranks);
+      },
+      [&](const std::string& ffn) {
+        return TakeGatedFfn(reader, ffn, "time_maa_", config);
       });
+  return LoadMatrixStateModel<Rwkv6>(config, options, std::move(file),
+                                     MatrixState::Stored::kValueByKey, reader,
+                                     std::move(weights));
 }
 
 }  // namespace rwkvd

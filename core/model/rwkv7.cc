@@ -313,20 +313,19 @@ void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv7(
     const ModelConfig& config, const ModelOptions& options,
-    std::shared_ptr<const TensorFile> file) {
-  return LoadMatrixStateModel<Rwkv7>(
-      config, options, std::move(file), MatrixState::Stored::kKeyByValue,
-      [&](WeightReader& reader) {
-        const Ranks ranks = TakeRanks(reader, config);
-        return TakeModelWeights<Rwkv7::Weights>(
-            reader, config,
-            [&](int64_t layer, const std::string& att) {
-              return TakeTimeMixing(reader, layer, att, config, ranks);
-            },
-            [&](const std::string& ffn) {
-              return TakeChannelMixing(reader, ffn, config);
-            });
+    std::shared_ptr<const TensorFile> file, WeightReader& reader) {
+  const Ranks ranks = TakeRanks(reader, config);
+  auto weights = TakeModelWeights<Rwkv7::Weights>(
+      reader, config,
+      [&](int64_t layer, const std::string& att) {
+        return TakeTimeMixing(reader, layer, att, config, ranks);
+      },
+      [&](const std::string& ffn) {
+        return TakeChannelMixing(reader, ffn, config);
       });
+  return LoadMatrixStateModel<Rwkv7>(config, options, std::move(file),
+                                     MatrixState::Stored::kKeyByValue, reader,
+                                     std::move(weights));
 }
 
 }  // namespace rwkvd

@@ -9,6 +9,7 @@
 #include "core/model/config.h"
 #include "core/model/layered_model.h"
 #include "core/model/model_options.h"
+#include "core/model/weight_reader.h"
 
 namespace rwkvd {
 
@@ -17,7 +18,7 @@ namespace rwkvd {
 // as LoadModel. The layout of the state is MatrixState.
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv7(
     const ModelConfig& config, const ModelOptions& options,
-    std::shared_ptr<const TensorFile> file);
+    std::shared_ptr<const TensorFile> file, WeightReader& reader);
 
 }  // namespace rwkvd
 

@@ -122,7 +122,7 @@ ThreadPool& WeightReader::pool() {
 }
 
 Matrix WeightReader::View(const Tensor& stored) {
-  if (options_.only_check) return {};
+  if (!takes_matrices_) return {};
   if (options_.activations == ActivationKind::kAuto &&
       IsBlockType(stored.dtype) && stored.Strides()[1] == 1) {
     return Pack(stored);
@@ -256,7 +256,7 @@ std::vector<Matrix> WeightReader::TakeTransposedStack(absl::string_view name,
                                                       int64_t cols) {
   std::vector<Matrix> matrices(num);
   const Tensor* tensor = FindShaped(name, {num, cols, rows});
-  if (tensor == nullptr || options_.only_check) return matrices;
+  if (tensor == nullptr || !takes_matrices_) return matrices;
   const Tensor stack = WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] = View(Transposed(Layer(stack, i), 0, 1));
@@ -270,7 +270,7 @@ std::vector<Matrix> WeightReader::TakeTransposedSlices(absl::string_view name,
                                                        int64_t cols) {
   std::vector<Matrix> matrices(num);
   const Tensor* tensor = FindShaped(name, {cols, num * rows});
-  if (tensor == nullptr || options_.only_check) return matrices;
+  if (tensor == nullptr || !takes_matrices_) return matrices;
   const Tensor joined = WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] =

@@ -38,6 +38,12 @@ class WeightReader {
                         const ModelOptions& options = {})
       : file_(file), options_(options) {}
 
+  // A reader that only checks names and shapes: it reads no matrix, and those
+  // that it returns have no elements.
+  static WeightReader OfShapes(const TensorFile& file) {
+    return WeightReader(file, /*takes_matrices=*/false);
+  }
+
   // Returns a view of the [rows, cols] matrix as it is stored (which may be
   // quantized), or quantizes it first, if the options say so.
   Matrix TakeMatrix(absl::string_view name, int64_t rows, int64_t cols);
@@ -88,6 +94,9 @@ class WeightReader {
       std::shared_ptr<const TensorFile> file);
 
  private:
+  WeightReader(const TensorFile& file, bool takes_matrices)
+      : file_(file), takes_matrices_(takes_matrices) {}
+
   const Tensor* Find(absl::string_view name);
   // The same, but also records a problem and returns nullptr if the tensor has
   // another shape.
@@ -115,6 +124,7 @@ class WeightReader {
 
   const TensorFile& file_;
   const ModelOptions options_;
+  const bool takes_matrices_ = true;
   std::vector<QuantizedMatrix> quantized_;
   std::vector<std::string> quantized_names_;
   std::vector<AlignedVector<float>> widened_;
