@@ -198,6 +198,11 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> TokenizerOfJson(
                                     word_piece.added);
 }
 
+int64_t PaddedVocabSize(int64_t size) {
+  return (size + kMaxPaddedMultiple - 1) / kMaxPaddedMultiple *
+         kMaxPaddedMultiple;
+}
+
 absl::Status CheckFit(const Tokenizer& tokenizer, int64_t model_vocab_size) {
   const int64_t size = tokenizer.size();
   if (size > model_vocab_size) {
@@ -213,11 +218,10 @@ absl::Status CheckFit(const Tokenizer& tokenizer, int64_t model_vocab_size) {
                      world.num_tokens, " tokens of the vocabulary \"",
                      world.name, "\", with which it begins: it was cut off"));
   }
-  const int64_t padded =
-      (size + kMaxPaddedMultiple - 1) / kMaxPaddedMultiple * kMaxPaddedMultiple;
-  if (model_vocab_size <= padded) return absl::OkStatus();
+  const int64_t listed = tokenizer.num_listed_ids();
+  if (model_vocab_size <= PaddedVocabSize(listed)) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat("the tokenizer has only ", size,
+      absl::StrCat("the tokenizer has only ", listed,
                    " tokens, expected nearly as many as the model's "
                    "vocabulary of ",
                    model_vocab_size,

@@ -62,10 +62,14 @@ absl::StatusOr<std::unique_ptr<const Tokenizer>> TokenizerOfJson(
     absl::string_view text, absl::string_view name);
 
 // Returns InvalidArgument unless the tokenizer can belong to a model with this
-// vocabulary: it has no ids beyond the model's, and almost as many. Models may
-// have some more, so that their number is a multiple of a power of two. A World
-// vocabulary must be whole for a model of its size.
+// vocabulary: it has no ids beyond the model's, and lists almost as many, used
+// or not. Models may have some more, see PaddedVocabSize. A World vocabulary
+// must be whole for a model of its size.
 absl::Status CheckFit(const Tokenizer& tokenizer, int64_t model_vocab_size);
+
+// The most ids that a model of a vocabulary of `size` tokens has, because
+// training code rounds their number up to a multiple of a power of two.
+int64_t PaddedVocabSize(int64_t size);
 
 }  // namespace rwkvd
 

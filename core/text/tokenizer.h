@@ -62,6 +62,12 @@ class Tokenizer {
   // are smaller ones that the vocabulary does not use.
   virtual int64_t size() const = 0;
 
+  // Returns the number of ids that the vocabulary lists, at least size(): a
+  // list may end with ids that it calls unused. No text becomes such an id, and
+  // the model never generates one; it only makes the vocabulary as large as the
+  // model's.
+  virtual int64_t num_listed_ids() const { return size(); }
+
   // Returns the token that ends a document, if there is one.
   virtual std::optional<TokenId> end_of_text() const = 0;
 

@@ -95,6 +95,7 @@ WorldTokenizer::FromTokens(std::vector<std::string> tokens,
                            absl::string_view name,
                            const std::vector<AddedToken>& added) {
   RWKVD_RETURN_IF_ERROR(CheckTokens(tokens, name));
+  const auto num_listed_ids = static_cast<int64_t>(tokens.size());
   while (!tokens.empty() && tokens.back().empty()) tokens.pop_back();
   Entries entries = SortedEntries(tokens, added);
   RWKVD_RETURN_IF_ERROR(CheckUnique(entries, name));
@@ -103,13 +104,15 @@ WorldTokenizer::FromTokens(std::vector<std::string> tokens,
       CheckEveryByteIsAToken(name, [&trie](absl::string_view byte) {
         return trie.LongestPrefix(byte).length == 1;
       }));
-  return absl::WrapUnique(
-      new const WorldTokenizer(std::move(tokens), std::move(trie), added));
+  return absl::WrapUnique(new const WorldTokenizer(
+      std::move(tokens), num_listed_ids, std::move(trie), added));
 }
 
-WorldTokenizer::WorldTokenizer(std::vector<std::string> tokens, ByteTrie trie,
+WorldTokenizer::WorldTokenizer(std::vector<std::string> tokens,
+                               int64_t num_listed_ids, ByteTrie trie,
                                const std::vector<AddedToken>& added)
     : tokens_(std::move(tokens)),
+      num_listed_ids_(num_listed_ids),
       splitter_(std::move(trie)),
       added_(added),
       max_token_bytes_(LongestLength(tokens_, added)) {}

@@ -77,9 +77,9 @@ class Vocabulary {
       return absl::InvalidArgumentError(absl::StrCat(
           "literal ", Quoted(literal), ": ", token.status().message()));
     }
-    if (token->empty() || token->size() > WorldTokenizer::kMaxTokenBytes) {
+    if (token->size() > WorldTokenizer::kMaxTokenBytes) {
       return absl::InvalidArgumentError(absl::StrCat(
-          "expected a token of 1 to ", WorldTokenizer::kMaxTokenBytes,
+          "expected a token of at most ", WorldTokenizer::kMaxTokenBytes,
           " bytes, got ", token->size()));
     }
     int64_t length = 0;
@@ -98,6 +98,7 @@ class Vocabulary {
       return absl::InvalidArgumentError(
           absl::StrCat("expected each id once, got ", id, " again"));
     }
+    if (token.empty()) return absl::OkStatus();  // the id is unused
     const auto [at, is_new] = id_of_.emplace(token, id);
     if (!is_new) {
       return absl::InvalidArgumentError(

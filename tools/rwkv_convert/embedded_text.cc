@@ -7,6 +7,7 @@
 #include "core/base/replace_file.h"
 #include "core/base/status_macros.h"
 #include "core/text/gguf_tokens.h"
+#include "core/text/load_tokenizer.h"
 
 namespace rwkvd {
 namespace {
@@ -44,10 +45,17 @@ absl::Status WriteVocabulary(const GgufTokenizer& tokenizer,
 
 std::string WorldVocabularyText(absl::Span<const std::string> tokens) {
   std::string text;
+  int64_t num_used = 0;  // ids up to the last used one
   for (size_t id = 0; id < tokens.size(); ++id) {
     if (tokens[id].empty()) continue;
+    num_used = static_cast<int64_t>(id) + 1;
     absl::StrAppend(&text, id, " ", BytesLiteral(tokens[id]), " ",
                     tokens[id].size(), "\n");
+  }
+  // Without this line, the vocabulary would seem to belong to another model.
+  const auto listed = static_cast<int64_t>(tokens.size());
+  if (listed > PaddedVocabSize(num_used)) {
+    absl::StrAppend(&text, listed - 1, " b'' 0\n");
   }
   return text;
 }

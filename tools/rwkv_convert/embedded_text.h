@@ -19,8 +19,9 @@ namespace rwkvd {
 absl::StatusOr<std::vector<std::string>> WriteEmbeddedText(
     const TensorFile& source, const std::string& directory);
 
-// The text of a World vocabulary with these tokens, by id; empty ones are left
-// out.
+// The text of a World vocabulary with these tokens, by id. Empty ones, which
+// are unused, are left out, except for the last one if there are so many behind
+// the last token that the vocabulary would seem to be incomplete.
 std::string WorldVocabularyText(absl::Span<const std::string> tokens);
 
 }  // namespace rwkvd

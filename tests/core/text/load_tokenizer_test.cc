@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/text/null_tokenizer.h"
+#include "core/text/world_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "nlohmann/json.hpp"
@@ -309,6 +310,19 @@ TEST(CheckFitTest, TokenizerHasNearlyAsManyTokensAsTheModel) {
     EXPECT_THAT(Message(fits(size, 65536)),
                 HasSubstr(absl::StrCat("has only ", size, " tokens")));
   }
+}
+
+// A vocabulary that lists all ids of the model belongs to it, however many of
+// them are unused.
+TEST(CheckFitTest, UnusedIdsCountIfTheVocabularyListsThem) {
+  const auto tokenizer =
+      WorldTokenizer::Parse(SmallWorldVocabulary() + "1023 b'' 0\n", "list");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  EXPECT_EQ((*tokenizer)->size(), 257);
+  EXPECT_TRUE(CheckFit(**tokenizer, 300).ok());
+  EXPECT_TRUE(CheckFit(**tokenizer, 1024).ok());
+  EXPECT_THAT(Message(CheckFit(**tokenizer, 1025)),
+              HasSubstr("has only 1024 tokens"));
 }
 
 // The bytes of the tokens 0 to count - 1 of the World vocabulary.

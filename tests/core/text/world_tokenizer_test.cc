@@ -129,6 +129,16 @@ TEST(WorldTokenizerTest, LiteralsWithSpacesAndUnorderedIdsAreAccepted) {
   EXPECT_EQ(tokenizer->TokenBytes(257), "  ");
 }
 
+TEST(WorldTokenizerTest, LinesWithoutBytesListUnusedIds) {
+  const auto tokenizer = Parse(absl::StrCat(
+      "1023 b'' 0\n", SmallWorldVocabulary(), "258 'ab' 2\n257 '' 0\n"));
+  EXPECT_EQ(tokenizer->size(), 259);
+  EXPECT_EQ(tokenizer->num_listed_ids(), 1024);
+  EXPECT_EQ(tokenizer->TokenBytes(257), "");
+  EXPECT_EQ(tokenizer->TokenBytes(1023), "");
+  EXPECT_THAT(*tokenizer->Encode("ab"), ElementsAre(258));
+}
+
 TEST(WorldTokenizerTest, MalformedLinesAreRefusedWithFileAndLine) {
   const struct {
     std::string line;
@@ -151,9 +161,10 @@ TEST(WorldTokenizerTest, MalformedLinesAreRefusedWithFileAndLine) {
                {"257 'ab' 2 ", "expected '...'"},
                {"257 'ab' two", "expected the length 2"},
                {"257 '\\x80' 1", "expected the length 2, got \"1\""},
-               {"257 '' 0", "expected a token of 1 to 1024 bytes, got 0"},
+               {"257 '' 1", "expected the length 0, got \"1\""},
+               {"256 '' 0", "expected each id once, got 256 again"},
                {absl::StrCat("257 '", std::string(1025, 'a'), "' 1025"),
-                "expected a token of 1 to 1024 bytes, got 1025"},
+                "expected a token of at most 1024 bytes, got 1025"},
                {"257 ab 2", "expected '...'"},
                {"257 'ab\" 2", "expected '...'"},
                {"257 '\\q' 2", "unknown escape"},
@@ -256,6 +267,8 @@ TEST(WorldTokenizerTest, FromTokensEqualsParsedVocabulary) {
       Parse(absl::StrCat(SmallWorldVocabulary(), WorldLine(257, "ab"),
                          WorldLine(259, "abc"), WorldLine(260, "\xe4\xb8")));
   EXPECT_EQ((*tokenizer)->size(), 261);  // without the unused ids at the end
+  EXPECT_EQ((*tokenizer)->num_listed_ids(), 263);
+  EXPECT_EQ(parsed->num_listed_ids(), 261);
   EXPECT_EQ((*tokenizer)->size(), parsed->size());
   for (TokenId id = 0; id < 263; ++id) {
     EXPECT_EQ((*tokenizer)->TokenBytes(id), parsed->TokenBytes(id)) << id;

@@ -5,9 +5,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "core/base/thread_pool.h"
 #include "core/model/load_model.h"
+#include "core/text/load_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fixtures.h"
@@ -115,6 +118,48 @@ TEST(GgufConversionTest, TokenizerAndChatTemplateBecomeFiles) {
             "1 b'\\x00' 1\n2 b'it\\'s' 4\n");
   EXPECT_EQ(testing::ReadFileOrDie(output + "/chat_template.jinja"),
             "{{ bos_token }}");
+}
+
+// Writes a file with the tokens of all bytes, and unused ones up to `num_ids`.
+std::string WriteVocabularyFile(int num_ids) {
+  std::vector<std::string> tokens = {"<s>"};
+  std::vector<int32_t> types = {3};
+  for (int byte = 0; byte < 256; ++byte) {
+    tokens.push_back(absl::StrFormat("\\x%02x", byte));
+    types.push_back(1);
+  }
+  while (static_cast<int>(tokens.size()) < num_ids) {
+    tokens.push_back(absl::StrCat("[PAD", tokens.size(), "]"));
+    types.push_back(5);
+  }
+  testing::GgufWriter writer;
+  writer.Text("general.architecture", "rwkv7")
+      .U32("rwkv7.wkv.head_size", 2)
+      .Text("tokenizer.ggml.model", "rwkv")
+      .Texts("tokenizer.ggml.tokens", tokens)
+      .I32s("tokenizer.ggml.token_type", types)
+      .Floats("output_norm.weight", {2}, {1, 1});
+  const std::string path = testing::MakeTempDirectory() + "/vocabulary.gguf";
+  testing::WriteFileOrDie(path, writer.Bytes());
+  return path;
+}
+
+TEST(GgufConversionTest, TokenizerWithManyUnusedIdsStillFitsTheModel) {
+  for (const int num_ids : {512, 513, 65536}) {
+    const std::string input = WriteVocabularyFile(num_ids);
+    const std::string output = testing::MakeTempDirectory();
+    const auto converted = RunOn(input, output, {});
+    ASSERT_TRUE(converted.ok()) << converted.status();
+    const std::string path = output + "/rwkv_vocab.txt";
+    // Up to 512 ids, the model's may be those of training.
+    const std::string last = absl::StrCat(num_ids - 1, " b'' 0\n");
+    EXPECT_EQ(absl::EndsWith(testing::ReadFileOrDie(path), last),
+              num_ids > 512);
+    const auto tokenizer = LoadTokenizer(path);
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+    EXPECT_EQ((*tokenizer)->size(), 257);
+    EXPECT_TRUE(CheckFit(**tokenizer, num_ids).ok());
+  }
 }
 
 TEST(GgufConversionTest, ScalesThatOverflowAreErrors) {
