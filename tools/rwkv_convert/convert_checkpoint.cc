@@ -24,11 +24,9 @@
 #include "core/checkpoint/verify_files.h"
 #include "core/checkpoint/zero_matrices.h"
 #include "core/quantize/weight_kind.h"
-#include "core/text/known_vocabulary.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/companions.h"
-#include "tools/rwkv_convert/embedded_text.h"
 #include "tools/rwkv_convert/file_pages.h"
 #include "tools/rwkv_convert/output_directory.h"
 #include "tools/rwkv_convert/quantized_pieces.h"
@@ -69,33 +67,6 @@ absl::Status CheckSource(const TensorFile& source) {
     return FileError(source.path())("expected tensors, got none");
   }
   return absl::OkStatus();
-}
-
-// A model whose vocabulary is the 256 bytes, or one that rwkvd has at hand,
-// needs no tokenizer file.
-bool NeedsTokenizer(const TensorFile& source) {
-  const Tensor* embedding = source.Find("emb.weight");
-  return embedding != nullptr && !embedding->shape.empty() &&
-         embedding->shape[0] != 256 &&
-         FindKnownVocabulary(embedding->shape[0]) == nullptr;
-}
-
-// Writes what a server needs in addition to the weights into `drafts`: what the
-// input itself contains, or else the files next to it. Returns their names.
-absl::StatusOr<std::vector<std::string>> WriteCompanions(
-    const TensorFile& source, const std::string& drafts) {
-  RWKVD_ASSIGN_OR_RETURN(const auto tokenizer, source.embedded_tokenizer());
-  if (!tokenizer.tokens.empty()) return WriteEmbeddedText(source, drafts);
-  return CopyCompanions(source.directory(), drafts);
-}
-
-// Writes the config.json that says that the model applies no LayerNorm to the
-// stored embedding, if it is such a model, and adds it to `names`.
-absl::Status WriteConfig(const TensorFile& source, const std::string& drafts,
-                         std::vector<std::string>& names) {
-  if (source.has_embedding_norm()) return absl::OkStatus();
-  names.push_back(kConfigFile);
-  return ReplaceFile(absl::StrCat(drafts, "/", kConfigFile), kFusedNormConfig);
 }
 
 // Refuses to overwrite the files that are being read.
@@ -290,10 +261,9 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
       OutputDirectory::Prepare(options.directory, options.force,
                                !source->has_embedding_norm()));
   RWKVD_RETURN_IF_ERROR(CheckSpace(options.directory, result.num_bytes));
-  RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> names,
+  RWKVD_ASSIGN_OR_RETURN(Companions companions,
                          WriteCompanions(*source, output->drafts()));
-  result.lacks_tokenizer = names.empty() && NeedsTokenizer(*source);
-  RWKVD_RETURN_IF_ERROR(WriteConfig(*source, output->drafts(), names));
+  result.lacks_tokenizer = companions.lacks_tokenizer;
   RWKVD_ASSIGN_OR_RETURN(std::vector<std::string> weights,
                          output->FreeShardNames(shards.size()));
   const FilePages pages;
@@ -309,6 +279,7 @@ absl::StatusOr<Converted> ConvertCheckpoint(const ConvertOptions& options,
                                  calibration.get(), progress));
     result.verified = true;
   }
+  std::vector<std::string>& names = companions.names;
   names.insert(names.end(), weights.begin(), weights.end());
   RWKVD_RETURN_IF_ERROR(output->Commit(names));
   return result;

@@ -30,17 +30,6 @@ std::string BytesLiteral(absl::string_view bytes) {
   return literal + "'";
 }
 
-absl::Status WriteVocabulary(const GgufTokenizer& tokenizer,
-                             const TensorFile& source,
-                             const std::string& directory) {
-  RWKVD_ASSIGN_OR_RETURN(
-      const std::vector<std::string> tokens,
-      ParseGgufTokens({tokenizer.model, tokenizer.tokens, tokenizer.types},
-                      source.path()));
-  return ReplaceFile(absl::StrCat(directory, "/", kVocabularyFile),
-                     WorldVocabularyText(tokens));
-}
-
 }  // namespace
 
 std::string WorldVocabularyText(absl::Span<const std::string> tokens) {
@@ -60,21 +49,27 @@ std::string WorldVocabularyText(absl::Span<const std::string> tokens) {
   return text;
 }
 
-absl::StatusOr<std::vector<std::string>> WriteEmbeddedText(
+absl::StatusOr<std::optional<std::string>> WriteEmbeddedTokens(
     const TensorFile& source, const std::string& directory) {
-  std::vector<std::string> names;
   RWKVD_ASSIGN_OR_RETURN(const auto tokenizer, source.embedded_tokenizer());
-  if (!tokenizer.tokens.empty()) {
-    RWKVD_RETURN_IF_ERROR(WriteVocabulary(tokenizer, source, directory));
-    names.push_back(kVocabularyFile);
-  }
+  if (tokenizer.tokens.empty()) return std::nullopt;
+  RWKVD_ASSIGN_OR_RETURN(
+      const std::vector<std::string> tokens,
+      ParseGgufTokens({tokenizer.model, tokenizer.tokens, tokenizer.types},
+                      source.path()));
+  RWKVD_RETURN_IF_ERROR(
+      ReplaceFile(absl::StrCat(directory, "/", kVocabularyFile),
+                  WorldVocabularyText(tokens)));
+  return kVocabularyFile;
+}
+
+absl::StatusOr<std::optional<std::string>> WriteEmbeddedTemplate(
+    const TensorFile& source, const std::string& directory) {
   RWKVD_ASSIGN_OR_RETURN(const auto chat_template, source.chat_template());
-  if (chat_template.has_value()) {
-    RWKVD_RETURN_IF_ERROR(ReplaceFile(
-        absl::StrCat(directory, "/", kTemplateFile), *chat_template));
-    names.push_back(kTemplateFile);
-  }
-  return names;
+  if (!chat_template.has_value()) return std::nullopt;
+  RWKVD_RETURN_IF_ERROR(
+      ReplaceFile(absl::StrCat(directory, "/", kTemplateFile), *chat_template));
+  return kTemplateFile;
 }
 
 }  // namespace rwkvd

@@ -2,6 +2,7 @@
 #ifndef RWKVD_TOOLS_RWKV_CONVERT_EMBEDDED_TEXT_H_
 #define RWKVD_TOOLS_RWKV_CONVERT_EMBEDDED_TEXT_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,12 +12,14 @@
 
 namespace rwkvd {
 
-// Writes the tokenizer and the chat template of a GGUF file into `directory`:
+// Write what a GGUF file contains in addition to the weights into `directory`:
 // its tokens to rwkv_vocab.txt, a World vocabulary, and its chat template to
-// chat_template.jinja. Returns the names of the files; none if `source` has
-// another format. Errors are those of ParseGgufTokens and of the operating
-// system.
-absl::StatusOr<std::vector<std::string>> WriteEmbeddedText(
+// chat_template.jinja. Return the name of the file; nothing if `source`
+// contains no tokens, or no template. Errors are those of ParseGgufTokens and
+// of the operating system.
+absl::StatusOr<std::optional<std::string>> WriteEmbeddedTokens(
+    const TensorFile& source, const std::string& directory);
+absl::StatusOr<std::optional<std::string>> WriteEmbeddedTemplate(
     const TensorFile& source, const std::string& directory);
 
 // The text of a World vocabulary with these tokens, by id. Empty ones, which

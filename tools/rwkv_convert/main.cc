@@ -103,8 +103,8 @@ constexpr char kHelp[] =
 rwkv-convert --inspect [--json] INPUT
 
 Converts an RWKV checkpoint of any format that rwkvd reads to safetensors with
-the tensor names of the training code, copies its tokenizer, and quantizes it if
-requested. INPUT is a .pth, .safetensors, .st or .gguf file, an index of such
+the tensor names of the training code, copies its tokenizer and chat template,
+and quantizes it if requested. INPUT is a .pth, .safetensors, .st or .gguf file, an index of such
 files, or a folder as downloaded from a hub. The quantized matrices of a GGUF
 file keep their bits, unless --dtype or --weights says otherwise.
 

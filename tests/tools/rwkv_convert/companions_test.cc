@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "core/text/chat/choose_chat_template.h"
 #include "core/text/load_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -21,7 +22,12 @@ constexpr int64_t kVocabSize = 65536;
 class CompanionsTest : public ::testing::Test {
  protected:
   std::vector<std::string> Copy() {
-    const auto names = CopyCompanions(from_, to_);
+    const auto names = CopyTokenizers(from_, to_);
+    EXPECT_TRUE(names.ok()) << names.status();
+    return names.value_or(std::vector<std::string>());
+  }
+  std::vector<std::string> CopyTemplates() {
+    const auto names = CopyChatTemplates(from_, to_);
     EXPECT_TRUE(names.ok()) << names.status();
     return names.value_or(std::vector<std::string>());
   }
@@ -47,6 +53,27 @@ TEST_F(CompanionsTest, CopiesTokenizersAndNothingElse) {
   EXPECT_EQ(testing::ReadFileOrDie(to_ + "/20B_tokenizer.json"), "{}");
   EXPECT_EQ(testing::ReadFileOrDie(to_ + "/tokenizer.json"), "");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(to_), {}), 3);
+}
+
+// Every file in which the server looks for a chat template is copied.
+TEST_F(CompanionsTest, CopiesFilesThatMayContainAChatTemplate) {
+  for (const char* name :
+       {"chat_template.jinja", "chat_template.json", "tokenizer_config.json"}) {
+    const std::string path = from_ + "/" + name;
+    testing::WriteFileOrDie(path, R"({"chat_template": "unknown"})");
+    EXPECT_THAT(CopyTemplates(), ElementsAre(name));
+    EXPECT_EQ(testing::ReadFileOrDie(to_ + "/" + name),
+              testing::ReadFileOrDie(path));
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        ChooseChatTemplate({.directory = to_}).status()));
+    std::filesystem::remove(path);
+    std::filesystem::remove(to_ + "/" + name);
+  }
+  for (const char* other : {"generation_config.json", "template.jinja",
+                            "release-manifest.json", "._chat_template.jinja"}) {
+    testing::WriteFileOrDie(from_ + "/" + other, "x");
+  }
+  EXPECT_THAT(CopyTemplates(), IsEmpty());
 }
 
 // Every file that the server would use as tokenizer is copied.

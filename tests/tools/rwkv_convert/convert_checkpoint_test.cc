@@ -187,15 +187,31 @@ TEST_F(ConvertCheckpointTest, AlignsTensorsInTheFile) {
   }
 }
 
-TEST_F(ConvertCheckpointTest, CopiesTheTokenizer) {
+TEST_F(ConvertCheckpointTest, CopiesTheTokenizerAndTheChatTemplate) {
   testing::WriteFileOrDie(folder_ + "/rwkv_vocab_v1.txt", "1 'a' 1\n");
-  testing::WriteFileOrDie(folder_ + "/config.json", "{}");
+  for (const char* name :
+       {"config.json", "generation_config.json", "tokenizer_config.json"}) {
+    testing::WriteFileOrDie(folder_ + "/" + name, "{}");
+  }
+  testing::WriteFileOrDie(folder_ + "/chat_template.jinja", "{{ a }}");
   const auto result =
       RunOn({.input = WritePth(tensors_), .directory = directory_});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_FALSE(result->lacks_tokenizer);
   EXPECT_THAT(FilesIn(directory_),
-              ::testing::ElementsAre(kSingleFile, "rwkv_vocab_v1.txt"));
+              ElementsAre("chat_template.jinja", kSingleFile,
+                          "rwkv_vocab_v1.txt", "tokenizer_config.json"));
+  EXPECT_EQ(testing::ReadFileOrDie(directory_ + "/chat_template.jinja"),
+            "{{ a }}");
+}
+
+// A template alone is no tokenizer.
+TEST_F(ConvertCheckpointTest, MissingTokenizerIsReportedNextToATemplate) {
+  testing::WriteFileOrDie(folder_ + "/chat_template.jinja", "{{ a }}");
+  const auto result =
+      RunOn({.input = WritePth(tensors_), .directory = directory_});
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_TRUE(result->lacks_tokenizer);
 }
 
 TEST_F(ConvertCheckpointTest,
