@@ -9,7 +9,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "core/base/file_error.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/embedding_norm.h"
@@ -26,10 +25,9 @@ namespace {
 Layout LayoutOf(absl::string_view stored_name) {
   const std::string bare = WithoutFrameworkWords(stored_name);
   const std::string name = WithNativeParts(stored_name);
-  absl::string_view without_model = bare;
-  absl::ConsumePrefix(&without_model, "model.");
-  const auto stored_split = SplitLayerName(without_model);
-  if (absl::StartsWith(bare, "lm_head.") ||
+  const std::string without_prefixes = WithoutPrefixes(stored_name);
+  const auto stored_split = SplitLayerName(without_prefixes);
+  if (absl::StartsWith(without_prefixes, "lm_head.") ||
       (stored_split.has_value() && stored_split->layers == "layers")) {
     return Layout::kFlashLinearAttention;
   }

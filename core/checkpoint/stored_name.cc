@@ -29,10 +29,12 @@ constexpr std::pair<absl::string_view, absl::string_view> kFrameworkWords[] = {
     {"._fsdp_wrapped_module.", "."},
     {"._checkpoint_wrapped_module.", "."}};
 
-// What classes with a head call the model without it. The head has no such
-// prefix, except if a trainer calls its whole model "model".
-constexpr absl::string_view kModelPrefixes[] = {"model.", "rwkv.", "rwkv5.",
-                                                "rwkv6.", "rwkv7."};
+// What classes with a head call the model without it, and what trainers call
+// their whole model, or the dict that they save it in. In the first case, the
+// head has no such prefix.
+constexpr absl::string_view kModelPrefixes[] = {
+    "model.", "rwkv.",        "rwkv5.",    "rwkv6.",     "rwkv7.",
+    "net.",   "transformer.", "backbone.", "state_dict."};
 
 constexpr Renaming kModelParts[] = {
     {"embeddings.", "emb."},
@@ -101,11 +103,17 @@ std::string WithoutFrameworkWords(absl::string_view name) {
   return result;
 }
 
-std::string WithNativeParts(absl::string_view stored) {
+std::string WithoutPrefixes(absl::string_view stored) {
   const std::string without_words = WithoutFrameworkWords(stored);
   absl::string_view name = without_words;
-  while (ConsumeAnyPrefix(&name, kModelPrefixes)) {
+  while (ConsumeAnyPrefix(&name, kFrameworkPrefixes) ||
+         ConsumeAnyPrefix(&name, kModelPrefixes)) {
   }
+  return std::string(name);
+}
+
+std::string WithNativeParts(absl::string_view stored) {
+  const std::string name = WithoutPrefixes(stored);
   const std::optional<LayerName> split = SplitLayerName(name);
   if (!split.has_value()) return Renamed(name, kModelParts);
   const std::string part = Renamed(split->part, kLayerParts);

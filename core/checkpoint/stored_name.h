@@ -29,10 +29,14 @@ std::string NativeName(absl::string_view layer, absl::string_view part);
 // it. Several of them may occur.
 std::string WithoutFrameworkWords(absl::string_view name);
 
+// `name` also without the names of the whole model, or of the dict that it was
+// saved in, before it: "model.", "rwkv.", "rwkv7.", "net.", "transformer.",
+// "backbone.", "state_dict.".
+std::string WithoutPrefixes(absl::string_view name);
+
 // `name` with the outer parts of the model (embedding, layers, attention,
 // norms, head) renamed from any of the libraries' names to the native ones,
-// without the words of frameworks, and without the name of the model itself
-// ("model.", "rwkv.", "rwkv7."). The rest of the name stays:
+// and without prefixes. The rest of the name stays:
 // "model.layers.3.attn.k_proj.weight" gives "blocks.3.att.k_proj.weight".
 std::string WithNativeParts(absl::string_view name);
 

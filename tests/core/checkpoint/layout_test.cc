@@ -430,6 +430,45 @@ TEST(LayoutTest, QuantizedWeightsAreRejected) {
                         "quantized the weights"));
 }
 
+// The tensors of `sample` with `prefix` before each name.
+TestTensors WithPrefix(const std::string& prefix, const TestTensors& sample) {
+  TestTensors stored;
+  for (const auto& [name, tensor] : sample) stored[prefix + name] = tensor;
+  return stored;
+}
+
+TEST(LayoutTest, NamesOfTheWholeModelAreDropped) {
+  for (const char* prefix :
+       {"net.", "transformer.", "backbone.", "state_dict.",
+        "module.net._orig_mod.", "state_dict.model.module."}) {
+    const auto native = Convert(WithPrefix(prefix, NativeSample("7")));
+    ASSERT_TRUE(native.ok()) << native.status();
+    ExpectTensors(native->tensors, NativeSample("7"));
+    const auto fla =
+        Convert(WithPrefix(prefix, testing::AsFla7(NativeSample("7"))));
+    ASSERT_TRUE(fla.ok()) << fla.status();
+    EXPECT_EQ(fla->layout, Layout::kFlashLinearAttention) << prefix;
+    ExpectTensors(fla->tensors, NativeSample("7"));
+  }
+}
+
+// Which of the two models is meant cannot be known.
+TEST(LayoutTest, TwoModelsInOneFileAreRejected) {
+  TestTensors stored = WithPrefix("net.", NativeSample("7"));
+  for (auto& [name, tensor] : WithPrefix("model.", NativeSample("7"))) {
+    stored[name] = tensor;
+  }
+  EXPECT_THAT(MessageOf(stored), HasSubstr("has the native name"));
+  // The model refuses it as an unknown tensor.
+  stored = WithPrefix("model.", NativeSample("7"));
+  stored["ema.head.weight"] = stored.at("model.head.weight");
+  const auto native = Convert(stored);
+  ASSERT_TRUE(native.ok()) << native.status();
+  EXPECT_TRUE(std::any_of(
+      native->tensors.begin(), native->tensors.end(),
+      [](const Tensor& tensor) { return tensor.name == "ema.head.weight"; }));
+}
+
 TEST(LayoutTest, TwoTensorsWithOneNativeNameAreRejected) {
   TestTensors stored = testing::AsHuggingFace(NativeSample("4"));
   stored["blocks.1.ln1.bias"] = stored.at("rwkv.blocks.1.ln1.bias");
