@@ -86,7 +86,7 @@ absl::Status Verify(const TensorFile& file, ThreadPool& pool,
 }
 
 void WarnOfZeros(const TensorFile& file) {
-  const std::vector<std::string> zeros = FindZeroMatrices(file);
+  const std::vector<ZeroMatrix> zeros = FindZeroMatrices(file);
   if (zeros.empty()) return;
   LogWarning(absl::StrCat(file.path(), ": ", DescribeZeroMatrices(zeros),
                           " (--verify_files compares checksums)"));

@@ -5,11 +5,13 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <filesystem>
 #include <functional>
+#include <iterator>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/types/span.h"
 #include "core/base/mapped_file.h"
 #include "core/base/quote.h"
 #include "core/checkpoint/tensor.h"
@@ -20,6 +22,7 @@ namespace {
 constexpr size_t kEndBytes = 4096;        // read from a matrix in any case
 constexpr size_t kPieceBytes = 64 << 10;  // read at a time
 constexpr size_t kMaxListedMatrices = 5;  // names in a message
+constexpr size_t kMaxZeroFiles = 5;       // names in a message
 
 bool IsZero(absl::Span<const std::byte> piece) {
   static constexpr std::byte kZeros[kPieceBytes] = {};
@@ -54,41 +57,59 @@ bool IsZeroIn(const MappedFile& mapped, absl::Span<const std::byte> bytes) {
   return true;
 }
 
-// Whether all bytes, which lie in `file` or have been copied, are zero.
-bool AreZeros(absl::Span<const std::byte> bytes, const TensorFile& file) {
-  const MappedFile* const mapped = FileOf(bytes, file);
+// Whether all bytes are zero, which lie in `mapped`, or have been copied if
+// that is nullptr.
+bool AreZeros(absl::Span<const std::byte> bytes, const MappedFile* mapped) {
   if (mapped != nullptr) {
-    const size_t end = std::min(kEndBytes, bytes.size());
-    return IsZeroIn(*mapped, bytes.first(end)) &&
-           IsZeroIn(*mapped, bytes.last(end)) && IsZeroIn(*mapped, bytes);
+    // Most matrices are known from their end.
+    return IsZeroIn(*mapped, bytes.last(std::min(kEndBytes, bytes.size()))) &&
+           IsZeroIn(*mapped, bytes);
   }
   return std::all_of(bytes.begin(), bytes.end(),
                      [](std::byte value) { return value == std::byte{0}; });
 }
 
-}  // namespace
-
-std::vector<std::string> FindZeroMatrices(const TensorFile& file) {
-  std::vector<std::string> names;
-  for (const auto& [name, tensor] : file.tensors()) {
-    if (Squeezed(tensor).shape.size() >= 2 && !tensor.data.empty() &&
-        AreZeros(tensor.data, file)) {
-      names.push_back(name);
-    }
-  }
-  return names;
+std::string NameOf(const MappedFile& file) {
+  return std::filesystem::path(file.path()).filename().string();
 }
 
-std::string DescribeZeroMatrices(const std::vector<std::string>& names) {
-  std::vector<std::string> listed;
-  for (const std::string& name : names) {
-    if (listed.size() < kMaxListedMatrices) listed.push_back(Quoted(name));
+}  // namespace
+
+std::vector<ZeroMatrix> FindZeroMatrices(const TensorFile& file) {
+  std::vector<ZeroMatrix> found;
+  for (const auto& [name, tensor] : file.tensors()) {
+    if (Squeezed(tensor).shape.size() < 2 || tensor.data.empty()) continue;
+    const MappedFile* const mapped = FileOf(tensor.data, file);
+    const size_t half = tensor.data.size() / 2;
+    if (!AreZeros(tensor.data.subspan(half), mapped)) continue;
+    found.push_back({.name = name,
+                     .file = mapped == nullptr ? "" : NameOf(*mapped),
+                     .is_entire = AreZeros(tensor.data.first(half), mapped)});
   }
-  return absl::StrCat(names.size(),
-                      names.size() == 1 ? " matrix is" : " matrices are",
-                      " entirely zero: ", absl::StrJoin(listed, ", "),
-                      listed.size() < names.size() ? ", ..." : "",
-                      "; the download may not have finished");
+  return found;
+}
+
+std::string DescribeZeroMatrices(absl::Span<const ZeroMatrix> matrices) {
+  std::vector<std::string> names;
+  std::set<std::string> files;
+  bool are_entire = true;
+  for (const ZeroMatrix& matrix : matrices) {
+    are_entire &= matrix.is_entire;
+    if (!matrix.file.empty()) files.insert(matrix.file);
+    if (names.size() == kMaxListedMatrices) continue;
+    names.push_back(absl::StrCat(Quoted(matrix.name),
+                                 matrix.is_entire ? "" : " (second half)"));
+  }
+  const size_t num_files = std::min(files.size(), kMaxZeroFiles);
+  std::vector<std::string> listed(files.begin(),
+                                  std::next(files.begin(), num_files));
+  return absl::StrCat(
+      matrices.size(), matrices.size() == 1 ? " matrix is" : " matrices are",
+      are_entire ? " entirely zero: " : " entirely zero or end with zeros: ",
+      absl::StrJoin(names, ", "), names.size() < matrices.size() ? ", ..." : "",
+      listed.empty() ? "" : ", in ", absl::StrJoin(listed, ", "),
+      listed.size() < files.size() ? ", ..." : "",
+      "; the download may not have finished");
 }
 
 }  // namespace rwkvd

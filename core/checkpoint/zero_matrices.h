@@ -5,18 +5,28 @@
 #include <string>
 #include <vector>
 
+#include "absl/types/span.h"
 #include "core/checkpoint/tensor_file.h"
 
 namespace rwkvd {
 
-// The names of the matrices whose elements are all zero, in byte order. Few
-// models have such matrices on purpose, but a download that has only reserved
-// the space for a file leaves zeros in it. Reads the first and the last bytes
-// of each matrix, and the others only while they are zero. Maps no other pages.
-std::vector<std::string> FindZeroMatrices(const TensorFile& file);
+// A matrix whose elements are all zero, or those of the second half of its
+// memory. A value.
+struct ZeroMatrix {
+  std::string name;
+  std::string file;  // its name without the folder; empty if it was copied
+  bool is_entire = true;
+};
 
-// A sentence that names the matrices, which must not be none, at most five.
-std::string DescribeZeroMatrices(const std::vector<std::string>& names);
+// Finds the zero matrices, in byte order of their names. Few models have such
+// matrices on purpose, but a download that has only reserved the space for a
+// file leaves zeros in it, from somewhere within a matrix on. Reads the last
+// bytes of each matrix, and the others only while they are zero. Maps no pages.
+std::vector<ZeroMatrix> FindZeroMatrices(const TensorFile& file);
+
+// A sentence that names the matrices, which must not be none, and their files,
+// at most five of each.
+std::string DescribeZeroMatrices(absl::Span<const ZeroMatrix> matrices);
 
 }  // namespace rwkvd
 

@@ -98,7 +98,7 @@ class BadCheckpointTest(unittest.TestCase):
         with rwkvd("--threads=1", "--verify_files", model=path) as server:
             self.assertRegex(server.log(), "verified .* CRC-32 checksums agree")
             self.assertRegex(server.log(),
-                             "warning .* matrices are entirely zero: ")
+                             "warning .* matrices are entirely zero")
         middle = data.index(bytes(2000)) + 1000  # of a matrix
         self.write(data[:middle] + b"\1" + data[middle + 1:])
         assert_refuses(self, ["--verify_files", f"--model={path}"], path,

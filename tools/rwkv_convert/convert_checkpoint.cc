@@ -22,7 +22,6 @@
 #include "core/checkpoint/stored_blocks.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/checkpoint/verify_files.h"
-#include "core/checkpoint/zero_matrices.h"
 #include "core/quantize/weight_kind.h"
 #include "tools/rwkv_convert/byte_size.h"
 #include "tools/rwkv_convert/calibration.h"

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "core/checkpoint/adapter.h"
+#include "core/checkpoint/zero_matrices.h"
 #include "tools/rwkv_convert/calibration.h"
 #include "tools/rwkv_convert/conversion.h"
 
@@ -39,8 +40,7 @@ struct Converted {
   // Bytes of the input that agreed with checksums; only if verified.
   int64_t num_checked_bytes = 0;
   bool verified = false;
-  // The matrices of the input whose elements are all zero.
-  std::vector<std::string> zero_matrices;
+  std::vector<ZeroMatrix> zero_matrices;  // of the input
   // The model needs a tokenizer, but there was none to copy.
   bool lacks_tokenizer = false;
 };
