@@ -53,7 +53,7 @@ absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
 absl::Status CheckTensors(std::shared_ptr<const TensorFile> file) {
   RWKVD_ASSIGN_OR_RETURN(const ModelConfig config, DeduceConfig(*file));
   WeightReader reader = WeightReader::OfShapes(*file);
-  // Its matrices have no elements, so that nobody may use it.
+  // The model has no weights, so that nobody may use it.
   return LoadVersion(config, {}, std::move(file), reader).status();
 }
 

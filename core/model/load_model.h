@@ -21,8 +21,8 @@ namespace rwkvd {
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadModel(
     std::shared_ptr<const TensorFile> file, const ModelOptions& options = {});
 
-// Checks that LoadModel would find all tensors, with the right shapes. Reads no
-// matrix. Returns the errors of LoadModel.
+// Checks that LoadModel would find all tensors, with the right shapes. Reads
+// none of them, except for tuned states. Returns the errors of LoadModel.
 absl::Status CheckTensors(std::shared_ptr<const TensorFile> file);
 
 // Gives up the memory of those pages of `file` that a model does not read,

@@ -122,7 +122,7 @@ ThreadPool& WeightReader::pool() {
 }
 
 Matrix WeightReader::View(const Tensor& stored) {
-  if (!takes_matrices_) return {};
+  if (!reads_weights_) return {};
   if (options_.activations == ActivationKind::kAuto &&
       IsBlockType(stored.dtype) && stored.Strides()[1] == 1) {
     return Pack(stored);
@@ -256,7 +256,7 @@ std::vector<Matrix> WeightReader::TakeTransposedStack(absl::string_view name,
                                                       int64_t cols) {
   std::vector<Matrix> matrices(num);
   const Tensor* tensor = FindShaped(name, {num, cols, rows});
-  if (tensor == nullptr || !takes_matrices_) return matrices;
+  if (tensor == nullptr || !reads_weights_) return matrices;
   const Tensor stack = WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] = View(Transposed(Layer(stack, i), 0, 1));
@@ -270,7 +270,7 @@ std::vector<Matrix> WeightReader::TakeTransposedSlices(absl::string_view name,
                                                        int64_t cols) {
   std::vector<Matrix> matrices(num);
   const Tensor* tensor = FindShaped(name, {cols, num * rows});
-  if (tensor == nullptr || !takes_matrices_) return matrices;
+  if (tensor == nullptr || !reads_weights_) return matrices;
   const Tensor joined = WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] =
@@ -286,7 +286,11 @@ Vector WeightReader::TakeVector(absl::string_view name, int64_t size) {
     problems_.push_back(Misshapen(*tensor, absl::StrCat("[", size, "]")));
     return {};
   }
-  return ToFloat(*tensor);
+  return ReadVector(*tensor);
+}
+
+Vector WeightReader::ReadVector(const Tensor& tensor) const {
+  return reads_weights_ ? ToFloat(tensor) : Vector();
 }
 
 Vector WeightReader::TakePerHead(absl::string_view name, int64_t num,
@@ -295,14 +299,15 @@ Vector WeightReader::TakePerHead(absl::string_view name, int64_t num,
   if (tensor == nullptr) return {};
   const std::vector<int64_t> shape = Squeezed(*tensor).shape;
   const Tensor expected{.shape = {num, size}};
-  if (shape == Squeezed(expected).shape) return ToFloat(*tensor);
+  if (shape == Squeezed(expected).shape) return ReadVector(*tensor);
   if (!IsVector(*tensor, num)) {
     problems_.push_back(Misshapen(
         *tensor, absl::StrCat("[", num, ", ", size, "] or [", num, "]")));
     return {};
   }
   Vector values;
-  for (float value : ToFloat(*tensor)) values.insert(values.end(), size, value);
+  for (float value : ReadVector(*tensor))
+    values.insert(values.end(), size, value);
   return values;
 }
 

@@ -38,10 +38,10 @@ class WeightReader {
                         const ModelOptions& options = {})
       : file_(file), options_(options) {}
 
-  // A reader that only checks names and shapes: it reads no matrix, and those
-  // that it returns have no elements.
+  // A reader that only checks names and shapes: it reads no weights, and the
+  // matrices and vectors that it returns are empty.
   static WeightReader OfShapes(const TensorFile& file) {
-    return WeightReader(file, /*takes_matrices=*/false);
+    return WeightReader(file, /*reads_weights=*/false);
   }
 
   // Returns a view of the [rows, cols] matrix as it is stored (which may be
@@ -94,8 +94,8 @@ class WeightReader {
       std::shared_ptr<const TensorFile> file);
 
  private:
-  WeightReader(const TensorFile& file, bool takes_matrices)
-      : file_(file), takes_matrices_(takes_matrices) {}
+  WeightReader(const TensorFile& file, bool reads_weights)
+      : file_(file), reads_weights_(reads_weights) {}
 
   const Tensor* Find(absl::string_view name);
   // The same, but also records a problem and returns nullptr if the tensor has
@@ -116,6 +116,7 @@ class WeightReader {
   // Returns a view of the same elements in f32, if `tensor` has a block type,
   // else `tensor` itself.
   Tensor WithoutBlocks(const Tensor& tensor);
+  Vector ReadVector(const Tensor& tensor) const;
   // Returns a view of `tensor`, whose shape has been checked, or of a copy if
   // it has a block type.
   Matrix View(const Tensor& tensor);
@@ -124,7 +125,7 @@ class WeightReader {
 
   const TensorFile& file_;
   const ModelOptions options_;
-  const bool takes_matrices_ = true;
+  const bool reads_weights_ = true;
   std::vector<QuantizedMatrix> quantized_;
   std::vector<std::string> quantized_names_;
   std::vector<AlignedVector<float>> widened_;

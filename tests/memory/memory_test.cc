@@ -14,6 +14,7 @@
 #include "tests/testing/checkpoint_formats.h"
 #include "tests/testing/fixtures.h"
 #include "tests/testing/random_checkpoint.h"
+#include "tests/testing/sparse_gguf.h"
 #include "tests/testing/tiny_checkpoint.h"
 
 namespace rwkvd {
@@ -52,9 +53,10 @@ TestTensors RandomModel(Architecture architecture, DType dtype) {
       1, dtype);
 }
 
-nlohmann::json Measure(const std::string& checkpoint) {
+nlohmann::json Measure(const std::string& checkpoint, int rows = 256) {
   FILE* const probe = popen(
-      absl::StrCat("tests/memory/memory_probe ", checkpoint).c_str(), "r");
+      absl::StrCat("tests/memory/memory_probe ", checkpoint, " ", rows).c_str(),
+      "r");
   std::string output;
   for (int c; (c = std::fgetc(probe)) != EOF;) output.push_back(c);
   EXPECT_EQ(pclose(probe), 0) << checkpoint;
@@ -100,6 +102,32 @@ TEST_P(MemoryTest, WeightsOfEveryTypeStayMapped) {
         testing::WriteCheckpoint(testing::MakeTempDirectory(),
                                  RandomModel(GetParam(), dtype)),
         FileFormat::kSafetensors);
+  }
+}
+
+// Blocks are packed into memory of the process, and their pages of the file
+// released. All that the process has, and all pages of files, its program's
+// too, together take at most 1.15 times the file.
+TEST(GgufMemoryTest, ModelTakesLittleMoreThanItsFile) {
+  for (const DType dtype :
+       {DType::kQ4_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K, DType::kQ8_0}) {
+    SCOPED_TRACE(std::string(NameOf(dtype)));
+    const std::string path = testing::MakeTempDirectory() + "/model.gguf";
+    const auto file =
+        static_cast<int64_t>(testing::WriteSparseGgufOrDie({.layers = 16,
+                                                            .width = 1024,
+                                                            .ffn = 4096,
+                                                            .vocab = 16384,
+                                                            .rank = 64,
+                                                            .matrix = dtype},
+                                                           path));
+    ASSERT_GT(file, 100 << 20);
+    const auto bytes = Measure(path, /*rows=*/16);
+    ASSERT_TRUE(bytes.is_object());
+    const int64_t loading = bytes["loading"], workspace = bytes["workspace"],
+                  serving = bytes["serving"], mapped = bytes["mapped"];
+    EXPECT_LE(loading + workspace + serving + mapped, file * 115 / 100);
+    EXPECT_GT(loading + mapped, file * 8 / 10);  // it is not compressed
   }
 }
 

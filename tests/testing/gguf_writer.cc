@@ -2,9 +2,12 @@
 #include "tests/testing/gguf_writer.h"
 
 #include <bit>
+#include <filesystem>
+#include <fstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/check.h"
 
 namespace rwkvd::testing {
 namespace {
@@ -89,23 +92,60 @@ GgufWriter& GgufWriter::Floats(absl::string_view name,
   return Tensor(name, std::move(dims), kGgmlF32, std::move(bytes));
 }
 
-std::string GgufWriter::Bytes() const {
-  std::string file =
+GgufWriter& GgufWriter::Zeros(absl::string_view name,
+                              std::vector<uint64_t> dims, uint32_t type,
+                              uint64_t num_bytes) {
+  Tensor(name, std::move(dims), type, "");
+  tensors_.back().num_zeros = num_bytes;
+  return *this;
+}
+
+std::string GgufWriter::Header(std::vector<uint64_t>* offsets) const {
+  std::string header =
       absl::StrCat("GGUF", LittleEndian(version, 4),
                    LittleEndian(tensors_.size() + extra_tensors, 8),
                    LittleEndian(keys_.size() + extra_keys, 8));
-  for (const std::string& key : keys_) file += key;
-  std::string data;
+  for (const std::string& key : keys_) header += key;
+  uint64_t end = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
-    Align(&data, alignment);
-    uint64_t offset = data.size();
-    if (i == 0) offset += first_offset;
-    if (i == 1) offset += second_offset;
-    absl::StrAppend(&file, tensors_[i].info, LittleEndian(offset, 8));
-    data += tensors_[i].bytes;
+    offsets->push_back((end + alignment - 1) / alignment * alignment);
+    end = offsets->back() + tensors_[i].bytes.size() + tensors_[i].num_zeros;
+    uint64_t written = offsets->back();
+    if (i == 0) written += first_offset;
+    if (i == 1) written += second_offset;
+    absl::StrAppend(&header, tensors_[i].info, LittleEndian(written, 8));
   }
-  Align(&file, alignment);
-  return file + data;
+  offsets->push_back(end);
+  Align(&header, alignment);
+  return header;
+}
+
+std::string GgufWriter::Bytes() const {
+  std::vector<uint64_t> offsets;
+  std::string file = Header(&offsets);
+  const size_t data_at = file.size();
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    file.resize(data_at + offsets[i]);
+    file += tensors_[i].bytes;
+  }
+  file.resize(data_at + offsets.back());
+  return file;
+}
+
+uint64_t GgufWriter::WriteOrDie(const std::string& path) const {
+  std::vector<uint64_t> offsets;
+  const std::string header = Header(&offsets);
+  std::ofstream file(path, std::ios::binary);
+  file << header;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    file.seekp(static_cast<std::streamoff>(header.size() + offsets[i]));
+    file << tensors_[i].bytes;
+  }
+  file.close();
+  RWKVD_CHECK(file.good());
+  const uint64_t size = header.size() + offsets.back();
+  std::filesystem::resize_file(path, size);
+  return size;
 }
 
 }  // namespace rwkvd::testing

@@ -31,6 +31,9 @@ class GgufWriter {
                      uint32_t type, std::string bytes);
   GgufWriter& Floats(absl::string_view name, std::vector<uint64_t> dims,
                      const std::vector<float>& values);
+  // Adds a tensor of so many bytes, all of which are zero.
+  GgufWriter& Zeros(absl::string_view name, std::vector<uint64_t> dims,
+                    uint32_t type, uint64_t num_bytes);
 
   // Of what follows, tests change one thing at a time.
   uint32_t version = 3;
@@ -42,11 +45,20 @@ class GgufWriter {
 
   std::string Bytes() const;
 
+  // Writes the same bytes to a file, in which the tensors added by Zeros are
+  // holes that take no space on the disk. Returns its size.
+  uint64_t WriteOrDie(const std::string& path) const;
+
  private:
   struct Entry {
-    std::string info;   // name, shape and type
-    std::string bytes;  // the data
+    std::string info;        // name, shape and type
+    std::string bytes;       // the data
+    uint64_t num_zeros = 0;  // bytes behind them
   };
+
+  // The bytes before the data. Sets `*offsets` to those of the tensors in the
+  // data, and at last the size of the data.
+  std::string Header(std::vector<uint64_t>* offsets) const;
 
   std::vector<std::string> keys_;
   std::vector<Entry> tensors_;

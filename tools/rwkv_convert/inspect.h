@@ -80,7 +80,7 @@ struct Inspection {
 };
 
 // Inspects the checkpoint, tuned state or adapter at `path`, and how `adapters`
-// fit into it. Reads names, shapes, vectors and the tokenizer, but no matrices.
+// fit into it. Reads names, shapes, a few vectors and the tokenizer.
 // Errors are those of TensorFile and Adapter.
 absl::StatusOr<Inspection> Inspect(const std::string& path,
                                    absl::Span<const AdapterPath> adapters,
