@@ -2,9 +2,8 @@
 #include "core/checkpoint/unpickler.h"
 
 #include <algorithm>
-#include <limits>
+#include <utility>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -15,10 +14,11 @@
 #include "core/checkpoint/pickle_globals.h"
 #include "core/checkpoint/pickle_literals.h"
 #include "core/checkpoint/pickle_opcodes.h"
+#include "core/checkpoint/pickle_stack.h"
 
 namespace rwkvd {
 
-using Items = std::vector<const PickleObject*>;
+using Items = PickleStack::Items;
 using Kind = PickleObject::Kind;
 using Op = PickleOpcode;
 
@@ -30,11 +30,19 @@ constexpr size_t kMaxOpcodes = 1'000'000;
 constexpr uint8_t kMinProtocol = 2;
 constexpr uint8_t kMaxProtocol = 5;
 constexpr size_t kMaxGlobalBytes = 256;  // of a line with a module or a name
-constexpr size_t kToMark = std::numeric_limits<size_t>::max();
+constexpr size_t kToMark = PickleStack::kToMark;
+
+template <typename... Args>
+absl::Status Error(const Args&... args) {
+  return absl::InvalidArgumentError(absl::StrCat(args...));
+}
+
+absl::Status Truncated() { return Error("truncated"); }
 
 }  // namespace
 
-// The stack machine that executes one pickle. Used once.
+// The stack machine that executes one pickle. Used once. Messages of all but
+// Run lack the position.
 class PickleMachine {
  public:
   PickleMachine(absl::Span<const std::byte> bytes, absl::string_view where)
@@ -43,6 +51,7 @@ class PickleMachine {
   absl::StatusOr<Pickle> Run() &&;
 
  private:
+  absl::Status Execute();
   absl::Status ReadProtocol();
   // Subtracts `cost` from the budget: 1 for each opcode, and 1 for each item of
   // an object that a call copies, since calls may copy it repeatedly.
@@ -51,11 +60,6 @@ class PickleMachine {
   absl::Status Step(Op opcode);
 
   absl::Status PushLiteral(Op opcode);
-  // Pops `num` objects and pushes a container of them. Here and below, kToMark
-  // as `num` stands for the objects above the last mark.
-  absl::Status PushContainer(Kind kind, size_t num);
-  // Pops `num` objects and adds them to the container below them.
-  absl::Status Extend(Kind kind, size_t num);
   // Stores the object on top of the stack in the memo. Its number in the memo
   // is read from `width` bytes; if `width` is 0, it is the next free number.
   absl::Status Memoize(size_t width);
@@ -74,38 +78,23 @@ class PickleMachine {
   // Ignores the length of a frame, which serves readers of streams.
   absl::Status SkipFrame();
 
-  PickleObject* Push(Kind kind);
-  absl::StatusOr<PickleObject*> Pop();
-  // Pops `num` objects and returns them in the order in which they were pushed.
-  // With kToMark, also pops the mark.
-  absl::StatusOr<Items> PopItems(size_t num);
-  // The number of objects above the last mark.
-  size_t Available() const {
-    return stack_.size() - (marks_.empty() ? 0 : marks_.back());
-  }
-
-  template <typename... Args>
-  absl::Status Error(const Args&... args) const {
-    return absl::InvalidArgumentError(absl::StrCat(
-        where_, ": pickle: byte ", opcode_position_, ": ", args...));
-  }
-  absl::Status Truncated() const { return Error("truncated"); }
-  absl::Status EmptyStack() const {
-    return Error("expected an object on the stack, found none");
-  }
-
   const absl::Span<const std::byte> bytes_;
   ByteReader reader_;
   const absl::string_view where_;
   size_t opcode_position_ = 0;
   size_t budget_ = kMaxOpcodes;
   Pickle pickle_;
-  std::vector<PickleObject*> stack_;
-  std::vector<size_t> marks_;  // sizes of the stack
-  absl::flat_hash_map<uint64_t, PickleObject*> memo_;
+  PickleStack stack_{&pickle_.objects_};
 };
 
 absl::StatusOr<Pickle> PickleMachine::Run() && {
+  const absl::Status status = Execute();
+  if (status.ok()) return std::move(pickle_);
+  return Error(where_, ": pickle: byte ", opcode_position_, ": ",
+               status.message());
+}
+
+absl::Status PickleMachine::Execute() {
   RWKVD_RETURN_IF_ERROR(ReadProtocol());
   while (true) {
     opcode_position_ = reader_.position();
@@ -115,13 +104,13 @@ absl::StatusOr<Pickle> PickleMachine::Run() && {
     RWKVD_RETURN_IF_ERROR(Charge(1));
     RWKVD_RETURN_IF_ERROR(Step(Op{opcode}));
   }
-  if (stack_.size() != 1 || !marks_.empty()) {
+  if (stack_.size() != 1 || stack_.num_marks() > 0) {
     return Error("expected one object on the stack at the end, got ",
-                 stack_.size(), " objects and ", marks_.size(), " marks");
+                 stack_.size(), " objects and ", stack_.num_marks(), " marks");
   }
-  pickle_.root_ = stack_[0];
+  RWKVD_ASSIGN_OR_RETURN(pickle_.root_, stack_.Pop());
   pickle_.num_bytes_ = reader_.position();
-  return std::move(pickle_);
+  return absl::OkStatus();
 }
 
 absl::Status PickleMachine::ReadProtocol() {
@@ -148,38 +137,38 @@ absl::Status PickleMachine::Charge(size_t cost) {
 absl::Status PickleMachine::Step(Op opcode) {
   switch (opcode) {
     case Op::kMark:
-      marks_.push_back(stack_.size());
+      stack_.Mark();
       return absl::OkStatus();
     case Op::kPop:
-      return Pop().status();
+      return stack_.Pop().status();
     case Op::kPopMark:
-      return PopItems(kToMark).status();
+      return stack_.PopItems(kToMark).status();
     case Op::kEmptyTuple:
-      return PushContainer(Kind::kTuple, 0);
+      return stack_.PushContainer(Kind::kTuple, 0);
     case Op::kTuple1:
-      return PushContainer(Kind::kTuple, 1);
+      return stack_.PushContainer(Kind::kTuple, 1);
     case Op::kTuple2:
-      return PushContainer(Kind::kTuple, 2);
+      return stack_.PushContainer(Kind::kTuple, 2);
     case Op::kTuple3:
-      return PushContainer(Kind::kTuple, 3);
+      return stack_.PushContainer(Kind::kTuple, 3);
     case Op::kTuple:
-      return PushContainer(Kind::kTuple, kToMark);
+      return stack_.PushContainer(Kind::kTuple, kToMark);
     case Op::kEmptyList:
-      return PushContainer(Kind::kList, 0);
+      return stack_.PushContainer(Kind::kList, 0);
     case Op::kList:
-      return PushContainer(Kind::kList, kToMark);
+      return stack_.PushContainer(Kind::kList, kToMark);
     case Op::kEmptyDict:
-      return PushContainer(Kind::kDict, 0);
+      return stack_.PushContainer(Kind::kDict, 0);
     case Op::kDict:
-      return PushContainer(Kind::kDict, kToMark);
+      return stack_.PushContainer(Kind::kDict, kToMark);
     case Op::kAppend:
-      return Extend(Kind::kList, 1);
+      return stack_.Extend(Kind::kList, 1);
     case Op::kAppends:
-      return Extend(Kind::kList, kToMark);
+      return stack_.Extend(Kind::kList, kToMark);
     case Op::kSetItem:
-      return Extend(Kind::kDict, 2);
+      return stack_.Extend(Kind::kDict, 2);
     case Op::kSetItems:
-      return Extend(Kind::kDict, kToMark);
+      return stack_.Extend(Kind::kDict, kToMark);
     case Op::kMemoize:
       return Memoize(0);
     case Op::kBinPut:
@@ -207,86 +196,26 @@ absl::Status PickleMachine::Step(Op opcode) {
   }
 }
 
-PickleObject* PickleMachine::Push(Kind kind) {
-  stack_.push_back(&pickle_.objects_.emplace_back());
-  stack_.back()->kind = kind;
-  return stack_.back();
-}
-
-absl::StatusOr<PickleObject*> PickleMachine::Pop() {
-  if (Available() == 0) return EmptyStack();
-  PickleObject* object = stack_.back();
-  stack_.pop_back();
-  return object;
-}
-
-absl::StatusOr<Items> PickleMachine::PopItems(size_t num) {
-  if (num == kToMark) {
-    if (marks_.empty())
-      return Error("expected a mark on the stack, found none");
-    num = Available();
-    marks_.pop_back();
-  } else if (num > Available()) {
-    return EmptyStack();
-  }
-  const auto begin = stack_.end() - static_cast<ptrdiff_t>(num);
-  Items items(begin, stack_.end());
-  stack_.erase(begin, stack_.end());
-  return items;
-}
-
 absl::Status PickleMachine::PushLiteral(Op opcode) {
   if (!IsLiteral(opcode)) {
     return Error(absl::StrFormat(
         "unsupported opcode 0x%02x, which checkpoints do not need",
         static_cast<int>(opcode)));
   }
-  const bool complete = ReadLiteral(opcode, reader_, *Push(Kind::kNone));
+  const bool complete = ReadLiteral(opcode, reader_, *stack_.Push(Kind::kNone));
   return complete ? absl::OkStatus() : Truncated();
-}
-
-absl::Status PickleMachine::PushContainer(Kind kind, size_t num) {
-  RWKVD_ASSIGN_OR_RETURN(Items items, PopItems(num));
-  if (kind == Kind::kDict && items.size() % 2 != 0) {
-    return Error("expected a value for each key of a dict");
-  }
-  Push(kind)->items = std::move(items);
-  return absl::OkStatus();
-}
-
-absl::Status PickleMachine::Extend(Kind kind, size_t num) {
-  RWKVD_ASSIGN_OR_RETURN(const Items items, PopItems(num));
-  if (kind == Kind::kDict && items.size() % 2 != 0) {
-    return Error("expected a value for each key of a dict");
-  }
-  if (Available() == 0) return EmptyStack();
-  PickleObject& container = *stack_.back();
-  if (container.kind != kind) {
-    return Error("expected a ", kind == Kind::kDict ? "dict" : "list",
-                 " to add items to");
-  }
-  container.items.insert(container.items.end(), items.begin(), items.end());
-  return absl::OkStatus();
 }
 
 absl::Status PickleMachine::Memoize(size_t width) {
   uint64_t number;
   if (!reader_.ReadNumber(width, &number)) return Truncated();
-  if (width == 0) number = memo_.size();
-  if (Available() == 0) return EmptyStack();
-  memo_[number] = stack_.back();
-  return absl::OkStatus();
+  return stack_.Memoize(width == 0 ? stack_.memo_size() : number);
 }
 
 absl::Status PickleMachine::PushFromMemo(size_t width) {
   uint64_t number;
   if (!reader_.ReadNumber(width, &number)) return Truncated();
-  const auto found = memo_.find(number);
-  if (found == memo_.end()) {
-    return Error("object ", number, " is not in the memo");
-  }
-  stack_.push_back(found->second);
-  return absl::OkStatus();
+  return stack_.PushFromMemo(number);
 }
 
 absl::Status PickleMachine::ReadGlobal() {
@@ -306,7 +235,7 @@ absl::Status PickleMachine::ReadGlobal() {
 }
 
 absl::Status PickleMachine::PopGlobal() {
-  RWKVD_ASSIGN_OR_RETURN(const Items both, PopItems(2));
+  RWKVD_ASSIGN_OR_RETURN(const Items both, stack_.PopItems(2));
   if (both[0]->kind != Kind::kString || both[1]->kind != Kind::kString) {
     return Error("expected strings as module and name of a global");
   }
@@ -322,28 +251,28 @@ absl::Status PickleMachine::PushGlobal(absl::string_view module,
                  "run; if you trust the file, load it in Python and save "
                  "only its state_dict");
   }
-  Push(Kind::kGlobal)->text = known;
+  stack_.Push(Kind::kGlobal)->text = known;
   return absl::OkStatus();
 }
 
 absl::Status PickleMachine::PushStorage() {
-  RWKVD_ASSIGN_OR_RETURN(const PickleObject* const id, Pop());
+  RWKVD_ASSIGN_OR_RETURN(const PickleObject* const id, stack_.Pop());
   if (id->kind != Kind::kTuple || id->items.empty() ||
       id->items[0]->kind != Kind::kString || id->items[0]->text != "storage") {
     return Error("expected a persistent id that names a storage");
   }
-  Push(Kind::kStorage)->arguments = id;
+  stack_.Push(Kind::kStorage)->arguments = id;
   return absl::OkStatus();
 }
 
 absl::Status PickleMachine::Call() {
-  RWKVD_ASSIGN_OR_RETURN(const Items both, PopItems(2));
+  RWKVD_ASSIGN_OR_RETURN(const Items both, stack_.PopItems(2));
   const PickleObject& function = *both[0];
   const PickleObject& arguments = *both[1];
   if (function.kind != Kind::kGlobal || arguments.kind != Kind::kTuple) {
     return Error("expected a call of a global with a tuple of arguments");
   }
-  PickleObject* const result = Push(Kind::kNone);
+  PickleObject* const result = stack_.Push(Kind::kNone);
   if (!CallGlobal(function.text, arguments, *result)) {
     return Error("unsupported call of ", function.text,
                  ", which checkpoints do not need with these arguments");
@@ -352,9 +281,9 @@ absl::Status PickleMachine::Call() {
 }
 
 absl::Status PickleMachine::Build() {
-  RWKVD_RETURN_IF_ERROR(Pop().status());
-  if (Available() == 0) return EmptyStack();
-  if (stack_.back()->kind != Kind::kDict) {
+  RWKVD_RETURN_IF_ERROR(stack_.Pop().status());
+  RWKVD_ASSIGN_OR_RETURN(const PickleObject* const object, stack_.Top());
+  if (object->kind != Kind::kDict) {
     return Error("expected a dict to set attributes of");
   }
   return absl::OkStatus();
