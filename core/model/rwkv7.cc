@@ -10,41 +10,11 @@
 #include "absl/strings/str_cat.h"
 #include "core/model/blocks.h"
 #include "core/model/matrix_state_model.h"
+#include "core/model/rwkv7_weights.h"
 #include "core/model/weight_reader.h"
 
 namespace rwkvd {
 namespace {
-
-// A low-rank matrix and a bias: base + up f(down x), where f is the identity,
-// tanh or sigmoid. D is the rank, which differs between the matrices.
-struct LowRank {
-  Matrix down;  // [D, C]
-  Matrix up;    // [A, D]
-  Vector base;  // [A], or empty
-};
-
-// C is the embedding size, A the attention size, F the number of hidden units.
-struct TimeMixing {
-  Vector x_r, x_w, x_k, x_v, x_a, x_g;  // [C]
-  LowRank decay, rate, gate;            // w, a, g of the paper
-  LowRank value_mix;                    // v; not in layer 0
-  Vector k_k, k_a;                      // [A]
-  Vector r_k;                           // [A]
-  Matrix receptance, key, value;        // [A, C]
-  LayerNorm norm;                       // [A], of each head separately
-  Matrix output;                        // [C, A]
-};
-
-struct ChannelMixing {
-  Vector x_k;    // [C]
-  Matrix key;    // [F, C]
-  Matrix value;  // [C, F]
-};
-
-// The ranks of the low-rank matrices.
-struct Ranks {
-  int64_t decay = 0, rate = 0, gate = 0, value_mix = 0;
-};
 
 // The activations of a forward pass over T tokens.
 struct Activations {
@@ -60,69 +30,7 @@ struct Activations {
   Rows out;      // [T, C]
 };
 
-// `letter` names the three tensors, whose shapes must agree with `rank`.
-LowRank TakeLowRank(WeightReader& reader, const std::string& att, char letter,
-                    int64_t rank, const ModelConfig& config) {
-  const std::string name = att + letter;
-  LowRank w;
-  w.down = reader.TakeTransposed(name + "1", rank, config.embedding_size);
-  w.up = reader.TakeTransposed(name + "2", config.attention_size, rank);
-  if (letter != 'g') {
-    w.base = reader.TakeVector(name + "0", config.attention_size);
-  }
-  return w;
-}
-
-TimeMixing TakeTimeMixing(WeightReader& reader, int64_t layer,
-                          const std::string& att, const ModelConfig& config,
-                          const Ranks& ranks) {
-  const int64_t c = config.embedding_size, a = config.attention_size;
-  TimeMixing w;
-  w.x_r = reader.TakeVector(att + "x_r", c);
-  w.x_w = reader.TakeVector(att + "x_w", c);
-  w.x_k = reader.TakeVector(att + "x_k", c);
-  w.x_v = reader.TakeVector(att + "x_v", c);
-  w.x_a = reader.TakeVector(att + "x_a", c);
-  w.x_g = reader.TakeVector(att + "x_g", c);
-  w.decay = TakeLowRank(reader, att, 'w', ranks.decay, config);
-  w.rate = TakeLowRank(reader, att, 'a', ranks.rate, config);
-  w.gate = TakeLowRank(reader, att, 'g', ranks.gate, config);
-  if (layer > 0) {
-    w.value_mix = TakeLowRank(reader, att, 'v', ranks.value_mix, config);
-  }
-  w.k_k = reader.TakeVector(att + "k_k", a);
-  w.k_a = reader.TakeVector(att + "k_a", a);
-  w.r_k = reader.TakePerHead(att + "r_k", config.num_heads, config.head_size);
-  w.receptance = reader.TakeMatrix(att + "receptance.weight", a, c);
-  w.key = reader.TakeMatrix(att + "key.weight", a, c);
-  w.value = reader.TakeMatrix(att + "value.weight", a, c);
-  w.output = reader.TakeMatrix(att + "output.weight", c, a);
-  w.norm = TakeLayerNorm(reader, att + "ln_x", a);
-  return w;
-}
-
-ChannelMixing TakeChannelMixing(WeightReader& reader, const std::string& ffn,
-                                const ModelConfig& config) {
-  const int64_t c = config.embedding_size, f = config.ffn_size;
-  ChannelMixing w;
-  w.x_k = reader.TakeVector(ffn + "x_k", c);
-  w.key = reader.TakeMatrix(ffn + "key.weight", f, c);
-  w.value = reader.TakeMatrix(ffn + "value.weight", c, f);
-  return w;
-}
-
-// The ranks are the same in all layers.
-Ranks TakeRanks(WeightReader& reader, const ModelConfig& config) {
-  Ranks ranks = {.decay = reader.MatrixSize("blocks.0.att.w1", 1),
-                 .rate = reader.MatrixSize("blocks.0.att.a1", 1),
-                 .gate = reader.MatrixSize("blocks.0.att.g1", 1)};
-  if (config.num_layers > 1) {
-    ranks.value_mix = reader.MatrixSize("blocks.1.att.v1", 1);
-  }
-  return ranks;
-}
-
-using Base = MatrixStateModel<TimeMixing, ChannelMixing, Activations>;
+using Base = MatrixStateModel<TimeMixing7, ChannelMixing7, Activations>;
 
 class Rwkv7 final : public Base {
  public:
@@ -146,7 +54,7 @@ class Rwkv7 final : public Base {
 
 Activations Rwkv7::LayOut(TakeRows take) const {
   // The last layer has all low-rank matrices, unless it is the only one.
-  const TimeMixing& att = weights().layers.back().att;
+  const TimeMixing7& att = weights().layers.back().att;
   const int64_t c = config().embedding_size, a = config().attention_size;
   return {.x = take(c),
           .normed = take(c),
@@ -205,7 +113,7 @@ void Rwkv7::RunTimeMixing(int64_t layer, Chunks chunks, const Activations& a,
 // v_mix = (xv V1) V2.
 void Rwkv7::Project(int64_t layer, const Activations& a,
                     Workspace& workspace) const {
-  const TimeMixing& w = weights().layers[layer].att;
+  const TimeMixing7& w = weights().layers[layer].att;
   // The large matrices come last: their tasks are small compared to the whole,
   // so the threads finish at about the same time.
   absl::InlinedVector<MatMulOperands, 7> down = {{&w.decay.down, a.xw, a.w_low},
@@ -246,7 +154,7 @@ void Rwkv7::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
 // Runs one head for one token. `kk` [head_size] is scratch for the removal key.
 void Rwkv7::RunToken(int64_t layer, int64_t head, int64_t row, float* kk,
                      float* state, const Activations& a) const {
-  const TimeMixing& att = weights().layers[layer].att;
+  const TimeMixing7& att = weights().layers[layer].att;
   const KernelTable& on = kernels();
   const int64_t size = config().head_size, c = head * size;
   float *const r = a.r[row] + c, *const w = a.w[row] + c,
@@ -314,18 +222,9 @@ void Rwkv7::RunChannelMixing(int64_t layer, Chunks chunks, const Activations& a,
 absl::StatusOr<std::unique_ptr<const LayeredModel>> LoadRwkv7(
     const ModelConfig& config, const ModelOptions& options,
     std::shared_ptr<const TensorFile> file, WeightReader& reader) {
-  const Ranks ranks = TakeRanks(reader, config);
-  auto weights = TakeModelWeights<Rwkv7::Weights>(
-      reader, config,
-      [&](int64_t layer, const std::string& att) {
-        return TakeTimeMixing(reader, layer, att, config, ranks);
-      },
-      [&](const std::string& ffn) {
-        return TakeChannelMixing(reader, ffn, config);
-      });
   return LoadMatrixStateModel<Rwkv7>(config, options, std::move(file),
                                      MatrixState::Stored::kKeyByValue, reader,
-                                     std::move(weights));
+                                     TakeWeights7(reader, config));
 }
 
 }  // namespace rwkvd
