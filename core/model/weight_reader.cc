@@ -9,15 +9,11 @@
 #include "absl/strings/str_join.h"
 #include "core/base/check.h"
 #include "core/base/quote.h"
-#include "core/quantize/ggml_panels.h"
 
 namespace rwkvd {
 namespace {
 
 constexpr size_t kQuantsAlignment = 64;  // a cache line
-
-// Elements that one task widens from blocks to f32, whole blocks.
-constexpr int64_t kWidenedPerTask = 1 << 16;
 
 // The most problems that one message lists.
 constexpr size_t kMaxListed = 12;
@@ -31,33 +27,11 @@ bool HasShape(const Tensor& tensor, absl::Span<const int64_t> shape) {
   return absl::MakeConstSpan(tensor.shape) == shape;
 }
 
-Matrix ViewOf(const uint8_t* quants, const uint16_t* scales, QuantForm form,
-              int64_t rows, int64_t cols) {
-  Matrix matrix{.rows = rows, .cols = cols};
-  matrix.quantized =
-      QuantizedWeights{.type = form.type,
-                       .order = form.order,
-                       .int16_activations = form.int16_activations(),
-                       .rows = rows,
-                       .cols = cols,
-                       .quants = quants,
-                       .scales = scales};
-  return matrix;
-}
-
 bool IsVector(const Tensor& tensor, int64_t size) {
   return tensor.num_elements() == size &&
          std::count_if(tensor.shape.begin(), tensor.shape.end(),
                        [](int64_t dimension) { return dimension != 1; }) <= 1;
 }
-
-// The memory that a model keeps alive for its weights.
-struct Kept {
-  std::shared_ptr<const TensorFile> file;
-  std::vector<QuantizedMatrix> quantized;
-  std::vector<AlignedVector<float>> widened;
-  std::vector<AlignedVector<uint8_t>> packed;
-};
 
 // The matrix at `index` of a tensor of three dimensions.
 Tensor Layer(const Tensor& tensor, int64_t index) {
@@ -86,48 +60,13 @@ bool WeightReader::Has(absl::string_view name) const {
   return file_.Find(name) != nullptr;
 }
 
-Tensor WeightReader::WithoutBlocks(const Tensor& tensor) {
-  if (!IsBlockType(tensor.dtype)) return tensor;
-  const int64_t size = StorageElements(tensor);
-  AlignedVector<float>& widened = widened_.emplace_back(size);
-  const int64_t num_tasks = (size + kWidenedPerTask - 1) / kWidenedPerTask;
-  pool().ParallelFor(num_tasks, [&](int64_t task) {
-    const int64_t first = task * kWidenedPerTask;
-    DequantizeStorage(tensor, first, std::min(kWidenedPerTask, size - first),
-                      widened.data() + first);
-  });
-  file_.Release(tensor);
-  return WithStorage(tensor, widened);
-}
-
-Matrix WeightReader::Pack(const Tensor& tensor) {
-  const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
-  packed_.push_back(PackGgmlPanels(tensor, pool()));
-  file_.Release(tensor);
-  Matrix matrix{.rows = rows, .cols = cols};
-  matrix.ggml = GgmlWeights{
-      .type = tensor.dtype,
-      .int16_activations = TakesInt16Activations(tensor.dtype, tensor.name),
-      .rows = rows,
-      .cols = GgmlPaddedCols(tensor.dtype, cols),
-      .factor = tensor.factor,
-      .panels = packed_.back().data()};
-  return matrix;
-}
-
-ThreadPool& WeightReader::pool() {
-  if (options_.pool != nullptr) return *options_.pool;
-  if (!one_thread_.has_value()) one_thread_.emplace(1);
-  return *one_thread_;
-}
-
 Matrix WeightReader::View(const Tensor& stored) {
   if (!reads_weights_) return {};
   if (options_.activations == ActivationKind::kAuto &&
       IsBlockType(stored.dtype) && stored.Strides()[1] == 1) {
-    return Pack(stored);
+    return memory_.Pack(stored);
   }
-  const Tensor tensor = WithoutBlocks(stored);
+  const Tensor tensor = memory_.WithoutBlocks(stored);
   const std::vector<int64_t> strides = tensor.Strides();
   const int64_t rows = tensor.shape[0], cols = tensor.shape[1];
   Matrix matrix{tensor.dtype, rows, cols, tensor.data.data()};
@@ -150,7 +89,11 @@ Matrix WeightReader::TakeMatrix(absl::string_view name, int64_t rows,
   const Tensor* tensor = FindShaped(name, {rows, cols});
   if (tensor == nullptr) return {};
   const auto form = FormOf(options_.weights, name, rows, cols);
-  return form.has_value() ? Quantize(*tensor, *form) : View(*tensor);
+  if (!form.has_value()) return View(*tensor);
+  const absl::StatusOr<Matrix> quantized = memory_.Quantize(*tensor, *form);
+  if (quantized.ok()) return *quantized;
+  problems_.push_back(std::string(quantized.status().message()));
+  return {};
 }
 
 const Tensor* WeightReader::FindShaped(absl::string_view name,
@@ -206,33 +149,9 @@ Matrix WeightReader::TakeQuants(absl::string_view name,
       FindPackedBlocks(ScalesName(name), DType::kBF16,
                        ScalesShape(form, rows, cols), alignof(uint16_t));
   if (quants == nullptr || scales == nullptr) return {};
-  return ViewOf(reinterpret_cast<const uint8_t*>(quants->data.data()),
-                reinterpret_cast<const uint16_t*>(scales->data.data()), form,
-                rows, cols);
-}
-
-Matrix WeightReader::Quantize(const Tensor& tensor, QuantForm form) {
-  auto quantized = QuantizeMatrix(tensor, form, pool());
-  if (!quantized.ok()) {
-    problems_.push_back(std::string(quantized.status().message()));
-    return {};
-  }
-  quantized_.push_back(*std::move(quantized));
-  quantized_names_.push_back(tensor.name);
-  return ViewOf(quantized_.back().quants.data(),
-                quantized_.back().scales.data(), form, tensor.shape[0],
-                tensor.shape[1]);
-}
-
-std::shared_ptr<const TensorFile> WeightReader::Owner(
-    std::shared_ptr<const TensorFile> file) {
-  if (quantized_.empty() && widened_.empty() && packed_.empty()) return file;
-  file = TensorFile::WithoutReplaced(std::move(file), quantized_names_);
-  auto kept = std::make_shared<const Kept>(
-      Kept{std::move(file), std::move(quantized_), std::move(widened_),
-           std::move(packed_)});
-  const TensorFile* const view = kept->file.get();
-  return {std::move(kept), view};
+  return ViewOfQuants(reinterpret_cast<const uint8_t*>(quants->data.data()),
+                      reinterpret_cast<const uint16_t*>(scales->data.data()),
+                      form, rows, cols);
 }
 
 Matrix WeightReader::TakeEmbedding(absl::string_view name, int64_t rows,
@@ -257,7 +176,7 @@ std::vector<Matrix> WeightReader::TakeTransposedStack(absl::string_view name,
   std::vector<Matrix> matrices(num);
   const Tensor* tensor = FindShaped(name, {num, cols, rows});
   if (tensor == nullptr || !reads_weights_) return matrices;
-  const Tensor stack = WithoutBlocks(*tensor);
+  const Tensor stack = memory_.WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] = View(Transposed(Layer(stack, i), 0, 1));
   }
@@ -271,7 +190,7 @@ std::vector<Matrix> WeightReader::TakeTransposedSlices(absl::string_view name,
   std::vector<Matrix> matrices(num);
   const Tensor* tensor = FindShaped(name, {cols, num * rows});
   if (tensor == nullptr || !reads_weights_) return matrices;
-  const Tensor joined = WithoutBlocks(*tensor);
+  const Tensor joined = memory_.WithoutBlocks(*tensor);
   for (int64_t i = 0; i < num; ++i) {
     matrices[i] =
         View(Transposed(Sliced(joined, 1, i * rows, (i + 1) * rows), 0, 1));

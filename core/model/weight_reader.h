@@ -4,19 +4,17 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "core/base/aligned_buffer.h"
-#include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/matrix.h"
 #include "core/model/model_options.h"
-#include "core/quantize/matrix.h"
+#include "core/model/weight_memory.h"
 #include "core/quantize/weight_kind.h"
 
 namespace rwkvd {
@@ -36,7 +34,7 @@ class WeightReader {
  public:
   explicit WeightReader(const TensorFile& file,
                         const ModelOptions& options = {})
-      : file_(file), options_(options) {}
+      : file_(file), options_(options), memory_(file, options.pool) {}
 
   // A reader that only checks names and shapes: it reads no weights, and the
   // matrices and vectors that it returns are empty.
@@ -91,11 +89,15 @@ class WeightReader {
   // weights alive that the reader quantized or copied. Tensors that were
   // replaced in `file` and then quantized are dropped. The last call.
   std::shared_ptr<const TensorFile> Owner(
-      std::shared_ptr<const TensorFile> file);
+      std::shared_ptr<const TensorFile> file) {
+    return memory_.Owner(std::move(file));
+  }
 
  private:
   WeightReader(const TensorFile& file, bool reads_weights)
-      : file_(file), reads_weights_(reads_weights) {}
+      : file_(file),
+        reads_weights_(reads_weights),
+        memory_(file, /*pool=*/nullptr) {}
 
   const Tensor* Find(absl::string_view name);
   // The same, but also records a problem and returns nullptr if the tensor has
@@ -108,29 +110,15 @@ class WeightReader {
   const Tensor* FindPackedBlocks(const std::string& name, DType dtype,
                                  absl::Span<const int64_t> shape,
                                  size_t alignment);
-  // Quantizes `tensor` and returns a view of the result.
-  Matrix Quantize(const Tensor& tensor, QuantForm form);
-  // Packs a matrix of a block type for the kernels, and returns a view of the
-  // result.
-  Matrix Pack(const Tensor& tensor);
-  // Returns a view of the same elements in f32, if `tensor` has a block type,
-  // else `tensor` itself.
-  Tensor WithoutBlocks(const Tensor& tensor);
   Vector ReadVector(const Tensor& tensor) const;
   // Returns a view of `tensor`, whose shape has been checked, or of a copy if
   // it has a block type.
   Matrix View(const Tensor& tensor);
-  // The pool that runs quantization and packing.
-  ThreadPool& pool();
 
   const TensorFile& file_;
   const ModelOptions options_;
   const bool reads_weights_ = true;
-  std::vector<QuantizedMatrix> quantized_;
-  std::vector<std::string> quantized_names_;
-  std::vector<AlignedVector<float>> widened_;
-  std::vector<AlignedVector<uint8_t>> packed_;
-  std::optional<ThreadPool> one_thread_;  // if the options have no pool
+  WeightMemory memory_;
   absl::flat_hash_set<std::string> taken_;
   std::vector<std::string> problems_;
 };
