@@ -5,7 +5,6 @@
 #include <array>
 #include <filesystem>
 #include <map>
-#include <system_error>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -17,10 +16,9 @@
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/adapter_config.h"
+#include "core/checkpoint/adapter_files.h"
 #include "core/checkpoint/adapter_name.h"
 #include "core/checkpoint/file_format.h"
-#include "core/checkpoint/hub_cache.h"
-#include "core/checkpoint/layer_parts.h"
 #include "core/checkpoint/stored_name.h"
 
 namespace rwkvd {
@@ -30,13 +28,6 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxNameBytes = 64;
 
-constexpr char kConfigFile[] = "adapter_config.json";
-constexpr const char* kWeightFiles[] = {"adapter_model.safetensors",
-                                        "adapter_model.bin"};
-// What RWKV-PEFT writes next to the adapters of PiSSA. These look like those of
-// LoRA, but are relative to a base model from which this file was subtracted.
-constexpr const char* kPissaFiles[] = {"init_pissa.pth", "init_lora.pth"};
-
 bool IsName(absl::string_view text) {
   return !text.empty() && text.size() <= kMaxNameBytes &&
          std::all_of(text.begin(), text.end(), [](unsigned char c) {
@@ -44,82 +35,9 @@ bool IsName(absl::string_view text) {
          });
 }
 
-bool Exists(const fs::path& path) {
-  std::error_code ignored;  // opening the file reports it
-  return fs::exists(path, ignored);
-}
-
 absl::string_view TextOf(const MappedFile& file) {
   return {reinterpret_cast<const char*>(file.bytes().data()),
           file.bytes().size()};
-}
-
-// The file of weights, and that of the configuration, empty if there is none.
-struct Files {
-  std::string weights;
-  std::string config;
-};
-
-absl::StatusOr<Files> FindInFolder(const fs::path& folder) {
-  const FileError error(folder.native());
-  if (!Exists(folder / kConfigFile)) {
-    return error("expected ", kConfigFile,
-                 " in the folder of an adapter, found none; if its tool writes "
-                 "no such file, name the file of weights");
-  }
-  for (const char* name : kWeightFiles) {
-    if (!Exists(folder / name)) continue;
-    return Files{(folder / name).string(), (folder / kConfigFile).string()};
-  }
-  return error("expected ", kWeightFiles[0], " or ", kWeightFiles[1],
-               " in the folder of an adapter, found neither");
-}
-
-// A file of weights in a folder of PEFT belongs to its configuration.
-Files FindNextTo(const fs::path& weights) {
-  const fs::path config = weights.parent_path() / kConfigFile;
-  const bool is_peft =
-      absl::StartsWith(weights.filename().native(), "adapter_model.");
-  return {weights.string(), is_peft && Exists(config) ? config.string() : ""};
-}
-
-absl::StatusOr<Files> FindFiles(const std::string& path) {
-  std::error_code ignored;  // opening the file reports it
-  if (!fs::is_directory(path, ignored)) return FindNextTo(path);
-  RWKVD_ASSIGN_OR_RETURN(const std::string folder, FindSnapshot(path));
-  return FindInFolder(folder);
-}
-
-absl::Status CheckNotPissa(const std::string& weights) {
-  for (const char* name : kPissaFiles) {
-    if (!Exists(fs::path(weights).parent_path() / name)) continue;
-    return FileError(weights)(
-        "is next to ", name,
-        ", so it is an adapter of PiSSA, which is not supported; merge it into "
-        "the weights with the tool that trained it");
-  }
-  return absl::OkStatus();
-}
-
-// The native name of a tensor of the base model, and whether the native tensor
-// is the transposed one. Tensors that hold several native ones keep their name,
-// and so have no place.
-struct NativePlace {
-  std::string name;
-  bool is_transposed = false;
-};
-
-NativePlace PlaceOf(absl::string_view stored) {
-  std::string name = WithNativeParts(stored);
-  const std::optional<LayerName> split = SplitLayerName(name);
-  const LayerPart* const part =
-      split.has_value() ? FindLayerPart(split->part) : nullptr;
-  const bool is_transposed =
-      part != nullptr && part->change == Change::kTranspose;
-  if (part == nullptr || (part->change != Change::kNone && !is_transposed)) {
-    return {std::move(name)};
-  }
-  return {NativeName(split->number, part->native), is_transposed};
 }
 
 // The tensors of one module that are not whole tensors, by part.
@@ -256,10 +174,11 @@ class Adapter::Reader {
           "the training");
     }
     const absl::StatusOr<AdapterConfig::Use> use = config_->UseFor(module);
-    if (!use.ok()) return error_(kConfigFile, ": ", use.status().message());
+    if (!use.ok())
+      return error_(kAdapterConfigFile, ": ", use.status().message());
     if (use->rank == rank) return use->scale;
     return error_.In("tensor", a.name)(
-        "expected ", use->rank, " rows, the rank that ", kConfigFile,
+        "expected ", use->rank, " rows, the rank that ", kAdapterConfigFile,
         " says, got shape ", ShapeString(a.shape));
   }
 
@@ -274,7 +193,7 @@ class Adapter::Reader {
                       : error(
                             "has a lora_magnitude_vector, expected none "
                             "unless \"use_dora\" is true in ",
-                            kConfigFile);
+                            kAdapterConfigFile);
     }
     if (expected && is_transposed) {
       return error(
@@ -330,7 +249,8 @@ absl::StatusOr<AdapterPath> ParseAdapterPath(absl::string_view text) {
 
 absl::StatusOr<Adapter> Adapter::Open(const AdapterPath& where,
                                       std::optional<double> alpha) {
-  RWKVD_ASSIGN_OR_RETURN(const Files files, FindFiles(where.path));
+  RWKVD_ASSIGN_OR_RETURN(const AdapterFiles files,
+                         FindAdapterFiles(where.path));
   std::optional<AdapterConfig> config;
   if (files.config.empty()) {
     RWKVD_RETURN_IF_ERROR(CheckNotPissa(files.weights));

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/adapter_name.h"
 
+#include <optional>
+#include <utility>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "core/checkpoint/layer_parts.h"
 #include "core/checkpoint/stored_name.h"
 
 namespace rwkvd {
@@ -65,6 +69,19 @@ absl::string_view OtherAdapterKind(absl::string_view stored) {
     if (absl::StrContains(stored, marker.text)) return marker.kind;
   }
   return "";
+}
+
+NativePlace PlaceOf(absl::string_view stored) {
+  std::string name = WithNativeParts(stored);
+  const std::optional<LayerName> split = SplitLayerName(name);
+  const LayerPart* const part =
+      split.has_value() ? FindLayerPart(split->part) : nullptr;
+  const bool is_transposed =
+      part != nullptr && part->change == Change::kTranspose;
+  if (part == nullptr || (part->change != Change::kNone && !is_transposed)) {
+    return {std::move(name)};
+  }
+  return {NativeName(split->number, part->native), is_transposed};
 }
 
 }  // namespace rwkvd

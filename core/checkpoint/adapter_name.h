@@ -35,6 +35,17 @@ AdapterName SplitAdapterName(absl::string_view stored);
 // "MiSS", "Bone", "DiSHA", "PiSSA" and others; "" if it does not.
 absl::string_view OtherAdapterKind(absl::string_view stored);
 
+// The native name of a tensor of the base model, and whether the native tensor
+// is the transposed one. Tensors that hold several native ones keep their name,
+// and so have no place.
+struct NativePlace {
+  std::string name;
+  bool is_transposed = false;
+};
+
+// The place of the tensor `stored`, a name of any layout.
+NativePlace PlaceOf(absl::string_view stored);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_CHECKPOINT_ADAPTER_NAME_H_
