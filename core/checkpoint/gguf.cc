@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "core/base/status_macros.h"
 #include "core/checkpoint/byte_reader.h"
 #include "core/checkpoint/ggml_types.h"
+#include "core/checkpoint/gguf_value_reader.h"
 
 namespace rwkvd {
 namespace {
@@ -34,10 +34,6 @@ constexpr uint32_t kMaxRank = 4;
 constexpr absl::string_view kAlignmentKey = "general.alignment";
 constexpr uint64_t kDefaultAlignment = 32;
 constexpr uint64_t kMaxAlignment = 1 << 20;
-
-constexpr uint64_t kStringLengthBytes = 8;
-// Of strings that only the end of the file bounds.
-constexpr uint64_t kNoLimit = std::numeric_limits<uint64_t>::max();
 
 // What the header says about a tensor.
 struct TensorInfo {
@@ -62,20 +58,14 @@ class HeaderReader {
  private:
   absl::Status ReadCounts();
   absl::Status ReadKeyValue(uint64_t index);
-  absl::StatusOr<GgufValue> ReadValue(absl::string_view key);
-  absl::StatusOr<GgufValue> ReadArray(absl::string_view key);
   absl::StatusOr<TensorInfo> ReadTensorInfo(uint64_t index);
   absl::Status ReadShape(TensorInfo* info);
   absl::StatusOr<uint64_t> Alignment() const;
   absl::StatusOr<std::vector<Tensor>> Locate(
       const std::vector<TensorInfo>& infos) const;
 
-  // Reads a string; InvalidArgument if it has more than `max_bytes`.
-  absl::StatusOr<absl::string_view> ReadText(const FileError& where,
-                                             uint64_t max_bytes);
   absl::Status Truncated(const FileError& where) const {
-    return where("the file ends here, at byte ", file_.bytes().size(),
-                 "; it may be truncated");
+    return TruncatedGguf(reader_, where);
   }
 
   const MappedFile& file_;
@@ -114,75 +104,13 @@ absl::Status HeaderReader::ReadCounts() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<absl::string_view> HeaderReader::ReadText(const FileError& where,
-                                                         uint64_t max_bytes) {
-  uint64_t size = 0;
-  absl::string_view text;
-  const size_t at = reader_.position();
-  if (!reader_.Read(&size)) return Truncated(where);
-  if (size > max_bytes) {
-    return where("the string at byte ", at, " has ", size,
-                 " bytes, the limit is ", max_bytes);
-  }
-  if (!reader_.ReadText(size, &text)) return Truncated(where);
-  return text;
-}
-
-absl::StatusOr<GgufValue> HeaderReader::ReadArray(absl::string_view key) {
-  const FileError error = error_.In("key", key);
-  uint32_t type = 0;
-  GgufValue array{.type = GgufType::kArray};
-  if (!reader_.Read(&type, &array.num_elements)) return Truncated(error);
-  array.element_type = static_cast<GgufType>(type);
-  const size_t begin = reader_.position();
-  if (array.element_type == GgufType::kString) {
-    if (array.num_elements > reader_.remaining() / kStringLengthBytes) {
-      return Truncated(error);
-    }
-    for (uint64_t i = 0; i < array.num_elements; ++i) {
-      RWKVD_RETURN_IF_ERROR(ReadText(error, kNoLimit).status());
-    }
-    array.bytes = file_.bytes().subspan(begin, reader_.position() - begin);
-    return array;
-  }
-  const uint64_t size = SizeOf(array.element_type);
-  if (size == 0) {
-    return error(
-        "expected an array of numbers or strings, got elements of type ", type);
-  }
-  if (array.num_elements > reader_.remaining() / size ||
-      !reader_.ReadBytes(array.num_elements * size, &array.bytes)) {
-    return Truncated(error);
-  }
-  return array;
-}
-
-absl::StatusOr<GgufValue> HeaderReader::ReadValue(absl::string_view key) {
-  const FileError error = error_.In("key", key);
-  uint32_t type = 0;
-  if (!reader_.Read(&type)) return Truncated(error);
-  GgufValue value{.type = static_cast<GgufType>(type)};
-  if (value.type == GgufType::kArray) return ReadArray(key);
-  if (value.type == GgufType::kString) {
-    RWKVD_ASSIGN_OR_RETURN(const absl::string_view text,
-                           ReadText(error, kNoLimit));
-    value.bytes = absl::MakeConstSpan(
-        reinterpret_cast<const std::byte*>(text.data()), text.size());
-    return value;
-  }
-  const uint64_t size = SizeOf(value.type);
-  if (size == 0) {
-    return error("expected a type of value below 13, got ", type);
-  }
-  if (!reader_.ReadBytes(size, &value.bytes)) return Truncated(error);
-  return value;
-}
-
 absl::Status HeaderReader::ReadKeyValue(uint64_t index) {
   const std::string number = absl::StrCat(index, " of ", num_keys_);
-  RWKVD_ASSIGN_OR_RETURN(const absl::string_view key,
-                         ReadText(error_.In("key", number), kMaxKeyBytes));
-  RWKVD_ASSIGN_OR_RETURN(const GgufValue value, ReadValue(key));
+  RWKVD_ASSIGN_OR_RETURN(
+      const absl::string_view key,
+      ReadGgufText(reader_, error_.In("key", number), kMaxKeyBytes));
+  RWKVD_ASSIGN_OR_RETURN(const GgufValue value,
+                         ReadGgufValue(reader_, error_.In("key", key)));
   if (!values_.Add(key, value)) return error_.In("key", key)("is there twice");
   return absl::OkStatus();
 }
@@ -215,8 +143,9 @@ absl::Status HeaderReader::ReadShape(TensorInfo* info) {
 absl::StatusOr<TensorInfo> HeaderReader::ReadTensorInfo(uint64_t index) {
   const std::string number = absl::StrCat(index, " of ", num_tensors_);
   TensorInfo info;
-  RWKVD_ASSIGN_OR_RETURN(info.name,
-                         ReadText(error_.In("tensor", number), kMaxNameBytes));
+  RWKVD_ASSIGN_OR_RETURN(
+      info.name,
+      ReadGgufText(reader_, error_.In("tensor", number), kMaxNameBytes));
   RWKVD_RETURN_IF_ERROR(ReadShape(&info));
   const FileError error = error_.In("tensor", info.name);
   uint32_t type = 0;

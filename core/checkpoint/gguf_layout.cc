@@ -2,25 +2,20 @@
 #include "core/checkpoint/gguf_layout.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "core/base/file_error.h"
-#include "core/base/float16.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "core/checkpoint/gguf_names.h"
+#include "core/checkpoint/gguf_rescale.h"
 #include "core/checkpoint/gguf_values.h"
 #include "core/checkpoint/native_collector.h"
 #include "core/checkpoint/stored_name.h"
@@ -30,61 +25,11 @@ namespace {
 
 constexpr absl::string_view kArchitectureKey = "general.architecture";
 
-// More layers than any model has.
-constexpr int64_t kMaxLayers = 100'000;
-
-// Whether the native tensor is a matrix; only these are quantized.
-bool IsMatrix(GgufChange change) {
-  return change == GgufChange::kNone || change == GgufChange::kTranspose ||
-         change == GgufChange::kRescale;
-}
-
-// A tensor's name behind "blk.", split at the number of its layer.
-struct Layer {
-  absl::string_view digits;
-  int64_t number = 0;
-  absl::string_view part;
-};
-
-std::optional<Layer> SplitLayer(absl::string_view name) {
-  Layer layer;
-  if (!absl::ConsumePrefix(&name, "blk.")) return std::nullopt;
-  const size_t dot = name.find('.');
-  if (dot == absl::string_view::npos) return std::nullopt;
-  layer.digits = name.substr(0, dot);
-  layer.part = name.substr(dot + 1);
-  const bool is_plain = absl::SimpleAtoi(layer.digits, &layer.number) &&
-                        layer.number >= 0 && layer.number < kMaxLayers &&
-                        layer.digits == absl::StrCat(layer.number);
-  if (!is_plain) return std::nullopt;
-  return layer;
-}
-
 // `tensor` with another shape, row-major.
 Tensor Reshaped(Tensor tensor, std::vector<int64_t> shape) {
   tensor.shape = std::move(shape);
   tensor.strides.clear();
   return tensor;
-}
-
-// Multiplies each element by `factor`. Returns the index of the first one that
-// becomes too large for its type; nothing if there is none.
-std::optional<int64_t> Multiply(DType dtype, float factor,
-                                absl::Span<std::byte> elements) {
-  const size_t size = SizeOf(dtype);
-  for (size_t at = 0; at < elements.size(); at += size) {
-    float value;
-    ToFloat(dtype, elements.subspan(at, size), &value);
-    const float product = value * factor;
-    uint32_t bits = std::bit_cast<uint32_t>(product);
-    if (dtype == DType::kF16) bits = FloatToF16(product);
-    if (dtype == DType::kBF16) bits = FloatToBF16(product);
-    std::memcpy(elements.data() + at, &bits, size);
-    float stored;
-    ToFloat(dtype, elements.subspan(at, size), &stored);
-    if (std::isfinite(value) && !std::isfinite(stored)) return at / size;
-  }
-  return std::nullopt;
 }
 
 // Translates the tensors of one file. Used once.
@@ -104,7 +49,8 @@ class Translator {
   absl::Status Collect(Tensor stored);
   // InvalidArgument if the tensor has a block type.
   absl::Status CheckHasNoBlocks(const Tensor& stored) const;
-  absl::Status Apply(const GgufRule& rule, const Layer& layer, Tensor stored);
+  absl::Status Apply(const GgufRule& rule, const GgufLayer& layer,
+                     Tensor stored);
   absl::Status AddChannels(std::string name, const Tensor& stored);
   absl::Status AddHeads(std::string name, const Tensor& stored);
   absl::Status AddShiftRows(absl::string_view layer, const Tensor& stored);
@@ -238,33 +184,15 @@ absl::Status Translator::AddShiftRows(absl::string_view layer,
 
 absl::Status Translator::AddRescaled(std::string name, int64_t layer,
                                      Tensor stored) {
-  constexpr int64_t kMaxHalvings = 100;  // f32 has no room for many more
   const int64_t halvings = rescale_every_ == 0 ? 0 : layer / rescale_every_;
-  if (halvings == 0) return collector_.Add(std::move(name), std::move(stored));
-  if (halvings > kMaxHalvings) {
-    return collector_.TensorError(
-        stored, absl::StrCat("is divided by 2^", halvings, " because of ",
-                             Key("rescale_every_n_layers"), ", the limit is 2^",
-                             kMaxHalvings));
-  }
-  const float factor = std::ldexp(1.0f, static_cast<int>(halvings));
-  if (IsBlockType(stored.dtype)) {
-    stored.factor = factor;
-    return collector_.Add(std::move(name), std::move(stored));
-  }
-  RWKVD_ASSIGN_OR_RETURN(const absl::Span<std::byte> copy,
-                         collector_.NewCopy(stored));
-  CopyElements(stored, 0, copy);
-  if (const auto index = Multiply(stored.dtype, factor, copy)) {
-    return collector_.TensorError(
-        stored, absl::StrCat("element ", *index, " times ", factor,
-                             " is too large for ", NameOf(stored.dtype)));
-  }
-  stored.data = copy;
-  return collector_.Add(std::move(name), std::move(stored));
+  RWKVD_ASSIGN_OR_RETURN(
+      Tensor tensor,
+      WithoutHalvings(std::move(stored), halvings,
+                      Key("rescale_every_n_layers"), collector_));
+  return collector_.Add(std::move(name), std::move(tensor));
 }
 
-absl::Status Translator::Apply(const GgufRule& rule, const Layer& layer,
+absl::Status Translator::Apply(const GgufRule& rule, const GgufLayer& layer,
                                Tensor stored) {
   if (!IsMatrix(rule.change)) RWKVD_RETURN_IF_ERROR(CheckHasNoBlocks(stored));
   std::string name = NativeName(layer.digits, rule.native);
@@ -285,14 +213,6 @@ absl::Status Translator::Apply(const GgufRule& rule, const Layer& layer,
   return absl::OkStatus();
 }
 
-// Whether version 7 does not use the tensor: layer 0 has no values to mix with.
-bool IsUnused(const Layer& layer, RwkvVersions version) {
-  return version == kRwkv7 && layer.number == 0 &&
-         (layer.part == "time_mix_v0.weight" ||
-          layer.part == "time_mix_v1.weight" ||
-          layer.part == "time_mix_v2.weight");
-}
-
 absl::Status Translator::CheckHasNoBlocks(const Tensor& stored) const {
   if (!IsBlockType(stored.dtype)) return absl::OkStatus();
   return collector_.TensorError(
@@ -309,9 +229,9 @@ absl::Status Translator::Collect(Tensor stored) {
     return collector_.Add(std::string(rule->native), std::move(stored));
   }
   const std::string name = stored.name;
-  if (const std::optional<Layer> layer = SplitLayer(name)) {
+  if (const std::optional<GgufLayer> layer = SplitGgufLayer(name)) {
     num_layers_ = std::max(num_layers_, layer->number + 1);
-    if (IsUnused(*layer, version_)) return absl::OkStatus();
+    if (IsUnusedGguf(*layer, version_)) return absl::OkStatus();
     const GgufRule* const rule = FindLayerRule(layer->part, version_);
     if (rule != nullptr) return Apply(*rule, *layer, std::move(stored));
   }

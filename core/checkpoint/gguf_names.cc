@@ -1,8 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/checkpoint/gguf_names.h"
 
+#include <cstddef>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
+
 namespace rwkvd {
 namespace {
+
+// More layers than any model has.
+constexpr int64_t kMaxLayers = 100'000;
 
 constexpr GgufRule kModelRules[] = {
     {"token_embd.weight", "emb.weight"},
@@ -76,6 +85,32 @@ constexpr absl::string_view kShifts6[] = {"att.time_maa_w", "att.time_maa_k",
                                           "att.time_maa_g"};
 
 }  // namespace
+
+std::optional<GgufLayer> SplitGgufLayer(absl::string_view name) {
+  GgufLayer layer;
+  if (!absl::ConsumePrefix(&name, "blk.")) return std::nullopt;
+  const size_t dot = name.find('.');
+  if (dot == absl::string_view::npos) return std::nullopt;
+  layer.digits = name.substr(0, dot);
+  layer.part = name.substr(dot + 1);
+  const bool is_plain = absl::SimpleAtoi(layer.digits, &layer.number) &&
+                        layer.number >= 0 && layer.number < kMaxLayers &&
+                        layer.digits == absl::StrCat(layer.number);
+  if (!is_plain) return std::nullopt;
+  return layer;
+}
+
+bool IsMatrix(GgufChange change) {
+  return change == GgufChange::kNone || change == GgufChange::kTranspose ||
+         change == GgufChange::kRescale;
+}
+
+bool IsUnusedGguf(const GgufLayer& layer, RwkvVersions version) {
+  return version == kRwkv7 && layer.number == 0 &&
+         (layer.part == "time_mix_v0.weight" ||
+          layer.part == "time_mix_v1.weight" ||
+          layer.part == "time_mix_v2.weight");
+}
 
 const GgufRule* FindModelRule(absl::string_view name) {
   for (const GgufRule& rule : kModelRules) {

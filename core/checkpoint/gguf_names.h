@@ -2,6 +2,9 @@
 #ifndef RWKVD_CORE_CHECKPOINT_GGUF_NAMES_H_
 #define RWKVD_CORE_CHECKPOINT_GGUF_NAMES_H_
 
+#include <cstdint>
+#include <optional>
+
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
@@ -31,6 +34,23 @@ struct GgufRule {
   GgufChange change = GgufChange::kNone;
   RwkvVersions versions = kRwkv6And7;
 };
+
+// A tensor's name behind "blk.", split at the number of its layer. Views the
+// name.
+struct GgufLayer {
+  absl::string_view digits;
+  int64_t number = 0;
+  absl::string_view part;
+};
+
+// Splits `name`; nothing if it is not the name of a layer's tensor.
+std::optional<GgufLayer> SplitGgufLayer(absl::string_view name);
+
+// Whether the native tensor is a matrix; only these are quantized.
+bool IsMatrix(GgufChange change);
+
+// Whether version 7 does not use the tensor: layer 0 has no values to mix with.
+bool IsUnusedGguf(const GgufLayer& layer, RwkvVersions version);
 
 // The rule for a tensor outside of the layers, such as "output.weight", or for
 // a part of a layer, behind "blk.N."; nullptr if there is none.
