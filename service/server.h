@@ -112,7 +112,8 @@ class Server {
   void Flush(absl::Time grace_end);
   // Whether a client still sends or receives a state.
   bool TransfersStates() const;
-  void WaitUntilDisconnected(absl::FunctionRef<absl::Time()> end);
+  // Waits until there are no connections and calls, at most until `end`.
+  void WaitForCalls(absl::FunctionRef<absl::Time()> end);
 
   const Options options_;
   // Calls use the metrics, the budgets, the monitor, the model and the pool

@@ -18,8 +18,8 @@ namespace {
 // requests until they receive it.
 constexpr absl::Duration kGoawayDelay = absl::Seconds(1);
 
-// How long clients may take to read the last messages after the engine has
-// drained, before their calls are cancelled.
+// How long clients may stay connected after the engine has drained, before what
+// they still do is ended.
 constexpr absl::Duration kFlushGrace = absl::Seconds(2);
 
 // How long a server that has failed reports NOT_SERVING, and its reason to
@@ -135,9 +135,10 @@ void Server::SendClientsAway(absl::Time grace_end) {
 
 void Server::Flush(absl::Time grace_end) {
   const absl::Time flush_end = MonotonicNow() + kFlushGrace;
-  WaitUntilDisconnected([&] {
-    // A client needs its complete state, and states may be large.
-    return TransfersStates() && !cut_short_.HasHappened()
+  WaitForCalls([&] {
+    // Clients need their complete responses and states, which may be large.
+    const bool continues = monitor_.HasReaders() || TransfersStates();
+    return continues && !cut_short_.HasHappened()
                ? std::max(flush_end, grace_end)
                : flush_end;
   });
@@ -146,7 +147,7 @@ void Server::Flush(absl::Time grace_end) {
   for (int stage = 0; stage < 2; ++stage) {
     monitor_.GiveUpAll();
     const absl::Time end = MonotonicNow() + kEndGrace;
-    WaitUntilDisconnected([&] { return end; });
+    WaitForCalls([&] { return end; });
   }
 }
 
@@ -156,8 +157,10 @@ bool Server::TransfersStates() const {
          (model->states->num_deliveries() > 0 || service_.num_transfers() > 0);
 }
 
-void Server::WaitUntilDisconnected(absl::FunctionRef<absl::Time()> end) {
-  while (HasConnections(*grpc_) && MonotonicNow() < end()) {
+void Server::WaitForCalls(absl::FunctionRef<absl::Time()> end) {
+  // gRPC reports the end of a call a little later than that of its connection.
+  while ((HasConnections(*grpc_) || monitor_.HasCalls()) &&
+         MonotonicNow() < end()) {
     absl::SleepFor(kPollInterval);
   }
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
@@ -139,6 +140,19 @@ void CallMonitor::GiveUpAll() {
     }
   }
   for (const Action& action : actions) Perform(action);
+}
+
+bool CallMonitor::HasCalls() {
+  absl::MutexLock lock(&mutex_);
+  return !calls_.empty();
+}
+
+bool CallMonitor::HasReaders() {
+  absl::MutexLock lock(&mutex_);
+  return absl::c_any_of(calls_, [](const MonitoredCall* call) {
+    return call->stage_ == MonitoredCall::Stage::kOpen &&
+           call->waits_to_read_ && call->waits_since_ != 0;
+  });
 }
 
 CallMonitor::Action CallMonitor::NextVictim(const MonitoredCall* requesting,

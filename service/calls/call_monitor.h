@@ -91,6 +91,13 @@ class CallMonitor {
   // that have not ended yet.
   void GiveUpAll() ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Whether there are calls whose end gRPC has not reported.
+  bool HasCalls() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Whether a call waits for its client to read a message or its end, and has
+  // not been given up.
+  bool HasReaders() ABSL_LOCKS_EXCLUDED(mutex_);
+
   // How long `call` has waited for its client; 0 if it does not wait.
   static absl::Duration WaitOf(const MonitoredCall& call);
 

@@ -123,6 +123,18 @@ class LifecycleTest(unittest.TestCase):
         self.assertEqual(last.finish.usage.generated_tokens, 1500)
         self.assertEqual(server.wait(), 0)
 
+    def test_request_that_ends_with_the_drain_is_recorded_as_ok(self):
+        for _ in range(10):
+            server = self.start("--drain_grace=10m")
+            stream = start_call(server.stub, request(max_tokens=100))
+            server.signal(signal.SIGTERM)
+            self.assertEqual(self.rest_of(stream)[1], grpc.StatusCode.OK)
+            server.channel.close()
+            self.assertEqual(server.wait(), 0)
+            self.assertRegex(server.log(),
+                             "call id=.* rpc=rwkv.v1.RwkvService/Generate "
+                             "status=OK ")
+
     def test_requests_end_with_unavailable_after_the_grace_period(self):
         server = self.start("--drain_grace=100ms")
         running = [start_call(server.stub, ENDLESS) for _ in range(3)]

@@ -58,8 +58,11 @@ std::string RetryTimeOf(const grpc::ClientContext& context) {
 class RunningCall {
  public:
   RunningCall(const std::shared_ptr<grpc::Channel>& channel, int max_tokens)
+      : RunningCall(channel, SimpleRequest(max_tokens)) {}
+  RunningCall(const std::shared_ptr<grpc::Channel>& channel,
+              const v1::GenerateRequest& request)
       : stub_(v1::RwkvService::NewStub(channel)),
-        reader_(stub_->Generate(&context_, SimpleRequest(max_tokens))) {
+        reader_(stub_->Generate(&context_, request)) {
     v1::GenerateResponse response;
     EXPECT_TRUE(reader_->Read(&response));
   }
@@ -157,6 +160,26 @@ TEST(EndingTest, NoCallIsCancelled) {
     }
     EXPECT_TRUE(server.WaitForEnd().ok());
   }
+}
+
+// The engine has finished long before the client has read everything.
+TEST(EndingTest, SlowReaderGetsItsWholeResponseInTheGracePeriod) {
+  TestServer server(WithGrace(absl::Hours(1)));
+  server.gate().Open();
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // a window of 64 KiB
+  const auto channel = grpc::CreateCustomChannel(
+      server.server().address(), grpc::InsecureChannelCredentials(), arguments);
+  v1::GenerateRequest request = SimpleRequest(1000);
+  request.set_top_logprobs(32);
+  RunningCall call(channel, request);
+  server.server().Drain();
+  EXPECT_TRUE(Eventually(
+      [&] { return server.NumFinished(FinishReason::kLength) == 1; }));
+  absl::SleepFor(absl::Seconds(4));  // longer than a server waits for nothing
+  const grpc::Status status = call.Finish();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_TRUE(server.WaitForEnd().ok());
 }
 
 // Calls that wait for their clients, not for the engine.

@@ -119,6 +119,20 @@ TEST_F(CallMonitorTest, TryChargeLeavesTheRestOfTheBudget) {
   EXPECT_TRUE(NewCall()->Hold(monitor_, 76));
 }
 
+TEST_F(CallMonitorTest, ReadersAreCallsThatWaitToBeRead) {
+  EXPECT_FALSE(monitor_.HasCalls());
+  FakeCall* const call = NewCall();
+  EXPECT_TRUE(monitor_.HasCalls());
+  EXPECT_FALSE(monitor_.HasReaders());
+  call->WaitForClientToSend();
+  EXPECT_FALSE(monitor_.HasReaders());
+  call->ClientResponded();
+  call->WaitForClientToRead();
+  EXPECT_TRUE(monitor_.HasReaders());
+  monitor_.GiveUp(call, GiveUpReason::kUnread);
+  EXPECT_FALSE(monitor_.HasReaders());
+}
+
 class MakeRoomTest : public CallMonitorTest {
  protected:
   MakeRoomTest() : CallMonitorTest({.room_after = absl::Nanoseconds(1)}) {}
