@@ -3,7 +3,9 @@
 
 import contextlib
 import os
+import random
 import statistics
+import string
 import threading
 import time
 import unittest
@@ -16,12 +18,15 @@ from rwkvd_process import PATIENCE, SERVICE, rwkvd
 # Where tools/install_dependencies.sh puts vocabularies.
 SHARE = os.path.join(os.path.dirname(os.path.realpath(__file__)),
                      "../../.cache/share")
+LARGE_TEXTS = (f"--max_prompt_tokens={1 << 24}", f"--share_dir={SHARE}",
+               "--tokenizer=20b", "--allow_tokenizer_mismatch")
 NUM_TEXTS = 8
 TEXT = "lorem ipsum dolor " * (15 * 2**20 // 18)
 
 MAX_MEDIAN_HEALTH_SECONDS = 0.1
 MAX_HEALTH_SECONDS = 1
 MAX_GAP_SECONDS = 1  # between two messages of a stream
+MAX_CPU_SECONDS = 2
 # The lane of small messages has threads of its own, but no priority over other
 # processes.
 MAX_TOKENIZE_SECONDS = 5
@@ -69,8 +74,7 @@ class LargeTextsTest(unittest.TestCase):
         self.assertIn(grpc.StatusCode.INVALID_ARGUMENT, codes)
 
     def test_health_streams_and_small_requests_do_not_wait(self):
-        with rwkvd(f"--max_prompt_tokens={1 << 24}", f"--share_dir={SHARE}",
-                   "--tokenizer=20b", "--allow_tokenizer_mismatch") as server:
+        with rwkvd(*LARGE_TEXTS) as server:
             stream = server.stub.Generate(pb.GenerateRequest(
                 max_tokens=1 << 20, sampling=pb.Sampling(never_end=True)))
             next(stream)
@@ -96,6 +100,27 @@ class LargeTextsTest(unittest.TestCase):
         self.assertLess(max(health.seconds), MAX_HEALTH_SECONDS)
         self.assertLess(max(gaps.seconds), MAX_GAP_SECONDS)
         self.assertLess(max(tokenize.seconds), MAX_TOKENIZE_SECONDS)
+
+    def cpu_seconds(self, server):
+        """The time that the server has used on all cores."""
+        with open(f"/proc/{server.process.pid}/stat") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def test_random_letters_take_at_most_two_seconds_of_one_core(self):
+        # One word, whose pairs BPE can merge in the most ways.
+        text = "".join(random.Random(1).choices(string.ascii_lowercase,
+                                                k=15 << 20))
+        message = pb.GenerateRequest(prompt=pb.Input(text=text), max_tokens=-1)
+        took = []
+        with rwkvd(*LARGE_TEXTS) as server:
+            # The shortest of some, since other processes slow a core down.
+            while len(took) < 3 and min(took, default=9) > MAX_CPU_SECONDS:
+                before = self.cpu_seconds(server)
+                call = server.stub.Generate(message, timeout=PATIENCE)
+                self.assertEqual(call.code(), grpc.StatusCode.INVALID_ARGUMENT)
+                took.append(self.cpu_seconds(server) - before)
+        self.assertLessEqual(min(took), MAX_CPU_SECONDS, took)
 
     def test_text_with_too_many_tokens_is_refused_with_its_limit(self):
         with rwkvd("--max_prompt_tokens=1000") as server:
