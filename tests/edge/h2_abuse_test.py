@@ -30,7 +30,7 @@ class H2AbuseTest(unittest.TestCase):
     def run_abuse(self, name):
         """What the abuser counts. Checks what others notice."""
         run = AttackRun(name, self.server.address, self.expected, self.server,
-                        seconds=3, program=os.path.realpath(h2_abuses.__file__))
+                        seconds=3, program=os.path.abspath(h2_abuses.__file__))
         print(f"{name}: {run.summary()}")
         self.assertEqual(run.problems, [])
         self.assertEqual(run.interruptions, [])
