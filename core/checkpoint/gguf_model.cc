@@ -27,8 +27,10 @@ absl::StatusOr<std::shared_ptr<const MappedFile>> AddPart(
   if (!file.ok()) {
     return absl::Status(
         file.status().code(),
-        absl::StrCat(gguf->values.path(), ": part ", index + 1, " of ", count,
-                     ": ", file.status().message()));
+        absl::StrCat(
+            gguf->values.path(), ": part ", index + 1, " of ", count, ": ",
+            file.status().message(),
+            absl::IsNotFound(file.status()) ? "; download all parts" : ""));
   }
   RWKVD_ASSIGN_OR_RETURN(Gguf part, ParseGguf(**file));
   RWKVD_RETURN_IF_ERROR(CheckGgufPart(part.values, index, count));

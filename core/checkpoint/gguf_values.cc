@@ -147,7 +147,8 @@ absl::StatusOr<std::vector<int32_t>> GgufValues::Integers(
   const GgufValue* const value = Find(key);
   if (value == nullptr) return std::vector<int32_t>();
   if (value->type != GgufType::kArray ||
-      value->element_type != GgufType::kI32) {
+      (value->element_type != GgufType::kI32 &&
+       value->element_type != GgufType::kU32)) {
     return WrongType(key, "an array of integers of 32 bits", *value);
   }
   std::vector<int32_t> integers(value->num_elements);

@@ -64,8 +64,8 @@ class GgufValues {
   absl::StatusOr<std::optional<double>> Real(absl::string_view key) const;
   absl::StatusOr<std::optional<absl::string_view>> Text(
       absl::string_view key) const;
-  // The elements of an array of strings, or of integers of type i32; none if
-  // there is no such key.
+  // The elements of an array of strings, or of integers of type i32 or u32;
+  // none if there is no such key.
   absl::StatusOr<std::vector<absl::string_view>> Texts(
       absl::string_view key) const;
   absl::StatusOr<std::vector<int32_t>> Integers(absl::string_view key) const;

@@ -33,8 +33,8 @@ constexpr std::pair<absl::string_view, absl::string_view> kFrameworkWords[] = {
 // their whole model, or the dict that they save it in. In the first case, the
 // head has no such prefix.
 constexpr absl::string_view kModelPrefixes[] = {
-    "model.", "rwkv.",        "rwkv5.",    "rwkv6.",     "rwkv7.",
-    "net.",   "transformer.", "backbone.", "state_dict."};
+    "model.", "rwkv.",        "rwkv5.",    "rwkv6.",      "rwkv7.",
+    "net.",   "transformer.", "backbone.", "base_model.", "state_dict."};
 
 constexpr Renaming kModelParts[] = {
     {"embeddings.", "emb."},

@@ -31,7 +31,7 @@ std::string WithoutFrameworkWords(absl::string_view name);
 
 // `name` also without the names of the whole model, or of the dict that it was
 // saved in, before it: "model.", "rwkv.", "rwkv7.", "net.", "transformer.",
-// "backbone.", "state_dict.".
+// "backbone.", "base_model.", "state_dict.".
 std::string WithoutPrefixes(absl::string_view name);
 
 // `name` with the outer parts of the model (embedding, layers, attention,

@@ -161,7 +161,10 @@ absl::StatusOr<std::vector<Tensor>> TensorFile::ReadShard(
     return absl::Status(
         file.status().code(),
         absl::StrCat(path_, ": shard of tensor ", Quoted(tensor), ": ",
-                     file.status().message()));
+                     file.status().message(),
+                     absl::IsNotFound(file.status())
+                         ? "; download all files that the index names"
+                         : ""));
   }
   files_.push_back(*file);
   return ParseTensors(**file);

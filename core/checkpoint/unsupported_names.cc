@@ -53,7 +53,7 @@ constexpr Mark kMarks[] = {
     {"rosa", "RWKV-8 with ROSA"},
     {"ffn.enn.", "RWKV-8"},
     {"feed_forward.enn.", "RWKV-8"},
-    {".qkv.", "RWKV-7b, with DeepEmbed and attention"},
+    {"qkv.", "RWKV-7b, with DeepEmbed and attention"},
     {".s_emb", kDeepEmbed},
     {"ffn.s0", kDeepEmbed},
     {"ffn.s1", kDeepEmbed},

@@ -19,7 +19,11 @@
 namespace rwkvd {
 namespace {
 
-constexpr size_t kEndBytes = 4096;        // read from a matrix in any case
+constexpr size_t kEndBytes = 4096;  // read from a matrix in any case
+// The part of a matrix that must be zero: more than the rows of unused tokens
+// in the embedding of most models. Of a smaller matrix than kEndBytes, all of
+// it.
+constexpr size_t kEndFraction = 8;
 constexpr size_t kPieceBytes = 64 << 10;  // read at a time
 constexpr size_t kMaxListedMatrices = 5;  // names in a message
 constexpr size_t kMaxZeroFiles = 5;       // names in a message
@@ -80,11 +84,13 @@ std::vector<ZeroMatrix> FindZeroMatrices(const TensorFile& file) {
   for (const auto& [name, tensor] : file.tensors()) {
     if (Squeezed(tensor).shape.size() < 2 || tensor.data.empty()) continue;
     const MappedFile* const mapped = FileOf(tensor.data, file);
-    const size_t half = tensor.data.size() / 2;
-    if (!AreZeros(tensor.data.subspan(half), mapped)) continue;
+    const size_t size = tensor.data.size();
+    const size_t end = size < kEndBytes ? size : size / kEndFraction;
+    const auto rest = tensor.data.first(size - end);
+    if (!AreZeros(tensor.data.last(end), mapped)) continue;
     found.push_back({.name = name,
                      .file = mapped == nullptr ? "" : NameOf(*mapped),
-                     .is_entire = AreZeros(tensor.data.first(half), mapped)});
+                     .is_entire = AreZeros(rest, mapped)});
   }
   return found;
 }
@@ -98,7 +104,7 @@ std::string DescribeZeroMatrices(absl::Span<const ZeroMatrix> matrices) {
     if (!matrix.file.empty()) files.insert(matrix.file);
     if (names.size() == kMaxListedMatrices) continue;
     names.push_back(absl::StrCat(Quoted(matrix.name),
-                                 matrix.is_entire ? "" : " (second half)"));
+                                 matrix.is_entire ? "" : " (its end)"));
   }
   const size_t num_files = std::min(files.size(), kMaxZeroFiles);
   std::vector<std::string> listed(files.begin(),

@@ -10,8 +10,8 @@
 
 namespace rwkvd {
 
-// A matrix whose elements are all zero, or those of the second half of its
-// memory. A value.
+// A matrix whose elements are all zero, or, if it is not small, those of the
+// last eighth of its memory. A value.
 struct ZeroMatrix {
   std::string name;
   std::string file;  // its name without the folder; empty if it was copied

@@ -17,6 +17,7 @@ constexpr uint32_t kLocator64Signature = 0x07064b50;
 constexpr size_t kEndBytes = 22;
 constexpr size_t kLocator64Bytes = 20;
 constexpr size_t kMaxCommentBytes = 0xffff;
+constexpr size_t kMaxZeros = 64 << 20;  // behind the end record
 constexpr size_t kEntryBytes =
     46;  // an entry of the directory without its name
 // More entries than any model has tensors; it bounds the time for a hostile
@@ -54,11 +55,33 @@ std::optional<End> FindEnd(absl::Span<const std::byte> bytes) {
   return followed_by_more;
 }
 
-// Whether the last bytes, where the end record should be, are zeros.
-bool EndsWithZeros(absl::Span<const std::byte> bytes) {
-  const auto last = bytes.last(std::min(bytes.size(), kEndBytes));
-  return std::all_of(last.begin(), last.end(),
-                     [](std::byte value) { return value == std::byte{0}; });
+// The number of zeros at the end, at most kMaxZeros.
+size_t CountZerosAtEnd(absl::Span<const std::byte> bytes) {
+  const auto last = bytes.last(std::min(bytes.size(), kMaxZeros));
+  const auto end =
+      std::find_if(last.rbegin(), last.rend(),
+                   [](std::byte value) { return value != std::byte{0}; });
+  return end - last.rbegin();
+}
+
+// Finds the end record, also in front of many zeros, which programs leave that
+// reserve the space of a file in large pieces.
+absl::StatusOr<End> FindEndBeforeZeros(absl::Span<const std::byte> bytes,
+                                       const FileError& error) {
+  const std::optional<End> end = FindEnd(bytes);
+  if (end.has_value()) return *end;
+  const size_t zeros = CountZerosAtEnd(bytes);
+  if (zeros < kEndBytes) {
+    return error(
+        "no end record of a zip archive found; the file is truncated, or more "
+        "than 64 KiB follow its end");
+  }
+  // The record itself may end with zeros.
+  const auto before = FindEnd(bytes.first(bytes.size() - zeros + kEndBytes));
+  if (before.has_value()) return *before;
+  return error(
+      "no end record of a zip archive found; the file ends with zeros, its "
+      "download may not have finished");
 }
 
 absl::Status SeveralVolumes(const FileError& error) {
@@ -142,25 +165,18 @@ absl::Status CheckFits(const ZipDirectory& directory, uint64_t limit,
 
 absl::StatusOr<ZipDirectory> FindZipDirectory(absl::Span<const std::byte> bytes,
                                               const FileError& error) {
-  const std::optional<End> end = FindEnd(bytes);
-  if (!end.has_value()) {
-    return error(
-        "no end record of a zip archive found; ",
-        EndsWithZeros(bytes)
-            ? "the file ends with zeros, its download may not have finished"
-            : "the file is truncated, or more than 64 KiB follow its end");
-  }
+  RWKVD_ASSIGN_OR_RETURN(const End end, FindEndBeforeZeros(bytes, error));
   ZipDirectory directory = {
-      .offset = end->offset, .size = end->size, .num_entries = end->entries};
+      .offset = end.offset, .size = end.size, .num_entries = end.entries};
   RWKVD_ASSIGN_OR_RETURN(const std::optional<uint64_t> end64,
-                         FindEnd64(bytes, *end, error));
+                         FindEnd64(bytes, end, error));
   if (end64.has_value()) {
-    RWKVD_ASSIGN_OR_RETURN(directory, ReadEnd64(bytes, *end64, *end, error));
-  } else if (end->disk != 0 || end->directory_disk != 0 ||
-             end->entries_here != end->entries) {
+    RWKVD_ASSIGN_OR_RETURN(directory, ReadEnd64(bytes, *end64, end, error));
+  } else if (end.disk != 0 || end.directory_disk != 0 ||
+             end.entries_here != end.entries) {
     return SeveralVolumes(error);
   }
-  RWKVD_RETURN_IF_ERROR(CheckFits(directory, end64.value_or(end->at), error));
+  RWKVD_RETURN_IF_ERROR(CheckFits(directory, end64.value_or(end.at), error));
   return directory;
 }
 

@@ -80,6 +80,8 @@ TEST(GgufTest, ReadsValuesByType) {
   GgufWriter writer = Small();
   writer.Key("negative", kI8, "\xff").Key("long", kI64, LittleEndian(5, 8));
   writer.Key("double", kF64, LittleEndian(0x3fd0000000000000, 8));
+  writer.Key("unsigned", kArray,
+             LittleEndian(4, 4) + LittleEndian(1, 8) + LittleEndian(5, 4));
   const Parsed parsed = Parse(writer.Bytes());
   ASSERT_TRUE(parsed.gguf.ok()) << parsed.gguf.status();
   const GgufValues& values = parsed.gguf->values;
@@ -91,6 +93,7 @@ TEST(GgufTest, ReadsValuesByType) {
   EXPECT_THAT(values.Real("double").value(), Optional(.25));
   EXPECT_THAT(values.Texts("words").value(), ElementsAre("a", "", "\xff"));
   EXPECT_THAT(values.Integers("numbers").value(), ElementsAre(1, -1));
+  EXPECT_THAT(values.Integers("unsigned").value(), ElementsAre(5));
   EXPECT_EQ(values.Text("absent").value(), std::nullopt);
   EXPECT_TRUE(values.Texts("absent")->empty());
   EXPECT_FALSE(values.Integer("negative").ok());

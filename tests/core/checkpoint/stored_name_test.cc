@@ -56,6 +56,7 @@ TEST(StoredNameTest, OuterPartsAreRenamed) {
       {"backbone.layers.2.attn.w_lora.lora.0.weight",
        "blocks.2.att.w_lora.lora.0.weight"},
       {"state_dict.model.module.ln_out.bias", "ln_out.bias"},
+      {"base_model.model.emb.weight", "emb.weight"},
       {"ema.blocks.0.ln2.bias", "ema.blocks.0.ln2.bias"},
       {"network.emb.weight", "network.emb.weight"},
       {"_fsdp_wrapped_module.blocks.1._fsdp_wrapped_module."

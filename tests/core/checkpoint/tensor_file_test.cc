@@ -291,6 +291,7 @@ TEST_F(TensorFileTest, MissingShardIsNamedInTheError) {
   std::filesystem::remove(directory_ + "/model-2-of-3.safetensors");
   EXPECT_THAT(Message(path), HasSubstr("shard of tensor \"t1\""));
   EXPECT_THAT(Message(path), HasSubstr("model-2-of-3.safetensors"));
+  EXPECT_THAT(Message(path), HasSubstr("; download all files that the index"));
 }
 
 TEST_F(TensorFileTest, TensorMissingFromItsShardIsNamedInTheError) {

@@ -29,6 +29,7 @@ TEST(UnsupportedNamesTest, EveryKindIsNamed) {
       {"model.layers.0.ffn.s_emb_x.weight", "RWKV-7a or 7b"},
       {"blocks.1.ffn.s0", "RWKV-7a or 7b"},
       {"blocks.0.qkv.weight", "RWKV-7b"},
+      {"qkv.k1", "RWKV-7b"},
       {"blocks.0.qkv.v_emb.weight", "RWKV-7b"},
       {"model.embed_tokens.weight", "hybrid of one with RWKV"},
       {"model.layers.0.mlp.gate_proj.weight", "Qwen"},

@@ -64,6 +64,16 @@ TEST(ZipDirectoryTest, BytesAfterTheEndAreIgnored) {
   ExpectFound(End(1, kSize, kOffset, End(7, 0, 0) + "x"));
 }
 
+// As programs leave them that reserve the space of a file in large pieces.
+TEST(ZipDirectoryTest, IsFoundBeforeManyZeros) {
+  const std::string zeros(3 << 20, '\0');
+  ExpectFound(End(1, kSize, kOffset) + zeros);
+  ExpectFound(End(1, kSize, kOffset, "a comment") + zeros);
+  ExpectFound(End64(1, kSize, kOffset, kOffset + kSize) +
+              End(0xffff, kIn64, kIn64) + zeros);
+  ExpectFound(End(1, kSize, kOffset) + std::string(100, 'x') + zeros);
+}
+
 TEST(ZipDirectoryTest, IsFoundByTheZip64EndRecord) {
   const std::string end64 = End64(1, kSize, kOffset, kOffset + kSize);
   ExpectFound(end64 + End(1, kSize, kOffset));
@@ -94,8 +104,11 @@ std::vector<BadEnd> BadEnds() {
        Before(End(1, kSize, kOffset, "comment")).substr(0, 110),
        "no end record of a zip archive found"},
       {"EndRecordTooFarFromTheEnd",
-       Before(End(1, kSize, kOffset) + std::string(0x10000, '\0')),
-       "no end record of a zip archive found"},
+       Before(End(1, kSize, kOffset) + std::string(0x10000, 'x')),
+       "the file is truncated, or more than 64 KiB follow its end"},
+      {"MoreZerosThanSearched",
+       Before(End(1, kSize, kOffset) + std::string((64 << 20) + 1, '\0')),
+       "the file ends with zeros, its download may not have finished"},
       {"SeveralVolumes", Before(End(1, kSize, kOffset, "", 1)),
        "zip archive of one volume, got several"},
       {"DirectoryInTheEnd", Before(End(1, kSize, kOffset + 1)),
