@@ -2,9 +2,11 @@
 #include "service/vllm/vllm_generate_protocol.h"
 
 #include <utility>
+#include <vector>
 
 #include "core/base/status_macros.h"
 #include "service/convert/request_limits.h"
+#include "service/vllm/chat_turn.h"
 
 namespace rwkvd {
 
@@ -12,19 +14,22 @@ absl::StatusOr<GenerateInput> VllmGenerateProtocol::Convert(
     const ServedModel& model, RequestMessage* message) {
   ::vllm::grpc::engine::GenerateRequest proto;
   RWKVD_RETURN_IF_ERROR(message->ParseInto(&proto));
-  absl::StatusOr<GenerateInput> input =
-      FromVllm(&proto, LimitsOf(model, &message->reservation()));
+  const RequestLimits limits = LimitsOf(model, &message->reservation());
+  absl::StatusOr<GenerateInput> input = FromVllm(&proto, limits);
   if (!input.ok()) return message->Counted(input.status());
   if (!proto.stream()) {
     RWKVD_RETURN_IF_ERROR(
         CheckVllmAnswer(*input, VllmMessages::kMaxPendingBytes));
   }
   request_id_ = std::move(*proto.mutable_request_id());
-  const GenerateRequest& request = input->request;
+  GenerateRequest& request = input->request;
+  std::vector<std::string> hidden_stops = PrepareChatTurn(limits, &request);
   answer_ = {.stream = proto.stream(),
              .with_logprobs = request.want_logprobs,
              .top_prompt_logprobs = request.echo_top_logprobs,
-             .prompt_tokens = static_cast<int64_t>(request.prompt.size())};
+             .prompt_tokens = static_cast<int64_t>(request.prompt.size()),
+             .hidden_stops = std::move(hidden_stops),
+             .tokenizer = model.tokenizer.get()};
   return input;
 }
 

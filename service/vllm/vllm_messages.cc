@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/algorithm/container.h"
 #include "absl/types/span.h"
 #include "core/base/check.h"
 #include "service/calls/response_bytes.h"
@@ -21,8 +22,8 @@ int64_t MemoryOf(const PromptEvent::Token& token) {
   return PromptTokenMemory(static_cast<int64_t>(token.top.size()));
 }
 
-int64_t MemoryOf(const TokenEvent& event) {
-  return OutputTokenMemory(static_cast<int64_t>(event.top.size()));
+int64_t MemoryOfToken(absl::Span<const TokenLogprob> top) {
+  return OutputTokenMemory(static_cast<int64_t>(top.size()));
 }
 
 void SetTop(absl::Span<const TokenLogprob> top, pb::TopLogProbs* list) {
@@ -40,10 +41,12 @@ void AddPromptToken(const PromptEvent::Token& token, pb::InputLogProbs* to) {
   to->add_token_ids(static_cast<uint32_t>(token.id));
 }
 
-void AddOutputToken(const TokenEvent& event, pb::OutputLogProbs* to) {
-  to->add_token_logprobs(static_cast<float>(event.logprob));
-  to->add_token_ids(static_cast<uint32_t>(event.id));
-  if (!event.top.empty()) SetTop(event.top, to->add_top_logprobs());
+void AddOutputToken(int32_t id, double logprob,
+                    absl::Span<const TokenLogprob> top,
+                    pb::OutputLogProbs* to) {
+  to->add_token_logprobs(static_cast<float>(logprob));
+  to->add_token_ids(static_cast<uint32_t>(id));
+  if (!top.empty()) SetTop(top, to->add_top_logprobs());
 }
 
 const char* NameOf(::rwkv::v1::FinishReason reason) {
@@ -73,7 +76,7 @@ int64_t VllmMessages::MaxBytes(const PromptEvent& event) {
 }
 
 int64_t VllmMessages::MaxBytes(const TokenEvent& event) {
-  return MemoryOf(event) + kNewMessageMemory;
+  return MemoryOfToken(event.top) + kNewMessageMemory;
 }
 
 int64_t VllmMessages::MaxBytes(const ::rwkv::v1::Finish& finish) {
@@ -127,16 +130,59 @@ void VllmMessages::AddToken(int32_t sample, const TokenEvent& event,
                             ResponseCharge charge) {
   charge_.Absorb(std::move(charge));
   samples_[sample].last_id = event.id;
+  if (answer_.hidden_stops.empty()) {
+    Send(sample, event.id, event.logprob, event.top);
+  } else {
+    Hold(sample, event);
+    SendHeld(sample, /*all=*/false);
+  }
+  charge_.ShrinkTo(memory_);
+}
+
+void VllmMessages::Send(int32_t sample, int32_t id, double logprob,
+                        absl::Span<const TokenLogprob> top) {
   Message& message = Open(sample);
   pb::GenerateStreamChunk& chunk = *message.response.mutable_chunk();
-  chunk.add_token_ids(static_cast<uint32_t>(event.id));
+  chunk.add_token_ids(static_cast<uint32_t>(id));
   chunk.set_completion_tokens(static_cast<uint32_t>(chunk.token_ids_size()));
   if (answer_.with_logprobs) {
-    AddOutputToken(event, chunk.mutable_output_logprobs());
+    AddOutputToken(id, logprob, top, chunk.mutable_output_logprobs());
   }
   message.is_ready = answer_.stream;
-  Grow(message, MemoryOf(event));
-  charge_.ShrinkTo(memory_);
+  Grow(message, MemoryOfToken(top));
+}
+
+void VllmMessages::Hold(int32_t sample, const TokenEvent& event) {
+  Sample& state = samples_[sample];
+  HeldToken token{.id = event.id,
+                  .logprob = event.logprob,
+                  .top = {event.top.begin(), event.top.end()},
+                  .begin = state.sampled_bytes,
+                  .memory = MaxBytes(event)};
+  state.sampled_bytes +=
+      static_cast<int64_t>(answer_.tokenizer->TokenBytes(event.id).size());
+  token.end = state.sampled_bytes;
+  state.released_bytes += static_cast<int64_t>(event.bytes.size());
+  memory_ += token.memory;
+  state.held.push_back(std::move(token));
+}
+
+void VllmMessages::SendHeld(int32_t sample, bool all) {
+  Sample& state = samples_[sample];
+  while (!state.held.empty()) {
+    const HeldToken& first = state.held.front();
+    const bool is_released =
+        first.begin < state.released_bytes || first.end <= state.released_bytes;
+    if (!is_released && !all) return;
+    memory_ -= first.memory;
+    Send(sample, first.id, first.logprob, first.top);
+    state.held.pop_front();
+  }
+}
+
+void VllmMessages::DropHeld(Sample& sample) {
+  for (const HeldToken& token : sample.held) memory_ -= token.memory;
+  sample.held.clear();
 }
 
 void VllmMessages::AddState(int32_t, std::string, ResponseCharge) {
@@ -170,14 +216,25 @@ void VllmMessages::SetFinish(const Sample& sample,
   if (finish.reason() == ::rwkv::v1::FINISH_REASON_STOP_TOKEN) {
     complete.set_matched_token_id(static_cast<uint32_t>(sample.last_id));
   }
-  if (finish.reason() == ::rwkv::v1::FINISH_REASON_STOP_STRING) {
+  if (finish.reason() == ::rwkv::v1::FINISH_REASON_STOP_STRING &&
+      !IsHiddenStop(finish)) {
     complete.set_matched_stop_str(finish.stop_text());
   }
+}
+
+bool VllmMessages::IsHiddenStop(const ::rwkv::v1::Finish& finish) const {
+  return finish.reason() == ::rwkv::v1::FINISH_REASON_STOP_STRING &&
+         absl::c_linear_search(answer_.hidden_stops, finish.stop_text());
 }
 
 void VllmMessages::AddFinish(int32_t sample, ::rwkv::v1::Finish finish,
                              ResponseCharge charge) {
   charge_.Absorb(std::move(charge));
+  if (IsHiddenStop(finish)) {
+    DropHeld(samples_[sample]);
+  } else {
+    SendHeld(sample, /*all=*/true);
+  }
   Message& message = Complete(sample);
   pb::GenerateComplete& complete = *message.response.mutable_complete();
   complete.set_index(static_cast<uint32_t>(sample));
@@ -213,7 +270,10 @@ GenerateMessage VllmMessages::Pop() {
 
 void VllmMessages::Clear() {
   messages_.clear();
-  for (Sample& sample : samples_) sample.open = nullptr;
+  for (Sample& sample : samples_) {
+    sample.open = nullptr;
+    sample.held.clear();
+  }
   memory_ = 0;
   charge_.ShrinkTo(0);
 }

@@ -8,6 +8,7 @@
 
 #include "core/base/byte_budget.h"
 #include "gtest/gtest.h"
+#include "tests/testing/fake_tokenizer.h"
 
 namespace rwkvd {
 namespace {
@@ -21,9 +22,11 @@ class VllmMessagesTest : public testing::Test {
     return *ResponseCharge::Take(account_, bytes);
   }
   void AddToken(VllmMessages& messages, int32_t sample, int32_t id,
-                const std::vector<TokenLogprob>& top = {}) {
+                const std::vector<TokenLogprob>& top = {},
+                absl::string_view released = "") {
     TokenEvent event;
     event.id = id;
+    event.bytes = released;
     event.top = top;
     messages.AddToken(sample, event, Charge(VllmMessages::MaxBytes(event)));
   }
@@ -91,6 +94,40 @@ TEST_F(VllmMessagesTest, WithoutStreamAllTokensAreInTheComplete) {
   EXPECT_EQ(response.complete().output_ids_size(), 2);
   EXPECT_EQ(response.complete().matched_token_id(), 2u);
   EXPECT_TRUE(messages.empty());
+}
+
+TEST_F(VllmMessagesTest, HeldTokensAreSentOnceTheirTextIsReleased) {
+  const FakeTokenizer tokenizer({"a.\n", "\n", "U", "V"});
+  VllmMessages messages(
+      {.stream = true, .hidden_stops = {"\n\nU"}, .tokenizer = &tokenizer}, 1);
+  AddToken(messages, 0, 0, {}, "a.");  // whose line feed is held
+  EXPECT_EQ(Parse(messages.Pop()).chunk().token_ids(0), 0u);
+  AddToken(messages, 0, 1);
+  EXPECT_TRUE(messages.empty());
+  AddToken(messages, 0, 3, {}, "\n\nV");
+  EXPECT_EQ(Parse(messages.Pop()).chunk().token_ids_size(), 2);
+  AddToken(messages, 0, 1);
+  messages.Clear();
+  EXPECT_EQ(budget_->used(), 0);
+}
+
+TEST_F(VllmMessagesTest, HeldTokensOfAHiddenStopAreDropped) {
+  const FakeTokenizer tokenizer({"a", "\n", "U"});
+  VllmMessages messages(
+      {.stream = true, .hidden_stops = {"\nU"}, .tokenizer = &tokenizer}, 2);
+  ::rwkv::v1::Finish finish;
+  finish.set_reason(::rwkv::v1::FINISH_REASON_STOP_STRING);
+  for (const char* const stop : {"\nU", "U"}) {
+    const int32_t sample = stop[0] == 'U' ? 1 : 0;
+    AddToken(messages, sample, 1);
+    AddToken(messages, sample, 2);
+    finish.set_stop_text(stop);
+    messages.AddFinish(sample, finish, Charge(VllmMessages::MaxBytes(finish)));
+  }
+  EXPECT_FALSE(Parse(messages.Pop()).complete().has_matched_stop_str());
+  EXPECT_EQ(Parse(messages.Pop()).chunk().token_ids_size(), 2);
+  EXPECT_EQ(Parse(messages.Pop()).complete().matched_stop_str(), "U");
+  EXPECT_EQ(budget_->used(), 0);
 }
 
 TEST_F(VllmMessagesTest, ClearReturnsTheMemory) {
