@@ -3,11 +3,15 @@
 
 #include <array>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "core/base/error.h"
 #include "core/text/byte_alphabet.h"
+#include "core/text/token_pattern.h"
 
 namespace rwkvd {
 namespace {
@@ -17,24 +21,24 @@ constexpr char kAddedToken[] =
     R"(,"content":"<|endoftext|>","single_word":false,"lstrip":false,)"
     R"("rstrip":false,"normalized":false,"special":true})";
 
-constexpr char kPipeline[] =
-    R"("normalizer":null,"pre_tokenizer":{"type":"ByteLevel",)"
-    R"("add_prefix_space":false,"trim_offsets":true,"use_regex":false},)"
-    R"("post_processor":null,"decoder":{"type":"ByteLevel",)"
-    R"("add_prefix_space":true,"trim_offsets":true,"use_regex":true},)";
-
+// The pattern comes between these two.
+constexpr char kSplitAtTokens[] =
+    R"("normalizer":null,"pre_tokenizer":{"type":"Sequence","pretokenizers":[)"
+    R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,)"
+    R"("use_regex":false},{"type":"Split","pattern":{"Regex":")";
 constexpr char kModel[] =
-    R"("model":{"type":"WordPiece","unk_token":"<|endoftext|>",)"
-    R"("continuing_subword_prefix":"","max_input_chars_per_word":2147483647,)"
-    R"("vocab":{)";
+    R"("},"behavior":"Isolated","invert":false}]},"post_processor":null,)"
+    R"("decoder":{"type":"ByteLevel","add_prefix_space":true,)"
+    R"("trim_offsets":true,"use_regex":true},"model":{"type":"WordLevel",)"
+    R"("unk_token":"<|endoftext|>","vocab":{)";
 
 // The characters of the alphabet, escaped for JSON.
 std::array<std::string, 256> EscapedAlphabet() {
   std::array<std::string, 256> alphabet;
   for (int byte = 0; byte < 256; ++byte) {
     const bool is_escaped = byte == '"' || byte == '\\';
-    alphabet[byte] = absl::StrCat(is_escaped ? "\\" : "",
-                                  AlphabetCharacter(static_cast<uint8_t>(byte)));
+    alphabet[byte] = absl::StrCat(
+        is_escaped ? "\\" : "", AlphabetCharacter(static_cast<uint8_t>(byte)));
   }
   return alphabet;
 }
@@ -66,6 +70,17 @@ void AppendVocabulary(const Tokenizer& tokenizer, int64_t vocab_size,
   }
 }
 
+// The pattern that splits a text into tokens, escaped for JSON.
+std::string EscapedPattern(const Tokenizer& tokenizer) {
+  std::vector<absl::string_view> tokens;
+  for (TokenId id = 0; id < tokenizer.size(); ++id) {
+    const absl::string_view bytes = tokenizer.TokenBytes(id);
+    if (!bytes.empty()) tokens.push_back(bytes);
+  }
+  return absl::StrReplaceAll(LongestTokenPattern(std::move(tokens)),
+                             {{"\"", "\\\""}, {"\\", "\\\\"}});
+}
+
 bool HasToken(const Tokenizer& tokenizer, absl::string_view bytes) {
   for (TokenId id = 0; id < tokenizer.size(); ++id) {
     if (tokenizer.TokenBytes(id) == bytes) return true;
@@ -88,7 +103,8 @@ absl::StatusOr<std::string> WriteTokenizerJson(const Tokenizer& tokenizer,
   std::string json = R"({"version":"1.0","truncation":null,"padding":null,)";
   absl::StrAppend(&json, "\"added_tokens\":[");
   if (end.has_value()) absl::StrAppend(&json, "{\"id\":", *end, kAddedToken);
-  absl::StrAppend(&json, "],", kPipeline, kModel);
+  absl::StrAppend(&json, "],", kSplitAtTokens, EscapedPattern(tokenizer),
+                  kModel);
   AppendVocabulary(tokenizer, vocab_size, &json);
   return absl::StrCat(json, "}}}");
 }
