@@ -9,6 +9,7 @@
 #include "cli/grpc_status.h"
 #include "core/base/monotonic_clock.h"
 #include "service/telemetry/load_report.h"
+#include "service/telemetry/request_identity.h"
 
 namespace rwkvd {
 namespace {
@@ -37,6 +38,12 @@ std::string OperationOf(Rpc rpc) {
 
 LogField SecondsField(std::string name, absl::Duration duration) {
   return {std::move(name), absl::ToDoubleSeconds(duration)};
+}
+
+// Whether gRPC's clients usually repeat calls that end so.
+bool ClientsRepeat(const grpc::Status& status) {
+  return status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ||
+         status.error_code() == grpc::StatusCode::UNAVAILABLE;
 }
 
 }  // namespace
@@ -80,7 +87,12 @@ void CallRecord::Describe(const GenerateRequest& request, int32_t num_samples) {
                .seed = sampling.seed};
 }
 
-void CallRecord::Writing() {
+void CallRecord::Writing(grpc::ServerContextBase* context) {
+  if (!has_responded_.exchange(true)) ReturnIdentity(identity_, context);
+  NoteFirstWrite();
+}
+
+void CallRecord::NoteFirstWrite() {
   if (spans_ == nullptr) return;
   const absl::Duration now = MonotonicNow() - received_;
   absl::MutexLock lock(&mutex_);
@@ -89,7 +101,12 @@ void CallRecord::Writing() {
 
 grpc::Status CallRecord::Finishing(const grpc::Status& status,
                                    grpc::ServerContextBase* context) {
-  Writing();
+  if (!ClientsRepeat(status)) {
+    Writing(context);
+  } else {
+    if (!has_responded_.exchange(true)) ReturnIdentityAtEnd(identity_, context);
+    NoteFirstWrite();
+  }
   if (wants_load_report_ && model_ != nullptr) {
     const ServerLoad load = LoadOf(*model_);
     absl::MutexLock lock(&mutex_);

@@ -5,6 +5,7 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/status.h>
 
+#include <atomic>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -42,11 +43,13 @@ class CallRecord {
   void Describe(const GenerateRequest& request, int32_t num_samples)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // A message of the response is about to be passed to gRPC.
-  void Writing() ABSL_LOCKS_EXCLUDED(mutex_);
+  // A message of the response is about to be passed to gRPC. Adds the identity
+  // of the call to the initial metadata, unless that has been sent.
+  void Writing(grpc::ServerContextBase* context) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // The call is about to end: adds the load report to its trailing metadata if
-  // the client wants it. Returns `status` with the request id in its details,
+  // The call is about to end: adds its identity to the metadata, unless it has
+  // been sent, and the load report to the trailing metadata if the client wants
+  // it. Returns `status` with the request id in its details,
   // to be passed to gRPC.
   grpc::Status Finishing(const grpc::Status& status,
                          grpc::ServerContextBase* context)
@@ -55,6 +58,7 @@ class CallRecord {
   void End(const grpc::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  void NoteFirstWrite() ABSL_LOCKS_EXCLUDED(mutex_);
   // The line of the access log, which contains nothing of a prompt or an
   // output.
   std::vector<LogField> AccessLogFields(const grpc::Status& status,
@@ -74,6 +78,8 @@ class CallRecord {
   const std::string peer_;
   const absl::Time received_;
   const absl::Time received_at_;  // by the clock of the system
+
+  std::atomic<bool> has_responded_ = false;  // the identity has been returned
 
   absl::Mutex mutex_;
   std::optional<GenerationSettings> settings_ ABSL_GUARDED_BY(mutex_);

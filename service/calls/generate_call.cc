@@ -296,7 +296,7 @@ void GenerateCall::Perform(Action action) {
     case Action::kNothing:
       return;
     case Action::kWrite:
-      record_.Writing();
+      record_.Writing(context_);
       WaitForClientToRead();
       return StartWrite(&writing_.bytes);
     case Action::kFinish:

@@ -121,7 +121,7 @@ void GetStateCall::SendNext() {
     end_.Leave();
     return End(absl::OkStatus());
   }
-  record_.Writing();
+  record_.Writing(context_);
   WaitForClientToRead();
   StartWrite(&response_);
 }

@@ -82,20 +82,17 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
 
 CallEnvironment RwkvService::NewEnvironment(
     grpc::CallbackServerContext* context) {
-  CallEnvironment environment = {
-      model_.load(std::memory_order_acquire),
-      metrics_,
-      budgets_,
-      pool_,
-      monitor_,
-      &transfers_,
-      &documents_,
-      IdentityOf(*context, /*sample_new=*/spans_ != nullptr),
-      logs_calls_,
-      WantsLoadReport(*context),
-      spans_};
-  ReturnIdentity(environment.identity, context);
-  return environment;
+  return {model_.load(std::memory_order_acquire),
+          metrics_,
+          budgets_,
+          pool_,
+          monitor_,
+          &transfers_,
+          &documents_,
+          IdentityOf(*context, /*sample_new=*/spans_ != nullptr),
+          logs_calls_,
+          WantsLoadReport(*context),
+          spans_};
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::Generate(

@@ -251,7 +251,7 @@ void ScoreDocumentCall::Advance() {
   }
   if (!response_.Valid()) return ReadNext();
   if (!end_.Enter()) return response_.Clear();
-  record_.Writing();
+  record_.Writing(context_);
   WaitForClientToRead();
   StartWrite(&response_);
 }

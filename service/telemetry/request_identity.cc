@@ -61,6 +61,12 @@ void ReturnIdentity(const RequestIdentity& identity,
   context->AddInitialMetadata(kTraceparentKey, identity.trace.ToTraceparent());
 }
 
+void ReturnIdentityAtEnd(const RequestIdentity& identity,
+                         grpc::ServerContextBase* context) {
+  context->AddTrailingMetadata(kRequestIdKey, identity.request_id);
+  context->AddTrailingMetadata(kTraceparentKey, identity.trace.ToTraceparent());
+}
+
 IdentifiedCall::IdentifiedCall(grpc::ServerContextBase* context)
     : context_(context), identity_(IdentityOf(*context, /*sample_new=*/false)) {
   ReturnIdentity(identity_, context);

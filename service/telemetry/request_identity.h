@@ -25,8 +25,8 @@ inline constexpr char kErrorRequestIdKey[] = "request_id";
 // The maximum size of a request id.
 inline constexpr size_t kMaxRequestIdBytes = 128;
 
-// What names one call in the log, in errors, in traces and in the initial
-// metadata of its response. A value.
+// What names one call in the log, in errors, in traces and in the metadata of
+// its response. A value.
 struct RequestIdentity {
   std::string request_id;  // 1 to kMaxRequestIdBytes printable ASCII characters
   TraceContext trace;
@@ -46,6 +46,13 @@ RequestIdentity IdentityOf(const grpc::ServerContextBase& context,
 // have been sent yet.
 void ReturnIdentity(const RequestIdentity& identity,
                     grpc::ServerContextBase* context);
+
+// Adds the identity to the trailing metadata, for a call that ends with an
+// error that clients repeat, and has sent nothing. With initial metadata,
+// gRPC's clients would take that for the beginning of a response, and not
+// repeat it.
+void ReturnIdentityAtEnd(const RequestIdentity& identity,
+                         grpc::ServerContextBase* context);
 
 // The identity of a call of which nothing is recorded, such as a health check:
 // returns it to the client and names it in errors.

@@ -83,7 +83,7 @@ void GetTokenizerCall::SendNext() {
       absl::ClippedSubstr(archive_->zip, sent_, kChunkBytes);
   sent_ += part.size();
   response_ = ChunkOf(archive_, part, sent_ == archive_->zip.size());
-  record_.Writing();
+  record_.Writing(context_);
   WaitForClientToRead();
   StartWrite(&response_);
 }

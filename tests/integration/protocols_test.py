@@ -2,10 +2,13 @@
 """gRPC's standard services, and the field `model` of all requests, as Python's
 grpcio and its package for reflection use them."""
 
+import json
 import unittest
 
 import grpc
 import health_pb2
+import metrics
+from answers import Answer, request, start_call
 from error_details import details_of, fields_of
 from google.protobuf import descriptor_pool, message_factory
 from google.rpc import error_details_pb2
@@ -13,7 +16,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import \
     ProtoReflectionDescriptorDatabase
 from rwkv.v1 import rwkv_pb2 as pb
-from rwkvd_process import PATIENCE, SERVICE, VLLM_SERVICE, rwkvd
+from rwkv.v1 import rwkv_pb2_grpc
+from rwkvd_process import PATIENCE, SERVICE, VLLM_SERVICE, rwkvd, wait_until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 CHANNELZ = "grpc.channelz.v1.Channelz"
@@ -183,6 +187,29 @@ class ProtocolsTest(unittest.TestCase):
                              r"^00-[0-9a-f]{32}-[0-9a-f]{16}-00$")
             info = details_of(caught.exception)[error_details_pb2.ErrorInfo]
             self.assertEqual(info.metadata["request_id"], "order-1")
+
+    def test_refused_call_is_repeated_by_grpc(self):
+        policy = {"maxAttempts": 4, "initialBackoff": "0.1s",
+                  "maxBackoff": "1s", "backoffMultiplier": 2,
+                  "retryableStatusCodes": ["RESOURCE_EXHAUSTED"]}
+        config = {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}
+        endless = request(max_tokens=1_000_000)
+        endless.sampling.never_end = True
+        refused = 'rwkv_requests_rejected_total{reason="queue_full"}'
+        with rwkvd("--max_running=1", "--max_queued=1") as server:
+            running = start_call(server.stub, endless)
+            waiting = server.stub.Generate(endless)
+            wait_until(lambda: metrics.gauge(server, "rwkv_queue_depth") == 1,
+                       "a full queue")
+            with grpc.insecure_channel(server.address, options=[
+                    ("grpc.service_config", json.dumps(config))]) as channel:
+                call = rwkv_pb2_grpc.RwkvServiceStub(channel).Generate(
+                    request(max_tokens=1), timeout=PATIENCE)
+                wait_until(lambda: metrics.gauge(server, refused) >= 1,
+                           "the refusal")
+                waiting.cancel()
+                running.cancel()
+                self.assertEqual(len(Answer(call).ids), 1)
 
     def test_malformed_identity_is_replaced(self):
         for metadata in (

@@ -24,11 +24,12 @@ std::string ValueOf(const Metadata& metadata, const char* key,
 ProvokedError Ended(const grpc::Status& status,
                     const grpc::ClientContext& context,
                     const google::protobuf::Descriptor* request) {
+  const Metadata& initial = context.GetServerInitialMetadata();
+  const Metadata& trailing = context.GetServerTrailingMetadata();
   return {.status = status,
-          .pushback =
-              ValueOf(context.GetServerTrailingMetadata(), kRetryPushback, ""),
-          .request_id = ValueOf(context.GetServerInitialMetadata(),
-                                kRequestIdKey, "none"),
+          .pushback = ValueOf(trailing, kRetryPushback, ""),
+          .request_id = ValueOf(initial, kRequestIdKey,
+                                ValueOf(trailing, kRequestIdKey, "none")),
           .request = request};
 }
 
