@@ -249,6 +249,8 @@ install_python_modules() {
   install_pypi_packages python "$PYTHON_MODULES" "modules for Python"
 }
 
+# The gateway and OpenAI's client. With .cache/gateway as PYTHONPATH,
+# `/usr/bin/python3 -m smg` is the gateway.
 install_gateway() {
   install_pypi_packages gateway "$GATEWAY_PACKAGES" "the gateway SMG"
 }

@@ -29,8 +29,9 @@ constexpr char kSplitAtTokens[] =
 constexpr char kModel[] =
     R"("},"behavior":"Isolated","invert":false}]},"post_processor":null,)"
     R"("decoder":{"type":"ByteLevel","add_prefix_space":true,)"
-    R"("trim_offsets":true,"use_regex":true},"model":{"type":"WordLevel",)"
-    R"("unk_token":"<|endoftext|>","vocab":{)";
+    R"("trim_offsets":true,"use_regex":true},"model":{"type":"WordPiece",)"
+    R"("unk_token":"<|endoftext|>","continuing_subword_prefix":"",)"
+    R"("max_input_chars_per_word":2147483647,"vocab":{)";
 
 // The characters of the alphabet, escaped for JSON.
 std::array<std::string, 256> EscapedAlphabet() {

@@ -17,12 +17,12 @@ inline constexpr char kEndOfTextContent[] = "<|endoftext|>";
 // id below `vocab_size` has an entry. In one thing it differs from a World
 // vocabulary without added tokens: the text "<|endoftext|>" is the end of text.
 //
-// It has the tokens, ids and spellings of the official releases, but in another
-// form. These have a WordPiece model whose words are whole texts, for which
-// Hugging Face's tokenizers takes time that grows with the third power of the
-// length of a text: seconds for 8,000 characters. Here, a regular expression
-// (token_pattern.h) splits the text at the ends of tokens, in linear time, and
-// a WordLevel model looks each one up.
+// It has the form of the official releases, a byte-level WordPiece model, with
+// one addition. There, a word is a whole text, for which Hugging Face's
+// tokenizers takes time that grows with the third power of its length: seconds
+// for 8,000 characters. Here, a regular expression (token_pattern.h) first
+// splits the text at the ends of tokens, in linear time, so that the words of
+// the model are tokens.
 //
 // InvalidArgument for other tokenizers, that is, unless `kind` is "world" or
 // "bytes", and if the vocabulary has a token that is spelled like the end of

@@ -247,7 +247,7 @@ class TokenizerArchiveTest(unittest.TestCase):
         size = self.server.stub.GetModel(rwkv_pb.GetModelRequest()).vocab_size
         self.assertEqual(sorted(vocabulary.values()), list(range(size)))
         self.assertEqual(vocabulary[END_OF_TEXT], 0)
-        self.assertEqual(tokenizer["model"]["type"], "WordLevel")
+        self.assertEqual(tokenizer["model"]["type"], "WordPiece")
         tokens = self.server.stub.Tokenize(
             rwkv_pb.TokenizeRequest(text=PROMPT, token_text=True)).tokens
         for token in tokens:
