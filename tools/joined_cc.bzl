@@ -35,21 +35,32 @@ def _join(name, srcs, alone, testonly):
         }),
     )
 
-def joined_cc_library(name, srcs, alone = [], copts = [], **kwargs):
+def joined_cc_library(
+        name,
+        srcs = [],
+        hdrs = [],
+        modules = [],
+        alone = [],
+        copts = [],
+        **kwargs):
     """A cc_library whose source files are compiled as if they were one.
 
     Args:
       name: name of the library.
-      srcs: source files and headers.
+      srcs: source files, and headers that other libraries do not include.
+      hdrs: headers without a source file of the same name.
+      modules: names of pairs of a source file and its header.
       alone: source files to compile alone, since they define names that others
         define, too.
       copts: as those of cc_library.
       **kwargs: passed to cc_library.
     """
-    srcs, included = _join(name, srcs, alone, kwargs.get("testonly", False))
+    sources = srcs + [module + ".cc" for module in modules]
+    srcs, included = _join(name, sources, alone, kwargs.get("testonly", False))
     cc_library(
         name = name,
         srcs = srcs,
+        hdrs = hdrs + [module + ".h" for module in modules],
         # A class may have members of types of its file's anonymous namespace.
         copts = copts + ["-Wno-subobject-linkage"],
         textual_hdrs = included,
