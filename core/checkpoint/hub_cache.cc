@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <vector>
 
@@ -23,6 +24,7 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxRevisionBytes = 255;  // as the name of a directory
 constexpr absl::string_view kModelPrefix = "models--";
 constexpr char kCacheName[] = "hub";
+constexpr char kSnapshots[] = "snapshots";
 constexpr size_t kMaxListedSnapshots = 5;  // snapshots in a message
 
 bool IsDirectory(const fs::path& path) {
@@ -55,14 +57,31 @@ std::vector<std::string> DirectoriesIn(const fs::path& directory) {
   return found;
 }
 
+// Whether it is a repository's directory in the cache.
+bool IsRepository(const fs::path& path) {
+  return IsDirectory(path / kSnapshots) &&
+         (IsDirectory(path / "refs") || IsDirectory(path / "blobs"));
+}
+
+// The repository's directory that `directory` is, or whose snapshots it holds.
+std::optional<fs::path> RepositoryOf(const fs::path& directory) {
+  if (IsRepository(directory)) return directory;
+  fs::path path = directory.lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // it ends in a slash
+  if (path.filename() != kSnapshots || !path.has_parent_path() ||
+      !IsRepository(path.parent_path())) {
+    return std::nullopt;
+  }
+  return path.parent_path();
+}
+
 }  // namespace
 
 absl::StatusOr<std::string> FindSnapshot(const std::string& directory) {
-  const fs::path repository = directory, snapshots = repository / "snapshots";
-  if (!IsDirectory(snapshots) || !(IsDirectory(repository / "refs") ||
-                                   IsDirectory(repository / "blobs"))) {
-    return directory;
-  }
+  const std::optional<fs::path> found_repository = RepositoryOf(directory);
+  if (!found_repository.has_value()) return directory;
+  const fs::path& repository = *found_repository;
+  const fs::path snapshots = repository / kSnapshots;
   const std::string revision = MainRevision(repository);
   if (!revision.empty() && IsDirectory(snapshots / revision)) {
     return (snapshots / revision).string();

@@ -11,9 +11,10 @@ namespace rwkvd {
 
 // The directory with the files for `directory`: `directory` itself, unless it
 // is a repository's directory in the cache of the Hugging Face hub, which holds
-// its files in snapshots/REVISION. Then the snapshot that refs/main names, or
-// the only one. Returns InvalidArgument with the snapshots if there are several
-// and none is named, NotFound if there is none.
+// its files in snapshots/REVISION, or the directory of its snapshots. Then the
+// snapshot that refs/main names, or the only one. Returns InvalidArgument with
+// the snapshots if there are several and none is named, NotFound if there is
+// none.
 absl::StatusOr<std::string> FindSnapshot(const std::string& directory);
 
 // The paths of the models in `directory`, sorted, if it is the cache of the

@@ -236,6 +236,17 @@ TEST_F(HubCacheTest, OnlySnapshotIsChosen) {
   EXPECT_EQ(ChosenSnapshot(), directory_ + "/snapshots/abc/model.safetensors");
 }
 
+TEST_F(HubCacheTest, DirectoryOfTheSnapshotsStandsForTheRepository) {
+  AddSnapshot("abc");
+  AddSnapshot("def");
+  Write("refs/main", "abc");
+  for (const char* end : {"", "/"}) {
+    const auto chosen = ChooseCheckpoint(directory_ + "/snapshots" + end);
+    ASSERT_TRUE(chosen.ok()) << chosen.status();
+    EXPECT_EQ(chosen->path, directory_ + "/snapshots/abc/model.safetensors");
+  }
+}
+
 TEST_F(HubCacheTest, SnapshotOfMainIsPreferred) {
   AddSnapshot("abc");
   AddSnapshot("def");

@@ -74,6 +74,29 @@ TEST_F(TensorFileTest, OpensShardsByIndexAndByDirectory) {
   }
 }
 
+// What a downloaded release, and the systems it passed through, leave there.
+TEST_F(TensorFileTest, OtherFilesOfAReleaseAreIgnored) {
+  testing::WriteCheckpoint(directory_, tensors_, 3);
+  for (const char* folder : {"/inference", "/.cache", "/__MACOSX"}) {
+    std::filesystem::create_directory(directory_ + folder);
+  }
+  for (const char* name :
+       {"README.md", "LICENSE", "NOTICE", ".gitattributes", ".DS_Store",
+        "configuration_rwkv7.py", "inference/rwkv.py", "generation_config.json",
+        "release-manifest.json", "tokenizer_config.json", "chat_template.jinja",
+        "._model-1-of-3.safetensors", "._model.safetensors.index.json",
+        "._config.json", ".cache/model.safetensors",
+        "__MACOSX/._model-1-of-3.safetensors"}) {
+    testing::WriteFileOrDie(directory_ + "/" + name, "x");
+  }
+  testing::WriteFileOrDie(directory_ + "/config.json",
+                          R"({"model_type": "rwkv7", "vocab_size": 2})");
+  const auto file = TensorFile::Open(directory_);
+  ASSERT_TRUE(file.ok()) << file.status();
+  ExpectHolds(**file, tensors_);
+  EXPECT_EQ((*file)->num_files(), 3);
+}
+
 TEST_F(TensorFileTest, FingerprintDependsOnlyOnTheWeights) {
   const auto fingerprint = [&](const testing::TestTensors& tensors,
                                int shards) {
