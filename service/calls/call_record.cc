@@ -40,10 +40,19 @@ LogField SecondsField(std::string name, absl::Duration duration) {
   return {std::move(name), absl::ToDoubleSeconds(duration)};
 }
 
-// Whether gRPC's clients usually repeat calls that end so.
-bool ClientsRepeat(const grpc::Status& status) {
-  return status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED ||
-         status.error_code() == grpc::StatusCode::UNAVAILABLE;
+// Whether clients need to know that the call has ended before a response
+// begins: gRPC's clients, to repeat it, and gateways, which otherwise begin an
+// HTTP response with status 200.
+bool EndsWithoutResponse(Rpc rpc, const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::OK:
+      return false;
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+    case grpc::StatusCode::UNAVAILABLE:
+      return true;
+    default:
+      return rpc == Rpc::kVllmGenerate;
+  }
 }
 
 }  // namespace
@@ -101,7 +110,7 @@ void CallRecord::NoteFirstWrite() {
 
 grpc::Status CallRecord::Finishing(const grpc::Status& status,
                                    grpc::ServerContextBase* context) {
-  if (!ClientsRepeat(status)) {
+  if (!EndsWithoutResponse(rpc_, status)) {
     Writing(context);
   } else {
     if (!has_responded_.exchange(true)) ReturnIdentityAtEnd(identity_, context);
