@@ -43,6 +43,9 @@ struct GenerateRequest {
   // Bytes, none empty. They are not searched in the first sampling.min_tokens
   // tokens.
   std::vector<std::string> stop_strings;
+  // How many of these, at the end of the list, the server has added without
+  // the client's knowledge. They do not count toward kMaxStopStrings.
+  int32_t num_added_stops = 0;
   std::vector<int32_t> stop_tokens;
   // Whether the end of text does not end the output.
   bool ignore_end_of_text = false;

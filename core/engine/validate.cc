@@ -58,8 +58,9 @@ absl::Status CheckIds(absl::string_view field, absl::Span<const int32_t> ids,
 }
 
 absl::Status CheckStops(const GenerateRequest& request, int64_t vocab_size) {
+  const auto num_stops = static_cast<int64_t>(request.stop_strings.size());
   RWKVD_RETURN_IF_ERROR(CheckSize("stop_strings", "strings",
-                                  request.stop_strings.size(), 0,
+                                  num_stops - request.num_added_stops, 0,
                                   kMaxStopStrings));
   for (size_t i = 0; i < request.stop_strings.size(); ++i) {
     RWKVD_RETURN_IF_ERROR(CheckSize(absl::StrCat("stop_strings[", i, "]"),

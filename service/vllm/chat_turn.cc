@@ -64,6 +64,7 @@ std::vector<std::string> PrepareChatTurn(const RequestLimits& limits,
     if (absl::c_linear_search(request->stop_strings, stop)) continue;
     added.emplace_back(stop);
     request->stop_strings.emplace_back(stop);
+    ++request->num_added_stops;
   }
   return added;
 }

@@ -214,6 +214,8 @@ TEST(ValidateTest, NamesStopBeyondItsLimit) {
   request.stop_strings.assign(17, "x");
   EXPECT_EQ(MessageOf(request),
             "stop_strings: has 17 strings, must have 0 to 16");
+  request.num_added_stops = 1;
+  EXPECT_TRUE(Validate(request, SmallOptions(), kVocabSizeOfRequests).ok());
   request = ValidGenerate();
   request.stop_tokens.assign(257, 1);
   EXPECT_EQ(MessageOf(request),

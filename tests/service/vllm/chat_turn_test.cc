@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
+#include "core/engine/request.h"
 #include "core/text/chat/chat_template.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -53,6 +55,22 @@ TEST(ChatTurn, AnswerEndsAtTheStopsOfTheTemplate) {
   // The client has asked for it, and gets its tokens.
   EXPECT_THAT(PrepareChatTurn(limits, &request), IsEmpty());
   EXPECT_THAT(request.stop_strings, SizeIs(1));
+}
+
+TEST(ChatTurn, StopsOfTheTemplateDoNotCountAsTheClients) {
+  TestServer server;
+  server.gate().Open();
+  vllm_pb::GenerateRequest request = SimpleVllmRequest(2);
+  request.set_text("User: Hi\n\nAssistant:");
+  vllm_pb::SamplingParams& params = *request.mutable_sampling_params();
+  for (int i = 0; i < kMaxStopStrings; ++i) {
+    params.add_stop(absl::StrCat("stop ", i));
+  }
+  const VllmResult result = GenerateVllm(server, request);
+  EXPECT_TRUE(result.status.ok()) << result.status.error_message();
+  params.add_stop("one more");
+  EXPECT_EQ(GenerateVllm(server, request).status.error_message(),
+            "sampling_params.stop: has 17 strings, must have 0 to 16");
 }
 
 TEST(ChatTurn, StateBeforeAThoughtIsKept) {
