@@ -367,7 +367,7 @@ class ConversationTest(GatewayCase):
 
 class DrainTest(GatewayCase):
 
-    FLAGS = ("--lame_duck=3s", "--drain_grace=30s")
+    FLAGS = ("--lame_duck=3s", "--drain_grace=120s")
     GATEWAY_FLAGS = ("--policy=round_robin",)  # requests on both servers
 
     def test_server_that_ends_under_load_loses_no_request(self):
