@@ -26,6 +26,8 @@ using ::testing::IsSupersetOf;
 using Stream =
     grpc::ClientReaderWriter<ServerReflectionRequest, ServerReflectionResponse>;
 
+// rwkv.v1, vLLM, health, and both versions of reflection.
+constexpr int kNumServices = 5;
 constexpr char kV1[] =
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
 constexpr char kV1Alpha[] =
@@ -144,8 +146,8 @@ class ReflectionTest : public ::testing::Test {
 TEST_F(ReflectionTest, IsServedUnderBothNames) {
   for (const char* method : {kV1, kV1Alpha}) {
     const auto call = Open(method);
-    EXPECT_EQ(NumServices(*call), 4);
-    EXPECT_EQ(NumServices(*call), 4);
+    EXPECT_EQ(NumServices(*call), kNumServices);
+    EXPECT_EQ(NumServices(*call), kNumServices);
     call->stream->WritesDone();
     EXPECT_TRUE(call->stream->Finish().ok());
   }
@@ -164,16 +166,17 @@ TEST_F(ReflectionTest, StreamThatHasBeenIdleForTheLongestTimeEndsForANewOne) {
   std::vector<std::unique_ptr<Call>> calls;
   for (int i = 0; i < ReflectionStreams::kMaxOpen; ++i) {
     calls.push_back(Open());
-    ASSERT_EQ(NumServices(*calls.back()), 4);
+    ASSERT_EQ(NumServices(*calls.back()), kNumServices);
   }
-  ASSERT_EQ(NumServices(*calls[0]), 4);  // now calls[1] is the oldest
+  ASSERT_EQ(NumServices(*calls[0]),
+            kNumServices);  // now calls[1] is the oldest
   const auto one_more = Open();
-  EXPECT_EQ(NumServices(*one_more), 4);
+  EXPECT_EQ(NumServices(*one_more), kNumServices);
   const grpc::Status status = calls[1]->stream->Finish();
   EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_THAT(status.error_message(), HasSubstr("idle"));
-  EXPECT_EQ(NumServices(*calls[0]), 4);
-  EXPECT_EQ(NumServices(*calls[2]), 4);
+  EXPECT_EQ(NumServices(*calls[0]), kNumServices);
+  EXPECT_EQ(NumServices(*calls[2]), kNumServices);
 }
 
 TEST_F(ReflectionTest, LongAndMalformedRequestsAreRefused) {
@@ -188,7 +191,7 @@ TEST_F(ReflectionTest, LongAndMalformedRequestsAreRefused) {
 
 TEST_F(ReflectionTest, OpenStreamDoesNotDelayTheEndOfTheServer) {
   const auto call = Open();
-  ASSERT_EQ(NumServices(*call), 4);
+  ASSERT_EQ(NumServices(*call), kNumServices);
   server_->server().Drain();
   EXPECT_TRUE(server_->WaitForEnd().ok());
   EXPECT_EQ(call->stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);

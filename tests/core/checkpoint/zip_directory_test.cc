@@ -107,8 +107,7 @@ std::vector<BadEnd> BadEnds() {
        Before(End(1, kSize, kOffset) + std::string(0x10000, 'x')),
        "the file is truncated, or more than 64 KiB follow its end"},
       {"MoreZerosThanSearched",
-       Before(End(1, kSize, kOffset) +
-              std::string((64 << 20) + 0x10000, '\0')),
+       Before(End(1, kSize, kOffset) + std::string((64 << 20) + 0x10000, '\0')),
        "the file ends with zeros, its download may not have finished"},
       {"SeveralVolumes", Before(End(1, kSize, kOffset, "", 1)),
        "zip archive of one volume, got several"},
