@@ -134,6 +134,7 @@ absl::Status GenerateCall::Submit(Engine::Reservation reservation,
 
 void GenerateCall::Abort() {
   absl::MutexLock lock(&mutex_);
+  if (cancelled_) return;
   aborted_ = cancelled_ = true;
   CancelRequests();
 }

@@ -20,14 +20,16 @@ void RunningCalls::Remove(const std::string& id, GenerateCall* call) {
   }
 }
 
-void RunningCalls::Abort(const std::string& id) {
+void RunningCalls::Abort(const absl::flat_hash_set<absl::string_view>& ids) {
   std::vector<GenerateCall*> calls;
   {
     absl::MutexLock lock(&mutex_);
-    const auto [begin, end] = calls_.equal_range(id);
-    for (auto it = begin; it != end; ++it) {
-      it->second->Ref();  // gRPC's reference still exists
-      calls.push_back(it->second);
+    for (const absl::string_view id : ids) {
+      const auto [begin, end] = calls_.equal_range(id);
+      for (auto it = begin; it != end; ++it) {
+        calls.push_back(it->second);
+        it->second->Ref();  // gRPC's reference still exists
+      }
     }
   }
   // Without the lock, which calls take while they hold their own.

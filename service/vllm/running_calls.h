@@ -2,10 +2,14 @@
 #ifndef RWKVD_SERVICE_VLLM_RUNNING_CALLS_H_
 #define RWKVD_SERVICE_VLLM_RUNNING_CALLS_H_
 
+#include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "service/calls/generate_call.h"
 
@@ -24,14 +28,16 @@ class RunningCalls {
   void Remove(const std::string& id, GenerateCall* call)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Aborts all calls with this id; none if it is unknown.
-  void Abort(const std::string& id) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Aborts all calls with one of these ids, each once. Unknown ids are ignored.
+  void Abort(const absl::flat_hash_set<absl::string_view>& ids)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   int64_t size() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   mutable absl::Mutex mutex_;
-  std::multimap<std::string, GenerateCall*> calls_ ABSL_GUARDED_BY(mutex_);
+  std::multimap<std::string, GenerateCall*, std::less<>> calls_
+      ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace rwkvd

@@ -6,7 +6,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/byte_budget.h"
+#include "core/base/exceptions.h"
+#include "core/base/field_error.h"
+#include "core/base/status_macros.h"
 #include "service/calls/generate_call.h"
 #include "service/calls/unary_call.h"
 #include "service/telemetry/server_load.h"
@@ -18,6 +22,9 @@ namespace rwkvd {
 namespace {
 
 namespace pb = ::vllm::grpc::engine;
+
+// More than a server has calls by default.
+constexpr int kMaxAbortIds = 10000;
 
 absl::Status DescribeVllmModel(const ServedModel& model,
                                const pb::GetModelInfoRequest&,
@@ -41,6 +48,30 @@ absl::Status DescribeVllmLoads(const ServedModel& model,
                                pb::GetLoadsResponse* response) {
   ToProto(LoadOf(model), response);
   return absl::OkStatus();
+}
+
+absl::Status AbortCalls(const pb::AbortRequest& request,
+                        RunningCalls* running) {
+  if (request.request_ids_size() > kMaxAbortIds) {
+    return FieldError("request_ids",
+                      absl::StrCat("has ", request.request_ids_size(),
+                                   " ids, must have 0 to ", kMaxAbortIds));
+  }
+  running->Abort({request.request_ids().begin(), request.request_ids().end()});
+  return absl::OkStatus();
+}
+
+UnaryCall::Answer AbortIn(RunningCalls* running) {
+  return
+      [running](const ServedModel&, RequestMessage message, UnaryCall* call) {
+        const absl::Status status = CatchExceptions([&]() -> absl::Status {
+          pb::AbortRequest request;
+          RWKVD_RETURN_IF_ERROR(message.ParseInto(&request));
+          return AbortCalls(request, running);
+        });
+        const pb::AbortResponse response;
+        call->End(status, &response);
+      };
 }
 
 // Parses the message and ends the call with the answer.
@@ -76,16 +107,8 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::Generate(
 grpc::ServerUnaryReactor* VllmService::Abort(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(
-      service_->NewEnvironment(context), Rpc::kVllmAbort, context, request,
-      response,
-      AnswerWith<pb::AbortRequest, pb::AbortResponse>(
-          [this](const pb::AbortRequest& abort) {
-            for (const std::string& id : abort.request_ids()) {
-              running_.Abort(id);
-            }
-            return pb::AbortResponse();
-          }));
+  return UnaryCall::Start(service_->NewEnvironment(context), Rpc::kVllmAbort,
+                          context, request, response, AbortIn(&running_));
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::GetTokenizer(

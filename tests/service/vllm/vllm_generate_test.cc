@@ -2,6 +2,8 @@
 #include <string>
 #include <vector>
 
+#include "core/base/monotonic_clock.h"
+#include "core/engine/engine.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/service/calls/generate_client.h"
@@ -18,6 +20,12 @@ using ::testing::Not;
 std::vector<int32_t> OutputIds(const VllmSample& sample) {
   return {sample.complete.output_ids().begin(),
           sample.complete.output_ids().end()};
+}
+
+// The requests that the engine has accepted and not ended.
+int64_t NumRequests(TestServer& server) {
+  const EngineLoad load = server.engine().Load(MonotonicNow());
+  return load.running + load.queued;
 }
 
 TEST(VllmGenerateTest, SamplesTheTokensOfTheNativeCall) {
@@ -227,6 +235,48 @@ TEST(VllmGenerateTest, AbortEndsARequestWithOk) {
   EXPECT_TRUE(result.status.ok()) << result.status.error_message();
   EXPECT_EQ(result.samples.at(0).complete.finish_reason(), "abort");
   EXPECT_LT(result.samples.at(0).complete.completion_tokens(), 1000u);
+}
+
+TEST(VllmGenerateTest, AbortOfManyIdsIsRefused) {
+  TestServer server;
+  VllmClient client(server, SimpleVllmRequest(1000));
+  server.gate().Permit(1);
+  client.Read();
+  const auto stub = vllm_pb::VllmEngine::NewStub(server.NewChannel());
+  vllm_pb::AbortRequest abort;
+  // Equal ids count: a message of any size would else keep a thread busy.
+  for (int i = 0; i <= 10000; ++i) abort.add_request_ids("r");
+  vllm_pb::AbortResponse response;
+  grpc::ClientContext context;
+  const grpc::Status status = stub->Abort(&context, abort, &response);
+  EXPECT_EQ(status.error_message(),
+            "request_ids: has 10001 ids, must have 0 to 10000");
+  abort.mutable_request_ids()->RemoveLast();
+  grpc::ClientContext other_context;
+  EXPECT_TRUE(stub->Abort(&other_context, abort, &response).ok());
+  server.gate().Open();
+  EXPECT_EQ(client.Finish().samples.at(0).complete.finish_reason(), "abort");
+}
+
+TEST(VllmGenerateTest, AbortEndsAllCallsOfAnId) {
+  TestServer server;
+  VllmClient first(server, SimpleVllmRequest(1000));
+  VllmClient second(server, SimpleVllmRequest(1000));
+  ASSERT_TRUE(Eventually([&] { return NumRequests(server) == 2; }));
+  vllm_pb::GenerateRequest other = SimpleVllmRequest(3);
+  other.set_request_id("s");
+  VllmClient third(server, other);
+  ASSERT_TRUE(Eventually([&] { return NumRequests(server) == 3; }));
+  const auto stub = vllm_pb::VllmEngine::NewStub(server.NewChannel());
+  vllm_pb::AbortRequest abort;
+  abort.add_request_ids("r");
+  vllm_pb::AbortResponse response;
+  grpc::ClientContext context;
+  ASSERT_TRUE(stub->Abort(&context, abort, &response).ok());
+  server.gate().Open();
+  EXPECT_EQ(first.Finish().samples.at(0).complete.finish_reason(), "abort");
+  EXPECT_EQ(second.Finish().samples.at(0).complete.finish_reason(), "abort");
+  EXPECT_EQ(third.Finish().samples.at(0).complete.finish_reason(), "length");
 }
 
 TEST(VllmGenerateTest, AbortedIdCanBeUsedAgain) {
