@@ -15,6 +15,7 @@
 #include "google/protobuf/message.h"
 #include "service/calls/admission.h"
 #include "service/calls/response_bytes.h"
+#include "service/calls/serialize.h"
 #include "service/convert/response_size.h"
 #include "service/memory_budgets.h"
 
@@ -34,6 +35,17 @@ UnaryCall* UnaryCall::Start(const CallEnvironment& environment, Rpc rpc,
   const absl::Status status = call->Begin(message, std::move(answer));
   if (!status.ok()) call->End(status);
   // The call still exists: gRPC calls OnDone only after this has returned.
+  return call;
+}
+
+UnaryCall* UnaryCall::StartAnswered(const CallEnvironment& environment, Rpc rpc,
+                                    grpc::CallbackServerContext* context,
+                                    grpc::ByteBuffer* response,
+                                    const absl::Status& status,
+                                    const google::protobuf::Message& answer) {
+  auto* call = new UnaryCall(environment, rpc, context, response);
+  if (status.ok()) *response = ToByteBuffer(answer);
+  call->FinishWith(status);
   return call;
 }
 
@@ -68,6 +80,10 @@ void UnaryCall::End(absl::Status status,
     const grpc::Slice empty;
     *response_ = grpc::ByteBuffer(&empty, 1);
   }
+  FinishWith(status);
+}
+
+void UnaryCall::FinishWith(const absl::Status& status) {
   status_ = EndStatus(status, context_);
   WaitForClientToRead();
   Finish(record_.Finishing(status_, context_));

@@ -24,8 +24,9 @@
 
 namespace rwkvd {
 
-// A unary call that does not wait in the engine's queue. Its message is parsed,
-// and its answer computed, on a thread of the work pool.
+// A unary call that does not wait in the engine's queue. Unless its answer is
+// known, its message is parsed, and its answer computed, on a thread of the
+// work pool.
 //
 // Owns itself: OnDone deletes it. Thread-safe. Everything in the environment
 // outlives it.
@@ -42,6 +43,14 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public MonitoredCall {
                           grpc::CallbackServerContext* context,
                           const grpc::ByteBuffer* message,
                           grpc::ByteBuffer* response, Answer answer);
+
+  // Starts a call and ends it at once with `status` and, if it is OK, with
+  // `answer`, whose few bytes no budget is charged for.
+  static UnaryCall* StartAnswered(const CallEnvironment& environment, Rpc rpc,
+                                  grpc::CallbackServerContext* context,
+                                  grpc::ByteBuffer* response,
+                                  const absl::Status& status,
+                                  const google::protobuf::Message& answer);
 
   // An Answer that parses a Request and lets `answer` compute the Response,
   // within what it reserves in `memory`.
@@ -75,6 +84,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public MonitoredCall {
   ~UnaryCall() override = default;
 
   absl::Status Begin(const grpc::ByteBuffer* message, Answer answer);
+  // Passes `status` to gRPC, and with it the response, if it has been set.
+  void FinishWith(const absl::Status& status);
   // Serializes `response`, whose memory is charged until gRPC has written it.
   absl::Status SetResponse(const google::protobuf::Message& response);
 

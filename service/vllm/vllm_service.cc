@@ -13,6 +13,7 @@
 #include "core/base/status_macros.h"
 #include "service/calls/generate_call.h"
 #include "service/calls/unary_call.h"
+#include "service/convert/small_message.h"
 #include "service/telemetry/server_load.h"
 #include "service/vllm/get_tokenizer_call.h"
 #include "service/vllm/vllm_generate_protocol.h"
@@ -74,20 +75,6 @@ UnaryCall::Answer AbortIn(RunningCalls* running) {
       };
 }
 
-// Parses the message and ends the call with the answer.
-template <typename Request, typename Response>
-UnaryCall::Answer AnswerWith(absl::AnyInvocable<Response(Request)> answer) {
-  return
-      [answer = std::move(answer)](const ServedModel&, RequestMessage message,
-                                   UnaryCall* call) mutable {
-        Request request;
-        const absl::Status status = message.ParseInto(&request);
-        if (!status.ok()) return call->End(status);
-        const Response response = answer(std::move(request));
-        call->End(absl::OkStatus(), &response);
-      };
-}
-
 pb::HealthCheckResponse HealthResponse(bool is_serving) {
   pb::HealthCheckResponse response;
   response.set_healthy(is_serving);
@@ -120,13 +107,13 @@ grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::GetTokenizer(
 grpc::ServerUnaryReactor* VllmService::HealthCheck(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(
-      service_->NewEnvironment(context), Rpc::kVllmHealthCheck, context,
-      request, response,
-      AnswerWith<pb::HealthCheckRequest, pb::HealthCheckResponse>(
-          [this](const pb::HealthCheckRequest&) {
-            return HealthResponse(health_->IsServing());
-          }));
+  const CallEnvironment environment = service_->NewEnvironment(context);
+  absl::Status status = environment.CheckLoaded();
+  pb::HealthCheckRequest parsed;
+  if (status.ok()) status = ParseSmallMessage(*request, &parsed);
+  return UnaryCall::StartAnswered(environment, Rpc::kVllmHealthCheck, context,
+                                  response, status,
+                                  HealthResponse(health_->IsServing()));
 }
 
 grpc::ServerUnaryReactor* VllmService::GetModelInfo(

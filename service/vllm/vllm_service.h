@@ -52,7 +52,8 @@ class VllmService final : public RawVllmEngine {
       grpc::CallbackServerContext* context,
       const grpc::ByteBuffer* request) override;
   // healthy: what the health service reports. Until the model is loaded, the
-  // call ends with UNAVAILABLE.
+  // call ends with UNAVAILABLE. Like the health service, it does not wait for
+  // the work pool or for memory, so that a busy server is not taken for dead.
   grpc::ServerUnaryReactor* HealthCheck(grpc::CallbackServerContext* context,
                                         const grpc::ByteBuffer* request,
                                         grpc::ByteBuffer* response) override;
