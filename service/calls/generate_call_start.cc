@@ -57,10 +57,12 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
   if (!converted.ok()) return converted.status();
   GenerateInput& input = *converted;
   GenerateRequest& request = input.request;
+  const int64_t max_bytes = monitor()->max_response_bytes();
+  RWKVD_RETURN_IF_ERROR(protocol_->CheckAnswer(input, max_bytes));
   RWKVD_RETURN_IF_ERROR(protocol_->NameField(CheckAnswerSize(
       input,
       static_cast<int64_t>(model_->engine->initial_states()[0].state.bytes()),
-      monitor()->max_response_bytes())));
+      max_bytes)));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
   record_.Describe(request, input.samples.generated);

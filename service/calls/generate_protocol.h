@@ -80,6 +80,14 @@ class GenerateProtocol {
   virtual absl::StatusOr<GenerateInput> Convert(const ServedModel& model,
                                                 RequestMessage* message) = 0;
 
+  // Refuses a request whose answer might not be sent, because it is kept until
+  // it is complete and could take more than `max_bytes` of memory. Called after
+  // Convert.
+  virtual absl::Status CheckAnswer(const GenerateInput& /*input*/,
+                                   int64_t /*max_bytes*/) const {
+    return absl::OkStatus();
+  }
+
   // `call` has been converted, and the engine has room for it. Other threads
   // may find it from now on. The lock of `call` is held.
   virtual void Begin(GenerateCall* /*call*/) {}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/vllm/vllm_generate_protocol.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -17,10 +18,6 @@ absl::StatusOr<GenerateInput> VllmGenerateProtocol::Convert(
   const RequestLimits limits = LimitsOf(model, &message->reservation());
   absl::StatusOr<GenerateInput> input = FromVllm(&proto, limits);
   if (!input.ok()) return message->Counted(input.status());
-  if (!proto.stream()) {
-    RWKVD_RETURN_IF_ERROR(
-        CheckVllmAnswer(*input, VllmMessages::kMaxPendingBytes));
-  }
   request_id_ = std::move(*proto.mutable_request_id());
   GenerateRequest& request = input->request;
   std::vector<std::string> hidden_stops = PrepareChatTurn(limits, &request);
@@ -31,6 +28,13 @@ absl::StatusOr<GenerateInput> VllmGenerateProtocol::Convert(
              .hidden_stops = std::move(hidden_stops),
              .tokenizer = model.tokenizer.get()};
   return input;
+}
+
+absl::Status VllmGenerateProtocol::CheckAnswer(const GenerateInput& input,
+                                               int64_t max_bytes) const {
+  if (answer_.stream) return absl::OkStatus();
+  return CheckVllmAnswer(input, !answer_.hidden_stops.empty(),
+                         std::min(max_bytes, VllmMessages::kMaxPendingBytes));
 }
 
 void VllmGenerateProtocol::Begin(GenerateCall* call) {

@@ -24,6 +24,8 @@ class VllmGenerateProtocol final : public GenerateProtocol {
   Rpc rpc() const override { return Rpc::kVllmGenerate; }
   absl::StatusOr<GenerateInput> Convert(const ServedModel& model,
                                         RequestMessage* message) override;
+  absl::Status CheckAnswer(const GenerateInput& input,
+                           int64_t max_bytes) const override;
   void Begin(GenerateCall* call) override;
   void End(GenerateCall* call) override;
   absl::Status NameField(const absl::Status& status) const override {

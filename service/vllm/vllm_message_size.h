@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/engine/request.h"
+#include "service/calls/response_bytes.h"
 
 namespace rwkvd {
 
@@ -27,6 +28,9 @@ constexpr int64_t ListWireBytes(int64_t size) {
 constexpr int64_t ListMemory(int64_t size) {
   return size <= 0 ? 0 : kListMemory + size * 2 * kNumberMemory;
 }
+
+// Of a message without tokens: its objects, and what it takes once serialized.
+inline constexpr int64_t kNewMessageMemory = kMessageOverhead + 1024;
 
 // Of a generated token, with so many likeliest tokens, and of a token of the
 // prompt whose log-probabilities are sent, which has an object of its own.

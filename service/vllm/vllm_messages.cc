@@ -15,9 +15,6 @@ namespace {
 
 namespace pb = ::vllm::grpc::engine;
 
-// A message without tokens: its objects, and what it takes once serialized.
-constexpr int64_t kNewMessageMemory = kMessageOverhead + 1024;
-
 int64_t MemoryOf(const PromptEvent::Token& token) {
   return PromptTokenMemory(static_cast<int64_t>(token.top.size()));
 }

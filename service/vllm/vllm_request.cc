@@ -2,6 +2,7 @@
 #include "service/vllm/vllm_request.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 #include <string>
@@ -13,6 +14,7 @@
 #include "absl/strings/strip.h"
 #include "core/base/field_error.h"
 #include "core/base/status_macros.h"
+#include "core/engine/validate.h"
 #include "core/sampling/params.h"
 #include "rwkv/v1/rwkv.pb.h"
 #include "service/convert/input.h"
@@ -133,6 +135,45 @@ absl::Status SetStops(const pb::SamplingParams& proto,
   return absl::OkStatus();
 }
 
+absl::Status CheckRange(absl::string_view field, int64_t value,
+                        int64_t highest) {
+  if (value >= 0 && value <= highest) return absl::OkStatus();
+  return FieldError(absl::StrCat("sampling_params.", field),
+                    absl::StrCat(value, " is not in [0, ", highest, "]"));
+}
+
+// What decides on the size of the answer, so that its error names the field
+// that is wrong. The engine checks it, too.
+absl::Status CheckSizes(const pb::SamplingParams& proto,
+                        const EngineOptions& limits) {
+  RWKVD_RETURN_IF_ERROR(CheckRange("max_tokens", proto.max_tokens(),
+                                   limits.max_generated_tokens));
+  RWKVD_RETURN_IF_ERROR(
+      CheckRange("logprobs", proto.logprobs(), limits.max_top_logprobs));
+  RWKVD_RETURN_IF_ERROR(CheckRange("prompt_logprobs", proto.prompt_logprobs(),
+                                   limits.max_top_logprobs));
+  return ValidateSamples("sampling_params.n", std::max<int64_t>(proto.n(), 1),
+                         limits);
+}
+
+// In bytes; tokens have at least one.
+double LongestStop(const GenerateRequest& request) {
+  size_t longest = 0;
+  for (const std::string& stop : request.stop_strings) {
+    longest = std::max(longest, stop.size());
+  }
+  return static_cast<double>(longest);
+}
+
+// `note`: whose limit it is.
+absl::Status AnswerTooLarge(double bytes, int64_t max_bytes,
+                            absl::string_view note) {
+  return FieldError(ErrorReason::kResponseTooLarge, "stream",
+                    absl::StrCat("without it, the answer could take ",
+                                 std::llround(bytes), " bytes, more than the ",
+                                 max_bytes, note, "; set it, or request less"));
+}
+
 void SetLogprobs(const pb::SamplingParams& proto, GenerateInput* input) {
   GenerateRequest& request = input->request;
   request.want_logprobs = input->delivery.logprobs = proto.has_logprobs();
@@ -152,6 +193,7 @@ absl::StatusOr<GenerateInput> FromVllm(pb::GenerateRequest* proto,
                                    " bytes, must have 0 to ", kMaxVllmIdBytes));
   }
   const pb::SamplingParams& sampling = proto->sampling_params();
+  RWKVD_RETURN_IF_ERROR(CheckSizes(sampling, limits.engine));
   GenerateInput input;
   GenerateRequest& request = input.request;
   RWKVD_ASSIGN_OR_RETURN(request.prompt, PromptOf(proto, limits));
@@ -163,31 +205,36 @@ absl::StatusOr<GenerateInput> FromVllm(pb::GenerateRequest* proto,
   RWKVD_RETURN_IF_ERROR(SetStops(sampling, limits, &request));
   RWKVD_RETURN_IF_ERROR(SetSampling(sampling, limits.tokenizer, &request));
   SetLogprobs(sampling, &input);
-  const uint32_t n = std::clamp(sampling.n(), uint32_t{1}, kMaxId);
-  input.samples = {static_cast<int32_t>(n), static_cast<int32_t>(n)};
+  const auto n = static_cast<int32_t>(std::max(sampling.n(), uint32_t{1}));
+  input.samples = {n, n};
   return input;
 }
 
-absl::Status CheckVllmAnswer(const GenerateInput& input, int64_t max_pending) {
+absl::Status CheckVllmAnswer(const GenerateInput& input, bool holds_tokens,
+                             int64_t max_memory) {
   const GenerateRequest& request = input.request;
   // In double, in which products cannot overflow.
   const auto tokens = static_cast<double>(request.max_tokens);
   double bytes = tokens * OutputWireBytes(request);
-  double memory = tokens * OutputTokenMemory(request.top_logprobs);
+  // The message, its end, and what is charged while a token is added.
+  double memory = 4 * kNewMessageMemory;
+  memory += tokens * OutputTokenMemory(request.top_logprobs);
+  if (holds_tokens) {
+    memory += std::min(tokens, LongestStop(request)) * kNewMessageMemory;
+  }
   if (request.echo) {
     const auto prompt = static_cast<double>(request.prompt.size());
     bytes += prompt * PromptWireBytes(request);
     memory += prompt * PromptTokenMemory(request.echo_top_logprobs);
   }
   memory *= input.samples.generated;
-  if (bytes <= kDefaultMaxResponseBytes &&
-      memory <= static_cast<double>(max_pending)) {
-    return absl::OkStatus();
+  if (bytes > kDefaultMaxResponseBytes) {
+    return AnswerTooLarge(bytes, kDefaultMaxResponseBytes,
+                          " that clients accept by default");
   }
-  return FieldError(
-      ErrorReason::kResponseTooLarge, "stream",
-      "without it, the answer is sent as one message per sample, which could "
-      "become too large; set it, or request less");
+  if (memory <= static_cast<double>(max_memory)) return absl::OkStatus();
+  return AnswerTooLarge(memory, max_memory,
+                        " of memory that this server has for it");
 }
 
 absl::Status NameVllmField(const absl::Status& status) {

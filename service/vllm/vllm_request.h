@@ -24,8 +24,10 @@ absl::StatusOr<GenerateInput> FromVllm(
 
 // InvalidArgument if the message for a sample of a request without `stream`
 // could be larger than clients accept by default, or all of them could take
-// more memory than one call has. `max_pending` is the latter, in bytes.
-absl::Status CheckVllmAnswer(const GenerateInput& input, int64_t max_pending);
+// more than `max_memory` bytes until they are sent. `holds_tokens`: whether
+// VllmMessages holds tokens that may belong to a hidden stop.
+absl::Status CheckVllmAnswer(const GenerateInput& input, bool holds_tokens,
+                             int64_t max_memory);
 
 // Renames the field in an error of the engine to its name on the wire.
 absl::Status NameVllmField(const absl::Status& status);

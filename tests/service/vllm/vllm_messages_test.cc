@@ -8,6 +8,7 @@
 
 #include "core/base/byte_budget.h"
 #include "gtest/gtest.h"
+#include "service/vllm/vllm_request.h"
 #include "tests/testing/fake_tokenizer.h"
 
 namespace rwkvd {
@@ -128,6 +129,44 @@ TEST_F(VllmMessagesTest, HeldTokensOfAHiddenStopAreDropped) {
   EXPECT_EQ(Parse(messages.Pop()).chunk().token_ids_size(), 2);
   EXPECT_EQ(Parse(messages.Pop()).complete().matched_stop_str(), "U");
   EXPECT_EQ(budget_->used(), 0);
+}
+
+TEST_F(VllmMessagesTest, AnswerThatIsAcceptedFitsInItsMemory) {
+  constexpr int32_t kTokens = 50, kHeld = 4;
+  GenerateInput input;
+  input.samples = {2, 2};
+  input.request.max_tokens = kTokens;
+  input.request.want_logprobs = true;
+  input.request.top_logprobs = 2;
+  input.request.stop_strings = {"\n\n\n\n"};
+  int64_t memory = 0;
+  while (!CheckVllmAnswer(input, /*holds_tokens=*/true, memory).ok()) ++memory;
+  const auto account =
+      std::make_shared<ResponseAccount>(std::make_shared<ByteBudget>(memory));
+  const FakeTokenizer tokenizer({"\n"});
+  VllmMessages messages({.with_logprobs = true,
+                         .hidden_stops = input.request.stop_strings,
+                         .tokenizer = &tokenizer},
+                        2);
+  const std::vector<TokenLogprob> top(2);
+  for (int32_t i = 0; i < 2 * kTokens; ++i) {
+    TokenEvent event;
+    event.bytes = i / 2 < kTokens - kHeld ? "\n" : "";
+    event.top = top;
+    auto charge = ResponseCharge::Take(account, VllmMessages::MaxBytes(event));
+    ASSERT_TRUE(charge.has_value()) << i;
+    messages.AddToken(i % 2, event, *std::move(charge));
+  }
+  for (const int32_t sample : {0, 1}) {
+    ::rwkv::v1::Finish finish;
+    finish.set_reason(::rwkv::v1::FINISH_REASON_LENGTH);
+    auto charge = ResponseCharge::Take(account, VllmMessages::MaxBytes(finish));
+    ASSERT_TRUE(charge.has_value());
+    messages.AddFinish(sample, finish, *std::move(charge));
+  }
+  for (int sample = 0; sample < 2; ++sample) {
+    EXPECT_EQ(Parse(messages.Pop()).complete().output_ids_size(), kTokens);
+  }
 }
 
 TEST_F(VllmMessagesTest, ClearReturnsTheMemory) {

@@ -147,7 +147,40 @@ TEST_F(VllmRefusalsTest, AnswerThatMayBecomeTooLargeMustBeStreamed) {
     r.mutable_sampling_params()->set_logprobs(5);
   });
   EXPECT_THAT(refusal, StartsWith("stream: "));
-  EXPECT_THAT(refusal, HasSubstr("set it"));
+  EXPECT_THAT(refusal, HasSubstr("more than the 4194304 that clients accept"));
+}
+
+TEST_F(VllmRefusalsTest, AnswerThatExceedsTheMemoryMustBeStreamed) {
+  Options options;
+  options.response_memory_bytes = 2 << 20;
+  TestServer server(options);
+  server.gate().Open();
+  vllm_pb::GenerateRequest request = SimpleVllmRequest(100000, false);
+  const grpc::Status status = GenerateVllm(server, request).status;
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), StartsWith("stream: "));
+  EXPECT_THAT(status.error_message(), HasSubstr("of memory"));
+  request.mutable_sampling_params()->set_max_tokens(10);
+  EXPECT_TRUE(GenerateVllm(server, request).status.ok());
+}
+
+TEST_F(VllmRefusalsTest, WrongValuesAreNamedBeforeTheSizeOfTheAnswer) {
+  const auto refusal =
+      [this](const std::function<void(vllm_pb::SamplingParams&)>& change) {
+        return Refusal([&](vllm_pb::GenerateRequest& request) {
+          request.set_stream(false);
+          change(*request.mutable_sampling_params());
+        });
+      };
+  using Params = vllm_pb::SamplingParams;
+  EXPECT_THAT(refusal([](Params& p) { p.set_n(~0u); }),
+              StartsWith("sampling_params.n: 4294967295 "));
+  EXPECT_THAT(refusal([](Params& p) { p.set_max_tokens(~0u); }),
+              StartsWith("sampling_params.max_tokens: 4294967295 "));
+  EXPECT_THAT(refusal([](Params& p) { p.set_logprobs(2000000000); }),
+              StartsWith("sampling_params.logprobs: 2000000000 "));
+  EXPECT_THAT(refusal([](Params& p) { p.set_prompt_logprobs(2000000000); }),
+              StartsWith("sampling_params.prompt_logprobs: 2000000000 "));
 }
 
 TEST_F(VllmRefusalsTest, NeutralValuesAreAccepted) {
