@@ -205,14 +205,15 @@ void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
     if (delivery_.logprobs || keeps_best()) {
       finish.set_logprob_sum(logprob_sums_[sample]);
     }
+    const bool is_aborted = aborted_ && absl::IsCancelled(status);
     // A client that should retry must not have received anything before, and a
     // failed sample has no result.
     const bool has_finish =
-        reason != FinishReason::kRefused && !IsFailure(reason);
+        reason != FinishReason::kRefused && !IsFailure(reason) &&
+        (status.ok() || is_aborted || protocol_->finishes_failed_samples());
     if (!gone_ && has_finish && charge.has_value()) {
       pending_->AddFinish(sample, std::move(finish), *std::move(charge));
     }
-    const bool is_aborted = aborted_ && absl::IsCancelled(status);
     if (status_.ok() && !is_aborted) {  // the first error is the call's status
       status_ = EndStatus(status, context_);
     }

@@ -94,6 +94,10 @@ class GenerateProtocol {
   // `call` ends. Called once, also without Begin.
   virtual void End(GenerateCall* /*call*/) {}
 
+  // Whether a sample that an error ends early, such as the end of the server,
+  // has its Finish added before the call ends with that error.
+  virtual bool finishes_failed_samples() const = 0;
+
   // Renames the field in an error of the engine, or of the checks of a
   // GenerateInput, to its name on the wire.
   virtual absl::Status NameField(const absl::Status& status) const = 0;

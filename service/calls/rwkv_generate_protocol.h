@@ -19,6 +19,7 @@ class RwkvGenerateProtocol final : public GenerateProtocol {
   Rpc rpc() const override { return Rpc::kGenerate; }
   absl::StatusOr<GenerateInput> Convert(const ServedModel& model,
                                         RequestMessage* message) override;
+  bool finishes_failed_samples() const override { return true; }
   absl::Status NameField(const absl::Status& status) const override {
     return NameGenerateField(status, samples_, num_stop_strings_);
   }

@@ -28,6 +28,9 @@ class VllmGenerateProtocol final : public GenerateProtocol {
                            int64_t max_bytes) const override;
   void Begin(GenerateCall* call) override;
   void End(GenerateCall* call) override;
+  // Gateways take a GenerateComplete for a result, and do not repeat a request
+  // that has one.
+  bool finishes_failed_samples() const override { return false; }
   absl::Status NameField(const absl::Status& status) const override {
     return NameVllmField(status);
   }

@@ -287,6 +287,27 @@ TEST(VllmGenerateTest, AbortedIdCanBeUsedAgain) {
   EXPECT_EQ(again.samples.at(0).complete.finish_reason(), "length");
 }
 
+TEST(VllmGenerateTest, RequestThatTheEndOfTheServerCutsHasNoResult) {
+  Options options;
+  options.drain_grace = absl::ZeroDuration();
+  TestServer server(options);
+  VllmClient streaming(server, SimpleVllmRequest(1 << 20));
+  server.gate().Permit(1);
+  streaming.Read();
+  // Gateways repeat it if they have received nothing.
+  VllmClient waiting(server, SimpleVllmRequest(1000, /*stream=*/false));
+  ASSERT_TRUE(Eventually([&] { return NumRequests(server) == 2; }));
+  server.server().Drain();
+  server.gate().Open();
+  for (VllmClient* const client : {&streaming, &waiting}) {
+    const VllmResult result = client->Finish();
+    EXPECT_EQ(result.status.error_code(), grpc::StatusCode::UNAVAILABLE);
+    for (const auto& [index, sample] : result.samples) {
+      EXPECT_EQ(sample.complete.finish_reason(), "");
+    }
+  }
+}
+
 TEST(VllmGenerateTest, ClientThatLeavesFreesItsSlot) {
   TestServer server;
   VllmClient client(server, SimpleVllmRequest(1000000));
