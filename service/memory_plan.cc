@@ -60,6 +60,7 @@ std::vector<MemoryPlan::Part> PartsOf(const ModelMemory& model,
       {"activations", engine.max_step_tokens * model.activations_per_row},
       {"logits", StepRunner::MaxLogitsRows(engine) * logits},
       {"sampling", model.threads * model.vocab_size * kSamplingBytesPerId},
+      {"tokenizer_archive", model.tokenizer_archive},
       {"running_states", engine.max_running * (model.state + logits)},
       {"branch_states", engine.max_branch_states * (model.state + logits)},
       {"snapshots", engine.max_snapshots * (model.state + logits)},
@@ -80,8 +81,9 @@ std::vector<MemoryPlan::Part> PartsOf(const ModelMemory& model,
       {"log", 2 * int64_t{LineQueue::kMaxBytes}},
       {"spans", options.otlp_endpoint.empty() ? 0 : SpanExporter::kMaxMemory},
   };
+  // Without what is allocated once.
   int64_t dynamic = 0;
-  for (size_t i = 4; i < parts.size(); ++i) dynamic += parts[i].bytes;
+  for (size_t i = 5; i < parts.size(); ++i) dynamic += parts[i].bytes;
   parts.push_back({"overhead", kFixedOverhead + dynamic / kAllocatorDivisor});
   return parts;
 }

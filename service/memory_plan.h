@@ -21,6 +21,7 @@ struct ModelMemory {
   int64_t activations_per_row = 0;
   int64_t vocab_size = 0;
   int64_t threads = 1;
+  int64_t tokenizer_archive = 0;  // while it is built: what GetTokenizer sends
 };
 
 // The anonymous memory that the server may take at most, part by part. Each

@@ -26,6 +26,7 @@
 #include "core/model/load_model.h"
 #include "core/quantize/weight_kind.h"
 #include "core/text/chat/chat_jinja.h"
+#include "core/text/write_tokenizer_json.h"
 #include "service/adapters.h"
 #include "service/chat_template_text.h"
 #include "service/log.h"
@@ -155,6 +156,19 @@ void LogLoaded(const ServedModel& served, const TensorFile& file,
       file.path(), " OUTPUT_DIRECTORY\" writes are mapped without a copy"));
 }
 
+// What building the archive for GetTokenizer takes: the text of the tokenizer
+// and the archive with it, of which either may be a string that has just grown.
+int64_t ArchiveMemory(const ServedModel& model) {
+  constexpr int64_t kCopies = 3;
+  const int64_t json =
+      model.tokenizer_json.empty()
+          ? MaxTokenizerJsonBytes(*model.tokenizer,
+                                  model.model->config().vocab_size)
+          : static_cast<int64_t>(model.tokenizer_json.size());
+  return kCopies *
+         (json + static_cast<int64_t>(model.chat_template_text.size()));
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
@@ -173,7 +187,9 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
   LogOpened(*file, config);
   RWKVD_ASSIGN_OR_RETURN(ChosenTokenizer chosen,
                          OpenTokenizer(options, *file, config.vocab_size));
-  RWKVD_ASSIGN_OR_RETURN(served->tokenizer_json, TokenizerJsonOf(chosen));
+  if (options.vllm) {
+    RWKVD_ASSIGN_OR_RETURN(served->tokenizer_json, TokenizerJsonOf(chosen));
+  }
   served->tokenizer = std::move(chosen.tokenizer);
   RWKVD_ASSIGN_OR_RETURN(
       served->chat_template,
@@ -192,10 +208,11 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
       std::vector<NamedState> initial_states,
       LoadInitialStates(options, *served->model, served->fingerprint));
   ReturnFreeMemory();  // so that memory that loading freed does not count
-  RWKVD_ASSIGN_OR_RETURN(
-      served->memory_plan,
-      PlanMemory(MeasureMemory(*served->model, served->pool->num_threads()),
-                 LimitOf(options), &options));
+  ModelMemory memory =
+      MeasureMemory(*served->model, served->pool->num_threads());
+  if (options.vllm) memory.tokenizer_archive = ArchiveMemory(*served);
+  RWKVD_ASSIGN_OR_RETURN(served->memory_plan,
+                         PlanMemory(memory, LimitOf(options), &options));
   served->options = options;
   LogInfo(absl::StrCat("memory plan: ", served->memory_plan.ToString()));
   LogInfo(absl::StrCat("limits: ", DescribeLimits(options)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core/text/write_tokenizer_json.h"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 #include <utility>
@@ -107,7 +108,24 @@ absl::StatusOr<std::string> WriteTokenizerJson(const Tokenizer& tokenizer,
   absl::StrAppend(&json, "],", kSplitAtTokens, EscapedPattern(tokenizer),
                   kModel);
   AppendVocabulary(tokenizer, vocab_size, &json);
-  return absl::StrCat(json, "}}}");
+  json += "}}}";
+  return json;
+}
+
+int64_t MaxTokenizerJsonBytes(const Tokenizer& tokenizer, int64_t vocab_size) {
+  // Of an id without its token: the entry in the vocabulary, or a placeholder,
+  // and two groups of the pattern.
+  constexpr int64_t kIdBytes = 32;
+  // Of a byte: two in the vocabulary, and four in the pattern, if it is an
+  // escaped backslash.
+  constexpr int64_t kByteBytes = 6;
+  constexpr int64_t kFixedBytes = 1024;
+  int64_t bytes = kFixedBytes;
+  for (int64_t id = 0; id < std::max(vocab_size, tokenizer.size()); ++id) {
+    const size_t size = tokenizer.TokenBytes(static_cast<TokenId>(id)).size();
+    bytes += kIdBytes + kByteBytes * static_cast<int64_t>(size);
+  }
+  return bytes;
 }
 
 }  // namespace rwkvd

@@ -30,6 +30,9 @@ inline constexpr char kEndOfTextContent[] = "<|endoftext|>";
 absl::StatusOr<std::string> WriteTokenizerJson(const Tokenizer& tokenizer,
                                                int64_t vocab_size);
 
+// An upper bound of the size of that file.
+int64_t MaxTokenizerJsonBytes(const Tokenizer& tokenizer, int64_t vocab_size);
+
 }  // namespace rwkvd
 
 #endif  // RWKVD_CORE_TEXT_WRITE_TOKENIZER_JSON_H_

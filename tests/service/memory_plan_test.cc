@@ -160,6 +160,16 @@ TEST(MemoryPlanTest, TokensOfOneRequestFitTheirMemory) {
   }
 }
 
+TEST(MemoryPlanTest, TokenizerArchiveCounts) {
+  ModelMemory model = SmallModel();
+  model.tokenizer_archive = 20 * kMiB;
+  Options options;
+  options.memory_limit_bytes = 200 * kMiB;
+  const MemoryPlan plan = Plan(model, 200, &options);
+  EXPECT_EQ(BytesOf(plan, "tokenizer_archive"), 20 * kMiB);
+  EXPECT_LE(plan.bytes(), 200 * kMiB * 9 / 10);
+}
+
 // The first column of the table below "## Memory" in docs/architecture.md.
 std::vector<std::string> DocumentedParts() {
   std::ifstream file("docs/architecture.md");

@@ -120,9 +120,28 @@ TEST(WriteTokenizerJson, HasTheTokensOfTheOfficialReleases) {
   const auto document = nlohmann::json::parse(*json);
   const auto official = nlohmann::json::parse(ReadWholeFile(path));
   EXPECT_EQ(document["model"], official["model"]);
+  EXPECT_LE(static_cast<int64_t>(json->size()),
+            MaxTokenizerJsonBytes(**tokenizer, 65536));
   EXPECT_EQ(document["added_tokens"], official["added_tokens"]);
   EXPECT_EQ(document["decoder"], official["decoder"]);
   EXPECT_EQ(document["normalizer"], official["normalizer"]);
+}
+
+TEST(WriteTokenizerJson, IsNotLargerThanItsBound) {
+  std::vector<std::string> tokens = {""};
+  for (int byte = 0; byte < 256; ++byte) {
+    tokens.emplace_back(1, static_cast<char>(byte));
+  }
+  for (int i = 0; i < 256; ++i) {  // what takes most: backslashes, branches
+    tokens.push_back(std::string(40, '\\') + static_cast<char>(i));
+    tokens.push_back(tokens.back() + "\\\\\\");
+  }
+  const auto tokenizer = WorldTokenizer::FromTokens(std::move(tokens), "large");
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
+  const auto json = WriteTokenizerJson(**tokenizer, 1000);
+  ASSERT_TRUE(json.ok()) << json.status();
+  EXPECT_LE(static_cast<int64_t>(json->size()),
+            MaxTokenizerJsonBytes(**tokenizer, 1000));
 }
 
 TEST(WriteTokenizerJson, RefusesOtherTokenizers) {
