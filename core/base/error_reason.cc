@@ -34,8 +34,9 @@ constexpr ErrorReasonInfo kReasons[] = {
      "The request alone takes more tokens or memory than one request may.",
      "Request fewer samples or tokens."},
     {kResponseTooLarge, "RESPONSE_TOO_LARGE", Code::kInvalidArgument,
-     "The response could be larger than the client accepts.",
-     "Send the request in parts, or do without the details of each token."},
+     "The response could be larger than the client or the server accepts.",
+     "Send the request in parts, do without the details of each token, or set "
+     "`stream`."},
     {kInitialStateUnknown, "INITIAL_STATE_UNKNOWN", Code::kInvalidArgument,
      "The server has no initial state of this name.",
      "Choose one of `initial_states` in the answer to GetModel."},

@@ -37,7 +37,7 @@ absl::Status Engine::Check(const GenerateRequest& request,
       Validate(request, options_, model_->config().vocab_size));
   if (!tokenizer_->has_bytes() && !request.stop_strings.empty()) {
     return FieldError(ErrorReason::kNoTokenizer, "stop_strings",
-                      "this model has no tokenizer; use stop_tokens");
+                      "this model has no tokenizer; use stop tokens");
   }
   RWKVD_RETURN_IF_ERROR(ValidateTokens(request.sampling, vocabulary_));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));

@@ -94,6 +94,7 @@ bool HasToken(const Tokenizer& tokenizer, absl::string_view bytes) {
 
 absl::StatusOr<std::string> WriteTokenizerJson(const Tokenizer& tokenizer,
                                                int64_t vocab_size) {
+  if (!tokenizer.has_bytes()) return CannotWrite("the model has no tokenizer");
   if (tokenizer.kind() != "world" && tokenizer.kind() != "bytes") {
     return CannotWrite(absl::StrCat("the model's tokenizer, ", tokenizer.kind(),
                                     ", has another form"));

@@ -147,7 +147,7 @@ TEST(WriteTokenizerJson, IsNotLargerThanItsBound) {
 TEST(WriteTokenizerJson, RefusesOtherTokenizers) {
   const NullTokenizer none(256);
   EXPECT_THAT(std::string(WriteTokenizerJson(none, 256).status().message()),
-              HasSubstr("there is no tokenizer.json"));
+              HasSubstr("there is no tokenizer.json: the model has no"));
 }
 
 }  // namespace
