@@ -281,12 +281,15 @@ class ErrorTest(GatewayCase):
                     self.chat(**fields)
 
     def test_more_tokens_than_the_server_allows(self):
+        for stream in (False, True):
+            with self.assertRaises(openai.BadRequestError) as caught:
+                self.chat(max_tokens=2**31 - 1, stream=stream)
+            self.assertIn("max_tokens", str(caught.exception))
+
+    def test_answer_that_one_message_cannot_hold(self):
         with self.assertRaises(openai.BadRequestError) as caught:
-            self.chat(max_tokens=2**31 - 1, stream=True)
-        self.assertIn("max_tokens", str(caught.exception))
-        with self.assertRaises(openai.BadRequestError) as caught:
-            self.chat(max_tokens=2**31 - 1)
-        self.assertIn("too large", str(caught.exception))
+            self.chat(max_tokens=1_000_000, logprobs=True, top_logprobs=20)
+        self.assertIn("stream", str(caught.exception))
 
     def test_malformed_requests(self):
         for body in (b"", b"{", b"[]", b"{}", b'{"model": "demo"}',
