@@ -10,6 +10,7 @@ from error_details import details_of, field_exists, fields_of, reason_of
 from google.rpc import error_details_pb2
 from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
+from rwkv.v1 import rwkv_pb2_grpc
 from rwkvd_process import PATIENCE, rwkvd, wait_until
 
 NAN, INFINITY = math.nan, math.inf
@@ -275,8 +276,12 @@ class BadRequestTest(unittest.TestCase):
                  "Compression algorithm 'gzip' is disabled.",
                  pb.TokenizeRequest(text="a" * 1000),
                  {"compression": grpc.Compression.Gzip})):
-            with self.subTest(message):
-                error = self.error_of(lambda: self.stub.Tokenize(
+            # The server may close the connection, so each has one of its own.
+            with self.subTest(message), \
+                    grpc.insecure_channel(self.server.address, options=[
+                        ("grpc.use_local_subchannel_pool", 1)]) as channel:
+                stub = rwkv_pb2_grpc.RwkvServiceStub(channel)
+                error = self.error_of(lambda: stub.Tokenize(
                     request, timeout=PATIENCE, **options))
                 self.assertEqual(error.code(), expected)
                 self.assertTrue(error.details().startswith(message),
