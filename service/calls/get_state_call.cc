@@ -158,6 +158,8 @@ bool GetStateCall::GiveUp(GiveUpReason, const absl::Status& why) {
 
 void GetStateCall::FinishIfDue() {
   if (!end_.TakeFinish()) return;
+  // Before OnDone, since the client may call again before that is called.
+  slots_->Release(this);
   WaitForClientToRead();
   Finish(record_.Finishing(end_.status(), context_));
 }
@@ -169,7 +171,7 @@ void GetStateCall::OnCancel() {
 }
 
 void GetStateCall::OnDone() {
-  slots_->Release(this);
+  slots_->Release(this);  // if it was given up before it took a slot
   record_.End(FinalStatus(end_.status()));
   Done();
 }

@@ -194,6 +194,8 @@ bool PutStateCall::GiveUp(GiveUpReason, const absl::Status& why) {
 
 void PutStateCall::FinishIfDue() {
   if (!end_.TakeFinish()) return;
+  // Before OnDone, since the client may call again before that is called.
+  slots_->Release(this);
   WaitForClientToRead();
   Finish(record_.Finishing(end_.status(), context_));
 }
@@ -210,7 +212,7 @@ void PutStateCall::OnCancel() {
 }
 
 void PutStateCall::OnDone() {
-  slots_->Release(this);
+  slots_->Release(this);  // if it was given up before it took a slot
   const grpc::Status status = FinalStatus(end_.status());
   is_answered_ = status.ok();
   record_.End(status);

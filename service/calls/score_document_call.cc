@@ -293,6 +293,8 @@ bool ScoreDocumentCall::GiveUp(GiveUpReason, const absl::Status& why) {
 
 void ScoreDocumentCall::FinishIfDue() {
   if (!end_.TakeFinish()) return;
+  // Before OnDone, since the client may call again before that is called.
+  slots_->Release(this);
   const grpc::Status status = record_.Finishing(end_.status(), context_);
   WaitForClientToRead();
   if (!status.ok()) return Finish(status);
@@ -313,7 +315,7 @@ void ScoreDocumentCall::OnCancel() {
 }
 
 void ScoreDocumentCall::OnDone() {
-  slots_->Release(this);
+  slots_->Release(this);  // if it was given up before it took a slot
   record_.End(FinalStatus(end_.status()));
   Done();
 }
