@@ -34,6 +34,7 @@ extern const Command kModel;
 extern const Command kPins;
 extern const Command kHealth;
 extern const Command kBench;
+extern const Command kAuth;
 
 }  // namespace rwkvd
 

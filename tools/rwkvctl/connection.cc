@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/flags/flag.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
@@ -15,11 +16,16 @@
 #include "google/protobuf/util/json_util.h"
 #include "tools/rwkvctl/local_target.h"
 #include "tools/rwkvctl/report.h"
+#include "tools/rwkvctl/token_credentials.h"
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051",
           "Address of rwkvd: host:port or unix:path.");
 ABSL_FLAG(absl::Duration, timeout, absl::ZeroDuration(),
           "Deadline of each call; 0 for none.");
+ABSL_FLAG(std::string, token_file, "",
+          "A file with the token that names you to a server with "
+          "--auth_tokens; rwkvctl auth makes one. Whoever can read the "
+          "network can read it, unless the connection is encrypted.");
 ABSL_FLAG(bool, json, false,
           "Print the server's messages as JSON, one per line.");
 
@@ -51,6 +57,13 @@ std::string ReadableMessage(const grpc::Status& status) {
   return message;
 }
 
+// The token in --token_file, or an empty string.
+absl::StatusOr<std::string> Token() {
+  const std::string path = absl::GetFlag(FLAGS_token_file);
+  if (path.empty()) return std::string();
+  return ReadClientToken(path);
+}
+
 }  // namespace
 
 std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
@@ -64,11 +77,19 @@ std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   }
   if (own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
-                                   arguments);
+  const absl::StatusOr<std::string> token = Token();
+  if (!token.ok() || token->empty()) {
+    return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
+                                     arguments);
+  }
+  return grpc::experimental::CreateCustomChannelWithInterceptors(
+      server, grpc::InsecureChannelCredentials(), arguments,
+      TokenInterceptors(*token));
 }
 
 absl::Status CheckServer() {
+  const absl::Status token = Token().status();
+  if (!token.ok()) return token;
   const std::string server = absl::GetFlag(FLAGS_server);
   const size_t colon = server.rfind(':');
   if (colon != std::string::npos && colon > 0 && colon + 1 < server.size()) {

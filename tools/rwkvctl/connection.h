@@ -25,10 +25,12 @@ inline constexpr int kExitUsage = 2;          // wrong command line
 inline constexpr int kExitInterrupted = 130;  // Ctrl-C; 128 + SIGINT
 
 // Returns a channel to the server given by --server, which connects on first
-// use. Channels share one TCP connection unless `own_connection` is set.
+// use, and whose calls carry the token of --token_file. Channels share one TCP
+// connection unless `own_connection` is set.
 std::shared_ptr<grpc::Channel> Connect(bool own_connection = false);
 
-// InvalidArgument if --server is not an address.
+// InvalidArgument if --server is not an address, or if --token_file has no
+// token; or the error of the operating system.
 absl::Status CheckServer();
 
 // Returns the exit code for the status of a call. Prints a failure to stderr.

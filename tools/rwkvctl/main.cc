@@ -22,8 +22,8 @@ namespace {
 constexpr absl::string_view kCommonFile = "tools/rwkvctl/connection.cc";
 
 const Command* const kCommands[] = {
-    &kGenerate,   &kChat,  &kTokenize, &kDetokenize, &kScore,
-    &kPerplexity, &kModel, &kPins,     &kHealth,     &kBench};
+    &kGenerate, &kChat, &kTokenize, &kDetokenize, &kScore, &kPerplexity,
+    &kModel,    &kPins, &kHealth,   &kBench,      &kAuth};
 
 constexpr absl::string_view kExitCodes =
     "Exit codes: 0 success, 1 failure, 2 wrong command line, 130 "
@@ -38,7 +38,8 @@ std::string Overview() {
   }
   return absl::StrCat(text,
                       "\nAll commands accept --server=HOST:PORT (default "
-                      "127.0.0.1:50051) and --json.\nrwkvctl COMMAND --help "
+                      "127.0.0.1:50051), --token_file=FILE and --json.\n"
+                      "rwkvctl COMMAND --help "
                       "prints details and examples.\n\n",
                       kExitCodes);
 }

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#ifndef RWKVD_SERVICE_AUTH_IDENTITY_H_
+#define RWKVD_SERVICE_AUTH_IDENTITY_H_
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "service/auth/role.h"
+
+namespace rwkvd {
+
+inline constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
+
+// The limits of one identity. A value.
+struct Quotas {
+  int64_t max_running = kNoLimit;  // samples that run at the same time
+  int64_t max_queued = kNoLimit;   // further samples that wait
+  int64_t prompt_tokens_per_minute = kNoLimit;
+  int64_t generated_tokens_per_minute = kNoLimit;
+  int64_t state_bytes = kNoLimit;  // of saved states
+  int64_t max_pins = kNoLimit;
+  int32_t weight = 1;  // its part of the server, compared with others
+};
+
+// Who calls the server, and what it may do. A value.
+struct Identity {
+  std::string name;   // at most kMaxNameBytes
+  std::string group;  // whose members share states, pins and prefixes; or empty
+  RoleSet roles = 0;
+  Quotas quotas;
+
+  // Whose states, pins and cached prefixes the identity uses: those of its
+  // group, or its own. No name of a group equals one of an identity.
+  std::string Partition() const {
+    return group.empty() ? absl::StrCat("identity:", name)
+                         : absl::StrCat("group:", group);
+  }
+};
+
+// By what a client proves who it is. A value.
+struct Credential {
+  enum class Kind {
+    kToken,       // value: the SHA-256 of the token, 64 lower-case digits
+    kUri,         // value: a URI in the client's certificate
+    kDns,         // value: a DNS name in the client's certificate
+    kCommonName,  // value: the common name of the client's certificate
+  };
+  Kind kind = Kind::kToken;
+  std::string value;
+
+  friend bool operator==(const Credential&, const Credential&) = default;
+  friend auto operator<=>(const Credential&, const Credential&) = default;
+};
+
+// An identity with its credentials. A value.
+struct IdentityEntry {
+  Identity identity;
+  std::vector<Credential> credentials;  // at least one
+};
+
+}  // namespace rwkvd
+
+#endif  // RWKVD_SERVICE_AUTH_IDENTITY_H_
