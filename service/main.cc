@@ -76,7 +76,10 @@ absl::Status CheckThreads() {
 void OnSignal(int signal, Server& server) {
   switch (signal) {
     case SIGHUP:
-      LogInfo("SIGHUP: no setting can be reloaded; restart to change flags");
+      LogInfo(server.Reload()
+                  ? "SIGHUP: reads --auth_tokens again; restart to change flags"
+                  : "SIGHUP: no setting can be reloaded; restart to change "
+                    "flags");
       return;
     case SIGQUIT:
       return server.DrainAtOnce();

@@ -13,6 +13,7 @@
 #include "core/base/cpu_quota.h"
 #include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
+#include "service/auth/auth_collector.h"
 #include "service/grpc_settings.h"
 #include "service/listener/descriptor_limit.h"
 #include "service/log.h"
@@ -89,10 +90,10 @@ Server::Server(const Options& options)
       spans_(NewSpanExporter(options.otlp_endpoint)),
       pool_(WorkPool::OptionsFor(UsableCpus()), &metrics_),
       service_(&metrics_, &budgets_, &pool_, &monitor_, options.access_log,
-               spans_.get()),
+               spans_.get(), &authorizer_),
       health_(HealthNames(options)),
       vllm_(&service_, &health_),
-      reflection_(ServiceNames(options)) {}
+      reflection_(ServiceNames(options), &authorizer_) {}
 
 Server::~Server() {
   if (loading_thread_.joinable()) loading_thread_.join();
@@ -104,6 +105,7 @@ Server::~Server() {
 }
 
 absl::Status Server::Listen() {
+  RWKVD_RETURN_IF_ERROR(OpenTokenFile());
   RWKVD_RETURN_IF_ERROR(OpenListener());
   RWKVD_RETURN_IF_ERROR(StartMetrics());
   RWKVD_RETURN_IF_ERROR(StartGrpc());
@@ -111,6 +113,19 @@ absl::Status Server::Listen() {
                        metrics_address().empty() ? "none" : metrics_address()));
   if (options_.port_file.empty()) return absl::OkStatus();
   return WritePortFile(options_.port_file, address(), metrics_address());
+}
+
+absl::Status Server::OpenTokenFile() {
+  if (options_.auth_tokens.empty()) return absl::OkStatus();
+  const absl::Status status = authorizer_.Open(options_.auth_tokens);
+  if (status.ok()) {
+    LogInfo(absl::StrCat(
+        "--auth_tokens: ", authorizer_.source()->figures().num_identities,
+        " identities"));
+    return status;
+  }
+  return absl::Status(status.code(),
+                      absl::StrCat("--auth_tokens: ", status.message()));
 }
 
 absl::Status Server::OpenListener() {
@@ -145,7 +160,8 @@ absl::Status Server::StartMetrics() {
           options_.metrics_listen,
           {metrics_.collectable(), collector_, listener_collector_,
            std::make_shared<MemoryCollector>(&budgets_),
-           std::make_shared<TelemetryCollector>(spans_.get())}));
+           std::make_shared<TelemetryCollector>(spans_.get()),
+           std::make_shared<AuthCollector>(&authorizer_)}));
   return absl::OkStatus();
 }
 

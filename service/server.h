@@ -17,6 +17,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "core/base/event.h"
+#include "service/auth/authorizer.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/rwkv_service.h"
 #include "service/calls/unknown_methods.h"
@@ -50,7 +51,8 @@ class Server {
       LoadProgress& progress)>;
 
   // Listens, and starts to load the model on a separate thread. Unavailable,
-  // with the flag, if the server cannot listen at an address.
+  // with the flag, if the server cannot listen at an address; or the error of
+  // the file of --auth_tokens.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Options& options,
                                                        Loader loader);
   // Waits for the loader, if it is still running.
@@ -75,6 +77,10 @@ class Server {
   // Clients have a moment to notice it; then calls end with UNAVAILABLE.
   void Fail(absl::Status reason) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Reads the files again that the server reads at its start and can replace:
+  // that of --auth_tokens. Returns false if there is none. Does not block.
+  bool Reload() { return authorizer_.ReloadSoon(); }
+
   // Drains without a lame-duck time and a grace period, as two calls of Drain.
   void DrainAtOnce() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -93,6 +99,7 @@ class Server {
   explicit Server(const Options& options);
 
   absl::Status Listen();
+  absl::Status OpenTokenFile();
   absl::Status OpenListener();
   absl::Status StartMetrics();
   absl::Status StartGrpc();
@@ -127,6 +134,7 @@ class Server {
   const std::unique_ptr<SpanExporter> spans_;  // null: none are exported
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once
   WorkPool pool_;
+  Authorizer authorizer_;
   RwkvService service_;
   HealthService health_;
   VllmService vllm_;

@@ -78,6 +78,17 @@ constexpr ErrorReasonInfo kReasons[] = {
      "The server has no service of this name.",
      "Check the health of \"\" or of rwkv.v1.RwkvService."},
 
+    {kCredentialMissing, "CREDENTIAL_MISSING", Code::kUnauthenticated,
+     "The call has neither a token nor a client certificate.",
+     "Send the metadata `authorization: Bearer TOKEN`."},
+    {kCredentialUnknown, "CREDENTIAL_UNKNOWN", Code::kUnauthenticated,
+     "The token or certificate belongs to nobody whom the server knows.",
+     "Use a current token; ask the operator for one."},
+
+    {kRoleMissing, "ROLE_MISSING", Code::kPermissionDenied,
+     "The caller does not have the role that the call needs.",
+     "Ask the operator for the `role` that ErrorInfo has."},
+
     {kQueueFull, "QUEUE_FULL", Code::kResourceExhausted,
      "All slots and all places in the queue are in use.",
      "Retry after `retry_delay`, or with another server."},

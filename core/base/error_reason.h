@@ -38,6 +38,11 @@ enum class ErrorReason {
   kStateExpired,
   kPinNotFound,
   kServiceNotFound,
+  // UNAUTHENTICATED
+  kCredentialMissing,
+  kCredentialUnknown,
+  // PERMISSION_DENIED
+  kRoleMissing,
   // RESOURCE_EXHAUSTED, with a time after which a retry is worthwhile
   kQueueFull,
   kQueueTimeExceeded,

@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "core/base/error.h"
 #include "core/base/retry_after.h"
+#include "service/auth/caller.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/stream_slots.h"
 #include "service/memory_budgets.h"
@@ -20,8 +21,8 @@ namespace rwkvd {
 // When a client should retry a call that came while the model was loaded.
 inline constexpr absl::Duration kRetryLoadingAfter = absl::Seconds(1);
 
-// The parts of the server that a call uses, all of which outlive the call, and
-// the call's identity. A value.
+// The parts of the server that a call uses, all of which outlive the call, the
+// call's identity, and who makes it. A value.
 struct CallEnvironment {
   const ServedModel* model;  // null while it is being loaded
   Metrics* metrics;
@@ -35,8 +36,14 @@ struct CallEnvironment {
   bool wants_load_report = false;  // the client does
   SpanExporter* spans = nullptr;   // null: no spans are recorded
 
-  // Unavailable while the model is being loaded.
-  absl::Status CheckLoaded() const {
+  absl::Status access;  // OK if the caller may make the call
+  Caller caller;        // who makes it, if it may
+
+  // Each call begins with this check, before it reads its message. Returns
+  // `access` if that is an error, and Unavailable while the model is being
+  // loaded.
+  absl::Status CheckAllowed() const {
+    if (!access.ok()) return access;
     if (model != nullptr) return absl::OkStatus();
     return WithRetryAfter(
         MakeError(ErrorReason::kModelLoading, "the model is being loaded"),

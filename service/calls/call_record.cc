@@ -64,6 +64,7 @@ CallRecord::CallRecord(const CallEnvironment& environment, Rpc rpc,
       logs_calls_(environment.logs_calls),
       wants_load_report_(environment.wants_load_report),
       identity_(environment.identity),
+      caller_(environment.caller),
       spans_(environment.identity.trace.sampled ? environment.spans : nullptr),
       rpc_(rpc),
       peer_(std::move(peer)),
@@ -136,7 +137,11 @@ void CallRecord::End(const grpc::Status& status) {
     LogFailure(status, took);
   }
   absl::MutexLock lock(&mutex_);
-  if (logs_calls_ && InfoLogEnabled()) {
+  // The authorizer logs these, as rarely as it must, so that clients without a
+  // credential cannot fill the log.
+  const bool is_stranger =
+      status.error_code() == grpc::StatusCode::UNAUTHENTICATED;
+  if (logs_calls_ && InfoLogEnabled() && !is_stranger) {
     LogEvent("call", AccessLogFields(status, took));
   }
   if (spans_ != nullptr) spans_->Add(SpansOf(TraceOf(status, took)));
@@ -183,9 +188,12 @@ std::vector<LogField> CallRecord::AccessLogFields(const grpc::Status& status,
                                                   absl::Duration took) const {
   std::vector<LogField> fields = {{"id", identity_.request_id},
                                   {"trace_id", identity_.trace.trace_id},
-                                  {"peer", peer_},
-                                  {"rpc", std::string(NameOf(rpc_))},
-                                  {"status", NameOf(status.error_code())}};
+                                  {"peer", peer_}};
+  if (caller_.identity != nullptr) {
+    fields.push_back({"identity", caller_.identity->name});
+  }
+  fields.push_back({"rpc", std::string(NameOf(rpc_))});
+  fields.push_back({"status", NameOf(status.error_code())});
   const std::string reason = ReasonIn(status);
   if (!reason.empty()) fields.push_back({"reason", reason});
   if (use_.has_requests()) {

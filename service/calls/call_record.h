@@ -73,6 +73,7 @@ class CallRecord {
   const bool logs_calls_;
   const bool wants_load_report_;
   const RequestIdentity identity_;
+  const Caller caller_;
   SpanExporter* const spans_;  // null: the call is not sampled
   const Rpc rpc_;
   const std::string peer_;

@@ -14,6 +14,21 @@
 #include "service/convert/answer_size.h"
 
 namespace rwkvd {
+namespace {
+
+// PermissionDenied if a request uses what the role of its method does not
+// cover.
+absl::Status CheckRoles(const GenerateInput& input, const Caller& caller) {
+  if (input.request.pin.has_value()) {
+    RWKVD_RETURN_IF_ERROR(caller.Require(Role::kPins, "a pin"));
+  }
+  const bool uses_store =
+      !input.state_handle.empty() || input.delivery.state_as_handle;
+  if (!uses_store) return absl::OkStatus();
+  return caller.Require(Role::kStates, "the handle of a state");
+}
+
+}  // namespace
 
 GenerateCall* GenerateCall::Start(const CallEnvironment& environment,
                                   grpc::CallbackServerContext* context,
@@ -39,7 +54,7 @@ GenerateCall::GenerateCall(const CallEnvironment& environment,
       pending_(protocol_->NewMessages(1)) {}
 
 absl::Status GenerateCall::Begin(const grpc::ByteBuffer* message) {
-  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
+  RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   RWKVD_ASSIGN_OR_RETURN(
       task_, AddRequestTask(
                  message, environment_, this,
@@ -57,6 +72,7 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
   if (!converted.ok()) return converted.status();
   GenerateInput& input = *converted;
   GenerateRequest& request = input.request;
+  RWKVD_RETURN_IF_ERROR(CheckRoles(input, environment_.caller));
   const int64_t max_bytes = monitor()->max_response_bytes();
   RWKVD_RETURN_IF_ERROR(protocol_->CheckAnswer(input, max_bytes));
   RWKVD_RETURN_IF_ERROR(protocol_->NameField(CheckAnswerSize(

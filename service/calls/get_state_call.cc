@@ -45,7 +45,7 @@ GetStateCall::GetStateCall(const CallEnvironment& environment,
       record_(environment, Rpc::kGetState, context->peer()) {}
 
 absl::Status GetStateCall::Begin(const grpc::ByteBuffer* message) {
-  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
+  RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   RWKVD_RETURN_IF_ERROR(TakeTransferSlot(this, *context_, slots_));
   RWKVD_ASSIGN_OR_RETURN(
       task_,

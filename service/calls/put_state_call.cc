@@ -68,7 +68,7 @@ PutStateCall::~PutStateCall() {
 }
 
 absl::Status PutStateCall::Begin() {
-  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
+  RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   return TakeTransferSlot(this, *context_, slots_);
 }
 

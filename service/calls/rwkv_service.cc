@@ -2,6 +2,7 @@
 #include "service/calls/rwkv_service.h"
 
 #include <memory>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -81,106 +82,127 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
 }  // namespace
 
 CallEnvironment RwkvService::NewEnvironment(
-    grpc::CallbackServerContext* context) {
-  return {model_.load(std::memory_order_acquire),
-          metrics_,
-          budgets_,
-          pool_,
-          monitor_,
-          &transfers_,
-          &documents_,
-          IdentityOf(*context, /*sample_new=*/spans_ != nullptr),
-          logs_calls_,
-          WantsLoadReport(*context),
-          spans_};
+    grpc::CallbackServerContext* context, Rpc rpc) {
+  CallEnvironment environment = {
+      model_.load(std::memory_order_acquire),
+      metrics_,
+      budgets_,
+      pool_,
+      monitor_,
+      &transfers_,
+      &documents_,
+      IdentityOf(*context, /*sample_new=*/spans_ != nullptr),
+      logs_calls_,
+      WantsLoadReport(*context),
+      spans_};
+  if (authorizer_ != nullptr) {
+    absl::StatusOr<Caller> caller =
+        authorizer_->Authorize(*context, NameOf(rpc));
+    environment.access = caller.status();
+    if (caller.ok()) {
+      environment.caller = *std::move(caller);
+    } else {
+      // Who may not make the call learns nothing about the server, and costs it
+      // as little as possible.
+      environment.wants_load_report = false;
+      environment.spans = nullptr;
+    }
+  }
+  return environment;
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GenerateCall::Start(NewEnvironment(context), context, request,
-                             std::make_unique<RwkvGenerateProtocol>());
+  return GenerateCall::Start(NewEnvironment(context, Rpc::kGenerate), context,
+                             request, std::make_unique<RwkvGenerateProtocol>());
 }
 
 grpc::ServerUnaryReactor* RwkvService::Tokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(NewEnvironment(context), Rpc::kTokenize, context,
-                          request, response,
+  return UnaryCall::Start(NewEnvironment(context, Rpc::kTokenize),
+                          Rpc::kTokenize, context, request, response,
                           UnaryCall::Computed(&rwkvd::Tokenize));
 }
 
 grpc::ServerUnaryReactor* RwkvService::Detokenize(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(NewEnvironment(context), Rpc::kDetokenize, context,
-                          request, response,
+  return UnaryCall::Start(NewEnvironment(context, Rpc::kDetokenize),
+                          Rpc::kDetokenize, context, request, response,
                           UnaryCall::Computed(&rwkvd::Detokenize));
 }
 
 grpc::ServerUnaryReactor* RwkvService::Score(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return ScoreCall::Start(NewEnvironment(context), context, request, response);
+  return ScoreCall::Start(NewEnvironment(context, Rpc::kScore), context,
+                          request, response);
 }
 
 grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>*
 RwkvService::ScoreDocument(grpc::CallbackServerContext* context) {
-  return ScoreDocumentCall::Start(NewEnvironment(context), context);
+  return ScoreDocumentCall::Start(NewEnvironment(context, Rpc::kScoreDocument),
+                                  context);
 }
 
 grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(NewEnvironment(context), Rpc::kUnpinPrefix, context,
-                          request, response, UnaryCall::Computed(&Unpin));
+  return UnaryCall::Start(NewEnvironment(context, Rpc::kUnpinPrefix),
+                          Rpc::kUnpinPrefix, context, request, response,
+                          UnaryCall::Computed(&Unpin));
 }
 
 grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(NewEnvironment(context), Rpc::kListPinnedPrefixes,
-                          context, request, response,
+  return UnaryCall::Start(NewEnvironment(context, Rpc::kListPinnedPrefixes),
+                          Rpc::kListPinnedPrefixes, context, request, response,
                           UnaryCall::Computed(&ListPinned));
 }
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* RwkvService::PutState(
     grpc::CallbackServerContext* context, grpc::ByteBuffer* response) {
-  return PutStateCall::Start(NewEnvironment(context), context, response);
+  return PutStateCall::Start(NewEnvironment(context, Rpc::kPutState), context,
+                             response);
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* RwkvService::GetState(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GetStateCall::Start(NewEnvironment(context), context, request);
+  return GetStateCall::Start(NewEnvironment(context, Rpc::kGetState), context,
+                             request);
 }
 
 grpc::ServerUnaryReactor* RwkvService::DeleteState(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(NewEnvironment(context), Rpc::kDeleteState, context,
-                          request, response, &Delete);
+  return UnaryCall::Start(NewEnvironment(context, Rpc::kDeleteState),
+                          Rpc::kDeleteState, context, request, response,
+                          &Delete);
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetModel(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(NewEnvironment(context), Rpc::kGetModel, context,
-                          request, response,
+  return UnaryCall::Start(NewEnvironment(context, Rpc::kGetModel),
+                          Rpc::kGetModel, context, request, response,
                           UnaryCall::Computed(&DescribeModel));
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetServerInfo(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(NewEnvironment(context), Rpc::kGetServerInfo, context,
-                          request, response,
+  return UnaryCall::Start(NewEnvironment(context, Rpc::kGetServerInfo),
+                          Rpc::kGetServerInfo, context, request, response,
                           UnaryCall::Computed(&DescribeServer));
 }
 
 grpc::ServerUnaryReactor* RwkvService::GetLoad(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(NewEnvironment(context), Rpc::kGetLoad, context,
-                          request, response,
+  return UnaryCall::Start(NewEnvironment(context, Rpc::kGetLoad), Rpc::kGetLoad,
+                          context, request, response,
                           UnaryCall::Computed(&DescribeLoad));
 }
 

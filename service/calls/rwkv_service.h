@@ -9,6 +9,7 @@
 #include <atomic>
 
 #include "rwkv/v1/rwkv.grpc.pb.h"
+#include "service/auth/authorizer.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/stream_slots.h"
@@ -49,21 +50,23 @@ using RawRwkvService = WithRawTextMethods<WithRawStateMethods<
 
 // The gRPC service of the wire contract. It passes each call to its handler.
 // With `logs_calls`, each call has a line in the log, and with `spans`, each
-// sampled call has spans.
+// sampled call has spans. `authorizer` decides who may make which call; without
+// one, everything is allowed.
 //
 // Owned by the server; thread-safe. The metrics, the budgets, the pool, the
-// monitor and the exporter of spans outlive it.
+// monitor, the exporter of spans and the authorizer outlive it.
 class RwkvService final : public RawRwkvService {
  public:
   RwkvService(Metrics* metrics, MemoryBudgets* budgets, WorkPool* pool,
               CallMonitor* monitor, bool logs_calls = false,
-              SpanExporter* spans = nullptr)
+              SpanExporter* spans = nullptr, Authorizer* authorizer = nullptr)
       : metrics_(metrics),
         budgets_(budgets),
         pool_(pool),
         monitor_(monitor),
         logs_calls_(logs_calls),
         spans_(spans),
+        authorizer_(authorizer),
         transfers_(monitor),
         documents_(monitor) {}
 
@@ -115,9 +118,9 @@ class RwkvService final : public RawRwkvService {
                                     const grpc::ByteBuffer* request,
                                     grpc::ByteBuffer* response) override;
 
-  // For a call that arrives now, of this service or of another one. Returns its
-  // identity to the client.
-  CallEnvironment NewEnvironment(grpc::CallbackServerContext* context);
+  // For a call of `rpc` that arrives now, of this service or of another one.
+  // Returns its identity to the client, and finds out who makes it.
+  CallEnvironment NewEnvironment(grpc::CallbackServerContext* context, Rpc rpc);
 
  private:
   Metrics* const metrics_;
@@ -126,6 +129,7 @@ class RwkvService final : public RawRwkvService {
   CallMonitor* const monitor_;
   const bool logs_calls_;
   SpanExporter* const spans_;
+  Authorizer* const authorizer_;
   StreamSlots transfers_;
   StreamSlots documents_;
   std::atomic<const ServedModel*> model_{nullptr};

@@ -71,7 +71,7 @@ ScoreCall::ScoreCall(const CallEnvironment& environment,
       record_(environment, Rpc::kScore, context->peer()) {}
 
 absl::Status ScoreCall::Begin(const grpc::ByteBuffer* message) {
-  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
+  RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   RWKVD_ASSIGN_OR_RETURN(
       task_, AddRequestTask(
                  message, environment_, this,

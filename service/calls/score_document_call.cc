@@ -65,7 +65,7 @@ ScoreDocumentCall::ScoreDocumentCall(const CallEnvironment& environment,
       record_(environment, Rpc::kScoreDocument, context->peer()) {}
 
 absl::Status ScoreDocumentCall::CheckOpen() {
-  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
+  RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   const int32_t most = std::min(model_->engine->options().max_running,
                                 model_->options.max_documents);
   if (slots_->Take(this, context_->peer(), most)) return absl::OkStatus();

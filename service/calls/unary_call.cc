@@ -59,7 +59,7 @@ UnaryCall::UnaryCall(const CallEnvironment& environment, Rpc rpc,
       record_(environment, rpc, context->peer()) {}
 
 absl::Status UnaryCall::Begin(const grpc::ByteBuffer* message, Answer answer) {
-  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
+  RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   RWKVD_ASSIGN_OR_RETURN(RequestMessage request,
                          RequestMessage::Take(message, environment_));
   const int64_t size = request.size();

@@ -52,7 +52,7 @@ ABSL_FLAG(bool, reflection, true,
 ABSL_FLAG(bool, channelz, false,
           "Serve gRPC's channelz service, which shows the connections and the "
           "numbers of their calls, with the addresses of all clients. Only for "
-          "networks that you trust.");
+          "networks that you trust, and not with --auth_tokens.");
 
 namespace rwkvd {
 namespace {

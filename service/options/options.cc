@@ -7,12 +7,14 @@
 #include "cli/command_line.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "service/options/flag_checks.h"
 
 namespace rwkvd {
 namespace {
 
 constexpr absl::string_view kFlagFiles[] = {
     "service/options/adapter_options.cc",
+    "service/options/auth_options.cc",
     "service/options/compute_options.cc",
     "service/options/initial_state_options.cc",
     "service/options/load_options.cc",
@@ -26,13 +28,20 @@ constexpr absl::string_view kFlagFiles[] = {
 absl::Status ReadFlags(Options* options) {
   RWKVD_RETURN_IF_ERROR(ReadLoadFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadAdapterFlags(options));
+  RWKVD_RETURN_IF_ERROR(ReadAuthFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadInitialStateFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadNetworkFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadComputeFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadSavedStateFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadMemoryFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadProcessFlags(options));
-  return ReadTelemetryFlags(options);
+  RWKVD_RETURN_IF_ERROR(ReadTelemetryFlags(options));
+  if (!options->channelz || options->auth_tokens.empty()) {
+    return absl::OkStatus();
+  }
+  return FlagError("channelz",
+                   "gRPC's service does not check who calls it, so that it "
+                   "cannot be served with --auth_tokens");
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "service/options/adapter_options.h"
+#include "service/options/auth_options.h"
 #include "service/options/compute_options.h"
 #include "service/options/initial_state_options.h"
 #include "service/options/load_options.h"
@@ -24,6 +25,7 @@ namespace rwkvd {
 // of the topic defines and checks these flags. docs/flags.md describes them.
 struct Options : LoadOptions,
                  AdapterOptions,
+                 AuthOptions,
                  InitialStateOptions,
                  NetworkOptions,
                  ComputeOptions,

@@ -6,6 +6,7 @@
 
 #include <utility>
 
+#include "absl/strings/strip.h"
 #include "google/protobuf/message.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "grpc/reflection/v1alpha/reflection.pb.h"
@@ -33,13 +34,14 @@ Reflection::Service::Service(const char* method, ReflectionStreams* streams) {
   AddMethod(new grpc::internal::RpcServiceMethod(
       method, grpc::internal::RpcMethod::BIDI_STREAMING, nullptr));
   MarkMethodCallback(
-      0, new Handler([streams](grpc::CallbackServerContext* context) {
-        return streams->Open(context);
+      0, new Handler([streams, method](grpc::CallbackServerContext* context) {
+        return streams->Open(context, absl::StripPrefix(method, "/"));
       }));
 }
 
-Reflection::Reflection(std::vector<std::string> services)
-    : streams_(WithReflection(std::move(services))),
+Reflection::Reflection(std::vector<std::string> services,
+                       Authorizer* authorizer)
+    : streams_(WithReflection(std::move(services)), authorizer),
       v1_(kV1, &streams_),
       v1alpha_(kV1Alpha, &streams_) {
   // The descriptors, by which the protocol describes itself.

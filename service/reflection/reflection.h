@@ -20,8 +20,10 @@ namespace rwkvd {
 // Owned by the server; outlives gRPC's server. Thread-safe.
 class Reflection {
  public:
-  // `services` are the other services of the server.
-  explicit Reflection(std::vector<std::string> services);
+  // `services` are the other services of the server. `authorizer` outlives this
+  // object; without one, anyone may call.
+  explicit Reflection(std::vector<std::string> services,
+                      Authorizer* authorizer = nullptr);
 
   void Register(grpc::ServerBuilder& builder);
 

@@ -63,9 +63,17 @@ class ReflectionStreams::Stream final : public Reactor {
 };
 
 ReflectionStreams::Reactor* ReflectionStreams::Open(
-    grpc::CallbackServerContext* context) {
+    grpc::CallbackServerContext* context, absl::string_view method) {
   auto* const stream = new Stream(this, context);
+  const absl::Status access =
+      authorizer_ == nullptr
+          ? absl::OkStatus()
+          : authorizer_->Authorize(*context, method).status();
   absl::MutexLock lock(&mutex_);
+  if (!access.ok()) {
+    End(stream, ToGrpcStatus(access));
+    return stream;
+  }
   if (stopped_) {
     End(stream, ServerShuttingDown());
     return stream;

@@ -14,7 +14,9 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "service/auth/authorizer.h"
 
 namespace rwkvd {
 
@@ -30,12 +32,14 @@ class ReflectionStreams {
 
   static constexpr int kMaxOpen = 16;
 
-  // `services` are the names to list.
-  explicit ReflectionStreams(std::vector<std::string> services)
-      : services_(std::move(services)) {}
+  // `services` are the names to list. `authorizer` outlives the streams;
+  // without one, anyone may open them.
+  ReflectionStreams(std::vector<std::string> services, Authorizer* authorizer)
+      : services_(std::move(services)), authorizer_(authorizer) {}
 
-  // Answers a new call. The reactor owns itself.
-  Reactor* Open(grpc::CallbackServerContext* context)
+  // Answers a new call of `method`, "PACKAGE.SERVICE/METHOD". The reactor owns
+  // itself.
+  Reactor* Open(grpc::CallbackServerContext* context, absl::string_view method)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Ends all streams, and from now on new ones at once, with UNAVAILABLE: the
@@ -55,6 +59,7 @@ class ReflectionStreams {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::vector<std::string> services_;
+  Authorizer* const authorizer_;
 
   // Also guards the state of each stream: reflection need not be fast.
   absl::Mutex mutex_;

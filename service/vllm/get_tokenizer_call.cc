@@ -55,7 +55,7 @@ GetTokenizerCall::GetTokenizerCall(const CallEnvironment& environment,
       record_(environment, Rpc::kVllmGetTokenizer, context->peer()) {}
 
 absl::Status GetTokenizerCall::Begin(const grpc::ByteBuffer* message) {
-  RWKVD_RETURN_IF_ERROR(environment_.CheckLoaded());
+  RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   RWKVD_ASSIGN_OR_RETURN(
       task_,
       AddRequestTask(

@@ -86,29 +86,32 @@ pb::HealthCheckResponse HealthResponse(bool is_serving) {
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GenerateCall::Start(service_->NewEnvironment(context), context,
-                             request,
-                             std::make_unique<VllmGenerateProtocol>(&running_));
+  return GenerateCall::Start(
+      service_->NewEnvironment(context, Rpc::kVllmGenerate), context, request,
+      std::make_unique<VllmGenerateProtocol>(&running_));
 }
 
 grpc::ServerUnaryReactor* VllmService::Abort(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(service_->NewEnvironment(context), Rpc::kVllmAbort,
-                          context, request, response, AbortIn(&running_));
+  return UnaryCall::Start(service_->NewEnvironment(context, Rpc::kVllmAbort),
+                          Rpc::kVllmAbort, context, request, response,
+                          AbortIn(&running_));
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::GetTokenizer(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GetTokenizerCall::Start(service_->NewEnvironment(context), context,
-                                 request, &archives_);
+  return GetTokenizerCall::Start(
+      service_->NewEnvironment(context, Rpc::kVllmGetTokenizer), context,
+      request, &archives_);
 }
 
 grpc::ServerUnaryReactor* VllmService::HealthCheck(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  const CallEnvironment environment = service_->NewEnvironment(context);
-  absl::Status status = environment.CheckLoaded();
+  const CallEnvironment environment =
+      service_->NewEnvironment(context, Rpc::kVllmHealthCheck);
+  absl::Status status = environment.CheckAllowed();
   pb::HealthCheckRequest parsed;
   if (status.ok()) status = ParseSmallMessage(*request, &parsed);
   return UnaryCall::StartAnswered(environment, Rpc::kVllmHealthCheck, context,
@@ -119,24 +122,26 @@ grpc::ServerUnaryReactor* VllmService::HealthCheck(
 grpc::ServerUnaryReactor* VllmService::GetModelInfo(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(service_->NewEnvironment(context),
-                          Rpc::kVllmGetModelInfo, context, request, response,
-                          UnaryCall::Computed(&DescribeVllmModel));
+  return UnaryCall::Start(
+      service_->NewEnvironment(context, Rpc::kVllmGetModelInfo),
+      Rpc::kVllmGetModelInfo, context, request, response,
+      UnaryCall::Computed(&DescribeVllmModel));
 }
 
 grpc::ServerUnaryReactor* VllmService::GetServerInfo(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(service_->NewEnvironment(context),
-                          Rpc::kVllmGetServerInfo, context, request, response,
-                          UnaryCall::Computed(&DescribeVllmServer));
+  return UnaryCall::Start(
+      service_->NewEnvironment(context, Rpc::kVllmGetServerInfo),
+      Rpc::kVllmGetServerInfo, context, request, response,
+      UnaryCall::Computed(&DescribeVllmServer));
 }
 
 grpc::ServerUnaryReactor* VllmService::GetLoads(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(service_->NewEnvironment(context), Rpc::kVllmGetLoads,
-                          context, request, response,
+  return UnaryCall::Start(service_->NewEnvironment(context, Rpc::kVllmGetLoads),
+                          Rpc::kVllmGetLoads, context, request, response,
                           UnaryCall::Computed(&DescribeVllmLoads));
 }
 

@@ -3,13 +3,17 @@
 
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "core/base/check.h"
 #include "core/base/status_macros.h"
 #include "core/text/load_tokenizer.h"
+#include "service/auth/identity_table.h"
 #include "tests/testing/fake_model.h"
 
 namespace rwkvd {
@@ -149,6 +153,28 @@ grpc::Status CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
   bool ok = false;
   RWKVD_CHECK(queue.Next(&tag, &ok));
   return status;
+}
+
+std::string WriteTokenFile(const std::string& text) {
+  const char* const folder = std::getenv("TEST_TMPDIR");
+  std::string path =
+      absl::StrCat(folder == nullptr ? "/tmp" : folder, "/tokens.XXXXXX");
+  const int fd = mkstemp(path.data());
+  RWKVD_CHECK(fd >= 0);
+  RWKVD_CHECK(write(fd, text.data(), text.size()) ==
+              static_cast<ssize_t>(text.size()));
+  close(fd);
+  return path;
+}
+
+std::string TokenLine(const std::string& identity, const std::string& token,
+                      const std::string& settings) {
+  return absl::StrCat(identity, " sha256:", DigestOf(token), " ", settings,
+                      "\n");
+}
+
+void AddToken(const std::string& token, grpc::ClientContext* context) {
+  context->AddMetadata("authorization", absl::StrCat("Bearer ", token));
 }
 
 v1::GenerateRequest SimpleRequest(int max_tokens) {

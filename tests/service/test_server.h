@@ -90,6 +90,17 @@ grpc::Status CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
                            const std::string& method, const std::string& bytes,
                            grpc::ClientContext* context);
 
+// Writes a file for --auth_tokens, which only this user can write, and returns
+// its path.
+std::string WriteTokenFile(const std::string& text);
+
+// A line of such a file, for an identity with this token and these settings.
+std::string TokenLine(const std::string& identity, const std::string& token,
+                      const std::string& settings);
+
+// Makes a call that of the token's identity.
+void AddToken(const std::string& token, grpc::ClientContext* context);
+
 // A request with a prompt of one token.
 v1::GenerateRequest SimpleRequest(int max_tokens);
 

@@ -88,6 +88,20 @@ TEST_F(CallRecordTest, CallHasOneLineWithItsIdTokensAndTimes) {
           "total_seconds=[0-9.]+ finish=stop_string\n"));
 }
 
+TEST_F(CallRecordTest, LineNamesTheIdentity) {
+  Identity identity;
+  identity.name = "alice";
+  environment_.caller.identity = std::make_shared<const Identity>(identity);
+  NewRecord(Rpc::kTokenize).End(grpc::Status::OK);
+  EXPECT_THAT(lines_.str(), HasSubstr("identity=alice rpc="));
+}
+
+TEST_F(CallRecordTest, CallWithoutCredentialHasNoLine) {
+  NewRecord(Rpc::kTokenize)
+      .End(grpc::Status(grpc::StatusCode::UNAUTHENTICATED, ""));
+  EXPECT_THAT(lines_.str(), IsEmpty());
+}
+
 TEST_F(CallRecordTest, CallWithoutRequestHasNoTokens) {
   NewRecord(Rpc::kTokenize).End(grpc::Status::OK);
   EXPECT_THAT(lines_.str(),

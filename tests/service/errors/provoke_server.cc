@@ -165,6 +165,19 @@ ProvokedError TooManyReflectionStreams() {
   return error;
 }
 
+// The error of a call with this token, or without one if it is empty, of a
+// server where the token "t" is that of an identity with the role "metrics".
+ProvokedError ErrorWithToken(const std::string& token) {
+  Options options;
+  options.auth_tokens = WriteTokenFile(TokenLine("m", "t", "roles=metrics"));
+  const TestServer server(options);
+  grpc::ClientContext context;
+  if (!token.empty()) AddToken(token, &context);
+  v1::TokenizeResponse response;
+  return Ended(server.NewStub()->Tokenize(&context, {}, &response), context,
+               v1::TokenizeRequest::descriptor());
+}
+
 }  // namespace
 
 void AddServerProvokers(Provokers* provokers) {
@@ -183,6 +196,9 @@ void AddServerProvokers(Provokers* provokers) {
     return EndOfRequest(absl::InfiniteFuture(), /*cancel=*/true);
   };
   on[ErrorReason::kListTooLong] = ListTooLong;
+  on[ErrorReason::kCredentialMissing] = [] { return ErrorWithToken(""); };
+  on[ErrorReason::kCredentialUnknown] = [] { return ErrorWithToken("x"); };
+  on[ErrorReason::kRoleMissing] = [] { return ErrorWithToken("t"); };
   on[ErrorReason::kTooManyReflectionStreams] = TooManyReflectionStreams;
   on[ErrorReason::kOutOfMemory] = [] {
     return Sent(

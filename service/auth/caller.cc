@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "service/auth/caller.h"
+
+#include "absl/strings/str_cat.h"
+#include "core/base/error.h"
+
+namespace rwkvd {
+
+absl::Status Caller::Require(Role role, absl::string_view what) const {
+  if (identity == nullptr || (identity->roles & SetOf(role)) != 0) {
+    return absl::OkStatus();
+  }
+  return RoleMissing(*identity, SetOf(role), what);
+}
+
+absl::Status RoleMissing(const Identity& identity, RoleSet roles,
+                         absl::string_view what) {
+  const std::string needed = NamesOf(roles, " or ");
+  const absl::Status error = MakeError(
+      ErrorReason::kRoleMissing,
+      absl::StrCat(what, " needs ",
+                   roles == 0 ? "a role that does not exist"
+                              : absl::StrCat("the role ", needed),
+                   ", which the identity ", identity.name, " does not have"));
+  return WithMetadata(WithMetadata(error, "identity", identity.name), "role",
+                      roles == 0 ? "none" : needed);
+}
+
+}  // namespace rwkvd

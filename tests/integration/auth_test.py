@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identities and roles, with real peers: Python's grpcio, grpcurl, rwkvctl."""
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+import urllib.request
+
+import grpc
+from grpcurl_test import find_grpcurl
+from metrics import gauge
+from rwkv.v1 import rwkv_pb2 as pb
+from rwkv.v1 import rwkv_pb2_grpc
+from rwkvd_process import MODEL, PATIENCE, RWKVCTL, RWKVD, rwkvd, wait_until
+
+# Attempts to guess a token, as fast as the client can.
+WRONG_TOKENS = 10_000
+
+
+def bearer(token):
+    return (("authorization", f"Bearer {token}"),)
+
+
+def new_token(name, *flags):
+    """A token and its line, made by rwkvctl."""
+    result = subprocess.run([RWKVCTL, "auth", "new", name, *flags], check=True,
+                            stdout=subprocess.PIPE, text=True, timeout=PATIENCE)
+    token, line = result.stdout.splitlines()
+    return token, line
+
+
+class AuthTest(unittest.TestCase):
+
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.tokens_file = os.path.join(folder.name, "tokens")
+        cls.token_file = os.path.join(folder.name, "alice.token")
+        cls.alice, cls.line = new_token("alice", "--roles=infer,metrics")
+        with open(cls.token_file, "w", encoding="utf-8") as file:
+            file.write(cls.alice + "\n")
+        cls.write_tokens(cls.line)
+        manager = rwkvd(f"--auth_tokens={cls.tokens_file}")
+        cls.server = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
+
+    @classmethod
+    def write_tokens(cls, *lines):
+        draft = cls.tokens_file + ".draft"
+        with open(draft, "w", encoding="utf-8") as file:
+            file.write("".join(line + "\n" for line in lines))
+        os.chmod(draft, 0o600)
+        os.rename(draft, cls.tokens_file)
+
+    def code_of(self, token, method="GetModel"):
+        call = getattr(self.server.stub, method)
+        request = getattr(pb, method + "Request")()
+        try:
+            call(request, timeout=PATIENCE,
+                 metadata=bearer(token) if token else ())
+            return grpc.StatusCode.OK
+        except grpc.RpcError as error:
+            return error.code()
+
+    def scrape(self):
+        url = f"http://{self.server.metrics_address}/metrics"
+        with urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            return response.read().decode()
+
+    def test_token_of_rwkvctl_is_recognizable_and_its_line_has_the_digest(self):
+        self.assertRegex(self.alice, r"\Arwkvd_[A-Za-z0-9_-]{43}\Z")
+        self.assertRegex(
+            self.line, r"\Aalice sha256:[0-9a-f]{64} roles=infer,metrics\Z")
+        digest = subprocess.run(["sha256sum"], input=self.alice.encode(),
+                                stdout=subprocess.PIPE, check=True).stdout
+        self.assertIn(digest.decode().split()[0], self.line)
+        self.assertNotEqual(new_token("alice")[0], self.alice)
+
+    def test_calls_need_the_token_and_the_role(self):
+        self.assertEqual(self.code_of(self.alice), grpc.StatusCode.OK)
+        self.assertEqual(self.code_of(""), grpc.StatusCode.UNAUTHENTICATED)
+        self.assertEqual(self.code_of(self.alice[:-1]),
+                         grpc.StatusCode.UNAUTHENTICATED)
+        self.assertEqual(self.code_of(self.alice, "ListPinnedPrefixes"),
+                         grpc.StatusCode.PERMISSION_DENIED)
+        self.assertEqual(self.server.health.check(), 1)  # SERVING
+
+    def test_rwkvctl_sends_its_token(self):
+        def run(*flags):
+            return subprocess.run(
+                [RWKVCTL, "generate", f"--server={self.server.address}",
+                 "--max_tokens=3", *flags, "Hello"], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
+                check=False)
+
+        self.assertEqual(run(f"--token_file={self.token_file}").returncode, 0)
+        refused = run()
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("CREDENTIAL_MISSING", refused.stderr)
+        missing = run("--token_file=/none")
+        self.assertEqual(missing.returncode, 2)
+        self.assertIn("cannot open /none", missing.stderr)
+
+    def test_grpcurl_needs_a_token_for_reflection_too(self):
+        grpcurl = find_grpcurl()
+        self.assertIsNotNone(grpcurl, "grpcurl is not installed")
+
+        def run(*words):
+            return subprocess.run(
+                [grpcurl, "-plaintext", *words], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
+                check=False)
+
+        header = ("-H", f"authorization: Bearer {self.alice}")
+        listed = run(*header, self.server.address, "list")
+        self.assertIn("rwkv.v1.RwkvService", listed.stdout)
+        answer = run(*header, self.server.address,
+                     "rwkv.v1.RwkvService/GetServerInfo")
+        self.assertIn("version", json.loads(answer.stdout))
+        refused = run(self.server.address, "list")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertNotIn("rwkv.v1.RwkvService", refused.stdout)
+
+    def test_removed_token_is_refused_after_a_reload(self):
+        bob, line = new_token("bob", "--roles=infer")
+        self.write_tokens(self.line, line)
+        wait_until(lambda: self.code_of(bob) == grpc.StatusCode.OK,
+                   "the token of bob")
+        self.write_tokens(self.line)
+        self.server.signal(signal.SIGHUP)
+        wait_until(
+            lambda: self.code_of(bob) == grpc.StatusCode.UNAUTHENTICATED,
+            "the removal of bob")
+        self.assertEqual(self.code_of(self.alice), grpc.StatusCode.OK)
+
+    def test_bad_file_keeps_the_last_good_copy(self):
+        self.write_tokens(self.line, "bob nothing")
+        try:
+            wait_until(
+                lambda: gauge(self.server, "rwkv_auth_file_current") == 0,
+                "the failure of the reload")
+            self.assertIn(f"{self.tokens_file}:2: credential: expected",
+                          self.server.log())
+            self.assertEqual(self.code_of(self.alice), grpc.StatusCode.OK)
+        finally:
+            self.write_tokens(self.line)
+        wait_until(lambda: gauge(self.server, "rwkv_auth_file_current") == 1,
+                   "the good file")
+
+    def test_many_wrong_tokens_do_not_keep_others_out(self):
+        def attempt(number):
+            self.code_of(f"rwkvd_{number}")
+
+        def attack(begin):
+            channel = grpc.insecure_channel(
+                self.server.address,
+                options=[("grpc.use_local_subchannel_pool", 1)])
+            stub = rwkv_pb2_grpc.RwkvServiceStub(channel)
+            calls = [stub.GetModel.future(pb.GetModelRequest(),
+                                          timeout=PATIENCE,
+                                          metadata=bearer(f"rwkvd_{i}"))
+                     for i in range(begin, begin + WRONG_TOKENS // 4)]
+            codes.extend(call.code() for call in calls)
+            channel.close()
+
+        codes = []
+        ticks = os.sysconf("SC_CLK_TCK")
+
+        def processor_seconds():
+            with open(f"/proc/{self.server.process.pid}/stat",
+                      encoding="utf-8") as file:
+                fields = file.read().rsplit(")", 1)[1].split()
+            return (int(fields[11]) + int(fields[12])) / ticks
+
+        attempt(0)
+        used = processor_seconds()
+        threads = [threading.Thread(target=attack, args=(i,))
+                   for i in range(0, WRONG_TOKENS, WRONG_TOKENS // 4)]
+        for thread in threads:
+            thread.start()
+        slowest = 0
+        while any(thread.is_alive() for thread in threads):
+            began = time.monotonic()
+            self.assertEqual(self.code_of(self.alice), grpc.StatusCode.OK)
+            slowest = max(slowest, time.monotonic() - began)
+        for thread in threads:
+            thread.join()
+        used = processor_seconds() - used
+        self.assertEqual(set(codes), {grpc.StatusCode.UNAUTHENTICATED})
+        # Less than a millisecond for each call, and no call of others
+        # waits for those of the attacker for long, in the same Python process.
+        self.assertLess(used, WRONG_TOKENS * 0.001)
+        self.assertLess(slowest, 20)
+        self.assertLess(self.server.log().count("refused a call"), 10)
+
+    def test_secrets_are_in_no_log_metric_or_error(self):
+        secret = "rwkvd_misplaced-secret-of-nobody-0123456789abcdef"
+        errors = []
+        for token in (secret, self.alice):
+            try:
+                self.server.stub.ListPinnedPrefixes(
+                    pb.ListPinnedPrefixesRequest(), metadata=bearer(token),
+                    timeout=PATIENCE)
+            except grpc.RpcError as error:
+                errors.append(error.details() + str(error.trailing_metadata()))
+        self.assertEqual(len(errors), 2)
+        self.write_tokens(self.line, f"bob {secret} roles=infer")
+        try:
+            wait_until(
+                lambda: gauge(self.server, "rwkv_auth_file_current") == 0,
+                "the failure of the reload")
+        finally:
+            self.write_tokens(self.line)
+        digest = self.line.split()[1][len("sha256:"):]
+        for text in (self.server.log(), self.scrape(), *errors):
+            for word in (secret, self.alice, digest):
+                self.assertNotIn(word, text)
+
+    def test_start_fails_without_a_good_file(self):
+        path = self.tokens_file + ".bad"
+        for text, error in (("alice x roles=infer\n", ":1: credential"),
+                            (None, "cannot open")):
+            if text is not None:
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(text)
+                os.chmod(path, 0o600)
+            result = subprocess.run(
+                [RWKVD, f"--model={MODEL}", "--listen=127.0.0.1:0",
+                 "--metrics_listen=", f"--auth_tokens={path}"],
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                timeout=PATIENCE, check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("--auth_tokens: ", result.stderr)
+            self.assertIn(error, result.stderr)
+            if os.path.exists(path):
+                os.remove(path)
+
+    def test_channelz_is_refused_next_to_tokens(self):
+        result = subprocess.run(
+            [RWKVD, f"--model={MODEL}", "--channelz",
+             f"--auth_tokens={self.tokens_file}"], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("--channelz: ", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
