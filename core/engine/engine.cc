@@ -150,9 +150,10 @@ void Engine::Drain(absl::Time deadline) {
   mutex_.Await(absl::Condition(this, &Engine::AllHaveEnded));
 }
 
-std::vector<PinnedPrefix> Engine::Pinned(absl::Time now) {
+std::vector<PinnedPrefix> Engine::Pinned(absl::Time now,
+                                         absl::string_view partition) {
   state_cache_.Expire(now);
-  return state_cache_.Pinned();
+  return state_cache_.Pinned(partition);
 }
 
 EngineStats Engine::Stats() const {

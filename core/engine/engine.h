@@ -153,10 +153,14 @@ class Engine {
   // is draining or full: a reason not to prepare one.
   absl::Status CheckAccepting() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Removes the pin of this name. Returns false if there is none.
-  bool Unpin(absl::string_view name) { return state_cache_.Unpin(name); }
-  // All pins that have not expired, by name.
-  std::vector<PinnedPrefix> Pinned(absl::Time now);
+  // Removes the pin of this name in this cache_partition. Returns false if
+  // there is none.
+  bool Unpin(absl::string_view name, absl::string_view partition = "") {
+    return state_cache_.Unpin(name, partition);
+  }
+  // All pins of this cache_partition that have not expired, by name.
+  std::vector<PinnedPrefix> Pinned(absl::Time now,
+                                   absl::string_view partition = "");
 
   EngineStats Stats() const;
   // `now` is a time of the engine's clock.

@@ -3,6 +3,7 @@
 #define RWKVD_CORE_ENGINE_REQUEST_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,8 @@ inline constexpr int64_t kMaxSamples = 128;      // of one request
 struct PinRequest {
   std::string name;  // see IsStateName
   absl::Duration time_to_live = absl::InfiniteDuration();
+  // The most names in the request's cache_partition, with this one.
+  int64_t max_names = std::numeric_limits<int64_t>::max();
 };
 
 // A request to continue a prompt. A value; Engine::Submit checks it.
@@ -63,6 +66,9 @@ struct GenerateRequest {
   bool want_sampled_logprobs = false;
   int32_t top_sampled_logprobs = 0;
   bool use_state_cache = true;  // look up prefixes and store them
+  // Whose stored prefixes and pins the request uses: only requests with equal
+  // partitions share them. Opaque.
+  std::string cache_partition;
   std::optional<PinRequest> pin;
   // A number of tokens of the prompt after which the state is stored, too,
   // because prompts that share only these tokens are expected. 0: none.
@@ -101,6 +107,7 @@ struct ScoreRequest {
   // of slots or tokens, or for its time in the queue.
   bool continues = false;
   bool use_state_cache = true;
+  std::string cache_partition;  // see GenerateRequest
   absl::Time received;
   absl::Time deadline =
       absl::InfiniteFuture();  // refused if it cannot end by then

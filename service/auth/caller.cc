@@ -13,6 +13,11 @@ absl::Status Caller::Require(Role role, absl::string_view what) const {
   return RoleMissing(*identity, SetOf(role), what);
 }
 
+const Quotas& Caller::quotas() const {
+  static const Quotas* const none = new Quotas;
+  return identity == nullptr ? *none : identity->quotas;
+}
+
 absl::Status RoleMissing(const Identity& identity, RoleSet roles,
                          absl::string_view what) {
   const std::string needed = NamesOf(roles, " or ");

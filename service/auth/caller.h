@@ -23,6 +23,9 @@ struct Caller {
   // to use `what`.
   absl::Status Require(Role role, absl::string_view what) const;
 
+  // The limits of the identity; none if there is no identity.
+  const Quotas& quotas() const;
+
   // The name of the identity, or an empty string.
   absl::string_view name() const {
     return identity == nullptr ? absl::string_view() : identity->name;

@@ -185,7 +185,9 @@ absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
   if (delivery_.state_as_handle) {
     RWKVD_ASSIGN_OR_RETURN(
         const SavedState saved,
-        model_->states->Save(std::move(bytes), delivery_.time_to_live));
+        model_->states->Save(std::move(bytes), delivery_.time_to_live,
+                             environment_.caller.partition,
+                             environment_.caller.quotas().state_bytes));
     ToProto(saved, absl::Now(), info);
     return absl::OkStatus();
   }

@@ -72,7 +72,12 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
   if (!converted.ok()) return converted.status();
   GenerateInput& input = *converted;
   GenerateRequest& request = input.request;
-  RWKVD_RETURN_IF_ERROR(CheckRoles(input, environment_.caller));
+  const Caller& caller = environment_.caller;
+  RWKVD_RETURN_IF_ERROR(CheckRoles(input, caller));
+  request.cache_partition = caller.partition;
+  if (request.pin.has_value()) {
+    request.pin->max_names = caller.quotas().max_pins;
+  }
   const int64_t max_bytes = monitor()->max_response_bytes();
   RWKVD_RETURN_IF_ERROR(protocol_->CheckAnswer(input, max_bytes));
   RWKVD_RETURN_IF_ERROR(protocol_->NameField(CheckAnswerSize(
@@ -112,8 +117,9 @@ absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
     absl::MutexLock lock(&mutex_);
     if (cancelled_) return CallCancelled();
   }
-  auto start =
-      CatchExceptions([&] { return model_->states->Load(state_handle); });
+  auto start = CatchExceptions([&] {
+    return model_->states->Load(state_handle, environment_.caller.partition);
+  });
   if (!start.ok()) return InField("state_handle", start.status());
   request.start = *std::move(start);
   if (request.resume) request.sampling.seed = request.start->seed;

@@ -91,8 +91,9 @@ absl::Status GetStateCall::Parse(RequestMessage message) {
 
 absl::Status GetStateCall::Load(const std::string& handle,
                                 ResponseCharge charge) {
-  RWKVD_ASSIGN_OR_RETURN(std::shared_ptr<const std::string> bytes,
-                         model_->states->Fetch(handle));
+  RWKVD_ASSIGN_OR_RETURN(
+      std::shared_ptr<const std::string> bytes,
+      model_->states->Fetch(handle, environment_.caller.partition));
   charge.ShrinkTo(
       std::min(charge.bytes(), static_cast<int64_t>(bytes->size())));
   absl::MutexLock lock(&mutex_);

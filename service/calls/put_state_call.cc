@@ -61,8 +61,9 @@ PutStateCall::PutStateCall(const CallEnvironment& environment,
 PutStateCall::~PutStateCall() {
   if (handle_.empty() || is_answered_) return;
   model_->states->worker().Do(
-      [states = model_->states.get(), handle = std::move(handle_)] {
-        return states->Delete(handle);
+      [states = model_->states.get(), handle = std::move(handle_),
+       partition = environment_.caller.partition] {
+        return states->Delete(handle, partition);
       },
       [](const absl::Status&) {});
 }
@@ -168,10 +169,12 @@ absl::Status PutStateCall::Reserve(int64_t bytes) {
 absl::Status PutStateCall::Save() {
   const auto parsed = model_->states->Parse(bytes_, "data");
   if (!parsed.ok()) return WithField(parsed.status(), "data");
+  const Caller& caller = environment_.caller;
   RWKVD_ASSIGN_OR_RETURN(
       const SavedState saved,
       model_->states->Save(std::move(bytes_),
-                           time_to_live_.value_or(absl::ZeroDuration())));
+                           time_to_live_.value_or(absl::ZeroDuration()),
+                           caller.partition, caller.quotas().state_bytes));
   handle_ = saved.handle;
   v1::PutStateResponse response;
   ToProto(saved, absl::Now(), response.mutable_state());

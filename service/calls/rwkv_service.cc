@@ -26,22 +26,21 @@
 namespace rwkvd {
 namespace {
 
-absl::Status Unpin(const ServedModel& model,
+absl::Status Unpin(const ServedModel& model, const Caller& caller,
                    const v1::UnpinPrefixRequest& request,
-                   ByteBudget::Reservation*, v1::UnpinPrefixResponse*) {
-  return model.engine->Unpin(request.name())
+                   v1::UnpinPrefixResponse*) {
+  return model.engine->Unpin(request.name(), caller.partition)
              ? absl::OkStatus()
              : WithResource(FieldError(ErrorReason::kPinNotFound, "name",
                                        "no prefix is pinned under this name"),
                             "pinned prefix", request.name());
 }
 
-absl::Status ListPinned(const ServedModel& model,
+absl::Status ListPinned(const ServedModel& model, const Caller& caller,
                         const v1::ListPinnedPrefixesRequest&,
-                        ByteBudget::Reservation*,
                         v1::ListPinnedPrefixesResponse* response) {
   const absl::Time now = MonotonicNow();
-  ToProto(model.engine->Pinned(now), now, response);
+  ToProto(model.engine->Pinned(now, caller.partition), now, response);
   return absl::OkStatus();
 }
 
@@ -73,8 +72,9 @@ void Delete(const ServedModel& model, RequestMessage message, UnaryCall* call) {
   const absl::Status status = message.ParseInto(&request);
   if (!status.ok()) return call->End(status);
   model.states->worker().Do(
-      [&model, handle = request.handle()] {
-        return model.states->Delete(handle);
+      [&model, handle = request.handle(),
+       partition = call->caller().partition] {
+        return model.states->Delete(handle, partition);
       },
       [call](const absl::Status& deleted) { call->End(deleted); });
 }
@@ -151,7 +151,7 @@ grpc::ServerUnaryReactor* RwkvService::UnpinPrefix(
     grpc::ByteBuffer* response) {
   return UnaryCall::Start(NewEnvironment(context, Rpc::kUnpinPrefix),
                           Rpc::kUnpinPrefix, context, request, response,
-                          UnaryCall::Computed(&Unpin));
+                          UnaryCall::ComputedFor(&Unpin));
 }
 
 grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
@@ -159,7 +159,7 @@ grpc::ServerUnaryReactor* RwkvService::ListPinnedPrefixes(
     grpc::ByteBuffer* response) {
   return UnaryCall::Start(NewEnvironment(context, Rpc::kListPinnedPrefixes),
                           Rpc::kListPinnedPrefixes, context, request, response,
-                          UnaryCall::Computed(&ListPinned));
+                          UnaryCall::ComputedFor(&ListPinned));
 }
 
 grpc::ServerReadReactor<grpc::ByteBuffer>* RwkvService::PutState(

@@ -86,6 +86,7 @@ absl::Status ScoreCall::Convert(RequestMessage message) {
   RWKVD_RETURN_IF_ERROR(model_->engine->CheckAccepting());
   RWKVD_ASSIGN_OR_RETURN(ScoreRequest request,
                          CatchExceptions([&] { return Parse(&message); }));
+  request.cache_partition = environment_.caller.partition;
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
   return Submit(std::move(request));

@@ -72,6 +72,27 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public MonitoredCall {
     };
   }
 
+  // The same for an answer that depends on who makes the call.
+  template <typename Request, typename Response>
+  static Answer ComputedFor(absl::Status (*answer)(const ServedModel& model,
+                                                   const Caller& caller,
+                                                   const Request& request,
+                                                   Response* response)) {
+    return [answer](const ServedModel& model, RequestMessage message,
+                    UnaryCall* call) {
+      Request request;
+      Response response;
+      const absl::Status status = CatchExceptions([&]() -> absl::Status {
+        RWKVD_RETURN_IF_ERROR(message.ParseInto(&request));
+        return answer(model, call->caller(), request, &response);
+      });
+      call->End(status, &response);
+    };
+  }
+
+  // Who makes the call.
+  const Caller& caller() const { return environment_.caller; }
+
   // Ends the call with `status` and, if it is OK, with `response`, or with an
   // empty message if that is null. An answer that is larger than clients accept
   // by default becomes RESOURCE_EXHAUSTED.

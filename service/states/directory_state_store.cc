@@ -51,8 +51,10 @@ absl::StatusOr<StateDirectory> DirectoryStateStore::OpenDirectory(
   return directory;
 }
 
-absl::StatusOr<std::string> DirectoryStateStore::Put(
-    std::string bytes, StoreTime now, absl::Duration time_to_live) {
+absl::Status DirectoryStateStore::PutAs(const std::string& handle,
+                                        std::string bytes, StoreTime now,
+                                        absl::Duration time_to_live,
+                                        int64_t max_owner_bytes) {
   const auto size = static_cast<int64_t>(bytes.size());
   clock_.CompareClocks(now);
   absl::MutexLock put_lock(&put_mutex_);
@@ -61,14 +63,20 @@ absl::StatusOr<std::string> DirectoryStateStore::Put(
   const absl::Status deleted = DeleteDue(*directory, now, kMaxDeletionsPerCall);
   if (!deleted.ok()) return Failure(deleted);
   RWKVD_RETURN_IF_ERROR(MakeRoom(*directory, now, size));
-  std::string handle = NewStateHandle(now.system + time_to_live);
+  {
+    absl::MutexLock lock(&mutex_);
+    const int64_t owned = index_.BytesOf(OwnerIn(handle));
+    if (size > max_owner_bytes - owned) {
+      return NoRoomForOwner(size, owned, max_owner_bytes);
+    }
+  }
   const absl::Status written =
       directory->Write(StateFileName(handle), bytes, now.system);
   if (!written.ok()) return Failure(written);
   SetUsable(true);
   absl::MutexLock lock(&mutex_);
   index_.Set(handle, {size, now.since_boot + time_to_live});
-  return handle;
+  return absl::OkStatus();
 }
 
 absl::Status DirectoryStateStore::MakeRoom(const StateDirectory& directory,

@@ -41,8 +41,9 @@ class DirectoryStateStore final : public StateStore {
   static absl::StatusOr<std::unique_ptr<DirectoryStateStore>> Open(
       const std::string& directory, int64_t max_bytes, StoreTime now);
 
-  absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
-                                  absl::Duration time_to_live) override
+  absl::Status PutAs(const std::string& handle, std::string bytes,
+                     StoreTime now, absl::Duration time_to_live,
+                     int64_t max_owner_bytes) override
       ABSL_LOCKS_EXCLUDED(put_mutex_, mutex_);
   absl::StatusOr<std::shared_ptr<const std::string>> Get(
       absl::string_view handle, StoreTime now, int64_t max_bytes) override

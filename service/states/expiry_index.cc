@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/states/expiry_index.h"
 
+#include "service/states/state_handle.h"
+
 namespace rwkvd {
 
 void ExpiryIndex::Set(absl::string_view handle, Entry entry) {
@@ -8,12 +10,16 @@ void ExpiryIndex::Set(absl::string_view handle, Entry entry) {
   const auto [added, is_new] = entries_.emplace(std::string(handle), entry);
   by_deletion_.emplace(entry.deletion, added->first);
   bytes_ += entry.bytes;
+  owned_bytes_[OwnerIn(handle)] += entry.bytes;
 }
 
 void ExpiryIndex::Remove(absl::string_view handle) {
   const auto found = entries_.find(handle);
   if (found == entries_.end()) return;
   bytes_ -= found->second.bytes;
+  const auto owned = owned_bytes_.find(OwnerIn(handle));
+  owned->second -= found->second.bytes;
+  if (owned->second == 0) owned_bytes_.erase(owned);
   by_deletion_.erase({found->second.deletion, found->first});
   entries_.erase(found);
 }
@@ -32,6 +38,11 @@ std::optional<std::string> ExpiryIndex::FindDue(
 absl::Duration ExpiryIndex::NextDeletion() const {
   return by_deletion_.empty() ? absl::InfiniteDuration()
                               : by_deletion_.begin()->first;
+}
+
+int64_t ExpiryIndex::BytesOf(absl::string_view owner) const {
+  const auto owned = owned_bytes_.find(owner);
+  return owned == owned_bytes_.end() ? 0 : owned->second;
 }
 
 std::vector<absl::string_view> ExpiryIndex::Handles() const {

@@ -9,14 +9,15 @@
 #include <vector>
 
 #include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/node_hash_map.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace rwkvd {
 
-// The states of a store, by handle and by the time when they are deleted. Only
-// Handles looks at all states. Thread-compatible.
+// The states of a store, by handle, by the time when they are deleted, and
+// their bytes by owner. Only Handles looks at all states. Thread-compatible.
 class ExpiryIndex {
  public:
   struct Entry {
@@ -48,6 +49,9 @@ class ExpiryIndex {
   // changes.
   std::vector<absl::string_view> Handles() const;
 
+  // The bytes of all states of the owner; see OwnerIn.
+  int64_t BytesOf(absl::string_view owner) const;
+
   int64_t size() const { return static_cast<int64_t>(entries_.size()); }
   int64_t bytes() const { return bytes_; }
 
@@ -55,7 +59,8 @@ class ExpiryIndex {
   absl::node_hash_map<std::string, Entry> entries_;
   // Views the keys of entries_.
   absl::btree_set<std::pair<absl::Duration, absl::string_view>> by_deletion_;
-  int64_t bytes_ = 0;  // of all entries
+  absl::flat_hash_map<std::string, int64_t> owned_bytes_;  // by owner; not 0
+  int64_t bytes_ = 0;                                      // of all entries
 };
 
 }  // namespace rwkvd

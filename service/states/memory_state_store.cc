@@ -7,9 +7,10 @@
 
 namespace rwkvd {
 
-absl::StatusOr<std::string> MemoryStateStore::Put(std::string bytes,
-                                                  StoreTime now,
-                                                  absl::Duration time_to_live) {
+absl::Status MemoryStateStore::PutAs(const std::string& handle,
+                                     std::string bytes, StoreTime now,
+                                     absl::Duration time_to_live,
+                                     int64_t max_owner_bytes) {
   const auto size = static_cast<int64_t>(bytes.size());
   absl::MutexLock lock(&mutex_);
   DropExpired(now);
@@ -17,10 +18,13 @@ absl::StatusOr<std::string> MemoryStateStore::Put(std::string bytes,
     return NoRoom(size, index_.bytes(), max_bytes_,
                   index_.NextDeletion() - now.since_boot);
   }
-  std::string handle = NewStateHandle(now.system + time_to_live);
+  const int64_t owned = index_.BytesOf(OwnerIn(handle));
+  if (size > max_owner_bytes - owned) {
+    return NoRoomForOwner(size, owned, max_owner_bytes);
+  }
   states_[handle] = std::make_shared<const std::string>(std::move(bytes));
   index_.Set(handle, {size, now.since_boot + time_to_live});
-  return handle;
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::shared_ptr<const std::string>> MemoryStateStore::Get(

@@ -19,8 +19,9 @@ class MemoryStateStore final : public StateStore {
  public:
   explicit MemoryStateStore(int64_t max_bytes) : max_bytes_(max_bytes) {}
 
-  absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
-                                  absl::Duration time_to_live) override;
+  absl::Status PutAs(const std::string& handle, std::string bytes,
+                     StoreTime now, absl::Duration time_to_live,
+                     int64_t max_owner_bytes) override;
   absl::StatusOr<std::shared_ptr<const std::string>> Get(
       absl::string_view handle, StoreTime now, int64_t max_bytes) override;
   absl::Status Delete(absl::string_view handle, StoreTime now) override;

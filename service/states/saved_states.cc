@@ -9,6 +9,7 @@
 #include "core/base/field_error.h"
 #include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
+#include "service/states/state_handle.h"
 
 namespace rwkvd {
 namespace {
@@ -62,14 +63,14 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Parse(
 }
 
 absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Load(
-    absl::string_view handle) {
+    absl::string_view handle, absl::string_view partition) {
   // Nothing is read if no state of any size would fit.
   const int64_t pending = pending_bytes_.load();
   if (pending > 0 && pending >= options_.max_pending_bytes) {
     return TooManyPending(pending);
   }
   RWKVD_ASSIGN_OR_RETURN(const std::shared_ptr<const std::string> bytes,
-                         store_->Get(handle, StoreTime::Now(), max_bytes()));
+                         Get(handle, partition));
   const auto size = static_cast<int64_t>(bytes->size());
   CountedBytes counted(&pending_bytes_, size);
   if (counted.before() > 0 &&
@@ -87,16 +88,29 @@ absl::StatusOr<std::shared_ptr<const Snapshot>> SavedStates::Load(
 }
 
 absl::StatusOr<std::shared_ptr<const std::string>> SavedStates::Fetch(
-    absl::string_view handle) const {
-  auto bytes = store_->Get(handle, StoreTime::Now(), max_bytes());
+    absl::string_view handle, absl::string_view partition) const {
+  auto bytes = Get(handle, partition);
   if (!bytes.ok()) return InHandle(bytes.status());
   RWKVD_RETURN_IF_ERROR(
       OfSavedBytes(CheckStateFile(AsBytes(**bytes), NameOf(handle))));
   return bytes;
 }
 
-absl::Status SavedStates::Delete(absl::string_view handle) {
-  return InHandle(store_->Delete(handle, StoreTime::Now()));
+absl::Status SavedStates::Delete(absl::string_view handle,
+                                 absl::string_view partition) {
+  const StoreTime now = StoreTime::Now();
+  const absl::Status deleted =
+      store_->Delete(StoredHandle(handle, partition), now);
+  return InHandle(absl::IsNotFound(deleted) ? NoSuchState(handle, now.system)
+                                            : deleted);
+}
+
+absl::StatusOr<std::shared_ptr<const std::string>> SavedStates::Get(
+    absl::string_view handle, absl::string_view partition) const {
+  const StoreTime now = StoreTime::Now();
+  auto bytes = store_->Get(StoredHandle(handle, partition), now, max_bytes());
+  if (!absl::IsNotFound(bytes.status())) return bytes;
+  return NoSuchState(handle, now.system);  // not of the stored handle
 }
 
 absl::Status SavedStates::TooManyPending(int64_t pending_bytes) const {
@@ -113,7 +127,9 @@ absl::Status SavedStates::TooManyPending(int64_t pending_bytes) const {
 }
 
 absl::StatusOr<SavedState> SavedStates::Save(std::string bytes,
-                                             absl::Duration time_to_live) {
+                                             absl::Duration time_to_live,
+                                             absl::string_view partition,
+                                             int64_t max_partition_bytes) {
   const StoreTime now = StoreTime::Now();
   if (time_to_live <= absl::ZeroDuration()) {
     time_to_live = options_.time_to_live;
@@ -121,8 +137,10 @@ absl::StatusOr<SavedState> SavedStates::Save(std::string bytes,
   SavedState saved;
   saved.bytes = static_cast<int64_t>(bytes.size());
   saved.expires = now.system + time_to_live;
-  RWKVD_ASSIGN_OR_RETURN(saved.handle,
-                         store_->Put(std::move(bytes), now, time_to_live));
+  saved.handle = NewStateHandle(saved.expires);
+  RWKVD_RETURN_IF_ERROR(store_->PutAs(StoredHandle(saved.handle, partition),
+                                      std::move(bytes), now, time_to_live,
+                                      max_partition_bytes));
   return saved;
 }
 

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -49,7 +50,8 @@ class CountedBytes {
 };
 
 // The states of one model that are outside the engine: converts them to and
-// from bytes, and saves them in a store.
+// from bytes, and saves them in a store. Each state belongs to a partition; for
+// the others it does not exist (see StoredHandle).
 //
 // Owned by the served model; thread-safe. Load and Save may wait for a disk, so
 // that calls use them on the worker's thread only.
@@ -77,17 +79,22 @@ class SavedStates {
   // ResourceExhausted with a RetryAfter if the snapshots in use would exceed
   // max_pending_bytes; a single one may always. Or the errors of StateStore.
   absl::StatusOr<std::shared_ptr<const Snapshot>> Load(
-      absl::string_view handle);
+      absl::string_view handle, absl::string_view partition = "");
   // The bytes of the state with this handle, whose checksum is right. Errors as
   // for Load, but states of other models are returned, and NotFound names the
   // field "handle".
   absl::StatusOr<std::shared_ptr<const std::string>> Fetch(
-      absl::string_view handle) const;
+      absl::string_view handle, absl::string_view partition = "") const;
   // NotFound, as for Fetch, if there is no state with this handle.
-  absl::Status Delete(absl::string_view handle);
+  absl::Status Delete(absl::string_view handle,
+                      absl::string_view partition = "");
   // Saves a state for `time_to_live`, or for the default time if that is 0.
-  absl::StatusOr<SavedState> Save(std::string bytes,
-                                  absl::Duration time_to_live);
+  // ResourceExhausted also if the states of the partition would have more than
+  // `max_partition_bytes`.
+  absl::StatusOr<SavedState> Save(
+      std::string bytes, absl::Duration time_to_live,
+      absl::string_view partition = "",
+      int64_t max_partition_bytes = std::numeric_limits<int64_t>::max());
 
   // The most bytes that a state of this model can have.
   int64_t max_bytes() const;
@@ -105,6 +112,9 @@ class SavedStates {
 
  private:
   absl::Status TooManyPending(int64_t pending_bytes) const;
+  // The bytes with this handle, from the store.
+  absl::StatusOr<std::shared_ptr<const std::string>> Get(
+      absl::string_view handle, absl::string_view partition) const;
 
   const Options options_;
   const std::unique_ptr<StateStore> store_;

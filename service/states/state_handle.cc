@@ -11,12 +11,14 @@
 #include "absl/strings/str_format.h"
 #include "core/base/error.h"
 #include "core/base/quote.h"
+#include "core/base/sha256.h"
 
 namespace rwkvd {
 namespace {
 
 constexpr size_t kRandomDigits = 32;
 constexpr size_t kTimeDigits = 12;
+constexpr size_t kOwnerDigits = 12;
 
 bool IsDigit(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
@@ -37,6 +39,25 @@ std::string NewStateHandle(absl::Time expires) {
                                          (int64_t{1} << 48) - 1);
   return absl::StrFormat("%08x%08x%08x%08x-%012x", random(), random(), random(),
                          random(), ms);
+}
+
+std::string StoredHandle(absl::string_view handle,
+                         absl::string_view partition) {
+  if (partition.empty() || !IsHandle(handle)) return std::string(handle);
+  Sha256 owner;
+  owner.UpdateWithLength("owner");
+  owner.UpdateWithLength(partition);
+  Sha256 state;
+  state.UpdateWithLength("state");
+  state.UpdateWithLength(partition);
+  state.UpdateWithLength(handle);
+  return absl::StrCat(owner.Hex().substr(0, kOwnerDigits),
+                      state.Hex().substr(0, kRandomDigits - kOwnerDigits),
+                      handle.substr(kRandomDigits));
+}
+
+absl::string_view OwnerIn(absl::string_view stored_handle) {
+  return stored_handle.substr(0, kOwnerDigits);
 }
 
 std::optional<absl::Time> ExpiryOf(absl::string_view handle) {

@@ -34,11 +34,17 @@ class StateStore {
 
   virtual ~StateStore() = default;
 
-  // Stores `bytes` for `time_to_live` and returns their handle.
-  // ResourceExhausted with a RetryAfter if the store is full, since no state is
-  // deleted before it expires.
-  virtual absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
-                                          absl::Duration time_to_live) = 0;
+  // Stores `bytes` for `time_to_live` under a new handle, which NewStateHandle
+  // has made. ResourceExhausted with a RetryAfter if the store is full, or if
+  // the states with the same owner (OwnerIn) would have more than
+  // `max_owner_bytes`, since no state is deleted before it expires.
+  virtual absl::Status PutAs(const std::string& handle, std::string bytes,
+                             StoreTime now, absl::Duration time_to_live,
+                             int64_t max_owner_bytes) = 0;
+
+  // Stores `bytes` in the same way, and returns their handle.
+  absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
+                                  absl::Duration time_to_live);
 
   // The bytes with this handle. NotFound if there are none, or none any more.
   // DataLoss if there are more than `max_bytes`.
@@ -66,6 +72,10 @@ class StateStore {
 // `next_expiry`.
 absl::Status NoRoom(int64_t size, int64_t bytes, int64_t max_bytes,
                     absl::Duration next_expiry);
+
+// The same error of one owner, whose states take `bytes` of at most
+// `max_bytes`.
+absl::Status NoRoomForOwner(int64_t size, int64_t bytes, int64_t max_bytes);
 
 }  // namespace rwkvd
 

@@ -20,12 +20,13 @@ void RunningCalls::Remove(const std::string& id, GenerateCall* call) {
   }
 }
 
-void RunningCalls::Abort(const absl::flat_hash_set<absl::string_view>& ids) {
+void RunningCalls::Abort(absl::string_view partition,
+                         const absl::flat_hash_set<absl::string_view>& ids) {
   std::vector<GenerateCall*> calls;
   {
     absl::MutexLock lock(&mutex_);
     for (const absl::string_view id : ids) {
-      const auto [begin, end] = calls_.equal_range(id);
+      const auto [begin, end] = calls_.equal_range(KeyOf(partition, id));
       for (auto it = begin; it != end; ++it) {
         calls.push_back(it->second);
         it->second->Ref();  // gRPC's reference still exists

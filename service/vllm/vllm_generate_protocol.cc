@@ -40,11 +40,12 @@ absl::Status VllmGenerateProtocol::CheckAnswer(const GenerateInput& input,
 void VllmGenerateProtocol::Begin(GenerateCall* call) {
   if (request_id_.empty()) return;
   is_running_ = true;
-  running_->Add(request_id_, call);
+  running_->Add(RunningCalls::KeyOf(partition_, request_id_), call);
 }
 
 void VllmGenerateProtocol::End(GenerateCall* call) {
-  if (is_running_) running_->Remove(request_id_, call);
+  if (!is_running_) return;
+  running_->Remove(RunningCalls::KeyOf(partition_, request_id_), call);
 }
 
 std::unique_ptr<GenerateMessages> VllmGenerateProtocol::NewMessages(

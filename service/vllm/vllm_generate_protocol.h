@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -18,8 +19,11 @@ namespace rwkvd {
 // The messages of vllm.grpc.engine.VllmEngine/Generate.
 class VllmGenerateProtocol final : public GenerateProtocol {
  public:
-  // `running`, which outlives this, has the call while it runs.
-  explicit VllmGenerateProtocol(RunningCalls* running) : running_(running) {}
+  // `running`, which outlives this, has the call while it runs. `partition` is
+  // that of the caller.
+  explicit VllmGenerateProtocol(RunningCalls* running,
+                                std::string partition = "")
+      : running_(running), partition_(std::move(partition)) {}
 
   Rpc rpc() const override { return Rpc::kVllmGenerate; }
   absl::StatusOr<GenerateInput> Convert(const ServedModel& model,
@@ -48,6 +52,7 @@ class VllmGenerateProtocol final : public GenerateProtocol {
 
  private:
   RunningCalls* const running_;
+  const std::string partition_;
   bool is_running_ = false;  // set by Begin
   // Set by Convert.
   std::string request_id_;

@@ -52,27 +52,28 @@ absl::Status DescribeVllmLoads(const ServedModel& model,
 }
 
 absl::Status AbortCalls(const pb::AbortRequest& request,
-                        RunningCalls* running) {
+                        const std::string& partition, RunningCalls* running) {
   if (request.request_ids_size() > kMaxAbortIds) {
     return FieldError("request_ids",
                       absl::StrCat("has ", request.request_ids_size(),
                                    " ids, must have 0 to ", kMaxAbortIds));
   }
-  running->Abort({request.request_ids().begin(), request.request_ids().end()});
+  running->Abort(partition,
+                 {request.request_ids().begin(), request.request_ids().end()});
   return absl::OkStatus();
 }
 
-UnaryCall::Answer AbortIn(RunningCalls* running) {
-  return
-      [running](const ServedModel&, RequestMessage message, UnaryCall* call) {
-        const absl::Status status = CatchExceptions([&]() -> absl::Status {
-          pb::AbortRequest request;
-          RWKVD_RETURN_IF_ERROR(message.ParseInto(&request));
-          return AbortCalls(request, running);
-        });
-        const pb::AbortResponse response;
-        call->End(status, &response);
-      };
+UnaryCall::Answer AbortIn(std::string partition, RunningCalls* running) {
+  return [partition = std::move(partition), running](
+             const ServedModel&, RequestMessage message, UnaryCall* call) {
+    const absl::Status status = CatchExceptions([&]() -> absl::Status {
+      pb::AbortRequest request;
+      RWKVD_RETURN_IF_ERROR(message.ParseInto(&request));
+      return AbortCalls(request, partition, running);
+    });
+    const pb::AbortResponse response;
+    call->End(status, &response);
+  };
 }
 
 pb::HealthCheckResponse HealthResponse(bool is_serving) {
@@ -86,17 +87,21 @@ pb::HealthCheckResponse HealthResponse(bool is_serving) {
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::Generate(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request) {
-  return GenerateCall::Start(
-      service_->NewEnvironment(context, Rpc::kVllmGenerate), context, request,
-      std::make_unique<VllmGenerateProtocol>(&running_));
+  const CallEnvironment environment =
+      service_->NewEnvironment(context, Rpc::kVllmGenerate);
+  return GenerateCall::Start(environment, context, request,
+                             std::make_unique<VllmGenerateProtocol>(
+                                 &running_, environment.caller.partition));
 }
 
 grpc::ServerUnaryReactor* VllmService::Abort(
     grpc::CallbackServerContext* context, const grpc::ByteBuffer* request,
     grpc::ByteBuffer* response) {
-  return UnaryCall::Start(service_->NewEnvironment(context, Rpc::kVllmAbort),
-                          Rpc::kVllmAbort, context, request, response,
-                          AbortIn(&running_));
+  const CallEnvironment environment =
+      service_->NewEnvironment(context, Rpc::kVllmAbort);
+  return UnaryCall::Start(environment, Rpc::kVllmAbort, context, request,
+                          response,
+                          AbortIn(environment.caller.partition, &running_));
 }
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* VllmService::GetTokenizer(

@@ -9,7 +9,7 @@ namespace rwkvd {
 
 std::shared_ptr<const KnownPrefix> CacheUse::LookUp(
     StateCache& cache, absl::Span<const int32_t> prompt, int64_t interval) {
-  StateCache::Found found = cache.Lookup(params_.initial_state, prompt);
+  StateCache::Found found = cache.Lookup(params_.start, prompt);
   save_points_ =
       PlanSavePoints(static_cast<int64_t>(prompt.size()),
                      found.known == nullptr ? 0 : found.known->num_tokens,
@@ -20,7 +20,7 @@ std::shared_ptr<const KnownPrefix> CacheUse::LookUp(
 int64_t CacheUse::NumKnownTokens(StateCache& cache,
                                  absl::Span<const int32_t> prompt) const {
   if (!params_.enabled) return 0;
-  const auto known = cache.Lookup(params_.initial_state, prompt).known;
+  const auto known = cache.Lookup(params_.start, prompt).known;
   return known == nullptr ? 0 : known->num_tokens;
 }
 
@@ -42,7 +42,7 @@ void CacheUse::Store(StateCache& cache, absl::Span<const int32_t> tokens,
   if (logits.empty() && !IsSavePoint(static_cast<int64_t>(tokens.size()))) {
     return;
   }
-  cache.Store(params_.initial_state, tokens, state, logits);
+  cache.Store(params_.start, tokens, state, logits);
 }
 
 absl::Status CacheUse::Pin(StateCache& cache, absl::Time now,
@@ -50,7 +50,8 @@ absl::Status CacheUse::Pin(StateCache& cache, absl::Time now,
                            absl::Span<const float> logits) const {
   if (!params_.pin.has_value()) return absl::OkStatus();
   return cache.Pin(params_.pin->name, now + params_.pin->time_to_live,
-                   params_.initial_state, tokens, state, logits);
+                   params_.start, tokens, state, logits,
+                   params_.pin->max_names);
 }
 
 }  // namespace rwkvd

@@ -17,8 +17,8 @@
 
 namespace rwkvd {
 
-// How one sequence uses the state cache: under which initial state it looks up
-// and stores prefixes, at which positions of its prompt it stores them, and
+// How one sequence uses the state cache: under which start it looks up and
+// stores prefixes, at which positions of its prompt it stores them, and
 // whether it pins the whole prompt.
 //
 // Owned by the sequence. Engine thread only.
@@ -26,7 +26,7 @@ class CacheUse {
  public:
   struct Params {
     bool enabled = true;  // if not, prefixes are neither looked up nor stored
-    int32_t initial_state = 0;
+    PrefixStart start = 0;
     std::optional<PinRequest> pin;
     int64_t save_point = 0;  // see GenerateRequest
   };

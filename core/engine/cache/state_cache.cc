@@ -30,11 +30,11 @@ int64_t BytesOf(absl::Span<const int32_t> tokens) {
 
 }  // namespace
 
-StateCache::Found StateCache::Lookup(int32_t initial_state,
+StateCache::Found StateCache::Lookup(const PrefixStart& start,
                                      absl::Span<const int32_t> tokens) {
   Found found;
   absl::MutexLock lock(&mutex_);
-  const auto tree = trees_.find(initial_state);
+  const auto tree = trees_.find(start);
   if (tree == trees_.end()) return found;
   Node* longest = nullptr;
   found.num_shared = static_cast<int64_t>(
@@ -49,15 +49,16 @@ StateCache::Found StateCache::Lookup(int32_t initial_state,
   return found;
 }
 
-void StateCache::Store(int32_t initial_state, absl::Span<const int32_t> tokens,
-                       const State& state, absl::Span<const float> logits) {
+void StateCache::Store(const PrefixStart& start,
+                       absl::Span<const int32_t> tokens, const State& state,
+                       absl::Span<const float> logits) {
   const int64_t bytes = BytesOf(state, logits) + BytesOf(tokens);
   if (bytes > limits_.max_bytes) return;
   absl::MutexLock lock(&mutex_);
-  Node* node = Find(initial_state, tokens);
+  Node* node = Find(start, tokens);
   if (node == nullptr) {
     MakeRoom(bytes);
-    node = Insert(initial_state, tokens);
+    node = Insert(start, tokens);
     node->value->position = unpinned_.insert(unpinned_.begin(), node);
   } else {
     Use(node);
@@ -69,20 +70,25 @@ void StateCache::Store(int32_t initial_state, absl::Span<const int32_t> tokens,
   Set(&*node->value, static_cast<int64_t>(tokens.size()), state, logits);
 }
 
-StateCache::Node* StateCache::Find(int32_t initial_state,
+StateCache::Node* StateCache::Find(const PrefixStart& start,
                                    absl::Span<const int32_t> tokens) {
   Node* found = nullptr;
-  trees_[initial_state].Walk(tokens, [&](size_t length, Node* node) {
+  const auto tree = trees_.find(start);
+  if (tree == trees_.end()) return found;
+  tree->second.Walk(tokens, [&](size_t length, Node* node) {
     if (length == tokens.size()) found = node;
   });
   return found;
 }
 
-StateCache::Node* StateCache::Insert(int32_t initial_state,
+StateCache::Node* StateCache::Insert(const PrefixStart& start,
                                      absl::Span<const int32_t> tokens) {
-  Node* const node = trees_[initial_state].Insert(tokens);
+  Tree& tree = trees_[start];
+  tree_tokens_ -= tree.num_tokens();
+  Node* const node = tree.Insert(tokens);
+  tree_tokens_ += tree.num_tokens();
   node->value.emplace();
-  node->value->initial_state = initial_state;
+  node->value->start = start;
   ++entries_;
   return node;
 }
@@ -110,22 +116,27 @@ void StateCache::MakeRoom(int64_t bytes) {
     entry_bytes_ -= node->value->bytes;
     --entries_;
     ++evictions_;
-    trees_[node->value->initial_state].Remove(node);
+    const auto tree = trees_.find(node->value->start);
+    tree_tokens_ -= tree->second.num_tokens();
+    tree->second.Remove(node);
+    tree_tokens_ += tree->second.num_tokens();
+    if (tree->second.num_tokens() == 0) trees_.erase(tree);
   }
 }
 
 absl::Status StateCache::Pin(absl::string_view name, absl::Time expires,
-                             int32_t initial_state,
+                             const PrefixStart& start,
                              absl::Span<const int32_t> tokens,
-                             const State& state,
-                             absl::Span<const float> logits) {
+                             const State& state, absl::Span<const float> logits,
+                             int64_t max_names) {
   const int64_t bytes = BytesOf(state, logits) + BytesOf(tokens);
   absl::MutexLock lock(&mutex_);
-  Node* node = Find(initial_state, tokens);
-  RWKVD_RETURN_IF_ERROR(CheckPin(name, node, bytes));
+  Node* node = Find(start, tokens);
+  const PinName pin_name(start.partition, name);
+  RWKVD_RETURN_IF_ERROR(CheckPin(pin_name, max_names, node, bytes));
   const bool is_pinned = node != nullptr && node->value->num_pins > 0;
   if (node == nullptr) {
-    node = Insert(initial_state, tokens);
+    node = Insert(start, tokens);
   } else if (!is_pinned) {
     unpinned_.erase(node->value->position);
   }
@@ -134,18 +145,24 @@ absl::Status StateCache::Pin(absl::string_view name, absl::Time expires,
     pinned_bytes_ += bytes;
   }
   ++node->value->num_pins;
-  const auto [pin, is_new] = pinned_.try_emplace(std::string(name));
+  const auto [pin, is_new] = pinned_.try_emplace(pin_name);
   if (!is_new) Release(pin->second.node);
   pin->second = {node, expires};
   return absl::OkStatus();
 }
 
-absl::Status StateCache::CheckPin(absl::string_view name, Node* node,
-                                  int64_t bytes) {
+absl::Status StateCache::CheckPin(const PinName& pin, int64_t max_names,
+                                  Node* node, int64_t bytes) {
   auto names = static_cast<int64_t>(pinned_.size());
+  int64_t own_names = 0;  // of the partition
+  for (auto own = pinned_.lower_bound({pin.first, ""});
+       own != pinned_.end() && own->first.first == pin.first; ++own) {
+    ++own_names;
+  }
   int64_t pinned_bytes = pinned_bytes_;
-  if (const auto old = pinned_.find(name); old != pinned_.end()) {
+  if (const auto old = pinned_.find(pin); old != pinned_.end()) {
     --names;
+    --own_names;
     const Entry& entry = *old->second.node->value;
     const bool is_released = entry.num_pins == 1 && old->second.node != node;
     if (is_released) pinned_bytes -= BytesWithTokens(entry);
@@ -156,6 +173,15 @@ absl::Status StateCache::CheckPin(absl::string_view name, Node* node,
                    absl::StrCat(names, " prefixes are pinned, the limit is ",
                                 limits_.max_pinned)),
         "max_pinned_states");
+  }
+  if (own_names >= max_names) {
+    return WithQuota(
+        FieldError(ErrorReason::kPinsExhausted, "pin",
+                   absl::StrCat(own_names,
+                                " prefixes of this identity or its group are "
+                                "pinned, the limit is ",
+                                max_names)),
+        "max_pins");
   }
   const bool is_pinned = node != nullptr && node->value->num_pins > 0;
   if (is_pinned || pinned_bytes + bytes <= limits_.max_pinned_bytes) {
@@ -169,9 +195,9 @@ absl::Status StateCache::CheckPin(absl::string_view name, Node* node,
       "pinned_states_mib");
 }
 
-bool StateCache::Unpin(absl::string_view name) {
+bool StateCache::Unpin(absl::string_view name, absl::string_view partition) {
   absl::MutexLock lock(&mutex_);
-  const auto pin = pinned_.find(name);
+  const auto pin = pinned_.find(PinName(partition, name));
   if (pin == pinned_.end()) return false;
   Release(pin->second.node);
   pinned_.erase(pin);
@@ -198,13 +224,15 @@ void StateCache::Expire(absl::Time now) {
   }
 }
 
-std::vector<PinnedPrefix> StateCache::Pinned() const {
+std::vector<PinnedPrefix> StateCache::Pinned(
+    absl::string_view partition) const {
   std::vector<PinnedPrefix> pinned;
   absl::MutexLock lock(&mutex_);
-  for (const auto& [name, pin] : pinned_) {
-    const Entry& entry = *pin.node->value;
-    pinned.push_back(
-        {name, entry.known->num_tokens, BytesWithTokens(entry), pin.expires});
+  for (auto pin = pinned_.lower_bound(PinName(partition, ""));
+       pin != pinned_.end() && pin->first.first == partition; ++pin) {
+    const Entry& entry = *pin->second.node->value;
+    pinned.push_back({pin->first.second, entry.known->num_tokens,
+                      BytesWithTokens(entry), pin->second.expires});
   }
   return pinned;
 }
@@ -220,11 +248,7 @@ int64_t StateCache::BytesWithTokens(const Entry& entry) {
 }
 
 int64_t StateCache::BytesUsed() const {
-  int64_t bytes = entry_bytes_;
-  for (const auto& [initial_state, tree] : trees_) {
-    bytes += tree.num_tokens() * kTokenBytes;
-  }
-  return bytes;
+  return entry_bytes_ + tree_tokens_ * kTokenBytes;
 }
 
 }  // namespace rwkvd

@@ -3,9 +3,11 @@
 #define RWKVD_CORE_ENGINE_CACHE_STATE_CACHE_H_
 
 #include <cstdint>
+#include <limits>
 #include <list>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -16,6 +18,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "core/engine/cache/prefix_start.h"
 #include "core/engine/cache/prefix_tree.h"
 #include "core/model/state.h"
 
@@ -46,7 +49,9 @@ struct PinnedPrefix {
 //
 // Owned by the engine. Thread-safe; only the engine's thread stores. A hit is
 // bit-identical to recomputation: only computed values are stored, under
-// everything they depend on, which is the initial state and the tokens.
+// everything they depend on, which is the initial state and the tokens. The
+// prefixes and pins of one partition are invisible to the others; all share the
+// limits.
 class StateCache {
  public:
   struct Limits {
@@ -71,33 +76,38 @@ class StateCache {
 
   explicit StateCache(const Limits& limits) : limits_(limits) {}
 
-  // The longest prefix of `tokens` that is stored for `initial_state` and can
+  // The longest prefix of `tokens` that is stored for `start` and can
   // be continued from: all tokens only if their prediction is known. Marks it
   // as used. O(tokens.size()).
-  Found Lookup(int32_t initial_state, absl::Span<const int32_t> tokens)
+  Found Lookup(const PrefixStart& start, absl::Span<const int32_t> tokens)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Stores the result of processing `tokens` after `initial_state`. If it is
+  // Stores the result of processing `tokens` after `start`. If it is
   // stored already, marks it as used, and adds `logits` if it has none.
   // `logits` may be empty. Stores nothing that exceeds the limit alone.
   // O(tokens.size()).
-  void Store(int32_t initial_state, absl::Span<const int32_t> tokens,
+  void Store(const PrefixStart& start, absl::Span<const int32_t> tokens,
              const State& state, absl::Span<const float> logits)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Stores the same and pins it under `name` until `expires`, instead of what
-  // had the name before. `logits` are not empty. ResourceExhausted, with
-  // nothing changed, if a limit on pins would be exceeded.
+  // had the name in this partition before. `logits` are not empty.
+  // ResourceExhausted, with nothing changed, if a limit on pins would be
+  // exceeded, or `max_names` in this partition.
   absl::Status Pin(absl::string_view name, absl::Time expires,
-                   int32_t initial_state, absl::Span<const int32_t> tokens,
-                   const State& state, absl::Span<const float> logits)
+                   const PrefixStart& start, absl::Span<const int32_t> tokens,
+                   const State& state, absl::Span<const float> logits,
+                   int64_t max_names = std::numeric_limits<int64_t>::max())
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Removes the pin of this name. Returns false if there is none.
-  bool Unpin(absl::string_view name) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Removes the pin of this name in this partition. Returns false if there is
+  // none.
+  bool Unpin(absl::string_view name, absl::string_view partition = "")
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // Removes the pins that have expired.
   void Expire(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
-  // All pins, by name.
-  std::vector<PinnedPrefix> Pinned() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // All pins of this partition, by name.
+  std::vector<PinnedPrefix> Pinned(absl::string_view partition = "") const
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   Figures figures() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -108,12 +118,14 @@ class StateCache {
   using NodeList = std::list<Node*>;
 
   struct Entry {
-    int32_t initial_state = 0;
+    PrefixStart start = 0;
     std::shared_ptr<const KnownPrefix> known;
     int64_t bytes = 0;  // without the tokens
     int64_t num_pins = 0;
     NodeList::iterator position;  // in unpinned_, if num_pins is 0
   };
+
+  using PinName = std::pair<std::string, std::string>;  // partition, name
 
   struct PinTarget {
     Node* node;
@@ -121,10 +133,10 @@ class StateCache {
   };
 
   // The node of exactly `tokens`, or null.
-  Node* Find(int32_t initial_state, absl::Span<const int32_t> tokens)
+  Node* Find(const PrefixStart& start, absl::Span<const int32_t> tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A new node for `tokens`, which is not in unpinned_ yet.
-  Node* Insert(int32_t initial_state, absl::Span<const int32_t> tokens)
+  Node* Insert(const PrefixStart& start, absl::Span<const int32_t> tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Sets what is known, and counts its bytes.
   void Set(Entry* entry, int64_t num_tokens, const State& state,
@@ -134,10 +146,10 @@ class StateCache {
   void Use(Node* node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Evicts entries until `bytes` more fit, or all others are pinned.
   void MakeRoom(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // ResourceExhausted if pinning `bytes` as `name` would exceed a limit. `node`
+  // ResourceExhausted if pinning `bytes` as `pin` would exceed a limit. `node`
   // is the prefix, or null if it is not stored.
-  absl::Status CheckPin(absl::string_view name, Node* node, int64_t bytes)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status CheckPin(const PinName& pin, int64_t max_names, Node* node,
+                        int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Removes one pin of `node`, which becomes ordinary without any.
   void Release(Node* node) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   static int64_t BytesWithTokens(const Entry& entry);
@@ -146,9 +158,11 @@ class StateCache {
   const Limits limits_;
 
   mutable absl::Mutex mutex_;
-  absl::flat_hash_map<int32_t, Tree> trees_ ABSL_GUARDED_BY(mutex_);
-  NodeList unpinned_ ABSL_GUARDED_BY(mutex_);  // most recently used first
-  absl::btree_map<std::string, PinTarget> pinned_ ABSL_GUARDED_BY(mutex_);
+  // None of them is empty.
+  absl::flat_hash_map<PrefixStart, Tree> trees_ ABSL_GUARDED_BY(mutex_);
+  int64_t tree_tokens_ ABSL_GUARDED_BY(mutex_) = 0;  // of all trees
+  NodeList unpinned_ ABSL_GUARDED_BY(mutex_);        // most recently used first
+  absl::btree_map<PinName, PinTarget> pinned_ ABSL_GUARDED_BY(mutex_);
   int64_t entries_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t entry_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // without the tokens
   // Of pinned entries, each with all of its tokens.

@@ -31,7 +31,8 @@ SequenceParams TakeParams(Sequence::Id id, GenerateRequest& request,
                   .snapshot = request.start};
   params.cache = {.enabled = request.use_state_cache && !request.echo &&
                              request.start == nullptr,
-                  .initial_state = request.initial_state,
+                  .start = PrefixStart(request.initial_state,
+                                       std::move(request.cache_partition)),
                   .pin = std::move(request.pin),
                   .save_point = request.save_point};
   params.shared_prompt = std::move(shared_prompt);

@@ -60,7 +60,7 @@ SequenceParams ParamsOf(Sequence::Id id, const ScoreRequest& request,
                   .state = request.start};
   params.cache = {
       .enabled = request.use_state_cache && request.start == nullptr,
-      .initial_state = request.initial_state};
+      .start = PrefixStart(request.initial_state, request.cache_partition)};
   params.received = request.received;
   params.deadline = request.deadline;
   params.continues = request.continues;

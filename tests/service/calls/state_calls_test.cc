@@ -346,8 +346,8 @@ TEST_F(StateCallsTest, ErrorNamesTheContradictoryField) {
 // A store that gets no memory.
 class StoreWithoutMemory final : public StateStore {
  public:
-  absl::StatusOr<std::string> Put(std::string, StoreTime,
-                                  absl::Duration) override {
+  absl::Status PutAs(const std::string&, std::string, StoreTime, absl::Duration,
+                     int64_t) override {
     throw std::bad_alloc();
   }
   absl::StatusOr<std::shared_ptr<const std::string>> Get(absl::string_view,

@@ -34,9 +34,11 @@ class RecordingStore final : public StateStore {
  public:
   explicit RecordingStore(StepGate* gate) : gate_(gate) {}
 
-  absl::StatusOr<std::string> Put(std::string bytes, StoreTime now,
-                                  absl::Duration time_to_live) override {
-    return store_.Put(std::move(bytes), now, time_to_live);
+  absl::Status PutAs(const std::string& handle, std::string bytes,
+                     StoreTime now, absl::Duration time_to_live,
+                     int64_t max_owner_bytes) override {
+    return store_.PutAs(handle, std::move(bytes), now, time_to_live,
+                        max_owner_bytes);
   }
   absl::StatusOr<std::shared_ptr<const std::string>> Get(
       absl::string_view handle, StoreTime now, int64_t max_bytes) override {

@@ -169,6 +169,46 @@ TEST(StateCacheTest, PrefixesOfDifferentInitialStatesAreSeparate) {
   EXPECT_EQ(LengthFound(&cache, {1, 2}, 2), 1);
 }
 
+TEST(StateCacheTest, PrefixesOfDifferentPartitionsAreSeparate) {
+  StateCache cache({kPlenty});
+  cache.Store({0, "a"}, {1, 2}, StateOf({1, 2}), LogitsOf({1, 2}));
+  EXPECT_EQ(cache.Lookup({0, "b"}, {1, 2, 3}).num_shared, 0);
+  EXPECT_EQ(cache.Lookup({0, "b"}, {1, 2, 3}).known, nullptr);
+  EXPECT_EQ(cache.Lookup(0, {1, 2, 3}).known, nullptr);
+  EXPECT_EQ(cache.Lookup({0, "a"}, {1, 2, 3}).num_shared, 2);
+  EXPECT_NE(cache.Lookup({0, "a"}, {1, 2, 3}).known, nullptr);
+}
+
+TEST(StateCacheTest, PartitionsShareTheLimitOfBytes) {
+  StateCache cache({BytesOf({1}), 0, 0});
+  for (const char* partition : {"a", "b", "c"}) {
+    cache.Store({0, partition}, {1}, StateOf({1}), LogitsOf({1}));
+  }
+  EXPECT_EQ(cache.figures().entries, 1);
+  EXPECT_EQ(cache.figures().evictions, 2);
+  EXPECT_NE(cache.Lookup({0, "c"}, {1, 2}).known, nullptr);
+}
+
+TEST(StateCacheTest, PinsOfDifferentPartitionsAreSeparate) {
+  StateCache cache({kPlenty, kPlenty, 8});
+  const auto pin = [&](const char* name, const char* partition,
+                       int64_t max_names) {
+    return cache.Pin(name, absl::InfiniteFuture(), {0, partition}, {1},
+                     StateOf({1}), LogitsOf({1}), max_names);
+  };
+  ASSERT_TRUE(pin("x", "a", 2).ok());
+  ASSERT_TRUE(pin("x", "b", 2).ok());
+  ASSERT_TRUE(pin("y", "a", 2).ok());
+  EXPECT_TRUE(pin("y", "a", 2).ok()) << "replaces a pin";
+  EXPECT_EQ(pin("z", "a", 2).code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(cache.Pinned().empty());
+  EXPECT_EQ(cache.Pinned("a").size(), 2);
+  EXPECT_FALSE(cache.Unpin("y", "b"));
+  EXPECT_FALSE(cache.Unpin("x"));
+  EXPECT_TRUE(cache.Unpin("x", "b"));
+  EXPECT_EQ(cache.Pinned("a").size(), 2);
+}
+
 TEST(StateCacheTest, PinnedPrefixIsNotEvicted) {
   const int64_t one = BytesOf({0, 0});
   StateCache cache({one, one, 1});
