@@ -122,6 +122,9 @@ constexpr ErrorReasonInfo kReasons[] = {
      "The state store has no room.",
      "Delete states, ask for shorter `ttl_seconds`, or retry after "
      "`retry_delay`."},
+    {kQuotaExceeded, "QUOTA_EXCEEDED", Code::kResourceExhausted,
+     "The caller has reached one of its own limits, which QuotaFailure names.",
+     "Retry after `retry_delay`."},
     {kStateDiskFull, "STATE_DISK_FULL", Code::kResourceExhausted,
      "The server's disk for states is full.", "Retry after `retry_delay`."},
 

@@ -54,6 +54,7 @@ enum class ErrorReason {
   kResponseMemoryExhausted,
   kPendingStatesExhausted,
   kStateStoreFull,
+  kQuotaExceeded,
   kStateDiskFull,
   // RESOURCE_EXHAUSTED
   kMessageExceedsMemory,

@@ -79,14 +79,17 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   RWKVD_RETURN_IF_ERROR(
       Validate(request, options_, model_->config().vocab_size));
   RWKVD_RETURN_IF_ERROR(CheckInitialState(request.initial_state));
-  RWKVD_ASSIGN_OR_RETURN(
-      Reservation reservation,
-      ReserveSlots({.tokens = TokensOf(request), .bytes = MemoryOf(request)},
-                   request.continues));
+  RWKVD_ASSIGN_OR_RETURN(Reservation reservation,
+                         ReserveSlots({.tokens = TokensOf(request),
+                                       .bytes = MemoryOf(request),
+                                       .flow = &request.flow},
+                                      request.continues));
   reservation.engine_ = nullptr;
   const RequestId id = reservation.first_id_;
+  Flow flow = request.flow;
   auto sequence =
       std::make_unique<ScoreSequence>(id, std::move(request), sink, &counters_);
+  sequence->SetFlow(std::move(flow), std::move(reservation.flow_use_));
   sequence->SetMemory({memory_, std::move(reservation.bytes_)});
   Enqueue(std::move(sequence));
   return id;
@@ -111,11 +114,13 @@ std::vector<Engine::RequestId> Engine::Enqueue(
     GenerateSink* const sink = sinks[ids.size()];
     sample.sampling.seed += ids.size();
     ids.push_back(reservation.first_id_ + ids.size());
+    Flow flow = sample.flow;
     auto sequence = std::make_unique<GenerateSequence>(
         ids.back(), std::move(sample), vocabulary_, tokenizer_, sink,
         &counters_, std::move(shared_prompt));
     sequence->SetMemory({memory_, reservation.bytes_.Split(bytes)});
     sequence->SetGroup(std::move(sample_group));
+    sequence->SetFlow(std::move(flow), reservation.flow_use_);
     Enqueue(std::move(sequence));
   };
   while (ids.size() + 1 < sinks.size()) enqueue(request, shared, group);

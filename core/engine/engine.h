@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -28,6 +29,7 @@
 #include "core/engine/named_state.h"
 #include "core/engine/request.h"
 #include "core/engine/request_memory.h"
+#include "core/engine/schedule/flow.h"
 #include "core/engine/schedule/recent_rate.h"
 #include "core/engine/schedule/slot_release_rate.h"
 #include "core/engine/sequence/sequence.h"
@@ -73,7 +75,8 @@ class Engine {
           first_id_(other.first_id_),
           num_samples_(other.num_samples_),
           tokens_(other.tokens_),
-          bytes_(std::move(other.bytes_)) {}
+          bytes_(std::move(other.bytes_)),
+          flow_use_(std::move(other.flow_use_)) {}
     Reservation& operator=(Reservation&&) = delete;
     ~Reservation() {
       if (engine_ != nullptr) engine_->Release(*this);
@@ -82,18 +85,21 @@ class Engine {
    private:
     friend class Engine;
     Reservation(Engine* engine, RequestId first_id, int64_t num_samples,
-                int64_t tokens, ByteBudget::Reservation bytes)
+                int64_t tokens, ByteBudget::Reservation bytes,
+                std::shared_ptr<FlowUse> flow_use)
         : engine_(engine),
           first_id_(first_id),
           num_samples_(num_samples),
           tokens_(tokens),
-          bytes_(std::move(bytes)) {}
+          bytes_(std::move(bytes)),
+          flow_use_(std::move(flow_use)) {}
 
     Engine* engine_;  // null after a move or Submit
     RequestId first_id_;
-    int64_t num_samples_;            // their ids are consecutive
-    int64_t tokens_;                 // of one sample
-    ByteBudget::Reservation bytes_;  // of all samples
+    int64_t num_samples_;                // their ids are consecutive
+    int64_t tokens_;                     // of one sample
+    ByteBudget::Reservation bytes_;      // of all samples
+    std::shared_ptr<FlowUse> flow_use_;  // null: the flow without a name
   };
 
   // Accepts the request, or returns an error and keeps nothing:
@@ -176,8 +182,9 @@ class Engine {
   // What a request is to reserve.
   struct RequestCost {
     int64_t num_samples = 1;
-    int64_t tokens = 0;  // of one sample
-    int64_t bytes = 0;   // of one sample
+    int64_t tokens = 0;          // of one sample
+    int64_t bytes = 0;           // of one sample
+    const Flow* flow = nullptr;  // of the request
   };
   using Queue = std::deque<std::unique_ptr<Sequence>>;
   RequestCost CostOf(const GenerateRequest& request, int64_t num_samples) const;
@@ -196,6 +203,18 @@ class Engine {
   // OK if there is room for `num_samples` more samples; otherwise the error of
   // Submit.
   absl::Status CheckRoom(int64_t num_samples, bool continues)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The same for a flow that uses `use`: OK if it has not reached its own
+  // limits, and leaves room in the queue and in max_total_tokens for others.
+  // Its first request may take as much as any request.
+  absl::Status CheckFlow(const Flow& flow, const FlowUse& use,
+                         const RequestCost& cost)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What the flow uses; null for the flow without a name.
+  std::shared_ptr<FlowUse> UseOf(const Flow& flow)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Changes what the samples of a flow use, and forgets flows without samples.
+  void AddToFlow(FlowUse* use, int64_t num_samples, int64_t tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Raises the tokens and the memory of the reservation to `cost`.
   absl::Status Extend(Reservation* reservation, const RequestCost& cost)
@@ -244,10 +263,15 @@ class Engine {
   // The number of further states that may exist: a snapshot that is not
   // delivered yet takes the memory of a state, as a running sequence does.
   int64_t RoomForStates() const;
-  // The first waiting request that may run now, or the end: there is room for
-  // its states, and its samples do not occupy too many slots. A request that
-  // needs branch states does not overtake another one that waits for some.
+  // The waiting request to run next, or the end. Of those that may run now, it
+  // is the first one of the flow with the fewest slots for its weight. A
+  // request may run if there is room for its states, and neither its samples
+  // nor its flow occupy too many slots: the last eighth of all slots is for
+  // flows without any. A request that needs branch states does not overtake
+  // another one that waits for some.
   Queue::iterator NextToAdmit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the flow of `sequence` may occupy one more slot.
+  bool FlowMayRun(const Sequence& sequence) const;
   // Admits the requests that have waited longest to the free slots. Returns
   // those that cannot meet their deadline any more.
   std::vector<EndedSequence> Admit(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -283,6 +307,9 @@ class Engine {
   // that it counts for in max_total_tokens; and the sum of these.
   absl::flat_hash_map<RequestId, int64_t> live_ ABSL_GUARDED_BY(mutex_);
   int64_t live_tokens_ ABSL_GUARDED_BY(mutex_) = 0;
+  // The flows with a name that have live requests.
+  absl::flat_hash_map<std::string, std::shared_ptr<FlowUse>> flows_
+      ABSL_GUARDED_BY(mutex_);
   // In order of arrival. TakeRefused has not yet seen the last num_new_ ones.
   Queue queue_ ABSL_GUARDED_BY(mutex_);
   size_t num_new_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -22,6 +22,19 @@ int64_t MaxSlotsPerRequest(const EngineOptions& options) {
   return std::max<int64_t>(options.max_running / 2, 1);
 }
 
+// The part of the slots that is for flows without any.
+constexpr int64_t kReservedSlots = 8;
+
+// Whether the flow of `a` occupies fewer slots for its weight than that of `b`.
+// Those of the flow without a name are not counted.
+bool HasFewerSlots(const Sequence& a, const Sequence& b) {
+  const auto slots = [](const Sequence& sequence) {
+    return sequence.flow_use() == nullptr ? 0
+                                          : sequence.flow_use()->num_running;
+  };
+  return slots(a) * b.flow().weight < slots(b) * a.flow().weight;
+}
+
 }  // namespace
 
 bool Engine::HasWork() const {
@@ -123,7 +136,9 @@ std::vector<EndedSequence> Engine::TakeRefused(absl::Time now) {
   absl::MutexLock lock(&mutex_);
   const size_t num_seen = queue_.size() - std::min(num_new_, queue_.size());
   num_new_ = 0;
-  int64_t num_before = 0;  // requests that stay in the queue before this one
+  // By flow: its requests that stay in the queue before this one. Those of
+  // other flows need not be served before.
+  absl::flat_hash_map<const FlowUse*, int64_t> num_before;
   for (size_t i = 0; i < queue_.size(); ++i) {
     std::unique_ptr<Sequence>& sequence = queue_[i];
     // The samples of a request wait for one another.
@@ -139,10 +154,11 @@ std::vector<EndedSequence> Engine::TakeRefused(absl::Time now) {
       continue;
     }
     if (i >= num_seen &&
-        IsTooLate(*sequence, now + WaitBehind(num_before) / 2)) {
+        IsTooLate(*sequence,
+                  now + WaitBehind(num_before[sequence->flow_use()]) / 2)) {
       ended.push_back(RefuseAsTooLate(std::move(sequence)));
     } else {
-      ++num_before;
+      ++num_before[sequence->flow_use()];
     }
   }
   std::erase(queue_, nullptr);
@@ -175,21 +191,38 @@ int64_t Engine::RoomForStates() const {
          runner_.num_running() - memory_->num_snapshots.load();
 }
 
+bool Engine::FlowMayRun(const Sequence& sequence) const {
+  const FlowUse* const use = sequence.flow_use();
+  if (use == nullptr || use->num_running == 0) return true;
+  const int64_t num_free = options_.max_running - runner_.num_running();
+  return use->num_running < sequence.flow().max_running &&
+         num_free > options_.max_running / kReservedSlots;
+}
+
 Engine::Queue::iterator Engine::NextToAdmit() {
   if (RoomForStates() <= 0) return queue_.end();
   bool states_are_short = false;
-  return std::find_if(queue_.begin(), queue_.end(), [&](const auto& waiting) {
+  const auto may_run = [&](const Sequence& sequence) {
     mutex_.AssertHeld();
-    const Sequence& sequence = *waiting;
     if (suspending_ && sequence.SuspendsOnDrain()) return false;
     if (sequence.group() != nullptr &&
         sequence.group()->num_running >= MaxSlotsPerRequest(options_)) {
       return false;
     }
+    if (!FlowMayRun(sequence)) return false;
     if (sequence.NumBranchStates() == 0) return true;
     states_are_short |= !runner_.HasBranchStatesFor(sequence);
     return !states_are_short;
-  });
+  };
+  auto best = queue_.end();
+  for (auto next = queue_.begin(); next != queue_.end(); ++next) {
+    if (best != queue_.end() && !HasFewerSlots(**next, **best)) continue;
+    if (!may_run(**next)) continue;
+    best = next;
+    const bool has_one_flow = flows_.size() <= 1;
+    if (has_one_flow || (*best)->flow_use() == nullptr) break;
+  }
+  return best;
 }
 
 std::vector<EndedSequence> Engine::Admit(absl::Time now) {
@@ -239,6 +272,7 @@ void Engine::Retire(std::vector<EndedSequence> ended) {
     for (const EndedSequence& one : ended) {
       const auto live = live_.find(one.sequence->id());
       live_tokens_ -= live->second;
+      AddToFlow(one.sequence->mutable_flow_use(), -1, -live->second);
       live_.erase(live);
       if (one.sequence->is_admitted()) ++num_released;
     }

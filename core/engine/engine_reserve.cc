@@ -22,6 +22,9 @@ constexpr absl::Duration kDefaultRetryAfter = absl::Seconds(1);
 constexpr absl::Duration kMinRetryAfter = absl::Milliseconds(100);
 constexpr absl::Duration kMaxRetryAfter = absl::Minutes(1);
 
+// The part of the queue that is for flows without live requests.
+constexpr int64_t kReserve = 8;
+
 }  // namespace
 
 absl::StatusOr<Engine::Reservation> Engine::Reserve(
@@ -58,7 +61,7 @@ absl::Status Engine::CheckInitialState(int32_t index) const {
 Engine::RequestCost Engine::CostOf(const GenerateRequest& request,
                                    int64_t num_samples) const {
   return {num_samples, TokensOf(request),
-          MemoryOf(request, vocabulary_.num_ids)};
+          MemoryOf(request, vocabulary_.num_ids), &request.flow};
 }
 
 absl::Status Engine::CheckCost(const RequestCost& cost) const {
@@ -106,12 +109,65 @@ absl::Status Engine::CheckRoom(int64_t num_samples, bool continues) {
   return absl::OkStatus();
 }
 
+std::shared_ptr<FlowUse> Engine::UseOf(const Flow& flow) {
+  if (flow.name.empty()) return nullptr;
+  std::shared_ptr<FlowUse>& use = flows_[flow.name];
+  if (use == nullptr) use = std::make_shared<FlowUse>();
+  return use;
+}
+
+void Engine::AddToFlow(FlowUse* use, int64_t num_samples, int64_t tokens) {
+  if (use == nullptr) return;
+  use->num_live += num_samples;
+  use->live_tokens += tokens;
+  if (use->num_live > 0) return;
+  absl::erase_if(flows_,
+                 [use](const auto& flow) { return flow.second.get() == use; });
+}
+
+absl::Status Engine::CheckFlow(const Flow& flow, const FlowUse& use,
+                               const RequestCost& cost) {
+  const auto max_running =
+      std::min(flow.max_running, int64_t{options_.max_running});
+  const auto max_queued =
+      std::min(flow.max_queued, int64_t{options_.max_queued});
+  if (use.num_live + cost.num_samples > max_running + max_queued) {
+    return Exhausted(
+        ErrorReason::kQuotaExceeded, "max_queued",
+        absl::StrCat("the queue of this identity is full: at most ",
+                     max_running, " of its requests run and ", max_queued,
+                     " wait"));
+  }
+  if (use.num_live == 0) return absl::OkStatus();
+  const int64_t slots = int64_t{0} + options_.max_running + options_.max_queued;
+  const int64_t all = static_cast<int64_t>(live_.size()) + cost.num_samples;
+  if (all > slots - slots / kReserve) {
+    counters_.rejected_queue_full.Add(1);
+    return Exhausted(ErrorReason::kQueueFull, "max_queued",
+                     "the queue is full but for the requests of those who "
+                     "have none in it");
+  }
+  return use.live_tokens + cost.num_samples * cost.tokens <=
+                 options_.max_total_tokens / 2
+             ? absl::OkStatus()
+             : Exhausted(ErrorReason::kTotalTokensExceeded, "max_total_tokens",
+                         absl::StrCat("too many tokens: requests of this "
+                                      "identity that run or wait count for ",
+                                      use.live_tokens, " of at most ",
+                                      options_.max_total_tokens / 2));
+}
+
 absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(
     const RequestCost& cost, bool continues) {
   RWKVD_RETURN_IF_ERROR(CheckCost(cost));
   const int64_t num_samples = cost.num_samples;
   absl::MutexLock lock(&mutex_);
   RWKVD_RETURN_IF_ERROR(CheckRoom(num_samples, continues));
+  const auto found = flows_.find(cost.flow->name);
+  if (!continues && !cost.flow->name.empty()) {
+    RWKVD_RETURN_IF_ERROR(CheckFlow(
+        *cost.flow, found == flows_.end() ? FlowUse() : *found->second, cost));
+  }
   if (!continues) {
     RWKVD_RETURN_IF_ERROR(
         CheckTotalTokens(live_tokens_, num_samples * cost.tokens));
@@ -123,7 +179,10 @@ absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(
     live_.emplace(++last_id_, cost.tokens);
   }
   live_tokens_ += num_samples * cost.tokens;
-  return Reservation(this, first, num_samples, cost.tokens, *std::move(bytes));
+  std::shared_ptr<FlowUse> use = UseOf(*cost.flow);
+  AddToFlow(use.get(), num_samples, num_samples * cost.tokens);
+  return Reservation(this, first, num_samples, cost.tokens, *std::move(bytes),
+                     std::move(use));
 }
 
 absl::Status Engine::Extend(Reservation* reservation, const RequestCost& cost) {
@@ -139,6 +198,10 @@ absl::Status Engine::Extend(Reservation* reservation, const RequestCost& cost) {
     live_[reservation->first_id_ + i] = cost.tokens;
   }
   live_tokens_ = others + all;
+  if (reservation->flow_use_ != nullptr) {
+    reservation->flow_use_->live_tokens +=
+        all - reservation->num_samples_ * reservation->tokens_;
+  }
   reservation->tokens_ = cost.tokens;
   return absl::OkStatus();
 }
@@ -148,7 +211,9 @@ void Engine::Release(const Reservation& reservation) {
   for (int64_t i = 0; i < reservation.num_samples_; ++i) {
     live_.erase(reservation.first_id_ + i);
   }
-  live_tokens_ -= reservation.num_samples_ * reservation.tokens_;
+  const int64_t tokens = reservation.num_samples_ * reservation.tokens_;
+  live_tokens_ -= tokens;
+  AddToFlow(reservation.flow_use_.get(), -reservation.num_samples_, -tokens);
 }
 
 absl::Status Engine::CheckTotalTokens(int64_t others, int64_t tokens) {

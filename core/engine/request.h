@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "core/engine/schedule/flow.h"
 #include "core/model/state.h"
 #include "core/sampling/params.h"
 
@@ -69,6 +70,7 @@ struct GenerateRequest {
   // Whose stored prefixes and pins the request uses: only requests with equal
   // partitions share them. Opaque.
   std::string cache_partition;
+  Flow flow;  // among which the engine is fair
   std::optional<PinRequest> pin;
   // A number of tokens of the prompt after which the state is stored, too,
   // because prompts that share only these tokens are expected. 0: none.
@@ -108,6 +110,7 @@ struct ScoreRequest {
   bool continues = false;
   bool use_state_cache = true;
   std::string cache_partition;  // see GenerateRequest
+  Flow flow;                    // see GenerateRequest
   absl::Time received;
   absl::Time deadline =
       absl::InfiniteFuture();  // refused if it cannot end by then

@@ -152,6 +152,8 @@ StepRunner::StepSize StepRunner::Plan() {
   demands_.clear();
   for (const auto& sequence : running_) {
     demands_.push_back(sequence->NextDemand());
+    demands_.back().flow = sequence->flow_use();
+    demands_.back().weight = sequence->flow().weight;
     if (demands_.back().decoding) size.decoded += demands_.back().tokens;
   }
   const int64_t max_prefill =

@@ -3,6 +3,8 @@
 
 #include <grpc/support/time.h>
 
+#include <string>
+
 #include "core/base/error.h"
 #include "core/base/monotonic_clock.h"
 
@@ -10,6 +12,12 @@ namespace rwkvd {
 
 absl::Status CallCancelled() {
   return MakeError(ErrorReason::kCancelled, "cancelled");
+}
+
+Flow FlowOf(const Caller& caller) {
+  const Quotas& quotas = caller.quotas();
+  return {std::string(caller.name()), quotas.weight, quotas.max_running,
+          quotas.max_queued};
 }
 
 absl::Time DeadlineOf(const grpc::ServerContextBase& context) {

@@ -6,11 +6,16 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "core/engine/schedule/flow.h"
+#include "service/auth/caller.h"
 
 namespace rwkvd {
 
 // The status of a call whose client has cancelled it, or is gone.
 absl::Status CallCancelled();
+
+// The flow of the caller's requests in the engine: that of its identity.
+Flow FlowOf(const Caller& caller);
 
 // The client's deadline as a time of MonotonicNow, converted once, when the
 // call arrives. InfiniteFuture if it has not set one.

@@ -75,6 +75,7 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
   const Caller& caller = environment_.caller;
   RWKVD_RETURN_IF_ERROR(CheckRoles(input, caller));
   request.cache_partition = caller.partition;
+  request.flow = FlowOf(caller);
   if (request.pin.has_value()) {
     request.pin->max_names = caller.quotas().max_pins;
   }

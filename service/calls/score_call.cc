@@ -87,6 +87,7 @@ absl::Status ScoreCall::Convert(RequestMessage message) {
   RWKVD_ASSIGN_OR_RETURN(ScoreRequest request,
                          CatchExceptions([&] { return Parse(&message); }));
   request.cache_partition = environment_.caller.partition;
+  request.flow = FlowOf(environment_.caller);
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
   return Submit(std::move(request));

@@ -152,6 +152,7 @@ absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
   request.initial_state = initial_state_;
   request.items[0].continuations.push_back(std::move(tokens));
   request.use_state_cache = false;
+  request.flow = FlowOf(environment_.caller);
   request.received = MonotonicNow();
   request.deadline = deadline_;
   Ref();  // the engine's

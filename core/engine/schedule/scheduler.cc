@@ -44,10 +44,74 @@ absl::Span<const int64_t> Scheduler::Allocate(
     }
   }
   const int64_t num_prefilling = sharers_.size();
-  Divide(max_prefill == 0
-             ? 0
-             : std::min(budget, std::max(max_prefill, num_prefilling)));
+  DivideByFlow(max_prefill == 0
+                   ? 0
+                   : std::min(budget, std::max(max_prefill, num_prefilling)),
+               demands);
   return allocations_;
+}
+
+int64_t Scheduler::FlowPart::PartAt(int64_t level) const {
+  return std::clamp(level * weight - decoding,
+                    static_cast<int64_t>(sharers.size()), limit);
+}
+
+std::vector<Scheduler::FlowPart> Scheduler::PartsOf(
+    absl::Span<const StepDemand> demands) const {
+  std::vector<FlowPart> parts;
+  const auto part_of = [&parts](const StepDemand& demand) {
+    const auto found = std::find_if(
+        parts.begin(), parts.end(),
+        [&](const FlowPart& part) { return part.flow == demand.flow; });
+    if (found != parts.end()) return found;
+    parts.push_back({.flow = demand.flow, .weight = demand.weight});
+    return parts.end() - 1;
+  };
+  for (const int64_t i : sharers_) {
+    const auto part = part_of(demands[i]);
+    part->sharers.push_back(i);
+    part->limit += limits_[i];
+  }
+  for (size_t i = 0; i < demands.size() && parts.size() > 1; ++i) {
+    if (!demands[i].decoding) continue;
+    for (FlowPart& part : parts) {
+      if (part.flow == demands[i].flow) part.decoding += allocations_[i];
+    }
+  }
+  return parts;
+}
+
+void Scheduler::DivideByFlow(int64_t budget,
+                             absl::Span<const StepDemand> demands) {
+  const bool is_one_flow = std::all_of(
+      sharers_.begin(), sharers_.end(),
+      [&](int64_t i) { return demands[i].flow == demands[sharers_[0]].flow; });
+  if (is_one_flow || budget == 0) return Divide(budget);
+  std::vector<FlowPart> parts = PartsOf(demands);
+  const auto sum_at = [&parts](int64_t level) {
+    int64_t sum = 0;
+    for (const FlowPart& part : parts) sum += part.PartAt(level);
+    return sum;
+  };
+  // The highest level at which the parts fit. They do at level 0, where each
+  // sequence has one row.
+  int64_t level = 0;
+  for (int64_t step = int64_t{1} << 40; step > 0; step /= 2) {
+    if (level + step <= max_tokens_ && sum_at(level + step) <= budget) {
+      level += step;
+    }
+  }
+  int64_t rest = budget - sum_at(level);
+  for (FlowPart& part : parts) {
+    part.part = part.PartAt(level);
+    const int64_t more = std::min(rest, part.PartAt(level + 1) - part.part);
+    part.part += more;
+    rest -= more;
+  }
+  for (const FlowPart& part : parts) {
+    sharers_ = part.sharers;
+    Divide(part.part);
+  }
 }
 
 void Scheduler::Divide(int64_t budget) {

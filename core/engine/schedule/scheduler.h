@@ -19,6 +19,9 @@ struct StepDemand {
   // last, or all tokens whose prediction is scored. The others are processed
   // first.
   int64_t logits_rows = 1;
+  // The flow of the sequence, which is compared only, and its weight.
+  const void* flow = nullptr;
+  int32_t weight = 1;
 };
 
 // Divides a step among the running sequences.
@@ -29,8 +32,10 @@ struct StepDemand {
 // No sequence starves: if there are fewer sequences than max_tokens and at most
 // max_logits_rows, every demand gets at least one token per step (except in
 // steps without prefill, see Allocate). Decoding sequences get all that they
-// can use. The rest is divided evenly among prefilling sequences: a short
-// prompt is prefilled at once, and a long prompt gets all that short ones
+// can use. The rest is divided among flows, so that all rows of the step, with
+// those of decoding sequences, are in proportion to their weights as far as the
+// flows can use them; and evenly among the prefilling sequences of a flow: a
+// short prompt is prefilled at once, and a long prompt gets all that short ones
 // leave.
 class Scheduler {
  public:
@@ -48,6 +53,23 @@ class Scheduler {
   // Divides `budget` evenly among `sharers_`: sets their allocations_, each
   // at most its limits_.
   void Divide(int64_t budget);
+  // Divides `budget` among the flows of `sharers_`, and what each gets evenly
+  // among its sequences.
+  void DivideByFlow(int64_t budget, absl::Span<const StepDemand> demands);
+
+  // The part of one flow in a step.
+  struct FlowPart {
+    const void* flow = nullptr;
+    int64_t weight = 1;
+    int64_t decoding = 0;          // rows of its decoding sequences
+    std::vector<int64_t> sharers;  // its prefilling sequences
+    int64_t limit = 0;             // the largest part that these can use
+    int64_t part = 0;
+    // Its part if all rows of the step are divided at `level` rows for each
+    // unit of weight. Each of its sequences gets a row.
+    int64_t PartAt(int64_t level) const;
+  };
+  std::vector<FlowPart> PartsOf(absl::Span<const StepDemand> demands) const;
 
   const int64_t max_tokens_;
   const int64_t max_logits_rows_;

@@ -48,10 +48,12 @@ Sequence::Sequence(SequenceParams params)
 
 Sequence::~Sequence() {
   if (has_slot_ && group_ != nullptr) --group_->num_running;
+  if (has_slot_ && flow_use_ != nullptr) --flow_use_->num_running;
 }
 
 void Sequence::OccupySlot() {
   has_slot_ = true;
+  if (flow_use_ != nullptr) ++flow_use_->num_running;
   if (group_ == nullptr) return;
   ++group_->num_running;
   group_->has_started = true;

@@ -17,6 +17,7 @@
 #include "core/engine/cache/state_cache.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/request_memory.h"
+#include "core/engine/schedule/flow.h"
 #include "core/engine/schedule/scheduler.h"
 #include "core/engine/sequence/logits_buffer.h"
 #include "core/engine/sequence/sample_group.h"
@@ -96,6 +97,15 @@ class Sequence {
   void SetGroup(std::shared_ptr<SampleGroup> group) {
     group_ = std::move(group);
   }
+  // Sets the flow of its request, and what that uses. Before it is queued.
+  void SetFlow(Flow flow, std::shared_ptr<FlowUse> use) {
+    flow_ = std::move(flow);
+    flow_use_ = std::move(use);
+  }
+  const Flow& flow() const { return flow_; }
+  // Null if the name of the flow is empty.
+  const FlowUse* flow_use() const { return flow_use_.get(); }
+  FlowUse* mutable_flow_use() { return flow_use_.get(); }
   // Null if its request has only one sample.
   const SampleGroup* group() const { return group_.get(); }
   // Marks that it has a slot, until it is destroyed.
@@ -243,6 +253,8 @@ class Sequence {
   BranchStates::Lease branch_states_;
   RequestMemory memory_;
   std::shared_ptr<SampleGroup> group_;
+  Flow flow_;
+  std::shared_ptr<FlowUse> flow_use_;
 
   int64_t num_required_at_start_ = 0;
   bool has_slot_ = false;

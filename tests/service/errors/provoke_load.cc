@@ -40,6 +40,36 @@ ProvokedError SecondRequestError(const Options& options) {
   return error;
 }
 
+// The error of a second request of an identity that may have one.
+ProvokedError QuotaExceeded() {
+  Options options;
+  options.auth_tokens = WriteTokenFile(
+      TokenLine("a", "t", "roles=infer max_running=1 max_queued=1"));
+  TestServer server(options);
+  const auto stub = server.NewStub();
+  ProvokedError error;
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<v1::GenerateResponse>>> calls;
+  for (int i = 0; i < 3; ++i) {
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    AddToken("t", contexts.back().get());
+    calls.push_back(stub->Generate(contexts.back().get(), SimpleRequest(90)));
+    // Each is reserved before the next one arrives.
+    if (i < 2) {
+      Eventually([&] {
+        const EngineLoad load = server.engine().Load(MonotonicNow());
+        return load.running + load.queued == i + 1;
+      });
+    }
+  }
+  error = Ended(calls.back()->Finish(), *contexts.back(),
+                v1::GenerateRequest::descriptor());
+  for (const auto& context : contexts) context->TryCancel();
+  server.gate().Open();
+  for (int i = 0; i < 2; ++i) calls[i]->Finish();
+  return error;
+}
+
 // A stream of ScoreDocument that has been answered once.
 struct OpenDocument {
   explicit OpenDocument(v1::RwkvService::Stub& stub)
@@ -165,6 +195,7 @@ void AddLoadProvokers(Provokers* provokers) {
     options.engine.max_queue_time = absl::Nanoseconds(1);
     return GenerateError(TestServer(options), SimpleRequest(1));
   };
+  on[ErrorReason::kQuotaExceeded] = QuotaExceeded;
   on[ErrorReason::kTotalTokensExceeded] = [] {
     Options options = WithoutRoom();
     options.engine.max_queued = 1;

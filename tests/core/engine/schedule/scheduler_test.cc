@@ -193,5 +193,50 @@ TEST(SchedulerTest, PromptIsPrefilledWithinABoundedNumberOfSteps) {
   }
 }
 
+// Names of flows: only their addresses matter.
+constexpr char kFlows[3] = {};
+
+StepDemand PrefillOf(int flow, int64_t tokens, int32_t weight = 1) {
+  return {.tokens = tokens, .flow = &kFlows[flow], .weight = weight};
+}
+
+TEST(SchedulerTest, FlowsShareAStepHoweverManySequencesTheyHave) {
+  std::vector<StepDemand> demands(48, PrefillOf(0, 1000));
+  demands.push_back(PrefillOf(1, 1000));
+  const auto allocations = Allocate(Scheduler(256, 256), demands);
+  EXPECT_EQ(allocations.back(), 128);
+  EXPECT_EQ(std::accumulate(allocations.begin(), allocations.end(), 0), 256);
+  EXPECT_GE(*std::min_element(allocations.begin(), allocations.end()), 1);
+}
+
+TEST(SchedulerTest, DecodingRowsCountForTheirFlow) {
+  std::vector<StepDemand> demands(
+      40, {.tokens = 1, .decoding = true, .flow = &kFlows[0]});
+  demands.push_back(PrefillOf(0, 1000));
+  demands.push_back(PrefillOf(1, 1000));
+  const auto allocations = Allocate(Scheduler(256, 256), demands);
+  EXPECT_EQ(allocations[40], 88);
+  EXPECT_EQ(allocations[41], 128);
+}
+
+TEST(SchedulerTest, FlowsShareByWeight) {
+  EXPECT_THAT(Allocate(Scheduler(100, 100),
+                       {PrefillOf(0, 1000, 3), PrefillOf(1, 1000)}),
+              ElementsAre(75, 25));
+}
+
+TEST(SchedulerTest, FlowGetsWhatOthersLeave) {
+  EXPECT_THAT(Allocate(Scheduler(100, 100),
+                       {PrefillOf(0, 1000), PrefillOf(1, 10), PrefillOf(2, 5)}),
+              ElementsAre(85, 10, 5));
+}
+
+TEST(SchedulerTest, EverySequenceOfEveryFlowGetsARow) {
+  std::vector<StepDemand> demands(7, PrefillOf(0, 1000));
+  demands.push_back(PrefillOf(1, 1000, 100));
+  const auto allocations = Allocate(Scheduler(10, 10), demands);
+  EXPECT_THAT(allocations, ElementsAre(1, 1, 1, 1, 1, 1, 1, 3));
+}
+
 }  // namespace
 }  // namespace rwkvd
