@@ -49,6 +49,26 @@ func Dial(target string, options ...grpc.DialOption) (*Client, error) {
 	return &Client{Stub: rwkv.NewRwkvServiceClient(conn), conn: conn}, nil
 }
 
+// A token that goes into the metadata of each call.
+type token string
+
+func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(t)}, nil
+}
+
+// The connection may be encrypted by something else than gRPC.
+func (token) RequireTransportSecurity() bool { return false }
+
+// DialWithToken is Dial for a server with --auth_tokens. Send tokens through
+// encrypted connections only.
+func DialWithToken(target, value string, options ...grpc.DialOption) (*Client, error) {
+	if len(options) == 0 {
+		options = append(options,
+			grpc.WithTransportCredentials(insecure.NewCredentials()))
+	}
+	return Dial(target, append(options, grpc.WithPerRPCCredentials(token(value)))...)
+}
+
 // Close ends the connection and its calls.
 func (c *Client) Close() error { return c.conn.Close() }
 

@@ -34,6 +34,8 @@ export interface ClientOptions {
   maxAttempts?: number;
   /** How long a generation that is to resume waits for a server. Default: 60000. */
   resumeWithinMs?: number;
+  /** For servers with --auth_tokens. Send it through TLS only. */
+  token?: string | null;
 }
 
 export interface GenerateOptions {

@@ -183,11 +183,28 @@ class Generation {
   }
 }
 
+// Sends a token with each call.
+function tokenInterceptor(token) {
+  return (options, nextCall) => new grpc.InterceptingCall(nextCall(options), {
+    start(metadata, listener, next) {
+      metadata.set('authorization', `Bearer ${token}`);
+      next(metadata, listener);
+    },
+  });
+}
+
 class Client {
   constructor(target, {credentials = grpc.credentials.createInsecure(),
                        channelOptions = {}, maxAttempts = 6,
-                       resumeWithinMs = 60000} = {}) {
-    this.stub = new RwkvService(target, credentials, channelOptions);
+                       resumeWithinMs = 60000, token = null} = {}) {
+    const options = token === null ? channelOptions : {
+      ...channelOptions,
+      interceptors: [
+        ...(channelOptions.interceptors || []),
+        tokenInterceptor(token),
+      ],
+    };
+    this.stub = new RwkvService(target, credentials, options);
     this.maxAttempts = maxAttempts;
     this.resumeWithinMs = resumeWithinMs;
   }

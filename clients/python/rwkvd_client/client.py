@@ -2,6 +2,7 @@
 """Calls that are repeated when the server asks for it, and generations that
 continue on another server when theirs shuts down."""
 
+import collections
 import random
 import time
 from types import TracebackType
@@ -184,16 +185,52 @@ class _End:
                 bytes=finish.bytes, text=finish.text, sample=finish.sample))
 
 
+class _CallDetails(
+        collections.namedtuple(
+            "_CallDetails",
+            "method timeout metadata credentials wait_for_ready compression"),
+        grpc.ClientCallDetails):
+    """The details of a call, with other metadata."""
+
+
+class _TokenInterceptor(grpc.UnaryUnaryClientInterceptor,
+                        grpc.UnaryStreamClientInterceptor,
+                        grpc.StreamUnaryClientInterceptor,
+                        grpc.StreamStreamClientInterceptor):
+    """Sends a token with each call."""
+
+    def __init__(self, token: str) -> None:
+        self._metadata = ("authorization", f"Bearer {token}")
+
+    def _send(self, continuation: Any, details: Any, request: Any) -> Any:
+        metadata = [*(details.metadata or ()), self._metadata]
+        return continuation(
+            _CallDetails(details.method, details.timeout, metadata,
+                         details.credentials, details.wait_for_ready,
+                         details.compression), request)
+
+    intercept_unary_unary = _send
+    intercept_unary_stream = _send
+    intercept_stream_unary = _send
+    intercept_stream_stream = _send
+
+
 class Client:
     """A connection to rwkvd. Thread-safe."""
 
     def __init__(self, target: Union[str, grpc.Channel], *,
-                 max_attempts: int = 6, resume_within: float = 60) -> None:
+                 max_attempts: int = 6, resume_within: float = 60,
+                 token: Optional[str] = None) -> None:
         """`target` is an address such as "127.0.0.1:50051", without TLS, or a
         channel. A request is sent at most `max_attempts` times. A generation
-        that is to resume waits at most `resume_within` seconds for a server."""
+        that is to resume waits at most `resume_within` seconds for a server.
+        `token` is for servers with --auth_tokens; send it through encrypted
+        connections only."""
         self.channel = (grpc.insecure_channel(target)
                         if isinstance(target, str) else target)
+        if token is not None:
+            self.channel = grpc.intercept_channel(self.channel,
+                                                  _TokenInterceptor(token))
         self.stub = RwkvServiceStub(self.channel)
         self._max_attempts = max_attempts
         self._resume_within = resume_within

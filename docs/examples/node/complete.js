@@ -4,8 +4,14 @@
 // and continues on another server when the first one shuts down.
 'use strict';
 
+const fs = require('fs');
 const util = require('util');
 const {Client, detailsOf, grpc} = require('rwkvd-client');
+
+// The token for a server with --auth_tokens, or null.
+function readToken(path) {
+  return path === undefined ? null : fs.readFileSync(path, 'utf8').trim();
+}
 
 function parseArguments() {
   const usage = 'usage: complete.js [--server HOST:PORT] [--max-tokens N] ' +
@@ -15,6 +21,7 @@ function parseArguments() {
       allowPositionals: true,
       options: {
         'server': {type: 'string', default: '127.0.0.1:50051'},
+        'token-file': {type: 'string'},
         'max-tokens': {type: 'string', default: '100'},
         'deadline': {type: 'string'},
         'stop-after': {type: 'string'},
@@ -66,7 +73,9 @@ function report(error) {
 
 async function main() {
   const args = parseArguments();
-  const client = new Client(args.server);
+  const client = new Client(args.server, {
+    token: readToken(args['token-file']),
+  });
   const generation = client.generate(makeRequest(args), {
     timeoutMs: args.deadline ? 1000 * Number(args.deadline) : undefined,
     resume: args.resume,

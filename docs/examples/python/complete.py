@@ -14,6 +14,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prompt")
     parser.add_argument("--server", default="127.0.0.1:50051")
+    parser.add_argument("--token-file", type=argparse.FileType(),
+                        help="for a server with --auth_tokens")
     parser.add_argument("--max-tokens", type=int, default=100)
     parser.add_argument("--deadline", type=float, help="seconds")
     parser.add_argument("--stop-after", type=int, metavar="BYTES",
@@ -63,7 +65,8 @@ def report(error):
 
 def main():
     arguments = parse_arguments()
-    with Client(arguments.server) as client:
+    token = arguments.token_file and arguments.token_file.read().strip()
+    with Client(arguments.server, token=token) as client:
         generation = client.generate(make_request(arguments),
                                      timeout=arguments.deadline,
                                      resume=arguments.resume)

@@ -15,12 +15,15 @@ def main():
     parser.add_argument("context")
     parser.add_argument("continuation", nargs="+")
     parser.add_argument("--server", default="127.0.0.1:50051")
+    parser.add_argument("--token-file", type=argparse.FileType(),
+                        help="for a server with --auth_tokens")
     arguments = parser.parse_args()
     request = pb.ScoreRequest(
         context=pb.Input(text=arguments.context),
         continuations=[pb.Input(text=text) for text in arguments.continuation],
         totals_only=True)
-    with Client(arguments.server) as client:
+    token = arguments.token_file and arguments.token_file.read().strip()
+    with Client(arguments.server, token=token) as client:
         try:
             # Sends the request again while the server is overloaded.
             response = client.call(client.stub.Score, request)

@@ -22,6 +22,7 @@ import (
 
 var (
 	server    = flag.String("server", "127.0.0.1:50051", "`host:port`")
+	tokenFile = flag.String("token-file", "", "`file` with the token for a server with --auth_tokens")
 	maxTokens = flag.Int("max-tokens", 100, "maximum number of tokens")
 	deadline  = flag.Float64("deadline", 0, "seconds")
 	stopAfter = flag.Int("stop-after", 0, "cancel after this many `bytes`")
@@ -98,6 +99,18 @@ func report(err error) {
 	}
 }
 
+// Connects with the token of --token-file, if there is one.
+func dial() (*rwkvd.Client, error) {
+	if *tokenFile == "" {
+		return rwkvd.Dial(*server)
+	}
+	token, err := os.ReadFile(*tokenFile)
+	if err != nil {
+		return nil, err
+	}
+	return rwkvd.DialWithToken(*server, strings.TrimSpace(string(token)))
+}
+
 func run(prompt string) int {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	interrupted := ctx
@@ -108,7 +121,7 @@ func run(prompt string) int {
 		ctx, cancelDeadline = context.WithTimeout(ctx, time)
 		defer cancelDeadline()
 	}
-	client, err := rwkvd.Dial(*server)
+	client, err := dial()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -10,19 +10,35 @@ import (
 	"fmt"
 	"os"
 	"sort"
+	"strings"
 
 	rwkvd "rwkvd-client"
 	"rwkvd-client/rwkv"
 )
 
-var server = flag.String("server", "127.0.0.1:50051", "`host:port`")
+var (
+	server    = flag.String("server", "127.0.0.1:50051", "`host:port`")
+	tokenFile = flag.String("token-file", "", "`file` with the token for a server with --auth_tokens")
+)
 
 func text(text string) *rwkv.Input {
 	return &rwkv.Input{Input: &rwkv.Input_Text{Text: text}}
 }
 
+// Connects with the token of --token-file, if there is one.
+func dial() (*rwkvd.Client, error) {
+	if *tokenFile == "" {
+		return rwkvd.Dial(*server)
+	}
+	token, err := os.ReadFile(*tokenFile)
+	if err != nil {
+		return nil, err
+	}
+	return rwkvd.DialWithToken(*server, strings.TrimSpace(string(token)))
+}
+
 func run(beginning string, texts []string) error {
-	client, err := rwkvd.Dial(*server)
+	client, err := dial()
 	if err != nil {
 		return err
 	}
