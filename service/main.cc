@@ -77,7 +77,8 @@ void OnSignal(int signal, Server& server) {
   switch (signal) {
     case SIGHUP:
       LogInfo(server.Reload()
-                  ? "SIGHUP: reads --auth_tokens again; restart to change flags"
+                  ? "SIGHUP: reads --auth_tokens and opens --usage_log again; "
+                    "restart to change flags"
                   : "SIGHUP: no setting can be reloaded; restart to change "
                     "flags");
       return;

@@ -106,6 +106,7 @@ Server::~Server() {
 
 absl::Status Server::Listen() {
   RWKVD_RETURN_IF_ERROR(OpenTokenFile());
+  RWKVD_RETURN_IF_ERROR(OpenUsageLog());
   RWKVD_RETURN_IF_ERROR(OpenListener());
   RWKVD_RETURN_IF_ERROR(StartMetrics());
   RWKVD_RETURN_IF_ERROR(StartGrpc());
@@ -126,6 +127,13 @@ absl::Status Server::OpenTokenFile() {
   }
   return absl::Status(status.code(),
                       absl::StrCat("--auth_tokens: ", status.message()));
+}
+
+absl::Status Server::OpenUsageLog() {
+  if (options_.usage_log.empty()) return absl::OkStatus();
+  RWKVD_ASSIGN_OR_RETURN(usage_log_, UsageLog::Open(options_.usage_log));
+  service_.SetUsageLog(usage_log_.get());
+  return absl::OkStatus();
 }
 
 absl::Status Server::OpenListener() {
@@ -161,7 +169,7 @@ absl::Status Server::StartMetrics() {
           {metrics_.collectable(), collector_, listener_collector_,
            std::make_shared<MemoryCollector>(&budgets_),
            std::make_shared<TelemetryCollector>(spans_.get()),
-           std::make_shared<AuthCollector>(&authorizer_)}));
+           std::make_shared<AuthCollector>(&authorizer_, usage_log_.get())}));
   return absl::OkStatus();
 }
 

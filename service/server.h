@@ -18,6 +18,7 @@
 #include "absl/time/time.h"
 #include "core/base/event.h"
 #include "service/auth/authorizer.h"
+#include "service/auth/usage_log.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/rwkv_service.h"
 #include "service/calls/unknown_methods.h"
@@ -78,8 +79,12 @@ class Server {
   void Fail(absl::Status reason) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Reads the files again that the server reads at its start and can replace:
-  // that of --auth_tokens. Returns false if there is none. Does not block.
-  bool Reload() { return authorizer_.ReloadSoon(); }
+  // that of --auth_tokens; and opens that of --usage_log anew. Returns false if
+  // there is neither. Does not block.
+  bool Reload() {
+    if (usage_log_ != nullptr) usage_log_->ReopenSoon();
+    return authorizer_.ReloadSoon() || usage_log_ != nullptr;
+  }
 
   // Drains without a lame-duck time and a grace period, as two calls of Drain.
   void DrainAtOnce() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -100,6 +105,7 @@ class Server {
 
   absl::Status Listen();
   absl::Status OpenTokenFile();
+  absl::Status OpenUsageLog();
   absl::Status OpenListener();
   absl::Status StartMetrics();
   absl::Status StartGrpc();
@@ -135,6 +141,7 @@ class Server {
   std::unique_ptr<ServedModel> model_;  // set by the loading thread, once
   WorkPool pool_;
   Authorizer authorizer_;
+  std::unique_ptr<UsageLog> usage_log_;  // null: there is none
   RwkvService service_;
   HealthService health_;
   VllmService vllm_;

@@ -7,22 +7,27 @@
 #include "prometheus/collectable.h"
 #include "prometheus/metric_family.h"
 #include "service/auth/authorizer.h"
+#include "service/auth/usage_log.h"
 
 namespace rwkvd {
 
-// Reads the state of the token file and the refusals whenever Prometheus
-// scrapes the server. Without a token file, there are no such metrics.
+// Reads the state of the token file, the refusals, and what identities have
+// used whenever Prometheus scrapes the server. Without a token file, there are
+// no such metrics.
 //
-// Owned by the metrics endpoint. Thread-safe. The authorizer outlives it.
+// Owned by the metrics endpoint. Thread-safe. The authorizer and the log
+// outlive it.
 class AuthCollector final : public prometheus::Collectable {
  public:
-  explicit AuthCollector(const Authorizer* authorizer)
-      : authorizer_(authorizer) {}
+  // `usage_log` is null if there is none.
+  AuthCollector(Authorizer* authorizer, const UsageLog* usage_log)
+      : authorizer_(authorizer), usage_log_(usage_log) {}
 
   std::vector<prometheus::MetricFamily> Collect() const override;
 
  private:
-  const Authorizer* const authorizer_;
+  Authorizer* const authorizer_;
+  const UsageLog* const usage_log_;
 };
 
 }  // namespace rwkvd

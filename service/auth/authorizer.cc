@@ -88,7 +88,7 @@ absl::StatusOr<Caller> Authorizer::Authorize(
     const grpc::ServerContextBase& context, absl::string_view method) {
   if (source_ == nullptr) {
     const auto connection = context.auth_context();
-    return Caller{nullptr, PartitionOf(NamesIn(*connection))};
+    return Caller{nullptr, PartitionOf(NamesIn(*connection)), nullptr};
   }
   absl::StatusOr<std::shared_ptr<const Identity>> identity =
       Authenticate(context);
@@ -98,12 +98,15 @@ absl::StatusOr<Caller> Authorizer::Authorize(
       policy != nullptr && (policy->access != Access::kRole ||
                             ((*identity)->roles & policy->roles) != 0);
   if (!is_allowed) {
+    accounts_.Get((*identity)->name, *source_)
+        ->AddCall({.calls = 1, .refused = 1});
     const RoleSet roles = policy == nullptr ? 0 : policy->roles;
     return Refuse(RoleMissing(**identity, roles, method), context.peer(),
                   method);
   }
   std::string partition = (*identity)->Partition();
-  return Caller{*std::move(identity), std::move(partition)};
+  std::shared_ptr<Account> account = accounts_.Get((*identity)->name, *source_);
+  return Caller{*std::move(identity), std::move(partition), std::move(account)};
 }
 
 absl::StatusOr<std::shared_ptr<const Identity>> Authorizer::Authenticate(
@@ -140,6 +143,11 @@ absl::Status Authorizer::Refuse(absl::Status status, const std::string& peer,
                                 ? ", which has no credential"
                                 : ", whose credential nobody has"));
   return status;
+}
+
+std::vector<std::pair<std::string, Account::Usage>> Authorizer::Usages() {
+  if (source_ == nullptr) return {};
+  return accounts_.Usages(*source_);
 }
 
 Authorizer::Refusals Authorizer::refusals() const {

@@ -8,10 +8,13 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "service/auth/account.h"
 #include "service/auth/caller.h"
 #include "service/auth/identity_source.h"
 #include "service/log.h"
@@ -59,6 +62,8 @@ class Authorizer {
   // Null without a token file.
   const IdentitySource* source() const { return source_.get(); }
   Refusals refusals() const;
+  // What each identity has used, by name.
+  std::vector<std::pair<std::string, Account::Usage>> Usages();
 
  private:
   absl::StatusOr<std::shared_ptr<const Identity>> Authenticate(
@@ -68,6 +73,7 @@ class Authorizer {
                       absl::string_view method);
 
   std::unique_ptr<IdentitySource> source_;
+  Accounts accounts_;
   std::atomic<int64_t> num_missing_{0};
   std::atomic<int64_t> num_unknown_{0};
   std::atomic<int64_t> num_without_role_{0};

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/error.h"
+#include "core/base/monotonic_clock.h"
 
 namespace rwkvd {
 
@@ -11,6 +12,11 @@ absl::Status Caller::Require(Role role, absl::string_view what) const {
     return absl::OkStatus();
   }
   return RoleMissing(*identity, SetOf(role), what);
+}
+
+absl::Status Caller::TakePrompt(int64_t tokens) const {
+  if (account == nullptr) return absl::OkStatus();
+  return account->TakePrompt(tokens, quotas(), MonotonicNow());
 }
 
 const Quotas& Caller::quotas() const {

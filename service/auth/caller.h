@@ -2,11 +2,13 @@
 #ifndef RWKVD_SERVICE_AUTH_CALLER_H_
 #define RWKVD_SERVICE_AUTH_CALLER_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "service/auth/account.h"
 #include "service/auth/identity.h"
 
 namespace rwkvd {
@@ -18,6 +20,10 @@ struct Caller {
   // Whose states, pins and cached prefixes the call uses; empty for those that
   // all unauthenticated clients share.
   std::string partition;
+  std::shared_ptr<Account> account;  // of the identity; null if there is none
+
+  // Takes the tokens of a prompt from the quota of the identity; see Account.
+  absl::Status TakePrompt(int64_t tokens) const;
 
   // PermissionDenied, with the role, if the caller lacks `role`, which it needs
   // to use `what`.

@@ -7,6 +7,7 @@
 #include "core/base/error.h"
 #include "core/base/retry_after.h"
 #include "service/auth/caller.h"
+#include "service/auth/usage_log.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/stream_slots.h"
 #include "service/memory_budgets.h"
@@ -36,8 +37,9 @@ struct CallEnvironment {
   bool wants_load_report = false;  // the client does
   SpanExporter* spans = nullptr;   // null: no spans are recorded
 
-  absl::Status access;  // OK if the caller may make the call
-  Caller caller;        // who makes it, if it may
+  UsageLog* usage_log = nullptr;  // null: there is none
+  absl::Status access;            // OK if the caller may make the call
+  Caller caller;                  // who makes it, if it may
 
   // Each call begins with this check, before it reads its message. Returns
   // `access` if that is an error, and Unavailable while the model is being

@@ -65,6 +65,7 @@ CallRecord::CallRecord(const CallEnvironment& environment, Rpc rpc,
       wants_load_report_(environment.wants_load_report),
       identity_(environment.identity),
       caller_(environment.caller),
+      usage_log_(environment.usage_log),
       spans_(environment.identity.trace.sampled ? environment.spans : nullptr),
       rpc_(rpc),
       peer_(std::move(peer)),
@@ -74,6 +75,11 @@ CallRecord::CallRecord(const CallEnvironment& environment, Rpc rpc,
 }
 
 void CallRecord::RequestEnded(const FinishEvent& event) {
+  const bool generates = rpc_ == Rpc::kGenerate || rpc_ == Rpc::kVllmGenerate;
+  if (caller_.account != nullptr && generates) {
+    caller_.account->TakeGenerated(event.usage.generated_tokens,
+                                   MonotonicNow());
+  }
   absl::MutexLock lock(&mutex_);
   use_.AddRequest(event);
 }
@@ -144,7 +150,33 @@ void CallRecord::End(const grpc::Status& status) {
   if (logs_calls_ && InfoLogEnabled() && !is_stranger) {
     LogEvent("call", AccessLogFields(status, took));
   }
+  if (!is_stranger) RecordUsage(status, took);
   if (spans_ != nullptr) spans_->Add(SpansOf(TraceOf(status, took)));
+}
+
+void CallRecord::RecordUsage(const grpc::Status& status, absl::Duration took) {
+  const Usage& usage = use_.usage();
+  if (caller_.account != nullptr) {
+    const bool is_refused =
+        status.error_code() == grpc::StatusCode::PERMISSION_DENIED ||
+        status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+    caller_.account->AddCall({.calls = 1,
+                              .refused = is_refused,
+                              .prompt_tokens = usage.prompt_tokens,
+                              .cached_tokens = usage.cached_tokens,
+                              .generated_tokens = usage.generated_tokens});
+  }
+  if (usage_log_ == nullptr) return;
+  usage_log_->Add(absl::Now(),
+                  {{"id", identity_.request_id},
+                   {"identity", std::string(caller_.name())},
+                   {"rpc", std::string(NameOf(rpc_))},
+                   {"status", NameOf(status.error_code())},
+                   {"reason", ReasonIn(status)},
+                   {"prompt_tokens", int64_t{usage.prompt_tokens}},
+                   {"cached_tokens", int64_t{usage.cached_tokens}},
+                   {"generated_tokens", int64_t{usage.generated_tokens}},
+                   SecondsField("total_seconds", took)});
 }
 
 void CallRecord::LogFailure(const grpc::Status& status,

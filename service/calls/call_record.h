@@ -64,6 +64,10 @@ class CallRecord {
   std::vector<LogField> AccessLogFields(const grpc::Status& status,
                                         absl::Duration took) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Adds what the call has used to the account of its caller, and to the log
+  // for accounting.
+  void RecordUsage(const grpc::Status& status, absl::Duration took)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   CallTrace TraceOf(const grpc::Status& status, absl::Duration took) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void LogFailure(const grpc::Status& status, absl::Duration took) const;
@@ -74,6 +78,7 @@ class CallRecord {
   const bool wants_load_report_;
   const RequestIdentity identity_;
   const Caller caller_;
+  UsageLog* const usage_log_;  // null: there is none
   SpanExporter* const spans_;  // null: the call is not sampled
   const Rpc rpc_;
   const std::string peer_;

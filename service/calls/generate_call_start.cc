@@ -92,6 +92,8 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
       model_->engine->Reserve(request, input.samples.generated);
   samples_ = input.samples;
   if (!reservation.ok()) return protocol_->NameField(reservation.status());
+  RWKVD_RETURN_IF_ERROR(
+      caller.TakePrompt(static_cast<int64_t>(request.prompt.size())));
   delivery_ = input.delivery;
   is_resumed_ = request.resume;
   delivers_state_ = request.snapshot_at_end || request.snapshot_on_drain;

@@ -95,6 +95,7 @@ CallEnvironment RwkvService::NewEnvironment(
       logs_calls_,
       WantsLoadReport(*context),
       spans_};
+  environment.usage_log = usage_log_;
   if (authorizer_ != nullptr) {
     absl::StatusOr<Caller> caller =
         authorizer_->Authorize(*context, NameOf(rpc));

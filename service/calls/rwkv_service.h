@@ -10,6 +10,7 @@
 
 #include "rwkv/v1/rwkv.grpc.pb.h"
 #include "service/auth/authorizer.h"
+#include "service/auth/usage_log.h"
 #include "service/calls/call_environment.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/stream_slots.h"
@@ -73,6 +74,10 @@ class RwkvService final : public RawRwkvService {
   // The number of calls of PutState and GetState.
   int32_t num_transfers() const { return transfers_.num_taken(); }
 
+  // Sets the log of what calls have used, which outlives the service. Called
+  // before any call arrives, if at all.
+  void SetUsageLog(UsageLog* usage_log) { usage_log_ = usage_log; }
+
   // Sets the model that answers calls from now on; it outlives the service.
   // Earlier calls end with UNAVAILABLE. Called once.
   void Serve(const ServedModel* model) {
@@ -130,6 +135,7 @@ class RwkvService final : public RawRwkvService {
   const bool logs_calls_;
   SpanExporter* const spans_;
   Authorizer* const authorizer_;
+  UsageLog* usage_log_ = nullptr;  // null: there is none
   StreamSlots transfers_;
   StreamSlots documents_;
   std::atomic<const ServedModel*> model_{nullptr};

@@ -8,6 +8,7 @@
 #include "core/base/error.h"
 #include "core/base/exceptions.h"
 #include "core/base/status_macros.h"
+#include "core/engine/validate.h"
 #include "service/calls/admission.h"
 #include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
@@ -88,6 +89,7 @@ absl::Status ScoreCall::Convert(RequestMessage message) {
                          CatchExceptions([&] { return Parse(&message); }));
   request.cache_partition = environment_.caller.partition;
   request.flow = FlowOf(environment_.caller);
+  RWKVD_RETURN_IF_ERROR(environment_.caller.TakePrompt(TokensOf(request)));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
   return Submit(std::move(request));

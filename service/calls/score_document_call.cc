@@ -143,6 +143,8 @@ absl::StatusOr<std::vector<int32_t>> ScoreDocumentCall::Parse(
 }
 
 absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
+  RWKVD_RETURN_IF_ERROR(
+      environment_.caller.TakePrompt(static_cast<int64_t>(tokens.size())));
   ScoreRequest request;
   request.continues = last_token_.has_value();
   if (last_token_.has_value()) {

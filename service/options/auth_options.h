@@ -11,6 +11,7 @@ namespace rwkvd {
 // Who may use the server. A value.
 struct AuthOptions {
   std::string auth_tokens;  // empty: anyone may do anything
+  std::string usage_log;    // empty: there is none
 };
 
 // Sets all fields to the values of their flags. InvalidArgument with the flag,

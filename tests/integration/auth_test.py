@@ -2,7 +2,9 @@
 """Identities and roles, with real peers: Python's grpcio, grpcurl, rwkvctl."""
 
 import json
+import math
 import os
+import random
 import signal
 import subprocess
 import tempfile
@@ -248,6 +250,132 @@ class AuthTest(unittest.TestCase):
             stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertIn("--channelz: ", result.stderr)
+
+
+def rank_sum_z(first, second):
+    """How many standard deviations the sum of the ranks of `first` among all
+    values is from that of equal distributions (Wilcoxon, Mann and Whitney)."""
+    ranked = sorted([(value, 0) for value in first] +
+                    [(value, 1) for value in second])
+    ranks = sum(rank for rank, (_, which) in enumerate(ranked, 1) if which == 0)
+    n, m = len(first), len(second)
+    mean = n * (n + m + 1) / 2
+    return (ranks - mean) / math.sqrt(n * m * (n + m + 1) / 12)
+
+
+class IsolationTest(unittest.TestCase):
+    """What identities learn of one another's prompts by timing."""
+
+    # More is not due to chance: it happens once in 15,000 runs.
+    MOST_DEVIATIONS = 4
+    PAIRS = 60
+
+    def first_token_seconds(self, server, token, prompt):
+        began = time.monotonic()
+        request = pb.GenerateRequest(prompt=pb.Input(text=prompt), max_tokens=1)
+        responses = server.stub.Generate(request, metadata=bearer(token),
+                                         timeout=PATIENCE)
+        next(responses)
+        took = time.monotonic() - began
+        for _ in responses:
+            pass
+        return took
+
+    def test_prompt_of_another_identity_is_as_slow_as_a_new_one(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tokens")
+            alice, alices = new_token("alice", "--roles=infer")
+            bob, bobs = new_token("bob", "--roles=infer")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(alices + "\n" + bobs + "\n")
+            os.chmod(path, 0o600)
+            with rwkvd(f"--auth_tokens={path}") as server:
+                self.compare(server, alice, bob)
+
+    def compare(self, server, alice, bob):
+        random_ = random.Random(1)
+
+        def new_prompt():
+            return "".join(random_.choices("abcdefghij ", k=1500))
+
+        of_alice, new, known = [], [], []
+        for pair in range(self.PAIRS):
+            prompt = new_prompt()
+            self.first_token_seconds(server, alice, prompt)
+            # In turns, so that a slow moment does not hit one kind alone.
+            for which in (0, 1) if pair % 2 else (1, 0):
+                if which == 0:
+                    of_alice.append(
+                        self.first_token_seconds(server, bob, prompt))
+                else:
+                    new.append(
+                        self.first_token_seconds(server, bob, new_prompt()))
+            known.append(self.first_token_seconds(server, alice, prompt))
+        self.assertLess(abs(rank_sum_z(of_alice, new)), self.MOST_DEVIATIONS)
+        # The same test sees that a prompt of one's own is known.
+        self.assertGreater(abs(rank_sum_z(known, new)), self.MOST_DEVIATIONS)
+
+
+class UsageTest(unittest.TestCase):
+    """Quotas, metrics and the log of usage."""
+
+    def test_quota_has_a_retry_time_and_usage_has_a_line(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tokens")
+            log = os.path.join(folder, "usage")
+            alice, line = new_token("alice", "--roles=infer")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(line + " prompt_tokens_per_minute=5\n")
+            os.chmod(path, 0o600)
+            with rwkvd(f"--auth_tokens={path}",
+                       f"--usage_log={log}") as server:
+                self.use(server, alice)
+                self.rotate(server, alice, log)
+
+    def call(self, server, token):
+        request = pb.TokenizeRequest(text="secret")
+        server.stub.Tokenize(request, metadata=bearer(token), timeout=PATIENCE)
+
+    def use(self, server, token):
+        request = pb.GenerateRequest(
+            prompt=pb.Input(text="secret words of a prompt"), max_tokens=2)
+        list(server.stub.Generate(request, metadata=bearer(token),
+                                  timeout=PATIENCE))
+        with self.assertRaises(grpc.RpcError) as refused:
+            list(server.stub.Generate(request, metadata=bearer(token),
+                                      timeout=PATIENCE))
+        error = refused.exception
+        self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+        pushback = dict(error.trailing_metadata())["grpc-retry-pushback-ms"]
+        self.assertGreater(int(pushback), 0)
+        wait_until(
+            lambda: gauge(server,
+                          'rwkv_identity_calls_total{identity="alice"}') == 2,
+            "the end of the calls")
+        self.assertEqual(
+            gauge(server, 'rwkv_identity_refusals_total{identity="alice"}'), 1)
+        self.assertEqual(
+            gauge(server,
+                  'rwkv_identity_generated_tokens_total{identity="alice"}'), 2)
+
+    def rotate(self, server, token, log):
+        os.rename(log, log + ".1")
+        server.signal(signal.SIGHUP)
+        # The file is opened anew when the next line is written.
+        wait_until(lambda: "SIGHUP" in server.log(), "the log of SIGHUP")
+        self.call(server, token)
+        wait_until(lambda: os.path.exists(log) and os.path.getsize(log) > 0,
+                   "the new file")
+        with open(log + ".1", encoding="utf-8") as file:
+            text = file.read()
+        self.assertNotIn("secret", text)
+        calls = [json.loads(line) for line in text.splitlines()]
+        self.assertEqual([call["status"] for call in calls],
+                         ["OK", "RESOURCE_EXHAUSTED"])
+        self.assertEqual(calls[0]["identity"], "alice")
+        self.assertEqual(calls[0]["generated_tokens"], 2)
+        self.assertEqual(calls[1]["reason"], "QUOTA_EXCEEDED")
+        self.assertEqual(os.stat(log).st_mode & 0o777, 0o600)
 
 
 if __name__ == "__main__":
