@@ -78,7 +78,8 @@ std::vector<MemoryPlan::Part> PartsOf(const ModelMemory& model,
       {"request_messages", options.request_memory_bytes},
       {"responses", options.response_memory_bytes},
       {"grpc", options.grpc_memory_bytes},
-      {"log", 2 * int64_t{LineQueue::kMaxBytes}},
+      {"log",
+       (options.usage_log.empty() ? 2 : 4) * int64_t{LineQueue::kMaxBytes}},
       {"spans", options.otlp_endpoint.empty() ? 0 : SpanExporter::kMaxMemory},
   };
   // Without what is allocated once.

@@ -266,9 +266,9 @@ class Engine {
   // The waiting request to run next, or the end. Of those that may run now, it
   // is the first one of the flow with the fewest slots for its weight. A
   // request may run if there is room for its states, and neither its samples
-  // nor its flow occupy too many slots: the last eighth of all slots is for
-  // flows without any. A request that needs branch states does not overtake
-  // another one that waits for some.
+  // nor its flow occupy too many slots: the last
+  // eighth of all slots, or the last one, is for flows without any. A request
+  // that needs branch states does not overtake another one that waits for some.
   Queue::iterator NextToAdmit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Whether the flow of `sequence` may occupy one more slot.
   bool FlowMayRun(const Sequence& sequence) const;

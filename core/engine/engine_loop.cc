@@ -22,8 +22,11 @@ int64_t MaxSlotsPerRequest(const EngineOptions& options) {
   return std::max<int64_t>(options.max_running / 2, 1);
 }
 
-// The part of the slots that is for flows without any.
-constexpr int64_t kReservedSlots = 8;
+// The slots that are for flows without any: an eighth of all, at least one if
+// there are several.
+int64_t NumReservedSlots(int64_t num_slots) {
+  return num_slots == 1 ? 0 : std::max<int64_t>(num_slots / 8, 1);
+}
 
 // Whether the flow of `a` occupies fewer slots for its weight than that of `b`.
 // Those of the flow without a name are not counted.
@@ -196,7 +199,7 @@ bool Engine::FlowMayRun(const Sequence& sequence) const {
   if (use == nullptr || use->num_running == 0) return true;
   const int64_t num_free = options_.max_running - runner_.num_running();
   return use->num_running < sequence.flow().max_running &&
-         num_free > options_.max_running / kReservedSlots;
+         num_free > NumReservedSlots(options_.max_running);
 }
 
 Engine::Queue::iterator Engine::NextToAdmit() {

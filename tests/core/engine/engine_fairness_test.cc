@@ -78,6 +78,13 @@ TEST_F(EngineFairnessTest, OneFlowLeavesAnEighthOfTheSlotsToOthers) {
   EXPECT_EQ(engine().Stats().running, 7);
 }
 
+TEST_F(EngineFairnessTest, OneFlowLeavesTheLastOfFewSlotsToOthers) {
+  options_.max_running = 2;
+  for (int i = 0; i < 5; ++i) Submit(RequestOf("a", {1}, kLong));
+  WaitForSecondStep();
+  EXPECT_EQ(engine().Stats().running, 1);
+}
+
 TEST_F(EngineFairnessTest, FlowWithoutANameUsesAllSlots) {
   for (int i = 0; i < 20; ++i) Submit(RequestOf("", {1}, kLong));
   WaitForSecondStep();
