@@ -90,9 +90,12 @@ void Log(spdlog::level::level_enum level, absl::string_view text,
 }
 
 void LogFromGrpc(gpr_log_func_args* args) {
-  const bool error = args->severity == GPR_LOG_SEVERITY_ERROR;
-  Log(error ? spdlog::level::warn : spdlog::level::debug,
-      absl::StrCat("grpc: ", args->message));
+  // Clients may cause errors at any rate, such as handshakes of TLS that fail.
+  static auto* const errors = new LimitedLog();
+  const std::string line = absl::StrCat("grpc: ", args->message);
+  const bool is_error = args->severity == GPR_LOG_SEVERITY_ERROR;
+  if (is_error && errors->Warning(line)) return;
+  Log(spdlog::level::debug, line);
 }
 
 }  // namespace

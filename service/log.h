@@ -23,7 +23,8 @@ namespace rwkvd {
 enum class LogFormat { kText, kJson };
 
 // Drops lines below `level`: "debug", "info", "warn" or "error". Also logs the
-// messages of gRPC: its errors at warn, all others at debug. Called once.
+// messages of gRPC: its errors at warn, but at most one in ten seconds, and all
+// others at debug. Called once.
 void InitLog(absl::string_view level, LogFormat format = LogFormat::kText);
 
 // Waits until all earlier lines have been written, at most for `time`.

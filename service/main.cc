@@ -25,6 +25,7 @@
 #include "core/base/free_memory.h"
 #include "core/base/mapping_faults.h"
 #include "core/base/quote.h"
+#include "service/build_info.h"
 #include "service/grpc_settings.h"
 #include "service/log.h"
 #include "service/options/options.h"
@@ -76,12 +77,10 @@ absl::Status CheckThreads() {
 void OnSignal(int signal, Server& server) {
   switch (signal) {
     case SIGHUP:
-      LogInfo(server.Reload()
-                  ? "SIGHUP: reads --auth_tokens and opens --usage_log again; "
-                    "restart to change flags"
-                  : "SIGHUP: no setting can be reloaded; restart to change "
-                    "flags");
-      return;
+      server.Reload();
+      return LogInfo(
+          "SIGHUP: reading the files of TLS and tokens, opening --usage_log "
+          "again; restart to change flags");
     case SIGQUIT:
       return server.DrainAtOnce();
     default:
@@ -122,7 +121,7 @@ int Main(const std::vector<std::string>& args) {
     return 0;
   }
   if (options->version) {
-    std::printf("rwkvd %s\n", kVersion);
+    std::fputs(BuildInfo().c_str(), stdout);
     return 0;
   }
   InitLog(options->log_level, options->log_format);

@@ -20,13 +20,15 @@ bool IsSpecial(const std::string& path) {
 }  // namespace
 
 absl::Status WritePortFile(const std::string& path, const std::string& grpc,
-                           const std::string& metrics) {
+                           const std::string& metrics,
+                           const std::string& health) {
   if (IsSpecial(path)) {
     return absl::UnavailableError(absl::StrCat(
         "--port_file: cannot write ", path, ": it is not a regular file"));
   }
   std::string text = absl::StrCat("grpc=", grpc, "\n");
   if (!metrics.empty()) absl::StrAppend(&text, "metrics=", metrics, "\n");
+  if (!health.empty()) absl::StrAppend(&text, "health=", health, "\n");
   const absl::Status status = ReplaceFile(path, text);
   if (status.ok()) return status;
   return absl::UnavailableError(

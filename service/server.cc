@@ -16,6 +16,7 @@
 #include "service/auth/auth_collector.h"
 #include "service/grpc_settings.h"
 #include "service/listener/descriptor_limit.h"
+#include "service/listener/tls_credentials.h"
 #include "service/log.h"
 #include "service/memory_plan.h"
 #include "service/metrics/memory_collector.h"
@@ -107,13 +108,49 @@ Server::~Server() {
 absl::Status Server::Listen() {
   RWKVD_RETURN_IF_ERROR(OpenTokenFile());
   RWKVD_RETURN_IF_ERROR(OpenUsageLog());
+  if (options_.has_tls()) RWKVD_RETURN_IF_ERROR(OpenTls());
   RWKVD_RETURN_IF_ERROR(OpenListener());
   RWKVD_RETURN_IF_ERROR(StartMetrics());
+  RWKVD_RETURN_IF_ERROR(StartHealth());
   RWKVD_RETURN_IF_ERROR(StartGrpc());
   LogInfo(absl::StrCat("listening at ", address(), ", metrics at ",
-                       metrics_address().empty() ? "none" : metrics_address()));
+                       metrics_address().empty() ? "none" : metrics_address(),
+                       health_address().empty() ? "" : ", health at ",
+                       health_address()));
   if (options_.port_file.empty()) return absl::OkStatus();
-  return WritePortFile(options_.port_file, address(), metrics_address());
+  return WritePortFile(options_.port_file, address(), metrics_address(),
+                       health_address());
+}
+
+absl::Status Server::OpenTls() {
+  ForbidCoreDumps();
+  RWKVD_ASSIGN_OR_RETURN(
+      tls_, TlsKeyStore::Open({.cert = options_.tls_cert,
+                               .key = options_.tls_key,
+                               .client_ca = options_.tls_client_ca}));
+  LogInfo(absl::StrCat(
+      "TLS: clients ",
+      options_.tls_client_ca.empty() ? "need no certificate"
+                                     : "need a certificate (--tls_client_ca)",
+      "; the server's certificate expires ",
+      absl::FormatTime(tls_->keys()->expiry, absl::UTCTimeZone())));
+  return absl::OkStatus();
+}
+
+void Server::Reload() {
+  if (usage_log_ != nullptr) usage_log_->ReopenSoon();
+  authorizer_.ReloadSoon();
+  ReloadTls();
+}
+
+void Server::ReloadTls() {
+  if (tls_ != nullptr) tls_->Reload();
+  if (metrics_endpoint_ == nullptr) return;
+  absl::StatusOr<MetricsAccess> access = ReadMetricsAccess();
+  const absl::Status status = access.ok()
+                                  ? metrics_endpoint_->Use(*std::move(access))
+                                  : access.status();
+  if (!status.ok()) LogWarning(absl::StrCat("metrics: ", status.message()));
 }
 
 absl::Status Server::OpenTokenFile() {
@@ -141,7 +178,8 @@ absl::Status Server::OpenListener() {
       const ConnectionLimits limits,
       DeriveConnectionLimits(RaiseDescriptorLimit(), options_.grpc_memory_bytes,
                              options_.max_connections,
-                             options_.max_connections_per_peer));
+                             options_.max_connections_per_peer,
+                             options_.has_tls()));
   LogInfo(absl::StrCat("derived: --max_connections=", limits.total,
                        " --max_connections_per_peer=", limits.per_peer));
   absl::StatusOr<std::unique_ptr<Listener>> listener = Listener::Open(
@@ -149,19 +187,28 @@ absl::Status Server::OpenListener() {
       CallGuard::Derive(
           options_.grpc_memory_bytes, options_.max_streams_per_connection,
           int64_t{options_.engine.max_running} + options_.engine.max_queued),
-      MessageBudget::Limits::Derive(options_.grpc_memory_bytes));
+      MessageBudget::Limits::Derive(options_.grpc_memory_bytes),
+      options_.unix_socket_mode);
   if (!listener.ok()) {
     return absl::Status(
         listener.status().code(),
         absl::StrCat("--listen: ", listener.status().message()));
   }
   listener_ = *std::move(listener);
-  listener_collector_->Observe(listener_.get());
+  if (!listener_->is_local() && !options_.has_tls() && !options_.insecure) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--listen: other hosts can reach ", options_.listen,
+        ", and there is no TLS. Give --tls_cert and --tls_key, or listen on "
+        "127.0.0.1 or at a unix:path, or give --insecure if only clients that "
+        "you trust can connect"));
+  }
+  listener_collector_->Observe(listener_.get(), tls_.get());
   return absl::OkStatus();
 }
 
 absl::Status Server::StartMetrics() {
   if (options_.metrics_listen.empty()) return absl::OkStatus();
+  RWKVD_ASSIGN_OR_RETURN(MetricsAccess access, ReadMetricsAccess());
   RWKVD_ASSIGN_OR_RETURN(
       metrics_endpoint_,
       MetricsEndpoint::Start(
@@ -169,7 +216,24 @@ absl::Status Server::StartMetrics() {
           {metrics_.collectable(), collector_, listener_collector_,
            std::make_shared<MemoryCollector>(&budgets_),
            std::make_shared<TelemetryCollector>(spans_.get()),
-           std::make_shared<AuthCollector>(&authorizer_, usage_log_.get())}));
+           std::make_shared<AuthCollector>(&authorizer_, usage_log_.get())},
+          std::move(access), options_.unix_socket_mode));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<MetricsAccess> Server::ReadMetricsAccess() const {
+  MetricsAccess access;
+  if (options_.metrics_tls) access.tls = tls_->keys();
+  if (options_.metrics_token_file.empty()) return access;
+  RWKVD_ASSIGN_OR_RETURN(access.token, ReadToken("--metrics_token_file",
+                                                 options_.metrics_token_file));
+  return access;
+}
+
+absl::Status Server::StartHealth() {
+  if (options_.health_listen.empty()) return absl::OkStatus();
+  RWKVD_ASSIGN_OR_RETURN(health_endpoint_,
+                         HealthEndpoint::Start(options_, &health_));
   return absl::OkStatus();
 }
 
@@ -181,7 +245,8 @@ absl::Status Server::StartGrpc() {
   std::unique_ptr<Listener::Acceptor> acceptor =
       builder.experimental().AddExternalConnectionAcceptor(
           Builder::ExternalConnectionType::FROM_FD,
-          grpc::InsecureServerCredentials());
+          tls_ == nullptr ? grpc::InsecureServerCredentials()
+                          : NewTlsCredentials(tls_.get()));
   builder.RegisterService(&service_);
   if (options_.vllm) builder.RegisterService(&vllm_);
   builder.RegisterService(&health_);
@@ -189,7 +254,7 @@ absl::Status Server::StartGrpc() {
   builder.RegisterCallbackGenericService(&unknown_methods_);
   grpc_ = builder.BuildAndStart();
   if (grpc_ == nullptr) return absl::InternalError("gRPC does not start");
-  return listener_->Start(std::move(acceptor));
+  return listener_->Start(std::move(acceptor), options_.has_tls());
 }
 
 void Server::Load(const Loader& loader) {
@@ -216,7 +281,12 @@ void Server::Load(const Loader& loader) {
   readiness_ = std::make_unique<Readiness>(
       std::vector<ReadinessCondition>{
           {"files of the model and saved states",
-           [model = this->model()] { return model->CheckFiles(); }}},
+           [model = this->model()] { return model->CheckFiles(); }},
+          {"files of TLS and tokens",
+           [this] {
+             ReloadTls();
+             return absl::OkStatus();  // the last good ones are in use
+           }}},
       kReadinessInterval, [this](bool ready) {
         // Who learns that the server serves finds in the log how it started.
         FlushLog(kFlushLogTime);
@@ -237,6 +307,10 @@ bool Server::loading() const {
 
 std::string Server::metrics_address() const {
   return metrics_endpoint_ == nullptr ? "" : metrics_endpoint_->address();
+}
+
+std::string Server::health_address() const {
+  return health_endpoint_ == nullptr ? "" : health_endpoint_->address();
 }
 
 }  // namespace rwkvd

@@ -24,8 +24,10 @@
 #include "service/calls/unknown_methods.h"
 #include "service/health/health_service.h"
 #include "service/health/readiness.h"
+#include "service/health_endpoint.h"
 #include "service/listener/listener.h"
 #include "service/listener/listener_collector.h"
+#include "service/listener/tls_keys.h"
 #include "service/load_progress.h"
 #include "service/memory_budgets.h"
 #include "service/metrics/engine_collector.h"
@@ -78,16 +80,13 @@ class Server {
   // Clients have a moment to notice it; then calls end with UNAVAILABLE.
   void Fail(absl::Status reason) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Reads the files again that the server reads at its start and can replace:
-  // that of --auth_tokens; and opens that of --usage_log anew. Returns false if
-  // there is neither. Does not block.
-  bool Reload() {
-    if (usage_log_ != nullptr) usage_log_->ReopenSoon();
-    return authorizer_.ReloadSoon() || usage_log_ != nullptr;
-  }
-
   // Drains without a lame-duck time and a grace period, as two calls of Drain.
   void DrainAtOnce() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Reads the files of TLS and tokens again, if there are any, and opens the
+  // usage log anew. A good file is used from the next connection or call on; a
+  // bad one leaves the last good one in use. May wait for a disk.
+  void Reload();
 
   // Whether the loader is still running.
   bool loading() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -96,6 +95,8 @@ class Server {
   // address is empty if there are no metrics.
   const std::string& address() const { return listener_->address(); }
   std::string metrics_address() const;
+  // Empty without --health_listen.
+  std::string health_address() const;
 
   // The memory of responses that clients have not read, in bytes.
   int64_t unread_bytes() const { return budgets_.responses->used(); }
@@ -106,8 +107,13 @@ class Server {
   absl::Status Listen();
   absl::Status OpenTokenFile();
   absl::Status OpenUsageLog();
+  absl::Status OpenTls();
+  // Reads the files of TLS and the token of the metrics again.
+  void ReloadTls();
   absl::Status OpenListener();
   absl::Status StartMetrics();
+  absl::StatusOr<MetricsAccess> ReadMetricsAccess() const;
+  absl::Status StartHealth();
   absl::Status StartGrpc();
   void Load(const Loader& loader) ABSL_LOCKS_EXCLUDED(mutex_);
   // Null until the model has been loaded.
@@ -147,8 +153,10 @@ class Server {
   VllmService vllm_;
   Reflection reflection_;
   UnknownMethods unknown_methods_;
+  std::unique_ptr<TlsKeyStore> tls_;  // null: no TLS
   std::unique_ptr<Listener> listener_;
   std::unique_ptr<MetricsEndpoint> metrics_endpoint_;
+  std::unique_ptr<HealthEndpoint> health_endpoint_;
   std::unique_ptr<grpc::Server> grpc_;
 
   mutable absl::Mutex mutex_;

@@ -45,7 +45,7 @@ declare -rA LIBRARIES=(
     //third_party/google_rpc:google_rpc_cc_proto"
   [service]="$GRPC //third_party/grpc_reflection:reflection_cc_proto
     //third_party/orca:orca_cc_proto //third_party/otlp:otlp_cc_grpc absl_flags
-    grpc_channelz microhttpd prometheus spdlog"
+    grpc_channelz microhttpd prometheus spdlog ssl"
   [tools/quality]="absl absl_flags"
   [tools/rwkv_convert]="absl absl_flags @eigen"
   [tools/rwkvctl]="$GRPC absl_flags json"

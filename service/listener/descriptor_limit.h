@@ -19,11 +19,12 @@ int64_t RaiseDescriptorLimit();
 //
 // `max_connections` and `max_connections_per_peer` are the values of the flags;
 // 0 derives the first from the descriptors and from the memory that gRPC may
-// use, in bytes, and the second as a quarter of the first. InvalidArgument with
-// the flag if there are too few descriptors for the value.
+// use, in bytes, of which a connection with TLS takes more, and the second as a
+// quarter of the first. InvalidArgument with the flag if there are too few
+// descriptors for the value.
 absl::StatusOr<ConnectionLimits> DeriveConnectionLimits(
     int64_t max_descriptors, int64_t grpc_memory_bytes, int max_connections,
-    int max_connections_per_peer);
+    int max_connections_per_peer, bool tls = false);
 
 }  // namespace rwkvd
 

@@ -12,7 +12,7 @@
 #include "core/base/status_macros.h"
 #include "service/listener/clock_reading.h"
 #include "service/listener/open_calls.h"
-#include "service/listener/socket_filter.h"
+#include "service/listener/tls_filter.h"
 
 namespace rwkvd {
 namespace {
@@ -40,9 +40,10 @@ const char* NameOf(Refusal refusal) {
 absl::StatusOr<std::unique_ptr<Listener>> Listener::Open(
     const std::string& address, const ConnectionLimits& limits,
     const CallGuard::Limits& call_limits,
-    const MessageBudget::Limits& message_limits) {
+    const MessageBudget::Limits& message_limits,
+    std::optional<mode_t> unix_mode) {
   RWKVD_ASSIGN_OR_RETURN(ListeningSockets sockets,
-                         ListeningSockets::Open(address));
+                         ListeningSockets::Open(address, unix_mode));
   return std::unique_ptr<Listener>(
       new Listener(std::move(sockets), limits, call_limits, message_limits));
 }
@@ -51,13 +52,15 @@ Listener::Listener(ListeningSockets sockets, const ConnectionLimits& limits,
                    const CallGuard::Limits& call_limits,
                    const MessageBudget::Limits& message_limits)
     : address_(sockets.address()),
+      is_local_(sockets.is_local()),
       sockets_(std::make_unique<ListeningSockets>(std::move(sockets))),
       call_limits_(call_limits),
       connections_(limits),
       shared_{.messages = std::make_shared<MessageBudget>(message_limits)} {}
 
-absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor) {
+absl::Status Listener::Start(std::unique_ptr<Acceptor> acceptor, bool tls) {
   acceptor_ = std::move(acceptor);
+  tls_ = tls;
   AcceptLoop::Handlers handlers;
   handlers.on_connection = [this](OwnedFd connection,
                                   const sockaddr_storage& peer) {
@@ -111,22 +114,25 @@ void Listener::Handle(OwnedFd connection, const sockaddr_storage& peer) {
     case ConnectionTable::Decision::kAdmitted:
       break;
   }
-  Guard(connection.get(), key);
+  SocketFilter guard = NewGuard(connection.get(), key);
   Acceptor::NewConnectionParameters parameters;
   parameters.fd = connection.Release();
-  acceptor_->HandleNewConnection(&parameters);
+  if (tls_) {
+    FilterTlsSession(std::move(guard),
+                     [&] { acceptor_->HandleNewConnection(&parameters); });
+  } else {
+    FilterSocket(parameters.fd, std::move(guard));
+    acceptor_->HandleNewConnection(&parameters);
+  }
 }
 
-void Listener::Guard(int fd, const std::string& peer) {
+SocketFilter Listener::NewGuard(int fd, const std::string& peer) {
   const auto guard = std::make_shared<ConnectionGuard>(
       fd, peer, resets_.Of(peer, ClockReading()), shared_);
-  FilterSocket(
-      fd,
-      {.on_received =
-           [guard](absl::string_view bytes) {
-             return guard->OnReceived(bytes);
-           },
-       .on_sent = [guard](absl::string_view bytes) { guard->OnSent(bytes); }});
+  return {
+      .on_received =
+          [guard](absl::string_view bytes) { return guard->OnReceived(bytes); },
+      .on_sent = [guard](absl::string_view bytes) { guard->OnSent(bytes); }};
 }
 
 bool Listener::Close(const ConnectionCalls& connection) {

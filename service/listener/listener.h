@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -19,6 +20,7 @@
 #include "service/listener/http2_guard.h"
 #include "service/listener/listening_sockets.h"
 #include "service/listener/message_budget.h"
+#include "service/listener/socket_filter.h"
 #include "service/log.h"
 
 namespace rwkvd {
@@ -50,15 +52,19 @@ class Listener {
   static absl::StatusOr<std::unique_ptr<Listener>> Open(
       const std::string& address, const ConnectionLimits& limits,
       const CallGuard::Limits& call_limits = {},
-      const MessageBudget::Limits& message_limits = {});
+      const MessageBudget::Limits& message_limits = {},
+      std::optional<mode_t> unix_mode = std::nullopt);
   ~Listener() { Stop(); }
 
   // The address with the chosen port.
   const std::string& address() const { return address_; }
+  // Whether only processes of this host can connect.
+  bool is_local() const { return is_local_; }
 
   // Passes connections to gRPC from now on, whose server is running and was
-  // built last in this process. Called once.
-  absl::Status Start(std::unique_ptr<Acceptor> acceptor);
+  // built last in this process. Called once. `tls`: gRPC expects TLS, and the
+  // guards inspect what is within.
+  absl::Status Start(std::unique_ptr<Acceptor> acceptor, bool tls = false);
 
   // Stops listening: new connections are refused by the system. Must return
   // before the gRPC server is shut down, which would lose the descriptors of
@@ -87,13 +93,14 @@ class Listener {
 
   void Handle(OwnedFd connection, const sockaddr_storage& peer);
   // Inspects what gRPC will receive and send on this connection.
-  void Guard(int fd, const std::string& peer);
+  SocketFilter NewGuard(int fd, const std::string& peer);
   // Does periodic checks. Returns whether it is to be called again.
   bool Tick();
   bool Close(const ConnectionCalls& connection);
   void Refuse(Refusal refusal, const std::string& why);
 
   const std::string address_;
+  const bool is_local_;
   std::unique_ptr<ListeningSockets> sockets_;  // null after Stop
   const CallGuard::Limits call_limits_;
   ConnectionTable connections_;
@@ -105,6 +112,7 @@ class Listener {
   ResetLimits resets_;
   const ConnectionGuard::Shared shared_;
   std::unique_ptr<Acceptor> acceptor_;
+  bool tls_ = false;
   AcceptLoop loop_;  // last: its thread uses the above
 };
 

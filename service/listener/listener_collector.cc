@@ -3,6 +3,8 @@
 
 #include <sys/resource.h>
 
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "service/metrics/metric_families.h"
 
 namespace rwkvd {
@@ -28,6 +30,19 @@ MetricFamily Abuses(const Listener& listener) {
       [&](Http2Abuse abuse) { return listener.num_closed(abuse); });
 }
 
+// Without a value if there is no TLS.
+MetricFamily CertificateLeft(const TlsKeyStore* tls) {
+  constexpr char kName[] = "rwkv_tls_certificate_left_seconds";
+  constexpr char kHelp[] =
+      "The time until the first certificate of the server expires. Less than 0 "
+      "after that. Without a value if there is no TLS.";
+  if (tls == nullptr) {
+    return EmptyFamily(kName, kHelp, prometheus::MetricType::Gauge);
+  }
+  return ToGauge(kName, kHelp,
+                 absl::ToDoubleSeconds(tls->keys()->expiry - absl::Now()));
+}
+
 double MaxDescriptors() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
@@ -36,9 +51,10 @@ double MaxDescriptors() {
 
 }  // namespace
 
-void ListenerCollector::Observe(Listener* listener) {
+void ListenerCollector::Observe(Listener* listener, const TlsKeyStore* tls) {
   absl::MutexLock lock(&mutex_);
   listener_ = listener;
+  tls_ = tls;
 }
 
 std::vector<MetricFamily> ListenerCollector::Collect() const {
@@ -53,6 +69,11 @@ std::vector<MetricFamily> ListenerCollector::Collect() const {
                   "The memory of request messages that are incomplete, or that "
                   "the server has not read.",
                   static_cast<double>(listener_->message_bytes())),
+          CertificateLeft(tls_),
+          ToGauge("rwkv_tls_reload_failed",
+                  "1 while the files of TLS are bad and the last good ones are "
+                  "in use, otherwise 0.",
+                  tls_ != nullptr && tls_->reload_failed() ? 1 : 0),
           Refusals(*listener_),
           Abuses(*listener_),
           ToGauge("process_max_fds", "The limit of open file descriptors.",

@@ -9,6 +9,7 @@
 #include "prometheus/collectable.h"
 #include "prometheus/metric_family.h"
 #include "service/listener/listener.h"
+#include "service/listener/tls_keys.h"
 
 namespace rwkvd {
 
@@ -17,9 +18,11 @@ namespace rwkvd {
 // Owned by the server and the metrics endpoint. Thread-safe.
 class ListenerCollector : public prometheus::Collectable {
  public:
-  // Sets the listener, or null before the listener is destroyed. No metrics
-  // are exported while there is none.
-  void Observe(Listener* listener) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Sets the listener and the keys of TLS, which are null without TLS; or null
+  // before these are destroyed. No metrics are exported while there is no
+  // listener.
+  void Observe(Listener* listener, const TlsKeyStore* tls = nullptr)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
   std::vector<prometheus::MetricFamily> Collect() const override
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -27,6 +30,7 @@ class ListenerCollector : public prometheus::Collectable {
  private:
   mutable absl::Mutex mutex_;
   Listener* listener_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  const TlsKeyStore* tls_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
 }  // namespace rwkvd

@@ -6,7 +6,9 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <utility>
 
@@ -100,6 +102,20 @@ bool IsWildcard(const IpAddress& ip) {
   }
   const auto& address = reinterpret_cast<const sockaddr_in6&>(ip.storage);
   return IN6_IS_ADDR_UNSPECIFIED(&address.sin6_addr);
+}
+
+bool IsLoopback(const IpAddress& ip) {
+  constexpr uint32_t kLoopbackNetwork = IN_LOOPBACKNET;  // 127.0.0.0/8
+  if (ip.storage.ss_family == AF_INET) {
+    const auto& address = reinterpret_cast<const sockaddr_in&>(ip.storage);
+    return ntohl(address.sin_addr.s_addr) >> IN_CLASSA_NSHIFT ==
+           kLoopbackNetwork;
+  }
+  const auto& address =
+      reinterpret_cast<const sockaddr_in6&>(ip.storage).sin6_addr;
+  return IN6_IS_ADDR_LOOPBACK(&address) ||
+         (IN6_IS_ADDR_V4MAPPED(&address) &&
+          address.s6_addr[12] == kLoopbackNetwork);
 }
 
 // [::], which includes IPv4.
@@ -197,11 +213,11 @@ absl::Status CheckListenAddress(absl::string_view address) {
 }
 
 absl::StatusOr<ListeningSockets> ListeningSockets::Open(
-    const std::string& address) {
+    const std::string& address, std::optional<mode_t> unix_mode) {
   if (!absl::StartsWith(address, kUnixScheme)) return OpenTcp(address);
   ListeningSockets result;
   RWKVD_ASSIGN_OR_RETURN(result.unix_socket_,
-                         UnixSocket::Listen(PathOf(address)));
+                         UnixSocket::Listen(PathOf(address), unix_mode));
   result.address_ = absl::StrCat(kUnixScheme, PathOf(address));
   return result;
 }
@@ -223,6 +239,7 @@ absl::StatusOr<ListeningSockets> ListeningSockets::OpenTcp(
     if (asked.port != 0 || error != EADDRINUSE) break;
   }
   if (result.tcp_sockets_.empty()) return ListenError(address, error);
+  result.is_local_ = std::all_of(ips.begin(), ips.end(), IsLoopback);
   return result;
 }
 

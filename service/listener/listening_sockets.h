@@ -2,7 +2,10 @@
 #ifndef RWKVD_SERVICE_LISTENER_LISTENING_SOCKETS_H_
 #define RWKVD_SERVICE_LISTENER_LISTENING_SOCKETS_H_
 
+#include <sys/types.h>
+
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,15 +34,22 @@ class ListeningSockets {
   // or [::] stands for all IPv4 and IPv6 addresses. Addresses of a name that
   // this host does not have are skipped.
   //
+  // `unix_mode` are the permissions of a path's socket (see UnixSocket).
+  //
   // InvalidArgument if the address is malformed; Unavailable, with the address
   // and the system's reason, if it is impossible to listen there.
-  static absl::StatusOr<ListeningSockets> Open(const std::string& address);
+  static absl::StatusOr<ListeningSockets> Open(
+      const std::string& address,
+      std::optional<mode_t> unix_mode = std::nullopt);
 
   // The address that was asked for, with the chosen port.
   const std::string& address() const { return address_; }
   // Nonempty; this object owns the descriptors.
   std::vector<int> fds() const;
   bool is_unix() const { return unix_socket_ != nullptr; }
+  // Whether only processes of this host can connect: at a path, or at addresses
+  // of the loopback interface.
+  bool is_local() const { return is_local_; }
 
  private:
   ListeningSockets() = default;
@@ -47,6 +57,7 @@ class ListeningSockets {
   static absl::StatusOr<ListeningSockets> OpenTcp(const std::string& address);
 
   std::string address_;
+  bool is_local_ = true;
   std::vector<OwnedFd> tcp_sockets_;
   std::unique_ptr<UnixSocket> unix_socket_;
 };

@@ -113,15 +113,15 @@ absl::Status RemoveStale(const std::string& path, const sockaddr_un& address) {
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UnixSocket>> UnixSocket::Listen(
-    const std::string& path) {
+    const std::string& path, std::optional<mode_t> mode) {
   RWKVD_RETURN_IF_ERROR(AddressOf(path).status());
   RWKVD_ASSIGN_OR_RETURN(OwnedFd lock, TakeLock(path));
   std::unique_ptr<UnixSocket> result(new UnixSocket(path, std::move(lock)));
-  RWKVD_RETURN_IF_ERROR(result->Bind());
+  RWKVD_RETURN_IF_ERROR(result->Bind(mode));
   return result;
 }
 
-absl::Status UnixSocket::Bind() {
+absl::Status UnixSocket::Bind(std::optional<mode_t> mode) {
   RWKVD_ASSIGN_OR_RETURN(const sockaddr_un address, AddressOf(path_));
   RWKVD_RETURN_IF_ERROR(RemoveStale(path_, address));
   socket_ =
@@ -137,7 +137,9 @@ absl::Status UnixSocket::Bind() {
   }
   device_ = bound.st_dev;
   inode_ = bound.st_ino;
-  if (listen(socket_.get(), SOMAXCONN) != 0) {
+  // Nobody can connect before it listens.
+  if ((mode.has_value() && chmod(path_.c_str(), *mode) != 0) ||
+      listen(socket_.get(), SOMAXCONN) != 0) {
     return ListenError("unix:" + path_, errno);
   }
   return absl::OkStatus();

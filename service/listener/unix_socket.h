@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -21,11 +22,12 @@ namespace rwkvd {
 class UnixSocket {
  public:
   // Listens at `path`, and replaces a socket there at which no process listens.
-  // Unavailable, with the path and the system's reason, if the path is empty,
-  // too long or no socket, if a process listens there, or if the system
+  // `mode` are the socket's permissions; without it, the process's mask
+  // decides. Unavailable, with the path and the system's reason, if the path is
+  // empty, too long or no socket, if a process listens there, or if the system
   // refuses.
   static absl::StatusOr<std::unique_ptr<UnixSocket>> Listen(
-      const std::string& path);
+      const std::string& path, std::optional<mode_t> mode = std::nullopt);
   ~UnixSocket();
   UnixSocket(const UnixSocket&) = delete;
   UnixSocket& operator=(const UnixSocket&) = delete;
@@ -36,7 +38,7 @@ class UnixSocket {
   UnixSocket(std::string path, OwnedFd lock)
       : path_(std::move(path)), lock_(std::move(lock)) {}
 
-  absl::Status Bind();
+  absl::Status Bind(std::optional<mode_t> mode);
 
   const std::string path_;
   OwnedFd lock_;

@@ -13,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "core/base/sha256.h"
 #include "prometheus/text_serializer.h"
 #include "service/listener/connection_table.h"
 #include "service/log.h"
@@ -32,6 +33,18 @@ constexpr size_t kConnectionBytes = 16 << 10;
 
 constexpr char kText[] = "text/plain; charset=utf-8";
 constexpr char kExposition[] = "text/plain; version=0.0.4; charset=utf-8";
+
+// TLS 1.2 and 1.3 with forward secrecy and authenticated encryption, as gRPC.
+constexpr char kTlsPriorities[] =
+    "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-KX-ALL:+ECDHE-ECDSA:"
+    "+ECDHE-RSA:-CIPHER-ALL:+AES-256-GCM:+AES-128-GCM:+CHACHA20-POLY1305";
+
+// Comparing digests takes as long wherever two texts differ.
+std::string Digest(absl::string_view text) {
+  Sha256 digest;
+  digest.UpdateWithLength(text);
+  return digest.Hex();
+}
 
 absl::Status NameFlag(const absl::Status& status) {
   return absl::Status(status.code(),
@@ -62,6 +75,10 @@ bool Respond(MHD_Connection* connection, unsigned code, const char* type,
   ok &= MHD_add_response_header(response, "Connection", "close") == MHD_YES;
   if (code == MHD_HTTP_METHOD_NOT_ALLOWED) {
     ok &= MHD_add_response_header(response, "Allow", "GET, HEAD") == MHD_YES;
+  }
+  if (code == MHD_HTTP_UNAUTHORIZED) {
+    ok &= MHD_add_response_header(response, "WWW-Authenticate", "Bearer") ==
+          MHD_YES;
   }
   ok = ok && MHD_queue_response(connection, code, response) == MHD_YES;
   MHD_destroy_response(response);  // the connection has its own reference
@@ -108,12 +125,15 @@ struct MetricsEndpoint::Callbacks {
 
 absl::StatusOr<std::unique_ptr<MetricsEndpoint>> MetricsEndpoint::Start(
     const std::string& address,
-    std::vector<std::shared_ptr<prometheus::Collectable>> sources) {
-  absl::StatusOr<ListeningSockets> sockets = ListeningSockets::Open(address);
+    std::vector<std::shared_ptr<prometheus::Collectable>> sources,
+    MetricsAccess access, std::optional<mode_t> unix_mode) {
+  absl::StatusOr<ListeningSockets> sockets =
+      ListeningSockets::Open(address, unix_mode);
   if (!sockets.ok()) return NameFlag(sockets.status());
   std::unique_ptr<MetricsEndpoint> endpoint(
       new MetricsEndpoint(*std::move(sockets), std::move(sources)));
-  const absl::Status status = endpoint->StartThreads();
+  absl::Status status = endpoint->Use(std::move(access));
+  if (status.ok()) status = endpoint->StartAcceptLoop();
   if (!status.ok()) return NameFlag(status);
   return endpoint;
 }
@@ -127,23 +147,50 @@ MetricsEndpoint::MetricsEndpoint(
 
 MetricsEndpoint::~MetricsEndpoint() {
   accept_loop_.Stop();
+  absl::MutexLock lock(&mutex_);
   if (daemon_ != nullptr) MHD_stop_daemon(daemon_);
 }
 
-absl::Status MetricsEndpoint::StartThreads() {
+absl::Status MetricsEndpoint::Use(MetricsAccess access) {
+  absl::MutexLock lock(&mutex_);
+  if (daemon_ != nullptr) {
+    if (access.tls == access_.tls && access.token == access_.token) {
+      return absl::OkStatus();
+    }
+    MHD_stop_daemon(daemon_);  // ends the HTTP thread
+  }
+  access_ = std::move(access);
+  return StartDaemon();
+}
+
+absl::Status MetricsEndpoint::StartDaemon() {
+  // The library does not change the texts.
+  const auto item = [](MHD_OPTION option, const char* text) {
+    return MHD_OptionItem{option, 0, const_cast<char*>(text)};
+  };
+  std::vector<MHD_OptionItem> tls;
+  if (access_.tls != nullptr) {
+    tls = {item(MHD_OPTION_HTTPS_MEM_CERT, access_.tls->cert.c_str()),
+           item(MHD_OPTION_HTTPS_MEM_KEY, access_.tls->key.c_str()),
+           item(MHD_OPTION_HTTPS_PRIORITIES, kTlsPriorities)};
+  }
+  tls.push_back({MHD_OPTION_END, 0, nullptr});
   daemon_ = MHD_start_daemon(
       MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC |
-          MHD_USE_ERROR_LOG,
+          MHD_USE_ERROR_LOG | (access_.tls == nullptr ? 0 : MHD_USE_TLS),
       0, nullptr, nullptr, &Callbacks::OnRequest, this,
       MHD_OPTION_EXTERNAL_LOGGER, &LogFromLibrary, nullptr,
       MHD_OPTION_NOTIFY_CONNECTION, &Callbacks::OnConnection, this,
       MHD_OPTION_CONNECTION_LIMIT, kMaxConnections,
       MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds,
-      MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionBytes, MHD_OPTION_END);
-  if (daemon_ == nullptr) {
-    return absl::UnavailableError(
-        absl::StrCat("cannot start the HTTP server: ", std::strerror(errno)));
-  }
+      MHD_OPTION_CONNECTION_MEMORY_LIMIT, kConnectionBytes, MHD_OPTION_ARRAY,
+      tls.data(), MHD_OPTION_END);
+  if (daemon_ != nullptr) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("cannot start the HTTP server: ", std::strerror(errno)));
+}
+
+absl::Status MetricsEndpoint::StartAcceptLoop() {
   return accept_loop_.Start(
       sockets_.fds(),
       {.on_connection =
@@ -159,9 +206,20 @@ absl::Status MetricsEndpoint::StartThreads() {
 }
 
 void MetricsEndpoint::Serve(OwnedFd connection, const sockaddr_storage& peer) {
+  absl::MutexLock lock(&mutex_);
+  if (daemon_ == nullptr) return;
   // Closes the descriptor if it fails.
   MHD_add_connection(daemon_, connection.Release(),
                      reinterpret_cast<const sockaddr*>(&peer), sizeof(peer));
+}
+
+bool MetricsEndpoint::IsAllowed(MHD_Connection* connection) const {
+  if (access_.token.empty()) return true;
+  const char* const value = MHD_lookup_connection_value(
+      connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_AUTHORIZATION);
+  absl::string_view given = value == nullptr ? "" : value;
+  return absl::ConsumePrefix(&given, "Bearer ") &&
+         Digest(given) == Digest(access_.token);
 }
 
 bool MetricsEndpoint::Answer(MHD_Connection* connection, absl::string_view path,
@@ -173,6 +231,10 @@ bool MetricsEndpoint::Answer(MHD_Connection* connection, absl::string_view path,
   if (method != MHD_HTTP_METHOD_GET && method != MHD_HTTP_METHOD_HEAD) {
     return Respond(connection, MHD_HTTP_METHOD_NOT_ALLOWED, kText,
                    "Only GET and HEAD are allowed.\n");
+  }
+  if (!IsAllowed(connection)) {
+    return Respond(connection, MHD_HTTP_UNAUTHORIZED, kText,
+                   "A token is needed: Authorization: Bearer TOKEN.\n");
   }
   connections_.AddAnswer(DescriptorOf(connection));
   return Respond(connection, MHD_HTTP_OK, kExposition, Page());

@@ -3,6 +3,7 @@
 
 #include "absl/flags/flag.h"
 #include "absl/strings/string_view.h"
+#include "core/base/quote.h"
 #include "core/base/status_macros.h"
 #include "service/listener/listening_sockets.h"
 #include "service/options/flag_checks.h"
@@ -10,12 +11,25 @@
 ABSL_FLAG(std::string, listen, "127.0.0.1:50051",
           "The address of the gRPC server: host:port (port 0 chooses a free "
           "one; an IPv6 address in brackets) or unix:path.");
+ABSL_FLAG(
+    bool, insecure, false,
+    "Allow --listen without TLS at an address that other hosts can reach. "
+    "Whoever can connect then reads and writes everything, so only where "
+    "a network policy or a proxy decides who can.");
+ABSL_FLAG(std::string, unix_socket_mode, "",
+          "The permissions of Unix sockets at which the server listens, as an "
+          "octal number such as 0660. Who may connect needs write permission. "
+          "If empty, the umask decides.");
+ABSL_FLAG(std::string, health_listen, "",
+          "An address without TLS at which only the health protocol is served, "
+          "for the probes of Kubernetes, which know no TLS: host:port or "
+          "unix:path. If empty, there is none.");
 ABSL_FLAG(std::string, metrics_listen, "127.0.0.1:9464",
           "The address at which Prometheus finds /metrics: host:port or "
           "unix:path. If empty, there are no metrics.");
 ABSL_FLAG(std::string, port_file, "",
           "A file to which the server writes its addresses once it listens, "
-          "one per line: grpc=host:port, metrics=host:port.");
+          "one per line: grpc=host:port, metrics=host:port, health=host:port.");
 ABSL_FLAG(int32_t, max_connections, 0,
           "The maximum number of connections. Further ones are closed at once. "
           "0 derives it from the limit of open files and the memory limit.");
@@ -72,8 +86,27 @@ absl::Status ReadAddresses(NetworkOptions* options) {
   options->metrics_listen = absl::GetFlag(FLAGS_metrics_listen);
   options->port_file = absl::GetFlag(FLAGS_port_file);
   RWKVD_RETURN_IF_ERROR(CheckAddress("listen", options->listen));
+  options->health_listen = absl::GetFlag(FLAGS_health_listen);
+  if (!options->health_listen.empty()) {
+    RWKVD_RETURN_IF_ERROR(
+        CheckAddress("health_listen", options->health_listen));
+  }
   if (options->metrics_listen.empty()) return absl::OkStatus();
   return CheckAddress("metrics_listen", options->metrics_listen);
+}
+
+absl::Status ReadUnixSocketMode(std::optional<mode_t>* mode) {
+  const std::string text = absl::GetFlag(FLAGS_unix_socket_mode);
+  if (text.empty()) return absl::OkStatus();
+  constexpr size_t kMaxDigits = 4;
+  if (text.size() > kMaxDigits ||
+      text.find_first_not_of("01234567") != text.npos ||
+      std::stoi(text, nullptr, 8) > 0777) {
+    return FlagError("unix_socket_mode", Quoted(text),
+                     " is not an octal number in [0, 0777]");
+  }
+  *mode = static_cast<mode_t>(std::stoi(text, nullptr, 8));
+  return absl::OkStatus();
 }
 
 absl::Status ReadConnectionLimits(NetworkOptions* options) {
@@ -120,6 +153,8 @@ absl::Status ReadNetworkFlags(NetworkOptions* options) {
   options->vllm = absl::GetFlag(FLAGS_vllm);
   options->reflection = absl::GetFlag(FLAGS_reflection);
   options->channelz = absl::GetFlag(FLAGS_channelz);
+  options->insecure = absl::GetFlag(FLAGS_insecure);
+  RWKVD_RETURN_IF_ERROR(ReadUnixSocketMode(&options->unix_socket_mode));
   RWKVD_RETURN_IF_ERROR(ReadAddresses(options));
   RWKVD_RETURN_IF_ERROR(ReadConnectionLimits(options));
   RWKVD_RETURN_IF_ERROR(ReadConnectionAge(options));

@@ -2,7 +2,10 @@
 #ifndef RWKVD_SERVICE_OPTIONS_NETWORK_OPTIONS_H_
 #define RWKVD_SERVICE_OPTIONS_NETWORK_OPTIONS_H_
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -17,6 +20,7 @@ inline constexpr absl::Duration kMaxConnectionAge = absl::Minutes(30);
 struct NetworkOptions {
   std::string listen = "127.0.0.1:0";
   std::string metrics_listen;            // empty: no metrics
+  std::string health_listen;             // empty: no health without TLS
   std::string port_file;                 // empty: none is written
   int32_t max_connections = 0;           // 0: derived
   int32_t max_connections_per_peer = 0;  // 0: derived
@@ -27,6 +31,8 @@ struct NetworkOptions {
   absl::Duration unread_timeout = absl::Minutes(1);
   absl::Duration stream_idle_timeout = absl::Minutes(1);
   bool vllm = true;
+  bool insecure = false;  // --listen may be open to other hosts without TLS
+  std::optional<mode_t> unix_socket_mode;  // none: the process's mask decides
   bool reflection = true;
   bool channelz = false;
   // Clients that send keepalive pings more often are disconnected. They may

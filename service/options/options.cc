@@ -23,6 +23,7 @@ constexpr absl::string_view kFlagFiles[] = {
     "service/options/process_options.cc",
     "service/options/saved_state_options.cc",
     "service/options/telemetry_options.cc",
+    "service/options/tls_options.cc",
 };
 
 absl::Status ReadFlags(Options* options) {
@@ -36,6 +37,7 @@ absl::Status ReadFlags(Options* options) {
   RWKVD_RETURN_IF_ERROR(ReadMemoryFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadProcessFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadTelemetryFlags(options));
+  RWKVD_RETURN_IF_ERROR(ReadTlsFlags(options));
   if (!options->channelz || options->auth_tokens.empty()) {
     return absl::OkStatus();
   }

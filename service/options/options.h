@@ -17,6 +17,7 @@
 #include "service/options/process_options.h"
 #include "service/options/saved_state_options.h"
 #include "service/options/telemetry_options.h"
+#include "service/options/tls_options.h"
 
 namespace rwkvd {
 
@@ -32,7 +33,8 @@ struct Options : LoadOptions,
                  SavedStateOptions,
                  MemoryOptions,
                  ProcessOptions,
-                 TelemetryOptions {
+                 TelemetryOptions,
+                 TlsOptions {
   bool help = false;     // print OptionsHelp() and exit
   bool version = false;  // print the version and exit
   // The names of the flags on the command line. PlanMemory does not change what

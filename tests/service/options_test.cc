@@ -119,6 +119,14 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
                                      "--lame_duck=12ms",
                                      "--max_message_mib=13",
                                      "--port_file=p",
+                                     "--health_listen=h:1",
+                                     "--insecure",
+                                     "--unix_socket_mode=0640",
+                                     "--tls_cert=c",
+                                     "--tls_key=k",
+                                     "--tls_client_ca=a",
+                                     "--metrics_tls",
+                                     "--metrics_token_file=f",
                                      "--max_connections=20",
                                      "--max_connections_per_peer=21",
                                      "--max_streams_per_connection=22",
@@ -160,6 +168,15 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->lame_duck, absl::Milliseconds(12));
   EXPECT_EQ(options->max_message_bytes, 13 << 20);
   EXPECT_EQ(options->port_file, "p");
+  EXPECT_EQ(options->health_listen, "h:1");
+  EXPECT_TRUE(options->insecure);
+  EXPECT_EQ(options->unix_socket_mode, 0640);
+  EXPECT_TRUE(options->has_tls());
+  EXPECT_EQ(options->tls_cert, "c");
+  EXPECT_EQ(options->tls_key, "k");
+  EXPECT_EQ(options->tls_client_ca, "a");
+  EXPECT_TRUE(options->metrics_tls);
+  EXPECT_EQ(options->metrics_token_file, "f");
   EXPECT_EQ(options->max_connections, 20);
   EXPECT_EQ(options->max_connections_per_peer, 21);
   EXPECT_EQ(options->max_streams_per_connection, 22);
@@ -211,6 +228,14 @@ TEST_F(OptionsTest, ErrorsAreOneLineWithTheFlag) {
       {{"--model=m", "--listen=:50051"}, "--listen"},
       {{"--model=m", "--listen=h:70000"}, "--listen"},
       {{"--model=m", "--metrics_listen=h"}, "--metrics_listen"},
+      {{"--model=m", "--health_listen=h"}, "--health_listen"},
+      {{"--model=m", "--unix_socket_mode=0800"}, "--unix_socket_mode"},
+      {{"--model=m", "--unix_socket_mode=01777"}, "--unix_socket_mode"},
+      {{"--model=m", "--unix_socket_mode=-1"}, "--unix_socket_mode"},
+      {{"--model=m", "--tls_cert=c"}, "--tls_cert: needs --tls_key"},
+      {{"--model=m", "--tls_key=k"}, "--tls_key: needs --tls_cert"},
+      {{"--model=m", "--tls_client_ca=a"}, "--tls_client_ca: needs"},
+      {{"--model=m", "--metrics_tls"}, "--metrics_tls: needs"},
       {{"--model=m", "--listen=::1:50051"}, "--listen"},
       {{"--model=m", "--max_connections=-1"}, "--max_connections: -1"},
       {{"--model=m", "--max_connections_per_peer=-1"},

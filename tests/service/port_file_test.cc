@@ -25,6 +25,8 @@ TEST(PortFileTest, ContainsTheAddresses) {
   EXPECT_EQ(Contents(path), "grpc=127.0.0.1:1\nmetrics=127.0.0.1:2\n");
   ASSERT_TRUE(WritePortFile(path, "unix:/s", "").ok());
   EXPECT_EQ(Contents(path), "grpc=unix:/s\n");
+  ASSERT_TRUE(WritePortFile(path, "unix:/s", "", "127.0.0.1:3").ok());
+  EXPECT_EQ(Contents(path), "grpc=unix:/s\nhealth=127.0.0.1:3\n");
 }
 
 TEST(PortFileTest, LinksAreReplacedAndNotFollowed) {

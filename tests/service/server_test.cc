@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/server.h"
 
+#include <grpcpp/create_channel.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -335,6 +336,44 @@ TEST(ServerTest, MetricsPortInUseIsAnErrorWithTheFlag) {
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(std::string(second.status().message()),
               HasSubstr("--metrics_listen"));
+}
+
+TEST(ServerTest, OtherHostsNeedTlsOrConsent) {
+  Options options;
+  options.listen = "0.0.0.0:0";
+  const auto fail = [](LoadProgress&) { return absl::InternalError("enough"); };
+  const absl::Status status = Server::Start(options, fail).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(
+      std::string(status.message()),
+      ::testing::AllOf(HasSubstr("--listen: other hosts can reach"),
+                       HasSubstr("--tls_cert"), HasSubstr("--insecure")));
+  options.insecure = true;
+  const auto server = Server::Start(options, fail);
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ((*server)->Wait().message(), "enough");
+}
+
+TEST(ServerTest, HealthHasAnAddressOfItsOwn) {
+  Options options;
+  options.health_listen = "127.0.0.1:0";
+  TestServer server(options);
+  const auto channel = grpc::CreateChannel(server.server().health_address(),
+                                           grpc::InsecureChannelCredentials());
+  grpc::ClientContext context;
+  grpc::health::v1::HealthCheckResponse response;
+  const auto stub = grpc::health::v1::Health::NewStub(channel);
+  ASSERT_TRUE(stub->Check(&context, {}, &response).ok());
+  EXPECT_EQ(response.status(), grpc::health::v1::HealthCheckResponse::SERVING);
+  grpc::ClientContext other;
+  EXPECT_EQ(CallWithBytes(channel, "/rwkv.v1.RwkvService/GetModel", "", &other)
+                .error_code(),
+            grpc::StatusCode::UNIMPLEMENTED);
+  server.server().Drain();
+  grpc::ClientContext late;
+  ASSERT_TRUE(stub->Check(&late, {}, &response).ok());
+  EXPECT_EQ(response.status(),
+            grpc::health::v1::HealthCheckResponse::NOT_SERVING);
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -126,6 +128,22 @@ TEST(ListeningSocketsTest, MalformedAddressesAreRefused) {
   }
   for (const char* address : {"h:0", "[::1]:65535", "unix:", "unix:a/b"}) {
     EXPECT_TRUE(CheckListenAddress(address).ok()) << address;
+  }
+}
+
+TEST(ListeningSocketsTest, LocalAddressesAreThoseOfThisHostAlone) {
+  const ShortFolder folder;
+  for (const auto& [address, is_local] :
+       std::vector<std::pair<std::string, bool>>{
+           {"127.0.0.1:0", true},
+           {"127.8.7.6:0", true},
+           {"localhost:0", true},
+           {"unix:" + folder.path() + "/s", true},
+           {"0.0.0.0:0", false},
+           {"[::]:0", false}}) {
+    const auto sockets = ListeningSockets::Open(address);
+    ASSERT_TRUE(sockets.ok()) << sockets.status();
+    EXPECT_EQ(sockets->is_local(), is_local) << address;
   }
 }
 

@@ -69,6 +69,23 @@ TEST_F(UnixSocketTest, ListensUntilItIsDestroyed) {
   EXPECT_FALSE(LockExists());
 }
 
+TEST_F(UnixSocketTest, ModeIsSetIfItIsGiven) {
+  const mode_t mask = umask(0077);
+  for (const mode_t mode : {0600u, 0660u, 0666u}) {
+    const auto socket = UnixSocket::Listen(path_, mode);
+    ASSERT_TRUE(socket.ok()) << socket.status();
+    struct stat found;
+    ASSERT_EQ(stat(path_.c_str(), &found), 0);
+    EXPECT_EQ(found.st_mode & 07777, mode);
+  }
+  const auto socket = UnixSocket::Listen(path_);
+  ASSERT_TRUE(socket.ok()) << socket.status();
+  struct stat found;
+  ASSERT_EQ(stat(path_.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 07777, 0700u);
+  umask(mask);
+}
+
 TEST_F(UnixSocketTest, SecondOneIsRefusedAndLeavesTheFirst) {
   const auto first = UnixSocket::Listen(path_);
   ASSERT_TRUE(first.ok());

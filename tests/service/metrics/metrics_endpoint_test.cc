@@ -267,5 +267,28 @@ TEST(MetricsEndpointAddressTest, AddressInUseIsReportedWithTheReason) {
                     HasSubstr("Address already in use")));
 }
 
+TEST_F(MetricsEndpointTest, TokenIsNeededIfThereIsOne) {
+  const std::string token = "0123456789abcdef";
+  ASSERT_TRUE(endpoint_->Use({.token = token}).ok());
+  const auto ask = [&](const std::string& header) {
+    return Ask(*endpoint_, absl::StrCat("GET /metrics HTTP/1.1\r\nHost: x\r\n",
+                                        header, "\r\n"));
+  };
+  for (const std::string& header :
+       {std::string(), "Authorization: Bearer " + token + "0\r\n",
+        "Authorization: Bearer " + token.substr(1) + "\r\n",
+        "Authorization: Basic " + token + "\r\n",
+        std::string("Authorization: Bearer \r\n")}) {
+    EXPECT_THAT(ask(header),
+                AllOf(StartsWith("HTTP/1.1 401 "),
+                      HasSubstr("\r\nWWW-Authenticate: Bearer\r\n"),
+                      Not(HasSubstr("test_gauge"))))
+        << header;
+  }
+  ExpectScrape(ask("Authorization: Bearer " + token + "\r\n"));
+  ASSERT_TRUE(endpoint_->Use({}).ok());
+  ExpectScrape(ask(""));
+}
+
 }  // namespace
 }  // namespace rwkvd
