@@ -7,11 +7,16 @@ package rwkvd
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"math/rand"
+	"os"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -36,13 +41,10 @@ type Client struct {
 }
 
 // Dial makes a client of the server at an address such as "127.0.0.1:50051".
-// Without options, the connection has no TLS.
+// The connection has no TLS unless an option sets credentials of the transport.
 func Dial(target string, options ...grpc.DialOption) (*Client, error) {
-	if len(options) == 0 {
-		options = append(options,
-			grpc.WithTransportCredentials(insecure.NewCredentials()))
-	}
-	conn, err := grpc.NewClient(target, options...)
+	plain := grpc.WithTransportCredentials(insecure.NewCredentials())
+	conn, err := grpc.NewClient(target, append([]grpc.DialOption{plain}, options...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -59,14 +61,32 @@ func (t token) GetRequestMetadata(context.Context, ...string) (map[string]string
 // The connection may be encrypted by something else than gRPC.
 func (token) RequireTransportSecurity() bool { return false }
 
-// DialWithToken is Dial for a server with --auth_tokens. Send tokens through
-// encrypted connections only.
-func DialWithToken(target, value string, options ...grpc.DialOption) (*Client, error) {
-	if len(options) == 0 {
-		options = append(options,
-			grpc.WithTransportCredentials(insecure.NewCredentials()))
+// WithToken is an option of Dial for a server with --auth_tokens. Send tokens
+// through encrypted connections only.
+func WithToken(value string) grpc.DialOption {
+	return grpc.WithPerRPCCredentials(token(value))
+}
+
+// WithTLS is an option of Dial for a server with TLS. The files are in PEM form:
+// the certificates of those who may have issued the server's, and this client's
+// own certificate and its private key, which are empty if the server needs none.
+func WithTLS(ca, cert, key string) (grpc.DialOption, error) {
+	pem, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
 	}
-	return Dial(target, append(options, grpc.WithPerRPCCredentials(token(value)))...)
+	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	if !config.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("%s has no certificate", ca)
+	}
+	if cert != "" {
+		own, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	return grpc.WithTransportCredentials(credentials.NewTLS(config)), nil
 }
 
 // Close ends the connection and its calls.

@@ -4,6 +4,8 @@
 #include <grpcpp/create_channel.h>
 
 #include <cstdio>
+#include <fstream>
+#include <sstream>
 #include <string>
 
 #include "absl/flags/flag.h"
@@ -13,6 +15,7 @@
 #include "absl/time/clock.h"
 #include "cli/error_details.h"
 #include "core/base/quote.h"
+#include "core/base/status_macros.h"
 #include "google/protobuf/util/json_util.h"
 #include "tools/rwkvctl/local_target.h"
 #include "tools/rwkvctl/report.h"
@@ -20,6 +23,16 @@
 
 ABSL_FLAG(std::string, server, "127.0.0.1:50051",
           "Address of rwkvd: host:port or unix:path.");
+ABSL_FLAG(std::string, tls_ca, "",
+          "A file with certificates in PEM form. The connection then uses TLS, "
+          "and the server needs a certificate that one of these has issued.");
+ABSL_FLAG(std::string, tls_cert, "",
+          "A file with this client's certificate, for servers that need one.");
+ABSL_FLAG(std::string, tls_key, "",
+          "A file with the private key of --tls_cert.");
+ABSL_FLAG(std::string, tls_server_name, "",
+          "The name that the server's certificate must have, if it is not the "
+          "one in --server.");
 ABSL_FLAG(absl::Duration, timeout, absl::ZeroDuration(),
           "Deadline of each call; 0 for none.");
 ABSL_FLAG(std::string, token_file, "",
@@ -38,11 +51,64 @@ constexpr int kMaxReconnectMs = 1000;
 // gRPC uses its minimum backoff as the timeout of a connection attempt, too.
 constexpr int kConnectTimeoutMs = 5000;
 
+// The contents of the file that a flag names. InvalidArgument, with the flag
+// and the path, if it cannot be read.
+absl::StatusOr<std::string> ReadFlagFile(const char* flag,
+                                         const std::string& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  if (path.empty() || !(text << file.rdbuf())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, ": cannot read ", Quoted(path)));
+  }
+  return text.str();
+}
+
+// The credentials that the flags describe: TLS if there is a --tls_ca.
+// InvalidArgument if the flags do not fit together.
+absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ReadCredentials() {
+  const std::string cert = absl::GetFlag(FLAGS_tls_cert);
+  const std::string key = absl::GetFlag(FLAGS_tls_key);
+  if (cert.empty() != key.empty()) {
+    return absl::InvalidArgumentError(
+        "--tls_cert and --tls_key belong together");
+  }
+  const std::string ca = absl::GetFlag(FLAGS_tls_ca);
+  if (ca.empty()) {
+    if (cert.empty() && absl::GetFlag(FLAGS_tls_server_name).empty()) {
+      return grpc::InsecureChannelCredentials();
+    }
+    return absl::InvalidArgumentError(
+        "--tls_cert and --tls_server_name need --tls_ca");
+  }
+  grpc::SslCredentialsOptions options;
+  RWKVD_ASSIGN_OR_RETURN(options.pem_root_certs, ReadFlagFile("--tls_ca", ca));
+  if (cert.empty()) return grpc::SslCredentials(options);
+  RWKVD_ASSIGN_OR_RETURN(options.pem_cert_chain,
+                         ReadFlagFile("--tls_cert", cert));
+  RWKVD_ASSIGN_OR_RETURN(options.pem_private_key,
+                         ReadFlagFile("--tls_key", key));
+  return grpc::SslCredentials(options);
+}
+
+// What CheckServer has read, for Connect.
+std::shared_ptr<grpc::ChannelCredentials>& Credentials() {
+  static auto* const credentials =
+      new std::shared_ptr<grpc::ChannelCredentials>(
+          grpc::InsecureChannelCredentials());
+  return *credentials;
+}
+
 // The status's message. Messages of gRPC 1.51 about connections and deadlines
 // are replaced by clearer ones, which name the server.
 std::string ReadableMessage(const grpc::Status& status) {
   const std::string& message = status.error_message();
   const std::string server = absl::GetFlag(FLAGS_server);
+  const size_t handshake = message.find("Ssl handshake failed");
+  if (handshake != std::string::npos) {
+    return absl::StrCat("TLS with ", server,
+                        " failed: ", message.substr(handshake));
+  }
   if (absl::StartsWith(message, "failed to connect") ||
       absl::StartsWith(message, "DNS resolution failed")) {
     // The last reason in the list is that of the operating system.
@@ -77,14 +143,14 @@ std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   }
   if (own_connection) arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  const std::string name = absl::GetFlag(FLAGS_tls_server_name);
+  if (!name.empty()) arguments.SetSslTargetNameOverride(name);
   const absl::StatusOr<std::string> token = Token();
   if (!token.ok() || token->empty()) {
-    return grpc::CreateCustomChannel(server, grpc::InsecureChannelCredentials(),
-                                     arguments);
+    return grpc::CreateCustomChannel(server, Credentials(), arguments);
   }
   return grpc::experimental::CreateCustomChannelWithInterceptors(
-      server, grpc::InsecureChannelCredentials(), arguments,
-      TokenInterceptors(*token));
+      server, Credentials(), arguments, TokenInterceptors(*token));
 }
 
 absl::Status CheckServer() {
@@ -93,6 +159,7 @@ absl::Status CheckServer() {
   const std::string server = absl::GetFlag(FLAGS_server);
   const size_t colon = server.rfind(':');
   if (colon != std::string::npos && colon > 0 && colon + 1 < server.size()) {
+    RWKVD_ASSIGN_OR_RETURN(Credentials(), ReadCredentials());
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(

@@ -29,8 +29,10 @@ inline constexpr int kExitInterrupted = 130;  // Ctrl-C; 128 + SIGINT
 // connection unless `own_connection` is set.
 std::shared_ptr<grpc::Channel> Connect(bool own_connection = false);
 
-// InvalidArgument if --server is not an address, or if --token_file has no
-// token; or the error of the operating system.
+// Reads the files of TLS that the flags name, if any, for Connect.
+// InvalidArgument if --server is not an address, if the flags of TLS do not fit
+// together or name files that cannot be read, or if --token_file has no token;
+// or the error of the operating system.
 absl::Status CheckServer();
 
 // Returns the exit code for the status of a call. Prints a failure to stderr.

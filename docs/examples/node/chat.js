@@ -5,13 +5,14 @@
 'use strict';
 
 const util = require('util');
-const {Client, grpc} = require('rwkvd-client');
+const {grpc} = require('rwkvd-client');
+const {CONNECTION_OPTIONS, connect} = require('./connection.js');
 
 function parseArguments() {
   const {values, positionals} = util.parseArgs({
     allowPositionals: true,
     options: {
-      'server': {type: 'string', default: '127.0.0.1:50051'},
+      ...CONNECTION_OPTIONS,
       'template': {type: 'string', default: ''},  // if the server knows none
       'system': {type: 'string'},
       'max-tokens': {type: 'string', default: '200'},
@@ -64,7 +65,7 @@ async function talk(client, args) {
 
 async function main() {
   const args = parseArguments();
-  const client = new Client(args.server);
+  const client = connect(args);
   try {
     await talk(client, args);
   } catch (error) {

@@ -4,24 +4,19 @@
 // and continues on another server when the first one shuts down.
 'use strict';
 
-const fs = require('fs');
 const util = require('util');
-const {Client, detailsOf, grpc} = require('rwkvd-client');
-
-// The token for a server with --auth_tokens, or null.
-function readToken(path) {
-  return path === undefined ? null : fs.readFileSync(path, 'utf8').trim();
-}
+const {detailsOf, grpc} = require('rwkvd-client');
+const {CONNECTION_OPTIONS, connect} = require('./connection.js');
 
 function parseArguments() {
-  const usage = 'usage: complete.js [--server HOST:PORT] [--max-tokens N] ' +
-      '[--deadline SECONDS] [--stop-after BYTES] [--seed N] [--resume] PROMPT';
+  const usage = 'usage: complete.js [--server HOST:PORT] [--tls-ca FILE] ' +
+      '[--tls-cert FILE] [--tls-key FILE] [--token-file FILE] ' +
+      '[--max-tokens N] [--deadline SECONDS] [--stop-after BYTES] [--seed N] [--resume] PROMPT';
   try {
     const {values, positionals} = util.parseArgs({
       allowPositionals: true,
       options: {
-        'server': {type: 'string', default: '127.0.0.1:50051'},
-        'token-file': {type: 'string'},
+        ...CONNECTION_OPTIONS,
         'max-tokens': {type: 'string', default: '100'},
         'deadline': {type: 'string'},
         'stop-after': {type: 'string'},
@@ -73,9 +68,7 @@ function report(error) {
 
 async function main() {
   const args = parseArguments();
-  const client = new Client(args.server, {
-    token: readToken(args['token-file']),
-  });
+  const client = connect(args);
   const generation = client.generate(makeRequest(args), {
     timeoutMs: args.deadline ? 1000 * Number(args.deadline) : undefined,
     resume: args.resume,

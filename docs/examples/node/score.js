@@ -4,31 +4,23 @@
 // the log-probability and the text, most likely first.
 'use strict';
 
-const fs = require('fs');
 const util = require('util');
-const {Client, grpc} = require('rwkvd-client');
-
-// The token for a server with --auth_tokens, or null.
-function readToken(path) {
-  return path === undefined ? null : fs.readFileSync(path, 'utf8').trim();
-}
+const {grpc} = require('rwkvd-client');
+const {CONNECTION_OPTIONS, connect} = require('./connection.js');
 
 async function main() {
   const {values, positionals} = util.parseArgs({
     allowPositionals: true,
-    options: {
-      'server': {type: 'string', default: '127.0.0.1:50051'},
-      'token-file': {type: 'string'},
-    },
+    options: CONNECTION_OPTIONS,
   });
   const [context, ...texts] = positionals;
   if (texts.length === 0) {
-    console.error('usage: score.js [--server HOST:PORT] CONTEXT CONTINUATION...');
+    console.error('usage: score.js [--server HOST:PORT] [--tls-ca FILE] ' +
+                  '[--tls-cert FILE] [--tls-key FILE] [--token-file FILE] ' +
+                  'CONTEXT CONTINUATION...');
     process.exit(2);
   }
-  const client = new Client(values.server, {
-    token: readToken(values['token-file']),
-  });
+  const client = connect(values);
   try {
     // Sends the request again while the server is overloaded.
     const {scores} = await client.call('Score', {

@@ -7,13 +7,14 @@ import argparse
 import sys
 
 import grpc
-from rwkvd_client import Client, pb
+from connection import add_arguments, connect
+from rwkvd_client import pb
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("message", nargs="+")
-    parser.add_argument("--server", default="127.0.0.1:50051")
+    add_arguments(parser)
     parser.add_argument("--template", default="", metavar="NAME",
                         help="chat template, if the server knows none")
     parser.add_argument("--system", help="instructions for the model")
@@ -55,7 +56,7 @@ def talk(client, arguments):
 
 def main():
     arguments = parse_arguments()
-    with Client(arguments.server) as client:
+    with connect(arguments) as client:
         try:
             talk(client, arguments)
         except grpc.RpcError as error:

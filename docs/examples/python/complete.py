@@ -7,15 +7,14 @@ import argparse
 import sys
 
 import grpc
-from rwkvd_client import Client, details_of, pb
+from connection import add_arguments, connect
+from rwkvd_client import details_of, pb
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("prompt")
-    parser.add_argument("--server", default="127.0.0.1:50051")
-    parser.add_argument("--token-file", type=argparse.FileType(),
-                        help="for a server with --auth_tokens")
+    add_arguments(parser)
     parser.add_argument("--max-tokens", type=int, default=100)
     parser.add_argument("--deadline", type=float, help="seconds")
     parser.add_argument("--stop-after", type=int, metavar="BYTES",
@@ -65,8 +64,7 @@ def report(error):
 
 def main():
     arguments = parse_arguments()
-    token = arguments.token_file and arguments.token_file.read().strip()
-    with Client(arguments.server, token=token) as client:
+    with connect(arguments) as client:
         generation = client.generate(make_request(arguments),
                                      timeout=arguments.deadline,
                                      resume=arguments.resume)

@@ -7,23 +7,21 @@ import argparse
 import sys
 
 import grpc
-from rwkvd_client import Client, pb
+from connection import add_arguments, connect
+from rwkvd_client import pb
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("context")
     parser.add_argument("continuation", nargs="+")
-    parser.add_argument("--server", default="127.0.0.1:50051")
-    parser.add_argument("--token-file", type=argparse.FileType(),
-                        help="for a server with --auth_tokens")
+    add_arguments(parser)
     arguments = parser.parse_args()
     request = pb.ScoreRequest(
         context=pb.Input(text=arguments.context),
         continuations=[pb.Input(text=text) for text in arguments.continuation],
         totals_only=True)
-    token = arguments.token_file and arguments.token_file.read().strip()
-    with Client(arguments.server, token=token) as client:
+    with connect(arguments) as client:
         try:
             # Sends the request again while the server is overloaded.
             response = client.call(client.stub.Score, request)

@@ -11,12 +11,13 @@ import (
 	"io"
 	"os"
 
+	"rwkvd-examples/connection"
+
 	rwkvd "rwkvd-client"
 	"rwkvd-client/rwkv"
 )
 
 var (
-	server    = flag.String("server", "127.0.0.1:50051", "`host:port`")
 	template  = flag.String("template", "", "`name` of a chat template, if the server knows none")
 	system    = flag.String("system", "", "instructions for the model")
 	maxTokens = flag.Int("max-tokens", 200, "maximum number of tokens of an answer")
@@ -62,7 +63,7 @@ func answer(client *rwkvd.Client, conversation *rwkv.Conversation) (string, erro
 }
 
 func run(messages []string) error {
-	client, err := rwkvd.Dial(*server)
+	client, err := connection.Dial()
 	if err != nil {
 		return err
 	}

@@ -16,13 +16,13 @@ import (
 
 	"google.golang.org/grpc/status"
 
+	"rwkvd-examples/connection"
+
 	rwkvd "rwkvd-client"
 	"rwkvd-client/rwkv"
 )
 
 var (
-	server    = flag.String("server", "127.0.0.1:50051", "`host:port`")
-	tokenFile = flag.String("token-file", "", "`file` with the token for a server with --auth_tokens")
 	maxTokens = flag.Int("max-tokens", 100, "maximum number of tokens")
 	deadline  = flag.Float64("deadline", 0, "seconds")
 	stopAfter = flag.Int("stop-after", 0, "cancel after this many `bytes`")
@@ -99,18 +99,6 @@ func report(err error) {
 	}
 }
 
-// Connects with the token of --token-file, if there is one.
-func dial() (*rwkvd.Client, error) {
-	if *tokenFile == "" {
-		return rwkvd.Dial(*server)
-	}
-	token, err := os.ReadFile(*tokenFile)
-	if err != nil {
-		return nil, err
-	}
-	return rwkvd.DialWithToken(*server, strings.TrimSpace(string(token)))
-}
-
 func run(prompt string) int {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	interrupted := ctx
@@ -121,7 +109,7 @@ func run(prompt string) int {
 		ctx, cancelDeadline = context.WithTimeout(ctx, time)
 		defer cancelDeadline()
 	}
-	client, err := dial()
+	client, err := connection.Dial()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1

@@ -10,35 +10,19 @@ import (
 	"fmt"
 	"os"
 	"sort"
-	"strings"
+
+	"rwkvd-examples/connection"
 
 	rwkvd "rwkvd-client"
 	"rwkvd-client/rwkv"
-)
-
-var (
-	server    = flag.String("server", "127.0.0.1:50051", "`host:port`")
-	tokenFile = flag.String("token-file", "", "`file` with the token for a server with --auth_tokens")
 )
 
 func text(text string) *rwkv.Input {
 	return &rwkv.Input{Input: &rwkv.Input_Text{Text: text}}
 }
 
-// Connects with the token of --token-file, if there is one.
-func dial() (*rwkvd.Client, error) {
-	if *tokenFile == "" {
-		return rwkvd.Dial(*server)
-	}
-	token, err := os.ReadFile(*tokenFile)
-	if err != nil {
-		return nil, err
-	}
-	return rwkvd.DialWithToken(*server, strings.TrimSpace(string(token)))
-}
-
 func run(beginning string, texts []string) error {
-	client, err := dial()
+	client, err := connection.Dial()
 	if err != nil {
 		return err
 	}
@@ -68,7 +52,7 @@ func run(beginning string, texts []string) error {
 func main() {
 	flag.Parse()
 	if flag.NArg() < 2 {
-		fmt.Fprintln(os.Stderr, "usage: score [--server HOST:PORT] CONTEXT CONTINUATION...")
+		fmt.Fprintln(os.Stderr, "usage: score [flags] CONTEXT CONTINUATION...")
 		os.Exit(2)
 	}
 	if err := run(flag.Arg(0), flag.Args()[1:]); err != nil {
