@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Fails if YAML or JSON under deploy/ does not parse, if the pod of a Deployment
-# has less time to end than the steps of its end take, if the autoscaler is that
-# of another Deployment, if the gateway does not find the pods of rwkvd, if SMG
-# refuses its arguments, if kustomize would change selectors, if promtool rejects
-# the Prometheus configuration or the alert rules, if an alert's tests fail, or if
-# an alert has no page in the playbook.
+# has less time to end than the steps of its end take, if a pod does not meet the
+# Pod Security Standard "restricted", if the component with TLS does not fit the
+# Deployment, if the autoscaler is that of another Deployment, if the gateway does
+# not find the pods of rwkvd, if SMG refuses its arguments, if kustomize would
+# change selectors, if the SBOM of this host's packages is malformed, if promtool
+# rejects the Prometheus configuration or the alert rules, if an alert's tests
+# fail, or if an alert has no page in the playbook.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../deploy"
 
@@ -56,11 +58,80 @@ for path in glob.glob("*/kustomization.yaml"):
     for label in yaml.safe_load(open(path))["labels"]:
         assert "includeSelectors" not in label, path
 
+# https://kubernetes.io/docs/concepts/security/pod-security-standards/
+VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral",
+           "persistentVolumeClaim", "projected", "secret"}
+job = yaml.safe_load(open("kubernetes/tls/client.yaml"))
+for name, spec in (("rwkvd", pod), ("gateway", gateway_pod),
+                   ("client", job["spec"]["template"]["spec"])):
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
+    security = spec["securityContext"]
+    assert security["runAsNonRoot"] and security["runAsUser"] > 0, name
+    assert security["seccompProfile"]["type"] == "RuntimeDefault", name
+    for volume in spec.get("volumes", []):
+        assert len(volume.keys() & VOLUMES) == 1, (name, volume)
+    for container in spec["containers"]:
+        security = container["securityContext"]
+        assert security["allowPrivilegeEscalation"] is False, name
+        assert security["capabilities"] == {"drop": ["ALL"]}, name
+        assert not any("hostPort" in port for port in container.get("ports", [])), name
+
+# Applies the operations of a JSON patch that the component uses.
+def apply(document, operations):
+    for operation in operations:
+        *folders, last = [word.replace("~1", "/") for word in operation["path"].split("/")[1:]]
+        target = document
+        for word in folders:
+            target = target[int(word) if isinstance(target, list) else word]
+        if last == "-":
+            target.append(operation["value"])
+        else:
+            assert operation["op"] == "add" or last in target, operation
+            target[last] = operation["value"]
+
+component = yaml.safe_load(open("kubernetes/tls/kustomization.yaml"))
+documents = {"Deployment": deployment, "Service": yaml.safe_load(open("kubernetes/service.yaml"))}
+for patch in component["patches"]:
+    document = documents[patch["target"]["kind"]]
+    assert document["metadata"]["name"] == patch["target"]["name"], patch["target"]
+    apply(document, yaml.safe_load(patch["patch"]))
+(folder,) = [mount["mountPath"] for mount in server["volumeMounts"] if mount["name"] == "tls"]
+assert "tls" in [volume["name"] for volume in pod["volumes"]]
+flags = dict(arg.split("=", 1) for arg in server["args"] if "=" in arg)
+for name in ("--tls_cert", "--tls_key", "--tls_client_ca"):
+    assert flags[name].startswith(folder + "/"), flags[name]
+health = int(flags["--health_listen"].rsplit(":", 1)[1])
+for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+    assert server[probe]["grpc"]["port"] == health, probe
+assert server["args"].index("--insecure") < server["args"].index("--noinsecure")
+
 scaler = yaml.safe_load(open("kubernetes/horizontal-pod-autoscaler.yaml"))["spec"]
 target = scaler["scaleTargetRef"]
 assert target["kind"] == deployment["kind"], target
 assert target["name"] == deployment["metadata"]["name"], target
 assert scaler["minReplicas"] == deployment["spec"]["replicas"], scaler["minReplicas"]
+EOF
+/usr/bin/python3 - <<'EOF'
+import json, re, subprocess
+with open("/var/lib/dpkg/status") as status:
+    text = subprocess.run(["../tools/make_sbom.py", "--version=1"], stdin=status,
+                          stdout=subprocess.PIPE, check=True).stdout
+sbom = json.loads(text)
+assert sbom["spdxVersion"] == "SPDX-2.3" and sbom["dataLicense"] == "CC0-1.0", sbom
+assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", sbom["creationInfo"]["created"])
+ids = [package["SPDXID"] for package in sbom["packages"]]
+assert len(ids) == len(set(ids)) > 10, ids
+for package in sbom["packages"]:
+    assert re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", package["SPDXID"]), package
+    assert {"name", "versionInfo", "downloadLocation"} <= package.keys(), package
+contained = [link["relatedSpdxElement"] for link in sbom["relationships"]]
+assert sorted(contained) == sorted(ids), set(contained) ^ set(ids)
+installed = subprocess.run(
+    ["dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\n"],
+    stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()
+installed = {line.split(" ", 1)[1] for line in installed if line.startswith("installed ")}
+listed = {f"{package['name']} {package['versionInfo']}" for package in sbom["packages"][1:]}
+assert installed == listed, installed ^ listed
 EOF
 # In this directory, since the configuration names files relative to it.
 (
