@@ -14,6 +14,7 @@ from concurrent import futures
 
 import grpc
 from answers import Answer, request, start_call
+from certificates import Authority
 from checkpoints import write_endless_model
 from client_packages import CACHE, EXAMPLES, ClientPackages, run
 from google.rpc import error_details_pb2
@@ -48,6 +49,7 @@ def setUpModule():
     """Makes what the tests of all languages share: the packages, a server of the
     bundled model, and one that never ends a text."""
     global PACKAGES, SERVER, ENDLESS_MODEL, ENDLESS_SERVER
+    global TLS_SERVER, TLS_OPTIONS
     folder = tempfile.TemporaryDirectory()
     unittest.addModuleCleanup(folder.cleanup)
     PACKAGES = ClientPackages(folder.name)
@@ -57,6 +59,17 @@ def setUpModule():
                 PACKAGES.build_go)]:
             done.result()
     SERVER = start_server()
+    authority = Authority(folder.name)
+    cert, key = authority.issue("peer")
+    with open(authority.cert, "rb") as ca, open(key, "rb") as own_key, open(
+            cert, "rb") as own_cert:
+        TLS_SERVER = start_server(
+            f"--tls_cert={cert}", f"--tls_key={key}",
+            f"--tls_client_ca={authority.cert}",
+            credentials=grpc.ssl_channel_credentials(
+                ca.read(), own_key.read(), own_cert.read()))
+    TLS_OPTIONS = [f"--tls-ca={authority.cert}", f"--tls-cert={cert}",
+                   f"--tls-key={key}"]
     ENDLESS_MODEL = write_endless_model(folder.name)
     ENDLESS_SERVER = start_server(
         "--max_running=1", "--max_step_tokens=16", "--max_queued=1",
@@ -111,6 +124,15 @@ class ExampleTests:
         self.assertEqual(
             err, f"{pb.FinishReason.Name(answer.finish.reason)}, "
             f"{len(answer.ids)} tokens, seed 7\n")
+
+    def test_connects_with_mutual_tls(self):
+        for example, words in (
+                ("complete", ["--max-tokens=3", PROMPT]),
+                ("score", [PROMPT, " God created", " the whale"]),
+                ("chat", ["--template=world", "--max-tokens=3", "Who?"])):
+            out, _ = self.run_example(TLS_SERVER.address, *TLS_OPTIONS, *words,
+                                      example=example)
+            self.assertNotEqual(out.strip(), "", example)
 
     def test_error_of_an_invalid_request_names_the_field(self):
         out, err = self.run_example(SERVER.address, "--max-tokens=-1", PROMPT,

@@ -14,6 +14,7 @@ import urllib.request
 
 import grpc
 from answers import generate, request
+from certificates import Authority
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE, rwkvd, wait_until
 
@@ -25,18 +26,19 @@ scrape_configs:
   - job_name: rwkvd
     static_configs:
       - targets: ["{target}"]
-"""
+{more}"""
 
 
 class Prometheus:
-    """A Prometheus process that scrapes `target`."""
+    """A Prometheus process that scrapes `target`. `more` are further lines of
+    the scrape's configuration."""
 
-    def __init__(self, target):
+    def __init__(self, target, more=""):
         self._folder = tempfile.TemporaryDirectory()
         self._log = open(os.path.join(self._folder.name, "log"), "w+")
         path = os.path.join(self._folder.name, "prometheus.yml")
         with open(path, "w") as file:
-            file.write(CONFIGURATION.format(target=target))
+            file.write(CONFIGURATION.format(target=target, more=more))
         # Prometheus does not report the port that it chooses for 0.
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -133,6 +135,29 @@ class PrometheusTest(unittest.TestCase):
                      for name in asked}
             self.assertNotEqual(asked, set(), path)
             self.assertEqual(asked - there, set(), path)
+
+    def test_prometheus_scrapes_with_tls_and_a_token(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        authority = Authority(folder.name)
+        cert, key = authority.issue("server")
+        token = os.path.join(folder.name, "token")
+        with open(token, "w") as file:
+            file.write("0123456789abcdef\n")
+        with open(authority.cert, "rb") as file:
+            credentials = grpc.ssl_channel_credentials(file.read())
+        with rwkvd(f"--tls_cert={cert}", f"--tls_key={key}", "--metrics_tls",
+                   f"--metrics_token_file={token}",
+                   credentials=credentials) as server:
+            prometheus = Prometheus(
+                server.metrics_address, "    scheme: https\n"
+                f"    tls_config: {{ca_file: {authority.cert}}}\n"
+                f"    authorization: {{credentials_file: {token}}}\n")
+            self.addCleanup(prometheus.close)
+            left = "rwkv_tls_certificate_left_seconds"
+            wait_until(lambda: prometheus.value(left) is not None, left)
+            self.assertGreater(prometheus.value(left), 29 * 86400)
+            self.assertEqual(prometheus.value('up{job="rwkvd"}'), 1)
 
     def test_series_are_scraped_by_prometheus(self):
         prometheus = Prometheus(self.server.metrics_address)

@@ -58,9 +58,12 @@ class Rwkvd:
     """A server process that is SERVING. `prefix` is a command that executes
     the program, such as prlimit."""
 
-    def __init__(self, *flags, model=MODEL, prefix=(), stdout=None):
+    def __init__(self, *flags, model=MODEL, prefix=(), stdout=None,
+                 credentials=None, server_name=""):
         """`prefix` is a command that runs the program whose command line
-        follows, in its own process. `stdout` gets its log instead of log()."""
+        follows, in its own process. `stdout` gets its log instead of log().
+        `credentials` are those of grpcio for a server with TLS, whose
+        certificate has `server_name` if that is not its address."""
         self._folder = tempfile.TemporaryDirectory()
         ports = os.path.join(self._folder.name, "ports")
         self._log = open(os.path.join(self._folder.name, "log"), "wb")
@@ -79,7 +82,12 @@ class Rwkvd:
                 addresses = dict(line.strip().split("=", 1) for line in file)
             self.address = addresses["grpc"]
             self.metrics_address = addresses.get("metrics")
-            self.channel = grpc.insecure_channel(self.address)
+            self.health_address = addresses.get("health")
+            names = ([("grpc.ssl_target_name_override", server_name)]
+                     if server_name else [])
+            self.channel = (
+                grpc.secure_channel(self.address, credentials, names)
+                if credentials else grpc.insecure_channel(self.address))
             self.stub = rwkv_pb2_grpc.RwkvServiceStub(self.channel)
             self.health = Health(self.channel)
             self._wait_until_serving()
