@@ -71,7 +71,7 @@ ReflectionStreams::Reactor* ReflectionStreams::Open(
           : authorizer_->Authorize(*context, method).status();
   absl::MutexLock lock(&mutex_);
   if (!access.ok()) {
-    End(stream, ToGrpcStatus(access));
+    End(stream, access);
     return stream;
   }
   if (stopped_) {
