@@ -106,6 +106,10 @@ Server::~Server() {
 }
 
 absl::Status Server::Listen() {
+  if (options_.has_tls() || !options_.auth_tokens.empty() ||
+      !options_.metrics_token_file.empty()) {
+    ForbidCoreDumps();  // they would contain keys and tokens
+  }
   RWKVD_RETURN_IF_ERROR(OpenTokenFile());
   RWKVD_RETURN_IF_ERROR(OpenUsageLog());
   if (options_.has_tls()) RWKVD_RETURN_IF_ERROR(OpenTls());
@@ -123,7 +127,6 @@ absl::Status Server::Listen() {
 }
 
 absl::Status Server::OpenTls() {
-  ForbidCoreDumps();
   RWKVD_ASSIGN_OR_RETURN(
       tls_, TlsKeyStore::Open({.cert = options_.tls_cert,
                                .key = options_.tls_key,
@@ -225,8 +228,9 @@ absl::StatusOr<MetricsAccess> Server::ReadMetricsAccess() const {
   MetricsAccess access;
   if (options_.metrics_tls) access.tls = tls_->keys();
   if (options_.metrics_token_file.empty()) return access;
-  RWKVD_ASSIGN_OR_RETURN(access.token, ReadToken("--metrics_token_file",
-                                                 options_.metrics_token_file));
+  RWKVD_ASSIGN_OR_RETURN(
+      access.token,
+      ReadMetricsToken("--metrics_token_file", options_.metrics_token_file));
   return access;
 }
 

@@ -236,15 +236,17 @@ absl::StatusOr<TlsKeys> ReadTlsKeys(const TlsPaths& paths, absl::Time now) {
   return keys;
 }
 
-absl::StatusOr<std::string> ReadToken(const char* flag,
-                                      const std::string& path) {
+absl::StatusOr<std::string> ReadMetricsToken(const char* flag,
+                                             const std::string& path) {
   const TlsFile file = {flag, path};
   RWKVD_ASSIGN_OR_RETURN(std::string token, ReadContents(file));
   absl::StripTrailingAsciiWhitespace(&token);
-  if (token.size() < kMinTokenBytes || token.size() > kMaxTokenBytes ||
+  if (token.size() < kMinMetricsTokenBytes ||
+      token.size() > kMaxMetricsTokenBytes ||
       !absl::c_all_of(token, absl::ascii_isgraph)) {
-    return FileError(file, "has no token of ", kMinTokenBytes, " to ",
-                     kMaxTokenBytes, " printable characters without spaces");
+    return FileError(file, "has no token of ", kMinMetricsTokenBytes, " to ",
+                     kMaxMetricsTokenBytes,
+                     " printable characters without spaces");
   }
   return token;
 }

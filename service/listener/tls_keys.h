@@ -44,12 +44,12 @@ inline constexpr int kMaxTlsCertificates = 1000;
 absl::StatusOr<TlsKeys> ReadTlsKeys(const TlsPaths& paths, absl::Time now);
 
 // Reads a secret: the file's bytes without white space at their end, at least
-// kMinTokenBytes printable characters and no space. InvalidArgument, with
-// `flag`, the path and the reason, but without any contents.
-inline constexpr size_t kMinTokenBytes = 16;
-inline constexpr size_t kMaxTokenBytes = 4096;
-absl::StatusOr<std::string> ReadToken(const char* flag,
-                                      const std::string& path);
+// kMinMetricsTokenBytes printable characters and no space. InvalidArgument,
+// with `flag`, the path and the reason, but without any contents.
+inline constexpr size_t kMinMetricsTokenBytes = 16;
+inline constexpr size_t kMaxMetricsTokenBytes = 4096;
+absl::StatusOr<std::string> ReadMetricsToken(const char* flag,
+                                             const std::string& path);
 
 // The last good contents of the files, which may be replaced while the server
 // runs.
