@@ -2,7 +2,6 @@
 // A gRPC server with TLS behind a Listener.
 
 #include <grpcpp/create_channel.h>
-#include <grpcpp/security/auth_metadata_processor.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <openssl/ssl.h>
@@ -65,29 +64,6 @@ class NamesService final : public Health::CallbackService {
   std::vector<std::string> names_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Accepts calls with the metadata "word: yes", and removes it.
-class WordProcessor final : public grpc::AuthMetadataProcessor {
- public:
-  bool IsBlocking() const override { return false; }
-
-  grpc::Status Process(const InputMetadata& metadata,
-                       grpc::AuthContext* context, OutputMetadata* consumed,
-                       OutputMetadata*) override {
-    int num_properties = 0;
-    for (const grpc::AuthProperty& property : *context) {
-      num_properties += property.first == "x509_subject_alternative_name";
-    }
-    const auto word = metadata.find("word");
-    if (word == metadata.end() || word->second != "yes" ||
-        num_properties != 2 || context->GetPeerIdentity().size() != 2 ||
-        !context->IsPeerAuthenticated()) {
-      return {grpc::StatusCode::UNAUTHENTICATED, "the word is missing"};
-    }
-    consumed->emplace("word", "yes");
-    return grpc::Status::OK;
-  }
-};
-
 class TlsTest : public ::testing::Test {
  protected:
   ~TlsTest() override {
@@ -101,19 +77,16 @@ class TlsTest : public ::testing::Test {
     return path;
   }
 
-  void Serve(bool with_client_ca,
-             std::shared_ptr<grpc::AuthMetadataProcessor> processor = nullptr) {
+  void Serve(bool with_client_ca) {
     TlsPaths paths = {.cert = Write("cert", certificate_.cert),
                       .key = Write("key", certificate_.key)};
     if (with_client_ca) paths.client_ca = Write("ca", authority_.cert);
     store_ = *TlsKeyStore::Open(paths);
     listener_ = *Listener::Open("127.0.0.1:0", {.total = 100, .per_peer = 100});
     grpc::ServerBuilder builder;
-    const auto credentials = NewTlsCredentials(store_.get());
-    if (processor != nullptr) credentials->SetAuthMetadataProcessor(processor);
     auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
-        credentials);
+        NewTlsCredentials(store_.get()));
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();
     ASSERT_NE(server_, nullptr);
@@ -122,8 +95,7 @@ class TlsTest : public ::testing::Test {
 
   // The status of a call over a new connection.
   grpc::Status Check(const TestCertificate& trusted,
-                     const TestCertificate& own = {},
-                     const std::string& word = "") {
+                     const TestCertificate& own = {}) {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     const auto channel = grpc::CreateCustomChannel(
@@ -133,7 +105,6 @@ class TlsTest : public ::testing::Test {
                               .pem_cert_chain = own.cert}),
         arguments);
     grpc::ClientContext context;
-    if (!word.empty()) context.AddMetadata("word", word);
     HealthCheckResponse response;
     return Health::NewStub(channel)->Check(&context, {}, &response);
   }
@@ -197,14 +168,6 @@ TEST_F(TlsTest, NewKeysAreUsedForNewConnections) {
   ASSERT_TRUE(store_->Reload());
   EXPECT_TRUE(Check(stranger_, NewCertificate(stranger_)).ok());
   EXPECT_FALSE(Check(stranger_, client_).ok());  // not a client any more
-}
-
-TEST_F(TlsTest, AuthMetadataProcessorSeesMetadataAndPeer) {
-  Serve(/*with_client_ca=*/true, std::make_shared<WordProcessor>());
-  EXPECT_TRUE(Check(authority_, client_, "yes").ok());
-  const grpc::Status status = Check(authority_, client_, "no");
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAUTHENTICATED);
-  EXPECT_THAT(status.error_message(), HasSubstr("the word is missing"));
 }
 
 // A client's end of a connection with TLS, without gRPC.
