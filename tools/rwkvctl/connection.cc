@@ -64,9 +64,9 @@ absl::StatusOr<std::string> ReadFlagFile(const char* flag,
   return text.str();
 }
 
-// The credentials that the flags describe: TLS if there is a --tls_ca.
-// InvalidArgument if the flags do not fit together.
-absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ReadCredentials() {
+// The files of TLS that the flags name; nullopt without --tls_ca, for a
+// connection without TLS. InvalidArgument if the flags do not fit together.
+absl::StatusOr<std::optional<grpc::SslCredentialsOptions>> ReadTlsFlags() {
   const std::string cert = absl::GetFlag(FLAGS_tls_cert);
   const std::string key = absl::GetFlag(FLAGS_tls_key);
   if (cert.empty() != key.empty()) {
@@ -76,27 +76,32 @@ absl::StatusOr<std::shared_ptr<grpc::ChannelCredentials>> ReadCredentials() {
   const std::string ca = absl::GetFlag(FLAGS_tls_ca);
   if (ca.empty()) {
     if (cert.empty() && absl::GetFlag(FLAGS_tls_server_name).empty()) {
-      return grpc::InsecureChannelCredentials();
+      return std::nullopt;
     }
     return absl::InvalidArgumentError(
         "--tls_cert and --tls_server_name need --tls_ca");
   }
   grpc::SslCredentialsOptions options;
   RWKVD_ASSIGN_OR_RETURN(options.pem_root_certs, ReadFlagFile("--tls_ca", ca));
-  if (cert.empty()) return grpc::SslCredentials(options);
+  if (cert.empty()) return options;
   RWKVD_ASSIGN_OR_RETURN(options.pem_cert_chain,
                          ReadFlagFile("--tls_cert", cert));
   RWKVD_ASSIGN_OR_RETURN(options.pem_private_key,
                          ReadFlagFile("--tls_key", key));
-  return grpc::SslCredentials(options);
+  return options;
 }
 
-// What CheckServer has read, for Connect.
-std::shared_ptr<grpc::ChannelCredentials>& Credentials() {
-  static auto* const credentials =
-      new std::shared_ptr<grpc::ChannelCredentials>(
-          grpc::InsecureChannelCredentials());
-  return *credentials;
+// What CheckServer has read, for Connect. These are not credentials yet: gRPC
+// starts threads with the first ones, which must not happen before the command
+// has blocked its signals for them.
+std::optional<grpc::SslCredentialsOptions>& TlsOptions() {
+  static auto* const options = new std::optional<grpc::SslCredentialsOptions>;
+  return *options;
+}
+
+std::shared_ptr<grpc::ChannelCredentials> NewCredentials() {
+  return TlsOptions().has_value() ? grpc::SslCredentials(*TlsOptions())
+                                  : grpc::InsecureChannelCredentials();
 }
 
 // The status's message. Messages of gRPC 1.51 about connections and deadlines
@@ -147,10 +152,10 @@ std::shared_ptr<grpc::Channel> Connect(bool own_connection) {
   if (!name.empty()) arguments.SetSslTargetNameOverride(name);
   const absl::StatusOr<std::string> token = Token();
   if (!token.ok() || token->empty()) {
-    return grpc::CreateCustomChannel(server, Credentials(), arguments);
+    return grpc::CreateCustomChannel(server, NewCredentials(), arguments);
   }
   return grpc::experimental::CreateCustomChannelWithInterceptors(
-      server, Credentials(), arguments, TokenInterceptors(*token));
+      server, NewCredentials(), arguments, TokenInterceptors(*token));
 }
 
 absl::Status CheckServer() {
@@ -159,7 +164,7 @@ absl::Status CheckServer() {
   const std::string server = absl::GetFlag(FLAGS_server);
   const size_t colon = server.rfind(':');
   if (colon != std::string::npos && colon > 0 && colon + 1 < server.size()) {
-    RWKVD_ASSIGN_OR_RETURN(Credentials(), ReadCredentials());
+    RWKVD_ASSIGN_OR_RETURN(TlsOptions(), ReadTlsFlags());
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError(absl::StrCat(
