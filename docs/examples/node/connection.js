@@ -9,13 +9,13 @@ const {Client, grpc} = require('rwkvd-client');
 // certificate, turns TLS on; the others are files with this client's own
 // certificate and its private key, if the server needs one. --token-file is for
 // servers with --auth_tokens.
-const CONNECTION_OPTIONS = {
+const CONNECTION_OPTIONS = /** @type {const} */ ({
   'server': {type: 'string', default: '127.0.0.1:50051'},
   'tls-ca': {type: 'string'},
   'tls-cert': {type: 'string'},
   'tls-key': {type: 'string'},
   'token-file': {type: 'string'},
-};
+});
 
 const contents = (path) => path === undefined ? null : fs.readFileSync(path);
 
