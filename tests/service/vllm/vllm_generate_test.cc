@@ -295,7 +295,7 @@ TEST(VllmGenerateTest, RequestThatTheEndOfTheServerCutsHasNoResult) {
   server.gate().Permit(1);
   streaming.Read();
   // Gateways repeat it if they have received nothing.
-  VllmClient waiting(server, SimpleVllmRequest(1000, /*stream=*/false));
+  VllmClient waiting(server, SimpleVllmRequest(100'000, /*stream=*/false));
   ASSERT_TRUE(Eventually([&] { return NumRequests(server) == 2; }));
   server.server().Drain();
   server.gate().Open();
