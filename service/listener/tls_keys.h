@@ -82,8 +82,8 @@ class TlsKeyStore {
   absl::Status reload_status_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Makes sure that the process leaves no core dump, which would contain keys,
-// and that other processes of its user cannot read its memory.
+// Makes sure that the process leaves no core dump, which would contain keys and
+// tokens, and that other processes of its user cannot read its memory.
 void ForbidCoreDumps();
 
 }  // namespace rwkvd

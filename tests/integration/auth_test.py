@@ -14,7 +14,7 @@ import unittest
 import urllib.request
 
 import grpc
-from grpcurl_test import find_grpcurl
+from grpcurl import find_grpcurl
 from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkv.v1 import rwkv_pb2_grpc
@@ -111,7 +111,6 @@ class AuthTest(unittest.TestCase):
 
     def test_grpcurl_needs_a_token_for_reflection_too(self):
         grpcurl = find_grpcurl()
-        self.assertIsNotNone(grpcurl, "grpcurl is not installed")
 
         def run(*words):
             return subprocess.run(

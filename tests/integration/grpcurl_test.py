@@ -6,20 +6,13 @@ import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import unittest
 
+from grpcurl import find_grpcurl
 from rwkvd_process import PATIENCE, SERVICE, VLLM_SERVICE, rwkvd
 
 README = os.environ.get("RWKVD_README", "README.md")
-
-
-def find_grpcurl():
-    """The path in RWKVD_GRPCURL, or grpcurl in PATH or in the folder of Go."""
-    named = os.environ.get("RWKVD_GRPCURL", "grpcurl")
-    go_path = os.path.expanduser("~/go/bin")
-    return shutil.which(named) or shutil.which("grpcurl", path=go_path)
 
 
 def readme_commands():
@@ -36,9 +29,6 @@ class GrpcurlTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.grpcurl = find_grpcurl()
-        if cls.grpcurl is None:
-            raise AssertionError("grpcurl is not installed "
-                                 "(tools/install_dependencies.sh does that)")
         manager = rwkvd()
         cls.server = manager.__enter__()
         cls.addClassCleanup(manager.__exit__, None, None, None)

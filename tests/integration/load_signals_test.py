@@ -13,7 +13,7 @@ from answers import request, start_call
 from checkpoints import write_endless_model
 from error_details import details_of, reason_of
 from google.rpc import error_details_pb2
-from grpcurl_test import find_grpcurl
+from grpcurl import find_grpcurl
 from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE, SERVICE, rwkvd, wait_until

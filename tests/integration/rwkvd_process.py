@@ -125,6 +125,13 @@ class Rwkvd:
         """Waits for the end of the process; returns the exit code."""
         return self.process.wait(timeout=PATIENCE)
 
+    def crash(self):
+        """Crashes the process; returns whether a core was dumped."""
+        self.signal(signal.SIGSEGV)
+        _, status = os.waitpid(self.process.pid, 0)
+        self.process.returncode = -os.WTERMSIG(status)
+        return os.WCOREDUMP(status)
+
     def close(self):
         """Ends the process in whatever state it is."""
         if hasattr(self, "channel"):

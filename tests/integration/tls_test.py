@@ -16,6 +16,7 @@ import urllib.request
 import grpc
 import health_pb2
 from certificates import Authority
+from grpcurl import find_grpcurl
 from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkv.v1 import rwkv_pb2_grpc
@@ -125,15 +126,13 @@ class TlsTest(unittest.TestCase):
         self.assertEqual(self.code(server.address, self.client_pair),
                          grpc.StatusCode.OK)
         cert, key = self.client_pair
-        grpcurl = shutil.which("grpcurl")
-        if grpcurl:
-            result = subprocess.run(
-                [grpcurl, "-cacert", self.authority.cert, "-cert", cert, "-key",
-                 key, "-d", '{"text": "x"}', server.address,
-                 "rwkv.v1.RwkvService/Tokenize"],
-                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                timeout=PATIENCE, check=False)
-            self.assertEqual(result.returncode, 0, result.stdout)
+        result = subprocess.run(
+            [find_grpcurl(), "-cacert", self.authority.cert, "-cert", cert,
+             "-key", key, "-d", '{"text": "x"}', server.address,
+             "rwkv.v1.RwkvService/Tokenize"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            timeout=PATIENCE, check=False)
+        self.assertEqual(result.returncode, 0, result.stdout)
         result = self.rwkvctl(
             "generate", f"--server={server.address}",
             f"--tls_ca={self.authority.cert}", f"--tls_cert={cert}",
@@ -168,6 +167,8 @@ class TlsTest(unittest.TestCase):
             result = self.rwkvctl("model", "--tls_server_name=rwkvd.example",
                                   *target)
             self.assertEqual(result.returncode, 0, result.stdout)
+            self.assertEqual(self.code(server.address),
+                             grpc.StatusCode.UNAVAILABLE)
             self.assertEqual(self.code(server.address, ca=self.stranger.cert),
                              grpc.StatusCode.UNAVAILABLE)
 
@@ -223,6 +224,13 @@ class TlsTest(unittest.TestCase):
                   "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0"), "(NONE)")):
             output = self.s_client(address, *arguments)
             self.assertIn(expected, output, arguments)
+
+    def test_downgrade_is_refused(self):
+        address = self.start_tls().address
+        # As if somebody had removed version 1.3 from a ClientHello that is sent
+        # once more (RFC 7507).
+        output = self.s_client(address, "-tls1_2", "-fallback_scsv")
+        self.assertIn("(NONE)", output)
 
     def test_renegotiation_is_refused(self):
         address = self.start_tls().address
@@ -369,15 +377,43 @@ class TlsTest(unittest.TestCase):
             code_of(grpc.secure_channel(server.address, trusted, options)),
             grpc.StatusCode.UNAVAILABLE)
 
-    def test_no_core_is_dumped(self):
-        server = self.start_tls(prefix=["prlimit", "--core=1048576:"])
+    def core_limit(self, server):
+        """The size that a core of the process may have."""
         with open(f"/proc/{server.process.pid}/limits") as file:
             (line,) = [line for line in file if "core file" in line]
-        self.assertEqual(line.split()[4:6], ["0", "0"])
-        server.signal(signal.SIGSEGV)
-        _, status = os.waitpid(server.process.pid, 0)
-        server.process.returncode = status
-        self.assertFalse(os.WCOREDUMP(status))
+        return line.split()[4]
+
+    def test_sessions_are_resumed_until_the_authority_is_removed(self):
+        server = self.start_tls()
+        session = os.path.join(self.folder, "session")
+        self.s_client(server.address, "-tls1_2", "-sess_out", session)
+        output = self.s_client(server.address, "-tls1_2", "-sess_in", session)
+        self.assertIn("Reused, TLSv1.2", output)
+        shutil.copy(self.stranger.cert, self.authority.cert + ".new")
+        os.rename(self.authority.cert + ".new", self.authority.cert)
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: "new files are in use" in server.log(), "a reload")
+        output = self.s_client(server.address, "-tls1_2", "-sess_in", session)
+        self.assertIn("(NONE)", output)
+
+    def test_no_core_is_dumped(self):
+        prefix = ["prlimit", "--core=1048576:"]
+        plain = self.start(prefix=prefix)
+        self.assertEqual(self.core_limit(plain), "1048576")
+        token = os.path.join(self.folder, "token")
+        with open(token, "w") as file:
+            file.write("0123456789abcdef\n")
+        identities = os.path.join(self.folder, "identities")
+        with open(identities, "w") as file:
+            file.write(f"alice sha256:{'0' * 64} roles=infer\n")
+        os.chmod(identities, 0o600)
+        for server in (self.start_tls(prefix=prefix),
+                       self.start(f"--auth_tokens={identities}",
+                                  prefix=prefix),
+                       self.start(f"--metrics_token_file={token}",
+                                  prefix=prefix)):
+            self.assertEqual(self.core_limit(server), "0")
+            self.assertFalse(server.crash())
 
     # Addresses.
 
