@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identities and roles, with real peers: Python's grpcio, grpcurl, rwkvctl."""
 
+import contextlib
 import json
 import math
 import os
@@ -19,21 +20,10 @@ from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkv.v1 import rwkv_pb2_grpc
 from rwkvd_process import MODEL, PATIENCE, RWKVCTL, RWKVD, rwkvd, wait_until
+from tokens import bearer, new_token, write_tokens
 
 # Attempts to guess a token, as fast as the client can.
 WRONG_TOKENS = 10_000
-
-
-def bearer(token):
-    return (("authorization", f"Bearer {token}"),)
-
-
-def new_token(name, *flags):
-    """A token and its line, made by rwkvctl."""
-    result = subprocess.run([RWKVCTL, "auth", "new", name, *flags], check=True,
-                            stdout=subprocess.PIPE, text=True, timeout=PATIENCE)
-    token, line = result.stdout.splitlines()
-    return token, line
 
 
 class AuthTest(unittest.TestCase):
@@ -54,11 +44,7 @@ class AuthTest(unittest.TestCase):
 
     @classmethod
     def write_tokens(cls, *lines):
-        draft = cls.tokens_file + ".draft"
-        with open(draft, "w", encoding="utf-8") as file:
-            file.write("".join(line + "\n" for line in lines))
-        os.chmod(draft, 0o600)
-        os.rename(draft, cls.tokens_file)
+        write_tokens(cls.tokens_file, *lines)
 
     def code_of(self, token, method="GetModel"):
         call = getattr(self.server.stub, method)
@@ -267,7 +253,11 @@ class IsolationTest(unittest.TestCase):
 
     # More is not due to chance: it happens once in 15,000 runs.
     MOST_DEVIATIONS = 4
+    # What the difference between a state that exists and one that does not is
+    # at least; 5 to 10 were measured.
+    LEAST_DEVIATIONS = 3
     PAIRS = 60
+    HANDLE_PAIRS = 1000  # the differences are small
 
     def first_token_seconds(self, server, token, prompt):
         began = time.monotonic()
@@ -280,18 +270,58 @@ class IsolationTest(unittest.TestCase):
             pass
         return took
 
-    def test_prompt_of_another_identity_is_as_slow_as_a_new_one(self):
-        with tempfile.TemporaryDirectory() as folder:
-            path = os.path.join(folder, "tokens")
-            alice, alices = new_token("alice", "--roles=infer")
-            bob, bobs = new_token("bob", "--roles=infer")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(alices + "\n" + bobs + "\n")
-            os.chmod(path, 0o600)
-            with rwkvd(f"--auth_tokens={path}") as server:
-                self.compare(server, alice, bob)
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        path = os.path.join(folder.name, "tokens")
+        cls.alice, alices = new_token("alice", "--roles=infer,states")
+        cls.bob, bobs = new_token("bob", "--roles=infer,states")
+        write_tokens(path, alices, bobs)
+        manager = rwkvd(f"--auth_tokens={path}")
+        cls.server = manager.__enter__()
+        cls.addClassCleanup(manager.__exit__, None, None, None)
 
-    def compare(self, server, alice, bob):
+    def save(self, token):
+        """The handle of a new state."""
+        *_, last = self.server.stub.Generate(
+            pb.GenerateRequest(
+                prompt=pb.Input(text="In the"), max_tokens=1,
+                return_state=pb.ReturnState(at_end=True, as_handle=True)),
+            metadata=bearer(token), timeout=PATIENCE)
+        return last.finish.state.handle
+
+    def seconds_of_get(self, token, handle, exists=False):
+        """How long it takes to learn whether there is such a state."""
+        began = time.monotonic()
+        call = self.server.stub.GetState(
+            pb.GetStateRequest(handle=handle), metadata=bearer(token),
+            timeout=PATIENCE)
+        with contextlib.suppress(grpc.RpcError):
+            list(call)
+        took = time.monotonic() - began
+        self.assertEqual(call.code(), grpc.StatusCode.OK if exists else
+                         grpc.StatusCode.NOT_FOUND)
+        return took
+
+    def test_handle_of_another_identity_takes_as_long_as_one_of_nobody(self):
+        handle = self.save(self.alice)
+        # Another random part, and the same time at which it expires.
+        absent = handle[31::-1] + handle[32:]
+        self.assertNotEqual(handle, absent)
+        of_alice, of_nobody, own = [], [], []
+        for pair in range(self.HANDLE_PAIRS):
+            for which in (0, 1) if pair % 2 else (1, 0):
+                (of_nobody if which else of_alice).append(self.seconds_of_get(
+                    self.bob, absent if which else handle))
+            own.append(self.seconds_of_get(self.alice, handle, exists=True))
+        self.assertLess(abs(rank_sum_z(of_alice, of_nobody)),
+                        self.MOST_DEVIATIONS)
+        # The same test sees that alice finds her state.
+        self.assertGreater(rank_sum_z(own, of_nobody), self.LEAST_DEVIATIONS)
+
+    def test_prompt_of_another_identity_is_as_slow_as_a_new_one(self):
+        server, alice, bob = self.server, self.alice, self.bob
         random_ = random.Random(1)
 
         def new_prompt():
@@ -323,9 +353,7 @@ class UsageTest(unittest.TestCase):
             path = os.path.join(folder, "tokens")
             log = os.path.join(folder, "usage")
             alice, line = new_token("alice", "--roles=infer")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(line + " prompt_tokens_per_minute=5\n")
-            os.chmod(path, 0o600)
+            write_tokens(path, line + " prompt_tokens_per_minute=5")
             with rwkvd(f"--auth_tokens={path}",
                        f"--usage_log={log}") as server:
                 self.use(server, alice)

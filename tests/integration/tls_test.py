@@ -394,7 +394,7 @@ class TlsTest(unittest.TestCase):
         server.signal(signal.SIGHUP)
         wait_until(lambda: "new files are in use" in server.log(), "a reload")
         output = self.s_client(server.address, "-tls1_2", "-sess_in", session)
-        self.assertIn("(NONE)", output)
+        self.assertIn("New, TLSv1.2", output)
 
     def test_no_core_is_dumped(self):
         prefix = ["prlimit", "--core=1048576:"]
