@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs an attack in a process of its own, and measures what others notice."""
 
+import contextlib
 import json
 import os
 import re
@@ -36,8 +37,10 @@ class MemoryGrowth:
     def __init__(self, pids):
         self._start_mib = {}
         for pid in pids:
-            with open(f"/proc/{pid}/clear_refs", "w") as file:
-                file.write("5")  # the peak is now the current size
+            # Only root may do that with a process that forbids core dumps.
+            with contextlib.suppress(PermissionError):
+                with open(f"/proc/{pid}/clear_refs", "w") as file:
+                    file.write("5")  # the peak is now the current size
             self._start_mib[pid] = memory_mib(pid, "VmRSS")
 
     def mib(self):
@@ -48,10 +51,11 @@ class MemoryGrowth:
 class HonestClient:
     """Sends one request again and again, scores an endless document, and checks
     health at short intervals, from the start of a `with` block to its end. With
-    `uploads`, it also sends prompts that are too long."""
+    `uploads`, it also sends prompts that are too long. Its calls have
+    `metadata`."""
 
-    def __init__(self, address, expected, uploads=False):
-        self._expected = expected
+    def __init__(self, address, expected, uploads=False, metadata=()):
+        self._expected, self._metadata = expected, metadata
         self._over = threading.Event()
         self._address = address
         self.health_seconds, self.answers, self.uploads = [], 0, 0
@@ -95,7 +99,8 @@ class HonestClient:
     def _generate(self):
         with self._channel() as channel:
             stub = rwkv_pb2_grpc.RwkvServiceStub(channel)
-            answer = Answer(stub.Generate(request(), timeout=PATIENCE))
+            answer = Answer(stub.Generate(request(), timeout=PATIENCE,
+                                          metadata=self._metadata))
         self.answers += 1
         if (answer.ids, answer.bytes) != self._expected:
             self.problems.append(f"a different answer: {answer.text!r}")
@@ -107,14 +112,15 @@ class HonestClient:
                 yield pb.ScoreDocumentRequest(part=pb.Input(text="In the "))
         with self._channel() as channel:
             for _ in rwkv_pb2_grpc.RwkvServiceStub(channel).ScoreDocument(
-                    parts()):
+                    parts(), metadata=self._metadata):
                 pass
 
     def _upload(self):
         with self._channel() as channel:
             stub = rwkv_pb2_grpc.RwkvServiceStub(channel)
             try:
-                for _ in stub.Generate(TOO_LONG, timeout=PATIENCE):
+                for _ in stub.Generate(TOO_LONG, timeout=PATIENCE,
+                                       metadata=self._metadata):
                     self.problems.append("a prompt that is too long passes")
             except grpc.RpcError as error:
                 # It has arrived as a whole.
@@ -125,14 +131,15 @@ class HonestClient:
 
 class AttackRun:
     """One attack of `program` on `address`, and what an honest client of the
-    same address and the processes noticed. The attacker has the address
-    `source`."""
+    same address, with `metadata`, and the processes noticed. The attacker has
+    the address `source`."""
 
     def __init__(self, name, address, expected, server, proxy=None, seconds=2,
-                 source=ATTACKER_ADDRESS, uploads=False, program=ATTACKS):
+                 source=ATTACKER_ADDRESS, uploads=False, program=ATTACKS,
+                 metadata=()):
         server_memory = MemoryGrowth([server.process.pid])
         proxy_memory = MemoryGrowth(proxy.pids() if proxy else [])
-        with HonestClient(address, expected, uploads) as client:
+        with HonestClient(address, expected, uploads, metadata) as client:
             attacker = subprocess.run(
                 [sys.executable, program, name, address, str(seconds), source],
                 stdout=subprocess.PIPE, timeout=seconds + PATIENCE, check=True)

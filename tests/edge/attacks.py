@@ -4,14 +4,15 @@ same host.
 
     python3 attacks.py NAME SERVER SECONDS [SOURCE]
 
-runs one of ATTACKS against SERVER (host:port or unix:path) from the address
-SOURCE, and prints what it has done as one JSON object.
+runs one of ATTACKS, or wrong_tokens, against SERVER (host:port or unix:path)
+from the address SOURCE, and prints what it has done as one JSON object.
 """
 
 import collections
 import concurrent.futures
 import contextlib
 import json
+import secrets
 import struct
 import sys
 import time
@@ -262,6 +263,25 @@ def calls(attacker):
                     reads=True)
 
 
+def wrong_tokens(attacker):
+    """Small calls, each batch with a token that nobody has, as many as the
+    server answers. For a server with --auth_tokens."""
+    body = raw.grpc_message(b"")
+
+    def frames(number):
+        attacker.counts["calls"] += BATCH
+        fields = raw.call_fields(
+            "GetModel", ("authorization", f"Bearer rwkvd_{secrets.token_hex()}"))
+        first = 1 + 2 * BATCH * number
+        return b"".join(
+            raw.frame(raw.HEADERS, raw.END_HEADERS, stream, fields) +
+            raw.frame(raw.DATA, raw.END_STREAM, stream, body)
+            for stream in range(first, first + 2 * BATCH, 2))
+    attacker.repeat(lambda connection: attacker.flood(connection, frames),
+                    reads=True)
+
+
+# On any server.
 ATTACKS = {attack.__name__: attack for attack in (
     rapid_reset, continuation_flood, endless_integers, header_bomb,
     half_sent_messages, unread_messages, streams_without_messages, unread_answers,
@@ -271,7 +291,7 @@ ATTACKS = {attack.__name__: attack for attack in (
 def main(arguments):
     name, server, seconds, *source = arguments
     attacker = Attacker(server, float(seconds), *source)
-    ATTACKS[name](attacker)
+    {**ATTACKS, "wrong_tokens": wrong_tokens}[name](attacker)
     print(json.dumps(attacker.counts))
 
 

@@ -2,12 +2,13 @@
 """Attacks on rwkvd through the proxy of deploy/edge, and some without it: others
 are served as before, and memory stays bounded."""
 
+import hashlib
 import os
 import tempfile
 import unittest
 
 import attacks
-from answers import generate, request
+from answers import Answer, generate, request
 from attack_run import AttackRun
 from metrics import gauge
 from nginx_process import nginx
@@ -108,6 +109,42 @@ class DirectAttackTest(unittest.TestCase):
 
     def test_unread_messages_do_not_harm_others(self):
         self.check("unread_messages")
+
+
+class WrongTokenTest(unittest.TestCase):
+    """Somebody who guesses tokens, as fast as possible."""
+
+    def test_wrong_tokens_do_not_harm_others(self):
+        token = "of an honest client"
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        metadata = (("authorization", f"Bearer {token}"),)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tokens")
+            with open(path, "w") as file:
+                file.write(f"alice sha256:{digest} roles=infer,score\n")
+            os.chmod(path, 0o600)
+            with rwkvd("--log_level=info", f"--auth_tokens={path}") as server:
+                answer = Answer(server.stub.Generate(request(),
+                                                     metadata=metadata))
+                run = AttackRun("wrong_tokens", server.address,
+                                (answer.ids, answer.bytes), server,
+                                metadata=metadata)
+                print(f"wrong_tokens: {run.summary()}")
+                self.check(run, server)
+
+    def check(self, run, server):
+        self.assertEqual(run.problems, [])
+        self.assertEqual(run.interruptions, [])
+        self.assertGreater(run.answers, 0)
+        self.assertLess(run.worst_health, MAX_HEALTH_SECONDS)
+        self.assertLess(run.server_growth_mib, MAX_SERVER_GROWTH_MIB)
+        # In two seconds. The server looks at some of them, and closes the
+        # connections of the others.
+        self.assertGreater(run.counts["calls"], 10_000)
+        refused = gauge(server, 'rwkv_auth_refusals_total{reason="unknown"}')
+        print(f"refused calls: {refused:.0f}")
+        self.assertGreater(refused, 500)
+        self.assertLess(len(server.log()), MAX_LOG_BYTES)
 
 
 class CountedAttacker(attacks.Attacker):

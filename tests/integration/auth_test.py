@@ -259,17 +259,6 @@ class IsolationTest(unittest.TestCase):
     PAIRS = 60
     HANDLE_PAIRS = 1000  # the differences are small
 
-    def first_token_seconds(self, server, token, prompt):
-        began = time.monotonic()
-        request = pb.GenerateRequest(prompt=pb.Input(text=prompt), max_tokens=1)
-        responses = server.stub.Generate(request, metadata=bearer(token),
-                                         timeout=PATIENCE)
-        next(responses)
-        took = time.monotonic() - began
-        for _ in responses:
-            pass
-        return took
-
     @classmethod
     def setUpClass(cls):
         folder = tempfile.TemporaryDirectory()
@@ -281,6 +270,17 @@ class IsolationTest(unittest.TestCase):
         manager = rwkvd(f"--auth_tokens={path}")
         cls.server = manager.__enter__()
         cls.addClassCleanup(manager.__exit__, None, None, None)
+
+    def first_token_seconds(self, server, token, prompt):
+        began = time.monotonic()
+        request = pb.GenerateRequest(prompt=pb.Input(text=prompt), max_tokens=1)
+        responses = server.stub.Generate(request, metadata=bearer(token),
+                                         timeout=PATIENCE)
+        next(responses)
+        took = time.monotonic() - began
+        for _ in responses:
+            pass
+        return took
 
     def save(self, token):
         """The handle of a new state."""
