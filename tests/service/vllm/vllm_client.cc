@@ -6,8 +6,10 @@
 namespace rwkvd {
 
 VllmClient::VllmClient(const TestServer& server,
-                       const vllm_pb::GenerateRequest& request)
+                       const vllm_pb::GenerateRequest& request,
+                       const std::string& token)
     : stub_(vllm_pb::VllmEngine::NewStub(server.NewChannel())) {
+  if (!token.empty()) AddToken(token, &context_);
   reader_ = stub_->Generate(&context_, request);
 }
 

@@ -35,7 +35,9 @@ struct VllmResult {
 // A Generate call that is being read. Not thread-safe.
 class VllmClient {
  public:
-  VllmClient(const TestServer& server, const vllm_pb::GenerateRequest& request);
+  // With a token, unless it is empty.
+  VllmClient(const TestServer& server, const vllm_pb::GenerateRequest& request,
+             const std::string& token = "");
 
   // Reads one message.
   vllm_pb::GenerateResponse Read();

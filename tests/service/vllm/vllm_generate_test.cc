@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/monotonic_clock.h"
 #include "core/engine/engine.h"
 #include "gmock/gmock.h"
@@ -277,6 +278,25 @@ TEST(VllmGenerateTest, AbortEndsAllCallsOfAnId) {
   EXPECT_EQ(first.Finish().samples.at(0).complete.finish_reason(), "abort");
   EXPECT_EQ(second.Finish().samples.at(0).complete.finish_reason(), "abort");
   EXPECT_EQ(third.Finish().samples.at(0).complete.finish_reason(), "length");
+}
+
+TEST(VllmGenerateTest, AbortEndsNoCallsOfAnotherIdentity) {
+  Options options;
+  options.auth_tokens = WriteTokenFile(absl::StrCat(
+      TokenLine("a", "a", "roles=infer"), TokenLine("b", "b", "roles=infer")));
+  TestServer server(options);
+  VllmClient client(server, SimpleVllmRequest(20), "a");
+  server.gate().Permit(1);
+  client.Read();
+  const auto stub = vllm_pb::VllmEngine::NewStub(server.NewChannel());
+  vllm_pb::AbortRequest abort;
+  abort.add_request_ids("r");
+  vllm_pb::AbortResponse response;
+  grpc::ClientContext context;
+  AddToken("b", &context);
+  ASSERT_TRUE(stub->Abort(&context, abort, &response).ok());
+  server.gate().Open();
+  EXPECT_EQ(client.Finish().samples.at(0).complete.finish_reason(), "length");
 }
 
 TEST(VllmGenerateTest, AbortedIdCanBeUsedAgain) {
