@@ -4,6 +4,7 @@ a real rwkvd."""
 
 import contextlib
 import functools
+import hashlib
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE, rwkvd, wait_until
 from scripted_server import (Failure, ScriptedServer, delta, finish,
                              retry_info)
+from tokens import write_tokens
 
 PROMPT = "In the beginning"
 # Usually more tokens than are generated before a drain begins; the second number
@@ -61,15 +63,21 @@ def setUpModule():
     SERVER = start_server()
     authority = Authority(folder.name)
     cert, key = authority.issue("peer")
+    token, identities = (os.path.join(folder.name, name)
+                         for name in ("token", "identities"))
+    with open(token, "w") as file:
+        file.write("rwkvd_of-the-examples\n")
+    digest = hashlib.sha256(b"rwkvd_of-the-examples").hexdigest()
+    write_tokens(identities, f"examples sha256:{digest} roles=infer,score")
     with open(authority.cert, "rb") as ca, open(key, "rb") as own_key, open(
             cert, "rb") as own_cert:
         TLS_SERVER = start_server(
             f"--tls_cert={cert}", f"--tls_key={key}",
-            f"--tls_client_ca={authority.cert}",
+            f"--tls_client_ca={authority.cert}", f"--auth_tokens={identities}",
             credentials=grpc.ssl_channel_credentials(
                 ca.read(), own_key.read(), own_cert.read()))
     TLS_OPTIONS = [f"--tls-ca={authority.cert}", f"--tls-cert={cert}",
-                   f"--tls-key={key}"]
+                   f"--tls-key={key}", f"--token-file={token}"]
     ENDLESS_MODEL = write_endless_model(folder.name)
     ENDLESS_SERVER = start_server(
         "--max_running=1", "--max_step_tokens=16", "--max_queued=1",
@@ -125,7 +133,7 @@ class ExampleTests:
             err, f"{pb.FinishReason.Name(answer.finish.reason)}, "
             f"{len(answer.ids)} tokens, seed 7\n")
 
-    def test_connects_with_mutual_tls(self):
+    def test_connects_with_mutual_tls_and_a_token(self):
         for example, words in (
                 ("complete", ["--max-tokens=3", PROMPT]),
                 ("score", [PROMPT, " God created", " the whale"]),
