@@ -17,6 +17,7 @@ from answers import generate, request
 from certificates import Authority
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE, rwkvd, wait_until
+from tokens import write_tokens
 
 CONFIGURATION = """
 global:
@@ -122,8 +123,14 @@ class PrometheusTest(unittest.TestCase):
         self.assertEqual(families - helped, set())
 
     def test_dashboard_alerts_and_documents_name_existing_metrics(self):
-        there = set(re.findall(r"^# TYPE (\w+)",
-                               exposition(self.server).decode(), re.MULTILINE))
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        tokens = os.path.join(folder.name, "tokens")
+        write_tokens(tokens, f"alice sha256:{'0' * 64} roles=infer")
+        with rwkvd(f"--auth_tokens={tokens}",
+                   f"--usage_log={folder.name}/usage") as server:
+            text = exposition(server) + exposition(self.server)
+        there = set(re.findall(r"^# TYPE (\w+)", text.decode(), re.MULTILINE))
         for path in ("deploy/grafana/rwkvd.json",
                      "deploy/kubernetes/horizontal-pod-autoscaler.yaml",
                      "deploy/prometheus/alerts.yaml",
