@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what TLS costs: two servers of one model, one with mutual TLS, serve
-32 streams by turns, and openssl makes handshakes.
+"""Measures what TLS and authentication cost: three servers of one model serve
+32 streams in turns, one without both, one with mutual TLS, and one with mutual
+TLS whose clients also send a token; and openssl makes handshakes.
 
   bazel build -c opt //service:rwkvd //tools/rwkvctl
-  python3 tests/bench/tls_bench.py [--model=PATH] [--clients=32] [--rounds=5]
+  python3 tests/bench/tls_bench.py [--model=PATH] [--clients=32] [--rounds=6]
 
 Server and clients share the processors, so the server's own processor time per
 token is printed, too. Needs openssl.
@@ -26,6 +27,7 @@ from certificates import Authority  # noqa: E402
 
 RWKVD = os.environ.get("RWKVD_BINARY", "bazel-bin/service/rwkvd")
 RWKVCTL = os.environ.get("RWKVD_CTL", "bazel-bin/tools/rwkvctl/rwkvctl")
+PLAIN, BOTH = "plain", "mutual TLS and a token"
 
 
 def processor_seconds(pid):
@@ -92,44 +94,75 @@ def measure_handshakes(server, ca, cert, key, version):
     return int(count) / int(seconds), used / int(count)
 
 
+def start_servers(model, folder, authority, pair, stack):
+    """One server for each kind, which end with `stack`."""
+    cert, key = pair
+    files = [f"--tls_cert={cert}", f"--tls_key={key}"]
+    token, identities = (os.path.join(folder, name)
+                         for name in ("token", "identities"))
+    made = subprocess.run([RWKVCTL, "auth", "new", "bench", "--roles=infer"],
+                          check=True, stdout=subprocess.PIPE, text=True).stdout
+    for path, line in zip((token, identities), made.splitlines()):
+        with open(path, "w") as file:
+            file.write(line + "\n")
+        os.chmod(path, 0o600)
+    mutual = [*files, f"--tls_client_ca={authority.cert}"]
+    client = [*files, f"--tls_ca={authority.cert}"]
+    kinds = {PLAIN: ([], []), "mutual TLS": (mutual, client),
+             BOTH: ([*mutual, f"--auth_tokens={identities}"],
+                    [*client, f"--token_file={token}"])}
+    servers = {}
+    for number, (name, flags) in enumerate(kinds.items()):
+        servers[name] = Server(model, folder, f"ports{number}", *flags)
+        stack.callback(servers[name].close)
+    return servers
+
+
+def measure_in_turns(servers, clients, rounds):
+    """The results of each server, by round. Each round measures all of them, in
+    another order than the one before."""
+    results = {name: [] for name in servers}
+    names = list(servers)
+    for seed in range(rounds + 1):
+        for name in names:
+            result = servers[name].measure(clients, seed)
+            if seed > 0:  # the first round warms up
+                results[name].append(result)
+        names = names[1:] + names[:1]
+    return results
+
+
+def report(results):
+    """Prints the medians, and those of the ratios within each round."""
+    for name, pairs in results.items():
+        print("%-22s %8.1f tokens/s, %6.3f s of processor time per 1,000 "
+              "tokens" % (name, *map(statistics.median, zip(*pairs))))
+    for name, pairs in results.items():
+        if name == PLAIN:
+            continue
+        for index, what in enumerate(("throughput", "processor time")):
+            ratios = [100 * pair[index] / plain[index]
+                      for pair, plain in zip(pairs, results[PLAIN])]
+            print("%s, %s: %.1f %% of plain (%.1f to %.1f in single rounds)" % (
+                name, what, statistics.median(ratios), min(ratios),
+                max(ratios)))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="models/demo")
     parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         authority = Authority(folder)
-        cert, key = authority.issue("peer")
-        files = [f"--tls_cert={cert}", f"--tls_key={key}"]
-        servers = {
-            "plain": Server(arguments.model, folder, "plain"),
-            "mutual TLS": Server(
-                arguments.model, folder, "tls",
-                [*files, f"--tls_client_ca={authority.cert}"],
-                [*files, f"--tls_ca={authority.cert}"])}
-        for server in servers.values():
-            stack.callback(server.close)
-        results = {name: [] for name in servers}
-        for seed in range(arguments.rounds + 1):
-            for name, server in servers.items():
-                result = server.measure(arguments.clients, seed)
-                if seed > 0:  # the first round warms up
-                    results[name].append(result)
-        medians = {}
-        for name, pairs in results.items():
-            medians[name] = [statistics.median(values)
-                             for values in zip(*pairs)]
-            print("%-10s %8.1f tokens/s, %6.3f s of processor time per 1,000 "
-                  "tokens" % (name, *medians[name]))
-        print("throughput with mutual TLS: %.1f %% of plain; processor time: "
-              "%.1f %%" % tuple(
-                  100 * tls / plain for tls, plain in zip(
-                      medians["mutual TLS"], medians["plain"])))
+        pair = authority.issue("peer")
+        servers = start_servers(arguments.model, folder, authority, pair, stack)
+        report(measure_in_turns(servers, arguments.clients, arguments.rounds))
         for version in ("-tls1_3", "-tls1_2"):
             rate, used = measure_handshakes(
-                servers["mutual TLS"], authority.cert, cert, key, version)
+                servers[BOTH], authority.cert, *pair, version)
             print("%s: %.0f handshakes per second of one client, %.2f ms of "
                   "the server's processor time each" % (
                       version[1:], rate, 1000 * used))
