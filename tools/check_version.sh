@@ -17,8 +17,10 @@ expect() {
 
 expect CHANGELOG.md "$(sed -n 's/^## \[\([0-9].*\)\].*/\1/p' CHANGELOG.md | head -n 1)"
 expect deploy/README.md "$(sed -n 's/.*docker build .*-t rwkvd:\([^ ]*\).*/\1/p' deploy/README.md)"
-expect deploy/kubernetes/deployment.yaml \
-  "$(sed -n 's/.*image: rwkvd:\(.*\)/\1/p' deploy/kubernetes/deployment.yaml)"
+expect deploy/Dockerfile "$(sed -n 's/.*image\.version="\(.*\)".*/\1/p' deploy/Dockerfile)"
+for file in deploy/kubernetes/deployment.yaml deploy/kubernetes/tls/client.yaml; do
+  expect "$file" "$(sed -n 's/.*image: rwkvd:\(.*\)/\1/p' "$file")"
+done
 expect deploy/kubernetes/kustomization.yaml \
   "$(sed -n 's/.*newTag: "\(.*\)"/\1/p' deploy/kubernetes/kustomization.yaml)"
 exit "$broken"

@@ -2,6 +2,7 @@
 """A real rwkvd that cannot start prints one line to the standard error, and
 exits with a non-zero code."""
 
+import itertools
 import json
 import os
 import random
@@ -11,6 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
+import grpc
 from checkpoints import (endless_rwkv4, file_bytes, read_model,
                          write_endless_model)
 from rwkvd_process import MODEL, PATIENCE, RWKVD, rwkvd
@@ -197,6 +199,17 @@ class BadStartupTest(unittest.TestCase):
                                     timeout=PATIENCE, check=False)
             self.assertEqual((result.returncode, result.stderr), (0, ""))
             self.assertIn(word, result.stdout)
+
+    def test_version_names_the_commit_and_the_libraries(self):
+        lines = subprocess.run([RWKVD, "--version"], stdout=subprocess.PIPE,
+                               text=True, timeout=PATIENCE,
+                               check=True).stdout.splitlines()
+        for line, expected in itertools.zip_longest(lines, (
+                r"rwkvd \d+\.\d+\.\d+", r"commit (unknown|[0-9a-f]{7,40})",
+                rf"gRPC {grpc.__version__}", r"protobuf \d+\.\d+\.\d+",
+                r"Abseil \d{8}", r"OpenSSL 3\.\d+\.\d+ .*",
+                r"libmicrohttpd \d+\.\d+\.\d+")):
+            self.assertRegex(line, rf"\A{expected}\Z")
 
 
 if __name__ == "__main__":
