@@ -2,6 +2,7 @@
 """Identities and roles, with real peers: Python's grpcio, grpcurl, rwkvctl."""
 
 import contextlib
+import functools
 import json
 import math
 import os
@@ -46,8 +47,8 @@ class AuthTest(unittest.TestCase):
     def write_tokens(cls, *lines):
         write_tokens(cls.tokens_file, *lines)
 
-    def code_of(self, token, method="GetModel"):
-        call = getattr(self.server.stub, method)
+    def code_of(self, token, method="GetModel", server=None):
+        call = getattr((server or self.server).stub, method)
         request = getattr(pb, method + "Request")()
         try:
             call(request, timeout=PATIENCE,
@@ -139,6 +140,29 @@ class AuthTest(unittest.TestCase):
             self.write_tokens(self.line)
         wait_until(lambda: gauge(self.server, "rwkv_auth_file_current") == 1,
                    "the good file")
+
+    def test_file_behind_links_is_followed(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = functools.partial(os.path.join, folder.name)
+
+        def publish(version, *lines):
+            """As kubelet replaces the files of a secret."""
+            os.mkdir(path(version))
+            write_tokens(path(version, "tokens"), *lines)
+            os.chmod(path(version, "tokens"), 0o440)
+            os.symlink(version, path("..data_tmp"))
+            os.rename(path("..data_tmp"), path("..data"))
+
+        publish("1", self.line)
+        os.symlink("..data/tokens", path("tokens"))
+        bob, line = new_token("bob", "--roles=infer")
+        with rwkvd(f"--auth_tokens={path('tokens')}") as server:
+            self.assertEqual(self.code_of(bob, server=server),
+                             grpc.StatusCode.UNAUTHENTICATED)
+            publish("2", self.line, line)
+            wait_until(lambda: self.code_of(bob, server=server) ==
+                       grpc.StatusCode.OK, "the token of bob")
 
     def test_many_wrong_tokens_do_not_keep_others_out(self):
         def attempt(number):
