@@ -3,26 +3,35 @@
 
 import concurrent.futures
 import contextlib
+import functools
+import hashlib
 import io
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import tempfile
 import textwrap
 import unittest
 import urllib.error
 import urllib.request
 
+import grpc
 import metrics
 from answers import generate, request
-from gateway_process import gateway, import_openai
+from certificates import Authority
+from gateway_process import free_port, gateway, import_openai
 from rwkv.v1 import rwkv_pb2 as pb
 from rwkvd_process import PATIENCE, rwkvd, wait_until
+from tokens import write_tokens
 
 openai = import_openai()
 
 DOCUMENT = os.environ.get("RWKVD_OPENAI_DOCUMENT", "docs/openai.md")
+TLS_CONFIGURATION = os.environ.get("RWKVD_GATEWAY_TLS",
+                                   "deploy/gateway/tls.conf")
 PROMPT = "In the beginning"
 RUNNING = "rwkv_requests_running"
 CANCELLED = "rwkv_requests_cancelled_total"
@@ -394,6 +403,71 @@ class DrainTest(GatewayCase):
         for _ in range(4):
             self.chat()
         self.assertEqual(finished(staying), before + 4)
+
+
+class TlsProxy:
+    """nginx with deploy/gateway/tls.conf, which calls `server` with the files in
+    `folder`: ca.crt, client.crt, client.key and token.conf."""
+
+    def __init__(self, folder, server):
+        self.address = f"127.0.0.1:{free_port()}"
+        with open(TLS_CONFIGURATION) as file:
+            text = file.read()
+        for old, new in ((" 127.0.0.1:50061 http2;", f" {self.address} http2;"),
+                         ("rwkvd.example:50051", server.address),
+                         ("/etc/rwkvd-gateway/", folder + "/"),
+                         ("/run/rwkvd-gateway/", folder + "/")):
+            assert old in text, f"{TLS_CONFIGURATION}: no {old}"
+            text = text.replace(old, new)
+        path = os.path.join(folder, "tls.conf")
+        with open(path, "w") as file:
+            file.write(text)
+        user = " user root;" if os.geteuid() == 0 else ""
+        self.process = subprocess.Popen(
+            ["/usr/sbin/nginx", "-e", "stderr", "-c", path, "-g",
+             "daemon off;" + user])
+
+    def close(self):
+        self.process.terminate()
+        self.process.wait(timeout=PATIENCE)
+
+
+class GatewayTlsTest(unittest.TestCase):
+    """A server with mutual TLS and identities, behind nginx behind a gateway."""
+
+    def test_proxy_adds_a_certificate_and_a_token(self):
+        folder = tempfile.TemporaryDirectory(dir="/tmp")
+        self.addCleanup(folder.cleanup)
+        path = functools.partial(os.path.join, folder.name)
+        authority = Authority(folder.name, "ca")
+        pair = authority.issue("server", "DNS:rwkvd")
+        client = authority.issue("gateway", "DNS:gateway.example")
+        for old, new in zip((authority.cert, *client),
+                            ("ca.crt", "client.crt", "client.key")):
+            shutil.copy(old, path(new))
+        with open(path("token.conf"), "w") as file:
+            file.write('grpc_set_header authorization "Bearer of-a-gateway";\n')
+        digest = hashlib.sha256(b"of-a-gateway").hexdigest()
+        write_tokens(path("tokens"), f"gateway sha256:{digest} roles=infer")
+        texts = []
+        for name in ("ca.crt", "client.key", "client.crt"):
+            with open(path(name), "rb") as file:
+                texts.append(file.read())
+        with contextlib.ExitStack() as stack:
+            server = stack.enter_context(rwkvd(
+                f"--tls_cert={pair[0]}", f"--tls_key={pair[1]}",
+                f"--tls_client_ca={authority.cert}",
+                f"--auth_tokens={path('tokens')}", server_name="rwkvd",
+                credentials=grpc.ssl_channel_credentials(*texts)))
+            proxy = stack.enter_context(
+                contextlib.closing(TlsProxy(folder.name, server)))
+            front = stack.enter_context(gateway(proxy))
+            answer = front.client(openai).completions.create(
+                model="demo", prompt=PROMPT, max_tokens=5, seed=3)
+            self.assertNotEqual(answer.choices[0].text, "")
+            calls = 'rwkv_identity_generated_tokens_total{identity="gateway"}'
+            wait_until(lambda: metrics.gauge(server, calls) > 0,
+                       "the tokens to be counted")
 
 
 if __name__ == "__main__":
