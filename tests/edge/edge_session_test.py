@@ -2,6 +2,7 @@
 """Everything that a client does with rwkvd works the same through the proxy of
 deploy/edge."""
 
+import hashlib
 import os
 import subprocess
 import tempfile
@@ -33,6 +34,31 @@ def status(call):
         return (error.code(), error.details(),
                 "grpc-retry-pushback-ms" in trailers)
     return grpc.StatusCode.OK, "", False
+
+
+class EdgeTokenTest(unittest.TestCase):
+
+    def test_tokens_reach_the_server(self):
+        with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+            tokens = os.path.join(folder, "tokens")
+            digest = hashlib.sha256(b"of alice").hexdigest()
+            with open(tokens, "w") as file:
+                file.write(f"alice sha256:{digest} roles=infer\n")
+            os.chmod(tokens, 0o600)
+            path = os.path.join(folder, "rwkvd.sock")
+            with rwkvd(f"--listen=unix:{path}",
+                       f"--auth_tokens={tokens}"), nginx(path) as proxy:
+                with grpc.insecure_channel(proxy.address) as channel:
+                    self.check(rwkv_pb2_grpc.RwkvServiceStub(channel))
+
+    def check(self, stub):
+        for token, code in (("of alice", grpc.StatusCode.OK),
+                            ("of nobody", grpc.StatusCode.UNAUTHENTICATED)):
+            metadata = (("authorization", f"Bearer {token}"),)
+            self.assertEqual(
+                status(lambda: stub.GetModel(
+                    pb.GetModelRequest(), metadata=metadata,
+                    timeout=PATIENCE))[0], code)
 
 
 class EdgeSessionTest(unittest.TestCase):
