@@ -25,6 +25,8 @@ from startup import assert_refuses
 
 PREFACE = (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
            bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+# The beginning of a ClientHello, which announces 512 bytes.
+HALF_CLIENT_HELLO = bytes([22, 3, 1, 2, 0, 1, 0])
 SERVING = health_pb2.HealthCheckResponse.SERVING
 PAST = {"begin": "200101000000Z", "end": "210101000000Z"}
 FUTURE = {"begin": "400101000000Z", "end": "410101000000Z"}
@@ -266,12 +268,11 @@ class TlsTest(unittest.TestCase):
 
     def test_half_handshakes_are_bounded_and_end(self):
         server = self.start_tls("--max_connections_per_peer=20")
-        # The beginning of a ClientHello, which announces 512 bytes.
         held = []
         for i in range(60):
             held.append(self.connect(server.address, "127.0.0.2"))
             if i % 2:
-                held[-1].sendall(bytes([22, 3, 1, 2, 0, 1, 0]))
+                held[-1].sendall(HALF_CLIENT_HELLO)
         refused = ('rwkv_connections_refused_total{'
                    'reason="max_connections_per_peer"}')
         wait_until(lambda: gauge(server, refused) == 40, "refused connections")
@@ -513,6 +514,14 @@ class TlsTest(unittest.TestCase):
         wait_until(accepts_the_new_token, "the new token")
         self.assertEqual(self.get_metrics(server, token=token)[0], 401)
         self.assertNotIn(token, server.log())
+
+    def test_half_handshakes_do_not_delay_scrapes(self):
+        server = self.start_tls("--metrics_tls")
+        for i in range(100):
+            connection = self.connect(server.metrics_address, "127.0.0.2")
+            if i % 2:
+                connection.sendall(HALF_CLIENT_HELLO)
+        self.assertEqual(self.get_metrics(server)[0], 200)
 
     def test_bad_access_to_metrics_is_refused_at_start(self):
         path = os.path.join(self.folder, "token")
