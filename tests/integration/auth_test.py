@@ -71,6 +71,30 @@ class AuthTest(unittest.TestCase):
         self.assertIn(digest.decode().split()[0], self.line)
         self.assertNotEqual(new_token("alice")[0], self.alice)
 
+    def test_rwkvctl_makes_no_line_that_the_server_refuses(self):
+        for words, error in (
+                ((), "auth takes: new NAME"), (("new",), "auth takes"),
+                (("new", "Alice"), "expected a name"),
+                (("new", "a b"), "expected a name"),
+                (("new", "a" * 64), "expected a name"),
+                (("new", "a", "--roles=infer score"), "--roles: expected")):
+            result = subprocess.run(
+                [RWKVCTL, "auth", *words], stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
+                check=False)
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertIn(error, result.stderr)
+
+    def test_further_token_of_an_identity_is_valid_next_to_the_first(self):
+        second, line = new_token("alice", "--roles=")
+        self.write_tokens(self.line, line)
+        try:
+            wait_until(lambda: self.code_of(second) == grpc.StatusCode.OK,
+                       "the second token")
+            self.assertEqual(self.code_of(self.alice), grpc.StatusCode.OK)
+        finally:
+            self.write_tokens(self.line)
+
     def test_calls_need_the_token_and_the_role(self):
         self.assertEqual(self.code_of(self.alice), grpc.StatusCode.OK)
         self.assertEqual(self.code_of(""), grpc.StatusCode.UNAUTHENTICATED)
