@@ -157,8 +157,9 @@ class AuthTest(unittest.TestCase):
             wait_until(
                 lambda: gauge(self.server, "rwkv_auth_file_current") == 0,
                 "the failure of the reload")
-            self.assertIn(f"{self.tokens_file}:2: credential: expected",
-                          self.server.log())
+            # The line comes after the metric.
+            wait_until(lambda: f"{self.tokens_file}:2: credential: expected"
+                       in self.server.log(), "the line in the log")
             self.assertEqual(self.code_of(self.alice), grpc.StatusCode.OK)
         finally:
             self.write_tokens(self.line)
@@ -245,10 +246,12 @@ class AuthTest(unittest.TestCase):
             except grpc.RpcError as error:
                 errors.append(error.details() + str(error.trailing_metadata()))
         self.assertEqual(len(errors), 2)
+        failure = ":2: credential: expected sha256: and 64 digits"
+        failures = self.server.log().count(failure)
         self.write_tokens(self.line, f"bob {secret} roles=infer")
         try:
             wait_until(
-                lambda: gauge(self.server, "rwkv_auth_file_current") == 0,
+                lambda: self.server.log().count(failure) == failures + 1,
                 "the failure of the reload")
         finally:
             self.write_tokens(self.line)
