@@ -66,6 +66,17 @@ std::unique_ptr<SpanExporter> NewSpanExporter(const std::string& endpoint) {
   return std::make_unique<SpanExporter>(endpoint, SpanExporter::Options());
 }
 
+// Logs that tokens can be read on their way to the server, if they can be.
+void WarnOfReadableTokens(const Options& options, const Listener& listener) {
+  if (options.auth_tokens.empty() || options.has_tls() || listener.is_local()) {
+    return;
+  }
+  LogWarning(
+      "--auth_tokens without TLS: whoever can read the network between a "
+      "client and this server can use the client's token. Give --tls_cert and "
+      "--tls_key");
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Options& options,
@@ -205,6 +216,7 @@ absl::Status Server::OpenListener() {
         "127.0.0.1 or at a unix:path, or give --insecure if only clients that "
         "you trust can connect"));
   }
+  WarnOfReadableTokens(options_, *listener_);
   listener_collector_->Observe(listener_.get(), tls_.get());
   return absl::OkStatus();
 }

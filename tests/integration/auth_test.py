@@ -279,6 +279,12 @@ class AuthTest(unittest.TestCase):
             if os.path.exists(path):
                 os.remove(path)
 
+    def test_log_warns_of_tokens_that_the_network_can_read(self):
+        with rwkvd(f"--auth_tokens={self.tokens_file}", "--listen=0.0.0.0:0",
+                   "--insecure") as server:
+            self.assertIn("--auth_tokens without TLS", server.log())
+        self.assertNotIn("without TLS", self.server.log())  # on loopback
+
     def test_channelz_is_refused_next_to_tokens(self):
         result = subprocess.run(
             [RWKVD, f"--model={MODEL}", "--channelz",
