@@ -105,7 +105,8 @@ Server::Server(const Options& options)
                spans_.get(), &authorizer_),
       health_(HealthNames(options)),
       vllm_(&service_, &health_),
-      reflection_(ServiceNames(options), &authorizer_) {}
+      reflection_(ServiceNames(options), &authorizer_),
+      unknown_methods_(&authorizer_) {}
 
 Server::~Server() {
   if (loading_thread_.joinable()) loading_thread_.join();

@@ -109,6 +109,13 @@ absl::StatusOr<Caller> Authorizer::Authorize(
   return Caller{*std::move(identity), std::move(partition), std::move(account)};
 }
 
+absl::Status Authorizer::CheckCredential(const grpc::ServerContextBase& context,
+                                         absl::string_view method) {
+  if (source_ == nullptr) return absl::OkStatus();
+  const absl::Status status = Authenticate(context).status();
+  return status.ok() ? status : Refuse(status, context.peer(), method);
+}
+
 absl::StatusOr<std::shared_ptr<const Identity>> Authorizer::Authenticate(
     const grpc::ServerContextBase& context) const {
   const auto [begin, end] =

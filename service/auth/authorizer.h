@@ -56,6 +56,11 @@ class Authorizer {
   absl::StatusOr<Caller> Authorize(const grpc::ServerContextBase& context,
                                    absl::string_view method);
 
+  // Unauthenticated without a valid credential; otherwise OK, also without a
+  // token file. For calls of methods that the server does not have.
+  absl::Status CheckCredential(const grpc::ServerContextBase& context,
+                               absl::string_view method);
+
   // Reads the token file again, soon. Returns false if there is none.
   bool ReloadSoon();
 

@@ -2,6 +2,7 @@
 #include "service/calls/unknown_methods.h"
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/base/error.h"
 #include "core/base/quote.h"
 #include "service/telemetry/request_identity.h"
@@ -23,6 +24,9 @@ class RefusedCall final : public grpc::ServerGenericBidiReactor {
 grpc::ServerGenericBidiReactor* UnknownMethods::CreateReactor(
     grpc::GenericCallbackServerContext* context) {
   const IdentifiedCall call(context);
+  const absl::string_view method = absl::StripPrefix(context->method(), "/");
+  const absl::Status access = authorizer_->CheckCredential(*context, method);
+  if (!access.ok()) return new RefusedCall(call.End(access));
   return new RefusedCall(call.End(MakeError(
       ErrorReason::kMethodUnknown,
       absl::StrCat("the server has no method ", Quoted(context->method())))));

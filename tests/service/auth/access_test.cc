@@ -158,6 +158,13 @@ TEST_F(AccessTest, EveryOtherMethodNeedsACredential) {
   }
 }
 
+TEST_F(AccessTest, StrangersDoNotLearnWhichMethodsExist) {
+  const std::string absent = "rwkv.v1.RwkvService/Sing";
+  EXPECT_EQ(InfoIn(Call(absent, "")).reason(), "CREDENTIAL_MISSING");
+  EXPECT_EQ(InfoIn(Call(absent, "wrong")).reason(), "CREDENTIAL_UNKNOWN");
+  EXPECT_EQ(InfoIn(Call(absent, "infer")).reason(), "METHOD_UNKNOWN");
+}
+
 TEST_F(AccessTest, MethodNeedsOneOfItsRoles) {
   for (const MethodPolicy& policy : AllMethodPolicies()) {
     if (policy.access != Access::kRole) continue;
