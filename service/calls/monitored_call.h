@@ -3,6 +3,7 @@
 #define RWKVD_SERVICE_CALLS_MONITORED_CALL_H_
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/status.h>
 
 #include <atomic>
@@ -10,6 +11,7 @@
 #include <memory>
 
 #include "absl/status/status.h"
+#include "google/protobuf/message.h"
 #include "service/metrics/metrics.h"
 #include "service/response_memory.h"
 
@@ -48,6 +50,13 @@ class MonitoredCall {
   void WaitForClientToRead() { StartWait(/*to_read=*/true); }
   void WaitForClientToSend() { StartWait(/*to_read=*/false); }
   void ClientResponded() { waits_since_.store(0, std::memory_order_relaxed); }
+
+  // Serializes the answer of a unary call into `bytes`, which are gRPC's, and
+  // charges the call for them until gRPC has written them. ResourceExhausted if
+  // the answer is larger than clients accept by default, or if answers that
+  // clients have not read leave no memory for it.
+  absl::Status SetAnswer(const google::protobuf::Message& answer,
+                         grpc::ByteBuffer* bytes);
 
   // Ends the use by gRPC: called by OnDone as its last action. `status` is that
   // which the call has passed to gRPC.

@@ -4,28 +4,14 @@
 #include <grpcpp/support/slice.h>
 
 #include <cstdint>
-#include <memory>
-#include <optional>
 
-#include "absl/strings/str_cat.h"
 #include "cli/grpc_status.h"
-#include "core/base/error.h"
-#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
 #include "google/protobuf/message.h"
 #include "service/calls/admission.h"
-#include "service/calls/response_bytes.h"
 #include "service/calls/serialize.h"
-#include "service/convert/response_size.h"
-#include "service/memory_budgets.h"
 
 namespace rwkvd {
-namespace {
-
-// When a client should retry if clients have not read too many answers.
-constexpr absl::Duration kRetryAnswerAfter = absl::Seconds(1);
-
-}  // namespace
 
 UnaryCall* UnaryCall::Start(const CallEnvironment& environment, Rpc rpc,
                             grpc::CallbackServerContext* context,
@@ -75,7 +61,7 @@ absl::Status UnaryCall::Begin(const grpc::ByteBuffer* message, Answer answer) {
 void UnaryCall::End(absl::Status status,
                     const google::protobuf::Message* response) {
   if (status.ok() && response != nullptr) {
-    status = SetResponse(*response);
+    status = SetAnswer(*response, response_);
   } else if (status.ok()) {
     const grpc::Slice empty;
     *response_ = grpc::ByteBuffer(&empty, 1);
@@ -87,31 +73,6 @@ void UnaryCall::FinishWith(const absl::Status& status) {
   status_ = EndStatus(status, context_);
   WaitForClientToRead();
   Finish(record_.Finishing(status_, context_));
-}
-
-absl::Status UnaryCall::SetResponse(const google::protobuf::Message& response) {
-  const auto bytes = static_cast<int64_t>(response.ByteSizeLong());
-  if (bytes > kDefaultMaxResponseBytes) {
-    return MakeError(
-        ErrorReason::kListTooLong,
-        absl::StrCat("the answer has ", bytes, " bytes, more than the ",
-                     kDefaultMaxResponseBytes,
-                     " that clients accept by default"));
-  }
-  const int64_t memory = ChargeFor(response);
-  std::optional<ResponseCharge> charge = monitor()->TryCharge(this, memory);
-  if (!charge.has_value()) {
-    monitor()->MakeRoom(memory);
-    return WithRetryAfter(
-        WithQuota(
-            MakeError(ErrorReason::kResponseMemoryExhausted,
-                      "answers that clients have not read yet take all the "
-                      "memory that this server allows for them"),
-            kResponseMemoryQuota),
-        kRetryAnswerAfter);
-  }
-  *response_ = ToByteBuffer(response, *std::move(charge));
-  return absl::OkStatus();
 }
 
 void UnaryCall::OnCancel() {

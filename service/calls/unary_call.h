@@ -107,8 +107,6 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public MonitoredCall {
   absl::Status Begin(const grpc::ByteBuffer* message, Answer answer);
   // Passes `status` to gRPC, and with it the response, if it has been set.
   void FinishWith(const absl::Status& status);
-  // Serializes `response`, whose memory is charged until gRPC has written it.
-  absl::Status SetResponse(const google::protobuf::Message& response);
 
   // There is nothing to drop: what the call holds is with gRPC already.
   bool GiveUp(GiveUpReason, const absl::Status&) override { return false; }
