@@ -2,7 +2,6 @@
 #include "service/grpc_settings.h"
 
 #include <grpc/compression.h>
-#include <grpcpp/ext/channelz_service_plugin.h>
 #include <grpcpp/resource_quota.h>
 
 #include <algorithm>
@@ -27,8 +26,8 @@ constexpr int kHandshakeTimeoutMs = 10'000;
 // The size of a request's metadata, in bytes.
 constexpr int kMaxMetadataBytes = 16 << 10;
 
-// gRPC starts threads only for services that block, of which channelz is the
-// only one; in addition it has a few pollers.
+// gRPC has a few pollers. It starts further threads only for services that
+// block, of which there are none.
 constexpr int kMaxThreads = 16;
 
 // Memory into which gRPC reads a connection: it uses at most four such pieces.
@@ -78,8 +77,6 @@ void PrepareGrpc() {
   setenv(kExperiments, value.c_str(), /*overwrite=*/1);
 }
 
-void EnableChannelz() { grpc::channelz::experimental::InitChannelzService(); }
-
 void ConfigureGrpc(const Options& options, grpc::ServerBuilder& builder) {
   grpc::ResourceQuota quota("rwkvd");
   quota.Resize(static_cast<size_t>(options.grpc_memory_bytes));
@@ -98,9 +95,6 @@ void ConfigureGrpc(const Options& options, grpc::ServerBuilder& builder) {
   builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
   SetKeepalive(options, builder);
   SetConnectionAge(options, builder);
-  // Services that block, such as channelz, would otherwise get threads for each
-  // processor, and gRPC aborts if these are more than kMaxThreads.
-  builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
 }
 
 }  // namespace rwkvd

@@ -13,10 +13,6 @@ namespace rwkvd {
 // start, since it changes an environment variable.
 void PrepareGrpc();
 
-// Adds gRPC's own channelz service to all servers of this process whose builder
-// is made after this call. It reads what gRPC records in any case.
-void EnableChannelz();
-
 // Sets gRPC's own limits: of messages, metadata, streams, memory and threads,
 // of time before a client has introduced itself, and of keepalive pings; and
 // refuses compressed messages.

@@ -56,7 +56,7 @@ std::vector<std::string> HealthNames(const Options& options) {
 std::vector<std::string> ServiceNames(const Options& options) {
   std::vector<std::string> names = EngineNames(options);
   names.push_back(grpc::health::v1::Health::service_full_name());
-  if (options.channelz) names.push_back("grpc.channelz.v1.Channelz");
+  if (options.channelz) names.push_back(ChannelzService::kName);
   return names;
 }
 
@@ -105,6 +105,7 @@ Server::Server(const Options& options)
                spans_.get(), &authorizer_),
       health_(HealthNames(options)),
       vllm_(&service_, &health_),
+      channelz_(&authorizer_, &monitor_),
       reflection_(ServiceNames(options), &authorizer_),
       unknown_methods_(&authorizer_) {}
 
@@ -255,7 +256,6 @@ absl::Status Server::StartHealth() {
 }
 
 absl::Status Server::StartGrpc() {
-  if (options_.channelz) EnableChannelz();
   grpc::ServerBuilder builder;
   ConfigureGrpc(options_, builder);
   using Builder = grpc::ServerBuilder::experimental_type;
@@ -267,6 +267,7 @@ absl::Status Server::StartGrpc() {
   builder.RegisterService(&service_);
   if (options_.vllm) builder.RegisterService(&vllm_);
   builder.RegisterService(&health_);
+  if (options_.channelz) builder.RegisterService(&channelz_);
   if (options_.reflection) reflection_.Register(builder);
   builder.RegisterCallbackGenericService(&unknown_methods_);
   grpc_ = builder.BuildAndStart();

@@ -20,6 +20,7 @@
 #include "service/auth/authorizer.h"
 #include "service/auth/usage_log.h"
 #include "service/calls/call_monitor.h"
+#include "service/calls/channelz_service.h"
 #include "service/calls/rwkv_service.h"
 #include "service/calls/unknown_methods.h"
 #include "service/health/health_service.h"
@@ -151,6 +152,7 @@ class Server {
   RwkvService service_;
   HealthService health_;
   VllmService vllm_;
+  ChannelzService channelz_;
   Reflection reflection_;
   UnknownMethods unknown_methods_;
   std::unique_ptr<TlsKeyStore> tls_;  // null: no TLS

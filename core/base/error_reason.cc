@@ -77,6 +77,9 @@ constexpr ErrorReasonInfo kReasons[] = {
     {kServiceNotFound, "SERVICE_NOT_FOUND", Code::kNotFound,
      "The server has no service of this name.",
      "Check the health of \"\" or of rwkv.v1.RwkvService."},
+    {kChannelzEntityNotFound, "CHANNELZ_ENTITY_NOT_FOUND", Code::kNotFound,
+     "There is no server, socket, channel or subchannel with this id.",
+     "List them again: it may have ended."},
 
     {kCredentialMissing, "CREDENTIAL_MISSING", Code::kUnauthenticated,
      "The call has neither a token nor a client certificate.",

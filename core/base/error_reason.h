@@ -38,6 +38,7 @@ enum class ErrorReason {
   kStateExpired,
   kPinNotFound,
   kServiceNotFound,
+  kChannelzEntityNotFound,
   // UNAUTHENTICATED
   kCredentialMissing,
   kCredentialUnknown,

@@ -13,6 +13,7 @@ constexpr RoleSet kScoreRole = SetOf(Role::kScore);
 constexpr RoleSet kStatesRole = SetOf(Role::kStates);
 constexpr RoleSet kPinsRole = SetOf(Role::kPins);
 constexpr RoleSet kTextRoles = Role::kInfer | Role::kScore;
+constexpr RoleSet kAdminRole = SetOf(Role::kAdmin);
 constexpr RoleSet kInfoRoles = Role::kAdmin | Role::kMetrics;
 constexpr RoleSet kGatewayRoles = kInfoRoles | Role::kInfer;
 
@@ -43,6 +44,13 @@ constexpr MethodPolicy kPolicies[] = {
     {"grpc.reflection.v1.ServerReflection/ServerReflectionInfo", kIdentity},
     {"grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
      kIdentity},
+    {"grpc.channelz.v1.Channelz/GetTopChannels", kRole, kAdminRole},
+    {"grpc.channelz.v1.Channelz/GetServers", kRole, kAdminRole},
+    {"grpc.channelz.v1.Channelz/GetServer", kRole, kAdminRole},
+    {"grpc.channelz.v1.Channelz/GetServerSockets", kRole, kAdminRole},
+    {"grpc.channelz.v1.Channelz/GetChannel", kRole, kAdminRole},
+    {"grpc.channelz.v1.Channelz/GetSubchannel", kRole, kAdminRole},
+    {"grpc.channelz.v1.Channelz/GetSocket", kRole, kAdminRole},
 };
 
 }  // namespace

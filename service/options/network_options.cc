@@ -65,8 +65,8 @@ ABSL_FLAG(bool, reflection, true,
           "learn the contract.");
 ABSL_FLAG(bool, channelz, false,
           "Serve gRPC's channelz service, which shows the connections and the "
-          "numbers of their calls, with the addresses of all clients. Only for "
-          "networks that you trust, and not with --auth_tokens.");
+          "numbers of their calls, with the addresses of all clients. Without "
+          "--auth_tokens, only for networks that you trust.");
 
 namespace rwkvd {
 namespace {

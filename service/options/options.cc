@@ -7,7 +7,6 @@
 #include "cli/command_line.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
-#include "service/options/flag_checks.h"
 
 namespace rwkvd {
 namespace {
@@ -37,13 +36,7 @@ absl::Status ReadFlags(Options* options) {
   RWKVD_RETURN_IF_ERROR(ReadMemoryFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadProcessFlags(options));
   RWKVD_RETURN_IF_ERROR(ReadTelemetryFlags(options));
-  RWKVD_RETURN_IF_ERROR(ReadTlsFlags(options));
-  if (!options->channelz || options->auth_tokens.empty()) {
-    return absl::OkStatus();
-  }
-  return FlagError("channelz",
-                   "gRPC's service does not check who calls it, so that it "
-                   "cannot be served with --auth_tokens");
+  return ReadTlsFlags(options);
 }
 
 }  // namespace

@@ -139,7 +139,7 @@ bool Eventually(const std::function<bool()>& condition) {
 
 grpc::Status CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
                            const std::string& method, const std::string& bytes,
-                           grpc::ClientContext* context) {
+                           grpc::ClientContext* context, std::string* answer) {
   grpc::GenericStub stub(channel);
   grpc::CompletionQueue queue;
   const grpc::Slice slice(bytes);
@@ -152,6 +152,10 @@ grpc::Status CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
   void* tag = nullptr;
   bool ok = false;
   RWKVD_CHECK(queue.Next(&tag, &ok));
+  grpc::Slice content;
+  if (answer != nullptr && response.DumpToSingleSlice(&content).ok()) {
+    answer->assign(content.begin(), content.end());
+  }
   return status;
 }
 

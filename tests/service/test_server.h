@@ -85,10 +85,12 @@ class TestServer {
 bool Eventually(const std::function<bool()>& condition);
 
 // Calls a unary method, "/PACKAGE.SERVICE/METHOD", with `bytes`, which need not
-// be a message. Waits for the end of the call.
+// be a message. Waits for the end of the call, and sets `answer`, unless it is
+// null, to the message of the server.
 grpc::Status CallWithBytes(const std::shared_ptr<grpc::Channel>& channel,
                            const std::string& method, const std::string& bytes,
-                           grpc::ClientContext* context);
+                           grpc::ClientContext* context,
+                           std::string* answer = nullptr);
 
 // Writes a file for --auth_tokens, which only this user can write, and returns
 // its path.

@@ -50,6 +50,7 @@ class AccessTest : public testing::Test {
       text += TokenLine(role, role, absl::StrCat("roles=", role));
     }
     Options options;
+    options.channelz = true;  // so that the server has all of its services
     options.auth_tokens = WriteTokenFile(text);
     return options;
   }

@@ -22,6 +22,7 @@
 #include "core/base/exceptions.h"
 #include "core/base/monotonic_clock.h"
 #include "core/checkpoint/tensor_file.h"
+#include "google/protobuf/descriptor.h"
 #include "grpc/reflection/v1/reflection.pb.h"
 #include "service/model_watch.h"
 #include "service/reflection/reflection_streams.h"
@@ -165,6 +166,21 @@ ProvokedError TooManyReflectionStreams() {
   return error;
 }
 
+ProvokedError ChannelzEntityNotFound() {
+  Options options;
+  options.channelz = true;
+  const TestServer server(options);
+  grpc::ClientContext context;
+  // No socket has the id 0.
+  const grpc::Status status =
+      CallWithBytes(server.NewChannel(), "/grpc.channelz.v1.Channelz/GetSocket",
+                    "", &context);
+  return Ended(
+      status, context,
+      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(
+          "grpc.channelz.v1.GetSocketRequest"));
+}
+
 // The error of a call with this token, or without one if it is empty, of a
 // server where the token "t" is that of an identity with the role "metrics".
 ProvokedError ErrorWithToken(const std::string& token) {
@@ -196,6 +212,7 @@ void AddServerProvokers(Provokers* provokers) {
     return EndOfRequest(absl::InfiniteFuture(), /*cancel=*/true);
   };
   on[ErrorReason::kListTooLong] = ListTooLong;
+  on[ErrorReason::kChannelzEntityNotFound] = ChannelzEntityNotFound;
   on[ErrorReason::kCredentialMissing] = [] { return ErrorWithToken(""); };
   on[ErrorReason::kCredentialUnknown] = [] { return ErrorWithToken("x"); };
   on[ErrorReason::kRoleMissing] = [] { return ErrorWithToken("t"); };
