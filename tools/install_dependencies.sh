@@ -13,8 +13,8 @@
 #
 # Libraries and tools are packages of Debian 12. For the tests on ARM64, arm64 is
 # added as a foreign architecture of this system. Test tools that Debian lacks
-# (buf, grpcurl, a client of grpc-go, the gateway SMG, modules for Python, Node
-# and Go) are installed into .cache of this checkout.
+# (buf, grpcurl, kustomize, kubernetes-validate, a client of grpc-go, the gateway
+# SMG, modules for Python, Node and Go) are installed into .cache of this checkout.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -110,6 +110,26 @@ typing-extensions==4.16.0 \
   --hash=sha256:481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8
 typing-inspection==0.4.5 \
   --hash=sha256:bc210535442b39e1bf2805e0c7a17dfd6a4ace760c84c7f7d16245d23a6b1c39"
+# PyPI packages of kubernetes-validate, and the digests of their wheels.
+readonly VALIDATE_PACKAGES="kubernetes-validate==1.37.0 \
+  --hash=sha256:85136d018a27b50ec7fc049d902bfa5193f5976807e6c0f408e3ab6fe078cad9
+jsonschema==4.26.0 \
+  --hash=sha256:d489f15263b8d200f8387e64b4c3a75f06629559fb73deb8fdfb525f2dab50ce
+jsonschema-specifications==2025.9.1 \
+  --hash=sha256:98802fee3a11ee76ecaca44429fda8a41bff98b00a0f2838151b113f210cc6fe
+referencing==0.37.0 \
+  --hash=sha256:381329a9f99628c9069361716891d34ad94af76e461dcb0335825aecc7692231
+rpds-py==2026.9.1 \
+  --hash=sha256:136a1c3fe4402b7008bc81cb62ee538481795b61a7e83df88dff3b3f02b726ff \
+  --hash=sha256:e01b3c878c8641913e688edd1b3f08658c6783d29cf6b826bd3c0d1ae7a1ffaa
+attrs==26.1.0 \
+  --hash=sha256:c647aa4a12dfbad9333ca4e71fe62ddc36f4e63b2d260a37a8b83d2f043ac309
+importlib-resources==7.1.0 \
+  --hash=sha256:1bd7b48b4088eddb2cd16382150bb515af0bd2c70128194392725f82ad2c96a1
+packaging==26.4 \
+  --hash=sha256:81383611a09c1bc0b08b76e0fd5829d7c6824c65b27a6aee339da133f4233ea2
+typing-extensions==4.16.0 \
+  --hash=sha256:481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8"
 readonly GRPCURL_VERSION=1.9.1 # the newest that Debian 12's Go can build
 
 # How apt and dpkg report a lock that another process holds, and for how many
@@ -306,19 +326,19 @@ install_go_modules() {
   touch "$dir/complete"
 }
 
-# Builds the grpc-go client of tests/integration/ending_test.py, with the
-# modules in its go.sum.
-install_go_client() {
-  local source=tests/integration/go_client dir
-  dir=.cache/go_client-$(cat "$source"/* | sha256sum | head -c 12)
-  if [[ ! -x $dir/ending-client ]]; then
-    echo "Building the Go client of the tests into .cache/"
-    (cd "$source" && run_go build -o "$scratch/ending-client" .) ||
-      die "the Go client of the tests could not be built"
+# Builds the Go program $2 in the folder $1, with the modules in its go.sum, and
+# links to it from .cache/bin.
+install_go_program() {
+  local source=$1 name=$2 dir
+  dir=.cache/$name-$(cat "$source"/*.go "$source"/go.{mod,sum} | sha256sum | head -c 12)
+  if [[ ! -x $dir/$name ]]; then
+    echo "Building $name into .cache/"
+    (cd "$source" && run_go build -o "$scratch/$name" .) ||
+      die "$source could not be built"
     mkdir -p "$dir"
-    mv "$scratch/ending-client" "$dir/"
+    mv "$scratch/$name" "$dir/"
   fi
-  ln -sfn "../${dir#.cache/}/ending-client" .cache/bin/ending-client
+  ln -sfn "../${dir#.cache/}/$name" ".cache/bin/$name"
 }
 
 # Builds grpcurl with source code from the Go module proxy, which Go verifies
@@ -374,11 +394,15 @@ case "${1-}" in
     install_packages "${packages[@]}"
     mkdir -p .cache/bin
     # Go computes while the others wait for the network.
-    (trap - EXIT && install_go_modules && install_go_client && install_grpcurl) &
+    (trap - EXIT && install_go_modules &&
+      install_go_program tests/integration/go_client ending-client &&
+      install_go_program tests/kubernetes/render render-manifests &&
+      install_grpcurl) &
     go_job=$!
     install_buf
     install_python_modules
     install_gateway
+    install_pypi_packages validate "$VALIDATE_PACKAGES" kubernetes-validate
     install_node_modules
     install_vocabularies
     wait "$go_job" || exit 1

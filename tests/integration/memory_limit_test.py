@@ -170,23 +170,32 @@ class MemoryLimitTest(unittest.TestCase):
 
     def test_deployment_has_the_memory_of_the_documented_plan(self):
         with open("docs/memory.md") as file:
-            documented = re.search(r"^\| demo \| none .*? \| (.*?) GiB \|",
-                                   file.read(), re.MULTILINE)
+            table = file.read()
+        documented = [
+            re.search(rf"^\| demo \| {limit}.*? \| ([\d.]+) [GM]iB \|", table,
+                      re.MULTILINE)[1] for limit in ("none", "1 GiB")]
         with open("deploy/kubernetes/deployment.yaml") as file:
             deployed = re.findall(r"^ *memory: (\d+)Gi$", file.read(),
                                   re.MULTILINE)
-        self.assertEqual(len(deployed), 2)
-        self.assertEqual(deployed[0], deployed[1])  # the request and the limit
-        limits = []
+        self.assertEqual(deployed, ["1", "1"])  # the request and the limit
+        plans, limits = [], []
         for gib in ("24", deployed[0]):
             with rwkvd_process.rwkvd(f"--memory_limit={gib}GiB") as server:
-                plan = planned_bytes(server)
-                limits.append(re.search(r"limits: (.*)", server.log())[1])
-        self.assertEqual(f"{plan / GIB:.1f}", documented[1])
-        self.assertEqual(limits[0], limits[1])  # the defaults
+                plans.append(planned_bytes(server))
+                found = re.search(r"limits: (.*)", server.log())[1]
+                limits.append(dict(word.split("=") for word in found.split()))
+        self.assertEqual([f"{plans[0] / GIB:.1f}", f"{plans[1] / MIB:.0f}"],
+                         documented)
+        # Only caches and the sum of all requests are smaller than by default.
+        differ = {name for name in limits[0]
+                  if limits[0][name] != limits[1][name]}
+        self.assertEqual(differ, {
+            "--max_total_tokens", "--state_cache_mib", "--pinned_states_mib",
+            "--state_store_mib", "--max_pending_states_mib"})
         model = sum(entry.stat().st_size
                     for entry in os.scandir(rwkvd_process.MODEL))
-        self.assertLessEqual(plan + model, 0.9 * int(deployed[0]) * GIB)
+        self.assertLessEqual(plans[1], 0.9 * GIB)
+        self.assertLessEqual(model, 0.05 * GIB)  # fits next to the plan
 
 
 if __name__ == "__main__":

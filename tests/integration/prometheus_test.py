@@ -132,7 +132,7 @@ class PrometheusTest(unittest.TestCase):
             text = exposition(server) + exposition(self.server)
         there = set(re.findall(r"^# TYPE (\w+)", text.decode(), re.MULTILINE))
         for path in ("deploy/grafana/rwkvd.json",
-                     "deploy/kubernetes/horizontal-pod-autoscaler.yaml",
+                     "deploy/kubernetes/autoscaler/horizontal-pod-autoscaler.yaml",
                      "deploy/prometheus/alerts.yaml",
                      "docs/observability.md"):
             with open(path) as file:
