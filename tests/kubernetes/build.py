@@ -2,6 +2,7 @@
 """Everything that the node needs, in a cache that later runs use again: Debian's
 packages, Kubernetes and CoreDNS built by Go, and the images of the pods."""
 
+import glob
 import hashlib
 import os
 import shutil
@@ -23,7 +24,7 @@ CLIENT = "docker.io/library/rwkvd-client:1"
 
 def digest_of(*paths):
     digest = hashlib.sha256()
-    for path in paths:
+    for path in filter(os.path.isfile, paths):
         with open(path, "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()[:12]
@@ -83,7 +84,7 @@ class Cache:
         """Calls build unless its result is of the same sources."""
         folder = os.path.join(HERE, source)
         stamp = self.path(name + ".stamp")
-        digest = digest_of(os.path.join(folder, "go.mod"), os.path.join(folder, "go.sum"))
+        digest = digest_of(*sorted(glob.glob(folder + "/**/*", recursive=True)))
         if os.path.exists(stamp):
             with open(stamp) as file:
                 if file.read() == digest:
