@@ -31,7 +31,7 @@ constexpr char kKey[] = "blocks.1.att.key.weight";
 constexpr char kQuants[] = "blocks.1.att.key.weight.int8.rows";
 constexpr char kScales[] = "blocks.1.att.key.weight.scales";
 
-std::vector<TestTensors> AllVersions(DType dtype = DType::kF32) {
+std::vector<TestTensors> OneOfEachVersion(DType dtype = DType::kF32) {
   return {
       testing::RandomRwkv4({.layers = 2,
                             .embedding = 64,
@@ -56,23 +56,23 @@ std::vector<TestTensors> AllVersions(DType dtype = DType::kF32) {
 }
 
 TestTensors SomeQuantized() {
-  return Quantized(AllVersions()[0], WeightKind::kInt8);
+  return Quantized(OneOfEachVersion()[0], WeightKind::kInt8);
 }
 
 // Also with a size that does not fill the last column block.
-std::string Refusal(const std::shared_ptr<const TensorFile>& file,
-                    const ModelOptions& options = {}) {
+std::string QuantizedRefusal(const std::shared_ptr<const TensorFile>& file,
+                             const ModelOptions& options = {}) {
   const auto model = LoadModel(file, options);
   EXPECT_EQ(model.status().code(), absl::StatusCode::kInvalidArgument);
   return std::string(model.status().message());
 }
 
-std::string Refusal(const TestTensors& tensors) {
-  return Refusal(MakeQuantizedFile(tensors));
+std::string QuantizedRefusal(const TestTensors& tensors) {
+  return QuantizedRefusal(MakeQuantizedFile(tensors));
 }
 
 TEST(QuantizedWeightsTest, ConfigEqualsThatOfTheOriginal) {
-  for (const TestTensors& tensors : AllVersions()) {
+  for (const TestTensors& tensors : OneOfEachVersion()) {
     const auto original = DeduceConfig(*testing::MakeTensorFile(tensors));
     ASSERT_TRUE(original.ok()) << original.status();
     for (const WeightKind kind : kKinds) {
@@ -95,7 +95,7 @@ TEST(QuantizedWeightsTest, ConfigEqualsThatOfTheOriginal) {
 
 TEST(QuantizedWeightsTest, WeightTypeOfSeveralTypesIsMixed) {
   TestTensors tensors = SomeQuantized();
-  const TestTensors int4 = Quantized(AllVersions()[0], WeightKind::kInt4);
+  const TestTensors int4 = Quantized(OneOfEachVersion()[0], WeightKind::kInt4);
   tensors.erase(kQuants);
   tensors[kScales] = int4.at(kScales);
   tensors["blocks.1.att.key.weight.int4.rows"] =
@@ -107,7 +107,7 @@ TEST(QuantizedWeightsTest, WeightTypeOfSeveralTypesIsMixed) {
 
 TEST(QuantizedWeightsTest, WeightTypeReportsQuantizationWhileLoading) {
   ThreadPool pool(2);
-  for (const TestTensors& tensors : AllVersions()) {
+  for (const TestTensors& tensors : OneOfEachVersion()) {
     for (const WeightKind kind : kKinds) {
       const auto model = LoadModel(testing::MakeTensorFile(tensors),
                                    {.weights = kind, .pool = &pool});
@@ -137,7 +137,7 @@ TEST(QuantizedWeightsTest, UsesStoredQuantsWhereTheyAreMapped) {
 // For all storage types and numbers of threads.
 TEST(QuantizedWeightsTest, QuantizingWhileLoadingGivesTheBytesOfConversion) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
-    const TestTensors tensors = AllVersions(dtype)[0];
+    const TestTensors tensors = OneOfEachVersion(dtype)[0];
     const auto stored =
         MakeQuantizedFile(Quantized(tensors, WeightKind::kInt8));
     for (const int threads : {1, 3}) {
@@ -160,19 +160,19 @@ TEST(QuantizedWeightsTest, QuantizingWhileLoadingGivesTheBytesOfConversion) {
 }
 
 TEST(QuantizedWeightsTest, RefusesToQuantizeAQuantizedFile) {
-  EXPECT_THAT(Refusal(MakeQuantizedFile(SomeQuantized()),
-                      {.weights = WeightKind::kInt8}),
+  EXPECT_THAT(QuantizedRefusal(MakeQuantizedFile(SomeQuantized()),
+                               {.weights = WeightKind::kInt8}),
               HasSubstr("quantized already"));
 }
 
 TEST(QuantizedWeightsTest, NamesWeightsThatAreNotFinite) {
-  TestTensors tensors = AllVersions()[0];
+  TestTensors tensors = OneOfEachVersion()[0];
   tensors[kKey].values[100 * 64 + 3] = INFINITY;
-  EXPECT_THAT(
-      Refusal(testing::MakeTensorFile(tensors), {.weights = WeightKind::kInt4}),
-      HasSubstr("tensor \"blocks.1.att.key.weight\": cannot be "
-                "quantized: rows 96 to 111 contain a weight that is "
-                "not finite"));
+  EXPECT_THAT(QuantizedRefusal(testing::MakeTensorFile(tensors),
+                               {.weights = WeightKind::kInt4}),
+              HasSubstr("tensor \"blocks.1.att.key.weight\": cannot be "
+                        "quantized: rows 96 to 111 contain a weight that is "
+                        "not finite"));
 }
 
 // Tensors with one kind of damage, and the expected message.
@@ -249,7 +249,7 @@ TEST(QuantizedWeightsTest, RefusesDamagedFilesWithTheReason) {
   for (const Damage& damage : damages) {
     TestTensors tensors = SomeQuantized();
     damage.apply(tensors);
-    EXPECT_THAT(Refusal(tensors), HasSubstr(damage.said));
+    EXPECT_THAT(QuantizedRefusal(tensors), HasSubstr(damage.said));
   }
 }
 
