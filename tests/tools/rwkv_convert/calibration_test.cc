@@ -10,13 +10,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/thread_pool.h"
-#include "core/model/load_model.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fixtures.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/tiny_checkpoint.h"
+#include "tests/tools/rwkv_convert/conversions.h"
 #include "tools/rwkv_convert/convert_checkpoint.h"
 #include "tools/rwkv_convert/shard_plan.h"
 
@@ -26,15 +25,16 @@ namespace {
 using ::testing::HasSubstr;
 using testing::TestTensors;
 
-constexpr int64_t kVocab = 256;  // tokens are bytes
+constexpr int64_t kByteVocab = 256;
 
-TestTensors MakeTensors(Architecture architecture) {
+// A model whose tokens are bytes.
+TestTensors MakeByteModel(Architecture architecture) {
   const auto rwkv5 = [&](int minor) {
     return testing::RandomRwkv5({.minor = minor,
                                  .heads = 4,
                                  .head_size = 32,
                                  .ffn = 192,
-                                 .vocab = kVocab},
+                                 .vocab = kByteVocab},
                                 1);
   };
   switch (architecture) {
@@ -43,7 +43,7 @@ TestTensors MakeTensors(Architecture architecture) {
                                    .embedding = 128,
                                    .attention = 64,
                                    .ffn = 320,
-                                   .vocab = kVocab},
+                                   .vocab = kByteVocab},
                                   1);
     case Architecture::kRwkv50:
       return rwkv5(0);
@@ -53,10 +53,10 @@ TestTensors MakeTensors(Architecture architecture) {
       return rwkv5(2);
     case Architecture::kRwkv6:
       return testing::RandomRwkv6(
-          {.heads = 4, .head_size = 32, .ffn = 192, .vocab = kVocab}, 1);
+          {.heads = 4, .head_size = 32, .ffn = 192, .vocab = kByteVocab}, 1);
     case Architecture::kRwkv7:
       return testing::RandomRwkv7(
-          {.heads = 4, .head_size = 32, .ffn = 192, .vocab = kVocab}, 1);
+          {.heads = 4, .head_size = 32, .ffn = 192, .vocab = kByteVocab}, 1);
   }
   return {};
 }
@@ -77,16 +77,10 @@ std::string WriteText(const std::string& text) {
   return path;
 }
 
-absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
-  return ConvertCheckpoint(options, [](absl::string_view, int64_t, int64_t) {
-    return absl::OkStatus();
-  });
-}
-
 // Converts with `options` and returns the folder of the result.
 std::string Convert(ConvertOptions options) {
   options.directory = testing::MakeTempDirectory() + "/out";
-  const auto result = RunOn(options);
+  const auto result = testing::RunConversion(options);
   EXPECT_TRUE(result.ok()) << result.status();
   return options.directory;
 }
@@ -96,22 +90,9 @@ std::string Bytes(const std::string& directory) {
 }
 
 // The logits after each byte of `text`.
-std::vector<float> Logits(const std::string& path, const std::string& text) {
-  const auto file = TensorFile::Open(path);
-  EXPECT_TRUE(file.ok()) << file.status();
-  const auto model = LoadModel(*file);
-  EXPECT_TRUE(model.ok()) << model.status();
-  ThreadPool pool(2);
-  const std::vector<int32_t> tokens(text.begin(), text.end());
-  Workspace workspace = (*model)->NewWorkspace(tokens.size(), &pool);
-  State state = (*model)->NewState();
-  std::vector<float> logits(tokens.size() * kVocab);
-  (*model)->Forward({{.tokens = tokens,
-                      .state = &state,
-                      .wanted = LogitsWanted::kAll,
-                      .logits = absl::MakeSpan(logits)}},
-                    workspace);
-  return logits;
+std::vector<float> LogitsOfText(const std::string& path,
+                                const std::string& text) {
+  return testing::LogitsOf(path, {text.begin(), text.end()});
 }
 
 double SquaredError(const std::vector<float>& a, const std::vector<float>& b) {
@@ -124,10 +105,10 @@ class CalibratedVersionTest : public ::testing::TestWithParam<Architecture> {};
 
 TEST_P(CalibratedVersionTest, LogitsAreCloserToTheOriginals) {
   const std::string input = testing::WriteCheckpoint(
-      testing::MakeTempDirectory(), MakeTensors(GetParam()));
+      testing::MakeTempDirectory(), MakeByteModel(GetParam()));
   const std::string calibration = WriteText(Text(4000, 1));
   const std::string text = Text(200, 2);
-  const std::vector<float> original = Logits(input, text);
+  const std::vector<float> original = LogitsOfText(input, text);
   for (const WeightKind kind : {WeightKind::kInt8, WeightKind::kInt4}) {
     const std::string plain =
         Convert({.input = input, .target = {.weights = kind}});
@@ -137,8 +118,8 @@ TEST_P(CalibratedVersionTest, LogitsAreCloserToTheOriginals) {
                                             .threads = 2,
                                             .verify = true});
     EXPECT_EQ(Bytes(calibrated).size(), Bytes(plain).size());
-    EXPECT_LT(SquaredError(Logits(calibrated, text), original),
-              0.7 * SquaredError(Logits(plain, text), original))
+    EXPECT_LT(SquaredError(LogitsOfText(calibrated, text), original),
+              0.7 * SquaredError(LogitsOfText(plain, text), original))
         << NameOf(kind);
   }
 }
@@ -158,12 +139,12 @@ class CalibrationTest : public ::testing::Test {
             .calibration = {text}};
   }
   std::string ErrorOf(const std::string& text) const {
-    const auto result = RunOn(Options(text));
+    const auto result = testing::RunConversion(Options(text));
     EXPECT_FALSE(result.ok());
     return std::string(result.status().message());
   }
 
-  TestTensors tensors_ = MakeTensors(Architecture::kRwkv4);
+  TestTensors tensors_ = MakeByteModel(Architecture::kRwkv4);
   const std::string input_ =
       testing::WriteCheckpoint(testing::MakeTempDirectory(), tensors_);
 };
@@ -207,7 +188,7 @@ TEST_F(CalibrationTest, RefusesAModelWhoseActivationsOverflow) {
   ConvertOptions options = Options(WriteText(Text(100, 1)));
   options.input =
       testing::WriteCheckpoint(testing::MakeTempDirectory(), tensors_);
-  const auto refused = RunOn(options);
+  const auto refused = testing::RunConversion(options);
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(refused.status().message()),
               HasSubstr("cannot be calibrated"));

@@ -16,7 +16,7 @@ std::vector<std::byte> ToBytes(uint32_t bits, DType dtype) {
 }
 
 // The bits of a converted element; nothing if it is too large.
-std::optional<uint32_t> Converted(uint32_t bits, DType from, DType to) {
+std::optional<uint32_t> ConvertedBits(uint32_t bits, DType from, DType to) {
   std::vector<std::byte> result(SizeOf(to));
   if (Convert(ToBytes(bits, from), from, to, absl::MakeSpan(result))) {
     return std::nullopt;
@@ -48,7 +48,7 @@ TEST(ConversionTest, RoundsF32ToTheNearestBF16TiesToEven) {
       {0x7f800000, 0x7f80},  // infinity
   };
   for (const auto& [from, to] : cases) {
-    EXPECT_EQ(Converted(from, DType::kF32, DType::kBF16), to)
+    EXPECT_EQ(ConvertedBits(from, DType::kF32, DType::kBF16), to)
         << std::hex << from;
   }
 }
@@ -70,29 +70,30 @@ TEST(ConversionTest, RoundsF32ToTheNearestF16TiesToEven) {
       {0xff800000, 0xfc00},  // -infinity
   };
   for (const auto& [from, to] : cases) {
-    EXPECT_EQ(Converted(from, DType::kF32, DType::kF16), to)
+    EXPECT_EQ(ConvertedBits(from, DType::kF32, DType::kF16), to)
         << std::hex << from;
   }
 }
 
 TEST(ConversionTest, RoundsBetweenThe16BitTypes) {
   // 1 + 2^-10 and 1 + 2^-7.
-  EXPECT_EQ(Converted(0x3c01, DType::kF16, DType::kBF16), 0x3f80u);
-  EXPECT_EQ(Converted(0x3c08, DType::kF16, DType::kBF16), 0x3f81u);
+  EXPECT_EQ(ConvertedBits(0x3c01, DType::kF16, DType::kBF16), 0x3f80u);
+  EXPECT_EQ(ConvertedBits(0x3c08, DType::kF16, DType::kBF16), 0x3f81u);
   // 65280, and 2^-30, which is too small.
-  EXPECT_EQ(Converted(0x477f, DType::kBF16, DType::kF16), 0x7bf8u);
-  EXPECT_EQ(Converted(0x3080, DType::kBF16, DType::kF16), 0x0000u);
+  EXPECT_EQ(ConvertedBits(0x477f, DType::kBF16, DType::kF16), 0x7bf8u);
+  EXPECT_EQ(ConvertedBits(0x3080, DType::kBF16, DType::kF16), 0x0000u);
 }
 
 TEST(ConversionTest, WidensToF32Exactly) {
-  EXPECT_EQ(Converted(0x3c01, DType::kF16, DType::kF32), 0x3f802000u);
-  EXPECT_EQ(Converted(0x8001, DType::kF16, DType::kF32), 0xb3800000u);
-  EXPECT_EQ(Converted(0x0001, DType::kBF16, DType::kF32), 0x00010000u);
+  EXPECT_EQ(ConvertedBits(0x3c01, DType::kF16, DType::kF32), 0x3f802000u);
+  EXPECT_EQ(ConvertedBits(0x8001, DType::kF16, DType::kF32), 0xb3800000u);
+  EXPECT_EQ(ConvertedBits(0x0001, DType::kBF16, DType::kF32), 0x00010000u);
 }
 
 TEST(ConversionTest, NaNStaysNaN) {
   for (DType to : {DType::kF16, DType::kBF16}) {
-    const std::optional<uint32_t> bits = Converted(0x7fc00000, DType::kF32, to);
+    const std::optional<uint32_t> bits =
+        ConvertedBits(0x7fc00000, DType::kF32, to);
     const uint32_t infinity = to == DType::kF16 ? 0x7c00 : 0x7f80;
     ASSERT_TRUE(bits.has_value());
     EXPECT_GT(*bits & 0x7fff, infinity);
@@ -101,12 +102,12 @@ TEST(ConversionTest, NaNStaysNaN) {
 
 TEST(ConversionTest, NeverRoundsAFiniteNumberToInfinity) {
   // 65505, just over 65504, and -1e6; the float after the largest BF16.
-  EXPECT_EQ(Converted(0x477fe100, DType::kF32, DType::kF16), std::nullopt);
-  EXPECT_EQ(Converted(0x477fe001, DType::kF32, DType::kF16), std::nullopt);
-  EXPECT_EQ(Converted(0xc9742400, DType::kF32, DType::kF16), std::nullopt);
-  EXPECT_EQ(Converted(0x4780, DType::kBF16, DType::kF16), std::nullopt);
-  EXPECT_EQ(Converted(0x7f7f0001, DType::kF32, DType::kBF16), std::nullopt);
-  EXPECT_EQ(Converted(0xff7fffff, DType::kF32, DType::kBF16), std::nullopt);
+  EXPECT_EQ(ConvertedBits(0x477fe100, DType::kF32, DType::kF16), std::nullopt);
+  EXPECT_EQ(ConvertedBits(0x477fe001, DType::kF32, DType::kF16), std::nullopt);
+  EXPECT_EQ(ConvertedBits(0xc9742400, DType::kF32, DType::kF16), std::nullopt);
+  EXPECT_EQ(ConvertedBits(0x4780, DType::kBF16, DType::kF16), std::nullopt);
+  EXPECT_EQ(ConvertedBits(0x7f7f0001, DType::kF32, DType::kBF16), std::nullopt);
+  EXPECT_EQ(ConvertedBits(0xff7fffff, DType::kF32, DType::kBF16), std::nullopt);
 }
 
 TEST(ConversionTest, ReturnsTheIndexOfTheFirstNumberThatIsTooLarge) {

@@ -18,6 +18,7 @@
 #include "tests/testing/pth_writer.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/tiny_checkpoint.h"
+#include "tests/tools/rwkv_convert/conversions.h"
 #include "tools/rwkv_convert/output_directory.h"
 #include "tools/rwkv_convert/shard_plan.h"
 
@@ -27,16 +28,12 @@ namespace {
 namespace fs = std::filesystem;
 
 using ::testing::ElementsAre;
+using testing::FilesIn;
 using ::testing::HasSubstr;
+using testing::RunConversion;
 
-absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
-  return ConvertCheckpoint(options, [](absl::string_view, int64_t, int64_t) {
-    return absl::OkStatus();
-  });
-}
-
-std::string ErrorOf(const ConvertOptions& options) {
-  const auto result = RunOn(options);
+std::string ConversionError(const ConvertOptions& options) {
+  const auto result = RunConversion(options);
   EXPECT_FALSE(result.ok());
   return std::string(result.status().message());
 }
@@ -45,15 +42,6 @@ std::shared_ptr<const TensorFile> Open(const std::string& path) {
   auto file = TensorFile::Open(path);
   EXPECT_TRUE(file.ok()) << file.status();
   return file.ok() ? *std::move(file) : nullptr;
-}
-
-std::vector<std::string> FilesIn(const std::string& directory) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 class EveryFormatTest
@@ -88,7 +76,7 @@ class EveryFormatTest
 TEST_P(EveryFormatTest, KeepsEveryBitInOneFile) {
   const std::string input = WriteSource(DType::kF32);
   const auto result =
-      RunOn({.input = input, .directory = directory_, .verify = true});
+      RunConversion({.input = input, .directory = directory_, .verify = true});
   ASSERT_TRUE(result.ok()) << result.status();
   const auto source = Open(input), written = Open(directory_);
   EXPECT_EQ(written->layout(), Layout::kNative);
@@ -106,10 +94,10 @@ TEST_P(EveryFormatTest, KeepsEveryBitInOneFile) {
 TEST_P(EveryFormatTest, KeepsEveryBitInManyFiles) {
   const std::string input = WriteSource(DType::kBF16);
   constexpr int64_t kShardBytes = 40'000;
-  const auto result = RunOn({.input = input,
-                             .directory = directory_,
-                             .shard_bytes = kShardBytes,
-                             .verify = true});
+  const auto result = RunConversion({.input = input,
+                                     .directory = directory_,
+                                     .shard_bytes = kShardBytes,
+                                     .verify = true});
   ASSERT_TRUE(result.ok()) << result.status();
   const auto source = Open(input), written = Open(directory_);
   EXPECT_EQ(written->Fingerprint(), source->Fingerprint());
@@ -135,10 +123,10 @@ TEST_P(EveryFormatTest, RoundsToOtherTypes) {
   const auto source = Open(input);
   for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
     const std::string directory = absl::StrCat(directory_, NameOf(dtype));
-    const auto result = RunOn({.input = input,
-                               .directory = directory,
-                               .target = {{dtype}},
-                               .verify = true});
+    const auto result = RunConversion({.input = input,
+                                       .directory = directory,
+                                       .target = {{dtype}},
+                                       .verify = true});
     ASSERT_TRUE(result.ok()) << result.status();
     ExpectHolds(*Open(directory), *source, {dtype});
   }
@@ -174,7 +162,8 @@ TEST_F(ConvertCheckpointTest, AlignsTensorsInTheFile) {
                                    .dtype = DType::kBF16,
                                    .values = std::vector<float>(128, 1)};
   ASSERT_TRUE(
-      RunOn({.input = WritePth(tensors_), .directory = directory_}).ok());
+      RunConversion({.input = WritePth(tensors_), .directory = directory_})
+          .ok());
   const auto file = MappedFile::Open(directory_ + "/model.safetensors");
   ASSERT_TRUE(file.ok());
   const auto tensors = ParseSafetensors(**file);
@@ -195,7 +184,7 @@ TEST_F(ConvertCheckpointTest, CopiesTheTokenizerAndTheChatTemplate) {
   }
   testing::WriteFileOrDie(folder_ + "/chat_template.jinja", "{{ a }}");
   const auto result =
-      RunOn({.input = WritePth(tensors_), .directory = directory_});
+      RunConversion({.input = WritePth(tensors_), .directory = directory_});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_FALSE(result->lacks_tokenizer);
   EXPECT_THAT(FilesIn(directory_),
@@ -209,7 +198,7 @@ TEST_F(ConvertCheckpointTest, CopiesTheTokenizerAndTheChatTemplate) {
 TEST_F(ConvertCheckpointTest, MissingTokenizerIsReportedNextToATemplate) {
   testing::WriteFileOrDie(folder_ + "/chat_template.jinja", "{{ a }}");
   const auto result =
-      RunOn({.input = WritePth(tensors_), .directory = directory_});
+      RunConversion({.input = WritePth(tensors_), .directory = directory_});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_TRUE(result->lacks_tokenizer);
 }
@@ -218,7 +207,7 @@ TEST_F(ConvertCheckpointTest,
        ReportsAMissingTokenizerUnlessTheVocabularyIsKnown) {
   const auto lacks = [&](int64_t vocab) {
     tensors_ = testing::RandomRwkv4({.vocab = vocab}, 1);
-    const auto result = RunOn(
+    const auto result = RunConversion(
         {.input = WritePth(tensors_), .directory = directory_, .force = true});
     EXPECT_TRUE(result.ok());
     return result.ok() && result->lacks_tokenizer;
@@ -235,8 +224,8 @@ TEST_F(ConvertCheckpointTest, WritesATiedHeadTwice) {
   testing::WriteCheckpoint(folder_, tied);
   testing::WriteFileOrDie(folder_ + "/config.json",
                           R"({"tie_word_embeddings": true})");
-  const auto result =
-      RunOn({.input = folder_, .directory = directory_, .verify = true});
+  const auto result = RunConversion(
+      {.input = folder_, .directory = directory_, .verify = true});
   ASSERT_TRUE(result.ok()) << result.status();
   const auto written = Open(directory_);
   ASSERT_NE(written->Find("head.weight"), nullptr);
@@ -253,7 +242,7 @@ TEST_F(ConvertCheckpointTest, WritesConfigOfAModelWithoutEmbeddingNorm) {
   testing::WriteFileOrDie(folder_ + "/config.json", R"({"norm_first": false})");
   const ConvertOptions options = {
       .input = folder_, .directory = directory_, .verify = true};
-  const auto result = RunOn(options);
+  const auto result = RunConversion(options);
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_THAT(FilesIn(directory_), ElementsAre(kConfigFile, kSingleFile));
   const auto written = Open(directory_);
@@ -262,17 +251,17 @@ TEST_F(ConvertCheckpointTest, WritesConfigOfAModelWithoutEmbeddingNorm) {
   // The result can be replaced, and converted again.
   ConvertOptions again = options;
   again.force = true;
-  EXPECT_TRUE(RunOn(again).ok());
+  EXPECT_TRUE(RunConversion(again).ok());
   again = options;
   again.input = directory_;
   again.directory = parent_ + "/second";
-  EXPECT_TRUE(RunOn(again).ok());
+  EXPECT_TRUE(RunConversion(again).ok());
   EXPECT_FALSE(Open(again.directory)->has_embedding_norm());
 }
 
 TEST_F(ConvertCheckpointTest, ModelsWithoutAndWithEmbeddingNormDoNotMix) {
   const std::string input = WritePth(tensors_);
-  ASSERT_TRUE(RunOn({.input = input, .directory = directory_}).ok());
+  ASSERT_TRUE(RunConversion({.input = input, .directory = directory_}).ok());
   testing::TestTensors fused =
       testing::RandomCheckpoint(Architecture::kRwkv7, 1);
   fused.erase("blocks.0.ln0.weight");
@@ -282,44 +271,45 @@ TEST_F(ConvertCheckpointTest, ModelsWithoutAndWithEmbeddingNormDoNotMix) {
   testing::WriteCheckpoint(folder, fused);
   testing::WriteFileOrDie(folder + "/config.json", kFusedNormConfig);
   const std::string other = parent_ + "/other";
-  ASSERT_TRUE(RunOn({.input = folder, .directory = other}).ok());
-  EXPECT_THAT(
-      ErrorOf({.input = folder, .directory = directory_, .force = true}),
-      HasSubstr("the result needs a config.json of its own"));
+  ASSERT_TRUE(RunConversion({.input = folder, .directory = other}).ok());
+  EXPECT_THAT(ConversionError(
+                  {.input = folder, .directory = directory_, .force = true}),
+              HasSubstr("the result needs a config.json of its own"));
   EXPECT_THAT(FilesIn(directory_), ElementsAre(kSingleFile));
-  EXPECT_THAT(ErrorOf({.input = input, .directory = other, .force = true}),
-              HasSubstr("config.json describes another model"));
+  EXPECT_THAT(
+      ConversionError({.input = input, .directory = other, .force = true}),
+      HasSubstr("config.json describes another model"));
 }
 
 TEST_F(ConvertCheckpointTest, NamesAWeightThatIsTooLargeForItsType) {
   tensors_["blocks.1.ffn.key.weight"].values[1000] = -7e4f;
   const std::string input = WritePth(tensors_);
-  const std::string message = ErrorOf(
+  const std::string message = ConversionError(
       {.input = input, .directory = directory_, .target = {{DType::kF16}}});
   EXPECT_EQ(message, absl::StrCat(input,
                                   ": tensor \"blocks.1.ffn.key.weight\": "
                                   "element 1000 is beyond 65504, the largest "
                                   "F16; use another --dtype"));
   EXPECT_FALSE(fs::exists(directory_));
-  EXPECT_TRUE(RunOn({.input = input,
-                     .directory = directory_,
-                     .target = {{DType::kBF16}},
-                     .verify = true})
+  EXPECT_TRUE(RunConversion({.input = input,
+                             .directory = directory_,
+                             .target = {{DType::kBF16}},
+                             .verify = true})
                   .ok());
 }
 
 TEST_F(ConvertCheckpointTest, RefusesAnInputWithoutTensors) {
   testing::WriteCheckpoint(folder_, {});
-  EXPECT_THAT(ErrorOf({.input = folder_, .directory = directory_}),
+  EXPECT_THAT(ConversionError({.input = folder_, .directory = directory_}),
               HasSubstr("expected tensors, got none"));
 }
 
 TEST_F(ConvertCheckpointTest, ConvertsAFileOfTunedStates) {
   testing::TestTensors states = testing::RandomTimeState(2, 4, 16, 1);
-  const auto result = RunOn({.input = WritePth(states),
-                             .directory = directory_,
-                             .target = {{DType::kF16}},
-                             .verify = true});
+  const auto result = RunConversion({.input = WritePth(states),
+                                     .directory = directory_,
+                                     .target = {{DType::kF16}},
+                                     .verify = true});
   ASSERT_TRUE(result.ok()) << result.status();
   EXPECT_FALSE(result->lacks_tokenizer);
   EXPECT_EQ(Open(directory_)->Find("blocks.0.att.time_state")->dtype,
@@ -329,33 +319,37 @@ TEST_F(ConvertCheckpointTest, ConvertsAFileOfTunedStates) {
 TEST_F(ConvertCheckpointTest, NeverOverwritesTheInput) {
   const std::string one = testing::WriteCheckpoint(folder_, tensors_);
   for (const std::string& input : {one, folder_}) {
-    EXPECT_THAT(ErrorOf({.input = input, .directory = folder_, .force = true}),
-                HasSubstr("would overwrite the input, model.safetensors"));
+    EXPECT_THAT(
+        ConversionError({.input = input, .directory = folder_, .force = true}),
+        HasSubstr("would overwrite the input, model.safetensors"));
   }
   fs::create_directory_symlink(folder_, parent_ + "/link");
   EXPECT_THAT(
-      ErrorOf({.input = one, .directory = parent_ + "/link", .force = true}),
+      ConversionError(
+          {.input = one, .directory = parent_ + "/link", .force = true}),
       HasSubstr("would overwrite the input"));
 
   // Shards with the names of an older result.
-  ASSERT_TRUE(
-      RunOn({.input = one, .directory = directory_, .shard_bytes = 9999}).ok());
+  ASSERT_TRUE(RunConversion(
+                  {.input = one, .directory = directory_, .shard_bytes = 9999})
+                  .ok());
   const std::string index = directory_ + "/old.index.json";
   fs::rename(directory_ + "/" + kIndexFile, index);
   const auto files = FilesIn(directory_);
-  EXPECT_THAT(ErrorOf({.input = index,
-                       .directory = directory_ + "/../out/",
-                       .force = true}),
+  EXPECT_THAT(ConversionError({.input = index,
+                               .directory = directory_ + "/../out/",
+                               .force = true}),
               HasSubstr("would overwrite the input, model-000"));
   EXPECT_EQ(FilesIn(directory_), files);
 }
 
 TEST_F(ConvertCheckpointTest, InputAndResultMayShareAFolder) {
   const std::string input = WritePth(tensors_);
-  EXPECT_THAT(ErrorOf({.input = input, .directory = folder_}),
+  EXPECT_THAT(ConversionError({.input = input, .directory = folder_}),
               HasSubstr("already holds a checkpoint"));
   ASSERT_TRUE(
-      RunOn({.input = input, .directory = folder_, .force = true}).ok());
+      RunConversion({.input = input, .directory = folder_, .force = true})
+          .ok());
   EXPECT_THAT(FilesIn(folder_),
               ::testing::ElementsAre("model.pth", kSingleFile));
   EXPECT_EQ(Open(folder_)->Fingerprint(), Open(input)->Fingerprint());
@@ -366,10 +360,10 @@ TEST_F(ConvertCheckpointTest, ReplacesAnOldResultOfAnyOtherSharding) {
                               1'000'000, 50'000, 10'000}) {
     tensors_["ln_out.bias"].values[0] += 1;
     const std::string input = WritePth(tensors_);
-    const auto result = RunOn({.input = input,
-                               .directory = directory_,
-                               .shard_bytes = shard_bytes,
-                               .force = true});
+    const auto result = RunConversion({.input = input,
+                                       .directory = directory_,
+                                       .shard_bytes = shard_bytes,
+                                       .force = true});
     ASSERT_TRUE(result.ok()) << result.status();
     EXPECT_EQ(Open(directory_)->Fingerprint(), Open(input)->Fingerprint());
     EXPECT_EQ(static_cast<int64_t>(FilesIn(directory_).size()),
@@ -437,7 +431,8 @@ TEST_F(ConvertCheckpointTest, VerificationFindsADamagedDraft) {
 TEST_F(ConvertCheckpointTest, WritesTheIndexLast) {
   const std::string old = WritePth(tensors_);
   ASSERT_TRUE(
-      RunOn({.input = old, .directory = directory_, .shard_bytes = 40'000})
+      RunConversion(
+          {.input = old, .directory = directory_, .shard_bytes = 40'000})
           .ok());
   const std::string fingerprint = Open(directory_)->Fingerprint();
   tensors_["ln_out.bias"].values[0] += 1;

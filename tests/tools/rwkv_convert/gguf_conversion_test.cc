@@ -8,13 +8,12 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "core/base/thread_pool.h"
-#include "core/model/load_model.h"
 #include "core/text/load_tokenizer.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fixtures.h"
 #include "tests/testing/gguf_writer.h"
+#include "tests/tools/rwkv_convert/conversions.h"
 #include "tools/rwkv_convert/convert_checkpoint.h"
 
 namespace rwkvd {
@@ -24,16 +23,15 @@ using ::testing::HasSubstr;
 
 constexpr uint32_t kQ8_0 = 8;
 
-absl::StatusOr<Converted> RunOn(const std::string& input,
-                                const std::string& directory, Target target) {
-  return ConvertCheckpoint(
-      {.input = input,
-       .directory = directory,
-       .target = target,
-       .threads = 2,
-       .shard_bytes = 1 << 30,
-       .verify = true},
-      [](absl::string_view, int64_t, int64_t) { return absl::OkStatus(); });
+absl::StatusOr<Converted> ConvertGguf(const std::string& input,
+                                      const std::string& directory,
+                                      Target target) {
+  return testing::RunConversion({.input = input,
+                                 .directory = directory,
+                                 .target = target,
+                                 .threads = 2,
+                                 .shard_bytes = 1 << 30,
+                                 .verify = true});
 }
 
 // `rows` rows of 32 elements, with scales of 0.5 and rising quants.
@@ -78,7 +76,7 @@ void ExpectSameElements(const TensorFile& a, const TensorFile& b) {
 TEST(GgufConversionTest, BlocksAreKeptAsStored) {
   const std::string input = WriteSmallFile();
   const std::string output = testing::MakeTempDirectory();
-  const auto converted = RunOn(input, output, {});
+  const auto converted = ConvertGguf(input, output, {});
   ASSERT_TRUE(converted.ok()) << converted.status();
   const auto source = TensorFile::Open(input);
   const auto written = TensorFile::Open(output);
@@ -98,7 +96,7 @@ TEST(GgufConversionTest, BlocksAreWidenedToNumbers) {
   ASSERT_TRUE(source.ok()) << source.status();
   for (const DType dtype : {DType::kF32, DType::kF16}) {
     const std::string output = testing::MakeTempDirectory();
-    const auto converted = RunOn(input, output, {.dtype = {dtype}});
+    const auto converted = ConvertGguf(input, output, {.dtype = {dtype}});
     ASSERT_TRUE(converted.ok()) << converted.status();
     const auto written = TensorFile::Open(output);
     ASSERT_TRUE(written.ok()) << written.status();
@@ -111,7 +109,7 @@ TEST(GgufConversionTest, BlocksAreWidenedToNumbers) {
 
 TEST(GgufConversionTest, TokenizerAndChatTemplateBecomeFiles) {
   const std::string output = testing::MakeTempDirectory();
-  const auto converted = RunOn(WriteSmallFile(), output, {});
+  const auto converted = ConvertGguf(WriteSmallFile(), output, {});
   ASSERT_TRUE(converted.ok()) << converted.status();
   EXPECT_FALSE(converted->lacks_tokenizer);
   EXPECT_EQ(testing::ReadFileOrDie(output + "/rwkv_vocab.txt"),
@@ -148,7 +146,7 @@ TEST(GgufConversionTest, TokenizerWithManyUnusedIdsStillFitsTheModel) {
   for (const int num_ids : {512, 513, 65536}) {
     const std::string input = WriteVocabularyFile(num_ids);
     const std::string output = testing::MakeTempDirectory();
-    const auto converted = RunOn(input, output, {});
+    const auto converted = ConvertGguf(input, output, {});
     ASSERT_TRUE(converted.ok()) << converted.status();
     const std::string path = output + "/rwkv_vocab.txt";
     // Up to 512 ids, the model's may be those of training.
@@ -172,32 +170,16 @@ TEST(GgufConversionTest, ScalesThatOverflowAreErrors) {
   writer.Tensor("blk.1.channel_mix_value.weight", {32, 1}, kQ8_0, large);
   const std::string path = testing::MakeTempDirectory() + "/large.gguf";
   testing::WriteFileOrDie(path, writer.Bytes());
-  const auto kept = RunOn(path, testing::MakeTempDirectory(), {});
+  const auto kept = ConvertGguf(path, testing::MakeTempDirectory(), {});
   EXPECT_THAT(std::string(kept.status().message()),
               HasSubstr("a scale of block 0 times 2 is too large"));
   EXPECT_TRUE(
-      RunOn(path, testing::MakeTempDirectory(), {.dtype = {DType::kF32}}).ok());
+      ConvertGguf(path, testing::MakeTempDirectory(), {.dtype = {DType::kF32}})
+          .ok());
 }
 
-std::vector<float> Logits(const std::string& path) {
-  const auto file = TensorFile::Open(path);
-  EXPECT_TRUE(file.ok()) << file.status();
-  if (!file.ok()) return {};
-  ThreadPool pool(2);
-  const auto model = LoadModel(*file, {.pool = &pool});
-  EXPECT_TRUE(model.ok()) << model.status();
-  if (!model.ok()) return {};
-  const std::vector<int32_t> text = {1, 52, 7, 300, 31, 0, 12};
-  const int64_t vocab = (*model)->config().vocab_size;
-  Workspace workspace = (*model)->NewWorkspace(text.size(), &pool);
-  State state = (*model)->NewState();
-  std::vector<float> logits(text.size() * vocab);
-  (*model)->Forward({{.tokens = text,
-                      .state = &state,
-                      .wanted = LogitsWanted::kAll,
-                      .logits = absl::MakeSpan(logits)}},
-                    workspace);
-  return logits;
+std::vector<float> GgufLogits(const std::string& path) {
+  return testing::LogitsOf(path, {1, 52, 7, 300, 31, 0, 12});
 }
 
 TEST(GgufConversionTest, ModelsAsStoredGiveBitIdenticalLogits) {
@@ -207,9 +189,9 @@ TEST(GgufConversionTest, ModelsAsStoredGiveBitIdenticalLogits) {
     const std::string input = absl::StrCat(testing::FormatFixturesDirectory(),
                                            "/gguf/models/", name, ".gguf");
     const std::string output = testing::MakeTempDirectory();
-    const auto converted = RunOn(input, output, {});
+    const auto converted = ConvertGguf(input, output, {});
     ASSERT_TRUE(converted.ok()) << converted.status();
-    EXPECT_EQ(Logits(output), Logits(input)) << name;
+    EXPECT_EQ(GgufLogits(output), GgufLogits(input)) << name;
   }
 }
 
@@ -218,9 +200,10 @@ TEST(GgufConversionTest, ModelsAreQuantizedOnceMore) {
   const std::string input =
       testing::FormatFixturesDirectory() + "/gguf/models/v7.Q6_K.gguf";
   const std::string output = testing::MakeTempDirectory();
-  const auto converted = RunOn(input, output, {.weights = WeightKind::kInt8});
+  const auto converted =
+      ConvertGguf(input, output, {.weights = WeightKind::kInt8});
   ASSERT_TRUE(converted.ok()) << converted.status();
-  EXPECT_FALSE(Logits(output).empty());
+  EXPECT_FALSE(GgufLogits(output).empty());
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/fixtures.h"
+#include "tests/tools/rwkv_convert/conversions.h"
 #include "tools/rwkv_convert/shard_plan.h"
 
 namespace rwkvd {
@@ -17,17 +18,9 @@ namespace {
 namespace fs = std::filesystem;
 
 using ::testing::ElementsAre;
+using testing::FilesIn;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-std::vector<std::string> FilesIn(const std::string& directory) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    names.push_back(entry.path().filename().string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 std::string Index(const std::vector<std::string>& shards) {
   std::string text = R"({"weight_map": {)";

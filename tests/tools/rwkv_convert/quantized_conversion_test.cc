@@ -7,14 +7,13 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "core/base/thread_pool.h"
-#include "core/model/load_model.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/checkpoint_formats.h"
 #include "tests/testing/fixtures.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/tiny_checkpoint.h"
+#include "tests/tools/rwkv_convert/conversions.h"
 #include "tools/rwkv_convert/convert_checkpoint.h"
 #include "tools/rwkv_convert/shard_plan.h"
 
@@ -29,12 +28,6 @@ using testing::TestTensors;
 constexpr WeightKind kKinds[] = {WeightKind::kInt8, WeightKind::kInt8Mixed,
                                  WeightKind::kInt4, WeightKind::kInt4Mixed};
 constexpr int64_t kVocab = 70;
-
-absl::StatusOr<Converted> RunOn(const ConvertOptions& options) {
-  return ConvertCheckpoint(options, [](absl::string_view, int64_t, int64_t) {
-    return absl::OkStatus();
-  });
-}
 
 TestTensors MakeTensors(Architecture architecture, DType dtype) {
   return testing::RandomCheckpoint(
@@ -52,23 +45,7 @@ TestTensors MakeTensors(Architecture architecture, DType dtype) {
 
 // The logits after each token of a text, of the model at `path`.
 std::vector<float> Logits(const std::string& path, WeightKind kind) {
-  const auto file = TensorFile::Open(path);
-  EXPECT_TRUE(file.ok()) << file.status();
-  if (!file.ok()) return {};
-  ThreadPool pool(2);
-  const auto model = LoadModel(*file, {.weights = kind, .pool = &pool});
-  EXPECT_TRUE(model.ok()) << model.status();
-  if (!model.ok()) return {};
-  const std::vector<int32_t> text = {1, 52, 7, 7, 31, 0, 12, 40, 3, 19, 69};
-  Workspace workspace = (*model)->NewWorkspace(text.size(), &pool);
-  State state = (*model)->NewState();
-  std::vector<float> logits(text.size() * kVocab);
-  (*model)->Forward({{.tokens = text,
-                      .state = &state,
-                      .wanted = LogitsWanted::kAll,
-                      .logits = absl::MakeSpan(logits)}},
-                    workspace);
-  return logits;
+  return testing::LogitsOf(path, {1, 52, 7, 7, 31, 0, 12, 40, 3, 19, 69}, kind);
 }
 
 class QuantizedConversionTest
@@ -83,12 +60,12 @@ TEST_P(QuantizedConversionTest, LogitsEqualThoseOfQuantizingWhileLoading) {
     const std::vector<float> expected = Logits(input, kind);
     for (const int64_t shard_bytes : {int64_t{1} << 30, int64_t{20'000}}) {
       const std::string output = testing::MakeTempDirectory() + "/out";
-      const auto result = RunOn({.input = input,
-                                 .directory = output,
-                                 .target = {.weights = kind},
-                                 .threads = 2,
-                                 .shard_bytes = shard_bytes,
-                                 .verify = true});
+      const auto result = testing::RunConversion({.input = input,
+                                                  .directory = output,
+                                                  .target = {.weights = kind},
+                                                  .threads = 2,
+                                                  .shard_bytes = shard_bytes,
+                                                  .verify = true});
       ASSERT_TRUE(result.ok()) << result.status();
       EXPECT_TRUE(result->verified);
       EXPECT_EQ(result->num_files > 1, shard_bytes == 20'000);
@@ -108,7 +85,7 @@ class QuantizedRwkv4Test : public ::testing::Test {
   std::string Output() const { return testing::MakeTempDirectory() + "/out"; }
   std::string Convert(ConvertOptions options) {
     options.directory = Output();
-    const auto result = RunOn(options);
+    const auto result = testing::RunConversion(options);
     EXPECT_TRUE(result.ok()) << result.status();
     return options.directory;
   }
@@ -150,7 +127,8 @@ TEST_F(QuantizedRwkv4Test, CopiesAQuantizedFileButDoesNotQuantizeItAgain) {
   const auto a = *TensorFile::Open(first), b = *TensorFile::Open(second);
   const char name[] = "blocks.1.ffn.value.weight.int4.columns";
   EXPECT_EQ(a->Find(name)->data, b->Find(name)->data);
-  const auto refused = RunOn({.input = first,
+  const auto refused =
+      testing::RunConversion({.input = first,
                               .directory = Output(),
                               .target = {.weights = WeightKind::kInt4}});
   EXPECT_THAT(std::string(refused.status().message()),
@@ -159,7 +137,8 @@ TEST_F(QuantizedRwkv4Test, CopiesAQuantizedFileButDoesNotQuantizeItAgain) {
 
 TEST_F(QuantizedRwkv4Test, RefusesAWeightThatIsNotFinite) {
   tensors_["blocks.1.ffn.key.weight"].values[77] = NAN;
-  const auto refused = RunOn({.input = testing::WriteCheckpoint(
+  const auto refused =
+      testing::RunConversion({.input = testing::WriteCheckpoint(
                                   testing::MakeTempDirectory(), tensors_),
                               .directory = Output(),
                               .target = {.weights = WeightKind::kInt8}});
@@ -172,7 +151,8 @@ TEST_F(QuantizedRwkv4Test, RefusesAWeightThatIsNotFinite) {
 TEST_F(QuantizedRwkv4Test, RefusesAWeightThatIsNotFiniteWithoutQuantization) {
   for (const DType dtype : {DType::kF32, DType::kBF16}) {
     tensors_["blocks.1.ln1.bias"].values[3] = INFINITY;
-    const auto refused = RunOn({.input = testing::WriteCheckpoint(
+    const auto refused =
+        testing::RunConversion({.input = testing::WriteCheckpoint(
                                     testing::MakeTempDirectory(), tensors_),
                                 .directory = Output(),
                                 .target = {.dtype = {dtype}}});

@@ -27,8 +27,8 @@ absl::Status Check(const TestTensors& source, const TestTensors& written,
       [](absl::string_view, int64_t, int64_t) { return absl::OkStatus(); });
 }
 
-std::string ErrorOf(const TestTensors& source, const TestTensors& written,
-                    const Target& target = {}) {
+std::string VerifyError(const TestTensors& source, const TestTensors& written,
+                        const Target& target = {}) {
   const absl::Status status = Check(source, written, target);
   EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
   return std::string(status.message());
@@ -50,7 +50,7 @@ TEST(VerifyTest, NamesTensorElementAndValuesOfADifference) {
   TestTensors source = written;
   source["blocks.1.ffn.value.weight"].values[77] = .5f;
   written["blocks.1.ffn.value.weight"].values[77] = .25f;
-  EXPECT_THAT(ErrorOf(source, written),
+  EXPECT_THAT(VerifyError(source, written),
               HasSubstr("verification failed: tensor "
                         "\"blocks.1.ffn.value.weight\", element 77: expected "
                         "0.5 (3f000000), got 0.25 (3e800000)"));
@@ -60,11 +60,11 @@ TEST(VerifyTest, ComparesTheLastElement) {
   std::vector<float> values(5'000'000, 1);
   const TestTensors source = One(values);
   values.back() = 2;
-  EXPECT_THAT(ErrorOf(source, One(values)), HasSubstr("element 4999999:"));
+  EXPECT_THAT(VerifyError(source, One(values)), HasSubstr("element 4999999:"));
 }
 
 TEST(VerifyTest, ComparesTheSignOfZero) {
-  EXPECT_THAT(ErrorOf(One({0}), One({-0.f})),
+  EXPECT_THAT(VerifyError(One({0}), One({-0.f})),
               HasSubstr("expected 0 (00000000), got -0 (80000000)"));
 }
 
@@ -72,20 +72,20 @@ TEST(VerifyTest, NamesMissingAndUnexpectedTensors) {
   const TestTensors tensors = testing::RandomRwkv4({}, 1);
   TestTensors fewer = tensors;
   fewer.erase("ln_out.bias");
-  EXPECT_THAT(ErrorOf(tensors, fewer),
+  EXPECT_THAT(VerifyError(tensors, fewer),
               HasSubstr("tensor \"ln_out.bias\" is missing"));
-  EXPECT_THAT(ErrorOf(fewer, tensors),
+  EXPECT_THAT(VerifyError(fewer, tensors),
               HasSubstr("tensor \"ln_out.bias\" is not in "));
 }
 
 TEST(VerifyTest, ComparesShapesAndTypes) {
   TestTensors matrix = One({1, 2, 3, 4});
   matrix["w"].shape = {2, 2};
-  EXPECT_THAT(ErrorOf(One({1, 2, 3, 4}), matrix),
+  EXPECT_THAT(VerifyError(One({1, 2, 3, 4}), matrix),
               HasSubstr("tensor \"w\": expected F32 [4], got F32 [2, 2]"));
-  EXPECT_THAT(ErrorOf(One({1}), One({1}), {DType::kBF16}),
+  EXPECT_THAT(VerifyError(One({1}), One({1}), {DType::kBF16}),
               HasSubstr("tensor \"w\": expected BF16 [1], got F32 [1]"));
-  EXPECT_THAT(ErrorOf(One({1}), One({1}, DType::kBF16)),
+  EXPECT_THAT(VerifyError(One({1}), One({1}, DType::kBF16)),
               HasSubstr("tensor \"w\": expected F32 [1], got BF16 [1]"));
 }
 
@@ -118,7 +118,7 @@ TEST(VerifyTest, AcceptsOnlyTheNearestNumber) {
   for (const Rounding& it : roundings) {
     EXPECT_TRUE(Check(One({it.source}), One({it.right}, it.to), {it.to}).ok())
         << it.source;
-    EXPECT_THAT(ErrorOf(One({it.source}), One({it.wrong}, it.to), {it.to}),
+    EXPECT_THAT(VerifyError(One({it.source}), One({it.wrong}, it.to), {it.to}),
                 HasSubstr(it.message))
         << it.source;
   }
@@ -127,7 +127,7 @@ TEST(VerifyTest, AcceptsOnlyTheNearestNumber) {
 TEST(VerifyTest, AcceptsNothingForANumberThatIsTooLarge) {
   for (float got : {65504.f, kInfinity}) {
     EXPECT_THAT(
-        ErrorOf(One({1e6f}), One({got}, DType::kF16), {DType::kF16}),
+        VerifyError(One({1e6f}), One({got}, DType::kF16), {DType::kF16}),
         HasSubstr("expected a number that is too large for the type, got "));
   }
 }
@@ -135,7 +135,7 @@ TEST(VerifyTest, AcceptsNothingForANumberThatIsTooLarge) {
 TEST(VerifyTest, WideningMustBeExact) {
   const TestTensors source = One({1.5f}, DType::kF16);
   EXPECT_TRUE(Check(source, One({1.5f}), {DType::kF32}).ok());
-  EXPECT_THAT(ErrorOf(source, One({1.500001f}), {DType::kF32}),
+  EXPECT_THAT(VerifyError(source, One({1.500001f}), {DType::kF32}),
               HasSubstr("expected 1.5 (3fc00000), got 1.50000095"));
 }
 
@@ -143,7 +143,7 @@ TEST(VerifyTest, NaNStaysNaN) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   EXPECT_TRUE(Check(One({nan}), One({nan})).ok());
   EXPECT_TRUE(Check(One({nan}), One({nan}, DType::kF16), {DType::kF16}).ok());
-  EXPECT_THAT(ErrorOf(One({nan}), One({1}, DType::kF16), {DType::kF16}),
+  EXPECT_THAT(VerifyError(One({nan}), One({1}, DType::kF16), {DType::kF16}),
               HasSubstr("expected nan"));
 }
 
@@ -158,22 +158,22 @@ TEST(VerifyTest, QuantizesMatricesOnceMore) {
   TestTensors written = good;
   float& byte = written[key + ".int4.rows"].values[700];
   byte = byte == 17 ? 18 : 17;
-  EXPECT_THAT(ErrorOf(source, written, target),
+  EXPECT_THAT(VerifyError(source, written, target),
               HasSubstr("\"blocks.1.att.key.weight.int4.rows\", byte 700: "
                         "expected "));
   written = good;
   written[key + ".scales"].values[60] *= 2;
-  EXPECT_THAT(ErrorOf(source, written, target),
+  EXPECT_THAT(VerifyError(source, written, target),
               HasSubstr("\"blocks.1.att.key.weight.scales\", byte 12"));
   written = good;
   written.erase(key + ".scales");
-  EXPECT_THAT(ErrorOf(source, written, target),
+  EXPECT_THAT(VerifyError(source, written, target),
               HasSubstr("\"blocks.1.att.key.weight.scales\" is missing"));
   written = good;
   written[key] = source.at(key);
-  EXPECT_THAT(ErrorOf(source, written, target),
+  EXPECT_THAT(VerifyError(source, written, target),
               HasSubstr("\"blocks.1.att.key.weight\" is not in "));
-  EXPECT_THAT(ErrorOf(source, source, target),
+  EXPECT_THAT(VerifyError(source, source, target),
               HasSubstr("\"blocks.0.att.key.weight.int4.rows\" is missing"));
 }
 
