@@ -29,7 +29,7 @@ AdapterConfig::Use UseFor(absl::string_view module, absl::string_view text) {
   return use.value_or(AdapterConfig::Use{});
 }
 
-std::string Refusal(absl::string_view text) {
+std::string ConfigRefusal(absl::string_view text) {
   const auto config = ParseAdapterConfig(text, "path");
   EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument) << text;
   return std::string(config.status().message());
@@ -91,15 +91,15 @@ TEST(AdapterConfigTest, FieldsOfTrainingAreIgnored) {
 
 TEST(AdapterConfigTest, RefusesOtherKindsByName) {
   for (const char* kind : {"MISS", "BONE", "VERA", "LOHA", "ADALORA"}) {
-    EXPECT_THAT(Refusal(absl::StrCat(R"({"peft_type": ")", kind,
-                                     R"(", "r": 4, "lora_alpha": 8})")),
+    EXPECT_THAT(ConfigRefusal(absl::StrCat(R"({"peft_type": ")", kind,
+                                           R"(", "r": 4, "lora_alpha": 8})")),
                 AllOf(HasSubstr("path"), HasSubstr(kind)));
   }
   for (const char* init :
        {"pissa", "pissa_niter_4", "olora", "corda", "loftq", "lora_ga"}) {
-    EXPECT_THAT(
-        Refusal(Config(absl::StrCat(R"("init_lora_weights": ")", init, "\""))),
-        HasSubstr(init));
+    EXPECT_THAT(ConfigRefusal(Config(
+                    absl::StrCat(R"("init_lora_weights": ")", init, "\""))),
+                HasSubstr(init));
   }
 }
 
@@ -112,7 +112,7 @@ TEST(AdapterConfigTest, RefusesWhatMergingWouldIgnore) {
         R"("target_parameters": ["experts.gate"])"}) {
     const std::string name =
         std::string(field).substr(0, std::string(field).find(':'));
-    EXPECT_THAT(Refusal(Config(field)), HasSubstr(name));
+    EXPECT_THAT(ConfigRefusal(Config(field)), HasSubstr(name));
   }
 }
 
@@ -130,15 +130,17 @@ TEST(AdapterConfigTest, RefusesMalformedFields) {
       {R"({"peft_type": "LORA", "r": 4, "r": 4, "lora_alpha": 8})", "twice"},
   };
   for (const auto& [text, problem] : cases) {
-    EXPECT_THAT(Refusal(text), AllOf(HasSubstr("path"), HasSubstr(problem)));
+    EXPECT_THAT(ConfigRefusal(text),
+                AllOf(HasSubstr("path"), HasSubstr(problem)));
   }
-  EXPECT_THAT(Refusal(Config(R"("use_dora": 1)")), HasSubstr("\"use_dora\""));
-  EXPECT_THAT(Refusal(Config(R"("rank_pattern": {"key": 0.5})")),
+  EXPECT_THAT(ConfigRefusal(Config(R"("use_dora": 1)")),
+              HasSubstr("\"use_dora\""));
+  EXPECT_THAT(ConfigRefusal(Config(R"("rank_pattern": {"key": 0.5})")),
               AllOf(HasSubstr("\"rank_pattern\""), HasSubstr("\"key\""),
                     HasSubstr("got 0.5")));
-  EXPECT_THAT(Refusal(Config(R"("alpha_pattern": [1])")),
+  EXPECT_THAT(ConfigRefusal(Config(R"("alpha_pattern": [1])")),
               HasSubstr("expected an object, got array"));
-  EXPECT_THAT(Refusal(Config(R"("alpha_pattern": {"(key": 1})")),
+  EXPECT_THAT(ConfigRefusal(Config(R"("alpha_pattern": {"(key": 1})")),
               HasSubstr("expected a regular expression"));
 }
 

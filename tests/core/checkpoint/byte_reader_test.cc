@@ -8,12 +8,12 @@
 namespace rwkvd {
 namespace {
 
-absl::Span<const std::byte> Bytes(absl::string_view text) {
+absl::Span<const std::byte> AsBytes(absl::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
 TEST(ByteReaderTest, ReadsLittleEndianNumbersInOrder) {
-  ByteReader reader(Bytes("\x01\x02\x03\xff\xff\xff\x7f"));
+  ByteReader reader(AsBytes("\x01\x02\x03\xff\xff\xff\x7f"));
   uint8_t one;
   uint16_t two;
   uint32_t four;
@@ -26,7 +26,7 @@ TEST(ByteReaderTest, ReadsLittleEndianNumbersInOrder) {
 }
 
 TEST(ByteReaderTest, ReadsNumbersOfAnyWidth) {
-  ByteReader reader(Bytes("\xfe\xff\xff\xff\xff\xff\xff\xff\x05\x06\x07"));
+  ByteReader reader(AsBytes("\xfe\xff\xff\xff\xff\xff\xff\xff\x05\x06\x07"));
   uint64_t number;
   ASSERT_TRUE(reader.ReadNumber(8, &number));
   EXPECT_EQ(number, ~uint64_t{1});
@@ -37,7 +37,7 @@ TEST(ByteReaderTest, ReadsNumbersOfAnyWidth) {
 }
 
 TEST(ByteReaderTest, FailedReadDoesNotAdvance) {
-  ByteReader reader(Bytes("abc"));
+  ByteReader reader(AsBytes("abc"));
   uint16_t two;
   uint64_t number;
   absl::string_view text;

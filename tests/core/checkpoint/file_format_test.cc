@@ -28,7 +28,7 @@ std::shared_ptr<const MappedFile> FileOf(const std::string& bytes,
   return *file;
 }
 
-std::string MessageOf(const std::string& bytes) {
+std::string FormatError(const std::string& bytes) {
   const auto tensors = ParseTensors(*FileOf(bytes));
   EXPECT_EQ(tensors.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(tensors.status().message()), HasSubstr("/m.bin: "));
@@ -103,27 +103,27 @@ TEST(FileFormatTest, OtherFormatsAreNamedInTheError) {
   };
   for (const auto& [head, description] : foreign) {
     EXPECT_THAT(
-        MessageOf(head + rest),
+        FormatError(head + rest),
         HasSubstr("expected a safetensors or PyTorch checkpoint, got "));
-    EXPECT_THAT(MessageOf(head + rest), HasSubstr(description));
+    EXPECT_THAT(FormatError(head + rest), HasSubstr(description));
   }
 }
 
 TEST(FileFormatTest, EmptyFilesAndShortTextsAreNamedInTheError) {
-  EXPECT_THAT(MessageOf(""), HasSubstr("an empty file"));
-  EXPECT_THAT(MessageOf("404"), HasSubstr("a text that begins with \"404\""));
+  EXPECT_THAT(FormatError(""), HasSubstr("an empty file"));
+  EXPECT_THAT(FormatError("404"), HasSubstr("a text that begins with \"404\""));
 }
 
 TEST(FileFormatTest, UnknownFormatIsNotASafetensorsFile) {
-  EXPECT_THAT(MessageOf("\xab"), HasSubstr("not a safetensors file"));
-  EXPECT_THAT(MessageOf(std::string(100, '\xab')),
+  EXPECT_THAT(FormatError("\xab"), HasSubstr("not a safetensors file"));
+  EXPECT_THAT(FormatError(std::string(100, '\xab')),
               HasSubstr("not a safetensors file"));
 }
 
 TEST(FileFormatTest, ZipArchiveWithoutPickleIsRejected) {
   testing::ZipWriter zip;
   zip.Add("word/document.xml", "<w:document>");
-  EXPECT_THAT(MessageOf(zip.Finish()),
+  EXPECT_THAT(FormatError(zip.Finish()),
               HasSubstr("torch.save did not write this file"));
 }
 

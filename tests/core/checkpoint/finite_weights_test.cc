@@ -23,7 +23,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr DType kFloats[] = {DType::kF32, DType::kF16, DType::kBF16};
 
-std::vector<std::byte> Bytes(const testing::TestTensor& tensor) {
+std::vector<std::byte> TensorBytes(const testing::TestTensor& tensor) {
   const std::string text = testing::BytesOf(tensor);
   std::vector<std::byte> bytes(text.size());
   std::memcpy(bytes.data(), text.data(), text.size());
@@ -37,7 +37,8 @@ TEST(FiniteWeightsTest, FindsTheFirstNonFiniteElementAtAnyPosition) {
         testing::TestTensor tensor = {.shape = {9001}, .dtype = dtype};
         tensor.values.assign(9001, -0.5f);
         tensor.values[at] = tensor.values[9000] = bad;
-        EXPECT_EQ(FindNonFinite(dtype, Bytes(tensor)), at) << NameOf(dtype);
+        EXPECT_EQ(FindNonFinite(dtype, TensorBytes(tensor)), at)
+            << NameOf(dtype);
       }
     }
   }
@@ -52,14 +53,14 @@ TEST(FiniteWeightsTest, TheLargestNumbersAndSubnormalsAreFinite) {
   for (int i = 0; i < 3; ++i) {
     const testing::TestTensor tensor = {
         .shape = {3}, .dtype = kFloats[i], .values = ends[i]};
-    EXPECT_EQ(FindNonFinite(kFloats[i], Bytes(tensor)), std::nullopt);
+    EXPECT_EQ(FindNonFinite(kFloats[i], TensorBytes(tensor)), std::nullopt);
   }
 }
 
 TEST(FiniteWeightsTest, TransposedTensorsAreReadInRowMajorOrder) {
   const testing::TestTensor stored = {.shape = {2, 3},
                                       .values = {0, 1, 2, 3, kNaN, 5}};
-  const std::vector<std::byte> bytes = Bytes(stored);
+  const std::vector<std::byte> bytes = TensorBytes(stored);
   Tensor tensor{.name = "t", .shape = {2, 3}, .data = bytes};
   EXPECT_EQ(FindNonFinite(tensor), 4);
   EXPECT_EQ(FindNonFinite(Transposed(tensor, 0, 1)), 3);

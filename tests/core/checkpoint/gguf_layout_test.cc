@@ -23,7 +23,7 @@ using ::testing::HasSubstr;
 constexpr uint32_t kF16 = 1, kGgmlQ8_0 = 8;
 
 // A file with the key-values of `architecture` and heads of two channels.
-GgufWriter FileOf(const std::string& architecture) {
+GgufWriter GgufOf(const std::string& architecture) {
   GgufWriter writer;
   writer.Text("general.architecture", architecture)
       .U32(architecture + ".wkv.head_size", 2);
@@ -72,7 +72,7 @@ std::vector<float> Counting(int size) {
 }
 
 TEST_F(GgufLayoutTest, LowRankMatricesAreTransposedViews) {
-  GgufWriter writer = FileOf("rwkv7");
+  GgufWriter writer = GgufOf("rwkv7");
   writer.Floats("blk.0.time_mix_w1.weight", {3, 2}, Counting(6));
   ASSERT_TRUE(Translate(writer).ok());
   EXPECT_EQ(native_.layout, Layout::kGguf);
@@ -83,7 +83,7 @@ TEST_F(GgufLayoutTest, LowRankMatricesAreTransposedViews) {
 }
 
 TEST_F(GgufLayoutTest, StackedMatricesAreTransposedOneByOne) {
-  GgufWriter writer = FileOf("rwkv6");
+  GgufWriter writer = GgufOf("rwkv6");
   writer.Floats("blk.0.time_mix_w2.weight", {2, 3, 2}, Counting(12));
   ASSERT_TRUE(Translate(writer).ok());
   const Tensor& w2 = Find("blocks.0.att.time_maa_w2");
@@ -92,7 +92,7 @@ TEST_F(GgufLayoutTest, StackedMatricesAreTransposedOneByOne) {
 }
 
 TEST_F(GgufLayoutTest, FusedShiftsAreVectors) {
-  GgufWriter writer = FileOf("rwkv7");
+  GgufWriter writer = GgufOf("rwkv7");
   writer.Floats("blk.0.time_mix_lerp_fused.weight", {2, 1, 1, 6}, Counting(12));
   ASSERT_TRUE(Translate(writer).ok());
   int first = 0;
@@ -105,7 +105,7 @@ TEST_F(GgufLayoutTest, FusedShiftsAreVectors) {
 }
 
 TEST_F(GgufLayoutTest, ShiftsOfVersion6AreFusedOrSeparate) {
-  GgufWriter fused = FileOf("rwkv6"), separate = FileOf("rwkv6");
+  GgufWriter fused = GgufOf("rwkv6"), separate = GgufOf("rwkv6");
   fused.Floats("blk.0.time_mix_lerp_fused.weight", {2, 1, 1, 5}, Counting(10));
   float first = 0;
   for (const char* letter : {"w", "k", "v", "r", "g"}) {
@@ -122,14 +122,14 @@ TEST_F(GgufLayoutTest, ShiftsOfVersion6AreFusedOrSeparate) {
 }
 
 TEST_F(GgufLayoutTest, TheBonusOfVersion7HasARowForEachHead) {
-  GgufWriter writer = FileOf("rwkv7");
+  GgufWriter writer = GgufOf("rwkv7");
   writer.Floats("blk.0.time_mix_r_k.weight", {6}, Counting(6));
   ASSERT_TRUE(Translate(writer).ok());
   EXPECT_THAT(Find("blocks.0.att.r_k").shape, ElementsAre(3, 2));
 }
 
 TEST_F(GgufLayoutTest, ValueMixOfLayer0IsDropped) {
-  GgufWriter writer = FileOf("rwkv7");
+  GgufWriter writer = GgufOf("rwkv7");
   for (const char* layer : {"0", "1"}) {
     writer.Floats(absl::StrCat("blk.", layer, ".time_mix_v0.weight"), {2},
                   {1, 2});
@@ -141,7 +141,7 @@ TEST_F(GgufLayoutTest, ValueMixOfLayer0IsDropped) {
 
 // A file of two layers, the second of which is divided by 2.
 GgufWriter Rescaled(uint32_t type, const std::string& bytes) {
-  GgufWriter writer = FileOf("rwkv6");
+  GgufWriter writer = GgufOf("rwkv6");
   writer.U32("rwkv6.rescale_every_n_layers", 1);
   for (const char* layer : {"0", "1"}) {
     writer.Tensor(absl::StrCat("blk.", layer, ".channel_mix_value.weight"),
@@ -176,10 +176,10 @@ TEST_F(GgufLayoutTest, RescalingMustNotOverflow) {
 }
 
 TEST_F(GgufLayoutTest, OtherArchitecturesAreNamed) {
-  EXPECT_THAT(Message(FileOf("llama")),
+  EXPECT_THAT(Message(GgufOf("llama")),
               HasSubstr("expected \"rwkv6\" or \"rwkv7\", got \"llama\""));
   for (const char* hybrid : {"rwkv6qwen2", "arwkv7"}) {
-    EXPECT_THAT(Message(FileOf(hybrid)),
+    EXPECT_THAT(Message(GgufOf(hybrid)),
                 HasSubstr("a hybrid of RWKV and Qwen"));
   }
   EXPECT_THAT(Message(GgufWriter()), HasSubstr("general.architecture"));
@@ -189,7 +189,7 @@ TEST_F(GgufLayoutTest, UnknownTensorsAreNamed) {
   for (const char* name :
        {"blk.0.time_mix_decay.weight", "blk.x.attn_norm.weight",
         "blk.00.attn_norm.weight", "rope_freqs.weight"}) {
-    GgufWriter writer = FileOf("rwkv7");
+    GgufWriter writer = GgufOf("rwkv7");
     writer.Floats(name, {2}, {0, 0});
     EXPECT_THAT(
         Message(writer),
@@ -199,7 +199,7 @@ TEST_F(GgufLayoutTest, UnknownTensorsAreNamed) {
 
 TEST_F(GgufLayoutTest, SizesMustAgreeWithTensors) {
   const auto with = [](absl::string_view key, uint32_t value) {
-    GgufWriter writer = FileOf("rwkv7");
+    GgufWriter writer = GgufOf("rwkv7");
     writer.U32(key, value);
     writer.Floats("token_embd.weight", {2, 3}, Counting(6));
     writer.Floats("blk.0.channel_mix_key.weight", {2, 4}, Counting(8));
@@ -215,7 +215,7 @@ TEST_F(GgufLayoutTest, SizesMustAgreeWithTensors) {
 }
 
 TEST_F(GgufLayoutTest, BadKeyValuesAreErrors) {
-  GgufWriter writer = FileOf("rwkv7");
+  GgufWriter writer = GgufOf("rwkv7");
   writer.F32("rwkv7.attention.layer_norm_epsilon", 1e-6f);
   EXPECT_THAT(Message(writer), HasSubstr("layer_norm_epsilon\": expected"));
   writer = GgufWriter();
@@ -225,7 +225,7 @@ TEST_F(GgufLayoutTest, BadKeyValuesAreErrors) {
 
 TEST_F(GgufLayoutTest, BadShapesAreErrors) {
   const auto with = [](absl::string_view name, std::vector<uint64_t> dims) {
-    GgufWriter writer = FileOf("rwkv7");
+    GgufWriter writer = GgufOf("rwkv7");
     writer.Floats(name, dims, Counting(12));
     return writer;
   };
@@ -235,7 +235,7 @@ TEST_F(GgufLayoutTest, BadShapesAreErrors) {
               HasSubstr("expected a vector, got shape [3, 4]"));
   EXPECT_THAT(Message(with("blk.0.time_mix_w1.weight", {12})),
               HasSubstr("expected a matrix, stored transposed"));
-  GgufWriter odd = FileOf("rwkv7");
+  GgufWriter odd = GgufOf("rwkv7");
   odd.Floats("blk.0.time_mix_r_k.weight", {3}, Counting(3));
   EXPECT_THAT(Message(odd), HasSubstr("expected a multiple of"));
 }
@@ -243,7 +243,7 @@ TEST_F(GgufLayoutTest, BadShapesAreErrors) {
 TEST_F(GgufLayoutTest, OnlyMatricesHaveBlocks) {
   for (const char* name : {"blk.0.time_mix_w0.weight", "output_norm.weight",
                            "blk.0.attn_norm.bias"}) {
-    GgufWriter writer = FileOf("rwkv7");
+    GgufWriter writer = GgufOf("rwkv7");
     writer.Tensor(name, {32}, kGgmlQ8_0, std::string(34, '\0'));
     EXPECT_THAT(Message(writer), HasSubstr("expected F32, F16 or BF16"))
         << name;

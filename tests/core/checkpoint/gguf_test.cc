@@ -42,7 +42,7 @@ struct Parsed {
   absl::StatusOr<Gguf> gguf;
 };
 
-Parsed Parse(const std::string& bytes) {
+Parsed ParsedGguf(const std::string& bytes) {
   const std::string path = testing::MakeTempDirectory() + "/m.gguf";
   testing::WriteFileOrDie(path, bytes);
   auto file = MappedFile::Open(path);
@@ -50,15 +50,15 @@ Parsed Parse(const std::string& bytes) {
   return {*file, ParseGguf(**file)};
 }
 
-std::string Message(const std::string& bytes) {
-  const Parsed parsed = Parse(bytes);
+std::string GgufError(const std::string& bytes) {
+  const Parsed parsed = ParsedGguf(bytes);
   EXPECT_FALSE(parsed.gguf.ok());
   EXPECT_EQ(parsed.gguf.status().code(), absl::StatusCode::kInvalidArgument);
   return std::string(parsed.gguf.status().message());
 }
 
 TEST(GgufTest, ReadsTensorsWithReversedDimensions) {
-  const Parsed parsed = Parse(Small().Bytes());
+  const Parsed parsed = ParsedGguf(Small().Bytes());
   ASSERT_TRUE(parsed.gguf.ok()) << parsed.gguf.status();
   const std::vector<Tensor>& tensors = parsed.gguf->tensors;
   ASSERT_EQ(tensors.size(), 2u);
@@ -73,7 +73,7 @@ TEST(GgufTest, ReadsTensorsWithReversedDimensions) {
 TEST(GgufTest, ReadsVersion2) {
   GgufWriter writer = Small();
   writer.version = 2;
-  EXPECT_TRUE(Parse(writer.Bytes()).gguf.ok());
+  EXPECT_TRUE(ParsedGguf(writer.Bytes()).gguf.ok());
 }
 
 TEST(GgufTest, ReadsValuesByType) {
@@ -82,7 +82,7 @@ TEST(GgufTest, ReadsValuesByType) {
   writer.Key("double", kF64, LittleEndian(0x3fd0000000000000, 8));
   writer.Key("unsigned", kArray,
              LittleEndian(4, 4) + LittleEndian(1, 8) + LittleEndian(5, 4));
-  const Parsed parsed = Parse(writer.Bytes());
+  const Parsed parsed = ParsedGguf(writer.Bytes());
   ASSERT_TRUE(parsed.gguf.ok()) << parsed.gguf.status();
   const GgufValues& values = parsed.gguf->values;
   EXPECT_THAT(values.Text("general.architecture").value(),
@@ -100,7 +100,7 @@ TEST(GgufTest, ReadsValuesByType) {
 }
 
 TEST(GgufTest, ValuesOfOtherTypesAreErrors) {
-  const Parsed parsed = Parse(Small().Bytes());
+  const Parsed parsed = ParsedGguf(Small().Bytes());
   ASSERT_TRUE(parsed.gguf.ok()) << parsed.gguf.status();
   const GgufValues& values = parsed.gguf->values;
   EXPECT_THAT(std::string(values.Text("count").status().message()),
@@ -117,7 +117,7 @@ TEST(GgufTest, DataMayHaveAnotherAlignment) {
     GgufWriter writer = Small();
     writer.U32("general.alignment", alignment);
     writer.alignment = alignment;
-    const Parsed parsed = Parse(writer.Bytes());
+    const Parsed parsed = ParsedGguf(writer.Bytes());
     ASSERT_TRUE(parsed.gguf.ok()) << parsed.gguf.status();
     EXPECT_THAT(ToFloat(parsed.gguf->tensors[0]),
                 ElementsAre(1, 2, 3, 4, 5, 6));
@@ -127,56 +127,57 @@ TEST(GgufTest, DataMayHaveAnotherAlignment) {
 TEST(GgufTest, EveryTruncationIsAnError) {
   const std::string bytes = Small().Bytes();
   for (size_t size = 0; size < bytes.size(); ++size) {
-    EXPECT_THAT(Message(bytes.substr(0, size)), HasSubstr("m.gguf")) << size;
+    EXPECT_THAT(GgufError(bytes.substr(0, size)), HasSubstr("m.gguf")) << size;
   }
 }
 
 TEST(GgufTest, BigEndianAndOldFilesAreNamed) {
   GgufWriter writer = Small();
   writer.version = 3u << 24;
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("big-endian"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("big-endian"));
   writer.version = 1;
-  EXPECT_THAT(Message(writer.Bytes()),
+  EXPECT_THAT(GgufError(writer.Bytes()),
               HasSubstr("expected GGUF version 2 or 3, got 1"));
 }
 
 TEST(GgufTest, CountsAreLimited) {
   GgufWriter writer = Small();
   writer.extra_tensors = int64_t{1} << 60;
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("tensors, the limit is"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("tensors, the limit is"));
   writer.extra_tensors = 0;
   writer.extra_keys = int64_t{1} << 60;
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("keys, the limit is"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("keys, the limit is"));
   writer.extra_keys = 0;
   writer.Key("big", kArray, LittleEndian(0, 4) + LittleEndian(1ull << 62, 8));
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("key \"big\": the file ends"));
+  EXPECT_THAT(GgufError(writer.Bytes()),
+              HasSubstr("key \"big\": the file ends"));
 }
 
 TEST(GgufTest, StringsAreLimited) {
   GgufWriter writer;
   writer.Text(std::string(70000, 'k'), "");
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("limit is 65535"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("limit is 65535"));
   writer = GgufWriter();
   writer.Floats(std::string(65, 'n'), {1}, {0});
-  EXPECT_THAT(Message(writer.Bytes()),
+  EXPECT_THAT(GgufError(writer.Bytes()),
               HasSubstr("tensor \"0 of 1\": the string at byte 24 has 65"));
   writer = GgufWriter();
   writer.Key("text", 8, LittleEndian(1ull << 62, 8));
-  EXPECT_THAT(Message(writer.Bytes()),
+  EXPECT_THAT(GgufError(writer.Bytes()),
               HasSubstr("key \"text\": the file ends"));
 }
 
 TEST(GgufTest, BadValuesAreErrors) {
   GgufWriter writer;
   writer.Key("odd", 13, "");
-  EXPECT_THAT(Message(writer.Bytes()),
+  EXPECT_THAT(GgufError(writer.Bytes()),
               HasSubstr("key \"odd\": expected a type"));
   writer = GgufWriter();
   writer.Key("nested", kArray, LittleEndian(kArray, 4) + LittleEndian(1, 8));
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("elements of type 9"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("elements of type 9"));
   writer = GgufWriter();
   writer.U32("twice", 1).Key("twice", kBool, "\1");
-  EXPECT_THAT(Message(writer.Bytes()),
+  EXPECT_THAT(GgufError(writer.Bytes()),
               HasSubstr("key \"twice\": is there twice"));
 }
 
@@ -184,58 +185,60 @@ TEST(GgufTest, BadAlignmentsAreErrors) {
   for (uint32_t alignment : {0u, 3u, 1u << 21}) {
     GgufWriter writer = Small();
     writer.U32("general.alignment", alignment);
-    EXPECT_THAT(Message(writer.Bytes()), HasSubstr("expected a power of two"));
+    EXPECT_THAT(GgufError(writer.Bytes()),
+                HasSubstr("expected a power of two"));
   }
 }
 
 TEST(GgufTest, BadShapesAreErrors) {
   GgufWriter writer;
   writer.Floats("t", {}, {});
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("1 to 4 dimensions, got 0"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("1 to 4 dimensions, got 0"));
   writer = GgufWriter();
   writer.Floats("t", {1, 1, 1, 1, 1}, {0});
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("1 to 4 dimensions, got 5"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("1 to 4 dimensions, got 5"));
   writer = GgufWriter();
   writer.Floats("t", {0}, {});
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("tensor \"t\": expected dim"));
+  EXPECT_THAT(GgufError(writer.Bytes()),
+              HasSubstr("tensor \"t\": expected dim"));
   writer = GgufWriter();
   writer.Floats("t", {1ull << 32, 1ull << 32}, {});
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("at most 2^56 elements"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("at most 2^56 elements"));
   writer = GgufWriter();
   writer.Tensor("t", {48}, kQ8_0Number, std::string(68, '\0'));
-  EXPECT_THAT(Message(writer.Bytes()),
+  EXPECT_THAT(GgufError(writer.Bytes()),
               HasSubstr("rows of Q8_0 expected a multiple of 32 elements"));
 }
 
 TEST(GgufTest, UnsupportedTypesAreNamed) {
   GgufWriter writer;
   writer.Tensor("t", {32}, kMxfp4Number, std::string(17, '\0'));
-  EXPECT_THAT(Message(writer.Bytes()),
+  EXPECT_THAT(GgufError(writer.Bytes()),
               HasSubstr("tensor \"t\": has the type MXFP4 (39), which is not"));
   writer = GgufWriter();
   writer.Tensor("t", {32}, 1000, std::string(17, '\0'));
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("type unknown (1000)"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("type unknown (1000)"));
 }
 
 TEST(GgufTest, BadPositionsAreErrors) {
   GgufWriter writer = Small();
   writer.first_offset = 8;
   EXPECT_THAT(
-      Message(writer.Bytes()),
+      GgufError(writer.Bytes()),
       HasSubstr("tensor \"first\": expected an offset that is a multi"));
   writer.first_offset = 1 << 20;
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("it may be truncated"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("it may be truncated"));
   writer.first_offset = -32;
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("it may be truncated"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("it may be truncated"));
   writer.first_offset = 0;
   writer.second_offset = -32;
-  EXPECT_THAT(Message(writer.Bytes()), HasSubstr("overlaps with tensor"));
+  EXPECT_THAT(GgufError(writer.Bytes()), HasSubstr("overlaps with tensor"));
 }
 
 TEST(GgufTest, NamesMustDiffer) {
   GgufWriter writer = Small();
   writer.Floats("first", {1}, {0});
-  EXPECT_THAT(Message(writer.Bytes()),
+  EXPECT_THAT(GgufError(writer.Bytes()),
               HasSubstr("tensor \"first\": is there twice"));
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string MessageOf(const std::string& text) {
+std::string ConfigError(const std::string& text) {
   const auto config = ParseHubConfig(text, "dir/config.json");
   EXPECT_FALSE(config.ok()) << text;
   EXPECT_EQ(config.status().code(), absl::StatusCode::kInvalidArgument);
@@ -69,10 +69,10 @@ TEST(HubConfigTest, FusedEmbeddingNormHasTwoFields) {
   EXPECT_EQ(is_fused(R"({"deep_embedding": true})"), true);
   EXPECT_EQ(is_fused(R"({"deep_embedding": false})"), std::nullopt);
   EXPECT_THAT(
-      MessageOf(
+      ConfigError(
           R"({"deep_embedding": true, "embedding_layer_norm_fused": false})"),
       HasSubstr("\"deep_embedding\": true contradicts"));
-  EXPECT_THAT(MessageOf(R"({"deep_embedding": 1})"),
+  EXPECT_THAT(ConfigError(R"({"deep_embedding": 1})"),
               HasSubstr("\"deep_embedding\": expected true or false"));
 }
 
@@ -90,31 +90,32 @@ TEST(HubConfigTest, QuantMethodIsThatOfTheQuantizationConfig) {
 }
 
 TEST(HubConfigTest, WrongTypeIsAnErrorThatNamesTheField) {
-  EXPECT_THAT(MessageOf(R"({"model_type": 7})"),
+  EXPECT_THAT(ConfigError(R"({"model_type": 7})"),
               HasSubstr("\"model_type\": expected a string, got number"));
   EXPECT_THAT(
-      MessageOf(R"({"tie_word_embeddings": "yes"})"),
+      ConfigError(R"({"tie_word_embeddings": "yes"})"),
       HasSubstr("\"tie_word_embeddings\": expected true or false, got string"));
-  EXPECT_THAT(MessageOf(R"({"norm_first": 1})"),
+  EXPECT_THAT(ConfigError(R"({"norm_first": 1})"),
               HasSubstr("\"norm_first\": expected true or false, got number"));
   for (const char* size :
        {"-1", "1.5", "\"64\"", "[64]", "2147483648", "18446744073709551615"}) {
     for (const char* field :
          {"hidden_size", "num_hidden_layers", "vocab_size"}) {
       EXPECT_THAT(
-          MessageOf(absl::StrCat("{\"", field, "\": ", size, "}")),
+          ConfigError(absl::StrCat("{\"", field, "\": ", size, "}")),
           HasSubstr(absl::StrCat("\"", field, "\": expected a whole number")));
     }
   }
 }
 
 TEST(HubConfigTest, MalformedOrHugeTextIsRejected) {
-  MessageOf("");
-  MessageOf("{");
-  MessageOf(R"({"a": 1, "a": 2})");
-  MessageOf(std::string(100000, '['));
-  MessageOf("{}" + std::string(2 << 20, ' '));
-  EXPECT_THAT(MessageOf("[]"), HasSubstr("expected a JSON object, got array"));
+  ConfigError("");
+  ConfigError("{");
+  ConfigError(R"({"a": 1, "a": 2})");
+  ConfigError(std::string(100000, '['));
+  ConfigError("{}" + std::string(2 << 20, ' '));
+  EXPECT_THAT(ConfigError("[]"),
+              HasSubstr("expected a JSON object, got array"));
 }
 
 TEST(HubConfigTest, MissingFileMeansDefaults) {

@@ -39,8 +39,8 @@ absl::StatusOr<NativeTensors> Convert(const TestTensors& tensors,
   return ToNativeLayout(Stored(tensors), "m.bin", config);
 }
 
-std::string MessageOf(const TestTensors& tensors,
-                      const HubConfig& config = {}) {
+std::string LayoutError(const TestTensors& tensors,
+                        const HubConfig& config = {}) {
   const auto native = Convert(tensors, config);
   EXPECT_FALSE(native.ok());
   EXPECT_EQ(native.status().code(), absl::StatusCode::kInvalidArgument);
@@ -351,7 +351,7 @@ TEST(LayoutTest, SquareLoraAmongMixedOrientationsIsRejected) {
   TestTensor& other = stored.at("blocks.1.att.w1");
   other = testing::TransposedTensor(other);
   EXPECT_THAT(
-      MessageOf(stored),
+      LayoutError(stored),
       HasSubstr("m.bin: tensor \"blocks.0.att.g1\": cannot tell from the "
                 "shape [12, 12] whether it is transposed"));
 }
@@ -411,7 +411,7 @@ TEST(LayoutTest, EmbeddingNormCanBeDisabledInTheConfig) {
   HubConfig without;
   without.norm_first = false;
   TestTensors stored = testing::AsFla7(NativeSample("7"));
-  EXPECT_THAT(MessageOf(stored, without), HasSubstr("norm_first"));
+  EXPECT_THAT(LayoutError(stored, without), HasSubstr("norm_first"));
   stored.erase("model.layers.0.pre_norm.weight");
   stored.erase("model.layers.0.pre_norm.bias");
   const auto native = Convert(stored, without);
@@ -425,13 +425,14 @@ TEST(LayoutTest, EmbeddingNormCanBeDisabledInTheConfig) {
 TEST(LayoutTest, QuantizedWeightsAreRejected) {
   HubConfig config;
   config.quant_method = "bitsandbytes";
-  EXPECT_THAT(MessageOf(testing::AsRelease7(NativeSample("7")), config),
+  EXPECT_THAT(LayoutError(testing::AsRelease7(NativeSample("7")), config),
               HasSubstr("m.bin: config.json says that \"bitsandbytes\" "
                         "quantized the weights"));
 }
 
 // The tensors of `sample` with `prefix` before each name.
-TestTensors WithPrefix(const std::string& prefix, const TestTensors& sample) {
+TestTensors SampleWithPrefix(const std::string& prefix,
+                             const TestTensors& sample) {
   TestTensors stored;
   for (const auto& [name, tensor] : sample) stored[prefix + name] = tensor;
   return stored;
@@ -441,11 +442,11 @@ TEST(LayoutTest, NamesOfTheWholeModelAreDropped) {
   for (const char* prefix :
        {"net.", "transformer.", "backbone.", "state_dict.",
         "module.net._orig_mod.", "state_dict.model.module."}) {
-    const auto native = Convert(WithPrefix(prefix, NativeSample("7")));
+    const auto native = Convert(SampleWithPrefix(prefix, NativeSample("7")));
     ASSERT_TRUE(native.ok()) << native.status();
     ExpectTensors(native->tensors, NativeSample("7"));
     const auto fla =
-        Convert(WithPrefix(prefix, testing::AsFla7(NativeSample("7"))));
+        Convert(SampleWithPrefix(prefix, testing::AsFla7(NativeSample("7"))));
     ASSERT_TRUE(fla.ok()) << fla.status();
     EXPECT_EQ(fla->layout, Layout::kFlashLinearAttention) << prefix;
     ExpectTensors(fla->tensors, NativeSample("7"));
@@ -454,13 +455,13 @@ TEST(LayoutTest, NamesOfTheWholeModelAreDropped) {
 
 // Which of the two models is meant cannot be known.
 TEST(LayoutTest, TwoModelsInOneFileAreRejected) {
-  TestTensors stored = WithPrefix("net.", NativeSample("7"));
-  for (auto& [name, tensor] : WithPrefix("model.", NativeSample("7"))) {
+  TestTensors stored = SampleWithPrefix("net.", NativeSample("7"));
+  for (auto& [name, tensor] : SampleWithPrefix("model.", NativeSample("7"))) {
     stored[name] = tensor;
   }
-  EXPECT_THAT(MessageOf(stored), HasSubstr("has the native name"));
+  EXPECT_THAT(LayoutError(stored), HasSubstr("has the native name"));
   // The model refuses it as an unknown tensor.
-  stored = WithPrefix("model.", NativeSample("7"));
+  stored = SampleWithPrefix("model.", NativeSample("7"));
   stored["ema.head.weight"] = stored.at("model.head.weight");
   const auto native = Convert(stored);
   ASSERT_TRUE(native.ok()) << native.status();
@@ -473,24 +474,25 @@ TEST(LayoutTest, TwoTensorsWithOneNativeNameAreRejected) {
   TestTensors stored = testing::AsHuggingFace(NativeSample("4"));
   stored["blocks.1.ln1.bias"] = stored.at("rwkv.blocks.1.ln1.bias");
   EXPECT_THAT(
-      MessageOf(stored),
+      LayoutError(stored),
       HasSubstr("tensor \"rwkv.blocks.1.ln1.bias\": has the native name "
                 "\"blocks.1.ln1.bias\", as has tensor "
                 "\"blocks.1.ln1.bias\""));
   TestTensors both = NativeSample("6");
   both["blocks.0.att.time_mix_w1"] = both.at("blocks.0.att.time_maa_w1");
-  EXPECT_THAT(MessageOf(both), HasSubstr("has the native name"));
+  EXPECT_THAT(LayoutError(both), HasSubstr("has the native name"));
 }
 
 TEST(LayoutTest, LoraAdaptersAreRejected) {
   TestTensors stored = testing::AsWebRwkv(NativeSample("6"));
   stored["blocks.0.att.key.lora.0"] = stored.at("blocks.0.att.key.weight");
-  EXPECT_THAT(MessageOf(stored),
+  EXPECT_THAT(LayoutError(stored),
               HasSubstr("m.bin: tensor \"blocks.0.att.key.lora.0\": is a LoRA "
                         "adapter"));
   stored = NativeSample("4");
   stored["blocks.0.att.key.lora_A"] = stored.at("blocks.0.att.key.weight");
-  EXPECT_THAT(MessageOf(stored), HasSubstr("key.lora_A\": is a LoRA adapter"));
+  EXPECT_THAT(LayoutError(stored),
+              HasSubstr("key.lora_A\": is a LoRA adapter"));
 }
 
 // The model refuses them by these names.
@@ -520,7 +522,7 @@ TEST(LayoutTest, WrongShapesInFlashLinearAttentionAreRejected) {
   const auto message = [](const char* name, const TestTensor& value) {
     TestTensors stored;
     stored[absl::StrCat("model.layers.0.attn.", name)] = value;
-    return MessageOf(stored);
+    return LayoutError(stored);
   };
   EXPECT_THAT(message("x_x", tensor),
               HasSubstr("expected shape [6, C], got [4, 3]"));

@@ -59,7 +59,7 @@ std::string Put(uint32_t index) {
   return absl::StrCat("r", LittleEndian(index, 4));
 }
 
-std::string Pickle(absl::string_view opcodes) {
+std::string PickleOf(absl::string_view opcodes) {
   return absl::StrCat("\x80\x02", opcodes, ".");
 }
 
@@ -74,21 +74,21 @@ std::string Tensor1(absl::string_view storage) {
 }
 
 // A zip archive of the given object and a storage "0" of one number.
-std::string Zip(absl::string_view opcodes) {
+std::string ZipOf(absl::string_view opcodes) {
   testing::ZipWriter zip;
-  zip.Add("m/data.pkl", Pickle(opcodes));
+  zip.Add("m/data.pkl", PickleOf(opcodes));
   zip.Add("m/data/0", LittleEndian(0, 4));
   return zip.Finish();
 }
 
 // A file in the legacy format. `storages` follows the pickle of their keys.
-std::string Legacy(absl::string_view opcodes, absl::string_view keys,
-                   absl::string_view storages) {
+std::string LegacyOf(absl::string_view opcodes, absl::string_view keys,
+                     absl::string_view storages) {
   return absl::StrCat(
-      Pickle("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"),
-      Pickle("M\xe9\x03"),
-      Pickle(absl::StrCat("}", Text("little_endian"), "\x88s")),
-      Pickle(opcodes), Pickle(keys), storages);
+      PickleOf("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"),
+      PickleOf("M\xe9\x03"),
+      PickleOf(absl::StrCat("}", Text("little_endian"), "\x88s")),
+      PickleOf(opcodes), PickleOf(keys), storages);
 }
 
 struct Bomb {
@@ -105,11 +105,11 @@ constexpr char kNoTensors[] = "expected a dict of tensors";
 constexpr char kTooMany[] = "more than 1000000 opcodes";
 
 const Bomb kBombs[] = {
-    {"ListInItself", [] { return Zip(absl::StrCat("]", Put(0), Get(0), "a")); },
-     kNoTensors},
+    {"ListInItself",
+     [] { return ZipOf(absl::StrCat("]", Put(0), Get(0), "a")); }, kNoTensors},
     {"DictInItself",
      [] {
-       return Zip(absl::StrCat("}", Put(0), Text("state_dict"), Get(0), "s"));
+       return ZipOf(absl::StrCat("}", Put(0), Text("state_dict"), Get(0), "s"));
      },
      kNoTensors},
     {"DoublingLists",
@@ -118,26 +118,28 @@ const Bomb kBombs[] = {
        for (uint32_t i = 0; i < 100'000; ++i) {
          absl::StrAppend(&opcodes, "0](", Get(i), Get(i), "e", Put(i + 1));
        }
-       return Zip(opcodes);
+       return ZipOf(opcodes);
      },
      kNoTensors},
     {"NestedTuples",
-     [] { return Zip(absl::StrCat(")", Repeated("\x85", 900'000))); },
+     [] { return ZipOf(absl::StrCat(")", Repeated("\x85", 900'000))); },
      kNoTensors},
     {"NestedLists",
      [] {
-       return Zip(absl::StrCat(Repeated("]", 400'000), Repeated("a", 399'999)));
+       return ZipOf(
+           absl::StrCat(Repeated("]", 400'000), Repeated("a", 399'999)));
      },
      kNoTensors},
-    {"Marks", [] { return Zip(Repeated("(", 900'000)); }, "one object"},
+    {"Marks", [] { return ZipOf(Repeated("(", 900'000)); }, "one object"},
     {"MaximumNumberOfOpcodes",
-     [] { return Zip(absl::StrCat(")", Repeated("\x85q\x01", 499'000))); },
+     [] { return ZipOf(absl::StrCat(")", Repeated("\x85q\x01", 499'000))); },
      kNoTensors},
-    {"TooManyOpcodes", [] { return Zip(Repeated("N", 5'000'000)); }, kTooMany},
+    {"TooManyOpcodes", [] { return ZipOf(Repeated("N", 5'000'000)); },
+     kTooMany},
     // A long list is converted to a dict, or a size, again and again.
     {"RepeatedCopiesOfPairs",
      [] {
-       return Zip(absl::StrCat(
+       return ZipOf(absl::StrCat(
            "](", Repeated("NN\x86", 100'000), "e\x85", Put(0),
            Repeated(absl::StrCat("ccollections\nOrderedDict\n", Get(0), "R"),
                     50'000)));
@@ -145,7 +147,7 @@ const Bomb kBombs[] = {
      kTooMany},
     {"RepeatedCopiesOfASize",
      [] {
-       return Zip(absl::StrCat(
+       return ZipOf(absl::StrCat(
            "(", Repeated("N", 100'000), "t\x85", Put(0),
            Repeated(absl::StrCat("ctorch\nSize\n", Get(0), "R"), 50'000)));
      },
@@ -153,14 +155,14 @@ const Bomb kBombs[] = {
     // A long dict is searched for tensors as often as it is wrapped.
     {"RepeatedWrapping",
      [] {
-       return Zip(absl::StrCat(
+       return ZipOf(absl::StrCat(
            "(", Text("state_dict"), Put(0), "(", Repeated("NN", 200'000), "d",
            Put(1), Repeated(absl::StrCat(Get(0), Get(1)), 200'000), "d"));
      },
      kNoTensors},
     {"RepeatedLongName",
      [] {
-       return Zip(absl::StrCat(
+       return ZipOf(absl::StrCat(
            "(", Text(std::string(1 << 20, 'x')), Put(0), Tensor1(Storage("0")),
            Repeated(absl::StrCat(Get(0), "N"), 200'000), "d"));
      },
@@ -168,7 +170,7 @@ const Bomb kBombs[] = {
     {"RepeatedLongKey",
      [] {
        const std::string key(1 << 20, 'k');
-       return Legacy(
+       return LegacyOf(
            absl::StrCat("(", Text("w"), Tensor1(Storage(key)), Text("id"), "(",
                         Text("storage"), "ctorch\nFloatStorage\n", Text(key),
                         Text("cpu"), Int(1), "t", Put(0), "Q",
@@ -184,35 +186,35 @@ const Bomb kBombs[] = {
        for (int i = 0; i < 200'000; ++i) {
          absl::StrAppend(&opcodes, Text(absl::StrCat(i)), Get(0));
        }
-       return Zip(absl::StrCat(opcodes, "d"));
+       return ZipOf(absl::StrCat(opcodes, "d"));
      },
      "bytes of the file's storages"},
     {"StringLongerThanTheFile",
      [] {
-       return Zip(absl::StrCat("\x8d", LittleEndian(~uint64_t{0} >> 1, 8)));
+       return ZipOf(absl::StrCat("\x8d", LittleEndian(~uint64_t{0} >> 1, 8)));
      },
      "truncated"},
     {"EndlessGlobal",
-     [] { return Zip(absl::StrCat("c", std::string(1 << 20, 'g'))); },
+     [] { return ZipOf(absl::StrCat("c", std::string(1 << 20, 'g'))); },
      "does not end within"},
     {"StorageOf2To63Elements",
      [] {
-       return Legacy(absl::StrCat("(", Text("w"), Tensor1(Storage("0")), "d"),
-                     absl::StrCat("](", Text("0"), "e"),
-                     LittleEndian(uint64_t{1} << 63, 8));
+       return LegacyOf(absl::StrCat("(", Text("w"), Tensor1(Storage("0")), "d"),
+                       absl::StrCat("](", Text("0"), "e"),
+                       LittleEndian(uint64_t{1} << 63, 8));
      },
      "9223372036854775808 elements of 4 bytes"},
     {"ManyIdsOfOneStorage",
      [] {
-       return Legacy(absl::StrCat("(", Text("w"), Tensor1(Storage("0")), "d"),
-                     absl::StrCat("](", Text("0"), Put(0),
-                                  Repeated(Get(0), 200'000), "e"),
-                     Repeated(std::string(12, '\1'), 10));
+       return LegacyOf(absl::StrCat("(", Text("w"), Tensor1(Storage("0")), "d"),
+                       absl::StrCat("](", Text("0"), Put(0),
+                                    Repeated(Get(0), 200'000), "e"),
+                       Repeated(std::string(12, '\1'), 10));
      },
      "\"0\""},
 };
 
-absl::Status Read(const std::string& path) {
+absl::Status ReadHostile(const std::string& path) {
   const auto file = MappedFile::Open(path);
   RWKVD_CHECK(file.ok());
   const auto tensors = ParsePth(**file);
@@ -229,7 +231,7 @@ class BombTest : public ::testing::TestWithParam<Bomb> {
 TEST_P(BombTest, IsRejectedWithinASecond) {
   testing::WriteFileOrDie(path_, GetParam().make());
   const std::clock_t begin = std::clock();  // CPU time
-  const absl::Status status = Read(path_);
+  const absl::Status status = ReadHostile(path_);
   const double seconds = double(std::clock() - begin) / CLOCKS_PER_SEC;
   EXPECT_LT(seconds, kMaxSeconds);
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
@@ -241,8 +243,9 @@ TEST_P(BombTest, IsRejectedWithinASecond) {
 TEST_P(BombTest, TakesBoundedMemory) {
   if (kSanitized) GTEST_SKIP() << "instrumented code takes more memory";
   testing::WriteFileOrDie(path_, GetParam().make());
-  EXPECT_LT(testing::PeakBytes([this] { static_cast<void>(Read(path_)); }),
-            kMaxExtraBytes);
+  EXPECT_LT(
+      testing::PeakBytes([this] { static_cast<void>(ReadHostile(path_)); }),
+      kMaxExtraBytes);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BombTest, ::testing::ValuesIn(kBombs),
@@ -278,7 +281,7 @@ class PthHostileTest : public ::testing::Test {
     RWKVD_CHECK(ftruncate(fd_, 0) == 0);
     const ssize_t size = pwrite(fd_, bytes.data(), bytes.size(), 0);
     RWKVD_CHECK(size == static_cast<ssize_t>(bytes.size()));
-    const absl::Status status = Read(path_);
+    const absl::Status status = ReadHostile(path_);
     if (!status.ok()) {
       EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
       EXPECT_TRUE(absl::StartsWith(status.message(), path_ + ": ")) << status;

@@ -25,7 +25,7 @@ using ::testing::HasSubstr;
 using testing::LittleEndian;
 using testing::PickleWriter;
 
-absl::Span<const std::byte> Bytes(absl::string_view text) {
+absl::Span<const std::byte> ByteSpan(absl::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
 }
 
@@ -37,14 +37,14 @@ absl::StatusOr<std::vector<Tensor>> ParseFile(const std::string& path) {
   return ParsePth(**file);
 }
 
-absl::StatusOr<std::vector<Tensor>> Parse(const std::string& bytes) {
+absl::StatusOr<std::vector<Tensor>> TensorsOfPth(const std::string& bytes) {
   const std::string path = testing::MakeTempDirectory() + "/m.pth";
   testing::WriteFileOrDie(path, bytes);
   return ParseFile(path);
 }
 
-std::string MessageOf(const std::string& bytes) {
-  const auto tensors = Parse(bytes);
+std::string PthError(const std::string& bytes) {
+  const auto tensors = TensorsOfPth(bytes);
   EXPECT_EQ(tensors.status().code(), absl::StatusCode::kInvalidArgument);
   const std::string message(tensors.status().message());
   EXPECT_THAT(message, HasSubstr("/m.pth: "));
@@ -53,7 +53,7 @@ std::string MessageOf(const std::string& bytes) {
 
 // Writes tensor number `i` to `pickle`: `size` floats from element `offset` of
 // storage `key`.
-void WriteTensor(const std::string& key, int64_t elements, int64_t offset,
+void WriteFloats(const std::string& key, int64_t elements, int64_t offset,
                  int64_t size, PickleWriter& pickle) {
   pickle.Global("torch._utils", "_rebuild_tensor_v2");
   pickle.Tuple(4, [&] {
@@ -78,7 +78,7 @@ std::string OneTensor() {
   pickle.EmptyDict();
   pickle.SetItems(1, [&](int64_t) {
     pickle.String("w");
-    WriteTensor("0", 1, 0, 1, pickle);
+    WriteFloats("0", 1, 0, 1, pickle);
   });
   return pickle.Finish();
 }
@@ -92,7 +92,7 @@ std::string Zip(const std::vector<std::pair<std::string, std::string>>& files) {
 }
 
 void ExpectHalf(const std::string& bytes) {
-  const auto tensors = Parse(bytes);
+  const auto tensors = TensorsOfPth(bytes);
   ASSERT_TRUE(tensors.ok()) << tensors.status();
   ASSERT_EQ(tensors->size(), 1u);
   EXPECT_EQ(tensors->at(0).name, "w");
@@ -101,11 +101,11 @@ void ExpectHalf(const std::string& bytes) {
 
 TEST(PthTest, BothFormatsAreRecognizedByTheirFirstBytes) {
   const testing::TestTensors tensors = {{"w", {.shape = {1}, .values = {1}}}};
-  EXPECT_TRUE(IsPth(Bytes(testing::PthBytes(tensors))));
-  EXPECT_TRUE(IsPth(Bytes(testing::PthBytes(tensors, {.legacy = true}))));
+  EXPECT_TRUE(IsPth(ByteSpan(testing::PthBytes(tensors))));
+  EXPECT_TRUE(IsPth(ByteSpan(testing::PthBytes(tensors, {.legacy = true}))));
   for (absl::string_view other :
        {"", "P", "PK\3", "PK\5\6", "\x80", "\x80\2N."}) {
-    EXPECT_FALSE(IsPth(Bytes(other))) << other;
+    EXPECT_FALSE(IsPth(ByteSpan(other))) << other;
   }
 }
 
@@ -129,30 +129,30 @@ TEST(ZipPthTest, OtherEntriesAreIgnored) {
 }
 
 TEST(ZipPthTest, BigEndianIsRejected) {
-  EXPECT_THAT(MessageOf(Zip({{"m/data.pkl", OneTensor()},
-                             {"m/data/0", Half()},
-                             {"m/byteorder", "big"}})),
+  EXPECT_THAT(PthError(Zip({{"m/data.pkl", OneTensor()},
+                            {"m/data/0", Half()},
+                            {"m/byteorder", "big"}})),
               HasSubstr("expected byteorder \"little\", got \"big\""));
 }
 
 TEST(ZipPthTest, ExactlyOnePickleIsRequired) {
-  EXPECT_THAT(MessageOf(Zip({{"m/data/0", Half()}})),
+  EXPECT_THAT(PthError(Zip({{"m/data/0", Half()}})),
               HasSubstr("expected an entry ROOT/data.pkl in the zip archive"));
-  EXPECT_THAT(MessageOf(Zip({{"data.pkl", OneTensor()}})),
+  EXPECT_THAT(PthError(Zip({{"data.pkl", OneTensor()}})),
               HasSubstr("expected an entry ROOT/data.pkl in the zip archive"));
-  EXPECT_THAT(MessageOf(Zip({{"a/data.pkl", OneTensor()}, {"b/data.pkl", ""}})),
+  EXPECT_THAT(PthError(Zip({{"a/data.pkl", OneTensor()}, {"b/data.pkl", ""}})),
               HasSubstr("found \"a/data.pkl\" and \"b/data.pkl\""));
 }
 
 TEST(ZipPthTest, ErrorInThePickleHasItsPosition) {
-  EXPECT_THAT(MessageOf(Zip({{"m/data.pkl", "\x80\2cos\nsystem\n."}})),
+  EXPECT_THAT(PthError(Zip({{"m/data.pkl", "\x80\2cos\nsystem\n."}})),
               HasSubstr("m.pth: data.pkl: pickle: byte 2: unsupported global "
                         "\"os.system\""));
 }
 
 TEST(ZipPthTest, StorageMustBeInTheSameDirectory) {
   EXPECT_THAT(
-      MessageOf(Zip({{"m/data.pkl", OneTensor()}, {"n/data/0", Half()}})),
+      PthError(Zip({{"m/data.pkl", OneTensor()}, {"n/data/0", Half()}})),
       HasSubstr("tensor \"w\": storage \"0\" is missing from the file"));
 }
 
@@ -267,7 +267,7 @@ class InvalidLegacyPthTest : public ::testing::TestWithParam<BadLegacy> {};
 TEST_P(InvalidLegacyPthTest, IsRejectedWithReason) {
   Legacy legacy = GoodLegacy();
   GetParam().damage(legacy);
-  EXPECT_THAT(MessageOf(legacy.bytes()), HasSubstr(GetParam().message));
+  EXPECT_THAT(PthError(legacy.bytes()), HasSubstr(GetParam().message));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, InvalidLegacyPthTest,
@@ -285,7 +285,7 @@ std::string WriteLarge() {
   pickle.EmptyOrderedDict();
   pickle.SetItems(kTensors, [&](int64_t i) {
     pickle.String(absl::StrCat("blocks.", i, ".weight"));
-    WriteTensor("0", kTensors * kEach, i * kEach, kEach, pickle);
+    WriteFloats("0", kTensors * kEach, i * kEach, kEach, pickle);
   });
   legacy.object = pickle.Finish();
   legacy.storages = LittleEndian(kTensors * kEach, 8);

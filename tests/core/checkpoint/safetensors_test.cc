@@ -27,7 +27,8 @@ std::string FileBytes(const std::string& header, size_t data_bytes) {
   return Length(header.size()) + header + std::string(data_bytes, '\0');
 }
 
-absl::StatusOr<std::vector<Tensor>> Parse(const std::string& bytes) {
+absl::StatusOr<std::vector<Tensor>> TensorsOfSafetensors(
+    const std::string& bytes) {
   const std::string path = testing::MakeTempDirectory() + "/m.safetensors";
   testing::WriteFileOrDie(path, bytes);
   auto file = MappedFile::Open(path);
@@ -38,7 +39,7 @@ absl::StatusOr<std::vector<Tensor>> Parse(const std::string& bytes) {
 }
 
 TEST(SafetensorsTest, ReadsNamesTypesShapesAndData) {
-  const auto tensors = Parse(
+  const auto tensors = TensorsOfSafetensors(
       FileBytes(R"({"b":{"dtype":"F16","shape":[3],"data_offsets":[8,14]},)"
                 R"("a":{"dtype":"F32","shape":[1,2],"data_offsets":[0,8]},)"
                 R"("__metadata__":{"format":"pt"}})",
@@ -54,7 +55,7 @@ TEST(SafetensorsTest, ReadsNamesTypesShapesAndData) {
 }
 
 TEST(SafetensorsTest, ReadsScalarsAndEmptyTensors) {
-  const auto tensors = Parse(
+  const auto tensors = TensorsOfSafetensors(
       FileBytes(R"({"none":{"dtype":"F32","shape":[0,7],"data_offsets":[0,0]},)"
                 R"("one":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}})",
                 2));
@@ -67,7 +68,8 @@ TEST(SafetensorsTest, ReadsValuesFromMisalignedData) {
   testing::TestTensors written;
   written["odd"] = {.shape = {3}, .dtype = DType::kF32, .values = {1, -2, .5f}};
   for (int padding = 0; padding < 4; ++padding) {
-    const auto tensors = Parse(testing::SafetensorsBytes(written, padding));
+    const auto tensors =
+        TensorsOfSafetensors(testing::SafetensorsBytes(written, padding));
     ASSERT_TRUE(tensors.ok()) << tensors.status();
     EXPECT_EQ(ToFloat(tensors->at(0)), written["odd"].values);
   }
@@ -79,7 +81,7 @@ struct BadFile {
   const char* message;
 };
 
-std::string Entry(const std::string& entry, size_t data_bytes) {
+std::string HeaderEntry(const std::string& entry, size_t data_bytes) {
   return FileBytes(absl::StrCat("{\"w\":", entry, "}"), data_bytes);
 }
 
@@ -109,11 +111,12 @@ std::vector<BadFile> BadFiles() {
                  R"("a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
                  8),
        "header"},
-      {"EntryNotObject", Entry("7", 0), "tensor \"w\": expected an object"},
-      {"NoDType", Entry(R"({"shape":[1],"data_offsets":[0,4]})", 4),
+      {"EntryNotObject", HeaderEntry("7", 0),
+       "tensor \"w\": expected an object"},
+      {"NoDType", HeaderEntry(R"({"shape":[1],"data_offsets":[0,4]})", 4),
        "expected a string \"dtype\""},
       {"UnknownDType",
-       Entry(R"({"dtype":"F4","shape":[1],"data_offsets":[0,4]})", 4),
+       HeaderEntry(R"({"dtype":"F4","shape":[1],"data_offsets":[0,4]})", 4),
        "expected dtype F32, F16, BF16 or U8, got \"F4\""},
       {"UnsupportedName",
        FileBytes(
@@ -121,44 +124,44 @@ std::vector<BadFile> BadFiles() {
            R"("b.qweight":{"dtype":"I32","shape":[1],"data_offsets":[4,8]}})",
            8),
        "tensor \"b.qweight\": is not supported"},
-      {"NoShape", Entry(R"({"dtype":"F32","data_offsets":[0,4]})", 4),
+      {"NoShape", HeaderEntry(R"({"dtype":"F32","data_offsets":[0,4]})", 4),
        "expected an array \"shape\""},
       {"NegativeShape",
-       Entry(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,4]})", 4),
+       HeaderEntry(R"({"dtype":"F32","shape":[-1],"data_offsets":[0,4]})", 4),
        "expected whole numbers"},
       {"FractionalShape",
-       Entry(R"({"dtype":"F32","shape":[1.5],"data_offsets":[0,4]})", 4),
+       HeaderEntry(R"({"dtype":"F32","shape":[1.5],"data_offsets":[0,4]})", 4),
        "expected whole numbers"},
       {"ShapeOverflows",
-       Entry(R"({"dtype":"F32","shape":[4294967296,4294967296],)"
-             R"("data_offsets":[0,4]})",
-             4),
+       HeaderEntry(R"({"dtype":"F32","shape":[4294967296,4294967296],)"
+                   R"("data_offsets":[0,4]})",
+                   4),
        "takes more than 2^62 bytes"},
       {"ShapeWrapsToZero",
-       Entry(R"({"dtype":"F32","shape":[4611686018427387904],)"
-             R"("data_offsets":[0,0]})",
-             0),
+       HeaderEntry(R"({"dtype":"F32","shape":[4611686018427387904],)"
+                   R"("data_offsets":[0,0]})",
+                   0),
        "takes more than 2^62 bytes"},
       {"ShapeOverflowsAfterAnEmptyDimension",
-       Entry(R"({"dtype":"F32","shape":[0,4294967296,4294967296],)"
-             R"("data_offsets":[0,0]})",
-             0),
+       HeaderEntry(R"({"dtype":"F32","shape":[0,4294967296,4294967296],)"
+                   R"("data_offsets":[0,0]})",
+                   0),
        "takes more than 2^62 bytes"},
       {"TooManyDimensions",
-       Entry(R"({"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],)"
-             R"("data_offsets":[0,4]})",
-             4),
+       HeaderEntry(R"({"dtype":"F32","shape":[1,1,1,1,1,1,1,1,1],)"
+                   R"("data_offsets":[0,4]})",
+                   4),
        "expected at most 8 dimensions, got 9"},
       {"ShapeDisagreesWithBytes",
-       Entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,4]})", 4),
+       HeaderEntry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,4]})", 4),
        "shape [2] of F32 takes 8 bytes, but data_offsets [0, 4) span 4"},
-      {"NoOffsets", Entry(R"({"dtype":"F32","shape":[1]})", 4),
+      {"NoOffsets", HeaderEntry(R"({"dtype":"F32","shape":[1]})", 4),
        "expected \"data_offsets\" of two whole numbers"},
       {"OffsetsReversed",
-       Entry(R"({"dtype":"F32","shape":[1],"data_offsets":[4,0]})", 4),
+       HeaderEntry(R"({"dtype":"F32","shape":[1],"data_offsets":[4,0]})", 4),
        "data_offsets begin at 4, after their end at 0"},
       {"OffsetsBeyondFile",
-       Entry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})", 7),
+       HeaderEntry(R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})", 7),
        "data_offsets end at byte 8, but the file has 7 bytes of data"},
       {"Overlap", FileBytes(second(4, 12), 12), "(they overlap)"},
       {"SameData", FileBytes(second(0, 8), 8), "(they overlap)"},
@@ -172,7 +175,7 @@ std::vector<BadFile> BadFiles() {
 class BadSafetensorsTest : public ::testing::TestWithParam<BadFile> {};
 
 TEST_P(BadSafetensorsTest, IsRejectedWithFileAndReason) {
-  const auto tensors = Parse(GetParam().bytes);
+  const auto tensors = TensorsOfSafetensors(GetParam().bytes);
   ASSERT_FALSE(tensors.ok());
   EXPECT_EQ(tensors.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(tensors.status().message()),
@@ -194,9 +197,9 @@ TEST(SafetensorsTest, EveryTruncationIsRejected) {
   written["b"] = {.shape = {2, 1}, .dtype = DType::kF32, .values = {3, 4}};
   const std::string whole = testing::SafetensorsBytes(written);
   for (size_t size = 0; size < whole.size(); ++size) {
-    EXPECT_FALSE(Parse(whole.substr(0, size)).ok()) << size;
+    EXPECT_FALSE(TensorsOfSafetensors(whole.substr(0, size)).ok()) << size;
   }
-  EXPECT_TRUE(Parse(whole).ok());
+  EXPECT_TRUE(TensorsOfSafetensors(whole).ok());
 }
 
 TEST(SafetensorsTest, EveryChangedByteIsHandled) {
@@ -207,7 +210,7 @@ TEST(SafetensorsTest, EveryChangedByteIsHandled) {
     for (char flip : {1, 4, 16, -128}) {
       std::string bytes = whole;
       bytes[i] = static_cast<char>(bytes[i] ^ flip);
-      const auto tensors = Parse(bytes);
+      const auto tensors = TensorsOfSafetensors(bytes);
       if (!tensors.ok()) continue;
       for (const Tensor& tensor : *tensors) ToFloat(tensor);
     }

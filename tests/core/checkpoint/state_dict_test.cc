@@ -65,7 +65,7 @@ void WriteStorage(const Call& call, PickleWriter& pickle) {
   pickle.PersistentId();
 }
 
-void WriteTensor(const Call& call, PickleWriter& pickle) {
+void WriteCall(const Call& call, PickleWriter& pickle) {
   pickle.Global("torch._utils", "_rebuild_tensor_v2");
   pickle.Tuple(4, [&] {
     WriteStorage(call, pickle);
@@ -80,13 +80,13 @@ void WriteDict(const std::vector<Call>& calls, PickleWriter& pickle) {
   pickle.EmptyOrderedDict();
   pickle.SetItems(calls.size(), [&](int64_t i) {
     pickle.String(calls[i].name);
-    WriteTensor(calls[i], pickle);
+    WriteCall(calls[i], pickle);
   });
 }
 
 // The tensors of the object that `write` pickles. Storage "0" holds kElements
 // floats: 0, 1, 2, ...
-absl::StatusOr<std::vector<Tensor>> Read(
+absl::StatusOr<std::vector<Tensor>> ReadDict(
     const std::function<void(PickleWriter&)>& write) {
   static const auto* const floats = [] {
     auto* const values = new std::vector<float>(kElements);
@@ -106,18 +106,18 @@ absl::StatusOr<std::vector<Tensor>> Read(
   return ReadStateDict(pickle->root(), storages, "m.pth");
 }
 
-absl::StatusOr<std::vector<Tensor>> Read(const std::vector<Call>& calls) {
-  return Read([&](PickleWriter& pickle) { WriteDict(calls, pickle); });
+absl::StatusOr<std::vector<Tensor>> ReadDict(const std::vector<Call>& calls) {
+  return ReadDict([&](PickleWriter& pickle) { WriteDict(calls, pickle); });
 }
 
 std::vector<float> ValuesOf(const Call& call) {
-  const auto tensors = Read(std::vector<Call>{call});
+  const auto tensors = ReadDict(std::vector<Call>{call});
   EXPECT_TRUE(tensors.ok()) << tensors.status();
   if (!tensors.ok()) return {};
   return ToFloat(tensors->at(0));
 }
 
-std::string MessageOf(const absl::StatusOr<std::vector<Tensor>>& tensors) {
+std::string DictError(const absl::StatusOr<std::vector<Tensor>>& tensors) {
   EXPECT_EQ(tensors.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(tensors.status().message()),
               ::testing::StartsWith("m.pth: "));
@@ -125,7 +125,7 @@ std::string MessageOf(const absl::StatusOr<std::vector<Tensor>>& tensors) {
 }
 
 TEST(StateDictTest, ReturnsTensorsInOrderAsViews) {
-  const auto tensors = Read({{.name = "second"}, {.name = "first"}});
+  const auto tensors = ReadDict({{.name = "second"}, {.name = "first"}});
   ASSERT_TRUE(tensors.ok()) << tensors.status();
   ASSERT_EQ(tensors->size(), 2u);
   EXPECT_EQ(tensors->at(0).name, "second");
@@ -159,13 +159,13 @@ TEST(StateDictTest, EmptyTensorMayHaveAnyOffset) {
 
 TEST(StateDictTest, ViewOfAStorageRestrictsIt) {
   EXPECT_THAT(ValuesOf({.view = {6, 6}}), ElementsAre(6, 7, 8, 9, 10, 11));
-  EXPECT_THAT(MessageOf(Read({{.view = {6, 5}}})),
+  EXPECT_THAT(DictError(ReadDict({{.view = {6, 5}}})),
               HasSubstr("exceeds its storage of 5 elements"));
   EXPECT_THAT(
-      MessageOf(Read({{.view = {20, 5}}})),
+      DictError(ReadDict({{.view = {20, 5}}})),
       HasSubstr(
           "a view of 5 elements from element 20 exceeds its 24 elements"));
-  EXPECT_THAT(MessageOf(Read({{.view = {2, kHuge}}})),
+  EXPECT_THAT(DictError(ReadDict({{.view = {2, kHuge}}})),
               HasSubstr("exceeds its 24 elements"));
 }
 
@@ -174,7 +174,7 @@ TEST(StateDictTest, HalfPrecisionElementsHaveTwoBytes) {
        {std::pair("HalfStorage", DType::kF16),
         std::pair("BFloat16Storage", DType::kBF16)}) {
     const auto tensors =
-        Read({{.type = type, .elements = 2 * kElements, .offset = 4}});
+        ReadDict({{.type = type, .elements = 2 * kElements, .offset = 4}});
     ASSERT_TRUE(tensors.ok()) << tensors.status();
     EXPECT_EQ(tensors->at(0).dtype, dtype);
     EXPECT_EQ(tensors->at(0).data.size(), 12u);
@@ -196,13 +196,14 @@ TEST(StateDictTest, FindsAWrappedDict) {
   for (const char* wrapper :
        {"state_dict", "model_state_dict", "model", "module", "weights"}) {
     const auto tensors =
-        Read([&](PickleWriter& pickle) { WriteWrapped(wrapper, pickle); });
+        ReadDict([&](PickleWriter& pickle) { WriteWrapped(wrapper, pickle); });
     ASSERT_TRUE(tensors.ok()) << tensors.status();
     ASSERT_EQ(tensors->size(), 1u);
     EXPECT_EQ(tensors->at(0).name, "x");
   }
-  EXPECT_FALSE(
-      Read([](PickleWriter& pickle) { WriteWrapped("other", pickle); }).ok());
+  EXPECT_FALSE(ReadDict([](PickleWriter& pickle) {
+                 WriteWrapped("other", pickle);
+               }).ok());
 }
 
 // {"epoch": 3, outer: {"epoch": 3, inner: {"x": a tensor}}}, or deeper
@@ -219,30 +220,30 @@ void WriteNested(int depth, PickleWriter& pickle) {
 TEST(StateDictTest, FindsADictInSeveralWrappers) {
   for (int depth = 1; depth <= 5; ++depth) {
     const auto tensors =
-        Read([&](PickleWriter& pickle) { WriteNested(depth, pickle); });
+        ReadDict([&](PickleWriter& pickle) { WriteNested(depth, pickle); });
     ASSERT_TRUE(tensors.ok()) << tensors.status();
     EXPECT_EQ(tensors->at(0).name, "x");
   }
   EXPECT_THAT(
-      MessageOf(Read([](PickleWriter& pickle) { WriteNested(6, pickle); })),
+      DictError(ReadDict([](PickleWriter& pickle) { WriteNested(6, pickle); })),
       HasSubstr("expected a dict of tensors, or one under \"state_dict\", "));
 }
 
 TEST(StateDictTest, UnsupportedNamesAreRejectedBeforeOtherProblems) {
   EXPECT_THAT(
-      MessageOf(Read({{.name = "a", .type = "CharStorage"},
-                      {.name = "blocks.0.att.key.qweight"}})),
+      DictError(ReadDict({{.name = "a", .type = "CharStorage"},
+                          {.name = "blocks.0.att.key.qweight"}})),
       HasSubstr("tensor \"blocks.0.att.key.qweight\": is not supported"));
 }
 
 TEST(StateDictTest, TensorMayBeCalledModel) {
-  const auto tensors = Read({{.name = "model"}, {.name = "state_dict"}});
+  const auto tensors = ReadDict({{.name = "model"}, {.name = "state_dict"}});
   ASSERT_TRUE(tensors.ok()) << tensors.status();
   EXPECT_EQ(tensors->size(), 2u);
 }
 
 TEST(StateDictTest, IgnoresValuesOtherThanTensors) {
-  const auto tensors = Read([](PickleWriter& pickle) {
+  const auto tensors = ReadDict([](PickleWriter& pickle) {
     pickle.EmptyDict();
     pickle.SetItems(2, [&](int64_t i) {
       if (i == 0) {
@@ -250,7 +251,7 @@ TEST(StateDictTest, IgnoresValuesOtherThanTensors) {
         pickle.String("seven");
       } else {
         pickle.String("w");
-        WriteTensor({}, pickle);
+        WriteCall({}, pickle);
       }
     });
   });
@@ -259,18 +260,18 @@ TEST(StateDictTest, IgnoresValuesOtherThanTensors) {
 }
 
 TEST(StateDictTest, DictWithoutTensorsIsRejected) {
-  EXPECT_THAT(MessageOf(Read([](PickleWriter& pickle) { pickle.Int(1); })),
+  EXPECT_THAT(DictError(ReadDict([](PickleWriter& pickle) { pickle.Int(1); })),
               HasSubstr("expected a dict of tensors"));
   EXPECT_THAT(
-      MessageOf(Read([](PickleWriter& pickle) { WriteTensor({}, pickle); })),
+      DictError(ReadDict([](PickleWriter& pickle) { WriteCall({}, pickle); })),
       HasSubstr("expected a dict of tensors"));
-  EXPECT_THAT(MessageOf(Read(std::vector<Call>{})),
+  EXPECT_THAT(DictError(ReadDict(std::vector<Call>{})),
               HasSubstr("expected a dict of tensors"));
 }
 
 TEST(StateDictTest, FilesConvertedByThePipPackageAreRejected) {
   for (const std::string name : {"_strategy", "_version", "_rescale_layer"}) {
-    const auto message = MessageOf(Read([&](PickleWriter& pickle) {
+    const auto message = DictError(ReadDict([&](PickleWriter& pickle) {
       WriteDict({{}}, pickle);
       pickle.SetItems(1, [&](int64_t) {
         pickle.String(name);
@@ -281,9 +282,9 @@ TEST(StateDictTest, FilesConvertedByThePipPackageAreRejected) {
     EXPECT_THAT(message, HasSubstr(absl::StrCat("\"", name, "\"")));
   }
   for (const std::string suffix : {"_mx", "_rx", "_my", "_ry"}) {
-    EXPECT_THAT(MessageOf(Read({{.name = "w" + suffix}, {.name = "w"}})),
+    EXPECT_THAT(DictError(ReadDict({{.name = "w" + suffix}, {.name = "w"}})),
                 HasSubstr(absl::StrCat("it contains \"w", suffix, "\"")));
-    EXPECT_TRUE(Read({{.name = "other" + suffix}, {.name = "w"}}).ok());
+    EXPECT_TRUE(ReadDict({{.name = "other" + suffix}, {.name = "w"}}).ok());
   }
 }
 
@@ -377,7 +378,7 @@ class BadCallTest : public ::testing::TestWithParam<BadCall> {};
 
 TEST_P(BadCallTest, IsRejectedWithTensorAndReason) {
   const std::string message =
-      MessageOf(Read({{.name = "good"}, GetParam().call}));
+      DictError(ReadDict({{.name = "good"}, GetParam().call}));
   EXPECT_THAT(message, ::testing::StartsWith("m.pth: tensor \"w\": "));
   EXPECT_THAT(message, HasSubstr(GetParam().message));
 }
@@ -388,18 +389,19 @@ INSTANTIATE_TEST_SUITE_P(All, BadCallTest, ::testing::ValuesIn(BadCalls()),
                          });
 
 TEST(StateDictTest, NamesMustBeUniqueStrings) {
-  EXPECT_THAT(MessageOf(Read({{.name = "w"}, {.name = "w"}})),
+  EXPECT_THAT(DictError(ReadDict({{.name = "w"}, {.name = "w"}})),
               HasSubstr("tensor \"w\": occurs twice"));
-  EXPECT_THAT(MessageOf(Read([](PickleWriter& pickle) {
+  EXPECT_THAT(DictError(ReadDict([](PickleWriter& pickle) {
                 pickle.EmptyDict();
                 pickle.SetItems(1, [&](int64_t) {
                   pickle.Int(1);
-                  WriteTensor({}, pickle);
+                  WriteCall({}, pickle);
                 });
               })),
               HasSubstr("expected a string as the name of each tensor"));
-  EXPECT_THAT(MessageOf(Read({{.name = std::string(300, '\n'), .key = "1"}})),
-              ::testing::SizeIs(::testing::Lt(600u)));
+  EXPECT_THAT(
+      DictError(ReadDict({{.name = std::string(300, '\n'), .key = "1"}})),
+      ::testing::SizeIs(::testing::Lt(600u)));
 }
 
 // The limit bounds the work of code that copies all tensors of a small file.
@@ -409,15 +411,15 @@ TEST(StateDictTest, TensorsMuchLargerThanTheFileAreRejected) {
     calls.push_back(
         {.name = absl::StrCat(i), .shape = {kElements}, .strides = {1}});
   }
-  EXPECT_TRUE(Read(calls).ok());
+  EXPECT_TRUE(ReadDict(calls).ok());
   calls.push_back({.name = "one", .shape = {kElements}, .strides = {1}});
-  EXPECT_THAT(MessageOf(Read(calls)),
+  EXPECT_THAT(DictError(ReadDict(calls)),
               HasSubstr("tensor \"one\": the tensors up to this one take more "
                         "than 16 times"));
 }
 
 TEST(StateDictTest, CallWithOtherArgumentsIsRejected) {
-  const auto message = MessageOf(Read([](PickleWriter& pickle) {
+  const auto message = DictError(ReadDict([](PickleWriter& pickle) {
     pickle.EmptyDict();
     pickle.SetItems(1, [&](int64_t) {
       pickle.String("w");

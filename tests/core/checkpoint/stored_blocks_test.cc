@@ -14,26 +14,26 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-const std::vector<std::byte>& Bytes() {
+const std::vector<std::byte>& SomeBlocks() {
   static const auto* const kBytes = new std::vector<std::byte>(1024);
   return *kBytes;
 }
 
-Tensor Stored(std::string name, std::vector<int64_t> shape) {
+Tensor StoredTensor(std::string name, std::vector<int64_t> shape) {
   Tensor tensor{.name = std::move(name), .dtype = DType::kU8};
   tensor.shape = std::move(shape);
-  tensor.data = absl::MakeConstSpan(Bytes()).first(tensor.num_elements());
+  tensor.data = absl::MakeConstSpan(SomeBlocks()).first(tensor.num_elements());
   return tensor;
 }
 
 Tensor Restored(std::string name, std::vector<int64_t> shape) {
-  auto tensor = FromStoredBlocks(Stored(std::move(name), std::move(shape)),
-                                 FileError("file"));
+  auto tensor = FromStoredBlocks(
+      StoredTensor(std::move(name), std::move(shape)), FileError("file"));
   EXPECT_TRUE(tensor.ok()) << tensor.status();
   return tensor.ok() ? *std::move(tensor) : Tensor();
 }
 
-std::string Message(const Tensor& stored) {
+std::string BlocksError(const Tensor& stored) {
   const auto tensor = FromStoredBlocks(stored, FileError("file"));
   EXPECT_FALSE(tensor.ok());
   return std::string(tensor.status().message());
@@ -67,27 +67,29 @@ TEST(StoredBlocksTest, OtherTensorsStayAsTheyAre) {
 }
 
 TEST(StoredBlocksTest, BadShapesAndTypesAreErrors) {
-  EXPECT_THAT(Message(Stored("a.q8_0", {3, 33})),
+  EXPECT_THAT(BlocksError(StoredTensor("a.q8_0", {3, 33})),
               HasSubstr("file: tensor \"a.q8_0\": expected U8 [rows, a "
                         "multiple of 34], got U8 [3, 33]"));
-  EXPECT_THAT(Message(Stored("a.q8_0", {34})), HasSubstr("got U8 [34]"));
-  EXPECT_THAT(Message(Stored("a.q8_0", {0, 34})), HasSubstr("got U8 [0, 34]"));
-  Tensor floats = Stored("a.q8_0", {3, 34});
+  EXPECT_THAT(BlocksError(StoredTensor("a.q8_0", {34})),
+              HasSubstr("got U8 [34]"));
+  EXPECT_THAT(BlocksError(StoredTensor("a.q8_0", {0, 34})),
+              HasSubstr("got U8 [0, 34]"));
+  Tensor floats = StoredTensor("a.q8_0", {3, 34});
   floats.dtype = DType::kF32;
-  EXPECT_THAT(Message(floats), HasSubstr("got F32"));
+  EXPECT_THAT(BlocksError(floats), HasSubstr("got F32"));
 }
 
 TEST(StoredBlocksTest, OnlyLowRankMatricesMayBeTransposed) {
-  EXPECT_THAT(
-      Message(Stored("blocks.0.att.key.weight.q8_0.transposed", {3, 34})),
-      HasSubstr("only low-rank matrices are"));
+  EXPECT_THAT(BlocksError(StoredTensor(
+                  "blocks.0.att.key.weight.q8_0.transposed", {3, 34})),
+              HasSubstr("only low-rank matrices are"));
 }
 
 TEST(StoredBlocksTest, CheckpointsWithForeignNamesHaveNoBlocks) {
-  const auto native =
-      ToNativeLayout({Stored("model.layers.0.attn.r_proj.weight.q8_0", {3, 34}),
-                      Stored("model.embeddings.weight", {3, 34})},
-                     "file", {});
+  const auto native = ToNativeLayout(
+      {StoredTensor("model.layers.0.attn.r_proj.weight.q8_0", {3, 34}),
+       StoredTensor("model.embeddings.weight", {3, 34})},
+      "file", {});
   EXPECT_THAT(std::string(native.status().message()),
               HasSubstr("expected numbers, since the names are not native"));
 }

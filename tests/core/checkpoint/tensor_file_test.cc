@@ -40,7 +40,7 @@ void ExpectHolds(const TensorFile& file, const testing::TestTensors& tensors) {
   }
 }
 
-std::string Message(const std::string& path) {
+std::string OpenError(const std::string& path) {
   const auto file = TensorFile::Open(path);
   EXPECT_FALSE(file.ok());
   return std::string(file.status().message());
@@ -156,8 +156,8 @@ TEST_F(TensorFileTest, PreloadReadsAllPages) {
   EXPECT_GT(reports, 1);
 }
 
-testing::TestTensors WithPrefix(const testing::TestTensors& tensors,
-                                const std::string& prefix) {
+testing::TestTensors TensorsWithPrefix(const testing::TestTensors& tensors,
+                                       const std::string& prefix) {
   testing::TestTensors renamed;
   for (const auto& [name, tensor] : tensors) renamed[prefix + name] = tensor;
   return renamed;
@@ -167,13 +167,13 @@ TEST_F(TensorFileTest, PrefixesOfTrainingFrameworksAreRemoved) {
   for (const std::string prefix :
        {"module.", "_forward_module.", "_orig_mod.", "module.module.",
         "_forward_module._orig_mod."}) {
-    ExpectHolds(*testing::MakeTensorFile(WithPrefix(tensors_, prefix)),
+    ExpectHolds(*testing::MakeTensorFile(TensorsWithPrefix(tensors_, prefix)),
                 tensors_);
   }
 }
 
 TEST_F(TensorFileTest, OtherPrefixesAreKept) {
-  const auto renamed = WithPrefix(tensors_, "modules.");
+  const auto renamed = TensorsWithPrefix(tensors_, "modules.");
   ExpectHolds(*testing::MakeTensorFile(renamed), renamed);
 }
 
@@ -183,7 +183,7 @@ TEST_F(TensorFileTest, ShardsWithoutAnIndexAreAssembled) {
   testing::WriteFileOrDie(directory_ + "/config.json",
                           "{\"tie_word_embeddings\": 1}");
   // Its companions are found.
-  EXPECT_THAT(Message(directory_), HasSubstr("/config.json: "));
+  EXPECT_THAT(OpenError(directory_), HasSubstr("/config.json: "));
   std::filesystem::remove(directory_ + "/config.json");
   for (const std::string& named : {directory_, directory_ + "/"}) {
     const auto file = TensorFile::Open(named);
@@ -199,7 +199,7 @@ TEST_F(TensorFileTest, TensorInTwoShardsIsRejected) {
     testing::WriteFileOrDie(absl::StrCat(directory_, "/", name),
                             testing::SafetensorsBytes(tensors_));
   }
-  EXPECT_THAT(Message(directory_),
+  EXPECT_THAT(OpenError(directory_),
               HasSubstr("has the native name \"t0\", as has tensor \"t0\""));
 }
 
@@ -231,7 +231,7 @@ TEST_F(TensorFileTest, TiedHeadIsTheEmbedding) {
 TEST_F(TensorFileTest, DamagedConfigIsNamedInTheError) {
   testing::WriteCheckpoint(directory_, tensors_);
   testing::WriteFileOrDie(directory_ + "/config.json", "{");
-  EXPECT_THAT(Message(directory_), HasSubstr("/config.json"));
+  EXPECT_THAT(OpenError(directory_), HasSubstr("/config.json"));
 }
 
 using Format = std::tuple<Architecture, testing::FileFormat>;
@@ -282,11 +282,11 @@ TEST_F(TensorFileTest, QuantizationIsNamedBeforeUnknownTypes) {
   std::string bytes = testing::SafetensorsBytes(tensors_);
   absl::StrReplaceAll({{"F32", "I32"}}, &bytes);
   testing::WriteFileOrDie(directory_ + "/model.safetensors", bytes);
-  EXPECT_THAT(Message(directory_), HasSubstr("I32"));
+  EXPECT_THAT(OpenError(directory_), HasSubstr("I32"));
   testing::WriteFileOrDie(
       directory_ + "/config.json",
       R"({"quantization_config": {"quant_method": "quanto"}})");
-  EXPECT_THAT(Message(directory_),
+  EXPECT_THAT(OpenError(directory_),
               HasSubstr("config.json says that \"quanto\" quantized"));
 }
 
@@ -298,23 +298,24 @@ TEST_F(TensorFileTest, MissingFileIsNotFound) {
 }
 
 TEST_F(TensorFileTest, DirectoryWithoutCheckpointIsAnError) {
-  EXPECT_THAT(Message(directory_), HasSubstr("expected a *.safetensors"));
+  EXPECT_THAT(OpenError(directory_), HasSubstr("expected a *.safetensors"));
 }
 
 TEST_F(TensorFileTest, SeveralCheckpointsAreAnError) {
   testing::WriteFileOrDie(directory_ + "/a.safetensors", "");
   testing::WriteFileOrDie(directory_ + "/b.safetensors", "");
-  EXPECT_THAT(Message(directory_),
+  EXPECT_THAT(OpenError(directory_),
               HasSubstr("expected one checkpoint, found 2"));
-  EXPECT_THAT(Message(directory_), HasSubstr("/b.safetensors"));
+  EXPECT_THAT(OpenError(directory_), HasSubstr("/b.safetensors"));
 }
 
 TEST_F(TensorFileTest, MissingShardIsNamedInTheError) {
   const std::string path = testing::WriteCheckpoint(directory_, tensors_, 3);
   std::filesystem::remove(directory_ + "/model-2-of-3.safetensors");
-  EXPECT_THAT(Message(path), HasSubstr("shard of tensor \"t1\""));
-  EXPECT_THAT(Message(path), HasSubstr("model-2-of-3.safetensors"));
-  EXPECT_THAT(Message(path), HasSubstr("; download all files that the index"));
+  EXPECT_THAT(OpenError(path), HasSubstr("shard of tensor \"t1\""));
+  EXPECT_THAT(OpenError(path), HasSubstr("model-2-of-3.safetensors"));
+  EXPECT_THAT(OpenError(path),
+              HasSubstr("; download all files that the index"));
 }
 
 TEST_F(TensorFileTest, TensorMissingFromItsShardIsNamedInTheError) {
@@ -323,14 +324,14 @@ TEST_F(TensorFileTest, TensorMissingFromItsShardIsNamedInTheError) {
                           testing::SafetensorsBytes(tensors_));
   testing::WriteFileOrDie(path,
                           R"({"weight_map":{"stranger":"s.safetensors"}})");
-  EXPECT_THAT(Message(path),
+  EXPECT_THAT(OpenError(path),
               HasSubstr("\"stranger\" is not in \"s.safetensors\""));
 }
 
 TEST_F(TensorFileTest, DamagedShardIsNamedInTheError) {
   const std::string path = testing::WriteCheckpoint(directory_, tensors_, 2);
   std::filesystem::resize_file(directory_ + "/model-1-of-2.safetensors", 100);
-  EXPECT_THAT(Message(path), HasSubstr("model-1-of-2.safetensors"));
+  EXPECT_THAT(OpenError(path), HasSubstr("model-1-of-2.safetensors"));
 }
 
 TEST_F(TensorFileTest, InvalidIndexIsRejected) {
@@ -349,7 +350,7 @@ TEST_F(TensorFileTest, InvalidIndexIsRejected) {
   };
   for (const auto& [text, message] : bad) {
     testing::WriteFileOrDie(path, text);
-    EXPECT_THAT(Message(path), HasSubstr(message)) << text;
+    EXPECT_THAT(OpenError(path), HasSubstr(message)) << text;
   }
 }
 

@@ -32,7 +32,8 @@ absl::StatusOr<Pickle> ReadBytes(absl::string_view bytes) {
 
 // The result of a pickle of the given opcodes. Keeps the bytes, which the
 // objects view.
-absl::StatusOr<Pickle> Read(absl::string_view opcodes, int protocol = 2) {
+absl::StatusOr<Pickle> ReadOpcodes(absl::string_view opcodes,
+                                   int protocol = 2) {
   static auto* const kept = new std::vector<std::unique_ptr<std::string>>;
   kept->push_back(std::make_unique<std::string>(
       absl::StrCat("\x80", testing::LittleEndian(protocol, 1), opcodes, ".")));
@@ -45,8 +46,8 @@ const PickleObject& Root(const absl::StatusOr<Pickle>& pickle) {
   return pickle.ok() ? pickle->root() : *none;
 }
 
-std::string Message(absl::string_view opcodes) {
-  const auto pickle = Read(opcodes);
+std::string PickleError(absl::string_view opcodes) {
+  const auto pickle = ReadOpcodes(opcodes);
   EXPECT_EQ(pickle.status().code(), absl::StatusCode::kInvalidArgument);
   return std::string(pickle.status().message());
 }
@@ -76,7 +77,7 @@ std::string Describe(const PickleObject& object) {
 }
 
 std::string Built(absl::string_view opcodes, int protocol = 2) {
-  const auto pickle = Read(opcodes, protocol);
+  const auto pickle = ReadOpcodes(opcodes, protocol);
   return Describe(Root(pickle));
 }
 
@@ -94,11 +95,12 @@ TEST(UnpicklerTest, ReadsIntegersOfAllSizes) {
       {Raw("\x8b\x02\x00\x00\x00\x00\x80"), -32768},
   };
   for (const auto& [opcodes, value] : numbers) {
-    const auto pickle = Read(opcodes);
+    const auto pickle = ReadOpcodes(opcodes);
     EXPECT_EQ(Root(pickle).kind, Kind::kInt) << value;
     EXPECT_EQ(Root(pickle).integer, value);
   }
-  const auto pickle = Read(Raw("\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x80\x00"));
+  const auto pickle =
+      ReadOpcodes(Raw("\x8a\x09\x00\x00\x00\x00\x00\x00\x00\x80\x00"));
   EXPECT_EQ(Root(pickle).kind, Kind::kBigInt);
   EXPECT_EQ(Root(pickle).text.size(), 9u);
 }
@@ -108,24 +110,24 @@ TEST(UnpicklerTest, ReadsStringsOfAllKinds) {
        {Raw("X\x03\x00\x00\x00") + "abc", Raw("\x8c\x03") + "abc",
         Raw("\x8d\x03\x00\x00\x00\x00\x00\x00\x00") + "abc",
         Raw("T\x03\x00\x00\x00") + "abc", Raw("U\x03") + "abc"}) {
-    const auto pickle = Read(opcodes);
+    const auto pickle = ReadOpcodes(opcodes);
     EXPECT_EQ(Root(pickle).kind, Kind::kString);
     EXPECT_EQ(Root(pickle).text, "abc");
   }
   for (const std::string& opcodes :
        {Raw("B\x03\x00\x00\x00") + "abc", Raw("C\x03") + "abc",
         Raw("\x8e\x03\x00\x00\x00\x00\x00\x00\x00") + "abc"}) {
-    const auto pickle = Read(opcodes);
+    const auto pickle = ReadOpcodes(opcodes);
     EXPECT_EQ(Root(pickle).kind, Kind::kBytes);
     EXPECT_EQ(Root(pickle).text, "abc");
   }
 }
 
 TEST(UnpicklerTest, ReadsOtherLiterals) {
-  EXPECT_EQ(Root(Read("N")).kind, Kind::kNone);
-  EXPECT_EQ(Root(Read(Raw("G\x3f\xf0\x00\x00\x00\x00\x00\x00"))).kind,
+  EXPECT_EQ(Root(ReadOpcodes("N")).kind, Kind::kNone);
+  EXPECT_EQ(Root(ReadOpcodes(Raw("G\x3f\xf0\x00\x00\x00\x00\x00\x00"))).kind,
             Kind::kFloat);
-  const auto yes = Read("\x88"), no = Read("\x89");
+  const auto yes = ReadOpcodes("\x88"), no = ReadOpcodes("\x89");
   EXPECT_EQ(Root(yes).kind, Kind::kBool);
   EXPECT_EQ(Root(yes).integer, 1);
   EXPECT_EQ(Root(no).kind, Kind::kBool);
@@ -172,7 +174,7 @@ TEST(UnpicklerTest, FramesAreIgnored) {
     EXPECT_EQ(Built(Raw("\x95\x02\x00\x00\x00\x00\x00\x00\x00K\1"), protocol),
               "1");
   }
-  EXPECT_THAT(Message(Raw("\x95\xff\x00\x00\x00\x00\x00\x00\x00K\1")),
+  EXPECT_THAT(PickleError(Raw("\x95\xff\x00\x00\x00\x00\x00\x00\x00K\1")),
               HasSubstr("truncated"));
 }
 
@@ -198,13 +200,13 @@ TEST(UnpicklerTest, SizeIsATuple) {
 TEST(UnpicklerTest, TensorsAndParametersKeepTheArgumentsOfTheCall) {
   for (const char* name : {"ctorch._utils\n_rebuild_tensor\n",
                            "ctorch._utils\n_rebuild_tensor_v2\n"}) {
-    const auto pickle = Read(absl::StrCat(name, "K\1K\2\x86R"));
+    const auto pickle = ReadOpcodes(absl::StrCat(name, "K\1K\2\x86R"));
     ASSERT_EQ(Root(pickle).kind, Kind::kTensor);
     EXPECT_EQ(Describe(*Root(pickle).arguments), "(1 2)");
   }
   for (const char* name : {"ctorch._utils\n_rebuild_parameter\n",
                            "ctorch._utils\n_rebuild_parameter_with_state\n"}) {
-    const auto pickle = Read(absl::StrCat(
+    const auto pickle = ReadOpcodes(absl::StrCat(
         name, "ctorch._utils\n_rebuild_tensor_v2\nK\1K\2\x86R\x88)\x87R"));
     ASSERT_EQ(Root(pickle).kind, Kind::kTensor);
     EXPECT_EQ(Describe(*Root(pickle).arguments), "(1 2)");
@@ -212,7 +214,7 @@ TEST(UnpicklerTest, TensorsAndParametersKeepTheArgumentsOfTheCall) {
 }
 
 TEST(UnpicklerTest, PersistentIdIsAStorage) {
-  const auto pickle = Read("U\7storageK\1\x86Q");
+  const auto pickle = ReadOpcodes("U\7storageK\1\x86Q");
   ASSERT_EQ(Root(pickle).kind, Kind::kStorage);
   EXPECT_EQ(Describe(*Root(pickle).arguments), "(storage 1)");
 }
@@ -225,7 +227,7 @@ TEST(UnpicklerTest, PickleEndsAtItsStopOpcode) {
 }
 
 TEST(UnpicklerTest, RepeatedKeyHasItsLastValue) {
-  const auto pickle = Read("}(U\1aK\1U\1aK\2K\3K\4u");
+  const auto pickle = ReadOpcodes("}(U\1aK\1U\1aK\2K\3K\4u");
   const PickleObject* const value = Root(pickle).Find("a");
   ASSERT_NE(value, nullptr);
   EXPECT_EQ(value->integer, 2);

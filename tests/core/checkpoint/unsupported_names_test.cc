@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string MessageOf(const std::vector<absl::string_view>& names) {
+std::string NamesError(const std::vector<absl::string_view>& names) {
   const absl::Status status = CheckSupported(names, FileError("m.pth"));
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   return std::string(status.message());
@@ -55,7 +55,7 @@ TEST(UnsupportedNamesTest, EveryKindIsNamed) {
       {"_strategy", "rwkv Python package"},
   };
   for (const auto& [name, kind] : kinds) {
-    const std::string message = MessageOf({"emb.weight", name});
+    const std::string message = NamesError({"emb.weight", name});
     EXPECT_THAT(message, HasSubstr(absl::StrCat("m.pth: tensor \"", name,
                                                 "\": is not supported")));
     EXPECT_THAT(message, HasSubstr(kind));
@@ -63,10 +63,10 @@ TEST(UnsupportedNamesTest, EveryKindIsNamed) {
 }
 
 TEST(UnsupportedNamesTest, MostSpecificKindIsNamed) {
-  EXPECT_THAT(MessageOf({"blocks.0.ffn.s_emb.weight", "blocks.0.qkv.weight"}),
+  EXPECT_THAT(NamesError({"blocks.0.ffn.s_emb.weight", "blocks.0.qkv.weight"}),
               HasSubstr("\"blocks.0.qkv.weight\""));
   EXPECT_THAT(
-      MessageOf({"a.weight_scale", "a.weight_packed", "b.weight_packed"}),
+      NamesError({"a.weight_scale", "a.weight_packed", "b.weight_packed"}),
       HasSubstr("\"a.weight_packed\""));
 }
 

@@ -40,7 +40,7 @@ std::string OneEntry(const Header& both) { return OneEntry(both, both); }
 
 const Header kA = HeaderOf("a", 5);
 
-absl::StatusOr<std::vector<ZipEntry>> Read(absl::string_view bytes) {
+absl::StatusOr<std::vector<ZipEntry>> EntriesOf(absl::string_view bytes) {
   return ReadZip(
       {reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()},
       "m.pth");
@@ -51,7 +51,7 @@ std::string Data(const ZipEntry& entry) {
 }
 
 void ExpectOneEntry(const std::string& bytes) {
-  const auto entries = Read(bytes);
+  const auto entries = EntriesOf(bytes);
   ASSERT_TRUE(entries.ok()) << entries.status();
   ASSERT_EQ(entries->size(), 1u);
   EXPECT_EQ(entries->at(0).name, "a");
@@ -64,7 +64,7 @@ TEST(ZipReaderTest, ReadsEntriesAsTorchWritesThem) {
   zip.Add("m/data/1", "");
   zip.Add("m/data/0", "numbers");
   const std::string bytes = zip.Finish();
-  const auto entries = Read(bytes);
+  const auto entries = EntriesOf(bytes);
   ASSERT_TRUE(entries.ok()) << entries.status();
   ASSERT_EQ(entries->size(), 3u);
   EXPECT_EQ(entries->at(0).name, "m/data.pkl");
@@ -80,7 +80,7 @@ TEST(ZipReaderTest, ReadsEntriesAsTorchWritesThem) {
 
 TEST(ZipReaderTest, EmptyArchiveHasNoEntries) {
   const std::string bytes = End(0, 0, 0);
-  const auto entries = Read(bytes);
+  const auto entries = EntriesOf(bytes);
   ASSERT_TRUE(entries.ok()) << entries.status();
   EXPECT_TRUE(entries->empty());
 }
@@ -257,7 +257,7 @@ std::vector<BadZip> BadPositions() {
 class BadZipTest : public ::testing::TestWithParam<BadZip> {};
 
 TEST_P(BadZipTest, IsRejectedWithReason) {
-  const auto entries = Read(GetParam().bytes);
+  const auto entries = EntriesOf(GetParam().bytes);
   ASSERT_FALSE(entries.ok());
   EXPECT_EQ(entries.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(entries.status().message()),
@@ -276,7 +276,7 @@ INSTANTIATE_TEST_SUITE_P(Positions, BadZipTest,
                          ::testing::ValuesIn(BadPositions()), NameOfBad);
 
 TEST(ZipReaderTest, ReadsAdjacentEntries) {
-  EXPECT_TRUE(Read(TwoEntries("b", 36)).ok());
+  EXPECT_TRUE(EntriesOf(TwoEntries("b", 36)).ok());
 }
 
 // An archive whose directory has `num` entries that all refer to the same
@@ -299,14 +299,17 @@ TEST(ZipReaderTest, HugeNumberOfEntriesIsRejectedQuickly) {
   header.size = kIn64;
   const std::clock_t begin = std::clock();
   EXPECT_THAT(
-      std::string(Read(ManyOfOneHeader(100'000, header)).status().message()),
+      std::string(
+          EntriesOf(ManyOfOneHeader(100'000, header)).status().message()),
       HasSubstr("ZIP64 record is missing"));
   header.size = 0;
   EXPECT_THAT(
-      std::string(Read(ManyOfOneHeader(100'000, header)).status().message()),
+      std::string(
+          EntriesOf(ManyOfOneHeader(100'000, header)).status().message()),
       HasSubstr("inside the entry before it"));
   EXPECT_THAT(
-      std::string(Read(ManyOfOneHeader(100'001, header)).status().message()),
+      std::string(
+          EntriesOf(ManyOfOneHeader(100'001, header)).status().message()),
       HasSubstr("100001 entries, the limit is 100000"));
   EXPECT_LT(double(std::clock() - begin) / CLOCKS_PER_SEC, 5);
 }
