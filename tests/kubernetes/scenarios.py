@@ -30,6 +30,13 @@ def generate_calls(pod):
     return float(found[1])
 
 
+def settle(condition, seconds):
+    """Waits until the condition holds, at most so long."""
+    end = time.time() + seconds
+    while not condition() and time.time() < end:
+        time.sleep(1)
+
+
 def start(cluster):
     begin = time.time()
     output = cluster.apply_manifests()
@@ -44,10 +51,12 @@ def start(cluster):
 def rolling_restart(cluster):
     cluster.start_client("short", SHORT=4)
     cluster.start_client("endless", ENDLESS=2)
-    cluster.start_client("resume", RESUME=2, TOKENS=20000)
+    cluster.start_client("resume", RESUME=4, TOKENS=20000)
     time.sleep(10)
     seconds = cluster.restart()
-    time.sleep(10)
+    # A client on a busy machine reads the end of a stream long after it was sent.
+    settle(lambda: len(cluster.calls("endless")) >= 2 and sum(
+        call["moves"] for call in cluster.calls("resume")) >= 2, 180)
     short, endless, resumed = map(cluster.stop_client, ("short", "endless", "resume"))
     bad, outage = failures(short), longest_outage(short)
     unfinished = [call for call in endless if not call["finish"]]
