@@ -18,7 +18,7 @@
 namespace rwkvd {
 
 // Runs requests in engines, and returns their answers.
-class EngineLawsTest : public testing::Test {
+class EngineLawsTest : public ::testing::Test {
  protected:
   EngineLawsTest()
       : model_(kVocabSize),

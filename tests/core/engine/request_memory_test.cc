@@ -19,9 +19,9 @@
 namespace rwkvd {
 namespace {
 
-constexpr int64_t kVocabSize = 60000;
+constexpr int64_t kLargeVocab = 60000;
 
-std::vector<int32_t> RandomTokens(int64_t n, int32_t num_ids = kVocabSize) {
+std::vector<int32_t> RandomTokens(int64_t n, int32_t num_ids = kLargeVocab) {
   std::mt19937 random(n);
   std::vector<int32_t> tokens(n);
   for (int32_t& token : tokens) token = random() % num_ids;
@@ -30,14 +30,14 @@ std::vector<int32_t> RandomTokens(int64_t n, int32_t num_ids = kVocabSize) {
 
 // Makes the sequence of `request`, and compares what it allocates.
 void ExpectCounted(const GenerateRequest& request) {
-  const FakeTokenizer tokenizer(FakeTokenizer::Numbers(kVocabSize));
-  const SamplingVocabulary vocabulary = VocabularyOf(tokenizer, kVocabSize);
+  const FakeTokenizer tokenizer(FakeTokenizer::Numbers(kLargeVocab));
+  const SamplingVocabulary vocabulary = VocabularyOf(tokenizer, kLargeVocab);
   RecordingSink sink;
   EngineCounters counters;
   const int64_t before = testing::AllocatedBytes();
   auto sequence = std::make_unique<GenerateSequence>(
       1, request, vocabulary, &tokenizer, &sink, &counters);
-  EXPECT_LE(testing::AllocatedBytes() - before, MemoryOf(request, kVocabSize));
+  EXPECT_LE(testing::AllocatedBytes() - before, MemoryOf(request, kLargeVocab));
 }
 
 TEST(RequestMemoryTest, CountsTokensListsAndStopStrings) {

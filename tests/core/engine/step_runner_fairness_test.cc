@@ -21,7 +21,7 @@
 namespace rwkvd {
 namespace {
 
-constexpr int64_t kVocabSize = 40;
+constexpr int64_t kFairVocab = 40;
 constexpr int64_t kForever = 1 << 20;
 
 // A runner on a machine on which prefill is so expensive that steps with
@@ -34,7 +34,7 @@ class StepRunnerFairnessTest : public ::testing::Test {
   };
 
   StepRunnerFairnessTest()
-      : model_(kVocabSize,
+      : model_(kFairVocab,
                [this](absl::Span<const Chunk> chunks) {
                  step_tokens_ = 0;
                  for (const Chunk& chunk : chunks) {
@@ -42,7 +42,7 @@ class StepRunnerFairnessTest : public ::testing::Test {
                  }
                  now_ += absl::Seconds(step_tokens_);
                }),
-        tokenizer_(FakeTokenizer::Numbers(kVocabSize)),
+        tokenizer_(FakeTokenizer::Numbers(kFairVocab)),
         pool_(1) {
     options_.max_running = 24;
     options_.max_step_tokens = 64;
@@ -62,7 +62,7 @@ class StepRunnerFairnessTest : public ::testing::Test {
     const Running running{sinks_.back().get(), steps_};
     runner_->Admit(
         std::make_unique<GenerateSequence>(
-            ++last_id_, request, VocabularyOf(tokenizer_, kVocabSize),
+            ++last_id_, request, VocabularyOf(tokenizer_, kFairVocab),
             &tokenizer_, running.sink, &counters_),
         now_);
     return running;

@@ -27,9 +27,9 @@ namespace rwkvd {
 
 using Tokens = std::vector<int32_t>;
 
-inline constexpr int64_t kVocabSize = 40;
+inline constexpr int64_t kStepVocab = 40;
 
-inline EngineOptions SmallOptions() {
+inline EngineOptions SmallStepOptions() {
   EngineOptions options;
   options.max_running = 4;
   options.max_step_tokens = 10;
@@ -40,16 +40,16 @@ inline EngineOptions SmallOptions() {
 class StepRunnerTest : public ::testing::Test {
  protected:
   StepRunnerTest()
-      : model_(kVocabSize,
+      : model_(kStepVocab,
                [this](absl::Span<const Chunk> chunks) {
                  chunk_sizes_.clear();
                  for (const Chunk& chunk : chunks) {
                    chunk_sizes_.push_back(chunk.tokens.size());
                  }
                }),
-        tokenizer_(FakeTokenizer::Numbers(kVocabSize)),
+        tokenizer_(FakeTokenizer::Numbers(kStepVocab)),
         pool_(2) {
-    options_ = SmallOptions();
+    options_ = SmallStepOptions();
   }
 
   StepRunner& runner() {
@@ -79,7 +79,7 @@ class StepRunnerTest : public ::testing::Test {
     sinks_.push_back(std::make_unique<RecordingSink>());
     runner().Admit(
         std::make_unique<GenerateSequence>(
-            sinks_.size(), request, VocabularyOf(tokenizer_, kVocabSize),
+            sinks_.size(), request, VocabularyOf(tokenizer_, kStepVocab),
             &tokenizer_, sinks_.back().get(), &counters_, std::move(shared)),
         absl::UnixEpoch());
     return sinks_.back().get();

@@ -19,7 +19,7 @@ using ::testing::IsEmpty;
 constexpr StepDemand kDecode = {.tokens = 1, .decoding = true};
 
 StepDemand Prefill(int64_t tokens) { return {.tokens = tokens}; }
-StepDemand Score(int64_t tokens) {
+StepDemand ScoreDemand(int64_t tokens) {
   return {.tokens = tokens, .logits_rows = tokens};
 }
 
@@ -72,8 +72,8 @@ TEST(SchedulerTest, EmptyDemandsGetNothing) {
 }
 
 TEST(SchedulerTest, MaxPrefillLimitsPrefillButNotDecodes) {
-  const std::vector<StepDemand> demands = {Prefill(100), kDecode, Score(9),
-                                           Prefill(2)};
+  const std::vector<StepDemand> demands = {Prefill(100), kDecode,
+                                           ScoreDemand(9), Prefill(2)};
   EXPECT_THAT(Allocate(Scheduler(32, 16), demands, 8), ElementsAre(3, 1, 3, 2));
   EXPECT_THAT(Allocate(Scheduler(32, 16), demands, 100),
               ElementsAre(20, 1, 9, 2));
@@ -86,27 +86,30 @@ TEST(SchedulerTest, EveryPrefillGetsATokenWithAnyMaxPrefill) {
 }
 
 TEST(SchedulerTest, MaxPrefillOfZeroPausesPrefill) {
-  EXPECT_THAT(Allocate(Scheduler(32, 8), {Prefill(9), kDecode, Score(9)}, 0),
-              ElementsAre(0, 1, 0));
+  EXPECT_THAT(
+      Allocate(Scheduler(32, 8), {Prefill(9), kDecode, ScoreDemand(9)}, 0),
+      ElementsAre(0, 1, 0));
 }
 
 TEST(SchedulerTest, ScoresShareTheFreeRowsOfLogits) {
-  EXPECT_THAT(Allocate(Scheduler(100, 8), {Score(50)}), ElementsAre(8));
-  EXPECT_THAT(Allocate(Scheduler(100, 8), {kDecode, Score(50), Prefill(40)}),
-              ElementsAre(1, 6, 40));
-  EXPECT_THAT(Allocate(Scheduler(100, 8), {Score(50), Score(2), kDecode}),
-              ElementsAre(5, 2, 1));
+  EXPECT_THAT(Allocate(Scheduler(100, 8), {ScoreDemand(50)}), ElementsAre(8));
+  EXPECT_THAT(
+      Allocate(Scheduler(100, 8), {kDecode, ScoreDemand(50), Prefill(40)}),
+      ElementsAre(1, 6, 40));
+  EXPECT_THAT(
+      Allocate(Scheduler(100, 8), {ScoreDemand(50), ScoreDemand(2), kDecode}),
+      ElementsAre(5, 2, 1));
 }
 
 TEST(SchedulerTest, TokensWithoutLogitsIgnoreTheLimitOfRows) {
   const StepDemand mixed = {.tokens = 60, .logits_rows = 20};
   EXPECT_THAT(Allocate(Scheduler(100, 8), {mixed}), ElementsAre(48));
-  EXPECT_THAT(Allocate(Scheduler(100, 8), {mixed, Score(9)}),
+  EXPECT_THAT(Allocate(Scheduler(100, 8), {mixed, ScoreDemand(9)}),
               ElementsAre(44, 4));
 }
 
 TEST(SchedulerTest, ScoresShareTheTokenBudget) {
-  EXPECT_THAT(Allocate(Scheduler(10, 64), {Score(50), Prefill(50)}),
+  EXPECT_THAT(Allocate(Scheduler(10, 64), {ScoreDemand(50), Prefill(50)}),
               ElementsAre(5, 5));
 }
 
@@ -122,7 +125,7 @@ TEST(SchedulerTest, RandomDemandsGetValidAllocations) {
       const StepDemand mixed = {
           .tokens = tokens,
           .logits_rows = tokens == 0 ? 0 : int64_t(random() % tokens)};
-      const StepDemand kinds[] = {kDecode, Prefill(tokens), Score(tokens),
+      const StepDemand kinds[] = {kDecode, Prefill(tokens), ScoreDemand(tokens),
                                   mixed};
       demands.push_back(kinds[random() % 4]);
     }
