@@ -6,6 +6,7 @@
 // supports. They compare kernels with the same formula in double precision, for
 // sizes around the vector widths.
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <string>
@@ -42,10 +43,29 @@ class KernelsTest : public ::testing::TestWithParam<const KernelTable*> {
 
 inline double Sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
-#define RWKVD_TEST_ALL_KERNELS(Suite)                             \
-  INSTANTIATE_TEST_SUITE_P(                                       \
-      AllTargets, Suite, ::testing::ValuesIn(SupportedKernels()), \
+#define RWKVD_TEST_KERNELS(Suite, tables)             \
+  INSTANTIATE_TEST_SUITE_P(                           \
+      AllTargets, Suite, ::testing::ValuesIn(tables), \
       [](const auto& info) { return std::string(info.param->name); })
+#define RWKVD_TEST_ALL_KERNELS(Suite) \
+  RWKVD_TEST_KERNELS(Suite, SupportedKernels())
+
+// The supported tables, but of those that share their matmul and to_float only
+// the plainest: dot products of bytes, for example, extend a table only by
+// quantized kernels.
+inline std::vector<const KernelTable*> TablesOfMatMul() {
+  std::vector<const KernelTable*> all = SupportedKernels(), tables;
+  std::reverse(all.begin(), all.end());  // the plainest first
+  for (const KernelTable* table : all) {
+    if (std::none_of(tables.begin(), tables.end(), [&](const auto* other) {
+          return table->matmul == other->matmul &&
+                 table->to_float == other->to_float;
+        })) {
+      tables.push_back(table);
+    }
+  }
+  return tables;
+}
 
 // Weights as stored, at an odd address, and the numbers that they stand for.
 struct Weights {

@@ -242,7 +242,7 @@ TEST_P(MatMulTest, WeightRowsMayHaveAStride) {
   EXPECT_EQ(got, expected);
 }
 
-RWKVD_TEST_ALL_KERNELS(MatMulTest);
+RWKVD_TEST_KERNELS(MatMulTest, TablesOfMatMul());
 
 }  // namespace
 }  // namespace rwkvd
