@@ -28,7 +28,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-std::unique_ptr<const BpeTokenizer> Parse(const std::string& text) {
+std::unique_ptr<const BpeTokenizer> BpeOf(const std::string& text) {
   auto parsed = ParseTokenizerJson(text, "t.json");
   EXPECT_TRUE(parsed.ok()) << parsed.status();
   return std::make_unique<const BpeTokenizer>(
@@ -42,7 +42,7 @@ json SmallModel() {
 }
 
 TEST(BpeTokenizerTest, MergesOnlyWithinWords) {
-  const auto tokenizer = Parse(SmallModel().dump());
+  const auto tokenizer = BpeOf(SmallModel().dump());
   EXPECT_THAT(*tokenizer->Encode("abc ab"), ElementsAre(256, 'c', 257));
   // "a1b" is three words, so "a" and "b" are not merged.
   EXPECT_THAT(*tokenizer->Encode("a1b"), ElementsAre('a', '1', 'b'));
@@ -51,14 +51,14 @@ TEST(BpeTokenizerTest, MergesOnlyWithinWords) {
 }
 
 TEST(BpeTokenizerTest, NormalizesBeforeMerging) {
-  const auto tokenizer = Parse(SmallModel().dump());
+  const auto tokenizer = BpeOf(SmallModel().dump());
   EXPECT_THAT(*tokenizer->Encode("e\u0301"), ElementsAre(258));
   EXPECT_THAT(*tokenizer->Encode("\u00e9"), ElementsAre(258));
   EXPECT_EQ(tokenizer->Decode({258}), "\u00e9");
 }
 
 TEST(BpeTokenizerTest, EachInvalidByteIsOneToken) {
-  const auto tokenizer = Parse(SmallModel().dump());
+  const auto tokenizer = BpeOf(SmallModel().dump());
   EXPECT_THAT(*tokenizer->Encode("\xff"), ElementsAre(255));
   // If the bytes E9 E9 were a word, they would be token 259.
   EXPECT_THAT(*tokenizer->Encode("\xe9\xe9"), ElementsAre(0xe9, 0xe9));
@@ -76,7 +76,7 @@ TEST(BpeTokenizerTest, EachInvalidByteIsOneToken) {
 TEST(BpeTokenizerTest, ByteWithoutTokenIsRefusedWithOffset) {
   json document = SmallTokenizerJson({{"\xef", "\xbf"}});
   document["model"]["vocab"].erase("\u00ff");
-  const auto tokenizer = Parse(document.dump());
+  const auto tokenizer = BpeOf(document.dump());
   const auto ids = tokenizer->Encode("a\xfe\xff!");
   EXPECT_EQ(ids.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ids.status().message(),
@@ -88,7 +88,7 @@ TEST(BpeTokenizerTest, AddedTokensMatchLeftmostThenLongest) {
   AddToken(&document, "<|x|>", 300, false);
   AddToken(&document, "<|x|>>", 301, false);
   AddToken(&document, "b<", 302, false);
-  const auto tokenizer = Parse(document.dump());
+  const auto tokenizer = BpeOf(document.dump());
   EXPECT_THAT(*tokenizer->Encode("ab<|x|>ab"),
               ElementsAre('a', 302, '|', 'x', '|', '>', 256));
   EXPECT_THAT(*tokenizer->Encode("a<|x|>b"), ElementsAre('a', 300, 'b'));
@@ -104,7 +104,7 @@ TEST(BpeTokenizerTest, NormalizedAddedTokensMatchAfterNormalization) {
   AddToken(&document, "\u00e8!", 301, false);
   AddToken(&document, "  ", 302, true);
   AddToken(&document, "   ", 303, true);
-  const auto tokenizer = Parse(document.dump());
+  const auto tokenizer = BpeOf(document.dump());
   EXPECT_THAT(*tokenizer->Encode("e\u0301!"), ElementsAre(300));
   EXPECT_THAT(*tokenizer->Encode("\u00e8!"), ElementsAre(301));
   EXPECT_THAT(*tokenizer->Encode(
@@ -118,18 +118,18 @@ TEST(BpeTokenizerTest, NormalizedAddedTokensMatchAfterNormalization) {
 TEST(BpeTokenizerTest, NormalizedAddedTokenInOtherFormMatches) {
   json document = SmallModel();
   AddToken(&document, "e\u0301!", 300, true);
-  EXPECT_THAT(*Parse(document.dump())->Encode("\u00e9!"), ElementsAre(300));
+  EXPECT_THAT(*BpeOf(document.dump())->Encode("\u00e9!"), ElementsAre(300));
 }
 
 TEST(BpeTokenizerTest, ReportsKindSizeAndEndOfText) {
   json document = SmallModel();
-  const auto plain = Parse(document.dump());
+  const auto plain = BpeOf(document.dump());
   EXPECT_EQ(plain->kind(), "bpe");
   EXPECT_EQ(plain->size(), 260);
   EXPECT_EQ(plain->end_of_text(), std::nullopt);
   AddToken(&document, "<|endoftext|>", 300, false);
   AddToken(&document, "<|padding|>", 302, false);
-  const auto tokenizer = Parse(document.dump());
+  const auto tokenizer = BpeOf(document.dump());
   EXPECT_EQ(tokenizer->size(), 303);
   EXPECT_EQ(tokenizer->end_of_text(), 300);
   EXPECT_THAT(*tokenizer->Encode("a<|endoftext|>b"),
@@ -141,7 +141,7 @@ TEST(BpeTokenizerTest, ReportsKindSizeAndEndOfText) {
 }
 
 TEST(BpeTokenizerTest, RandomBytesRoundTripUpToNormalization) {
-  const auto tokenizer = Parse(SmallModel().dump());
+  const auto tokenizer = BpeOf(SmallModel().dump());
   std::mt19937 random(10);
   for (int i = 0; i < 500; ++i) {
     // Random bytes have few characters that normalization changes: at most some
@@ -161,7 +161,7 @@ TEST(BpeTokenizerTest, RandomBytesRoundTripUpToNormalization) {
 }
 
 TEST(BpeTokenizerTest, StopsAtTheLimitOnTokens) {
-  const auto tokenizer = Parse(SmallModel().dump());
+  const auto tokenizer = BpeOf(SmallModel().dump());
   for (const std::string text : {"ab ab ab", "abababab", "\xff\xfe\xfd\xfc"}) {
     const auto all = tokenizer->Encode(text);
     ASSERT_TRUE(all.ok());
@@ -173,7 +173,7 @@ TEST(BpeTokenizerTest, StopsAtTheLimitOnTokens) {
 }
 
 TEST(BpeTokenizerTest, TextThatNormalizationShortensIsNotTooLong) {
-  const auto tokenizer = Parse(SmallModel().dump());
+  const auto tokenizer = BpeOf(SmallModel().dump());
   // 3 bytes that become one.
   EXPECT_THAT(*tokenizer->Encode("\u212a", 1), ElementsAre('K'));
 }
@@ -182,10 +182,10 @@ TEST(BpeTokenizerTest, TextThatNormalizationShortensIsNotTooLong) {
 TEST(BpeTokenizerTest, LongTextsAreEncodedAsInOneBlock) {
   json document = SmallModel();
   AddToken(&document, "  ", 302, true);
-  const auto tokenizer = Parse(document.dump());
+  const auto tokenizer = BpeOf(document.dump());
   // This token could span two blocks, so that there is only one.
   AddToken(&document, "<not in the text>", 303, true);
-  const auto whole = Parse(document.dump());
+  const auto whole = BpeOf(document.dump());
   const std::string pieces[] = {"ab",     " ",       "  ",     "\n",
                                 "'s",     "e\u0301", "\u3000", "\u00a0",
                                 "\u2003", "!",       "\u4e2d", "1"};
@@ -203,19 +203,19 @@ TEST(BpeTokenizerTest, MillionLetterWordIsEncodedInTime) {
   for (int n = 1; n < 512; n *= 2) {
     merges.emplace_back(std::string(n, 'a'), std::string(n, 'a'));
   }
-  const auto tokenizer = Parse(SmallTokenizerJson(merges).dump());
+  const auto tokenizer = BpeOf(SmallTokenizerJson(merges).dump());
   const std::vector<TokenId> ids =
       *tokenizer->Encode(std::string(1 << 20, 'a'));
   ASSERT_EQ(ids.size(), (1u << 20) / 512);
   EXPECT_EQ(std::count(ids.begin(), ids.end(), 256 + 8), 2048);
 }
 
-class The20BTokenizer : public testing::Test {
+class The20BTokenizer : public ::testing::Test {
  protected:
   void SetUp() override {
     RWKVD_SKIP_WITHOUT_FIXTURES();
     directory_ = TokenizerFixtures() + "/20b/";
-    tokenizer_ = Parse(ReadWholeFile(directory_ + "20B_tokenizer.json"));
+    tokenizer_ = BpeOf(ReadWholeFile(directory_ + "20B_tokenizer.json"));
   }
 
   std::string directory_;

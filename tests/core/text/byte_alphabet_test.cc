@@ -46,7 +46,7 @@ TEST(ByteAlphabetTest, CharactersOutsideAlphabetAreRefused) {
         std::string("\u07ff"), std::string("\u4e2d"), std::string("\U0001f600"),
         std::string("\xff"), std::string("\xc4"), std::string("a\xc4")}) {
     EXPECT_EQ(BytesOfAlphabetText(text), std::nullopt)
-        << testing::PrintToString(text);
+        << ::testing::PrintToString(text);
   }
 }
 

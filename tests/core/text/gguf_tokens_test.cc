@@ -18,14 +18,14 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-absl::StatusOr<std::vector<std::string>> Parse(
+absl::StatusOr<std::vector<std::string>> ParsedTokens(
     const std::vector<absl::string_view>& tokens,
     const std::vector<int32_t>& types, absl::string_view model = "rwkv") {
   return ParseGgufTokens({model, tokens, types}, "file");
 }
 
 TEST(GgufTokensTest, EscapesAreThoseOfPython) {
-  const auto tokens = Parse(
+  const auto tokens = ParsedTokens(
       {"\\x00", "a'b", "c\"d", "\\'\"", "\\\\", "\\t\\n\\r", "\\xe4\\xbd"},
       {1, 1, 1, 1, 1, 1, 1});
   ASSERT_TRUE(tokens.ok()) << tokens.status();
@@ -34,17 +34,18 @@ TEST(GgufTokensTest, EscapesAreThoseOfPython) {
 }
 
 TEST(GgufTokensTest, ControlAndUnusedTokensHaveNoBytes) {
-  const auto tokens = Parse({"<s>", "a", "[PAD2]"}, {3, 1, 5});
+  const auto tokens = ParsedTokens({"<s>", "a", "[PAD2]"}, {3, 1, 5});
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   EXPECT_THAT(*tokens, ElementsAre("", "a", ""));
 }
 
 TEST(GgufTokensTest, BadTokensAreNamed) {
-  EXPECT_THAT(std::string(Parse({"a", "\\q"}, {1, 1}).status().message()),
-              HasSubstr("file: token 1, \"\\\\q\": unknown escape"));
-  EXPECT_THAT(std::string(Parse({"\xe4"}, {1}).status().message()),
+  EXPECT_THAT(
+      std::string(ParsedTokens({"a", "\\q"}, {1, 1}).status().message()),
+      HasSubstr("file: token 1, \"\\\\q\": unknown escape"));
+  EXPECT_THAT(std::string(ParsedTokens({"\xe4"}, {1}).status().message()),
               HasSubstr("only ASCII"));
-  EXPECT_THAT(std::string(Parse({"a"}, {4}).status().message()),
+  EXPECT_THAT(std::string(ParsedTokens({"a"}, {4}).status().message()),
               HasSubstr("expected the type 1, 3 or 5, got 4"));
 }
 
@@ -65,7 +66,7 @@ TEST(GgufTokensTest, FixturesHaveTheBytesAndIdsOfLlamaCpp) {
     types.push_back(token["token_type"].get<int32_t>());
     expected.push_back(BytesOf(token["bytes_hex"]));
   }
-  const auto tokens = Parse({stored.begin(), stored.end()}, types);
+  const auto tokens = ParsedTokens({stored.begin(), stored.end()}, types);
   ASSERT_TRUE(tokens.ok()) << tokens.status();
   EXPECT_EQ(*tokens, expected);
 
@@ -83,7 +84,7 @@ TEST(GgufTokensTest, FixturesHaveTheBytesAndIdsOfLlamaCpp) {
 }
 
 TEST(GgufTokensTest, OtherTokenizersAreNamed) {
-  EXPECT_THAT(std::string(Parse({"a"}, {1}, "gpt2").status().message()),
+  EXPECT_THAT(std::string(ParsedTokens({"a"}, {1}, "gpt2").status().message()),
               HasSubstr("file: expected the tokenizer \"rwkv\", got \"gpt2\""));
 }
 

@@ -11,16 +11,16 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string Message(const absl::Status& status) {
+std::string FieldError(const absl::Status& status) {
   return std::string(status.message());
 }
 
 TEST(JsonFieldsTest, UnexpectedNamesPlaceExpectedAndGot) {
-  EXPECT_EQ(Message(Unexpected("a.b", "null", Json(3))),
+  EXPECT_EQ(FieldError(Unexpected("a.b", "null", Json(3))),
             "a.b: expected null, got 3");
-  EXPECT_EQ(Message(Unexpected("a", "null", Json("x\n"))),
+  EXPECT_EQ(FieldError(Unexpected("a", "null", Json("x\n"))),
             "a: expected null, got \"x\\n\"");
-  EXPECT_EQ(Message(Unexpected("a", "null", Json::object())),
+  EXPECT_EQ(FieldError(Unexpected("a", "null", Json::object())),
             "a: expected null, got an object");
   EXPECT_EQ(Unexpected("a", "b", Json()).code(),
             absl::StatusCode::kInvalidArgument);
@@ -46,10 +46,10 @@ TEST(JsonFieldsTest, FieldOfNonObjectOrAbsentFieldIsNull) {
 TEST(JsonFieldsTest, ExpectObjectRefusesOtherTypesAndUnknownFields) {
   EXPECT_TRUE(ExpectObject(Json{{"a", 1}}, "x", {"a", "b"}).ok());
   EXPECT_TRUE(ExpectObject(Json::object(), "x", {}).ok());
-  EXPECT_THAT(Message(ExpectObject(Json{{"c", 1}}, "x", {"a", "b"})),
+  EXPECT_THAT(FieldError(ExpectObject(Json{{"c", 1}}, "x", {"a", "b"})),
               HasSubstr("x: the field \"c\" is not supported"));
   for (const Json& other : {Json(), Json(1), Json("s"), Json::array()}) {
-    EXPECT_THAT(Message(ExpectObject(other, "x", {})),
+    EXPECT_THAT(FieldError(ExpectObject(other, "x", {})),
                 HasSubstr("x: expected an object"));
   }
 }
@@ -59,7 +59,7 @@ TEST(JsonFieldsTest, ExpectFalseAcceptsOnlyAbsentNullAndFalse) {
       ExpectFalse(Json{{"a", false}, {"b", nullptr}}, "x", {"a", "b", "c"})
           .ok());
   for (const Json& other : {Json(true), Json(0), Json(""), Json::array()}) {
-    EXPECT_THAT(Message(ExpectFalse(Json{{"a", other}}, "x", {"a"})),
+    EXPECT_THAT(FieldError(ExpectFalse(Json{{"a", other}}, "x", {"a"})),
                 HasSubstr("x.a: expected false"));
   }
 }

@@ -32,12 +32,12 @@ absl::StatusOr<ChosenTokenizer> FindIn(const std::string& directory,
 }
 
 // Creates an empty model directory.
-class LoadTokenizerTest : public testing::Test {
+class LoadTokenizerTest : public ::testing::Test {
  protected:
   void SetUp() override {
     directory_ = absl::StrCat(
-        testing::TempDir(), "/load_tokenizer_",
-        testing::UnitTest::GetInstance()->current_test_info()->name());
+        ::testing::TempDir(), "/load_tokenizer_",
+        ::testing::UnitTest::GetInstance()->current_test_info()->name());
     std::filesystem::remove_all(directory_);
     std::filesystem::create_directories(directory_);
   }
@@ -58,7 +58,7 @@ class LoadTokenizerTest : public testing::Test {
   std::string directory_;  // removed at the end
 };
 
-std::string Message(const absl::Status& status) {
+std::string LoadError(const absl::Status& status) {
   return std::string(status.message());
 }
 
@@ -86,7 +86,7 @@ TEST_F(LoadTokenizerTest, OtherNamesAreRefused) {
        {Path("vocab.bin"), std::string(), std::string("Bytes"), directory_}) {
     const auto tokenizer = LoadTokenizer(path);
     EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(Message(tokenizer.status()),
+    EXPECT_THAT(LoadError(tokenizer.status()),
                 AllOf(HasSubstr(path), HasSubstr("*.txt")));
   }
 }
@@ -95,7 +95,7 @@ TEST_F(LoadTokenizerTest, AbsentFileIsNotFound) {
   for (const char* name : {"absent.txt", "absent.json"}) {
     const auto tokenizer = LoadTokenizer(Path(name));
     EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kNotFound);
-    EXPECT_THAT(Message(tokenizer.status()), HasSubstr(Path(name)));
+    EXPECT_THAT(LoadError(tokenizer.status()), HasSubstr(Path(name)));
   }
 }
 
@@ -109,9 +109,9 @@ TEST_F(LoadTokenizerTest, MalformedAndEmptyFilesAreRefusedWithPath) {
        {"empty.txt", "empty.json", "bad.txt", "bad.json", "folder.txt"}) {
     const auto tokenizer = LoadTokenizer(Path(name));
     EXPECT_EQ(tokenizer.status().code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_THAT(Message(tokenizer.status()), HasSubstr(Path(name)));
+    EXPECT_THAT(LoadError(tokenizer.status()), HasSubstr(Path(name)));
   }
-  EXPECT_THAT(Message(LoadTokenizer(Path("bad.txt")).status()),
+  EXPECT_THAT(LoadError(LoadTokenizer(Path("bad.txt")).status()),
               HasSubstr("bad.txt: line 1: "));
 }
 
@@ -159,7 +159,7 @@ TEST_F(LoadTokenizerTest, NoFileAndVocabularyOf256MeansBytes) {
     const auto none = Find(size);
     EXPECT_EQ(none.status().code(), absl::StatusCode::kNotFound);
     EXPECT_THAT(
-        Message(none.status()),
+        LoadError(none.status()),
         AllOf(HasSubstr(directory_), HasSubstr("rwkv_vocab*.txt"),
               HasSubstr("tokenizer.json"), HasSubstr(absl::StrCat(size))));
   }
@@ -176,7 +176,7 @@ TEST_F(LoadTokenizerTest, FilesThatDecodeDifferentlyAreRefusedAndListed) {
   Write("other.txt", "");
   const auto chosen = Find(256);
   EXPECT_EQ(chosen.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(Message(chosen.status()),
+  EXPECT_THAT(LoadError(chosen.status()),
               AllOf(HasSubstr("2 that decode token 0 differently: "
                               "tokenizer.json, rwkv_vocab.txt"),
                     Not(HasSubstr("other.txt"))));
@@ -185,7 +185,7 @@ TEST_F(LoadTokenizerTest, FilesThatDecodeDifferentlyAreRefusedAndListed) {
 TEST_F(LoadTokenizerTest, FilesThatDifferOnlyInTheirLengthAreRefused) {
   Write("rwkv_vocab_a.txt", SmallWorldVocabulary());
   Write("rwkv_vocab_b.txt", SmallWorldVocabulary({"ab"}));
-  EXPECT_THAT(Message(Find().status()), HasSubstr("decode token 257"));
+  EXPECT_THAT(LoadError(Find().status()), HasSubstr("decode token 257"));
 }
 
 TEST_F(LoadTokenizerTest, FilesThatDecodeAlikeAreOne) {
@@ -203,13 +203,13 @@ TEST_F(LoadTokenizerTest, FilesThatDecodeAlikeAreOne) {
 TEST_F(LoadTokenizerTest, AnyDamagedFileIsRefused) {
   Write("rwkv_vocab.txt", SmallWorldVocabulary());
   Write("tokenizer.json", "{}");
-  EXPECT_THAT(Message(Find().status()), HasSubstr(Path("tokenizer.json")));
+  EXPECT_THAT(LoadError(Find().status()), HasSubstr(Path("tokenizer.json")));
 }
 
 TEST_F(LoadTokenizerTest, AbsentDirectoryIsRefused) {
   const auto absent = FindIn(Path("absent"), 256);
   EXPECT_EQ(absent.status().code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(Message(absent.status()), HasSubstr(Path("absent")));
+  EXPECT_THAT(LoadError(absent.status()), HasSubstr(Path("absent")));
   Write("file", "");
   EXPECT_FALSE(FindIn(Path("file"), 256).ok());
 }
@@ -275,7 +275,7 @@ TEST_F(LoadTokenizerTest, OtherFileInShareFolderIsRefused) {
   const auto chosen =
       ChooseTokenizer({.name = "world", .share_folders = {directory_}});
   EXPECT_EQ(chosen.status().code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(Message(chosen.status()),
+  EXPECT_THAT(LoadError(chosen.status()),
               AllOf(HasSubstr(Path("rwkv_vocab_v20230424.txt")),
                     HasSubstr("expected the vocabulary \"world\" with the "
                               "SHA-256 digest 8324")));
@@ -289,7 +289,7 @@ TEST_F(LoadTokenizerTest, AbsentKnownVocabularyIsNotFound) {
                          .model_vocab_size = 65536,
                          .share_folders = {Path("a"), Path("b")}});
     EXPECT_EQ(chosen.status().code(), absl::StatusCode::kNotFound);
-    EXPECT_THAT(Message(chosen.status()),
+    EXPECT_THAT(LoadError(chosen.status()),
                 AllOf(HasSubstr("PyPI package rwkv"), HasSubstr(Path("a")),
                       HasSubstr(Path("b"))));
   }
@@ -304,10 +304,10 @@ TEST(CheckFitTest, TokenizerHasNearlyAsManyTokensAsTheModel) {
   EXPECT_TRUE(fits(50277, 50304).ok());
   EXPECT_TRUE(fits(377, 384).ok());
   EXPECT_TRUE(fits(256, 256).ok());
-  EXPECT_THAT(Message(fits(256, 255)), HasSubstr("largest id, 255, "));
-  EXPECT_THAT(Message(fits(65530, 50277)), HasSubstr("of 50277"));
+  EXPECT_THAT(LoadError(fits(256, 255)), HasSubstr("largest id, 255, "));
+  EXPECT_THAT(LoadError(fits(65530, 50277)), HasSubstr("of 50277"));
   for (const int64_t size : {256, 30001, 50277, 65001}) {
-    EXPECT_THAT(Message(fits(size, 65536)),
+    EXPECT_THAT(LoadError(fits(size, 65536)),
                 HasSubstr(absl::StrCat("has only ", size, " tokens")));
   }
 }
@@ -321,7 +321,7 @@ TEST(CheckFitTest, UnusedIdsCountIfTheVocabularyListsThem) {
   EXPECT_EQ((*tokenizer)->size(), 257);
   EXPECT_TRUE(CheckFit(**tokenizer, 300).ok());
   EXPECT_TRUE(CheckFit(**tokenizer, 1024).ok());
-  EXPECT_THAT(Message(CheckFit(**tokenizer, 1025)),
+  EXPECT_THAT(LoadError(CheckFit(**tokenizer, 1025)),
               HasSubstr("has only 1024 tokens"));
 }
 
@@ -340,7 +340,7 @@ TEST(CheckFitTest, WorldVocabularyThatWasCutOffDoesNotFit) {
   RWKVD_SKIP_WITHOUT_FIXTURES();
   for (const int64_t size : {30001, 65281, 65529}) {
     const FakeTokenizer cut(FirstWorldTokens(size), /*end_of_text=*/0);
-    EXPECT_THAT(Message(CheckFit(cut, 65536)),
+    EXPECT_THAT(LoadError(CheckFit(cut, 65536)),
                 HasSubstr(absl::StrCat("has only ", size,
                                        " of the 65530 "
                                        "tokens of the vocabulary \"world\"")));

@@ -22,7 +22,7 @@ using nlohmann::json;
 
 constexpr char kEndOfText[] = "<|endoftext|>";
 
-class OfficialTokenizerJson : public testing::Test {
+class OfficialTokenizerJson : public ::testing::Test {
  protected:
   void SetUp() override {
     RWKVD_SKIP_WITHOUT_FORMAT_FIXTURES();

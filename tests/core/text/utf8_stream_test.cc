@@ -96,7 +96,7 @@ void ExpectReferenceAgreesHoweverCut(const std::string& bytes) {
   const unsigned num_cuts = bytes.size() < 2 ? 1 : 1u << (bytes.size() - 1);
   for (unsigned cuts = 0; cuts < num_cuts; ++cuts) {
     ASSERT_EQ(Stream(bytes, cuts), expected)
-        << testing::PrintToString(bytes) << " cut at " << cuts;
+        << ::testing::PrintToString(bytes) << " cut at " << cuts;
   }
 }
 
@@ -128,7 +128,7 @@ TEST(Utf8StreamTest, MatchesReferenceOnLongStringsInAnySplit) {
     for (int cut = 0; cut < 16; ++cut) {
       random = random * 1664525 + 1013904223;
       ASSERT_EQ(Stream(bytes, random >> 16), expected)
-          << testing::PrintToString(bytes);
+          << ::testing::PrintToString(bytes);
     }
   }
 }

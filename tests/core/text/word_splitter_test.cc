@@ -137,7 +137,7 @@ void ExpectMatchesReference(const Characters& text) {
     at = end;
   }
   const std::string joined = Join(text, 0, text.size());
-  ASSERT_EQ(Split(joined), expected) << testing::PrintToString(joined);
+  ASSERT_EQ(Split(joined), expected) << ::testing::PrintToString(joined);
 }
 
 TEST(WordSplitterTest, MatchesReferenceOnAllShortStrings) {

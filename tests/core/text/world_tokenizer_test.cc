@@ -22,7 +22,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-std::unique_ptr<const WorldTokenizer> Parse(const std::string& vocabulary) {
+std::unique_ptr<const WorldTokenizer> WorldOf(const std::string& vocabulary) {
   auto tokenizer = WorldTokenizer::Parse(vocabulary, "vocab.txt");
   EXPECT_TRUE(tokenizer.ok()) << tokenizer.status();
   return std::move(tokenizer).value();
@@ -30,7 +30,7 @@ std::unique_ptr<const WorldTokenizer> Parse(const std::string& vocabulary) {
 
 TEST(WorldTokenizerTest, EncodeTakesLongestTokenRepeatedly) {
   const auto tokenizer =
-      Parse(SmallWorldVocabulary({"ab", "abc", "bcd", "cd", " a"}));
+      WorldOf(SmallWorldVocabulary({"ab", "abc", "bcd", "cd", " a"}));
   const int ab = 257, abc = 258, bcd = 259, cd = 260, space_a = 261;
   const auto id = [](char c) { return static_cast<uint8_t>(c) + 1; };
   EXPECT_THAT(*tokenizer->Encode("abcd"), ElementsAre(abc, id('d')));
@@ -55,7 +55,7 @@ TEST(WorldTokenizerTest, MatchesLinearSearchOnRandomVocabularies) {
       tokens.insert(random_text(2 + random() % longest));
     }
     const std::vector<std::string> more(tokens.begin(), tokens.end());
-    const auto tokenizer = Parse(SmallWorldVocabulary(more));
+    const auto tokenizer = WorldOf(SmallWorldVocabulary(more));
     const std::string text = random_text(200);
     std::vector<TokenId> expected;
     for (size_t at = 0; at < text.size();) {
@@ -78,7 +78,7 @@ TEST(WorldTokenizerTest, MatchesLinearSearchOnRandomVocabularies) {
 // Each rest of such a text is the beginning of a long token, but of no other.
 TEST(WorldTokenizerTest, TimeDoesNotDependOnTokens) {
   constexpr size_t kLength = 4 << 20;
-  const auto tokenizer = Parse(SmallWorldVocabulary(
+  const auto tokenizer = WorldOf(SmallWorldVocabulary(
       {std::string(1023, 'a') + "b", std::string(500, 'a')}));
   const auto ids = tokenizer->Encode(std::string(kLength, 'a'));
   ASSERT_TRUE(ids.ok()) << ids.status();
@@ -88,7 +88,7 @@ TEST(WorldTokenizerTest, TimeDoesNotDependOnTokens) {
 }
 
 TEST(WorldTokenizerTest, LimitCutsWithinTheRestOfALongToken) {
-  const auto tokenizer = Parse(SmallWorldVocabulary({"abcdefgh"}));
+  const auto tokenizer = WorldOf(SmallWorldVocabulary({"abcdefgh"}));
   const std::string text = "abcdefgx";
   EXPECT_EQ(tokenizer->Encode(text)->size(), text.size());
   EXPECT_EQ(tokenizer->Encode(text, 8)->size(), text.size());
@@ -99,7 +99,8 @@ TEST(WorldTokenizerTest, LimitCutsWithinTheRestOfALongToken) {
 }
 
 TEST(WorldTokenizerTest, ReportsKindSizeAndEndOfText) {
-  const auto tokenizer = Parse(SmallWorldVocabulary() + WorldLine(300, "xyz"));
+  const auto tokenizer =
+      WorldOf(SmallWorldVocabulary() + WorldLine(300, "xyz"));
   EXPECT_EQ(tokenizer->size(), 301);
   EXPECT_EQ(tokenizer->kind(), "world");
   EXPECT_EQ(tokenizer->end_of_text(), 0);
@@ -116,21 +117,21 @@ TEST(WorldTokenizerTest, DosLineEndsAndMissingLastLineEndAreAccepted) {
   for (const std::string& text :
        {vocabulary, dos, vocabulary.substr(0, vocabulary.size() - 1),
         dos.substr(0, dos.size() - 1), dos.substr(0, dos.size() - 2)}) {
-    const auto tokenizer = Parse(text);
+    const auto tokenizer = WorldOf(text);
     EXPECT_EQ(tokenizer->size(), 258);
     EXPECT_THAT(*tokenizer->Encode("ab\r"), ElementsAre(257, 14));
   }
 }
 
 TEST(WorldTokenizerTest, LiteralsWithSpacesAndUnorderedIdsAreAccepted) {
-  const auto tokenizer = Parse(
+  const auto tokenizer = WorldOf(
       absl::StrCat("258 ' a  b ' 6\n257 '  ' 2\n", SmallWorldVocabulary()));
   EXPECT_EQ(tokenizer->TokenBytes(258), " a  b ");
   EXPECT_EQ(tokenizer->TokenBytes(257), "  ");
 }
 
 TEST(WorldTokenizerTest, LinesWithoutBytesListUnusedIds) {
-  const auto tokenizer = Parse(absl::StrCat(
+  const auto tokenizer = WorldOf(absl::StrCat(
       "1023 b'' 0\n", SmallWorldVocabulary(), "258 'ab' 2\n257 '' 0\n"));
   EXPECT_EQ(tokenizer->size(), 259);
   EXPECT_EQ(tokenizer->num_listed_ids(), 1024);
@@ -235,7 +236,7 @@ TEST(WorldTokenizerTest, TruncatedVocabularyIsRefused) {
 
 TEST(WorldTokenizerTest, RandomBytesRoundTrip) {
   std::mt19937 random(5);
-  const auto tokenizer = Parse(SmallWorldVocabulary(
+  const auto tokenizer = WorldOf(SmallWorldVocabulary(
       {"\xff\xfe", "aa", "\xe4\xb8", std::string(3, '\0')}));
   for (int i = 0; i < 500; ++i) {
     const std::string bytes = RandomBytes(random, i);
@@ -253,7 +254,7 @@ std::vector<std::string> SmallTokens() {
 }
 
 TEST(WorldTokenizerTest, ByteOrderMarkIsIgnored) {
-  EXPECT_EQ(Parse("\xEF\xBB\xBF" + SmallWorldVocabulary())->size(), 257);
+  EXPECT_EQ(WorldOf("\xEF\xBB\xBF" + SmallWorldVocabulary())->size(), 257);
 }
 
 TEST(WorldTokenizerTest, FromTokensEqualsParsedVocabulary) {
@@ -264,8 +265,8 @@ TEST(WorldTokenizerTest, FromTokensEqualsParsedVocabulary) {
   const auto tokenizer = WorldTokenizer::FromTokens(tokens, "list");
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status();
   const auto parsed =
-      Parse(absl::StrCat(SmallWorldVocabulary(), WorldLine(257, "ab"),
-                         WorldLine(259, "abc"), WorldLine(260, "\xe4\xb8")));
+      WorldOf(absl::StrCat(SmallWorldVocabulary(), WorldLine(257, "ab"),
+                           WorldLine(259, "abc"), WorldLine(260, "\xe4\xb8")));
   EXPECT_EQ((*tokenizer)->size(), 261);  // without the unused ids at the end
   EXPECT_EQ((*tokenizer)->num_listed_ids(), 263);
   EXPECT_EQ(parsed->num_listed_ids(), 261);
@@ -361,13 +362,13 @@ TEST(WorldTokenizerTest, AddedTokensCountTowardTheLimit) {
   }
 }
 
-class OfficialVocabulary : public testing::Test {
+class OfficialVocabulary : public ::testing::Test {
  protected:
   void SetUp() override {
     RWKVD_SKIP_WITHOUT_FIXTURES();
     directory_ = TokenizerFixtures() + "/world/";
     vocabulary_ = ReadWholeFile(directory_ + "rwkv_vocab_v20230424.txt");
-    tokenizer_ = Parse(vocabulary_);
+    tokenizer_ = WorldOf(vocabulary_);
   }
 
   std::string directory_;
@@ -412,7 +413,7 @@ TEST_F(OfficialVocabulary, RandomBytesRoundTrip) {
 }
 
 TEST_F(OfficialVocabulary, DosLineEndsGiveSameTokens) {
-  const auto dos = Parse(absl::StrReplaceAll(vocabulary_, {{"\n", "\r\n"}}));
+  const auto dos = WorldOf(absl::StrReplaceAll(vocabulary_, {{"\n", "\r\n"}}));
   ASSERT_EQ(dos->size(), tokenizer_->size());
   for (TokenId id = 0; id < dos->size(); ++id) {
     ASSERT_EQ(dos->TokenBytes(id), tokenizer_->TokenBytes(id));
