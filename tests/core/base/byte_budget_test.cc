@@ -70,6 +70,46 @@ TEST(ByteBudgetTest, BytesMoveBetweenReservations) {
   EXPECT_EQ(budget.used(), 2);
 }
 
+TEST(ByteBudgetTest, ShareLimitsItsReservationsOnly) {
+  ByteBudget budget(10);
+  ByteBudget share(4);
+  std::optional<ByteBudget::Reservation> held = budget.Reserve(3, &share);
+  ASSERT_TRUE(held.has_value());
+  EXPECT_EQ(held->share(), &share);
+  EXPECT_EQ(budget.used(), 3);
+  EXPECT_EQ(share.used(), 3);
+  EXPECT_FALSE(held->Resize(5));
+  EXPECT_FALSE(budget.Reserve(2, &share).has_value());
+  EXPECT_EQ(budget.used(), 3) << "nothing stays reserved in the other one";
+  EXPECT_TRUE(budget.Reserve(7).has_value());
+  held.reset();
+  EXPECT_EQ(budget.used(), 0);
+  EXPECT_EQ(share.used(), 0);
+}
+
+TEST(ByteBudgetTest, NothingStaysInTheShareIfTheBudgetIsExhausted) {
+  ByteBudget budget(10);
+  ByteBudget share(100);
+  const auto others = budget.Reserve(8);
+  EXPECT_FALSE(budget.Reserve(3, &share).has_value());
+  EXPECT_EQ(share.used(), 0);
+  EXPECT_TRUE(share.HasRoomFor(100));
+  EXPECT_FALSE(budget.HasRoomFor(3));
+}
+
+TEST(ByteBudgetTest, PartsOfAReservationKeepItsShare) {
+  ByteBudget budget(10);
+  ByteBudget share(10);
+  ByteBudget::Reservation all;
+  all.Absorb(*budget.Reserve(6, &share));
+  {
+    const ByteBudget::Reservation part = all.Split(4);
+    EXPECT_EQ(share.used(), 6);
+  }
+  EXPECT_EQ(share.used(), 2);
+  EXPECT_EQ(budget.used(), 2);
+}
+
 TEST(ByteBudgetTest, ThreadsTogetherNeverExceedTheLimit) {
   constexpr int kThreads = 4;
   ByteBudget budget(3);
