@@ -2,28 +2,14 @@
 #ifndef RWKVD_SERVICE_AUTH_IDENTITY_H_
 #define RWKVD_SERVICE_AUTH_IDENTITY_H_
 
-#include <cstdint>
-#include <limits>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "service/auth/quotas.h"
 #include "service/auth/role.h"
 
 namespace rwkvd {
-
-inline constexpr int64_t kNoLimit = std::numeric_limits<int64_t>::max();
-
-// The limits of one identity. A value.
-struct Quotas {
-  int64_t max_running = kNoLimit;  // samples that run at the same time
-  int64_t max_queued = kNoLimit;   // further samples that wait
-  int64_t prompt_tokens_per_minute = kNoLimit;
-  int64_t generated_tokens_per_minute = kNoLimit;
-  int64_t state_bytes = kNoLimit;  // of saved states
-  int64_t max_pins = kNoLimit;
-  int32_t weight = 1;  // its part of the server, compared with others
-};
 
 // Who calls the server, and what it may do. A value.
 struct Identity {

@@ -2,7 +2,7 @@
 #include "service/auth/token_file.h"
 
 #include <algorithm>
-#include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,7 +10,6 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
@@ -25,23 +24,6 @@ constexpr size_t kMaxShownBytes = 24;
 
 constexpr absl::string_view kDigestPrefix = "sha256:";
 constexpr size_t kDigestDigits = 64;
-
-constexpr int64_t kMiB = 1 << 20;
-
-// The settings that are numbers.
-struct NumberSetting {
-  absl::string_view name;
-  int64_t Quotas::*value;
-  int64_t unit;
-};
-constexpr NumberSetting kNumbers[] = {
-    {"max_running", &Quotas::max_running, 1},
-    {"max_queued", &Quotas::max_queued, 1},
-    {"prompt_tokens_per_minute", &Quotas::prompt_tokens_per_minute, 1},
-    {"generated_tokens_per_minute", &Quotas::generated_tokens_per_minute, 1},
-    {"state_store_mib", &Quotas::state_bytes, kMiB},
-    {"max_pins", &Quotas::max_pins, 1},
-};
 
 // The prefixes of credentials that are in certificates.
 struct CertificatePrefix {
@@ -129,20 +111,6 @@ absl::Status ParseRoles(absl::string_view names, RoleSet* roles) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<int64_t> ParseNumber(absl::string_view what,
-                                    absl::string_view text, int64_t max) {
-  int64_t number = 0;
-  const bool has_digits_only =
-      !text.empty() && std::all_of(text.begin(), text.end(),
-                                   [](char c) { return c >= '0' && c <= '9'; });
-  if (has_digits_only && absl::SimpleAtoi(text, &number) && number >= 1 &&
-      number <= max) {
-    return number;
-  }
-  return Mismatch(what, absl::StrCat("an integer in [1, ", max, "]"),
-                  Shown(text));
-}
-
 absl::Status ParseSetting(absl::string_view name, absl::string_view value,
                           Identity* identity) {
   if (name == "roles") return ParseRoles(value, &identity->roles);
@@ -150,24 +118,13 @@ absl::Status ParseSetting(absl::string_view name, absl::string_view value,
     identity->group = std::string(value);
     return CheckName(name, value);
   }
-  if (name == "weight") {
-    RWKVD_ASSIGN_OR_RETURN(const int64_t weight,
-                           ParseNumber(name, value, kMaxWeight));
-    identity->quotas.weight = static_cast<int32_t>(weight);
-    return absl::OkStatus();
+  if (!IsQuota(name)) {
+    return Mismatch("setting", absl::StrCat("roles, group, ", QuotaNames()),
+                    Shown(name));
   }
-  for (const NumberSetting& setting : kNumbers) {
-    if (setting.name != name) continue;
-    RWKVD_ASSIGN_OR_RETURN(const int64_t number,
-                           ParseNumber(name, value, kMaxQuota));
-    identity->quotas.*setting.value = number * setting.unit;
-    return absl::OkStatus();
-  }
-  std::string expected = "roles, group, weight";
-  for (const NumberSetting& setting : kNumbers) {
-    absl::StrAppend(&expected, ", ", setting.name);
-  }
-  return Mismatch("setting", expected, Shown(name));
+  return SetQuota(name, value, &identity->quotas)
+             ? absl::OkStatus()
+             : Mismatch(name, QuotaValues(name), Shown(value));
 }
 
 // The settings of an identity, `words`, each of the form NAME=VALUE.

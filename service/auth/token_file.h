@@ -3,7 +3,6 @@
 #define RWKVD_SERVICE_AUTH_TOKEN_FILE_H_
 
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -19,8 +18,6 @@ inline constexpr size_t kMaxIdentities = 1000;
 inline constexpr size_t kMaxCredentialsPerIdentity = 8;
 inline constexpr size_t kMaxNameBytes = 63;         // of identities and groups
 inline constexpr size_t kMaxCertificateName = 256;  // bytes
-inline constexpr int64_t kMaxWeight = 100;
-inline constexpr int64_t kMaxQuota = 1'000'000'000'000;
 
 // Parses a token file, docs/security.md describes it: one credential per line,
 //

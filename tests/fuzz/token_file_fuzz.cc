@@ -30,6 +30,12 @@ void Read(absl::string_view input) {
     RWKVD_CHECK(identity.quotas.weight >= 1 &&
                 identity.quotas.weight <= kMaxWeight);
     RWKVD_CHECK(identity.quotas.state_bytes >= 1 << 20);
+    for (const ByteQuota& bytes :
+         {identity.quotas.message_bytes, identity.quotas.unread_bytes}) {
+      RWKVD_CHECK(bytes.percent >= 0 && bytes.percent <= 100);
+      RWKVD_CHECK(bytes.Of(1) >= 1 && bytes.Of(kNoLimit) >= 1);
+    }
+    RWKVD_CHECK(identity.quotas.MaxTimeToLive() >= absl::Seconds(1));
     RWKVD_CHECK(!entry.credentials.empty() &&
                 entry.credentials.size() <= kMaxCredentialsPerIdentity);
     for (const Credential& credential : entry.credentials) {

@@ -39,7 +39,8 @@ TEST(TokenFileTest, LineHasIdentityCredentialRolesAndSettings) {
                    "\troles=infer,states  group=team weight=3 max_running=4 "
                    "max_queued=5 prompt_tokens_per_minute=6 "
                    "generated_tokens_per_minute=7 state_store_mib=8 "
-                   "max_pins=9\nbob uri:spiffe://here/bob roles=metrics"),
+                   "max_pins=9 max_ttl_seconds=10 message_bytes=11 "
+                   "unread_bytes=12%\nbob uri:spiffe://here/bob roles=metrics"),
       "tokens");
   ASSERT_TRUE(entries.ok()) << entries.status();
   ASSERT_EQ(entries->size(), 2u);
@@ -54,11 +55,31 @@ TEST(TokenFileTest, LineHasIdentityCredentialRolesAndSettings) {
   EXPECT_EQ(alice.quotas.generated_tokens_per_minute, 7);
   EXPECT_EQ(alice.quotas.state_bytes, 8 << 20);
   EXPECT_EQ(alice.quotas.max_pins, 9);
+  EXPECT_EQ(alice.quotas.MaxTimeToLive(), absl::Seconds(10));
+  EXPECT_EQ(alice.quotas.message_bytes.Of(1000), 11);
+  EXPECT_EQ(alice.quotas.unread_bytes.Of(1000), 120);
   const IdentityEntry& bob = (*entries)[1];
   EXPECT_EQ(bob.identity.quotas.max_running, kNoLimit);
+  EXPECT_EQ(bob.identity.quotas.MaxTimeToLive(), absl::InfiniteDuration());
+  EXPECT_FALSE(bob.identity.quotas.unread_bytes.is_given());
   ASSERT_EQ(bob.credentials.size(), 1u);
   EXPECT_EQ(bob.credentials[0].kind, Credential::Kind::kUri);
   EXPECT_EQ(bob.credentials[0].value, "spiffe://here/bob");
+}
+
+TEST(QuotasTest, PartOfBytesIsRoundedDownToAtLeastOne) {
+  EXPECT_EQ((ByteQuota{.percent = 33}).Of(1000), 330);
+  EXPECT_EQ((ByteQuota{.percent = 33}).Of(10), 3);
+  EXPECT_EQ((ByteQuota{.percent = 1}).Of(10), 1);
+  EXPECT_EQ((ByteQuota{.percent = 100}).Of(kNoLimit), kNoLimit);
+  EXPECT_EQ((ByteQuota{.bytes = 5}).Of(1), 5);
+}
+
+TEST(QuotasTest, MessagesLeaveAnEighthToOthersUnlessGivenAQuota) {
+  Quotas quotas;
+  EXPECT_EQ(quotas.MessageBytesOf(800), 700);
+  quotas.message_bytes.percent = 100;
+  EXPECT_EQ(quotas.MessageBytesOf(800), 800);
 }
 
 TEST(TokenFileTest, FurtherLineAddsACredential) {
@@ -103,6 +124,19 @@ TEST(TokenFileTest, ErrorNamesLineExpectationAndValue) {
   EXPECT_THAT(ErrorOfSecondLine(
                   absl::StrCat("a ", credential, " roles=infer max_pins=1e3")),
               HasSubstr("got \"1e3\""));
+  for (const absl::string_view value : {"0%", "101%", "%", "0", "-1", "1.5%"}) {
+    EXPECT_THAT(
+        ErrorOfSecondLine(absl::StrCat("a ", credential,
+                                       " roles=infer message_bytes=", value)),
+        HasSubstr(absl::StrCat("message_bytes: expected a number of bytes in "
+                               "[1, 1000000000000], or 1% to 100% of those of "
+                               "all calls, got \"",
+                               value, "\"")));
+  }
+  EXPECT_THAT(
+      ErrorOfSecondLine(
+          absl::StrCat("a ", credential, " roles=infer weight=101")),
+      HasSubstr("weight: expected an integer in [1, 100], got \"101\""));
   EXPECT_THAT(
       ErrorOfSecondLine(absl::StrCat("a ", credential, " roles=infer color=1")),
       HasSubstr("setting: expected roles, group, weight, max_running"));
@@ -172,7 +206,9 @@ TEST(TokenFileTest, ErrorDoesNotShowAMisplacedToken) {
         absl::StrCat("alice ", credential, " ", token, "=1"),
         absl::StrCat("alice ", credential, " roles=infer max_pins=", token),
         absl::StrCat("alice ", credential, " roles=infer group=", token, "!"),
-        absl::StrCat("alice ", credential, " roles=infer weight=", token)}) {
+        absl::StrCat("alice ", credential, " roles=infer weight=", token),
+        absl::StrCat("alice ", credential, " roles=infer unread_bytes=", token,
+                     "%")}) {
     EXPECT_THAT(ErrorOf(line), Not(HasSubstr("xxxx"))) << line;
   }
 }
