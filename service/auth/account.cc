@@ -13,40 +13,81 @@ namespace {
 // A shorter wait is not worth asking for.
 constexpr absl::Duration kMinWait = absl::Milliseconds(100);
 
-absl::Status RateExceeded(absl::string_view quota, int64_t per_minute,
+absl::Status RateExceeded(absl::string_view quota, absl::string_view problem,
                           absl::Duration wait) {
   return WithRetryAfter(
-      WithQuota(MakeError(ErrorReason::kQuotaExceeded,
-                          absl::StrCat("this identity has used up its ", quota,
-                                       "=", per_minute)),
-                quota),
+      WithQuota(MakeError(ErrorReason::kQuotaExceeded, problem), quota),
       std::max(wait, kMinWait));
 }
 
+std::string UsedUp(absl::string_view quota, int64_t per_minute) {
+  return absl::StrCat("this identity has used up its ", quota, "=", per_minute);
+}
+
+constexpr absl::string_view kPromptQuota = "prompt_tokens_per_minute";
+constexpr absl::string_view kGeneratedQuota = "generated_tokens_per_minute";
+
 }  // namespace
+
+absl::Status Account::CheckGenerated(const Quotas& quotas, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  CollectGenerated(now);
+  generated_per_minute_ = quotas.generated_tokens_per_minute;
+  generated_.SetRate(generated_per_minute_, now);
+  GrantGenerated(now);
+  const absl::Duration wait = generated_.WaitFor(1, now);
+  if (wait <= absl::ZeroDuration()) return absl::OkStatus();
+  return RateExceeded(kGeneratedQuota,
+                      UsedUp(kGeneratedQuota, generated_per_minute_), wait);
+}
 
 absl::Status Account::TakePrompt(int64_t tokens, const Quotas& quotas,
                                  absl::Time now) {
+  const int64_t per_minute = quotas.prompt_tokens_per_minute;
   absl::MutexLock lock(&mutex_);
-  prompt_.SetRate(quotas.prompt_tokens_per_minute, now);
-  generated_.SetRate(quotas.generated_tokens_per_minute, now);
-  const absl::Duration generated_wait = generated_.WaitFor(1, now);
-  if (generated_wait > absl::ZeroDuration()) {
-    return RateExceeded("generated_tokens_per_minute",
-                        quotas.generated_tokens_per_minute, generated_wait);
-  }
-  const absl::Duration prompt_wait = prompt_.WaitFor(tokens, now);
-  if (prompt_wait > absl::ZeroDuration()) {
-    return RateExceeded("prompt_tokens_per_minute",
-                        quotas.prompt_tokens_per_minute, prompt_wait);
+  prompt_.SetRate(per_minute, now);
+  const absl::Duration wait = prompt_.WaitFor(tokens, now);
+  if (wait > absl::ZeroDuration()) {
+    return RateExceeded(kPromptQuota, UsedUp(kPromptQuota, per_minute), wait);
   }
   prompt_.Take(tokens, now);
   return absl::OkStatus();
 }
 
-void Account::TakeGenerated(int64_t tokens, absl::Time now) {
+void Account::ReturnPrompt(int64_t tokens, absl::Time now) {
   absl::MutexLock lock(&mutex_);
-  generated_.Take(tokens, now);
+  prompt_.Return(tokens, now);
+}
+
+absl::Status Account::CheckDebt(absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  CollectGenerated(now);
+  GrantGenerated(now);
+  if (generated_granted_ > 0) return absl::OkStatus();
+  return RateExceeded(
+      kGeneratedQuota,
+      absl::StrCat("the call ends early: this identity has generated a "
+                   "minute's worth more than its ",
+                   kGeneratedQuota, "=", generated_per_minute_),
+      generated_.WaitFor(1, now));
+}
+
+void Account::CollectGenerated(absl::Time now) {
+  const int64_t left = generated_left_.exchange(0, std::memory_order_relaxed);
+  generated_.Take(generated_granted_ - left, now);
+  generated_granted_ = 0;
+}
+
+void Account::GrantGenerated(absl::Time now) {
+  generated_granted_ = generated_.LeftUntilMaxDebt(now);
+  // Other threads may have taken some meanwhile.
+  generated_left_.fetch_add(generated_granted_, std::memory_order_relaxed);
+}
+
+void Account::SetByteLimits(const Quotas& quotas, int64_t all_messages,
+                            int64_t all_unread) {
+  message_bytes_.SetLimit(quotas.MessageBytesOf(all_messages));
+  unread_bytes_.SetLimit(quotas.unread_bytes.Of(all_unread));
 }
 
 void Account::AddCall(const Usage& call) {

@@ -2,6 +2,7 @@
 #ifndef RWKVD_SERVICE_AUTH_ACCOUNT_H_
 #define RWKVD_SERVICE_AUTH_ACCOUNT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -13,13 +14,15 @@
 #include "absl/status/status.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "core/base/byte_budget.h"
 #include "service/auth/identity_source.h"
+#include "service/auth/quotas.h"
 #include "service/auth/token_bucket.h"
 
 namespace rwkvd {
 
-// What one identity has used since the server knows it, and the rates that its
-// quotas allow it.
+// What one identity has used since the server knows it, what it uses now, and
+// the rates that its quotas allow it.
 //
 // Shared by its calls and Accounts. Thread-safe.
 class Account {
@@ -33,25 +36,61 @@ class Account {
     int64_t generated_tokens = 0;
   };
 
-  // Takes the tokens of a prompt from its quota. ResourceExhausted with a
-  // RetryAfter if they exceed it, or if generated tokens have exceeded theirs:
-  // those are taken when they have been generated. `now` is a time of
-  // MonotonicNow.
-  absl::Status TakePrompt(int64_t tokens, const Quotas& quotas, absl::Time now)
+  // Times are of MonotonicNow.
+
+  // A call that generates text begins. ResourceExhausted with a RetryAfter if
+  // generated tokens have exceeded their quota.
+  absl::Status CheckGenerated(const Quotas& quotas, absl::Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Takes tokens that have been generated.
-  void TakeGenerated(int64_t tokens, absl::Time now)
+  // Takes the tokens of a prompt from their quota. ResourceExhausted with a
+  // RetryAfter if they exceed it.
+  absl::Status TakePrompt(int64_t tokens, const Quotas& quotas, absl::Time now)
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Gives back the tokens of a prompt that was refused after that.
+  void ReturnPrompt(int64_t tokens, absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Takes a token that has been generated. Returns false if CheckDebt is to
+  // be called. For each token: neither locks nor reads a clock.
+  bool TakeGenerated() {
+    return generated_left_.fetch_sub(1, std::memory_order_relaxed) > 1;
+  }
+  // ResourceExhausted with a RetryAfter if calls have generated so much more
+  // than their quota that none may continue: what it allows in a minute. Until
+  // then, calls that have begun continue, and later ones wait.
+  absl::Status CheckDebt(absl::Time now) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Sets the limits of the shares below, for a server whose calls may take
+  // these bytes.
+  void SetByteLimits(const Quotas& quotas, int64_t all_messages,
+                     int64_t all_unread);
+  // The bytes of request messages that are held for its calls, and of responses
+  // that its clients have not read: shares of the budgets of all calls.
+  ByteBudget& message_bytes() { return message_bytes_; }
+  ByteBudget& unread_bytes() { return unread_bytes_; }
 
   // A call has ended.
   void AddCall(const Usage& call) ABSL_LOCKS_EXCLUDED(mutex_);
   Usage usage() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  // Takes the generated tokens that have not been taken from the bucket yet.
+  void CollectGenerated(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Lets TakeGenerated take what may be generated. Follows CollectGenerated.
+  void GrantGenerated(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  ByteBudget message_bytes_{kNoLimit};
+  ByteBudget unread_bytes_{kNoLimit};
+
+  // What is left of generated_granted_. Negative for tokens that were generated
+  // without being granted.
+  std::atomic<int64_t> generated_left_{0};
+
   mutable absl::Mutex mutex_;
   TokenBucket prompt_ ABSL_GUARDED_BY(mutex_);
   TokenBucket generated_ ABSL_GUARDED_BY(mutex_);
+  int64_t generated_granted_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t generated_per_minute_ ABSL_GUARDED_BY(mutex_) = kNoLimit;
   Usage usage_ ABSL_GUARDED_BY(mutex_);
 };
 

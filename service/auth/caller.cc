@@ -14,6 +14,29 @@ absl::Status Caller::Require(Role role, absl::string_view what) const {
   return RoleMissing(*identity, SetOf(role), what);
 }
 
+absl::Status Caller::CheckGenerated() const {
+  if (account == nullptr) return absl::OkStatus();
+  return account->CheckGenerated(quotas(), MonotonicNow());
+}
+
+absl::Status Caller::TakeGenerated() const {
+  if (account == nullptr || account->TakeGenerated()) return absl::OkStatus();
+  return account->CheckDebt(MonotonicNow());
+}
+
+void Caller::ReturnPrompt(int64_t tokens) const {
+  if (account != nullptr) account->ReturnPrompt(tokens, MonotonicNow());
+}
+
+ByteBudget* Caller::message_bytes() const {
+  return account == nullptr ? nullptr : &account->message_bytes();
+}
+
+std::shared_ptr<ByteBudget> Caller::unread_bytes() const {
+  if (account == nullptr) return nullptr;
+  return {account, &account->unread_bytes()};
+}
+
 absl::Status Caller::TakePrompt(int64_t tokens) const {
   if (account == nullptr) return absl::OkStatus();
   return account->TakePrompt(tokens, quotas(), MonotonicNow());

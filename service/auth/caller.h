@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "core/base/byte_budget.h"
 #include "service/auth/account.h"
 #include "service/auth/identity.h"
 
@@ -22,8 +23,19 @@ struct Caller {
   std::string partition;
   std::shared_ptr<Account> account;  // of the identity; null if there is none
 
-  // Takes the tokens of a prompt from the quota of the identity; see Account.
+  // Tokens and the quotas of the identity; see Account. Nothing happens if
+  // there is no account.
+  absl::Status CheckGenerated() const;
   absl::Status TakePrompt(int64_t tokens) const;
+  void ReturnPrompt(int64_t tokens) const;
+  // Takes a token that has been generated. ResourceExhausted if the call must
+  // end; see Account::CheckDebt.
+  absl::Status TakeGenerated() const;
+
+  // The shares of the account in the budgets of all calls; null if there is
+  // none.
+  ByteBudget* message_bytes() const;
+  std::shared_ptr<ByteBudget> unread_bytes() const;
 
   // PermissionDenied, with the role, if the caller lacks `role`, which it needs
   // to use `what`.

@@ -12,7 +12,8 @@ namespace rwkvd {
 
 // Limits a rate: it holds at most what flows in during a minute, and is full at
 // first. More may be taken out than is in it, if it was not known in advance;
-// the debt is paid by what flows in. Times are of MonotonicNow.
+// the debt is paid by what flows in. Times are of MonotonicNow, and never go
+// back; an earlier one counts as the latest.
 //
 // Thread-compatible.
 class TokenBucket {
@@ -42,6 +43,24 @@ class TokenBucket {
     if (per_minute_ == kNoLimit) return;
     Fill(now);
     level_ -= TimeOf(amount);
+  }
+
+  // Undoes Take.
+  void Return(int64_t amount, absl::Time now) {
+    if (per_minute_ == kNoLimit) return;
+    Fill(now);
+    level_ = std::min(level_ + TimeOf(amount), kCapacity);
+  }
+
+  // The most that can be taken before the debt exceeds what flows in during a
+  // minute; 0 if it does already, kNoLimit without a rate.
+  int64_t LeftUntilMaxDebt(absl::Time now) {
+    if (per_minute_ == kNoLimit) return kNoLimit;
+    Fill(now);
+    const absl::Duration left =
+        std::max(level_ + kCapacity, absl::ZeroDuration());
+    absl::Duration rest;
+    return absl::IDivDuration(left * per_minute_, absl::Minutes(1), &rest);
   }
 
  private:
