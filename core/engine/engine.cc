@@ -20,6 +20,10 @@ std::vector<NamedState> WithDefaultState(std::vector<NamedState> states,
   return states;
 }
 
+std::shared_ptr<ByteBudget> FlowBytesOf(const std::shared_ptr<FlowUse>& use) {
+  return use == nullptr ? nullptr : use->bytes;
+}
+
 }  // namespace
 
 Engine::Engine(const EngineOptions& options, const Model* model,
@@ -89,8 +93,9 @@ absl::StatusOr<Engine::RequestId> Engine::Submit(ScoreRequest request,
   Flow flow = request.flow;
   auto sequence =
       std::make_unique<ScoreSequence>(id, std::move(request), sink, &counters_);
+  sequence->SetMemory({memory_, FlowBytesOf(reservation.flow_use_),
+                       std::move(reservation.bytes_)});
   sequence->SetFlow(std::move(flow), std::move(reservation.flow_use_));
-  sequence->SetMemory({memory_, std::move(reservation.bytes_)});
   Enqueue(std::move(sequence));
   return id;
 }
@@ -118,7 +123,8 @@ std::vector<Engine::RequestId> Engine::Enqueue(
     auto sequence = std::make_unique<GenerateSequence>(
         ids.back(), std::move(sample), vocabulary_, tokenizer_, sink,
         &counters_, std::move(shared_prompt));
-    sequence->SetMemory({memory_, reservation.bytes_.Split(bytes)});
+    sequence->SetMemory({memory_, FlowBytesOf(reservation.flow_use_),
+                         reservation.bytes_.Split(bytes)});
     sequence->SetGroup(std::move(sample_group));
     sequence->SetFlow(std::move(flow), reservation.flow_use_);
     Enqueue(std::move(sequence));

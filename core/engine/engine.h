@@ -75,8 +75,8 @@ class Engine {
           first_id_(other.first_id_),
           num_samples_(other.num_samples_),
           tokens_(other.tokens_),
-          bytes_(std::move(other.bytes_)),
-          flow_use_(std::move(other.flow_use_)) {}
+          flow_use_(std::move(other.flow_use_)),
+          bytes_(std::move(other.bytes_)) {}
     Reservation& operator=(Reservation&&) = delete;
     ~Reservation() {
       if (engine_ != nullptr) engine_->Release(*this);
@@ -91,15 +91,15 @@ class Engine {
           first_id_(first_id),
           num_samples_(num_samples),
           tokens_(tokens),
-          bytes_(std::move(bytes)),
-          flow_use_(std::move(flow_use)) {}
+          flow_use_(std::move(flow_use)),
+          bytes_(std::move(bytes)) {}
 
     Engine* engine_;  // null after a move or Submit
     RequestId first_id_;
     int64_t num_samples_;                // their ids are consecutive
     int64_t tokens_;                     // of one sample
-    ByteBudget::Reservation bytes_;      // of all samples
     std::shared_ptr<FlowUse> flow_use_;  // null: the flow without a name
+    ByteBudget::Reservation bytes_;      // of all samples
   };
 
   // Accepts the request, or returns an error and keeps nothing:
@@ -204,9 +204,16 @@ class Engine {
   // Submit.
   absl::Status CheckRoom(int64_t num_samples, bool continues)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The same for a flow that uses `use`: OK if it has not reached its own
-  // limits, and leaves room in the queue and in max_total_tokens for others.
-  // Its first request may take as much as any request.
+  // The same for the request's flow, in which `use` is null if it is the one
+  // without a name.
+  absl::StatusOr<Reservation> ReserveInFlow(const RequestCost& cost,
+                                            bool continues,
+                                            std::shared_ptr<FlowUse> use)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // OK if a flow that uses `use` has not reached its own limits, and leaves
+  // room in the queue and in max_total_tokens for others. Its first request may
+  // take as much as any request. InvalidArgument if the flow may never have so
+  // many samples.
   absl::Status CheckFlow(const Flow& flow, const FlowUse& use,
                          const RequestCost& cost)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -224,9 +231,11 @@ class Engine {
   // of the other requests.
   absl::Status CheckTotalTokens(int64_t others, int64_t tokens)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // The error for a request that needs `bytes` when fewer are left in the
-  // budget of all requests: ResourceExhausted.
-  absl::Status OutOfMemory(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // The error for a request that needs `bytes`, and has `held` of them already,
+  // when fewer are left in the budget of all requests, or in that of its flow
+  // (null: none): ResourceExhausted.
+  absl::Status OutOfMemory(int64_t bytes, int64_t held, const FlowUse* use)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // The error for a request that is refused because of `quota`, with the reason
   // `why` and a RetryAfter: ResourceExhausted.
   absl::Status Exhausted(ErrorReason reason, absl::string_view quota,

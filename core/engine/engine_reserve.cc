@@ -22,7 +22,8 @@ constexpr absl::Duration kDefaultRetryAfter = absl::Seconds(1);
 constexpr absl::Duration kMinRetryAfter = absl::Milliseconds(100);
 constexpr absl::Duration kMaxRetryAfter = absl::Minutes(1);
 
-// The part of the queue that is for flows without live requests.
+// The part of the queue, and of the memory of requests, that is for flows
+// without live requests.
 constexpr int64_t kReserve = 8;
 
 }  // namespace
@@ -112,7 +113,11 @@ absl::Status Engine::CheckRoom(int64_t num_samples, bool continues) {
 std::shared_ptr<FlowUse> Engine::UseOf(const Flow& flow) {
   if (flow.name.empty()) return nullptr;
   std::shared_ptr<FlowUse>& use = flows_[flow.name];
-  if (use == nullptr) use = std::make_shared<FlowUse>();
+  if (use == nullptr) {
+    use = std::make_shared<FlowUse>();
+    use->bytes = std::make_shared<ByteBudget>(
+        options_.max_request_bytes - options_.max_request_bytes / kReserve);
+  }
   return use;
 }
 
@@ -131,6 +136,13 @@ absl::Status Engine::CheckFlow(const Flow& flow, const FlowUse& use,
       std::min(flow.max_running, int64_t{options_.max_running});
   const auto max_queued =
       std::min(flow.max_queued, int64_t{options_.max_queued});
+  if (cost.num_samples > max_running + max_queued) {
+    return FieldError(
+        ErrorReason::kRequestTooLarge, "samples",
+        absl::StrCat(cost.num_samples, " samples, but at most ", max_running,
+                     " requests of this identity run and ", max_queued,
+                     " wait"));
+  }
   if (use.num_live + cost.num_samples > max_running + max_queued) {
     return Exhausted(
         ErrorReason::kQuotaExceeded, "max_queued",
@@ -160,27 +172,34 @@ absl::Status Engine::CheckFlow(const Flow& flow, const FlowUse& use,
 absl::StatusOr<Engine::Reservation> Engine::ReserveSlots(
     const RequestCost& cost, bool continues) {
   RWKVD_RETURN_IF_ERROR(CheckCost(cost));
-  const int64_t num_samples = cost.num_samples;
   absl::MutexLock lock(&mutex_);
-  RWKVD_RETURN_IF_ERROR(CheckRoom(num_samples, continues));
-  const auto found = flows_.find(cost.flow->name);
-  if (!continues && !cost.flow->name.empty()) {
-    RWKVD_RETURN_IF_ERROR(CheckFlow(
-        *cost.flow, found == flows_.end() ? FlowUse() : *found->second, cost));
+  RWKVD_RETURN_IF_ERROR(CheckRoom(cost.num_samples, continues));
+  const std::shared_ptr<FlowUse> use = UseOf(*cost.flow);
+  absl::StatusOr<Reservation> reservation = ReserveInFlow(cost, continues, use);
+  if (!reservation.ok()) AddToFlow(use.get(), 0, 0);  // forgets a new flow
+  return reservation;
+}
+
+absl::StatusOr<Engine::Reservation> Engine::ReserveInFlow(
+    const RequestCost& cost, bool continues, std::shared_ptr<FlowUse> use) {
+  const int64_t num_samples = cost.num_samples;
+  const int64_t tokens = num_samples * cost.tokens;
+  if (!continues && use != nullptr) {
+    RWKVD_RETURN_IF_ERROR(CheckFlow(*cost.flow, *use, cost));
   }
   if (!continues) {
-    RWKVD_RETURN_IF_ERROR(
-        CheckTotalTokens(live_tokens_, num_samples * cost.tokens));
+    RWKVD_RETURN_IF_ERROR(CheckTotalTokens(live_tokens_, tokens));
   }
-  auto bytes = memory_->requests.Reserve(num_samples * cost.bytes);
-  if (!bytes.has_value()) return OutOfMemory(num_samples * cost.bytes);
+  const int64_t size = num_samples * cost.bytes;
+  auto bytes = memory_->requests.Reserve(
+      size, use == nullptr ? nullptr : use->bytes.get());
+  if (!bytes.has_value()) return OutOfMemory(size, 0, use.get());
   const RequestId first = last_id_ + 1;
   for (int64_t i = 0; i < num_samples; ++i) {
     live_.emplace(++last_id_, cost.tokens);
   }
-  live_tokens_ += num_samples * cost.tokens;
-  std::shared_ptr<FlowUse> use = UseOf(*cost.flow);
-  AddToFlow(use.get(), num_samples, num_samples * cost.tokens);
+  live_tokens_ += tokens;
+  AddToFlow(use.get(), num_samples, tokens);
   return Reservation(this, first, num_samples, cost.tokens, *std::move(bytes),
                      std::move(use));
 }
@@ -193,7 +212,10 @@ absl::Status Engine::Extend(Reservation* reservation, const RequestCost& cost) {
   const int64_t all = cost.num_samples * cost.tokens;
   RWKVD_RETURN_IF_ERROR(CheckTotalTokens(others, all));
   const int64_t bytes = cost.num_samples * cost.bytes;
-  if (!reservation->bytes_.Resize(bytes)) return OutOfMemory(bytes);
+  if (!reservation->bytes_.Resize(bytes)) {
+    return OutOfMemory(bytes, reservation->bytes_.bytes(),
+                       reservation->flow_use_.get());
+  }
   for (int64_t i = 0; i < reservation->num_samples_; ++i) {
     live_[reservation->first_id_ + i] = cost.tokens;
   }
@@ -226,14 +248,18 @@ absl::Status Engine::CheckTotalTokens(int64_t others, int64_t tokens) {
                    ", this one for ", tokens));
 }
 
-absl::Status Engine::OutOfMemory(int64_t bytes) {
+absl::Status Engine::OutOfMemory(int64_t bytes, int64_t held,
+                                 const FlowUse* use) {
   counters_.rejected_memory.Add(1);
+  const bool is_of_flow =
+      use != nullptr && !use->bytes->HasRoomFor(bytes - held);
+  const ByteBudget& scarce = is_of_flow ? *use->bytes : memory_->requests;
   return Exhausted(
       ErrorReason::kRequestMemoryExhausted, "request_memory",
-      absl::StrCat("out of memory: requests that run or wait take ",
-                   memory_->requests.used(), " of at most ",
-                   memory_->requests.limit(), " bytes, this one up to ",
-                   bytes));
+      absl::StrCat("out of memory: requests ",
+                   is_of_flow ? "of this identity " : "",
+                   "that run or wait take ", scarce.used(), " of at most ",
+                   scarce.limit(), " bytes, this one up to ", bytes));
 }
 
 absl::Status Engine::Exhausted(ErrorReason reason, absl::string_view quota,

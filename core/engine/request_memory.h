@@ -33,7 +33,8 @@ struct EngineMemory {
 // it longer. A default value has reserved nothing. Thread-compatible.
 struct RequestMemory {
   std::shared_ptr<EngineMemory> engine;
-  ByteBudget::Reservation bytes;  // destroyed before `engine`
+  std::shared_ptr<ByteBudget> flow;  // that of FlowUse; null: there is none
+  ByteBudget::Reservation bytes;     // in both; destroyed before them
 };
 
 // Returns `snapshot` as a shared one that holds `memory` and counts in

@@ -4,9 +4,12 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <string>
 
 namespace rwkvd {
+
+class ByteBudget;  // core/base/byte_budget.h
 
 // The flow of a request: flows share slots, queue and steps by their weights,
 // however many requests each of them has. All requests of the flow with the
@@ -27,6 +30,8 @@ struct FlowUse {
   int64_t num_running = 0;  // samples that occupy a slot
   int64_t num_live = 0;     // samples that are reserved, wait or run
   int64_t live_tokens = 0;  // of these
+  // Their part of the memory of all requests. Thread-safe.
+  std::shared_ptr<ByteBudget> bytes;
 };
 
 }  // namespace rwkvd

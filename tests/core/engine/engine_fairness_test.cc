@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/engine/engine.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -131,6 +132,44 @@ TEST_F(EngineFairnessTest, OneFlowLeavesHalfOfTheTokensToOthers) {
   EXPECT_EQ(ReasonOf(Try(RequestOf("a", {1}, 30))),
             ErrorReason::kTotalTokensExceeded);
   EXPECT_TRUE(Try(RequestOf("b", {1}, 80)).ok());
+}
+
+TEST_F(EngineFairnessTest, OneFlowLeavesAnEighthOfTheMemoryToOthers) {
+  options_.max_request_bytes = 1 << 20;
+  absl::Status refused;
+  int64_t accepted = 0;
+  while ((refused = Try(RequestOf("a", {1}, 10))).ok()) ++accepted;
+  EXPECT_EQ(ReasonOf(refused), ErrorReason::kRequestMemoryExhausted);
+  EXPECT_EQ(QuotaOf(refused), "request_memory");
+  EXPECT_THAT(refused.message(), testing::HasSubstr("of this identity"));
+  EXPECT_THAT(refused.message(), testing::HasSubstr("of at most 917504 bytes"));
+  int64_t of_others = 0;
+  while ((refused = Try(RequestOf("", {1}, 10))).ok()) ++of_others;
+  EXPECT_EQ(ReasonOf(refused), ErrorReason::kRequestMemoryExhausted);
+  EXPECT_NEAR(accepted, 7 * of_others, 14);
+}
+
+TEST_F(EngineFairnessTest, MemoryOfAFlowIsFreeWhenItsRequestsHaveEnded) {
+  options_.max_request_bytes = 1 << 20;
+  gate_.Open();
+  for (int i = 0; i < 3; ++i) {
+    std::vector<RecordingSink*> sinks;
+    for (int n = 0; n < 40; ++n) {
+      sinks.push_back(Submit(RequestOf("a", {1}, 10)));
+    }
+    for (RecordingSink* sink : sinks) sink->Wait();
+  }
+}
+
+// It would be refused for ever.
+TEST_F(EngineFairnessTest, MoreSamplesThanAFlowMayHaveAreAnError) {
+  GenerateRequest request = RequestOf("a", {1}, 10);
+  request.flow.max_running = 1;
+  request.flow.max_queued = 2;
+  const auto status = engine().Reserve(request, 4).status();
+  EXPECT_EQ(ReasonOf(status), ErrorReason::kRequestTooLarge);
+  EXPECT_EQ(FieldOf(status), "samples");
+  EXPECT_TRUE(engine().Reserve(request, 3).ok());
 }
 
 // The results of requests are those that they have alone.
