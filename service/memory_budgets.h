@@ -13,6 +13,10 @@ namespace rwkvd {
 // and of `responses`.
 inline constexpr char kRequestMemoryQuota[] = "request_memory";
 inline constexpr char kResponseMemoryQuota[] = "response_memory";
+// Those if an identity's share of them has too few left: quotas of its line in
+// the token file.
+inline constexpr char kMessageBytesQuota[] = "message_bytes";
+inline constexpr char kUnreadBytesQuota[] = "unread_bytes";
 
 // The memory that all calls together may use outside the engine. A call
 // reserves bytes before it allocates them, and is refused with

@@ -12,23 +12,28 @@
 
 namespace rwkvd {
 
-// The bytes that the responses of one call take in the budget of all calls.
+// The bytes that the responses of one call take in the budget of all calls, and
+// in the share that its identity has of that.
 //
 // Shared by the call and by the bytes that gRPC still writes for it. The latter
-// may live longer than the server, so the account shares the budget too.
+// may live longer than the server, so the account shares both budgets too.
 // Thread-safe.
 class ResponseAccount {
  public:
-  explicit ResponseAccount(std::shared_ptr<ByteBudget> budget)
-      : budget_(std::move(budget)) {}
+  explicit ResponseAccount(std::shared_ptr<ByteBudget> budget,
+                           std::shared_ptr<ByteBudget> share = nullptr)
+      : budget_(std::move(budget)), share_(std::move(share)) {}
 
   int64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }
   const ByteBudget& budget() const { return *budget_; }
+  // Null if there is no identity.
+  const ByteBudget* share() const { return share_.get(); }
 
  private:
   friend class ResponseCharge;
 
   const std::shared_ptr<ByteBudget> budget_;
+  const std::shared_ptr<ByteBudget> share_;
   std::atomic<int64_t> bytes_{0};  // of all charges to this account
 };
 
@@ -48,10 +53,10 @@ class ResponseCharge {
   }
   ~ResponseCharge() { ShrinkTo(0); }
 
-  // Nothing if the budget has fewer than `bytes` (>= 0) left.
+  // Nothing if the budget or the share has fewer than `bytes` (>= 0) left.
   static std::optional<ResponseCharge> Take(
       std::shared_ptr<ResponseAccount> account, int64_t bytes) {
-    auto reservation = account->budget_->Reserve(bytes);
+    auto reservation = account->budget_->Reserve(bytes, account->share_.get());
     if (!reservation.has_value()) return std::nullopt;
     account->bytes_ += bytes;
     return ResponseCharge(std::move(account), *std::move(reservation));
@@ -83,7 +88,7 @@ class ResponseCharge {
                  ByteBudget::Reservation reservation)
       : account_(std::move(account)), reservation_(std::move(reservation)) {}
 
-  // In this order: the reservation is returned to a budget that the account
+  // In this order: the reservation is returned to budgets that the account
   // shares.
   std::shared_ptr<ResponseAccount> account_;
   ByteBudget::Reservation reservation_;

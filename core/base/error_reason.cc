@@ -132,11 +132,13 @@ constexpr ErrorReasonInfo kReasons[] = {
      "The server's disk for states is full.", "Retry after `retry_delay`."},
 
     {kMessageExceedsMemory, "MESSAGE_EXCEEDS_MEMORY", Code::kResourceExhausted,
-     "The request takes more memory than the server has for all requests.",
+     "The request takes more memory than all requests, or those of the caller, "
+     "may take.",
      "Send less in one request."},
     {kResponseExceedsMemory, "RESPONSE_EXCEEDS_MEMORY",
      Code::kResourceExhausted,
-     "The response could take more memory than the server has for all.",
+     "The response could take more memory than all responses, or those of the "
+     "caller, may take.",
      "Request less at a time."},
     {kListTooLong, "LIST_TOO_LONG", Code::kResourceExhausted,
      "The answer has more than the 4 MiB that clients accept by default.",

@@ -28,6 +28,11 @@ void Caller::ReturnPrompt(int64_t tokens) const {
   if (account != nullptr) account->ReturnPrompt(tokens, MonotonicNow());
 }
 
+void Caller::SetByteLimits(int64_t all_messages, int64_t all_unread) const {
+  if (account == nullptr) return;
+  account->SetByteLimits(quotas(), all_messages, all_unread);
+}
+
 ByteBudget* Caller::message_bytes() const {
   return account == nullptr ? nullptr : &account->message_bytes();
 }

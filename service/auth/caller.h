@@ -34,6 +34,7 @@ struct Caller {
 
   // The shares of the account in the budgets of all calls; null if there is
   // none.
+  void SetByteLimits(int64_t all_messages, int64_t all_unread) const;
   ByteBudget* message_bytes() const;
   std::shared_ptr<ByteBudget> unread_bytes() const;
 

@@ -33,7 +33,7 @@ constexpr NumberQuota kNumbers[] = {
     {"prompt_tokens_per_minute", &Quotas::prompt_tokens_per_minute, 1},
     {"generated_tokens_per_minute", &Quotas::generated_tokens_per_minute, 1},
     {"state_store_mib", &Quotas::state_bytes, kMiB},
-    {kMaxTtlQuota, &Quotas::max_ttl_seconds, 1},
+    {"max_ttl_seconds", &Quotas::max_ttl_seconds, 1},
     {"max_pins", &Quotas::max_pins, 1},
 };
 
@@ -43,8 +43,8 @@ struct BytesQuota {
   ByteQuota Quotas::*value;
 };
 constexpr BytesQuota kBytes[] = {
-    {kMessageBytesQuota, &Quotas::message_bytes},
-    {kUnreadBytesQuota, &Quotas::unread_bytes},
+    {"message_bytes", &Quotas::message_bytes},
+    {"unread_bytes", &Quotas::unread_bytes},
 };
 
 // An integer in [1, max], of digits only.

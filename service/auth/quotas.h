@@ -17,11 +17,6 @@ inline constexpr int64_t kMaxWeight = 100;
 // The highest number of a quota, in its unit.
 inline constexpr int64_t kMaxQuota = 1'000'000'000'000;
 
-// The names of quotas that errors name, too.
-inline constexpr char kMessageBytesQuota[] = "message_bytes";
-inline constexpr char kUnreadBytesQuota[] = "unread_bytes";
-inline constexpr char kMaxTtlQuota[] = "max_ttl_seconds";
-
 // A limit on memory that calls share: a number of bytes, or a part of what all
 // calls have. A value.
 struct ByteQuota {

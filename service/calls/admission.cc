@@ -3,12 +3,20 @@
 
 #include <grpc/support/time.h>
 
+#include <algorithm>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "core/base/error.h"
+#include "core/base/field_error.h"
 #include "core/base/monotonic_clock.h"
 
 namespace rwkvd {
+namespace {
+
+constexpr char kMaxTtlQuota[] = "max_ttl_seconds";
+
+}  // namespace
 
 absl::Status CallCancelled() {
   return MakeError(ErrorReason::kCancelled, "cancelled");
@@ -18,6 +26,21 @@ Flow FlowOf(const Caller& caller) {
   const Quotas& quotas = caller.quotas();
   return {std::string(caller.name()), quotas.weight, quotas.max_running,
           quotas.max_queued};
+}
+
+absl::StatusOr<absl::Duration> TimeToLiveFor(
+    const Caller& caller, absl::string_view field,
+    std::optional<absl::Duration> requested, absl::Duration otherwise) {
+  const absl::Duration most = caller.quotas().MaxTimeToLive();
+  const absl::Duration wanted = requested.value_or(std::min(otherwise, most));
+  if (wanted <= most) return wanted;
+  return WithQuota(
+      FieldError(
+          field,
+          absl::StrCat(absl::ToDoubleSeconds(wanted), " is more than the ",
+                       absl::ToInt64Seconds(most),
+                       " that this identity may ask for (", kMaxTtlQuota, ")")),
+      kMaxTtlQuota);
 }
 
 absl::Time DeadlineOf(const grpc::ServerContextBase& context) {

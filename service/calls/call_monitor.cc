@@ -7,12 +7,14 @@
 #include <utility>
 
 #include "absl/algorithm/container.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
 #include "core/base/monotonic_clock.h"
 #include "core/base/retry_after.h"
+#include "service/memory_budgets.h"
 
 namespace rwkvd {
 namespace {
@@ -25,6 +27,21 @@ constexpr absl::Duration kMaxTick = absl::Seconds(1);
 
 // The pause between two attempts of WaitAndCharge.
 constexpr absl::Duration kRetryPause = absl::Milliseconds(10);
+
+// When a client should retry if responses take too much memory.
+constexpr absl::Duration kRetryAfter = absl::Seconds(1);
+
+// The most that a response may hold of a budget. The rest bridges the time
+// until gRPC has freed what given-up calls held, so that other calls need not
+// be given up meanwhile.
+int64_t MaxResponseBytes(const ByteBudget& budget) {
+  return budget.limit() - budget.limit() / 8;
+}
+
+// Whether responses would hold more than that with `bytes` more.
+bool ExceedsResponses(const ByteBudget& budget, int64_t bytes) {
+  return bytes > MaxResponseBytes(budget) - budget.used();
+}
 
 absl::Duration TickFor(const CallMonitor::Options& options) {
   const absl::Duration shortest = std::min(
@@ -69,10 +86,14 @@ std::optional<ResponseCharge> CallMonitor::Charge(MonitoredCall* call,
   while (call->stage_ == MonitoredCall::Stage::kOpen) {
     std::optional<ResponseCharge> charge =
         ResponseCharge::Take(call->account_, bytes);
-    if (charge.has_value() && budget_->used() <= max_response_bytes())
-      return charge;
+    const int64_t missing = charge.has_value() ? 0 : bytes;
+    const ByteBudget* const scarce = ScarceFor(*call, missing);
+    if (scarce == nullptr) {
+      if (charge.has_value()) return charge;
+      continue;  // other calls have returned bytes meanwhile
+    }
     const Action victim =
-        NextVictim(call, charge.has_value() ? 0 : bytes, absl::ZeroDuration());
+        NextVictim(call, missing, scarce, absl::ZeroDuration());
     if (victim.call != nullptr) Perform(victim);
     if (charge.has_value() || victim.call == nullptr) return charge;
   }
@@ -81,21 +102,61 @@ std::optional<ResponseCharge> CallMonitor::Charge(MonitoredCall* call,
 
 std::optional<ResponseCharge> CallMonitor::TryCharge(MonitoredCall* call,
                                                      int64_t bytes) {
-  const int64_t used = budget_->used();
-  if (used > 0 && bytes > max_response_bytes() - used) return std::nullopt;
+  for (const ByteBudget* const budget :
+       {call->account_->share(), &call->account_->budget()}) {
+    if (budget == nullptr || budget->used() == 0) continue;
+    if (ExceedsResponses(*budget, bytes)) return std::nullopt;
+  }
   return ResponseCharge::Take(call->account_, bytes);
 }
 
-void CallMonitor::MakeRoom(int64_t bytes) {
-  if (bytes > max_response_bytes()) return;
-  const Action victim = NextVictim(nullptr, 0, options_.room_after);
+const ByteBudget* CallMonitor::ScarceFor(const MonitoredCall& call,
+                                         int64_t bytes) const {
+  const ByteBudget* const share = call.account_->share();
+  if (share != nullptr && ExceedsResponses(*share, bytes)) return share;
+  return ExceedsResponses(*budget_, bytes) ? budget_.get() : nullptr;
+}
+
+void CallMonitor::MakeRoom(const MonitoredCall& call, int64_t bytes) {
+  const ByteBudget* const scarce = ScarceFor(call, bytes);
+  if (scarce == nullptr || bytes > MaxResponseBytes(*scarce)) return;
+  const Action victim = NextVictim(nullptr, 0, scarce, options_.room_after);
   if (victim.call != nullptr) Perform(victim);
+}
+
+absl::Status CallMonitor::OutOfMemory(const MonitoredCall& call,
+                                      int64_t bytes) const {
+  const ByteBudget* const scarce = ScarceFor(call, bytes);
+  if (scarce == nullptr || scarce == budget_.get()) {
+    return WithRetryAfter(
+        WithQuota(MakeError(ErrorReason::kResponseMemoryExhausted,
+                            absl::StrCat("the answer may take ", bytes,
+                                         " bytes, and responses that clients "
+                                         "have not read leave too little of "
+                                         "the server's memory for them")),
+                  kResponseMemoryQuota),
+        kRetryAfter);
+  }
+  const std::string problem = absl::StrCat(
+      "the answer may take ", bytes, " bytes, and this identity's ",
+      kUnreadBytesQuota, "=", scarce->limit());
+  if (bytes > scarce->limit()) {
+    return WithQuota(MakeError(ErrorReason::kResponseExceedsMemory,
+                               absl::StrCat(problem, " does not allow it")),
+                     kUnreadBytesQuota);
+  }
+  return WithRetryAfter(
+      WithQuota(MakeError(ErrorReason::kQuotaExceeded,
+                          absl::StrCat(problem, " has ", scarce->used(),
+                                       " in use: read the other responses")),
+                kUnreadBytesQuota),
+      kRetryAfter);
 }
 
 std::optional<ResponseCharge> CallMonitor::WaitAndCharge(
     MonitoredCall* call, int64_t bytes,
     absl::FunctionRef<bool()> is_abandoned) {
-  while (bytes <= max_response_bytes() && !is_abandoned()) {
+  while (bytes <= max_response_bytes(*call) && !is_abandoned()) {
     std::optional<ResponseCharge> charge = TryCharge(call, bytes);
     if (charge.has_value()) return charge;
     absl::SleepFor(kRetryPause);
@@ -103,10 +164,18 @@ std::optional<ResponseCharge> CallMonitor::WaitAndCharge(
   return std::nullopt;
 }
 
-int64_t CallMonitor::max_response_bytes() const {
-  // The rest bridges the time until gRPC has freed what given-up calls held, so
-  // that other calls need not be given up meanwhile.
-  return budget_->limit() - budget_->limit() / 8;
+int64_t CallMonitor::max_response_bytes(const MonitoredCall& call) const {
+  const ByteBudget* const share = call.account_->share();
+  const int64_t all = MaxResponseBytes(*budget_);
+  return share == nullptr ? all : std::min(all, MaxResponseBytes(*share));
+}
+
+absl::Status CallMonitor::NameQuota(const MonitoredCall& call,
+                                    absl::Status status) const {
+  const bool is_of_share =
+      max_response_bytes(call) < MaxResponseBytes(*budget_) &&
+      ReasonOf(status) == ErrorReason::kResponseExceedsMemory;
+  return is_of_share ? WithQuota(std::move(status), kUnreadBytesQuota) : status;
 }
 
 void CallMonitor::NoteGivenUp(MonitoredCall* call, GiveUpReason reason) {
@@ -157,21 +226,38 @@ bool CallMonitor::HasReaders() {
 
 CallMonitor::Action CallMonitor::NextVictim(const MonitoredCall* requesting,
                                             int64_t bytes,
+                                            const ByteBudget* scarce,
                                             absl::Duration min_wait) {
   absl::MutexLock lock(&mutex_);
-  MonitoredCall* victim = nullptr;
-  int64_t most = 0;
+  const auto held_by = [&](const MonitoredCall& call) {
+    return call.account_->bytes() + (&call == requesting ? bytes : 0);
+  };
+  std::vector<MonitoredCall*> candidates;
+  absl::flat_hash_map<const ByteBudget*, int64_t> held_by_share;
   for (MonitoredCall* const call : calls_) {
-    const int64_t held =
-        call->account_->bytes() + (call == requesting ? bytes : 0);
-    if (held <= most || call->stage_ == MonitoredCall::Stage::kReset) continue;
-    if (WaitOf(*call) < min_wait) continue;
+    const ByteBudget* const share = call->account_->share();
+    if (scarce != budget_.get() && scarce != share) continue;
+    if (call->stage_ == MonitoredCall::Stage::kReset) continue;
+    if (WaitOf(*call) < min_wait || held_by(*call) == 0) continue;
+    candidates.push_back(call);
+    if (share != nullptr) held_by_share[share] += held_by(*call);
+  }
+  MonitoredCall* victim = nullptr;
+  std::pair<int64_t, int64_t> most;  // of an identity, of the call
+  for (MonitoredCall* const call : candidates) {
+    const int64_t held = held_by(*call);
+    const ByteBudget* const share = call->account_->share();
+    const std::pair<int64_t, int64_t> key = {
+        share == nullptr ? held : held_by_share[share], held};
+    if (victim != nullptr && key <= most) continue;
     victim = call;
-    most = held;
+    most = key;
   }
   if (victim == nullptr) return {};
+  const GiveUpReason reason =
+      scarce == budget_.get() ? GiveUpReason::kMemory : GiveUpReason::kQuota;
   return Advance(victim, victim->stage_ == MonitoredCall::Stage::kOpen
-                             ? GiveUpReason::kMemory
+                             ? reason
                              : victim->reason_.load());
 }
 
@@ -207,6 +293,19 @@ absl::Status CallMonitor::StatusFor(GiveUpReason reason,
               " bytes that the server has for them, and this call holds most: ",
               call.account_->bytes(),
               "; read faster, or request less at a time"));
+    case GiveUpReason::kQuota:
+      return WithRetryAfter(
+          WithQuota(
+              MakeError(
+                  ErrorReason::kQuotaExceeded,
+                  absl::StrCat(
+                      "responses that clients of this identity have "
+                      "not read take its ",
+                      kUnreadBytesQuota, "=", call.account_->share()->limit(),
+                      ", and this call holds most: ", call.account_->bytes(),
+                      "; read faster, or request less at a time")),
+              kUnreadBytesQuota),
+          kRetryAfter);
     case GiveUpReason::kUnread:
       return MakeError(
           ErrorReason::kClientTooSlow,

@@ -32,7 +32,9 @@ namespace rwkvd {
 //  2. If the client does not even take that message, the stream is reset.
 //
 // A call is given up if its client has kept it waiting for longer than a
-// timeout, or if it holds most when the budget is nearly exhausted.
+// timeout, or if it holds most when the budget is nearly exhausted: most among
+// the calls of the identity whose calls together hold most. If the share of an
+// identity is nearly exhausted, that is one of its own calls.
 //
 // Owned by the server; outlives all calls. Thread-safe.
 class CallMonitor {
@@ -55,26 +57,33 @@ class CallMonitor {
   CallMonitor(const CallMonitor&) = delete;
   CallMonitor& operator=(const CallMonitor&) = delete;
 
-  // Charges `bytes` to `call`. If the budget has too little left, gives up the
-  // calls that hold most, one after the other. Returns nothing if `call` itself
-  // has been given up. The thread must hold no lock of a call. Never waits.
+  // Charges `bytes` to `call`. If the budget or the share has too little left,
+  // gives up the calls that hold most, one after the other. Returns nothing if
+  // `call` itself has been given up. The thread must hold no lock of a call.
+  // Never waits.
   std::optional<ResponseCharge> Charge(MonitoredCall* call, int64_t bytes)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Charges `bytes` to `call`, but gives up no call, and leaves what exceeds
   // max_response_bytes to Charge unless nothing is in use. Returns nothing if
-  // the budget has too little left.
+  // the budget or the share has too little left.
   std::optional<ResponseCharge> TryCharge(MonitoredCall* call, int64_t bytes);
 
   // Gives up the call that holds most among those whose client has kept them
   // waiting for Options::room_after, or resets it, unless `bytes` can never be
-  // charged. For a call that TryCharge has refused, so that a later one is not.
-  // The thread must hold no lock of a call.
-  void MakeRoom(int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  // charged. For a call that TryCharge has refused, so that a later one is not:
+  // if the share had too little left, one of the same identity is given up. The
+  // thread must hold no lock of a call.
+  void MakeRoom(const MonitoredCall& call, int64_t bytes)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Why TryCharge has refused `bytes`: ResourceExhausted with a RetryAfter,
+  // unless the identity may never have so much.
+  absl::Status OutOfMemory(const MonitoredCall& call, int64_t bytes) const;
 
   // Charges as TryCharge does, after waiting until other calls have returned
   // enough bytes. Returns nothing once `is_abandoned` returns true, or if
-  // `bytes` exceed the budget. For threads that may wait.
+  // `bytes` exceed max_response_bytes. For threads that may wait.
   std::optional<ResponseCharge> WaitAndCharge(
       MonitoredCall* call, int64_t bytes,
       absl::FunctionRef<bool()> is_abandoned);
@@ -101,9 +110,13 @@ class CallMonitor {
   // How long `call` has waited for its client; 0 if it does not wait.
   static absl::Duration WaitOf(const MonitoredCall& call);
 
-  // The most that a response may hold, in bytes: a call that holds more is
-  // given up even if there are no others.
-  int64_t max_response_bytes() const;
+  // The most that a response of `call` may hold, in bytes: a call that holds
+  // more is given up even if there are no others.
+  int64_t max_response_bytes(const MonitoredCall& call) const;
+
+  // `status`, in which the quota is that of the identity if a response is too
+  // large because of it: for checks against max_response_bytes.
+  absl::Status NameQuota(const MonitoredCall& call, absl::Status status) const;
 
  private:
   friend class MonitoredCall;
@@ -122,11 +135,16 @@ class CallMonitor {
   void Add(MonitoredCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
   void Remove(MonitoredCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // The budget or share of `call` in which more than max_response_bytes would
+  // be in use with `bytes` more; the share if both. Null if there is none.
+  const ByteBudget* ScarceFor(const MonitoredCall& call, int64_t bytes) const;
+
   // The next stage for the call that holds most, if `requesting` holds `bytes`
-  // more, among those that have waited for their client for `min_wait`. Its
-  // call is null if there is none.
+  // more, among those that use `scarce` and have waited for their client for
+  // `min_wait`. Its call is null if there is none.
   Action NextVictim(const MonitoredCall* requesting, int64_t bytes,
-                    absl::Duration min_wait) ABSL_LOCKS_EXCLUDED(mutex_);
+                    const ByteBudget* scarce, absl::Duration min_wait)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // Moves `call`, which is not in its last stage, to the next one.
   Action Advance(MonitoredCall* call, GiveUpReason reason)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -75,11 +75,6 @@ CallRecord::CallRecord(const CallEnvironment& environment, Rpc rpc,
 }
 
 void CallRecord::RequestEnded(const FinishEvent& event) {
-  const bool generates = rpc_ == Rpc::kGenerate || rpc_ == Rpc::kVllmGenerate;
-  if (caller_.account != nullptr && generates) {
-    caller_.account->TakeGenerated(event.usage.generated_tokens,
-                                   MonotonicNow());
-  }
   absl::MutexLock lock(&mutex_);
   use_.AddRequest(event);
 }

@@ -17,7 +17,6 @@
 #include "service/calls/admission.h"
 #include "service/calls/delta_buffer.h"
 #include "service/convert/responses.h"
-#include "service/memory_budgets.h"
 
 namespace rwkvd {
 namespace {
@@ -69,9 +68,14 @@ void GenerateCall::OnPrompt(int32_t sample, const PromptEvent& event) {
 
 void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
   auto charge = monitor()->Charge(this, protocol_->MaxBytes(event));
+  const absl::Status in_quota = environment_.caller.TakeGenerated();
   Action action;
   {
     absl::MutexLock lock(&mutex_);
+    if (!in_quota.ok() && over_quota_.ok()) {
+      over_quota_ = in_quota;
+      CancelRequests();
+    }
     logprob_sums_[sample] += event.logprob;
     if (gone_ || !charge.has_value()) return;
     pending_->AddToken(sample, event, *std::move(charge));
@@ -172,11 +176,7 @@ absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
     auto taken = monitor()->WaitAndCharge(this, BytesOf(snapshot),
                                           [this] { return IsAbandoned(); });
     if (!taken.has_value()) {
-      return WithQuota(
-          MakeError(
-              ErrorReason::kResponseMemoryExhausted,
-              "the server has too little memory left to return the state"),
-          kResponseMemoryQuota);
+      return monitor()->OutOfMemory(*this, BytesOf(snapshot));
     }
     charge = *std::move(taken);
   }
@@ -198,12 +198,18 @@ absl::Status GenerateCall::Deliver(int32_t sample, const Snapshot& snapshot,
 }
 
 void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
-                             FinishReason reason, const absl::Status& status) {
+                             FinishReason reason,
+                             const absl::Status& sample_status) {
   auto charge = monitor()->Charge(this, protocol_->MaxBytes(finish));
   Action action;
   bool is_last = false;
   {
     absl::MutexLock lock(&mutex_);
+    // A sample that has ended by itself with the token that was too much is not
+    // affected.
+    const bool is_over_quota =
+        !over_quota_.ok() && absl::IsCancelled(sample_status);
+    const absl::Status& status = is_over_quota ? over_quota_ : sample_status;
     if (delivery_.logprobs || keeps_best()) {
       finish.set_logprob_sum(logprob_sums_[sample]);
     }

@@ -82,6 +82,10 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   absl::Status Begin(const grpc::ByteBuffer* message);
   // On a thread of the work pool.
   absl::Status Convert(RequestMessage message);
+  // Applies the quotas of the caller to the pin and the state of a request.
+  absl::Status LimitPinAndState(GenerateInput* input) const;
+  // Refuses a request whose response could not fit the memory for responses.
+  absl::Status CheckSize(const GenerateInput& input) const;
   // On the worker's thread.
   absl::Status LoadAndSubmit(const std::string& state_handle,
                              Engine::Reservation reservation,
@@ -97,7 +101,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   void OnFinish(int32_t sample, const FinishEvent& event);
   // Buffers the end of a sample; the last of them ends the call.
   void EndSample(int32_t sample, ::rwkv::v1::Finish finish, FinishReason reason,
-                 const absl::Status& status);
+                 const absl::Status& sample_status);
   // Delivers the snapshot of a sample and ends the sample. `charge` is for the
   // snapshot. On the worker's thread.
   void DeliverAndEnd(int32_t sample, std::shared_ptr<const Snapshot> snapshot,
@@ -145,6 +149,7 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // Set before the engine knows this call.
   uint64_t seed_ = 0;
   SampleCounts samples_;
+  int64_t prompt_tokens_ = 0;  // taken from the quota
   Delivery delivery_;
   bool delivers_state_ = false;
   bool is_resumed_ = false;
@@ -159,6 +164,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool cancelled_ ABSL_GUARDED_BY(mutex_) =
       false;  // by the client, or too late
   bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
+  // Why the requests were cancelled, if the identity has generated too much.
+  absl::Status over_quota_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<GenerateMessages> pending_ ABSL_GUARDED_BY(mutex_);
   bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;      // nothing more is written

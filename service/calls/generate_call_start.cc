@@ -44,7 +44,8 @@ GenerateCall* GenerateCall::Start(const CallEnvironment& environment,
 GenerateCall::GenerateCall(const CallEnvironment& environment,
                            grpc::CallbackServerContext* context,
                            std::unique_ptr<GenerateProtocol> protocol)
-    : MonitoredCall(environment.monitor, context),
+    : MonitoredCall(environment.monitor, context,
+                    environment.caller.unread_bytes()),
       environment_(environment),
       model_(environment.model),
       metrics_(environment.metrics),
@@ -76,15 +77,8 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
   RWKVD_RETURN_IF_ERROR(CheckRoles(input, caller));
   request.cache_partition = caller.partition;
   request.flow = FlowOf(caller);
-  if (request.pin.has_value()) {
-    request.pin->max_names = caller.quotas().max_pins;
-  }
-  const int64_t max_bytes = monitor()->max_response_bytes();
-  RWKVD_RETURN_IF_ERROR(protocol_->CheckAnswer(input, max_bytes));
-  RWKVD_RETURN_IF_ERROR(protocol_->NameField(CheckAnswerSize(
-      input,
-      static_cast<int64_t>(model_->engine->initial_states()[0].state.bytes()),
-      max_bytes)));
+  RWKVD_RETURN_IF_ERROR(LimitPinAndState(&input));
+  RWKVD_RETURN_IF_ERROR(monitor()->NameQuota(*this, CheckSize(input)));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
   record_.Describe(request, input.samples.generated);
@@ -92,8 +86,10 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
       model_->engine->Reserve(request, input.samples.generated);
   samples_ = input.samples;
   if (!reservation.ok()) return protocol_->NameField(reservation.status());
-  RWKVD_RETURN_IF_ERROR(
-      caller.TakePrompt(static_cast<int64_t>(request.prompt.size())));
+  const auto prompt_tokens = static_cast<int64_t>(request.prompt.size());
+  RWKVD_RETURN_IF_ERROR(caller.CheckGenerated());
+  RWKVD_RETURN_IF_ERROR(caller.TakePrompt(prompt_tokens));
+  prompt_tokens_ = prompt_tokens;
   delivery_ = input.delivery;
   is_resumed_ = request.resume;
   delivers_state_ = request.snapshot_at_end || request.snapshot_on_drain;
@@ -111,6 +107,38 @@ absl::Status GenerateCall::Convert(RequestMessage message) {
     Unref();
   });
   return absl::OkStatus();
+}
+
+absl::Status GenerateCall::LimitPinAndState(GenerateInput* input) const {
+  const Caller& caller = environment_.caller;
+  const auto requested = [](absl::Duration time, absl::Duration unset) {
+    return time == unset ? std::nullopt : std::make_optional(time);
+  };
+  if (std::optional<PinRequest>& pin = input->request.pin; pin.has_value()) {
+    pin->max_names = caller.quotas().max_pins;
+    constexpr absl::Duration kUnset = absl::InfiniteDuration();
+    RWKVD_ASSIGN_OR_RETURN(
+        pin->time_to_live,
+        TimeToLiveFor(caller, "pin.ttl_seconds",
+                      requested(pin->time_to_live, kUnset), kUnset));
+  }
+  Delivery& delivery = input->delivery;
+  if (!delivery.state_as_handle) return absl::OkStatus();
+  RWKVD_ASSIGN_OR_RETURN(
+      delivery.time_to_live,
+      TimeToLiveFor(caller, "return_state.ttl_seconds",
+                    requested(delivery.time_to_live, absl::ZeroDuration()),
+                    model_->states->time_to_live()));
+  return absl::OkStatus();
+}
+
+absl::Status GenerateCall::CheckSize(const GenerateInput& input) const {
+  const int64_t max_bytes = monitor()->max_response_bytes(*this);
+  RWKVD_RETURN_IF_ERROR(protocol_->CheckAnswer(input, max_bytes));
+  return protocol_->NameField(CheckAnswerSize(
+      input,
+      static_cast<int64_t>(model_->engine->initial_states()[0].state.bytes()),
+      max_bytes));
 }
 
 absl::Status GenerateCall::LoadAndSubmit(const std::string& state_handle,
@@ -155,7 +183,8 @@ absl::Status GenerateCall::Submit(Engine::Reservation reservation,
   }
   absl::MutexLock lock(&mutex_);
   ids_ = *std::move(ids);
-  if (cancelled_) CancelRequests();
+  // The engine may have sent tokens before.
+  if (cancelled_ || !over_quota_.ok()) CancelRequests();
   return absl::OkStatus();
 }
 
@@ -167,6 +196,7 @@ void GenerateCall::Abort() {
 }
 
 void GenerateCall::Refuse(const absl::Status& status) {
+  environment_.caller.ReturnPrompt(std::exchange(prompt_tokens_, 0));
   Action action;
   {
     absl::MutexLock lock(&mutex_);

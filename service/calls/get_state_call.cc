@@ -8,18 +8,14 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cli/grpc_status.h"
-#include "core/base/error.h"
-#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
 #include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
 #include "service/calls/state_transfers.h"
 #include "service/convert/responses.h"
-#include "service/memory_budgets.h"
 
 namespace rwkvd {
 
@@ -37,7 +33,8 @@ GetStateCall* GetStateCall::Start(const CallEnvironment& environment,
 
 GetStateCall::GetStateCall(const CallEnvironment& environment,
                            grpc::CallbackServerContext* context)
-    : MonitoredCall(environment.monitor, context),
+    : MonitoredCall(environment.monitor, context,
+                    environment.caller.unread_bytes()),
       environment_(environment),
       model_(environment.model),
       context_(context),
@@ -46,7 +43,7 @@ GetStateCall::GetStateCall(const CallEnvironment& environment,
 
 absl::Status GetStateCall::Begin(const grpc::ByteBuffer* message) {
   RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
-  RWKVD_RETURN_IF_ERROR(TakeTransferSlot(this, *context_, slots_));
+  RWKVD_RETURN_IF_ERROR(TakeTransferSlot(this, environment_, *context_));
   RWKVD_ASSIGN_OR_RETURN(
       task_,
       AddRequestTask(
@@ -62,16 +59,9 @@ absl::Status GetStateCall::Parse(RequestMessage message) {
   const int64_t max_bytes = model_->states->max_bytes();
   std::optional<ResponseCharge> charge = monitor()->TryCharge(this, max_bytes);
   if (!charge.has_value()) {
-    monitor()->MakeRoom(max_bytes);
-    return WithRetryAfter(
-        WithQuota(
-            MakeError(
-                ErrorReason::kResponseMemoryExhausted,
-                absl::StrCat("a state may have ", max_bytes,
-                             " bytes, and responses that clients have not read "
-                             "leave too little memory for them")),
-            kResponseMemoryQuota),
-        kTransferRetryAfter);
+    const absl::Status error = monitor()->OutOfMemory(*this, max_bytes);
+    monitor()->MakeRoom(*this, max_bytes);
+    return error;
   }
   Ref();  // the worker's
   model_->states->worker().Do(

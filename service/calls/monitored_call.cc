@@ -5,29 +5,21 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/time.h"
 #include "cli/grpc_status.h"
 #include "core/base/error.h"
-#include "core/base/retry_after.h"
 #include "service/calls/admission.h"
 #include "service/calls/call_monitor.h"
 #include "service/calls/response_bytes.h"
 #include "service/convert/response_size.h"
-#include "service/memory_budgets.h"
 
 namespace rwkvd {
-namespace {
-
-// When a client should retry if clients have not read too many answers.
-constexpr absl::Duration kRetryAnswerAfter = absl::Seconds(1);
-
-}  // namespace
-
 MonitoredCall::MonitoredCall(CallMonitor* monitor,
-                             grpc::CallbackServerContext* context)
+                             grpc::CallbackServerContext* context,
+                             std::shared_ptr<ByteBudget> share)
     : monitor_(monitor),
       call_context_(context),
-      account_(std::make_shared<ResponseAccount>(monitor->budget_)) {
+      account_(std::make_shared<ResponseAccount>(monitor->budget_,
+                                                 std::move(share))) {
   monitor_->Add(this);
 }
 
@@ -49,14 +41,9 @@ absl::Status MonitoredCall::SetAnswer(const google::protobuf::Message& answer,
   const int64_t memory = ChargeFor(answer);
   std::optional<ResponseCharge> charge = monitor_->TryCharge(this, memory);
   if (!charge.has_value()) {
-    monitor_->MakeRoom(memory);
-    return WithRetryAfter(
-        WithQuota(
-            MakeError(ErrorReason::kResponseMemoryExhausted,
-                      "answers that clients have not read yet take all the "
-                      "memory that this server allows for them"),
-            kResponseMemoryQuota),
-        kRetryAnswerAfter);
+    const absl::Status error = monitor_->OutOfMemory(*this, memory);
+    monitor_->MakeRoom(*this, memory);
+    return error;
   }
   *bytes = ToByteBuffer(answer, *std::move(charge));
   return absl::OkStatus();

@@ -35,8 +35,10 @@ class MonitoredCall {
   }
 
  protected:
-  // Both outlive the call; `context` is that of the call.
-  MonitoredCall(CallMonitor* monitor, grpc::CallbackServerContext* context);
+  // Both outlive the call; `context` is that of the call. `share` is that of
+  // its identity in the budget for responses; null if there is none.
+  MonitoredCall(CallMonitor* monitor, grpc::CallbackServerContext* context,
+                std::shared_ptr<ByteBudget> share = nullptr);
   virtual ~MonitoredCall() = default;
 
   // The first stage: drops what is buffered, cancels requests, and ends the

@@ -10,15 +10,14 @@
 #include "core/base/error.h"
 #include "core/base/exceptions.h"
 #include "core/base/field_error.h"
-#include "core/base/retry_after.h"
 #include "core/base/status_macros.h"
 #include "service/calls/admission.h"
 #include "service/calls/request_task.h"
 #include "service/calls/response_bytes.h"
 #include "service/calls/state_transfers.h"
 #include "service/convert/input.h"
+#include "service/convert/request_memory.h"
 #include "service/convert/responses.h"
-#include "service/memory_budgets.h"
 
 namespace rwkvd {
 
@@ -49,14 +48,16 @@ PutStateCall* PutStateCall::Start(const CallEnvironment& environment,
 PutStateCall::PutStateCall(const CallEnvironment& environment,
                            grpc::CallbackServerContext* context,
                            grpc::ByteBuffer* response)
-    : MonitoredCall(environment.monitor, context),
+    : MonitoredCall(environment.monitor, context,
+                    environment.caller.unread_bytes()),
       environment_(environment),
       model_(environment.model),
       slots_(environment.transfers),
       context_(context),
       response_(response),
       record_(environment, Rpc::kPutState, context->peer()),
-      reserved_(environment.budgets->requests.Reserve(0)) {}
+      reserved_(environment.budgets->requests.Reserve(
+          0, environment.caller.message_bytes())) {}
 
 PutStateCall::~PutStateCall() {
   if (handle_.empty() || is_answered_) return;
@@ -70,7 +71,7 @@ PutStateCall::~PutStateCall() {
 
 absl::Status PutStateCall::Begin() {
   RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
-  return TakeTransferSlot(this, *context_, slots_);
+  return TakeTransferSlot(this, environment_, *context_);
 }
 
 void PutStateCall::ReadNext() {
@@ -127,8 +128,9 @@ absl::Status PutStateCall::AppendMessage(RequestMessage message) {
   RWKVD_RETURN_IF_ERROR(message.ParseInto(&request));
   if (request.has_ttl_seconds()) {
     RWKVD_ASSIGN_OR_RETURN(
-        time_to_live_,
+        const absl::Duration requested,
         TimeToLiveFromProto("ttl_seconds", request.ttl_seconds()));
+    RWKVD_ASSIGN_OR_RETURN(time_to_live_, TimeToLive(requested));
   }
   const auto size = static_cast<int64_t>(bytes_.size() + request.data().size());
   const int64_t max_bytes = model_->states->max_bytes();
@@ -141,6 +143,12 @@ absl::Status PutStateCall::AppendMessage(RequestMessage message) {
   RWKVD_RETURN_IF_ERROR(MakeRoom(size));
   bytes_ += request.data();
   return absl::OkStatus();
+}
+
+absl::StatusOr<absl::Duration> PutStateCall::TimeToLive(
+    std::optional<absl::Duration> requested) const {
+  return TimeToLiveFor(environment_.caller, "ttl_seconds", requested,
+                       model_->states->time_to_live());
 }
 
 absl::Status PutStateCall::MakeRoom(int64_t size) {
@@ -156,25 +164,22 @@ absl::Status PutStateCall::MakeRoom(int64_t size) {
 
 absl::Status PutStateCall::Reserve(int64_t bytes) {
   if (reserved_->Resize(bytes)) return absl::OkStatus();
-  return WithRetryAfter(
-      WithQuota(
-          FieldError(ErrorReason::kRequestMemoryExhausted, "data",
-                     absl::StrCat("the server has no memory left for this "
-                                  "request, which needs ",
-                                  bytes, " bytes")),
-          kRequestMemoryQuota),
-      kTransferRetryAfter);
+  return InField("data",
+                 OutOfRequestMemory(bytes, *reserved_->budget(),
+                                    reserved_->share(), reserved_->bytes()));
 }
 
 absl::Status PutStateCall::Save() {
   const auto parsed = model_->states->Parse(bytes_, "data");
   if (!parsed.ok()) return WithField(parsed.status(), "data");
   const Caller& caller = environment_.caller;
+  if (!time_to_live_.has_value()) {
+    RWKVD_ASSIGN_OR_RETURN(time_to_live_, TimeToLive(std::nullopt));
+  }
   RWKVD_ASSIGN_OR_RETURN(
       const SavedState saved,
-      model_->states->Save(std::move(bytes_),
-                           time_to_live_.value_or(absl::ZeroDuration()),
-                           caller.partition, caller.quotas().state_bytes));
+      model_->states->Save(std::move(bytes_), *time_to_live_, caller.partition,
+                           caller.quotas().state_bytes));
   handle_ = saved.handle;
   v1::PutStateResponse response;
   ToProto(saved, absl::Now(), response.mutable_state());

@@ -63,6 +63,9 @@ class PutStateCall final : public grpc::ServerReadReactor<grpc::ByteBuffer>,
   // work pool.
   absl::Status TakeMessage(RequestMessage message);
   absl::Status AppendMessage(RequestMessage message);
+  // The time to live that the client has asked for, or that of other states.
+  absl::StatusOr<absl::Duration> TimeToLive(
+      std::optional<absl::Duration> requested) const;
   // Makes room in bytes_ for `size` bytes, and reserves it.
   absl::Status MakeRoom(int64_t size);
   // Reserves `bytes` in all.

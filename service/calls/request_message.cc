@@ -43,10 +43,12 @@ absl::StatusOr<RequestMessage> RequestMessage::Take(
   }
   ByteBudget& budget = environment.budgets->requests;
   const auto size = static_cast<int64_t>(message->Length());
-  std::optional<ByteBudget::Reservation> reservation = budget.Reserve(size);
+  ByteBudget* const share = environment.caller.message_bytes();
+  std::optional<ByteBudget::Reservation> reservation =
+      budget.Reserve(size, share);
   if (!reservation.has_value()) {
     environment.metrics->MessageRefused(MessageRefusal::kMemory);
-    return OutOfRequestMemory(size, budget);
+    return OutOfRequestMemory(size, budget, share);
   }
   RequestMessage taken(*std::move(reservation), environment);
   taken.size_ = size;

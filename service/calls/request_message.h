@@ -5,6 +5,7 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -20,7 +21,8 @@
 namespace rwkvd {
 
 // A request message that has arrived but has not been parsed. Its bytes, and
-// then the parsed message, are reserved in the budget for requests.
+// then the parsed message, are reserved in the budget for requests, and in the
+// caller's share of it.
 //
 // Owned by a call, or by its task in the work pool. Thread-compatible. The
 // model, the budget and the metrics outlive it.
@@ -29,8 +31,8 @@ class RequestMessage {
   // Takes the bytes of a message that gRPC has received for a call. They are
   // copied, so that messages which wait do not fill gRPC's own buffers: if
   // these are full, gRPC closes connections. ResourceExhausted with a
-  // RetryAfter if the budget has too little left; Cancelled if the client has
-  // ended the call, or was disconnected, before its message arrived.
+  // RetryAfter if the budget or the share has too little left; Cancelled if the
+  // client has ended the call, or was disconnected, before its message arrived.
   static absl::StatusOr<RequestMessage> Take(
       const grpc::ByteBuffer* message, const CallEnvironment& environment);
 
@@ -59,6 +61,7 @@ class RequestMessage {
       : model_(environment.model),
         metrics_(environment.metrics),
         budget_(&environment.budgets->requests),
+        account_(environment.caller.account),
         reservation_(std::move(reservation)) {}
 
   absl::Status Parse(absl::string_view bytes, google::protobuf::Message* proto);
@@ -68,6 +71,9 @@ class RequestMessage {
   const ServedModel* model_;  // null while it is being loaded
   Metrics* metrics_;
   const ByteBudget* budget_;
+  // Keeps the share of the reservation, also after the call; null if there is
+  // none.
+  std::shared_ptr<Account> account_;
   ByteBudget::Reservation reservation_;
   int64_t size_ = 0;
   std::string bytes_;  // until ParseInto

@@ -102,6 +102,8 @@ CallEnvironment RwkvService::NewEnvironment(
     environment.access = caller.status();
     if (caller.ok()) {
       environment.caller = *std::move(caller);
+      environment.caller.SetByteLimits(budgets_->requests.limit(),
+                                       budgets_->responses->limit());
     } else {
       // Who may not make the call learns nothing about the server, and costs it
       // as little as possible.

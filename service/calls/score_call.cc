@@ -42,9 +42,8 @@ absl::Status CheckSize(const v1::ScoreRequest& proto,
       MakeError(ErrorReason::kResponseExceedsMemory,
                 absl::StrCat("the response could have ", bytes,
                              " bytes, more than the ", max_bytes,
-                             " that the server has for the responses of all "
-                             "calls; score fewer tokens at a time, or set "
-                             "totals_only")),
+                             " that unread responses may have; score fewer "
+                             "tokens at a time, or set totals_only")),
       kResponseMemoryQuota);
 }
 
@@ -64,7 +63,8 @@ ScoreCall* ScoreCall::Start(const CallEnvironment& environment,
 ScoreCall::ScoreCall(const CallEnvironment& environment,
                      grpc::CallbackServerContext* context,
                      grpc::ByteBuffer* response)
-    : MonitoredCall(environment.monitor, context),
+    : MonitoredCall(environment.monitor, context,
+                    environment.caller.unread_bytes()),
       environment_(environment),
       model_(environment.model),
       context_(context),
@@ -89,10 +89,13 @@ absl::Status ScoreCall::Convert(RequestMessage message) {
                          CatchExceptions([&] { return Parse(&message); }));
   request.cache_partition = environment_.caller.partition;
   request.flow = FlowOf(environment_.caller);
-  RWKVD_RETURN_IF_ERROR(environment_.caller.TakePrompt(TokensOf(request)));
+  const int64_t tokens = TokensOf(request);
+  RWKVD_RETURN_IF_ERROR(environment_.caller.TakePrompt(tokens));
   request.received = record_.received();
   request.deadline = DeadlineOf(*context_);
-  return Submit(std::move(request));
+  const absl::Status status = Submit(std::move(request));
+  if (!status.ok()) environment_.caller.ReturnPrompt(tokens);
+  return status;
 }
 
 absl::StatusOr<ScoreRequest> ScoreCall::Parse(RequestMessage* message) {
@@ -102,8 +105,9 @@ absl::StatusOr<ScoreRequest> ScoreCall::Parse(RequestMessage* message) {
       FromProto(proto, LimitsOf(*model_, &message->reservation()));
   if (!request.ok()) return message->Counted(request.status());
   if (proto.token_text()) texts_ = TokenTexts(model_->tokenizer.get());
-  RWKVD_RETURN_IF_ERROR(
-      CheckSize(proto, *request, texts_, monitor()->max_response_bytes()));
+  RWKVD_RETURN_IF_ERROR(monitor()->NameQuota(
+      *this, CheckSize(proto, *request, texts_,
+                       monitor()->max_response_bytes(*this))));
   is_list_ = !proto.items().empty();
   with_tokens_ = !proto.totals_only();
   return request;

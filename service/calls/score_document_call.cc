@@ -56,7 +56,8 @@ ScoreDocumentCall* ScoreDocumentCall::Start(
 
 ScoreDocumentCall::ScoreDocumentCall(const CallEnvironment& environment,
                                      grpc::CallbackServerContext* context)
-    : MonitoredCall(environment.monitor, context),
+    : MonitoredCall(environment.monitor, context,
+                    environment.caller.unread_bytes()),
       environment_(environment),
       model_(environment.model),
       context_(context),
@@ -68,7 +69,8 @@ absl::Status ScoreDocumentCall::CheckOpen() {
   RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   const int32_t most = std::min(model_->engine->options().max_running,
                                 model_->options.max_documents);
-  if (slots_->Take(this, context_->peer(), most)) return absl::OkStatus();
+  if (slots_->Take(this, environment_.caller.name(), context_->peer(), most))
+    return absl::OkStatus();
   return WithRetryAfter(
       WithQuota(
           MakeError(
@@ -143,8 +145,14 @@ absl::StatusOr<std::vector<int32_t>> ScoreDocumentCall::Parse(
 }
 
 absl::Status ScoreDocumentCall::Submit(std::vector<int32_t> tokens) {
-  RWKVD_RETURN_IF_ERROR(
-      environment_.caller.TakePrompt(static_cast<int64_t>(tokens.size())));
+  const auto num_tokens = static_cast<int64_t>(tokens.size());
+  RWKVD_RETURN_IF_ERROR(environment_.caller.TakePrompt(num_tokens));
+  const absl::Status status = SubmitTokens(std::move(tokens));
+  if (!status.ok()) environment_.caller.ReturnPrompt(num_tokens);
+  return status;
+}
+
+absl::Status ScoreDocumentCall::SubmitTokens(std::vector<int32_t> tokens) {
   ScoreRequest request;
   request.continues = last_token_.has_value();
   if (last_token_.has_value()) {

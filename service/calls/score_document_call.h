@@ -71,7 +71,9 @@ class ScoreDocumentCall final
   // work pool.
   absl::Status SubmitPart(RequestMessage message);
   absl::StatusOr<std::vector<int32_t>> Parse(RequestMessage* message);
+  // Takes the tokens from the quota, and submits them.
   absl::Status Submit(std::vector<int32_t> tokens);
+  absl::Status SubmitTokens(std::vector<int32_t> tokens);
 
   // Events of the engine.
   void OnScore(const ScoreEvent& event) override;

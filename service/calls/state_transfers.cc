@@ -8,11 +8,11 @@
 namespace rwkvd {
 
 absl::Status TakeTransferSlot(MonitoredCall* call,
-                              const grpc::CallbackServerContext& context,
-                              StreamSlots* slots) {
-  if (slots->Take(call, context.peer(), kMaxStateTransfers)) {
-    return absl::OkStatus();
-  }
+                              const CallEnvironment& environment,
+                              const grpc::CallbackServerContext& context) {
+  const bool has_slot = environment.transfers->Take(
+      call, environment.caller.name(), context.peer(), kMaxStateTransfers);
+  if (has_slot) return absl::OkStatus();
   return WithRetryAfter(
       WithQuota(
           MakeError(ErrorReason::kTooManyTransfers,

@@ -8,8 +8,8 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "service/calls/call_environment.h"
 #include "service/calls/monitored_call.h"
-#include "service/calls/stream_slots.h"
 
 namespace rwkvd {
 
@@ -22,8 +22,8 @@ inline constexpr absl::Duration kTransferRetryAfter = absl::Seconds(1);
 // Gives a call of PutState or GetState its slot, or returns ResourceExhausted
 // with a RetryAfter.
 absl::Status TakeTransferSlot(MonitoredCall* call,
-                              const grpc::CallbackServerContext& context,
-                              StreamSlots* slots);
+                              const CallEnvironment& environment,
+                              const grpc::CallbackServerContext& context);
 
 }  // namespace rwkvd
 

@@ -17,7 +17,8 @@ namespace rwkvd {
 // A limited number of slots for streams that hold memory while they wait for
 // their clients. The clients share them fairly:
 //
-//  - The streams of one address may take as many slots as remain free.
+//  - The streams of one client may take as many slots as remain free. A client
+//    is an identity, or an address on a server that knows no identities.
 //  - A stream whose client keeps it waiting loses its slot to another stream
 //    that would be refused, and is given up.
 //
@@ -32,11 +33,11 @@ class StreamSlots {
   explicit StreamSlots(CallMonitor* monitor, absl::Duration max_wait = kMaxWait)
       : monitor_(monitor), max_wait_(max_wait) {}
 
-  // Gives `call`, whose client is `peer` (see ServerContext::peer), one of
-  // `limit` slots. Returns false if none can be had. A call takes one slot at
-  // most.
-  bool Take(MonitoredCall* call, absl::string_view peer, int32_t limit)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Gives `call`, whose client is `identity` or, if that is empty, has the
+  // address of `peer` (see ServerContext::peer), one of `limit` slots. Returns
+  // false if none can be had. A call takes one slot at most.
+  bool Take(MonitoredCall* call, absl::string_view identity,
+            absl::string_view peer, int32_t limit) ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns the slot of `call` if it has one.
   void Release(MonitoredCall* call) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -45,12 +46,12 @@ class StreamSlots {
  private:
   struct Holder {
     MonitoredCall* call = nullptr;
-    std::string address;
+    std::string client;  // the identity or the address
   };
 
-  // The holder that has waited for its client for longest, of those with this
-  // address (empty: of all), if it may lose its slot; else null.
-  Holder* LongestWaiting(absl::string_view address)
+  // The holder that has waited for its client for longest, of those of this
+  // client (empty: of all), if it may lose its slot; else null.
+  Holder* LongestWaiting(absl::string_view client)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   CallMonitor* const monitor_;

@@ -28,8 +28,8 @@ absl::Status CheckSize(absl::string_view field, double bytes,
       FieldError(ErrorReason::kResponseExceedsMemory, field,
                  absl::StrCat("the response could have ", std::llround(bytes),
                               " bytes, more than the ", max_bytes,
-                              " that the server has for the responses of all "
-                              "calls; request less at a time")),
+                              " that unread responses may have; request less "
+                              "at a time")),
       kResponseMemoryQuota);
 }
 

@@ -104,6 +104,8 @@ absl::string_view NameOf(GiveUpReason reason) {
   switch (reason) {
     case GiveUpReason::kMemory:
       return "memory";
+    case GiveUpReason::kQuota:
+      return "quota";
     case GiveUpReason::kUnread:
       return "unread";
     case GiveUpReason::kIdle:
@@ -170,8 +172,9 @@ Metrics::Metrics()
           .Help(
               "Calls that the server ended because their client did not keep "
               "up, by reason: memory (the call held most of the memory for "
-              "responses), unread (the client did not read), idle (the "
-              "client did not send), slots (others waited for its slot).")
+              "responses), quota (the same of its identity), unread (the "
+              "client did not read), idle (the client did not send), slots "
+              "(others waited for its slot).")
           .Register(*registry_);
   for (int i = 0; i < kNumGiveUpReasons; ++i) {
     const auto reason = static_cast<GiveUpReason>(i);

@@ -69,13 +69,14 @@ inline constexpr int kNumMessageRefusals = 4;
 // Why the server ends a call that waits for its client.
 enum class GiveUpReason {
   kMemory,    // the budget for responses is exhausted, and the call holds most
+  kQuota,     // the same of its identity's share
   kUnread,    // the client does not read
   kIdle,      // the client does not send
   kSlots,     // the client does not read or send, and others wait for its slot
   kShutdown,  // the server ends
 };
 
-inline constexpr int kNumGiveUpReasons = 5;
+inline constexpr int kNumGiveUpReasons = 6;
 
 // The value of metric labels, such as "unread".
 absl::string_view NameOf(GiveUpReason reason);

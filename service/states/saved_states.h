@@ -96,6 +96,9 @@ class SavedStates {
       absl::string_view partition = "",
       int64_t max_partition_bytes = std::numeric_limits<int64_t>::max());
 
+  // The default time to live.
+  absl::Duration time_to_live() const { return options_.time_to_live; }
+
   // The most bytes that a state of this model can have.
   int64_t max_bytes() const;
 

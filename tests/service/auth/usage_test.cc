@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quotas of identities and the records of what they use, on real servers.
+// The records of what identities use, on real servers.
 
 #include <unistd.h>
 
@@ -8,7 +8,6 @@
 #include <sstream>
 #include <string>
 
-#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "prometheus/text_serializer.h"
@@ -33,10 +32,10 @@ grpc::Status GenerateAs(const TestServer& server, const std::string& who,
   return reader->Finish();
 }
 
-Options OptionsWith(const std::string& settings) {
+Options OptionsWithUser() {
   Options options;
-  options.auth_tokens = WriteTokenFile(
-      TokenLine("a", "a", absl::StrCat("roles=infer,states,pins ", settings)));
+  options.auth_tokens =
+      WriteTokenFile(TokenLine("a", "a", "roles=infer,states,pins"));
   return options;
 }
 
@@ -47,36 +46,8 @@ std::string ContentOf(const std::string& path) {
   return text.str();
 }
 
-TEST(QuotaTest, PromptTokensAreLimitedPerMinute) {
-  TestServer server(OptionsWith("prompt_tokens_per_minute=1"));
-  server.gate().Open();
-  EXPECT_TRUE(GenerateAs(server, "a", SimpleRequest(1)).ok());
-  EXPECT_EQ(GenerateAs(server, "a", SimpleRequest(1)).error_code(),
-            grpc::StatusCode::RESOURCE_EXHAUSTED);
-}
-
-TEST(QuotaTest, GeneratedTokensAreLimitedPerMinute) {
-  TestServer server(OptionsWith("generated_tokens_per_minute=1"));
-  server.gate().Open();
-  EXPECT_TRUE(GenerateAs(server, "a", SimpleRequest(50)).ok());
-  EXPECT_EQ(GenerateAs(server, "a", SimpleRequest(1)).error_code(),
-            grpc::StatusCode::RESOURCE_EXHAUSTED);
-}
-
-TEST(QuotaTest, PinsAreLimited) {
-  TestServer server(OptionsWith("max_pins=1"));
-  server.gate().Open();
-  v1::GenerateRequest request = SimpleRequest(1);
-  request.mutable_pin()->set_name("one");
-  EXPECT_TRUE(GenerateAs(server, "a", request).ok());
-  request.mutable_pin()->set_name("two");
-  const grpc::Status status = GenerateAs(server, "a", request);
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
-  EXPECT_THAT(status.error_message(), HasSubstr("the limit is 1"));
-}
-
 TEST(UsageTest, CallHasALineWithoutItsPrompt) {
-  Options options = OptionsWith("");
+  Options options = OptionsWithUser();
   options.usage_log = WriteTokenFile("");  // an empty file
   TestServer server(options);
   server.gate().Open();
@@ -95,7 +66,7 @@ TEST(UsageTest, CallHasALineWithoutItsPrompt) {
 }
 
 TEST(UsageTest, LogIsOpenedAnewAfterItWasRenamed) {
-  Options options = OptionsWith("");
+  Options options = OptionsWithUser();
   options.usage_log = WriteTokenFile("");
   TestServer server(options);
   server.gate().Open();

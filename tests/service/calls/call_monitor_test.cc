@@ -8,8 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "service/auth/quotas.h"
 #include "service/calls/stream_slots.h"
 #include "tests/service/test_server.h"
 
@@ -21,8 +24,9 @@ using ::testing::HasSubstr;
 // A call that drops its charges when it is given up.
 class FakeCall final : public MonitoredCall {
  public:
-  FakeCall(CallMonitor* monitor, grpc::CallbackServerContext* context)
-      : MonitoredCall(monitor, context) {}
+  FakeCall(CallMonitor* monitor, grpc::CallbackServerContext* context,
+           std::shared_ptr<ByteBudget> share)
+      : MonitoredCall(monitor, context, std::move(share)) {}
 
   // Returns false if the call was given up.
   bool Hold(CallMonitor& monitor, int64_t bytes) {
@@ -66,8 +70,9 @@ class CallMonitorTest : public ::testing::Test {
   ~CallMonitorTest() override {
     for (FakeCall* call : calls_) call->Done();
   }
-  FakeCall* NewCall() {
-    return calls_.emplace_back(new FakeCall(&monitor_, &context_));
+  FakeCall* NewCall(std::shared_ptr<ByteBudget> share = nullptr) {
+    return calls_.emplace_back(
+        new FakeCall(&monitor_, &context_, std::move(share)));
   }
 
   const std::shared_ptr<ByteBudget> budget_ =
@@ -139,24 +144,101 @@ class MakeRoomTest : public CallMonitorTest {
 };
 
 TEST_F(MakeRoomTest, GivesUpTheWaitingCallThatHoldsMost) {
-  monitor_.MakeRoom(1);  // nothing is held
   FakeCall* const small = NewCall();
+  monitor_.MakeRoom(*small, 1);  // nothing is held
   FakeCall* const medium = NewCall();
   FakeCall* const large = NewCall();
   ASSERT_TRUE(small->Hold(monitor_, 100));
   ASSERT_TRUE(medium->Hold(monitor_, 200));
   ASSERT_TRUE(large->Hold(monitor_, 500));
-  monitor_.MakeRoom(300);  // no call waits for its client
+  monitor_.MakeRoom(*small, 300);  // no call waits for its client
   EXPECT_EQ(budget_->used(), 800);
   small->WaitForClientToRead();
   medium->WaitForClientToRead();
-  monitor_.MakeRoom(kLimit);  // no call can hold so much
+  monitor_.MakeRoom(*small, kLimit);  // no call can hold so much
   EXPECT_EQ(budget_->used(), 800);
-  monitor_.MakeRoom(300);
+  monitor_.MakeRoom(*small, 300);
   EXPECT_EQ(medium->why().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(small->why().ok());
   EXPECT_TRUE(large->why().ok());
   EXPECT_EQ(budget_->used(), 600);
+}
+
+// So an identity does not cause the calls of another one to be given up by
+// having many small ones.
+TEST_F(CallMonitorTest, CallOfTheIdentityThatHoldsMostIsGivenUpFirst) {
+  const auto many = std::make_shared<ByteBudget>(kNoLimit);
+  const auto one = std::make_shared<ByteBudget>(kNoLimit);
+  FakeCall* const first = NewCall(many);
+  FakeCall* const second = NewCall(many);
+  FakeCall* const third = NewCall(many);
+  FakeCall* const other = NewCall(one);
+  ASSERT_TRUE(first->Hold(monitor_, 200));
+  ASSERT_TRUE(second->Hold(monitor_, 150));
+  ASSERT_TRUE(third->Hold(monitor_, 150));
+  ASSERT_TRUE(other->Hold(monitor_, 300));
+  EXPECT_EQ(many->used(), 500);
+  EXPECT_TRUE(other->Hold(monitor_, 150));
+  EXPECT_EQ(ReasonOf(first->why()), ErrorReason::kClientTooSlow);
+  EXPECT_TRUE(second->why().ok());
+  EXPECT_TRUE(other->why().ok());
+  EXPECT_EQ(many->used(), 300);
+  EXPECT_EQ(budget_->used(), 750);
+}
+
+TEST_F(CallMonitorTest, ExhaustedShareGivesUpItsOwnCallsOnly) {
+  const auto share = std::make_shared<ByteBudget>(400);
+  FakeCall* const large = NewCall(share);
+  FakeCall* const small = NewCall(share);
+  FakeCall* const other = NewCall();
+  ASSERT_TRUE(other->Hold(monitor_, 450));
+  ASSERT_TRUE(large->Hold(monitor_, 250));
+  ASSERT_TRUE(small->Hold(monitor_, 90));
+  EXPECT_TRUE(small->Hold(monitor_, 100));  // 440 of 400 with that of `large`
+  EXPECT_EQ(ReasonOf(large->why()), ErrorReason::kQuotaExceeded);
+  EXPECT_EQ(QuotaOf(large->why()), "unread_bytes");
+  EXPECT_TRUE(RetryAfter(large->why()).has_value());
+  EXPECT_THAT(large->why().message(), HasSubstr("unread_bytes=400"));
+  EXPECT_TRUE(other->why().ok());
+  EXPECT_TRUE(small->why().ok());
+  EXPECT_EQ(share->used(), 190);
+  EXPECT_EQ(monitor_.max_response_bytes(*small), 350);
+  EXPECT_EQ(monitor_.max_response_bytes(*other), 875);
+}
+
+TEST_F(CallMonitorTest, AnswerBeyondTheShareIsRefusedWithItsQuota) {
+  const auto share = std::make_shared<ByteBudget>(400);
+  FakeCall* const holder = NewCall(share);
+  FakeCall* const unary = NewCall(share);
+  ASSERT_TRUE(holder->Hold(monitor_, 300));
+  EXPECT_FALSE(unary->TryHold(monitor_, 100));
+  EXPECT_TRUE(unary->TryHold(monitor_, 50));
+  EXPECT_TRUE(NewCall()->TryHold(monitor_, 100)) << "of another identity";
+  const absl::Status wait = monitor_.OutOfMemory(*unary, 100);
+  EXPECT_EQ(ReasonOf(wait), ErrorReason::kQuotaExceeded);
+  EXPECT_EQ(QuotaOf(wait), "unread_bytes");
+  EXPECT_TRUE(RetryAfter(wait).has_value());
+  const absl::Status never = monitor_.OutOfMemory(*unary, 401);
+  EXPECT_EQ(ReasonOf(never), ErrorReason::kResponseExceedsMemory);
+  EXPECT_EQ(QuotaOf(never), "unread_bytes");
+  EXPECT_FALSE(RetryAfter(never).has_value());
+  ASSERT_TRUE(NewCall()->Hold(monitor_, 450));
+  const absl::Status others = monitor_.OutOfMemory(*NewCall(), 200);
+  EXPECT_EQ(ReasonOf(others), ErrorReason::kResponseMemoryExhausted);
+  EXPECT_EQ(QuotaOf(others), "response_memory");
+}
+
+TEST_F(MakeRoomTest, GivesUpACallOfTheIdentityWhoseShareIsExhausted) {
+  const auto share = std::make_shared<ByteBudget>(400);
+  FakeCall* const own = NewCall(share);
+  FakeCall* const other = NewCall();
+  ASSERT_TRUE(own->Hold(monitor_, 300));
+  ASSERT_TRUE(other->Hold(monitor_, 400));
+  own->WaitForClientToRead();
+  other->WaitForClientToRead();
+  monitor_.MakeRoom(*NewCall(share), 100);
+  EXPECT_EQ(ReasonOf(own->why()), ErrorReason::kQuotaExceeded);
+  EXPECT_TRUE(other->why().ok());
 }
 
 TEST_F(CallMonitorTest, WaitAndChargeWaitsForOtherCalls) {
@@ -202,10 +284,11 @@ TEST_F(CallMonitorTimeoutTest, CallsThatWaitForTheirClientAreGivenUp) {
 
 class StreamSlotsTest : public CallMonitorTest {
  protected:
-  // Takes slots for `address` until none can be had, and returns their number.
-  int TakeAll(StreamSlots& slots, const std::string& address, int32_t limit) {
+  // Takes slots for a client until none can be had, and returns their number.
+  int TakeAll(StreamSlots& slots, const std::string& address, int32_t limit,
+              const std::string& identity = "") {
     int num_taken = 0;
-    while (slots.Take(NewCall(), address, limit)) ++num_taken;
+    while (slots.Take(NewCall(), identity, address, limit)) ++num_taken;
     return num_taken;
   }
 };
@@ -225,6 +308,14 @@ TEST_F(StreamSlotsTest, ClientsOfAUnixSocketShareAllSlots) {
   EXPECT_EQ(TakeAll(slots, "unix:", 16), 16);
 }
 
+TEST_F(StreamSlotsTest, IdentityLeavesSlotsToOthersFromAnyAddress) {
+  StreamSlots slots(&monitor_);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.1:1", 16, "a"), 9);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.2:1", 16, "a"), 0);
+  EXPECT_EQ(TakeAll(slots, "unix:", 16, "a"), 0);
+  EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.1:1", 16, "b"), 4);
+}
+
 TEST_F(StreamSlotsTest, SingleSlotCanBeTaken) {
   StreamSlots slots(&monitor_);
   EXPECT_EQ(TakeAll(slots, "ipv4:10.0.0.1:1", 1), 1);
@@ -234,22 +325,22 @@ TEST_F(StreamSlotsTest, SingleSlotCanBeTaken) {
 TEST_F(StreamSlotsTest, ReleasedSlotCanBeTakenAgain) {
   StreamSlots slots(&monitor_);
   FakeCall* const call = NewCall();
-  EXPECT_TRUE(slots.Take(call, "ipv4:10.0.0.1:1", 1));
+  EXPECT_TRUE(slots.Take(call, "", "ipv4:10.0.0.1:1", 1));
   slots.Release(call);
   slots.Release(call);
   EXPECT_EQ(slots.num_taken(), 0);
-  EXPECT_TRUE(slots.Take(NewCall(), "ipv4:10.0.0.2:1", 1));
+  EXPECT_TRUE(slots.Take(NewCall(), "", "ipv4:10.0.0.2:1", 1));
 }
 
 TEST_F(StreamSlotsTest, CallThatWaitsForItsClientLosesItsSlot) {
   StreamSlots slots(&monitor_, absl::ZeroDuration());
   FakeCall* const idle = NewCall();
   FakeCall* const busy = NewCall();
-  EXPECT_TRUE(slots.Take(idle, "ipv4:10.0.0.1:1", 2));
-  EXPECT_TRUE(slots.Take(busy, "ipv4:10.0.0.2:1", 2));
-  EXPECT_FALSE(slots.Take(NewCall(), "ipv4:10.0.0.3:1", 2));
+  EXPECT_TRUE(slots.Take(idle, "", "ipv4:10.0.0.1:1", 2));
+  EXPECT_TRUE(slots.Take(busy, "", "ipv4:10.0.0.2:1", 2));
+  EXPECT_FALSE(slots.Take(NewCall(), "", "ipv4:10.0.0.3:1", 2));
   idle->WaitForClientToSend();
-  EXPECT_TRUE(slots.Take(NewCall(), "ipv4:10.0.0.3:1", 2));
+  EXPECT_TRUE(slots.Take(NewCall(), "", "ipv4:10.0.0.3:1", 2));
   EXPECT_EQ(idle->why().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_TRUE(busy->why().ok());
   EXPECT_EQ(slots.num_taken(), 2);
@@ -261,14 +352,14 @@ TEST_F(StreamSlotsTest, CallThatWaitsForItsClientLosesItsSlot) {
 TEST_F(StreamSlotsTest, AddressWithoutShareReplacesItsOwnCalls) {
   StreamSlots slots(&monitor_, absl::ZeroDuration());
   FakeCall* const other = NewCall();
-  EXPECT_TRUE(slots.Take(other, "ipv4:10.0.0.2:1", 4));
+  EXPECT_TRUE(slots.Take(other, "", "ipv4:10.0.0.2:1", 4));
   other->WaitForClientToSend();
   FakeCall* const first = NewCall();
-  EXPECT_TRUE(slots.Take(first, "ipv4:10.0.0.1:1", 4));
-  EXPECT_TRUE(slots.Take(NewCall(), "ipv4:10.0.0.1:1", 4));
-  EXPECT_FALSE(slots.Take(NewCall(), "ipv4:10.0.0.1:1", 4));
+  EXPECT_TRUE(slots.Take(first, "", "ipv4:10.0.0.1:1", 4));
+  EXPECT_TRUE(slots.Take(NewCall(), "", "ipv4:10.0.0.1:1", 4));
+  EXPECT_FALSE(slots.Take(NewCall(), "", "ipv4:10.0.0.1:1", 4));
   first->WaitForClientToRead();
-  EXPECT_TRUE(slots.Take(NewCall(), "ipv4:10.0.0.1:1", 4));
+  EXPECT_TRUE(slots.Take(NewCall(), "", "ipv4:10.0.0.1:1", 4));
   EXPECT_FALSE(first->why().ok());
   EXPECT_TRUE(other->why().ok());
 }

@@ -11,9 +11,12 @@
 
 #include "absl/synchronization/notification.h"
 #include "cli/grpc_status.h"
+#include "core/base/error.h"
+#include "core/base/retry_after.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "rwkv/v1/rwkv.grpc.pb.h"
+#include "service/auth/account.h"
 #include "service/calls/request_message.h"
 #include "service/calls/rwkv_service.h"
 #include "service/calls/serialize.h"
@@ -389,6 +392,40 @@ TEST_F(RequestPathTest, MessageIsReservedUntilItsRequestIsConverted) {
     EXPECT_LT(used(), 2 * size) << "the wire format is gone";
   }
   EXPECT_EQ(used(), 0);
+}
+
+TEST_F(RequestPathTest, MessageIsReservedInTheShareOfItsCaller) {
+  CallEnvironment environment = {model_.get(), &metrics_,      budgets_.get(),
+                                 pool_.get(),  monitor_.get(), nullptr,
+                                 nullptr};
+  const auto account = std::make_shared<Account>();
+  account->SetByteLimits({.message_bytes = {.bytes = 30'000}}, 1 << 20,
+                         1 << 20);
+  environment.caller.account = account;
+  const ByteBudget& share = account->message_bytes();
+  v1::GenerateRequest request = SimpleRequest(1);
+  request.mutable_prompt()->set_text(std::string(20'000, 'a'));
+  const grpc::ByteBuffer first = ToByteBuffer(request);
+  const grpc::ByteBuffer second = ToByteBuffer(request);
+  const auto size = static_cast<int64_t>(first.Length());
+  {
+    auto message = RequestMessage::Take(&first, environment);
+    ASSERT_TRUE(message.ok());
+    EXPECT_EQ(share.used(), size);
+    const auto refused = RequestMessage::Take(&second, environment);
+    EXPECT_EQ(ReasonOf(refused.status()), ErrorReason::kQuotaExceeded);
+    EXPECT_EQ(QuotaOf(refused.status()), "message_bytes");
+    EXPECT_TRUE(RetryAfter(refused.status()).has_value());
+    EXPECT_EQ(used(), size) << "the refused message has reserved nothing";
+    // Parsing needs the bytes and the message at the same time.
+    const absl::Status parsed = message->ParseInto(&request);
+    EXPECT_EQ(ReasonOf(parsed), ErrorReason::kMessageExceedsMemory);
+    EXPECT_EQ(QuotaOf(parsed), "message_bytes");
+    environment.caller.account = nullptr;
+    EXPECT_EQ(account.use_count(), 2) << "the message keeps its share";
+    EXPECT_TRUE(RequestMessage::Take(&second, environment).ok());
+  }
+  EXPECT_EQ(share.used(), 0);
 }
 
 }  // namespace
