@@ -106,7 +106,7 @@ TEST(RequestMemoryTest, CountsScoreTreesOfAnyShape) {
 
 TEST(RequestMemoryTest, SnapshotHoldsItsMemoryUntilItIsDestroyed) {
   const auto engine = std::make_shared<EngineMemory>(100);
-  RequestMemory memory{engine, *engine->requests.Reserve(70)};
+  RequestMemory memory{engine, nullptr, *engine->requests.Reserve(70)};
   Snapshot snapshot;
   snapshot.tokens = {5};
   std::shared_ptr<const Snapshot> shared =
