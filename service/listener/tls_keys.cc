@@ -267,8 +267,12 @@ bool TlsKeyStore::Reload() {
   const std::shared_ptr<const TlsKeys> used = keys();
   const bool is_new = read.ok() && !SameFiles(*read, *used);
   if (is_new) {
+    const absl::Time expiry = read->expiry;
+    Use(*std::move(read));
+    // After the keys are in use, so that whoever reads it may rely on it.
     LogInfo(absl::StrCat("TLS: new files are in use; the certificate expires ",
-                         DateOf(read->expiry)));
+                         DateOf(expiry)));
+    return true;
   }
   absl::MutexLock lock(&mutex_);
   if (!read.ok() && read.status() != reload_status_) {
@@ -277,8 +281,13 @@ bool TlsKeyStore::Reload() {
         read.status().message()));
   }
   reload_status_ = read.status();
-  if (is_new) keys_ = std::make_shared<const TlsKeys>(*std::move(read));
-  return is_new;
+  return false;
+}
+
+void TlsKeyStore::Use(TlsKeys keys) {
+  absl::MutexLock lock(&mutex_);
+  keys_ = std::make_shared<const TlsKeys>(std::move(keys));
+  reload_status_ = absl::OkStatus();
 }
 
 std::shared_ptr<const TlsKeys> TlsKeyStore::keys() const {

@@ -74,6 +74,9 @@ class TlsKeyStore {
  private:
   TlsKeyStore(TlsPaths paths, TlsKeys keys);
 
+  // Replaces the keys by those of good files.
+  void Use(TlsKeys keys) ABSL_LOCKS_EXCLUDED(mutex_);
+
   const TlsPaths paths_;
   // Held by Reload, which may wait for a disk; the other functions do not wait.
   absl::Mutex reload_mutex_;
