@@ -36,6 +36,10 @@ class RequestMessage {
   static absl::StatusOr<RequestMessage> Take(
       const grpc::ByteBuffer* message, const CallEnvironment& environment);
 
+  RequestMessage(RequestMessage&&) = default;
+  // The reservation must not outlive its account.
+  RequestMessage& operator=(RequestMessage&&) = delete;
+
   // The size on the wire, in bytes.
   int64_t size() const { return size_; }
 

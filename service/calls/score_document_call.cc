@@ -69,8 +69,9 @@ absl::Status ScoreDocumentCall::CheckOpen() {
   RWKVD_RETURN_IF_ERROR(environment_.CheckAllowed());
   const int32_t most = std::min(model_->engine->options().max_running,
                                 model_->options.max_documents);
-  if (slots_->Take(this, environment_.caller.name(), context_->peer(), most))
-    return absl::OkStatus();
+  const bool has_slot =
+      slots_->Take(this, environment_.caller.name(), context_->peer(), most);
+  if (has_slot) return absl::OkStatus();
   return WithRetryAfter(
       WithQuota(
           MakeError(
