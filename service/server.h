@@ -99,6 +99,8 @@ class Server {
   // Empty without --health_listen.
   std::string health_address() const;
 
+  // The memory of request messages that are held, in bytes.
+  int64_t request_bytes() const { return budgets_.requests.used(); }
   // The memory of responses that clients have not read, in bytes.
   int64_t unread_bytes() const { return budgets_.responses->used(); }
 

@@ -331,27 +331,24 @@ TEST(MessageBytesTest, RequestThatIsLargerThanTheQuotaIsRefusedForGood) {
 // A PutState call holds the part of a state that it has received.
 TEST(MessageBytesTest, HeldMessagesCountUntilTheirCallsEnd) {
   QuotaServer server("message_bytes=2000000");
-  EXPECT_TRUE(server.Generate("a", WithPrompt(100'000)).status.ok());
+  EXPECT_TRUE(server.Generate("a", WithPrompt(120'000)).status.ok());
   grpc::ClientContext context;
   AddToken("a", &context);
   v1::PutStateResponse response;
   const auto writer = server.stub().PutState(&context, &response);
   v1::PutStateRequest part;
   part.set_data(std::string(200'000, 'x'));
-  // The string doubles its capacity, from 200,000 to 800,000 bytes, and needs
-  // the old and the new one meanwhile.
-  for (int i = 0; i < 4; ++i) ASSERT_TRUE(writer->Write(part));
-  grpc::Status refused;
-  EXPECT_TRUE(Eventually([&] {
-    refused = server.Generate("a", WithPrompt(100'000)).status;
-    return !refused.ok();
-  }));
-  ExpectQuota(refused, "message_bytes");
-  EXPECT_TRUE(server.Generate("b", WithPrompt(100'000)).status.ok());
+  // The call holds a string whose capacity doubles: 800,000 bytes in the end.
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(writer->Write(part));
+  ASSERT_TRUE(Eventually(
+      [&] { return server.server().server().request_bytes() == 800'000; }));
+  ExpectQuota(server.Generate("a", WithPrompt(120'000)).status,
+              "message_bytes");
+  EXPECT_TRUE(server.Generate("b", WithPrompt(120'000)).status.ok());
   context.TryCancel();
   writer->Finish();
   EXPECT_TRUE(Eventually(
-      [&] { return server.Generate("a", WithPrompt(100'000)).status.ok(); }));
+      [&] { return server.Generate("a", WithPrompt(120'000)).status.ok(); }));
 }
 
 // A request whose response has about 430 bytes per echoed token, of which
