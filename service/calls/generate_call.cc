@@ -76,6 +76,8 @@ void GenerateCall::OnToken(int32_t sample, const TokenEvent& event) {
       over_quota_ = in_quota;
       CancelRequests();
     }
+    // The engine may generate some more before it cancels the samples.
+    if (!over_quota_.ok() && ++tokens_over_quota_[sample] > 1) return;
     logprob_sums_[sample] += event.logprob;
     if (gone_ || !charge.has_value()) return;
     pending_->AddToken(sample, event, *std::move(charge));
@@ -208,7 +210,8 @@ void GenerateCall::EndSample(int32_t sample, v1::Finish finish,
     // A sample that has ended by itself with the token that was too much is not
     // affected.
     const bool is_over_quota =
-        !over_quota_.ok() && absl::IsCancelled(sample_status);
+        !over_quota_.ok() &&
+        (absl::IsCancelled(sample_status) || tokens_over_quota_[sample] > 1);
     const absl::Status& status = is_over_quota ? over_quota_ : sample_status;
     if (delivery_.logprobs || keeps_best()) {
       finish.set_logprob_sum(logprob_sums_[sample]);

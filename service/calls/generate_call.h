@@ -166,6 +166,8 @@ class GenerateCall final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   bool aborted_ ABSL_GUARDED_BY(mutex_) = false;
   // Why the requests were cancelled, if the identity has generated too much.
   absl::Status over_quota_ ABSL_GUARDED_BY(mutex_);
+  // By sample: its tokens since then, of which one is delivered.
+  std::vector<int64_t> tokens_over_quota_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<GenerateMessages> pending_ ABSL_GUARDED_BY(mutex_);
   bool write_under_way_ ABSL_GUARDED_BY(mutex_) = false;
   bool gone_ ABSL_GUARDED_BY(mutex_) = false;      // nothing more is written

@@ -171,6 +171,7 @@ absl::Status GenerateCall::Submit(Engine::Reservation reservation,
     protocol_->Begin(this);  // under the lock, so that OnDone is later
     pending_ = protocol_->NewMessages(samples_.generated);
     logprob_sums_.resize(samples_.generated);
+    tokens_over_quota_.resize(samples_.generated);
   }
   Ref();  // the engine's
   // Not under the lock: OnCancel must not wait while the engine makes the
