@@ -47,9 +47,13 @@ FLAGS = ("-std=c++20", "-I.", f"-I{GENERATED}", "-isystem/usr/include/eigen3",
          "-Dconsteval=constexpr")
 # What a line at the start of a definition names: a type, function or variable.
 DEFINITION = re.compile(
-    r"^(?:class|struct|enum class|enum|using)\s+(\w+)"
-    r"|^(?!namespace\b)[A-Za-z_][\w:<>,&*\s\[\]]*?[\s&*](\w+)(?:\(|\[|\s*=|\{|;)",
+    r"^(?:class|struct|enum class|enum|using)\s+(\w+)\b(?!::)"
+    r"|^(?!namespace\b|using\b)"
+    r"[A-Za-z_][\w:<>,&*\s\[\]]*?[\s&*](\w+)(?:\(|\[|\s*=|\{|;)",
     re.MULTILINE)
+TYPE_OR_CONSTANT = re.compile(
+    r"^(?:(?:class|struct|enum class|enum|using)|inline constexpr .*?(?=\bk[A-Z]))"
+    r"\s*(\w+)\b(?!::)", re.MULTILINE)
 INCLUDE = re.compile(rb'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -127,43 +131,77 @@ def check(sources):
     return {**results, **check(rest)} if rest else results
 
 
+def definitions_in(content):
+    return {name for found in DEFINITION.findall(content) for name in found
+            if name}
+
+
 def names_in(content):
     """Returns the names that a file defines in its anonymous namespaces."""
     names = set()
     for part in re.findall(r"^namespace \{$(.*?)^\}  // namespace$", content,
                            re.MULTILINE | re.DOTALL):
-        names.update(name for found in DEFINITION.findall(part)
-                     for name in found if name)
+        names |= definitions_in(part)
+    return names
+
+
+def text_of(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+@functools.lru_cache(maxsize=None)
+def names_of_header(path):
+    """Returns the types and constants that a header defines. Functions may have
+    the same name as another one."""
+    return {name for name in TYPE_OR_CONSTANT.findall(text_of(path)) if name}
+
+
+def names_visible(source):
+    """Returns the types and constants in the headers of ours that a file
+    includes."""
+    seen, todo, names = set(), list(read(source)[1]), set()
+    while todo:
+        path = todo.pop()
+        if path not in seen and not path.startswith(GENERATED):
+            seen.add(path)
+            names |= names_of_header(path)
+            todo += read(path)[1]
     return names
 
 
 def groups_of(sources):
     """Splits files into groups for check(), mostly without conflicts.
 
-    Two files of a group define no name twice, and are both part of core, or
-    both not, since only the latter include the large headers of gRPC."""
+    No file of a group defines a name in an anonymous namespace that another
+    defines, too, or that a header of another defines. The files of a group are
+    all part of core, or none is, since only the others include the large headers
+    of gRPC."""
     names, alone = {}, []
     for source in sources:
-        with open(source, encoding="utf-8") as file:
-            content = file.read()
+        content = text_of(source)
         if "foreach_target.h" in content:
             alone.append([source])  # Highway includes it again by its name
         else:
             names[source] = names_in(content)
-    uses = collections.Counter(n for found in names.values() for n in found)
+    visible = {source: names_visible(source) for source in names}
+
+    def conflict(a, b):
+        return (a.startswith("core/") != b.startswith("core/") or
+                names[a] & (names[b] | visible[b]) or names[b] & visible[a])
+
+    conflicts = {a: {b for b in names if a != b and conflict(a, b)}
+                 for a in names}
     groups = []
-    # Files with common names first, since they decide the number of groups.
-    for source in sorted(names, key=lambda source: max(
-            (uses[name] for name in names[source]), default=0), reverse=True):
-        is_core = source.startswith("core/")
-        possible = [
-            group for group in groups if group[0] == is_core and
-            not any(names[source] & names[other] for other in group[1])]
+    # Files with many conflicts first, since they decide the number of groups.
+    for source in sorted(names, key=lambda source: -len(conflicts[source])):
+        possible = [group for group in groups
+                    if not conflicts[source].intersection(group)]
         if possible:
-            min(possible, key=lambda group: len(group[1]))[1].append(source)
+            min(possible, key=len).append(source)
         else:
-            groups.append((is_core, [source]))
-    return sorted([files for _, files in groups] + alone, key=len, reverse=True)
+            groups.append([source])
+    return sorted(groups + alone, key=len, reverse=True)
 
 
 def all_sources():

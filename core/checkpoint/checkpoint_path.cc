@@ -39,15 +39,15 @@ constexpr absl::string_view kWellKnownNames[] = {
 };
 
 // A kind of file, recognized by the end of its name.
-struct Kind {
+struct PathKind {
   std::vector<absl::string_view> suffixes;
   // Whether other programs use these suffixes too, so that the content decides.
   bool check_content;
 };
 
 // All kinds, in order of preference.
-const std::vector<Kind>& Kinds() {
-  static const auto* const kinds = new std::vector<Kind>{
+const std::vector<PathKind>& PathKinds() {
+  static const auto* const kinds = new std::vector<PathKind>{
       {{".index.json"}, false}, {{".safetensors", ".st"}, false},
       {{".pth"}, false},        {{".bin", ".pt"}, true},
       {{kGgufSuffix}, false},
@@ -99,7 +99,7 @@ bool IsWrittenByTorch(const std::string& path) {
 // The names of the files that are of the given kind.
 std::vector<std::string> NamesOfKind(const std::string& directory,
                                      const std::vector<std::string>& names,
-                                     const Kind& kind) {
+                                     const PathKind& kind) {
   std::vector<std::string> found;
   for (const std::string& name : names) {
     if (EndsWithAny(name, kind.suffixes) &&
@@ -173,7 +173,7 @@ absl::StatusOr<CheckpointPath> ChooseIn(const std::string& directory) {
       return CheckpointPath{PathIn(directory, std::string(name)), {}};
     }
   }
-  for (const Kind& kind : Kinds()) {
+  for (const PathKind& kind : PathKinds()) {
     const auto sets = GroupShards(NamesOfKind(directory, names, kind));
     if (sets.size() == 1) return ChooseSet(directory, sets[0]);
     if (sets.size() > 1) return Ambiguous(directory, sets);

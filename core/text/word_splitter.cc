@@ -37,39 +37,39 @@ constexpr uint32_t kHeapLimitKib = 16 << 10;
 
 // What the pattern distinguishes. The kinds of characters beyond ASCII are left
 // to PCRE2.
-enum class Kind : uint8_t { kSpace, kLetter, kNumber, kOther, kNotAscii };
+enum class ByteKind : uint8_t { kSpace, kLetter, kNumber, kOther, kNotAscii };
 
-constexpr Kind KindOf(int byte) {
-  if (byte >= 0x80) return Kind::kNotAscii;
-  if (byte == ' ' || (byte >= '\t' && byte <= '\r')) return Kind::kSpace;
-  if (byte >= '0' && byte <= '9') return Kind::kNumber;
+constexpr ByteKind KindOf(int byte) {
+  if (byte >= 0x80) return ByteKind::kNotAscii;
+  if (byte == ' ' || (byte >= '\t' && byte <= '\r')) return ByteKind::kSpace;
+  if (byte >= '0' && byte <= '9') return ByteKind::kNumber;
   const int lower = byte | 0x20;
-  return lower >= 'a' && lower <= 'z' ? Kind::kLetter : Kind::kOther;
+  return lower >= 'a' && lower <= 'z' ? ByteKind::kLetter : ByteKind::kOther;
 }
 
-constexpr std::array<Kind, 256> MakeKinds() {
-  std::array<Kind, 256> kinds{};
+constexpr std::array<ByteKind, 256> MakeKinds() {
+  std::array<ByteKind, 256> kinds{};
   for (int byte = 0; byte < 256; ++byte) kinds[byte] = KindOf(byte);
   return kinds;
 }
 
-constexpr std::array<Kind, 256> kKinds = MakeKinds();
+constexpr std::array<ByteKind, 256> kKinds = MakeKinds();
 
 constexpr absl::string_view kContractions[] = {"'s", "'t",  "'re", "'ve",
                                                "'m", "'ll", "'d"};
 
-Kind KindAt(absl::string_view text, size_t i) {
+ByteKind KindAt(absl::string_view text, size_t i) {
   return kKinds[static_cast<uint8_t>(text[i])];
 }
 
 // The end of the run of characters of one kind from `begin` on; 0 if a
 // character beyond ASCII follows, which may continue the run.
 size_t RunEnd(absl::string_view text, size_t begin) {
-  const Kind kind = KindAt(text, begin);
+  const ByteKind kind = KindAt(text, begin);
   size_t end = begin + 1;
   while (end < text.size() && KindAt(text, end) == kind) ++end;
   const bool is_known =
-      end == text.size() || KindAt(text, end) != Kind::kNotAscii;
+      end == text.size() || KindAt(text, end) != ByteKind::kNotAscii;
   return is_known ? end : 0;
 }
 
@@ -91,8 +91,8 @@ size_t AsciiWordEnd(absl::string_view text, size_t start) {
   }
   const bool begins_with_space = text[start] == ' ' && start + 1 < text.size();
   const size_t begin = begins_with_space ? start + 1 : start;
-  if (KindAt(text, begin) == Kind::kNotAscii) return 0;
-  if (KindAt(text, begin) != Kind::kSpace) return RunEnd(text, begin);
+  if (KindAt(text, begin) == ByteKind::kNotAscii) return 0;
+  if (KindAt(text, begin) != ByteKind::kSpace) return RunEnd(text, begin);
   const size_t end = RunEnd(text, start);
   // The last of several spaces before other text belongs to the next word.
   return end > start + 1 && end < text.size() ? end - 1 : end;

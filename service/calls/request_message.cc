@@ -19,7 +19,7 @@
 namespace rwkvd {
 namespace {
 
-absl::StatusOr<std::string> BytesOf(const grpc::ByteBuffer& message) {
+absl::StatusOr<std::string> JoinedBytes(const grpc::ByteBuffer& message) {
   std::vector<grpc::Slice> slices;
   if (!message.Dump(&slices).ok()) {
     return MakeError(ErrorReason::kInternalError,
@@ -52,8 +52,8 @@ absl::StatusOr<RequestMessage> RequestMessage::Take(
   }
   RequestMessage taken(*std::move(reservation), environment);
   taken.size_ = size;
-  RWKVD_ASSIGN_OR_RETURN(taken.bytes_,
-                         CatchExceptions([&] { return BytesOf(*message); }));
+  RWKVD_ASSIGN_OR_RETURN(
+      taken.bytes_, CatchExceptions([&] { return JoinedBytes(*message); }));
   // gRPC's object is not const, and gRPC does not read it any more. It lives
   // until the call ends, but its bytes need not.
   const_cast<grpc::ByteBuffer*>(message)->Clear();

@@ -20,7 +20,7 @@ namespace v1 = ::rwkv::v1;
 // together. Tokenizer::MaxEncodeMemory counts as much for the tokens.
 constexpr int64_t kListGrowth = 3;
 
-int64_t BytesOf(const std::vector<int32_t>& ids) {
+int64_t ListBytes(const std::vector<int32_t>& ids) {
   return static_cast<int64_t>(ids.size() * sizeof(int32_t));
 }
 
@@ -42,13 +42,13 @@ class PartEncoder {
     if (!ids.ok()) return ids.status();
     ids_.insert(ids_.end(), ids->begin(), ids->end());
     // Less than before, which never fails.
-    return ReserveMore(limits_.memory, kListGrowth * BytesOf(*ids) - most);
+    return ReserveMore(limits_.memory, kListGrowth * ListBytes(*ids) - most);
   }
 
   std::vector<int32_t> Take() {
     ids_.shrink_to_fit();
     // Less than before.
-    (void)ReserveMore(limits_.memory, (1 - kListGrowth) * BytesOf(ids_));
+    (void)ReserveMore(limits_.memory, (1 - kListGrowth) * ListBytes(ids_));
     return std::move(ids_);
   }
 
