@@ -19,7 +19,7 @@
 namespace rwkvd {
 namespace {
 
-absl::Status SystemError(absl::string_view operation, absl::string_view path) {
+absl::Status WriteError(absl::string_view operation, absl::string_view path) {
   return absl::ErrnoToStatus(errno,
                              absl::StrCat("cannot ", operation, " ", path));
 }
@@ -36,7 +36,7 @@ absl::Status WriteAll(int fd, absl::string_view bytes,
   while (!bytes.empty()) {
     const ssize_t written = write(fd, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return SystemError("write", path);
+    if (written < 0) return WriteError("write", path);
     bytes.remove_prefix(static_cast<size_t>(written));
   }
   return absl::OkStatus();
@@ -55,7 +55,7 @@ absl::Status SetTime(int fd, const Replacement& how, const std::string& name) {
   const timespec time = absl::ToTimespec(*how.modified);
   const timespec times[2] = {time, time};
   if (futimens(fd, times) == 0) return absl::OkStatus();
-  return SystemError("set the time of", name);
+  return WriteError("set the time of", name);
 }
 
 // Creates a file and flushes it to disk.
@@ -64,13 +64,13 @@ absl::Status WriteNewFile(const Replacement& how, const std::string& temporary,
   const int fd =
       openat(how.directory_fd, temporary.c_str(),
              O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, how.mode);
-  if (fd < 0) return SystemError("create", temporary);
+  if (fd < 0) return WriteError("create", temporary);
   absl::Cleanup close_fd = [fd] { close(fd); };
   RWKVD_RETURN_IF_ERROR(WriteAll(fd, bytes, temporary));
   RWKVD_RETURN_IF_ERROR(SetTime(fd, how, temporary));
-  if (fsync(fd) != 0) return SystemError("write", temporary);
+  if (fsync(fd) != 0) return WriteError("write", temporary);
   std::move(close_fd).Cancel();
-  if (close(fd) != 0) return SystemError("write", temporary);
+  if (close(fd) != 0) return WriteError("write", temporary);
   return absl::OkStatus();
 }
 
@@ -81,7 +81,7 @@ absl::Status Replace(const Replacement& how, const std::string& name,
   absl::Status status = WriteNewFile(how, temporary, bytes);
   if (status.ok() && renameat(how.directory_fd, temporary.c_str(),
                               how.directory_fd, name.c_str()) != 0) {
-    status = SystemError("write", name);
+    status = WriteError("write", name);
   }
   if (!status.ok()) unlinkat(how.directory_fd, temporary.c_str(), 0);
   return status;
@@ -93,9 +93,9 @@ absl::Status SyncDirectoryOf(const std::string& path) {
   const std::string directory =
       slash == std::string::npos ? "." : path.substr(0, slash == 0 ? 1 : slash);
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return SystemError("open", directory);
+  if (fd < 0) return WriteError("open", directory);
   const absl::Cleanup close_fd = [fd] { close(fd); };
-  return fsync(fd) == 0 ? absl::OkStatus() : SystemError("write", directory);
+  return fsync(fd) == 0 ? absl::OkStatus() : WriteError("write", directory);
 }
 
 }  // namespace
@@ -111,7 +111,7 @@ absl::Status ReplacePrivateFile(int directory_fd, const std::string& name,
       .directory_fd = directory_fd, .mode = 0600, .modified = modified};
   RWKVD_RETURN_IF_ERROR(Replace(how, name, bytes));
   if (fsync(directory_fd) == 0) return absl::OkStatus();
-  return SystemError("write", "the directory of " + name);
+  return WriteError("write", "the directory of " + name);
 }
 
 }  // namespace rwkvd
