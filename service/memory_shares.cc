@@ -10,16 +10,13 @@
 namespace rwkvd {
 namespace {
 
-constexpr int64_t kKiB = int64_t{1} << 10;
-constexpr int64_t kMiB = int64_t{1} << 20;
-
 // The least that a server of a small model can work with.
-constexpr int64_t kMinRequestBytes = 1 * kMiB;
-constexpr int64_t kMinResponseBytes = 2 * kMiB;
+constexpr int64_t kMinRequestBytes = 1 << 20;
+constexpr int64_t kMinResponseBytes = 2 << 20;
 constexpr int32_t kMinStepTokens = 32;
 
 // What a request takes in addition to its tokens if it has no penalties.
-constexpr int64_t kRequestOverhead = 8 * kKiB;
+constexpr int64_t kRequestOverhead = 8 << 10;
 constexpr int64_t kMaxPlannedQueue = 1024;
 
 // The share of its default that each kind of limit gets, in [0, 1].

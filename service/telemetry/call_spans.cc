@@ -10,8 +10,6 @@
 namespace rwkvd {
 namespace {
 
-constexpr size_t kSpanIdDigits = 16;
-
 // Flags of a span: the lowest bits are those of W3C's Trace Context.
 constexpr uint32_t kSampled = 0x01;
 constexpr uint32_t kKnowsIfParentIsRemote = 0x100;

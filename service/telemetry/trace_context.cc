@@ -13,7 +13,6 @@ namespace rwkvd {
 namespace {
 
 constexpr size_t kTraceIdDigits = 32;
-constexpr size_t kSpanIdDigits = 16;
 
 // VERSION-TRACE_ID-PARENT_ID-FLAGS
 constexpr size_t kTraceIdAt = 3;

@@ -12,6 +12,8 @@ namespace rwkvd {
 
 // The maximum size of a `tracestate`, which W3C's Trace Context sets.
 inline constexpr size_t kMaxTraceStateBytes = 512;
+// The digits of the id of a span.
+inline constexpr size_t kSpanIdDigits = 16;
 
 // Where a call is in a distributed trace, as in W3C's Trace Context (level 1).
 // All ids are lowercase hexadecimal. A value.
