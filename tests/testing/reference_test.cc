@@ -20,13 +20,13 @@
 namespace rwkvd::testing {
 namespace {
 
-const std::vector<int32_t>& Tokens() {
+const std::vector<int32_t>& SomeTokens() {
   static const auto* const tokens =
       new std::vector<int32_t>{5, 17, 3, 60, 17, 42, 9, 31};
   return *tokens;
 }
 
-void ExpectSame(const Logits& a, const Logits& b) {
+void ExpectSameLogits(const Logits& a, const Logits& b) {
   ASSERT_EQ(a.size(), b.size());
   for (size_t t = 0; t < a.size(); ++t) {
     for (size_t i = 0; i < a[t].size(); ++i) {
@@ -110,14 +110,16 @@ TestTensors AsRwkv50(const TestTensors& rwkv51) {
 
 TEST(ReferenceTest, Rwkv52IsRwkv6WithoutTokenDependence) {
   const TestTensors rwkv52 = RandomRwkv5({.minor = 2}, 1);
-  ExpectSame(Reference(Architecture::kRwkv52, rwkv52, Tokens()),
-             Reference(Architecture::kRwkv6, AsRwkv6(rwkv52), Tokens()));
+  ExpectSameLogits(
+      Reference(Architecture::kRwkv52, rwkv52, SomeTokens()),
+      Reference(Architecture::kRwkv6, AsRwkv6(rwkv52), SomeTokens()));
 }
 
 TEST(ReferenceTest, Rwkv51IsRwkv52WithOneDecayForEachHead) {
   const TestTensors rwkv51 = RandomRwkv5({.minor = 1, .head_size = 16}, 1);
-  ExpectSame(Reference(Architecture::kRwkv51, rwkv51, Tokens()),
-             Reference(Architecture::kRwkv52, AsRwkv52(rwkv51, 16), Tokens()));
+  ExpectSameLogits(
+      Reference(Architecture::kRwkv51, rwkv51, SomeTokens()),
+      Reference(Architecture::kRwkv52, AsRwkv52(rwkv51, 16), SomeTokens()));
 }
 
 // The name decides whether a bonus is a logarithm, with and without a gate.
@@ -134,10 +136,10 @@ TEST(ReferenceTest, TimeFirstIsALogarithmAndTimeFaaaaIsNot) {
     raw.erase(absl::StrReplaceAll(name, {{"faaaa", "first"}}));
     raw[name] = tensor;
   }
-  const Logits logits = Reference(Architecture::kRwkv50, rwkv50, Tokens());
-  ExpectSame(logits, Reference(Architecture::kRwkv50, raw, Tokens()));
+  const Logits logits = Reference(Architecture::kRwkv50, rwkv50, SomeTokens());
+  ExpectSameLogits(logits, Reference(Architecture::kRwkv50, raw, SomeTokens()));
   EXPECT_TRUE(
-      Differ(logits, Reference(Architecture::kRwkv51, rwkv51, Tokens())));
+      Differ(logits, Reference(Architecture::kRwkv51, rwkv51, SomeTokens())));
 }
 
 // One head with one channel: y_0 = r u k v + r s, and so on.
@@ -163,7 +165,7 @@ TEST(ReferenceTest, TimeStateIsTransposedUntilVersion7) {
        {Architecture::kRwkv50, Architecture::kRwkv52, Architecture::kRwkv6,
         Architecture::kRwkv7}) {
     TestTensors tensors = RandomCheckpoint(architecture, 1);
-    const Logits untuned = Reference(architecture, tensors, Tokens());
+    const Logits untuned = Reference(architecture, tensors, SomeTokens());
     ReferenceOptions options;
     for (const auto& [name, tensor] : RandomTimeState(tensors, 2)) {
       const TestTensor keys_first = architecture == Architecture::kRwkv7
@@ -172,9 +174,10 @@ TEST(ReferenceTest, TimeStateIsTransposedUntilVersion7) {
       options.initial_state.emplace_back(keys_first.values.begin(),
                                          keys_first.values.end());
     }
-    const Logits tuned = Reference(architecture, tensors, Tokens(), options);
+    const Logits tuned =
+        Reference(architecture, tensors, SomeTokens(), options);
     tensors.merge(RandomTimeState(tensors, 2));
-    ExpectSame(tuned, Reference(architecture, tensors, Tokens()));
+    ExpectSameLogits(tuned, Reference(architecture, tensors, SomeTokens()));
     EXPECT_TRUE(Differ(tuned, untuned));
   }
 }
@@ -196,8 +199,8 @@ TEST(ReferenceTest, EpsilonChangesTheLogits) {
   for (const Architecture architecture :
        {Architecture::kRwkv50, Architecture::kRwkv6, Architecture::kRwkv7}) {
     const TestTensors tensors = RandomCheckpoint(architecture, 1);
-    EXPECT_TRUE(Differ(Reference(architecture, tensors, Tokens()),
-                       Reference(architecture, tensors, Tokens(),
+    EXPECT_TRUE(Differ(Reference(architecture, tensors, SomeTokens()),
+                       Reference(architecture, tensors, SomeTokens(),
                                  {.group_norm_epsilon = 1e-5})));
   }
 }
@@ -208,10 +211,11 @@ TEST(ReferenceTest, PrefixGivesThePrefixOfTheLogits) {
        {Architecture::kRwkv4, Architecture::kRwkv51, Architecture::kRwkv6,
         Architecture::kRwkv7}) {
     const TestTensors tensors = RandomCheckpoint(architecture, 1);
-    Logits whole = Reference(architecture, tensors, Tokens());
+    Logits whole = Reference(architecture, tensors, SomeTokens());
     whole.resize(5);
-    ExpectSame(whole, Reference(architecture, tensors,
-                                absl::MakeConstSpan(Tokens()).first(5)));
+    ExpectSameLogits(whole,
+                     Reference(architecture, tensors,
+                               absl::MakeConstSpan(SomeTokens()).first(5)));
   }
 }
 
