@@ -34,7 +34,7 @@ struct Weights {
   DType stored = DType::kF32;
   WeightKind kind = WeightKind::kAsStored;
 };
-using Param = std::tuple<const KernelTable*, Weights, ModelShape>;
+using EngineParam = std::tuple<const KernelTable*, Weights, ModelShape>;
 
 // Prompts of many lengths, most of which begin with the same tokens.
 GenerateRequest RequestOf(int number) {
@@ -49,7 +49,7 @@ GenerateRequest RequestOf(int number) {
   return request;
 }
 
-class EngineOnModelLaws : public ::testing::TestWithParam<Param> {
+class EngineOnModelLaws : public ::testing::TestWithParam<EngineParam> {
  protected:
   void SetUp() override {
     const auto& [kernels, weights, shape] = GetParam();
@@ -227,7 +227,7 @@ TEST_P(EngineOnModelLaws, ScoreEqualsLogProbabilitiesOfGeneration) {
   }
 }
 
-std::string Name(const ::testing::TestParamInfo<Param>& info) {
+std::string EngineName(const ::testing::TestParamInfo<EngineParam>& info) {
   const auto& [kernels, weights, shape] = info.param;
   return absl::StrCat(
       NameOf(shape), NameOf(weights.stored),
@@ -242,7 +242,7 @@ INSTANTIATE_TEST_SUITE_P(
                                          Weights{DType::kF16},
                                          Weights{DType::kBF16}),
                        ::testing::ValuesIn(OddShapes())),
-    Name);
+    EngineName);
 
 INSTANTIATE_TEST_SUITE_P(
     Quantized, EngineOnModelLaws,
@@ -251,7 +251,7 @@ INSTANTIATE_TEST_SUITE_P(
         ::testing::Values(Weights{DType::kF32, WeightKind::kInt8},
                           Weights{DType::kBF16, WeightKind::kInt4}),
         ::testing::ValuesIn(EvenShapes())),
-    Name);
+    EngineName);
 
 }  // namespace
 }  // namespace rwkvd

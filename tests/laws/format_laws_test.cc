@@ -78,9 +78,9 @@ bool Keeps(FileFormat format, Architecture architecture, DType dtype) {
   return dtype == DType::kF16 && architecture != Architecture::kRwkv51;
 }
 
-using Param = std::tuple<DType, ModelShape>;
+using FormatParam = std::tuple<DType, ModelShape>;
 
-class FormatLaws : public ::testing::TestWithParam<Param> {
+class FormatLaws : public ::testing::TestWithParam<FormatParam> {
  protected:
   DType dtype() const { return std::get<0>(GetParam()); }
   const ModelShape& shape() const { return std::get<1>(GetParam()); }
@@ -172,7 +172,7 @@ TEST(FormatLawsTest, Version51OfWebRwkvGivesBitIdenticalLogits) {
   EXPECT_EQ(web_state, state);
 }
 
-std::string Name(const ::testing::TestParamInfo<Param>& info) {
+std::string FormatName(const ::testing::TestParamInfo<FormatParam>& info) {
   const auto& [dtype, shape] = info.param;
   return absl::StrCat(NameOf(shape), std::string(NameOf(dtype)));
 }
@@ -182,7 +182,7 @@ INSTANTIATE_TEST_SUITE_P(AllVersions, FormatLaws,
                                                               DType::kF16,
                                                               DType::kBF16),
                                             ::testing::ValuesIn(OddShapes())),
-                         Name);
+                         FormatName);
 
 }  // namespace
 }  // namespace rwkvd

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <random>
@@ -89,24 +90,56 @@ std::optional<DType> BlockTypeOf(WeightTypes types) {
   return std::nullopt;
 }
 
-using Param = std::tuple<const KernelTable*, WeightTypes, ModelShape>;
+// A checkpoint of a shape with these types of weights.
+struct StoredModel {
+  WeightKind kind = WeightKind::kAsStored;
+  std::optional<DType> block_type;
+  TestTensors stored;   // as the file has them
+  TestTensors tensors;  // as numbers
+  std::shared_ptr<const TensorFile> file;
+};
 
-class ModelLaws : public ::testing::TestWithParam<Param> {
+std::shared_ptr<const TensorFile> WriteFile(const TestTensors& stored,
+                                            WeightKind kind) {
+  // A header of odd size misaligns every tensor, where that is allowed.
+  return kind == WeightKind::kAsStored ? testing::MakeTensorFile(stored, 2, 1)
+                                       : testing::MakeQuantizedFile(stored);
+}
+
+StoredModel MakeStoredModel(const ModelShape& shape, WeightTypes types) {
+  StoredModel model{.kind = KindOf(types), .block_type = BlockTypeOf(types)};
+  model.tensors = model.stored = MakeTensors(shape, types);
+  if (model.kind != WeightKind::kAsStored) {
+    model.stored = testing::Quantized(model.tensors, model.kind);
+    model.tensors = testing::Dequantized(model.stored, model.tensors);
+  }
+  if (model.block_type.has_value()) {
+    model.stored = testing::WithBlocks(model.tensors, *model.block_type);
+    model.tensors = testing::ValuesOfBlocks(model.stored, *model.block_type);
+  }
+  model.file = WriteFile(model.stored, model.kind);
+  return model;
+}
+
+// The same, made when it is first needed: all laws and instruction sets use it.
+const StoredModel& SharedStoredModel(const ModelShape& shape,
+                                     WeightTypes types) {
+  using Key = std::tuple<Architecture, bool, WeightTypes>;
+  static auto* const models = new std::map<Key, StoredModel>;
+  const Key key = {shape.architecture, shape.odd_sizes, types};
+  const auto found = models->find(key);
+  if (found != models->end()) return found->second;
+  return models->emplace(key, MakeStoredModel(shape, types)).first->second;
+}
+
+using ModelParam = std::tuple<const KernelTable*, WeightTypes, ModelShape>;
+
+class ModelLaws : public ::testing::TestWithParam<ModelParam> {
  protected:
   void SetUp() override {
     const auto& [kernels, types, shape] = GetParam();
-    kind_ = KindOf(types);
-    tensors_ = stored_ = MakeTensors(shape, types);
-    if (kind_ != WeightKind::kAsStored) {
-      stored_ = testing::Quantized(tensors_, kind_);
-      tensors_ = testing::Dequantized(stored_, tensors_);
-    }
-    block_type_ = BlockTypeOf(types);
-    if (block_type_.has_value()) {
-      stored_ = testing::WithBlocks(tensors_, *block_type_);
-      tensors_ = testing::ValuesOfBlocks(stored_, *block_type_);
-    }
-    auto model = Load(stored_);
+    from_ = &SharedStoredModel(shape, types);
+    auto model = Load(from_->file);
     ASSERT_TRUE(model.ok()) << model.status();
     ASSERT_EQ((*model)->config().architecture, shape.architecture);
     model_ = *std::move(model);
@@ -114,13 +147,9 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
     vocab_ = model_->config().vocab_size;
   }
 
-  absl::StatusOr<std::unique_ptr<const Model>> Load(
-      const TestTensors& stored) const {
-    // A header of odd size misaligns every tensor, where that is allowed.
-    return LoadModel(kind_ == WeightKind::kAsStored
-                         ? testing::MakeTensorFile(stored, 2, 1)
-                         : testing::MakeQuantizedFile(stored),
-                     {.kernels = std::get<0>(GetParam())});
+  static absl::StatusOr<std::unique_ptr<const Model>> Load(
+      const std::shared_ptr<const TensorFile>& file) {
+    return LoadModel(file, {.kernels = std::get<0>(GetParam())});
   }
 
   Tokens RandomTokens(int64_t n) {
@@ -148,9 +177,9 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
   void ExpectNear(const std::vector<float>& logits,
                   const std::vector<std::vector<double>>& expected) {
     const double bound =
-        block_type_.has_value()
-            ? RelativeErrorBound(model_->config(), *block_type_)
-            : RelativeErrorBound(model_->config(), kind_);
+        from_->block_type.has_value()
+            ? RelativeErrorBound(model_->config(), *from_->block_type)
+            : RelativeErrorBound(model_->config(), from_->kind);
     double largest_error = 0, largest = 0;
     for (size_t t = 0; t < expected.size(); ++t) {
       for (int64_t i = 0; i < vocab_; ++i) {
@@ -167,10 +196,7 @@ class ModelLaws : public ::testing::TestWithParam<Param> {
 
   std::mt19937_64 random_{7};
   ThreadPool pool_{3};
-  WeightKind kind_ = WeightKind::kAsStored;
-  std::optional<DType> block_type_;
-  TestTensors stored_;   // as the file has them
-  TestTensors tensors_;  // as numbers
+  const StoredModel* from_ = nullptr;
   std::unique_ptr<const Model> model_;
   std::unique_ptr<Workspace> workspace_;
   int64_t vocab_ = 0;
@@ -304,8 +330,9 @@ TEST_P(ModelLaws, SkippingLogitsChangesNothingElse) {
 TEST_P(ModelLaws, LogitsFollowTheEquationsOfThePapers) {
   const Tokens text = RandomTokens(50);
   State state = model_->NewState();
-  ExpectNear(Forward(text, &state, LogitsWanted::kAll),
-             testing::Reference(model_->config().architecture, tensors_, text));
+  ExpectNear(
+      Forward(text, &state, LogitsWanted::kAll),
+      testing::Reference(model_->config().architecture, from_->tensors, text));
 }
 
 // The same with a tuned initial state of the checkpoint or of another file.
@@ -313,8 +340,9 @@ TEST_P(ModelLaws, TunedStateFollowsTheEquationsOfThePapers) {
   const Architecture architecture = model_->config().architecture;
   if (architecture == Architecture::kRwkv4) return;  // has no such states
   const Tokens text = RandomTokens(20);
-  const TestTensors tuned = testing::RandomTimeState(tensors_, 3, DType::kBF16);
-  TestTensors all = tensors_;
+  const TestTensors tuned =
+      testing::RandomTimeState(from_->tensors, 3, DType::kBF16);
+  TestTensors all = from_->tensors;
   all.insert(tuned.begin(), tuned.end());
   const auto expected = testing::Reference(architecture, all, text);
 
@@ -323,9 +351,9 @@ TEST_P(ModelLaws, TunedStateFollowsTheEquationsOfThePapers) {
   const auto logits = Forward(text, &*from_file, LogitsWanted::kAll);
   ExpectNear(logits, expected);
 
-  TestTensors stored = stored_;
+  TestTensors stored = from_->stored;
   stored.insert(tuned.begin(), tuned.end());
-  auto model = Load(stored);
+  auto model = Load(WriteFile(stored, from_->kind));
   ASSERT_TRUE(model.ok()) << model.status();
   model_ = *std::move(model);
   State own = model_->NewState();
@@ -333,7 +361,7 @@ TEST_P(ModelLaws, TunedStateFollowsTheEquationsOfThePapers) {
   EXPECT_EQ(own, *from_file);
 }
 
-std::string Name(const ::testing::TestParamInfo<Param>& info) {
+std::string ModelName(const ::testing::TestParamInfo<ModelParam>& info) {
   static constexpr const char* kTypes[] = {
       "F32",       "F16",  "BF16",      "Mixed", "Int8",
       "Int8Mixed", "Int4", "Int4Mixed", "Q8_0",  "Q4_0"};
@@ -349,7 +377,7 @@ INSTANTIATE_TEST_SUITE_P(
                                          WeightTypes::kBF16,
                                          WeightTypes::kMixed),
                        ::testing::ValuesIn(AllShapes())),
-    Name);
+    ModelName);
 
 INSTANTIATE_TEST_SUITE_P(
     Quantized, ModelLaws,
@@ -359,7 +387,7 @@ INSTANTIATE_TEST_SUITE_P(
                                          WeightTypes::kInt4,
                                          WeightTypes::kInt4Mixed),
                        ::testing::ValuesIn(EvenShapes())),
-    Name);
+    ModelName);
 
 INSTANTIATE_TEST_SUITE_P(
     Blocks, ModelLaws,
@@ -368,7 +396,7 @@ INSTANTIATE_TEST_SUITE_P(
         ::testing::Values(WeightTypes::kQ8_0, WeightTypes::kQ4_0),
         ::testing::Values(ModelShape{Architecture::kRwkv6, false},
                           ModelShape{Architecture::kRwkv7, false})),
-    Name);
+    ModelName);
 
 }  // namespace
 }  // namespace rwkvd
