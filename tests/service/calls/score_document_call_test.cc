@@ -27,9 +27,9 @@ struct Scored {
 };
 
 // A ScoreDocument call that is in progress.
-class Client {
+class DocumentClient {
  public:
-  explicit Client(const TestServer& server) : stub_(server.NewStub()) {
+  explicit DocumentClient(const TestServer& server) : stub_(server.NewStub()) {
     stream_ = stub_->ScoreDocument(&context_);
   }
 
@@ -87,7 +87,7 @@ class Client {
 TEST(ScoreDocumentCallTest, TokensHaveTextInMessagesOfBoundedSize) {
   TestServer server;
   server.gate().Open();
-  Client client(server);
+  DocumentClient client(server);
   const std::string part(20'000, '\xff');
   ASSERT_TRUE(
       client.Send(part, /*token_scores=*/true, "", /*token_text=*/true));
@@ -132,7 +132,7 @@ TEST(ScoreDocumentCallTest, ScoresOfPartsEqualThoseOfTheWhole) {
     const v1::ContinuationScore whole =
         ScoreWhole(server, document, initial_state);
     for (int round = 0; round < 5; ++round) {
-      Client client(server);
+      DocumentClient client(server);
       for (size_t sent = 0; sent < document.size();) {
         const size_t n = std::min<size_t>(random() % (round == 0 ? 2 : 90),
                                           document.size() - sent);
@@ -160,7 +160,7 @@ TEST(ScoreDocumentCallTest, ScoresOfPartsEqualThoseOfTheWhole) {
 TEST(ScoreDocumentCallTest, SendsOnlyTheTotalByDefault) {
   TestServer server;
   server.gate().Open();
-  Client client(server);
+  DocumentClient client(server);
   client.Send("abc");
   client.Send("d");
   const Scored scored = client.Finish();
@@ -171,7 +171,7 @@ TEST(ScoreDocumentCallTest, SendsOnlyTheTotalByDefault) {
 
 TEST(ScoreDocumentCallTest, EmptyDocumentHasATotal) {
   TestServer server;
-  const Scored scored = Client(server).Finish();
+  const Scored scored = DocumentClient(server).Finish();
   EXPECT_TRUE(scored.status.ok());
   ASSERT_TRUE(scored.has_total);
   EXPECT_EQ(scored.total.token_count(), 0);
@@ -182,7 +182,7 @@ TEST(ScoreDocumentCallTest, DocumentMayBeLongerThanAPrompt) {
   options.engine.max_prompt_tokens = 8;
   TestServer server(options);
   server.gate().Open();
-  Client client(server);
+  DocumentClient client(server);
   for (int i = 0; i < 100; ++i) client.Send("abcdefg");
   const Scored scored = client.Finish();
   EXPECT_TRUE(scored.status.ok()) << scored.status.error_message();
@@ -192,7 +192,7 @@ TEST(ScoreDocumentCallTest, DocumentMayBeLongerThanAPrompt) {
 TEST(ScoreDocumentCallTest, SendsScoresOfAPartBeforeReadingTheNext) {
   TestServer server;
   server.gate().Open();
-  Client client(server);
+  DocumentClient client(server);
   v1::ScoreDocumentResponse response;
   for (int i = 0; i < 3; ++i) {
     client.Send("ab", true);
@@ -205,7 +205,7 @@ TEST(ScoreDocumentCallTest, SendsScoresOfAPartBeforeReadingTheNext) {
 TEST(ScoreDocumentCallTest, MessagesAreBounded) {
   TestServer server;
   server.gate().Open();
-  Client client(server);
+  DocumentClient client(server);
   client.Send(std::string(70000, 'a'), true);
   const Scored scored = client.Finish();
   EXPECT_EQ(scored.tokens.size(), 70000u);
@@ -217,7 +217,7 @@ TEST(ScoreDocumentCallTest, ErrorNamesTheInvalidField) {
   options.engine.max_prompt_tokens = 8;
   TestServer server(options);
   server.gate().Open();
-  Client too_long(server);
+  DocumentClient too_long(server);
   too_long.Send("abcd");
   too_long.Send("abcdefgh");
   const Scored scored = too_long.Finish();
@@ -225,7 +225,7 @@ TEST(ScoreDocumentCallTest, ErrorNamesTheInvalidField) {
   EXPECT_EQ(scored.status.error_message(),
             "part: has more than 7 tokens, must have 0 to 7");
   EXPECT_FALSE(scored.has_total);
-  Client unknown(server);
+  DocumentClient unknown(server);
   unknown.Send("a", false, "nobody");
   EXPECT_THAT(unknown.Finish().status.error_message(),
               HasSubstr("initial_state"));
@@ -236,7 +236,7 @@ TEST(ScoreDocumentCallTest, FullQueueDoesNotRefuseLaterParts) {
   options.engine.max_running = 2;
   options.engine.max_queued = 1;
   TestServer server(options);
-  Client document(server);
+  DocumentClient document(server);
   document.Send("ab", true);
   server.gate().Permit(2);  // the start token and "a"
   v1::ScoreDocumentResponse response;
@@ -275,23 +275,24 @@ TEST(ScoreDocumentCallTest, LimitsTheNumberOfOpenDocuments) {
   options.engine.max_running = 1;
   TestServer server(options);
   server.gate().Open();
-  auto first = std::make_unique<Client>(server);
+  auto first = std::make_unique<DocumentClient>(server);
   first->Send("a", true);
   v1::ScoreDocumentResponse response;
   ASSERT_TRUE(first->Read(&response));
-  Client second(server);
+  DocumentClient second(server);
   EXPECT_EQ(second.Finish().status.error_code(),
             grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(second.Pushback(), "5000");
   // A call that ends makes room for another.
   first->Cancel();
   EXPECT_EQ(first->Finish().status.error_code(), grpc::StatusCode::CANCELLED);
-  EXPECT_TRUE(Eventually([&] { return Client(server).Finish().status.ok(); }));
+  EXPECT_TRUE(
+      Eventually([&] { return DocumentClient(server).Finish().status.ok(); }));
 }
 
 TEST(ScoreDocumentCallTest, CancelingEndsThePart) {
   TestServer server;
-  Client client(server);
+  DocumentClient client(server);
   // More steps than run before the server learns of the cancellation.
   client.Send(std::string(100'000, 'a'));
   server.gate().WaitForArrivals(1);
@@ -306,7 +307,7 @@ TEST(ScoreDocumentCallTest, CancelingEndsThePart) {
 TEST(ScoreDocumentCallTest, DrainingEndsTheCallWithUnavailable) {
   TestServer server;
   server.gate().Open();
-  Client client(server);
+  DocumentClient client(server);
   client.Send("a", true);
   v1::ScoreDocumentResponse response;
   ASSERT_TRUE(client.Read(&response));
