@@ -16,15 +16,17 @@ if [[ ${1-} == --fix ]]; then
 fi
 
 broken=0
-clang-format-14 --dry-run -Werror "${files[@]}" || broken=1
-for file in "${files[@]}"; do
-  if (($(wc -l <"$file") > MAX_LINES)); then
-    echo "$file: longer than $MAX_LINES lines" >&2
-    broken=1
-  fi
-  if ! head -n 1 "$file" | grep -q '^// SPDX-License-Identifier: Apache-2.0$'; then
-    echo "$file: the first line is not the SPDX license line" >&2
-    broken=1
-  fi
-done
+printf '%s\0' "${files[@]}" |
+  xargs -0 -n 50 -P "$(nproc)" clang-format-14 --dry-run -Werror || broken=1
+while read -r file; do
+  echo "$file: longer than $MAX_LINES lines" >&2
+  broken=1
+done < <(wc -l "${files[@]}" |
+  awk -v max="$MAX_LINES" '$1 > max && $2 != "total" { print $2 }')
+while read -r file; do
+  echo "$file: the first line is not the SPDX license line" >&2
+  broken=1
+done < <(comm -23 <(printf '%s\n' "${files[@]}") <(awk '
+  FNR == 1 && $0 == "// SPDX-License-Identifier: Apache-2.0" { print FILENAME }
+  ' "${files[@]}"))
 exit "$broken"
