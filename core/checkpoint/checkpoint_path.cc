@@ -19,6 +19,7 @@
 #include "core/base/mapped_file.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "core/checkpoint/file_format.h"
 #include "core/checkpoint/hub_cache.h"
 #include "core/checkpoint/pth.h"
 #include "core/checkpoint/shard_set.h"
@@ -31,12 +32,10 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxListedFiles = 10;  // file names in a message
 constexpr absl::string_view kGgufSuffix = ".gguf";
 
-constexpr absl::string_view kWellKnownNames[] = {
-    "model.safetensors.index.json",
-    "model.safetensors",
-    "pytorch_model.bin.index.json",
-    "pytorch_model.bin",
-};
+// The names that transformers gives to a file with all weights. The index of
+// shards, if there are any, has the same name with kIndexSuffix.
+constexpr absl::string_view kWellKnownNames[] = {"model.safetensors",
+                                                 "pytorch_model.bin"};
 
 // A kind of file, recognized by the end of its name.
 struct PathKind {
@@ -48,8 +47,8 @@ struct PathKind {
 // All kinds, in order of preference.
 const std::vector<PathKind>& PathKinds() {
   static const auto* const kinds = new std::vector<PathKind>{
-      {{".index.json"}, false}, {{".safetensors", ".st"}, false},
-      {{".pth"}, false},        {{".bin", ".pt"}, true},
+      {{kIndexSuffix}, false}, {{".safetensors", ".st"}, false},
+      {{".pth"}, false},       {{".bin", ".pt"}, true},
       {{kGgufSuffix}, false},
   };
   return *kinds;
@@ -165,14 +164,42 @@ absl::Status NoCheckpoint(const std::string& directory,
       hint));
 }
 
+// Whether a file is one of several shards with the given extension.
+bool HaveShards(const std::vector<std::string>& names,
+                const std::string& extension) {
+  return std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+    const std::optional<ShardName> shard = ParseShardName(name);
+    return shard.has_value() && shard->extension == extension;
+  });
+}
+
+// The checkpoint with one of kWellKnownNames. Its path is empty if there is
+// none.
+absl::StatusOr<CheckpointPath> ChooseWellKnown(
+    const std::string& directory, const std::vector<std::string>& names) {
+  for (absl::string_view name : kWellKnownNames) {
+    const std::string file(name);
+    const std::string index = absl::StrCat(name, kIndexSuffix);
+    const bool has_file = std::binary_search(names.begin(), names.end(), file);
+    const bool has_index =
+        std::binary_search(names.begin(), names.end(), index);
+    // Without shards, the index is a leftover, or names the file.
+    if (has_file && has_index &&
+        HaveShards(names, fs::path(file).extension().string())) {
+      return Ambiguous(directory, GroupShards({file, index}));
+    }
+    if (has_file) return CheckpointPath{PathIn(directory, file), {}};
+    if (has_index) return CheckpointPath{PathIn(directory, index), {}};
+  }
+  return CheckpointPath{};
+}
+
 absl::StatusOr<CheckpointPath> ChooseIn(const std::string& directory) {
   RWKVD_ASSIGN_OR_RETURN(const std::vector<std::string> names,
                          FileNames(directory));
-  for (absl::string_view name : kWellKnownNames) {
-    if (std::binary_search(names.begin(), names.end(), name)) {
-      return CheckpointPath{PathIn(directory, std::string(name)), {}};
-    }
-  }
+  RWKVD_ASSIGN_OR_RETURN(CheckpointPath well_known,
+                         ChooseWellKnown(directory, names));
+  if (!well_known.path.empty()) return well_known;
   for (const PathKind& kind : PathKinds()) {
     const auto sets = GroupShards(NamesOfKind(directory, names, kind));
     if (sets.size() == 1) return ChooseSet(directory, sets[0]);

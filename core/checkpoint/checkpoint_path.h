@@ -22,8 +22,8 @@ struct CheckpointPath {
 // a directory, the first of these files that exists; hidden files, such as the
 // ._* files of macOS, do not count:
 //
-//   model.safetensors.index.json, model.safetensors,
-//   pytorch_model.bin.index.json, pytorch_model.bin,
+//   model.safetensors, model.safetensors.index.json,
+//   pytorch_model.bin, pytorch_model.bin.index.json,
 //   the only *.index.json,
 //   the only *.safetensors or *.st,
 //   the only *.pth,
@@ -35,7 +35,8 @@ struct CheckpointPath {
 // `path` stands for the snapshot of refs/main, or for the only snapshot.
 //
 // Returns InvalidArgument with the names of the files if there are several
-// where only one is expected, if shards are missing, if `path` is one of
+// where only one is expected, or a model.safetensors (or pytorch_model.bin)
+// next to its index and to shards; if shards are missing, if `path` is one of
 // several shards, or if a download has not finished; NotFound if there is no
 // such file, with the models if `path` is the cache of the hub itself.
 absl::StatusOr<CheckpointPath> ChooseCheckpoint(const std::string& path);

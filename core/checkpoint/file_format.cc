@@ -19,7 +19,6 @@
 namespace rwkvd {
 namespace {
 
-constexpr absl::string_view kIndexSuffix = ".index.json";
 constexpr size_t kHeadBytes = 512;
 constexpr size_t kShownText = 60;  // bytes of a text in a message
 

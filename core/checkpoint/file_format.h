@@ -13,8 +13,11 @@ namespace rwkvd {
 
 // The format of a file is recognized by its first bytes, not by its name.
 
-// Whether the file is a shard index: a JSON object, or a file that is called
-// *.index.json.
+// How the name of a shard index ends.
+inline constexpr absl::string_view kIndexSuffix = ".index.json";
+
+// Whether the file is a shard index: a JSON object, or a file whose name ends
+// with kIndexSuffix.
 bool IsShardIndex(const MappedFile& file);
 
 // The format of a file of a checkpoint, for people: "safetensors", "PyTorch",

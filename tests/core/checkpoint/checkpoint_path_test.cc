@@ -64,9 +64,9 @@ TEST_F(CheckpointPathTest, FirstOfSeveralKindsIsChosen) {
   WriteTorch("any.pt");
   EXPECT_EQ(Chosen(), "any.pt");
   for (const std::string name :
-       {"any.pth", "any.st", "any.index.json", "pytorch_model.bin",
-        "pytorch_model.bin.index.json", "model.safetensors",
-        "model.safetensors.index.json"}) {
+       {"any.pth", "any.st", "any.index.json", "pytorch_model.bin.index.json",
+        "pytorch_model.bin", "model.safetensors.index.json",
+        "model.safetensors"}) {
     Write(name);
     EXPECT_EQ(Chosen(), name);
   }
@@ -186,6 +186,25 @@ TEST_F(CheckpointPathTest, ShardsAndAnotherFileAreAmbiguous) {
       Message(absl::StatusCode::kInvalidArgument),
       HasSubstr(absl::StrCat("found 2; name one of them: ", directory_,
                              "/m-*-of-2.pth, ", directory_, "/other.pth")));
+}
+
+// Without shards, the index may list the file itself.
+TEST_F(CheckpointPathTest, FileNextToItsIndexIsChosen) {
+  Write("model.safetensors.index.json");
+  Write("model.safetensors");
+  Write("model-00001-of-00002.bin");
+  EXPECT_EQ(Chosen(), "model.safetensors");
+}
+
+TEST_F(CheckpointPathTest, FileNextToAnIndexAndShardsIsAmbiguous) {
+  Write("model.safetensors.index.json");
+  Write("model.safetensors");
+  Write("model-00001-of-00002.safetensors");
+  EXPECT_THAT(Message(absl::StatusCode::kInvalidArgument),
+              HasSubstr(absl::StrCat(
+                  "expected one checkpoint, found 2; name one of them: ",
+                  directory_, "/model.safetensors, ", directory_,
+                  "/model.safetensors.index.json")));
 }
 
 TEST_F(CheckpointPathTest, OneShardAloneIsAnError) {
