@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Measures what TLS and authentication cost: three servers of one model serve
-32 streams in turns, one without both, one with mutual TLS, and one with mutual
-TLS whose clients also send a token; and openssl makes handshakes.
+"""Measures what TLS and authentication cost: four servers of one model serve 32
+streams in turns, one without both, one with mutual TLS, one with mutual TLS whose
+clients also send a token, and one without both once more; and openssl makes
+handshakes.
 
   bazel build -c opt //service:rwkvd //tools/rwkvctl
-  python3 tests/bench/tls_bench.py [--model=PATH] [--clients=32] [--rounds=6]
+  python3 tests/bench/tls_bench.py [--model=PATH] [--clients=32] [--rounds=36]
 
-Server and clients share the processors, so the server's own processor time per
-token is printed, too. Needs openssl.
+The second server without TLS shows how much the machine varies by itself. Many
+short runs in turns say more than a few long ones, because the speed of a machine
+drifts. Server and clients share the processors, so the server's own processor
+time per token is printed, too. Needs openssl.
 """
 
 import argparse
@@ -28,6 +31,7 @@ from certificates import Authority  # noqa: E402
 RWKVD = os.environ.get("RWKVD_BINARY", "bazel-bin/service/rwkvd")
 RWKVCTL = os.environ.get("RWKVD_CTL", "bazel-bin/tools/rwkvctl/rwkvctl")
 PLAIN, BOTH = "plain", "mutual TLS and a token"
+TOKENS_PER_STREAM = 72
 
 
 def processor_seconds(pid):
@@ -70,7 +74,7 @@ class Server:
         done = subprocess.run(
             [RWKVCTL, "bench", "--json", f"--server={self.address}",
              f"--concurrency={clients}", "--prompt_tokens=1",
-             "--output_tokens=128", f"--requests={2 * clients}",
+             f"--output_tokens={TOKENS_PER_STREAM}", f"--requests={clients}",
              f"--workload_seed={seed}", *self.client_flags],
             check=True, stdout=subprocess.PIPE)
         used = self.processor_seconds() - before
@@ -110,7 +114,8 @@ def start_servers(model, folder, authority, pair, stack):
     client = [*files, f"--tls_ca={authority.cert}"]
     kinds = {PLAIN: ([], []), "mutual TLS": (mutual, client),
              BOTH: ([*mutual, f"--auth_tokens={identities}"],
-                    [*client, f"--token_file={token}"])}
+                    [*client, f"--token_file={token}"]),
+             "plain again": ([], [])}
     servers = {}
     for number, (name, flags) in enumerate(kinds.items()):
         servers[name] = Server(model, folder, f"ports{number}", *flags)
@@ -133,7 +138,9 @@ def measure_in_turns(servers, clients, rounds):
 
 
 def report(results):
-    """Prints the medians, and those of the ratios within each round."""
+    """Prints the medians, and how each server compares with the one without TLS:
+    the median of the ratios within each round, and the standard error of their
+    mean."""
     for name, pairs in results.items():
         print("%-22s %8.1f tokens/s, %6.3f s of processor time per 1,000 "
               "tokens" % (name, *map(statistics.median, zip(*pairs))))
@@ -143,16 +150,17 @@ def report(results):
         for index, what in enumerate(("throughput", "processor time")):
             ratios = [100 * pair[index] / plain[index]
                       for pair, plain in zip(pairs, results[PLAIN])]
-            print("%s, %s: %.1f %% of plain (%.1f to %.1f in single rounds)" % (
-                name, what, statistics.median(ratios), min(ratios),
-                max(ratios)))
+            error = statistics.stdev(ratios) / len(ratios) ** 0.5
+            print("%s, %s: %.1f %% of plain (mean %.1f, standard error %.1f)" % (
+                name, what, statistics.median(ratios), statistics.mean(ratios),
+                error))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--model", default="models/demo")
     parser.add_argument("--clients", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=36)
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
