@@ -107,7 +107,7 @@ std::vector<Engine::RequestId> Engine::Enqueue(
   std::shared_ptr<SharedPrompt> shared;
   std::shared_ptr<SampleGroup> group;
   if (sinks.size() > 1) {
-    shared = std::make_shared<SharedPrompt>();
+    shared = std::make_shared<SharedPrompt>(reservation.first_id_);
     group = std::make_shared<SampleGroup>();
   }
   const int64_t bytes =

@@ -94,7 +94,7 @@ std::shared_ptr<const KnownPrefix> StepRunner::LookUp(Sequence& sequence,
 
 std::vector<EndedSequence> StepRunner::Step() {
   const absl::Time begin = options_.clock();
-  const StepSize size = Plan();
+  const StepSize size = Plan(begin);
   const int64_t num_tokens = size.decoded + size.prefilled;
   const int64_t num_sequences = num_running();
   if (!chunks_.empty()) model_->Forward(chunks_, workspace_);
@@ -126,6 +126,7 @@ std::vector<EndedSequence> StepRunner::EndAll(const absl::Status& status) {
 }
 
 void StepRunner::RecordStepTime(const StepSize& size, double seconds) {
+  if (size.prefilled > 0) prefill_rate_.Observe(size.prefilled, seconds);
   if (size.decoded > 0) {
     prompt_budget_.Observe(size.decoded, size.prefilled, seconds);
   } else if (size.prefilled == options_.max_step_tokens) {
@@ -147,14 +148,15 @@ absl::Duration StepRunner::MinTimeFor(const Sequence& sequence) {
                        options_.max_step_tokens);
 }
 
-StepRunner::StepSize StepRunner::Plan() {
+StepRunner::StepSize StepRunner::Plan(absl::Time now) {
   StepSize size;
   demands_.clear();
   for (const auto& sequence : running_) {
-    demands_.push_back(sequence->NextDemand());
-    demands_.back().flow = sequence->flow_use();
-    demands_.back().weight = sequence->flow().weight;
-    if (demands_.back().decoding) size.decoded += demands_.back().tokens;
+    StepDemand& demand = demands_.emplace_back(sequence->NextDemand());
+    demand.flow = sequence->flow_use();
+    demand.weight = sequence->flow().weight;
+    demand.until_deadline = prefill_rate_.TokensIn(sequence->deadline() - now);
+    if (demand.decoding) size.decoded += demand.tokens;
   }
   const int64_t max_prefill =
       size.decoded > 0 ? prompt_budget_.Next() : options_.max_step_tokens;

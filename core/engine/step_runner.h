@@ -17,6 +17,7 @@
 #include "core/engine/engine_counters.h"
 #include "core/engine/engine_options.h"
 #include "core/engine/named_state.h"
+#include "core/engine/schedule/prefill_rate.h"
 #include "core/engine/schedule/prompt_budget.h"
 #include "core/engine/schedule/scheduler.h"
 #include "core/engine/sequence/logits_buffer.h"
@@ -96,7 +97,7 @@ class StepRunner {
   // The longest known prefix of the sequence's prompt, or null.
   std::shared_ptr<const KnownPrefix> LookUp(Sequence& sequence, absl::Time now);
   // Plans the step's chunks.
-  StepSize Plan();
+  StepSize Plan(absl::Time now);
   // Ends all running sequences without results of this step.
   std::vector<EndedSequence> EndAll(const absl::Status& status);
   void ProcessLogits();
@@ -127,6 +128,7 @@ class StepRunner {
   BranchStates branch_states_;  // outlives the sequences
   Scheduler scheduler_;
   PromptBudget prompt_budget_;
+  PrefillRate prefill_rate_;
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of admission
 
   // Seconds of the last full steps without decoding sequences, newest first.

@@ -2,10 +2,57 @@
 #include "core/engine/schedule/scheduler.h"
 
 #include <algorithm>
+#include <bit>
 
 #include "core/base/check.h"
 
 namespace rwkvd {
+namespace {
+
+// The claim of a flow to some of the rows that are divided by weight.
+struct Claim {
+  int64_t weight = 1;
+  int64_t used = 0;  // rows that it has already and that count
+  int64_t min = 0;   // rows to get
+  int64_t max = 0;
+
+  // What it gets if all rows are divided at `level` rows for each unit of
+  // weight.
+  int64_t At(int64_t level) const {
+    return std::clamp(level * weight - used, min, max);
+  }
+};
+
+// Divides `budget`, which is at least all minima, by weight. Returns the rows
+// of each claim.
+std::vector<int64_t> DivideByWeight(int64_t budget, std::vector<Claim> claims) {
+  uint64_t max_level = 1;
+  for (Claim& claim : claims) {
+    claim.max = std::max(claim.min, std::min(claim.max, budget));
+    max_level = std::max<uint64_t>(max_level, claim.max + claim.used);
+  }
+  const auto sum_at = [&claims](int64_t level) {
+    int64_t sum = 0;
+    for (const Claim& claim : claims) sum += claim.At(level);
+    return sum;
+  };
+  // The highest level that fits. Level 0 does.
+  int64_t level = 0;
+  for (auto step = static_cast<int64_t>(std::bit_ceil(max_level)); step > 0;
+       step /= 2) {
+    if (sum_at(level + step) <= budget) level += step;
+  }
+  int64_t rest = budget - sum_at(level);
+  std::vector<int64_t> rows;
+  for (const Claim& claim : claims) {
+    const int64_t more = std::min(rest, claim.At(level + 1) - claim.At(level));
+    rows.push_back(claim.At(level) + more);
+    rest -= more;
+  }
+  return rows;
+}
+
+}  // namespace
 
 Scheduler::Scheduler(int64_t max_tokens, int64_t max_logits_rows)
     : max_tokens_(max_tokens), max_logits_rows_(max_logits_rows) {
@@ -17,114 +64,69 @@ absl::Span<const int64_t> Scheduler::Allocate(
   const int64_t num_demands = demands.size();
   RWKVD_CHECK(num_demands < max_tokens_ && num_demands <= max_logits_rows_);
   allocations_.assign(demands.size(), 0);
-  limits_.clear();
-  for (const StepDemand& demand : demands) limits_.push_back(demand.tokens);
-
-  // Every sequence gets a row of logits. The rest is divided among sequences
-  // that need more than one, which limits the tokens that these can use.
-  sharers_.clear();
+  prompt_policy_.BeginStep(demands);
   for (size_t i = 0; i < demands.size(); ++i) {
-    if (demands[i].logits_rows <= 1) continue;
-    sharers_.push_back(i);
-    limits_[i] = demands[i].logits_rows;
+    if (demands[i].decoding) allocations_[i] = demands[i].tokens;
   }
-  Divide(max_logits_rows_ - (num_demands - sharers_.size()));
-  for (const int64_t i : sharers_) {
-    limits_[i] = demands[i].tokens - (demands[i].logits_rows - allocations_[i]);
-  }
-
-  sharers_.clear();
-  int64_t budget = max_tokens_;
-  for (size_t i = 0; i < demands.size(); ++i) {
-    if (demands[i].decoding) {
-      allocations_[i] = limits_[i];
-      budget -= allocations_[i];
-    } else if (limits_[i] > 0) {
-      sharers_.push_back(i);
-    }
-  }
-  const int64_t num_prefilling = sharers_.size();
-  DivideByFlow(max_prefill == 0
-                   ? 0
-                   : std::min(budget, std::max(max_prefill, num_prefilling)),
-               demands);
+  const int64_t budget = PrefillBudget(demands, max_prefill);
+  if (budget > 0) DividePrefill(PartsOf(demands), budget, demands);
   return allocations_;
 }
 
-int64_t Scheduler::FlowPart::PartAt(int64_t level) const {
-  return std::clamp(level * weight - decoding,
-                    static_cast<int64_t>(sharers.size()), limit);
+int64_t Scheduler::PrefillBudget(absl::Span<const StepDemand> demands,
+                                 int64_t max_prefill) const {
+  if (max_prefill == 0) return 0;
+  int64_t free = max_tokens_;
+  int64_t num_prefilling = 0;
+  for (const StepDemand& demand : demands) {
+    if (demand.decoding) free -= demand.tokens;
+    if (demand.prefills()) ++num_prefilling;
+  }
+  return std::min(free, std::max(max_prefill, num_prefilling));
 }
 
 std::vector<Scheduler::FlowPart> Scheduler::PartsOf(
     absl::Span<const StepDemand> demands) const {
   std::vector<FlowPart> parts;
-  const auto part_of = [&parts](const StepDemand& demand) {
-    const auto found = std::find_if(
+  for (size_t i = 0; i < demands.size(); ++i) {
+    const StepDemand& demand = demands[i];
+    auto part = std::find_if(
         parts.begin(), parts.end(),
         [&](const FlowPart& part) { return part.flow == demand.flow; });
-    if (found != parts.end()) return found;
-    parts.push_back({.flow = demand.flow, .weight = demand.weight});
-    return parts.end() - 1;
-  };
-  for (const int64_t i : sharers_) {
-    const auto part = part_of(demands[i]);
-    part->sharers.push_back(i);
-    part->limit += limits_[i];
-  }
-  for (size_t i = 0; i < demands.size() && parts.size() > 1; ++i) {
-    if (!demands[i].decoding) continue;
-    for (FlowPart& part : parts) {
-      if (part.flow == demands[i].flow) part.decoding += allocations_[i];
+    if (part == parts.end()) {
+      parts.push_back({.flow = demand.flow, .weight = demand.weight});
+      part = parts.end() - 1;
     }
+    part->decoding += demand.decoding ? demand.tokens : 0;
+    if (!demand.prefills()) continue;
+    part->prompts.push_back(static_cast<int64_t>(i));
+    part->tokens += demand.tokens;
+    part->more_logits += demand.tokens - demand.tokens_with_one_row();
   }
   return parts;
 }
 
-void Scheduler::DivideByFlow(int64_t budget,
-                             absl::Span<const StepDemand> demands) {
-  const bool is_one_flow = std::all_of(
-      sharers_.begin(), sharers_.end(),
-      [&](int64_t i) { return demands[i].flow == demands[sharers_[0]].flow; });
-  if (is_one_flow || budget == 0) return Divide(budget);
-  std::vector<FlowPart> parts = PartsOf(demands);
-  const auto sum_at = [&parts](int64_t level) {
-    int64_t sum = 0;
-    for (const FlowPart& part : parts) sum += part.PartAt(level);
-    return sum;
-  };
-  // The highest level at which the parts fit. They do at level 0, where each
-  // sequence has one row.
-  int64_t level = 0;
-  for (int64_t step = int64_t{1} << 40; step > 0; step /= 2) {
-    if (level + step <= max_tokens_ && sum_at(level + step) <= budget) {
-      level += step;
-    }
-  }
-  int64_t rest = budget - sum_at(level);
-  for (FlowPart& part : parts) {
-    part.part = part.PartAt(level);
-    const int64_t more = std::min(rest, part.PartAt(level + 1) - part.part);
-    part.part += more;
-    rest -= more;
-  }
+void Scheduler::DividePrefill(absl::Span<const FlowPart> parts, int64_t budget,
+                              absl::Span<const StepDemand> demands) {
+  // Every sequence has a row of logits. Those that need more than one share the
+  // rest, which limits the tokens that they can use.
+  std::vector<Claim> claims;
   for (const FlowPart& part : parts) {
-    sharers_ = part.sharers;
-    Divide(part.part);
+    claims.push_back({.weight = part.weight, .max = part.more_logits});
   }
-}
-
-void Scheduler::Divide(int64_t budget) {
-  // Smallest limits first: what they leave of an even share goes to the others.
-  std::stable_sort(
-      sharers_.begin(), sharers_.end(),
-      [this](int64_t a, int64_t b) { return limits_[a] < limits_[b]; });
-  for (size_t served = 0; served < sharers_.size(); ++served) {
-    const int64_t i = sharers_[served];
-    const int64_t even =
-        budget / static_cast<int64_t>(sharers_.size() - served);
-    allocations_[i] = std::min(limits_[i], even);
-    budget -= allocations_[i];
+  const std::vector<int64_t> logits = DivideByWeight(
+      max_logits_rows_ - static_cast<int64_t>(demands.size()), claims);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    claims[i] = {.weight = parts[i].weight,
+                 .used = parts[i].decoding,
+                 .min = parts[i].prompts.empty() ? 0 : 1,
+                 .max = parts[i].tokens - (parts[i].more_logits - logits[i])};
+  }
+  const std::vector<int64_t> tokens = DivideByWeight(budget, claims);
+  for (size_t i = 0; i < parts.size(); ++i) {
+    prompt_policy_.Divide({.tokens = tokens[i], .more_logits = logits[i]},
+                          parts[i].prompts, demands,
+                          absl::MakeSpan(allocations_));
   }
 }
 

@@ -100,6 +100,7 @@ void ScoreSequence::BuildTree() {
   }
   shared_tokens_ += static_cast<int64_t>(shared * (items_.size() - 1));
   tree_.Finish();
+  tree_tokens_left_ = NumTreeTokens();
 }
 
 void ScoreSequence::SendFinish(FinishEvent event) {
@@ -111,7 +112,11 @@ void ScoreSequence::SendFinish(FinishEvent event) {
 }
 
 int64_t ScoreSequence::NumRequiredTokens() const {
-  size_t tokens = prompt().size();
+  return Sequence::NumRequiredTokens() + tree_tokens_left_;
+}
+
+int64_t ScoreSequence::NumTreeTokens() const {
+  size_t tokens = 0;
   for (size_t i = 0; i < tree_.num_nodes(); ++i) {
     tokens += tree_.NumTokensToProcess(static_cast<int32_t>(i));
   }
@@ -131,13 +136,16 @@ StepDemand ScoreSequence::NextDemand() const {
     unscored += lane.NumUnscored();
   }
   return {.tokens = static_cast<int64_t>(tokens),
-          .logits_rows = static_cast<int64_t>(tokens - unscored)};
+          .logits_rows = static_cast<int64_t>(tokens - unscored),
+          .prompt = prompt_id(),
+          .remaining = NumRequiredTokens()};
 }
 
 void ScoreSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
                          std::vector<Chunk>* chunks) {
   if (!started_) return Sequence::Plan(num_tokens, buffer, chunks);
   DropLogits();
+  tree_tokens_left_ -= num_tokens;
   // Tokens without logits come first, as NextDemand promised.
   size_t left = num_tokens;
   std::vector<size_t> allocations(lanes_.size());

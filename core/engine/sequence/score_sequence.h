@@ -87,6 +87,8 @@ class ScoreSequence : public Sequence {
   };
 
   void BuildTree();
+  // The tokens of all nodes that must be processed.
+  int64_t NumTreeTokens() const;
   void FindRun(Lane* lane) const;
   void PlanLane(Lane* lane, size_t num_tokens, LogitsBuffer* buffer,
                 std::vector<Chunk>* chunks);
@@ -121,6 +123,7 @@ class ScoreSequence : public Sequence {
   const std::vector<ScoreItem> items_;
   std::vector<Text> texts_;
   ScoreTree tree_;
+  int64_t tree_tokens_left_ = 0;  // of NumTreeTokens(), unprocessed
   int64_t shared_tokens_ = 0;  // context tokens processed for another context
 
   bool started_ = false;          // the prompt is processed, the root scored

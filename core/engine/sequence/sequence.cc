@@ -32,6 +32,8 @@ std::vector<int32_t> OrStartToken(std::vector<int32_t> tokens) {
 
 Sequence::Sequence(SequenceParams params)
     : id_(params.id),
+      prompt_id_(params.shared_prompt == nullptr ? params.id
+                                                 : params.shared_prompt->id()),
       tokens_(std::move(params.prompt)),
       prompt_size_(tokens_.size()),
       start_(std::move(params.start)),
@@ -96,11 +98,13 @@ void Sequence::TakeOverPrefill(const Sequence& leader) {
 }
 
 StepDemand Sequence::NextDemand() const {
-  if (WaitsForLeader()) return {};
+  if (WaitsForLeader()) return {.prompt = prompt_id_};
   const auto begin = static_cast<int64_t>(num_processed_);
   const auto end = static_cast<int64_t>(tokens_.size());
   return {.tokens = cache_use_.NextSavePoint(begin).value_or(end) - begin,
-          .decoding = is_prefilled()};
+          .decoding = is_prefilled(),
+          .prompt = prompt_id_,
+          .remaining = NumRequiredTokens()};
 }
 
 void Sequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,

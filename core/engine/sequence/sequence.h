@@ -18,7 +18,7 @@
 #include "core/engine/engine_counters.h"
 #include "core/engine/request_memory.h"
 #include "core/engine/schedule/flow.h"
-#include "core/engine/schedule/scheduler.h"
+#include "core/engine/schedule/step_demand.h"
 #include "core/engine/sequence/logits_buffer.h"
 #include "core/engine/sequence/sample_group.h"
 #include "core/engine/sequence/shared_prompt.h"
@@ -85,7 +85,8 @@ class Sequence {
   // The unprocessed tokens on which the deadline depends: by default, the
   // prompt's.
   virtual int64_t NumRequiredTokens() const {
-    return static_cast<int64_t>(prompt_size_ - num_processed_);
+    return is_prefilled() ? 0
+                          : static_cast<int64_t>(prompt_size_ - num_processed_);
   }
   // Counts the required tokens before the sequence is queued: any thread that
   // holds the engine's lock may then read how many a queued sequence requires.
@@ -228,6 +229,7 @@ class Sequence {
   }
   // Adds a token to process next.
   void Append(int32_t token) { tokens_.push_back(token); }
+  uint64_t prompt_id() const { return prompt_id_; }
   bool is_prefilled() const { return num_processed_ >= prompt_size_; }
   void MarkFirstToken(absl::Time now) { first_token_at_ = now; }
   Usage& usage() { return usage_; }
@@ -240,6 +242,7 @@ class Sequence {
   Times TimesAt(absl::Time now) const;
 
   const Id id_;
+  const uint64_t prompt_id_;     // see StepDemand::prompt
   std::vector<int32_t> tokens_;  // the prompt, then appended tokens
   const size_t prompt_size_;
   SequenceStart start_;

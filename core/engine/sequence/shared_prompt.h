@@ -2,6 +2,7 @@
 #ifndef RWKVD_CORE_ENGINE_SEQUENCE_SHARED_PROMPT_H_
 #define RWKVD_CORE_ENGINE_SEQUENCE_SHARED_PROMPT_H_
 
+#include <cstdint>
 #include <memory>
 #include <utility>
 
@@ -20,6 +21,11 @@ class Sequence;
 // Owned by these samples, each until it has the result. Engine thread only.
 class SharedPrompt {
  public:
+  // `id` is the id of the first of the samples.
+  explicit SharedPrompt(uint64_t id) : id_(id) {}
+
+  uint64_t id() const { return id_; }
+
   // Makes `sample` the leader if there is none. Returns whether that was so.
   bool Claim(const Sequence* sample) {
     if (leader_ != nullptr) return false;
@@ -44,6 +50,7 @@ class SharedPrompt {
   }
 
  private:
+  const uint64_t id_;
   const Sequence* leader_ = nullptr;
   std::shared_ptr<const KnownPrefix> result_;
   BranchStates::Lease room_;  // for the result
