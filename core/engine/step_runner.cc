@@ -127,9 +127,9 @@ std::vector<EndedSequence> StepRunner::EndAll(const absl::Status& status) {
 
 void StepRunner::RecordStepTime(const StepSize& size, double seconds) {
   if (size.prefilled > 0) prefill_rate_.Observe(size.prefilled, seconds);
-  if (size.decoded > 0) {
+  if (size.is_limited) {
     prompt_budget_.Observe(size.decoded, size.prefilled, seconds);
-  } else if (size.prefilled == options_.max_step_tokens) {
+  } else if (size.decoded == 0 && size.prefilled == options_.max_step_tokens) {
     full_step_seconds_.push_front(seconds);
     if (full_step_seconds_.size() > kMaxFullSteps) {
       full_step_seconds_.pop_back();
@@ -158,8 +158,9 @@ StepRunner::StepSize StepRunner::Plan(absl::Time now) {
     demand.until_deadline = prefill_rate_.TokensIn(sequence->deadline() - now);
     if (demand.decoding) size.decoded += demand.tokens;
   }
+  size.is_limited = scheduler_.DecodesInEvenSharing(demands_);
   const int64_t max_prefill =
-      size.decoded > 0 ? prompt_budget_.Next() : options_.max_step_tokens;
+      size.is_limited ? prompt_budget_.Next() : options_.max_step_tokens;
   const absl::Span<const int64_t> allocations =
       scheduler_.Allocate(demands_, max_prefill);
   logits_.Clear();

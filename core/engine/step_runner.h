@@ -92,11 +92,15 @@ class StepRunner {
   struct StepSize {
     int64_t decoded = 0;
     int64_t prefilled = 0;
+    bool is_limited = false;  // what is prefilled, by prompt_budget_
   };
 
   // The longest known prefix of the sequence's prompt, or null.
   std::shared_ptr<const KnownPrefix> LookUp(Sequence& sequence, absl::Time now);
-  // Plans the step's chunks.
+  // Plans the step's chunks. Sequences that decode limit what is prefilled, but
+  // not those that even sharing would still prefill. They have their tokens
+  // earlier than with even sharing anyway; if they limited prefill, they would
+  // delay the prompts that let them go first.
   StepSize Plan(absl::Time now);
   // Ends all running sequences without results of this step.
   std::vector<EndedSequence> EndAll(const absl::Status& status);

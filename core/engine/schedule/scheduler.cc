@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "absl/container/flat_hash_set.h"
 #include "core/base/check.h"
 
 namespace rwkvd {
@@ -65,24 +66,40 @@ absl::Span<const int64_t> Scheduler::Allocate(
   RWKVD_CHECK(num_demands < max_tokens_ && num_demands <= max_logits_rows_);
   allocations_.assign(demands.size(), 0);
   prompt_policy_.BeginStep(demands);
+  even_sharing_.BeginStep(demands);
   for (size_t i = 0; i < demands.size(); ++i) {
     if (demands[i].decoding) allocations_[i] = demands[i].tokens;
   }
   const int64_t budget = PrefillBudget(demands, max_prefill);
   if (budget > 0) DividePrefill(PartsOf(demands), budget, demands);
+  even_sharing_.EndStep(demands, allocations_);
   return allocations_;
+}
+
+bool Scheduler::DecodesInEvenSharing(
+    absl::Span<const StepDemand> demands) const {
+  return std::any_of(demands.begin(), demands.end(),
+                     [this](const StepDemand& demand) {
+                       return demand.decoding && demand.tokens > 0 &&
+                              even_sharing_.Left(demand.prompt) == 0;
+                     });
 }
 
 int64_t Scheduler::PrefillBudget(absl::Span<const StepDemand> demands,
                                  int64_t max_prefill) const {
   if (max_prefill == 0) return 0;
   int64_t free = max_tokens_;
-  int64_t num_prefilling = 0;
+  bool prefills = false;
+  absl::flat_hash_set<uint64_t> prompts;  // that even sharing would prefill
   for (const StepDemand& demand : demands) {
     if (demand.decoding) free -= demand.tokens;
-    if (demand.prefills()) ++num_prefilling;
+    prefills |= demand.prefills();
+    if (demand.prefills() || even_sharing_.Left(demand.prompt) > 0) {
+      prompts.insert(demand.prompt);
+    }
   }
-  return std::min(free, std::max(max_prefill, num_prefilling));
+  if (!prefills) return 0;
+  return std::min(free, std::max<int64_t>(max_prefill, prompts.size()));
 }
 
 std::vector<Scheduler::FlowPart> Scheduler::PartsOf(

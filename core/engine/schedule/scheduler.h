@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/types/span.h"
+#include "core/engine/schedule/even_sharing.h"
 #include "core/engine/schedule/prompt_policy.h"
 #include "core/engine/schedule/step_demand.h"
 
@@ -32,11 +33,15 @@ class Scheduler {
   // The tokens to process of each demand, in the order of `demands`, which are
   // fewer than max_tokens and at most max_logits_rows: together at most
   // max_tokens, of which at most max_logits_rows need logits. Prefilling
-  // sequences get together at most `max_prefill`, or as many tokens as there
-  // are such sequences, if that is more. If max_prefill is 0, they get none.
-  // Valid until the next call.
+  // sequences get together at most `max_prefill`, or one token for each prompt
+  // of `demands` that even sharing would prefill, if that is more. If
+  // max_prefill is 0, they get none. Valid until the next call.
   absl::Span<const int64_t> Allocate(absl::Span<const StepDemand> demands,
                                      int64_t max_prefill);
+
+  // Whether a sequence of `demands` decodes that would also decode with even
+  // sharing. The others are early: even sharing would still prefill them.
+  bool DecodesInEvenSharing(absl::Span<const StepDemand> demands) const;
 
  private:
   // The part of one flow in a step.
@@ -60,6 +65,7 @@ class Scheduler {
   const int64_t max_tokens_;
   const int64_t max_logits_rows_;
   PromptPolicy prompt_policy_;
+  EvenSharing even_sharing_;
   std::vector<int64_t> allocations_;  // by demand
 };
 

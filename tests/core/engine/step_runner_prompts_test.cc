@@ -134,6 +134,58 @@ TEST_F(StepRunnerPromptsTest, StepsHaveTheSameSizeWhateverPromptsAreComplete) {
   }
 }
 
+TEST_F(StepRunnerPromptsTest, StepsNextToADecodeAreAsLargeAsWithEvenSharing) {
+  Admit(Request(1, kForever));
+  Step();
+  for (int i = 0; i < 24; ++i) Admit(Request(40, kForever));
+  for (int i = 0; i < 32; ++i) {
+    const int64_t num_decoding = NumDecoding();
+    Step();
+    // Even sharing would prefill a token of each.
+    ASSERT_EQ(StepTokens(), num_decoding + 24);
+  }
+}
+
+// With even sharing, no sequence would decode before all prompts are complete,
+// so all steps would be full.
+TEST_F(StepRunnerPromptsTest, EarlyDecodesDoNotDelayThePromptsAfterThem) {
+  std::vector<RecordingSink*> sinks;
+  for (int i = 0; i < 32; ++i) sinks.push_back(Admit(Request(64, kForever)));
+  const std::vector<int64_t> waits = WaitsOf(sinks);
+  EXPECT_LE(MeanWait(waits), 0.6 * 8);
+  // The rows of early decodes take one more step.
+  EXPECT_LE(waits.back(), 8 + 1);
+  for (const RecordingSink* sink : sinks) {
+    EXPECT_GE(sink->Peek().tokens.size(), 1);
+  }
+}
+
+TEST_F(StepRunnerPromptsTest, EarlyDecodesDoNotDelayPromptsAfterSamples) {
+  std::vector<RecordingSink*> sinks;
+  for (int i = 0; i < 8; ++i) {
+    const auto shared = std::make_shared<SharedPrompt>(sinks_.size() + 1);
+    for (int j = 0; j < 2; ++j) {
+      sinks.push_back(Admit(Request(256, kForever), shared));
+    }
+  }
+  const std::vector<int64_t> waits = WaitsOf(sinks);
+  EXPECT_LE(MeanWait(waits), 0.75 * 8);
+  EXPECT_LE(waits.back(), 8 + 2);
+}
+
+TEST_F(StepRunnerPromptsTest, DecodesLimitPrefillOnceEvenSharingWouldHaveThem) {
+  Admit(Request(128, kForever));
+  for (int i = 0; i < 3; ++i) Admit(Request(2000, kForever));
+  // Even sharing would take three steps for the first prompt: 64, 63 and 1 row.
+  for (int i = 0; i < 3; ++i) {
+    Step();
+    EXPECT_EQ(StepTokens(), 256);
+  }
+  EXPECT_EQ(NumDecoding(), 1);
+  Step();
+  EXPECT_EQ(StepTokens(), 1 + kMinPrefill);
+}
+
 TEST_F(StepRunnerPromptsTest, ShortPromptBehindLongOnesWaitsAtMostTwoSteps) {
   Admit(Request(1, kForever));
   Step();

@@ -241,5 +241,52 @@ TEST(SchedulerTest, FlowBeyondItsShareGetsARowForItsPrompts) {
   EXPECT_EQ(allocations[9], 6);
 }
 
+TEST(SchedulerTest, KnowsWhichSequencesDecodeEarly) {
+  Scheduler scheduler(20, 20);
+  const StepDemand decode = {.tokens = 1, .decoding = true, .prompt = 1};
+  std::vector<StepDemand> demands = {{.tokens = 16, .prompt = 1},
+                                     {.tokens = 100, .prompt = 2}};
+  EXPECT_FALSE(scheduler.DecodesInEvenSharing(demands));
+  // Even sharing has 6 tokens of the first left.
+  EXPECT_EQ(scheduler.Allocate(demands, kNoLimit)[0], 16);
+  demands = {decode, {.tokens = 96, .prompt = 2}};
+  EXPECT_FALSE(scheduler.DecodesInEvenSharing(demands));
+  scheduler.Allocate(demands, 10);
+  demands[1].tokens = 86;
+  EXPECT_FALSE(scheduler.DecodesInEvenSharing(demands));
+  scheduler.Allocate(demands, 2);
+  EXPECT_TRUE(scheduler.DecodesInEvenSharing(demands));
+  // A sequence without a forward pass does not count.
+  demands[0].tokens = 0;
+  EXPECT_FALSE(scheduler.DecodesInEvenSharing(demands));
+}
+
+TEST(SchedulerTest, MinimumOfPrefillIsATokenForEachPromptOfEvenSharing) {
+  Scheduler scheduler(100, 100);
+  std::vector<StepDemand> demands;
+  for (uint64_t i = 1; i <= 8; ++i) {
+    demands.push_back({.tokens = 10, .prompt = i});
+  }
+  // Two samples wait for the first prompt.
+  demands.push_back({.prompt = 1});
+  demands.push_back({.prompt = 1});
+  const auto sum = [](absl::Span<const int64_t> allocations) {
+    return std::accumulate(allocations.begin(), allocations.end(), int64_t{0});
+  };
+  EXPECT_EQ(sum(scheduler.Allocate(demands, 1)), 8);
+  demands[0].tokens = 2;
+  EXPECT_EQ(sum(scheduler.Allocate(demands, 1)), 8);
+  // The first prompt is complete, but with even sharing it has 8 tokens left.
+  for (const int i : {0, 8, 9}) {
+    demands[i] = {.tokens = 1, .decoding = true, .prompt = 1};
+  }
+  demands[1].tokens = 4;
+  EXPECT_EQ(sum(scheduler.Allocate(demands, 1)), 3 + 8);
+}
+
+TEST(SchedulerTest, DecodeOfAnUnknownPromptIsNotEarly) {
+  EXPECT_TRUE(Scheduler(20, 20).DecodesInEvenSharing({kDecode}));
+}
+
 }  // namespace
 }  // namespace rwkvd
