@@ -6,8 +6,10 @@
 # immediately if everything is already installed. Waits if another process, such
 # as unattended upgrades, holds a package lock.
 #
-#   tools/install_dependencies.sh [--build-only | --vocabularies | --gateway]
+#   tools/install_dependencies.sh [--build-only | --packages | --vocabularies |
+#                                  --gateway]
 #
+# --packages installs the Debian packages alone, those of the tests included;
 # --vocabularies installs the vocabularies alone, into .cache/share; --gateway the
 # gateway alone, for ./quickstart --openai.
 #
@@ -377,6 +379,16 @@ install_node_modules() {
   ln -sfn "${dir#.cache/}/node_modules" .cache/node_modules
 }
 
+# The Debian packages that the build and the tests need.
+install_all_packages() {
+  local packages=("${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}")
+  if [[ $NATIVE == amd64 ]]; then packages+=("${AARCH64_PACKAGES[@]}"); fi
+  if ! command -v go >/dev/null; then packages+=(golang-go); fi
+  if ! command -v node >/dev/null; then packages+=(nodejs); fi
+  if ! command -v npm >/dev/null; then packages+=(npm); fi
+  install_packages "${packages[@]}"
+}
+
 root=$PWD
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
@@ -386,12 +398,7 @@ case "${1-}" in
     install_packages "${BUILD_PACKAGES[@]}"
     ;;
   "")
-    packages=("${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}")
-    if [[ $NATIVE == amd64 ]]; then packages+=("${AARCH64_PACKAGES[@]}"); fi
-    if ! command -v go >/dev/null; then packages+=(golang-go); fi
-    if ! command -v node >/dev/null; then packages+=(nodejs); fi
-    if ! command -v npm >/dev/null; then packages+=(npm); fi
-    install_packages "${packages[@]}"
+    install_all_packages
     mkdir -p .cache/bin
     # Go computes while the others wait for the network.
     (trap - EXIT && install_go_modules &&
@@ -407,6 +414,9 @@ case "${1-}" in
     install_vocabularies
     wait "$go_job" || exit 1
     ;;
+  --packages)
+    install_all_packages
+    ;;
   --vocabularies)
     install_vocabularies
     ;;
@@ -416,6 +426,6 @@ case "${1-}" in
     ;;
   *)
     die "usage: tools/install_dependencies.sh" \
-      "[--build-only | --vocabularies | --gateway]"
+      "[--build-only | --packages | --vocabularies | --gateway]"
     ;;
 esac
