@@ -72,7 +72,7 @@ std::vector<MemoryPlan::Part> PartsOf(const ModelMemory& model,
       // A single one is always accepted.
       {"pending_states", std::max(options.max_pending_states_bytes, snapshot)},
       {"saved_states",
-       options.state_dir.empty() ? options.state_store_bytes : 0},
+       options.saves_states_in_memory() ? options.state_store_bytes : 0},
       // The worker converts one state at a time, to bytes or from bytes.
       {"state_conversion", 2 * snapshot},
       {"request_messages", options.request_memory_bytes},

@@ -35,6 +35,7 @@
 #include "service/states/directory_state_store.h"
 #include "service/states/initial_states.h"
 #include "service/states/memory_state_store.h"
+#include "service/states/redis_state_store.h"
 
 namespace rwkvd {
 namespace {
@@ -246,8 +247,12 @@ absl::Status ServedModel::CheckFiles() const {
 
 absl::StatusOr<std::unique_ptr<StateStore>> OpenStateStore(
     const Options& options) {
-  if (options.state_dir.empty()) {
+  if (options.saves_states_in_memory()) {
     return std::make_unique<MemoryStateStore>(options.state_store_bytes);
+  }
+  if (options.state_store.has_value()) {
+    return RedisStateStore::Open(*options.state_store,
+                                 options.state_store_bytes, StoreTime::Now());
   }
   auto store = DirectoryStateStore::Open(
       options.state_dir, options.state_store_bytes, StoreTime::Now());

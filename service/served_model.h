@@ -61,7 +61,7 @@ absl::StatusOr<std::unique_ptr<ServedModel>> LoadServedModel(
     const Options& options, LoadProgress& progress);
 
 // The store that the options ask for. Returns what the operating system reports
-// for --state_dir.
+// for --state_dir, or what is wrong with a file for --state_store.
 absl::StatusOr<std::unique_ptr<StateStore>> OpenStateStore(
     const Options& options);
 // The saved states of a model with this fingerprint.

@@ -120,8 +120,9 @@ Server::~Server() {
 
 absl::Status Server::Listen() {
   if (options_.has_tls() || !options_.auth_tokens.empty() ||
-      !options_.metrics_token_file.empty()) {
-    ForbidCoreDumps();  // they would contain keys and tokens
+      !options_.metrics_token_file.empty() ||
+      options_.state_store.has_value()) {
+    ForbidCoreDumps();  // they would contain keys, tokens and passwords
   }
   RWKVD_RETURN_IF_ERROR(OpenTokenFile());
   RWKVD_RETURN_IF_ERROR(OpenUsageLog());

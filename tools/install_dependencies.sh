@@ -29,8 +29,8 @@ readonly BUILD_PACKAGES=(
 )
 readonly TEST_PACKAGES=(
   libgtest-dev libgmock-dev libbenchmark-dev
-  nginx libnginx-mod-stream openssl prometheus python3-grpcio python3-jinja2
-  python3-protobuf python3-yaml
+  nginx libnginx-mod-stream openssl prometheus redis-server
+  python3-grpcio python3-jinja2 python3-protobuf python3-yaml
   clang-format-14 clang-tidy-14 codespell shellcheck curl ca-certificates
   python3-venv python3-pip python3-setuptools python3-wheel
   mypy mypy-protobuf protoc-gen-go protoc-gen-go-grpc
@@ -191,7 +191,7 @@ update_lists() {
 }
 
 # Installs packages. Debian starts a daemon when its package is installed, which
-# is disabled here, since the tests use nginx and Prometheus only as programs.
+# is disabled here, since the tests use nginx, Prometheus and Redis only as programs.
 install_quietly() (
   policy=/usr/sbin/policy-rc.d
   if [[ ! -e $policy ]]; then
@@ -222,7 +222,7 @@ install_packages() {
   if ! { update_lists "$foreign" && install_quietly "${missing[@]}"; }; then
     die "apt-get failed (see above); check the network connection"
   fi
-  for name in nginx prometheus; do
+  for name in nginx prometheus redis-server; do
     if [[ " ${missing[*]} " == *" $name "* && -d /run/systemd/system ]]; then
       as_root systemctl disable --quiet "$name.service"
     fi

@@ -173,6 +173,9 @@ constexpr ErrorReasonInfo kReasons[] = {
      "Retry after `retry_delay`, with another server."},
     {kStateDiskFailed, "STATE_DISK_FAILED", Code::kUnavailable,
      "The server's disk for states has failed.", "Use another server."},
+    {kStateStoreFailed, "STATE_STORE_FAILED", Code::kUnavailable,
+     "The server cannot use the store that keeps states for all servers.",
+     "Retry after `retry_delay`; without the state, send the text again."},
 
     {kDeadlinePassed, "DEADLINE_PASSED", Code::kDeadlineExceeded,
      "The deadline of the call has passed.", "Set a later deadline."},

@@ -72,6 +72,7 @@ enum class ErrorReason {
   kModelLoading,
   kServerShuttingDown,
   kStateDiskFailed,
+  kStateStoreFailed,
   // DEADLINE_EXCEEDED
   kDeadlinePassed,
   kDeadlineUnreachable,

@@ -286,7 +286,8 @@ std::vector<MetricFamily> EngineCollector::Collect() const {
                                static_cast<double>(states.bytes)));
     families.push_back(ToGauge("rwkv_state_store_usable",
                                "1 if the last access to the saved states "
-                               "succeeded, 0 if --state_dir has failed.",
+                               "succeeded, 0 if --state_dir or "
+                               "--state_store has failed.",
                                states.is_usable ? 1 : 0));
     families.push_back(ToGauge("rwkv_threads", "Compute threads.",
                                model->pool->num_threads()));

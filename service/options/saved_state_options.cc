@@ -9,7 +9,8 @@ ABSL_FLAG(std::string, state_dir, "",
           "The directory for states that are saved for clients. It survives a "
           "restart, and several servers of one user may share it. The server "
           "creates it with mode 0700, or makes it private if it contains saved "
-          "states only. If empty, these states are kept in memory.");
+          "states only. If empty, these states are kept in memory, or in "
+          "--state_store.");
 ABSL_FLAG(int64_t, state_store_mib, 256,
           "The maximum size of all states that are saved for clients, in MiB. "
           "No state is deleted before it expires; further ones are refused "
@@ -38,6 +39,10 @@ absl::Status CheckTtl(absl::Duration ttl) {
 
 absl::Status ReadSavedStateFlags(SavedStateOptions* options) {
   options->state_dir = absl::GetFlag(FLAGS_state_dir);
+  RWKVD_ASSIGN_OR_RETURN(options->state_store, ReadRedisFlags());
+  if (options->state_store.has_value() && !options->state_dir.empty()) {
+    return FlagError("state_store", "cannot be combined with --state_dir");
+  }
   RWKVD_ASSIGN_OR_RETURN(
       options->state_store_bytes,
       MebibytesToBytes("state_store_mib", absl::GetFlag(FLAGS_state_store_mib),

@@ -17,19 +17,19 @@ namespace rwkvd {
 // Stores the bytes of state files until they expire, under handles that cannot
 // be guessed. A string that is not a handle is NotFound.
 //
-// The errors go to clients: they contain no path, and a failure of the server's
-// disk is never the client's fault. It is Unavailable, ResourceExhausted with a
-// RetryAfter if the disk is full, or DataLoss if a file is damaged. The log has
-// the details.
+// The errors go to clients: they contain no path and no address, and a failure
+// of the server's disk or of its store in the network is never the client's
+// fault. It is Unavailable, ResourceExhausted with a RetryAfter if the disk is
+// full, or DataLoss if a state is damaged. The log has the details.
 //
-// Owned by SavedStates; thread-safe. The methods may wait for a disk, so that
-// calls use them on the worker's thread only.
+// Owned by SavedStates; thread-safe. The methods may wait for a disk or for the
+// network, so that calls use them on the worker's thread only.
 class StateStore {
  public:
   struct Figures {
     int64_t handles = 0;
     int64_t bytes = 0;
-    bool is_usable = true;  // whether the last access to the disk succeeded
+    bool is_usable = true;  // whether the last access succeeded
   };
 
   virtual ~StateStore() = default;
@@ -56,11 +56,13 @@ class StateStore {
 
   // Deletes the states that have expired, and tries out whether the store can
   // be read and written. Unavailable, with the path and the reason, if it
-  // cannot; this error is for the operator. A full disk is no error.
+  // cannot; this error is for the operator, and this server is not ready then.
+  // A full disk is no error, nor is a store in the network, which other servers
+  // would lack, too; figures() shows its failure.
   virtual absl::Status Check(StoreTime now) = 0;
 
   // The content when the store last looked; it may include expired states. Does
-  // not wait for a disk.
+  // not wait for a disk or for the network.
   virtual Figures figures() const = 0;
 
   // Whether handles stay valid after the process has ended.

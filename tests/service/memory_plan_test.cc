@@ -121,6 +121,9 @@ TEST(MemoryPlanTest, GivenFlagsAreKept) {
   EXPECT_EQ(BytesOf(plan, "state_cache"), 300 * kMiB);
   EXPECT_EQ(options.engine.max_running, 32);
   EXPECT_EQ(BytesOf(plan, "saved_states"), 0);
+  options.state_dir = "";
+  options.state_store.emplace();
+  EXPECT_EQ(BytesOf(Plan(MediumModel(), 1024, &options), "saved_states"), 0);
   EXPECT_LT(options.engine.max_pinned_bytes, 64 * kMiB);
 }
 

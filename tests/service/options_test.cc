@@ -2,6 +2,7 @@
 #include "service/options/options.h"
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/flags/reflection.h"
@@ -195,6 +196,65 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->max_pending_states_bytes, 19 << 20);
 }
 
+TEST_F(OptionsTest, StateStoreHasAnAddressAndAccess) {
+  const auto options =
+      ParseOptions({"--model=m", "--state_store=rediss://redis.example:6380/3",
+                    "--state_store_user=u", "--state_store_password_file=p",
+                    "--state_store_ca=a", "--state_store_cert=c",
+                    "--state_store_key=k", "--state_store_server_name=n",
+                    "--state_store_prefix=x:y", "--state_store_timeout=2s"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  ASSERT_TRUE(options->state_store.has_value());
+  EXPECT_FALSE(options->saves_states_in_memory());
+  const RedisOptions& store = *options->state_store;
+  EXPECT_EQ(store.address(), "redis.example:6380");
+  EXPECT_EQ(store.database, 3);
+  EXPECT_TRUE(store.has_tls);
+  EXPECT_EQ(store.user, "u");
+  EXPECT_EQ(store.password_file, "p");
+  EXPECT_EQ(store.ca, "a");
+  EXPECT_EQ(store.cert, "c");
+  EXPECT_EQ(store.key, "k");
+  EXPECT_EQ(store.server_name, "n");
+  EXPECT_EQ(store.prefix, "x:y");
+  EXPECT_EQ(store.timeout, absl::Seconds(2));
+}
+
+TEST_F(OptionsTest, StateStoreHasThreeForms) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"redis://h", "h:6379"},
+      {"redis://10.0.0.1:1/9999", "10.0.0.1:1"},
+      {"redis://[::1]:7", "[::1]:7"},
+      {"rediss://[::1]/0", "[::1]:6379"},
+      {"redis+unix:/run/redis.sock", "unix:/run/redis.sock"}};
+  for (const auto& [url, address] : cases) {
+    const auto options = ParseOptions({"--model=m", "--state_store=" + url});
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->state_store->address(), address);
+    EXPECT_EQ(options->state_store->has_tls, url.find("rediss") == 0);
+  }
+  for (const char* url :
+       {"h", "http://h", "redis://", "redis:///1", "redis://h:", "redis://h:0",
+        "redis://h:65536", "redis://h:+1", "redis://h/", "redis://h/x",
+        "redis://h/10000", "redis://h/1/2", "redis://[::1", "redis://[::1]x",
+        "redis://h h", "redis://h?db=1", "redis+unix:", "REDIS://h"}) {
+    const std::string flag = std::string("--state_store=") + url;
+    EXPECT_THAT(ErrorOf({"--model=m", flag}),
+                HasSubstr("--state_store: expected redis://HOST"))
+        << url;
+  }
+}
+
+TEST_F(OptionsTest, PasswordOnTheCommandLineIsRefusedAndNotRepeated) {
+  for (const char* url : {"redis://:hunter2@h", "rediss://u:hunter2@h:1/2",
+                          "redis://hunter2@h", "hunter2@h"}) {
+    const std::string error =
+        ErrorOf({"--model=m", std::string("--state_store=") + url});
+    EXPECT_THAT(error, HasSubstr("--state_store_password_file"));
+    EXPECT_EQ(error.find("hunter2"), std::string::npos) << error;
+  }
+}
+
 TEST_F(OptionsTest, InitialStatesKeepTheirNamesAndOrder) {
   const auto options = ParseOptions(
       {"--model=m", "--initial_state=b-1=dir/x=y,z.pth",
@@ -286,6 +346,21 @@ TEST_F(OptionsTest, ErrorsAreOneLineWithTheFlag) {
       {{"--model=m", "--max_pinned_states=-1"}, "--max_pinned_states"},
       {{"--model=m", "--state_store_mib=-1"}, "--state_store_mib"},
       {{"--model=m", "--state_ttl=0s"}, "--state_ttl"},
+      {{"--model=m", "--state_dir=d", "--state_store=redis://h"},
+       "--state_store: cannot be combined with --state_dir"},
+      {{"--model=m", "--state_store_user=u"}, "needs --state_store"},
+      {{"--model=m", "--state_store=redis://h", "--state_store_user=u"},
+       "--state_store_user: needs --state_store_password_file"},
+      {{"--model=m", "--state_store=redis://h", "--state_store_ca=a"},
+       "--state_store_ca: needs --state_store=rediss://"},
+      {{"--model=m", "--state_store=rediss://h", "--state_store_cert=c"},
+       "--state_store_cert: needs --state_store_key"},
+      {{"--model=m", "--state_store=rediss://h", "--state_store_key=k"},
+       "--state_store_key: needs --state_store_cert"},
+      {{"--model=m", "--state_store=redis://h", "--state_store_prefix=a b"},
+       "--state_store_prefix"},
+      {{"--model=m", "--state_store=redis://h", "--state_store_timeout=0s"},
+       "--state_store_timeout: 0 is not in"},
       {{"--model=m", "--max_pending_states_mib=-1"},
        "--max_pending_states_mib"},
       {{"--model=m", "--max_message_mib=0"}, "--max_message_mib"},

@@ -170,6 +170,13 @@ void AddStateProvokers(Provokers* provokers) {
     std::filesystem::remove_all(directory);
     return PutError(server, StateFile(server, 'f'));
   };
+  on[ErrorReason::kStateStoreFailed] = [] {
+    Options options;
+    options.state_store.emplace();
+    options.state_store->unix_path = testing::MakeTempDirectory() + "/none";
+    TestServer server(options);
+    return PutError(server, StateFile(server, 'f'));
+  };
   on[ErrorReason::kSavedStateDamaged] = [] {
     const std::string directory = testing::MakeTempDirectory() + "/states";
     TestServer server(InDirectory(directory));
