@@ -25,7 +25,7 @@ import yaml  # noqa: E402
 from manifest_schemas import Schemas  # noqa: E402
 
 KUBERNETES = os.path.join(ROOT, "deploy", "kubernetes")
-SECRETS = {"rwkvd-tls", "rwkvd-client-tls", "rwkvd-tokens"}
+SECRETS = {"rwkvd-tls", "rwkvd-client-tls", "rwkvd-tokens", "rwkvd-state-store"}
 # https://kubernetes.io/docs/concepts/security/pod-security-standards/
 VOLUMES = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image",
            "persistentVolumeClaim", "projected", "secret"}
@@ -122,17 +122,31 @@ def flags_of(server):
     return flags
 
 
+def check_state_store(flags, server, components):
+    """The store of states in the network, which only redis-states has."""
+    expect(("state_store" in flags) == ("redis-states" in components), "--state_store")
+    if "state_store" not in flags:
+        return
+    sources = {f"$({variable['name']})": variable["valueFrom"]["secretKeyRef"]["name"]
+               for variable in server["env"]}
+    expect(sources.get(flags["state_store"]) in SECRETS, "--state_store: not from a secret")
+    expect(flags["state_store_password_file"] and flags["state_store_ca"], "--state_store: access")
+
+
 def check_server(deployment, components):
     """The flags of rwkvd fit the rest of its pod."""
     pod = deployment["spec"]["template"]["spec"]
     (server,) = pod["containers"]
     flags = flags_of(server)
     mounts = [mount["mountPath"] for mount in server["volumeMounts"]]
-    for name in ("model", "state_dir", "auth_tokens", "tls_cert", "tls_key", "tls_client_ca"):
+    for name in ("model", "state_dir", "state_store_password_file", "state_store_ca",
+                 "auth_tokens", "tls_cert", "tls_key", "tls_client_ca"):
         path = flags.get(name)
         expect(not path or any((path + "/").startswith(mount + "/") for mount in mounts),
                f"--{name}={path} is in no volume")
-    expect(bool(flags["state_dir"]) == ("local-states" not in components), "--state_dir")
+    elsewhere = {"local-states", "redis-states"} & set(components)
+    expect(bool(flags["state_dir"]) == (not elsewhere), "--state_dir")
+    check_state_store(flags, server, components)
     expect(("auth_tokens" in flags) == ("tokens" in components), "--auth_tokens")
     expect((flags["insecure"] == "false") == ("tls" in components), "--insecure")
     expect(("metrics_tls" in flags) == ("tls" in components), "--metrics_tls")
@@ -166,6 +180,11 @@ def check_selectors(resources, ports):
     for port in resources["Service", "rwkvd"]["spec"]["ports"]:
         expect(ports[port["targetPort"]] == port["port"], f"Service: port {port}")
     policy = resources.get(("NetworkPolicy", "rwkvd"))
+    if policy:
+        ways = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+        has_store = any(argument.startswith("--state_store=") for argument in
+                        deployment["spec"]["template"]["spec"]["containers"][0]["args"])
+        expect(ways == ({6379, 53} if has_store else set()), f"NetworkPolicy: egress to {ways}")
     for rule in policy["spec"]["ingress"] if policy else []:
         for port in rule["ports"]:
             expect(port["port"] in ports, f"NetworkPolicy: no port {port}")
