@@ -25,7 +25,7 @@
 #undef RWKVD_DOT_AVX512_VNNI
 #undef RWKVD_DOT_AMX
 #undef RWKVD_DOT_NEON
-#undef RWKVD_DOT_NIBBLES
+#undef RWKVD_DOT_NARROW
 #if defined(RWKVD_WITH_AMX) && HWY_TARGET == HWY_AVX3
 #define RWKVD_DOT_AVX512_VNNI
 #define RWKVD_DOT_AMX
@@ -46,9 +46,11 @@
 #define RWKVD_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
 #endif
 
-#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR && \
-    !defined(RWKVD_DOT_AVX_VNNI) && !defined(RWKVD_DOT_AVX512_VNNI)
-#define RWKVD_DOT_NIBBLES
+// Without dot products of four bytes, those of two bytes, whose sum fits int16
+// if one of them has few bits.
+#if HWY_TARGET != HWY_SCALAR && !defined(RWKVD_DOT_AVX_VNNI) && \
+    !defined(RWKVD_DOT_AVX512_VNNI) && !defined(RWKVD_DOT_NEON)
+#define RWKVD_DOT_NARROW
 #endif
 
 #endif  // include guard

@@ -32,8 +32,8 @@ struct KernelTable {
   void (*matmul)(const MatMulArgs& args, int64_t row_begin, int64_t row_end);
 
   // Whether matmuls with int8 weights, and those with weights of GGML's block
-  // types unless GgmlTakesNibbles, take the activations as
-  // QuantizedActivations::permuted_int16.
+  // types, take the activations as QuantizedActivations::permuted_int16. If
+  // HasNarrowQuants, that is so for int16 activations only.
   bool wants_int16_activations;
 
   // Quantizes x [to.cols] into row `row` of `to`, in those forms whose arrays

@@ -41,6 +41,7 @@ using Inputs = absl::InlinedVector<Input, 8>;
 struct Form {
   bool is_int16;
   bool takes_permuted;  // where the kernels want int16
+  bool skips_columns;   // which the kernels choose by the bytes of x
   int64_t cols;
 };
 
@@ -48,10 +49,11 @@ Form FormOf(const MatMulOperands& op) {
   if (op.w->ggml.has_value()) {
     const GgmlWeights& w = *op.w->ggml;
     return {w.int16_activations,
-            w.int16_activations || !GgmlTakesNibbles(w.type), w.cols};
+            w.int16_activations || !HasNarrowQuants(w.type), false, w.cols};
   }
   const QuantizedWeights& w = *op.w->quantized;
-  return {w.int16_activations, w.type == QuantType::kInt8, op.x.width};
+  return {w.int16_activations, w.type == QuantType::kInt8,
+          w.order == QuantOrder::kColumnBlocks, op.x.width};
 }
 
 void LayOutForGgml(const GgmlWeights& w, Allocator& scratch, Input* to) {
@@ -81,7 +83,9 @@ void LayOut(const KernelTable& kernels, const MatMulOperands& op,
   const bool whole_int16 =
       kernels.wants_int16_activations && form.takes_permuted;
   if (whole_int16) x.permuted_int16 = scratch.Take<int16_t>(elements);
-  if (!whole_int16 || !x.is_int16) x.high = scratch.Take<int8_t>(elements);
+  if (!whole_int16 || form.skips_columns) {
+    x.high = scratch.Take<int8_t>(elements);
+  }
   if (!whole_int16 && x.is_int16) x.low = scratch.Take<int8_t>(elements);
   x.scales = scratch.Take<float>(scales);
   x.offsets = scratch.Take<int32_t>(scales);

@@ -23,17 +23,19 @@ struct Kept {
 
 }  // namespace
 
-Matrix ViewOfQuants(const uint8_t* quants, const uint16_t* scales,
-                    QuantForm form, int64_t rows, int64_t cols) {
+Matrix WeightMemory::ViewOfQuants(const uint8_t* quants, const uint16_t* scales,
+                                  QuantForm form, int64_t rows,
+                                  int64_t cols) const {
   Matrix matrix{.rows = rows, .cols = cols};
-  matrix.quantized =
-      QuantizedWeights{.type = form.type,
-                       .order = form.order,
-                       .int16_activations = form.int16_activations(),
-                       .rows = rows,
-                       .cols = cols,
-                       .quants = quants,
-                       .scales = scales};
+  matrix.quantized = QuantizedWeights{
+      .type = form.type,
+      .order = form.order,
+      .int16_activations =
+          activations_ != ActivationKind::kInt8 && form.int16_activations(),
+      .rows = rows,
+      .cols = cols,
+      .quants = quants,
+      .scales = scales};
   return matrix;
 }
 
@@ -58,7 +60,8 @@ Matrix WeightMemory::Pack(const Tensor& tensor) {
   Matrix matrix{.rows = rows, .cols = cols};
   matrix.ggml = GgmlWeights{
       .type = tensor.dtype,
-      .int16_activations = TakesInt16Activations(tensor.dtype, tensor.name),
+      .int16_activations = activations_ != ActivationKind::kInt8 &&
+                           TakesInt16Activations(tensor.dtype, tensor.name),
       .rows = rows,
       .cols = GgmlPaddedCols(tensor.dtype, cols),
       .factor = tensor.factor,

@@ -13,6 +13,7 @@
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/tensor_file.h"
 #include "core/model/matrix.h"
+#include "core/model/model_options.h"
 #include "core/quantize/matrix.h"
 #include "core/quantize/weight_kind.h"
 
@@ -25,13 +26,18 @@ namespace rwkvd {
 // thread-compatible. `file` outlives it.
 class WeightMemory {
  public:
-  // `pool` runs the work; nullptr: the calling thread does.
-  WeightMemory(const TensorFile& file, ThreadPool* pool)
-      : file_(file), pool_(pool) {}
+  // The matrices are multiplied by `activations`. `pool` runs the work;
+  // nullptr: the calling thread does.
+  WeightMemory(const TensorFile& file, ActivationKind activations,
+               ThreadPool* pool)
+      : file_(file), activations_(activations), pool_(pool) {}
 
   // Quantizes `tensor` and returns a view of the result. Returns the errors of
   // QuantizeMatrix.
   absl::StatusOr<Matrix> Quantize(const Tensor& tensor, QuantForm form);
+  // Returns a view of a quantized matrix [rows, cols].
+  Matrix ViewOfQuants(const uint8_t* quants, const uint16_t* scales,
+                      QuantForm form, int64_t rows, int64_t cols) const;
   // Packs a matrix of a block type for the kernels, and returns a view of the
   // result.
   Matrix Pack(const Tensor& tensor);
@@ -47,6 +53,7 @@ class WeightMemory {
   ThreadPool& pool();
 
   const TensorFile& file_;
+  const ActivationKind activations_;
   ThreadPool* const pool_;
   std::vector<QuantizedMatrix> quantized_;
   std::vector<std::string> quantized_names_;
@@ -54,10 +61,6 @@ class WeightMemory {
   std::vector<AlignedVector<uint8_t>> packed_;
   std::optional<ThreadPool> one_thread_;  // if there is no pool
 };
-
-// A view of a quantized matrix [rows, cols].
-Matrix ViewOfQuants(const uint8_t* quants, const uint16_t* scales,
-                    QuantForm form, int64_t rows, int64_t cols);
 
 }  // namespace rwkvd
 

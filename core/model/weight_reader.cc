@@ -62,7 +62,7 @@ bool WeightReader::Has(absl::string_view name) const {
 
 Matrix WeightReader::View(const Tensor& stored) {
   if (!reads_weights_) return {};
-  if (options_.activations == ActivationKind::kAuto &&
+  if (options_.activations != ActivationKind::kF32 &&
       IsBlockType(stored.dtype) && stored.Strides()[1] == 1) {
     return memory_.Pack(stored);
   }
@@ -149,9 +149,9 @@ Matrix WeightReader::TakeQuants(absl::string_view name,
       FindPackedBlocks(ScalesName(name), DType::kBF16,
                        ScalesShape(form, rows, cols), alignof(uint16_t));
   if (quants == nullptr || scales == nullptr) return {};
-  return ViewOfQuants(reinterpret_cast<const uint8_t*>(quants->data.data()),
-                      reinterpret_cast<const uint16_t*>(scales->data.data()),
-                      form, rows, cols);
+  return memory_.ViewOfQuants(
+      reinterpret_cast<const uint8_t*>(quants->data.data()),
+      reinterpret_cast<const uint16_t*>(scales->data.data()), form, rows, cols);
 }
 
 Matrix WeightReader::TakeEmbedding(absl::string_view name, int64_t rows,

@@ -34,7 +34,9 @@ class WeightReader {
  public:
   explicit WeightReader(const TensorFile& file,
                         const ModelOptions& options = {})
-      : file_(file), options_(options), memory_(file, options.pool) {}
+      : file_(file),
+        options_(options),
+        memory_(file, options.activations, options.pool) {}
 
   // A reader that only checks names and shapes: it reads no weights, and the
   // matrices and vectors that it returns are empty.
@@ -97,7 +99,7 @@ class WeightReader {
   WeightReader(const TensorFile& file, bool reads_weights)
       : file_(file),
         reads_weights_(reads_weights),
-        memory_(file, /*pool=*/nullptr) {}
+        memory_(file, ActivationKind::kAuto, /*pool=*/nullptr) {}
 
   const Tensor* Find(absl::string_view name);
   // The same, but also records a problem and returns nullptr if the tensor has

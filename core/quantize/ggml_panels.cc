@@ -263,7 +263,8 @@ void PackSpan(const GgmlRows& rows, int64_t first, uint8_t* to) {
 }  // namespace
 
 bool TakesInt16Activations(DType type, absl::string_view name) {
-  return !GgmlTakesInt8(type) || !absl::StrContains(name, ".ffn.");
+  // Rounding to fewer bits has cost more than int8 activations add there.
+  return GgmlLayoutOf(type).bits > 4 || !absl::StrContains(name, ".ffn.");
 }
 
 void PackGgmlPanel(const GgmlRows& rows, uint8_t* panel) {

@@ -15,7 +15,8 @@
 namespace rwkvd {
 
 // Whether the matrix `name` of this block type is multiplied by int16
-// activations instead of int8 ones: docs/numerics.md gives the reasons.
+// activations instead of int8 ones, if precision counts most: docs/numerics.md
+// gives the reasons.
 bool TakesInt16Activations(DType type, absl::string_view name);
 
 // One panel's rows of a matrix of a block type, as a GGUF file stores them.

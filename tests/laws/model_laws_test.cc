@@ -42,7 +42,13 @@ enum class WeightTypes {
   kInt4,
   kInt4Mixed,
   kQ8_0,
-  kQ4_0
+  kQ4_0,
+  // With ActivationKind::kInt8.
+  kInt8ByInt8,
+  kInt4MixedByInt8,
+  kQ8_0ByInt8,
+  kQ5_0ByInt8,
+  kQ4_0ByInt8
 };
 
 TestTensors MakeTensors(const ModelShape& shape, WeightTypes types) {
@@ -54,12 +60,17 @@ TestTensors MakeTensors(const ModelShape& shape, WeightTypes types) {
       case WeightTypes::kInt4Mixed:
       case WeightTypes::kQ8_0:
       case WeightTypes::kQ4_0:
+      case WeightTypes::kQ8_0ByInt8:
+      case WeightTypes::kQ5_0ByInt8:
+      case WeightTypes::kQ4_0ByInt8:
         return DType::kF32;
       case WeightTypes::kF16:
         return DType::kF16;
       case WeightTypes::kBF16:
       case WeightTypes::kInt8Mixed:
       case WeightTypes::kInt4:
+      case WeightTypes::kInt8ByInt8:
+      case WeightTypes::kInt4MixedByInt8:
         return DType::kBF16;
       case WeightTypes::kMixed:
         return static_cast<DType>(next++ % kNumFloatTypes);
@@ -71,12 +82,14 @@ TestTensors MakeTensors(const ModelShape& shape, WeightTypes types) {
 WeightKind KindOf(WeightTypes types) {
   switch (types) {
     case WeightTypes::kInt8:
+    case WeightTypes::kInt8ByInt8:
       return WeightKind::kInt8;
     case WeightTypes::kInt8Mixed:
       return WeightKind::kInt8Mixed;
     case WeightTypes::kInt4:
       return WeightKind::kInt4;
     case WeightTypes::kInt4Mixed:
+    case WeightTypes::kInt4MixedByInt8:
       return WeightKind::kInt4Mixed;
     default:
       return WeightKind::kAsStored;
@@ -85,14 +98,29 @@ WeightKind KindOf(WeightTypes types) {
 
 // The type of the large matrices, if they are blocks.
 std::optional<DType> BlockTypeOf(WeightTypes types) {
-  if (types == WeightTypes::kQ8_0) return DType::kQ8_0;
-  if (types == WeightTypes::kQ4_0) return DType::kQ4_0;
-  return std::nullopt;
+  switch (types) {
+    case WeightTypes::kQ8_0:
+    case WeightTypes::kQ8_0ByInt8:
+      return DType::kQ8_0;
+    case WeightTypes::kQ5_0ByInt8:
+      return DType::kQ5_0;
+    case WeightTypes::kQ4_0:
+    case WeightTypes::kQ4_0ByInt8:
+      return DType::kQ4_0;
+    default:
+      return std::nullopt;
+  }
+}
+
+ActivationKind ActivationsOf(WeightTypes types) {
+  return types < WeightTypes::kInt8ByInt8 ? ActivationKind::kAuto
+                                          : ActivationKind::kInt8;
 }
 
 // A checkpoint of a shape with these types of weights.
 struct StoredModel {
   WeightKind kind = WeightKind::kAsStored;
+  ActivationKind activations = ActivationKind::kAuto;
   std::optional<DType> block_type;
   TestTensors stored;   // as the file has them
   TestTensors tensors;  // as numbers
@@ -107,7 +135,9 @@ std::shared_ptr<const TensorFile> WriteFile(const TestTensors& stored,
 }
 
 StoredModel MakeStoredModel(const ModelShape& shape, WeightTypes types) {
-  StoredModel model{.kind = KindOf(types), .block_type = BlockTypeOf(types)};
+  StoredModel model{.kind = KindOf(types),
+                    .activations = ActivationsOf(types),
+                    .block_type = BlockTypeOf(types)};
   model.tensors = model.stored = MakeTensors(shape, types);
   if (model.kind != WeightKind::kAsStored) {
     model.stored = testing::Quantized(model.tensors, model.kind);
@@ -149,7 +179,9 @@ class ModelLaws : public ::testing::TestWithParam<ModelParam> {
 
   static absl::StatusOr<std::unique_ptr<const Model>> Load(
       const std::shared_ptr<const TensorFile>& file) {
-    return LoadModel(file, {.kernels = std::get<0>(GetParam())});
+    const auto& [kernels, types, shape] = GetParam();
+    return LoadModel(file,
+                     {.kernels = kernels, .activations = ActivationsOf(types)});
   }
 
   Tokens RandomTokens(int64_t n) {
@@ -178,8 +210,10 @@ class ModelLaws : public ::testing::TestWithParam<ModelParam> {
                   const std::vector<std::vector<double>>& expected) {
     const double bound =
         from_->block_type.has_value()
-            ? RelativeErrorBound(model_->config(), *from_->block_type)
-            : RelativeErrorBound(model_->config(), from_->kind);
+            ? RelativeErrorBound(model_->config(), *from_->block_type,
+                                 from_->activations)
+            : RelativeErrorBound(model_->config(), from_->kind,
+                                 from_->activations);
     double largest_error = 0, largest = 0;
     for (size_t t = 0; t < expected.size(); ++t) {
       for (int64_t i = 0; i < vocab_; ++i) {
@@ -363,8 +397,10 @@ TEST_P(ModelLaws, TunedStateFollowsTheEquationsOfThePapers) {
 
 std::string ModelName(const ::testing::TestParamInfo<ModelParam>& info) {
   static constexpr const char* kTypes[] = {
-      "F32",       "F16",  "BF16",      "Mixed", "Int8",
-      "Int8Mixed", "Int4", "Int4Mixed", "Q8_0",  "Q4_0"};
+      "F32",        "F16",        "BF16",       "Mixed",
+      "Int8",       "Int8Mixed",  "Int4",       "Int4Mixed",
+      "Q8_0",       "Q4_0",       "Int8ByInt8", "Int4MixedByInt8",
+      "Q8_0ByInt8", "Q5_0ByInt8", "Q4_0ByInt8"};
   const auto& [kernels, types, shape] = info.param;
   return absl::StrCat(NameOf(shape), kTypes[static_cast<int>(types)],
                       kernels->name);
@@ -385,7 +421,9 @@ INSTANTIATE_TEST_SUITE_P(
                        ::testing::Values(WeightTypes::kInt8,
                                          WeightTypes::kInt8Mixed,
                                          WeightTypes::kInt4,
-                                         WeightTypes::kInt4Mixed),
+                                         WeightTypes::kInt4Mixed,
+                                         WeightTypes::kInt8ByInt8,
+                                         WeightTypes::kInt4MixedByInt8),
                        ::testing::ValuesIn(EvenShapes())),
     ModelName);
 
@@ -393,7 +431,9 @@ INSTANTIATE_TEST_SUITE_P(
     Blocks, ModelLaws,
     ::testing::Combine(
         ::testing::ValuesIn(SupportedKernels()),
-        ::testing::Values(WeightTypes::kQ8_0, WeightTypes::kQ4_0),
+        ::testing::Values(WeightTypes::kQ8_0, WeightTypes::kQ4_0,
+                          WeightTypes::kQ8_0ByInt8, WeightTypes::kQ5_0ByInt8,
+                          WeightTypes::kQ4_0ByInt8),
         ::testing::Values(ModelShape{Architecture::kRwkv6, false},
                           ModelShape{Architecture::kRwkv7, false})),
     ModelName);

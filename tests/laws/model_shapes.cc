@@ -117,30 +117,36 @@ double RelativeErrorBound(const ModelConfig& config) {
   return products * std::sqrt(terms) * 0x1p-24;
 }
 
-double RelativeErrorBound(const ModelConfig& config, DType block_type) {
+double RelativeErrorBound(const ModelConfig& config, DType block_type,
+                          ActivationKind activations) {
   const double layers = static_cast<double>(config.num_layers);
-  const double of_ffn = GgmlTakesInt8(block_type) ? kInt8Error : kInt16Error;
-  return RelativeErrorBound(config) + layers * 2 * (kInt16Error + of_ffn) +
-         kInt16Error;
+  const double of_most =
+      activations == ActivationKind::kInt8 ? kInt8Error : kInt16Error;
+  const double of_ffn =
+      GgmlLayoutOf(block_type).bits <= 4 ? kInt8Error : of_most;
+  return RelativeErrorBound(config) + layers * 2 * (of_most + of_ffn) + of_most;
 }
 
-double RelativeErrorBound(const ModelConfig& config, WeightKind kind) {
+double RelativeErrorBound(const ModelConfig& config, WeightKind kind,
+                          ActivationKind activations) {
   const double layers = static_cast<double>(config.num_layers);
+  const double of_most =
+      activations == ActivationKind::kInt8 ? kInt8Error : kInt16Error;
   double of_x = 0;
   switch (kind) {
     case WeightKind::kAsStored:
       break;
     case WeightKind::kInt8:
-      of_x = layers * (3 * kInt16Error + kInt8Error) + kInt16Error;
+      of_x = layers * (3 * of_most + kInt8Error) + of_most;
       break;
     case WeightKind::kInt8Mixed:
-      of_x = layers * 3 * kInt16Error;
+      of_x = layers * 3 * of_most;
       break;
     case WeightKind::kInt4:
       of_x = (4 * layers + 1) * kInt8Error;
       break;
     case WeightKind::kInt4Mixed:
-      of_x = 4 * layers * kInt8Error + kInt16Error;
+      of_x = 4 * layers * kInt8Error + of_most;
       break;
   }
   return RelativeErrorBound(config) + of_x;

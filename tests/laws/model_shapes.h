@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/model/config.h"
+#include "core/model/model_options.h"
 #include "core/quantize/weight_kind.h"
 #include "tests/testing/random_checkpoint.h"
 #include "tests/testing/test_tensor.h"
@@ -56,12 +57,15 @@ double RelativeErrorBound(const ModelConfig& config);
 // group as int8, or max / 32512 as int16. The largest x of a group is at most
 // the root of its size times the root mean square, so x is off by at most
 // sqrt(64) half steps of its own size, and so is the result of the matmul.
-// ffn.value and weights of 4 bits use x as int8.
-double RelativeErrorBound(const ModelConfig& config, WeightKind kind);
+// ffn.value and weights of 4 bits use x as int8, and with
+// ActivationKind::kInt8, so do all.
+double RelativeErrorBound(const ModelConfig& config, WeightKind kind,
+                          ActivationKind activations = ActivationKind::kAuto);
 
 // The same for matrices of a GGML block type: those of channel mixing use x as
 // int8 if the type has 4 bits.
-double RelativeErrorBound(const ModelConfig& config, DType block_type);
+double RelativeErrorBound(const ModelConfig& config, DType block_type,
+                          ActivationKind activations);
 
 // "rwkv50Odd"
 std::string NameOf(const ModelShape& shape);

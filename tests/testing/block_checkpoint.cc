@@ -28,6 +28,12 @@ bool IsLarge(const std::string& name, const TestTensor& tensor) {
              .has_value();
 }
 
+// The largest quant that AppendBlock uses. Small ones are stored plus one more
+// than that.
+int MostOf(DType type) {
+  return type == DType::kQ8_0 ? 127 : type == DType::kQ5_0 ? 15 : 7;
+}
+
 // Appends the bytes of one block to `to`. The scale is about as large as it
 // needs to be, which is all that tests need.
 void AppendBlock(DType type, const float* values, std::vector<float>& to) {
@@ -35,7 +41,7 @@ void AppendBlock(DType type, const float* values, std::vector<float>& to) {
   for (int64_t i = 0; i < kBlock; ++i) {
     largest = std::max(largest, std::abs(values[i]));
   }
-  const int most = type == DType::kQ8_0 ? 127 : 7;
+  const int most = MostOf(type);
   const uint16_t bits = FloatToF16(largest / static_cast<float>(most));
   const float scale = F16ToFloat(bits);
   to.push_back(static_cast<float>(bits & 255));
@@ -49,8 +55,16 @@ void AppendBlock(DType type, const float* values, std::vector<float>& to) {
     for (int q : quants) to.push_back(static_cast<float>(q & 255));
     return;
   }
+  uint32_t high_bits = 0;
+  for (int64_t i = 0; i < kBlock; ++i) {
+    quants[i] += most + 1;
+    high_bits |= static_cast<uint32_t>(quants[i] >> 4) << i;
+  }
+  for (int i = 0; i < 4 && type == DType::kQ5_0; ++i) {
+    to.push_back(static_cast<float>(high_bits >> 8 * i & 255));
+  }
   for (int64_t i = 0; i < kBlock / 2; ++i) {
-    const int byte = (quants[i] + 8) | (quants[i + kBlock / 2] + 8) << 4;
+    const int byte = (quants[i] & 15) | (quants[i + kBlock / 2] & 15) << 4;
     to.push_back(static_cast<float>(byte));
   }
 }
@@ -67,6 +81,17 @@ TestTensor BlocksOf(const TestTensor& matrix, DType type) {
   return blocks;
 }
 
+// Returns quant `i` of the block whose bytes are at `block`.
+int QuantAt(DType type, const float* block, int64_t i) {
+  const auto byte = [block](int64_t at) { return static_cast<int>(block[at]); };
+  if (type == DType::kQ8_0) return static_cast<int8_t>(byte(2 + i));
+  const bool has_high_bits = type == DType::kQ5_0;
+  const int nibbles = byte((has_high_bits ? 6 : 2) + i % (kBlock / 2));
+  const int low = i < kBlock / 2 ? nibbles % 16 : nibbles / 16;
+  const int high = has_high_bits ? byte(2 + i / 8) >> i % 8 & 1 : 0;
+  return low + 16 * high - (MostOf(type) + 1);
+}
+
 TestTensor ValuesOf(const TestTensor& blocks, DType type) {
   const int64_t bytes = BlockBytes(type);
   TestTensor matrix{
@@ -78,9 +103,7 @@ TestTensor ValuesOf(const TestTensor& blocks, DType type) {
     const float scale =
         F16ToFloat(static_cast<uint16_t>(byte(0) | byte(1) << 8));
     for (int64_t i = 0; i < kBlock; ++i) {
-      const int q = type == DType::kQ8_0 ? static_cast<int8_t>(byte(2 + i))
-                    : i < kBlock / 2     ? byte(2 + i) % 16 - 8
-                                         : byte(2 + i - kBlock / 2) / 16 - 8;
+      const int q = QuantAt(type, &blocks.values[at], i);
       matrix.values.push_back(scale * static_cast<float>(q));
     }
   }

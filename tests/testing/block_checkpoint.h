@@ -7,8 +7,8 @@
 
 namespace rwkvd::testing {
 
-// `tensors` with its large matrices as blocks of Q8_0 or Q4_0, in the form of a
-// native checkpoint (core/checkpoint/stored_blocks.h).
+// `tensors` with its large matrices as blocks of Q8_0, Q5_0 or Q4_0, in the
+// form of a native checkpoint (core/checkpoint/stored_blocks.h).
 TestTensors WithBlocks(const TestTensors& tensors, DType type);
 
 // The numbers that the blocks stand for, as input of the reference.

@@ -102,16 +102,11 @@ constexpr GgmlLayout GgmlLayoutOf(DType type) {
 inline constexpr uint8_t kIq4Quants[16] = {
     1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
 
-// Whether the kernels multiply weights of this type by int8 activations, too:
-// rounding those costs less than rounding the weights has cost.
-constexpr bool GgmlTakesInt8(DType type) {
-  return GgmlLayoutOf(type).bits <= 4;
-}
-
-// Whether int8 activations are multiplied as QuantizedActivations::high on
-// every instruction set, since some multiply quants of 4 bits faster.
-constexpr bool GgmlTakesNibbles(DType type) {
-  return GgmlLayoutOf(type).bits <= 4 && !GgmlLayoutOf(type).is_lookup;
+// Whether the quants of this type have few bits. int8 activations are then
+// multiplied as QuantizedActivations::high on every instruction set: those that
+// otherwise multiply int16 multiply such quants faster as bytes.
+constexpr bool HasNarrowQuants(DType type) {
+  return GgmlLayoutOf(type).bits <= 6 && !GgmlLayoutOf(type).is_lookup;
 }
 
 // Columns of a span.
@@ -157,8 +152,7 @@ constexpr int64_t NumGgmlPanels(int64_t rows) {
 // Packed weights [rows, cols] of a block type. A view.
 struct GgmlWeights {
   DType type = DType::kQ8_0;
-  // Whether the matmul quantizes activations to int16 instead of int8, which
-  // only some types take (GgmlTakesInt8).
+  // Whether the matmul quantizes activations to int16 instead of int8.
   bool int16_activations = true;
   int64_t rows = 0;
   int64_t cols = 0;                 // as stored: GgmlPaddedCols

@@ -27,13 +27,27 @@ namespace {
 
 #if HWY_TARGET != HWY_SCALAR
 
-// How x is multiplied. kNibbles: int8 activations by quants of at most 4 bits,
-// for which some processors have a faster instruction.
-enum class GgmlProduct { kInt8, kInt16, kNibbles };
+// How x is multiplied: as int16, as int8, or as int8 with NarrowDot, by quants
+// of at most 4, 5 or 6 bits.
+enum class GgmlProduct { kInt16, kInt8, kNarrow4, kNarrow5, kNarrow6 };
+
+// The bits of quants that NarrowDot multiplies; 0 if it does not.
+constexpr int NarrowBits(GgmlProduct product) {
+  switch (product) {
+    case GgmlProduct::kNarrow4:
+      return 4;
+    case GgmlProduct::kNarrow5:
+      return 5;
+    case GgmlProduct::kNarrow6:
+      return 6;
+    default:
+      return 0;
+  }
+}
 
 // Whether the kernel takes x as QuantizedActivations::permuted_int16.
 constexpr bool TakesWholeInt16(GgmlProduct product) {
-  return Dot::kTakesInt16 && product != GgmlProduct::kNibbles;
+  return Dot::kTakesInt16 && NarrowBits(product) == 0;
 }
 
 // Bytes of an unpacked group of a panel. Its quants are bytes, or int16 if the
@@ -53,28 +67,42 @@ struct UnpackedPanels {
   int64_t scales_stride;  // scales or minimums from one panel to the next
 };
 
-// Adds the dot products of kCols columns to the sums of kPanels panels with kX
-// rows of x, with the dot product type D.
+// Adds the dot products of a quad to the sums of kPanels panels with kX rows of
+// x, with the dot product type D. If kIsFirst, sets the sums to them.
+template <class D, bool kIsFirst, int kPanels, int kX, class T>
+HWY_INLINE void AddUnpackedQuad(const uint8_t* p, int64_t quants_stride,
+                                const T* x,
+                                VI (&sums)[kPanels * kPanelVectors][kX]) {
+  constexpr int kV = kPanels * kPanelVectors;
+  typename D::W w[kV] = {};
+  HWY_UNROLL(16)
+  for (int v = 0; v < kV; ++v) {
+    w[v] = D::Prepared(LoadBytes(p + v / kPanelVectors * quants_stride +
+                                 v % kPanelVectors * kVectorBytes));
+  }
+  HWY_UNROLL(8)
+  for (int i = 0; i < kX; ++i) {
+    const auto four = D::FourColumns(x + i * kGroupCols);
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v) {
+      if constexpr (kIsFirst) {
+        sums[v][i] = KeepOrder(D::First(w[v], four));
+      } else {
+        sums[v][i] = D::Add(sums[v][i], w[v], four);
+      }
+    }
+  }
+}
+
+// Adds the dot products of kCols columns.
 template <class D, int64_t kCols, int kPanels, int kX, class T>
 HWY_INLINE void AddUnpackedQuads(const uint8_t* p, int64_t quants_stride,
                                  const T* x,
                                  VI (&sums)[kPanels * kPanelVectors][kX]) {
-  constexpr int kV = kPanels * kPanelVectors;
   // Unrolled, the compiler would run through x once for each vector of weights.
   HWY_UNROLL(1)
   for (int64_t c = 0; c < kCols; c += kQuadCols, p += kQuadBytes) {
-    typename D::W w[kV] = {};
-    HWY_UNROLL(16)
-    for (int v = 0; v < kV; ++v) {
-      w[v] = D::Prepared(LoadBytes(p + v / kPanelVectors * quants_stride +
-                                   v % kPanelVectors * kVectorBytes));
-    }
-    HWY_UNROLL(8)
-    for (int i = 0; i < kX; ++i) {
-      const auto four = D::FourColumns(x + i * kGroupCols + c);
-      HWY_UNROLL(16)
-      for (int v = 0; v < kV; ++v) sums[v][i] = D::Add(sums[v][i], w[v], four);
-    }
+    AddUnpackedQuad<D, false, kPanels, kX>(p, quants_stride, x + c, sums);
   }
 }
 
@@ -133,23 +161,30 @@ HWY_INLINE void StartSums(const int32_t* offsets, int64_t stride,
   }
 }
 
-#ifdef RWKVD_DOT_NIBBLES
-// Computes the sums of a run with NibbleDot.
-template <int64_t kCols, int kPanels, int kX>
-HWY_INLINE void SumRunOfNibbles(const uint8_t* p, int64_t quants_stride,
-                                const int8_t* x, const int32_t* offsets,
-                                int64_t stride,
-                                VI (&sums)[kPanels * kPanelVectors][kX]) {
-  static_assert(kCols <= NibbleDot::kCols);
+#ifdef RWKVD_DOT_NARROW
+// Computes the sums of a run with D, a NarrowDot.
+template <class D, int64_t kCols, int kPanels, int kX>
+HWY_INLINE void SumRunOfNarrow(const uint8_t* p, int64_t quants_stride,
+                               const int8_t* x, const int32_t* offsets,
+                               int64_t stride,
+                               VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
-  ClearSums(sums);
-  AddUnpackedQuads<NibbleDot, kCols, kPanels, kX>(p, quants_stride, x, sums);
-  HWY_UNROLL(8)
-  for (int i = 0; i < kX; ++i) {
-    const VI offset = hn::Set(kI, offsets[i * stride]);
-    HWY_UNROLL(16)
-    for (int v = 0; v < kV; ++v) {
-      sums[v][i] = hn::Add(NibbleDot::SumOfHalves(sums[v][i]), offset);
+  constexpr int64_t kPartCols = HWY_MIN(kCols, D::kCols);
+  HWY_UNROLL(2)
+  for (int64_t c = 0; c < kCols; c += kPartCols) {
+    const uint8_t* const part = p + c / kQuadCols * kQuadBytes;
+    VI some[kV][kX];
+    AddUnpackedQuad<D, true, kPanels, kX>(part, quants_stride, x + c, some);
+    AddUnpackedQuads<D, kPartCols - kQuadCols, kPanels, kX>(
+        part + kQuadBytes, quants_stride, x + c + kQuadCols, some);
+    HWY_UNROLL(8)
+    for (int i = 0; i < kX; ++i) {
+      const VI offset = hn::Set(kI, offsets[i * stride]);
+      HWY_UNROLL(16)
+      for (int v = 0; v < kV; ++v) {
+        sums[v][i] =
+            hn::Add(D::SumOfHalves(some[v][i]), c == 0 ? offset : sums[v][i]);
+      }
     }
   }
 }
@@ -166,10 +201,10 @@ HWY_INLINE void SumRun(const uint8_t* p, int64_t quants_stride,
   constexpr int64_t kRuns = kGroupCols / kCols;
   const int32_t* const offsets = x.ggml.offsets + at * kRuns + first / kCols;
   const int64_t col = at * kGroupCols + first;
-#ifdef RWKVD_DOT_NIBBLES
-  if constexpr (kProduct == GgmlProduct::kNibbles) {
-    return SumRunOfNibbles<kCols, kPanels, kX>(p, quants_stride, x.high + col,
-                                               offsets, kRuns, sums);
+#ifdef RWKVD_DOT_NARROW
+  if constexpr (NarrowBits(kProduct) != 0) {
+    return SumRunOfNarrow<NarrowDot<NarrowBits(kProduct)>, kCols, kPanels, kX>(
+        p, quants_stride, x.high + col, offsets, kRuns, sums);
   }
 #endif
   if constexpr (TakesWholeInt16(kProduct)) {

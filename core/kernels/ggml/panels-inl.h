@@ -60,17 +60,26 @@ HWY_INLINE void SumPackedRun(const uint8_t* group,
   const int64_t run = at * (kGroupCols / kCols) + kQuad * kQuadCols / kCols;
   const VI offset = hn::Set(kI, x.ggml.offsets[run]);
   const int64_t col = at * kGroupCols;
-#ifdef RWKVD_DOT_NIBBLES
-  if constexpr (kProduct == GgmlProduct::kNibbles) {
-    for (VI& sum : sums) sum = hn::Zero(kI);
-    ForEachConstant<kQuad, kEnd>([&](auto quad) HWY_ATTR {
-      AddPackedQuad<NibbleDot, kType, quad.value>(group, x.high + col, sums);
+  for (VI& sum : sums) sum = offset;
+#ifdef RWKVD_DOT_NARROW
+  if constexpr (NarrowBits(kProduct) != 0) {
+    using D = NarrowDot<NarrowBits(kProduct)>;
+    constexpr int kPartQuads = HWY_MIN(kCols, D::kCols) / kQuadCols;
+    ForEachConstant<0, (kEnd - kQuad) / kPartQuads>([&](auto part) HWY_ATTR {
+      constexpr int kFirst = kQuad + part.value * kPartQuads;
+      VI some[kPanelVectors];
+      for (VI& sum : some) sum = hn::Zero(kI);
+      ForEachConstant<kFirst, kFirst + kPartQuads>([&](auto quad) HWY_ATTR {
+        AddPackedQuad<D, kType, quad.value>(group, x.high + col, some);
+      });
+      HWY_UNROLL(4)
+      for (int v = 0; v < kPanelVectors; ++v) {
+        sums[v] = hn::Add(sums[v], D::SumOfHalves(some[v]));
+      }
     });
-    for (VI& sum : sums) sum = hn::Add(NibbleDot::SumOfHalves(sum), offset);
     return;
   }
 #endif
-  for (VI& sum : sums) sum = offset;
   if constexpr (TakesWholeInt16(kProduct)) {
     ForEachConstant<kQuad, kEnd>([&](auto quad) HWY_ATTR {
       AddPackedQuad<Dot, kType, quad.value>(group, x.permuted_int16 + col,
@@ -167,20 +176,25 @@ HWY_NOINLINE void MultiplyPackedPanels(const GgmlMatMulArgs& args,
 constexpr int64_t kGgmlGroups = Tiling::kGgmlUnpackedGroups;
 constexpr int64_t kMaxGgmlRuns = kGgmlGroups * kGroupRuns;
 
-// Whether there is NibbleDot.
-#ifdef RWKVD_DOT_NIBBLES
-constexpr bool kHasNibbleDot = true;
-#else
-constexpr bool kHasNibbleDot = false;
-#endif
-
 // The rows of x that a micro-kernel multiplies.
 template <GgmlProduct kProduct>
 constexpr int kGgmlMicroX = TakesWholeInt16(kProduct) ||
-                                    (kProduct == GgmlProduct::kNibbles &&
-                                     kHasNibbleDot)
+                                    NarrowBits(kProduct) != 0
                                 ? Tiling::GgmlXRows(kLanes, HWY_ARCH_ARM_A64)
                                 : kMicroX;
+
+// How weights of a type are multiplied by int8 activations.
+constexpr GgmlProduct Int8ProductOf(DType type) {
+#ifdef RWKVD_DOT_NARROW
+  if (HasNarrowQuants(type)) {
+    const int bits = GgmlLayoutOf(type).bits;
+    if (bits == 6) return GgmlProduct::kNarrow6;
+    return bits == 5 ? GgmlProduct::kNarrow5 : GgmlProduct::kNarrow4;
+  }
+#endif
+  (void)type;
+  return GgmlProduct::kInt8;
+}
 
 // Memory for unpacked panels.
 template <GgmlProduct kProduct>
@@ -312,14 +326,11 @@ void MultiplyGgmlPanels(const GgmlMatMulArgs& args, int64_t begin,
 template <DType kType>
 void MultiplyGgmlPanels(const GgmlMatMulArgs& args, int64_t begin,
                         int64_t end) {
-  if constexpr (GgmlTakesInt8(kType)) {
-    constexpr GgmlProduct kInt8Product =
-        GgmlTakesNibbles(kType) ? GgmlProduct::kNibbles : GgmlProduct::kInt8;
-    if (!args.x.is_int16) {
-      return MultiplyGgmlPanels<kInt8Product, kType>(args, begin, end);
-    }
+  if (args.x.is_int16) {
+    MultiplyGgmlPanels<GgmlProduct::kInt16, kType>(args, begin, end);
+  } else {
+    MultiplyGgmlPanels<Int8ProductOf(kType), kType>(args, begin, end);
   }
-  MultiplyGgmlPanels<GgmlProduct::kInt16, kType>(args, begin, end);
 }
 
 #endif  // HWY_TARGET != HWY_SCALAR

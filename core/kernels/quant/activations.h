@@ -31,8 +31,8 @@ struct GgmlActivations {
 //   int16:  x = scale * (256 * high + low), 256 * high + low in [-32512, 32512]
 //
 // Kernels that multiply int16 (KernelTable::wants_int16_activations) take
-// x / scale whole for matmuls with int8 weights: in addition to `high` for int8
-// activations, instead of `high` and `low` for int16 ones.
+// x / scale whole for matmuls with weights of 8 bits, instead of `high` and
+// `low`; for column blocks, in addition to `high`.
 //
 // The same group of all rows comes before the next group, so that rows which
 // are multiplied together are adjacent in memory.

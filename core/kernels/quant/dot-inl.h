@@ -185,12 +185,15 @@ using Dot = NeonDot;
 using Dot = Int16Dot;
 #endif
 
-#ifdef RWKVD_DOT_NIBBLES
-// For int4 weights, as bytes of 0 to 15, and int8 activations: the sum of two
-// products fits int16, and so does the sum over kCols columns.
-struct NibbleDot {
+#ifdef RWKVD_DOT_NARROW
+// For weights as bytes of at most kBits bits, and int8 activations: the sum of
+// two products fits int16, and so does the sum over kCols columns.
+template <int kBits>
+struct NarrowDot {
+  static_assert(kBits <= 6);
   static constexpr bool kTakesNibbles = true;
-  static constexpr int64_t kCols = 32;
+  static constexpr int64_t kCols = kBits <= 4 ? 32 : kBits == 5 ? 16 : 8;
+  static_assert(((1 << kBits) - 1) * 127 * kCols / 2 <= 32767);
   using W = VI;
   using X = VI;
 
@@ -200,25 +203,37 @@ struct NibbleDot {
   }
   // Each lane holds two int16 sums: of even and of odd pairs of columns.
   static HWY_INLINE VI Add(VI sums, W w, X x) {
-#if HWY_MAX_BYTES == 64
-    return KeepOrder(
-        VI{_mm512_add_epi16(sums.raw, _mm512_maddubs_epi16(w.raw, x.raw))});
-#elif HWY_MAX_BYTES == 32
-    return KeepOrder(
-        VI{_mm256_add_epi16(sums.raw, _mm256_maddubs_epi16(w.raw, x.raw))});
+    const hn::Repartition<int16_t, DI> d;
+    return KeepOrder(hn::BitCast(
+        kI, hn::Add(hn::BitCast(d, sums), hn::BitCast(d, First(w, x)))));
+  }
+  // Add to zeros.
+  static HWY_INLINE VI First(W w, X x) {
+#if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
+    return VI{_mm512_maddubs_epi16(w.raw, x.raw)};
+#elif HWY_ARCH_X86 && HWY_MAX_BYTES == 32
+    return VI{_mm256_maddubs_epi16(w.raw, x.raw)};
+#elif HWY_ARCH_X86
+    return VI{_mm_maddubs_epi16(w.raw, x.raw)};
+#elif HWY_ARCH_ARM_A64
+    const int8x16_t w8 = vreinterpretq_s8_s32(w.raw);
+    const int8x16_t x8 = vreinterpretq_s8_s32(x.raw);
+    return VI{vreinterpretq_s32_s16(vpaddq_s16(
+        vmull_s8(vget_low_s8(w8), vget_low_s8(x8)), vmull_high_s8(w8, x8)))};
 #else
-    return KeepOrder(
-        VI{_mm_add_epi16(sums.raw, _mm_maddubs_epi16(w.raw, x.raw))});
+#error "no product of bytes for this processor"
 #endif
   }
   // Returns the sum of a lane's two int16 sums, in 32 bits.
   static HWY_INLINE VI SumOfHalves(VI sums) {
-#if HWY_MAX_BYTES == 64
+#if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
     return VI{_mm512_madd_epi16(sums.raw, _mm512_set1_epi16(1))};
-#elif HWY_MAX_BYTES == 32
+#elif HWY_ARCH_X86 && HWY_MAX_BYTES == 32
     return VI{_mm256_madd_epi16(sums.raw, _mm256_set1_epi16(1))};
-#else
+#elif HWY_ARCH_X86
     return VI{_mm_madd_epi16(sums.raw, _mm_set1_epi16(1))};
+#else
+    return VI{vpaddlq_s16(vreinterpretq_s16_s32(sums.raw))};
 #endif
   }
 };

@@ -92,14 +92,15 @@ HWY_INLINE void AddBlock(const uint8_t* p, int64_t quants_stride, const T* x,
                                                            x_stride, sums);
 }
 
-#ifdef RWKVD_DOT_NIBBLES
-// Computes the sums of a block of int4 weights with NibbleDot.
+#ifdef RWKVD_DOT_NARROW
+// Computes the sums of a block of int4 weights with NarrowDot.
 template <int kPanels, int kX, bool kPrefetch>
 HWY_INLINE void SumBlockOfNibbles(const uint8_t* p, int64_t quants_stride,
                                   const int8_t* x, const int32_t* offsets,
                                   VI (&sums)[kPanels * kPanelVectors][kX]) {
   constexpr int kV = kPanels * kPanelVectors;
-  constexpr int64_t kCols = NibbleDot::kCols;
+  using D = NarrowDot<4>;
+  constexpr int64_t kCols = D::kCols;
   for (int64_t c = 0; c < kGroupCols; c += kCols) {
     VI some[kV][kX];
     HWY_UNROLL(8)
@@ -107,13 +108,13 @@ HWY_INLINE void SumBlockOfNibbles(const uint8_t* p, int64_t quants_stride,
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) some[v][i] = hn::Zero(kI);
     }
-    AddQuads<NibbleDot, QuantType::kInt4, kCols, kPanels, kX, kPrefetch>(
+    AddQuads<D, QuantType::kInt4, kCols, kPanels, kX, kPrefetch>(
         p + c * kPanelRows / 2, quants_stride, x + c, kGroupCols, some);
     HWY_UNROLL(8)
     for (int i = 0; i < kX; ++i) {
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) {
-        const VI sum = NibbleDot::SumOfHalves(some[v][i]);
+        const VI sum = D::SumOfHalves(some[v][i]);
         sums[v][i] = c == 0 ? sum : hn::Add(sums[v][i], sum);
       }
     }
@@ -163,7 +164,7 @@ HWY_INLINE void SumBlock(const uint8_t* p, int64_t quants_stride,
   constexpr int kV = kPanels * kPanelVectors;
   constexpr bool kWholeInt16 = Dot::kTakesInt16 && kType == QuantType::kInt8;
   constexpr bool kInParts = kInt16 && !kWholeInt16;
-#ifdef RWKVD_DOT_NIBBLES
+#ifdef RWKVD_DOT_NARROW
   if constexpr (kType == QuantType::kInt4) {
     return SumBlockOfNibbles<kPanels, kX, kPrefetch>(
         p, quants_stride, x.high + at * kGroupCols, x.offsets + at, sums);

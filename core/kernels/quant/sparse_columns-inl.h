@@ -170,16 +170,16 @@ HWY_INLINE void SumListedColumns(const uint8_t* columns,
                                  const NonzeroColumns& list, int64_t begin,
                                  int64_t end, int64_t at, int32_t offset,
                                  ColumnSums<kType>* sums) {
-#ifdef RWKVD_DOT_NIBBLES
+#ifdef RWKVD_DOT_NARROW
   if constexpr (kType == QuantType::kInt4) {
+    using D = NarrowDot<4>;
     SetAll(hn::Zero(kI), sums);
-    for (int64_t i = begin; i < end; i += NibbleDot::kCols) {
+    for (int64_t i = begin; i < end; i += D::kCols) {
       ColumnSums<kType> parts = {};
       SetAll(hn::Zero(kI), &parts);
-      AddColumns<NibbleDot>(columns, list, i,
-                            HWY_MIN(i + NibbleDot::kCols, end), at, &parts);
+      AddColumns<D>(columns, list, i, HWY_MIN(i + D::kCols, end), at, &parts);
       ForEachSum(parts, sums, [](VI part, VI sum) HWY_ATTR {
-        return hn::Add(sum, NibbleDot::SumOfHalves(part));
+        return hn::Add(sum, D::SumOfHalves(part));
       });
     }
     const VI first = hn::Set(kI, offset);

@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/base/thread_pool.h"
 #include "core/model/load_model.h"
+#include "core/model/weight_reader.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/testing/random_checkpoint.h"
@@ -112,6 +114,20 @@ TEST(BlockWeightsTest, TheWeightTypeIsThatOfMostBlocks) {
   const auto loaded = LoadModel(testing::MakeTensorFile(model.blocks), {});
   ASSERT_TRUE(loaded.ok()) << loaded.status();
   EXPECT_EQ((*loaded)->config().weight_type, "Q8_0");
+}
+
+TEST(BlockWeightsTest, ActivationsAreInt8IfWanted) {
+  TwoForms model;
+  model.Replace("head.weight");
+  const auto file = testing::MakeTensorFile(model.blocks);
+  for (const auto& [activations, is_int16] :
+       {std::pair(ActivationKind::kAuto, true),
+        std::pair(ActivationKind::kInt8, false)}) {
+    WeightReader reader(*file, {.activations = activations});
+    const Matrix head = reader.TakeMatrix("head.weight", 70, 64);
+    ASSERT_TRUE(head.ggml.has_value());
+    EXPECT_EQ(head.ggml->int16_activations, is_int16);
+  }
 }
 
 TEST(BlockWeightsTest, MatricesOfAnotherSizeAreRefused) {

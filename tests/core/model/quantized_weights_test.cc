@@ -6,6 +6,7 @@
 #include <cstring>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/thread_pool.h"
@@ -132,6 +133,19 @@ TEST(QuantizedWeightsTest, UsesStoredQuantsWhereTheyAreMapped) {
   EXPECT_EQ(matrix.quantized->cols, 64);
   EXPECT_TRUE(matrix.quantized->int16_activations);
   EXPECT_EQ(reader.Owner(file), file);
+}
+
+TEST(QuantizedWeightsTest, ActivationsAreInt8IfWanted) {
+  const auto stored = MakeQuantizedFile(SomeQuantized());
+  const auto original = testing::MakeTensorFile(OneOfEachVersion()[0]);
+  for (const auto& [file, weights] : {std::pair(stored, WeightKind::kAsStored),
+                                      std::pair(original, WeightKind::kInt8)}) {
+    WeightReader reader(
+        *file, {.weights = weights, .activations = ActivationKind::kInt8});
+    const Matrix matrix = reader.TakeMatrix(kKey, 128, 64);
+    ASSERT_TRUE(matrix.quantized.has_value());
+    EXPECT_FALSE(matrix.quantized->int16_activations);
+  }
 }
 
 // For all storage types and numbers of threads.

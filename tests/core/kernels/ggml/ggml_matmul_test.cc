@@ -120,14 +120,14 @@ class GgmlMatMulTest : public KernelsTest {
                        int64_t num, RandomBlockInputs* x) {
     const bool int16 = w.view.int16_activations;
     const bool permuted = kernels.wants_int16_activations &&
-                          (int16 || !GgmlTakesNibbles(w.view.type));
+                          (int16 || !HasNarrowQuants(w.view.type));
     const GgmlLayout layout = GgmlLayoutOf(w.view.type);
     const int64_t stride = num + num % 3;
     const int64_t size = stride * w.view.cols / kGroupCols;
     const int64_t elements = size * kGroupCols;
     const int64_t runs = size * kGroupCols / layout.scale_cols;
     x->permuted.assign(permuted ? elements : 0, 0);
-    x->high.assign(permuted && int16 ? 0 : elements, 0);
+    x->high.assign(permuted ? 0 : elements, 0);
     x->low.assign(!permuted && int16 ? elements : 0, 0);
     x->scales.assign(size, 0);
     x->offsets.assign(size, 0);
@@ -211,13 +211,12 @@ class GgmlMatMulTest : public KernelsTest {
   }
 };
 
-// Calls fn(type, int16_activations) for all block types and the activations
-// that they take.
+// Calls fn(type, int16_activations) for all block types and activations.
 template <class Fn>
 void ForEachForm(const Fn& fn) {
   for (const DType type : kBlockTypes) {
     fn(type, true);
-    if (GgmlTakesInt8(type)) fn(type, false);
+    fn(type, false);
   }
 }
 

@@ -114,7 +114,8 @@ class QuantizedMatMulTest : public KernelsTest {
     const int64_t size = stride * cols / kGroupCols;
     const int64_t elements = size * kGroupCols;
     x->permuted.resize(permuted ? elements : 0);
-    x->high.resize(permuted && form.int16_activations ? 0 : elements);
+    x->high.resize(permuted && form.order == QuantOrder::kRowPanels ? 0
+                                                                    : elements);
     x->low.resize(!permuted && form.int16_activations ? elements : 0);
     x->scales.resize(size);
     x->offsets.resize(size);
