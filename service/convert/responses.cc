@@ -153,6 +153,7 @@ void ToProto(const ServedModel& model, v1::GetModelResponse* response) {
   response->set_vocab_size(config.vocab_size);
   response->set_num_parameters(config.num_parameters);
   response->set_weight_type(config.weight_type);
+  response->set_activations(std::string(NameOf(model.options.activations)));
   response->set_layout(model.layout);
   const Tokenizer& tokenizer = *model.tokenizer;
   response->set_tokenizer(std::string(tokenizer.kind()));

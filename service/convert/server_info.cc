@@ -38,8 +38,7 @@ std::vector<std::pair<const char*, std::string>> FlagsOf(
   const EngineOptions& engine = model.engine->options();
   std::vector<std::pair<const char*, std::string>> flags = {
       {"access_log", TextOf(options.access_log)},
-      {"activations",
-       options.activations == ActivationKind::kAuto ? "auto" : "f32"},
+      {"activations", std::string(NameOf(options.activations))},
       {"chat_template", model.chat_template == nullptr
                             ? "auto"
                             : std::string(model.chat_template->name)},

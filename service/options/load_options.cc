@@ -50,10 +50,12 @@ ABSL_FLAG(std::string, weights, "as_stored",
           "quantized during loading; rwkv-convert --weights does that once, "
           "in advance. as_stored maps the file without copying it.");
 ABSL_FLAG(std::string, activations, "auto",
-          "How the quantized matrices of a GGUF file are multiplied. auto: in "
-          "their own size, as fast as possible; activations may be rounded, "
-          "weights never are. f32: by activations in f32; the matrices are "
-          "widened to f32 in memory, up to twelve times their size.");
+          "How the activations that quantized matrices are multiplied by are "
+          "rounded. auto: to int16, or to int8 where rounding the weights has "
+          "cost more. int8: always to int8; prompts and batches are faster "
+          "and less precise (docs/numerics.md). f32: not at all in a GGUF "
+          "file; its matrices are widened to f32 in memory, up to twelve times "
+          "their size.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
           "The epsilon that is added to the variance in the group "
           "normalization of RWKV-5 to RWKV-7. The default is that of the "
@@ -113,9 +115,9 @@ absl::StatusOr<WeightKind> ParseWeights(absl::string_view text) {
 }
 
 absl::StatusOr<ActivationKind> ParseActivations(absl::string_view text) {
-  if (text == "auto") return ActivationKind::kAuto;
-  if (text == "f32") return ActivationKind::kF32;
-  return FlagError("activations", Quoted(text), " is not auto or f32");
+  const std::optional<ActivationKind> kind = ActivationKindFromName(text);
+  if (kind.has_value()) return *kind;
+  return FlagError("activations", Quoted(text), " is not auto, int8 or f32");
 }
 
 absl::Status CheckEpsilon(float value) {

@@ -85,6 +85,15 @@ class WeightsTest(unittest.TestCase):
         _, three = served("--weights=int8", "--threads=3")
         self.assertEqual(one, three)
 
+    def test_int8_activations_change_tokens_but_not_the_fingerprint(self):
+        wide, wide_tokens = served("--weights=int8")
+        narrow, narrow_tokens = served("--weights=int8", "--activations=int8")
+        self.assertEqual((wide.activations, narrow.activations),
+                         ("auto", "int8"))
+        self.assertEqual(wide.fingerprint, narrow.fingerprint)
+        self.assertEqual(len(narrow_tokens), 80)
+        self.assertNotEqual(wide_tokens, narrow_tokens)
+
     def test_unknown_weight_type_is_refused(self):
         assert_refuses(self, [f"--model={MODEL}", "--weights=int5"],
                        "--weights", "int5")

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/flags/reflection.h"
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -196,6 +197,7 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->max_pending_states_bytes, 19 << 20);
 }
 
+<<<<<<< HEAD
 TEST_F(OptionsTest, StateStoreHasAnAddressAndAccess) {
   const auto options =
       ParseOptions({"--model=m", "--state_store=rediss://redis.example:6380/3",
@@ -252,6 +254,14 @@ TEST_F(OptionsTest, PasswordOnTheCommandLineIsRefusedAndNotRepeated) {
         ErrorOf({"--model=m", std::string("--state_store=") + url});
     EXPECT_THAT(error, HasSubstr("--state_store_password_file"));
     EXPECT_EQ(error.find("hunter2"), std::string::npos) << error;
+=======
+TEST_F(OptionsTest, ActivationsHaveThreeKinds) {
+  for (const ActivationKind kind : kActivationKinds) {
+    const auto options = ParseOptions(
+        {"--model=m", absl::StrCat("--activations=", NameOf(kind))});
+    ASSERT_TRUE(options.ok()) << options.status();
+    EXPECT_EQ(options->activations, kind);
+>>>>>>> 24a592b3 (Add --activations=int8)
   }
 }
 
@@ -320,7 +330,7 @@ TEST_F(OptionsTest, ErrorsAreOneLineWithTheFlag) {
       {{"--model=m", "--initial_state=model=p"},
        "--initial_state: \"model\" is the model's own"},
       {{"--model=m", "--weights=int5"}, "--weights: \"int5\" is not"},
-      {{"--model=m", "--activations=f16"}, "\"f16\" is not auto or f32"},
+      {{"--model=m", "--activations=f16"}, "\"f16\" is not auto, int8 or f32"},
       {{"--model=m", "--group_norm_epsilon=0"}, "--group_norm_epsilon: 0"},
       {{"--model=m", "--group_norm_epsilon=-1"}, "--group_norm_epsilon"},
       {{"--model=m", "--group_norm_epsilon=1.5"}, "--group_norm_epsilon"},
