@@ -38,7 +38,8 @@ std::vector<absl::Span<const std::byte>> RegionsOf(const TensorFile& file) {
 
 }  // namespace
 
-BenchModel LoadBenchModel(const std::string& name, const std::string& path) {
+BenchModel LoadBenchModel(const std::string& name, const std::string& path,
+                          ActivationKind activations) {
   auto file = TensorFile::Open(path);
   if (!file.ok()) {
     std::fprintf(stderr, "%s\n", std::string(file.status().message()).c_str());
@@ -47,7 +48,7 @@ BenchModel LoadBenchModel(const std::string& name, const std::string& path) {
   BenchModel loaded;
   loaded.name = name;
   loaded.file = *std::move(file);
-  auto model = LoadModel(loaded.file);
+  auto model = LoadModel(loaded.file, {.activations = activations});
   if (!model.ok()) {
     std::fprintf(stderr, "%s\n", std::string(model.status().message()).c_str());
     std::exit(1);

@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "core/base/thread_pool.h"
 #include "core/model/model.h"
+#include "core/model/model_options.h"
 #include "tests/bench/machine_limits.h"
 
 namespace rwkvd::bench {
@@ -25,7 +26,8 @@ struct BenchModel {
 };
 
 // Loads the checkpoint at `path`. Exits the process with a message on failure.
-BenchModel LoadBenchModel(const std::string& name, const std::string& path);
+BenchModel LoadBenchModel(const std::string& name, const std::string& path,
+                          ActivationKind activations = ActivationKind::kAuto);
 
 // The arithmetic limits to compare the model with, given its weight type.
 std::vector<Resource> PeaksOf(const BenchModel& model);

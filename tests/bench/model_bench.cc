@@ -3,7 +3,8 @@
 // with random weights:
 //   decode/T/N: N sequences advance by one token each, with logits.
 //   prefill/T/N: one sequence advances by N tokens, with the last logits.
-// T is the weight type, or the name of the given file. "tokens" is tokens per
+// T is the weight type, or the name of the given file, followed by the kind of
+// activations unless that is auto, as in "int8:int8". "tokens" is tokens per
 // second. The other columns compare with the machine's limits, which this
 // process measures: "of_read" is the time that a plain loop takes to read the
 // same weights, divided by the time of the step; "of_f32", "of_bf16", "of_int8"
@@ -12,6 +13,7 @@
 //
 // Run with: bazel run -c opt //tests/bench:model_bench -- [--weights=f32,bf16]
 //   [--shape=rwkv7-0.4B] [--zeros=0.88] [--model=PATH] [--threads=N]
+//   [--activations=auto,int8]
 //   [--benchmark_filter=REGEX] [--benchmark_format=json]
 // Random weights are written once to the directory for temporary files.
 
@@ -44,6 +46,10 @@ ABSL_FLAG(std::vector<std::string>, weights,
           (std::vector<std::string>{"f32", "bf16"}),
           "Types of the random weights, separated by commas: f32, bf16, f16, "
           "int8, int4, int4-mixed.");
+ABSL_FLAG(std::vector<std::string>, activations,
+          (std::vector<std::string>{"auto"}),
+          "Kinds of activations, separated by commas, each measured with each "
+          "model: auto, int8, f32.");
 ABSL_FLAG(double, zeros, 0,
           "Share of hidden units of channel mixing that are zero (RWKV-7).");
 ABSL_FLAG(int, threads, 0, "Compute threads; 0 for all usable processors.");
@@ -61,7 +67,9 @@ int Threads() {
 // A model to measure. It is loaded when its first benchmark runs.
 struct Subject {
   std::string name;
-  std::string path;  // empty: random weights of the type `name`
+  std::string weights;  // "f32", ...: random ones, if there is no path
+  std::string path;
+  ActivationKind activations = ActivationKind::kAuto;
   std::unique_ptr<const BenchModel> loaded;
   double read_bytes_per_second = 0;  // read bandwidth, on its own weights
 };
@@ -73,9 +81,9 @@ const BenchModel& Load(Subject& subject) {
           ? subject.path
           : RandomModelPath(*FindShape(absl::GetFlag(FLAGS_shape)),
                             absl::GetFlag(FLAGS_zeros),
-                            absl::string_view(subject.name));
-  subject.loaded =
-      std::make_unique<BenchModel>(LoadBenchModel(subject.name, path));
+                            absl::string_view(subject.weights));
+  subject.loaded = std::make_unique<BenchModel>(
+      LoadBenchModel(subject.name, path, subject.activations));
   ThreadPool pool(Threads());
   for (const Rate& rate :
        MeasureReads(pool, subject.loaded->regions, subject.name)) {
@@ -128,19 +136,25 @@ void Register(Subject* subject) {
 
 std::vector<std::unique_ptr<Subject>> Subjects() {
   std::vector<std::unique_ptr<Subject>> subjects;
-  const auto add = [&](const std::string& name, const std::string& path) {
-    subjects.push_back(std::make_unique<Subject>());
-    subjects.back()->name = name;
-    subjects.back()->path = path;
+  const auto add = [&](const std::string& name, const std::string& weights,
+                       const std::string& path) {
+    for (const std::string& text : absl::GetFlag(FLAGS_activations)) {
+      const auto kind = ActivationKindFromName(text);
+      if (!kind.has_value()) return false;
+      const std::string suffix =
+          *kind == ActivationKind::kAuto ? "" : absl::StrCat(":", text);
+      subjects.push_back(std::make_unique<Subject>(
+          Subject{absl::StrCat(name, suffix), weights, path, *kind}));
+    }
+    return true;
   };
   const std::string path = absl::GetFlag(FLAGS_model);
   if (!path.empty()) {
-    add(std::filesystem::path(path).filename(), path);
+    if (!add(std::filesystem::path(path).filename(), "", path)) return {};
     return subjects;
   }
   for (const std::string& weights : absl::GetFlag(FLAGS_weights)) {
-    if (!IsWeightName(weights)) return {};
-    add(weights, "");
+    if (!IsWeightName(weights) || !add(weights, weights, "")) return {};
   }
   return subjects;
 }
@@ -155,7 +169,8 @@ int Main() {
   const auto subjects = Subjects();
   if (subjects.empty()) {
     std::fprintf(stderr,
-                 "--weights must be a comma-separated list of names from: %s\n",
+                 "--weights must be a comma-separated list of names from: %s; "
+                 "--activations, from: auto, int8, f32\n",
                  absl::StrJoin(kWeightNames, ", ").c_str());
     return 1;
   }

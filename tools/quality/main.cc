@@ -41,6 +41,8 @@ ABSL_FLAG(std::string, tokenizer, "",
           "to it.");
 ABSL_FLAG(int64_t, max_tokens, 1024,
           "Maximum tokens to read of each document.");
+ABSL_FLAG(std::string, activations, "auto",
+          "The flag of rwkvd, for --model. --reference always has f32.");
 ABSL_FLAG(float, group_norm_epsilon, rwkvd::kGroupNormEpsilon,
           "The same flag as that of rwkvd.");
 
@@ -59,13 +61,24 @@ struct Loaded {
   std::unique_ptr<const Model> model;
 };
 
-absl::StatusOr<Loaded> Load(const std::string& path) {
+absl::StatusOr<Loaded> Load(const std::string& path,
+                            ActivationKind activations) {
   Loaded loaded;
   RWKVD_ASSIGN_OR_RETURN(loaded.file, TensorFile::Open(path));
   RWKVD_ASSIGN_OR_RETURN(
-      loaded.model, LoadModel(loaded.file, {.group_norm_epsilon = absl::GetFlag(
-                                                FLAGS_group_norm_epsilon)}));
+      loaded.model,
+      LoadModel(loaded.file,
+                {.group_norm_epsilon = absl::GetFlag(FLAGS_group_norm_epsilon),
+                 .activations = activations}));
   return loaded;
+}
+
+absl::StatusOr<ActivationKind> ActivationsOfModel() {
+  const auto kind = ActivationKindFromName(absl::GetFlag(FLAGS_activations));
+  if (kind.has_value()) return *kind;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--activations: expected auto, int8 or f32, got ",
+                   absl::GetFlag(FLAGS_activations)));
 }
 
 absl::StatusOr<std::vector<Document>> ReadDocuments(const Loaded& reference) {
@@ -91,10 +104,13 @@ absl::StatusOr<std::vector<Document>> ReadDocuments(const Loaded& reference) {
 }
 
 absl::StatusOr<std::string> Measure() {
-  RWKVD_ASSIGN_OR_RETURN(const Loaded reference,
-                         Load(absl::GetFlag(FLAGS_reference)));
+  RWKVD_ASSIGN_OR_RETURN(const ActivationKind activations,
+                         ActivationsOfModel());
+  RWKVD_ASSIGN_OR_RETURN(
+      const Loaded reference,
+      Load(absl::GetFlag(FLAGS_reference), ActivationKind::kF32));
   RWKVD_ASSIGN_OR_RETURN(const Loaded measured,
-                         Load(absl::GetFlag(FLAGS_model)));
+                         Load(absl::GetFlag(FLAGS_model), activations));
   RWKVD_ASSIGN_OR_RETURN(const auto documents, ReadDocuments(reference));
   const ModelConfig& config = measured.model->config();
   if (documents.empty() ||
@@ -108,6 +124,7 @@ absl::StatusOr<std::string> Measure() {
       MeasureQuality(*reference.model, *measured.model, documents, {}, pool);
   const Json json = {
       {"weight_type", config.weight_type},
+      {"activations", NameOf(activations)},
       {"isa", BestKernels().name},
       {"documents", documents.size()},
       {"tokens", quality.num_tokens},

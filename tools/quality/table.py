@@ -5,13 +5,15 @@
     bazel build -c opt //tools/quality //tools/rwkv_convert:rwkv-convert
     tools/quality/table.py --work-dir ~/quality
     tools/quality/table.py --work-dir ~/quality --by-role
+    tools/quality/table.py --work-dir ~/quality --by-activations
 
 The texts are those that were held out from the training of the demo model; they
 are fetched as tools/train_demo/README.md says unless WORK_DIR already has them.
 Weights are calibrated with the beginnings of texts that the model was trained
 on. If RWKVD_FIXTURES is set, the trained models among the fixtures are measured,
 too. --by-role measures the demo model with only the matrices of one role
-quantized, one role after another.
+quantized, one role after another. --by-activations measures all models with each
+kind of activations.
 """
 import argparse
 import json
@@ -123,10 +125,12 @@ def write_safetensors(path: pathlib.Path, tensors):
             file.write(tensors[name][2])
 
 
-def run_quality(reference, model, work, text="heldout.txt", separator="00"):
+def run_quality(reference, model, work, text="heldout.txt", separator="00",
+                activations="auto"):
     line = subprocess.run(
         [QUALITY, f"--reference={reference}", f"--model={model}",
-         f"--text={work / text}", f"--separator={separator}"],
+         f"--text={work / text}", f"--separator={separator}",
+         f"--activations={activations}"],
         check=True, capture_output=True, text=True).stdout
     return json.loads(line)
 
@@ -169,6 +173,21 @@ def measure_roles(work):
               f"| {int4['mean_kl']:.1e} | {change:+.3f} % |", flush=True)
 
 
+def measure_activations(work, name, checkpoint, text, separator, _):
+    """Yields a dict of results for each type of weights, with each kind of
+    activations."""
+    folder = work / "models" / name
+    convert(checkpoint, "f32", folder / "f32")
+    for kind in ("int8", "int8,mixed", "int4,mixed"):
+        convert(checkpoint, kind, folder / kind)
+        size = sum(f.stat().st_size
+                   for f in (folder / kind).glob("*.safetensors"))
+        for activations in ("auto", "int8"):
+            yield {"weights": f"{kind}, {activations}", "file_bytes": size,
+                   **run_quality(folder / "f32", folder / kind, work, text,
+                                 separator, activations)}
+
+
 def row(r):
     change = 100 * (r["bits_per_byte"] / r["reference_bits_per_byte"] - 1)
     return (f"| {r['weights']} | {r['file_bytes'] / 1e6:.2f} "
@@ -182,6 +201,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work-dir", type=pathlib.Path, default="build/quality")
     parser.add_argument("--by-role", action="store_true")
+    parser.add_argument("--by-activations", action="store_true")
     args = parser.parse_args()
     work = args.work_dir.resolve()
     work.mkdir(parents=True, exist_ok=True)
@@ -190,7 +210,8 @@ def main():
         measure_roles(work)
         return
     for name, checkpoint, *texts in models():
-        results = measure(work, name, checkpoint, *texts)
+        of_model = measure_activations if args.by_activations else measure
+        results = list(of_model(work, name, checkpoint, *texts))
         print(f"\n{name}: {results[0]['tokens']} tokens of "
               f"{results[0]['documents']} texts, {results[0]['isa']}\n\n"
               "| weights | MB | bits per byte | change | mean KL | 99.9 % KL "
