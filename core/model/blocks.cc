@@ -53,6 +53,17 @@ LogitsGroups GatherWanted(const KernelTable& kernels,
   return groups;
 }
 
+// Remembers the last of the chunk's rows of x, which begin at `first`, at
+// `offset` of its state, and each row in the inner state of its token.
+void RememberLast(const Chunk& chunk, int64_t first, int64_t offset, Rows x) {
+  for (size_t i = 0; i < chunk.inner_states.size(); ++i) {
+    std::copy_n(x[first + static_cast<int64_t>(i)], x.width,
+                chunk.inner_states[i].values().data() + offset);
+  }
+  const int64_t last = first + static_cast<int64_t>(chunk.tokens.size()) - 1;
+  std::copy_n(x[last], x.width, chunk.state->values().data() + offset);
+}
+
 // y [w.cols] = row `index` of `w`.
 void CopyRow(const KernelTable& kernels, const Matrix& w, int64_t index,
              float* y) {
@@ -100,6 +111,13 @@ void ForEachChunk(absl::Span<const Chunk> chunks,
   }
 }
 
+void KeepInnerState(const Chunk& chunk, int64_t index, int64_t offset,
+                    int64_t size) {
+  if (index >= static_cast<int64_t>(chunk.inner_states.size())) return;
+  std::copy_n(chunk.state->values().data() + offset, size,
+              chunk.inner_states[index].values().data() + offset);
+}
+
 void ForEachRow(Workspace& workspace, int64_t num, int64_t width,
                 absl::FunctionRef<void(int64_t)> fn) {
   const int64_t per_group = kMinElements / std::max<int64_t>(1, width) + 1;
@@ -140,13 +158,13 @@ void ShiftDifference(const KernelTable& kernels, Workspace& workspace,
                      absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                      Rows dx) {
   ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
-    float* const remembered = chunk.state->values().data() + offset;
+    const float* const remembered = chunk.state->values().data() + offset;
     const int64_t size = static_cast<int64_t>(chunk.tokens.size());
     ForEachRow(workspace, size, x.width, [&](int64_t i) {
       const float* previous = i == 0 ? remembered : x[first + i - 1];
       kernels.sub(previous, x[first + i], x.width, dx[first + i]);
     });
-    std::copy_n(x[first + size - 1], x.width, remembered);
+    RememberLast(chunk, first, offset, x);
   });
 }
 
@@ -198,7 +216,7 @@ void TokenShift(const KernelTable& kernels, Workspace& workspace,
                 absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                 absl::Span<const Shift> shifts) {
   ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
-    float* const remembered = chunk.state->values().data() + offset;
+    const float* const remembered = chunk.state->values().data() + offset;
     const int64_t size = static_cast<int64_t>(chunk.tokens.size());
     ForEachRow(workspace, size, x.width, [&](int64_t i) {
       const float* previous = i == 0 ? remembered : x[first + i - 1];
@@ -207,7 +225,7 @@ void TokenShift(const KernelTable& kernels, Workspace& workspace,
                             shift.y[first + i]);
       }
     });
-    std::copy_n(x[first + size - 1], x.width, remembered);
+    RememberLast(chunk, first, offset, x);
   });
 }
 

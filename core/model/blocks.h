@@ -40,6 +40,12 @@ int64_t NumRows(absl::Span<const Chunk> chunks);
 void ForEachChunk(absl::Span<const Chunk> chunks,
                   absl::FunctionRef<void(const Chunk&, int64_t)> fn);
 
+// Copies [offset, offset + size) of the chunk's state, which is the part of the
+// state after token `index` that the caller has just computed, to the inner
+// state of that token, if the chunk has one.
+void KeepInnerState(const Chunk& chunk, int64_t index, int64_t offset,
+                    int64_t size);
+
 // Calls fn(row) for each of `num` rows of `width` elements, in parallel.
 void ForEachRow(Workspace& workspace, int64_t num, int64_t width,
                 absl::FunctionRef<void(int64_t)> fn);
@@ -62,7 +68,7 @@ struct Shift {
 
 // Computes `shifts` of x [T, C]. The token before the first one of a chunk is
 // the C values at `offset` of the chunk's state; they are then replaced by the
-// last x of the chunk.
+// last x of the chunk. Inner states get the x of their tokens.
 void TokenShift(const KernelTable& kernels, Workspace& workspace,
                 absl::Span<const Chunk> chunks, int64_t offset, Rows x,
                 absl::Span<const Shift> shifts);

@@ -25,6 +25,10 @@ struct Chunk {
   LogitsWanted wanted = LogitsWanted::kNone;
   // [LogitsRows(), vocab_size], written.
   absl::Span<float> logits;
+  // Unless empty, [tokens.size() - 1], written: element i becomes the state
+  // after tokens[i], so that the caller can return to any token. Each has the
+  // size of `state`, and no other chunk has it.
+  absl::Span<State> inner_states;
 
   // 0, 1 or tokens.size(), depending on `wanted`.
   int64_t LogitsRows() const;

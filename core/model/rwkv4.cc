@@ -149,7 +149,8 @@ void Rwkv4::RunWkv(int64_t layer, Chunks chunks, const Activations& a,
   const int64_t width = config().attention_size;
   const int64_t blocks = (width + kChannelBlock - 1) / kChannelBlock;
   ForEachChunk(chunks, [&](const Chunk& chunk, int64_t first) {
-    float* const state = chunk.state->values().data() + WkvState(layer);
+    const int64_t offset = WkvState(layer);
+    float* const state = chunk.state->values().data() + offset;
     const int64_t end = first + static_cast<int64_t>(chunk.tokens.size());
     const auto run_block = [&](int64_t block) {
       const int64_t c = block * kChannelBlock;
@@ -165,6 +166,9 @@ void Rwkv4::RunWkv(int64_t layer, Chunks chunks, const Activations& a,
                         .pp = state + 2 * width + c,
                         .out = a.wkv[row] + c},
                        n);
+        for (int64_t part = 0; part < 3; ++part) {
+          KeepInnerState(chunk, row - first, offset + part * width + c, n);
+        }
       }
     };
     workspace.pool().ParallelFor(blocks, run_block);

@@ -135,8 +135,8 @@ void Rwkv5::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                     int64_t first, const Activations& a) const {
   const TimeMixing& w = weights().layers[layer].att;
   const int64_t size = config().head_size, c = head * size;
-  float* const state =
-      chunk.state->values().data() + layout().Head(layer, head);
+  const int64_t offset = layout().Head(layer, head);
+  float* const state = chunk.state->values().data() + offset;
   const auto run = [&](int64_t row) {
     float* const out = a.wkv[row] + c;
     kernels().wkv6({.r = a.r[row] + c,
@@ -147,6 +147,7 @@ void Rwkv5::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                     .state = state,
                     .out = out},
                    size);
+    KeepInnerState(chunk, row - first, offset, size * size);
     NormalizeHead(w.norm, head, out);
     if (HasGate(config())) kernels().mul_silu(a.g[row] + c, size, out);
   };

@@ -141,13 +141,14 @@ void Rwkv7::Project(int64_t layer, const Activations& a,
 // Runs one head over the tokens of `chunk`, in order.
 void Rwkv7::RunHead(int64_t layer, int64_t head, const Chunk& chunk,
                     int64_t first, const Activations& a) const {
-  float* const state =
-      chunk.state->values().data() + layout().Head(layer, head);
+  const int64_t offset = layout().Head(layer, head);
+  float* const state = chunk.state->values().data() + offset;
   const int64_t size = config().head_size, c = head * size;
   ForEachToken(first, static_cast<int64_t>(chunk.tokens.size()),
                {a.r, a.w, a.k, a.v, a.a, a.g, a.v_first, a.v_mix, a.y}, c, size,
                [&](int64_t row) {
                  RunToken(layer, head, row, a.kk[first] + c, state, a);
+                 KeepInnerState(chunk, row - first, offset, size * size);
                });
 }
 

@@ -258,6 +258,40 @@ TEST_P(ModelLaws, AnySplitIntoChunksIsBitIdentical) {
   }
 }
 
+// Law 1: a chunk can also report the states after each of its tokens.
+TEST_P(ModelLaws, InnerStatesAreBitIdenticalToThoseAfterEachToken) {
+  const Tokens text = RandomTokens(9);
+  for (const size_t first : {size_t{0}, size_t{4}}) {
+    State before = model_->NewState();
+    if (first > 0) {
+      Forward(absl::MakeConstSpan(text).first(first), &before,
+              LogitsWanted::kNone);
+    }
+    const auto rest = absl::MakeConstSpan(text).subspan(first);
+    State state = before, other = before;
+    // What they held before does not matter.
+    std::vector<State> inner(rest.size() - 1, model_->NewState());
+    Forward(RandomTokens(5), &inner[0], LogitsWanted::kNone);
+    std::vector<float> logits(rest.size() * vocab_);
+    const Tokens neighbor = RandomTokens(2);
+    model_->Forward({{.tokens = neighbor, .state = &other},
+                     {.tokens = rest,
+                      .state = &state,
+                      .wanted = LogitsWanted::kAll,
+                      .logits = absl::MakeSpan(logits),
+                      .inner_states = absl::MakeSpan(inner)}},
+                    *workspace_);
+    State one = before;
+    for (size_t i = 0; i < rest.size(); ++i) {
+      const auto expected =
+          Forward(rest.subspan(i, 1), &one, LogitsWanted::kLast);
+      EXPECT_TRUE(std::equal(expected.begin(), expected.end(),
+                             logits.begin() + i * vocab_));
+      EXPECT_EQ(i < inner.size() ? inner[i] : state, one) << "after " << i;
+    }
+  }
+}
+
 // Law 2.
 TEST_P(ModelLaws, AnyBatchIsBitIdentical) {
   for (int num : {2, 3, 5, 6, 7, 13, 20}) {

@@ -87,10 +87,14 @@ void FakeModel::ForwardChunk(const Chunk& chunk) const {
   RWKVD_CHECK(static_cast<int64_t>(chunk.logits.size()) ==
               num_rows * vocab_size);
   uint64_t hash = HashOf(*chunk.state);
+  RWKVD_CHECK(chunk.inner_states.empty() ||
+              chunk.inner_states.size() + 1 == chunk.tokens.size());
   int64_t row = num_rows - static_cast<int64_t>(chunk.tokens.size());
-  for (const int32_t token : chunk.tokens) {
+  for (size_t i = 0; i < chunk.tokens.size(); ++i) {
+    const int32_t token = chunk.tokens[i];
     RWKVD_CHECK(token >= 0 && token < vocab_size);
     hash = HashAfter(hash, token);
+    if (i < chunk.inner_states.size()) chunk.inner_states[i] = StateOf(hash);
     if (row >= 0) {
       const absl::Span<float> logits =
           chunk.logits.subspan(row * vocab_size, vocab_size);
