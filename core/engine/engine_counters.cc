@@ -30,6 +30,10 @@ EngineStats EngineCounters::Read() const {
   stats.cached_tokens = cached_tokens.value();
   stats.generated_tokens = generated_tokens.value();
   stats.scored_tokens = scored_tokens.value();
+  for (int i = 0; i < kNumDraftKinds; ++i) {
+    stats.drafted_tokens[i] = drafted_tokens[i].value();
+    stats.accepted_tokens[i] = accepted_tokens[i].value();
+  }
   stats.steps = steps.value();
   stats.state_cache_queries = state_cache_queries.value();
   stats.state_cache_hits = state_cache_hits.value();

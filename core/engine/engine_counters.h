@@ -42,6 +42,8 @@ struct EngineCounters {
   Counter cached_tokens;
   Counter generated_tokens;
   Counter scored_tokens;
+  std::array<Counter, kNumDraftKinds> drafted_tokens;   // by DraftKind
+  std::array<Counter, kNumDraftKinds> accepted_tokens;  // of these
   Counter steps;
   Counter state_cache_queries;
   Counter state_cache_hits;

@@ -32,6 +32,13 @@ absl::Status Validate(const EngineOptions& options) {
   RWKVD_RETURN_IF_ERROR(CheckAtLeast("min_step_prompt_tokens",
                                      options.min_step_prompt_tokens, 1));
   RWKVD_RETURN_IF_ERROR(
+      CheckAtLeast("max_draft_tokens", options.max_draft_tokens, 0));
+  if (options.max_draft_tokens > kMaxDraftTokens) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("max_draft_tokens: ", options.max_draft_tokens,
+                     " is more than ", kMaxDraftTokens));
+  }
+  RWKVD_RETURN_IF_ERROR(
       CheckAtLeast("max_prompt_tokens", options.max_prompt_tokens, 1));
   RWKVD_RETURN_IF_ERROR(
       CheckAtLeast("max_generated_tokens", options.max_generated_tokens, 1));

@@ -11,6 +11,9 @@
 
 namespace rwkvd {
 
+// Each draft token of a step takes a state.
+inline constexpr int32_t kMaxDraftTokens = 64;
+
 // The limits of an engine. A value.
 struct EngineOptions {
   int32_t max_running = 64;       // slots for running sequences; >= 1
@@ -21,6 +24,9 @@ struct EngineOptions {
   // are prefilled per step; >= 1.
   double max_decode_slowdown = 1.4;
   int32_t min_step_prompt_tokens = 16;
+  // Draft tokens that a step verifies at most, of all sequences together; 0: no
+  // speculation; in [0, kMaxDraftTokens].
+  int32_t max_draft_tokens = 0;
   // Tokens of a prompt, or of a score request's context together with its
   // longest continuation.
   int64_t max_prompt_tokens = 1 << 20;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "core/base/histogram.h"
+#include "core/engine/draft/draft_source.h"
 #include "core/engine/sink.h"
 
 namespace rwkvd {
@@ -28,6 +29,9 @@ struct EngineStats {
   uint64_t cached_tokens = 0;
   uint64_t generated_tokens = 0;
   uint64_t scored_tokens = 0;
+  // Draft tokens that were verified, and those of them that saved a step.
+  std::array<uint64_t, kNumDraftKinds> drafted_tokens = {};   // by DraftKind
+  std::array<uint64_t, kNumDraftKinds> accepted_tokens = {};  // by DraftKind
   uint64_t steps = 0;
   uint64_t state_cache_queries = 0;
   uint64_t state_cache_hits = 0;

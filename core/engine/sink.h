@@ -88,6 +88,8 @@ struct Usage {
   int64_t prompt_tokens = 0;
   int64_t cached_tokens = 0;     // the prompt tokens that were not processed
   int64_t generated_tokens = 0;  // sampled, or scored by a score request
+  // Generated tokens that needed no step of their own: see Speculation.
+  int64_t accepted_draft_tokens = 0;
 };
 
 // Where the time of a request went.

@@ -44,7 +44,9 @@ StepRunner::StepRunner(const EngineOptions& options, const Model* model,
       branch_states_(options.max_branch_states),
       scheduler_(options.max_step_tokens, MaxLogitsRows(options)),
       prompt_budget_(options.max_decode_slowdown,
-                     options.min_step_prompt_tokens, options.max_step_tokens) {
+                     options.min_step_prompt_tokens, options.max_step_tokens),
+      speculation_(options.max_draft_tokens, options.max_decode_slowdown,
+                   model) {
   RWKVD_CHECK(Validate(options).ok());
 }
 
@@ -95,7 +97,7 @@ std::shared_ptr<const KnownPrefix> StepRunner::LookUp(Sequence& sequence,
 std::vector<EndedSequence> StepRunner::Step() {
   const absl::Time begin = options_.clock();
   const StepSize size = Plan(begin);
-  const int64_t num_tokens = size.decoded + size.prefilled;
+  const int64_t num_tokens = size.decoded + size.prefilled + size.drafted;
   const int64_t num_sequences = num_running();
   if (!chunks_.empty()) model_->Forward(chunks_, workspace_);
   if (options_.check_model != nullptr) {
@@ -126,7 +128,12 @@ std::vector<EndedSequence> StepRunner::EndAll(const absl::Status& status) {
 }
 
 void StepRunner::RecordStepTime(const StepSize& size, double seconds) {
-  if (size.prefilled > 0) prefill_rate_.Observe(size.prefilled, seconds);
+  if (size.prefilled > 0) {
+    prefill_rate_.Observe(size.prefilled, seconds);
+  } else {
+    speculation_.Observe(seconds);
+  }
+  if (size.drafted > 0) return;
   if (size.is_limited) {
     prompt_budget_.Observe(size.decoded, size.prefilled, seconds);
   } else if (size.decoded == 0 && size.prefilled == options_.max_step_tokens) {
@@ -163,6 +170,10 @@ StepRunner::StepSize StepRunner::Plan(absl::Time now) {
       size.is_limited ? prompt_budget_.Next() : options_.max_step_tokens;
   const absl::Span<const int64_t> allocations =
       scheduler_.Allocate(demands_, max_prefill);
+  size.drafted =
+      speculation_.Plan(running_, demands_,
+                        std::min(options_.max_step_tokens - size.decoded,
+                                 MaxLogitsRows(options_) - num_running()));
   logits_.Clear();
   chunks_.clear();
   for (size_t i = 0; i < running_.size(); ++i) {

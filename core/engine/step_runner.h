@@ -24,6 +24,7 @@
 #include "core/engine/sequence/sequence.h"
 #include "core/engine/sequence/shared_prompt.h"
 #include "core/engine/sink.h"
+#include "core/engine/speculation.h"
 #include "core/model/model.h"
 
 namespace rwkvd {
@@ -92,6 +93,7 @@ class StepRunner {
   struct StepSize {
     int64_t decoded = 0;
     int64_t prefilled = 0;
+    int64_t drafted = 0;      // in addition to those that are decoded
     bool is_limited = false;  // what is prefilled, by prompt_budget_
   };
 
@@ -133,6 +135,7 @@ class StepRunner {
   Scheduler scheduler_;
   PromptBudget prompt_budget_;
   PrefillRate prefill_rate_;
+  Speculation speculation_;
   std::vector<std::unique_ptr<Sequence>> running_;  // in order of admission
 
   // Seconds of the last full steps without decoding sequences, newest first.

@@ -64,6 +64,11 @@ class Sampler {
   int32_t Sample(absl::Span<const float> logits,
                  SampledLogprobs* sampled = nullptr, int64_t num_top = 0);
 
+  // The tokens with which the output begins, whatever the logits are.
+  absl::Span<const int32_t> forced_tokens() const {
+    return params_.forced_tokens;
+  }
+
   SamplerProgress progress() const;
   // Continues where another sampler with the same parameters stopped, after it
   // had sampled the tokens `generated`. To be called once, before Sample.

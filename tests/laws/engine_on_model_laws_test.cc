@@ -2,8 +2,8 @@
 // Laws of the engine with a real model (tests/README.md), for every version,
 // instruction set and weight type. Answers and their log-probabilities are
 // bit-identical whatever else is in the batch, with or without the cache, and
-// for any number of threads. The score of a text equals the log-probabilities
-// of generating it.
+// for any number of threads, and with or without drafts. The score of a text
+// equals the log-probabilities of generating it.
 
 #include <cstddef>
 #include <cstdint>
@@ -60,15 +60,20 @@ class EngineOnModelLaws : public ::testing::TestWithParam<EngineParam> {
     model_ = *std::move(model);
   }
 
-  // An engine whose steps are small, so that prefill takes several of them.
-  std::unique_ptr<Engine> MakeEngine(ThreadPool* pool, int64_t cache_bytes,
-                                     int64_t interval = 7) {
+  // Small steps, so that prefill takes several of them.
+  static EngineOptions SmallSteps(int64_t cache_bytes, int64_t interval) {
     EngineOptions options;
     options.max_running = 8;
     options.max_step_tokens = 23;
     options.state_cache_bytes = cache_bytes;
     options.state_cache_interval = interval;
-    return std::make_unique<Engine>(options, model_.get(), &tokenizer_, pool);
+    return options;
+  }
+
+  std::unique_ptr<Engine> MakeEngine(ThreadPool* pool, int64_t cache_bytes,
+                                     int64_t interval = 7) {
+    return std::make_unique<Engine>(SmallSteps(cache_bytes, interval),
+                                    model_.get(), &tokenizer_, pool);
   }
 
   template <typename Request>
@@ -160,6 +165,55 @@ TEST_P(EngineOnModelLaws, ResumedAnswerIsBitIdentical) {
                          first.tokens.end());
     EXPECT_TRUE(second.HasSameAnswer(whole)) << border;
   }
+}
+
+// Law 9, for every sampler preset and source of drafts.
+TEST_P(EngineOnModelLaws, DraftsChangeNoAnswerAndNoStateFile) {
+  const ModelIdentity identity = {
+      "any", std::string(64, 'a'),
+      static_cast<int64_t>(model_->NewState().values().size())};
+  const SamplingParams presets[] = {
+      SamplingParams(),
+      RwkvPreset(),
+      {.temperature = 0.8f,
+       .top_k = 3,
+       .frequency_penalty = 0.1f,
+       .repetition_penalty = 1.1f},
+      {.temperature = 1, .mirostat = {.version = 2, .tau = 3}}};
+  auto plain = MakeEngine(&one_thread_, 0);
+  uint64_t accepted = 0, drafted = 0;
+  for (const int32_t max_draft_tokens : {1, 3, 8}) {
+    EngineOptions options = SmallSteps(0, 7);
+    options.max_draft_tokens = max_draft_tokens;
+    // Drafts seem to cost nothing if the clock stands still.
+    options.clock = [] { return absl::UnixEpoch(); };
+    Engine drafting(options, model_.get(), &tokenizer_, &three_threads_);
+    int number = 0;
+    for (const SamplingParams& preset : presets) {
+      for (const bool forces : {false, true}) {
+        GenerateRequest request = RequestOf(++number % 4);
+        const uint64_t seed = request.sampling.seed;
+        request.sampling = preset;
+        request.sampling.seed = seed;
+        // Few tokens, so that the output repeats itself.
+        request.sampling.allowed_tokens = {3, 5};
+        if (forces) request.sampling.forced_tokens.assign(6, 5);
+        request.max_tokens = 30;
+        request.snapshot_at_end = true;
+        const Recording a = Ask(drafting, request);
+        const Recording b = Ask(*plain, request);
+        EXPECT_TRUE(a.HasSameAnswer(b)) << number;
+        EXPECT_EQ(*SerializeSnapshot(*a.snapshot, identity),
+                  *SerializeSnapshot(*b.snapshot, identity));
+      }
+    }
+    for (int kind = 0; kind < kNumDraftKinds; ++kind) {
+      drafted += drafting.Stats().drafted_tokens[kind];
+      accepted += drafting.Stats().accepted_tokens[kind];
+    }
+  }
+  EXPECT_GT(accepted, 50u);
+  EXPECT_GT(drafted, accepted) << "every draft was right";
 }
 
 // Law 4: the cache keeps states within a prompt, at intervals and where another

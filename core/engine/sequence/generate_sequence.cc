@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "absl/strings/string_view.h"
+#include "core/engine/draft/forced_text.h"
+#include "core/engine/draft/prompt_lookup.h"
 #include "core/sampling/logits.h"
 
 namespace rwkvd {
@@ -50,6 +52,19 @@ absl::Span<const int32_t> PenaltyPrompt(absl::Span<const int32_t> prompt,
   return prompt.first(prompt.size() - static_cast<size_t>(sampled));
 }
 
+// The sources of drafts for an output that begins after `output_begin` tokens.
+// `forced` outlives them.
+std::vector<std::unique_ptr<DraftSource>> MakeDraftSources(
+    absl::Span<const int32_t> forced, int64_t output_begin,
+    int64_t max_tokens) {
+  std::vector<std::unique_ptr<DraftSource>> sources;
+  if (!forced.empty()) {
+    sources.push_back(std::make_unique<ForcedText>(forced, output_begin));
+  }
+  sources.push_back(std::make_unique<PromptLookup>(output_begin + max_tokens));
+  return sources;
+}
+
 }  // namespace
 
 GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
@@ -74,7 +89,10 @@ GenerateSequence::GenerateSequence(Id id, GenerateRequest request,
       snapshot_on_drain_(request.snapshot_on_drain),
       seed_(request.sampling.seed),
       sampler_(request.sampling, vocabulary, PenaltyPrompt(prompt(), request)),
-      stop_matcher_(std::move(request.stop_strings)) {
+      stop_matcher_(std::move(request.stop_strings)),
+      drafter_(MakeDraftSources(sampler_.forced_tokens(),
+                                PenaltyPrompt(prompt(), request).size(),
+                                max_tokens_)) {
   ReserveTokens(max_tokens_);
   if (request.resume) Resume(*request.start);
   // The start token of an empty prompt is not the client's. A resumed request
@@ -103,8 +121,17 @@ StepDemand GenerateSequence::NextDemand() const {
   return demand;
 }
 
+int64_t GenerateSequence::GuessDraft(int64_t max_tokens) {
+  // The step samples one token more than the draft has.
+  const int64_t left = max_tokens_ - usage().generated_tokens - 1;
+  return drafter_.Guess(tokens(), std::min(max_tokens, left));
+}
+
 void GenerateSequence::Plan(int64_t num_tokens, LogitsBuffer* buffer,
                             std::vector<Chunk>* chunks) {
+  if (!drafter_.draft().empty()) {
+    return AddDraft(drafter_.draft(), drafter_.states(), buffer, chunks);
+  }
   if (!Echoes() || num_tokens == 0) {
     return Sequence::Plan(num_tokens, buffer, chunks);
   }
@@ -129,11 +156,19 @@ int64_t GenerateSequence::NumLogitsTasks() const {
 
 void GenerateSequence::ProcessLogits(int64_t task) {
   if (task < num_scored_) return ScorePromptToken(task);
+  num_sampled_ = 0;
   if (!CheckFinite(logits())) return;
-  sampled_token_ = sampler_.Sample(
-      logits(), want_sampled_logprobs_ ? &sampled_logprobs_ : nullptr,
-      top_sampled_logprobs_);
-  if (want_logprobs_) ComputeLogprobs();
+  Sample(logits());
+  const absl::Span<const int32_t> draft = drafter_.draft();
+  for (size_t i = 0; i < draft.size(); ++i) {
+    const int32_t last = sampled_[i].id;
+    if (last != draft[i] || EndingToken(last).has_value()) return;
+    const absl::Span<const float> logits =
+        LogitsInDraft(static_cast<int64_t>(i) + 1);
+    // The next step computes them again, and fails if it must.
+    if (!AllFinite(logits)) return;
+    Sample(logits);
+  }
 }
 
 void GenerateSequence::ScorePromptToken(int64_t task) {
@@ -151,13 +186,19 @@ void GenerateSequence::ScorePromptToken(int64_t task) {
   }
 }
 
-void GenerateSequence::ComputeLogprobs() {
-  const LogSoftmax log_softmax = ComputeLogSoftmax(logits());
-  logprob_ = LogProbability(logits(), log_softmax, sampled_token_);
-  LikeliestIds(logits(), top_logprobs_, &top_ids_);
-  top_.clear();
+void GenerateSequence::Sample(absl::Span<const float> logits) {
+  if (num_sampled_ == sampled_.size()) sampled_.emplace_back();
+  SampledToken& token = sampled_[num_sampled_++];
+  token.id =
+      sampler_.Sample(logits, want_sampled_logprobs_ ? &token.sampled : nullptr,
+                      top_sampled_logprobs_);
+  if (!want_logprobs_) return;
+  const LogSoftmax log_softmax = ComputeLogSoftmax(logits);
+  token.logprob = LogProbability(logits, log_softmax, token.id);
+  LikeliestIds(logits, top_logprobs_, &top_ids_);
+  token.top.clear();
   for (const int32_t id : top_ids_) {
-    top_.push_back({id, LogProbability(logits(), log_softmax, id)});
+    token.top.push_back({id, LogProbability(logits, log_softmax, id)});
   }
 }
 
@@ -165,14 +206,27 @@ std::optional<FinishReason> GenerateSequence::SendResults(absl::Time now) {
   SendPrompt();
   if (max_tokens_ == 0 && is_prefilled()) return FinishReason::kLength;
   if (NumLogitsTasks() == 0) return std::nullopt;  // within the prompt
+  std::optional<FinishReason> reason;
+  size_t num_sent = 0;
+  while (num_sent < num_sampled_ && !reason.has_value()) {
+    reason = SendToken(sampled_[num_sent++], now);
+  }
+  SettleDraft(static_cast<int64_t>(num_sent));
+  if (!reason.has_value()) Append(sampled_token_);
+  return reason;
+}
+
+std::optional<FinishReason> GenerateSequence::SendToken(
+    const SampledToken& token, absl::Time now) {
+  sampled_token_ = token.id;
   CountToken(now);
   TokenEvent event;
-  event.id = sampled_token_;
-  event.logprob = logprob_;
-  event.top = top_;
-  if (want_sampled_logprobs_) event.sampled_logprob = sampled_logprobs_.logprob;
-  event.top_sampled = sampled_logprobs_.top;
-  std::optional<FinishReason> reason = EndingToken();
+  event.id = token.id;
+  event.logprob = token.logprob;
+  event.top = token.top;
+  if (want_sampled_logprobs_) event.sampled_logprob = token.sampled.logprob;
+  event.top_sampled = token.sampled.top;
+  std::optional<FinishReason> reason = EndingToken(token.id);
   if (!reason.has_value() && ReleaseText(&event)) {
     reason = FinishReason::kStopString;
   }
@@ -180,8 +234,26 @@ std::optional<FinishReason> GenerateSequence::SendResults(absl::Time now) {
     reason = FinishReason::kLength;
   }
   sink_->OnToken(event);
-  if (!reason.has_value()) Append(sampled_token_);
   return reason;
+}
+
+void GenerateSequence::SettleDraft(int64_t num_sent) {
+  const absl::Span<const int32_t> draft = drafter_.draft();
+  const size_t num_verified = std::min(num_sampled_, draft.size());
+  size_t num_right = 0;
+  while (num_right < num_verified &&
+         sampled_[num_right].id == draft[num_right]) {
+    ++num_right;
+  }
+  if (!draft.empty()) {
+    const auto kind = static_cast<size_t>(drafter_.kind());
+    counters().drafted_tokens[kind].Add(static_cast<int64_t>(draft.size()));
+    counters().accepted_tokens[kind].Add(num_sent - 1);
+    usage().accepted_draft_tokens += num_sent - 1;
+  }
+  drafter_.Settle(num_sent, static_cast<int64_t>(num_right),
+                  num_right < num_verified);
+  AcceptDraft(num_sent - 1);
 }
 
 void GenerateSequence::SendPrompt() {
@@ -205,14 +277,14 @@ void GenerateSequence::CountToken(absl::Time now) {
   last_token_at_ = now;
 }
 
-std::optional<FinishReason> GenerateSequence::EndingToken() const {
+std::optional<FinishReason> GenerateSequence::EndingToken(int32_t token) const {
   // A token that is both in stop_tokens and the end of text counts as a stop
   // token: the client asked for that one.
-  if (std::find(stop_tokens_.begin(), stop_tokens_.end(), sampled_token_) !=
+  if (std::find(stop_tokens_.begin(), stop_tokens_.end(), token) !=
       stop_tokens_.end()) {
     return FinishReason::kStopToken;
   }
-  if (!ignore_end_of_text_ && sampled_token_ == tokenizer_->end_of_text()) {
+  if (!ignore_end_of_text_ && token == tokenizer_->end_of_text()) {
     return FinishReason::kEndOfText;
   }
   return std::nullopt;

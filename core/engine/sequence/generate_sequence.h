@@ -22,9 +22,11 @@
 namespace rwkvd {
 
 // A request to continue a prompt. Samples a token from each prediction, sends
-// it, and processes it in the next step. If the request has `echo`, it first
-// sends the prompt's tokens with their predictions as they are prefilled.
-// Threads: see Sequence.
+// it, and processes it in the next step. In a step with a draft, it samples
+// from the next predictions, too, as long as it samples the tokens of the
+// draft: see Speculation. If the request has `echo`, it first sends the
+// prompt's tokens with their predictions as they are prefilled. Threads: see
+// Sequence.
 class GenerateSequence : public Sequence {
  public:
   // `request` is valid. `tokenizer`, `sink` and `counters` outlive the
@@ -37,6 +39,8 @@ class GenerateSequence : public Sequence {
                    std::shared_ptr<SharedPrompt> shared_prompt = nullptr);
 
   StepDemand NextDemand() const override;
+  Drafter* drafter() override { return &drafter_; }
+  int64_t GuessDraft(int64_t max_tokens) override;
   void Plan(int64_t num_tokens, LogitsBuffer* buffer,
             std::vector<Chunk>* chunks) override;
   int64_t NumLogitsTasks() const override;
@@ -48,6 +52,14 @@ class GenerateSequence : public Sequence {
   void SendFinish(FinishEvent event) override;
 
  private:
+  // A sampled token, and what is reported about it.
+  struct SampledToken {
+    int32_t id = 0;
+    double logprob = 0;
+    std::vector<TokenLogprob> top;
+    SampledLogprobs sampled;
+  };
+
   // Restores the progress of the suspended request that `start` holds.
   void Resume(const Snapshot& start);
   // The snapshot that the request asked for. Leaves out the withheld text if
@@ -56,11 +68,18 @@ class GenerateSequence : public Sequence {
   // Whether the next tokens to process are prompt tokens to echo.
   bool Echoes() const { return echo_ && !is_prefilled(); }
   void ScorePromptToken(int64_t task);
-  void ComputeLogprobs();
+  // Samples the token that `logits` predict, as the next one of sampled_.
+  void Sample(absl::Span<const float> logits);
   void SendPrompt();
+  // Sends a sampled token. Returns the reason to finish, if it is one.
+  std::optional<FinishReason> SendToken(const SampledToken& token,
+                                        absl::Time now);
+  // Ends the draft of this step, if it has one, after `num_sent` tokens have
+  // been sent.
+  void SettleDraft(int64_t num_sent);
   void CountToken(absl::Time now);
-  // Whether the sampled token ends the output, whatever its text.
-  std::optional<FinishReason> EndingToken() const;
+  // Whether the token ends the output, whatever its text.
+  std::optional<FinishReason> EndingToken(int32_t token) const;
   // Adds the bytes and text that the sampled token releases. Returns true if it
   // completes a stop string.
   bool ReleaseText(TokenEvent* event);
@@ -97,12 +116,13 @@ class GenerateSequence : public Sequence {
   absl::Span<const float> echo_logits_;  // [at least num_scored_, vocab_size_]
   int64_t vocab_size_ = 0;
 
-  // The last sampled token, and what is reported about it.
-  int32_t sampled_token_ = 0;
-  double logprob_ = 0;
-  std::vector<TokenLogprob> top_;
-  std::vector<int32_t> top_ids_;  // scratch of ComputeLogprobs
-  SampledLogprobs sampled_logprobs_;
+  Drafter drafter_;
+  // The tokens sampled in this step: the first num_sampled_ elements. With a
+  // draft, all but the last one are its tokens.
+  std::vector<SampledToken> sampled_;
+  size_t num_sampled_ = 0;
+  std::vector<int32_t> top_ids_;  // scratch of Sample
+  int32_t sampled_token_ = 0;     // the last one that was sent
   // Own the bytes that string views in events refer to.
   std::string bytes_;
   std::string text_;

@@ -137,6 +137,43 @@ absl::Span<const float> Sequence::AddTokens(int64_t num_tokens, bool all_logits,
   return logits;
 }
 
+void Sequence::AddDraft(absl::Span<const int32_t> draft,
+                        absl::Span<State> inner_states, LogitsBuffer* buffer,
+                        std::vector<Chunk>* chunks) {
+  RWKVD_CHECK(num_processed_ + 1 == tokens_.size());
+  RWKVD_CHECK(draft.size() == inner_states.size() && !draft.empty());
+  tokens_.insert(tokens_.end(), draft.begin(), draft.end());
+  Chunk chunk;
+  chunk.tokens = absl::MakeConstSpan(tokens_).subspan(num_processed_);
+  chunk.state = &state_;
+  chunk.wanted = LogitsWanted::kAll;
+  chunk.logits = buffer->Take(static_cast<int64_t>(chunk.tokens.size()));
+  chunk.inner_states = inner_states;
+  ++num_processed_;
+  DropLogits();
+  draft_logits_ = chunk.logits;
+  inner_states_ = inner_states;
+  logits_ = LogitsInDraft(0);
+  chunks->push_back(chunk);
+}
+
+absl::Span<const float> Sequence::LogitsInDraft(int64_t num_tokens) const {
+  const size_t vocab_size = draft_logits_.size() / (inner_states_.size() + 1);
+  return draft_logits_.subspan(num_tokens * vocab_size, vocab_size);
+}
+
+void Sequence::AcceptDraft(int64_t num_tokens) {
+  if (inner_states_.empty()) return;
+  const auto num_accepted = static_cast<size_t>(num_tokens);
+  num_processed_ += num_accepted;
+  tokens_.resize(num_processed_);
+  logits_ = LogitsInDraft(num_tokens);
+  if (num_accepted < inner_states_.size()) {
+    std::swap(state_, inner_states_[num_accepted]);
+  }
+  inner_states_ = {};
+}
+
 Snapshot Sequence::TakeSnapshot() {
   Snapshot snapshot;
   snapshot.state = std::move(state_);

@@ -15,6 +15,7 @@
 #include "core/engine/branch_states.h"
 #include "core/engine/cache/cache_use.h"
 #include "core/engine/cache/state_cache.h"
+#include "core/engine/draft/drafter.h"
 #include "core/engine/engine_counters.h"
 #include "core/engine/request_memory.h"
 #include "core/engine/schedule/flow.h"
@@ -62,8 +63,8 @@ struct SequenceParams {
 // class processes tokens; the subclasses GenerateSequence and ScoreSequence
 // decide what is done with the predictions.
 //
-// Each step calls, in this order: NextDemand, Plan, ProcessLogits (after the
-// forward pass), MarkPrefilled, SendResults.
+// Each step calls, in this order: NextDemand, GuessDraft (maybe), Plan,
+// ProcessLogits (after the forward pass), MarkPrefilled, SendResults.
 //
 // Made by the thread that submits the request. From then on the engine owns it
 // and only the engine's thread uses it, except for ProcessLogits.
@@ -149,6 +150,13 @@ class Sequence {
   // What the sequence could use of the next step.
   virtual StepDemand NextDemand() const;
 
+  // The drafts of a sequence that decodes; null if it never has any.
+  virtual Drafter* drafter() { return nullptr; }
+  // Guesses at most `max_tokens` tokens that the sequence will generate after
+  // the one that it processes next. Returns their number. Plan adds those that
+  // drafter() is then told to use.
+  virtual int64_t GuessDraft(int64_t /*max_tokens*/) { return 0; }
+
   // Adds `num_tokens`, at most those of NextDemand, to the step: appends their
   // chunks to `chunks`, with logits from `buffer`.
   virtual void Plan(int64_t num_tokens, LogitsBuffer* buffer,
@@ -210,6 +218,16 @@ class Sequence {
   absl::Span<const float> AddTokens(int64_t num_tokens, bool all_logits,
                                     LogitsBuffer* buffer,
                                     std::vector<Chunk>* chunks);
+  // Does the work of Plan for the next token and for `draft`, the tokens after
+  // it, with the logits of all. `inner_states` are for all but the last. The
+  // position is that after the next token until AcceptDraft is called.
+  void AddDraft(absl::Span<const int32_t> draft, absl::Span<State> inner_states,
+                LogitsBuffer* buffer, std::vector<Chunk>* chunks);
+  // The logits after the first `num_tokens` tokens of the draft.
+  absl::Span<const float> LogitsInDraft(int64_t num_tokens) const;
+  // Moves the position past the first `num_tokens` tokens of the draft of this
+  // step, if it has one, and drops the others.
+  void AcceptDraft(int64_t num_tokens);
   // Checks a row of logits, and remembers if it is not finite. Called by
   // ProcessLogits before it uses the row.
   bool CheckFinite(absl::Span<const float> logits);
@@ -229,6 +247,8 @@ class Sequence {
   }
   // Adds a token to process next.
   void Append(int32_t token) { tokens_.push_back(token); }
+  // All tokens: the prompt, and those appended to it.
+  absl::Span<const int32_t> tokens() const { return tokens_; }
   uint64_t prompt_id() const { return prompt_id_; }
   bool is_prefilled() const { return num_processed_ >= prompt_size_; }
   void MarkFirstToken(absl::Time now) { first_token_at_ = now; }
@@ -269,6 +289,10 @@ class Sequence {
   // Owns logits_ if they were known. A copy, because a prefix that a sequence
   // kept would take memory after the state cache has evicted it.
   std::vector<float> known_logits_;
+  // Of a step with a draft: the logits after the next token and after each of
+  // the draft, and the states after all of these tokens but the last.
+  absl::Span<const float> draft_logits_;
+  absl::Span<State> inner_states_;
   Usage usage_;
   std::optional<absl::Time> admitted_at_;
   std::optional<absl::Time> prefilled_at_;

@@ -38,6 +38,12 @@ TEST(EngineOptionsTest, ErrorNamesTheMemberAndItsMinimum) {
   EXPECT_EQ(Validate(options).message(),
             "min_step_prompt_tokens: 0 is less than 1");
   options = {};
+  options.max_draft_tokens = -1;
+  EXPECT_EQ(Validate(options).message(), "max_draft_tokens: -1 is less than 0");
+  options.max_draft_tokens = kMaxDraftTokens + 1;
+  EXPECT_EQ(Validate(options).message(),
+            "max_draft_tokens: 65 is more than 64");
+  options = {};
   options.max_prompt_tokens = 0;
   EXPECT_EQ(Validate(options).message(), "max_prompt_tokens: 0 is less than 1");
   options = {};
