@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "core/base/thread_pool.h"
+#include "core/engine/draft/prompt_lookup.h"
 #include "core/engine/snapshot.h"
 #include "core/engine/step_runner.h"
 #include "core/engine/validate.h"
@@ -33,6 +34,10 @@ constexpr int64_t kMinGrpcMessages = 4;
 // edited logits, candidates and their order, weights.
 constexpr int64_t kSamplingBytesPerId = 96;
 
+// A token that was sampled after a draft token, with two lists of the likeliest
+// tokens.
+constexpr int64_t kSampledTokenBytes = 2 * kKiB;
+
 // Stacks, metrics, connections and everything that has a small fixed limit.
 constexpr int64_t kFixedOverhead = 6 * kMiB;
 // The allocator's share of what is allocated and freed again and again: holes
@@ -50,6 +55,13 @@ int64_t MaxSnapshotBytes(const ModelMemory& model, const Options& options) {
          4 * (model.vocab_size + MaxSnapshotTokens(options.engine)) + 4 * kKiB;
 }
 
+int64_t DraftBytes(const ModelMemory& model, const EngineOptions& engine) {
+  if (engine.max_draft_tokens == 0) return 0;
+  const int64_t per_slot =
+      PromptLookup::kMaxBytes + engine.max_draft_tokens * kSampledTokenBytes;
+  return engine.max_draft_tokens * model.state + engine.max_running * per_slot;
+}
+
 std::vector<MemoryPlan::Part> PartsOf(const ModelMemory& model,
                                       const Options& options) {
   const EngineOptions& engine = options.engine;
@@ -64,6 +76,7 @@ std::vector<MemoryPlan::Part> PartsOf(const ModelMemory& model,
       {"running_states", engine.max_running * (model.state + logits)},
       {"branch_states", engine.max_branch_states * (model.state + logits)},
       {"snapshots", engine.max_snapshots * (model.state + logits)},
+      {"drafts", DraftBytes(model, engine)},
       // A part that is computed starts from one state and ends with another.
       {"documents", 2 * options.max_documents * model.state},
       {"requests", engine.max_request_bytes},
@@ -178,6 +191,7 @@ std::string DescribeLimits(const Options& options) {
   return absl::StrCat(
       "--max_running=", engine.max_running,
       " --max_step_tokens=", engine.max_step_tokens,
+      " --max_draft_tokens=", engine.max_draft_tokens,
       " --max_prompt_tokens=", engine.max_prompt_tokens,
       " --max_generated_tokens=", engine.max_generated_tokens,
       " --max_total_tokens=", engine.max_total_tokens,

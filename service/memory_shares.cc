@@ -65,6 +65,7 @@ class ShareSetter {
     Scale<int32_t>("", BranchStates::kReserved, kCompute,
                    &engine.max_branch_states);
     Scale<int32_t>("", 1, kCompute, &engine.max_snapshots);
+    Scale<int32_t>("max_draft_tokens", 0, kCompute, &engine.max_draft_tokens);
     Scale<int32_t>("", 1, kCompute, &options_.max_documents);
   }
 

@@ -109,6 +109,7 @@ void ToProto(const Usage& usage, v1::Usage* proto) {
   proto->set_prompt_tokens(usage.prompt_tokens);
   proto->set_cached_tokens(usage.cached_tokens);
   proto->set_generated_tokens(usage.generated_tokens);
+  proto->set_accepted_draft_tokens(usage.accepted_draft_tokens);
 }
 
 void ToProto(const Times& times, v1::Times* proto) {
@@ -176,6 +177,7 @@ void ToProto(const ServedModel& model, v1::GetModelResponse* response) {
   const EngineOptions& limits = model.engine->options();
   response->set_max_prompt_tokens(limits.max_prompt_tokens);
   response->set_max_generated_tokens(limits.max_generated_tokens);
+  response->set_max_draft_tokens(limits.max_draft_tokens);
   response->set_fingerprint(model.fingerprint);
   response->set_build(kVersion);
   response->set_isa(model.isa);

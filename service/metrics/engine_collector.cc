@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "service/metrics/engine_collector.h"
 
+#include <array>
 #include <cstddef>
 #include <limits>
 #include <string>
@@ -151,6 +152,16 @@ MetricFamily RejectedByReason(const EngineStats& stats) {
   return family;
 }
 
+// One counter per source of drafts.
+MetricFamily DraftTokens(const char* name, const char* help,
+                         const std::array<uint64_t, kNumDraftKinds>& tokens) {
+  MetricFamily family = EmptyFamily(name, help, MetricType::Counter);
+  for (int i = 0; i < kNumDraftKinds; ++i) {
+    AddCounter(family, "source", NameOf(static_cast<DraftKind>(i)), tokens[i]);
+  }
+  return family;
+}
+
 MetricFamily ModelInfo(const ServedModel& model) {
   MetricFamily family = ToGauge(
       "rwkv_model_info", "Always 1; the labels describe the served model.", 1);
@@ -195,6 +206,15 @@ std::vector<MetricFamily> ToMetricFamilies(const EngineStats& stats) {
     families.push_back(
         ToCounter(counter.name, counter.help, stats.*counter.member));
   }
+  families.push_back(DraftTokens(
+      "rwkv_draft_tokens_total",
+      "Tokens that were guessed and verified, by the source of the guess.",
+      stats.drafted_tokens));
+  families.push_back(DraftTokens(
+      "rwkv_draft_tokens_accepted_total",
+      "Guessed tokens that were right and saved a step, by the source of the "
+      "guess.",
+      stats.accepted_tokens));
   families.push_back(ToCounter(
       "rwkv_requests_cancelled_total",
       "Requests that were ended early, by the client, its deadline or "

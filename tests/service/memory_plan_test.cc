@@ -163,6 +163,27 @@ TEST(MemoryPlanTest, TokensOfOneRequestFitTheirMemory) {
   }
 }
 
+TEST(MemoryPlanTest, DraftTokensTakeStatesAndAreReducedIfMemoryIsShort) {
+  const ModelMemory model = MediumModel();
+  Options options;
+  options.engine.max_draft_tokens = 8;
+  options.memory_limit_bytes = 16384 * kMiB;
+  const MemoryPlan plan = Plan(model, 16384, &options);
+  EXPECT_EQ(options.engine.max_draft_tokens, 8);
+  EXPECT_GE(BytesOf(plan, "drafts"), 8 * model.state);
+  EXPECT_LE(BytesOf(plan, "drafts"), 8 * model.state + 16 * kMiB);
+
+  Options little;
+  little.engine.max_draft_tokens = 8;
+  little.memory_limit_bytes = 300 * kMiB;
+  EXPECT_LE(Plan(model, 300, &little).bytes(), 300 * kMiB * 9 / 10);
+  EXPECT_LT(little.engine.max_draft_tokens, 8);
+
+  Options off;
+  off.memory_limit_bytes = 300 * kMiB;
+  EXPECT_EQ(BytesOf(Plan(model, 300, &off), "drafts"), 0);
+}
+
 TEST(MemoryPlanTest, TokenizerArchiveCounts) {
   ModelMemory model = SmallModel();
   model.tokenizer_archive = 20 * kMiB;

@@ -113,6 +113,7 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
                                      "--max_total_tokens=170",
                                      "--max_decode_slowdown=1.25",
                                      "--max_prompt_tokens=8",
+                                     "--max_draft_tokens=5",
                                      "--max_generated_tokens=9",
                                      "--state_cache_mib=10",
                                      "--drain_grace=11s",
@@ -162,6 +163,7 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->engine.max_total_tokens, 170);
   EXPECT_EQ(options->engine.max_decode_slowdown, 1.25);
   EXPECT_EQ(options->engine.max_prompt_tokens, 8);
+  EXPECT_EQ(options->engine.max_draft_tokens, 5);
   EXPECT_EQ(options->engine.max_generated_tokens, 9);
   EXPECT_EQ(options->engine.state_cache_bytes, 10 << 20);
   EXPECT_EQ(options->drain_grace, absl::Seconds(11));
@@ -342,6 +344,9 @@ TEST_F(OptionsTest, ErrorsAreOneLineWithTheFlag) {
       {{"--model=m", "--max_decode_slowdown=1"}, "--max_decode_slowdown: 1"},
       {{"--model=m", "--max_decode_slowdown=nan"}, "--max_decode_slowdown"},
       {{"--model=m", "--max_prompt_tokens=0"}, "--max_prompt_tokens"},
+      {{"--model=m", "--max_draft_tokens=65"},
+       "--max_draft_tokens: 65 is more than 64"},
+      {{"--model=m", "--max_draft_tokens=-1"}, "--max_draft_tokens"},
       {{"--model=m", "--max_generated_tokens=0"}, "--max_generated_tokens"},
       {{"--model=m", "--max_queue_time=0"}, "--max_queue_time: 0"},
       {{"--model=m", "--max_prompt_tokens=9", "--max_generated_tokens=9",

@@ -26,13 +26,14 @@ void PrintStats(const v1::Finish& finish) {
                            : 0;
   absl::FPrintF(
       stderr,
-      "%s; prompt %d tokens (%d cached), generated %d; queue %.1f ms, prefill "
+      "%s; prompt %d tokens (%d cached), generated %d (%d guessed); queue %.1f "
+      "ms, prefill "
       "%.1f ms, decode %.1f ms (%.1f tokens/s), first token after %.1f ms; "
       "seed %d\n",
       v1::FinishReason_Name(finish.reason()), usage.prompt_tokens(),
       usage.cached_tokens(), usage.generated_tokens(),
-      1e3 * times.queue_seconds(), 1e3 * times.prefill_seconds(),
-      1e3 * times.decode_seconds(), speed,
+      usage.accepted_draft_tokens(), 1e3 * times.queue_seconds(),
+      1e3 * times.prefill_seconds(), 1e3 * times.decode_seconds(), speed,
       1e3 * times.time_to_first_token_seconds(), finish.seed());
 }
 

@@ -30,6 +30,26 @@ TEST(GenerateCallTest, StreamsTokensThenOneFinish) {
   EXPECT_EQ(answer.bytes, std::string(answer.ids.begin(), answer.ids.end()));
 }
 
+TEST(GenerateCallTest, AcceptedDraftTokensAreReported) {
+  Options options;
+  options.engine.max_draft_tokens = 4;
+  TestServer drafting(options);
+  TestServer plain;
+  drafting.gate().Open();
+  plain.gate().Open();
+  v1::GenerateRequest request = SimpleRequest(40);
+  for (int i = 0; i < 30; ++i) {
+    request.mutable_sampling()->add_forced_tokens('a' + i % 7);
+  }
+  const Answer fast = Generate(drafting, request);
+  const Answer slow = Generate(plain, request);
+  EXPECT_EQ(fast.ids, slow.ids);
+  EXPECT_EQ(fast.finish.usage().generated_tokens(), 40);
+  EXPECT_GT(fast.finish.usage().accepted_draft_tokens(), 0);
+  EXPECT_LT(fast.finish.usage().accepted_draft_tokens(), 40);
+  EXPECT_EQ(slow.finish.usage().accepted_draft_tokens(), 0);
+}
+
 TEST(GenerateCallTest, SendsEachTokenBeforeTheNextIsGenerated) {
   TestServer server;
   Client client(server, SimpleRequest(3));

@@ -66,6 +66,25 @@ TEST(ServerInfoTest, HasVersionLimitsFlagsAndFeatures) {
   EXPECT_EQ(flags.count("listen"), 0u) << "an address";
 }
 
+TEST(ServerInfoTest, ClientsLearnWhetherTokensAreDrafted) {
+  for (const int32_t max_draft_tokens : {0, 6}) {
+    Options options = OneSlot();
+    options.engine.max_draft_tokens = max_draft_tokens;
+    TestServer server(options);
+    grpc::ClientContext info_context, model_context;
+    v1::GetServerInfoResponse info;
+    v1::GetModelResponse model;
+    ASSERT_TRUE(server.NewStub()->GetServerInfo(&info_context, {}, &info).ok());
+    ASSERT_TRUE(server.NewStub()->GetModel(&model_context, {}, &model).ok());
+    EXPECT_EQ(model.max_draft_tokens(), max_draft_tokens);
+    if (max_draft_tokens > 0) {
+      EXPECT_THAT(info.features(), Contains("speculation"));
+    } else {
+      EXPECT_THAT(info.features(), Not(Contains("speculation")));
+    }
+  }
+}
+
 TEST(LoadTest, RunningAndQueuedRequestsAreReported) {
   TestServer server(OneSlot());
   EXPECT_EQ(LoadOf(server).utilization(), 0);

@@ -93,6 +93,7 @@ TEST(ResponsesTest, EveryFieldOfAFinishIsConverted) {
   event.times.queue = absl::Seconds(1);
   event.times.prefill = absl::Seconds(2);
   event.times.decode = absl::Seconds(3);
+  event.usage.accepted_draft_tokens = 1;
   v1::Finish finish;
   ToProto(event, 99, &finish);
   EXPECT_EQ(finish.reason(), v1::FINISH_REASON_STOP_STRING);
@@ -103,6 +104,7 @@ TEST(ResponsesTest, EveryFieldOfAFinishIsConverted) {
   EXPECT_EQ(finish.usage().prompt_tokens(), 5);
   EXPECT_EQ(finish.usage().cached_tokens(), 2);
   EXPECT_EQ(finish.usage().generated_tokens(), 3);
+  EXPECT_EQ(finish.usage().accepted_draft_tokens(), 1);
   EXPECT_EQ(finish.times().queue_seconds(), 1);
   EXPECT_EQ(finish.times().prefill_seconds(), 2);
   EXPECT_EQ(finish.times().decode_seconds(), 3);

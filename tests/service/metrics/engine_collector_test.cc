@@ -39,6 +39,8 @@ TEST(EngineCollectorTest, StatisticsHaveTheirMetricNames) {
   stats.rejected_memory = 19;
   stats.rejected_queue_time = 16;
   stats.rejected_deadline = 17;
+  stats.drafted_tokens = {20, 21};
+  stats.accepted_tokens = {22, 23};
   const std::string text = Exposition(stats);
   for (const char* line :
        {"rwkv_queue_depth 1",
@@ -51,6 +53,10 @@ TEST(EngineCollectorTest, StatisticsHaveTheirMetricNames) {
         "rwkv_generation_tokens_total 7",
         "rwkv_scored_tokens_total 8",
         "rwkv_steps_total 9",
+        "rwkv_draft_tokens_total{source=\"forced_text\"} 20",
+        "rwkv_draft_tokens_total{source=\"prompt_lookup\"} 21",
+        "rwkv_draft_tokens_accepted_total{source=\"forced_text\"} 22",
+        "rwkv_draft_tokens_accepted_total{source=\"prompt_lookup\"} 23",
         "rwkv_state_cache_queries_total 10",
         "rwkv_state_cache_hits_total 11",
         "rwkv_state_cache_evictions_total 12",
