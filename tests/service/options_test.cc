@@ -199,7 +199,6 @@ TEST_F(OptionsTest, FlagsSetTheirFields) {
   EXPECT_EQ(options->max_pending_states_bytes, 19 << 20);
 }
 
-<<<<<<< HEAD
 TEST_F(OptionsTest, StateStoreHasAnAddressAndAccess) {
   const auto options =
       ParseOptions({"--model=m", "--state_store=rediss://redis.example:6380/3",
@@ -256,14 +255,15 @@ TEST_F(OptionsTest, PasswordOnTheCommandLineIsRefusedAndNotRepeated) {
         ErrorOf({"--model=m", std::string("--state_store=") + url});
     EXPECT_THAT(error, HasSubstr("--state_store_password_file"));
     EXPECT_EQ(error.find("hunter2"), std::string::npos) << error;
-=======
+  }
+}
+
 TEST_F(OptionsTest, ActivationsHaveThreeKinds) {
   for (const ActivationKind kind : kActivationKinds) {
     const auto options = ParseOptions(
         {"--model=m", absl::StrCat("--activations=", NameOf(kind))});
     ASSERT_TRUE(options.ok()) << options.status();
     EXPECT_EQ(options->activations, kind);
->>>>>>> 24a592b3 (Add --activations=int8)
   }
 }
 

@@ -42,7 +42,8 @@ bool IsTemporaryLimit(ErrorReason reason) {
 // Whether errors with this reason always have a retry time; others never do.
 bool HasRetryTime(ErrorReason reason) {
   return IsTemporaryLimit(reason) || reason == ErrorReason::kModelLoading ||
-         reason == ErrorReason::kServerShuttingDown;
+         reason == ErrorReason::kServerShuttingDown ||
+         reason == ErrorReason::kStateStoreFailed;
 }
 
 template <typename Detail>
