@@ -106,7 +106,9 @@ def use_state(addresses, handle):
         message.return_state.as_handle = True
         _, finish, error = clients[0].generate(message)
         if error:
-            sys.exit(f"the state: {error}")
+            report(kind="state", code=error.code().name, message=error.details(),
+                   handle="", answers=[])
+            return
         handle = finish.state.handle
     answers = []
     for client in clients:

@@ -2,9 +2,11 @@
 """Scenarios of limits, of volumes, and of the optional components."""
 
 import json
+import os
 import re
 import time
 
+from build import CLIENT, ROOT
 from cluster import failures
 from node import NodeError, run
 from scenarios import expect
@@ -75,6 +77,7 @@ def use_state(cluster, **environment):
     cluster.start_client("states", STATES=addresses, **environment)
     cluster.wait("the answers", lambda: cluster.calls("states"), 60)
     (result,) = cluster.stop_client("states")
+    expect(result["code"] == "OK", f"{result['code']}: {result['message']}")
     return result["handle"], result["answers"]
 
 
@@ -94,20 +97,22 @@ def short_of_memory(cluster):
     usage = working_set(cluster)
     cluster.apply({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "filler"},
-        "spec": {"restartPolicy": "Never", "securityContext": {
-            "runAsNonRoot": True, "runAsUser": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"}}, "containers": [{
-                "name": "filler", "image": "docker.io/library/rwkvd-client:1",
+        "spec": {
+            "restartPolicy": "Never", "terminationGracePeriodSeconds": 1,
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 65532,
+                                "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "filler", "image": CLIENT, "imagePullPolicy": "Never",
                 "command": ["/usr/bin/python3", "-c",
                             "import time; data = b'x' * (600 << 20); time.sleep(3600)"],
-                "imagePullPolicy": "Never", "securityContext": {
-                    "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}}]}})
+                "securityContext": {"allowPrivilegeEscalation": False,
+                                    "capabilities": {"drop": ["ALL"]}}}]}})
     cluster.wait("the filler's memory", lambda: working_set(cluster) > usage + 500 * MIB, 60)
-    capacity = cluster.get("nodes")["items"][0]["status"]["capacity"]["memory"]
+    capacity = node(cluster)["status"]["capacity"]["memory"]
     available = int(capacity.removesuffix("Ki")) * 1024 - usage - 300 * MIB
     cluster.node.restart_kubelet(evict=f"{available // 1024}Ki")
     try:
-        cluster.wait("the eviction", lambda: cluster.get("pod", "filler")["status"].get(
+        cluster.wait("the eviction", lambda: cluster.get("pods/filler")["status"].get(
             "reason") == "Evicted", 120)
         time.sleep(10)
         pods = cluster.pods()
@@ -117,14 +122,18 @@ def short_of_memory(cluster):
         cluster.node.restart_kubelet()
         cluster.kubectl("delete", "pod", "filler", "--grace-period=0", "--force")
     expect(not gone and len(pods) == 2, f"evicted: {gone}")
-    cluster.wait("the end of the pressure", lambda: not cluster.get(
-        "nodes")["items"][0]["spec"].get("taints"), 120)
+    cluster.wait("the end of the pressure", lambda: not node(cluster)[
+        "spec"].get("taints"), 120)
     return "the pod without a request was evicted, the pods of rwkvd were not"
+
+
+def node(cluster):
+    return json.loads(cluster.read("/api/v1/nodes/node"))
 
 
 def working_set(cluster):
     """The memory in use on the node, as kubelet counts it."""
-    stats = json.loads(cluster.kubectl("get", "--raw", "/api/v1/nodes/node/proxy/stats/summary"))
+    stats = json.loads(cluster.read("/api/v1/nodes/node/proxy/stats/summary"))
     return stats["node"]["memory"]["workingSetBytes"]
 
 
@@ -146,7 +155,7 @@ def gateway(cluster):
 
 def network_policy(cluster):
     """Whether a pod without the label can connect; the bridge plugin enforces nothing."""
-    cluster.get("networkpolicy", "rwkvd")
+    cluster.get("networkpolicies/rwkvd", "/apis/networking.k8s.io/v1")
     cluster.start_client("stranger", labels={"other": "true"}, SHORT=1)
     time.sleep(10)
     calls = cluster.stop_client("stranger")
@@ -164,7 +173,7 @@ def components(cluster):
     make_secrets(cluster)
     seen = []
     for combination in (("local-states", "model-copy"), ("pod-monitor", "autoscaler"), ("keda",),
-                        ("pod-monitor", "tokens", "tls")):
+                        ("tls",), ("pod-monitor", "tokens", "tls")):
         cluster.kubectl("delete", "deployment,hpa,pdb,networkpolicy", "-l",
                         "app.kubernetes.io/part-of=rwkvd")
         cluster.wait("the pods to end", lambda: not cluster.pods(), 120)
@@ -175,6 +184,8 @@ def components(cluster):
         cluster.wait(f"pods with {combination}", lambda: len(cluster.pods()) == 2 and all(
             map(cluster.ready, cluster.pods())), 180)
         seen.append("+".join(combination))
+        if combination == ("tls",):
+            seen.append(call_with_tls(cluster))
     return f"Ready with {', '.join(seen)}; {image_volume(cluster)}"
 
 
@@ -184,9 +195,27 @@ def make_secrets(cluster):
     cluster.kubectl("create", "secret", "generic", "rwkvd-tls",
                     f"--from-file=tls.crt={pki}/server.crt",
                     f"--from-file=tls.key={pki}/server.key", f"--from-file=ca.crt={pki}/ca.crt")
+    cluster.node.certificate("client", "/CN=client", "DNS:client.example")
+    cluster.kubectl("create", "secret", "generic", "rwkvd-client-tls",
+                    f"--from-file=tls.crt={pki}/client.crt",
+                    f"--from-file=tls.key={pki}/client.key", f"--from-file=ca.crt={pki}/ca.crt")
     digest = "0" * 64
     cluster.kubectl("create", "secret", "generic", "rwkvd-tokens",
                     f"--from-literal=tokens=alice sha256:{digest} roles=infer")
+
+
+def call_with_tls(cluster):
+    """The Job of deploy/kubernetes/tls."""
+    cluster.kubectl("apply", "-f", os.path.join(ROOT, "deploy/kubernetes/tls/client.yaml"))
+
+    def status():
+        return cluster.get("jobs/rwkvd-client", "/apis/batch/v1")["status"]
+
+    cluster.wait("the Job with mutual TLS", lambda: {"succeeded", "failed"} & status().keys())
+    (pod, *_) = cluster.pods("job-name=rwkvd-client")
+    log = cluster.log(pod["metadata"]["name"])
+    expect(status().get("succeeded"), f"the Job with mutual TLS: {log[-500:]}")
+    return "a call with a client certificate succeeds"
 
 
 def image_volume(cluster):

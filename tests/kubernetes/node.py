@@ -13,14 +13,16 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
-import sys
 import time
+import urllib.request
+
+from cgroups import CGROUPS, hierarchies, join_cgroups, make_cgroups, make_leaf
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NODE = "10.244.0.1"
 API = "10.96.0.1"
-CGROUPS = "/sys/fs/cgroup"
 
 
 class NodeError(Exception):
@@ -35,58 +37,6 @@ def run(*command, **options):
         raise NodeError(f"{' '.join(command)}: code {result.returncode}:\n"
                         f"{result.stdout[-2000:]}")
     return result.stdout
-
-
-# Control groups: a group of this run's in each hierarchy, which becomes the root of
-# all that the node sees.
-
-def hierarchies():
-    """Where control groups are mounted: one folder, or one for each controller."""
-    if os.path.exists(CGROUPS + "/cgroup.controllers"):
-        return [CGROUPS]
-    with open("/proc/mounts") as mounts:
-        return [line.split()[1] for line in mounts if line.split()[2] == "cgroup"]
-
-
-def make_cgroups(name):
-    for hierarchy in hierarchies():
-        group = os.path.join(hierarchy, name)
-        os.makedirs(group, exist_ok=True)
-        for setting in ("cpuset.cpus", "cpuset.mems"):  # empty in a new group
-            if os.path.exists(f"{hierarchy}/{setting}") and hierarchy != CGROUPS:
-                with open(f"{hierarchy}/{setting}") as source, \
-                        open(f"{group}/{setting}", "w") as target:
-                    target.write(source.read())
-
-
-def join_cgroups(name):
-    for hierarchy in hierarchies():
-        with open(os.path.join(hierarchy, name, "cgroup.procs"), "w") as file:
-            file.write(str(os.getpid()))
-
-
-def is_running(name):
-    """Whether the group has processes, in itself or below."""
-    return any(open(path).read() for path in glob.glob(
-        f"{hierarchies()[0]}/{name}/**/cgroup.procs", recursive=True))
-
-
-def remove_cgroups(name):
-    end = time.monotonic() + 30
-    for hierarchy in hierarchies():
-        top = os.path.join(hierarchy, name)
-        for folder, _, _ in list(os.walk(top, topdown=False)):
-            while True:  # a killed process leaves its group a little later
-                try:
-                    os.rmdir(folder)
-                    break
-                except FileNotFoundError:
-                    break
-                except OSError as error:
-                    if time.monotonic() > end:
-                        print(f"{folder}: not removed: {error}", file=sys.stderr)
-                        break
-                    time.sleep(0.1)
 
 
 def enter(name, command):
@@ -104,18 +54,6 @@ def enter(name, command):
         preexec_fn=prepare, start_new_session=True)
 
 
-def make_leaf(root):
-    """Version 2 of control groups: a group with processes has no groups with limits
-    below it, so this process moves to a group of its own."""
-    os.makedirs(root + "/programs")
-    with open(root + "/programs/cgroup.procs", "w") as file:
-        file.write("0")
-    with open(root + "/cgroup.controllers") as file:
-        controllers = file.read().split()
-    with open(root + "/cgroup.subtree_control", "w") as file:
-        file.write(" ".join("+" + controller for controller in controllers))
-
-
 def prepare_namespaces():
     """Inside: mounts of our own, and a bridge for the pods."""
     remounted = [(folder, os.path.basename(folder)) for folder in hierarchies()]
@@ -123,10 +61,10 @@ def prepare_namespaces():
         run("umount", folder)
         if folder == CGROUPS:
             run("mount", "-t", "cgroup2", "cgroup2", folder)
-            make_leaf(folder)
-            continue
-        options = "none,name=systemd" if controllers == "systemd" else controllers
-        run("mount", "-t", "cgroup", "-o", options, "cgroup", folder)
+        else:
+            options = "none,name=systemd" if controllers == "systemd" else controllers
+            run("mount", "-t", "cgroup", "-o", options, "cgroup", folder)
+        make_leaf(folder)
     run("mount", "--make-rshared", "/")
     for folder in ("/run", "/var/lib", "/var/log"):
         run("mount", "-t", "tmpfs", "tmpfs", folder)
@@ -204,6 +142,13 @@ class Node:
                     "client-key-data": encoded(name + ".key")}}],
                 "contexts": [{"name": "node", "context": {
                     "cluster": "node", "user": "node"}}]}, file)
+
+    def opener(self):
+        """Opens addresses of the API as the administrator, without a proxy."""
+        context = ssl.create_default_context(cafile=self._path("ca.crt"))
+        context.load_cert_chain(self._path("admin.crt"), self._path("admin.key"))
+        return urllib.request.build_opener(urllib.request.ProxyHandler({}),
+                                           urllib.request.HTTPSHandler(context=context))
 
     # Processes
 

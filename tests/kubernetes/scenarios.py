@@ -4,10 +4,8 @@ as a line of the table, and raises Missed if that is not what it should be."""
 
 import re
 import time
-import urllib.request
 
 from cluster import failures, longest_outage, share_by_server
-from node import NodeError
 
 
 class Missed(Exception):
@@ -19,15 +17,15 @@ def expect(condition, seen):
         raise Missed(seen)
 
 
-def generate_calls(pod):
+def generate_calls(cluster, pod):
     """The number of Generate calls that a pod has ended with OK."""
     address = pod["status"]["podIP"]
-    with urllib.request.urlopen(f"http://{address}:9464/metrics", timeout=5) as response:
+    with cluster.opener.open(f"http://{address}:9464/metrics", timeout=5) as response:
         text = response.read().decode()
     labels = 'grpc_method="rwkv.v1.RwkvService/Generate",grpc_status="OK"'
     found = re.search(rf"^grpc_server_call_duration_seconds_count{{{labels}}} (\S+)$", text,
                       re.MULTILINE)
-    return float(found[1])
+    return float(found[1]) if found else 0.0
 
 
 def settle(condition, seconds):
@@ -64,8 +62,9 @@ def rolling_restart(cluster):
     moves = sum(call["moves"] for call in resumed)
     seen = (f"{seconds:.0f} s; short calls: {sum(bad.values())} of {len(short)} failed "
             f"{dict(bad) or ''}, longest pause {outage:.2f} s; endless streams: "
-            f"{len(endless)} ended, {len(unfinished)} without a finish; resumed: "
-            f"{len(resumed)} requests, {moves} moves, {len(broken)} not as uninterrupted")
+            f"{len(endless)} ended, {len(unfinished)} without a finish "
+            f"{dict(failures(unfinished)) or ''}; resumed: {len(resumed)} requests, "
+            f"{moves} moves, {len(broken)} not as uninterrupted {dict(failures(broken)) or ''}")
     expect(len(short) >= 1000 and not bad and outage < 2, seen)
     expect(len(endless) >= 2 and not unfinished, seen)
     expect(moves >= 2 and not broken, seen)
@@ -76,22 +75,11 @@ def eviction(cluster):
     """kubectl drain's way: the budget allows one pod at a time."""
     cluster.start_client("short", SHORT=4)
     first, second = cluster.names()
-
-    def evict(pod):
-        body = (f'{{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": '
-                f'{{"name": "{pod}", "namespace": "default"}}}}')
-        try:
-            return cluster.kubectl(
-                "create", "-f", "-", "--raw",
-                f"/api/v1/namespaces/default/pods/{pod}/eviction", input=body)
-        except NodeError as error:  # the answer 429 is an error of kubectl
-            return str(error)
-
-    evict(first)
-    refused = evict(second)
+    cluster.evict(first)
+    refused = cluster.evict(second)
     begin = time.time()
     cluster.wait("the budget to allow the second eviction", lambda: "disruption budget"
-                 not in evict(second), 180)
+                 not in cluster.evict(second), 180)
     allowed = time.time() - begin
     cluster.wait("two new pods", lambda: not {first, second} & set(cluster.names())
                  and len(cluster.pods()) == 2 and all(map(cluster.ready, cluster.pods())), 180)
@@ -111,7 +99,7 @@ def scale_up_and_down(cluster):
     time.sleep(60)  # within a minute, clients know the new pods
 
     def counts():
-        return {pod["metadata"]["name"]: generate_calls(pod) for pod in cluster.pods()}
+        return {pod["metadata"]["name"]: generate_calls(cluster, pod) for pod in cluster.pods()}
 
     before = counts()
     time.sleep(20)
@@ -168,4 +156,4 @@ def hung_server(cluster):
 
 def restart_count(cluster, name):
     return sum(status["restartCount"] for status in
-               cluster.get("pod", name)["status"]["containerStatuses"])
+               cluster.get("pods/" + name)["status"]["containerStatuses"])
