@@ -26,6 +26,7 @@ def memory_limits(cluster):
     """A small limit is respected under load, and a tiny one is refused at the start."""
     set_limits(cluster, cpu="2", memory="200Mi")
     cluster.roll_out()
+    cluster.wait("old pods to end", lambda: len(cluster.pods()) == 2, 120)
     cluster.start_client("short", SHORT=4, ENDLESS=2)
     time.sleep(20)
     calls = cluster.stop_client("short")
@@ -37,8 +38,9 @@ def memory_limits(cluster):
             f"{restarts} restarts")
     expect(calls and not bad and not restarts, seen)
     set_limits(cluster, cpu="2", memory="16Mi")
-    cluster.wait("the refusal", lambda: refusal(cluster), 120)
-    return f"{seen}; 16Mi: {refusal(cluster)}"
+    refusals = []
+    cluster.wait("the refusal", lambda: refusals.append(refusal(cluster)) or refusals[-1], 120)
+    return f"{seen}; 16Mi: {refusals[-1]}"
 
 
 def refusal(cluster):
