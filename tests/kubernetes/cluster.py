@@ -173,7 +173,7 @@ class Cluster:
                     "securityContext": {"allowPrivilegeEscalation": False,
                                         "capabilities": {"drop": ["ALL"]}}}]}})
         try:
-            self.wait(f"client {name}", lambda: self.calls(name) is not None)
+            self.wait(f"client {name}", lambda: self.calls(name) is not None, 300)
         except NodeError as error:
             raise NodeError(f"{error}; its log: {self.log(name)[-500:]}") from error
 

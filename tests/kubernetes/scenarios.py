@@ -49,12 +49,14 @@ def start(cluster):
 def rolling_restart(cluster):
     cluster.start_client("short", SHORT=4)
     cluster.start_client("endless", ENDLESS=2)
-    cluster.start_client("resume", RESUME=4, TOKENS=20000)
+    # So many tokens that requests outlast the ten seconds in which a pod that is no
+    # longer an endpoint still accepts calls, and run when it drains.
+    cluster.start_client("resume", RESUME=4, TOKENS=60000)
     time.sleep(10)
     seconds = cluster.restart()
     # A client on a busy machine reads the end of a stream long after it was sent.
     settle(lambda: len(cluster.calls("endless")) >= 2 and sum(
-        call["moves"] for call in cluster.calls("resume")) >= 2, 180)
+        call["moves"] for call in cluster.calls("resume")) >= 2, 240)
     short, endless, resumed = map(cluster.stop_client, ("short", "endless", "resume"))
     bad, outage = failures(short), longest_outage(short)
     unfinished = [call for call in endless if not call["finish"]]
