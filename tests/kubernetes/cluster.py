@@ -186,7 +186,7 @@ class Cluster:
     def stop_client(self, name):
         """Ends a client; returns its calls."""
         calls = self.calls(name)
-        self.kubectl("delete", "pod", name, "--grace-period=0", "--force")
+        self.kubectl("delete", "pod", name, "--grace-period=0", "--force", "--ignore-not-found")
         self.clients.discard(name)
         return calls
 
