@@ -21,7 +21,7 @@ namespace {
 
 constexpr int64_t kLargeVocab = 60000;
 
-std::vector<int32_t> RandomTokens(int64_t n, int32_t num_ids = kLargeVocab) {
+std::vector<int32_t> RandomIds(int64_t n, int32_t num_ids = kLargeVocab) {
   std::mt19937 random(n);
   std::vector<int32_t> tokens(n);
   for (int32_t& token : tokens) token = random() % num_ids;
@@ -43,14 +43,14 @@ void ExpectCounted(const GenerateRequest& request) {
 TEST(RequestMemoryTest, CountsTokensListsAndStopStrings) {
   GenerateRequest request;
   ExpectCounted(request);
-  request.prompt = RandomTokens(1000000);
+  request.prompt = RandomIds(1000000);
   ExpectCounted(request);
   request.max_tokens = 1000000;
   ExpectCounted(request);
-  request.sampling.banned_tokens = RandomTokens(50000);
-  request.sampling.forced_tokens = RandomTokens(60000);
+  request.sampling.banned_tokens = RandomIds(50000);
+  request.sampling.forced_tokens = RandomIds(60000);
   request.sampling.logit_bias.resize(65536);
-  request.stop_tokens = RandomTokens(256);
+  request.stop_tokens = RandomIds(256);
   ExpectCounted(request);
   request.stop_strings.assign(kMaxStopStrings, std::string(1024, 'x'));
   ExpectCounted(request);
@@ -62,7 +62,7 @@ TEST(RequestMemoryTest, CountsTokensListsAndStopStrings) {
 TEST(RequestMemoryTest, CountsPenaltyHistories) {
   for (const int64_t size : {1, 100, 3000, 59000, 300000}) {
     GenerateRequest request;
-    request.prompt = RandomTokens(size);
+    request.prompt = RandomIds(size);
     request.sampling.penalty_scope = PenaltyScope::kPromptAndOutput;
     request.sampling.presence_penalty = 1;
     ExpectCounted(request);
@@ -77,19 +77,19 @@ TEST(RequestMemoryTest, CountsPenaltyHistories) {
 
 TEST(RequestMemoryTest, CountsScoreTreesOfAnyShape) {
   std::vector<ScoreRequest> requests(4);
-  requests[0].items[0].continuations = {RandomTokens(1000000)};
+  requests[0].items[0].continuations = {RandomIds(1000000)};
   // A branch at each token.
-  requests[1].items[0].context = RandomTokens(50);
+  requests[1].items[0].context = RandomIds(50);
   for (int i = 0; i < 1000; ++i) {
     requests[1].items[0].continuations.emplace_back(i, 1).push_back(2);
   }
   // Many short texts in many items.
   requests[2].items.resize(kMaxScoreItems);
   for (size_t i = 0; i < requests[2].items.size(); ++i) {
-    requests[2].items[i].context = RandomTokens(1 + i % 3, 10);
+    requests[2].items[i].context = RandomIds(1 + i % 3, 10);
     for (int j = 0; j < 4; ++j) {
       requests[2].items[i].continuations.push_back(
-          RandomTokens(1 + (i + j) % 5, 10));
+          RandomIds(1 + (i + j) % 5, 10));
     }
   }
   requests[3].items[0].continuations.assign(1024, {7});
