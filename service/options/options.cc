@@ -20,7 +20,7 @@ constexpr absl::string_view kFlagFiles[] = {
     "service/options/memory_options.cc",
     "service/options/network_options.cc",
     "service/options/process_options.cc",
-    "service/options/redis_options.cc",
+    "service/options/redis_flags.cc",
     "service/options/saved_state_options.cc",
     "service/options/telemetry_options.cc",
     "service/options/tls_options.cc",

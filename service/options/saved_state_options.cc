@@ -4,6 +4,7 @@
 #include "absl/flags/flag.h"
 #include "core/base/status_macros.h"
 #include "service/options/flag_checks.h"
+#include "service/options/redis_flags.h"
 
 ABSL_FLAG(std::string, state_dir, "",
           "The directory for states that are saved for clients. It survives a "

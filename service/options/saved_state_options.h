@@ -8,7 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
-#include "service/options/redis_options.h"
+#include "service/states/redis_options.h"
 
 namespace rwkvd {
 

@@ -15,7 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
-#include "service/options/redis_options.h"
+#include "service/states/redis_options.h"
 #include "service/states/redis_reply.h"
 #include "service/states/redis_stream.h"
 

@@ -15,8 +15,8 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "service/log.h"
-#include "service/options/redis_options.h"
 #include "service/states/redis_client.h"
+#include "service/states/redis_options.h"
 #include "service/states/state_store.h"
 
 namespace rwkvd {

@@ -12,7 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "service/listener/owned_fd.h"
-#include "service/options/redis_options.h"
+#include "service/states/redis_options.h"
 
 namespace rwkvd {
 

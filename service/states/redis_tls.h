@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "service/options/redis_options.h"
+#include "service/states/redis_options.h"
 
 namespace rwkvd {
 

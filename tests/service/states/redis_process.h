@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "service/options/redis_options.h"
+#include "service/states/redis_options.h"
 #include "service/states/redis_reply.h"
 #include "tests/service/listener/short_folder.h"
 

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#ifndef RWKVD_SERVICE_OPTIONS_REDIS_OPTIONS_H_
-#define RWKVD_SERVICE_OPTIONS_REDIS_OPTIONS_H_
+#ifndef RWKVD_SERVICE_STATES_REDIS_OPTIONS_H_
+#define RWKVD_SERVICE_STATES_REDIS_OPTIONS_H_
 
 #include <cstdint>
-#include <optional>
 #include <string>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 
 namespace rwkvd {
@@ -34,11 +31,6 @@ struct RedisOptions {
   std::string address() const;
 };
 
-// The options that the flags give; nullopt without --state_store.
-// InvalidArgument with the flag and the values that are allowed; the message
-// does not show what may be a password.
-absl::StatusOr<std::optional<RedisOptions>> ReadRedisFlags();
-
 }  // namespace rwkvd
 
-#endif  // RWKVD_SERVICE_OPTIONS_REDIS_OPTIONS_H_
+#endif  // RWKVD_SERVICE_STATES_REDIS_OPTIONS_H_

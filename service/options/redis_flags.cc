@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "service/options/redis_options.h"
+#include "service/options/redis_flags.h"
 
 #include <algorithm>
 #include <utility>
@@ -7,7 +7,6 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "core/base/quote.h"
@@ -173,13 +172,6 @@ absl::Status CheckWithoutStore() {
 }
 
 }  // namespace
-
-std::string RedisOptions::address() const {
-  if (!unix_path.empty()) return absl::StrCat("unix:", unix_path);
-  const bool has_colon = host.find(':') != std::string::npos;
-  return absl::StrCat(has_colon ? "[" : "", host, has_colon ? "]" : "", ":",
-                      port);
-}
 
 absl::StatusOr<std::optional<RedisOptions>> ReadRedisFlags() {
   const std::string url = absl::GetFlag(FLAGS_state_store);
