@@ -174,7 +174,8 @@ def components(cluster):
     make_secrets(cluster)
     seen = []
     for combination in (("local-states", "model-copy"), ("pod-monitor", "autoscaler"), ("keda",),
-                        ("tls",), ("pod-monitor", "tokens", "tls")):
+                        ("tls",), ("pod-monitor", "tokens", "tls"),
+                        ("network-policy", "redis-states")):
         cluster.kubectl("delete", "deployment,hpa,pdb,networkpolicy", "-l",
                         "app.kubernetes.io/part-of=rwkvd")
         cluster.wait("the pods to end", lambda: not cluster.pods(), 120)
@@ -203,6 +204,10 @@ def make_secrets(cluster):
     digest = "0" * 64
     cluster.kubectl("create", "secret", "generic", "rwkvd-tokens",
                     f"--from-literal=tokens=alice sha256:{digest} roles=infer")
+    # No such store runs here; pods are Ready without it.
+    cluster.kubectl("create", "secret", "generic", "rwkvd-state-store",
+                    "--from-literal=url=rediss://redis.default.svc:6379",
+                    "--from-literal=password=secret", f"--from-file=ca.crt={pki}/ca.crt")
 
 
 def call_with_tls(cluster):
