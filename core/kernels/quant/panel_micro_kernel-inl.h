@@ -101,6 +101,11 @@ HWY_INLINE void SumBlockOfNibbles(const uint8_t* p, int64_t quants_stride,
   constexpr int kV = kPanels * kPanelVectors;
   using D = NarrowDot<4>;
   constexpr int64_t kCols = D::kCols;
+  HWY_UNROLL(8)
+  for (int i = 0; i < kX; ++i) {
+    HWY_UNROLL(16)
+    for (int v = 0; v < kV; ++v) sums[v][i] = hn::Zero(kI);
+  }
   for (int64_t c = 0; c < kGroupCols; c += kCols) {
     VI some[kV][kX];
     HWY_UNROLL(8)
@@ -114,8 +119,7 @@ HWY_INLINE void SumBlockOfNibbles(const uint8_t* p, int64_t quants_stride,
     for (int i = 0; i < kX; ++i) {
       HWY_UNROLL(16)
       for (int v = 0; v < kV; ++v) {
-        const VI sum = D::SumOfHalves(some[v][i]);
-        sums[v][i] = c == 0 ? sum : hn::Add(sums[v][i], sum);
+        sums[v][i] = hn::Add(sums[v][i], D::SumOfHalves(some[v][i]));
       }
     }
   }
