@@ -16,6 +16,7 @@ import unittest
 import urllib.request
 
 import grpc
+from error_details import reason_of
 from grpcurl import find_grpcurl
 from metrics import gauge
 from rwkv.v1 import rwkv_pb2 as pb
@@ -425,6 +426,39 @@ class UsageTest(unittest.TestCase):
                        f"--usage_log={log}") as server:
                 self.use(server, alice)
                 self.rotate(server, alice, log)
+
+    def test_quotas_of_bytes_refuse_what_never_fits(self):
+        tokens, lines = zip(
+            new_token("alice", "--roles=infer"),
+            new_token("bob", "--roles=infer"),
+            new_token("carol", "--roles=infer"))
+        large = pb.GenerateRequest(
+            prompt=pb.Input(tokens=pb.TokenIds(ids=[1] * 5000)),
+            max_tokens=0, echo_top_logprobs=32)
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tokens")
+            write_tokens(path, lines[0] + " message_bytes=10000",
+                         lines[1] + " unread_bytes=1000000", lines[2])
+            with rwkvd(f"--auth_tokens={path}") as server:
+                answers = [self.refusal(server, token, large)
+                           for token in tokens]
+                small = pb.GenerateRequest(prompt=pb.Input(text="a"),
+                                           max_tokens=1)
+                for token in tokens:
+                    self.assertIsNone(self.refusal(server, token, small))
+        self.assertEqual(answers, ["MESSAGE_EXCEEDS_MEMORY",
+                                   "RESPONSE_EXCEEDS_MEMORY", None])
+
+    def refusal(self, server, token, request):
+        """The reason for which a Generate request is refused, if it is."""
+        try:
+            for _ in server.stub.Generate(request, metadata=bearer(token),
+                                          timeout=PATIENCE):
+                pass
+            return None
+        except grpc.RpcError as error:
+            self.assertEqual(error.code(), grpc.StatusCode.RESOURCE_EXHAUSTED)
+            return reason_of(error)
 
     def call(self, server, token):
         request = pb.TokenizeRequest(text="secret")
