@@ -26,6 +26,7 @@
 #include "absl/time/clock.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "service/listener/openssl_error.h"
 #include "service/listener/owned_fd.h"
 #include "service/log.h"
 
@@ -53,14 +54,6 @@ template <typename... Parts>
 absl::Status FileError(const TlsFile& file, const Parts&... reason) {
   return absl::InvalidArgumentError(
       absl::StrCat(file.flag, ": ", Quoted(file.path), ": ", reason...));
-}
-
-// The last error of OpenSSL, a fixed text; clears its list of errors.
-std::string TakeOpenSslError() {
-  const char* const reason = ERR_reason_error_string(ERR_peek_last_error());
-  std::string text = reason == nullptr ? "unknown error" : reason;
-  ERR_clear_error();
-  return text;
 }
 
 // The file's bytes. A pipe or device, which could block or never end, is

@@ -22,6 +22,7 @@
 #include "core/base/monotonic_clock.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "service/listener/openssl_error.h"
 #include "service/states/redis_tls.h"
 
 namespace rwkvd {
@@ -110,7 +111,7 @@ absl::Status RedisStream::BeginTls(const RedisOptions& options) {
   RWKVD_ASSIGN_OR_RETURN(const SslContext context, NewSslContext(options));
   ssl_ = SSL_new(context.get());
   BIO* const bio = ssl_ == nullptr ? nullptr : BIO_new(BioMethod());
-  if (bio == nullptr) return absl::UnavailableError(TakeSslError());
+  if (bio == nullptr) return absl::UnavailableError(TakeOpenSslError());
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_, bio, bio);
@@ -122,7 +123,7 @@ absl::Status RedisStream::BeginTls(const RedisOptions& options) {
     ERR_clear_error();
     if (SSL_set1_host(ssl_, name.c_str()) != 1 ||
         SSL_set_tlsext_host_name(ssl_, name.c_str()) != 1) {
-      return absl::UnavailableError(TakeSslError());
+      return absl::UnavailableError(TakeOpenSslError());
     }
   }
   const int result = SSL_connect(ssl_);
@@ -146,7 +147,7 @@ absl::Status RedisStream::TlsError(int result) {
     ERR_clear_error();
     return error;
   }
-  return absl::PermissionDeniedError(absl::StrCat("TLS: ", TakeSslError()));
+  return absl::PermissionDeniedError(absl::StrCat("TLS: ", TakeOpenSslError()));
 }
 
 absl::Status RedisStream::Write(absl::string_view bytes) {

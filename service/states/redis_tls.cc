@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/quote.h"
 #include "core/base/status_macros.h"
+#include "service/listener/openssl_error.h"
 
 namespace rwkvd {
 namespace {
@@ -34,7 +35,7 @@ absl::Status CheckLoaded(bool is_loaded, const char* flag,
                          const std::string& path) {
   if (is_loaded) return absl::OkStatus();
   return absl::InvalidArgumentError(
-      absl::StrCat(flag, ": ", Quoted(path), ": ", TakeSslError()));
+      absl::StrCat(flag, ": ", Quoted(path), ": ", TakeOpenSslError()));
 }
 
 // Without a function, OpenSSL would ask for a passphrase at the terminal.
@@ -42,17 +43,10 @@ int RefusePassphrase(char*, int, int, void*) { return -1; }
 
 }  // namespace
 
-std::string TakeSslError() {
-  const char* const reason = ERR_reason_error_string(ERR_peek_last_error());
-  std::string text = reason == nullptr ? "unknown error" : reason;
-  ERR_clear_error();
-  return text;
-}
-
 absl::StatusOr<SslContext> NewSslContext(const RedisOptions& options) {
   ERR_clear_error();
   SslContext context(SSL_CTX_new(TLS_client_method()));
-  if (context == nullptr) return absl::UnavailableError(TakeSslError());
+  if (context == nullptr) return absl::UnavailableError(TakeOpenSslError());
   SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
   SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_mode(context.get(), SSL_MODE_AUTO_RETRY);

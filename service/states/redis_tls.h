@@ -22,9 +22,6 @@ using SslContext = std::unique_ptr<SSL_CTX, FreeSslContext>;
 // that cannot be used.
 absl::StatusOr<SslContext> NewSslContext(const RedisOptions& options);
 
-// The last error of OpenSSL, a fixed text; clears its list of errors.
-std::string TakeSslError();
-
 }  // namespace rwkvd
 
 #endif  // RWKVD_SERVICE_STATES_REDIS_TLS_H_

@@ -38,8 +38,9 @@ void Drafter::Settle(int64_t num_generated, int64_t num_right, bool wrong) {
   credit_ = std::min(
       kMaxCredit, credit_ + kRefill + static_cast<double>(num_generated - 1));
   double& acceptance = acceptance_[kind_][grade_];
-  for (int64_t i = 0; i < num_right; ++i)
+  for (int64_t i = 0; i < num_right; ++i) {
     acceptance += kLearningRate * (1 - acceptance);
+  }
   if (wrong) acceptance -= kLearningRate * acceptance;
   if (num_right > 0 || wrong) acceptance = std::max(acceptance, kMinAcceptance);
   states_ = {};
